@@ -1,1 +1,53 @@
-"""placeholder"""
+"""napari-genrecon: restore microscopy images, with the noise measured from the image itself.
+
+>>> import numpy as np
+>>> import napari_genrecon
+>>> noisy = np.random.default_rng(0).poisson(20, (64, 64))
+>>> napari_genrecon.denoise(noisy).shape
+(64, 64)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_genrecon.errors import GenReconError as GenReconError
+    from napari_genrecon.errors import GenReconWarning as GenReconWarning
+    from napari_genrecon.models import list_models as list_models
+    from napari_genrecon.noise import NoiseModel as NoiseModel
+    from napari_genrecon.tasks.denoise import denoise as denoise
+    from napari_genrecon.tasks.measure import measure_noise as measure_noise
+
+__version__ = "0.1.0"
+
+# Public name -> module it lives in. Resolved on first use, so that importing the package loads next to nothing.
+_PUBLIC = {
+    "GenReconError": "errors",
+    "GenReconWarning": "errors",
+    "NoiseModel": "noise",
+    "denoise": "tasks.denoise",
+    "list_models": "models",
+    "measure_noise": "tasks.measure",
+}
+
+__all__ = [
+    "GenReconError",
+    "GenReconWarning",
+    "NoiseModel",
+    "__version__",
+    "denoise",
+    "list_models",
+    "measure_noise",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

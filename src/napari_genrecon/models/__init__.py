@@ -1,0 +1,102 @@
+"""The models that exist, one line each, and how to get one. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from napari_genrecon.errors import MissingPackageError, UnknownModelError
+from napari_genrecon.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from napari_genrecon.models._runtime import Denoiser
+
+__all__ = ["MODELS", "ModelSpec", "available_devices", "find_model", "list_models", "load_denoiser", "resolve_device"]
+
+MODELS: tuple[ModelSpec, ...] = (
+    ModelSpec(
+        name="denoise-2d",
+        task="denoise",
+        target=".unet:DenoiseUNet",
+        weights="denoise-2d.safetensors",
+        sha256="fe4ee78309e14426412ff1a2c0b9e5b28c97dee7e0847202af8931bad39937c8",
+        halo=48,
+        stride=8,
+        bytes_per_pixel=1000,
+        summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
+        "fluorescence and nuclei",
+        licence="BSD-3-Clause",
+    ),
+)
+
+
+def list_models(task: str | None = None) -> tuple[ModelSpec, ...]:
+    """The models there are, the default of each task first.
+
+    Parameters
+    ----------
+    task : str, optional
+        Only those for one task, such as ``"denoise"``.
+    """
+    return tuple(spec for spec in MODELS if task in (None, spec.task))
+
+
+def find_model(name: str, task: str) -> ModelSpec:
+    """The model of this name for this task; ``"auto"`` is the task's default.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is none; names the nearest.
+    """
+    specs = list_models(task)
+    for spec in specs:
+        if name in (spec.name, "auto"):
+            return spec
+    known = [spec.name for spec in specs]
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise UnknownModelError(f"no {task!r} model named {name!r}; {hint}Known: {', '.join(known) or 'none'}")
+
+
+def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
+    """A denoiser ready to run; kept for the next call with the same arguments.
+
+    Raises
+    ------
+    MissingPackageError
+        If torch cannot be loaded.
+    WeightsError
+        If the weight file is missing or damaged.
+    OptionError
+        If the device does not exist here.
+    """
+    return _runtime().load_denoiser(spec, resolve_device(device))
+
+
+def resolve_device(device: str) -> str:
+    """The device that ``"auto"`` stands for here, or the one asked for if it exists.
+
+    Raises
+    ------
+    OptionError
+        If a device was asked for that does not exist here; it is never exchanged for another.
+    """
+    return _runtime().resolve_device(device)
+
+
+def available_devices() -> tuple[str, ...]:
+    """The devices that can be used here, best first."""
+    return _runtime().available_devices()
+
+
+def _runtime():  # type: ignore[no-untyped-def]  # a module that must not be imported before it is needed
+    try:
+        from napari_genrecon.models import _runtime
+    except (ImportError, OSError) as error:
+        # On Windows, torch's libraries fail to load when Qt's came first (WinError 1114 or 126).
+        raise MissingPackageError(
+            f"PyTorch cannot be loaded: {error}. If this happens on Windows with napari open, start Python with "
+            "'import torch' before 'import napari', or run the same job with the genrecon command"
+        ) from error
+    return _runtime

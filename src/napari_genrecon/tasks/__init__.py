@@ -1,0 +1,63 @@
+"""The tasks a user can ask for, one line each. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.tasks.result import Result
+
+__all__ = ["TASKS", "Result", "Task", "find_task"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One task: the same job for the window, the command line and Python.
+
+    Attributes
+    ----------
+    name : str
+        A verb; also the module, the function, the sub-command and the suffix of result layers.
+    title : str
+        On buttons and in menus.
+    summary : str
+        One sentence.
+    """
+
+    name: str
+    title: str
+    summary: str
+
+    @property
+    def options(self) -> type:
+        """The frozen dataclass of its options."""
+        found: type = self._get(f"{self.name.capitalize()}Options")
+        return found
+
+    @property
+    def steps(self) -> Callable[[Any, Any], Generator[Progress, None, Result]]:
+        """``steps(image, options)``: yields `Progress`, returns a `Result`."""
+        found: Callable[[Any, Any], Generator[Progress, None, Result]] = self._get(f"{self.name}_steps")
+        return found
+
+    @property
+    def expected_seconds(self) -> Callable[[Any, Any], float]:
+        """``expected_seconds(image, options)``: how long it will take here."""
+        found: Callable[[Any, Any], float] = self._get("expected_seconds")
+        return found
+
+    def _get(self, name: str) -> Any:
+        return getattr(import_module(f"{__name__}.{self.name}"), name)
+
+
+TASKS: tuple[Task, ...] = (
+    Task(name="denoise", title="Denoise", summary="Remove the noise of an image, measured from the image itself"),
+)
+
+
+def find_task(name: str) -> Task:
+    """The task of this name."""
+    return {task.name: task for task in TASKS}[name]

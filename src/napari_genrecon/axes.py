@@ -1,0 +1,160 @@
+"""Axis letters: what each dimension of an array means.
+
+An image is described by one capital letter per dimension: ``T`` time, ``C`` channel, ``Z`` depth, ``Y`` rows,
+``X`` columns, ``S`` colour samples (RGB or RGBA, always last), and any other letter for a dimension that is only
+looped over (``P`` position, say).
+
+**The rule when no axes are given** (`infer_axes`):
+
+- the last two dimensions are ``YX``, except that a last dimension of length 3 or 4 behind two dimensions of at least
+  16 pixels is ``S``: ``(512, 512, 3)`` is an RGB image;
+- what comes before is ``Z`` for one dimension, ``TZ`` for two, ``TZC`` for three. So ``(3, 512, 512)`` is a stack of
+  three planes that share one noise model, not three channels: write ``axes="CYX"`` if they are channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["Axes", "infer_axes", "resolve_axes"]
+
+_LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
+_COLOUR_SAMPLES = (3, 4)
+_MIN_COLOUR_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The meaning of the dimensions of one array.
+
+    Attributes
+    ----------
+    letters : str
+        One capital letter per dimension, such as ``"TZCYX"`` or ``"YXS"``.
+    assumed : bool
+        Whether the letters were inferred from the shape rather than given.
+    """
+
+    letters: str
+    assumed: bool = False
+
+    def __len__(self) -> int:
+        return len(self.letters)
+
+    def __str__(self) -> str:
+        return self.letters
+
+    @property
+    def y(self) -> int:
+        """Index of the row dimension."""
+        return self.letters.index("Y")
+
+    @property
+    def x(self) -> int:
+        """Index of the column dimension."""
+        return self.letters.index("X")
+
+    @property
+    def channel(self) -> int | None:
+        """Index of the dimension whose entries have a noise model of their own (``C``, else ``S``), or None."""
+        for letter in "CS":
+            if letter in self.letters:
+                return self.letters.index(letter)
+        return None
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the last dimension holds colour samples."""
+        return self.letters.endswith("S")
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """Indices of all dimensions but Y and X, in order."""
+        return tuple(i for i, letter in enumerate(self.letters) if letter not in "YX")
+
+    def spread(self, y: int, x: int, other: int) -> tuple[int, ...]:
+        """One integer per dimension: `y` for Y, `x` for X, and `other` elsewhere."""
+        return tuple({"Y": y, "X": x}.get(letter, other) for letter in self.letters)
+
+    def n_channels(self, shape: Sequence[int]) -> int:
+        """How many channels an array of this shape has."""
+        return 1 if self.channel is None else int(shape[self.channel])
+
+    def n_planes(self, shape: Sequence[int]) -> int:
+        """How many YX planes an array of this shape has."""
+        return math.prod(int(shape[i]) for i in self.outer)
+
+
+def infer_axes(shape: Sequence[int]) -> Axes:
+    """Guess the axes of an array from its shape, by the rule in the module's text.
+
+    >>> infer_axes((3, 512, 512)).letters
+    'ZYX'
+    >>> infer_axes((512, 512, 3)).letters
+    'YXS'
+    """
+    if len(shape) < 2:
+        raise ImageError(f"image has shape {tuple(shape)}: at least two dimensions (Y, X) are needed")
+    colour = len(shape) > 2 and shape[-1] in _COLOUR_SAMPLES and min(shape[-3:-1]) >= _MIN_COLOUR_SIDE
+    spatial = "YXS" if colour else "YX"
+    leading = len(shape) - len(spatial)
+    if leading not in _LEADING:
+        raise ImageError(
+            f"image has {len(shape)} dimensions, shape {tuple(shape)}: say what they mean, for example axes='PTZCYX'"
+        )
+    letters = _LEADING[leading]
+    return Axes((letters.replace("C", "P") if colour else letters) + spatial, assumed=True)
+
+
+def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:
+    """Check the axes that were given against a shape, or infer them.
+
+    Parameters
+    ----------
+    axes : str, Axes or None
+        One letter per dimension in the order of the array, upper or lower case. None infers them.
+    shape : sequence of int
+        Shape of the array.
+
+    Raises
+    ------
+    ImageError
+        If the letters do not fit the shape, repeat, or lack Y or X.
+    """
+    if axes is None or axes == "":
+        return infer_axes(shape)
+    letters = str(axes).upper()
+    problem = _problem(letters, tuple(shape))
+    if problem:
+        raise ImageError(f"axes={str(axes)!r} does not fit an image of shape {tuple(shape)}: {problem}")
+    return Axes(letters, axes.assumed if isinstance(axes, Axes) else False)
+
+
+def _problem(letters: str, shape: tuple[int, ...]) -> str:
+    if not letters.isalpha() or not letters.isascii():
+        return "only letters are allowed, one per dimension, such as 'ZYX' or 'TCYX'"
+    if len(letters) != len(shape):
+        return f"it names {len(letters)} dimensions but the image has {len(shape)}"
+    if len(set(letters)) != len(letters):
+        return "a letter appears twice"
+    if "Y" not in letters or "X" not in letters:
+        return "Y and X must both be named"
+    if letters.index("Y") > letters.index("X"):
+        return "Y must come before X: transpose the image first"
+    if "S" in letters:
+        return _colour_problem(letters, shape)
+    return ""
+
+
+def _colour_problem(letters: str, shape: tuple[int, ...]) -> str:
+    if not letters.endswith("YXS"):
+        return "colour samples (S) must come last, behind Y and X"
+    if "C" in letters:
+        return "an image has either channels (C) or colour samples (S), not both"
+    if shape[-1] not in _COLOUR_SAMPLES:
+        return f"S must have length 3 (RGB) or 4 (RGBA), got {shape[-1]}"
+    return ""

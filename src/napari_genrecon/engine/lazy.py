@@ -1,0 +1,91 @@
+"""The same tiles as a dask array: computing one plane of the result computes that plane's tiles only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_genrecon.engine.intensity import to_dtype
+from napari_genrecon.engine.run import TileFunction
+from napari_genrecon.engine.tiles import Tile, TileGrid
+
+__all__ = ["is_dask", "is_lazy", "lazy_tiles"]
+
+
+def is_dask(source: Any) -> bool:
+    """Whether this is a dask array; does not import dask."""
+    return type(source).__module__.split(".")[0] == "dask"
+
+
+def is_lazy(source: Any) -> bool:
+    """Whether reading this array may be expensive: anything that is not a NumPy array."""
+    return not isinstance(source, np.ndarray)
+
+
+def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike = np.float32) -> Any:
+    """A dask array whose blocks are the tiles of `grid`.
+
+    A source that can be read by region (NumPy, memmap, Zarr) is read tile by tile, with nothing else in the graph. A
+    dask source is brought onto the grid and overlapped, so that the graph also runs on a cluster. Either way the
+    result equals that of `run_tiles`.
+
+    Parameters
+    ----------
+    fn : callable
+        As for `run_tiles`. Must be picklable to run on other processes.
+    source : array_like
+        As for `run_tiles`.
+    grid : TileGrid
+        The geometry; its tiles become the chunks, whatever the chunks of the source.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    dask.array.Array
+        Of shape ``grid.out_shape``.
+    """
+    import dask.array as da
+
+    dtype = np.dtype(dtype)
+    options = {"chunks": grid.out_chunks, "dtype": dtype, "meta": np.empty((0,) * len(grid.shape), dtype)}
+    if not is_dask(source):
+        return da.map_blocks(_ReadBlock(fn, grid, dtype, source), **options)
+    on_grid = source.rechunk(grid.chunks)
+    # A dimension in one piece needs no neighbours, and dask would refuse a halo larger than the piece.
+    depth = {i: h if len(grid.chunks[i]) > 1 else 0 for i, h in enumerate(grid.halo)}
+    overlapped = da.overlap.overlap(on_grid, depth=depth, boundary="none", allow_rechunk=False)
+    return overlapped.map_blocks(_OverlapBlock(fn, grid, dtype), **options)
+
+
+@dataclass(frozen=True)
+class _OverlapBlock:
+    """Computes one block from its pixels and their halo; a plain value, so that it can be sent to a worker."""
+
+    fn: TileFunction
+    grid: TileGrid
+    dtype: np.dtype[Any]
+
+    def __call__(self, block: NDArray[Any], block_info: dict[Any, Any]) -> NDArray[Any]:
+        return self.compute(np.asarray(block), self.tile(block_info))
+
+    def tile(self, block_info: dict[Any, Any]) -> Tile:
+        location = block_info[None]["array-location"]
+        return self.grid.tile_of(tuple((a // s, b // s) for (a, b), s in zip(location, self.grid.scale, strict=True)))
+
+    def compute(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
+        return to_dtype(self.fn(block, tile)[tile.crop], self.dtype)[0]
+
+
+@dataclass(frozen=True)
+class _ReadBlock(_OverlapBlock):
+    """Reads what it needs from the source and computes one block."""
+
+    source: Any
+
+    def __call__(self, block_info: dict[Any, Any]) -> NDArray[Any]:  # type: ignore[override]
+        tile = self.tile(block_info)
+        return self.compute(np.asarray(self.source[tile.src]), tile)

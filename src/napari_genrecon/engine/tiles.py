@@ -1,0 +1,155 @@
+"""Tile geometry, in pure integers: which region to read, which part of the answer to keep, where it goes.
+
+The grid is anchored at zero and does not depend on how the source is stored. A tile is read with a `halo` around it
+that is computed and thrown away, so that with a halo of at least the model's receptive field the tiled result equals
+the whole. Tiles and halos are multiples of the model's stride: every tile then starts on the model's own grid.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from napari_genrecon.errors import OptionError
+
+__all__ = ["Core", "Tile", "TileGrid"]
+
+Core = tuple[tuple[int, int], ...]
+"""The pixels one tile answers for: (start, stop) per dimension, in source pixels."""
+
+Region = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One step of a tiled run.
+
+    Attributes
+    ----------
+    src : tuple of slice
+        What to read from the source (core plus halo, cut at the image's edge).
+    crop : tuple of slice
+        What to keep of the computed block (the core, in output pixels).
+    dst : tuple of slice
+        Where it goes in the output.
+    """
+
+    src: Region
+    crop: Region
+    dst: Region
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """How an array is cut into tiles.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the source.
+    tile : tuple of int
+        Size of a tile's core, per dimension.
+    halo : tuple of int
+        Pixels read around the core, per dimension; 0 where planes are independent.
+    scale : tuple of int
+        Output pixels per source pixel, per dimension.
+    stride : tuple of int
+        Tiles start at multiples of this, per dimension.
+    """
+
+    shape: tuple[int, ...]
+    tile: tuple[int, ...]
+    halo: tuple[int, ...]
+    scale: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {len(v) for v in (self.shape, self.tile, self.halo, self.scale, self.stride)}
+        if len(lengths) != 1:
+            raise OptionError(f"shape, tile, halo, scale and stride must have one length, got {sorted(lengths)}")
+        for tile, halo, stride in zip(self.tile, self.halo, self.stride, strict=True):
+            if tile < 1 or halo < 0 or tile % stride or halo % stride:
+                raise OptionError(f"tile {self.tile} and halo {self.halo} must be multiples of {self.stride}")
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return tuple(n * s for n, s in zip(self.shape, self.scale, strict=True))
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Sizes of the tiles in source pixels, per dimension.
+
+        A last piece smaller than the halo joins the one before it: it would cost more border than it has pixels.
+        """
+        return tuple(_pieces(n, t, h) for n, t, h in zip(self.shape, self.tile, self.halo, strict=True))
+
+    @property
+    def out_chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Sizes of the tiles in output pixels, per dimension: the chunks of a lazy result."""
+        return tuple(tuple(n * s for n in sizes) for sizes, s in zip(self.chunks, self.scale, strict=True))
+
+    @property
+    def n_tiles(self) -> int:
+        """How many tiles there are."""
+        return math.prod(len(sizes) for sizes in self.chunks)
+
+    @property
+    def read_share(self) -> float:
+        """Pixels computed per pixel kept, halos included (1.0 means no overlap)."""
+        per_axis = (
+            sum(min(b + h, n) - max(a - h, 0) for a, b in _spans(sizes)) / n
+            for sizes, h, n in zip(self.chunks, self.halo, self.shape, strict=True)
+        )
+        return math.prod(per_axis)
+
+    def cores(self) -> Iterator[Core]:
+        """The cores of all tiles, in C order; every source pixel is in exactly one."""
+        yield from itertools.product(*(_spans(sizes) for sizes in self.chunks))
+
+    def tiles(self) -> Iterator[Tile]:
+        """All tiles, in C order."""
+        return (self.tile_of(core) for core in self.cores())
+
+    def tile_of(self, core: Core) -> Tile:
+        """What to read, keep and write for one core."""
+        src = [(max(a - h, 0), min(b + h, n)) for (a, b), h, n in zip(core, self.halo, self.shape, strict=True)]
+        crop = [slice((a - lo) * s, (b - lo) * s) for (a, b), (lo, _), s in zip(core, src, self.scale, strict=True)]
+        dst = [slice(a * s, b * s) for (a, b), s in zip(core, self.scale, strict=True)]
+        return Tile(tuple(slice(lo, hi) for lo, hi in src), tuple(crop), tuple(dst))
+
+    def halved(self, size: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Half of a core's size along its longest dimension, on the stride; None if it cannot be smaller.
+
+        A core shorter than its own halo would spend most of its work on pixels that are thrown away.
+        """
+        axis = max(range(len(size)), key=lambda i: size[i])
+        half = -(-size[axis] // (2 * self.stride[axis])) * self.stride[axis]
+        if half >= size[axis] or half < self.halo[axis]:
+            return None
+        return (*size[:axis], half, *size[axis + 1 :])
+
+    @staticmethod
+    def split(core: Core, size: tuple[int, ...]) -> list[Core]:
+        """Cut a core into cores of at most this size, in C order."""
+        ranges = (
+            [(a, min(a + n, stop)) for a in range(start, stop, n)] for (start, stop), n in zip(core, size, strict=True)
+        )
+        return list(itertools.product(*ranges))
+
+
+def _pieces(length: int, tile: int, halo: int) -> tuple[int, ...]:
+    whole, rest = divmod(length, tile)
+    pieces = [tile] * whole
+    if rest >= halo or not pieces:
+        pieces += [rest] * bool(rest)
+    else:
+        pieces[-1] += rest
+    return tuple(pieces)
+
+
+def _spans(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    stops = list(itertools.accumulate(sizes))
+    return [(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]

@@ -1,0 +1,131 @@
+"""Where tensors are: devices, precision, and the way from an array into a network and back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import InferenceError, OptionError
+from napari_genrecon.models._weights import load_weights
+from napari_genrecon.models.spec import ModelSpec
+
+__all__ = ["Denoiser", "available_devices", "load_denoiser", "resolve_device"]
+
+# One forward pass at a time: torch already uses every core, and two at once would need twice the memory.
+_ONE_AT_A_TIME = threading.Lock()
+_PROBE_SIDE = 256
+
+
+class Denoiser:
+    """A denoising network on one device, as a plain function on arrays.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Which model.
+    device : str
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str) -> None:
+        self.spec, self.device = spec, device
+        self._seconds_per_pixel: float | None = None
+        network = _build(spec)
+        load_weights(network, spec)
+        # Channels-last is 1.4 to 1.9 times faster in oneDNN's float32 convolutions, and no slower elsewhere.
+        self._network = network.eval().to(device, memory_format=torch.channels_last)
+
+    def __call__(self, y: NDArray[Any], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
+        """Denoise one plane.
+
+        Parameters
+        ----------
+        y : (Y, X) ndarray
+            A noisy plane, a global centre subtracted.
+        sigma : float
+            Standard deviation of the noise, in the units of `y`.
+        rho : tuple of float
+            Lag-1 correlation of the noise along x and along y.
+
+        Returns
+        -------
+        (Y, X) ndarray of float32
+
+        Raises
+        ------
+        MemoryError
+            If the plane does not fit into the device's memory.
+        InferenceError
+            If the network fails for any other reason.
+        """
+        with _ONE_AT_A_TIME, _plain_errors(self.spec.name), torch.inference_mode():
+            tensor = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)).to(self.device)
+            level = torch.tensor([sigma], dtype=torch.float32, device=self.device)
+            correlation = torch.tensor([rho], dtype=torch.float32, device=self.device)
+            result = self._network(tensor[None, None], level, correlation)
+            array: NDArray[np.float32] = result[0, 0].cpu().numpy()
+            return array
+
+    def seconds_per_pixel(self) -> float:
+        """Time the network takes per pixel here, from one small plane (the second of two runs); measured once."""
+        if self._seconds_per_pixel is None:
+            probe = np.zeros((_PROBE_SIDE, _PROBE_SIDE), np.float32)
+            self(probe, 1.0, (0.0, 0.0))
+            started = time.perf_counter()
+            self(probe, 1.0, (0.0, 0.0))
+            self._seconds_per_pixel = (time.perf_counter() - started) / probe.size
+        return self._seconds_per_pixel
+
+
+def _build(spec: ModelSpec) -> torch.nn.Module:
+    module, _, name = spec.target.partition(":")
+    network: torch.nn.Module = getattr(import_module(module, __package__), name)()
+    return network
+
+
+@lru_cache(maxsize=4)
+def load_denoiser(spec: ModelSpec, device: str) -> Denoiser:
+    """The denoiser for a model on a device; the last few are kept."""
+    return Denoiser(spec, device)
+
+
+@contextmanager
+def _plain_errors(name: str) -> Iterator[None]:
+    """Turn torch's errors into MemoryError, which the engine answers with smaller tiles, or into ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        # The CPU allocator raises a bare RuntimeError; only accelerators have an exception class for it.
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "out of memory" in text:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            raise MemoryError(text) from None
+        raise InferenceError(f"the model {name!r} failed while running: {text}") from error
+
+
+def available_devices() -> tuple[str, ...]:
+    """The devices that can be used here, best first."""
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return (*cuda, *mps, "cpu")
+
+
+def resolve_device(device: str) -> str:
+    """Resolve ``"auto"`` and ``"cuda"``, and refuse what is not there."""
+    devices = available_devices()
+    if device == "auto":
+        return devices[0]
+    wanted = "cuda:0" if device == "cuda" else device
+    if wanted not in devices:
+        raise OptionError(f"device {device!r} is not available here; choose 'auto' or one of: {', '.join(devices)}")
+    return wanted

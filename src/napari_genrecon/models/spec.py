@@ -1,0 +1,50 @@
+"""What the program knows about a model without loading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ModelSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One model: where its code and weights are, and what the engine must know to run it in tiles.
+
+    Attributes
+    ----------
+    name : str
+        Lower-case, stable, never reused for another model.
+    task : str
+        The task it serves, such as ``"denoise"``.
+    target : str
+        Module (relative to this package) and class, ``".unet:DenoiseUNet"``.
+    weights : str
+        File name in the package's ``weights`` folder.
+    sha256 : str
+        Of the weight file; checked before loading.
+    halo : int
+        Pixels around a tile beyond which the influence on the tile is below 1e-4 noise s.d.
+    stride : int
+        Tiles must start at multiples of this many pixels.
+    scale : int
+        Output pixels per input pixel along Y and X.
+    bytes_per_pixel : int
+        Peak memory per pixel of a tile while it runs in float32.
+    summary : str
+        One sentence for people who choose a model.
+    licence : str
+        Of the weights.
+    """
+
+    name: str
+    task: str
+    target: str
+    weights: str
+    sha256: str
+    halo: int
+    stride: int
+    scale: int = 1
+    bytes_per_pixel: int
+    summary: str
+    licence: str

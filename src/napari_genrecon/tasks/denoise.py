@@ -1,0 +1,365 @@
+"""Denoise: stabilise the noise, remove it with a network that is told its strength and correlation, and go back.
+
+The pipeline per plane is a variance-stabilising transform, a Gaussian denoiser, and the exact unbiased inverse
+(Makitalo & Foi, IEEE TIP 2013). The noise model and the centre of each channel are measured once for the whole image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre, sample_crops
+from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
+from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
+from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.provenance import make_record
+from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
+from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
+from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel
+from napari_genrecon.tasks.result import Result
+
+__all__ = ["DenoiseOptions", "denoise", "denoise_steps", "expected_seconds"]
+
+# A run can be cancelled between tiles: a tile of this size takes about a second on two CPU cores.
+_MAX_TILE_PIXELS = {"cpu": 700_000}
+_MAX_TILE_PIXELS_ELSEWHERE = 4_000_000
+_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoiseOptions:
+    """What can be chosen.
+
+    Attributes
+    ----------
+    noise : NoiseModel, tuple of NoiseModel, float or None
+        One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
+    strength, blend, model, axes, tile, device, keep_dtype
+        See `denoise`.
+    """
+
+    noise: Annotated[
+        Noise | float | None,
+        {
+            "form": False,
+            "tooltip": "Noise s.d. in grey values, or a noise report "
+            "saved as JSON; measured from the image if not given",
+        },
+    ] = None
+    strength: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": 1.5,
+            "step": 0.05,
+            "tooltip": "How much of the measured noise to remove: 1 is all of it, "
+            "less keeps some grain, more smooths harder",
+        },
+    ] = 1.0
+    blend: Annotated[
+        float,
+        {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How much of the original to mix back in: 0 is none"},
+    ] = 0.0
+    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    axes: Annotated[
+        str | None, {"tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the layer's own"}
+    ] = None
+    tile: Annotated[
+        int | None, {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"}
+    ] = None
+    device: Annotated[
+        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
+    ] = "auto"
+    keep_dtype: Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}] = (
+        False
+    )
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("strength", 0.0, 1.5), ("blend", 0.0, 1.0)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise OptionError(f"{name} must lie between {low:g} and {high:g}, got {value}")
+        if self.tile is not None:
+            check_tile(self.tile, 1)
+        if isinstance(self.noise, int | float):
+            NoiseModel.white(float(self.noise))
+
+
+def denoise(
+    image: Any,
+    *,
+    noise: Noise | float | None = None,
+    strength: float = 1.0,
+    blend: float = 0.0,
+    model: str = "auto",
+    axes: str | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    keep_dtype: bool = False,
+) -> Any:
+    """Remove the noise of an image.
+
+    Parameters
+    ----------
+    image : (..., Y, X) or (..., Y, X, S) array_like
+        Any real dtype. Every YX plane is denoised by itself; NaN and infinite pixels stay where they are. The alpha
+        channel of an RGBA image is copied.
+    noise : NoiseModel, tuple of NoiseModel, float or None
+        A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
+    strength : float
+        Factor on the noise s.d. that is removed, in [0, 1.5].
+    blend : float
+        Share of the input mixed back into the result, in [0, 1].
+    model : str
+        A name that `list_models` lists, or ``"auto"``.
+    axes : str, optional
+        One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
+    tile : int, optional
+        Side of a tile in pixels; chosen from the free memory if not given. Does not change the result.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    keep_dtype : bool
+        Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
+
+    Returns
+    -------
+    ndarray or dask.array.Array
+        Of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a
+        NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
+
+    Raises
+    ------
+    ImageError
+        If the image is empty, not real, has no finite pixel, or does not fit the axes.
+    OptionError, UnknownModelError
+        If an option cannot work.
+    WeightsError, MissingPackageError
+        If the model cannot be loaded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noisy = np.random.default_rng(0).normal(100, 5, (64, 64))
+    >>> clean = denoise(noisy)
+    >>> bool(clean.std() < 1)
+    True
+    """
+    options = DenoiseOptions(
+        noise=noise,
+        strength=strength,
+        blend=blend,
+        model=model,
+        axes=axes,
+        tile=tile,
+        device=device,
+        keep_dtype=keep_dtype,
+    )
+    result = finish(denoise_steps(image, options))
+    result.warn()
+    return result.data
+
+
+def denoise_steps(image: Any, options: DenoiseOptions) -> Generator[Progress, None, Result]:
+    """The same as `denoise`, step by step.
+
+    Yields
+    ------
+    Progress
+        After the noise was measured and after every tile.
+
+    Returns
+    -------
+    Result
+        The pixels and the record of how they were made.
+    """
+    started = time.perf_counter()
+    yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
+    plan = _plan(as_source(image), options)
+    yield Progress(0, 0, "loading the network")
+    load_denoiser(plan.spec, options.device)
+    if is_lazy(plan.source):
+        return Result(lazy_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.axes, plan.record())
+    tiled = yield from _with_planes(run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.n_planes)
+    return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
+
+
+def expected_seconds(image: Any, options: DenoiseOptions) -> float:
+    """How long `denoise` will take for this image on this machine, from the time of one small tile.
+
+    The first call loads the network and takes about a second.
+    """
+    source = as_source(image)
+    axes = resolve_axes(options.axes, source.shape)
+    spec = find_model(options.model, "denoise")
+    grid = _grid(source.shape, axes, spec, options)
+    return source.size * grid.read_share * load_denoiser(spec, options.device).seconds_per_pixel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """The constants of one channel, measured over the whole image."""
+
+    transform: Stabiliser
+    fill: float  # grey value for pixels that are not finite
+    centre: float  # of the stabilised values
+    rho: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class DenoisePlanes:
+    """Denoises the one plane of a tile: a plain value, so that it can be sent to other processes."""
+
+    spec: ModelSpec
+    device: str
+    axes: Axes
+    channels: tuple[_Channel | None, ...]  # None: nothing to remove
+    strength: float
+    blend: float
+
+    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
+        """Denoise a block of one plane; `tile` tells which channel it belongs to."""
+        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        channel = self.channels[index] if index < len(self.channels) else None
+        if channel is None:
+            return block
+        plane = as_plane(block, self.axes)
+        return self._denoise(plane, channel).reshape(block.shape)
+
+    def _denoise(self, plane: NDArray[Any], channel: _Channel) -> NDArray[Any]:
+        # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
+        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
+        filled, bad = fill_non_finite(plane, channel.fill)
+        stabilised = channel.transform.forward(filled) - channel.centre
+        clean = load_denoiser(self.spec, self.device)(stabilised, self.strength, channel.rho)
+        restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
+        if self.blend:
+            restored = (1 - self.blend) * restored + self.blend * filled
+        return restored if bad is None else np.where(bad, plane, restored)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that is decided before the first tile."""
+
+    source: Any
+    axes: Axes
+    options: DenoiseOptions
+    spec: ModelSpec
+    noise: tuple[NoiseModel, ...]
+    kernel: DenoisePlanes
+    grid: TileGrid
+    dtype: np.dtype[Any]
+    warnings: tuple[str, ...]
+
+    @property
+    def n_planes(self) -> int:
+        return self.axes.n_planes(self.source.shape)
+
+    def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
+        options = asdict(replace(self.options, noise=None))
+        del options["noise"]  # it stands in full beside the options
+        clipped = None if tiled is None else tiled.clipped
+        return make_record(
+            "denoise",
+            "restored",
+            options=options,
+            model={"name": self.spec.name, "sha256": self.spec.sha256, "licence": self.spec.licence},
+            noise=[model.to_dict() for model in self.noise],
+            axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
+            input={"shape": list(self.source.shape), "dtype": str(self.source.dtype)},
+            output={"dtype": str(self.dtype), "clipped": clipped},
+            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
+            device=resolve_device(self.options.device),
+            seed=None,  # nothing is random
+            seconds=None if seconds is None else round(seconds, 3),
+            warnings=[*self.warnings, *_clipping(clipped, self.dtype)],
+        )
+
+
+def _clipping(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
+    if not clipped:
+        return []
+    limits = np.iinfo(dtype)
+    return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
+
+
+def _plan(source: Any, options: DenoiseOptions) -> _Plan:
+    axes = resolve_axes(options.axes, source.shape)
+    spec = find_model(options.model, "denoise")
+    resolve_device(options.device)
+    noise = noise_per_channel(source, axes, options.noise)
+    channels = tuple(_channel(source, axes, i, model, options) for i, model in enumerate(noise))
+    kernel = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend)
+    return _Plan(
+        source=source,
+        axes=axes,
+        options=options,
+        spec=spec,
+        noise=noise,
+        kernel=kernel,
+        grid=_grid(source.shape, axes, spec, options),
+        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        warnings=tuple(_notes(channels, options)),
+    )
+
+
+def _channel(source: Any, axes: Axes, index: int, noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
+    fill = measure_centre(sample_crops(source, axes, index))
+    if noise.sigma == 0 or options.strength == 0:
+        return None
+    transform = stabiliser(noise)
+    centre = float(transform.forward(np.array([fill]))[0])
+    return _Channel(transform, fill, centre, (noise.rho_x, noise.rho_y))
+
+
+def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> list[str]:
+    untouched = [i for i, channel in enumerate(channels) if channel is None]
+    if options.strength == 0 or not untouched:
+        return []
+    which = "the image" if len(channels) == 1 else f"channel {', '.join(map(str, untouched))}"
+    return [f"no noise was found in {which}, so it comes back unchanged"]
+
+
+def _grid(shape: tuple[int, ...], axes: Axes, spec: ModelSpec, options: DenoiseOptions) -> TileGrid:
+    if options.tile is None:
+        device = resolve_device(options.device)
+        height, width = fit_tile(
+            (shape[axes.y], shape[axes.x]),
+            halo=spec.halo,
+            stride=spec.stride,
+            bytes_per_pixel=spec.bytes_per_pixel,
+            budget=available_memory() // _MEMORY_SHARE,
+            max_pixels=_MAX_TILE_PIXELS.get(device, _MAX_TILE_PIXELS_ELSEWHERE),
+        )
+    else:
+        height = width = check_tile(options.tile, spec.stride)
+    return TileGrid(
+        shape=tuple(shape),
+        tile=axes.spread(height, width, 1),
+        halo=axes.spread(spec.halo, spec.halo, 0),
+        scale=axes.spread(spec.scale, spec.scale, 1),
+        stride=axes.spread(spec.stride, spec.stride, 1),
+    )
+
+
+def _with_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
+    """Say in every step how many planes are done."""
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                tiled: Tiled = stop.value
+                return tiled
+            planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
+            yield replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)

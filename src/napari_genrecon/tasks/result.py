@@ -1,0 +1,36 @@
+"""What a task returns: the pixels, what their dimensions mean, and how they were made."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.errors import GenReconWarning
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a task.
+
+    Attributes
+    ----------
+    data : ndarray or dask array
+        The pixels, in the grey values of the input.
+    axes : Axes
+        What the dimensions of `data` mean.
+    record : dict
+        How it was made, as JSON values; see `io.provenance`.
+    """
+
+    data: Any
+    axes: Axes
+    record: dict[str, Any]
+
+    def warn(self) -> None:
+        """Emit what the user should know as Python warnings."""
+        for sentence in self.record["warnings"]:
+            warnings.warn(sentence, GenReconWarning, stacklevel=3)
