@@ -39,7 +39,8 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike =
     source : array_like
         As for `run_tiles`.
     grid : TileGrid
-        The geometry; its tiles become the chunks, whatever the chunks of the source.
+        The geometry; its tiles become the chunks, whatever the chunks of the source. (For a dask source, tiles
+        smaller than the halo are enlarged to it.)
     dtype : dtype
         Of the result.
 
@@ -51,6 +52,8 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike =
     import dask.array as da
 
     dtype = np.dtype(dtype)
+    if is_dask(source):
+        grid = grid.coarse()
     options = {"chunks": grid.out_chunks, "dtype": dtype, "meta": np.empty((0,) * len(grid.shape), dtype)}
     if not is_dask(source):
         return da.map_blocks(_ReadBlock(fn, grid, dtype, source), **options)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError
 
-__all__ = ["allocate", "available_memory", "fit_tile"]
+__all__ = ["allocate", "available_memory", "check_tile", "fit_tile"]
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MAX_PIECES = 64  # per side; a plane of 40,000 pixels is cut into pieces of 640
 
 
 def available_memory() -> int:
@@ -47,7 +48,7 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.
 def fit_tile(
     side: tuple[int, int], *, halo: int, stride: int, bytes_per_pixel: int, budget: int, max_pixels: int
 ) -> tuple[int, int]:
-    """The tile, (Y, X), that covers a plane in the fewest even pieces that fit.
+    """The tile, (Y, X), that computes the fewest pixels, halos included, among those that fit.
 
     Parameters
     ----------
@@ -65,18 +66,34 @@ def fit_tile(
     Returns
     -------
     tuple of int
-        Multiples of `stride`; at least one.
+        Multiples of `stride`; the smallest possible tile if none fits.
     """
-    pixels = max(1, min(max_pixels, budget // bytes_per_pixel))
-    height = _even_tile(side[0], max(stride, math.isqrt(pixels) - 2 * halo), stride)
-    # A plane that is flatter than a square leaves room for wider tiles.
-    width = _even_tile(side[1], max(stride, pixels // (min(height, side[0]) + 2 * halo) - 2 * halo), stride)
-    return height, width
+    pixels = min(max_pixels, budget // bytes_per_pixel)
+    heights, widths = (_even_tiles(n, stride) for n in side)
+    fitting = [
+        (_computed(side[0], h, halo) * _computed(side[1], w, halo), -h, (h, w))
+        for h in heights
+        for w in widths
+        if _extent(side[0], h, halo) * _extent(side[1], w, halo) <= pixels
+    ]
+    return min(fitting)[2] if fitting else (heights[-1], widths[-1])
 
 
-def _even_tile(side: int, longest: int, stride: int) -> int:
-    pieces = -(-side // longest)
-    return -(-side // (pieces * stride)) * stride
+def _even_tiles(side: int, stride: int) -> list[int]:
+    """Tiles that cut a side into 1, 2, 3, … about equal pieces, largest first."""
+    most = min(_MAX_PIECES, -(-side // stride))
+    return sorted({-(-side // (pieces * stride)) * stride for pieces in range(1, most + 1)}, reverse=True)
+
+
+def _extent(side: int, tile: int, halo: int) -> int:
+    """Pixels that the largest tile spans with its halo, which ends at the image's edge."""
+    pieces = -(-side // tile)
+    return min(side, tile + min(2, pieces - 1) * halo)
+
+
+def _computed(side: int, tile: int, halo: int) -> int:
+    pieces = -(-side // tile)
+    return side + 2 * halo * (pieces - 1)
 
 
 def check_tile(tile: int, stride: int) -> int:

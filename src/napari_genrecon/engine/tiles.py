@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_genrecon.errors import OptionError
 
@@ -104,6 +104,11 @@ class TileGrid:
             for sizes, h, n in zip(self.chunks, self.halo, self.shape, strict=True)
         )
         return math.prod(per_axis)
+
+    def coarse(self) -> TileGrid:
+        """The same grid with tiles at least as large as their halo, which overlapping dask chunks need."""
+        tile = tuple(max(t, h) for t, h in zip(self.tile, self.halo, strict=True))
+        return replace(self, tile=tile)
 
     def cores(self) -> Iterator[Core]:
         """The cores of all tiles, in C order; every source pixel is in exactly one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.errors import MissingPackageError, UnknownModelError
 from napari_genrecon.models.spec import ModelSpec
@@ -20,9 +20,9 @@ MODELS: tuple[ModelSpec, ...] = (
         target=".unet:DenoiseUNet",
         weights="denoise-2d.safetensors",
         sha256="fe4ee78309e14426412ff1a2c0b9e5b28c97dee7e0847202af8931bad39937c8",
-        halo=48,
+        halo=96,
         stride=8,
-        bytes_per_pixel=1000,
+        bytes_per_pixel=500,
         summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
         "fluorescence and nuclei",
         licence="BSD-3-Clause",
@@ -71,7 +71,7 @@ def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
     OptionError
         If the device does not exist here.
     """
-    return _runtime().load_denoiser(spec, resolve_device(device))
+    return _torch_side().load_denoiser(spec, resolve_device(device))
 
 
 def resolve_device(device: str) -> str:
@@ -82,15 +82,15 @@ def resolve_device(device: str) -> str:
     OptionError
         If a device was asked for that does not exist here; it is never exchanged for another.
     """
-    return _runtime().resolve_device(device)
+    return _torch_side().resolve_device(device)
 
 
 def available_devices() -> tuple[str, ...]:
     """The devices that can be used here, best first."""
-    return _runtime().available_devices()
+    return _torch_side().available_devices()
 
 
-def _runtime():  # type: ignore[no-untyped-def]  # a module that must not be imported before it is needed
+def _torch_side() -> Any:
     try:
         from napari_genrecon.models import _runtime
     except (ImportError, OSError) as error:

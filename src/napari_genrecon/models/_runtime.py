@@ -42,7 +42,7 @@ class Denoiser:
         network = _build(spec)
         load_weights(network, spec)
         # Channels-last is 1.4 to 1.9 times faster in oneDNN's float32 convolutions, and no slower elsewhere.
-        self._network = network.eval().to(device, memory_format=torch.channels_last)
+        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
 
     def __call__(self, y: NDArray[Any], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
         """Denoise one plane.

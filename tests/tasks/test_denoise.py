@@ -1,0 +1,287 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_genrecon import NoiseModel, denoise
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, expected_seconds
+
+SIGMA = 5.0
+WHITE = NoiseModel.white(SIGMA)
+
+
+def scene(shape, seed=0, sigma=SIGMA):
+    """Grey values around 200 with structure and white noise; (clean, noisy)."""
+    y, x = np.indices(shape[-2:])
+    clean = np.broadcast_to(200 + 60 * np.sin(x / 9) * np.cos(y / 14) + 50 * (np.hypot(x - 40, y - 30) < 15), shape)
+    return clean, clean + np.random.default_rng(seed).normal(0, sigma, shape)
+
+
+def error(a, b):
+    return float(np.sqrt(np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2)))
+
+
+@pytest.mark.parametrize("noise", [None, SIGMA, WHITE], ids=["measured", "number", "model"])
+def test_noise_is_removed_and_grey_values_are_kept(noise):
+    clean, noisy = scene((192, 192))
+    result = denoise(noisy, noise=noise)
+    assert result.dtype == np.float32
+    assert error(result, clean) < 0.45 * SIGMA
+    assert abs(result.mean() - clean.mean()) < 0.02 * SIGMA
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">u2", ">f4"])
+def test_any_real_dtype(dtype):
+    clean, noisy = scene((64, 80))
+    scaled = (noisy * 0.5).astype(dtype) if dtype == "u1" else noisy.astype(dtype)
+    result = denoise(scaled, noise=SIGMA * (0.5 if dtype == "u1" else 1))
+    assert result.dtype == np.float32
+    assert error(result, clean * (0.5 if dtype == "u1" else 1)) < 0.7 * SIGMA
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4", "u8", "f8", ">u2"])
+def test_keep_dtype_is_the_rounded_result(dtype):
+    image = np.clip(scene((64, 64))[1] * 0.7, 0, 255).astype(dtype)
+    kept = denoise(image, noise=SIGMA, keep_dtype=True)
+    assert kept.dtype == image.dtype
+    np.testing.assert_allclose(kept.astype(float), denoise(image, noise=SIGMA), atol=0.501)
+
+
+def test_large_offset_loses_no_grey_values():
+    noisy = (scene((96, 96))[1]).round()
+    shifted = (noisy + 3e9).astype(np.uint32)
+    near, far = denoise(noisy, noise=SIGMA), denoise(shifted, noise=SIGMA, keep_dtype=True)
+    assert np.abs((far.astype(float) - 3e9) - near).max() <= 0.51
+
+
+def test_clipped_pixels_are_counted(monkeypatch):
+    from napari_genrecon.models import _runtime
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, y, sigma, rho: y + np.float32(10))
+    image = np.full((20, 20), 100, np.uint8)
+    image[:2] = 230
+    with pytest.warns(GenReconWarning, match=r"^40 pixels did not fit into uint8 \(0 to 255\) and were clipped$"):
+        result = denoise(image, noise=SIGMA, keep_dtype=True)
+    np.testing.assert_array_equal(np.unique(result), [150, 255])
+
+
+@given(st.sampled_from([0.01, 1.0, 37.0]), st.sampled_from([-500.0, 0.0, 1e4]))
+@settings(max_examples=6, deadline=None)
+def test_result_follows_gain_and_offset(gain, offset):
+    """denoise(a*x + b) = a*denoise(x) + b, noise measured both times, to 1e-3 sigma and float32's own rounding."""
+    image = scene((128, 128))[1]
+    expected = gain * denoise(image).astype(float) + offset
+    got = denoise(gain * image + offset)
+    assert np.abs(got - expected).max() <= 2e-3 * gain * SIGMA + np.spacing(np.float32(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((70, 60), None), ((3, 70, 60), None), ((2, 2, 70, 60), "TCYX"), ((2, 1, 2, 40, 50), "TZCYX"), ((70, 60, 3), None),
+     ((2, 70, 60, 3), None), ((2, 70, 3, 60), "ZYCX")],
+    ids=str,
+)  # fmt: skip
+def test_planes_are_denoised_one_by_one(shape, axes):
+    image = 200 + np.random.default_rng(0).normal(0, SIGMA, shape)
+    result = denoise(image, noise=SIGMA, axes=axes)
+    assert result.shape == shape
+    assert result.std() < 0.3 * SIGMA
+
+
+def test_stack_equals_its_planes():
+    stack = scene((3, 64, 72))[1]
+    planes = np.stack([denoise(plane, noise=SIGMA) for plane in stack])
+    # The centre is that of the whole stack, and the network's dependence on it is small but not nothing.
+    np.testing.assert_allclose(denoise(stack, noise=SIGMA), planes, atol=0.02 * SIGMA)
+
+
+def test_channels_have_noise_models_of_their_own():
+    weak, strong = (200 + np.random.default_rng(0).normal(0, s, (128, 128)) for s in (2.0, 20.0))
+    record = finish(denoise_steps(np.stack([weak, strong]), DenoiseOptions(axes="CYX"))).record
+    assert [round(m["read_noise"]) for m in record["noise"]] == [2, 20]
+
+
+def test_rgb_keeps_its_channels_and_alpha_is_copied():
+    rgba = np.clip(np.random.default_rng(0).normal([[[50, 120, 200, 77]]], SIGMA, (64, 64, 4)), 0, 255).astype("u1")
+    result = denoise(rgba, noise=SIGMA)
+    np.testing.assert_array_equal(result[..., 3], rgba[..., 3])
+    np.testing.assert_allclose(result[..., :3].mean((0, 1)), [50, 120, 200], atol=1)
+
+
+@pytest.mark.parametrize("tile", [8, 40, 64, 200])
+def test_tile_does_not_change_the_result(tile):
+    image = scene((150, 170))[1]
+    whole = denoise(image, noise=SIGMA)
+    assert np.abs(denoise(image, noise=SIGMA, tile=tile) - whole).max() <= 1e-4 * SIGMA
+
+
+@pytest.mark.parametrize("kind", ["dask", "zarr"])
+def test_lazy_equals_eager(kind):
+    import dask.array as da
+    import zarr
+
+    image = scene((2, 150, 130))[1].astype("u2")
+    source = da.from_array(image, chunks=(1, 64, 50)) if kind == "dask" else zarr.array(image, chunks=(1, 64, 50))
+    lazy = denoise(source, tile=64)
+    assert isinstance(lazy, da.Array)
+    np.testing.assert_allclose(lazy.compute(), denoise(image, tile=64), atol=1e-4 * SIGMA)
+
+
+def test_memmap_gives_an_array(tmp_path):
+    image = scene((64, 64))[1].astype("f4")
+    mapped = np.memmap(tmp_path / "image", "f4", "w+", shape=image.shape)
+    mapped[:] = image
+    np.testing.assert_array_equal(denoise(mapped, noise=SIGMA), denoise(image, noise=SIGMA))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+def test_non_finite_pixels_stay_and_spoil_nothing(value):
+    image = scene((96, 96))[1]
+    holed = image.copy()
+    holed[[10, 50], [20, 60]] = value
+    result, whole = denoise(holed, noise=SIGMA), denoise(image, noise=SIGMA)
+    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(holed))
+    np.testing.assert_array_equal(result[10, 20], np.float32(value))
+    assert np.abs(result - whole)[np.isfinite(holed)].max() < SIGMA
+
+
+@pytest.mark.parametrize("image", [np.full((40, 40), 7, "u2"), np.full((1, 1), 3.5), np.zeros((2, 9, 9))], ids=str)
+def test_image_without_noise_comes_back_unchanged_with_a_note(image):
+    with pytest.warns(GenReconWarning, match="no noise was found in the image, so it comes back unchanged"):
+        np.testing.assert_array_equal(denoise(image), image)
+
+
+def test_input_is_never_changed():
+    image = scene((64, 64))[1]
+    image[3, 3] = np.nan
+    before = image.copy()
+    image.flags.writeable = False
+    denoise(image, blend=0.5)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_strength_zero_changes_nothing():
+    image = scene((64, 64))[1].astype("f4")
+    np.testing.assert_array_equal(denoise(image, strength=0.0), image)
+
+
+def test_more_strength_removes_more():
+    image = np.random.default_rng(0).normal(100, SIGMA, (128, 128))
+    spreads = [denoise(image, noise=SIGMA, strength=s).std() for s in (0.3, 0.7, 1.0)]
+    assert spreads == sorted(spreads, reverse=True)
+
+
+def test_blend_mixes_in_the_original():
+    image = scene((64, 64))[1]
+    clean = denoise(image, noise=SIGMA)
+    np.testing.assert_allclose(denoise(image, noise=SIGMA, blend=0.25), 0.75 * clean + 0.25 * image, rtol=1e-5)
+    np.testing.assert_allclose(denoise(image, noise=SIGMA, blend=1.0), image, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "sentence"),
+    [
+        ({"strength": 2.0}, OptionError, "strength must lie between 0 and 1.5, got 2.0"),
+        ({"strength": float("nan")}, OptionError, "strength must lie between 0 and 1.5, got nan"),
+        ({"blend": -0.1}, OptionError, "blend must lie between 0 and 1, got -0.1"),
+        ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
+        ({"noise": (WHITE, WHITE)}, OptionError, "noise holds 2 models but the image has 1 channels"),
+        ({"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
+        ({"model": "denoice-2d"}, UnknownModelError, "did you mean 'denoise-2d'"),
+        ({"device": "tpu"}, OptionError, "device 'tpu' is not available here"),
+        ({"axes": "ZYX"}, ImageError, "names 3 dimensions but the image has 2"),
+    ],
+    ids=lambda v: str(v) if isinstance(v, dict) else "",
+)
+def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        denoise(scene((32, 32))[1], **options)
+
+
+@pytest.mark.parametrize(
+    ("image", "sentence"),
+    [
+        (np.zeros((0, 5)), "image is empty"),
+        (np.full((8, 8), np.nan), "no finite pixel"),
+        (np.zeros((8, 8), complex), "complex"),
+        (np.zeros((8, 8), bool), "boolean"),
+        (np.zeros(8), "at least two dimensions"),
+    ],
+    ids=["empty", "nan", "complex", "bool", "1d"],
+)
+def test_images_that_cannot_be_denoised_get_a_sentence(image, sentence):
+    with pytest.raises(ImageError, match=sentence):
+        denoise(image)
+
+
+def test_record_says_how_it_was_made():
+    result = finish(denoise_steps(scene((3, 48, 56))[1], DenoiseOptions(noise=SIGMA, strength=0.8)))
+    record = result.record
+    assert record["task"] == "denoise"
+    assert record["nature"] == "restored"
+    assert record["options"]["strength"] == 0.8
+    assert record["axes"] == {"letters": "ZYX", "assumed": True}
+    assert record["model"]["name"] == "denoise-2d"
+    assert len(record["model"]["sha256"]) == 64
+    assert NoiseModel.from_dict(record["noise"][0]).sigma == SIGMA
+    assert record["input"] == {"shape": [3, 48, 56], "dtype": "float64"}
+
+
+def test_record_is_json():
+    import json
+
+    record = finish(denoise_steps(scene((48, 56))[1], DenoiseOptions())).record
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_same_record_gives_the_same_bits():
+    image = scene((100, 90))[1]
+    np.testing.assert_array_equal(denoise(image), denoise(image))
+
+
+def test_progress_tells_planes():
+    notes = []
+    finish(denoise_steps(scene((3, 48, 56))[1], DenoiseOptions(noise=SIGMA)), notes.append)
+    assert notes[-1].note == "3 of 3 planes done"
+    assert notes[-1].fraction == 1
+
+
+def test_closing_the_steps_stops_between_tiles(monkeypatch):
+    from napari_genrecon.models import _runtime
+
+    calls = []
+    real = _runtime.Denoiser.__call__
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
+    steps = denoise_steps(scene((5, 48, 56))[1], DenoiseOptions(noise=SIGMA))
+    while not calls:
+        next(steps)
+    steps.close()
+    assert len(calls) == 1
+
+
+def test_out_of_memory_goes_on_with_smaller_tiles(monkeypatch):
+    from napari_genrecon.models import _runtime
+
+    image = scene((256, 256))[1]
+    expected = denoise(image, noise=SIGMA, tile=256)
+    real = _runtime.Denoiser.__call__
+
+    def small(self, y, *args):
+        if y.size > 50_000:
+            raise MemoryError
+        return real(self, y, *args)
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", small)
+    notes = []
+    result = finish(denoise_steps(image, DenoiseOptions(noise=SIGMA, tile=256)), notes.append)
+    assert "out of memory: tiles reduced" in notes[-1].note
+    assert result.record["tile"]["size"] < [256, 256]
+    assert np.abs(result.data - expected).max() <= 1e-4 * SIGMA
+
+
+def test_expected_seconds_grow_with_the_planes():
+    plane, options = scene((64, 64))[1], DenoiseOptions()
+    one, ten = expected_seconds(plane, options), expected_seconds(np.stack([plane] * 10), options)
+    assert ten == pytest.approx(10 * one)
