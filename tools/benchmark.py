@@ -1,0 +1,54 @@
+"""Measure speed, memory and quality, as Markdown tables: ``python tools/benchmark.py speed|memory|quality``.
+
+Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["speed", "memory", "quality"])
+    parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
+    parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
+    parser.add_argument(
+        "--planes", type=int, default=12, help="memory: how many planes of the stack to denoise (0: all)"
+    )
+    parser.add_argument("--task", default="denoise", choices=["denoise"], help="quality: of which task")
+    parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
+    parser.add_argument("--quick", action="store_true", help="quality: one image of each kind")
+    arguments = parser.parse_args()
+    print(f"\n## {arguments.what}\n\n{_machine()}\n")
+    if arguments.what == "speed":
+        from bench import speed
+
+        speed.run(arguments.side, arguments.rounds)
+    elif arguments.what == "memory":
+        from bench import memory
+
+        memory.run(arguments.planes)
+    else:
+        from bench import quality
+
+        quality.run(arguments.data, quick=arguments.quick)
+    return 0
+
+
+def _machine() -> str:
+    import numpy
+    import torch
+
+    from napari_genrecon import __version__
+
+    return (
+        f"napari-genrecon {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"numpy {numpy.__version__}, {torch.get_num_threads()} threads, {platform.machine()}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
