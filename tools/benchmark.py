@@ -15,9 +15,7 @@ def main() -> int:
     parser.add_argument("what", choices=["speed", "memory", "quality"])
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
-    parser.add_argument(
-        "--planes", type=int, default=12, help="memory: how many planes of the stack to denoise (0: all)"
-    )
+    parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
     parser.add_argument("--task", default="denoise", choices=["denoise"], help="quality: of which task")
     parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind")

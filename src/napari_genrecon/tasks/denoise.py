@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre, sample_crops
 from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
-from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import OptionError
@@ -26,14 +25,10 @@ from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel
+from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 
 __all__ = ["DenoiseOptions", "denoise", "denoise_steps", "expected_seconds"]
-
-# A run can be cancelled between tiles: a tile of this size takes 1.5 seconds on two CPU cores.
-_MAX_TILE_PIXELS = {"cpu": 1_100_000}
-_MAX_TILE_PIXELS_ELSEWHERE = 4_000_000
-_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +164,18 @@ def denoise(
     return result.data
 
 
-def denoise_steps(image: Any, options: DenoiseOptions) -> Generator[Progress, None, Result]:
+def denoise_steps(
+    image: Any, options: DenoiseOptions, *, lazy: bool | None = None
+) -> Generator[Progress, None, Result]:
     """The same as `denoise`, step by step.
+
+    Parameters
+    ----------
+    image, options
+        As for `denoise`.
+    lazy : bool, optional
+        Whether to return a dask array of which nothing has been computed, rather than compute it now. By default
+        only for images that are not NumPy arrays.
 
     Yields
     ------
@@ -187,9 +192,9 @@ def denoise_steps(image: Any, options: DenoiseOptions) -> Generator[Progress, No
     plan = _plan(as_source(image), options)
     yield Progress(0, 0, "loading the network")
     load_denoiser(plan.spec, options.device)
-    if is_lazy(plan.source):
+    if is_lazy(plan.source) if lazy is None else lazy:
         return Result(lazy_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.axes, plan.record())
-    tiled = yield from _with_planes(run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.n_planes)
+    tiled = yield from tell_planes(run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.n_planes)
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
 
@@ -201,7 +206,7 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
-    grid = _grid(source.shape, axes, spec, options)
+    grid = plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device)
     return source.size * grid.read_share * load_denoiser(spec, options.device).seconds_per_pixel()
 
 
@@ -282,15 +287,8 @@ class _Plan:
             device=resolve_device(self.options.device),
             seed=None,  # nothing is random
             seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*self.warnings, *_clipping(clipped, self.dtype)],
+            warnings=[*self.warnings, *clipping_note(clipped, self.dtype)],
         )
-
-
-def _clipping(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
-    if not clipped:
-        return []
-    limits = np.iinfo(dtype)
-    return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
 
 
 def _plan(source: Any, options: DenoiseOptions) -> _Plan:
@@ -307,7 +305,7 @@ def _plan(source: Any, options: DenoiseOptions) -> _Plan:
         spec=spec,
         noise=noise,
         kernel=kernel,
-        grid=_grid(source.shape, axes, spec, options),
+        grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         warnings=tuple(_notes(channels, options)),
     )
@@ -329,38 +327,3 @@ def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> li
         return []
     which = "the image" if len(channels) == 1 else f"channel {', '.join(map(str, untouched))}"
     return [f"no noise was found in {which}, so it comes back unchanged"]
-
-
-def _grid(shape: tuple[int, ...], axes: Axes, spec: ModelSpec, options: DenoiseOptions) -> TileGrid:
-    if options.tile is None:
-        device = resolve_device(options.device)
-        height, width = fit_tile(
-            (shape[axes.y], shape[axes.x]),
-            halo=spec.halo,
-            stride=spec.stride,
-            bytes_per_pixel=spec.bytes_per_pixel,
-            budget=available_memory() // _MEMORY_SHARE,
-            max_pixels=_MAX_TILE_PIXELS.get(device, _MAX_TILE_PIXELS_ELSEWHERE),
-        )
-    else:
-        height = width = check_tile(options.tile, spec.stride)
-    return TileGrid(
-        shape=tuple(shape),
-        tile=axes.spread(height, width, 1),
-        halo=axes.spread(spec.halo, spec.halo, 0),
-        scale=axes.spread(spec.scale, spec.scale, 1),
-        stride=axes.spread(spec.stride, spec.stride, 1),
-    )
-
-
-def _with_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
-    """Say in every step how many planes are done."""
-    with closing(steps):
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                tiled: Tiled = stop.value
-                return tiled
-            planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
-            yield replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)

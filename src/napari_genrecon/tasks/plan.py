@@ -1,0 +1,80 @@
+"""What every task that runs a model over an image decides alike: the tiles, and what to say on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.run import Progress, Tiled
+from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.models import ModelSpec, resolve_device
+
+__all__ = ["clipping_note", "plan_grid", "tell_planes"]
+
+# A run can be cancelled between tiles: a tile of this size takes about 1.5 seconds on two CPU cores.
+_MAX_TILE_PIXELS = {"cpu": 1_100_000}
+_MAX_TILE_PIXELS_ELSEWHERE = 4_000_000
+_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+
+
+def plan_grid(shape: tuple[int, ...], axes: Axes, spec: ModelSpec, *, tile: int | None, device: str) -> TileGrid:
+    """The tiles on which a model runs over an image, plane by plane.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image.
+    axes : Axes
+        Of the image.
+    spec : ModelSpec
+        Tells halo, stride, scale and memory.
+    tile : int or None
+        Side of a tile in pixels, or None to choose it.
+    device : str
+        Where the model runs.
+    """
+    if tile is None:
+        height, width = fit_tile(
+            (shape[axes.y], shape[axes.x]),
+            halo=spec.halo,
+            stride=spec.stride,
+            bytes_per_pixel=spec.bytes_per_pixel,
+            budget=available_memory() // _MEMORY_SHARE,
+            max_pixels=_MAX_TILE_PIXELS.get(resolve_device(device), _MAX_TILE_PIXELS_ELSEWHERE),
+        )
+    else:
+        height = width = check_tile(tile, spec.stride)
+    return TileGrid(
+        shape=tuple(shape),
+        tile=axes.spread(height, width, 1),
+        halo=axes.spread(spec.halo, spec.halo, 0),
+        scale=axes.spread(spec.scale, spec.scale, 1),
+        stride=axes.spread(spec.stride, spec.stride, 1),
+    )
+
+
+def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
+    """Say in every step of a tiled run how many planes are done."""
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                tiled: Tiled = stop.value
+                return tiled
+            planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
+            yield replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)
+
+
+def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
+    """The sentence about pixels that did not fit into the dtype of the result, if there were any."""
+    if not clipped:
+        return []
+    limits = np.iinfo(dtype)
+    return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
