@@ -1,0 +1,7 @@
+"""The noise of an image: measure it, describe it, make it uniform and come back."""
+
+from .measure import measure_channel
+from .model import NoiseModel
+from .stabilise import Stabiliser, stabiliser
+
+__all__ = ["NoiseModel", "Stabiliser", "measure_channel", "stabiliser"]

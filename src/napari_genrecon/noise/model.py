@@ -1,0 +1,220 @@
+"""The noise of one channel, as a value that can be printed, stored and given by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import OptionError
+from .report import describe
+
+__all__ = ["Method", "NoiseModel"]
+
+Method = Literal["flat blocks", "high-pass", "given"]
+
+_DERIVED = ("sigma", "snr")
+_NON_NEGATIVE = (
+    "gain", "read_noise", "row_stripes", "column_stripes", "hot_fraction", "saturated_fraction", "pixels_sampled",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseModel:
+    """How strong the noise of one channel is, at every grey level, and how it is correlated.
+
+    The variance of a pixel whose true value is ``mean`` is ``gain * (mean - offset) + read_noise**2``: the photon
+    transfer curve (Janesick, *Photon Transfer*, SPIE 2007; Foi et al., IEEE Trans. Image Process. 17, 2008). DN are grey
+    values of the image.
+
+    Parameters
+    ----------
+    gain : float
+        DN per photo-electron; the slope of the photon transfer curve. 0 means that the noise does not depend on the signal.
+    offset : float
+        The darkest level of the image, in DN. One image cannot tell the camera's offset from a dark background:
+        ``gain * offset`` and ``read_noise**2`` share one free constant, and the transforms built from the model only use their
+        sum. So the offset is put where the image is darkest.
+    read_noise : float
+        Noise s.d. at the offset level, in DN: the camera's read noise where the image reaches the camera's dark level,
+        otherwise read noise and the shot noise of the darkest background together.
+    rho_x, rho_y : float
+        Correlation of the noise of neighbouring pixels along x and y, in (-1, 1). 0 for a camera's raw pixels.
+    row_stripes, column_stripes : float
+        S.d. in DN of offsets common to a whole row or column, which are not part of ``read_noise``.
+    curve : tuple of (mean, variance) pairs
+        What was measured, in DN and DN**2, in ascending order of the mean; empty when the model was given.
+    affine : bool
+        Whether the straight line describes the noise. If not (grey values that were compressed or gamma-corrected),
+        `variance_at` follows `curve`.
+    levels : (dark, median, bright) or None
+        The 1 %, 50 % and 99 % levels of the image in DN, measured on 4 x 4 means.
+    hot_fraction, saturated_fraction : float
+        Fraction in [0, 1] of single hot (or dead) pixels, and of pixels at `saturation_level`.
+    saturation_level : float or None
+        The grey value at which the image is clipped; None where no clipping was seen.
+    method : {"flat blocks", "high-pass", "given"}
+        From which frequencies the variance was measured: all but the lowest (correlated noise), or only the high ones (white).
+    pixels_sampled : int
+        Number of pixels looked at.
+
+    Examples
+    --------
+    >>> camera = NoiseModel(gain=0.5, offset=100, read_noise=2)
+    >>> float(camera.sigma_at(192))
+    7.071067811865476
+    >>> NoiseModel.white(12).sigma
+    12.0
+    """
+
+    gain: float = 0.0
+    offset: float = 0.0
+    read_noise: float = 0.0
+    rho_x: float = 0.0
+    rho_y: float = 0.0
+    row_stripes: float = 0.0
+    column_stripes: float = 0.0
+    curve: tuple[tuple[float, float], ...] = ()
+    affine: bool = True
+    levels: tuple[float, float, float] | None = None
+    hot_fraction: float = 0.0
+    saturated_fraction: float = 0.0
+    saturation_level: float | None = None
+    method: Method = "given"
+    pixels_sampled: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("gain", "offset", "read_noise", "rho_x", "rho_y", *_NON_NEGATIVE):
+            _check_finite(name, getattr(self, name))
+        for name in _NON_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        for name in ("rho_x", "rho_y"):
+            if abs(getattr(self, name)) >= 1:
+                raise OptionError(f"{name} is a correlation and must lie between -1 and 1, got {getattr(self, name)}")
+        for name in ("hot_fraction", "saturated_fraction"):
+            if getattr(self, name) > 1:
+                raise OptionError(f"{name} is a fraction and must lie between 0 and 1, got {getattr(self, name)}")
+        if self.method not in get_args(Method):
+            raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
+        if self.saturation_level is not None:
+            _check_finite("saturation_level", self.saturation_level)
+        object.__setattr__(self, "curve", _checked_curve(self.curve, needed=not self.affine))
+        object.__setattr__(self, "levels", _checked_levels(self.levels))
+
+    @classmethod
+    def white(cls, sigma: float) -> NoiseModel:
+        """Uncorrelated noise of the same strength everywhere.
+
+        Parameters
+        ----------
+        sigma : float
+            Noise s.d. in DN; positive.
+
+        Raises
+        ------
+        OptionError
+            Where `sigma` is not a positive finite number.
+        """
+        _check_finite("sigma", sigma)
+        if not sigma > 0:
+            raise OptionError(f"sigma must be positive, got {sigma}")
+        return cls(read_noise=float(sigma))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> NoiseModel:
+        """The model that `to_dict` wrote.
+
+        Raises
+        ------
+        OptionError
+            For a key that is not known, or a value that cannot be.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(data) - known - set(_DERIVED))
+        if unknown:
+            raise OptionError(f"a noise model has no {unknown[0]!r}. Known: {', '.join(sorted(known))}")
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and strings, ready for JSON; `sigma` and `snr` stand in it for the reader's sake."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data["curve"] = [list(pair) for pair in self.curve]
+        data["levels"] = None if self.levels is None else list(self.levels)
+        return data | {"sigma": self.sigma, "snr": self.snr if math.isfinite(self.snr) else None}
+
+    def variance_at(self, mean: ArrayLike) -> NDArray[np.float64]:
+        """Noise variance in DN**2 where the true grey value is `mean`; never below 0."""
+        level = np.asarray(mean, dtype=np.float64)
+        if not self.affine:
+            means, variances = np.array(self.curve).T
+            return np.asarray(np.interp(level, means, variances))
+        return self.gain * np.maximum(level - self.offset, 0.0) + self.read_noise**2
+
+    def sigma_at(self, mean: ArrayLike) -> NDArray[np.float64]:
+        """Noise s.d. in DN where the true grey value is `mean`."""
+        return np.sqrt(self.variance_at(mean))
+
+    @property
+    def sigma(self) -> float:
+        """Noise s.d. in DN at the median level of the image (at the offset, for a model given by hand)."""
+        return float(self.sigma_at(self.offset if self.levels is None else self.levels[1]))
+
+    @property
+    def snr(self) -> float:
+        """How far the bright level stands above the dark one, in noise s.d. of the bright level; 0 where unknown.
+
+        Infinite without noise.
+        """
+        if self.levels is None or self.levels[2] <= self.levels[0]:
+            return 0.0
+        sigma = float(self.sigma_at(self.levels[2]))
+        return (self.levels[2] - self.levels[0]) / sigma if sigma > 0 else math.inf
+
+    @property
+    def is_white(self) -> bool:
+        """Whether neighbouring pixels are, within what can be measured, independent."""
+        return max(abs(self.rho_x), abs(self.rho_y)) < 0.1
+
+    def describe(self) -> str:
+        """The model in a microscopist's words, a line for each finding, with advice where something should be known."""
+        return describe(self)
+
+    def __str__(self) -> str:
+        return self.describe()
+
+
+def _check_finite(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise OptionError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise OptionError(f"{name} must be a finite number, got {value}")
+
+
+def _checked_curve(curve: object, *, needed: bool) -> tuple[tuple[float, float], ...]:
+    try:
+        points = np.array(curve, dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise OptionError(f"curve must be a list of (mean, variance) pairs, got {curve!r}") from None
+    if not np.isfinite(points).all() or (points[:, 1] < 0).any() or (np.diff(points[:, 0]) <= 0).any():
+        raise OptionError("curve must have finite, ascending means and variances of 0 or more")
+    if needed and len(points) < 2:
+        raise OptionError("a noise model with affine=False needs a curve of at least two (mean, variance) pairs")
+    return tuple((float(mean), float(variance)) for mean, variance in points)
+
+
+def _checked_levels(levels: Any) -> tuple[float, float, float] | None:
+    if levels is None:
+        return None
+    try:
+        dark, median, bright = (float(level) for level in levels)
+    except (TypeError, ValueError):
+        raise OptionError(f"levels must be three numbers (dark, median, bright), got {levels!r}") from None
+    if not (math.isfinite(bright - dark) and dark <= median <= bright):
+        raise OptionError(f"levels must be finite and ascending (dark, median, bright), got {levels!r}")
+    return dark, median, bright

@@ -1,0 +1,117 @@
+"""A noise model in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .model import NoiseModel
+
+__all__ = ["describe"]
+
+_CORRELATED = 0.1  # a lag-1 correlation below this cannot be told from none in one image
+
+
+def describe(model: NoiseModel) -> str:
+    """One line for each finding, then advice, each beginning with an arrow.
+
+    Parameters
+    ----------
+    model : NoiseModel
+
+    Returns
+    -------
+    str
+        Lines separated by newlines. Never empty.
+    """
+    lines = [_strength(model), *_camera(model), _correlation(model), *_defects(model)]
+    return "\n".join(lines + [f"→ {advice}" for advice in _advice(model)])
+
+
+def _strength(model: NoiseModel) -> str:
+    if model.levels is None:
+        return f"noise s.d.: {_number(model.sigma)} DN at the offset level"
+    dark, median, bright = model.levels
+    at_ends = f"{_number(float(model.sigma_at(dark)))} to {_number(float(model.sigma_at(bright)))} DN"
+    return (
+        f"noise s.d.: {_number(model.sigma)} DN at the median level {_number(median)} "
+        f"({at_ends} from dark to bright); SNR {_snr(model)}"
+    )
+
+
+def _snr(model: NoiseModel) -> str:
+    return _number(model.snr) if math.isfinite(model.snr) else "not limited by noise"
+
+
+def _camera(model: NoiseModel) -> list[str]:
+    if not model.affine:
+        return [f"signal dependence: follows a measured curve of {len(model.curve)} points, not a camera's straight line"]
+    if model.gain == 0:
+        return ["signal dependence: none, the noise is as strong in the dark as in the bright"]
+    electrons = model.read_noise / model.gain
+    return [
+        f"gain: {_number(1 / model.gain)} e-/DN (photon transfer curve, variance grows by {_number(model.gain)} DN per DN)",
+        f"noise at the dark level {_number(model.offset)}: {_number(model.read_noise)} DN, {_number(electrons)} e-",
+    ]
+
+
+def _correlation(model: NoiseModel) -> str:
+    values = f"x {model.rho_x:+.2f}, y {model.rho_y:+.2f}"
+    if model.is_white:
+        return f"correlation between neighbours: none ({values})"
+    reach = max(_reach(model.rho_x), _reach(model.rho_y))
+    return f"correlation between neighbours: {_word(model)} ({values}), noise grains about {reach:.1f} pixels wide"
+
+
+def _word(model: NoiseModel) -> str:
+    strongest = max(abs(model.rho_x), abs(model.rho_y))
+    return "weak" if strongest < 0.3 else "clear" if strongest < 0.5 else "strong"
+
+
+def _reach(rho: float) -> float:
+    """Width in pixels at half height of a Gaussian autocorrelation of this lag-1 value; 1 for white noise."""
+    return 1.0 if rho <= _CORRELATED else max(1.0, 2 * math.sqrt(math.log(2) / -math.log(rho)))
+
+
+def _defects(model: NoiseModel) -> list[str]:
+    found = []
+    for name, strength in (("row", model.row_stripes), ("column", model.column_stripes)):
+        if strength > 0:
+            found.append(f"{name} stripes: s.d. {_number(strength)} DN")
+    if model.saturated_fraction > 0 and model.saturation_level is not None:
+        found.append(f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}")
+    if model.hot_fraction > 0:
+        found.append(f"hot or dead pixels: {_percent(model.hot_fraction)}")
+    return found
+
+
+def _advice(model: NoiseModel) -> list[str]:
+    advice = []
+    if not model.is_white:
+        advice.append(
+            "Noise is correlated between neighbours (an interpolated, binned, scanned or filtered image): "
+            "tools that expect white noise would remove almost nothing. It is taken into account here."
+        )
+    if model.snr > 50:
+        advice.append(f"SNR is {_snr(model)}: denoising will change little.")
+    if model.saturated_fraction > 0.001:
+        advice.append("Saturated pixels have lost their true value, and no denoiser brings it back: lower the exposure.")
+    if model.hot_fraction > 0:
+        advice.append("Single hot pixels are no part of this noise; remove them first if they stay in the result.")
+    if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
+        advice.append("Line stripes are correlated over the whole width and may partly remain.")
+    return advice
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without an exponent where people would not write one."""
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        digits = 0 if abs(value) >= 100 else 3 - max(1, math.floor(math.log10(abs(value))) + 1) if value else 0
+        text = f"{value:.{max(digits, 0)}f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+        return text
+    return f"{value:.3g}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2g} %"

@@ -1,0 +1,92 @@
+"""The shape of a noise spectrum, told by two numbers along each axis.
+
+The autocorrelation of the noise along one axis is taken as ``rho ** (lag ** power)``: 1 is exponential (a detector's lag, demosaicing), 2 is
+Gaussian (interpolation, smoothing). Both axes are separable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .blocks import cosine_basis
+
+__all__ = ["Shape", "fit_shape", "white_shape"]
+
+Floats = NDArray[np.float64]
+_RHO = np.concatenate([np.arange(-0.45, 0.0, 0.01), np.arange(0.0, 0.95, 0.01)])
+_POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
+_LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Noise spectrum of unit variance.
+
+    Parameters
+    ----------
+    rho_x, rho_y : float
+        Lag-1 correlation.
+    spectrum : (SIZE, SIZE) ndarray of float64
+        Mean energy of each cosine coefficient, (v, u); its mean over all coefficients is 1.
+    """
+
+    rho_x: float
+    rho_y: float
+    spectrum: Floats
+
+
+def white_shape(size: int) -> Shape:
+    """Of uncorrelated noise."""
+    return Shape(0.0, 0.0, np.ones((size, size)))
+
+
+def fit_shape(energy: Floats, lowest: int) -> Shape:
+    """The spectrum which makes these mean energies most likely.
+
+    Parameters
+    ----------
+    energy : (SIZE, SIZE) ndarray
+        Mean energies of blocks which hold little but noise.
+    lowest : int
+        First frequency that is looked at, along either axis: structure lies below.
+
+    Notes
+    -----
+    Whittle's likelihood: each energy is exponential around the spectrum, up to a common scale. The axes are fitted in turn, the other one
+    divided out.
+    """
+    size = len(energy)
+    inner = energy[lowest:, lowest:]
+    along_x, along_y = np.ones(size), np.ones(size)
+    rho_x = rho_y = 0.0
+    for _ in range(2):
+        rho_x, along_x = _fit_axis((inner / along_y[lowest:, None]).mean(0), lowest, size)
+        rho_y, along_y = _fit_axis((inner / along_x[lowest:]).mean(1), lowest, size)
+    return Shape(rho_x, rho_y, np.outer(along_y, along_x))
+
+
+def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
+    rho, spectra = _family(size)
+    used = spectra[:, lowest:]
+    cost = np.log((energy / used).mean(1)) + np.log(used).mean(1)
+    best = int(np.argmin(cost))
+    return float(rho[best]), spectra[best]
+
+
+@cache
+def _family(size: int) -> tuple[Floats, Floats]:
+    """(M,) correlations and (M, size) spectra of all shapes that are tried."""
+    pairs = [(rho, power) for rho in _RHO for power in (_POWER if rho > 0.02 else _POWER[:1])]
+    lags = np.arange(size)
+    basis = cosine_basis(size)
+    distance = np.abs(lags[:, None] - lags)
+    spectra = []
+    for rho, power in pairs:
+        covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags**power) if rho else (lags == 0) * 1.0
+        spectra.append(np.einsum("ui,ij,uj->u", basis, covariance[distance], basis))
+    floor = np.maximum(np.array(spectra), _LEAST)
+    return np.array([rho for rho, _ in pairs]), floor / floor.mean(1, keepdims=True)

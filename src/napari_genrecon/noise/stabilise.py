@@ -1,0 +1,203 @@
+"""Make the noise of an image have s.d. 1 everywhere, and come back without bias.
+
+The generalised Anscombe transform (Starck, Murtagh & Bijaoui 1998) is written relative to the offset and divided through so that it
+stays exact in float32 for every gain, down to none at all: with ``d = x - offset``, ``k = sqrt(3/8 gain**2 + read_noise**2)``::
+
+    y = 2 d / (sqrt(gain d + k**2) + k)            d / read_noise where the gain is 0
+    d = k y + gain y**2 / 4                        algebraic inverse
+
+The inverse used is the exact unbiased one (Makitalo & Foi, IEEE Trans. Image Process. 22, 2013): the mean of `y` over the noise is
+brought to the mean of `x`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .model import NoiseModel
+
+__all__ = ["Stabiliser", "stabiliser"]
+
+Floats = NDArray[np.floating]
+
+# Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise of a dark
+# background so far that its mean is lost, and below 0 there is none.
+_TANGENT_BELOW = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stabiliser:
+    """A variance-stabilising transform and its inverse; made by `stabiliser`.
+
+    Parameters
+    ----------
+    offset : float
+        Grey value that is brought to 0.
+    gain, k : float
+        Constants of the square root, in DN.
+    knots : (3, N) ndarray of float64 or None
+        Where the noise follows no line: ascending grey values above the offset, their transform, and the mean of the transform over
+        the noise at these values.
+    correction : (2, M) ndarray of float64
+        Ascending transformed values, and what to add to the algebraic inverse there, in units of the gain.
+    """
+
+    offset: float
+    gain: float
+    k: float
+    knots: NDArray[np.float64] | None
+    correction: NDArray[np.float64]
+
+    def forward(self, image: ArrayLike) -> NDArray[np.float32]:
+        """Grey values to values whose noise has s.d. 1.
+
+        Parameters
+        ----------
+        image : (...) array_like
+            Any real dtype. NaN stays NaN.
+
+        Returns
+        -------
+        (...) ndarray of float32
+        """
+        above = _above(np.asarray(image), self.offset)
+        if self.knots is not None:
+            return _interpolate(above, self.knots[0], self.knots[1])
+        return _root(above, self.gain, self.k)
+
+    def inverse(self, stabilised: ArrayLike, *, dtype: DTypeLike = np.float32) -> Floats:
+        """Denoised values back to grey values, so that their mean over the noise is right.
+
+        Parameters
+        ----------
+        stabilised : (...) array_like
+            What a denoiser made of `forward`'s result.
+        dtype : float dtype
+            float64 where the offset is too large for float32 (a uint32 image, say).
+
+        Returns
+        -------
+        (...) ndarray of `dtype`
+        """
+        y = np.asarray(stabilised, dtype=np.float32)
+        if self.knots is not None:
+            above = _interpolate(y, self.knots[2], self.knots[0])
+        else:
+            above = _square(y, self.gain, self.k)
+            if self.gain:
+                above += np.float32(self.gain) * np.interp(y, *self.correction).astype(np.float32)
+        return np.add(above, self.offset, dtype=np.dtype(dtype))
+
+
+def stabiliser(model: NoiseModel) -> Stabiliser:
+    """The transform that makes this noise have s.d. 1.
+
+    Parameters
+    ----------
+    model : NoiseModel
+        Of one channel, over the whole image: never of one tile.
+
+    Returns
+    -------
+    Stabiliser
+        For a noise-free model a plain rescaling by a thousandth of the range of grey values, as s.d. 1 cannot be.
+    """
+    if not model.affine:
+        return _from_curve(model)
+    k = math.sqrt(0.375 * model.gain**2 + model.read_noise**2) or _noise_free_scale(model)
+    return Stabiliser(model.offset, model.gain, k, None, _correction(model.gain, model.read_noise, k))
+
+
+def _noise_free_scale(model: NoiseModel) -> float:
+    return (model.levels[2] - model.levels[0]) / 1000 or 1.0 if model.levels else 1.0
+
+
+def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
+    """Image minus offset, in float32; subtracted in float64 where float32 could not hold the image."""
+    if image.dtype in (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16):
+        return np.subtract(image, np.float32(offset), dtype=np.float32)
+    return np.subtract(image, offset, dtype=np.float64).astype(np.float32)
+
+
+def _root(above: NDArray[np.float32], gain: float, k: float) -> NDArray[np.float32]:
+    """The generalised Anscombe transform, with its tangent below `_TANGENT_BELOW`."""
+    if gain == 0:
+        return above * np.float32(1 / k)
+    start = (_TANGENT_BELOW - 1) * k * k / gain
+    tangent = math.sqrt(_TANGENT_BELOW) * k
+    inside = np.maximum(above, np.float32(start))
+    y = 2 * inside / (np.sqrt(np.float32(gain) * inside + np.float32(k * k)) + np.float32(k))
+    below = np.minimum(above - np.float32(start), 0)
+    y += below * np.float32(1 / tangent)
+    return np.asarray(y, dtype=np.float32)
+
+
+def _square(y: NDArray[np.float32], gain: float, k: float) -> NDArray[np.float32]:
+    """The algebraic inverse of `_root`."""
+    if gain == 0:
+        return y * np.float32(k)
+    start = 2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain
+    inside = np.maximum(y, np.float32(start))
+    above = inside * (np.float32(gain / 4) * inside + np.float32(k))
+    above += np.minimum(y - np.float32(start), 0) * np.float32(math.sqrt(_TANGENT_BELOW) * k)
+    return above
+
+
+def _correction(gain: float, read_noise: float, k: float) -> NDArray[np.float64]:
+    """What the exact unbiased inverse adds to the algebraic one: a table over the transformed values, in units of the gain."""
+    if gain == 0:
+        return np.zeros((2, 2))
+    electrons = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 96)])
+    y = np.array([_mean_transform(level, gain, read_noise, k) for level in electrons])
+    algebraic = _square(y.astype(np.float32), gain, k).astype(np.float64) / gain
+    return np.stack([y, electrons - algebraic])
+
+
+def _mean_transform(electrons: float, gain: float, read_noise: float, k: float) -> float:
+    """Mean of the transform of a Poisson count of this mean plus Gaussian read noise."""
+    counts, weights = _poisson(electrons)
+    nodes, node_weights = np.polynomial.hermite_e.hermegauss(24)
+    above = gain * counts[:, None] + read_noise * nodes
+    y = _root(above.astype(np.float32), gain, k).astype(np.float64)
+    return float(weights @ y @ (node_weights / node_weights.sum()))
+
+
+def _poisson(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Counts and their probabilities; for large means a subset of the counts stands for all."""
+    reach = 8 * math.sqrt(mean) + 12
+    first, last = max(0.0, math.floor(mean - reach)), math.ceil(mean + reach)
+    counts = np.arange(first, last + 1, max(1, round((last - first) / 400)))
+    if mean == 0:
+        return counts[:1] * 0, np.ones(1)
+    log_factorial = np.array([math.lgamma(count + 1) for count in counts])
+    weights = np.exp(counts * math.log(mean) - mean - log_factorial)
+    return counts, weights / weights.sum()
+
+
+def _from_curve(model: NoiseModel) -> Stabiliser:
+    """Integrate 1 / sigma over the grey values; the mean over the noise is taken with Gaussian noise of the local strength."""
+    means = np.array(model.curve)[:, 0]
+    margin = 0.25 * (means[-1] - means[0])
+    levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)
+    sigma = model.sigma_at(levels)
+    sigma = np.maximum(sigma, 0.05 * sigma.max() or _noise_free_scale(model))
+    slope = 1 / sigma
+    y = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(levels))])
+    above = levels - model.offset
+    nodes, weights = np.polynomial.hermite_e.hermegauss(24)
+    noisy = _interpolate(above[:, None] + sigma[:, None] * nodes, above, y)
+    expected = np.maximum.accumulate(noisy @ (weights / weights.sum()))
+    expected += np.arange(len(expected)) * 1e-9  # strictly ascending, as interpolation wants
+    return Stabiliser(model.offset, 0.0, 1.0, np.stack([above, y, expected]), np.zeros((2, 2)))
+
+
+def _interpolate(x: Floats, xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Piecewise linear, going on with the outermost slopes."""
+    inside = np.interp(x, xp, fp)
+    low = (fp[1] - fp[0]) / (xp[1] - xp[0]) * np.minimum(x - xp[0], 0)
+    high = (fp[-1] - fp[-2]) / (xp[-1] - xp[-2]) * np.maximum(x - xp[-1], 0)
+    return np.asarray(inside + low + high, dtype=np.float32)
