@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 __all__ = ["SIZE", "Blocks", "cosine_basis", "cut_blocks"]
 
 SIZE = 16
+_CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
+_ENOUGH = 30  # blocks; with fewer, clipped ones are better than none
 _FEW = 200  # below this many blocks, cut them with half a block's overlap
 
 Floats = NDArray[np.float32]
@@ -61,15 +63,16 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
     ----------
     crops : sequence of (Y, X) ndarray
     clip : (low, high)
-        Grey values at which the image is clipped; minus and plus infinity where it is not. Blocks which touch them are left out: what
-        the clipping cut away would be missed in the variance.
+        Grey values at which the image is clipped; minus and plus infinity where it is not. Blocks with more than a few such pixels are left
+        out, if enough others are there.
     origin : float
         Grey value to count from.
     """
     size = min(SIZE, *(min(crop.shape) for crop in crops))
     few = sum(crop.size for crop in crops) < _FEW * size * size
-    parts = [_values(part, origin, clip, size) for crop in crops for part in _grids(crop, size, few)]
-    values = np.concatenate(parts) if parts else np.zeros((0, size, size), np.float32)
+    values = _all_values(crops, origin, clip, size, few)
+    if len(values) < _ENOUGH:
+        values = _all_values(crops, origin, (-np.inf, np.inf), size, few)
     values = _without_constants(values)
     basis = cosine_basis(size).astype(np.float32)
     means = values.mean(axis=(1, 2), dtype=np.float64)
@@ -77,6 +80,12 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
     values -= means[:, None, None].astype(np.float32)
     energy = np.square((values @ basis.T).transpose(0, 2, 1) @ basis.T).transpose(0, 2, 1)
     return Blocks(means, energy, origin, sum(crop.size for crop in crops))
+
+
+def _all_values(
+    crops: Sequence[NDArray[np.generic]], origin: float, clip: tuple[float, float], size: int, few: bool
+) -> Floats:
+    return np.concatenate([_values(part, origin, clip, size) for crop in crops for part in _grids(crop, size, few)])
 
 
 def _grids(crop: NDArray[np.generic], size: int, few: bool) -> Iterator[NDArray[np.generic]]:
@@ -94,11 +103,13 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
     part = part[: rows * size, : columns * size]
     wide = part.dtype.itemsize > 4 or part.dtype.kind in "iu" and part.dtype.itemsize > 2
     values = (part.astype(np.float64) - origin).astype(np.float32) if wide else part.astype(np.float32) - np.float32(origin)
-    blocks = values.reshape(rows, size, columns, size).transpose(0, 2, 1, 3).reshape(-1, size, size)
-    low, high = blocks.min(axis=(1, 2)), blocks.max(axis=(1, 2))
-    with np.errstate(invalid="ignore"):
-        good = np.isfinite(low + high) & (low > clip[0] - origin) & (high < clip[1] - origin)
-    return np.ascontiguousarray(blocks[good])
+    blocks = values.reshape(rows, size, columns, size).transpose(0, 2, 1, 3).reshape(-1, size * size)
+    low, high = blocks.min(axis=1), blocks.max(axis=1)
+    good = np.isfinite(low) & np.isfinite(high)
+    for end, clipped in ((low, clip[0] - origin), (high, clip[1] - origin)):
+        touches = np.flatnonzero(good & (end == np.float32(clipped)))
+        good[touches] = (blocks[touches] == np.float32(clipped)).mean(axis=1) <= _CLIPPED
+    return np.ascontiguousarray(blocks[good]).reshape(-1, size, size)
 
 
 def _without_constants(values: Floats) -> Floats:

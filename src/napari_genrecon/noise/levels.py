@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Levels", "find_levels"]
+
+Crops = Sequence[NDArray[np.generic]]
+
+_FEWEST = 8  # pixels at one end of the range before this can be clipping
+_PILE = 3.0  # how many times more there must be than just beside it
+_BESIDE = 0.01  # of the range of grey values
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,34 +24,29 @@ class Levels:
 
     Parameters
     ----------
-    dark : float
-        The darkest level.
-    levels : (float, float, float)
+    levels : (dark, median, bright)
         1 %, 50 % and 99 % of the 4 x 4 means.
-    clip : (float, float)
+    clip : (low, high)
         Grey values at which pixels were clipped; infinite where none were.
-    saturated_fraction, saturation_level
-        As in `NoiseModel`.
+    saturated_fraction : float
+        Of the pixels at the high end.
     """
 
-    dark: float
     levels: tuple[float, float, float]
     clip: tuple[float, float]
     saturated_fraction: float
-    saturation_level: float | None
 
 
-def find_levels(crops: Sequence[NDArray[np.generic]]) -> Levels:
-    """Look at the histogram of the crops."""
+def find_levels(crops: Crops) -> Levels:
+    """Look at the histogram of the crops, of which at least one pixel must be finite."""
     means = np.concatenate([_small_means(crop) for crop in crops])
     means = means[np.isfinite(means)]
     if not len(means):
         means = np.concatenate([crop.ravel().astype(np.float64) for crop in crops])
         means = means[np.isfinite(means)]
-    if not len(means):
-        means = np.zeros(1)
     dark, median, bright = (float(level) for level in np.quantile(means, (0.01, 0.5, 0.99)))
-    return Levels(dark, (dark, median, bright), (-np.inf, np.inf), 0.0, None)
+    low, high, at_high = _clipping([_finite(crop) for crop in crops])
+    return Levels((dark, median, bright), (low, high), at_high)
 
 
 def _small_means(crop: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -53,4 +55,39 @@ def _small_means(crop: NDArray[np.generic]) -> NDArray[np.float64]:
         return np.zeros(0)
     rows, columns = (length // size for length in crop.shape)
     part = crop[: rows * size, : columns * size].reshape(rows, size, columns, size)
-    return np.asarray(part.mean(axis=(1, 3), dtype=np.float64)).ravel()
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part.mean(axis=(1, 3), dtype=np.float64)).ravel()
+
+
+def _finite(crop: NDArray[np.generic]) -> NDArray[np.generic]:
+    return crop[np.isfinite(crop)] if crop.dtype.kind == "f" else crop
+
+
+def _clipping(crops: Crops) -> tuple[float, float, float]:
+    """Low and high clipping level, and the fraction of pixels at the high one."""
+    crops = [crop for crop in crops if crop.size]
+    low, high = min(float(crop.min()) for crop in crops), max(float(crop.max()) for crop in crops)
+    beside = _BESIDE * (high - low)
+    at_low, near_low = _count(crops, low, low + beside)
+    at_high, near_high = _count(crops, high, high - beside)
+    is_low = at_low > max(_FEWEST, _PILE * near_low) or (low == 0 and at_low > _FEWEST and _cannot_be_negative(crops))
+    is_high = at_high > max(_FEWEST, _PILE * near_high) and high > low
+    fraction = at_high / sum(crop.size for crop in crops) if is_high else 0.0
+    return low if is_low and high > low else -np.inf, high if is_high else np.inf, fraction
+
+
+def _cannot_be_negative(crops: Crops) -> bool:
+    return all(crop.dtype.kind == "u" for crop in crops)
+
+
+def _count(crops: Crops, end: float, beside: float) -> tuple[int, float]:
+    """Pixels at one end of the range, and how many there are on each grey value beside it at the most."""
+    at_end = sum(int(np.count_nonzero(crop == end)) for crop in crops)
+    low, high = min(end, beside), max(end, beside)
+    near = sum(int(np.count_nonzero(_between(crop, low, high))) for crop in crops) - at_end
+    steps = max(1.0, high - low) if crops[0].dtype.kind in "iu" else 1.0
+    return at_end, near / steps
+
+
+def _between(crop: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:
+    return np.asarray((crop >= low) & (crop <= high))

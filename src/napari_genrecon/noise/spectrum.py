@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from .blocks import cosine_basis
 
-__all__ = ["Shape", "fit_shape", "white_shape"]
+__all__ = ["Shape", "fit_shape", "high_frequencies", "inner_frequencies", "white_shape"]
 
 Floats = NDArray[np.float64]
-_RHO = np.concatenate([np.arange(-0.45, 0.0, 0.01), np.arange(0.0, 0.95, 0.01)])
+_RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
+_LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
+_DOUBT = 0.1  # by how much two fits of a correlation may differ
+_STRONG = 0.1  # of the mean of a spectrum
 _LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
 
 
@@ -44,21 +47,54 @@ def white_shape(size: int) -> Shape:
     return Shape(0.0, 0.0, np.ones((size, size)))
 
 
-def fit_shape(energy: Floats, lowest: int) -> Shape:
+def _order(size: int) -> NDArray[np.intp]:
+    """``u + v`` of every coefficient."""
+    return np.add.outer(np.arange(size), np.arange(size))
+
+
+def inner_frequencies(size: int) -> NDArray[np.bool_]:
+    """All but the lowest, where structure lies, and those constant along an axis, where stripes lie."""
+    if size < 4:
+        return _order(size) > 0 if size > 1 else np.ones((1, 1), bool)
+    lines = np.minimum.outer(np.arange(size), np.arange(size)) == 0
+    return ~lines & (_order(size) >= 3)
+
+
+def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bool_]:
+    """The upper half; for correlated noise somewhat lower, and only where such noise is not weak."""
+    if size < 8:
+        return inner_frequencies(size)
+    if spectrum is None:
+        return inner_frequencies(size) & (_order(size) >= size * 7 // 8)
+    high = inner_frequencies(size) & (_order(size) >= size * 3 // 4)
+    strong = high & (spectrum >= _STRONG)
+    if strong.sum() < size * 5 // 2:
+        strong = high & (spectrum >= np.sort(spectrum[high])[-size * 5 // 2])
+    return strong
+
+
+def fit_shape(energy: Floats) -> Shape:
     """The spectrum which makes these mean energies most likely.
 
     Parameters
     ----------
     energy : (SIZE, SIZE) ndarray
         Mean energies of blocks which hold little but noise.
-    lowest : int
-        First frequency that is looked at, along either axis: structure lies below.
 
     Notes
     -----
     Whittle's likelihood: each energy is exponential around the spectrum, up to a common scale. The axes are fitted in turn, the other one
-    divided out.
+    divided out. It is done twice, with and without the lower frequencies. For noise both agree; structure has more energy
+    there than fits with the rest, and then only the rest is believed.
     """
+    if len(energy) < 8:
+        return white_shape(len(energy))
+    wide, narrow = _fit(energy, _LOWEST), _fit(energy, 2 * _LOWEST)
+    doubt = max(wide.rho_x - narrow.rho_x, wide.rho_y - narrow.rho_y)
+    return narrow if doubt > _DOUBT else wide
+
+
+def _fit(energy: Floats, lowest: int) -> Shape:
     size = len(energy)
     inner = energy[lowest:, lowest:]
     along_x, along_y = np.ones(size), np.ones(size)

@@ -6,82 +6,142 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammainc, gammaincinv
 
-__all__ = ["Line", "fit_line", "flat_variance"]
+__all__ = ["Bins", "Line", "fit_line", "flat_variance", "is_flat", "look_at_bins", "make_bins"]
 
 Floats = NDArray[np.float64]
+Bins = list[NDArray[np.intp]]
 
 _KEEP = 0.5  # of the noise-only blocks, the part with the lowest energy is used
-_LOWEST = 0.06
+_FIRST = 0.03  # of the blocks of a bin: fewer are too few to tell a noise level
+_PER_BIN, _MOST_BINS = 40, 24
+_SIGNIFICANT = 3.0  # standard errors by which a slope must differ from 0
+_TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``variance = floor + slope * mean``."""
+    """``variance = level + slope * (mean - centre)``, never below 0; `error` is the standard error of the slope."""
 
-    floor: float
+    centre: float
+    level: float
     slope: float
+    error: float = 0.0
 
-    def at(self, means: Floats) -> Floats:
-        return self.floor + self.slope * means
+    def at(self, means: Floats | float) -> Floats:
+        """Variance at these mean grey values."""
+        return np.maximum(self.level + self.slope * (np.asarray(means) - self.centre), 0.0)
+
+    def scaled(self, factor: float) -> Line:
+        """All variances times a factor."""
+        return Line(self.centre, self.level * factor, self.slope * factor, self.error * factor)
 
 
-def cut_constants(dof: float) -> tuple[float, float]:
+def make_bins(means: Floats) -> Bins:
+    """Indices of the blocks, in bins of ascending mean with equally many in each."""
+    order = np.argsort(means, kind="stable")
+    return np.array_split(order, int(np.clip(len(order) // _PER_BIN, 1, _MOST_BINS)))
+
+
+def _cut(dof: float) -> tuple[float, float]:
     """Where noise-only energies of mean 1 are cut (their `_KEEP` quantile), and the mean of what is below."""
-    from scipy.special import gammainc, gammaincinv
-
-    half = dof / 2
-    cut = float(gammaincinv(half, _KEEP)) / half
-    return cut, float(gammainc(half + 1, cut * half)) / _KEEP
+    cut = float(gammaincinv(dof / 2, _KEEP)) * 2 / dof
+    return cut, float(gammainc(dof / 2 + 1, cut * dof / 2)) / _KEEP
 
 
-def flat_variance(energies: Floats, dof: float) -> tuple[float, int]:
-    """Noise variance from blocks of which an unknown part is flat, and the number of blocks it rests on.
+def flat_variance(energies: Floats, dof: float) -> float:
+    """Noise variance from blocks of which an unknown part is flat.
 
-    The energies of noise-only blocks follow a gamma distribution, those of blocks with structure lie above. The variance is the lowest at which the
-    blocks under the median of that distribution have the mean that they should have.
+    Parameters
+    ----------
+    energies : (N,) ndarray
+        One estimate of the variance from each block.
+    dof : float
+        Degrees of freedom of each.
+
+    Notes
+    -----
+    The energies of noise-only blocks follow a gamma distribution, those of blocks with structure lie above. The result is the lowest
+    variance at which the blocks under the median of that distribution have the mean that they should have; so how many blocks are flat
+    need not be known, and the low bias of picking the lowest is accounted for.
     """
     ordered = np.sort(energies)
-    cut, mean_below = cut_constants(dof)
+    cut, mean_below = _cut(dof)
     means = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
-    scale = ordered / cut
-    first = max(2, round(0.03 * len(ordered)))
-    fits = np.flatnonzero(means[first:] <= mean_below * scale[first:])
-    last = first + fits[0] if len(fits) else len(ordered) - 1
-    last = min(last, len(ordered) - 1)
-    return float(means[last] / mean_below), last + 1
+    first = min(max(2, round(_FIRST * len(ordered))), len(ordered) - 1)
+    fits = np.flatnonzero(means[first:] <= mean_below / cut * ordered[first:])
+    last = first + int(fits[0]) if len(fits) else len(ordered) - 1
+    return float(means[last] / mean_below)
 
 
-def fit_line(means: Floats, energies: Floats, dof: float, bins: list[NDArray[np.intp]]) -> tuple[Line, NDArray[np.bool_]]:
-    """A straight line through the noise-only blocks, and which blocks these are."""
-    found = np.array([(means[b].mean(), *flat_variance(energies[b], dof)) for b in bins])
-    line = _start(found)
-    cut, mean_below = cut_constants(dof)
-    keep = np.ones(len(means), bool)
-    tiny = max(found[:, 1].min() * 0.05, np.finfo(float).tiny)
+def is_flat(energies: Floats, variances: Floats, dof: float) -> NDArray[np.bool_]:
+    """Which blocks lie in the lower half of what noise of these variances gives."""
+    return np.asarray(energies <= _cut(dof)[0] * variances)
+
+
+def look_at_bins(means: Floats, energies: Floats, dof: float, bins: Bins) -> Floats:
+    """(M, 2) mean grey value and noise variance of each bin."""
+    return np.array([(means[inside].mean(), flat_variance(energies[inside], dof)) for inside in bins])
+
+
+def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
+    """The photon transfer line through the noise-only blocks.
+
+    Parameters
+    ----------
+    means, energies : (N,) ndarray
+        Mean grey value and variance of each block.
+    dof : float
+        Degrees of freedom of each variance.
+    bins : list of index arrays
+        Of `make_bins`.
+
+    Notes
+    -----
+    Structure only ever adds variance. So the start is a regression through the bins that gives way to those above it; then blocks in the lower
+    half of the expected distribution are regressed until nothing moves (truncated regression). The line may not pass under the quietest bin:
+    bright structure would otherwise tip it, and the dark background would be called noise-free.
+    """
+    found = look_at_bins(means, energies, dof, bins)
+    quiet = found[int(np.argmin(found[:, 1]))]
+    line = _start(found, quiet)
+    mean_below = _cut(dof)[1]
     for _ in range(12):
-        level = np.maximum(line.at(means), tiny)
-        keep = energies < cut * level
+        level = np.maximum(line.at(means), _TINY)
+        keep = is_flat(energies, level, dof)
         if keep.sum() < 3:
             break
-        line = _regress(means[keep], energies[keep] / mean_below, 1 / level[keep] ** 2)
-    return line, keep
+        line = _regress(means[keep], energies[keep] / mean_below, 1 / level[keep] ** 2, quiet)
+    return line if abs(line.slope) > _SIGNIFICANT * line.error else Line(line.centre, line.level, 0.0)
 
 
-def _start(found: Floats) -> Line:
-    means, variances, counts = found.T
-    weight = counts / np.maximum(variances, np.finfo(float).tiny) ** 2
-    line = _regress(means, variances, weight)
+def _start(found: Floats, quiet: Floats) -> Line:
+    means, variances = found.T
+    scale = np.maximum(variances, _TINY)
+    line = _regress(means, variances, scale**-2, quiet)
     for _ in range(10):
-        excess = variances / np.maximum(line.at(means), 1e-3 * variances)
-        line = _regress(means, variances, weight / (1 + (np.maximum(excess - 1, 0) / 0.1) ** 2))
+        excess = np.clip(variances / np.maximum(line.at(means), 1e-3 * scale) - 1, 0, None)
+        line = _regress(means, variances, scale**-2 / (1 + (excess / 0.1) ** 2), quiet)
     return line
 
 
-def _regress(means: Floats, variances: Floats, weight: Floats) -> Line:
+def _regress(means: Floats, variances: Floats, weight: Floats, quiet: Floats) -> Line:
+    """Weighted straight line that rises, and stays above most of the variance of the quietest bin."""
+    weight = weight / weight.max()
     total = weight.sum()
-    centre, level = (weight @ means) / total, (weight @ variances) / total
-    spread = weight @ (means - centre) ** 2
-    slope = (weight @ ((means - centre) * (variances - level))) / spread if spread > 0 else 0.0
-    slope = max(float(slope), 0.0)
-    return Line(float(level - slope * centre), slope)
+    centre, level = float(weight @ means / total), float(weight @ variances / total)
+    line = _through(centre, level, means, variances, weight)
+    least = 0.8 * float(quiet[1])
+    if line.slope > 0 and line.level + line.slope * (quiet[0] - line.centre) < least:
+        line = _through(float(quiet[0]), float(quiet[1]), means, variances, weight)
+    return line
+
+
+def _through(x: float, y: float, means: Floats, variances: Floats, weight: Floats) -> Line:
+    spread = float(weight @ (means - x) ** 2)
+    if spread <= 0:
+        return Line(x, y, 0.0)
+    slope = max(float(weight @ ((means - x) * (variances - y))) / spread, 0.0)
+    rest = float(weight @ (variances - y - slope * (means - x)) ** 2) / max(len(means) - 2, 1)
+    return Line(x, y, slope, float(np.sqrt(rest / spread)))

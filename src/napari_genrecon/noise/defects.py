@@ -1,0 +1,74 @@
+"""What is not noise of single pixels: line stripes, hot and dead pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model import NoiseModel
+
+__all__ = ["hot_pixels", "stripes"]
+
+_FIRST = 4  # cosine frequency from which stripes are told from structure
+_SURE = 5.0  # standard errors
+_HOT = 8.0  # noise s.d. by which a hot pixel stands above all its neighbours
+_ALONE = 4.0  # and how many times the spread of these neighbours
+
+
+def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> tuple[float, float]:
+    """S.d. of row and of column stripes, as a part of the noise s.d.
+
+    Parameters
+    ----------
+    energy : (SIZE, SIZE) ndarray
+        Mean energies of noise-only blocks, (v, u), divided by their variance.
+    spectrum : (SIZE, SIZE) ndarray
+        What noise without stripes gives.
+    blocks : int
+        How many blocks the mean is over.
+
+    Notes
+    -----
+    An offset common to a row has no frequency along x: it adds its variance times SIZE to the energies of ``u = 0``. The
+    energies of ``u = 1`` tell what there is without stripes.
+    """
+    return _along(energy, spectrum, blocks), _along(energy.T, spectrum.T, blocks)
+
+
+def _along(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> float:
+    expected = energy[_FIRST:, 1] * spectrum[_FIRST:, 0] / spectrum[_FIRST:, 1]
+    if not expected.size:
+        return 0.0
+    excess = float((energy[_FIRST:, 0] - expected).mean())
+    error = float(expected.mean()) * np.sqrt(2 / (expected.size * max(blocks, 1)))
+    return float(np.sqrt(excess / len(energy))) if excess > _SURE * error else 0.0
+
+
+def hot_pixels(crops: Sequence[NDArray[np.generic]], noise: NoiseModel) -> float:
+    """Fraction of the pixels that stand alone, far above or below all eight neighbours."""
+    inner = sum(max(crop.shape[0] - 2, 0) * max(crop.shape[1] - 2, 0) for crop in crops)
+    if not inner:
+        return 0.0
+    return sum(_count(crop, noise, sign) for crop in crops for sign in (1, -1) if min(crop.shape) > 2) / inner
+
+
+def _count(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> int:
+    # Counted from the offset, float32 holds the noise of every dtype.
+    signed = sign * np.subtract(crop, noise.offset, dtype=np.float64 if crop.dtype.itemsize > 2 else np.float32)
+    y, x = _candidates(signed, _HOT * float(np.sqrt(noise.variance_at(-np.inf))))
+    around = np.stack([signed[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
+    highest, lowest = around.max(axis=0), around.min(axis=0)
+    step = signed[y, x] - highest
+    sigma = noise.sigma_at(sign * highest + noise.offset)
+    return int(np.count_nonzero((step > _HOT * sigma) & (step > _ALONE * (highest - lowest)) & (step > 0)))
+
+
+def _candidates(signed: NDArray[np.floating], step: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Inner pixels that stand above their neighbours left and right: few, so that the rest can be slow."""
+    inner = signed[1:-1]
+    with np.errstate(invalid="ignore"):
+        high = inner[:, 1:-1] - step > np.maximum(inner[:, :-2], inner[:, 2:])
+    y, x = np.nonzero(high)
+    return y + 1, x + 1
