@@ -1,0 +1,79 @@
+"""Train the weights that are shipped with the package.
+
+Start, in the background; nothing is lost if it is killed::
+
+    python tools/train_bundled.py denoise --minutes 600 --out runs/a --data DATA --init known.safetensors
+
+The last quarter of the minutes lets the learning rate fall and writes ``runs/a/final.safetensors``; what the constant
+rate had reached stays in ``runs/a`` and is continued with ``--resume runs/a``. ``--no-decay`` leaves the last quarter
+out, ``--decay-only`` does nothing else. ``runs/a/log.csv`` can be plotted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_genrecon.training.denoiser import DenoiserRecipe, decay_phase, new_state, stable_phase
+from napari_genrecon.training.loop import Step, load_latest
+from napari_genrecon.training.patches import load_sources
+
+LOG_EVERY = 50  # steps
+
+
+def main() -> None:
+    """Run the command line."""
+    args = _arguments()
+    folder: Path = args.resume or args.out
+    recipe = DenoiserRecipe(seed=args.seed, rate=args.rate, patch=args.patch, size=args.size, optimiser=args.optimiser)
+    sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed)
+    state = new_state(recipe, args.init)
+    if args.resume and not load_latest(state, folder):
+        raise SystemExit(f"no checkpoint in {folder}: start a run there with --out")
+    stable = 0.0 if args.decay_only else args.minutes * (1.0 if args.no_decay else 0.75)
+    if stable:
+        _log(stable_phase(state, recipe, sources, folder, stable), folder / "log.csv", "stable")
+    if not args.no_decay:
+        _log(decay_phase(state, recipe, sources, folder, args.minutes - stable), folder / "log.csv", "decay")
+
+
+def _log(steps: Iterator[Step], path: Path, phase: str) -> None:
+    """Append the mean loss of every few steps to a table."""
+    losses: list[float] = []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text("phase,step,seconds,loss,rate,time\n")
+    for step in steps:
+        losses.append(step.loss)
+        if step.step % LOG_EVERY == 0:
+            clock = time.strftime("%Y-%m-%dT%H:%M:%S")
+            mean = sum(losses) / len(losses)
+            with path.open("a") as log:
+                log.write(f"{phase},{step.step},{step.seconds:.0f},{mean:.6f},{step.rate:.3g},{clock}\n")
+            losses.clear()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=["denoise"])
+    parser.add_argument("--minutes", type=float, required=True, help="wall time of this call")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with photos/ and nuclei/")
+    parser.add_argument("--cache", type=Path, help="folder of the simulated images; default: pool/ in the run's folder")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", type=Path, help="folder of a new run")
+    where.add_argument("--resume", type=Path, help="folder of the run to continue")
+    parser.add_argument("--init", type=Path, help="start from these weights, with fresh moments and a warm-up")
+    parser.add_argument("--no-decay", action="store_true", help="constant rate only")
+    parser.add_argument("--decay-only", action="store_true", help="only let the rate fall, from the saved state")
+    parser.add_argument("--optimiser", choices=["muon", "adamw"], default=DenoiserRecipe.optimiser)
+    parser.add_argument("--rate", type=float, default=DenoiserRecipe.rate)
+    parser.add_argument("--patch", type=int, default=DenoiserRecipe.patch)
+    parser.add_argument("--size", type=int, default=DenoiserRecipe.size)
+    parser.add_argument("--seed", type=int, default=DenoiserRecipe.seed)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
