@@ -52,11 +52,13 @@ def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
     net = DenoiseUNet()
     if init is not None:
         net.load_state_dict(load_file(init))
-    net = net.to(_device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(_device()).to(memory_format=torch.channels_last)
     return State(net, _optimiser(net, recipe))
 
 
-def stable_phase(state: State, recipe: DenoiserRecipe, sources: Sources, folder: Path, minutes: float) -> Iterator[Step]:
+def stable_phase(
+    state: State, recipe: DenoiserRecipe, sources: Sources, folder: Path, minutes: float
+) -> Iterator[Step]:
     """Warm up and train at the constant rate; continues what `folder` holds."""
     load_latest(state, folder)
     steps = train_steps(state, _loss(recipe, sources), _constant(recipe), folder, options=asdict(recipe))

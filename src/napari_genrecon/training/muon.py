@@ -45,12 +45,12 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._update(weight, group)
+                    self._update(weight, weight.grad, group)
 
-    def _update(self, weight: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         moment = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-        moment.lerp_(weight.grad, 1 - group["momentum"])
-        ahead = torch.lerp(weight.grad, moment, group["momentum"])
+        moment.lerp_(gradient, 1 - group["momentum"])
+        ahead = torch.lerp(gradient, moment, group["momentum"])
         matrix = ahead.reshape(len(ahead), -1)  # (out, in*k*k)
         update = _orthogonal(matrix).reshape(weight.shape) * (0.2 * max(matrix.shape) ** 0.5)
         weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"])

@@ -128,7 +128,8 @@ def puncta(rng: np.random.Generator, shape: Shape) -> Image:
     count = int(np.exp(rng.uniform(np.log(3e-4), np.log(2e-2))) * density.size) + 3
     cumulative = np.cumsum(density.ravel(), dtype=np.float64)
     pixel = np.searchsorted(cumulative, rng.uniform(0, cumulative[-1], count))
-    position = np.stack(np.unravel_index(np.minimum(pixel, density.size - 1), shape), axis=1) + rng.uniform(-0.5, 0.5, 2)
+    rows, columns = np.unravel_index(np.minimum(pixel, density.size - 1), shape)
+    position = np.stack([rows, columns], axis=1) + rng.uniform(-0.5, 0.5, (count, 2))
     image = _splat(shape, position, rng.lognormal(0, rng.uniform(0.3, 1.0), count))
     large = rng.random(count) < rng.uniform(0, 0.3)
     image += 6 * ndimage.gaussian_filter(_splat(shape, position[large], np.ones(int(large.sum()))), rng.uniform(1, 3))
