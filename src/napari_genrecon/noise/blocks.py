@@ -17,7 +17,10 @@ __all__ = ["SIZE", "Blocks", "cosine_basis", "cut_blocks"]
 
 SIZE = 16
 _CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
-_ENOUGH = 30  # blocks; with fewer, clipped ones are better than none
+_ENOUGH = 0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
+_MOST = 8192  # blocks: more cost time and tell nothing new
+_FEW_COMPLETE = 4  # blocks without missing pixels; with fewer, missing pixels are filled
+_FARTHEST, _ROUNDING = 1e6, 1e-13  # in units of the range, and of its square: outliers, and errors of float32
 _FEW = 200  # below this many blocks, cut them with half a block's overlap
 
 Floats = NDArray[np.float32]
@@ -30,11 +33,13 @@ class Blocks:
     Parameters
     ----------
     means : (N,) ndarray of float64
-        Mean grey value of each block, in DN above `origin`.
+        Mean grey value of each block above `origin`, in units of `unit`.
     energy : (N, SIZE, SIZE) ndarray of float32
-        Squared cosine coefficients in DN**2, axes (v, u): frequency along y, along x.
+        Squared cosine coefficients in units of ``unit**2``, axes (v, u): frequency along y, along x.
     origin : float
         Grey value that was subtracted, so that float32 holds what is left.
+    unit : float
+        The range of the grey values, so that float32 holds the squares as well.
     pixels : int
         Pixels of all crops, used or not.
     """
@@ -42,6 +47,7 @@ class Blocks:
     means: NDArray[np.float64]
     energy: Floats
     origin: float
+    unit: float
     pixels: int
 
     def __len__(self) -> int:
@@ -56,7 +62,7 @@ def cosine_basis(size: int) -> NDArray[np.float64]:
     return np.asarray(basis)
 
 
-def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], origin: float) -> Blocks:
+def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], origin: float, unit: float) -> Blocks:
     """Blocks without missing or clipped pixels, and not exactly constant unless all are.
 
     Parameters
@@ -67,19 +73,30 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
         out, if enough others are there.
     origin : float
         Grey value to count from.
+    unit : float
+        Range of the grey values; where it is 0, the largest distance from the origin is taken.
     """
     size = min(SIZE, *(min(crop.shape) for crop in crops))
     few = sum(crop.size for crop in crops) < _FEW * size * size
     values = _all_values(crops, origin, clip, size, few)
-    if len(values) < _ENOUGH:
-        values = _all_values(crops, origin, (-np.inf, np.inf), size, few)
+    everything = _all_values(crops, origin, (-np.inf, np.inf), size, few) if np.isfinite(clip).any() else values
+    if len(values) < _ENOUGH * len(everything):
+        values = everything
+    if len(values) < _FEW_COMPLETE:
+        values = _all_values([_filled(crop, size) for crop in crops], origin, (-np.inf, np.inf), size, few)
     values = _without_constants(values)
+    values = values[:: -(-len(values) // _MOST) or 1]
+    # A single hot pixel must not set the unit, nor overflow.
+    unit = unit or float(np.abs(values).max(initial=0)) or 1.0
+    values /= np.float32(unit)
+    np.clip(values, -_FARTHEST, _FARTHEST, out=values)
     basis = cosine_basis(size).astype(np.float32)
     means = values.mean(axis=(1, 2), dtype=np.float64)
     # The block's mean is taken off first: float32 then keeps the small coefficients of a bright block exact.
     values -= means[:, None, None].astype(np.float32)
-    energy = np.square((values @ basis.T).transpose(0, 2, 1) @ basis.T).transpose(0, 2, 1)
-    return Blocks(means, energy, origin, sum(crop.size for crop in crops))
+    energy = np.square(basis @ (values @ basis.T))
+    energy[energy < _ROUNDING] = 0
+    return Blocks(means, energy, origin, unit, sum(crop.size for crop in crops))
 
 
 def _all_values(
@@ -110,6 +127,22 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
         touches = np.flatnonzero(good & (end == np.float32(clipped)))
         good[touches] = (blocks[touches] == np.float32(clipped)).mean(axis=1) <= _CLIPPED
     return np.ascontiguousarray(blocks[good]).reshape(-1, size, size)
+
+
+def _filled(crop: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+    """Missing pixels replaced by others from the same block, which keeps the variance; blocks that miss more than half stay as they are."""
+    missing = ~np.isfinite(crop)
+    if not missing.any():
+        return crop
+    filled = crop.copy()
+    for top in range(0, crop.shape[0], size):
+        for left in range(0, crop.shape[1], size):
+            block = filled[top : top + size, left : left + size]
+            holes = missing[top : top + size, left : left + size]
+            there = block[~holes]
+            if 2 * len(there) >= block.size:
+                block[holes] = there[: np.count_nonzero(holes)]
+    return filled
 
 
 def _without_constants(values: Floats) -> Floats:

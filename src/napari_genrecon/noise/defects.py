@@ -12,8 +12,10 @@ from .model import NoiseModel
 __all__ = ["hot_pixels", "stripes"]
 
 _FIRST = 4  # cosine frequency from which stripes are told from structure
-_SURE = 5.0  # standard errors
+_SURE = 8.0  # standard errors (overlapping blocks count for less than their number)
+_FAINT = 0.05  # noise s.d.; fainter stripes are not worth a word
 _HOT = 8.0  # noise s.d. by which a hot pixel stands above all its neighbours
+_PHOTONS = 8.0  # and photo-electrons
 _ALONE = 4.0  # and how many times the spread of these neighbours
 
 
@@ -38,12 +40,13 @@ def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: 
 
 
 def _along(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> float:
-    expected = energy[_FIRST:, 1] * spectrum[_FIRST:, 0] / spectrum[_FIRST:, 1]
-    if not expected.size:
+    if len(energy) <= _FIRST:
         return 0.0
+    expected = energy[_FIRST:, 1] * spectrum[_FIRST:, 0] / spectrum[_FIRST:, 1]
     excess = float((energy[_FIRST:, 0] - expected).mean())
-    error = float(expected.mean()) * np.sqrt(2 / (expected.size * max(blocks, 1)))
-    return float(np.sqrt(excess / len(energy))) if excess > _SURE * error else 0.0
+    error = float(expected.mean()) * np.sqrt(4 / (expected.size * max(blocks, 1)))
+    least = max(_SURE * error, len(energy) * _FAINT**2)
+    return float(np.sqrt(excess / len(energy))) if excess > least else 0.0
 
 
 def hot_pixels(crops: Sequence[NDArray[np.generic]], noise: NoiseModel) -> float:
@@ -57,12 +60,15 @@ def hot_pixels(crops: Sequence[NDArray[np.generic]], noise: NoiseModel) -> float
 def _count(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> int:
     # Counted from the offset, float32 holds the noise of every dtype.
     signed = sign * np.subtract(crop, noise.offset, dtype=np.float64 if crop.dtype.itemsize > 2 else np.float32)
-    y, x = _candidates(signed, _HOT * float(np.sqrt(noise.variance_at(-np.inf))))
+    y, x = _candidates(signed, max(_HOT * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain))
     around = np.stack([signed[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
     highest, lowest = around.max(axis=0), around.min(axis=0)
-    step = signed[y, x] - highest
+    with np.errstate(invalid="ignore"):
+        step = signed[y, x] - highest
     sigma = noise.sigma_at(sign * highest + noise.offset)
-    return int(np.count_nonzero((step > _HOT * sigma) & (step > _ALONE * (highest - lowest)) & (step > 0)))
+    # One photon on an empty background stands alone as well.
+    least = np.maximum(_HOT * sigma, _PHOTONS * noise.gain)
+    return int(np.count_nonzero(np.isfinite(step) & (step > least) & (step > _ALONE * (highest - lowest))))
 
 
 def _candidates(signed: NDArray[np.floating], step: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

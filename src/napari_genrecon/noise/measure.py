@@ -13,13 +13,14 @@ from .blocks import Blocks, cut_blocks
 from .defects import hot_pixels, stripes
 from .levels import Levels, find_levels
 from .model import NoiseModel
-from .spectrum import Shape, fit_shape, high_frequencies, inner_frequencies, white_shape
-from .strength import Bins, Line, fit_line, flat_variance, is_flat, look_at_bins, make_bins
+from .spectrum import Shape, fit_shape, high_frequencies, holds_structure, inner_frequencies, white_shape
+from .strength import KEEP, Bins, Line, expected, fit_line, flat_variance, is_flat, look_at_bins, make_bins
 
 __all__ = ["measure_channel"]
 
 _ROUNDS = 3
 _WHITE = 0.12  # a lag-1 correlation below this is taken as none when the frequencies are chosen
+_FLAT_PART = 0.045  # of the blocks: where fewer than this are flat, structure has been taken for noise
 _DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
 _WRONG = 0.6  # a line this far above what was measured ...
@@ -37,6 +38,7 @@ class _Noise:
     curve: Floats  # (M, 2) mean, variance
     stripes: tuple[float, float]
     is_white: bool
+    textured: bool
 
 
 def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
@@ -62,7 +64,9 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     -----
     Foi et al. (IEEE Trans. Image Process. 17, 2008) regress local variances on local means; structure and correlated noise mislead their
     high-pass filter. Here the correlation is measured first, on the flattest blocks, and decides on which frequencies the
-    variance rests: on the high ones for white noise (structure is weakest there), on all but the lowest for correlated noise (which the high ones lack).
+    variance rests: on the high ones for white noise (structure is weakest there), on all but the lowest for correlated noise (which the high ones lack). An image without
+    any flat patch cannot tell correlated noise from structure: the lower estimate, white noise of the strength of the high frequencies, is given
+    then, as too much denoising removes structure, and `NoiseModel.textured` says so.
 
     Examples
     --------
@@ -77,7 +81,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     if not any(np.isfinite(array).any() for array in arrays):
         raise ImageError("there are no finite pixels to measure noise from; check that the image is not empty or all NaN")
     levels = find_levels(arrays)
-    blocks = cut_blocks(arrays, levels.clip, levels.levels[0])
+    dark, _median, bright = levels.levels
+    blocks = cut_blocks(arrays, levels.clip, dark, bright - dark)
     if not len(blocks):
         return _model(levels, None, blocks)
     model = _model(levels, _look_at(blocks), blocks)
@@ -104,12 +109,15 @@ def _look_at(blocks: Blocks) -> _Noise:
         shape = fit_shape(energy)
         line, flat, dof = _correlated_line(blocks, shape, bins)
     energy, count = _mean_energy(blocks, line, flat, dof)
-    lines = stripes(energy, shape.spectrum, count)
+    textured = holds_structure(energy, shape) or count < KEEP * _FLAT_PART * len(blocks)
+    if textured:
+        shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < _WHITE
+    lines = (0.0, 0.0) if textured else stripes(energy, shape.spectrum, count)
     if is_white:
         flat, dof = _block_variance(blocks, white_shape(size), high_frequencies(size))
         line = fit_line(blocks.means, flat, dof, bins)
-    return _Noise(shape, line, look_at_bins(blocks.means, flat, dof, bins), lines, is_white)
+    return _Noise(shape, line, look_at_bins(blocks.means, flat, dof, bins), lines, is_white, textured)
 
 
 def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins) -> tuple[Line, Floats, float]:
@@ -117,13 +125,13 @@ def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins) -> tuple[Line, Fl
     size = blocks.energy.shape[1]
     line = fit_line(blocks.means, *_block_variance(blocks, shape, high_frequencies(size, shape.spectrum)), bins)
     flat, dof = _block_variance(blocks, shape, inner_frequencies(size), soft=_SOFT)
-    level = np.maximum(line.at(blocks.means), np.finfo(np.float64).tiny)
+    level = expected(line, blocks.means, flat)
     return line.scaled(flat_variance(flat / level, dof)), flat, dof
 
 
 def _mean_energy(blocks: Blocks, line: Line, flat: Floats, dof: float) -> tuple[Floats, int]:
     """Mean energies of the noise-only blocks, each divided by its variance, and how many these are."""
-    level = np.maximum(line.at(blocks.means), np.finfo(np.float64).tiny)
+    level = expected(line, blocks.means, flat)
     keep = is_flat(flat, level, dof)
     if not keep.any():
         keep[:] = True
@@ -134,14 +142,13 @@ def _mean_energy(blocks: Blocks, line: Line, flat: Floats, dof: float) -> tuple[
 def _block_variance(blocks: Blocks, shape: Shape, used: NDArray[np.bool_], soft: float = 0.0) -> tuple[Floats, float]:
     """(N,) noise variance from each block, if its spectrum is this, and the degrees of freedom of each."""
     weight = np.where(used, 1 / (shape.spectrum + soft), 0.0)
-    expected = weight * shape.spectrum
-    weight = (weight / expected.sum()).astype(np.float32)
+    share = weight * shape.spectrum
+    weight = (weight / share.sum()).astype(np.float32)
     variance = (blocks.energy.reshape(len(blocks), -1) @ weight.ravel()).astype(np.float64)
-    return variance, float(expected.sum() ** 2 / (expected**2).sum())
+    return variance, float(share.sum() ** 2 / (share**2).sum())
 
 
 def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
-    median = levels.levels[1]
     seen = NoiseModel(
         offset=levels.levels[0],
         levels=levels.levels,
@@ -152,20 +159,21 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
     )
     if noise is None:
         return seen
-    dark = float(np.quantile(blocks.means, _DARK)) + blocks.origin
-    curve = _ascending(noise.curve + [blocks.origin, 0.0])
-    sigma = float(np.sqrt(noise.line.at(median - blocks.origin)))
+    unit, dark = blocks.unit, float(np.quantile(blocks.means, _DARK))
+    curve = noise.curve * [unit, unit**2] + [blocks.origin, 0.0]
+    sigma = unit * float(np.sqrt(noise.line.at((levels.levels[1] - blocks.origin) / unit)))
     return dataclasses.replace(
         seen,
-        offset=dark,
-        gain=noise.line.slope,
-        read_noise=float(np.sqrt(noise.line.at(dark - blocks.origin))),
+        offset=dark * unit + blocks.origin,
+        gain=noise.line.slope * unit,
+        read_noise=unit * float(np.sqrt(noise.line.at(dark))),
         rho_x=noise.shape.rho_x,
         rho_y=noise.shape.rho_y,
         row_stripes=noise.stripes[0] * sigma,
         column_stripes=noise.stripes[1] * sigma,
-        curve=curve,
+        curve=_ascending(curve),
         affine=_follows(noise),
+        textured=noise.textured,
         method="high-pass" if noise.is_white else "flat blocks",
     )
 

@@ -62,6 +62,8 @@ class NoiseModel:
         From which frequencies the variance was measured: all but the lowest (correlated noise), or only the high ones (white).
     pixels_sampled : int
         Number of pixels looked at.
+    textured : bool
+        No flat patch was found. Correlated noise cannot be told from structure then; the noise is a lower estimate, taken as white.
 
     Examples
     --------
@@ -87,6 +89,7 @@ class NoiseModel:
     saturation_level: float | None = None
     method: Method = "given"
     pixels_sampled: int = 0
+    textured: bool = False
 
     def __post_init__(self) -> None:
         for name in ("gain", "offset", "read_noise", "rho_x", "rho_y", *_NON_NEGATIVE):
@@ -100,6 +103,9 @@ class NoiseModel:
         for name in ("hot_fraction", "saturated_fraction"):
             if getattr(self, name) > 1:
                 raise OptionError(f"{name} is a fraction and must lie between 0 and 1, got {getattr(self, name)}")
+        for name in ("affine", "textured"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         if self.saturation_level is not None:

@@ -93,6 +93,11 @@ def _advice(model: NoiseModel) -> list[str]:
             "Noise is correlated between neighbours (an interpolated, binned, scanned or filtered image): "
             "tools that expect white noise would remove almost nothing. It is taken into account here."
         )
+    if model.textured:
+        advice.append(
+            "No flat patch was found, so correlated noise cannot be told from structure: this is the least noise there must be. "
+            "Measure it on an image with empty background and use it here, if too little is removed."
+        )
     if model.snr > 50:
         advice.append(f"SNR is {_snr(model)}: denoising will change little.")
     if model.saturated_fraction > 0.001:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from .blocks import cosine_basis
 
-__all__ = ["Shape", "fit_shape", "high_frequencies", "inner_frequencies", "white_shape"]
+__all__ = ["Shape", "fit_shape", "high_frequencies", "holds_structure", "inner_frequencies", "white_shape"]
 
 Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
 _LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
+_STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
 _DOUBT = 0.1  # by how much two fits of a correlation may differ
 _STRONG = 0.1  # of the mean of a spectrum
 _LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
@@ -87,11 +88,22 @@ def fit_shape(energy: Floats) -> Shape:
     divided out. It is done twice, with and without the lower frequencies. For noise both agree; structure has more energy
     there than fits with the rest, and then only the rest is believed.
     """
-    if len(energy) < 8:
+    if len(energy) < 8 or not energy[2 * _LOWEST :, 2 * _LOWEST :].any():
         return white_shape(len(energy))
     wide, narrow = _fit(energy, _LOWEST), _fit(energy, 2 * _LOWEST)
     doubt = max(wide.rho_x - narrow.rho_x, wide.rho_y - narrow.rho_y)
     return narrow if doubt > _DOUBT else wide
+
+
+def holds_structure(energy: Floats, shape: Shape) -> bool:
+    """Whether even the flattest blocks have far more energy in the lowest frequencies than noise of this spectrum.
+
+    Noise gives a ratio of 1 and the gentle shading of flat patches up to 4; blurred or dense structure gives 10 to 50.
+    """
+    if len(energy) < 8:
+        return False
+    ratio = energy / shape.spectrum
+    return bool(ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean())
 
 
 def _fit(energy: Floats, lowest: int) -> Shape:

@@ -43,7 +43,7 @@ class Stabiliser:
         Where the noise follows no line: ascending grey values above the offset, their transform, and the mean of the transform over
         the noise at these values.
     correction : (2, M) ndarray of float64
-        Ascending transformed values, and what to add to the algebraic inverse there, in units of the gain.
+        Ascending transformed values, and what to add to the algebraic inverse there.
     """
 
     offset: float
@@ -65,9 +65,10 @@ class Stabiliser:
         (...) ndarray of float32
         """
         above = _above(np.asarray(image), self.offset)
-        if self.knots is not None:
-            return _interpolate(above, self.knots[0], self.knots[1])
-        return _root(above, self.gain, self.k)
+        with np.errstate(invalid="ignore"):
+            if self.knots is not None:
+                return _interpolate(above, self.knots[0], self.knots[1])
+            return _root(above, self.gain, self.k)
 
     def inverse(self, stabilised: ArrayLike, *, dtype: DTypeLike = np.float32) -> Floats:
         """Denoised values back to grey values, so that their mean over the noise is right.
@@ -89,7 +90,7 @@ class Stabiliser:
         else:
             above = _square(y, self.gain, self.k)
             if self.gain:
-                above += np.float32(self.gain) * np.interp(y, *self.correction).astype(np.float32)
+                above += np.interp(y, *self.correction).astype(np.float32)
         return np.add(above, self.offset, dtype=np.dtype(dtype))
 
 
@@ -148,13 +149,13 @@ def _square(y: NDArray[np.float32], gain: float, k: float) -> NDArray[np.float32
 
 
 def _correction(gain: float, read_noise: float, k: float) -> NDArray[np.float64]:
-    """What the exact unbiased inverse adds to the algebraic one: a table over the transformed values, in units of the gain."""
+    """What the exact unbiased inverse adds to the algebraic one: a table over the transformed values."""
     if gain == 0:
         return np.zeros((2, 2))
     electrons = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 96)])
     y = np.array([_mean_transform(level, gain, read_noise, k) for level in electrons])
-    algebraic = _square(y.astype(np.float32), gain, k).astype(np.float64) / gain
-    return np.stack([y, electrons - algebraic])
+    algebraic = _square(y.astype(np.float32), gain, k).astype(np.float64)
+    return np.stack([y, gain * electrons - algebraic])
 
 
 def _mean_transform(electrons: float, gain: float, read_noise: float, k: float) -> float:

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
-__all__ = ["Bins", "Line", "fit_line", "flat_variance", "is_flat", "look_at_bins", "make_bins"]
+__all__ = ["KEEP", "Bins", "Line", "expected", "fit_line", "flat_variance", "is_flat", "look_at_bins", "make_bins"]
 
 Floats = NDArray[np.float64]
 Bins = list[NDArray[np.intp]]
 
-_KEEP = 0.5  # of the noise-only blocks, the part with the lowest energy is used
+KEEP = 0.7  # of the noise-only blocks, the part with the lowest energy is used
 _FIRST = 0.03  # of the blocks of a bin: fewer are too few to tell a noise level
 _PER_BIN, _MOST_BINS = 40, 24
-_SIGNIFICANT = 3.0  # standard errors by which a slope must differ from 0
-_TINY = np.finfo(np.float64).tiny
+_SIGNIFICANT = 6.0  # standard errors by which a slope must differ from 0: picking blocks by the line favours the line
+_TINY = 1e-30  # variances are in units of the squared range of the image
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ def make_bins(means: Floats) -> Bins:
 
 
 def _cut(dof: float) -> tuple[float, float]:
-    """Where noise-only energies of mean 1 are cut (their `_KEEP` quantile), and the mean of what is below."""
-    cut = float(gammaincinv(dof / 2, _KEEP)) * 2 / dof
-    return cut, float(gammainc(dof / 2 + 1, cut * dof / 2)) / _KEEP
+    """Where noise-only energies of mean 1 are cut (their `KEEP` quantile), and the mean of what is below."""
+    cut = float(gammaincinv(dof / 2, KEEP)) * 2 / dof
+    return cut, float(gammainc(dof / 2 + 1, cut * dof / 2)) / KEEP
 
 
 def flat_variance(energies: Floats, dof: float) -> float:
@@ -76,7 +76,7 @@ def flat_variance(energies: Floats, dof: float) -> float:
 
 
 def is_flat(energies: Floats, variances: Floats, dof: float) -> NDArray[np.bool_]:
-    """Which blocks lie in the lower half of what noise of these variances gives."""
+    """Which blocks lie in the lower part, `KEEP`, of what noise of these variances gives."""
     return np.asarray(energies <= _cut(dof)[0] * variances)
 
 
@@ -100,7 +100,7 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
     Notes
     -----
     Structure only ever adds variance. So the start is a regression through the bins that gives way to those above it; then blocks in the lower
-    half of the expected distribution are regressed until nothing moves (truncated regression). The line may not pass under the quietest bin:
+    part of the expected distribution are regressed until nothing moves (truncated regression). The line may not pass under the quietest bin:
     bright structure would otherwise tip it, and the dark background would be called noise-free.
     """
     found = look_at_bins(means, energies, dof, bins)
@@ -108,12 +108,17 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
     line = _start(found, quiet)
     mean_below = _cut(dof)[1]
     for _ in range(12):
-        level = np.maximum(line.at(means), _TINY)
+        level = expected(line, means, energies)
         keep = is_flat(energies, level, dof)
         if keep.sum() < 3:
             break
         line = _regress(means[keep], energies[keep] / mean_below, 1 / level[keep] ** 2, quiet)
     return line if abs(line.slope) > _SIGNIFICANT * line.error else Line(line.centre, line.level, 0.0)
+
+
+def expected(line: Line, means: Floats, energies: Floats) -> Floats:
+    """(N,) variance of each block by the line, kept above 0 so that one can divide by it."""
+    return np.maximum(line.at(means), max(1e-9 * float(energies.max()), _TINY))
 
 
 def _start(found: Floats, quiet: Floats) -> Line:
