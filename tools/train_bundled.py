@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="start from these weights, with fresh moments and a warm-up")
     parser.add_argument("--no-decay", action="store_true", help="constant rate only")
     parser.add_argument("--decay-only", action="store_true", help="only let the rate fall, from the saved state")
-    parser.add_argument("--optimiser", choices=["muon", "adamw"], default=DenoiserRecipe.optimiser)
+    parser.add_argument("--optimiser", choices=["adamw", "muon"], default=DenoiserRecipe.optimiser)
     parser.add_argument("--rate", type=float, default=DenoiserRecipe.rate)
     parser.add_argument("--patch", type=int, default=DenoiserRecipe.patch)
     parser.add_argument("--size", type=int, default=DenoiserRecipe.size)

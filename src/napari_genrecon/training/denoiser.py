@@ -34,8 +34,8 @@ class DenoiserRecipe:
         Learning rate of the constant phase.
     warmup : int
         Steps over which the rate rises.
-    optimiser : {"muon", "adamw"}
-        Muon moves the kernels of the hidden layers, AdamW the rest (or everything).
+    optimiser : {"adamw", "muon"}
+        How all kernels are moved.
     """
 
     seed: int = 0
@@ -43,7 +43,7 @@ class DenoiserRecipe:
     patch: int = 96
     rate: float = 8e-4
     warmup: int = 100
-    optimiser: str = "muon"
+    optimiser: str = "adamw"
 
 
 def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
@@ -101,7 +101,7 @@ def _constant(recipe: DenoiserRecipe) -> Callable[[int], float]:
 
 def _optimiser(net: nn.Module, recipe: DenoiserRecipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=1e-4)
+        return torch.optim.AdamW(net.parameters(), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     return Muon(net.parameters(), lr=recipe.rate, weight_decay=1e-4)
 
 

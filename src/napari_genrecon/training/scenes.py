@@ -203,8 +203,10 @@ def _out_of_focus(rng: np.random.Generator, image: Image) -> Image:
 
 
 def _texture(rng: np.random.Generator, shape: Shape, length: float) -> Image:
-    """Smooth Gaussian noise of unit variance with structures of about `length` px."""
+    """Smooth Gaussian noise of mean 0 and variance 1, its structures about `length` px (less in a small image)."""
+    length = min(length, min(shape) / 6)  # beyond that hardly anything is left to scale up
     field = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), length, mode="wrap")
+    field -= field.mean()
     return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
 
 

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_genrecon.models.unet import DenoiseUNet
+from napari_genrecon.training.denoiser import DenoiserRecipe, decay_phase, new_state, stable_phase
+from napari_genrecon.training.loop import load_latest
+from napari_genrecon.training.patches import Sources
+
+TINY = DenoiserRecipe(size=1, patch=16)
+
+
+@pytest.fixture
+def sources() -> Sources:
+    rng = np.random.default_rng(0)
+    planes = [rng.random((24, 24)).astype(np.float16)]
+    return Sources([rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)], planes, planes, planes)
+
+
+def test_decay_leaves_the_constant_phase_to_continue_from(tmp_path: Path, sources: Sources) -> None:
+    state = new_state(TINY)
+    list(stable_phase(state, TINY, sources, tmp_path, 0.2 / 60))
+    before = state.step
+    list(decay_phase(state, TINY, sources, tmp_path, 0.2 / 60))
+    assert state.step > before
+    resumed = new_state(TINY)
+    assert load_latest(resumed, tmp_path)
+    assert resumed.step == before
+
+
+def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sources) -> None:
+    rates = [step.rate for step in decay_phase(new_state(TINY), TINY, sources, tmp_path, 0.2 / 60)]
+    assert rates == sorted(rates, reverse=True)
+    final = load_file(tmp_path / "final.safetensors")
+    DenoiseUNet().load_state_dict(final)
+    assert all(tensor.dtype == torch.float32 for tensor in final.values())
+
+
+def test_init_starts_from_known_weights_with_fresh_moments(tmp_path: Path) -> None:
+    known = {name: weight + 1 for name, weight in new_state(TINY).net.state_dict().items()}
+    save_file({name: weight.contiguous() for name, weight in known.items()}, tmp_path / "known.safetensors")
+    state = new_state(TINY, tmp_path / "known.safetensors")
+    assert all(torch.equal(weight, known[name]) for name, weight in state.net.state_dict().items())
+    assert not state.optimiser.state
+    assert state.step == 0
