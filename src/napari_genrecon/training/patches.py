@@ -29,6 +29,7 @@ Shape = tuple[int, int]
 SHARES = (0.5, 0.2, 0.2, 0.1)  # photographs, dead leaves, fluorescence, nuclei
 MAX_SIGMA = 60 / 255
 POOL_SHAPE = (288, 288)
+POOL_VERSION = 1  # raise it when the scenes change, so that cached images of older code are not used
 SUFFIXES = (".webp", ".png", ".tif", ".tiff")
 
 
@@ -246,7 +247,7 @@ def _simulated(
     scene: Callable[[np.random.Generator, Shape], Image], cache: Path, seed: int, count: int
 ) -> NDArray[np.float16]:
     """Images (count, Y, X) of one kind, read from the cache if they are there."""
-    path = cache / f"{scene.__name__}-{seed}-{count}.npy"
+    path = cache / f"{scene.__name__}-v{POOL_VERSION}-{seed}-{count}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(os.cpu_count()) as pool:
