@@ -20,7 +20,6 @@ __all__ = ["measure_channel"]
 
 _ROUNDS = 3
 _WHITE = 0.12  # a lag-1 correlation below this is taken as none when the frequencies are chosen
-_FLAT_PART = 0.045  # of the blocks: where fewer than this are flat, structure has been taken for noise
 _DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
 _WRONG = 0.6  # a line this far above what was measured ...
@@ -109,7 +108,7 @@ def _look_at(blocks: Blocks) -> _Noise:
         shape = fit_shape(energy)
         line, flat, dof = _correlated_line(blocks, shape, bins)
     energy, count = _mean_energy(blocks, line, flat, dof)
-    textured = holds_structure(energy, shape) or count < KEEP * _FLAT_PART * len(blocks)
+    textured = holds_structure(energy, shape, count / KEEP / len(blocks))
     if textured:
         shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < _WHITE
