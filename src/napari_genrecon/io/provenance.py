@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["SCHEMA", "make_record"]
+__all__ = ["RECORD_NAMESPACE", "SCHEMA", "make_record"]
 
 SCHEMA = "genrecon-record/1"
+RECORD_NAMESPACE = "napari-genrecon/record"
+"""Namespace of the OME annotation that holds the record in a file."""
 
 
 def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:

@@ -1,0 +1,165 @@
+"""A file appears whole or not at all, and never in the place of another one unasked.
+
+The content is written beside the target under a temporary name, synced to disk, and then given its name in one step.
+A crash, a full disk or a cancel at any moment leaves either the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_genrecon.errors import OutputError
+
+__all__ = ["check_target", "publishing"]
+
+PART = ".part"
+"""Ending of the temporary name; such a file is never a result."""
+
+
+def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = ()) -> None:
+    """Refuse a target that must not be written, before any work is done.
+
+    Parameters
+    ----------
+    path : Path
+        Where a result shall go.
+    overwrite : bool
+        Whether an existing file may be replaced. Never a source.
+    sources : iterable of Path
+        Files that are being read: through links, other spellings of their names and folders above them, too.
+
+    Raises
+    ------
+    OutputError
+        If it is a source, if it exists and may not be replaced, or if its folder does not exist.
+    """
+    for source in sources:
+        if _is_same(path, Path(source)):
+            raise OutputError(f"{path} is the input itself: choose another name for the result")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path} exists already: choose another name, or overwrite it on purpose (--overwrite)")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: give the name of a file")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"the folder {path.absolute().parent} does not exist: create it first")
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    if path.exists() and source.exists() and os.path.samefile(path, source):
+        return True
+    target, origin = path.resolve(), source.resolve()
+    return target == origin or target in origin.parents or (origin.is_dir() and origin in target.parents)
+
+
+@contextmanager
+def publishing(
+    path: Path, *, overwrite: bool = False, sources: Iterable[Path] = (), expected_bytes: int = 0
+) -> Iterator[Path]:
+    """Give a temporary path to write to; when the block ends without an error, it becomes the file.
+
+    Parameters
+    ----------
+    path, overwrite, sources
+        As for `check_target`.
+    expected_bytes : int
+        Size of the content as far as it is known; the disk is checked for it first.
+
+    Yields
+    ------
+    Path
+        Where to write. Removed again if the block fails, or is cancelled.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; what was there before is then still there.
+    """
+    path = Path(path)
+    check_target(path, overwrite=overwrite, sources=sources)
+    part: Path | None = None
+    try:
+        _require_space(path, expected_bytes)
+        part = _temporary(path)
+        yield part
+        _sync_and_rename(part, path, overwrite)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(_sentence(path, error)) from error
+    finally:
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _require_space(path: Path, expected: int) -> None:
+    free = shutil.disk_usage(path.absolute().parent).free
+    if expected > free:
+        raise OutputError(
+            f"not enough space for {path}: it needs about {expected / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"
+        )
+
+
+def _temporary(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.absolute().parent)
+    os.close(handle)
+    # mkstemp makes the file private; the result should be as readable as any file the user makes.
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)
+    return Path(name)
+
+
+def _sync_and_rename(part: Path, path: Path, overwrite: bool) -> None:
+    with part.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    if overwrite:
+        os.replace(part, path)
+    else:
+        _link_or_fail(part, path)
+    _sync_folder(path.absolute().parent)
+
+
+def _link_or_fail(part: Path, path: Path) -> None:
+    """Give the file its name unless the name was taken meanwhile: a rename would silently replace it."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES):
+            raise
+        _claim_and_replace(part, path)
+
+
+def _claim_and_replace(part: Path, path: Path) -> None:
+    # A file system without hard links (exFAT, some network drives): claim the name first, then replace our claim.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None
+    os.replace(part, path)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # Windows cannot open a folder for this, and does not need it
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sentence(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full: {path} was not written and nothing was changed; free some space and try again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path} cannot be written ({error.strerror}): choose a folder you may write to"
+    return f"{path} could not be written ({error.strerror or error}); nothing was changed"
