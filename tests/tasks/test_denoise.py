@@ -269,7 +269,7 @@ def test_out_of_memory_goes_on_with_smaller_tiles(monkeypatch):
     real = _runtime.Denoiser.__call__
 
     def small(self, y, *args):
-        if y.size > 50_000:
+        if y.size > 60_000:
             raise MemoryError
         return real(self, y, *args)
 

@@ -147,8 +147,8 @@ def _write_at_once(part: Path, data: NDArray[Any], axes: Axes, metadata: dict[st
     height, width = data.shape[axes.y], data.shape[axes.x]
     tile = _TILE if height > _TILE[0] and width > _TILE[1] else None
     with tifffile.TiffWriter(part, ome=True, bigtiff=data.nbytes > _CLASSIC_LIMIT) as tif:
-        # The horizontal predictor halves the size of smooth images; it is lossless for floats, too.
-        tif.write(data, tile=tile, compression="zlib", predictor=True, **_tags(axes, metadata))
+        # The horizontal predictor makes integers smaller; that for floats would need another package.
+        tif.write(data, tile=tile, compression="zlib", predictor=data.dtype.kind in "iu", **_tags(axes, metadata))
 
 
 def _write_in_planes(
