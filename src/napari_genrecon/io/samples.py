@@ -1,0 +1,55 @@
+"""The sample images that ship with the package, as napari layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.reader import open_image
+
+__all__ = ["correlated_stack", "fluorescence_2d", "sample_path", "stack_3d"]
+
+_PACKAGE = Path(__file__).parents[1]
+# The wheel carries the folder inside the package; a checkout is read in place.
+_FOLDERS = (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data")
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def sample_path(name: str) -> Path:
+    """Where a sample image is.
+
+    Raises
+    ------
+    ImageError
+        If it is not there.
+    """
+    for folder in _FOLDERS:
+        if (folder / name).is_file():
+            return folder / name
+    raise ImageError(f"the sample image {name} is missing from this installation: reinstall napari-genrecon")
+
+
+def fluorescence_2d() -> list[LayerData]:
+    """A real noisy image of fluorescent nuclei, (Y, X)."""
+    return [_layer("nuclei_2d.tif", "nuclei")]
+
+
+def stack_3d() -> list[LayerData]:
+    """A real noisy stack of fluorescent nuclei, (Z, Y, X)."""
+    return [_layer("nuclei_3d.tif", "nuclei stack")]
+
+
+def correlated_stack() -> list[LayerData]:
+    """A simulated stack with strongly correlated noise, (Z, Y, X), and its truth (hidden at first)."""
+    return [
+        _layer("correlated_truth.tif", "filaments truth", visible=False),
+        _layer("correlated_noisy.tif", "filaments noisy"),
+    ]
+
+
+def _layer(name: str, title: str, **more: Any) -> LayerData:
+    image = open_image(sample_path(name))
+    labels = tuple(image.axes.letters.lower())
+    return image.data, {"name": title, "axis_labels": labels, "metadata": {"source": name}, **more}, "image"
