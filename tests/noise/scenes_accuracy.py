@@ -1,4 +1,5 @@
-"""How well the noise is measured on simulated scenes of known noise: ``python tests/noise/scenes_accuracy.py [scenes]``.
+"""How well noise is measured on simulated scenes of known noise: ``python tests/noise/scenes_accuracy.py
+[scenes]``.
 
 `noise_accuracy` is also what the benchmark prints.
 """
@@ -64,7 +65,7 @@ class Accuracy:
 
 
 def draw_scene(seed: int, kind: str, correlated: bool, shape: tuple[int, int] = (512, 512)) -> Scene:
-    """Poisson and Gaussian noise of a random camera: 20 to 2,000 electrons at the brightest, 0.5 to 5 electrons of read noise."""
+    """Noise of a random camera: 20 to 2,000 electrons at the brightest, 0.5 to 5 electrons of read noise."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind), correlated])
     clean = np.maximum(KINDS[kind](rng, shape), 0)
     peak, read, gain = (float(np.exp(rng.uniform(*np.log(ends)))) for ends in ((20, 2000), (0.5, 5), (0.3, 5)))
@@ -99,7 +100,9 @@ def judge(scene: Scene, model: NoiseModel) -> Accuracy:
     true = np.sqrt(scene.variance.flat[median])
     overall = np.sqrt(model.variance_at(scene.mean).mean() / scene.variance.mean())
     rho = max(abs(model.rho_x - scene.rho[0]), abs(model.rho_y - scene.rho[1]))
-    return Accuracy(scene.kind, scene.correlated, float(model.sigma_at(scene.mean.flat[median]) / true - 1), overall - 1, rho)
+    return Accuracy(
+        scene.kind, scene.correlated, float(model.sigma_at(scene.mean.flat[median]) / true - 1), overall - 1, rho
+    )
 
 
 def noise_accuracy(count: int = 200, shape: tuple[int, int] = (512, 512), first_seed: int = 0) -> Iterator[Accuracy]:
@@ -121,7 +124,8 @@ def table(results: list[Accuracy]) -> str:
                 sigma = np.mean([max(abs(r.sigma), abs(r.sigma_overall)) < 0.10 for r in chosen])
                 rho, bias = np.mean([r.rho < 0.08 for r in chosen]), np.median([r.sigma for r in chosen])
                 noise = "correlated" if correlated else "white"
-                lines.append(f"{noise:11}{kind:13}{len(chosen):4} scenes  sigma {sigma:4.0%}  rho {rho:4.0%}  median error {bias:+.1%}")
+                score = f"sigma {sigma:4.0%}  rho {rho:4.0%}  median error {bias:+.1%}"
+                lines.append(f"{noise:11}{kind:13}{len(chosen):4} scenes  {score}")
     return "\n".join([*lines, f"right in both: {np.mean([r.is_right for r in results]):.1%} of {len(results)}"])
 
 

@@ -1,8 +1,8 @@
 """Cut crops into small blocks, and look at each in the cosine basis.
 
-In a block of ``SIZE`` x ``SIZE`` pixels the cosine transform (DCT-II, orthonormal) of separable stationary noise is nearly uncorrelated, its
-mean energy is the noise spectrum, and structure lies mostly in the lowest frequencies. So one transform serves the strength of the
-noise, its correlation and its stripes.
+In a block of ``SIZE`` x ``SIZE`` pixels the cosine transform (DCT-II, orthonormal) of separable stationary noise is
+nearly uncorrelated, its mean energy is the noise spectrum, and structure lies mostly in the lowest frequencies. So one
+transform serves the strength of the noise, its correlation and its stripes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ __all__ = ["SIZE", "Blocks", "cosine_basis", "cut_blocks"]
 
 SIZE = 16
 _CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
-_ENOUGH = 0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
+_ENOUGH = (
+    0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
+)
 _MOST = 8192  # blocks: more cost time and tell nothing new
 _FEW_COMPLETE = 4  # blocks without missing pixels; with fewer, missing pixels are filled
 _FARTHEST, _ROUNDING = 1e6, 1e-13  # in units of the range, and of its square: outliers, and errors of float32
@@ -68,9 +70,10 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
     Parameters
     ----------
     crops : sequence of (Y, X) ndarray
+        Real numbers; NaN and infinite pixels are missing.
     clip : (low, high)
-        Grey values at which the image is clipped; minus and plus infinity where it is not. Blocks with more than a few such pixels are left
-        out, if enough others are there.
+        Grey values at which the image is clipped; minus and plus infinity where it is not. Blocks with more than a few
+        such pixels are left out, if enough others are there.
     origin : float
         Grey value to count from.
     unit : float
@@ -118,8 +121,10 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
     """(N, size, size) blocks of the usable pixels, relative to the origin."""
     rows, columns = (length // size for length in part.shape)
     part = part[: rows * size, : columns * size]
-    wide = part.dtype.itemsize > 4 or part.dtype.kind in "iu" and part.dtype.itemsize > 2
-    values = (part.astype(np.float64) - origin).astype(np.float32) if wide else part.astype(np.float32) - np.float32(origin)
+    wide = part.dtype.itemsize > 4 or (part.dtype.kind in "iu" and part.dtype.itemsize > 2)
+    values = (
+        (part.astype(np.float64) - origin).astype(np.float32) if wide else part.astype(np.float32) - np.float32(origin)
+    )
     blocks = values.reshape(rows, size, columns, size).transpose(0, 2, 1, 3).reshape(-1, size * size)
     low, high = blocks.min(axis=1), blocks.max(axis=1)
     good = np.isfinite(low) & np.isfinite(high)
@@ -130,7 +135,10 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
 
 
 def _filled(crop: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    """Missing pixels replaced by others from the same block, which keeps the variance; blocks that miss more than half stay as they are."""
+    """Missing pixels replaced by others from the same block, which keeps the variance.
+
+    Blocks that miss more than half of their pixels stay as they are.
+    """
     missing = ~np.isfinite(crop)
     if not missing.any():
         return crop

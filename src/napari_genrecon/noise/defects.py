@@ -33,8 +33,8 @@ def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: 
 
     Notes
     -----
-    An offset common to a row has no frequency along x: it adds its variance times SIZE to the energies of ``u = 0``. The
-    energies of ``u = 1`` tell what there is without stripes.
+    An offset common to a row has no frequency along x: it adds its variance times SIZE to the energies of ``u = 0``.
+    The energies of ``u = 1`` tell what there is without stripes.
     """
     return _along(energy, spectrum, blocks), _along(energy.T, spectrum.T, blocks)
 
@@ -63,12 +63,12 @@ def _count(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> int:
     y, x = _candidates(signed, max(_HOT * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain))
     around = np.stack([signed[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
     highest, lowest = around.max(axis=0), around.min(axis=0)
-    with np.errstate(invalid="ignore"):
-        step = signed[y, x] - highest
+    step = np.subtract(signed[y, x], highest, where=np.isfinite(highest + signed[y, x]), out=np.zeros_like(highest))
+    highest = np.where(step > 0, highest, 0)
     sigma = noise.sigma_at(sign * highest + noise.offset)
     # One photon on an empty background stands alone as well.
     least = np.maximum(_HOT * sigma, _PHOTONS * noise.gain)
-    return int(np.count_nonzero(np.isfinite(step) & (step > least) & (step > _ALONE * (highest - lowest))))
+    return int(np.count_nonzero((step > least) & (step > _ALONE * (highest - lowest))))
 
 
 def _candidates(signed: NDArray[np.floating], step: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

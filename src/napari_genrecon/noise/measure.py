@@ -13,17 +13,20 @@ from .blocks import Blocks, cut_blocks
 from .defects import hot_pixels, stripes
 from .levels import Levels, find_levels
 from .model import NoiseModel
-from .spectrum import Shape, fit_shape, high_frequencies, holds_structure, inner_frequencies, white_shape
-from .strength import KEEP, Bins, Line, expected, fit_line, flat_variance, is_flat, look_at_bins, make_bins
+from .spectrum import WHITE, Shape, fit_shape, high_frequencies, holds_structure, inner_frequencies, white_shape
+from .strength import KEEP, Bins, Line, expected, fit_line, flat_parts, flat_variance, is_flat, look_at_bins, make_bins
 
 __all__ = ["measure_channel"]
 
 _ROUNDS = 3
-_WHITE = 0.12  # a lag-1 correlation below this is taken as none when the frequencies are chosen
+_SMALLEST = 4  # pixels along a block in which noise can be told from structure
+_MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
 _DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
-_WRONG = 0.6  # a line this far above what was measured ...
-_WRONG_PART = 0.25  # ... over this part of the bins does not describe the noise
+_MOSTLY_FLAT = 0.6  # part of the blocks of a bin
+_WRONG = 0.6  # ratio of a bin's variance to the line's, or the other way round ...
+_WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line ...
+_FEWEST_BINS = 4  # ... if there are enough of them
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +41,7 @@ class _Noise:
     stripes: tuple[float, float]
     is_white: bool
     textured: bool
+    affine: bool
 
 
 def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
@@ -46,8 +50,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     Parameters
     ----------
     crops : sequence of (Y, X) array_like
-        Any real dtype; NaN and infinite pixels are left out. Contiguous pieces of 64 x 64 or more are best, and 4 megapixels in all are
-        plenty.
+        Any real dtype; NaN and infinite pixels are left out. Contiguous pieces of 64 x 64 or more are best, and 4
+        megapixels in all are plenty.
 
     Returns
     -------
@@ -61,11 +65,12 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
 
     Notes
     -----
-    Foi et al. (IEEE Trans. Image Process. 17, 2008) regress local variances on local means; structure and correlated noise mislead their
-    high-pass filter. Here the correlation is measured first, on the flattest blocks, and decides on which frequencies the
-    variance rests: on the high ones for white noise (structure is weakest there), on all but the lowest for correlated noise (which the high ones lack). An image without
-    any flat patch cannot tell correlated noise from structure: the lower estimate, white noise of the strength of the high frequencies, is given
-    then, as too much denoising removes structure, and `NoiseModel.textured` says so.
+    Foi et al. (IEEE Trans. Image Process. 17, 2008) regress local variances on local means; structure and correlated
+    noise mislead their high-pass filter. Here the correlation is measured first, on the flattest blocks, and decides on
+    which frequencies the variance rests: on the high ones for white noise (structure is weakest there), on all but the
+    lowest for correlated noise (which the high ones lack). An image without any flat patch cannot tell correlated noise
+    from structure: the lower estimate, white noise of the strength of the high frequencies, is given then, as too much
+    denoising removes structure, and `NoiseModel.textured` says so.
 
     Examples
     --------
@@ -78,12 +83,14 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     arrays = [_checked(crop) for crop in crops]
     arrays = [array for array in arrays if array.size]
     if not any(np.isfinite(array).any() for array in arrays):
-        raise ImageError("there are no finite pixels to measure noise from; check that the image is not empty or all NaN")
+        raise ImageError(
+            "there are no finite pixels to measure noise from; check that the image is not empty or all NaN"
+        )
     levels = find_levels(arrays)
     dark, _median, bright = levels.levels
     blocks = cut_blocks(arrays, levels.clip, dark, bright - dark)
-    if not len(blocks):
-        return _model(levels, None, blocks)
+    if not len(blocks) or blocks.energy.shape[1] < _SMALLEST:
+        return dataclasses.replace(_model(levels, None, blocks), read_noise=_neighbour_noise(arrays))
     model = _model(levels, _look_at(blocks), blocks)
     return dataclasses.replace(model, hot_fraction=hot_pixels(arrays, model)) if model.sigma > 0 else model
 
@@ -95,6 +102,15 @@ def _checked(crop: ArrayLike) -> NDArray[np.generic]:
     if array.dtype.kind not in "iuf":
         raise ImageError(f"noise is measured on real numbers, got dtype {array.dtype}")
     return array
+
+
+def _neighbour_noise(crops: Sequence[NDArray[np.generic]]) -> float:
+    """Noise s.d. from the median difference of neighbours, for a few pixels that fill no block."""
+    pixels = [crop.astype(np.float64) if crop.shape[1] > 1 else crop.T.astype(np.float64) for crop in crops]
+    with np.errstate(invalid="ignore"):
+        steps = np.abs(np.concatenate([np.diff(crop, axis=1).ravel() for crop in pixels]))
+    steps = steps[np.isfinite(steps)]
+    return float(np.median(steps)) / _MEDIAN_STEP if len(steps) else 0.0
 
 
 def _look_at(blocks: Blocks) -> _Noise:
@@ -111,16 +127,23 @@ def _look_at(blocks: Blocks) -> _Noise:
     textured = holds_structure(energy, shape, count / KEEP / len(blocks))
     if textured:
         shape = white_shape(size)
-    is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < _WHITE
+    is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
     lines = (0.0, 0.0) if textured else stripes(energy, shape.spectrum, count)
     if is_white:
         flat, dof = _block_variance(blocks, white_shape(size), high_frequencies(size))
         line = fit_line(blocks.means, flat, dof, bins)
-    return _Noise(shape, line, look_at_bins(blocks.means, flat, dof, bins), lines, is_white, textured)
+    curve = look_at_bins(blocks.means, flat, dof, bins)
+    trusted = flat_parts(flat, curve[:, 1], dof, bins) > _MOSTLY_FLAT
+    affine = _follows(line, curve, trusted)
+    return _Noise(shape, line, curve if affine else curve[trusted], lines, is_white, textured, affine)
 
 
 def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins) -> tuple[Line, Floats, float]:
-    """How the variance depends on the signal is read from the higher frequencies, where structure is weak; its level from all."""
+    """The line for correlated noise, and the variance of each block with its degrees of freedom.
+
+    How the variance depends on the signal is read from the higher frequencies, where structure is weak; its level
+    from all.
+    """
     size = blocks.energy.shape[1]
     line = fit_line(blocks.means, *_block_variance(blocks, shape, high_frequencies(size, shape.spectrum)), bins)
     flat, dof = _block_variance(blocks, shape, inner_frequencies(size), soft=_SOFT)
@@ -159,7 +182,7 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
     if noise is None:
         return seen
     unit, dark = blocks.unit, float(np.quantile(blocks.means, _DARK))
-    curve = noise.curve * [unit, unit**2] + [blocks.origin, 0.0]
+    curve = _ascending(noise.curve * [unit, unit**2] + [blocks.origin, 0.0])
     sigma = unit * float(np.sqrt(noise.line.at((levels.levels[1] - blocks.origin) / unit)))
     return dataclasses.replace(
         seen,
@@ -170,8 +193,8 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
         rho_y=noise.shape.rho_y,
         row_stripes=noise.stripes[0] * sigma,
         column_stripes=noise.stripes[1] * sigma,
-        curve=_ascending(curve),
-        affine=_follows(noise),
+        curve=curve,
+        affine=noise.affine or len(curve) < 2,
         textured=noise.textured,
         method="high-pass" if noise.is_white else "flat blocks",
     )
@@ -182,8 +205,13 @@ def _ascending(curve: Floats) -> tuple[tuple[float, float], ...]:
     return tuple((float(mean), float(variance)) for mean, variance in curve[rising])
 
 
-def _follows(noise: _Noise) -> bool:
-    """Whether the line describes the noise. Structure can lift a bin above the line; what lies far below it is no camera's noise."""
-    means, variances = noise.curve.T
-    below = variances < _WRONG * noise.line.at(means)
-    return len(means) < 4 or bool(below.mean() < _WRONG_PART)
+def _follows(line: Line, curve: Floats, trusted: NDArray[np.bool_]) -> bool:
+    """Whether the line describes the noise.
+
+    Bins with structure lie above a camera's line. Bins far below it, or above it though most of their blocks are flat,
+    contradict it.
+    """
+    means, variances = curve.T
+    level = line.at(means)
+    wrong = trusted & ((variances < _WRONG * level) | (_WRONG * variances > level))
+    return bool(trusted.sum() < _FEWEST_BINS or wrong.mean() < _WRONG_PART)

@@ -29,17 +29,18 @@ class NoiseModel:
     """How strong the noise of one channel is, at every grey level, and how it is correlated.
 
     The variance of a pixel whose true value is ``mean`` is ``gain * (mean - offset) + read_noise**2``: the photon
-    transfer curve (Janesick, *Photon Transfer*, SPIE 2007; Foi et al., IEEE Trans. Image Process. 17, 2008). DN are grey
-    values of the image.
+    transfer curve (Janesick, *Photon Transfer*, SPIE 2007; Foi et al., IEEE Trans. Image Process. 17, 2008). DN are
+    grey values of the image.
 
     Parameters
     ----------
     gain : float
-        DN per photo-electron; the slope of the photon transfer curve. 0 means that the noise does not depend on the signal.
+        DN per photo-electron; the slope of the photon transfer curve. 0 means that the noise does not depend on the
+        signal.
     offset : float
         The darkest level of the image, in DN. One image cannot tell the camera's offset from a dark background:
-        ``gain * offset`` and ``read_noise**2`` share one free constant, and the transforms built from the model only use their
-        sum. So the offset is put where the image is darkest.
+        ``gain * offset`` and ``read_noise**2`` share one free constant, and the transforms built from the model only
+        use their sum. So the offset is put where the image is darkest.
     read_noise : float
         Noise s.d. at the offset level, in DN: the camera's read noise where the image reaches the camera's dark level,
         otherwise read noise and the shot noise of the darkest background together.
@@ -59,17 +60,19 @@ class NoiseModel:
     saturation_level : float or None
         The grey value at which the image is clipped; None where no clipping was seen.
     method : {"flat blocks", "high-pass", "given"}
-        From which frequencies the variance was measured: all but the lowest (correlated noise), or only the high ones (white).
+        From which frequencies the variance was measured: all but the lowest (correlated noise), or only the high ones
+        (white).
     pixels_sampled : int
         Number of pixels looked at.
     textured : bool
-        No flat patch was found. Correlated noise cannot be told from structure then; the noise is a lower estimate, taken as white.
+        No flat patch was found. Correlated noise cannot be told from structure then; the noise is a lower estimate,
+        taken as white.
 
     Examples
     --------
     >>> camera = NoiseModel(gain=0.5, offset=100, read_noise=2)
-    >>> float(camera.sigma_at(192))
-    7.071067811865476
+    >>> round(float(camera.sigma_at(192)), 3)
+    7.071
     >>> NoiseModel.white(12).sigma
     12.0
     """

@@ -19,6 +19,7 @@ def describe(model: NoiseModel) -> str:
     Parameters
     ----------
     model : NoiseModel
+        Of one channel.
 
     Returns
     -------
@@ -46,12 +47,15 @@ def _snr(model: NoiseModel) -> str:
 
 def _camera(model: NoiseModel) -> list[str]:
     if not model.affine:
-        return [f"signal dependence: follows a measured curve of {len(model.curve)} points, not a camera's straight line"]
+        return [
+            f"signal dependence: follows a measured curve of {len(model.curve)} points, not a camera's straight line"
+        ]
     if model.gain == 0:
         return ["signal dependence: none, the noise is as strong in the dark as in the bright"]
     electrons = model.read_noise / model.gain
     return [
-        f"gain: {_number(1 / model.gain)} e-/DN (photon transfer curve, variance grows by {_number(model.gain)} DN per DN)",
+        f"gain: {_number(1 / model.gain)} e-/DN "
+        f"(photon transfer curve: the variance grows by {_number(model.gain)} DN² per DN)",
         f"noise at the dark level {_number(model.offset)}: {_number(model.read_noise)} DN, {_number(electrons)} e-",
     ]
 
@@ -80,7 +84,9 @@ def _defects(model: NoiseModel) -> list[str]:
         if strength > 0:
             found.append(f"{name} stripes: s.d. {_number(strength)} DN")
     if model.saturated_fraction > 0 and model.saturation_level is not None:
-        found.append(f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}")
+        found.append(
+            f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}"
+        )
     if model.hot_fraction > 0:
         found.append(f"hot or dead pixels: {_percent(model.hot_fraction)}")
     return found
@@ -95,13 +101,16 @@ def _advice(model: NoiseModel) -> list[str]:
         )
     if model.textured:
         advice.append(
-            "No flat patch was found, so correlated noise cannot be told from structure: this is the least noise there must be. "
-            "Measure it on an image with empty background and use it here, if too little is removed."
+            "No flat patch was found, so correlated noise cannot be told from structure: "
+            "this is the least noise there must be. If too little is removed, "
+            "measure the noise on an image with empty background and use it here."
         )
     if model.snr > 50:
         advice.append(f"SNR is {_snr(model)}: denoising will change little.")
     if model.saturated_fraction > 0.001:
-        advice.append("Saturated pixels have lost their true value, and no denoiser brings it back: lower the exposure.")
+        advice.append(
+            "Saturated pixels have lost their true value, and no denoiser brings it back: lower the exposure."
+        )
     if model.hot_fraction > 0:
         advice.append("Single hot pixels are no part of this noise; remove them first if they stay in the result.")
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:

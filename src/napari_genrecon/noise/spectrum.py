@@ -1,7 +1,7 @@
 """The shape of a noise spectrum, told by two numbers along each axis.
 
-The autocorrelation of the noise along one axis is taken as ``rho ** (lag ** power)``: 1 is exponential (a detector's lag, demosaicing), 2 is
-Gaussian (interpolation, smoothing). Both axes are separable.
+The autocorrelation of the noise along one axis is taken as ``rho ** (lag ** power)``: 1 is exponential (a detector's
+lag, demosaicing), 2 is Gaussian (interpolation, smoothing). Both axes are separable.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from .blocks import cosine_basis
 
-__all__ = ["Shape", "fit_shape", "high_frequencies", "holds_structure", "inner_frequencies", "white_shape"]
+__all__ = ["WHITE", "Shape", "fit_shape", "high_frequencies", "holds_structure", "inner_frequencies", "white_shape"]
 
 Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
+WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
 _LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
 _FEW_FLAT = (0.06, 0.045)  # parts of the blocks
 _LONG = 0.8  # lag-1 correlation
@@ -86,13 +87,16 @@ def fit_shape(energy: Floats) -> Shape:
 
     Notes
     -----
-    Whittle's likelihood: each energy is exponential around the spectrum, up to a common scale. The axes are fitted in turn, the other one
-    divided out. It is done twice, with and without the lower frequencies. For noise both agree; structure has more energy
-    there than fits with the rest, and then only the rest is believed.
+    Whittle's likelihood: each energy is exponential around the spectrum, up to a common scale. The axes are fitted in
+    turn, the other one divided out. It is done twice, with and without the lower frequencies. For noise both agree;
+    structure has more energy there than fits with the rest, and then only the rest is believed. Whether noise is white
+    is best told by the high frequencies alone.
     """
     if len(energy) < 8 or not energy[2 * _LOWEST :, 2 * _LOWEST :].any():
         return white_shape(len(energy))
     wide, narrow = _fit(energy, _LOWEST), _fit(energy, 2 * _LOWEST)
+    if max(abs(narrow.rho_x), abs(narrow.rho_y)) < WHITE:
+        return _fit(energy, 3 * _LOWEST)
     doubt = max(wide.rho_x - narrow.rho_x, wide.rho_y - narrow.rho_y)
     return narrow if doubt > _DOUBT else wide
 
@@ -111,9 +115,10 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
 
     Notes
     -----
-    Structure is told by two signs where few blocks are flat: far more energy in the lowest frequencies than noise of this spectrum has (noise gives a
-    ratio of 1, the gentle shading of flat patches up to 4, blurred structure 10 to 50), or a correlation over more pixels than
-    detectors and interpolation make. The limits were set on real images without a flat patch.
+    Structure is told by two signs where few blocks are flat: far more energy in the lowest frequencies than noise of
+    this spectrum has (noise gives a ratio of 1, the gentle shading of flat patches up to 4, blurred structure 10 to
+    50), or a correlation over more pixels than detectors and interpolation make. The limits were set on real images
+    without a flat patch.
     """
     if len(energy) < 8:
         return False

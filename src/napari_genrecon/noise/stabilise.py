@@ -1,13 +1,14 @@
 """Make the noise of an image have s.d. 1 everywhere, and come back without bias.
 
-The generalised Anscombe transform (Starck, Murtagh & Bijaoui 1998) is written relative to the offset and divided through so that it
-stays exact in float32 for every gain, down to none at all: with ``d = x - offset``, ``k = sqrt(3/8 gain**2 + read_noise**2)``::
+The generalised Anscombe transform (Starck, Murtagh & Bijaoui 1998) is written relative to the offset and divided
+through so that it stays exact in float32 for every gain, down to none at all: with ``d = x - offset``, ``k = sqrt(3/8
+gain**2 + read_noise**2)``::
 
     y = 2 d / (sqrt(gain d + k**2) + k)            d / read_noise where the gain is 0
     d = k y + gain y**2 / 4                        algebraic inverse
 
-The inverse used is the exact unbiased one (Makitalo & Foi, IEEE Trans. Image Process. 22, 2013): the mean of `y` over the noise is
-brought to the mean of `x`.
+The inverse used is the exact unbiased one (Makitalo & Foi, IEEE Trans. Image Process. 22, 2013): the mean of `y` over
+the noise is brought to the mean of `x`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ __all__ = ["Stabiliser", "stabiliser"]
 
 Floats = NDArray[np.floating]
 
-# Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise of a dark
-# background so far that its mean is lost, and below 0 there is none.
+# Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise
+# of a dark background so far that its mean is lost, and below 0 there is none.
 _TANGENT_BELOW = 0.5
 
 
@@ -40,8 +41,8 @@ class Stabiliser:
     gain, k : float
         Constants of the square root, in DN.
     knots : (3, N) ndarray of float64 or None
-        Where the noise follows no line: ascending grey values above the offset, their transform, and the mean of the transform over
-        the noise at these values.
+        Where the noise follows no line: ascending grey values above the offset, their transform, and the mean of the
+        transform over the noise at these values.
     correction : (2, M) ndarray of float64
         Ascending transformed values, and what to add to the algebraic inverse there.
     """
@@ -180,7 +181,7 @@ def _poisson(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _from_curve(model: NoiseModel) -> Stabiliser:
-    """Integrate 1 / sigma over the grey values; the mean over the noise is taken with Gaussian noise of the local strength."""
+    """Integrate 1 / sigma over the grey values; for the inverse the noise is Gaussian of the local strength."""
     means = np.array(model.curve)[:, 0]
     margin = 0.25 * (means[-1] - means[0])
     levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)

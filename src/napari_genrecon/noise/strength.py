@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
-__all__ = ["KEEP", "Bins", "Line", "expected", "fit_line", "flat_variance", "is_flat", "look_at_bins", "make_bins"]
+__all__ = [
+    "KEEP",
+    "Bins",
+    "Line",
+    "expected",
+    "fit_line",
+    "flat_parts",
+    "flat_variance",
+    "is_flat",
+    "look_at_bins",
+    "make_bins",
+]
 
 Floats = NDArray[np.float64]
 Bins = list[NDArray[np.intp]]
@@ -62,9 +73,9 @@ def flat_variance(energies: Floats, dof: float) -> float:
 
     Notes
     -----
-    The energies of noise-only blocks follow a gamma distribution, those of blocks with structure lie above. The result is the lowest
-    variance at which the blocks under the median of that distribution have the mean that they should have; so how many blocks are flat
-    need not be known, and the low bias of picking the lowest is accounted for.
+    The energies of noise-only blocks follow a gamma distribution, those of blocks with structure lie above. The result
+    is the lowest variance at which the blocks under the median of that distribution have the mean that they should
+    have; so how many blocks are flat need not be known, and the low bias of picking the lowest is accounted for.
     """
     ordered = np.sort(energies)
     cut, mean_below = _cut(dof)
@@ -75,9 +86,16 @@ def flat_variance(energies: Floats, dof: float) -> float:
     return float(means[last] / mean_below)
 
 
-def is_flat(energies: Floats, variances: Floats, dof: float) -> NDArray[np.bool_]:
+def is_flat(energies: Floats, variances: Floats | float, dof: float) -> NDArray[np.bool_]:
     """Which blocks lie in the lower part, `KEEP`, of what noise of these variances gives."""
     return np.asarray(energies <= _cut(dof)[0] * variances)
+
+
+def flat_parts(energies: Floats, variances: Floats, dof: float, bins: Bins) -> Floats:
+    """(M,) part of the blocks of each bin that is as flat as noise of its variance; about 1 where all are."""
+    return np.array(
+        [is_flat(energies[inside], level, dof).mean() / KEEP for inside, level in zip(bins, variances, strict=True)]
+    )
 
 
 def look_at_bins(means: Floats, energies: Floats, dof: float, bins: Bins) -> Floats:
@@ -99,9 +117,10 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
 
     Notes
     -----
-    Structure only ever adds variance. So the start is a regression through the bins that gives way to those above it; then blocks in the lower
-    part of the expected distribution are regressed until nothing moves (truncated regression). The line may not pass under the quietest bin:
-    bright structure would otherwise tip it, and the dark background would be called noise-free.
+    Structure only ever adds variance. So the start is a regression through the bins that gives way to those above it;
+    then blocks in the lower part of the expected distribution are regressed until nothing moves (truncated regression).
+    The line may not pass under the quietest bin: bright structure would otherwise tip it, and the dark background would
+    be called noise-free.
     """
     found = look_at_bins(means, energies, dof, bins)
     quiet = found[int(np.argmin(found[:, 1]))]

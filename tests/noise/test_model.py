@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.noise import NoiseModel
+
+CAMERA = NoiseModel(
+    gain=0.5,
+    offset=100,
+    read_noise=2,
+    rho_x=0.5,
+    rho_y=0.1,
+    curve=((100.0, 4.0), (200.0, 54.0)),
+    levels=(100, 150, 300),
+    saturated_fraction=0.02,
+    saturation_level=4095,
+    method="flat blocks",
+    pixels_sampled=65536,
+)
+
+
+def test_variance_is_the_photon_transfer_line():
+    np.testing.assert_allclose(CAMERA.variance_at([0, 100, 200]), [4, 4, 54])
+
+
+def test_variance_follows_the_curve_where_no_line_fits():
+    model = NoiseModel(affine=False, curve=((0, 4), (10, 2), (20, 1)))
+    np.testing.assert_allclose(model.variance_at([-5, 5, 15, 30]), [4, 3, 1.5, 1])
+
+
+def test_model_survives_json():
+    assert NoiseModel.from_dict(json.loads(json.dumps(CAMERA.to_dict()))) == CAMERA
+
+
+def test_noise_free_model_is_valid_json():
+    model = NoiseModel(levels=(0, 1, 2))
+    assert model.snr == float("inf")
+    assert NoiseModel.from_dict(json.loads(json.dumps(model.to_dict(), allow_nan=False))) == model
+
+
+def test_unknown_key_is_refused_by_name():
+    with pytest.raises(OptionError, match="a noise model has no 'sgima'"):
+        NoiseModel.from_dict({"sgima": 3})
+
+
+@pytest.mark.parametrize("sigma", [-3.0, 0])
+def test_white_noise_needs_a_positive_sigma(sigma):
+    with pytest.raises(OptionError, match=f"sigma must be positive, got {sigma}"):
+        NoiseModel.white(sigma)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gain": float("nan")}, "gain must be a finite number, got nan"),
+        ({"gain": "2"}, "gain must be a number, got '2'"),
+        ({"read_noise": -1}, "read_noise must be 0 or more, got -1"),
+        ({"rho_x": 1.2}, "rho_x is a correlation and must lie between -1 and 1, got 1.2"),
+        ({"saturated_fraction": 2}, "saturated_fraction is a fraction and must lie between 0 and 1, got 2"),
+        ({"method": "guess"}, "method must be one of flat blocks, high-pass, given; got 'guess'"),
+        ({"affine": False}, "needs a curve of at least two"),
+        ({"curve": [(2, 1), (1, 1)]}, "curve must have finite, ascending means"),
+        ({"curve": "steep"}, "curve must be a list of"),
+        ({"levels": (3, 2, 1)}, "levels must be finite and ascending"),
+        ({"levels": 3}, "levels must be three numbers"),
+        ({"textured": 1}, "textured must be true or false, got 1"),
+    ],
+)
+def test_bad_option_is_named_with_its_value(options, message):
+    with pytest.raises(OptionError, match=message):
+        NoiseModel(**options)
+
+
+def test_report_speaks_of_electrons_correlation_and_saturation():
+    report = str(CAMERA)
+    for words in ("2.00 e-/DN", "4.00 e-", "strong (x +0.50, y +0.10)", "saturated: 2 %", "→ Noise is correlated"):
+        assert words in report
+
+
+def test_report_says_when_denoising_will_change_little():
+    assert "SNR is 100: denoising will change little" in NoiseModel(read_noise=1, levels=(0, 10, 100)).describe()
+
+
+def test_report_of_a_structured_image_says_that_its_noise_is_a_lower_estimate():
+    assert "the least noise there must be" in NoiseModel(read_noise=1, textured=True).describe()

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_genrecon.noise import NoiseModel, stabiliser
+
+CAMERAS = {
+    "photons only": (1.0, 0.0),
+    "little read noise": (1.0, 0.7),
+    "read noise": (2.0, 3.0),
+    "much read noise": (0.5, 10.0),
+    "no gain": (0.0, 2.0),
+}
+cameras = pytest.mark.parametrize(("gain", "read"), CAMERAS.values(), ids=CAMERAS)
+
+
+def _noisy(rng, level, gain, read, size=200_000):
+    signal = gain * rng.poisson(level, size) if gain else np.full(size, float(level))
+    return 100 + signal + read * rng.standard_normal(size)
+
+
+@cameras
+@pytest.mark.parametrize("level", [0, 0.5, 2, 20, 500])
+def test_perfect_denoiser_comes_back_unbiased(gain, read, level):
+    noise = stabiliser(NoiseModel(gain=gain, offset=100, read_noise=read))
+    y = noise.forward(_noisy(np.random.default_rng(0), level, gain, read))
+    sigma = np.hypot(gain * np.sqrt(level), read) or 1
+    truth = level * (gain or 1)
+    assert abs(noise.inverse(y.mean(dtype=np.float64)) - 100 - truth) < 0.012 * sigma
+
+
+@cameras
+@pytest.mark.parametrize("level", [10, 500])
+def test_stabilised_noise_has_unit_strength(gain, read, level):
+    y = stabiliser(NoiseModel(gain=gain, offset=100, read_noise=read)).forward(
+        _noisy(np.random.default_rng(0), level, gain, read)
+    )
+    assert y.std() == pytest.approx(1, abs=0.03)
+
+
+@settings(max_examples=25, deadline=None)
+@given(scale=st.floats(1e-3, 1e3), shift=st.floats(-1e4, 1e4))
+def test_stabilised_values_do_not_depend_on_units(scale, shift):
+    grey = np.linspace(95.0, 400, 50)
+    plain = stabiliser(NoiseModel(gain=2, offset=100, read_noise=3)).forward(grey)
+    model = NoiseModel(gain=2 * scale, offset=100 * scale + shift, read_noise=3 * scale)
+    np.testing.assert_allclose(stabiliser(model).forward(scale * grey + shift), plain, rtol=1e-3, atol=1e-3)
+
+
+def test_curve_gives_unit_noise_and_comes_back():
+    rng = np.random.default_rng(0)
+    levels = np.linspace(0, 200, 9)
+    model = NoiseModel(affine=False, curve=tuple((level, (8 - level / 40) ** 2) for level in levels))
+    noise = stabiliser(model)
+    for level in (40, 100, 160):
+        y = noise.forward(level + model.sigma_at(level) * rng.standard_normal(100_000))
+        assert y.std() == pytest.approx(1, abs=0.05)
+        assert noise.inverse(y.mean(dtype=np.float64)) == pytest.approx(level, abs=0.05)
+
+
+def test_large_offset_loses_nothing():
+    image = (4_000_000_000 + np.arange(1000)).astype(np.uint32)
+    noise = stabiliser(NoiseModel(offset=4e9, read_noise=2))
+    np.testing.assert_allclose(noise.inverse(noise.forward(image), dtype=np.float64), image, atol=1e-3, rtol=0)
+
+
+def test_missing_pixels_stay_missing_and_shape_stays():
+    image = np.full((2, 3), 120.0)
+    image[0, 1] = np.nan
+    noise = stabiliser(NoiseModel(gain=1, offset=100))
+    back = noise.inverse(noise.forward(image))
+    assert back.shape == (2, 3)
+    assert back.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(back), np.isnan(image))
+
+
+def test_transform_rises_far_below_the_offset():
+    grey = np.linspace(-1000, 1000, 4001)
+    noise = stabiliser(NoiseModel(gain=2, offset=100, read_noise=1))
+    assert (np.diff(noise.forward(grey)) > 0).all()
+    assert (np.diff(noise.inverse(np.linspace(-50, 50, 1001))) > 0).all()
+
+
+def test_noise_free_model_comes_back_exactly():
+    image = np.arange(12.0).reshape(3, 4)
+    noise = stabiliser(NoiseModel(levels=(0, 6, 11)))
+    np.testing.assert_allclose(noise.inverse(noise.forward(image)), image, rtol=1e-6)
