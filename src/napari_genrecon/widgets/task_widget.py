@@ -1,0 +1,391 @@
+"""The dock widget of a task: layers, noise report, options, preview, run, cancel."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Container, Label, ProgressBar, PushButton, Select, TextEdit
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_genrecon.engine.lazy import is_lazy
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import GenReconError
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.measure import measure_noise
+from napari_genrecon.widgets._form import make_form, read_form
+from napari_genrecon.widgets._layers import display, layer_axes, layer_data, result_layer, visible_region
+from napari_genrecon.widgets._worker import Job
+
+__all__ = ["DenoiseWidget", "TaskWidget"]
+
+_LOG = logging.getLogger(__name__)
+_PREVIEW = "genrecon_preview"
+_WIDTH = 300  # pixels
+_VIEWS = ("split", "after", "before")
+
+
+class TaskWidget(Container[Any]):
+    """Run one task on image layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers can be chosen, and where results go.
+    task : Task
+        What to do.
+    """
+
+    def __init__(self, viewer: Any, task: Task) -> None:
+        self._viewer, self._task = getattr(viewer, "__wrapped__", viewer), task
+        self._job: Job | None = None
+        self._noise: dict[int, tuple[Any, Any]] = {}  # id of the pixels -> (pixels, noise model)
+        self._failed: dict[int, Any] = {}  # pixels whose noise cannot be measured
+        self._queue: list[Any] = []
+        self._seconds: float | None = None
+        self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
+        self._report = TextEdit(label="noise", value="Choose an image layer.")
+        self._form = make_form(task)
+        self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
+        self._view = ComboBox(
+            choices=_VIEWS, visible=False, tooltip="split: the left half as it is, the right half denoised"
+        )
+        self._run = PushButton(text=f"{task.title}", tooltip="Makes a new layer; the image itself is not changed")
+        self._cancel = PushButton(text="Cancel", enabled=False)
+        self._live = CheckBox(
+            text="live", value=False, tooltip="Add the result at once and compute each plane when you scroll to it"
+        )
+        self._copy = PushButton(text="Copy as Python", tooltip="Puts the same job as Python code on the clipboard")
+        self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
+        self._status = Label(value="")
+        super().__init__(
+            widgets=[
+                self._layers,
+                self._report,
+                self._form,
+                Container(widgets=[self._preview, self._view], layout="horizontal", labels=False),
+                Container(widgets=[self._run, self._cancel, self._live], layout="horizontal", labels=False),
+                self._progress,
+                self._status,
+                self._copy,
+            ],
+            labels=False,
+        )
+        self._report.native.setReadOnly(True)
+        self._report.native.setMinimumHeight(190)
+        self.native.setMinimumWidth(_WIDTH)
+        self._layers.native.setMaximumHeight(80)
+        self._status.native.setWordWrap(True)
+        self._connect()
+        self._follow_active()
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        events.inserted.connect(self._refresh)
+        events.removed.connect(self._refresh)
+        self._viewer.layers.selection.events.active.connect(self._follow_active)
+        self._layers.changed.connect(self._measure)
+        self._preview.changed.connect(self._start_preview)
+        self._view.changed.connect(self._show_preview)
+        self._run.changed.connect(self._start_run)
+        self._cancel.changed.connect(self._stop)
+        self._copy.changed.connect(self._copy_python)
+        self.native.destroyed.connect(self._stop)
+
+    # Layers ---------------------------------------------------------------------------------------------------------
+
+    def _choices(self, _widget: Any = None) -> list[str]:
+        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not _is_preview(layer)]
+
+    def _chosen(self) -> list[Any]:
+        return [self._viewer.layers[name] for name in self._layers.value if name in self._viewer.layers]
+
+    def _refresh(self, _event: Any = None) -> None:
+        self._layers.reset_choices()
+
+    def _follow_active(self, _event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        self._layers.reset_choices()
+        if active is None or _is_preview(active) or "genrecon" in active.metadata:
+            return  # a result that has just been added: the choice stays with its source
+        if isinstance(active, Image):
+            self._layers.value = [active.name]
+        else:
+            self._report.value = f"'{active.name}' is a {type(active).__name__} layer: choose an image layer."
+
+    # Noise report ---------------------------------------------------------------------------------------------------
+
+    def _measure(self, _event: Any = None) -> None:
+        layers = self._chosen()
+        if not layers or self._job is not None:
+            return
+        if id(layer_data(layers[0])) in self._noise:
+            self._show_report()
+            return
+        data, axes = layer_data(layers[0]), layer_axes(layers[0])
+        self._report.value = "Measuring the noise…"
+
+        def steps() -> Any:
+            yield Progress(0, 0, "measuring the noise")
+            noise = measure_noise(data, axes=axes)
+            seconds = self._task.expected_seconds(data, self._task.options(axes=axes))  # loads torch meanwhile
+            return noise, seconds
+
+        def done(kind: str, value: Any) -> None:
+            self._finish()
+            if kind == "ok":
+                self._noise[id(data)] = (data, value[0])
+                self._seconds = value[1]
+                self._show_report()
+            elif kind == "error":
+                self._failed[id(data)] = data
+                self._report.value = _sentence(value)
+            self._status.value = ""
+
+        self._begin(steps, done, quiet=True)
+
+    def _show_report(self) -> None:
+        layers = self._chosen()
+        if not layers:
+            return
+        layer = layers[0]
+        _, noise = self._noise[id(layer_data(layer))]
+        axes = layer_axes(layer)
+        models = [noise] if isinstance(noise, NoiseModel) else list(noise)
+        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}"]
+        for index, model in enumerate(models):
+            parts += ([f"channel {index}"] if len(models) > 1 else []) + [str(model)]
+        if self._seconds is not None:
+            parts.append(
+                f"Expected time: {_duration(self._seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s)."
+            )
+        self._report.value = "\n".join(parts)
+
+    def _options(self, layer: Any) -> Any:
+        values = read_form(self._form)
+        known = self._noise.get(id(layer_data(layer)))
+        given = values["axes"]
+        noise = known[1] if known and known[0] is layer_data(layer) and not given else None
+        options = self._task.options(**{**values, "axes": given or layer_axes(layer), "noise": noise})
+        return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
+
+    # Preview --------------------------------------------------------------------------------------------------------
+
+    def _start_preview(self, _event: Any = None) -> None:
+        layers = self._chosen()
+        if not layers or self._job is not None:
+            self._tell_missing(layers)
+            return
+        layer = layers[0]
+        try:
+            options, region = self._options(layer), visible_region(self._viewer, layer)
+        except (GenReconError, ValueError) as error:
+            show_error(_sentence(error))
+            return
+        data, shown, name = layer_data(layer), display(layer), layer.name
+
+        def steps() -> Any:
+            result = yield from self._task.steps(data, options, lazy=True)  # type: ignore[call-arg]
+            yield Progress(0, 0, "computing the part on screen")
+            return np.asarray(result.data[region]), result.record
+
+        def done(kind: str, value: Any) -> None:
+            self._finish()
+            if kind == "ok":
+                self._remember_noise(data, value[1])
+                self._add_preview(value[0], region, shown, name)
+                self._status.value = "Preview: the left half is the original, the right half the result; choose what to show beside the button."
+            else:
+                self._tell(kind, value)
+
+        self._begin(steps, done)
+
+    def _add_preview(self, pixels: Any, region: tuple[slice, ...], shown: dict[str, Any], name: str) -> None:
+        self._remove_preview()
+        offset = [piece.start or 0 for piece in region][: len(shown["scale"])]
+        self._shown = (pixels, offset, shown, name)
+        self._view.visible = True
+        self._show_preview()
+
+    def _show_preview(self, _event: Any = None) -> None:
+        if not hasattr(self, "_shown"):
+            return
+        pixels, offset, shown, name = self._shown
+        self._remove_preview()
+        if self._view.value == "before":
+            return
+        if self._view.value == "split":
+            axis = len(offset) - 1
+            half = pixels.shape[axis] // 2
+            pixels = pixels[(*[slice(None)] * axis, slice(half, None))]
+            offset = [*offset[:-1], offset[-1] + half]
+        kwargs = {k: v for k, v in shown.items() if k not in ("translate", "metadata")}
+        active = self._viewer.layers.selection.active
+        layer = self._viewer.add_image(pixels, name=f"{name} preview", metadata={_PREVIEW: True}, **kwargs)
+        # The corner of the region, through the rotation and shear of the source.
+        origin = Image(np.zeros((1,) * len(offset)), **{k: shown[k] for k in ("scale", "translate", "rotate", "shear")})
+        layer.translate = origin._transforms["data2physical"](np.array(offset, float))
+        self._viewer.layers.selection.active = active
+
+    def _remove_preview(self) -> None:
+        for layer in [layer for layer in self._viewer.layers if _is_preview(layer)]:
+            self._viewer.layers.remove(layer)
+
+    # Run ------------------------------------------------------------------------------------------------------------
+
+    def _start_run(self, _event: Any = None) -> None:
+        if self._job is not None:
+            return
+        self._queue = self._chosen()
+        self._tell_missing(self._queue)
+        self._next()
+
+    def _next(self) -> None:
+        if not self._queue:
+            return
+        layer = self._queue.pop(0)
+        try:
+            options = self._options(layer)
+        except (GenReconError, ValueError) as error:
+            self._queue.clear()
+            show_error(_sentence(error))
+            return
+        # All that is needed of the layer is taken now: it may be renamed, changed or removed meanwhile.
+        data, shown, name, live = layer_data(layer), display(layer), layer.name, self._live.value
+        started = time.perf_counter()
+
+        def steps() -> Any:
+            return self._task.steps(data, options, lazy=True if live else None)  # type: ignore[call-arg]
+
+        def done(kind: str, value: Any) -> None:
+            self._finish()
+            if kind != "ok":
+                self._queue.clear()
+                self._tell(kind, value)
+                return
+            self._remember_noise(data, value.record)
+            pixels, kwargs = result_layer(value.data, f"{name} {self._task.name}", shown, value.record)
+            self._remove_preview()
+            added = self._viewer.add_image(pixels, **kwargs)
+            for sentence in value.record["warnings"]:
+                show_warning(f"{name}: {sentence}")
+            when = "computes each plane when you look at it" if is_lazy(pixels) else _took(started)
+            self._status.value = f"New layer '{added.name}': {when}."
+            self._next()
+
+        self._begin(steps, done)
+
+    def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
+        models = tuple(NoiseModel.from_dict(entry) for entry in record["noise"])
+        self._noise.setdefault(id(data), (data, models[0] if len(models) == 1 else models))
+
+    # The job --------------------------------------------------------------------------------------------------------
+
+    def _begin(self, steps: Any, done: Any, *, quiet: bool = False) -> None:
+        self._started = time.perf_counter()
+        self._job = Job(steps, self._on_progress, done)
+        for button in (self._run, self._preview):
+            button.enabled = False
+        self._cancel.enabled = not quiet
+        self._progress.visible = not quiet
+        self._progress.max = 0
+        self._job.start()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._progress.max = 100 if progress.total else 0
+        self._progress.value = round(100 * progress.fraction)
+        left = ""
+        if progress.done:
+            spent = time.perf_counter() - self._started
+            left = f", {_duration(spent * (1 / progress.fraction - 1))} left"
+        self._status.value = f"{progress.note}{left}"
+
+    def _finish(self) -> None:
+        self._job = None
+        self._progress.visible = False
+        self._cancel.enabled = False
+        for button in (self._run, self._preview):
+            button.enabled = True
+        # A layer chosen while the job ran still waits for its report.
+        QTimer.singleShot(0, self._measure_if_new)
+
+    def _measure_if_new(self) -> None:
+        layers = self._chosen()
+        if layers and id(layer_data(layers[0])) not in {*self._noise, *self._failed}:
+            self._measure()
+
+    def _stop(self, _event: Any = None) -> None:
+        self._queue.clear()
+        if self._job is not None:
+            self._job.cancel()
+
+    def _tell(self, kind: str, value: Any) -> None:
+        if kind == "cancelled":
+            self._status.value = "Cancelled: nothing was added."
+            show_info("Cancelled: nothing was added.")
+            return
+        _LOG.error("the job failed", exc_info=value)
+        self._status.value = _sentence(value)
+        show_error(_sentence(value))
+
+    def _tell_missing(self, layers: list[Any]) -> None:
+        if not layers:
+            show_warning("Choose an image layer first.")
+
+    # Python ---------------------------------------------------------------------------------------------------------
+
+    def _copy_python(self, _event: Any = None) -> None:
+        QApplication.clipboard().setText(self.as_python())
+        self._status.value = "Copied: paste it into napari's console or a script."
+
+    def as_python(self) -> str:
+        """The calls that make the same layers, as Python code."""
+        lines = [f"from napari_genrecon import {self._task.name}"]
+        defaults = self._task.options()
+        for layer in self._chosen():
+            options = self._options(layer)
+            said = {n: getattr(options, n) for n in defaults.__dataclass_fields__ if n not in ("noise", "axes")}
+            changed = {n: v for n, v in said.items() if v != getattr(defaults, n)} | {
+                "axes": options.axes and str(options.axes)
+            }
+            keywords = "".join(f", {n}={v!r}" for n, v in changed.items())
+            level = ".data[0]" if layer.multiscale else ".data"
+            source = f"viewer.layers[{layer.name!r}]{level}"
+            lines.append(
+                f"viewer.add_image({self._task.name}({source}{keywords}), name={layer.name + ' ' + self._task.name!r})"
+            )
+        return "\n".join(lines)
+
+
+class DenoiseWidget(TaskWidget):
+    """The widget of `denoise`: napari makes dock widgets from classes and matches the parameter's name."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("denoise"))
+
+
+def _is_preview(layer: Any) -> bool:
+    return bool(layer.metadata.get(_PREVIEW))
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, GenReconError | ValueError):
+        return str(error)
+    return f"This failed unexpectedly ({type(error).__name__}: {error}). The log has the details; nothing was changed."
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def _took(started: float) -> str:
+    return f"done in {time.perf_counter() - started:.1f} s"
