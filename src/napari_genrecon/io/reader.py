@@ -26,10 +26,23 @@ _LAZY_SHARE = 16
 _MAX_XML = 64 << 20
 _MICROMETRE = "micrometer"
 _UNITS = {
-    "µm": _MICROMETRE, "μm": _MICROMETRE, r"\u00B5m": _MICROMETRE, "um": _MICROMETRE, "micron": _MICROMETRE,
-    "microns": _MICROMETRE, "nm": "nanometer", "mm": "millimeter", "cm": "centimeter", "m": "meter", "pixel": "pixel", "pixels": "pixel",
-    "s": "second", "sec": "second", "ms": "millisecond", "min": "minute", "h": "hour",
-}  # fmt: skip
+    "µm": _MICROMETRE,
+    "\u03bcm": _MICROMETRE,  # the Greek letter instead of the micro sign
+    "\\u00B5m": _MICROMETRE,  # as ImageJ escapes it
+    "um": _MICROMETRE,
+    "micron": _MICROMETRE,
+    "microns": _MICROMETRE,
+    "nm": "nanometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "pixels": "pixel",
+    "s": "second",
+    "sec": "second",
+    "ms": "millisecond",
+    "min": "minute",
+    "h": "hour",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +136,8 @@ def _check_size(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
     declared = int(np.prod([int(n) for n in shape], dtype=object)) * np.dtype(dtype).itemsize
     if declared > 10_000 * max(1, path.stat().st_size):
         raise ImageError(
-            f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(shape)} but has {path.stat().st_size} bytes: "
-            "its header is damaged"
+            f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(shape)} "
+            f"but has {path.stat().st_size} bytes: its header is damaged"
         )
 
 
@@ -180,9 +193,14 @@ def _unit(text: str) -> str:
     return _UNITS.get(text.strip(), text.strip() or "pixel")
 
 
+def _known(text: str) -> str | None:
+    unit = _unit(text)
+    return unit if unit in _UNITS.values() and unit != "pixel" else None
+
+
 def _resolution(tif: Any) -> dict[str, tuple[float, str]]:
     page = tif.pages[0]
-    unit = _UNITS.get(str((tif.imagej_metadata or {}).get("unit", "")).strip()) if tif.is_imagej else None
+    unit = _known(str((tif.imagej_metadata or {}).get("unit", ""))) if tif.is_imagej else None
     if unit is None:
         unit = {2: "inch", 3: "centimeter"}.get(int(page.tags.valueof("ResolutionUnit", 1)))
     sizes = {}

@@ -201,7 +201,7 @@ class TaskWidget(Container[Any]):
             if kind == "ok":
                 self._remember_noise(data, value[1])
                 self._add_preview(value[0], region, shown, name)
-                self._status.value = "Preview: the left half is the original, the right half the result; choose what to show beside the button."
+                self._status.value = "Preview: left half before, right half after; choose beside the button."
             else:
                 self._tell(kind, value)
 
@@ -351,16 +351,12 @@ class TaskWidget(Container[Any]):
         defaults = self._task.options()
         for layer in self._chosen():
             options = self._options(layer)
-            said = {n: getattr(options, n) for n in defaults.__dataclass_fields__ if n not in ("noise", "axes")}
-            changed = {n: v for n, v in said.items() if v != getattr(defaults, n)} | {
-                "axes": options.axes and str(options.axes)
-            }
-            keywords = "".join(f", {n}={v!r}" for n, v in changed.items())
-            level = ".data[0]" if layer.multiscale else ".data"
-            source = f"viewer.layers[{layer.name!r}]{level}"
-            lines.append(
-                f"viewer.add_image({self._task.name}({source}{keywords}), name={layer.name + ' ' + self._task.name!r})"
-            )
+            names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes")]
+            changed = {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}
+            keywords = "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
+            source = f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"
+            title = f"{layer.name} {self._task.name}"
+            lines.append(f"viewer.add_image({self._task.name}({source}{keywords}), name={title!r})")
         return "\n".join(lines)
 
 

@@ -1,0 +1,129 @@
+import os
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import ImageError, OutputError
+from napari_genrecon.io.publish import publishing
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.writer import write_tiff_steps
+
+RECORD = {"schema": "genrecon-record/1", "task": "denoise", "text": 'a <b> & "c" µ'}
+
+
+@pytest.mark.parametrize(
+    ("letters", "shape"),
+    [("YX", (30, 40)), ("ZYX", (3, 30, 40)), ("CYX", (2, 30, 40)), ("TZCYX", (2, 3, 2, 30, 40)), ("YXS", (30, 40, 3))],
+)
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy):
+    import dask.array as da
+
+    image = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    scale = tuple({"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}.get(letter, 1.0) for letter in letters)
+    units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
+    data = da.from_array(image) if lazy else image
+    names = ("DAPI", "GFP") if "C" in letters else ()
+    steps = write_tiff_steps(
+        tmp_path / "a.ome.tif", data, Axes(letters), scale=scale, units=units, channel_names=names, record=RECORD
+    )
+    found = open_image(finish(steps))
+    np.testing.assert_array_equal(found.data, image)
+    assert found.data.dtype == dtype
+    assert (found.axes.letters, found.scale, found.units) == (letters, scale, units)
+    assert found.channel_names == names
+    assert found.record == RECORD
+
+
+@pytest.mark.parametrize("link", ["same", "symlink", "hard link", "dotted"])
+def test_the_source_is_never_overwritten(tmp_path, link):
+    source = tmp_path / "raw.tif"
+    source.write_bytes(b"raw data")
+    target = {"same": source, "dotted": tmp_path / "." / "x" / ".." / "raw.tif"}.get(link, tmp_path / "link.tif")
+    if link == "symlink":
+        target.symlink_to(source)
+    elif link == "hard link":
+        os.link(source, target)
+    elif link == "dotted":
+        (tmp_path / "x").mkdir()
+    with (
+        pytest.raises(OutputError, match="is the input itself"),
+        publishing(target, overwrite=True, sources=[source]) as part,
+    ):
+        part.write_bytes(b"result")
+    assert source.read_bytes() == b"raw data"
+
+
+def test_an_existing_file_is_kept_unless_told(tmp_path):
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with pytest.raises(OutputError, match="exists already"), publishing(target) as part:
+        part.write_bytes(b"new")
+    assert target.read_bytes() == b"old"
+    with publishing(target, overwrite=True) as part:
+        part.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_a_failed_write_leaves_nothing(tmp_path, error):
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with pytest.raises((error, OutputError)), publishing(target, overwrite=True) as part:  # noqa: PT012
+        part.write_bytes(b"half")
+        raise error("stop")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert target.read_bytes() == b"old"
+
+
+def test_cancelling_a_write_leaves_nothing(tmp_path):
+    import dask.array as da
+
+    steps = write_tiff_steps(tmp_path / "a.ome.tif", da.zeros((5, 20, 20), chunks=(1, 20, 20)), Axes("ZYX"))
+    next(steps), next(steps)
+    steps.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_taken_meanwhile_is_not_replaced(tmp_path):
+    with pytest.raises(OutputError, match="created by something else"), publishing(tmp_path / "a") as part:  # noqa: PT012
+        part.write_bytes(b"mine")
+        (tmp_path / "a").write_bytes(b"theirs")
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+
+
+def test_full_disk_is_told_before_writing(tmp_path):
+    with pytest.raises(OutputError, match="not enough space"), publishing(tmp_path / "a", expected_bytes=1 << 60):
+        raise AssertionError("was written")
+
+
+def test_imagej_pixel_size_is_read(tmp_path):
+    image = np.zeros((3, 20, 20), "u2")
+    metadata = {"axes": "ZYX", "spacing": 0.5, "unit": "um"}
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, resolution=(10, 10), metadata=metadata)
+    found = open_image(tmp_path / "a.tif")
+    assert found.axes.letters == "ZYX"
+    assert found.scale == pytest.approx((0.5, 0.1, 0.1))
+    assert set(found.units) == {"micrometer"}
+
+
+def test_plain_stack_follows_the_rule(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 20, 20), "u2"), photometric="minisblack", metadata=None)
+    found = open_image(tmp_path / "a.tif")
+    assert (found.axes.letters, found.axes.assumed) == ("ZYX", True)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tiff at all", b"II*\x00\xff\xff\xff\xff"], ids=["empty", "text", "cut"])
+def test_damaged_file_gets_a_sentence(tmp_path, content):
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ImageError, match=r"cannot be read as a TIFF file|holds no image"):
+        open_image(tmp_path / "a.tif")
+
+
+def test_missing_file_gets_a_sentence(tmp_path):
+    with pytest.raises(ImageError, match="there is no file"):
+        open_image(tmp_path / "nowhere.tif")

@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_genrecon import denoise
+from napari_genrecon.cli import main
+from napari_genrecon.io.reader import open_image
+
+
+@pytest.fixture
+def image(tmp_path):
+    noisy = np.random.default_rng(0).poisson(30, (2, 64, 72)).astype("u2")
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, noisy, imagej=True, resolution=(5, 5), metadata={"axes": "ZYX", "unit": "um", "spacing": 2})
+    return path
+
+
+def test_command_line_and_script_give_the_same_pixels(image, capsys):
+    assert main(["denoise", str(image), "--strength", "0.8"]) == 0
+    result = open_image(image.with_name("cells_denoise.ome.tif"))
+    np.testing.assert_array_equal(result.data, denoise(tifffile.imread(image), strength=0.8, axes="ZYX"))
+    assert result.scale == (2.0, 0.2, 0.2)
+    assert result.record["options"]["strength"] == 0.8
+    assert "cells_denoise.ome.tif" in capsys.readouterr().out
+
+
+def test_existing_result_is_kept(image, capsys):
+    target = image.with_name("cells_denoise.ome.tif")
+    target.write_bytes(b"precious")
+    assert main(["denoise", str(image)]) == 1
+    assert target.read_bytes() == b"precious"
+    assert "exists already" in capsys.readouterr().err
+    assert main(["denoise", str(image), "--overwrite"]) == 0
+
+
+def test_input_is_never_the_output(image):
+    before = image.read_bytes()
+    assert main(["denoise", str(image), "-o", str(image), "--overwrite"]) == 1
+    assert image.read_bytes() == before
+
+
+def test_one_bad_file_does_not_stop_a_batch(image, tmp_path, capsys):
+    (tmp_path / "broken.tif").write_bytes(b"II*\x00")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "out").mkdir()
+    assert main(["denoise", str(tmp_path), "-o", str(tmp_path / "out")]) == 1
+    captured = capsys.readouterr()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["cells_denoise.ome.tif"]
+    assert "broken.tif" in captured.err
+    assert "1 files are not TIFF" in captured.err
+    assert "1 of 2 images done, 1 failed" in captured.out
+
+
+def test_noise_report_can_be_given_back(image, tmp_path, capsys):
+    assert main(["noise", str(image), "--json"]) == 0
+    report = tmp_path / "noise.json"
+    report.write_text(capsys.readouterr().out)
+    assert json.loads(report.read_text())["gain"] >= 0
+    assert main(["denoise", str(image), "--noise", str(report)]) == 0
+    given = open_image(image.with_name("cells_denoise.ome.tif")).data
+    np.testing.assert_array_equal(given, denoise(tifffile.imread(image), axes="ZYX"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--noise", "many"], "--noise takes a number or a file"),
+        (["--strength", "3"], "strength must lie between 0 and 1.5, got 3.0"),
+        (["--model", "denoice-2d"], "did you mean 'denoise-2d'"),
+    ],
+)
+def test_options_that_cannot_work_get_a_sentence(image, capsys, arguments, sentence):
+    assert main(["denoise", str(image), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+
+
+def test_interrupt_leaves_nothing(image, monkeypatch, capsys):
+    from napari_genrecon.models import _runtime
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", interrupt)
+    assert main(["denoise", str(image)]) == 130
+    assert [p.name for p in image.parent.iterdir()] == ["cells.tif"]
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    assert "denoise-2d" in capsys.readouterr().out
+
+
+def test_demo_gains_five_decibels(tmp_path, capsys):
+    assert main(["demo", "--output", str(tmp_path / "demo")]) == 0
+    text = capsys.readouterr().out
+    assert float(text.rsplit("(+", 1)[1].split(" dB")[0]) >= 5
+    assert {p.suffix for p in (tmp_path / "demo").iterdir()} == {".tif", ".png"}
