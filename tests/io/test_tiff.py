@@ -117,7 +117,9 @@ def test_plain_stack_follows_the_rule(tmp_path):
     assert (found.axes.letters, found.axes.assumed) == ("ZYX", True)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a tiff at all", b"II*\x00\xff\xff\xff\xff"], ids=["empty", "text", "cut"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a tiff at all", b"II*\x00\xff\xff\xff\xff"], ids=["empty", "text", "cut"]
+)
 def test_damaged_file_gets_a_sentence(tmp_path, content):
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match=r"cannot be read as a TIFF file|holds no image"):

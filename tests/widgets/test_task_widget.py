@@ -1,0 +1,163 @@
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon import denoise
+from napari_genrecon.models import _runtime
+from napari_genrecon.widgets.task_widget import DenoiseWidget
+
+SHAPE = (3, 96, 112)
+PLACED = {
+    "scale": (2.0, 0.5, 0.5),
+    "translate": (10.0, 20.0, 30.0),
+    "rotate": 20.0,
+    "units": ("micrometer",) * 3,
+    "axis_labels": ("z", "y", "x"),
+    "colormap": "magma",
+    "contrast_limits": (0.0, 90.0),
+    "opacity": 0.7,
+    "blending": "additive",
+}
+
+
+@pytest.fixture
+def noisy():
+    return np.random.default_rng(0).poisson(30, SHAPE).astype("u2")
+
+
+@pytest.fixture
+def opened(make_napari_viewer, noisy, qtbot):
+    """A viewer with one image, and the widget with its noise measured."""
+    viewer = make_napari_viewer()
+    layer = viewer.add_image(noisy, name="cells", metadata={"mine": 1}, **PLACED)
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value, timeout=60_000)
+    qtbot.waitUntil(lambda: widget._job is None)
+    return viewer, widget, layer
+
+
+def press(button):
+    button.changed.emit(True)
+
+
+def wait(qtbot, widget):
+    qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
+
+
+def test_run_adds_a_layer_with_everything_but_the_noise(opened, qtbot, noisy):
+    viewer, widget, layer = opened
+    before = noisy.copy()
+    press(widget._run)
+    wait(qtbot, widget)
+    result = viewer.layers["cells denoise"]
+    np.testing.assert_array_equal(result.data, denoise(noisy, axes="ZYX"))
+    np.testing.assert_array_equal(layer.data, before)
+    for name in ("scale", "translate", "rotate", "shear", "contrast_limits"):
+        np.testing.assert_allclose(getattr(result, name), getattr(layer, name))
+    for name in ("units", "axis_labels", "opacity", "blending"):
+        assert getattr(result, name) == getattr(layer, name)
+    assert result.colormap.name == "magma"
+    assert result.metadata["mine"] == 1
+    assert result.metadata["genrecon"]["task"] == "denoise"
+
+
+@pytest.mark.parametrize("view", ["split", "after"])
+def test_preview_shows_what_run_will_give(opened, qtbot, noisy, view):
+    viewer, widget, layer = opened
+    widget._view.value = view
+    press(widget._preview)
+    wait(qtbot, widget)
+    preview = viewer.layers["cells preview"]
+    start = np.round(layer.world_to_data(preview.data_to_world((0, 0, 0)))).astype(int)
+    region = tuple(slice(a, a + n) for a, n in zip(start, preview.data.shape, strict=True))
+    np.testing.assert_allclose(preview.data, denoise(noisy, axes="ZYX")[region], rtol=1e-5)
+    press(widget._run)
+    wait(qtbot, widget)
+    assert [x.name for x in viewer.layers] == ["cells", "cells denoise"]
+
+
+def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
+    viewer, widget, _ = opened
+    real = _runtime.Denoiser.__call__
+
+    def cancelling(self, *args):
+        widget._job.cancel()
+        return real(self, *args)
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", cancelling)
+    press(widget._run)
+    wait(qtbot, widget)
+    assert [x.name for x in viewer.layers] == ["cells"]
+    assert "Cancelled" in widget._status.value
+    assert widget._run.enabled
+
+
+def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatch):
+    viewer, widget, _ = opened
+    shown = []
+    monkeypatch.setattr("napari_genrecon.widgets.task_widget.show_error", shown.append)
+
+    def fail(*args):
+        raise RuntimeError("mat1 and mat2 cannot be multiplied")
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", fail)
+    press(widget._run)
+    wait(qtbot, widget)
+    assert "RuntimeError: mat1 and mat2" in shown[0]
+    assert [x.name for x in viewer.layers] == ["cells"]
+    assert widget._run.enabled
+    assert not widget._cancel.enabled
+
+
+def test_source_removed_while_running_still_gives_its_result(opened, qtbot):
+    viewer, widget, layer = opened
+    press(widget._run)
+    viewer.layers.remove(layer)
+    wait(qtbot, widget)
+    assert [x.name for x in viewer.layers] == ["cells denoise"]
+
+
+def test_copied_python_makes_the_same_layer(opened, noisy):
+    viewer, widget, _ = opened
+    widget._form.strength.value = 0.5
+    exec(widget.as_python(), {"viewer": viewer})
+    np.testing.assert_array_equal(viewer.layers["cells denoise"].data, denoise(noisy, strength=0.5, axes="ZYX"))
+
+
+def test_live_result_is_lazy(opened, qtbot, noisy):
+    viewer, widget, _ = opened
+    widget._live.value = True
+    press(widget._run)
+    wait(qtbot, widget)
+    lazy = viewer.layers["cells denoise"].data
+    assert not isinstance(lazy, np.ndarray)
+    np.testing.assert_allclose(np.asarray(lazy[1]), denoise(noisy, axes="ZYX")[1], rtol=1e-5)
+
+
+def test_other_layers_are_refused_in_a_sentence(opened):
+    viewer, widget, _ = opened
+    viewer.add_labels(np.zeros((8, 8), int), name="mask")
+    assert widget._report.value == "'mask' is a Labels layer: choose an image layer."
+    assert "mask" not in widget._layers.choices
+
+
+def test_rgb_keeps_its_look(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = np.clip(np.random.default_rng(0).normal([[[60, 120, 180]]], 8, (64, 64, 3)), 0, 255).astype("u1")
+    viewer.add_image(image, name="slide", rgb=True)
+    widget = DenoiseWidget(viewer)
+    press(widget._run)
+    wait(qtbot, widget)
+    qtbot.waitUntil(lambda: "slide" in widget._layers.value or bool(widget._noise), timeout=60_000)
+    wait(qtbot, widget)
+    press(widget._run)
+    wait(qtbot, widget)
+    result = viewer.layers["slide denoise"]
+    assert result.rgb
+    assert result.data.dtype == np.uint8
