@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
     "tasks": {"engine", "models", "training", "noise", "checks", "io"},
-    "cli": {"tasks", "io", "engine", "noise", "models"},
+    "cli": {"demo", "tasks", "io", "engine", "noise", "models"},
     "demo": {"tasks", "io", "engine", "noise", "models"},
     "widgets": {"tasks", "io", "engine", "noise", "models", "training"},
 }

@@ -30,7 +30,11 @@ def make_form(task: Task) -> Container[ValueWidget]:
 
 
 def _widget(task: Task, name: str, kind: Any, metadata: dict[str, Any], default: Any) -> ValueWidget:
-    common = {"name": name, "label": name.replace("_", " "), "options": {"tooltip": metadata["tooltip"]}}
+    common: dict[str, Any] = {
+        "name": name,
+        "label": name.replace("_", " "),
+        "options": {"tooltip": metadata["tooltip"]},
+    }
     choices = {"models": ["auto", *(s.name for s in list_models(task.name))], "devices": list(_DEVICES)}
     if metadata.get("choices") in choices:
         common["options"]["choices"] = choices[metadata["choices"]]

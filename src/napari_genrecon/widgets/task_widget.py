@@ -32,7 +32,7 @@ _WIDTH = 300  # pixels
 _VIEWS = ("split", "after", "before")
 
 
-class TaskWidget(Container[Any]):
+class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
     """Run one task on image layers.
 
     Parameters
