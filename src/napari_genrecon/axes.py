@@ -89,8 +89,15 @@ class Axes:
         return math.prod(int(shape[i]) for i in self.outer)
 
 
-def infer_axes(shape: Sequence[int]) -> Axes:
+def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     """Guess the axes of an array from its shape, by the rule in the module's text.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the array.
+    rgb : bool, optional
+        Whether the last dimension holds colour samples, where that is known; guessed from the shape otherwise.
 
     >>> infer_axes((3, 512, 512)).letters
     'ZYX'
@@ -99,7 +106,8 @@ def infer_axes(shape: Sequence[int]) -> Axes:
     """
     if len(shape) < 2:
         raise ImageError(f"image has shape {tuple(shape)}: at least two dimensions (Y, X) are needed")
-    colour = len(shape) > 2 and shape[-1] in _COLOUR_SAMPLES and min(shape[-3:-1]) >= _MIN_COLOUR_SIDE
+    looks_coloured = len(shape) > 2 and shape[-1] in _COLOUR_SAMPLES and min(shape[-3:-1]) >= _MIN_COLOUR_SIDE
+    colour = looks_coloured if rgb is None else rgb
     spatial = "YXS" if colour else "YX"
     leading = len(shape) - len(spatial)
     if leading not in _LEADING:

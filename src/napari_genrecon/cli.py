@@ -13,12 +13,12 @@ from typing import Any
 
 from napari_genrecon import __version__
 from napari_genrecon.errors import GenReconError, ImageError, OptionError
+from napari_genrecon.io.reader import image_name, is_tiff
 from napari_genrecon.tasks import TASKS, Task, find_task
 
 __all__ = ["main"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-_ENDINGS = (".tif", ".tiff")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,8 +145,7 @@ def _read_noise(path: Path) -> Any:
     except (OSError, ValueError) as error:
         message = f"--noise takes a number or a file that 'genrecon noise --json' wrote; {path} is neither ({error})"
         raise OptionError(message) from error
-    models = tuple(NoiseModel.from_dict(entry) for entry in (found if isinstance(found, list) else [found]))
-    return models[0] if len(models) == 1 else models
+    return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
 
 
 def _expand(paths: list[Path]) -> Iterator[Path]:
@@ -154,7 +153,7 @@ def _expand(paths: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        images = sorted(p for p in path.iterdir() if p.name.lower().endswith(_ENDINGS) and not p.name.startswith("."))
+        images = sorted(p for p in path.iterdir() if is_tiff(p) and not p.name.startswith("."))
         others = sum(p.is_file() for p in path.iterdir()) - len(images)
         if not images:
             raise ImageError(f"there is no TIFF file in the folder {path}")
@@ -192,10 +191,7 @@ def _process(task: Task, path: Path, options: Any, parsed: argparse.Namespace) -
 
 
 def _target(path: Path, task: Task, output: Path | None) -> Path:
-    name = path.name
-    for ending in (".ome.tif", ".ome.tiff", *_ENDINGS):
-        name = name[: -len(ending)] if name.lower().endswith(ending) else name
-    default = f"{name}_{task.name}.ome.tif"
+    default = f"{image_name(path)}_{task.name}.ome.tif"
     if output is None:
         return path.with_name(default)
     return output / default if output.is_dir() else output
@@ -223,7 +219,7 @@ def _watch(steps: Any, title: str) -> Any:
 def _noise(parsed: argparse.Namespace) -> int:
     from napari_genrecon.io.reader import open_image
     from napari_genrecon.noise import NoiseModel
-    from napari_genrecon.tasks.measure import measure_noise
+    from napari_genrecon.tasks.measure import measure_noise, noise_report
 
     failed = 0
     for path in parsed.inputs:
@@ -234,14 +230,12 @@ def _noise(parsed: argparse.Namespace) -> int:
             failed += 1
             print(f"genrecon: {path}: {error}", file=sys.stderr)
             continue
-        models = [noise] if isinstance(noise, NoiseModel) else list(noise)
         if parsed.json:
-            found = [model.to_dict() for model in models]
+            found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
             print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
             continue
         print(f"{path} {tuple(image.data.shape)} {image.axes}{' (assumed)' if image.axes.assumed else ''}")
-        for index, model in enumerate(models):
-            print(*([f"channel {index}"] if len(models) > 1 else []), model, sep="\n")
+        print(noise_report(noise))
     return FAILED if failed else 0
 
 

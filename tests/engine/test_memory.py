@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_genrecon.engine import memory
@@ -9,6 +9,7 @@ from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 
 
+@example(height=12696, width=19969, halo=96, pixels=200_000)
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.sampled_from([0, 8, 96]), st.integers(200_000, 2_000_000))
 def test_fitted_tile_stays_within_its_pixels(height, width, halo, pixels):
     tile = fit_tile((height, width), halo=halo, stride=8, bytes_per_pixel=1, budget=1 << 40, max_pixels=pixels)

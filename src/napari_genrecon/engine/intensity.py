@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
@@ -145,6 +144,8 @@ def fill_non_finite(plane: NDArray[np.floating[Any]], centre: float) -> tuple[ND
     bad = ~np.isfinite(plane)
     if not bad.any():
         return plane, None
+    from scipy.ndimage import uniform_filter  # a third of the start-up time, and seldom needed
+
     weight = uniform_filter((~bad).astype(np.float64), _FILL_WINDOW, mode="constant")
     total = uniform_filter(np.where(bad, 0.0, plane), _FILL_WINDOW, mode="constant")
     near = weight > 0.5 / _FILL_WINDOW**2

@@ -14,7 +14,6 @@ from napari_genrecon.errors import ImageError, OptionError
 __all__ = ["allocate", "available_memory", "check_tile", "fit_tile"]
 
 _CGROUP = Path("/sys/fs/cgroup")
-_MAX_PIECES = 64  # per side; a plane of 40,000 pixels is cut into pieces of 640
 
 
 def available_memory() -> int:
@@ -81,7 +80,7 @@ def fit_tile(
 
 def _even_tiles(side: int, stride: int) -> list[int]:
     """Tiles that cut a side into 1, 2, 3, … about equal pieces, largest first."""
-    most = min(_MAX_PIECES, -(-side // stride))
+    most = -(-side // stride)
     return sorted({-(-side // (pieces * stride)) * stride for pieces in range(1, most + 1)}, reverse=True)
 
 

@@ -16,7 +16,7 @@ from napari_genrecon.engine.memory import available_memory
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.provenance import RECORD_NAMESPACE
 
-__all__ = ["ImageFile", "TIFF_ENDINGS", "is_tiff", "open_image"]
+__all__ = ["TIFF_ENDINGS", "ImageFile", "image_name", "is_tiff", "open_image"]
 
 TIFF_ENDINGS = (".tif", ".tiff")
 
@@ -43,6 +43,13 @@ _UNITS = {
     "min": "minute",
     "h": "hour",
 }
+
+_OME_SIZES = (
+    ("X", "PhysicalSizeX", "µm"),
+    ("Y", "PhysicalSizeY", "µm"),
+    ("Z", "PhysicalSizeZ", "µm"),
+    ("T", "TimeIncrement", "s"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,11 @@ def is_tiff(path: Path) -> bool:
     return path.name.lower().endswith(TIFF_ENDINGS)
 
 
+def image_name(path: Path) -> str:
+    """The name of a file without the ending of a TIFF or OME-TIFF."""
+    return re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
+
+
 def open_image(path: str | Path, *, axes: str | None = None) -> ImageFile:
     """Open the first image of a TIFF file.
 
@@ -118,16 +130,22 @@ def _open_tiff(path: Path, axes: str | None) -> ImageFile:
             raise ImageError(f"{path.name} holds no image")
         series = tif.series[0]
         _check_size(path, series.shape, series.dtype)
-        record = _record(tif)
+        ome = _ome(tif)
         data, letters = _read(tif, series, path)
         found = _resolve(axes, letters, data.shape)
-        sizes = _pixel_sizes(tif)
-        names = _channel_names(tif)
+        sizes = _imagej_sizes(tif) if ome is None else _ome_sizes(ome)
+        names = () if ome is None else _channel_names(ome)
     scale = tuple(sizes.get(letter, (1.0, ""))[0] for letter in found.letters)
     units = tuple(sizes.get(letter, (1.0, "pixel"))[1] for letter in found.letters)
-    name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
     return ImageFile(
-        data=data, axes=found, scale=scale, units=units, name=name, path=path, channel_names=names, record=record
+        data=data,
+        axes=found,
+        scale=scale,
+        units=units,
+        name=image_name(path),
+        path=path,
+        channel_names=names,
+        record=None if ome is None else _record(ome),
     )
 
 
@@ -174,10 +192,8 @@ def _resolve(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
         return resolve_axes(None, shape)
 
 
-def _pixel_sizes(tif: Any) -> dict[str, tuple[float, str]]:
-    """Axis letter to (size, unit), as far as the file tells."""
-    if tif.is_ome:
-        return _ome_sizes(_ome_pixels(tif.ome_metadata))
+def _imagej_sizes(tif: Any) -> dict[str, tuple[float, str]]:
+    """Axis letter to (size, unit), as far as the tags and ImageJ's notes tell."""
     sizes = _resolution(tif)
     if tif.is_imagej:
         meta = tif.imagej_metadata or {}
@@ -219,37 +235,37 @@ def _sensible(size: float, unit: str) -> tuple[float, str]:
     return (size * 10_000.0, _MICROMETRE) if unit == "centimeter" else (size, unit)
 
 
-def _ome_pixels(xml: str) -> Any:
-    """The Pixels element of the first image; OME-XML needs no entities, so none are allowed."""
+def _ome(tif: Any) -> ElementTree.Element | None:
+    """The OME-XML of a file, if it has any; it needs no entities, so none are allowed."""
+    if not tif.is_ome:
+        return None
+    xml = tif.ome_metadata
     if len(xml) > _MAX_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         raise ImageError("the OME-XML of this file declares entities or is larger than 64 MB: it is not read")
-    return ElementTree.fromstring(xml).find(".//{*}Pixels")
+    return ElementTree.fromstring(xml)
 
 
-def _ome_sizes(pixels: Any) -> dict[str, tuple[float, str]]:
+def _ome_sizes(ome: ElementTree.Element) -> dict[str, tuple[float, str]]:
+    pixels = ome.find(".//{*}Pixels")
+    if pixels is None:
+        return {}
     sizes = {}
-    for letter, size_key, default in (("X", "PhysicalSizeX", "µm"), ("Y", "PhysicalSizeY", "µm"),
-                                      ("Z", "PhysicalSizeZ", "µm"), ("T", "TimeIncrement", "s")):  # fmt: skip
-        size = float(pixels.get(size_key, 0) or 0) if pixels is not None else 0.0
+    for letter, key, default in _OME_SIZES:
+        size = float(pixels.get(key) or 0)
         if size > 0:
-            sizes[letter] = (size, _unit(pixels.get(f"{size_key}Unit", default)))
+            sizes[letter] = (size, _unit(pixels.get(f"{key}Unit", default)))
     return sizes
 
 
-def _channel_names(tif: Any) -> tuple[str, ...]:
-    if tif.is_ome:
-        pixels = _ome_pixels(tif.ome_metadata)
-        names = [c.get("Name", "") for c in pixels.findall("{*}Channel")] if pixels is not None else []
-        return tuple(names) if any(names) else ()
-    return ()
+def _channel_names(ome: ElementTree.Element) -> tuple[str, ...]:
+    pixels = ome.find(".//{*}Pixels")
+    names = [c.get("Name", "") for c in pixels.findall("{*}Channel")] if pixels is not None else []
+    return tuple(names) if any(names) else ()
 
 
-def _record(tif: Any) -> dict[str, Any] | None:
+def _record(ome: ElementTree.Element) -> dict[str, Any] | None:
     """The record that our writer put into the file."""
-    if not tif.is_ome or RECORD_NAMESPACE not in tif.ome_metadata:
-        return None
-    _ome_pixels(tif.ome_metadata)
-    for note in ElementTree.fromstring(tif.ome_metadata).iterfind(".//{*}MapAnnotation"):
+    for note in ome.iterfind(".//{*}MapAnnotation"):
         entry = note.find(".//{*}M[@K='record']")
         if note.get("Namespace") == RECORD_NAMESPACE and entry is not None and entry.text:
             record = json.loads(entry.text)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre, sample_crops
+from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
 from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
@@ -24,7 +24,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
-from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel
+from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 
@@ -295,8 +295,9 @@ def _plan(source: Any, options: DenoiseOptions) -> _Plan:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     resolve_device(options.device)
-    noise = noise_per_channel(source, axes, options.noise)
-    channels = tuple(_channel(source, axes, i, model, options) for i, model in enumerate(noise))
+    sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
+    noise = noise_per_channel(sampled, options.noise)
+    channels = tuple(_channel(crops, model, options) for crops, model in zip(sampled, noise, strict=True))
     kernel = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend)
     return _Plan(
         source=source,
@@ -311,8 +312,8 @@ def _plan(source: Any, options: DenoiseOptions) -> _Plan:
     )
 
 
-def _channel(source: Any, axes: Axes, index: int, noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
-    fill = measure_centre(sample_crops(source, axes, index))
+def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
+    fill = measure_centre(crops)
     if noise.sigma == 0 or options.strength == 0:
         return None
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel, measure_channel
 
-__all__ = ["Noise", "colour_channels", "measure_noise", "noise_per_channel"]
+__all__ = ["Noise", "as_source", "measure_noise", "noise_per_channel", "noise_report", "sample_channels"]
 
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
@@ -49,10 +50,15 @@ def measure_noise(image: Any, *, axes: str | Axes | None = None) -> Noise:
     """
     source = as_source(image)
     resolved = resolve_axes(axes, source.shape)
-    models = tuple(
-        measure_channel(sample_crops(source, resolved, channel)) for channel in range(colour_channels(source, resolved))
-    )
+    models = tuple(measure_channel(crops) for crops in sample_channels(source, resolved))
     return models[0] if resolved.channel is None else models
+
+
+def noise_report(noise: Noise) -> str:
+    """The report of one noise model, or of one per channel, in words."""
+    if isinstance(noise, NoiseModel) or len(noise) == 1:
+        return str(noise if isinstance(noise, NoiseModel) else noise[0])
+    return "\n".join(f"channel {index}\n{model}" for index, model in enumerate(noise))
 
 
 def as_source(image: Any) -> Any:
@@ -70,26 +76,29 @@ def as_source(image: Any) -> Any:
     return source
 
 
-def colour_channels(source: Any, axes: Axes) -> int:
-    """How many channels carry grey values; the alpha of RGBA does not."""
+def sample_channels(source: Any, axes: Axes) -> tuple[list[NDArray[Any]], ...]:
+    """Crops that stand for each channel that carries grey values; the alpha of RGBA does not."""
     count = axes.n_channels(source.shape)
-    return min(count, _RGB) if axes.rgb and axes.channel == len(axes) - 1 else count
+    if axes.rgb:
+        count = min(count, _RGB)
+    return tuple(sample_crops(source, axes, channel) for channel in range(count))
 
 
-def noise_per_channel(source: Any, axes: Axes, noise: Noise | float | None) -> tuple[NoiseModel, ...]:
-    """One noise model per channel, from whatever the user gave.
+def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | float | None) -> tuple[NoiseModel, ...]:
+    """One noise model per channel, from whatever the user gave; measured from the crops if that is nothing.
 
     Raises
     ------
     OptionError
         If a number is not a possible standard deviation, or the count of models is not that of the channels.
     """
-    count = colour_channels(source, axes)
     if noise is None:
-        noise = measure_noise(source, axes=axes)
-    elif not isinstance(noise, NoiseModel | Sequence):
+        return tuple(measure_channel(crops) for crops in channels)
+    if not isinstance(noise, NoiseModel | Sequence):
         noise = NoiseModel.white(float(noise))
-    models = (noise,) * count if isinstance(noise, NoiseModel) else tuple(noise)
-    if len(models) != count:
-        raise OptionError(f"noise holds {len(models)} models but the image has {count} channels: give one, or one each")
+    models = (noise,) * len(channels) if isinstance(noise, NoiseModel) else tuple(noise)
+    if len(models) != len(channels):
+        raise OptionError(
+            f"noise holds {len(models)} models but the image has {len(channels)} channels: give one, or one each"
+        )
     return models

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, infer_axes
 
-__all__ = ["layer_axes", "layer_data", "result_layer", "visible_region"]
+__all__ = ["display", "layer_axes", "layer_data", "result_layer", "visible_region"]
 
 _LETTERS = set("tczyx")
 _COPIED = (
@@ -25,15 +25,11 @@ def layer_data(layer: Any) -> Any:
 
 def layer_axes(layer: Any) -> Axes:
     """The axes a layer names, else those of the rule in `axes`."""
-    data = layer_data(layer)
     labels = [str(label).lower() for label in layer.axis_labels]
     known = set(labels) <= _LETTERS and len(set(labels)) == len(labels) and labels[-2:] == ["y", "x"]
     if known:
         return Axes("".join(labels).upper() + ("S" if layer.rgb else ""))
-    if layer.rgb:
-        return Axes(infer_axes(data.shape[:-1]).letters + "S", assumed=True)
-    # A layer is not RGB unless napari says so, whatever the length of its last dimension.
-    return Axes({2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}.get(data.ndim, infer_axes(data.shape).letters), assumed=True)
+    return infer_axes(layer_data(layer).shape, rgb=layer.rgb)
 
 
 def display(layer: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.measure import measure_noise
+from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._form import make_form, read_form
 from napari_genrecon.widgets._layers import display, layer_axes, layer_data, result_layer, visible_region
 from napari_genrecon.widgets._worker import Job
@@ -48,6 +48,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._job: Job | None = None
         self._noise: dict[int, tuple[Any, Any]] = {}  # id of the pixels -> (pixels, noise model)
         self._failed: dict[int, Any] = {}  # pixels whose noise cannot be measured
+        self._shown: tuple[Any, list[int], dict[str, Any], str] | None = None  # the preview's pixels and place
         self._queue: list[Any] = []
         self._seconds: float | None = None
         self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
@@ -109,6 +110,14 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def _refresh(self, _event: Any = None) -> None:
         self._layers.reset_choices()
+        self._forget_removed()
+
+    def _forget_removed(self) -> None:
+        """What was remembered about a layer's pixels would keep them in memory after the layer is gone."""
+        present = {id(layer_data(layer)) for layer in self._viewer.layers if isinstance(layer, Image)}
+        for remembered in (self._noise, self._failed):
+            for key in remembered.keys() - present:
+                del remembered[key]
 
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -158,10 +167,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         layer = layers[0]
         _, noise = self._noise[id(layer_data(layer))]
         axes = layer_axes(layer)
-        models = [noise] if isinstance(noise, NoiseModel) else list(noise)
-        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}"]
-        for index, model in enumerate(models):
-            parts += ([f"channel {index}"] if len(models) > 1 else []) + [str(model)]
+        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", noise_report(noise)]
         if self._seconds is not None:
             parts.append(
                 f"Expected time: {_duration(self._seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s)."
@@ -215,7 +221,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._show_preview()
 
     def _show_preview(self, _event: Any = None) -> None:
-        if not hasattr(self, "_shown"):
+        if self._shown is None:
             return
         pixels, offset, shown, name = self._shown
         self._remove_preview()
@@ -231,7 +237,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         layer = self._viewer.add_image(pixels, name=f"{name} preview", metadata={_PREVIEW: True}, **kwargs)
         # The corner of the region, through the rotation and shear of the source.
         origin = Image(np.zeros((1,) * len(offset)), **{k: shown[k] for k in ("scale", "translate", "rotate", "shear")})
-        layer.translate = origin._transforms["data2physical"](np.array(offset, float))
+        layer.translate = origin.data_to_world(offset)
         self._viewer.layers.selection.active = active
 
     def _remove_preview(self) -> None:
@@ -283,8 +289,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._begin(steps, done)
 
     def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
-        models = tuple(NoiseModel.from_dict(entry) for entry in record["noise"])
-        self._noise.setdefault(id(data), (data, models[0] if len(models) == 1 else models))
+        self._noise.setdefault(id(data), (data, tuple(map(NoiseModel.from_dict, record["noise"]))))
 
     # The job --------------------------------------------------------------------------------------------------------
 
@@ -317,6 +322,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QTimer.singleShot(0, self._measure_if_new)
 
     def _measure_if_new(self) -> None:
+        self._forget_removed()
         layers = self._chosen()
         if layers and id(layer_data(layers[0])) not in {*self._noise, *self._failed}:
             self._measure()
