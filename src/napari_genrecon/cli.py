@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     int
         0 if all went well, 1 if something failed, 130 if interrupted. Wrong usage exits with 2.
     """
-    parsed = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser(given).parse_args(given)
     try:
         code: int = parsed.run(parsed)
         return code
@@ -48,13 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: list[str]) -> argparse.ArgumentParser:
+    """The parser; the flags of a task, which load the task, only where it is asked for."""
     parser = argparse.ArgumentParser(prog="genrecon", description="Restore microscopy images.")
     parser.add_argument("--version", action="version", version=f"napari-genrecon {__version__}")
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for task in TASKS:
-        _add_task(commands, task)
+        _add_task(commands, task, flags=task.name in given)
     noise = _command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
@@ -76,15 +78,16 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.Argum
 # Tasks --------------------------------------------------------------------------------------------------------------
 
 
-def _add_task(commands: Any, task: Task) -> None:
+def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
     parser = _command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, or folders of them")
     parser.add_argument("-o", "--output", type=Path, help="file (for one input) or existing folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
-    hints = typing.get_type_hints(task.options, include_extras=True)
-    for option in fields(task.options):
-        _add_flag(parser, option, hints[option.name])
+    if flags:
+        hints = typing.get_type_hints(task.options, include_extras=True)
+        for option in fields(task.options):
+            _add_flag(parser, option, hints[option.name])
 
 
 def _add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> None:

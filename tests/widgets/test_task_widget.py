@@ -161,3 +161,131 @@ def test_rgb_keeps_its_look(make_napari_viewer, qtbot):
     result = viewer.layers["slide denoise"]
     assert result.rgb
     assert result.data.dtype == np.uint8
+
+
+def test_replaced_pixels_are_measured_again(opened, qtbot):
+    _, widget, layer = opened
+    before = widget._report.value
+    layer.data = np.random.default_rng(1).normal(500, 40, SHAPE)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._report.value != before, timeout=60_000)
+
+
+def test_pixels_changed_in_place_are_what_is_denoised(opened, qtbot):
+    viewer, widget, layer = opened
+    layer.data[...] = np.random.default_rng(1).poisson(300, SHAPE)
+    layer.refresh()
+    press(widget._run)
+    wait(qtbot, widget)
+    np.testing.assert_array_equal(viewer.layers["cells denoise"].data, denoise(layer.data, axes="ZYX"))
+
+
+def test_all_chosen_layers_are_processed_in_turn(opened, qtbot, noisy):
+    viewer, widget, _ = opened
+    viewer.add_image(noisy[0], name="plane")
+    wait(qtbot, widget)
+    widget._layers.value = ["cells", "plane"]
+    wait(qtbot, widget)
+    press(widget._run)
+    qtbot.waitUntil(lambda: "plane denoise" in viewer.layers, timeout=60_000)
+    np.testing.assert_array_equal(viewer.layers["plane denoise"].data, denoise(noisy[0]))
+    assert viewer.layers["cells denoise"].data.shape == SHAPE
+
+
+def test_renamed_layer_stays_in_the_choice_and_names_the_result(opened, qtbot):
+    viewer, widget, layer = opened
+    layer.name = "embryo"
+    assert widget._layers.choices == ("embryo",)
+    widget._layers.value = ["embryo"]
+    wait(qtbot, widget)
+    press(widget._run)
+    layer.name = "renamed while it ran"
+    wait(qtbot, widget)
+    assert "embryo denoise" in viewer.layers
+
+
+def test_second_result_gets_a_name_of_its_own(opened, qtbot):
+    viewer, widget, _ = opened
+    for _ in range(2):
+        press(widget._run)
+        wait(qtbot, widget)
+    assert [x.name for x in viewer.layers] == ["cells", "cells denoise", "cells denoise [1]"]
+
+
+def test_zarr_and_multiscale_layers_give_lazy_results_of_the_full_resolution(make_napari_viewer, qtbot, noisy):
+    import zarr
+
+    viewer = make_napari_viewer()
+    stored = zarr.create_array(store={}, shape=SHAPE, chunks=(1, 64, 64), dtype="u2")
+    stored[:] = noisy
+    viewer.add_image([stored, stored[:, ::2, ::2]], name="pyramid", multiscale=True, contrast_limits=(0, 90))
+    widget = DenoiseWidget(viewer)
+    wait(qtbot, widget)
+    press(widget._run)
+    wait(qtbot, widget)
+    result = viewer.layers["pyramid denoise"]
+    assert result.data.shape == SHAPE
+    np.testing.assert_allclose(np.asarray(result.data), denoise(noisy, axes="ZYX"), rtol=1e-5)
+
+
+def test_window_lives_while_a_job_runs(make_napari_viewer, qtbot):
+    """The event loop is never blocked for long: a heart that beats every 10 ms goes on beating."""
+    import time
+
+    from qtpy.QtCore import QTimer
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).poisson(30, (600, 700)), name="large")
+    widget = DenoiseWidget(viewer)
+    wait(qtbot, widget)
+    beats = []
+    heart = QTimer()
+    heart.timeout.connect(lambda: beats.append(time.perf_counter()))
+    heart.start(10)
+    press(widget._run)
+    wait(qtbot, widget)
+    heart.stop()
+    assert len(beats) > 10
+    assert max(np.diff(beats)) < 1.0
+
+
+def test_closing_the_viewer_stops_the_job(make_napari_viewer, qtbot, monkeypatch):
+    import threading
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).poisson(30, (20, 300, 300)), name="stack")
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    wait(qtbot, widget)
+    entered, calls = threading.Event(), []
+    real = _runtime.Denoiser.__call__
+
+    def counting(self, *args):
+        calls.append(1)
+        entered.set()
+        return real(self, *args)
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", counting)
+    press(widget._run)
+    qtbot.waitUntil(entered.is_set, timeout=60_000)
+    job = widget._job
+    viewer.close()
+    qtbot.waitUntil(lambda: not job.running, timeout=60_000)
+    assert len(calls) < 20
+
+
+def test_rare_options_are_folded_away_until_asked_for(opened):
+    _, widget, _ = opened
+    assert widget._form.tile.native.isHidden()
+    widget._form.more.value = True
+    assert not widget._form.tile.native.isHidden()
+
+
+def test_preferences_are_the_defaults(make_napari_viewer):
+    from napari.settings import get_plugin_settings
+
+    section = get_plugin_settings("napari-genrecon").genrecon_denoise
+    section.strength = 0.7
+    try:
+        assert DenoiseWidget(make_napari_viewer())._form.strength.value == pytest.approx(0.7)
+    finally:
+        section.strength = 1.0

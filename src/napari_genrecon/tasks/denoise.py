@@ -67,7 +67,11 @@ class DenoiseOptions:
     ] = 0.0
     model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
     axes: Annotated[
-        str | None, {"tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the layer's own"}
+        str | None,
+        {
+            "advanced": True,
+            "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
+        },
     ] = None
     tile: Annotated[
         int | None, {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"}

@@ -6,7 +6,7 @@ import typing
 from dataclasses import fields
 from typing import Any
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import CheckBox, Container, create_widget
 from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.models import list_models
@@ -14,6 +14,7 @@ from napari_genrecon.tasks import Task
 
 __all__ = ["make_form", "read_form"]
 
+_MORE = "more"
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -21,12 +22,29 @@ def make_form(task: Task) -> Container[ValueWidget]:
     """One widget per option, in the order of the dataclass, with the defaults of napari's Preferences."""
     hints = typing.get_type_hints(task.options, include_extras=True)
     defaults = {option.name: option.default for option in fields(task.options)} | _preferences(task)
-    widgets = []
+    plain: list[ValueWidget] = []
+    advanced: list[ValueWidget] = []
     for name, hint in hints.items():
         kind, metadata = typing.get_args(hint)[:2]
         if metadata.get("form", True):
-            widgets.append(_widget(task, name, kind, metadata, defaults[name]))
-    return Container(widgets=widgets, labels=True)
+            widget = _widget(task, name, kind, metadata, defaults[name])
+            (advanced if metadata.get("advanced") else plain).append(widget)
+    return Container(widgets=[*plain, *_folded(advanced)], labels=True)
+
+
+def _folded(widgets: list[ValueWidget]) -> list[ValueWidget]:
+    """A box that shows the widgets behind it when it is ticked."""
+    if not widgets:
+        return []
+    more = CheckBox(name=_MORE, label="more options", tooltip="Show the options that are seldom needed")
+
+    def show(visible: bool) -> None:
+        for widget in widgets:
+            widget.visible = visible
+
+    more.changed.connect(show)
+    show(False)
+    return [more, *widgets]
 
 
 def _widget(task: Task, name: str, kind: Any, metadata: dict[str, Any], default: Any) -> ValueWidget:
@@ -66,7 +84,7 @@ def read_form(form: Container[ValueWidget]) -> dict[str, Any]:
     ValueError
         If a number is not one.
     """
-    values = {widget.name: widget.value for widget in form}
+    values = {widget.name: widget.value for widget in form if widget.name != _MORE}
     for name in ("axes", "tile"):
         text = str(values.get(name) or "").strip()
         values[name] = (int(text) if name == "tile" else text) if text else None

@@ -40,16 +40,27 @@ class Job:
     ) -> None:
         self._cancelled = threading.Event()
         self._worker = create_worker(self._drive, make_steps, _start_thread=False, _progress=False, _ignore_errors=True)
-        self._worker.yielded.connect(on_progress)
-        self._worker.returned.connect(lambda outcome: on_done(*outcome))
+        self._abandoned = False
+        self._worker.yielded.connect(lambda progress: self._abandoned or on_progress(progress))
+        self._worker.returned.connect(lambda outcome: self._abandoned or on_done(*outcome))
 
     def start(self) -> None:
         """Begin."""
         self._worker.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the worker thread is still at it."""
+        return bool(self._worker.is_running)
+
     def cancel(self) -> None:
         """Stop before the next step."""
         self._cancelled.set()
+
+    def abandon(self) -> None:
+        """Stop before the next step and tell nobody: those who listened are gone."""
+        self._abandoned = True
+        self.cancel()
 
     def _drive(self, make_steps: Callable[[], Steps]) -> Generator[Progress, None, tuple[str, Any]]:
         steps: Steps | None = None

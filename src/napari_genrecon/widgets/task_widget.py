@@ -22,14 +22,13 @@ from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._form import make_form, read_form
 from napari_genrecon.widgets._layers import display, layer_axes, layer_data, result_layer, visible_region
+from napari_genrecon.widgets._preview import VIEWS, Preview, is_preview
 from napari_genrecon.widgets._worker import Job
 
 __all__ = ["DenoiseWidget", "TaskWidget"]
 
 _LOG = logging.getLogger(__name__)
-_PREVIEW = "genrecon_preview"
 _WIDTH = 300  # pixels
-_VIEWS = ("split", "after", "before")
 
 
 class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -48,7 +47,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._job: Job | None = None
         self._noise: dict[int, tuple[Any, Any]] = {}  # id of the pixels -> (pixels, noise model)
         self._failed: dict[int, Any] = {}  # pixels whose noise cannot be measured
-        self._shown: tuple[Any, list[int], dict[str, Any], str] | None = None  # the preview's pixels and place
+        self._preview_layer = Preview(self._viewer)
         self._queue: list[Any] = []
         self._seconds: float | None = None
         self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
@@ -56,7 +55,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._form = make_form(task)
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
         self._view = ComboBox(
-            choices=_VIEWS, visible=False, tooltip="split: the left half as it is, the right half denoised"
+            choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half denoised"
         )
         self._run = PushButton(text=f"{task.title}", tooltip="Makes a new layer; the image itself is not changed")
         self._cancel = PushButton(text="Cancel", enabled=False)
@@ -85,25 +84,27 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._layers.native.setMaximumHeight(80)
         self._status.native.setWordWrap(True)
         self._connect()
+        self._refresh()
         self._follow_active()
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
         events.inserted.connect(self._refresh)
         events.removed.connect(self._refresh)
+        events.renamed.connect(self._refresh)
         self._viewer.layers.selection.events.active.connect(self._follow_active)
         self._layers.changed.connect(self._measure)
         self._preview.changed.connect(self._start_preview)
-        self._view.changed.connect(self._show_preview)
+        self._view.changed.connect(self._preview_layer.set_view)
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(self._stop)
         self._copy.changed.connect(self._copy_python)
-        self.native.destroyed.connect(self._stop)
+        self.native.destroyed.connect(self._leave)
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
     def _choices(self, _widget: Any = None) -> list[str]:
-        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not _is_preview(layer)]
+        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not is_preview(layer)]
 
     def _chosen(self) -> list[Any]:
         return [self._viewer.layers[name] for name in self._layers.value if name in self._viewer.layers]
@@ -111,6 +112,9 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _refresh(self, _event: Any = None) -> None:
         self._layers.reset_choices()
         self._forget_removed()
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image):
+                layer.events.data.connect(self._measure)  # connecting twice does nothing
 
     def _forget_removed(self) -> None:
         """What was remembered about a layer's pixels would keep them in memory after the layer is gone."""
@@ -122,7 +126,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
         self._layers.reset_choices()
-        if active is None or _is_preview(active) or "genrecon" in active.metadata:
+        if active is None or is_preview(active) or "genrecon" in active.metadata:
             return  # a result that has just been added: the choice stays with its source
         if isinstance(active, Image):
             self._layers.value = [active.name]
@@ -176,10 +180,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def _options(self, layer: Any) -> Any:
         values = read_form(self._form)
-        known = self._noise.get(id(layer_data(layer)))
-        given = values["axes"]
-        noise = known[1] if known and known[0] is layer_data(layer) and not given else None
-        options = self._task.options(**{**values, "axes": given or layer_axes(layer), "noise": noise})
+        options = self._task.options(**{**values, "axes": values["axes"] or layer_axes(layer)})
         return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
     # Preview --------------------------------------------------------------------------------------------------------
@@ -206,43 +207,13 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._finish()
             if kind == "ok":
                 self._remember_noise(data, value[1])
-                self._add_preview(value[0], region, shown, name)
+                self._preview_layer.show(value[0], region, shown, name)
+                self._view.visible = True
                 self._status.value = "Preview: left half before, right half after; choose beside the button."
             else:
                 self._tell(kind, value)
 
         self._begin(steps, done)
-
-    def _add_preview(self, pixels: Any, region: tuple[slice, ...], shown: dict[str, Any], name: str) -> None:
-        self._remove_preview()
-        offset = [piece.start or 0 for piece in region][: len(shown["scale"])]
-        self._shown = (pixels, offset, shown, name)
-        self._view.visible = True
-        self._show_preview()
-
-    def _show_preview(self, _event: Any = None) -> None:
-        if self._shown is None:
-            return
-        pixels, offset, shown, name = self._shown
-        self._remove_preview()
-        if self._view.value == "before":
-            return
-        if self._view.value == "split":
-            axis = len(offset) - 1
-            half = pixels.shape[axis] // 2
-            pixels = pixels[(*[slice(None)] * axis, slice(half, None))]
-            offset = [*offset[:-1], offset[-1] + half]
-        kwargs = {k: v for k, v in shown.items() if k not in ("translate", "metadata")}
-        active = self._viewer.layers.selection.active
-        layer = self._viewer.add_image(pixels, name=f"{name} preview", metadata={_PREVIEW: True}, **kwargs)
-        # The corner of the region, through the rotation and shear of the source.
-        origin = Image(np.zeros((1,) * len(offset)), **{k: shown[k] for k in ("scale", "translate", "rotate", "shear")})
-        layer.translate = origin.data_to_world(offset)
-        self._viewer.layers.selection.active = active
-
-    def _remove_preview(self) -> None:
-        for layer in [layer for layer in self._viewer.layers if _is_preview(layer)]:
-            self._viewer.layers.remove(layer)
 
     # Run ------------------------------------------------------------------------------------------------------------
 
@@ -278,7 +249,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 return
             self._remember_noise(data, value.record)
             pixels, kwargs = result_layer(value.data, f"{name} {self._task.name}", shown, value.record)
-            self._remove_preview()
+            self._preview_layer.remove()
+            self._view.visible = False
             added = self._viewer.add_image(pixels, **kwargs)
             for sentence in value.record["warnings"]:
                 show_warning(f"{name}: {sentence}")
@@ -289,7 +261,10 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._begin(steps, done)
 
     def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
-        self._noise.setdefault(id(data), (data, tuple(map(NoiseModel.from_dict, record["noise"]))))
+        """Show what a run found: it measures anew, as the pixels may have been changed in place."""
+        self._noise[id(data)] = (data, tuple(map(NoiseModel.from_dict, record["noise"])))
+        if any(layer_data(layer) is data for layer in self._chosen()[:1]):
+            self._show_report()
 
     # The job --------------------------------------------------------------------------------------------------------
 
@@ -332,6 +307,12 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         if self._job is not None:
             self._job.cancel()
 
+    def _leave(self, _event: Any = None) -> None:
+        """The window is gone: what still runs must not touch it."""
+        self._queue.clear()
+        if self._job is not None:
+            self._job.abandon()
+
     def _tell(self, kind: str, value: Any) -> None:
         if kind == "cancelled":
             self._status.value = "Cancelled: nothing was added."
@@ -371,10 +352,6 @@ class DenoiseWidget(TaskWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, find_task("denoise"))
-
-
-def _is_preview(layer: Any) -> bool:
-    return bool(layer.metadata.get(_PREVIEW))
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,0 +1,43 @@
+"""What the README promises can be run as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_genrecon.cli import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_examples_run(code):
+    exec(code, {})
+
+
+def test_commands_run_as_written(tmp_path, monkeypatch):
+    """Every ``genrecon`` line, in the order of the README, in a folder with the files it names."""
+    commands = [
+        line.split("#")[0] for block in blocks("") for line in block.splitlines() if line.startswith("genrecon ")
+    ]
+    assert len(commands) >= 5
+    monkeypatch.chdir(tmp_path)
+    noisy = np.random.default_rng(0).poisson(30, (64, 64)).astype("u2")
+    for name in ("image.tif", "folder/a.tif", "folder/b.tif"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        tifffile.imwrite(path, noisy)
+    (tmp_path / "results").mkdir()
+    assert [main(shlex.split(command)[1:]) for command in commands] == [0] * len(commands)
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (Path(__file__).parents[1] / target).is_file(), target
