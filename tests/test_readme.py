@@ -14,7 +14,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def blocks(kind):
-    return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
+    fenced = (block.partition("\n") for block in README.split("```")[1::2])
+    return [code for found, _, code in fenced if found == kind]
 
 
 @pytest.mark.parametrize("code", blocks("python"))
