@@ -14,7 +14,7 @@ MANIFEST = PluginManifest.from_file(Path(napari_genrecon.__file__).with_name("na
 def test_commands_that_are_used_exist_and_resolve():
     parts = MANIFEST.contributions
     known = {command.id: command for command in parts.commands}
-    used = [item.command for item in [*parts.widgets, *parts.sample_data]]
+    used = [item.command for item in [*parts.widgets, *parts.sample_data, *parts.readers, *parts.writers]]
     used += [item.command for items in parts.menus.values() for item in items]
     assert set(used) == set(known)
     for command in known.values():

@@ -6,14 +6,15 @@ import argparse
 import json
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
 from napari_genrecon import __version__
 from napari_genrecon.errors import GenReconError, ImageError, OptionError
-from napari_genrecon.io.reader import image_name, is_tiff
+from napari_genrecon.io.reader import image_name
+from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.tasks import TASKS, Task, find_task
 
 __all__ = ["main"]
@@ -42,10 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     except GenReconError as error:
         if parsed.debug:
             raise
-        print(f"genrecon: {error}", file=sys.stderr)
+        _warn(str(error))
         return FAILED
     except KeyboardInterrupt:
-        print("genrecon: interrupted; nothing unfinished was left behind", file=sys.stderr)
+        _warn("interrupted; no file was left half written (a .zarr.part folder can be continued with --resume)")
         return INTERRUPTED
 
 
@@ -58,9 +59,19 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     for task in TASKS:
         _add_task(commands, task, flags=task.name in given)
     noise = _command(commands, "noise", _noise, "Measure the noise of images and print the report.")
-    noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files")
+    noise.add_argument(
+        "inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders of planes"
+    )
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
     noise.add_argument("--json", action="store_true", help="print JSON, which --noise of other commands reads")
+    verify = _command(commands, "verify", _verify, "Say whether results were changed since they were made.")
+    verify.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
+    replay = _command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
+    replay.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
+    replay.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
+    methods = _command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
+    methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
+    methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
     models = _command(commands, "models", _models, "List the models that are installed.")
     models.add_argument("--task", help="only those for one task")
     demo = _command(commands, "demo", _demo, "Denoise the samples that ship with the package.")
@@ -81,9 +92,15 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.Argum
 def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
     parser = _command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, or folders of them")
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, OME-Zarr stores, or folders of them"
+    )
     parser.add_argument("-o", "--output", type=Path, help="file (for one input) or existing folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
+    parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as a batch")
+    parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
+    parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
+    parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
     if flags:
         hints = typing.get_type_hints(task.options, include_extras=True)
         for option in fields(task.options):
@@ -100,35 +117,52 @@ def _add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) ->
     if kind is bool:
         parser.add_argument(flag, action="store_true", default=option.default, help=text)
         return
-    convert = {float: float, int: int, int | None: int}.get(kind, str)
+    convert = float if kind is float else int if int in (kind, *typing.get_args(kind)) and flag == "--tile" else str
     parser.add_argument(flag, type=convert, default=option.default, help=text)
 
 
 def _run_task(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.engine.cluster import connected
+
     task = find_task(parsed.task)
     values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
     values["noise"] = _noise_argument(values.get("noise"))
     options = task.options(**values)
-    inputs = list(_expand(parsed.inputs))
+    inputs = list(_expand(parsed.inputs, stack=parsed.stack))
     if len(inputs) > 1 and parsed.output is not None and not parsed.output.is_dir():
         raise OptionError(f"several inputs need a folder for their results, and {parsed.output} is not one")
-    failed = 0
-    for path in inputs:
-        try:
-            print(_process(task, path, options, parsed))
-        except GenReconError as error:
-            if parsed.debug:
-                raise
-            failed += 1
-            print(f"genrecon: {path}: {error}", file=sys.stderr)
-        except Exception as error:  # one bad file must not end a batch, nor greet the user with a traceback
-            if parsed.debug:
-                raise
-            failed += 1
-            print(f"genrecon: {path}: failed: {type(error).__name__}: {error} (--debug tells more)", file=sys.stderr)
+    with connected(parsed.scheduler, parsed.workers) as client:
+        failed = _each(inputs, lambda path: _process(task, path, options, parsed, client), debug=parsed.debug)
     if len(inputs) > 1:
-        print(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
+        _say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
     return FAILED if failed else 0
+
+
+def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> int:
+    """Process all files; a bad one is reported and the rest go on. Returns how many failed."""
+    failed = 0
+    for path in paths:
+        try:
+            _say(process(path))
+        except GenReconError as error:
+            if debug:
+                raise
+            failed += 1
+            _warn(f"{path}: {error}")
+        except Exception as error:  # one bad file must not end a batch, nor greet the user with a traceback
+            if debug:
+                raise
+            failed += 1
+            _warn(f"{path}: failed: {type(error).__name__}: {error} (--debug tells more)")
+    return failed
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _warn(text: str) -> None:
+    print(f"genrecon: {text}", file=sys.stderr)
 
 
 def _noise_argument(text: str | None) -> Any:
@@ -151,53 +185,39 @@ def _read_noise(path: Path) -> Any:
     return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
 
 
-def _expand(paths: list[Path]) -> Iterator[Path]:
+def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
+    """Folders as the images in them, unless they are an image themselves."""
+    from napari_genrecon.io.omezarr import is_zarr
+
     for path in paths:
-        if not path.is_dir():
+        if not path.is_dir() or is_zarr(path) or stack:
             yield path
             continue
-        images = sorted(p for p in path.iterdir() if is_tiff(p) and not p.name.startswith("."))
-        others = sum(p.is_file() for p in path.iterdir()) - len(images)
+        inside = [p for p in sorted(path.iterdir()) if not p.name.startswith(".")]
+        images = [p for p in inside if is_tiff(p) or is_zarr(p)]
         if not images:
-            raise ImageError(f"there is no TIFF file in the folder {path}")
-        if others:
-            print(f"genrecon: {path}: {others} files are not TIFF and are left out", file=sys.stderr)
+            raise ImageError(f"there is no TIFF file and no OME-Zarr in the folder {path}")
+        if len(images) < len(inside):
+            _warn(f"{path}: {len(inside) - len(images)} files are neither TIFF nor OME-Zarr and are left out")
         yield from images
 
 
-def _process(task: Task, path: Path, options: Any, parsed: argparse.Namespace) -> str:
-    from dataclasses import replace
-
-    from napari_genrecon.io.publish import check_target
-    from napari_genrecon.io.reader import open_image
-    from napari_genrecon.io.writer import write_tiff_steps
+def _process(task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any) -> str:
+    from napari_genrecon.tasks.files import file_steps
 
     target = _target(path, task, parsed.output)
-    check_target(target, overwrite=parsed.overwrite, sources=[path])  # before hours of work, not after
-    image = open_image(path, axes=options.axes)
-    result = _watch(task.steps(image.data, replace(options, axes=image.axes)), path.name)
-    steps = write_tiff_steps(
-        target,
-        result.data,
-        result.axes,
-        scale=image.scale,
-        units=image.units,
-        channel_names=image.channel_names,
-        record=result.record,
-        overwrite=parsed.overwrite,
-        sources=[path],
-    )
-    _watch(steps, f"{path.name} (writing)")
-    for sentence in result.record["warnings"]:
-        print(f"genrecon: {path}: note: {sentence}", file=sys.stderr)
+    steps = file_steps(task, path, target, options, overwrite=parsed.overwrite, resume=parsed.resume, client=client)
+    record = _watch(steps, path.name)
+    for sentence in record["warnings"]:
+        _warn(f"{path}: note: {sentence}")
     return str(target)
 
 
 def _target(path: Path, task: Task, output: Path | None) -> Path:
-    default = f"{image_name(path)}_{task.name}.ome.tif"
+    default = f"{image_name(path)}_{task.name}.ome.{'zarr' if path.name.lower().endswith('.zarr') else 'tif'}"
     if output is None:
         return path.with_name(default)
-    return output / default if output.is_dir() else output
+    return output / default if output.is_dir() and not output.name.lower().endswith(".zarr") else output
 
 
 def _watch(steps: Any, title: str) -> Any:
@@ -206,7 +226,7 @@ def _watch(steps: Any, title: str) -> Any:
 
     from napari_genrecon.engine.run import finish
 
-    with tqdm(desc=title, unit="tile", leave=False, disable=None, file=sys.stderr) as bar:
+    with tqdm(desc=title, unit="step", leave=False, disable=None, file=sys.stderr) as bar:
 
         def show(progress: Any) -> None:
             bar.total = progress.total or None
@@ -220,26 +240,57 @@ def _watch(steps: Any, title: str) -> Any:
 
 
 def _noise(parsed: argparse.Namespace) -> int:
+    return FAILED if _each(parsed.inputs, lambda path: _noise_text(path, parsed), debug=parsed.debug) else 0
+
+
+def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     from napari_genrecon.io.reader import open_image
     from napari_genrecon.noise import NoiseModel
     from napari_genrecon.tasks.measure import measure_noise, noise_report
 
-    failed = 0
-    for path in parsed.inputs:
-        try:
-            image = open_image(path, axes=parsed.axes)
-            noise = measure_noise(image.data, axes=image.axes)
-        except GenReconError as error:
-            failed += 1
-            print(f"genrecon: {path}: {error}", file=sys.stderr)
-            continue
-        if parsed.json:
-            found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
-            print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
-            continue
-        print(f"{path} {tuple(image.data.shape)} {image.axes}{' (assumed)' if image.axes.assumed else ''}")
-        print(noise_report(noise))
-    return FAILED if failed else 0
+    image = open_image(path, axes=parsed.axes)
+    noise = measure_noise(image.data, axes=image.axes)
+    if parsed.json:
+        found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
+        return json.dumps(found[0] if len(found) == 1 else found, indent=2)
+    assumed = " (assumed)" if image.axes.assumed else ""
+    return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{noise_report(noise)}"
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.check import verify
+
+    def check(path: Path) -> str:
+        changed = verify(path)
+        if changed:
+            raise ImageError("changed since it was made: " + "; ".join(changed))
+        return f"{path}: unchanged since it was made"
+
+    return FAILED if _each(parsed.inputs, check, debug=parsed.debug) else 0
+
+
+def _replay(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.replay import replay_steps
+
+    def replay(path: Path) -> str:
+        found = _watch(replay_steps(path, source=parsed.input), path.name)
+        notes = f" ({'; '.join(found.notes)})" if found.notes else ""
+        if not found.identical:
+            raise ImageError(f"the pixels differ by up to {found.deviation:.4g} grey values{notes}")
+        return f"{path}: made again, every pixel agrees{notes}"
+
+    return FAILED if _each(parsed.inputs, replay, debug=parsed.debug) else 0
+
+
+def _methods(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.check import methods_text, record_of
+    from napari_genrecon.io.reader import open_image
+
+    def tell(path: Path) -> str:
+        record = record_of(open_image(path))
+        return json.dumps(record, indent=1) if parsed.json else methods_text(record)
+
+    return FAILED if _each(parsed.inputs, tell, debug=parsed.debug) else 0
 
 
 def _models(parsed: argparse.Namespace) -> int:

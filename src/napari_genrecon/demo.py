@@ -15,6 +15,7 @@ from napari_genrecon.io.samples import sample_path
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Result, find_task
+from napari_genrecon.tasks.files import about_result
 
 __all__ = ["run"]
 
@@ -45,7 +46,7 @@ def _denoise(folder: Path, name: str) -> Result:
     for entry in result.record["noise"]:
         _say(str(NoiseModel.from_dict(entry)))
     target = folder / name.replace(".tif", "_denoise.ome.tif")
-    finish(write_tiff_steps(target, result.data, result.axes, record=result.record, overwrite=True))
+    finish(write_tiff_steps(target, result.data, about_result(image.about, result, result.record), overwrite=True))
     picture = target.with_name(name.replace(".tif", "_before_after.png"))
     _picture(picture, _middle(image.data), _middle(result.data))
     _say(f"denoised in {result.record['seconds']:.1f} s: {target}\nbefore and after: {picture}")

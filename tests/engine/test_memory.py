@@ -48,6 +48,7 @@ def test_memory_limit_of_a_container_counts(monkeypatch, tmp_path):
 
 
 def test_hand_given_tile_is_rounded_up_to_the_stride():
-    assert check_tile(100, 8) == 104
+    assert check_tile(100, 8) == (104, 104)
+    assert check_tile((100, 64), 8) == (104, 64)
     with pytest.raises(OptionError, match="tile must be a positive number of pixels, got 0"):
         check_tile(0, 8)

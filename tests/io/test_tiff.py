@@ -7,6 +7,8 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OutputError
+from napari_genrecon.io.check import verify
+from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.writer import write_tiff_steps
@@ -28,15 +30,14 @@ def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy)
     units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
     data = da.from_array(image) if lazy else image
     names = ("DAPI", "GFP") if "C" in letters else ()
-    steps = write_tiff_steps(
-        tmp_path / "a.ome.tif", data, Axes(letters), scale=scale, units=units, channel_names=names, record=RECORD
-    )
-    found = open_image(finish(steps))
+    about = About(axes=Axes(letters), scale=scale, units=units, channel_names=names, record=RECORD)
+    found = open_image(finish(write_tiff_steps(tmp_path / "a.ome.tif", data, about)))
     np.testing.assert_array_equal(found.data, image)
     assert found.data.dtype == dtype
     assert (found.axes.letters, found.scale, found.units) == (letters, scale, units)
     assert found.channel_names == names
-    assert found.record == RECORD
+    assert RECORD.items() <= found.record.items()
+    assert verify(tmp_path / "a.ome.tif") == []
 
 
 @pytest.mark.parametrize("link", ["same", "symlink", "hard link", "dotted"])
@@ -83,7 +84,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, error):
 def test_cancelling_a_write_leaves_nothing(tmp_path):
     import dask.array as da
 
-    steps = write_tiff_steps(tmp_path / "a.ome.tif", da.zeros((5, 20, 20), chunks=(1, 20, 20)), Axes("ZYX"))
+    steps = write_tiff_steps(tmp_path / "a.ome.tif", da.zeros((5, 20, 20), chunks=(1, 20, 20)), About(axes=Axes("ZYX")))
     next(steps), next(steps)
     steps.close()
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from napari_genrecon.engine.intensity import to_dtype
 from napari_genrecon.engine.run import TileFunction
 from napari_genrecon.engine.tiles import Tile, TileGrid
 
-__all__ = ["is_dask", "is_lazy", "lazy_tiles"]
+__all__ = ["as_transposable", "is_dask", "is_lazy", "lazy_tiles"]
 
 
 def is_dask(source: Any) -> bool:
@@ -23,6 +23,15 @@ def is_dask(source: Any) -> bool:
 def is_lazy(source: Any) -> bool:
     """Whether reading this array may be expensive: anything that is not a NumPy array."""
     return not isinstance(source, np.ndarray)
+
+
+def as_transposable(source: Any) -> Any:
+    """The same pixels as an array that can be transposed and indexed like a NumPy array, without loading them."""
+    if isinstance(source, np.ndarray) or is_dask(source):
+        return source
+    import dask.array as da
+
+    return da.from_array(source)
 
 
 def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike = np.float32) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,14 +96,16 @@ def _computed(side: int, tile: int, halo: int) -> int:
     return side + 2 * halo * (pieces - 1)
 
 
-def check_tile(tile: int, stride: int) -> int:
-    """A tile size asked for by hand, rounded up to the model's stride.
+def check_tile(tile: int | Sequence[int], stride: int) -> tuple[int, int]:
+    """A tile size asked for by hand, one number or (Y, X), rounded up to the model's stride.
 
     Raises
     ------
     OptionError
         If it is not a positive number of pixels.
     """
-    if tile < 1:
-        raise OptionError(f"tile must be a positive number of pixels, got {tile}")
-    return -(-tile // stride) * stride
+    sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
+    if len(sides) != 2 or min(sides) < 1:
+        raise OptionError(f"tile must be a positive number of pixels, or two of them (Y, X), got {tile}")
+    height, width = (-(-side // stride) * stride for side in sides)
+    return height, width

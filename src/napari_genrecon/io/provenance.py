@@ -1,19 +1,44 @@
-"""The record: how a result was made, as JSON, kept with the layer and with the file."""
+"""The record: how a result was made, as JSON, kept with the layer and with the file, and sealed by checksums."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["RECORD_NAMESPACE", "SCHEMA", "make_record"]
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.io.image_file import About
+
+__all__ = [
+    "LAYER_NAMESPACE",
+    "NATURES",
+    "RECORD_NAMESPACE",
+    "SCHEMA",
+    "combined",
+    "digest_json",
+    "digest_pixels",
+    "facts",
+    "fingerprint",
+    "make_record",
+    "run_digest",
+    "sealed",
+]
 
 SCHEMA = "genrecon-record/1"
+NATURES = ("restored", "upscaled", "deblurred", "inpainted", "synthetic")
 RECORD_NAMESPACE = "napari-genrecon/record"
 """Namespace of the OME annotation that holds the record in a file."""
+LAYER_NAMESPACE = "napari-genrecon/layer"
+"""Namespace of the OME annotation that holds the look of the layer."""
+
+_DIFFERS_BETWEEN_RUNS = ("utc", "seconds", "seal", "image")
 
 
 def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
@@ -33,6 +58,7 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
     dict
         Ready for `json.dumps`.
     """
+    assert nature in NATURES
     return {
         "schema": SCHEMA,
         "task": task,
@@ -47,3 +73,70 @@ def versions() -> Mapping[str, str]:
     """Versions of what computed the result; torch only if it was loaded."""
     names = ["napari-genrecon", "numpy", "scipy", *(["torch"] if "torch" in sys.modules else [])]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+# --- checksums ---
+
+
+def digest_json(value: Any) -> str:
+    """sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def run_digest(record: Mapping[str, Any]) -> str:
+    """sha256 of a record but for what differs when the same run is made again: time, duration and seal."""
+    options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # the tiles stand beside them
+    return digest_json({k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options})
+
+
+def facts(about: About) -> dict[str, Any]:
+    """What every format of ours keeps about an image, so that a change can be told."""
+    whole = about.filled()
+    places = zip(about.axes.letters, whole.scale, whole.units, whole.translate, strict=True)
+    found = {letter: [s, unit, t] for letter, s, unit, t in places if letter in "TZYX" and unit != "pixel"}
+    sizes = {f"{letter} (size, unit, place)": value for letter, value in found.items() if letter != "T"}
+    times = {f"{letter} (size, unit)": value[:2] for letter, value in found.items() if letter == "T"}
+    return {**sizes, **times, "channel names": list(about.channel_names)}
+
+
+def sealed(record: Mapping[str, Any], about: About, regions: Iterable[int], pixels: str) -> dict[str, Any]:
+    """The record with checksums of the pixels and of itself, by which `check.verify` finds what was changed.
+
+    Parameters
+    ----------
+    record : mapping
+        Of `make_record`.
+    about : About
+        What is written beside it.
+    regions : iterable of int
+        Shape of the regions (the last ones along a dimension may be smaller).
+    pixels : str
+        `combined` digest of all regions in C order.
+    """
+    plain = {k: v for k, v in record.items() if k != "seal"} | {"image": facts(about)}
+    return {**plain, "seal": {"regions": list(regions), "pixels": pixels, "record": digest_json(plain)}}
+
+
+def digest_pixels(block: NDArray[Any]) -> str:
+    """sha256 of the pixels of a block in C order, little-endian."""
+    plain = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
+    return hashlib.sha256(plain.reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def combined(digests: Iterable[str]) -> str:
+    """sha256 of the digests of all regions of an image, in the order of the regions."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def fingerprint(shape: tuple[int, ...], dtype: np.dtype[Any], crops: Iterable[NDArray[Any]]) -> str:
+    """sha256 of an image's shape, dtype and sampled crops: tells another image, not every changed pixel.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the image.
+    crops : iterable of ndarray
+        Of `engine.intensity.sample_crops`, the same ones at every call; of a small image, all of it.
+    """
+    facts = [str(tuple(shape)), np.dtype(dtype).newbyteorder("<").str]
+    return combined([*facts, *(digest_pixels(crop) for crop in crops)])

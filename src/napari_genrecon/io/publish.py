@@ -15,14 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_genrecon.errors import OutputError
+from napari_genrecon.io.omezarr import is_zarr
 
-__all__ = ["check_target", "publishing"]
+__all__ = ["check_target", "publishing", "require_space", "sentence"]
 
 PART = ".part"
 """Ending of the temporary name; such a file is never a result."""
 
 
-def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = ()) -> None:
+def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = (), folder: bool = False) -> None:
     """Refuse a target that must not be written, before any work is done.
 
     Parameters
@@ -33,6 +34,8 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
         Whether an existing file may be replaced. Never a source.
     sources : iterable of Path
         Files that are being read: through links, other spellings of their names and folders above them, too.
+    folder : bool
+        Whether the result is a folder (a Zarr store).
 
     Raises
     ------
@@ -44,8 +47,10 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
             raise OutputError(f"{path} is the input itself: choose another name for the result")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} exists already: choose another name, or overwrite it on purpose (--overwrite)")
-    if path.is_dir():
+    if path.is_dir() and not folder:
         raise OutputError(f"{path} is a folder: give the name of a file")
+    if folder and os.path.lexists(path) and not is_zarr(path):
+        raise OutputError(f"{path} is not a Zarr store: choose another name")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"the folder {path.absolute().parent} does not exist: create it first")
 
@@ -84,21 +89,22 @@ def publishing(
     check_target(path, overwrite=overwrite, sources=sources)
     part: Path | None = None
     try:
-        _require_space(path, expected_bytes)
+        require_space(path, expected_bytes)
         part = _temporary(path)
         yield part
         _sync_and_rename(part, path, overwrite)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(_sentence(path, error)) from error
+        raise OutputError(sentence(path, error)) from error
     finally:
         if part is not None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
 
 
-def _require_space(path: Path, expected: int) -> None:
+def require_space(path: Path, expected: int) -> None:
+    """Refuse to start writing what the disk has no room for."""
     free = shutil.disk_usage(path.absolute().parent).free
     if expected > free:
         raise OutputError(
@@ -157,7 +163,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _sentence(path: Path, error: OSError) -> str:
+def sentence(path: Path, error: OSError) -> str:
+    """What an error of the operating system means for the file that was being written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"the disk is full: {path} was not written and nothing was changed; free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

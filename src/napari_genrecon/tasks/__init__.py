@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.tasks.result import Result
 
 __all__ = ["TASKS", "Result", "Task", "find_task"]
+
+
+class Steps(Protocol):
+    """The generator function of a task."""
+
+    def __call__(self, image: Any, options: Any, *, lazy: bool | None = None) -> Generator[Progress, None, Result]:
+        """See `Task`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +45,9 @@ class Task:
         return found
 
     @property
-    def steps(self) -> Callable[[Any, Any], Generator[Progress, None, Result]]:
-        """``steps(image, options)``: yields `Progress`, returns a `Result`."""
-        found: Callable[[Any, Any], Generator[Progress, None, Result]] = self._get(f"{self.name}_steps")
+    def steps(self) -> Steps:
+        """``steps(image, options, lazy=None)``: yields `Progress`, returns a `Result`."""
+        found: Steps = self._get(f"{self.name}_steps")
         return found
 
     @property

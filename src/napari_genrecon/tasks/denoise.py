@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import make_record
+from napari_genrecon.io.provenance import fingerprint, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
@@ -74,7 +75,8 @@ class DenoiseOptions:
         },
     ] = None
     tile: Annotated[
-        int | None, {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"}
+        int | tuple[int, int] | None,
+        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
     ] = None
     device: Annotated[
         str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
@@ -102,7 +104,7 @@ def denoise(
     blend: float = 0.0,
     model: str = "auto",
     axes: str | None = None,
-    tile: int | None = None,
+    tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
 ) -> Any:
@@ -123,8 +125,9 @@ def denoise(
         A name that `list_models` lists, or ``"auto"``.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
-    tile : int, optional
-        Side of a tile in pixels; chosen from the free memory if not given. Does not change the result.
+    tile : int or (int, int), optional
+        Side of a tile in pixels, or height and width; chosen from the free memory if not given. Does not change the
+        result.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     keep_dtype : bool
@@ -269,6 +272,7 @@ class _Plan:
     grid: TileGrid
     dtype: np.dtype[Any]
     warnings: tuple[str, ...]
+    fingerprint: str
 
     @property
     def n_planes(self) -> int:
@@ -285,7 +289,7 @@ class _Plan:
             model={"name": self.spec.name, "sha256": self.spec.sha256, "licence": self.spec.licence},
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input={"shape": list(self.source.shape), "dtype": str(self.source.dtype)},
+            input={"shape": list(self.source.shape), "dtype": str(self.source.dtype), "fingerprint": self.fingerprint},
             output={"dtype": str(self.dtype), "clipped": clipped},
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             device=resolve_device(self.options.device),
@@ -313,6 +317,7 @@ def _plan(source: Any, options: DenoiseOptions) -> _Plan:
         grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         warnings=tuple(_notes(channels, options)),
+        fingerprint=fingerprint(source.shape, source.dtype, chain.from_iterable(sampled)),
     )
 
 

@@ -23,7 +23,9 @@ _MAX_TILE_PIXELS_ELSEWHERE = 4_000_000
 _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
-def plan_grid(shape: tuple[int, ...], axes: Axes, spec: ModelSpec, *, tile: int | None, device: str) -> TileGrid:
+def plan_grid(
+    shape: tuple[int, ...], axes: Axes, spec: ModelSpec, *, tile: int | tuple[int, int] | None, device: str
+) -> TileGrid:
     """The tiles on which a model runs over an image, plane by plane.
 
     Parameters
@@ -34,8 +36,8 @@ def plan_grid(shape: tuple[int, ...], axes: Axes, spec: ModelSpec, *, tile: int 
         Of the image.
     spec : ModelSpec
         Tells halo, stride, scale and memory.
-    tile : int or None
-        Side of a tile in pixels, or None to choose it.
+    tile : int, (int, int) or None
+        Side of a tile in pixels, or (Y, X), or None to choose it.
     device : str
         Where the model runs.
     """
@@ -49,7 +51,7 @@ def plan_grid(shape: tuple[int, ...], axes: Axes, spec: ModelSpec, *, tile: int 
             max_pixels=_MAX_TILE_PIXELS.get(resolve_device(device), _MAX_TILE_PIXELS_ELSEWHERE),
         )
     else:
-        height = width = check_tile(tile, spec.stride)
+        height, width = check_tile(tile, spec.stride)
     return TileGrid(
         shape=tuple(shape),
         tile=axes.spread(height, width, 1),

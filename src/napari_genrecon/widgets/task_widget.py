@@ -199,7 +199,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         data, shown, name = layer_data(layer), display(layer), layer.name
 
         def steps() -> Any:
-            result = yield from self._task.steps(data, options, lazy=True)  # type: ignore[call-arg]
+            result = yield from self._task.steps(data, options, lazy=True)
             yield Progress(0, 0, "computing the part on screen")
             return np.asarray(result.data[region]), result.record
 
@@ -239,7 +239,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         started = time.perf_counter()
 
         def steps() -> Any:
-            return self._task.steps(data, options, lazy=True if live else None)  # type: ignore[call-arg]
+            return self._task.steps(data, options, lazy=True if live else None)
 
         def done(kind: str, value: Any) -> None:
             self._finish()

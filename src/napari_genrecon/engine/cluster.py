@@ -1,0 +1,67 @@
+"""Workers of a dask cluster: some processes on this machine, or a scheduler that runs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from napari_genrecon.errors import MissingPackageError, OptionError
+
+__all__ = ["connected"]
+
+_TIMEOUT = 20  # seconds until a scheduler must have answered
+
+
+@contextmanager
+def connected(scheduler: str | None, workers: int = 2) -> Iterator[Any]:
+    """A dask client, or None where no scheduler is asked for.
+
+    Parameters
+    ----------
+    scheduler : str or None
+        ``"local"`` starts worker processes that only this machine can reach; else the address of a running
+        scheduler, such as ``"tcp://10.0.0.5:8786"``, or the path of its scheduler file.
+    workers : int
+        How many to start for ``"local"``.
+
+    Yields
+    ------
+    distributed.Client or None
+
+    Raises
+    ------
+    MissingPackageError
+        If dask.distributed is not installed.
+    OptionError
+        If the scheduler cannot be reached.
+    """
+    if scheduler is None:
+        yield None
+        return
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingPackageError("a cluster needs dask.distributed: pip install 'napari-genrecon[cluster]'") from error
+    with _client(distributed, scheduler, workers) as client:
+        yield client
+
+
+@contextmanager
+def _client(distributed: Any, scheduler: str, workers: int) -> Iterator[Any]:
+    if scheduler == "local":
+        with (
+            distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+        return
+    where = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    try:
+        client = distributed.Client(**where, timeout=_TIMEOUT)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise OptionError(f"the scheduler {scheduler} does not answer ({error}): start 'dask scheduler'") from error
+    with client:
+        yield client

@@ -1,0 +1,115 @@
+"""Was a result changed since it was made, and how was it made, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.image_file import ImageFile
+from napari_genrecon.io.provenance import combined, digest_json, digest_pixels, facts
+from napari_genrecon.io.reader import open_image
+
+__all__ = ["methods_text", "record_of", "verify"]
+
+Region = tuple[slice, ...]
+
+
+def verify(path: str | Path) -> list[str]:
+    """Look for changes in a result since it was written.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of ours.
+
+    Returns
+    -------
+    list of str
+        One sentence for everything that was changed; empty if nothing was.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read or holds no sealed record.
+    """
+    image = open_image(path)
+    if image.unfinished:
+        return [f"it was not finished: {image.unfinished}"]
+    record = record_of(image)
+    seal = record.get("seal")
+    if not isinstance(seal, dict):
+        raise ImageError(f"the record of {path} carries no checksums: only files that were written whole have them")
+    changed = []
+    if digest_json({k: v for k, v in record.items() if k != "seal"}) != seal.get("record"):
+        changed.append("the record was changed")
+    now, then = facts(image.about), record.get("image", {})
+    changed += [f"{name} was {then[name]}, is {now[name]}" for name in then if name in now and now[name] != then[name]]
+    if combined(_digests(image.data, seal.get("regions", []))) != seal.get("pixels"):
+        changed.append("pixels were changed")
+    return changed
+
+
+def record_of(image: ImageFile) -> dict[str, Any]:
+    """The record of an opened image.
+
+    Raises
+    ------
+    ImageError
+        If it has none.
+    """
+    if image.record is None:
+        raise ImageError(f"{image.path} holds no record: it was not made by napari-genrecon, or lost it since")
+    return image.record
+
+
+def _digests(data: Any, regions: list[int]) -> Iterator[str]:
+    for region in _regions(tuple(data.shape), regions):
+        yield digest_pixels(np.asarray(data[region]))
+
+
+def _regions(shape: tuple[int, ...], sizes: list[int]) -> Iterator[Region]:
+    sizes = ([1] * len(shape) + [max(1, int(n)) for n in sizes])[-len(shape) :]  # readers drop leading ones
+    for index in np.ndindex(*(-(-n // size) for n, size in zip(shape, sizes, strict=True))):
+        yield tuple(slice(i * s, min((i + 1) * s, n)) for i, s, n in zip(index, sizes, shape, strict=True))
+
+
+def methods_text(record: dict[str, Any]) -> str:
+    """The sentences for the methods section of a paper, from a record."""
+    versions = record.get("versions", {})
+    model = record.get("model") or {}
+    done = {"restored": "denoised", "synthetic": "generated"}.get(str(record.get("nature")), str(record.get("nature")))
+    parts = [f"The image was {done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"]
+    if model:
+        parts.append(f", model {model.get('name')} (sha256 {str(model.get('sha256'))[:12]})")
+    options = {
+        k: v for k, v in record.get("options", {}).items() if v is not None and k not in ("axes", "tile", "model")
+    }
+    if options:
+        parts.append(", with " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in options.items()))
+    text = "".join(parts) + "."
+    if record.get("noise"):
+        text += " " + _noise_text(record["noise"])
+    clipped = (record.get("output") or {}).get("clipped")
+    if clipped:
+        text += f" {clipped} pixels were clipped to the range of {record['output']['dtype']}."
+    return text + f" It was computed with {_software(versions)}. The unprocessed image was kept."
+
+
+def _noise_text(noise: list[dict[str, Any]]) -> str:
+    said = []
+    for index, model in enumerate(noise):
+        where = f"channel {index}: " if len(noise) > 1 else ""
+        said.append(
+            f"{where}gain {model['gain']:.4g}, offset {model['offset']:.4g}, read noise {model['read_noise']:.4g} "
+            f"(grey values), correlation {model['rho_x']:.2f} along x and {model['rho_y']:.2f} along y"
+        )
+    return f"The noise model was {'; '.join(said)}."
+
+
+def _software(versions: dict[str, Any]) -> str:
+    names = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
+    return ", ".join(f"{title} {versions[name]}" for name, title in names.items() if name in versions)

@@ -1,0 +1,122 @@
+"""The journal of an unfinished result: which regions are done, so that a run can be continued after a kill.
+
+A result that is being written lies in a folder whose name ends in ``.part``; its OME metadata are kept under another
+name, so that nothing takes it for a finished image. One line of JSON is added after each region. A line counts only if
+the stored pixels still have the checksum it gives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari_genrecon.errors import OutputError
+
+__all__ = ["JOURNAL", "PART", "Header", "append", "begin", "locked", "part_of", "read"]
+
+PART = ".part"
+JOURNAL = "genrecon-journal.jsonl"
+_LOCK = "genrecon-lock"
+_SCHEMA = "genrecon-journal/1"
+
+Index = tuple[int, ...]
+
+
+class Header(NamedTuple):
+    """What a journal says first: the digest of the run, its record, and how many regions there are per dimension."""
+
+    run: str
+    record: dict[str, Any]
+    regions: Index
+
+
+def part_of(target: Path) -> Path:
+    """Where an unfinished result is kept."""
+    return target.with_name(target.name + PART)
+
+
+def begin(part: Path, header: Header) -> None:
+    """Start a journal."""
+    first = {"schema": _SCHEMA, **header._asdict()}
+    with (part / JOURNAL).open("x", encoding="utf-8") as file:
+        _put(file, first)
+
+
+def append(part: Path, index: Index, digest: str) -> None:
+    """Say that a region is stored."""
+    with (part / JOURNAL).open("a", encoding="utf-8") as file:
+        _put(file, {"region": index, "sha256": digest})
+
+
+def _put(file: Any, line: dict[str, Any]) -> None:
+    file.write(json.dumps(line) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def read(part: Path) -> tuple[Header, dict[Index, str]]:
+    """The header, and the checksum of every region that was stored.
+
+    Raises
+    ------
+    OutputError
+        If there is no journal, or it is damaged in its first line. Later lines that were cut short are left out.
+    """
+    path = part / JOURNAL
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        first = json.loads(lines[0])
+        header = Header(first["run"], first["record"], tuple(first["regions"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{part} cannot be continued, its journal is missing or damaged: delete the folder"
+        ) from error
+    return header, dict(_entries(lines[1:-1]))  # what stands behind the last line break was cut short
+
+
+def _entries(lines: list[str]) -> Iterator[tuple[Index, str]]:
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            entry = json.loads(line)
+            yield tuple(entry["region"]), str(entry["sha256"])
+
+
+@contextmanager
+def locked(part: Path) -> Iterator[None]:
+    """Keep a second process out; a lock whose process is gone does not count.
+
+    Raises
+    ------
+    OutputError
+        If another process is writing.
+    """
+    lock = part / _LOCK
+    owner = f"{os.getpid()} {socket.gethostname()}"
+    if _held(lock):
+        raise OutputError(f"{part} is being written by another process ({lock.read_text()}): wait for it to end")
+    lock.write_text(owner)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _held(lock: Path) -> bool:
+    try:
+        pid, host = lock.read_text().split()
+    except (OSError, ValueError):
+        return False
+    if host != socket.gethostname():
+        return True  # it cannot be asked from here
+    return int(pid) != os.getpid() and _alive(int(pid))
+
+
+def _alive(pid: int) -> bool:
+    import psutil
+
+    return bool(psutil.pid_exists(pid))

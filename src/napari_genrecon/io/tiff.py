@@ -1,0 +1,334 @@
+"""Read TIFF: OME-TIFF, ImageJ TIFF, any other, and folders of planes; large ones without loading them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.memory import available_memory
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.image_file import MICROMETRE, About, ImageFile, known_unit, unit_name
+from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
+
+__all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in", "tells_more_than_pixels"]
+
+TIFF_ENDINGS = (".tif", ".tiff")
+
+_UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
+_LAZY_ABOVE = 256 << 20  # bytes; smaller files are read at once, and so are those below a share of the memory
+_LAZY_SHARE = 16
+_MOST_COMPRESSED = 10_000  # times; no image is smaller, but files that lie about their size are
+_MAX_XML = 64 << 20
+_PAGES_CHECKED = 4096
+_SLACK = 1 << 16  # bytes
+_OME_SIZES = (
+    ("X", "PhysicalSizeX", "µm"),
+    ("Y", "PhysicalSizeY", "µm"),
+    ("Z", "PhysicalSizeZ", "µm"),
+    ("T", "TimeIncrement", "s"),
+)
+
+Sizes = dict[str, tuple[float, str]]  # axis letter to (size, unit)
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the name ends as that of a TIFF file."""
+    return path.name.lower().endswith(TIFF_ENDINGS)
+
+
+def open_tiff(path: Path, axes: str | None) -> ImageFile:
+    """Open the first image of a TIFF file; see `reader.open_image`."""
+    return _plainly(path, partial(_open, path, axes))
+
+
+def planes_in(folder: Path) -> list[Path]:
+    """The TIFF files of a folder, in the order of the numbers in their names."""
+    found = (p for p in folder.iterdir() if p.is_file() and is_tiff(p) and not p.name.startswith("."))
+    return sorted(found, key=lambda p: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", p.name)])
+
+
+def open_planes(folder: Path, axes: str | None) -> ImageFile:
+    """Open a folder of TIFF files of one shape and dtype as one stack, lazily.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds at least two TIFF files; others are not looked at. The files are put in the order of the numbers in their
+        names, along a new first dimension: Z for planes, T for stacks.
+    axes : str, optional
+        What the dimensions mean, the new one included.
+
+    Raises
+    ------
+    ImageError
+        If there are fewer, or if they differ.
+    """
+    paths = planes_in(folder)
+    if len(paths) < 2:
+        raise ImageError(f"the folder {folder} holds {len(paths)} TIFF files: at least two make a stack")
+    first = open_tiff(paths[0], None)
+    _require_alike(paths, first)
+    leading = next((letter for letter in "ZTP" if letter not in first.axes.letters), None)
+    letters = axes or f"{leading}{first.axes.letters}"
+    found = resolve_axes(Axes(letters, assumed=not axes), (len(paths), *first.data.shape))
+    about = first.about
+    more = About(
+        axes=found,
+        scale=(1.0, *about.scale),
+        units=("pixel", *about.units),
+        channel_names=about.channel_names,
+    )
+    return ImageFile(data=_stacked(paths, first), about=more, name=folder.name, path=folder)
+
+
+def _require_alike(paths: list[Path], first: ImageFile) -> None:
+    """A look at the headers, before anything is computed."""
+    wanted = (tuple(first.data.shape), first.data.dtype)
+    for path in paths[1:]:
+        found = _plainly(path, partial(_header, path))
+        if found != wanted:
+            raise ImageError(
+                f"{path.name} has shape {found[0]} {found[1]}, but {paths[0].name} has {wanted[0]} {wanted[1]}: "
+                "the files of a stack must be alike; move the others to a folder of their own"
+            )
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        return tuple(tif.series[0].shape), tif.series[0].dtype
+
+
+def _stacked(paths: list[Path], first: ImageFile) -> Any:
+    import dask.array as da
+
+    shape = tuple(first.data.shape)
+    chunks = ((1,) * len(paths), *((n,) for n in shape))
+    return da.map_blocks(_read_plane, [str(p) for p in paths], dtype=first.data.dtype, chunks=chunks)
+
+
+def _read_plane(paths: list[str], block_info: dict[Any, Any]) -> Any:
+    path = paths[block_info[None]["chunk-location"][0]]
+    return np.asarray(open_tiff(Path(path), None).data)[None]
+
+
+def tells_more_than_pixels(path: Path) -> bool:
+    """Whether a file names its axes, its pixel size or its channels, so that it is worth reading it ourselves."""
+    try:
+        about = _plainly(path, partial(_open, path, None, pixels=False)).about
+    except ImageError:
+        return False
+    named = not about.axes.assumed and bool(set(about.axes.letters) - set("YXS"))
+    return named or any(unit != "pixel" for unit in about.units)
+
+
+def _plainly(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except ImageError:
+        raise
+    except Exception as error:  # a damaged file makes tifffile raise nearly anything
+        raise ImageError(f"{path.name} cannot be read as a TIFF file, it may be damaged: {error}") from error
+
+
+def _open(path: Path, axes: str | None, *, pixels: bool = True) -> ImageFile:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        if not tif.series:
+            raise ImageError(f"{path.name} holds no image")
+        series = tif.series[0]
+        _check_size(path, series)
+        ome = _ome(tif)
+        data = _read(series, path) if pixels else None
+        found = _resolve(axes, series.axes, series.shape)
+        sizes = _imagej_sizes(tif) if ome is None else _ome_sizes(ome)
+    name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
+    return ImageFile(data=data, about=_about(found, sizes, ome), name=name, path=path)
+
+
+def _about(axes: Axes, sizes: Sizes, ome: ElementTree.Element | None) -> About:
+    about = About(
+        axes=axes,
+        scale=tuple(sizes.get(letter, (1.0, ""))[0] for letter in axes.letters),
+        units=tuple(sizes.get(letter, (1.0, "pixel"))[1] for letter in axes.letters),
+    )
+    if ome is None:
+        return about
+    names, colors = _channels(ome)
+    return About(
+        axes=axes,
+        scale=about.scale,
+        units=about.units,
+        translate=_positions(ome, about),
+        channel_names=names,
+        channel_colors=colors,
+        record=_note(ome, RECORD_NAMESPACE),
+        layer=_note(ome, LAYER_NAMESPACE),
+    )
+
+
+# --- pixels ---
+
+
+def _check_size(path: Path, series: Any) -> None:
+    """A header may declare any size; what it declares is compared with the file before anything is allocated."""
+    declared = math.prod(int(n) for n in series.shape) * np.dtype(series.dtype).itemsize
+    if declared > _MOST_COMPRESSED * max(1, path.stat().st_size):
+        raise ImageError(
+            f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(series.shape)} "
+            f"but has {path.stat().st_size} bytes: its header is damaged"
+        )
+    for page in islice(series.pages, _PAGES_CHECKED):
+        if page is not None and max(page.databytecounts, default=0) > 2 * _segment_bytes(page) + _SLACK:
+            raise ImageError(
+                f"{path.name} stores {max(page.databytecounts)} bytes for a piece of {_segment_bytes(page)} bytes: "
+                "its header is damaged, or it would unpack to far more than it declares"
+            )
+
+
+def _segment_bytes(page: Any) -> int:
+    """Bytes of one strip or tile when it is unpacked."""
+    return int(math.prod(page.chunks)) * np.dtype(page.dtype).itemsize
+
+
+def _read(series: Any, path: Path) -> Any:
+    """The pixels, or something that reads them."""
+    if series.nbytes <= max(_LAZY_ABOVE, available_memory() // _LAZY_SHARE):
+        return series.asarray()
+    if series.dataoffset is not None and series.keyframe.is_contiguous:
+        return _memmap(path)
+    return _zarr(path)
+
+
+def _memmap(path: Path) -> Any:
+    import tifffile
+
+    return tifffile.memmap(path, mode="r")
+
+
+def _zarr(path: Path) -> Any:
+    import tifffile
+    import zarr
+
+    opened = zarr.open(tifffile.imread(path, aszarr=True), mode="r")
+    return opened if isinstance(opened, zarr.Array) else opened["0"]
+
+
+def _resolve(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
+    """The axes that were given, else those of the file if they mean something to us, else the rule."""
+    if axes:
+        return resolve_axes(axes, shape)
+    try:
+        return Axes(resolve_axes(letters, shape).letters) if not _UNKNOWN & set(letters) else resolve_axes(None, shape)
+    except ImageError:  # an order of dimensions that we cannot use: the rule may still do
+        return resolve_axes(None, shape)
+
+
+# --- ImageJ and plain tags ---
+
+
+def _imagej_sizes(tif: Any) -> Sizes:
+    """As far as the tags and ImageJ's notes tell."""
+    sizes = _resolution(tif)
+    if tif.is_imagej:
+        meta = tif.imagej_metadata or {}
+        unit = sizes["X"][1] if "X" in sizes else unit_name(meta.get("unit", ""))
+        if meta.get("spacing"):
+            sizes["Z"] = (abs(float(meta["spacing"])), unit)
+        if meta.get("finterval"):
+            sizes["T"] = (float(meta["finterval"]), unit_name(meta.get("tunit", "s")))
+    return {letter: (size, unit) for letter, (size, unit) in sizes.items() if size > 0}
+
+
+def _resolution(tif: Any) -> Sizes:
+    page = tif.pages[0]
+    unit = known_unit(str((tif.imagej_metadata or {}).get("unit", ""))) if tif.is_imagej else None
+    if unit is None:
+        unit = {2: "inch", 3: "centimeter"}.get(int(page.tags.valueof("ResolutionUnit", 1)))
+    sizes = {}
+    for letter, name in (("X", "XResolution"), ("Y", "YResolution")):
+        above, below = page.tags.valueof(name, (1, 1))
+        # 72 and 96 per inch are what programs write when they know nothing.
+        if unit and above and below and not (unit == "inch" and above / below in (1, 72, 96, 300)):
+            sizes[letter] = _sensible(below / above, unit)
+    return sizes
+
+
+def _sensible(size: float, unit: str) -> tuple[float, str]:
+    """Micrometres instead of inches or centimetres: nobody images with pixels of a centimetre."""
+    if unit == "inch":
+        return size * 25_400.0, MICROMETRE
+    return (size * 10_000.0, MICROMETRE) if unit == "centimeter" else (size, unit)
+
+
+# --- OME-XML ---
+
+
+def _ome(tif: Any) -> ElementTree.Element | None:
+    """The OME-XML of a file, if it has any; it needs no entities, so none are allowed."""
+    if not tif.is_ome:
+        return None
+    xml = tif.ome_metadata
+    if len(xml) > _MAX_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        raise ImageError("the OME-XML of this file declares entities or is larger than 64 MB: it is not read")
+    return ElementTree.fromstring(xml)
+
+
+def _ome_sizes(ome: ElementTree.Element) -> Sizes:
+    pixels = ome.find(".//{*}Pixels")
+    if pixels is None:
+        return {}
+    sizes = {}
+    for letter, key, default in _OME_SIZES:
+        size = float(pixels.get(key) or 0)
+        if size > 0:
+            sizes[letter] = (size, unit_name(pixels.get(f"{key}Unit", default)))
+    return sizes
+
+
+def _positions(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
+    """Where the first pixel is, for the axes whose stage position is given in the unit of their scale."""
+    plane = ome.find(".//{*}Plane")
+    if plane is None:
+        return ()
+    found = []
+    for letter, unit in zip(about.axes.letters, about.units, strict=True):
+        text = plane.get(f"Position{letter}") if letter in "XYZ" else None
+        same = text is not None and unit_name(plane.get(f"Position{letter}Unit", "")) == unit
+        found.append(float(text) if text is not None and same else 0.0)
+    return tuple(found) if any(found) else ()
+
+
+def _channels(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and colours of the channels; OME writes a colour as a signed 32-bit RGBA integer."""
+    pixels = ome.find(".//{*}Pixels")
+    channels = pixels.findall("{*}Channel") if pixels is not None else []
+    names = [channel.get("Name", "") for channel in channels]
+    numbers = [channel.get("Color") for channel in channels]
+    colors = [f"#{(int(number) >> 8) & 0xFFFFFF:06x}" for number in numbers if number is not None]
+    return (
+        tuple(names) if any(names) else (),
+        tuple(colors) if len(colors) == len(channels) else (),
+    )
+
+
+def _note(ome: ElementTree.Element, namespace: str) -> dict[str, Any] | None:
+    """A JSON object that our writer put into the file."""
+    for note in ome.iterfind(".//{*}MapAnnotation"):
+        entry = note.find(".//{*}M")
+        if note.get("Namespace") == namespace and entry is not None and entry.text:
+            found = json.loads(entry.text)
+            return found if isinstance(found, dict) else None
+    return None

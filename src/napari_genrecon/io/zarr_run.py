@@ -1,0 +1,267 @@
+"""Write a result as OME-Zarr 0.5, region by region, in bounded memory, and continue it after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import ImageError, InferenceError, OutputError
+from napari_genrecon.io import journal
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.provenance import combined, digest_pixels, run_digest, sealed
+from napari_genrecon.io.publish import check_target, require_space, sentence
+from napari_genrecon.io.zarr_store import create_store, level_array, make_levels, publish_store
+
+__all__ = ["write_zarr_steps"]
+
+_ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
+_CHUNK = 1024  # pixels along a side, for images that have no regions of their own
+_RETRIES = 3
+
+Index = tuple[int, ...]
+Region = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """All that is decided before the first region."""
+
+    target: Path
+    part: Path
+    data: Any  # dask, its blocks are the regions
+    about: About
+    header: journal.Header
+
+
+def write_zarr_steps(
+    path: str | Path,
+    data: Any,
+    about: About,
+    *,
+    overwrite: bool = False,
+    sources: Iterable[Path] = (),
+    resume: bool = False,
+    client: Any = None,
+) -> Generator[Progress, None, Path]:
+    """Compute an image region by region into an OME-Zarr store.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; ``.ome.zarr`` is the usual ending. Until it is finished the folder is called the same with ``.part``
+        behind it; it stays there when the run ends early, to be continued.
+    data : array_like
+        NumPy or dask; of a dask array the blocks are computed one by one, or by the workers of the `client`.
+    about : About
+        What the pixels mean.
+    overwrite, sources
+        As for `publish.publishing`.
+    resume : bool
+        Continue what an earlier run of the same job left; regions whose pixels are stored are not computed again.
+    client : distributed.Client, optional
+        Workers that read and write their own regions; they must see the same files.
+
+    Yields
+    ------
+    Progress
+        After every region.
+
+    Returns
+    -------
+    Path
+        Of the finished store.
+
+    Raises
+    ------
+    OutputError
+        If the store cannot be written; what is done so far stays in the folder with ``.part``.
+    ImageError
+        If the dimensions cannot be stored.
+    """
+    path = Path(path)
+    check_target(path, overwrite=overwrite, sources=sources, folder=True)
+    job = _plan(path, data, about)
+    try:
+        _start_or_continue(job, resume=resume)
+        with journal.locked(job.part), _kept_if_it_can_be_continued(job):
+            yield from _fill(job, client)
+            for level in make_levels(job.part):
+                yield Progress(0, 0, f"level {level} written")
+            publish_store(job.part, job.target, _ours(job), overwrite=overwrite)
+        (job.target / journal.JOURNAL).unlink()
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        kept = f"; what is done so far is kept in {job.part.name}: continue it with --resume"
+        raise OutputError(sentence(path, error) + (kept if job.part.exists() else "")) from error
+    return path
+
+
+def _plan(path: Path, data: Any, about: About) -> _Job:
+    data, about = _in_ome_order(data, about.filled())
+    record = dict(about.record or {"schema": None})
+    header = journal.Header(run_digest({**record, "shape": list(data.shape)}), record, tuple(data.numblocks))
+    return _Job(path, journal.part_of(path), data, about, header)
+
+
+def _in_ome_order(data: Any, about: About) -> tuple[Any, About]:
+    """The dimensions as OME-Zarr wants them; RGB becomes three channels. The layer remembers how it was."""
+    letters = about.axes.letters.replace("S", "C")
+    if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
+        raise ImageError(f"OME-Zarr stores the axes T, C, Z, Y and X, not {about.axes}: save it as OME-TIFF")
+    order = tuple(sorted(range(len(letters)), key=lambda i: _ORDER.index(letters[i])))
+    more = about.reordered(order)
+    axes = Axes(more.axes.letters.replace("S", "C"))
+    layer = {**(about.layer or {}), "axes": about.axes.letters}
+    if about.axes.rgb:
+        names, colors = ("red", "green", "blue", "alpha"), ("#ff0000", "#00ff00", "#0000ff", "#ffffff")
+        n = data.shape[-1]
+        more = replace(more, channel_names=names[:n], channel_colors=colors[:n])
+    return _as_dask(data).transpose(order), replace(more, axes=axes, layer=layer)
+
+
+def _as_dask(data: Any) -> Any:
+    import dask.array as da
+
+    if hasattr(data, "dask"):
+        return data
+    chunks = tuple(min(n, _CHUNK) if i >= len(data.shape) - 2 else 1 for i, n in enumerate(data.shape))
+    return da.from_array(data, chunks=chunks, name=False)
+
+
+@contextmanager
+def _kept_if_it_can_be_continued(job: _Job) -> Iterator[None]:
+    """Without a record one run cannot be told from another: what it leaves is of no use."""
+    try:
+        yield
+    except BaseException:
+        if job.about.record is None:
+            shutil.rmtree(job.part, ignore_errors=True)
+        raise
+
+
+# --- start, or go on where an earlier run was ended ---
+
+
+def _start_or_continue(job: _Job, *, resume: bool) -> None:
+    if not job.part.exists():
+        require_space(job.target, int(job.data.nbytes))
+        _start(job)
+        return
+    if not resume:
+        raise OutputError(
+            f"{job.part.name} is what an earlier run left unfinished: continue it with --resume, or delete it"
+        )
+    header, _ = journal.read(job.part)
+    if (header.run, header.regions) != (job.header.run, job.header.regions):
+        raise OutputError(
+            f"{job.part.name} was made with another input, other options or another version: delete it, or repeat the "
+            "command as it was"
+        )
+
+
+def _start(job: _Job) -> None:
+    """A folder that cannot be continued until it is complete: it gets its name last."""
+    fresh = job.part.with_name(f"{job.part.name}.{os.getpid()}")
+    try:
+        create_store(fresh, job.data.chunks, job.data.dtype, job.about, job.target.name.split(".")[0])
+        journal.begin(fresh, job.header)
+        os.rename(fresh, job.part)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+# --- the regions ---
+
+
+def _fill(job: _Job, client: Any) -> Generator[Progress, None, None]:
+    _, stored = journal.read(job.part)
+    done = {index for index, digest in stored.items() if _is_stored(job, index, digest)}
+    indices = list(np.ndindex(job.header.regions))
+    missing = [index for index in indices if index not in done]
+    total = len(indices)
+    yield Progress(total - len(missing), total, f"{total - len(missing)} of {total} regions are there")
+    finished = _on_workers(job, missing, client) if client is not None else _here(job, missing)
+    with closing(finished):
+        for count, (index, digest) in enumerate(finished, start=total - len(missing) + 1):
+            journal.append(job.part, index, digest)
+            yield Progress(count, total, f"{count} of {total} regions done")
+
+
+def _is_stored(job: _Job, index: Index, digest: str) -> bool:
+    try:
+        return digest_pixels(level_array(job.part, 0)[_region(job.data.chunks, index)]) == digest
+    except Exception:  # a chunk that was cut short fails in its codec, in many ways: it is computed again
+        return False
+
+
+def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, str], None, None]:
+    import dask
+
+    for index, delayed in _delayed(job, missing):
+        with dask.config.set(scheduler="synchronous"):
+            (digest,) = dask.compute(delayed)
+        yield index, digest
+
+
+def _on_workers(job: _Job, missing: list[Index], client: Any) -> Generator[tuple[Index, str], None, None]:
+    from distributed import as_completed
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
+
+    futures = {client.compute(delayed, retries=_RETRIES): index for index, delayed in _delayed(job, missing)}
+    try:
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except (KilledWorker, FutureCancelledError) as error:
+                raise InferenceError(
+                    f"the workers were lost while computing region {futures[future]} ({error}): give them more memory, "
+                    "or continue with --resume"
+                ) from error
+    finally:
+        client.cancel(list(futures))
+
+
+def _delayed(job: _Job, missing: list[Index]) -> Iterator[tuple[Index, Any]]:
+    import dask
+
+    blocks = job.data.to_delayed()
+    store = dask.delayed(_store, pure=False)
+    path = str((job.part / "0").absolute())
+    for index in missing:
+        yield index, store(blocks[index], path, _region(job.data.chunks, index))
+
+
+def _store(block: NDArray[Any], path: str, region: Region) -> str:
+    """Write one region; runs where the region was computed."""
+    import zarr
+
+    zarr.open_array(path, mode="r+")[region] = block
+    return digest_pixels(np.asarray(block))
+
+
+def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:
+    starts = (sum(sizes[:i]) for sizes, i in zip(chunks, index, strict=True))
+    return tuple(slice(a, a + sizes[i]) for a, sizes, i in zip(starts, chunks, index, strict=True))
+
+
+def _ours(job: _Job) -> dict[str, Any]:
+    """The record, sealed, and the look of the layer."""
+    header, digests = journal.read(job.part)
+    if job.about.record is None:
+        return {"record": None, "layer": job.about.layer}
+    ordered = [digests[index] for index in np.ndindex(header.regions)]
+    sizes = [sizes[0] for sizes in job.data.chunks]
+    return {"record": sealed(header.record, job.about, sizes, combined(ordered)), "layer": job.about.layer}

@@ -1,0 +1,213 @@
+"""An OME-Zarr 0.5 store of ours: create it empty, make its smaller levels, and publish it when it is complete.
+
+Until then the OME metadata lie under another name, so that nothing takes the store for a finished image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import OutputError
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA, read_json
+
+__all__ = ["create_store", "level_array", "make_levels", "publish_store"]
+
+_SMALLEST = 256  # pixels along Y and X: no level is made smaller than that
+_LEVELS = 6
+_LARGEST_CHUNK = 1024  # pixels along a side
+
+Regions = tuple[tuple[int, ...], ...]
+Region = tuple[slice, ...]
+
+
+def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: About, name: str) -> None:
+    """An empty store with all levels, not yet readable as OME-Zarr.
+
+    Parameters
+    ----------
+    folder : Path
+        Is created.
+    regions : tuple of tuple of int
+        Sizes of the regions that will be written, per dimension, as dask gives chunks. No chunk reaches over a region.
+    dtype : dtype
+        Of the pixels.
+    about : About
+        Axes in the order of OME-Zarr.
+    name : str
+        Of the image.
+    """
+    from yaozarrs.write.v05 import prepare_image
+
+    shapes = _level_shapes(tuple(sum(sizes) for sizes in regions))
+    chunks = tuple(_divided(sizes[0]) for sizes in regions)
+    image = _metadata(about, shapes, name, dtype)
+    prepare_image(folder, image, [(shape, dtype) for shape in shapes], chunks=chunks, writer="zarr")
+    os.rename(folder / METADATA, folder / HIDDEN_METADATA)
+
+
+def level_array(store: Path, level: int, mode: str = "r") -> Any:
+    """One level as a Zarr array."""
+    import zarr
+
+    return zarr.open_array(store / str(level), mode=mode)
+
+
+def _divided(side: int) -> int:
+    while side > _LARGEST_CHUNK and side % 2 == 0:
+        side //= 2
+    return side
+
+
+def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    shapes = [tuple(int(n) for n in shape)]
+    while len(shapes) < _LEVELS and min(shapes[-1][-2:]) >= 2 * _SMALLEST:
+        *outer, y, x = shapes[-1]
+        shapes.append((*outer, -(-y // 2), -(-x // 2)))
+    return shapes
+
+
+def _metadata(about: About, shapes: list[tuple[int, ...]], name: str, dtype: np.dtype[Any]) -> Any:
+    from yaozarrs import v05
+
+    multiscale = v05.Multiscale(
+        name=name,
+        axes=[_axis(v05, letter, unit) for letter, unit in zip(about.axes.letters, about.units, strict=True)],
+        datasets=[
+            v05.Dataset(path=str(level), coordinateTransformations=_transforms(v05, about, level))
+            for level in range(len(shapes))
+        ],
+    )
+    return v05.Image(multiscales=[multiscale], **_omero(v05, about, shapes[0], dtype))
+
+
+def _axis(v05: Any, letter: str, unit: str) -> Any:
+    kinds = {"T": v05.TimeAxis, "C": v05.ChannelAxis}
+    kind = kinds.get(letter, v05.SpaceAxis)
+    return kind(name=letter.lower()) if letter == "C" or unit == "pixel" else kind(name=letter.lower(), unit=unit)
+
+
+def _transforms(v05: Any, about: About, level: int) -> list[Any]:
+    """The centre of the first pixel of a smaller level lies between those it is the mean of."""
+    factors = [2**level if letter in "YX" else 1 for letter in about.axes.letters]
+    scale = [s * f for s, f in zip(about.scale, factors, strict=True)]
+    moved = [t + s * (f - 1) / 2 for t, s, f in zip(about.translate, about.scale, factors, strict=True)]
+    return [v05.ScaleTransformation(scale=scale), v05.TranslationTransformation(translation=moved)]
+
+
+def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Names and colours of the channels, where there are any."""
+    if "C" not in about.axes.letters:
+        return {}
+    n = shape[about.axes.letters.index("C")]
+    names = about.channel_names or tuple(f"channel {i}" for i in range(n))
+    colors = about.channel_colors or ("#ffffff",) * n
+    if len(names) != n or len(colors) != n:
+        return {}
+    pairs = zip(names, colors, strict=True)
+    low, high = _window(about, dtype)
+    window = v05.OmeroWindow(min=low, max=high, start=low, end=high)
+    channels = [v05.OmeroChannel(label=label, color=color.lstrip("#"), window=window) for label, color in pairs]
+    return {"omero": v05.Omero(channels=channels)}
+
+
+def _window(about: About, dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Display limits, which the format asks for: those of the layer, else the range of the dtype, else 0 to 1."""
+    limits = (about.layer or {}).get("contrast_limits")
+    if limits:
+        return float(limits[0]), float(limits[1])
+    return (0.0, float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)
+
+
+# --- the smaller levels ---
+
+
+def make_levels(store: Path) -> Iterator[int]:
+    """Fill the smaller levels from the full one, in bounded memory; yields after each."""
+    count = len(_level_shapes(level_array(store, 0).shape))
+    for level in range(1, count):
+        source, target = level_array(store, level - 1), level_array(store, level, mode="r+")
+        for region in _chunk_regions(target.shape, target.chunks):
+            target[region] = _halved(source[_doubled(region, source.shape)], target.dtype)
+        yield level
+
+
+def _chunk_regions(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[Region]:
+    for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
+        yield tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, chunks, shape, strict=True))
+
+
+def _doubled(region: Region, shape: tuple[int, ...]) -> Region:
+    y, x = (slice(2 * s.start, min(2 * s.stop, n)) for s, n in zip(region[-2:], shape[-2:], strict=True))
+    return (*region[:-2], y, x)
+
+
+def _halved(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Means of 2 x 2 pixels; the last row or column of an odd side stands for itself."""
+    odd = [(0, 0)] * (block.ndim - 2) + [(0, n % 2) for n in block.shape[-2:]]
+    even = np.pad(block, odd, mode="edge").astype(np.float64)
+    *outer, y, x = even.shape
+    means = even.reshape(*outer, y // 2, 2, x // 2, 2).mean(axis=(-3, -1))
+    return np.asarray(np.rint(means) if dtype.kind in "iu" else means).astype(dtype)
+
+
+# --- the end ---
+
+
+def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: bool) -> None:
+    """Add our own attributes, sync everything to disk, and give the store its name in one step.
+
+    Raises
+    ------
+    OutputError
+        If something has taken the name meanwhile.
+    """
+    hidden = part / HIDDEN_METADATA
+    metadata = read_json(hidden if hidden.exists() else part / METADATA)
+    metadata.setdefault("attributes", {})[ATTRIBUTE] = ours
+    _write_json(part / METADATA, metadata)
+    hidden.unlink(missing_ok=True)
+    _sync_tree(part)
+    _rename(part, target, overwrite=overwrite)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Everything to disk; what zarr left of chunks that were cut short goes."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            file = Path(where, name)
+            if file.suffix == ".partial":
+                file.unlink()
+                continue
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+
+
+def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        os.rename(part, target)  # fails if a folder that is not empty was made there meanwhile
+        return
+    if not overwrite:
+        raise OutputError(f"{target} was created by something else meanwhile: choose another name")
+    old = target.with_name(f"{target.name}.old.{os.getpid()}")
+    os.rename(target, old)
+    try:
+        os.rename(part, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

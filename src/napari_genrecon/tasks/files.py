@@ -1,0 +1,116 @@
+"""A task from file to file: open, process, write, with the record; large images region by region."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.io import journal
+from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.io.publish import check_target
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.tasks import Task
+
+__all__ = ["about_result", "file_steps", "finished", "is_zarr_name", "tile_of", "write_steps"]
+
+
+def is_zarr_name(path: Path) -> bool:
+    """Whether a result of this name is a Zarr store."""
+    return path.name.lower().endswith(".zarr")
+
+
+def file_steps(
+    task: Task,
+    source: Path,
+    target: Path,
+    options: Any,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    client: Any = None,
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Process one file into another.
+
+    Parameters
+    ----------
+    task : Task
+        What to do.
+    source, target : Path
+        A name that ends in ``.zarr`` makes an OME-Zarr, region by region in bounded memory; else an OME-TIFF.
+    options
+        Of the task.
+    overwrite : bool
+        Whether an existing target may be replaced. The source never is.
+    resume : bool
+        Continue an OME-Zarr that an earlier run left unfinished.
+    client : distributed.Client, optional
+        Whose workers compute and write the regions of an OME-Zarr.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    dict
+        The record.
+    """
+    zarr = is_zarr_name(target)
+    if not zarr and (resume or client is not None):
+        raise OptionError(f"only OME-Zarr can be resumed or written by a cluster: end {target.name} in .ome.zarr")
+    check_target(target, overwrite=overwrite, sources=[source], folder=zarr)  # before hours of work, not after
+    image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
+    options = replace(options, axes=image.axes)
+    if resume and journal.part_of(target).exists():
+        options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
+    result = yield from task.steps(image.data, options, lazy=True if zarr else None)
+    record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
+    about = about_result(image.about, result, record)
+    yield from write_steps(
+        target, result.data, about, overwrite=overwrite, sources=[source], resume=resume, client=client
+    )
+    return record
+
+
+def write_steps(
+    target: Path,
+    data: Any,
+    about: About,
+    *,
+    overwrite: bool = False,
+    sources: Iterable[Path] = (),
+    resume: bool = False,
+    client: Any = None,
+) -> Generator[Progress, None, Path]:
+    """Write what a task returned, in the format that the target's name asks for; see `file_steps`."""
+    if is_zarr_name(target):
+        steps = write_zarr_steps(
+            target, data, about, overwrite=overwrite, sources=sources, resume=resume, client=client
+        )
+        return (yield from steps)
+    return (yield from write_tiff_steps(target, data, about, overwrite=overwrite, sources=sources))
+
+
+def about_result(about: About, result: Any, record: dict[str, Any]) -> About:
+    """What the pixels of a result mean, from what those of its source mean."""
+    return replace(about, axes=result.axes, record=record, layer=None)
+
+
+def finished(image: ImageFile) -> ImageFile:
+    """The same image, if it is not an unfinished result."""
+    if image.unfinished:
+        raise ImageError(f"{image.path} is an unfinished result ({image.unfinished}): continue it first with --resume")
+    return image
+
+
+def tile_of(record: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of the tiles of an earlier run: with others, the pixels would differ in the last digits."""
+    axes, size = Axes(record["axes"]["letters"]), record["tile"]["size"]
+    return int(size[axes.y]), int(size[axes.x])

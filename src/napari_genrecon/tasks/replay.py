@@ -1,0 +1,119 @@
+"""Make a result again from its record, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.lazy import as_transposable
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.check import record_of
+from napari_genrecon.io.image_file import ImageFile
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.files import finished, tile_of
+
+__all__ = ["Replay", "replay_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came out when a result was made again.
+
+    Attributes
+    ----------
+    identical : bool
+        Whether every pixel agrees.
+    deviation : float
+        The largest difference, in grey values.
+    notes : tuple of str
+        What differs from the first run, in sentences.
+    """
+
+    identical: bool
+    deviation: float
+    notes: tuple[str, ...]
+
+
+def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Replay]:
+    """Make a result again from its record, and compare the pixels.
+
+    Parameters
+    ----------
+    path : Path
+        A file of ours.
+    source : Path, optional
+        The input, if it is no longer where the record says.
+
+    Raises
+    ------
+    ImageError
+        If there is no record, no input, or the input is another image.
+    """
+    image = finished(open_image(path))
+    record = record_of(image)
+    origin = source or Path(record["input"].get("path", ""))
+    if not origin.exists() or not record["input"].get("path"):
+        raise ImageError(f"the input {origin} of {path} is not there: say where it is with --input")
+    original = open_image(origin, axes=record["axes"]["letters"])
+    task = find_task(record["task"])
+    options = _options_of(task, record)
+    result = yield from task.steps(original.data, options, lazy=True)
+    if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
+        raise ImageError(f"{origin} is not the image that {path} was made from: give the right one with --input")
+    deviation = yield from _compare(result.data, image, record)
+    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
+
+
+def _options_of(task: Task, record: dict[str, Any]) -> Any:
+    values = {k: v for k, v in record["options"].items() if k in {option.name for option in fields(task.options)}}
+    values["axes"] = resolve_axes(record["axes"]["letters"], tuple(record["input"]["shape"]))
+    values["tile"] = tile_of(record)
+    if record.get("noise"):
+        values["noise"] = tuple(NoiseModel.from_dict(model) for model in record["noise"])
+    return task.options(**values)
+
+
+def _compare(data: Any, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, float]:
+    """The largest difference, plane by plane; the file may hold the dimensions in another order."""
+    made = Axes(
+        record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
+    )
+    stored = _with_all_axes(image, made)
+    deviation = 0.0
+    planes = list(np.ndindex(tuple(int(n) for n in data.shape[: made.y])))
+    for count, index in enumerate(planes, start=1):
+        a, b = np.asarray(data[index]), np.asarray(stored[index]).reshape(data[index].shape)
+        same = (a == b) | ~(np.isfinite(a) | np.isfinite(b))
+        if not same.all():
+            difference = np.abs(a.astype(np.float64) - b.astype(np.float64))[~same]
+            deviation = max(deviation, float(np.nan_to_num(difference, nan=np.inf).max()))
+        yield Progress(count, len(planes), f"{count} of {len(planes)} planes compared")
+    return deviation
+
+
+def _with_all_axes(image: ImageFile, wanted: Axes) -> Any:
+    """The stored pixels with the dimensions of the result: readers drop those of length 1."""
+    letters, lazy = image.axes.letters, as_transposable(image.data)
+    names = wanted.letters if "S" in letters else wanted.letters.replace("S", "C")  # OME-Zarr has no colour samples
+    moved = lazy.transpose([letters.index(letter) for letter in names if letter in letters])
+    return moved[tuple(slice(None) if letter in letters else None for letter in names)]
+
+
+def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
+    found = []
+    if (now.get("model") or {}).get("sha256") != (then.get("model") or {}).get("sha256"):
+        found.append("the model has other weights than then")
+    if now["device"] != then["device"]:
+        found.append(f"it was computed on {then['device']}, now on {now['device']}")
+    for name, version in then["versions"].items():
+        if now["versions"].get(name) != version:
+            found.append(f"{name} was {version}, is {now['versions'].get(name)}")
+    return found

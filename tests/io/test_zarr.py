@@ -1,0 +1,281 @@
+"""OME-Zarr: round trips, regions, journal, resume; what is not safe is not read."""
+
+import hashlib
+import json
+import shutil
+
+import dask.array as da
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import ImageError, OutputError
+from napari_genrecon.io import journal
+from napari_genrecon.io.check import verify
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.zarr_run import write_zarr_steps
+
+RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {"strength": 1.0}}
+CALIBRATED = {
+    "axes": Axes("ZYX"),
+    "scale": (2.0, 0.1, 0.1),
+    "units": ("micrometer",) * 3,
+    "translate": (1.0, 2.0, 3.0),
+    "record": RECORD,
+}
+
+
+@pytest.fixture
+def stack():
+    return np.random.default_rng(0).integers(1, 60_000, (3, 70, 90)).astype("u2")
+
+
+@pytest.fixture
+def lazy(stack):
+    return da.from_array(stack, chunks=(1, 40, 50))
+
+
+def chunks_of(store):
+    """sha256 of every stored chunk."""
+    files = (p for p in store.rglob("*") if p.is_file() and p.parent != store and p.name != "zarr.json")
+    return {str(p.relative_to(store)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def write(path, data, about, **options):
+    return finish(write_zarr_steps(path, data, about, **options))
+
+
+@pytest.mark.parametrize("letters", ["YX", "ZYX", "CYX", "TCZYX", "TZCYX", "YXS"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
+def test_round_trip_keeps_everything(tmp_path, letters, dtype):
+    shape = tuple({"T": 2, "C": 2, "Z": 3, "Y": 70, "X": 80, "S": 3}[letter] for letter in letters)
+    image = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    scale = tuple({"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}.get(letter, 1.0) for letter in letters)
+    units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
+    names, colors = (("DAPI", "GFP"), ("#0000ff", "#00ff00")) if "C" in letters else ((), ())
+    about = About(
+        axes=Axes(letters), scale=scale, units=units, channel_names=names, channel_colors=colors, record=RECORD
+    )
+    path = write(tmp_path / "a.ome.zarr", image, about)
+    yaozarrs.validate_zarr_store(str(path))
+    found = open_image(path)
+    plain = letters.replace("S", "C")
+    np.testing.assert_array_equal(
+        np.asarray(found.data), image.transpose([plain.index(letter) for letter in found.axes.letters])
+    )
+    assert found.data.dtype == dtype
+    assert dict(zip(found.axes.letters, found.scale, strict=True)) == dict(zip(plain, scale, strict=True))
+    assert dict(zip(found.axes.letters, found.units, strict=True)) == dict(zip(plain, units, strict=True))
+    if names:
+        assert (found.channel_names, found.about.channel_colors) == (names, colors)
+    assert RECORD.items() <= found.record.items()
+    assert verify(path) == []
+
+
+def test_levels_lie_over_each_other(tmp_path):
+    """The centre of mass of a bright pixel is at the same place in the world in every level."""
+    image = np.zeros((600, 700), np.float32)
+    image[301:305, 401:405] = 1
+    path = write(tmp_path / "a.zarr", image, About(axes=Axes("YX"), scale=(0.5, 0.5), units=("micrometer",) * 2))
+    found = open_image(path)
+    transforms = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]["datasets"]
+    assert [level.shape for level in found.levels] == [(300, 350)]
+    places = []
+    for level, data in zip(transforms, [found.data, *found.levels], strict=True):
+        scale, translation = (list(t.values())[1] for t in level["coordinateTransformations"])
+        centre = np.argwhere(np.asarray(data) > 0).mean(axis=0)
+        places.append(centre * scale + translation)
+    np.testing.assert_allclose(places[0], places[1])
+
+
+def test_killed_run_is_continued_to_the_same_chunks(tmp_path, lazy):
+    about = About(**CALIBRATED)
+    whole = write(tmp_path / "whole.zarr", lazy, about)
+    for stop in (1, 3, 7, 12):
+        target = tmp_path / f"{stop}.zarr"
+        steps = write_zarr_steps(target, lazy, about)
+        for _ in range(stop):
+            next(steps)
+        steps.close()
+        assert not target.exists()
+        write(target, lazy, about, resume=True)
+        assert chunks_of(target) == chunks_of(whole)
+        assert [p.name for p in tmp_path.glob("*.part*")] == []
+
+
+def test_finished_regions_are_not_computed_again_and_damaged_ones_are(tmp_path, stack):
+    about, computed = About(**CALIBRATED), []
+
+    def count(block, block_info=None):
+        computed.append(block_info[0]["chunk-location"])
+        return block
+
+    lazy = da.from_array(stack, chunks=(1, 40, 50)).map_blocks(count, dtype=stack.dtype, meta=np.empty((0,) * 3, "u2"))
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, about)
+    for _ in range(6):
+        next(steps)
+    steps.close()
+    part = tmp_path / "a.zarr.part"
+    first = sorted((part / "0").rglob("c/0/0/0"))[0]
+    first.write_bytes(first.read_bytes()[:-7])
+    computed.clear()
+    write(tmp_path / "a.zarr", lazy, about, resume=True)
+    assert len(computed) == 12 - 5 + 1
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.zarr").data), stack)
+
+
+def test_unfinished_result_never_passes_for_a_finished_one(tmp_path, lazy):
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    part = tmp_path / "a.zarr.part"
+    with pytest.raises(Exception, match=r"(?i)no |not|metadata"):
+        yaozarrs.validate_zarr_store(str(part))
+    found = open_image(part)
+    assert found.unfinished == "3 of 12 regions done"
+    assert verify(part) == ["it was not finished: 3 of 12 regions done"]
+    with pytest.raises(OutputError, match=r"left unfinished: continue it with --resume, or delete it"):
+        write(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+
+
+def test_another_run_is_not_continued(tmp_path, lazy):
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    other = About(**{**CALIBRATED, "record": {**RECORD, "options": {"strength": 0.5}}})
+    with pytest.raises(OutputError, match="another input, other options"):
+        write(tmp_path / "a.zarr", lazy, other, resume=True)
+
+
+def test_second_process_is_kept_out(tmp_path, lazy):
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    next(steps)
+    lock = tmp_path / "a.zarr.part" / "genrecon-lock"
+    lock.write_text("1 " + lock.read_text().split()[1])  # process 1 is always alive
+    with pytest.raises(OutputError, match="being written by another process"):
+        write(tmp_path / "a.zarr", lazy, About(**CALIBRATED), resume=True)
+    steps.close()
+
+
+def test_saving_without_a_record_leaves_nothing_when_it_is_cancelled(tmp_path, lazy):
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(axes=Axes("ZYX")))
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["store", "file", "inside", "around"])
+def test_source_and_existing_stores_are_never_replaced(tmp_path, stack, kind):
+    source = write(tmp_path / "raw.zarr", stack, About(**CALIBRATED))
+    target = {"store": source, "file": tmp_path / "notes.txt", "inside": source / "a.zarr", "around": tmp_path}[kind]
+    (tmp_path / "notes.txt").write_text("precious")
+    before = chunks_of(source)
+    with pytest.raises(OutputError):
+        write(target, stack + 1, About(**CALIBRATED), overwrite=True, sources=[source])
+    assert chunks_of(source) == before
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+def test_overwriting_on_purpose_replaces_the_whole_store(tmp_path, stack):
+    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    write(path, stack[:1] + 1, About(**CALIBRATED), overwrite=True)
+    np.testing.assert_array_equal(np.asarray(open_image(path).data), stack[:1] + 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("change", ["pixel", "pixel size", "record"])
+def test_changes_are_found(tmp_path, stack, change):
+    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    if change == "pixel":
+        zarr.open_array(path / "0", mode="r+")[1, 2, 3] = 7
+    else:
+        text = (path / "zarr.json").read_text()
+        old, new = {"pixel size": ("2.0", "2.5"), "record": ('"denoise"', '"upscale"')}[change]
+        assert old in text
+        (path / "zarr.json").write_text(text.replace(old, new))
+    assert len(verify(path)) >= 1
+
+
+# --- what is not safe to read ---
+
+
+def edited(path, edit, name="0/zarr.json"):
+    metadata = json.loads((path / name).read_text())
+    edit(metadata)
+    (path / name).write_text(json.dumps(metadata))
+
+
+HOSTILE = {
+    "pickle codec": lambda m: m["codecs"].insert(0, {"name": "numcodecs.pickle", "configuration": {}}),
+    "vlen codec": lambda m: m["codecs"].insert(0, {"name": "vlen-utf8"}),
+    "objects": lambda m: m.update(data_type="variable_length_utf8"),
+    "huge chunk": lambda m: m["chunk_grid"]["configuration"].update(chunk_shape=[1 << 20, 1 << 20, 1]),
+    "negative shape": lambda m: m.update(shape=[-1, 70, 90]),
+    "text shape": lambda m: m.update(shape=["3", 70, 90]),
+    "nested codec": lambda m: m.update(
+        codecs=[{"name": "sharding_indexed", "configuration": {"codecs": [{"name": "pickle"}]}}]
+    ),
+}
+
+
+@pytest.mark.parametrize("trick", HOSTILE)
+def test_hostile_arrays_get_a_sentence(tmp_path, stack, trick):
+    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    edited(path, HOSTILE[trick])
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
+@pytest.mark.parametrize("name", ["../b.zarr/0", "/etc", "http://example.org/0", "", "0/../../b.zarr/0", "c:\\0"])
+def test_paths_that_lead_out_of_the_store_are_not_followed(tmp_path, stack, name):
+    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    shutil.copytree(path, tmp_path / "b.zarr")
+    edited(path, lambda m: m["attributes"]["ome"]["multiscales"][0]["datasets"][0].update(path=name), "zarr.json")
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
+def test_links_are_not_followed(tmp_path, stack):
+    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    (path / "0").rename(tmp_path / "elsewhere")
+    (path / "0").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ImageError, match="is a link"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"attributes": 3}', b"[" * 100_000, b'{"attributes": {}}'])
+def test_broken_metadata_get_a_sentence(tmp_path, stack, content):
+    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    (path / "zarr.json").write_bytes(content)
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
+def test_zarr_of_format_2_is_read(tmp_path, stack):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=stack, chunks=(1, 32, 32))
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"],
+            "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [2.0, 0.1, 0.1]}]}],
+        }
+    ]
+    found = open_image(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(np.asarray(found.data), stack)
+    assert (found.axes.letters, found.scale, found.units) == ("ZYX", (2.0, 0.1, 0.1), ("micrometer",) * 3)
+
+
+def test_journal_line_that_was_cut_short_does_not_count(tmp_path):
+    journal.begin(tmp_path, journal.Header("run", {}, (2,)))
+    journal.append(tmp_path, (0,), "abc")
+    with (tmp_path / journal.JOURNAL).open("a") as file:
+        file.write('{"region": [1], "sha256": "de')
+    assert journal.read(tmp_path)[1] == {(0,): "abc"}
