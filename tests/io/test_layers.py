@@ -145,7 +145,7 @@ def test_calibrated_channels_are_read_apart(tmp_path):
     stack = image(shape=(4, 2, 40, 50))
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, stack, imagej=True, resolution=(5, 5), metadata={"axes": "ZCYX", "unit": "um", "spacing": 2})
-    data, meta, _ = get_reader(str(path))(str(path))[0]
+    _, meta, _ = get_reader(str(path))(str(path))[0]
     assert meta["channel_axis"] == 1
     assert meta["scale"] == [2.0, 0.2, 0.2]
     assert meta["units"] == ["micrometer"] * 3

@@ -9,9 +9,10 @@ from itertools import takewhile
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from napari_genrecon.models._weights import read_tensors
 from napari_genrecon.models.unet import DenoiseUNet
 from napari_genrecon.training.loop import State, Step, load_latest, publish, train_steps, warm_up
 from napari_genrecon.training.muon import Muon
@@ -51,7 +52,7 @@ def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
     torch.manual_seed(recipe.seed)
     net = DenoiseUNet()
     if init is not None:
-        net.load_state_dict(load_file(init))
+        net.load_state_dict(read_tensors(init))
     net = net.to(_device()).to(memory_format=torch.channels_last)
     return State(net, _optimiser(net, recipe))
 

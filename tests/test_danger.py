@@ -1,0 +1,73 @@
+"""Calls that run what a file says are nowhere in the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "tools").rglob("[!h]*.py")])  # but for the hostile files
+MODULES = {"pickle", "cPickle", "_pickle", "dill", "joblib", "jsonpickle", "marshal", "shelve", "cloudpickle"}
+CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.jit.load", "torch.hub.load",
+    "torch.package.PackageImporter", "tempfile.mktemp", "yaml.load", "shutil.unpack_archive",
+    "ssl._create_unverified_context", "np.fromregex",
+}  # fmt: skip
+METHODS = {"extractall", "load_from_checkpoint", "add_safe_globals"}
+# Modules that are imported by a name from our own tables, never by one from a file.
+BY_NAME = {"__init__.py", "_runtime.py", "spec.py"}
+
+
+def dotted(node):
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def dangers(tree, name):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (f"import {a.name}" for a in node.names if a.name.split(".")[0] in MODULES)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
+            yield f"from {node.module}"
+        if isinstance(node, ast.Call):
+            yield from dangerous_call(node, name)
+
+
+def dangerous_call(node, name):
+    called = dotted(node.func)
+    options = {k.arg: k.value for k in node.keywords}
+    literal = {k: v.value for k, v in options.items() if isinstance(v, ast.Constant)}
+    if called in CALLS or (isinstance(node.func, ast.Attribute) and node.func.attr in METHODS):
+        yield called
+    if called == "torch.load" and (literal.get("weights_only") is not True or "pickle_module" in options):
+        yield "torch.load without weights_only=True"
+    if literal.get("allow_pickle") is True or literal.get("shell") is True:
+        yield f"{called} with allow_pickle or shell"
+    if called.endswith("import_module") and not isinstance(node.args[0], ast.Constant) and name not in BY_NAME:
+        yield "import_module of a name that is computed"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_from_a_file_is_run(path):
+    assert list(dangers(ast.parse(path.read_text()), path.name)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from joblib import load",
+        "eval(text)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=flag)",
+        "torch.load(path, weights_only=True, pickle_module=p)",
+        "torch.jit.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "archive.extractall(folder)",
+        "subprocess.run(line, shell=True)",
+        "importlib.import_module(name)",
+    ],
+)
+def test_the_dangers_are_seen(code):
+    assert list(dangers(ast.parse(code), "any.py"))
