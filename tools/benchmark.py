@@ -1,4 +1,4 @@
-"""Measure speed, memory and quality, as Markdown tables: ``python tools/benchmark.py speed|memory|quality``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py speed|memory|quality|faults``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -12,13 +12,13 @@ import sys
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "memory", "quality"])
+    parser.add_argument("what", choices=["speed", "memory", "quality", "faults"])
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
     parser.add_argument("--task", default="denoise", choices=["denoise"], help="quality: of which task")
     parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
-    parser.add_argument("--quick", action="store_true", help="quality: one image of each kind")
+    parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
     arguments = parser.parse_args()
     print(f"\n## {arguments.what}\n\n{_machine()}\n")
     if arguments.what == "speed":
@@ -29,6 +29,10 @@ def main() -> int:
         from bench import memory
 
         memory.run(arguments.planes)
+    elif arguments.what == "faults":
+        from bench import faults
+
+        faults.run(arguments.quick)
     else:
         from bench import quality
 

@@ -41,7 +41,7 @@ def lazy(stack):
 
 def chunks_of(store):
     """sha256 of every stored chunk."""
-    files = (p for p in store.rglob("*") if p.is_file() and p.parent != store and p.name != "zarr.json")
+    files = (p for p in store.rglob("*") if p.is_file() and p.name != "zarr.json")
     return {str(p.relative_to(store)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 

@@ -10,7 +10,6 @@ from napari_genrecon.models._weights import read_tensors
 from napari_genrecon.models.unet import DenoiseUNet
 
 
-
 def test_no_hostile_file_is_read_or_run(tmp_path):
     canary, count = tmp_path / "canary", 0
     for count, (name, content) in enumerate(hostile_models.contents(canary), start=1):

@@ -72,7 +72,7 @@ def _peak(code: str) -> int:
     def watch() -> None:
         nonlocal peak
         while process.poll() is None:
-            peak = max(peak, _anonymous(process.pid))
+            peak = max(peak, anonymous(process.pid))
             time.sleep(0.02)
 
     watcher = threading.Thread(target=watch)
@@ -83,7 +83,8 @@ def _peak(code: str) -> int:
     return peak
 
 
-def _anonymous(pid: int) -> int:
+def anonymous(pid: int) -> int:
+    """Bytes of anonymous memory of a process; 0 if it is gone."""
     # Mapped files (libraries, page cache) can be dropped at any time; anonymous pages are what a process costs.
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from napari_genrecon.errors import OutputError
 
-__all__ = ["JOURNAL", "PART", "Header", "append", "begin", "locked", "part_of", "read"]
+__all__ = ["JOURNAL", "PART", "Header", "append", "begin", "forget", "locked", "part_of", "read"]
 
 PART = ".part"
 JOURNAL = "genrecon-journal.jsonl"
@@ -84,6 +84,12 @@ def _entries(lines: list[str]) -> Iterator[tuple[Index, str]]:
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
             yield tuple(entry["region"]), str(entry["sha256"])
+
+
+def forget(store: Path) -> None:
+    """Remove what only an unfinished result needs."""
+    for name in (JOURNAL, _LOCK):
+        (store / name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -181,8 +181,9 @@ def _check_chunks(folder: Path, metadata: dict[str, Any], kind: str) -> None:
     grid = metadata.get("chunk_grid") or {}
     chunks = (grid.get("configuration") or {}).get("chunk_shape") or metadata.get("chunks") or []
     shape = metadata.get("shape") or []
-    if not all(isinstance(n, int) and n >= 0 for n in [*chunks, *shape]):
-        raise ImageError(f"{folder} has the shape {shape} in chunks of {chunks}: whole numbers are needed")
+    whole = all(isinstance(n, int) and n > 0 for n in [*chunks, *shape])
+    if not whole or len(chunks) != len(shape) or not shape:
+        raise ImageError(f"{folder} has the shape {shape} in chunks of {chunks}: positive whole numbers are needed")
     if math.prod(chunks) * np.dtype(kind).itemsize > _MAX_CHUNK:
         raise ImageError(f"{folder} is stored in chunks of {chunks} pixels, over 1 GB each: too large to read")
 

@@ -152,6 +152,8 @@ def _open(path: Path, axes: str | None, *, pixels: bool = True) -> ImageFile:
         _check_size(path, series)
         ome = _ome(tif)
         data = _read(series, path) if pixels else None
+        if data is not None and tuple(data.shape) != tuple(series.shape):
+            raise ImageError(f"{path.name} declares {series.shape} but holds {data.shape}: its header is damaged")
         found = _resolve(axes, series.axes, series.shape)
         sizes = _imagej_sizes(tif) if ome is None else _ome_sizes(ome)
     name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
@@ -190,12 +192,23 @@ def _check_size(path: Path, series: Any) -> None:
             f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(series.shape)} "
             f"but has {path.stat().st_size} bytes: its header is damaged"
         )
+    if 0 in series.shape:
+        raise ImageError(f"{path.name} declares an image without pixels, {tuple(series.shape)}: its header is damaged")
     for page in islice(series.pages, _PAGES_CHECKED):
-        if page is not None and max(page.databytecounts, default=0) > 2 * _segment_bytes(page) + _SLACK:
-            raise ImageError(
-                f"{path.name} stores {max(page.databytecounts)} bytes for a piece of {_segment_bytes(page)} bytes: "
-                "its header is damaged, or it would unpack to far more than it declares"
-            )
+        problem = None if page is None else _page_problem(page, path.stat().st_size)
+        if problem:
+            raise ImageError(f"{path.name} {problem}: it is damaged or was cut short")
+
+
+def _page_problem(page: Any, file_size: int) -> str:
+    """What cannot be about where a page's pieces are and how large they are; a piece that is left out has no bytes."""
+    segment = _segment_bytes(page)
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count and not 8 <= offset <= file_size - count:
+            return f"should have {count} bytes of pixels at {offset}, but has {file_size} bytes in all"
+        if count > 2 * segment + _SLACK:
+            return f"stores {count} bytes for a piece of {segment} bytes"
+    return ""
 
 
 def _segment_bytes(page: Any) -> int:

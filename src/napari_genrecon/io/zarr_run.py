@@ -98,7 +98,7 @@ def write_zarr_steps(
             for level in make_levels(job.part):
                 yield Progress(0, 0, f"level {level} written")
             publish_store(job.part, job.target, _ours(job), overwrite=overwrite)
-        (job.target / journal.JOURNAL).unlink()
+        journal.forget(job.target)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
