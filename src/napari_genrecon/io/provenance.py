@@ -96,7 +96,7 @@ def facts(about: About) -> dict[str, Any]:
     found = {letter: [s, unit, t] for letter, s, unit, t in places if letter in "TZYX" and unit != "pixel"}
     sizes = {f"{letter} (size, unit, place)": value for letter, value in found.items() if letter != "T"}
     times = {f"{letter} (size, unit)": value[:2] for letter, value in found.items() if letter == "T"}
-    return {**sizes, **times, "channel names": list(about.channel_names)}
+    return {**sizes, **times} | ({"channel names": list(about.channel_names)} if about.channel_names else {})
 
 
 def sealed(record: Mapping[str, Any], about: About, regions: Iterable[int], pixels: str) -> dict[str, Any]:

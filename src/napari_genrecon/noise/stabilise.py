@@ -128,7 +128,7 @@ def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
 def _root(above: NDArray[np.float32], gain: float, k: float) -> NDArray[np.float32]:
     """The generalised Anscombe transform, with its tangent below `_TANGENT_BELOW`."""
     if gain == 0:
-        return above * np.float32(1 / k)
+        return np.divide(above, k, dtype=np.float64).astype(np.float32)  # 1 / k may be beyond float32
     start = (_TANGENT_BELOW - 1) * k * k / gain
     tangent = math.sqrt(_TANGENT_BELOW) * k
     inside = np.maximum(above, np.float32(start))

@@ -1,0 +1,144 @@
+"""The command line on large data and on results: OME-Zarr, resume, clusters, verify, replay."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_genrecon import denoise
+from napari_genrecon.axes import Axes
+from napari_genrecon.cli import main
+from napari_genrecon.engine.run import finish
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.models import _runtime
+
+SCALE = (2.0, 0.1, 0.1)
+
+
+@pytest.fixture
+def noisy():
+    return np.random.default_rng(0).poisson(30, (3, 64, 72)).astype("u2")
+
+
+@pytest.fixture
+def store(tmp_path, noisy):
+    about = About(axes=Axes("ZYX"), scale=SCALE, units=("micrometer",) * 3)
+    return finish(write_zarr_steps(tmp_path / "cells.ome.zarr", noisy, about))
+
+
+def content(path):
+    files = (p for p in sorted(path.rglob("*")) if p.is_file() and p.name != "zarr.json")
+    return {str(p.relative_to(path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_zarr_in_gives_zarr_out_with_the_pixels_of_the_script(store, noisy, capsys):
+    before = content(store)
+    assert main(["denoise", str(store)]) == 0
+    target = store.with_name("cells_denoise.ome.zarr")
+    assert str(target) in capsys.readouterr().out
+    found = open_image(target)
+    np.testing.assert_allclose(np.asarray(found.data), denoise(noisy, axes="ZYX"), rtol=1e-5)
+    assert found.scale == SCALE
+    assert content(store) == before
+
+
+def test_result_is_verified_replayed_and_described(store, capsys):
+    assert main(["denoise", str(store), "--strength", "0.7"]) == 0
+    target = str(store.with_name("cells_denoise.ome.zarr"))
+    assert main(["verify", target]) == 0
+    assert main(["replay", target]) == 0
+    assert main(["methods", target]) == 0
+    text = capsys.readouterr().out
+    assert "unchanged since it was made" in text
+    assert "made again, every pixel agrees" in text
+    assert "denoised with napari-genrecon" in text
+    assert "strength 0.7" in text
+
+
+@pytest.mark.parametrize("axes", ["YX", "CYX", "TZCYX", "YXS"])
+@pytest.mark.parametrize("ending", ["tif", "zarr"])
+def test_every_kind_of_result_can_be_replayed(tmp_path, axes, ending, capsys):
+    shape = tuple({"T": 1, "Z": 2, "C": 2, "Y": 40, "X": 48, "S": 3}[letter] for letter in axes)
+    image = np.random.default_rng(0).poisson(30, shape).astype("u1" if "S" in axes else "u2")
+    source, target = tmp_path / "a.tif", tmp_path / f"b.ome.{ending}"
+    tifffile.imwrite(source, image, metadata={"axes": axes}, photometric="rgb" if "S" in axes else "minisblack")
+    assert main(["denoise", str(source), "-o", str(target), "--axes", axes]) == 0
+    assert main(["verify", str(target)]) == 0
+    assert main(["replay", str(target)]) == 0
+    assert "every pixel agrees" in capsys.readouterr().out
+
+
+def test_replay_wants_the_same_input(store, tmp_path, noisy, capsys):
+    assert main(["denoise", str(store)]) == 0
+    target = str(store.with_name("cells_denoise.ome.zarr"))
+    tifffile.imwrite(tmp_path / "other.tif", noisy + 1)
+    assert main(["replay", target, "--input", str(tmp_path / "other.tif")]) == 1
+    assert "is not the image that" in capsys.readouterr().err
+    store.rename(tmp_path / "moved.zarr")
+    assert main(["replay", target]) == 1
+    assert "say where it is with --input" in capsys.readouterr().err
+    assert main(["replay", target, "--input", str(tmp_path / "moved.zarr")]) == 0
+
+
+def test_edited_result_is_told(store, capsys):
+    import zarr
+
+    assert main(["denoise", str(store)]) == 0
+    target = store.with_name("cells_denoise.ome.zarr")
+    zarr.open_array(target / "0", mode="r+")[1, 2, 3] += 1
+    assert main(["verify", str(target)]) == 1
+    assert "pixels were changed" in capsys.readouterr().err
+    assert main(["replay", str(target)]) == 1
+    assert "the pixels differ by up to 1" in capsys.readouterr().err
+
+
+def test_interrupted_run_is_continued(store, monkeypatch, capsys):
+    target = store.with_name("cells_denoise.ome.zarr")
+    assert main(["denoise", str(store), "-o", str(store.with_name("whole.ome.zarr"))]) == 0
+    real, calls = _runtime.Denoiser.__call__, []
+
+    def interrupt_third(self, *args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", interrupt_third)
+    assert main(["denoise", str(store)]) == 130
+    monkeypatch.undo()
+    assert not target.exists()
+    assert main(["denoise", str(target) + ".part"]) == 1
+    assert "is an unfinished result" in capsys.readouterr().err
+    assert main(["denoise", str(store)]) == 1
+    assert "continue it with --resume" in capsys.readouterr().err
+    assert main(["denoise", str(store), "--resume"]) == 0
+    assert content(target) == content(store.with_name("whole.ome.zarr"))
+
+
+def test_folder_of_planes_is_one_stack_on_request(tmp_path, noisy):
+    folder = tmp_path / "movie"
+    folder.mkdir()
+    for i, plane in enumerate(noisy):
+        tifffile.imwrite(folder / f"{i}.tif", plane)
+    assert main(["denoise", str(folder), "--stack"]) == 0
+    found = open_image(tmp_path / "movie_denoise.ome.tif")
+    np.testing.assert_allclose(found.data, denoise(noisy, axes="ZYX"), rtol=1e-5)
+
+
+def test_workers_write_the_same_chunks(store):
+    pytest.importorskip("distributed")
+    here, there = store.with_name("here.ome.zarr"), store.with_name("there.ome.zarr")
+    assert main(["denoise", str(store), "-o", str(here)]) == 0
+    assert main(["denoise", str(store), "-o", str(there), "--scheduler", "local"]) == 0
+    assert content(there) == content(here)
+
+
+def test_scheduler_that_does_not_answer_gets_a_sentence(store, capsys, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("napari_genrecon.engine.cluster._TIMEOUT", 0.5)
+    command = ["denoise", str(store), "-o", str(store.with_name("a.zarr")), "--scheduler", "tcp://127.0.0.1:1"]
+    assert main(command) == 1
+    assert "does not answer" in capsys.readouterr().err
