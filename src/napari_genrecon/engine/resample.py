@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cubic", "enlarge", "shrink"]
+__all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "shrink"]
+
+BACK_PROJECTION_REACH = 4  # pixels of the small image that one round of `back_project` looks at, to each side
 
 _SUPPORT = 2.0  # the kernel is 0 from here on, in pixels of the coarser grid
 
@@ -67,6 +69,35 @@ def enlarge(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
         In the dtype of `plane`.
     """
     return _along(_along(plane, factor, 0, _enlarged), factor, 1, _enlarged)
+
+
+def back_project(
+    large: NDArray[np.floating[Any]], small: NDArray[np.floating[Any]], factor: int, rounds: int
+) -> NDArray[Any]:
+    """Change an enlarged plane until shrinking it gives the small one back.
+
+    Iterative back-projection (Irani & Peleg, CVGIP: Graphical Models and Image Processing 53, 1991, eq. 1): what is
+    missing after shrinking is enlarged and added. A round leaves nothing of what is wrong at coarse scales and three
+    quarters at the finest that the small plane can hold.
+
+    Parameters
+    ----------
+    large : (Y * factor, X * factor) ndarray of float
+        The first guess.
+    small : (Y, X) ndarray of float
+        What it shall become when it is shrunk.
+    factor : int
+        1 or more.
+    rounds : int
+        How often.
+
+    Returns
+    -------
+    (Y * factor, X * factor) ndarray
+    """
+    for _ in range(rounds):
+        large = large + enlarge(small - shrink(large, factor), factor)
+    return large
 
 
 def _along(plane: NDArray[Any], factor: int, axis: int, resample: Any) -> NDArray[Any]:

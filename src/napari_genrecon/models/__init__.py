@@ -9,9 +9,18 @@ from napari_genrecon.errors import MissingPackageError, UnknownModelError
 from napari_genrecon.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from napari_genrecon.models._runtime import Denoiser
+    from napari_genrecon.models._runtime import Denoiser, Upscaler
 
-__all__ = ["MODELS", "ModelSpec", "available_devices", "find_model", "list_models", "load_denoiser", "resolve_device"]
+__all__ = [
+    "MODELS",
+    "ModelSpec",
+    "available_devices",
+    "find_model",
+    "list_models",
+    "load_denoiser",
+    "load_upscaler",
+    "resolve_device",
+]
 
 MODELS: tuple[ModelSpec, ...] = (
     ModelSpec(
@@ -72,6 +81,11 @@ def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
         If the device does not exist here.
     """
     return _torch_side().load_denoiser(spec, resolve_device(device))
+
+
+def load_upscaler(spec: ModelSpec, device: str = "auto") -> Upscaler:
+    """An upscaler ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`."""
+    return _torch_side().load_upscaler(spec, resolve_device(device))
 
 
 def resolve_device(device: str) -> str:

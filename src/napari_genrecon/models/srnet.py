@@ -51,7 +51,7 @@ class UpscaleNet(nn.Module):
         self.fuse = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False)
         self.tails = nn.ModuleDict({str(f): nn.Conv2d(WIDTH, f * f, 3, padding=1, bias=False) for f in FACTORS})
         for tail in self.tails.values():
-            nn.init.normal_(tail.weight, std=1e-3)  # starts as bicubic enlargement
+            nn.init.normal_(tail.get_parameter("weight"), std=1e-3)  # starts as bicubic enlargement
         for f in FACTORS:
             # Not among the weights: these are constants.
             self.register_buffer(f"cubic{f}", cubic_kernels(f), persistent=False)
@@ -75,7 +75,7 @@ class UpscaleNet(nn.Module):
         """
         with torch.autocast(y.device.type, enabled=False):  # half precision would round the image itself
             base = F.conv2d(_pad(y, _CUBIC_REACH), getattr(self, f"cubic{factor}"))  # (B, f*f, H, W)
-            x = self._head(y, sigma, self.heads[str(factor)].weight)  # (B, 48, H, W)
+            x = self._head(y, sigma, self.heads[str(factor)].get_parameter("weight"))  # (B, 48, H, W)
         x = x + self.fuse(self.body(x))
         return F.pixel_shuffle(base + self.tails[str(factor)](x), factor)  # (B, 1, H*f, W*f)
 

@@ -31,6 +31,7 @@ class UpscalerRecipe(Recipe):
     """How the upscaler is trained; see `Recipe`. The patch is that of the small images."""
 
     patch: int = 48
+    rate: float = 1e-3
 
 
 def new_state(recipe: UpscalerRecipe, init: Path | None = None) -> State:
