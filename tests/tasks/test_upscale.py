@@ -201,8 +201,17 @@ def test_consistent_with_noise_gets_a_note():
 
 
 def test_correlated_noise_gets_a_note():
-    with pytest.warns(GenReconWarning, match="correlated, which this network was not trained on: denoise first"):
+    with pytest.warns(GenReconWarning, match=r"correlated .* not trained on: denoise first"):
         upscale(scene((20, 20)), noise=NoiseModel(read_noise=2.0, rho_x=0.5))
+
+
+def test_measured_noise_is_left_in_where_it_is_correlated():
+    from scipy.ndimage import gaussian_filter
+
+    image = 200 + gaussian_filter(np.random.default_rng(0).normal(0, 20, (128, 128)), 1.0)
+    with pytest.warns(GenReconWarning, match=r"correlated .* and was left in: denoise first"):
+        result = upscale(image)
+    np.testing.assert_array_equal(result, upscale(image, noise=0))
 
 
 def test_rgb_keeps_its_channels_and_alpha_is_repeated():

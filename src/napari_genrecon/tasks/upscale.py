@@ -14,20 +14,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
+from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.resample import BACK_PROJECTION_REACH, back_project
+from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
-from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_upscaler, resolve_device
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.consistency import ConsistencyAudit, channel_of
+from napari_genrecon.tasks.consistency import ConsistencyAudit
+from napari_genrecon.tasks.enlarging import UpscaledChannel, UpscalePlanes
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
@@ -36,7 +36,10 @@ __all__ = ["UpscaleOptions", "expected_seconds", "upscale", "upscale_steps"]
 
 FACTORS = (2, 3, 4)
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
-_CORRELATED = 0.2  # the network was trained on noise that is not
+# The network was trained on white noise. Measured noise beyond this lag-1 correlation is left in: as often as not it is
+# fine texture, which a small image is full of.
+_CORRELATED = 0.2
+_BACK_PROJECTION_WORK = 0.5  # of the network's time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ def upscale(
         How many times more pixels along Y and along X; no other dimension changes.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values; it is removed on the way. None
-        measures it from the image, 0 says that there is none.
+        measures it from the image and removes it unless it is correlated; 0 says that there is none.
     model : str
         A name that `list_models` lists, or ``"auto"``.
     consistent : bool
@@ -214,62 +217,13 @@ def expected_seconds(image: Any, options: UpscaleOptions) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Channel:
-    """The constants of one channel, measured over the whole image."""
-
-    noise: NoiseModel
-    centre: float  # subtracted, so that float32 loses nothing; fills pixels that are not finite
-
-    def sigma(self, plane: NDArray[Any]) -> NDArray[Any] | float:
-        """Noise s.d. of every pixel (Y, X), or one for all; the level is taken from the mean of 3x3 pixels."""
-        if self.noise.affine and not self.noise.gain:
-            return self.noise.sigma
-        from scipy.ndimage import uniform_filter  # a third of the start-up time
-
-        return self.noise.sigma_at(uniform_filter(plane, 3, mode="nearest"))
-
-
-@dataclass(frozen=True, slots=True)
-class UpscalePlanes:
-    """Enlarges the one plane of a tile: a plain value, so that it can be sent to other processes."""
-
-    spec: ModelSpec
-    device: str
-    axes: Axes
-    channels: tuple[_Channel, ...]
-    factor: int
-    rounds: int
-
-    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
-        """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
-        plane, index = as_plane(block, self.axes), channel_of(tile, self.axes)
-        alpha = index >= len(self.channels)
-        large = self.repeated(plane) if alpha else self._enlarge(plane, self.channels[index])
-        scale = self.axes.spread(self.factor, self.factor, 1)
-        return large.reshape([n * s for n, s in zip(block.shape, scale, strict=True)])
-
-    def repeated(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Every pixel as a square of equal ones."""
-        return plane.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
-
-    def _enlarge(self, plane: NDArray[Any], channel: _Channel) -> NDArray[Any]:
-        # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
-        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        filled, bad = fill_non_finite(plane, channel.centre)
-        centred = filled - channel.centre
-        large = load_upscaler(self.spec, self.device)(centred, channel.sigma(filled), self.factor)
-        large = back_project(large, centred.astype(np.float32, copy=False), self.factor, self.rounds)
-        restored = large.astype(plane.dtype, copy=False) + channel.centre
-        return restored if bad is None else np.where(self.repeated(bad), self.repeated(plane), restored)
-
-
-@dataclass(frozen=True, slots=True)
 class _Plan:
     """All that is decided before the first tile."""
 
     source: Any
     axes: Axes
     options: UpscaleOptions
+    noise: tuple[NoiseModel, ...]
     kernel: UpscalePlanes
     grid: TileGrid
     dtype: np.dtype[Any]
@@ -280,14 +234,14 @@ class _Plan:
         options = asdict(replace(self.options, noise=None))
         del options["noise"]  # it stands in full beside the options
         clipped = None if tiled is None else tiled.clipped
-        spec, noise = self.kernel.spec, [channel.noise for channel in self.kernel.channels]
+        spec = self.kernel.spec
         return make_record(
             "upscale",
             "upscaled",
             options=options,
             model={"name": spec.name, "sha256": spec.sha256, "licence": spec.licence},
             factor=list(self.grid.scale),
-            noise=[model.to_dict() for model in noise],
+            noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
             input={"shape": list(self.source.shape), "dtype": str(self.source.dtype)},
             output={"shape": list(self.grid.out_shape), "dtype": str(self.dtype), "clipped": clipped},
@@ -296,7 +250,7 @@ class _Plan:
             device=resolve_device(self.options.device),
             seed=None,  # nothing is random
             seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*_notes(noise, self.options), *clipping_note(clipped, self.dtype)],
+            warnings=[*_notes(self.noise, self.options), *clipping_note(clipped, self.dtype)],
         )
 
 
@@ -306,13 +260,15 @@ def _plan(source: Any, options: UpscaleOptions) -> _Plan:
     resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, NoiseModel() if options.noise == 0 else options.noise)
-    channels = tuple(_Channel(model, measure_centre(crops)) for crops, model in zip(sampled, noise, strict=True))
+    told = (_left_in(model) if options.noise is None else model for model in noise)
+    channels = tuple(UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(sampled, told, strict=True))
     rounds = ROUNDS if options.consistent else 0
     geometry = _geometry(spec, options)
     return _Plan(
         source=source,
         axes=axes,
         options=options,
+        noise=noise,
         kernel=UpscalePlanes(spec, options.device, axes, channels, options.factor, rounds),
         grid=plan_grid(source.shape, axes, geometry, tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
@@ -321,15 +277,27 @@ def _plan(source: Any, options: UpscaleOptions) -> _Plan:
 
 def _geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
     """The model with the scale of this run and as much border as this run needs."""
-    reach = ROUNDS * BACK_PROJECTION_REACH if options.consistent else 0
-    return replace(spec, scale=options.factor, halo=spec.halo + reach)
+    if options.consistent:
+        reach = ROUNDS * BACK_PROJECTION_REACH
+        spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK))
+    return replace(spec, scale=options.factor)
 
 
-def _notes(noise: list[NoiseModel], options: UpscaleOptions) -> list[str]:
+def _left_in(noise: NoiseModel) -> NoiseModel:
+    """What the network is told of measured noise: nothing, where it was not trained for it."""
+    return NoiseModel() if _correlated(noise) else noise
+
+
+def _correlated(noise: NoiseModel) -> bool:
+    return noise.sigma > 0 and max(abs(noise.rho_x), abs(noise.rho_y)) > _CORRELATED
+
+
+def _notes(noise: tuple[NoiseModel, ...], options: UpscaleOptions) -> list[str]:
     notes = []
-    if any(max(abs(model.rho_x), abs(model.rho_y)) > _CORRELATED for model in noise):
+    if any(_correlated(model) for model in noise):
+        left = "" if options.noise is not None else " and was left in"
         notes.append(
-            "the noise of neighbouring pixels is correlated, which this network was not trained on: denoise first"
+            f"the noise is correlated from pixel to pixel, which this network was not trained on{left}: denoise first"
         )
     if options.consistent and any(model.sigma for model in noise):
         notes.append("the image is noisy and the result was made consistent with it, noise included: denoise first")
