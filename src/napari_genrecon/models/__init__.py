@@ -36,6 +36,19 @@ MODELS: tuple[ModelSpec, ...] = (
         "fluorescence and nuclei",
         licence="BSD-3-Clause",
     ),
+    ModelSpec(
+        name="upscale-2d",
+        task="upscale",
+        target=".srnet:UpscaleNet",
+        weights="upscale-2d.safetensors",
+        sha256="637ccbc3c481c25a768b465d1134ccb39614448c45f413047c4f80680be51aea",
+        halo=24,
+        stride=1,
+        bytes_per_pixel=900,
+        work=0.65,
+        summary="2, 3 or 4 times larger, plane by plane; trained on photographs, simulated fluorescence and nuclei",
+        licence="BSD-3-Clause",
+    ),
 )
 
 
