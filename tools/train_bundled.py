@@ -3,6 +3,7 @@
 Start, in the background; nothing is lost if it is killed::
 
     python tools/train_bundled.py denoise --minutes 600 --out runs/a --data DATA --init known.safetensors
+    python tools/train_bundled.py upscale --minutes 90 --out runs/b --data DATA
 
 The last quarter of the minutes lets the learning rate fall and writes ``runs/a/final.safetensors``; what the constant
 rate had reached stays in ``runs/a`` and is continued with ``--resume runs/a``. ``--no-decay`` leaves the last quarter
@@ -15,28 +16,35 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from napari_genrecon.training.denoiser import DenoiserRecipe, decay_phase, new_state, stable_phase
+from napari_genrecon.training import denoiser, upscaler
 from napari_genrecon.training.loop import Step, load_latest
 from napari_genrecon.training.patches import load_sources
 
 LOG_EVERY = 50  # steps
+RECIPES: dict[str, tuple[Any, Any]] = {
+    "denoise": (denoiser, denoiser.DenoiserRecipe),
+    "upscale": (upscaler, upscaler.UpscalerRecipe),
+}
+OPTIONS = ("seed", "rate", "patch", "size", "optimiser")  # of a recipe; its own where not given
 
 
 def main() -> None:
     """Run the command line."""
     args = _arguments()
     folder: Path = args.resume or args.out
-    recipe = DenoiserRecipe(seed=args.seed, rate=args.rate, patch=args.patch, size=args.size, optimiser=args.optimiser)
+    module, kind = RECIPES[args.model]
+    recipe = kind(**{name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None})
     sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed)
-    state = new_state(recipe, args.init)
+    state = module.new_state(recipe, args.init)
     if args.resume and not load_latest(state, folder):
         raise SystemExit(f"no checkpoint in {folder}: start a run there with --out")
     stable = 0.0 if args.decay_only else args.minutes * (1.0 if args.no_decay else 0.75)
     if stable:
-        _log(stable_phase(state, recipe, sources, folder, stable), folder / "log.csv", "stable")
+        _log(module.stable_phase(state, recipe, sources, folder, stable), folder / "log.csv", "stable")
     if not args.no_decay:
-        _log(decay_phase(state, recipe, sources, folder, args.minutes - stable), folder / "log.csv", "decay")
+        _log(module.decay_phase(state, recipe, sources, folder, args.minutes - stable), folder / "log.csv", "decay")
 
 
 def _log(steps: Iterator[Step], path: Path, phase: str) -> None:
@@ -57,7 +65,7 @@ def _log(steps: Iterator[Step], path: Path, phase: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=["denoise"])
+    parser.add_argument("model", choices=sorted(RECIPES))
     parser.add_argument("--minutes", type=float, required=True, help="wall time of this call")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with photos/ and nuclei/")
     parser.add_argument("--cache", type=Path, help="folder of the simulated images; default: pool/ in the run's folder")
@@ -67,11 +75,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="start from these weights, with fresh moments and a warm-up")
     parser.add_argument("--no-decay", action="store_true", help="constant rate only")
     parser.add_argument("--decay-only", action="store_true", help="only let the rate fall, from the saved state")
-    parser.add_argument("--optimiser", choices=["adamw", "muon"], default=DenoiserRecipe.optimiser)
-    parser.add_argument("--rate", type=float, default=DenoiserRecipe.rate)
-    parser.add_argument("--patch", type=int, default=DenoiserRecipe.patch)
-    parser.add_argument("--size", type=int, default=DenoiserRecipe.size)
-    parser.add_argument("--seed", type=int, default=DenoiserRecipe.seed)
+    parser.add_argument("--optimiser", choices=["adamw", "muon"])
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--patch", type=int)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--seed", type=int)
     return parser.parse_args()
 
 

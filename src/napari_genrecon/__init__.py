@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
+    from napari_genrecon.tasks.placement import upscaled_transform as upscaled_transform
+    from napari_genrecon.tasks.upscale import upscale as upscale
 
 __version__ = "0.1.0"
 
@@ -30,6 +32,8 @@ _PUBLIC = {
     "denoise": "tasks.denoise",
     "list_models": "models",
     "measure_noise": "tasks.measure",
+    "upscale": "tasks.upscale",
+    "upscaled_transform": "tasks.placement",
 }
 
 __all__ = [
@@ -40,6 +44,8 @@ __all__ = [
     "denoise",
     "list_models",
     "measure_noise",
+    "upscale",
+    "upscaled_transform",
 ]
 
 

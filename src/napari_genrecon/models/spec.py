@@ -28,9 +28,11 @@ class ModelSpec:
     stride : int
         Tiles must start at multiples of this many pixels.
     scale : int
-        Output pixels per input pixel along Y and X.
+        Output pixels per input pixel along Y and X. For a network that knows several factors, the task sets it.
     bytes_per_pixel : int
         Peak memory per pixel of a tile while it runs in float32.
+    work : float
+        MFLOP per pixel of the input; tells how large a tile may be for a run to be cancelled in time.
     summary : str
         One sentence for people who choose a model.
     licence : str
@@ -46,5 +48,6 @@ class ModelSpec:
     stride: int
     scale: int = 1
     bytes_per_pixel: int
+    work: float = 0.21
     summary: str
     licence: str

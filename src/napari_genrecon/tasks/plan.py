@@ -17,9 +17,9 @@ from napari_genrecon.models import ModelSpec, resolve_device
 
 __all__ = ["clipping_note", "plan_grid", "tell_planes"]
 
-# A run can be cancelled between tiles: a tile of this size takes about 1.5 seconds on two CPU cores.
-_MAX_TILE_PIXELS = {"cpu": 1_100_000}
-_MAX_TILE_PIXELS_ELSEWHERE = 4_000_000
+# A run can be cancelled between tiles: a tile of this much work takes about 1.5 seconds on two CPU cores.
+_MAX_TILE_WORK = {"cpu": 231_000}  # MFLOP
+_MAX_TILE_WORK_ELSEWHERE = 840_000
 _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
@@ -48,7 +48,7 @@ def plan_grid(
             stride=spec.stride,
             bytes_per_pixel=spec.bytes_per_pixel,
             budget=available_memory() // _MEMORY_SHARE,
-            max_pixels=_MAX_TILE_PIXELS.get(resolve_device(device), _MAX_TILE_PIXELS_ELSEWHERE),
+            max_pixels=int(_MAX_TILE_WORK.get(resolve_device(device), _MAX_TILE_WORK_ELSEWHERE) / spec.work),
         )
     else:
         height, width = check_tile(tile, spec.stride)

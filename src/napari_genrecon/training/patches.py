@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from napari_genrecon.training.degrade import correlated_noise, noise_kernel, stripes
 from napari_genrecon.training.scenes import dead_leaves, fluorescence
 
-__all__ = ["Batch", "Sources", "draw_batch", "held_back", "load_sources"]
+__all__ = ["Batch", "Sources", "draw_batch", "draw_clean", "held_back", "load_sources"]
 
 Image = NDArray[np.float32]
 Pixels = NDArray[Any]
 Shape = tuple[int, int]
 
 SHARES = (0.5, 0.2, 0.2, 0.1)  # photographs, dead leaves, fluorescence, nuclei
+SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
 MAX_SIGMA = 60 / 255
 POOL_SHAPE = (288, 288)
 POOL_VERSION = 1  # raise it when the scenes change, so that cached images of older code are not used
@@ -126,11 +127,40 @@ def draw_batch(sources: Sources, seed: int, step: int, *, size: int = 16, patch:
     return Batch(noisy, clean, sigma, rho)
 
 
+def draw_clean(
+    rng: np.random.Generator,
+    sources: Sources,
+    patch: int,
+    *,
+    shares: tuple[float, ...] = SHARES,
+    shrink: tuple[float, float] = SHRINK,
+) -> Image:
+    """Draw one clean patch (patch, patch) of float32, about in [0, 1], turned, mirrored or inverted at random.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of all randomness.
+    sources : Sources
+        Where the patch comes from.
+    patch : int
+        Its side, in px.
+    shares : tuple of float
+        Of photographs, dead leaves, fluorescence and nuclei.
+    shrink : (float, float)
+        Smallest and largest factor by which half of the photographs are made smaller; below 1 they are enlarged.
+    """
+    kind = rng.choice(len(shares), p=shares)
+    if kind == 0:
+        clean = _cut_photograph(rng, sources, patch, shrink)
+    else:
+        clean = (_cut_leaves, _cut_scene, _cut_nuclei)[kind - 1](rng, sources, patch)
+    clean = _turn(rng, clean)
+    return 1 - clean if rng.random() < 0.15 else clean  # bright-field images, negatives
+
+
 def _sample(rng: np.random.Generator, sources: Sources, patch: int) -> tuple[Image, Image, float, tuple[float, float]]:
-    cut = (_cut_photograph, _cut_leaves, _cut_scene, _cut_nuclei)[rng.choice(len(SHARES), p=SHARES)]
-    clean = _turn(rng, cut(rng, sources, patch))
-    if rng.random() < 0.15:
-        clean = 1 - clean  # bright-field images, negatives
+    clean = draw_clean(rng, sources, patch)
     contrast = np.exp(rng.normal(-0.2, 0.5))
     # The product subtracts one constant for a whole image, which is rarely the mean of a patch.
     centre = 0.5 * clean.mean() + 0.5 * rng.beta(2, 2) + rng.normal(0, 0.1)
@@ -177,12 +207,11 @@ def _as_measured(rng: np.random.Generator, sigma: float, rho: tuple[float, float
 # --- patches ---
 
 
-def _cut_photograph(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+def _cut_photograph(rng: np.random.Generator, sources: Sources, patch: int, shrinks: tuple[float, float]) -> Image:
     """A random mixture of the colours, at times shrunk or enlarged; of two places the busier one, half of the time."""
     areas = np.array([photograph.shape[0] * photograph.shape[1] for photograph in sources.photographs])
     photograph = sources.photographs[int(rng.choice(len(areas), p=np.sqrt(areas) / np.sqrt(areas).sum()))]
-    # Enlarged ones stand for oversampled images, which most micrographs are.
-    shrink = np.exp(rng.uniform(np.log(0.5), np.log(2.2))) if rng.random() < 0.5 else 1.0
+    shrink = np.exp(rng.uniform(*np.log(shrinks))) if rng.random() < 0.5 else 1.0
     side = round(patch * shrink)
     colours = [_cut(rng, photograph, side) for _ in range(1 + (rng.random() < 0.5))]
     colour = max(colours, key=_busyness)

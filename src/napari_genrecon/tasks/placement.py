@@ -1,0 +1,57 @@
+"""Where an enlarged image lies: the numbers of a napari layer, or of a file, after the pixels became smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_genrecon.errors import OptionError
+
+__all__ = ["upscaled_transform"]
+
+
+def upscaled_transform(
+    scale: Sequence[float], translate: Sequence[float], factors: Sequence[int], *, linear: ArrayLike | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Scale and translate that keep an enlarged image on the field of view of the original.
+
+    A point ``p``, in pixels, lies at ``linear @ (scale * p) + translate``. The first pixel of the original is now
+    several smaller ones, whose first lies ``(1 - 1 / factor) / 2`` old pixels before its centre.
+
+    Parameters
+    ----------
+    scale, translate : (N,) sequence of float
+        Of the original: the size of a pixel, and where the centre of pixel 0 lies.
+    factors : (N,) sequence of int
+        How many times more pixels there are along each dimension; 1 where nothing changes.
+    linear : (N, N) array_like, optional
+        Rotation and shear, applied after the scale; the identity if not given. A further affine transform of the
+        layer, which applies to the whole, stays as it is.
+
+    Returns
+    -------
+    scale, translate : (N,) ndarray
+        Of the enlarged image.
+
+    Raises
+    ------
+    OptionError
+        If the lengths differ.
+
+    Examples
+    --------
+    >>> scale, translate = upscaled_transform((0.2, 0.2), (10, 0), (2, 2))
+    >>> [float(v) for v in scale], [round(float(v), 3) for v in translate]
+    ([0.1, 0.1], [9.95, -0.05])
+    """
+    old, moved, by = (np.asarray(values, float) for values in (scale, translate, factors))
+    turn = np.eye(len(old)) if linear is None else np.asarray(linear, float)
+    if not old.shape == moved.shape == by.shape or turn.shape != (len(old), len(old)):
+        raise OptionError(
+            f"scale {old.shape}, translate {moved.shape}, factors {by.shape} and linear {turn.shape} do not fit"
+        )
+    new = old / by
+    return new, moved + turn @ (new - old) / 2

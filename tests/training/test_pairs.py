@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_genrecon.engine.resample import shrink
+from napari_genrecon.training import pairs
+from napari_genrecon.training.pairs import draw_pairs
+from napari_genrecon.training.patches import Sources
+
+
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    rng = np.random.default_rng(0)
+    planes = [rng.random((24, 24)).astype(np.float16)]
+    photograph = rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    return Sources([photograph], planes, planes, [(255 * planes[0]).astype(np.uint8)])
+
+
+def test_batch_is_a_function_of_seed_and_step(sources: Sources) -> None:
+    first, again, other = (draw_pairs(sources, 1, step, size=2, patch=8) for step in (5, 5, 6))
+    np.testing.assert_array_equal(first.small, again.small)
+    np.testing.assert_array_equal(first.large, again.large)
+    assert first.small.shape != other.small.shape or (first.small != other.small).any()
+
+
+def test_all_factors_come(sources: Sources) -> None:
+    drawn = [draw_pairs(sources, 0, step, size=1, patch=8) for step in range(40)]
+    assert {batch.factor for batch in drawn} == {2, 3, 4}
+    assert all(batch.large.shape[-1] == 8 * batch.factor for batch in drawn)
+    assert all(batch.large.dtype == batch.small.dtype == batch.sigma.dtype == np.float32 for batch in drawn)
+
+
+def test_without_noise_the_small_image_is_the_shrunken_large_one(sources: Sources) -> None:
+    batches = [draw_pairs(sources, 0, step, size=4, patch=8) for step in range(20)]
+    quiet = [
+        (batch.small[i, 0], shrink(batch.large[i, 0], batch.factor))
+        for batch in batches
+        for i in range(4)
+        if not batch.sigma[i].any()
+    ]
+    assert len(quiet) / 80 == pytest.approx(1 - pairs.NOISY_SHARE, abs=0.12)
+    for small, expected in quiet:
+        np.testing.assert_allclose(small, expected, atol=1e-6)
+
+
+def test_sigma_is_that_of_the_noise() -> None:
+    large = np.full((400, 400), 0.5, np.float32)
+    for seed in range(4):
+        small, sigma = pairs._microscope(np.random.default_rng(seed), large, 2)
+        assert (small - 0.5).std() == pytest.approx(sigma.mean(), rel=0.03)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_genrecon.models.srnet import UpscaleNet
+from napari_genrecon.training.loop import load_latest
+from napari_genrecon.training.patches import Sources
+from napari_genrecon.training.upscaler import UpscalerRecipe, decay_phase, new_state, stable_phase
+
+TINY = UpscalerRecipe(size=1, patch=8)
+
+
+@pytest.fixture
+def sources() -> Sources:
+    rng = np.random.default_rng(0)
+    planes = [rng.random((24, 24)).astype(np.float16)]
+    return Sources([rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)], planes, planes, planes)
+
+
+def test_a_run_is_resumed_where_it_was_saved(tmp_path: Path, sources: Sources) -> None:
+    state = new_state(TINY)
+    list(stable_phase(state, TINY, sources, tmp_path, 0.3 / 60))
+    assert state.step > 0
+    resumed = new_state(TINY)
+    assert load_latest(resumed, tmp_path)
+    assert resumed.step == state.step
+    for name, weight in state.net.state_dict().items():
+        assert torch.equal(weight, resumed.net.state_dict()[name])
+
+
+def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sources) -> None:
+    list(decay_phase(new_state(TINY), TINY, sources, tmp_path, 0.3 / 60))
+    UpscaleNet().load_state_dict(load_file(tmp_path / "final.safetensors"))
