@@ -8,8 +8,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import denoise
+from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
-from napari_genrecon.widgets.task_widget import DenoiseWidget
+from napari_genrecon.widgets.task_widget import DenoiseWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
 PLACED = {
@@ -125,7 +126,7 @@ def test_source_removed_while_running_still_gives_its_result(opened, qtbot):
 
 def test_copied_python_makes_the_same_layer(opened, noisy):
     viewer, widget, _ = opened
-    widget._form.strength.value = 0.5
+    widget._form["strength"].value = 0.5
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells denoise"].data, denoise(noisy, strength=0.5, axes="ZYX"))
 
@@ -275,9 +276,9 @@ def test_closing_the_viewer_stops_the_job(make_napari_viewer, qtbot, monkeypatch
 
 def test_rare_options_are_folded_away_until_asked_for(opened):
     _, widget, _ = opened
-    assert widget._form.tile.native.isHidden()
-    widget._form.more.value = True
-    assert not widget._form.tile.native.isHidden()
+    assert widget._form["tile"].native.isHidden()
+    widget._form.container["more"].value = True
+    assert not widget._form["tile"].native.isHidden()
 
 
 def test_preferences_are_the_defaults(make_napari_viewer):
@@ -286,6 +287,57 @@ def test_preferences_are_the_defaults(make_napari_viewer):
     section = get_plugin_settings("napari-genrecon").genrecon_denoise
     section.strength = 0.7
     try:
-        assert DenoiseWidget(make_napari_viewer())._form.strength.value == pytest.approx(0.7)
+        assert DenoiseWidget(make_napari_viewer())._form["strength"].value == pytest.approx(0.7)
     finally:
         section.strength = 1.0
+
+
+@pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tif"])
+def test_result_written_to_a_file_is_shown_from_it(opened, qtbot, noisy, tmp_path, ending):
+    viewer, widget, layer = opened
+    target = tmp_path / f"result{ending}"
+    widget._target.value = target
+    press(widget._run)
+    wait(qtbot, widget)
+    assert [x.name for x in viewer.layers] == ["cells", "cells denoise"]
+    result = viewer.layers["cells denoise"]
+    np.testing.assert_allclose(np.asarray(result.data), denoise(noisy, axes="ZYX"), rtol=1e-5)
+    np.testing.assert_allclose(result.scale, layer.scale)
+    assert open_image(target).record["task"] == "denoise"
+    press(widget._run)
+    wait(qtbot, widget)
+    assert "exists already" in widget._status.value
+
+
+def test_methods_text_is_about_the_result_that_was_clicked_on(opened, qtbot):
+    from qtpy.QtWidgets import QApplication
+
+    viewer, widget, layer = opened
+    widget._form["strength"].value = 0.5
+    press(widget._run)
+    wait(qtbot, widget)
+    viewer.layers.selection.active = layer
+    viewer.layers.selection.active = viewer.layers["cells denoise"]
+    assert "denoised with napari-genrecon" in widget._status.value
+    press(widget._methods)
+    assert "strength 0.5" in QApplication.clipboard().text()
+
+
+def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qtbot):
+    """The centre of a bright spot is at the same place in the world before and after."""
+    viewer = make_napari_viewer()
+    image = np.random.default_rng(0).normal(10, 0.1, (60, 80)).astype("f4")
+    image[28:32, 40:44] = 200
+    placed = {"scale": (0.5, 0.25), "translate": (3, -7), "rotate": 30, "shear": [0.2], "units": ("micrometer",) * 2}
+    source = viewer.add_image(image, name="spot", **placed)
+    widget = UpscaleWidget(viewer)
+    wait(qtbot, widget)
+    widget._form["factor"].value = 3
+    widget._view.value = "after"
+    for button, name in ((widget._preview, "spot preview"), (widget._run, "spot upscale")):
+        press(button)
+        wait(qtbot, widget)
+        layer = viewer.layers[name]
+        assert np.allclose(np.array(layer.scale) * 3, source.scale)
+        places = [x.data_to_world(np.argwhere(np.asarray(x.data) > 100).mean(axis=0)) for x in (source, layer)]
+        np.testing.assert_allclose(*places, atol=0.02)

@@ -65,7 +65,7 @@ def layers_of(image: ImageFile) -> list[LayerData]:
         del common["contrast_limits"]
     if look is not None and "layers" in look:
         return _one_by_one(data, common, about, look["layers"])
-    if look is not None:
+    if look is not None and "name" in look:
         return [(data, {"name": name, **common, **_without_axes(look)}, "image")]
     if "C" in about.axes.letters:
         return [(data, {**common, **_channel_look(about, name, data)}, "image")]

@@ -12,13 +12,16 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.placement import upscaled_transform
+from napari_genrecon.tasks.result import Result
 
-__all__ = ["about_result", "file_steps", "finished", "is_zarr_name", "tile_of", "write_steps"]
+__all__ = ["about_result", "file_steps", "finished", "is_zarr_name", "tile_of", "write_result_steps", "write_steps"]
 
 
 def is_zarr_name(path: Path) -> bool:
@@ -98,9 +101,43 @@ def write_steps(
     return (yield from write_tiff_steps(target, data, about, overwrite=overwrite, sources=sources))
 
 
-def about_result(about: About, result: Any, record: dict[str, Any]) -> About:
-    """What the pixels of a result mean, from what those of its source mean."""
-    return replace(about, axes=result.axes, record=record, layer=None)
+def write_result_steps(
+    task: Task, data: Any, options: Any, about: About, target: Path
+) -> Generator[Progress, None, Result]:
+    """Process an image and write the result, then give back what the file holds.
+
+    Parameters
+    ----------
+    task, data, options
+        As for the task's steps.
+    about : About
+        What the pixels of `data` mean.
+    target : Path
+        Of the result; see `file_steps`.
+    """
+    zarr = is_zarr_name(target)
+    check_target(target, folder=zarr)
+    result = yield from task.steps(data, options, lazy=True if zarr else None)
+    yield from write_steps(target, result.data, about_result(about, result, result.record))
+    written = layers_of(open_image(target))[0]
+    return replace(result, data=written[0])
+
+
+def about_result(about: About, result: Result, record: dict[str, Any]) -> About:
+    """What the pixels of a result mean, from what those of its source mean: it lies in the same place."""
+    whole = about.filled()
+    new = len(result.axes) - len(about.axes)  # plausible fillings come along a new first dimension
+    factors = tuple(record.get("factor") or (1,) * len(about.axes))
+    scale, translate = upscaled_transform(whole.scale, whole.translate, factors)
+    return replace(
+        whole,
+        axes=result.axes,
+        scale=(*(1.0,) * new, *map(float, scale)),
+        units=(*("pixel",) * new, *whole.units),
+        translate=(*(0.0,) * new, *map(float, translate)),
+        record=record,
+        layer=None,
+    )
 
 
 def finished(image: ImageFile) -> ImageFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_genrecon.axes import Axes
@@ -24,11 +24,14 @@ class Result:
         What the dimensions of `data` mean.
     record : dict
         How it was made, as JSON values; see `io.provenance`.
+    companions : dict of str to ndarray
+        More images of the result's place by their titles, such as which pixels were filled in.
     """
 
     data: Any
     axes: Axes
     record: dict[str, Any]
+    companions: dict[str, Any] = field(default_factory=dict)
 
     def warn(self) -> None:
         """Emit what the user should know as Python warnings."""

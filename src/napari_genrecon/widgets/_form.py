@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,31 +13,105 @@ from magicgui.widgets.bases import ValueWidget
 from napari_genrecon.models import list_models
 from napari_genrecon.tasks import Task
 
-__all__ = ["make_form", "read_form"]
+__all__ = ["Form"]
 
-_MORE = "more"
 _DEVICES = ("auto", "cpu", "cuda", "mps")
+_NONE = "none"
+_GAUSSIAN = "Gaussian of this width"
+_WIDTH_SUFFIX = "_width"
+_TEXTS = {"axes": str, "tile": int, "iterations": int}  # empty lines mean None
+
+Names = Callable[[Any], Sequence[str]]
 
 
-def make_form(task: Task) -> Container[ValueWidget]:
-    """One widget per option, in the order of the dataclass, with the defaults of napari's Preferences."""
-    hints = typing.get_type_hints(task.options, include_extras=True)
-    defaults = {option.name: option.default for option in fields(task.options)} | _preferences(task)
-    plain: list[ValueWidget] = []
-    advanced: list[ValueWidget] = []
-    for name, hint in hints.items():
-        kind, metadata = typing.get_args(hint)[:2]
-        if metadata.get("form", True):
-            widget = _widget(task, name, kind, metadata, defaults[name])
-            (advanced if metadata.get("advanced") else plain).append(widget)
-    return Container(widgets=[*plain, *_folded(advanced)], labels=True)
+class Form:
+    """One widget per option, in the order of the dataclass, with the defaults of napari's Preferences.
+
+    Parameters
+    ----------
+    task : Task
+        Whose options.
+    masks, images : callable
+        Names of the layers that can be a mask, or a point spread function.
+    extra : sequence of widgets
+        Shown among the options that are seldom needed.
+    """
+
+    def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
+        self._task, self._layers = task, {"mask": masks, "psf": images}
+        self._arrays: dict[str, str] = {}  # name of an option -> what kind of array it is
+        plain: list[ValueWidget] = []
+        advanced: list[ValueWidget] = []
+        defaults = {option.name: option.default for option in fields(task.options)} | _preferences(task)
+        for name, hint in typing.get_type_hints(task.options, include_extras=True).items():
+            kind, metadata = typing.get_args(hint)[:2]
+            if "array" in metadata:
+                plain += self._array_widgets(name, metadata)
+            elif metadata.get("form", True):
+                widget = _widget(task, name, kind, metadata, defaults[name])
+                (advanced if metadata.get("advanced") else plain).append(widget)
+        self._names = [widget.name for widget in [*plain, *advanced]]
+        self.container = Container(widgets=[*plain, *_folded([*advanced, *extra])], labels=True)
+
+    def __getitem__(self, name: str) -> ValueWidget:
+        widget: ValueWidget = self.container[name]
+        return widget
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Look again which layers there are."""
+        for name in self._arrays:
+            self[name].reset_choices()
+
+    def values(self, pixels_of: Callable[[str], Any]) -> dict[str, Any]:
+        """The values as keywords of the options; an empty line means None.
+
+        Parameters
+        ----------
+        pixels_of : callable
+            The pixels of a layer by its name, as a mask or an image.
+
+        Raises
+        ------
+        ValueError
+            If a number is not one.
+        """
+        found = {name: self[name].value for name in self._names}
+        for name, convert in _TEXTS.items():
+            if name in found:
+                text = str(found[name] or "").strip()
+                found[name] = convert(text) if text else None
+        for name, kind in self._arrays.items():
+            found[name] = self._array(found, name, kind, pixels_of)
+            found.pop(name + _WIDTH_SUFFIX, None)
+        return found
+
+    def _array(self, found: dict[str, Any], name: str, kind: str, pixels_of: Callable[[str], Any]) -> Any:
+        chosen = found[name]
+        if chosen == _GAUSSIAN:
+            return float(found[name + _WIDTH_SUFFIX])
+        return None if chosen in (None, _NONE) else pixels_of(chosen)
+
+    def _array_widgets(self, name: str, metadata: dict[str, Any]) -> list[ValueWidget]:
+        """A choice of layers; for a point spread function also the width of a Gaussian."""
+        kind = metadata["array"]
+        self._arrays[name] = kind
+        first, names = (_GAUSSIAN if kind == "psf" else _NONE), self._layers[kind]
+        options = {"choices": lambda widget: [first, *names(widget)], "tooltip": metadata["tooltip"]}
+        chooser = create_widget(first, name=name, label=_label(name), widget_type="ComboBox", options=options)
+        if kind != "psf":
+            return [chooser]
+        limits = {"min": 0.5, "max": 100.0, "step": 0.1, "tooltip": "Full width at half maximum, in pixels"}
+        width = create_widget(
+            3.0, name=name + _WIDTH_SUFFIX, label="width (px)", widget_type="FloatSpinBox", options=limits
+        )
+        return [chooser, width]
 
 
 def _folded(widgets: list[ValueWidget]) -> list[ValueWidget]:
     """A box that shows the widgets behind it when it is ticked."""
     if not widgets:
         return []
-    more = CheckBox(name=_MORE, label="more options", tooltip="Show the options that are seldom needed")
+    more = CheckBox(name="more", label="more options", tooltip="Show the options that are seldom needed")
 
     def show(visible: bool) -> None:
         for widget in widgets:
@@ -47,19 +122,24 @@ def _folded(widgets: list[ValueWidget]) -> list[ValueWidget]:
     return [more, *widgets]
 
 
+def _label(name: str) -> str:
+    return name.upper() if name == "psf" else name.replace("_", " ")
+
+
 def _widget(task: Task, name: str, kind: Any, metadata: dict[str, Any], default: Any) -> ValueWidget:
-    common: dict[str, Any] = {
-        "name": name,
-        "label": name.replace("_", " "),
-        "options": {"tooltip": metadata["tooltip"]},
-    }
-    choices = {"models": ["auto", *(s.name for s in list_models(task.name))], "devices": list(_DEVICES)}
-    if metadata.get("choices") in choices:
-        common["options"]["choices"] = choices[metadata["choices"]]
+    common: dict[str, Any] = {"name": name, "label": _label(name), "options": {"tooltip": metadata["tooltip"]}}
+    choices = metadata.get("choices")
+    if choices is not None:
+        known = {"models": ["auto", *(s.name for s in list_models(task.name))], "devices": list(_DEVICES)}
+        common["options"]["choices"] = known[choices] if isinstance(choices, str) else list(choices)
         return create_widget(default, widget_type="ComboBox", **common)
+    limits = {key: metadata[key] for key in ("min", "max", "step") if key in metadata}
     if kind is float:
-        common["options"] |= {"min": metadata["min"], "max": metadata["max"], "step": metadata["step"]}
+        common["options"] |= limits
         return create_widget(default, widget_type="FloatSlider", **common)
+    if kind is int:
+        common["options"] |= {"max": 2**31 - 1, **limits}
+        return create_widget(default, widget_type="SpinBox", **common)
     if kind is bool:
         return create_widget(default, widget_type="CheckBox", **common)
     return create_widget("" if default is None else str(default), widget_type="LineEdit", **common)
@@ -74,18 +154,3 @@ def _preferences(task: Task) -> dict[str, Any]:
         return {name: getattr(section, name) for name in type(section).model_fields}
     except (ImportError, AttributeError, KeyError, ValueError):
         return {}
-
-
-def read_form(form: Container[ValueWidget]) -> dict[str, Any]:
-    """The values as keywords of the options; an empty line means None.
-
-    Raises
-    ------
-    ValueError
-        If a number is not one.
-    """
-    values = {widget.name: widget.value for widget in form if widget.name != _MORE}
-    for name in ("axes", "tile"):
-        text = str(values.get(name) or "").strip()
-        values[name] = (int(text) if name == "tile" else text) if text else None
-    return values

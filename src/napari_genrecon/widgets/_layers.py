@@ -6,14 +6,30 @@ import copy
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels, Shapes
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
 
-from napari_genrecon.axes import Axes, infer_axes
+from napari_genrecon.axes import Axes
+from napari_genrecon.io.layers import axes_of
+from napari_genrecon.tasks.placement import upscaled_transform
 
-__all__ = ["display", "layer_axes", "layer_data", "result_layer", "visible_region"]
+__all__ = [
+    "PLACED",
+    "as_array",
+    "display",
+    "finer",
+    "layer_axes",
+    "layer_data",
+    "part_of_result",
+    "result_layer",
+    "visible_region",
+]
 
-_LETTERS = set("tczyx")
+PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""Keywords that say where a layer lies."""
 _COPIED = (
-    "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels", "colormap", "contrast_limits", "gamma",
+    *PLACED, "colormap", "contrast_limits", "gamma",
     "opacity", "blending", "interpolation2d", "interpolation3d", "rendering",
 )  # fmt: skip
 
@@ -25,11 +41,16 @@ def layer_data(layer: Any) -> Any:
 
 def layer_axes(layer: Any) -> Axes:
     """The axes a layer names, else those of the rule in `axes`."""
-    labels = [str(label).lower() for label in layer.axis_labels]
-    known = set(labels) <= _LETTERS and len(set(labels)) == len(labels) and labels[-2:] == ["y", "x"]
-    if known:
-        return Axes("".join(labels).upper() + ("S" if layer.rgb else ""))
-    return infer_axes(layer_data(layer).shape, rgb=layer.rgb)
+    return axes_of(layer.axis_labels, layer_data(layer).shape, rgb=layer.rgb)
+
+
+def as_array(layer: Any, image: Any) -> Any:
+    """The pixels of a layer that stands for an option: of shapes, the pixels of the image's plane inside them."""
+    if isinstance(layer, Shapes):
+        plane = layer_data(image).shape[image.ndim - 2 : image.ndim]
+        masks = layer.to_masks(mask_shape=plane) if layer.ndim == 2 else layer.to_labels(layer_data(image).shape) > 0
+        return masks.any(axis=0) if layer.ndim == 2 else masks
+    return layer_data(layer) > 0 if isinstance(layer, Labels) else layer_data(layer)
 
 
 def display(layer: Any) -> dict[str, Any]:
@@ -42,9 +63,68 @@ def display(layer: Any) -> dict[str, Any]:
     return {**found, "rgb": layer.rgb, "metadata": copy.deepcopy(dict(state["metadata"]))}
 
 
-def result_layer(data: Any, name: str, shown: dict[str, Any], record: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Data and keywords of the layer for a result, from what `display` said of its source at the start."""
-    return data, {**shown, "name": name, "metadata": {**shown["metadata"], "genrecon": record}}
+def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Data and keywords of the layer for a result, from what `display` said of its source at the start.
+
+    Parameters
+    ----------
+    result : Result
+        Of a task; its pixels may be smaller than those of the source, and may have a new first dimension.
+    shape : tuple of int
+        Of the source.
+    name : str
+        Of the new layer.
+    shown : dict
+        Keywords of the source.
+    """
+    data = result.data
+    full = data[0] if isinstance(data, list) else data
+    kwargs = {**shown, "name": name, "metadata": {**shown["metadata"], "genrecon": result.record}}
+    if isinstance(data, list):
+        kwargs["multiscale"] = True
+    if full.ndim > len(shape):
+        return data, with_new_dimension(kwargs)
+    factors = tuple(a // b for a, b in zip(full.shape, shape, strict=True))
+    return data, {**kwargs, **finer(kwargs, factors)}
+
+
+def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
+    """Scale and translate of a layer with so many times more pixels over the same place."""
+    n = len(shown["scale"])
+    turn = Affine(rotate=shown["rotate"], shear=shown["shear"], ndim=n).linear_matrix
+    scale, translate = upscaled_transform(shown["scale"], shown["translate"], factors[:n], linear=turn)
+    return {"scale": scale, "translate": translate}
+
+
+def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keywords of a layer that has one more dimension in front; what turns the others stays as an affine matrix."""
+    n = len(kwargs["scale"])
+    turned = Affine(rotate=kwargs["rotate"], shear=kwargs["shear"], ndim=n).linear_matrix
+    whole = np.eye(n + 2)
+    whole[1:-1, 1:-1] = turned
+    own = np.eye(n + 2)
+    own[1:, 1:] = np.asarray(kwargs["affine"])
+    # The turn comes before the translation in a layer, the affine after it.
+    translate = np.linalg.solve(turned, np.asarray(kwargs["translate"], float))
+    return {
+        **{key: value for key, value in kwargs.items() if key not in ("rotate", "shear")},
+        "scale": [1.0, *kwargs["scale"]],
+        "translate": [0.0, *translate],
+        "affine": own @ whole,
+        "units": ("pixel", *map(str, kwargs["units"])),
+        "axis_labels": ("sample", *kwargs["axis_labels"]),
+    }
+
+
+def part_of_result(
+    data: Any, shape: tuple[int, ...], region: tuple[slice, ...]
+) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """The pixels of a result over a region of its source, and how many times more they are along each dimension."""
+    if data.ndim > len(shape):
+        data = data[0]
+    factors = tuple(a // b for a, b in zip(data.shape, shape, strict=True))
+    parts = tuple(slice(s.start and s.start * f, s.stop and s.stop * f) for s, f in zip(region, factors, strict=True))
+    return np.asarray(data[parts]), factors
 
 
 def visible_region(viewer: Any, layer: Any) -> tuple[slice, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
+from napari_genrecon.widgets._layers import finer
+
 __all__ = ["VIEWS", "Preview", "is_preview"]
 
 VIEWS = ("split", "after", "before")
@@ -38,10 +40,27 @@ class Preview:
         self._shown: _Shown | None = None
         self._view = VIEWS[0]
 
-    def show(self, pixels: Any, region: tuple[slice, ...], look: dict[str, Any], name: str) -> None:
-        """Show the result for a region of the source; `look` are the source's keywords, of `display`."""
-        offset = tuple(piece.start or 0 for piece in region)[: len(look["scale"])]
-        self._shown = _Shown(pixels, offset, look, name)
+    def show(
+        self, pixels: Any, region: tuple[slice, ...], look: dict[str, Any], name: str, factors: tuple[int, ...]
+    ) -> None:
+        """Show the result for a region of the source.
+
+        Parameters
+        ----------
+        pixels : ndarray
+            Of the result, `factors` times as many along each dimension as the region has.
+        region : tuple of slice
+            In the pixels of the source.
+        look : dict
+            Keywords of the source, of `display`.
+        name : str
+            Of the source.
+        factors : tuple of int
+            1 but for tasks that make more pixels.
+        """
+        n = len(look["scale"])
+        offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
+        self._shown = _Shown(pixels, offset, {**look, **finer(look, factors)}, name)
         self.set_view(self._view)
 
     def set_view(self, view: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, Container, Label, ProgressBar, PushButton, Select, TextEdit
-from napari.layers import Image
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, Label, ProgressBar, PushButton, Select, TextEdit
+from napari.layers import Image, Labels, Shapes
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
@@ -17,15 +17,28 @@ from qtpy.QtWidgets import QApplication
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
+from napari_genrecon.io.check import methods_text
+from napari_genrecon.io.layers import about_layer
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
-from napari_genrecon.widgets._form import make_form, read_form
-from napari_genrecon.widgets._layers import display, layer_axes, layer_data, result_layer, visible_region
+from napari_genrecon.widgets._form import Form
+from napari_genrecon.widgets._layers import (
+    PLACED,
+    as_array,
+    display,
+    layer_axes,
+    layer_data,
+    part_of_result,
+    result_layer,
+    visible_region,
+)
 from napari_genrecon.widgets._preview import VIEWS, Preview, is_preview
+from napari_genrecon.widgets._watched import Watched
 from napari_genrecon.widgets._worker import Job
 
-__all__ = ["DenoiseWidget", "TaskWidget"]
+__all__ = ["DenoiseWidget", "TaskWidget", "UpscaleWidget"]
 
 _LOG = logging.getLogger(__name__)
 _WIDTH = 300  # pixels
@@ -48,11 +61,20 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._noise: dict[int, tuple[Any, Any]] = {}  # id of the pixels -> (pixels, noise model)
         self._failed: dict[int, Any] = {}  # pixels whose noise cannot be measured
         self._preview_layer = Preview(self._viewer)
+        self._watched = Watched(self._viewer)
         self._queue: list[Any] = []
         self._seconds: float | None = None
         self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
         self._report = TextEdit(label="noise", value="Choose an image layer.")
-        self._form = make_form(task)
+        self._target = FileEdit(
+            mode="w",
+            name="target",
+            label="write to",
+            filter="OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
+            value="",
+            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory",
+        )
+        self._form = Form(task, self._masks, self._images, extra=[self._target])
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half denoised"
@@ -63,18 +85,22 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             text="live", value=False, tooltip="Add the result at once and compute each plane when you scroll to it"
         )
         self._copy = PushButton(text="Copy as Python", tooltip="Puts the same job as Python code on the clipboard")
+        self._methods = PushButton(
+            text="Copy methods text", tooltip="Puts the sentences for a paper about the result on the clipboard"
+        )
+        self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
         self._status = Label(value="")
         super().__init__(
             widgets=[
                 self._layers,
                 self._report,
-                self._form,
+                self._form.container,
                 Container(widgets=[self._preview, self._view], layout="horizontal", labels=False),
                 Container(widgets=[self._run, self._cancel, self._live], layout="horizontal", labels=False),
                 self._progress,
                 self._status,
-                self._copy,
+                Container(widgets=[self._copy, self._methods], layout="horizontal", labels=False),
             ],
             labels=False,
         )
@@ -99,6 +125,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(self._stop)
         self._copy.changed.connect(self._copy_python)
+        self._methods.changed.connect(self._copy_methods)
         self.native.destroyed.connect(self._leave)
 
     # Layers ---------------------------------------------------------------------------------------------------------
@@ -109,8 +136,19 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _chosen(self) -> list[Any]:
         return [self._viewer.layers[name] for name in self._layers.value if name in self._viewer.layers]
 
+    def _masks(self, _widget: Any = None) -> list[str]:
+        return [
+            layer.name
+            for layer in self._viewer.layers
+            if isinstance(layer, Image | Labels | Shapes) and not is_preview(layer)
+        ]
+
+    def _images(self, _widget: Any = None) -> list[str]:
+        return self._choices()
+
     def _refresh(self, _event: Any = None) -> None:
         self._layers.reset_choices()
+        self._form.reset_choices()
         self._forget_removed()
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
@@ -126,8 +164,12 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
         self._layers.reset_choices()
-        if active is None or is_preview(active) or "genrecon" in active.metadata:
-            return  # a result that has just been added: the choice stays with its source
+        if active is None or is_preview(active):
+            return
+        if "genrecon" in active.metadata:  # the choice stays with the source of a result
+            self._record = active.metadata["genrecon"]
+            self._status.value = methods_text(self._record)
+            return
         if isinstance(active, Image):
             self._layers.value = [active.name]
         else:
@@ -179,7 +221,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._report.value = "\n".join(parts)
 
     def _options(self, layer: Any) -> Any:
-        values = read_form(self._form)
+        values = self._form.values(lambda name: as_array(self._viewer.layers[name], layer))
         options = self._task.options(**{**values, "axes": values["axes"] or layer_axes(layer)})
         return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
@@ -201,13 +243,14 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         def steps() -> Any:
             result = yield from self._task.steps(data, options, lazy=True)
             yield Progress(0, 0, "computing the part on screen")
-            return np.asarray(result.data[region]), result.record
+            return (*part_of_result(result.data, data.shape, region), result.record)
 
         def done(kind: str, value: Any) -> None:
             self._finish()
             if kind == "ok":
-                self._remember_noise(data, value[1])
-                self._preview_layer.show(value[0], region, shown, name)
+                pixels, factors, record = value
+                self._remember_noise(data, record)
+                self._preview_layer.show(pixels, region, shown, name, factors)
                 self._view.visible = True
                 self._status.value = "Preview: left half before, right half after; choose beside the button."
             else:
@@ -236,10 +279,13 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             return
         # All that is needed of the layer is taken now: it may be renamed, changed or removed meanwhile.
         data, shown, name, live = layer_data(layer), display(layer), layer.name, self._live.value
+        about, target = about_layer({**shown, "name": name}, data.shape), self._chosen_target()
         started = time.perf_counter()
 
         def steps() -> Any:
-            return self._task.steps(data, options, lazy=True if live else None)
+            if target is None:
+                return self._task.steps(data, options, lazy=True if live else None)
+            return write_result_steps(self._task, data, options, about, target)
 
         def done(kind: str, value: Any) -> None:
             self._finish()
@@ -248,20 +294,38 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 self._tell(kind, value)
                 return
             self._remember_noise(data, value.record)
-            pixels, kwargs = result_layer(value.data, f"{name} {self._task.name}", shown, value.record)
+            pixels, kwargs = result_layer(value, data.shape, f"{name} {self._task.name}", shown)
             self._preview_layer.remove()
             self._view.visible = False
+            self._watched.stop()
             added = self._viewer.add_image(pixels, **kwargs)
+            self._add_companions(value, kwargs, added.name)
             for sentence in value.record["warnings"]:
                 show_warning(f"{name}: {sentence}")
-            when = "computes each plane when you look at it" if is_lazy(pixels) else _took(started)
-            self._status.value = f"New layer '{added.name}': {when}."
+            lazy = is_lazy(pixels) and target is None
+            when = "computes each plane when you look at it" if lazy else _took(started)
+            self._record = value.record
+            self._status.value = f"New layer '{added.name}': {when}." + (f" Written to {target}." if target else "")
             self._next()
 
+        self._watched.start(target)
         self._begin(steps, done)
+
+    def _chosen_target(self) -> Path | None:
+        text = str(self._target.value)
+        return None if text in ("", ".") else Path(text)
+
+    def _add_companions(self, result: Any, kwargs: dict[str, Any], name: str) -> None:
+        """Layers that say more about a result, such as which pixels were filled in."""
+        for title, pixels in result.companions.items():
+            placed = {key: kwargs[key] for key in PLACED if key in kwargs}
+            add = self._viewer.add_labels if pixels.dtype.kind in "bu" else self._viewer.add_image
+            add(pixels, name=f"{name}: {title}", visible=False, **placed)
 
     def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
         """Show what a run found: it measures anew, as the pixels may have been changed in place."""
+        if not record.get("noise"):
+            return
         self._noise[id(data)] = (data, tuple(map(NoiseModel.from_dict, record["noise"])))
         if any(layer_data(layer) is data for layer in self._chosen()[:1]):
             self._show_report()
@@ -286,6 +350,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             spent = time.perf_counter() - self._started
             left = f", {_duration(spent * (1 / progress.fraction - 1))} left"
         self._status.value = f"{progress.note}{left}"
+        self._watched.refresh()
 
     def _finish(self) -> None:
         self._job = None
@@ -314,6 +379,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._job.abandon()
 
     def _tell(self, kind: str, value: Any) -> None:
+        self._watched.stop()
         if kind == "cancelled":
             self._status.value = "Cancelled: nothing was added."
             show_info("Cancelled: nothing was added.")
@@ -332,6 +398,13 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QApplication.clipboard().setText(self.as_python())
         self._status.value = "Copied: paste it into napari's console or a script."
 
+    def _copy_methods(self, _event: Any = None) -> None:
+        if self._record is None:
+            show_warning("There is no result yet: run the task, or click on a layer that is a result.")
+            return
+        QApplication.clipboard().setText(methods_text(self._record))
+        self._status.value = "Copied: the sentences for the methods section."
+
     def as_python(self) -> str:
         """The calls that make the same layers, as Python code."""
         lines = [f"from napari_genrecon import {self._task.name}"]
@@ -347,11 +420,21 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         return "\n".join(lines)
 
 
+# napari makes dock widgets from classes, and finds the viewer by the name of the parameter.
+
+
 class DenoiseWidget(TaskWidget):
-    """The widget of `denoise`: napari makes dock widgets from classes and matches the parameter's name."""
+    """The widget of `denoise`."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, find_task("denoise"))
+
+
+class UpscaleWidget(TaskWidget):
+    """The widget of `upscale`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("upscale"))
 
 
 def _sentence(error: BaseException) -> str:
