@@ -13,9 +13,18 @@ from .blocks import Blocks, cut_blocks
 from .defects import hot_pixels, stripes
 from .levels import Levels, find_levels
 from .model import NoiseModel
-from .spectrum import WHITE, Shape, fit_shape, high_frequencies, inner_frequencies, top_frequencies, white_shape
+from .spectrum import (
+    WHITE,
+    Shape,
+    fit_shape,
+    high_frequencies,
+    holds_structure,
+    inner_frequencies,
+    top_frequencies,
+    white_shape,
+)
 from .strength import KEEP, Bins, Line, expected, fit_line, flat_parts, flat_variance, is_flat, look_at_bins, make_bins
-from .texture import holds_texture
+from .texture import is_texture_on_white
 
 __all__ = ["measure_channel"]
 
@@ -125,13 +134,15 @@ def _look_at(blocks: Blocks) -> _Noise:
         shape = fit_shape(energy)
         line, flat, dof = _correlated_line(blocks, shape, bins)
     energy, count = _mean_energy(blocks, line, flat, dof)
-    textured = holds_texture(energy, shape, count, count / KEEP / len(blocks))
+    flat_part = count / KEEP / len(blocks)
+    on_white = is_texture_on_white(energy, shape, count, flat_part)
+    textured = on_white or holds_structure(energy, shape, flat_part)
     if textured:
         shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
     lines = (0.0, 0.0) if textured else stripes(energy, shape.spectrum, count)
     if is_white:
-        used = top_frequencies(size) if textured else high_frequencies(size)
+        used = top_frequencies(size) if on_white else high_frequencies(size)
         flat, dof = _block_variance(blocks, white_shape(size), used)
         line = fit_line(blocks.means, flat, dof, bins)
     curve = look_at_bins(blocks.means, flat, dof, bins)

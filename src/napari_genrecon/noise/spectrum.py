@@ -14,13 +14,25 @@ from numpy.typing import NDArray
 
 from .blocks import SIZE, cosine_basis
 
-__all__ = ["WHITE", "Shape", "fit_shape", "high_frequencies", "inner_frequencies", "top_frequencies", "white_shape"]
+__all__ = [
+    "WHITE",
+    "Shape",
+    "fit_shape",
+    "high_frequencies",
+    "holds_structure",
+    "inner_frequencies",
+    "top_frequencies",
+    "white_shape",
+]
 
 Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
 WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
 _LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
+_FEW_FLAT = (0.06, 0.045)  # parts of the blocks
+_LONG = 0.8  # lag-1 correlation
+_STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
 _DOUBT = 0.1  # by how much two fits of a correlation may differ
 _STRONG = 0.1  # of the mean of a spectrum
 _LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
@@ -103,6 +115,33 @@ def fit_shape(energy: Floats) -> Shape:
         return _fit(energy, 3 * _LOWEST)
     doubt = max(wide.rho_x - narrow.rho_x, wide.rho_y - narrow.rho_y)
     return narrow if doubt > _DOUBT else wide
+
+
+def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
+    """Whether even the flattest blocks hold structure that has been taken for noise.
+
+    Parameters
+    ----------
+    energy : (SIZE, SIZE) ndarray
+        Mean energies of the flattest blocks.
+    shape : Shape
+        Fitted to them.
+    flat_part : float
+        How many of all blocks are as flat as noise of this shape, in [0, 1].
+
+    Notes
+    -----
+    Structure is told by two signs where few blocks are flat: far more energy in the lowest frequencies than noise of
+    this spectrum has (noise gives a ratio of 1, the gentle shading of flat patches up to 4, blurred structure 10 to
+    50), or a correlation over more pixels than detectors and interpolation make. The limits were set on real images
+    without a flat patch.
+    """
+    if len(energy) < 8:
+        return False
+    ratio = energy / shape.spectrum
+    is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < _FEW_FLAT[0]
+    is_long = max(shape.rho_x, shape.rho_y) > _LONG and flat_part < _FEW_FLAT[1]
+    return bool(is_blurred or is_long)
 
 
 def _fit(energy: Floats, lowest: int) -> Shape:

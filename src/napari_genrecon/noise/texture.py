@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 
 from .spectrum import Shape
 
-__all__ = ["holds_texture"]
+__all__ = ["is_texture_on_white"]
 
 Floats = NDArray[np.float64]
-_FEW_FLAT = (0.06, 0.045)  # parts of the blocks: where more are flat, it is the noise that is alike in them
-_LONG = 0.8  # lag-1 correlation
+_FEW_FLAT = 0.06  # of the blocks
 _SURE = 10.0  # by how much the log-likelihoods must differ
 _LOWEST = (2, 4)  # cosine frequencies from which spectra are compared: gentle shading lies below, or just above
 _SMALLEST = 8  # pixels along a block: in less there is no spectrum to speak of
 _POWERS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 _STRETCHES = (0.5, 0.7, 1.0, 1.4, 2.0)  # ratio of the axes of the texture's spectrum, squared
-_STRENGTHS = np.geomspace(0.02, 20, 16)  # energy of texture by that of noise in the middle frequencies
+# Energy of texture by that of noise in the middle frequencies. With still less noise its floor would not be seen, and
+# smooth noise without any floor would pass for texture.
+_STRENGTHS = np.geomspace(0.02, 4, 12)
 
 
-def holds_texture(energy: Floats, shape: Shape, count: int, flat_part: float) -> bool:
-    """Whether even the flattest blocks hold structure that would be taken for correlated noise.
+def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: float) -> bool:
+    """Whether the flattest blocks hold texture on white noise rather than correlated noise.
 
     Parameters
     ----------
@@ -40,18 +41,13 @@ def holds_texture(energy: Floats, shape: Shape, count: int, flat_part: float) ->
     count : int
         Over how many blocks the mean is.
     flat_part : float
-        How many of all blocks are as flat as noise of this shape, in [0, 1].
-
-    Notes
-    -----
-    Asked only where few blocks are flat. A correlation over more pixels than detectors and interpolation make is taken
-    for structure, too; its limits were set on real images without a flat patch.
+        How many of all blocks are as flat as noise of this shape, in [0, 1]. Where they are not few, it is the noise
+        that is alike in them.
     """
-    if len(energy) < _SMALLEST or flat_part >= _FEW_FLAT[0]:
+    if len(energy) < _SMALLEST or flat_part >= _FEW_FLAT:
         return False
-    is_long = max(shape.rho_x, shape.rho_y) > _LONG and flat_part < _FEW_FLAT[1]
     low, high = (_evidence(energy, shape.spectrum, count, lowest) for lowest in _LOWEST)
-    return bool(is_long or (low > _SURE and high > 0))
+    return low > _SURE and high > 0
 
 
 def _evidence(energy: Floats, spectrum: Floats, count: int, lowest: int) -> float:
