@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .blocks import SIZE, cosine_basis
 
 __all__ = [
+    "LEAST",
     "WHITE",
     "Shape",
     "fit_shape",
@@ -35,7 +36,7 @@ _LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
 _DOUBT = 0.1  # by how much two fits of a correlation may differ
 _STRONG = 0.1  # of the mean of a spectrum
-_LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
+LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,14 +151,25 @@ def _fit(energy: Floats, lowest: int) -> Shape:
     along_x, along_y = np.ones(size), np.ones(size)
     rho_x = rho_y = 0.0
     for _ in range(2):
-        rho_x, along_x = _fit_axis((inner / along_y[lowest:, None]).mean(0), lowest, size)
-        rho_y, along_y = _fit_axis((inner / along_x[lowest:]).mean(1), lowest, size)
+        rho_x, along_x = _fit_axis(_seen(inner, along_y[lowest:]), lowest, size)
+        rho_y, along_y = _fit_axis(_seen(inner.T, along_x[lowest:]), lowest, size)
     return Shape(rho_x, rho_y, np.outer(along_y, along_x))
+
+
+def _seen(energy: Floats, across: Floats) -> Floats:
+    """Mean energy along one axis, the spectrum across divided out; only from where that is not weak.
+
+    Smooth noise has hardly any energy in the high frequencies. The same small floor is put under it and under the
+    spectra that it is compared with: what lies below would else pull the likelihood towards weaker correlation.
+    """
+    strong = across >= _STRONG
+    along = (energy[strong] / across[strong, None]).mean(0)
+    return np.asarray(along + LEAST * along.max() / 2)
 
 
 def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
     rho, spectra = _family(size)
-    used = spectra[:, lowest:]
+    used = spectra[:, lowest:] + LEAST
     cost = np.log((energy / used).mean(1)) + np.log(used).mean(1)
     best = int(np.argmin(cost))
     return float(rho[best]), spectra[best]
@@ -174,5 +186,5 @@ def _family(size: int) -> tuple[Floats, Floats]:
     for rho, power in pairs:
         covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags**power) if rho else (lags == 0) * 1.0
         spectra.append(np.einsum("ui,ij,uj->u", basis, covariance[distance], basis))
-    floor = np.maximum(np.array(spectra), _LEAST)
+    floor = np.maximum(np.array(spectra), LEAST)
     return np.array([rho for rho, _ in pairs]), floor / floor.mean(1, keepdims=True)

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import Shape
+from .spectrum import LEAST, Shape
 
 __all__ = ["is_texture_on_white"]
 
@@ -53,6 +53,7 @@ def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: flo
 def _evidence(energy: Floats, spectrum: Floats, count: int, lowest: int) -> float:
     """Log-likelihood of texture under white noise less that of this spectrum."""
     used = (..., slice(lowest, None), slice(lowest, None))
+    energy, spectrum = energy + LEAST, spectrum + LEAST  # noise may have less energy than its spectrum admits
     gain = _cost(energy[used], spectrum[used]) - _cost(energy[used], _family(len(energy))[used]).min()
     return float(gain) * energy[used].size * count / 2
 
