@@ -134,7 +134,7 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
 
     Notes
     -----
-    Structure only ever adds variance. So the start is a regression through the bins that gives way to those above it;
+    Structure only ever adds variance. So the start is the line that most blocks lie on;
     then blocks in the lower part of the expected distribution are regressed until nothing moves (truncated regression).
     The line may not pass under the quietest bin: bright structure would otherwise tip it, and the dark background would
     be called noise-free.
@@ -169,7 +169,7 @@ def _start(means: Floats, energies: Floats, dof: float) -> Line:
     for steepness in _STEEPNESS:
         relative = energies / (1 + steepness * above)
         level = flat_variance(relative, dof)
-        explained = np.count_nonzero((relative >= low * level) & (relative <= high * level))
+        explained = int(np.count_nonzero((relative >= low * level) & (relative <= high * level)))
         if explained > most:
             most, start = explained, Line(float(means.min()), level, level * float(steepness))
     return start
