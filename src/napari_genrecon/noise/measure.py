@@ -80,7 +80,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     which frequencies the variance rests: on the high ones for white noise (structure is weakest there), on all but the
     lowest for correlated noise (which the high ones lack). An image without any flat patch cannot tell correlated noise
     from structure: the lower estimate, white noise of the strength of the high frequencies, is given then, as too much
-    denoising removes structure, and `NoiseModel.textured` says so.
+    denoising removes structure, and `NoiseModel.textured` says so. Where the spectrum is that of texture on the floor
+    of white noise, the strength is that of the very highest ones.
 
     Examples
     --------

@@ -42,9 +42,9 @@ def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: flo
         Over how many blocks the mean is.
     flat_part : float
         How many of all blocks are as flat as noise of this shape, in [0, 1]. Where they are not few, it is the noise
-        that is alike in them, unless its correlation is longer than detectors and interpolation make.
+        that is alike in them, unless its correlation is longer along both axes than detectors and interpolation make.
     """
-    is_noise = flat_part >= _FEW_FLAT and max(shape.rho_x, shape.rho_y) <= LONG
+    is_noise = flat_part >= _FEW_FLAT and min(shape.rho_x, shape.rho_y) <= LONG
     if len(energy) < _SMALLEST or is_noise:
         return False
     low, high = (_evidence(energy, shape.spectrum, count, lowest) for lowest in _LOWEST)
