@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel, measure_channel
+from napari_genrecon.training import scenes
 
 
 def _accuracy():
@@ -64,6 +65,55 @@ def test_blurred_structure_is_not_taken_for_noise():
     image = 1000 + 200 * structure / structure.std() + 5 * rng.standard_normal((512, 512))
     model = measure_channel([image])
     assert model.sigma == pytest.approx(5, rel=0.2)
+
+
+@pytest.mark.parametrize("peak", [10, 30, 100, 400])
+@pytest.mark.parametrize("seed", range(3))
+def test_photon_transfer_is_found_where_only_a_few_spots_are_bright(seed, peak):
+    rng = np.random.default_rng([seed, peak])
+    y, x = np.mgrid[:256, :256]
+    cells = sum(np.clip(18 - np.hypot(y - cy, x - cx), 0, 4) / 4 for cy, cx in rng.uniform(30, 226, (5, 2)))
+    electrons = peak * (0.02 + np.minimum(cells, 1))
+    model = measure_channel([rng.poisson(electrons) + rng.normal(0, 2, electrons.shape)])
+    assert float(model.sigma_at(peak)) == pytest.approx(np.sqrt(peak + 4), rel=0.15)
+    assert float(model.sigma_at(0.02 * peak)) == pytest.approx(np.sqrt(0.02 * peak + 4), rel=0.06)
+
+
+def test_noise_of_sparse_scenes_is_right_at_every_grey_level():
+    rng = np.random.default_rng(7)
+    for draw in (scenes.cells, scenes.filaments) * 4:
+        electrons = 100 * np.maximum(draw(rng, (256, 256)), 0)
+        model = measure_channel([rng.poisson(electrons) + rng.normal(0, 2, electrons.shape)])
+        error = np.log(model.sigma_at(electrons) ** 2 / (electrons + 4)) / 2
+        assert np.sqrt(np.mean(error**2)) < 0.06
+
+
+def _texture(rng, power=3.0, shape=(512, 512)):
+    """A random field whose spectrum falls as a power of frequency, stronger here and weaker there; s.d. 1."""
+    y, x = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
+    spectrum = np.fft.rfft2(rng.standard_normal(shape)) * (y**2 + x**2 + 1e-3) ** (-power / 4)
+    field = np.fft.irfft2(spectrum, shape) * np.exp(0.7 * ndimage.zoom(rng.standard_normal((16, 16)), 32, order=1))
+    return field / field.std()
+
+
+@pytest.mark.parametrize("sigma", [5, 15, 25])
+def test_texture_under_white_noise_is_not_taken_for_correlated_noise(sigma):
+    rng = np.random.default_rng(sigma)
+    model = measure_channel([128 + 40 * _texture(rng) + rng.normal(0, sigma, (512, 512))])
+    assert model.is_white
+    assert model.sigma == pytest.approx(sigma, rel=0.25)
+
+
+@pytest.mark.parametrize("rho", [0.4, 0.6, 0.75, 0.85])
+@pytest.mark.parametrize("axes", [(0,), (0, 1)], ids=["y", "x and y"])
+def test_smooth_noise_is_not_taken_for_texture(rho, axes):
+    noise = np.random.default_rng(0).standard_normal((512, 512))
+    for axis in axes:
+        noise = ndimage.gaussian_filter1d(noise, np.sqrt(-1 / (4 * np.log(rho))), axis=axis, mode="wrap")
+    model = measure_channel([100 + 10 * noise / noise.std()])
+    assert model.rho_y == pytest.approx(np.mean(noise[1:] * noise[:-1]) / noise.var(), abs=0.06)
+    assert not model.textured
+    assert model.sigma == pytest.approx(10, rel=0.1 if rho < 0.8 else 0.25)
 
 
 def test_measurement_is_deterministic():

@@ -83,5 +83,18 @@ def test_report_says_when_denoising_will_change_little():
     assert "SNR is 100: denoising will change little" in NoiseModel(read_noise=1, levels=(0, 10, 100)).describe()
 
 
-def test_report_of_a_structured_image_says_that_its_noise_is_a_lower_estimate():
-    assert "the least noise there must be" in NoiseModel(read_noise=1, textured=True).describe()
+def test_report_of_a_structured_image_says_what_was_not_measured_and_what_to_do():
+    report = NoiseModel(read_noise=1, textured=True).describe()
+    for words in ("could not be measured", "no empty or even patch", "If grain stays", "lower the strength"):
+        assert words in report
+
+
+def test_report_of_altered_grey_values_gives_no_gain_but_the_reason():
+    report = NoiseModel(affine=False, curve=((0, 4), (10, 2)), levels=(0, 5, 10)).describe()
+    assert "e-/DN" not in report
+    for words in ("2.00 to 1.41 DN from dark to bright", "no gain can be given", "after a gamma", "original data"):
+        assert words in report
+
+
+def test_report_of_the_same_noise_everywhere_says_it_once():
+    assert "2.00 DN at every grey level" in NoiseModel(read_noise=2, levels=(0, 5, 10)).describe()

@@ -13,8 +13,18 @@ from .blocks import Blocks, cut_blocks
 from .defects import hot_pixels, stripes
 from .levels import Levels, find_levels
 from .model import NoiseModel
-from .spectrum import WHITE, Shape, fit_shape, high_frequencies, holds_structure, inner_frequencies, white_shape
+from .spectrum import (
+    WHITE,
+    Shape,
+    fit_shape,
+    high_frequencies,
+    holds_structure,
+    inner_frequencies,
+    top_frequencies,
+    white_shape,
+)
 from .strength import KEEP, Bins, Line, expected, fit_line, flat_parts, flat_variance, is_flat, look_at_bins, make_bins
+from .texture import is_texture_on_white
 
 __all__ = ["measure_channel"]
 
@@ -70,7 +80,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     which frequencies the variance rests: on the high ones for white noise (structure is weakest there), on all but the
     lowest for correlated noise (which the high ones lack). An image without any flat patch cannot tell correlated noise
     from structure: the lower estimate, white noise of the strength of the high frequencies, is given then, as too much
-    denoising removes structure, and `NoiseModel.textured` says so.
+    denoising removes structure, and `NoiseModel.textured` says so. Where the spectrum is that of texture on the floor
+    of white noise, the strength is that of the very highest ones.
 
     Examples
     --------
@@ -124,13 +135,16 @@ def _look_at(blocks: Blocks) -> _Noise:
         shape = fit_shape(energy)
         line, flat, dof = _correlated_line(blocks, shape, bins)
     energy, count = _mean_energy(blocks, line, flat, dof)
-    textured = holds_structure(energy, shape, count / KEEP / len(blocks))
+    flat_part = count / KEEP / len(blocks)
+    on_white = is_texture_on_white(energy, shape, count, flat_part)
+    textured = on_white or holds_structure(energy, shape, flat_part)
     if textured:
         shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
     lines = (0.0, 0.0) if textured else stripes(energy, shape.spectrum, count)
     if is_white:
-        flat, dof = _block_variance(blocks, white_shape(size), high_frequencies(size))
+        used = top_frequencies(size) if on_white else high_frequencies(size)
+        flat, dof = _block_variance(blocks, white_shape(size), used)
         line = fit_line(blocks.means, flat, dof, bins)
     curve = look_at_bins(blocks.means, flat, dof, bins)
     trusted = flat_parts(flat, curve[:, 1], dof, bins) > _MOSTLY_FLAT

@@ -65,8 +65,8 @@ class NoiseModel:
     pixels_sampled : int
         Number of pixels looked at.
     textured : bool
-        No flat patch was found. Correlated noise cannot be told from structure then; the noise is a lower estimate,
-        taken as white.
+        No flat patch was found. Correlated noise cannot be told from structure then; the noise is read from the finest
+        detail and taken as white.
 
     Examples
     --------

@@ -34,6 +34,8 @@ def _strength(model: NoiseModel) -> str:
     if model.levels is None:
         return f"noise s.d.: {_number(model.sigma)} DN at the offset level"
     dark, median, bright = model.levels
+    if model.affine and model.gain == 0:
+        return f"noise s.d.: {_number(model.sigma)} DN at every grey level; SNR {_snr(model)}"
     at_ends = f"{_number(float(model.sigma_at(dark)))} to {_number(float(model.sigma_at(bright)))} DN"
     return (
         f"noise s.d.: {_number(model.sigma)} DN at the median level {_number(median)} "
@@ -48,7 +50,7 @@ def _snr(model: NoiseModel) -> str:
 def _camera(model: NoiseModel) -> list[str]:
     if not model.affine:
         return [
-            f"signal dependence: follows a measured curve of {len(model.curve)} points, not a camera's straight line"
+            "signal dependence: not a camera's (no gain can be given); the noise measured at each grey level is used"
         ]
     if model.gain == 0:
         return ["signal dependence: none, the noise is as strong in the dark as in the bright"]
@@ -61,6 +63,8 @@ def _camera(model: NoiseModel) -> list[str]:
 
 
 def _correlation(model: NoiseModel) -> str:
+    if model.textured:
+        return "correlation between neighbours: could not be measured, taken as none"
     values = f"x {model.rho_x:+.2f}, y {model.rho_y:+.2f}"
     if model.is_white:
         return f"correlation between neighbours: none ({values})"
@@ -101,9 +105,15 @@ def _advice(model: NoiseModel) -> list[str]:
         )
     if model.textured:
         advice.append(
-            "No flat patch was found, so correlated noise cannot be told from structure: "
-            "this is the least noise there must be. If too little is removed, "
-            "measure the noise on an image with empty background and use it here."
+            "There is fine structure everywhere and no empty or even patch, so the noise was read from the finest "
+            "detail alone. If grain stays, neighbouring pixels share their noise: measure it on an image from the same "
+            "microscope with empty background and use it here. If fine structure fades, lower the strength."
+        )
+    if not model.affine:
+        advice.append(
+            "A camera's noise variance rises in a straight line with the signal; here it does not, as after a gamma, "
+            "a logarithm or an automatic contrast. It is taken into account here, but denoise (and measure) the "
+            "original data if you have them."
         )
     if model.snr > 50:
         advice.append(f"SNR is {_snr(model)}: denoising will change little.")

@@ -12,9 +12,20 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import cosine_basis
+from .blocks import SIZE, cosine_basis
 
-__all__ = ["WHITE", "Shape", "fit_shape", "high_frequencies", "holds_structure", "inner_frequencies", "white_shape"]
+__all__ = [
+    "LEAST",
+    "LONG",
+    "WHITE",
+    "Shape",
+    "fit_shape",
+    "high_frequencies",
+    "holds_structure",
+    "inner_frequencies",
+    "top_frequencies",
+    "white_shape",
+]
 
 Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
@@ -22,11 +33,11 @@ _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
 WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
 _LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
 _FEW_FLAT = (0.06, 0.045)  # parts of the blocks
-_LONG = 0.8  # lag-1 correlation
+LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
 _DOUBT = 0.1  # by how much two fits of a correlation may differ
 _STRONG = 0.1  # of the mean of a spectrum
-_LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
+LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +88,13 @@ def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bo
     return strong
 
 
+def top_frequencies(size: int) -> NDArray[np.bool_]:
+    """The highest, where even fine texture is weak; they are few, and white noise is all they can measure."""
+    if size < SIZE:
+        return high_frequencies(size)
+    return _order(size) >= size * 11 // 8
+
+
 def fit_shape(energy: Floats) -> Shape:
     """The spectrum which makes these mean energies most likely.
 
@@ -124,7 +142,7 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
         return False
     ratio = energy / shape.spectrum
     is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < _FEW_FLAT[0]
-    is_long = max(shape.rho_x, shape.rho_y) > _LONG and flat_part < _FEW_FLAT[1]
+    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < _FEW_FLAT[1]
     return bool(is_blurred or is_long)
 
 
@@ -134,14 +152,25 @@ def _fit(energy: Floats, lowest: int) -> Shape:
     along_x, along_y = np.ones(size), np.ones(size)
     rho_x = rho_y = 0.0
     for _ in range(2):
-        rho_x, along_x = _fit_axis((inner / along_y[lowest:, None]).mean(0), lowest, size)
-        rho_y, along_y = _fit_axis((inner / along_x[lowest:]).mean(1), lowest, size)
+        rho_x, along_x = _fit_axis(_seen(inner, along_y[lowest:]), lowest, size)
+        rho_y, along_y = _fit_axis(_seen(inner.T, along_x[lowest:]), lowest, size)
     return Shape(rho_x, rho_y, np.outer(along_y, along_x))
+
+
+def _seen(energy: Floats, across: Floats) -> Floats:
+    """Mean energy along one axis, the spectrum across divided out; only from where that is not weak.
+
+    Smooth noise has hardly any energy in the high frequencies. The same small floor is put under it and under the
+    spectra that it is compared with: what lies below would else pull the likelihood towards weaker correlation.
+    """
+    strong = across >= _STRONG
+    along = (energy[strong] / across[strong, None]).mean(0)
+    return np.asarray(along + LEAST * along.max() / 2)
 
 
 def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
     rho, spectra = _family(size)
-    used = spectra[:, lowest:]
+    used = spectra[:, lowest:] + LEAST
     cost = np.log((energy / used).mean(1)) + np.log(used).mean(1)
     best = int(np.argmin(cost))
     return float(rho[best]), spectra[best]
@@ -158,5 +187,5 @@ def _family(size: int) -> tuple[Floats, Floats]:
     for rho, power in pairs:
         covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags**power) if rho else (lags == 0) * 1.0
         spectra.append(np.einsum("ui,ij,uj->u", basis, covariance[distance], basis))
-    floor = np.maximum(np.array(spectra), _LEAST)
+    floor = np.maximum(np.array(spectra), LEAST)
     return np.array([rho for rho, _ in pairs]), floor / floor.mean(1, keepdims=True)

@@ -27,7 +27,11 @@ Bins = list[NDArray[np.intp]]
 KEEP = 0.7  # of the noise-only blocks, the part with the lowest energy is used
 _FIRST = 0.03  # of the blocks of a bin: fewer are too few to tell a noise level
 _PER_BIN, _MOST_BINS = 40, 24
+_WIDEST = 0.05  # of the range of grey values that a bin may span ...
+_LEAST_PER_BIN = 8  # ... if so many blocks are left in it
 _SIGNIFICANT = 6.0  # standard errors by which a slope must differ from 0: picking blocks by the line favours the line
+_STEEPNESS = np.append(0.0, np.geomspace(0.1, 1e4, 35))  # of the line: its slope by its level at the dark end
+_ENOUGH_TO_START = 2048  # blocks
 _TINY = 1e-30  # variances are in units of the squared range of the image
 
 
@@ -50,9 +54,22 @@ class Line:
 
 
 def make_bins(means: Floats) -> Bins:
-    """Indices of the blocks, in bins of ascending mean with equally many in each."""
+    """Indices of the blocks, in bins of ascending mean.
+
+    Notes
+    -----
+    Equally many blocks are in each, but where the means lie far apart, fewer: the few bright blocks of a sparse image
+    would else share a bin with dark ones, whose weaker noise makes them look like structure.
+    """
     order = np.argsort(means, kind="stable")
-    return np.array_split(order, int(np.clip(len(order) // _PER_BIN, 1, _MOST_BINS)))
+    bins = np.array_split(order, int(np.clip(len(order) // _PER_BIN, 1, _MOST_BINS)))
+    return [part for inside in bins for part in _narrow(inside, means)]
+
+
+def _narrow(inside: NDArray[np.intp], means: Floats) -> Bins:
+    """A bin, or pieces of it where it is wide."""
+    width = float(means[inside[-1]] - means[inside[0]])
+    return np.array_split(inside, int(np.clip(width / _WIDEST, 1, max(len(inside) // _LEAST_PER_BIN, 1))))
 
 
 def _cut(dof: float) -> tuple[float, float]:
@@ -117,14 +134,14 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
 
     Notes
     -----
-    Structure only ever adds variance. So the start is a regression through the bins that gives way to those above it;
+    Structure only ever adds variance. So the start is the line that most blocks lie on;
     then blocks in the lower part of the expected distribution are regressed until nothing moves (truncated regression).
     The line may not pass under the quietest bin: bright structure would otherwise tip it, and the dark background would
     be called noise-free.
     """
     found = look_at_bins(means, energies, dof, bins)
     quiet = found[int(np.argmin(found[:, 1]))]
-    line = _start(found, quiet)
+    line = _start(means, energies, dof)
     mean_below = _cut(dof)[1]
     for _ in range(12):
         level = expected(line, means, energies)
@@ -140,14 +157,22 @@ def expected(line: Line, means: Floats, energies: Floats) -> Floats:
     return np.maximum(line.at(means), max(1e-9 * float(energies.max()), _TINY))
 
 
-def _start(found: Floats, quiet: Floats) -> Line:
-    means, variances = found.T
-    scale = np.maximum(variances, _TINY)
-    line = _regress(means, variances, scale**-2, quiet)
-    for _ in range(10):
-        excess = np.clip(variances / np.maximum(line.at(means), 1e-3 * scale) - 1, 0, None)
-        line = _regress(means, variances, scale**-2 / (1 + (excess / 0.1) ** 2), quiet)
-    return line
+def _start(means: Floats, energies: Floats, dof: float) -> Line:
+    """The line, of many, that explains most blocks.
+
+    For each steepness the level is that of the quietest blocks, and those near it count.
+    """
+    step = max(len(means) // _ENOUGH_TO_START, 1)
+    above, energies = means[::step] - means.min(), energies[::step]
+    low, high = gammaincinv(dof / 2, (0.05, 0.95)) * 2 / dof
+    most, start = -1, Line(0.0, 0.0, 0.0)
+    for steepness in _STEEPNESS:
+        relative = energies / (1 + steepness * above)
+        level = flat_variance(relative, dof)
+        explained = int(np.count_nonzero((relative >= low * level) & (relative <= high * level)))
+        if explained > most:
+            most, start = explained, Line(float(means.min()), level, level * float(steepness))
+    return start
 
 
 def _regress(means: Floats, variances: Floats, weight: Floats, quiet: Floats) -> Line:
