@@ -33,7 +33,7 @@ def schedule(start: float, stop: float, iterations: int) -> NDArray[np.float64]:
 
 
 def plug_and_play(
-    image: Image, weight: Image, blur: Blur, prior: Prior, levels: NDArray[np.floating]
+    image: Image, weigh: Callable[[Image], Image], blur: Blur, prior: Prior, levels: NDArray[np.floating]
 ) -> Generator[None, None, Image]:
     """Deconvolve an image.
 
@@ -41,8 +41,9 @@ def plug_and_play(
     ----------
     image : (Y, X) or (Z, Y, X) ndarray of float32
         Grey values, finite, a global centre subtracted.
-    weight : ndarray of the same shape
-        Inverse noise variance of every pixel; 0 where nothing is known.
+    weigh : callable
+        Inverse noise variance of every pixel of an image, given what is thought to be its clean version; 0 where
+        nothing is known.
     blur : Blur
         Of the image's shape.
     prior : callable
@@ -59,10 +60,11 @@ def plug_and_play(
     -------
     ndarray of the image's shape
     """
-    data, weights = blur.embed(image), blur.embed(weight)
-    x = blur.extend(image)
+    data, x = blur.embed(image), blur.extend(image)
     for level in levels:
-        x = _data_step(data, weights, blur, x, BALANCE / float(level) ** 2)
+        # A level taken from the noisy image would lend low pixels too much weight, and light would be lost.
+        weight = blur.embed(weigh(blur(x)[blur.seen]))
+        x = _data_step(data, weight, blur, x, BALANCE / float(level) ** 2)
         yield
         x = yield from prior(x, float(level))
     return x[blur.seen]

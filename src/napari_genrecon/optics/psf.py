@@ -141,13 +141,13 @@ def simulate_psf(
         shape = _default_shape(na, wavelength, refractive_index, pixel_size, z_step, kind)
     if len(shape) != (2 if z_step is None else 3) or min(shape) < 1:
         raise OptionError(f"shape must be positive and (Y, X), or (Z, Y, X) with a z_step; got {tuple(shape)}")
-    depths = np.zeros(1) if z_step is None else (np.arange(shape[0]) - shape[0] // 2) * z_step
+    depths = np.zeros(1) if z_step is None else z_step * np.arange(-(shape[0] // 2), -(-shape[0] // 2), dtype=float)
     distance = _subpixel_distances(shape[-2], shape[-1], pixel_size)
     spacing = min(pixel_size / _SUBPIXELS, wavelength / na / 16)
     radii: NDArray[np.float64] = np.arange(math.ceil(distance.max() / spacing) + 1) * spacing
     intensity = _intensity(radii, depths, angle, 2 * math.pi * refractive_index / wavelength)
-    profile = intensity if kind == "widefield" else np.square(intensity)
-    psf = np.stack([np.interp(distance, radii, plane).mean(axis=(1, 3)) for plane in profile])
+    profiles = intensity if kind == "widefield" else np.square(intensity)
+    psf = np.stack([np.interp(distance, radii, plane).mean(axis=(1, 3)) for plane in profiles])
     return np.asarray((psf if z_step is not None else psf[0]) / psf.sum())
 
 
@@ -199,4 +199,5 @@ def _intensity(
     terms = (
         share * np.abs((phase * factor) @ jv(order, argument)) ** 2 for order, (factor, share) in enumerate(factors)
     )
-    return np.asarray(sum(terms))
+    intensity: NDArray[np.float64] = np.add.reduce(list(terms))
+    return intensity

@@ -20,7 +20,6 @@ __all__ = ["Channel", "DeblurTiles", "Method"]
 
 Method = Literal["pnp", "rl"]
 
-_LEVEL_SMOOTHING = 2.0  # px, s.d.: the noise of a pixel depends on the level around it, not on its own noise
 _LEAST_SIGMA = 0.1  # of the mean noise: no pixel counts for more than a hundred
 _DARK = 1e-4  # of the mean, Richardson-Lucy's least value
 _TV = 0.02  # px, Richardson-Lucy's weight of total variation at strength 1
@@ -103,15 +102,15 @@ class DeblurTiles:
                 yield
             return np.stack(planes).reshape(x.shape)
 
+        unit = np.float32(channel.sigma)  # scaled to noise of about 1, float32 has room on both sides
         factor = self.strength * channel.rise
-        weight = seen / (factor * _local_sigma(image, channel)) ** 2
-        levels = schedule(channel.first_level, factor * channel.sigma, self.iterations)
-        blur = Blur(self.psf, image.shape)
-        # Scaled to noise of about 1, float32 has room on both sides.
-        unit = np.float32(channel.sigma)
-        sharp = yield from plug_and_play(
-            image / unit, (weight * unit**2).astype(np.float32), blur, prior, levels / channel.sigma
-        )
+
+        def weigh(clean: NDArray[np.float32]) -> NDArray[np.float32]:
+            sigma = channel.noise.sigma_at(clean * unit + channel.centre) / channel.sigma
+            return (seen / np.square(factor * np.maximum(sigma, _LEAST_SIGMA))).astype(np.float32)
+
+        levels = schedule(channel.first_level / channel.sigma, factor, self.iterations)
+        sharp = yield from plug_and_play(image / unit, weigh, Blur(self.psf, image.shape), prior, levels)
         return sharp * unit
 
     def _richardson_lucy(self, image: NDArray[np.float32], seen: NDArray[np.bool_], channel: Channel) -> Any:
@@ -144,10 +143,3 @@ class DeblurTiles:
 def _filled(image: NDArray[Any], centre: float) -> NDArray[Any]:
     planes = image.reshape(-1, *image.shape[-2:])
     return np.stack([fill_non_finite(plane, centre)[0] for plane in planes]).reshape(image.shape)
-
-
-def _local_sigma(image: NDArray[np.float32], channel: Channel) -> NDArray[np.float64]:
-    from scipy.ndimage import gaussian_filter
-
-    smooth = gaussian_filter(image, [0] * (image.ndim - 2) + [_LEVEL_SMOOTHING] * 2)
-    return np.maximum(channel.noise.sigma_at(smooth + channel.centre), _LEAST_SIGMA * channel.sigma)
