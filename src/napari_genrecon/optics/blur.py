@@ -15,6 +15,8 @@ __all__ = ["Blur"]
 
 Image = NDArray[np.float32]
 
+_GUARD = 32  # px at least in Y and X, so that what is filtered at one edge does not come round to the other
+
 
 class Blur:
     """Convolution with a PSF on the domain of the unknown.
@@ -25,12 +27,25 @@ class Blur:
         Its centre is the pixel at half its shape; its sum is 1.
     shape : tuple of int
         Of the image that was seen, of as many dimensions.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the unknown, as the Fourier transform wants it.
+    seen : tuple of slice
+        Where the image lies in the unknown.
+    lit : tuple of slice
+        From where light comes into the image. What is outside keeps opposite edges apart.
+    power : ndarray
+        Squared modulus of the transfer function, sampled for `filter`.
     """
 
     def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...]) -> None:
         before = tuple(n // 2 for n in psf.shape)
-        # As far as light comes from: at least the PSF's reach on both sides, so that nothing wraps around into view.
-        self.shape = tuple(fft.next_fast_len(n + k - 1, real=True) for n, k in zip(shape, psf.shape, strict=True))
+        lit = [n + k - 1 for n, k in zip(shape, psf.shape, strict=True)]
+        self.lit = tuple(slice(0, n) for n in lit)
+        guard = [0] * (psf.ndim - 2) + [_GUARD] * 2
+        self.shape = tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(lit, guard, strict=True))
         after_psf = tuple(k - 1 - b for k, b in zip(psf.shape, before, strict=True))
         self.seen = tuple(slice(a, a + n) for a, n in zip(after_psf, shape, strict=True))
         self._axes = tuple(range(psf.ndim))

@@ -20,6 +20,7 @@ __all__ = ["richardson_lucy"]
 Image = NDArray[np.float32]
 
 _LEAST_SEEN = 0.01  # a place of which less light is seen is not raised any further
+_FLAT = 1000.0  # times the least value: slopes below this are taken for flat, as rounding would decide on their sign
 _STRONGEST_TV = 0.8  # of the divisor, which must stay positive
 
 
@@ -70,19 +71,20 @@ def richardson_lucy(
     x = np.maximum((blur.adjoint(counts) - np.float32(background) * blur.adjoint(mask)) / norm, np.float32(dark))
     if start is not None:
         x = np.full_like(x, start)
+    flat = _FLAT * dark
     for _ in range(iterations):
         expected = np.maximum(blur(x), 0) + np.float32(background + dark)
-        divisor = norm * _tv_divisor(x, tv) if tv else norm
+        divisor = norm * _tv_divisor(x, tv, flat) if tv else norm
         x *= blur.adjoint(counts / expected * mask) / divisor
         np.maximum(x, np.float32(dark), out=x)
         yield x[blur.seen]
     return x[blur.seen]
 
 
-def _tv_divisor(x: Image, tv: float) -> Image:
-    """``1 - tv div(grad x / |grad x|)``, kept positive."""
+def _tv_divisor(x: Image, tv: float, flat: float) -> Image:
+    """``1 - tv div(grad x / |grad x|)``, kept positive; slopes below `flat` hardly count."""
     steps = [np.diff(x, axis=axis, append=np.take(x, [-1], axis)) for axis in range(x.ndim)]
-    length = np.sqrt(sum(np.square(s) for s in steps)) + np.float32(1e-3 * x.mean())
+    length = np.sqrt(sum(np.square(s) for s in steps)) + np.float32(flat)
     divergence = sum(_backward(s / length, axis) for axis, s in enumerate(steps))
     return np.maximum(1 - np.float32(tv) * divergence, 1 - _STRONGEST_TV)
 

@@ -17,6 +17,8 @@ Crops = list[NDArray[np.generic]]
 
 _FIRST_LEVEL = 0.1  # of the range of grey values; 0.05 to 0.2 give the same within 0.1 dB
 _SPAN = (0.5, 99.5)  # percentiles between which grey values lie but for outliers
+_LEAST_SIGMA = 0.2  # of the mean noise: no pixel counts for more than 25
+_LEVELS = 33
 _DARK = 0.5  # percentile, where nothing else tells the grey value of no light
 _NOISE_FREE = 1e-3  # of the span, the noise s.d. assumed where there is none
 _MAX_RHO = 0.9
@@ -72,6 +74,7 @@ def _constants(values: NDArray[np.float64], centre: float, model: NoiseModel) ->
         centre=centre,
         first_level=_FIRST_LEVEL * span,
         sigma=sigma,
+        least_sigma=max(float(model.sigma_at(np.linspace(low, high, _LEVELS)).min()), _LEAST_SIGMA * sigma),
         rise=(_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5,
         background=background,
         gain=gain,

@@ -9,7 +9,7 @@ from napari_genrecon.models import ModelSpec
 
 __all__ = ["deblur_grid"]
 
-_HALO = 96  # px beyond the reach of the PSF: what is further away changes a tile by less than 0.05 noise s.d.
+_HALO = 64  # px beyond the reach of the PSF: what is further away changes a tile by less than 0.05 noise s.d.
 _MAX_PIXELS = 800_000  # of a tile, all planes of a stack together: a step of a run takes at most two seconds
 _MAX_VOXELS = 4_000_000
 _LEAST_SIDE = 64

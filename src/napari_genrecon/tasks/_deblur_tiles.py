@@ -20,7 +20,6 @@ __all__ = ["Channel", "DeblurTiles", "Method"]
 
 Method = Literal["pnp", "rl"]
 
-_LEAST_SIGMA = 0.1  # of the mean noise: no pixel counts for more than a hundred
 _DARK = 1e-4  # of the mean, Richardson-Lucy's least value
 _TV = 0.02  # px, Richardson-Lucy's weight of total variation at strength 1
 
@@ -39,6 +38,8 @@ class Channel:
         Noise s.d. that the denoiser is told in the first iteration, in grey values; positive.
     sigma : float
         Root mean square of the noise s.d. over the image, in grey values; positive.
+    least_sigma : float
+        Noise s.d. of the darkest parts, in grey values; positive.
     rise : float
         How much stronger than white noise the noise is at the low frequencies that a blurred image has left (s.d.).
     background : float
@@ -55,6 +56,7 @@ class Channel:
     centre: float
     first_level: float
     sigma: float
+    least_sigma: float
     rise: float
     background: float
     gain: float
@@ -106,11 +108,12 @@ class DeblurTiles:
         factor = self.strength * channel.rise
 
         def weigh(clean: NDArray[np.float32]) -> NDArray[np.float32]:
-            sigma = channel.noise.sigma_at(clean * unit + channel.centre) / channel.sigma
-            return (seen / np.square(factor * np.maximum(sigma, _LEAST_SIGMA))).astype(np.float32)
+            sigma = np.maximum(channel.noise.sigma_at(clean * unit + channel.centre), channel.least_sigma)
+            return (seen * np.square(channel.sigma / (factor * sigma))).astype(np.float32)
 
+        heaviest = (channel.sigma / (factor * channel.least_sigma)) ** 2
         levels = schedule(channel.first_level / channel.sigma, factor, self.iterations)
-        sharp = yield from plug_and_play(image / unit, weigh, Blur(self.psf, image.shape), prior, levels)
+        sharp = yield from plug_and_play(image / unit, weigh, heaviest, Blur(self.psf, image.shape), prior, levels)
         return sharp * unit
 
     def _richardson_lucy(self, image: NDArray[np.float32], seen: NDArray[np.bool_], channel: Channel) -> Any:
