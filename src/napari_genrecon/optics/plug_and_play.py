@@ -24,8 +24,8 @@ Prior = Callable[[Image, float], Generator[None, None, Image]]
 
 # Tuned on simulated cells and filaments, of other seeds than tools/bench/deblur_quality.py reports on.
 BALANCE = 0.2  # weight of the prior against the data (lambda in the paper, 0.23 there)
-_STEPS = 8
-_EIGENVALUES = (0.05, 1.0)
+_STEPS = 16
+_EIGENVALUES = (0.02, 1.0)
 
 
 def schedule(start: float, stop: float, iterations: int) -> NDArray[np.float64]:

@@ -15,7 +15,10 @@ __all__ = ["channel_constants"]
 
 Crops = list[NDArray[np.generic]]
 
-_FIRST_LEVEL = 0.1  # of the range of grey values; 0.05 to 0.2 give the same within 0.1 dB
+# The first noise level: a part of the range of grey values (sparse bright structures need much), but not so many times
+# the noise that what is not seen beyond the borders would ring.
+_FIRST_LEVEL = 0.6
+_HIGHEST_LEVEL = 15.0
 _SPAN = (0.5, 99.5)  # percentiles between which grey values lie but for outliers
 _LEAST_SIGMA = 0.2  # of the mean noise: no pixel counts for more than 25
 _LEVELS = 33
@@ -72,7 +75,7 @@ def _constants(values: NDArray[np.float64], centre: float, model: NoiseModel) ->
     return Channel(
         noise=model,
         centre=centre,
-        first_level=_FIRST_LEVEL * span,
+        first_level=min(_FIRST_LEVEL * span, _HIGHEST_LEVEL * sigma),
         sigma=sigma,
         least_sigma=max(float(model.sigma_at(np.linspace(low, high, _LEVELS)).min()), _LEAST_SIGMA * sigma),
         rise=(_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5,
