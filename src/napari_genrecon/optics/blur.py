@@ -15,7 +15,7 @@ __all__ = ["Blur"]
 
 Image = NDArray[np.float32]
 
-_GUARD = 32  # px at least in Y and X, so that what is filtered at one edge does not come round to the other
+_GUARD = 64  # px at least in Y and X, so that what is filtered at one edge does not come round to the other
 
 
 class Blur:

@@ -20,7 +20,7 @@ __all__ = ["richardson_lucy"]
 Image = NDArray[np.float32]
 
 _LEAST_SEEN = 0.01  # a place of which less light is seen is not raised any further
-_FLAT = 1000.0  # times the least value: slopes below this are taken for flat, as rounding would decide on their sign
+_FLAT = 3000.0  # times the least value: slopes below this are taken for flat, as rounding would decide on their sign
 _STRONGEST_TV = 0.8  # of the divisor, which must stay positive
 
 
