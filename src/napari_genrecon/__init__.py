@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.noise import NoiseModel as NoiseModel
+    from napari_genrecon.optics import gaussian_psf as gaussian_psf
+    from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
     from napari_genrecon.tasks.placement import upscaled_transform as upscaled_transform
@@ -29,9 +32,12 @@ _PUBLIC = {
     "GenReconError": "errors",
     "GenReconWarning": "errors",
     "NoiseModel": "noise",
+    "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
+    "gaussian_psf": "optics",
     "list_models": "models",
     "measure_noise": "tasks.measure",
+    "simulate_psf": "optics",
     "upscale": "tasks.upscale",
     "upscaled_transform": "tasks.placement",
 }
@@ -41,9 +47,12 @@ __all__ = [
     "GenReconWarning",
     "NoiseModel",
     "__version__",
+    "deblur",
     "denoise",
+    "gaussian_psf",
     "list_models",
     "measure_noise",
+    "simulate_psf",
     "upscale",
     "upscaled_transform",
 ]

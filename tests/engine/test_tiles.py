@@ -155,3 +155,20 @@ def test_closing_the_steps_computes_no_further_tile():
 def test_grid_refuses_what_is_not_on_the_stride(tile, halo):
     with pytest.raises(OptionError, match="multiples of"):
         TileGrid((64, 64), tile, halo, (1, 1), (8, 8))
+
+
+def blur_in_steps(block, tile):
+    yield
+    yield
+    return blur(block, tile)
+
+
+def test_function_in_steps_gives_the_same_and_can_be_stopped_between_them():
+    image = np.random.default_rng(0).normal(size=(1, 40, 40))
+    grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 1, 1))
+    seen = []
+    tiled = finish(run_tiles(blur_in_steps, image, grid, np.float64, steps=3), seen.append)
+    np.testing.assert_array_equal(tiled.array, finish(run_tiles(blur, image, grid, np.float64)).array)
+    np.testing.assert_array_equal(lazy_tiles(blur_in_steps, image, grid, np.float64).compute(), tiled.array)
+    assert [p.done for p in seen] == list(range(3 * grid.n_tiles + 1))
+    assert {p.total for p in seen} == {3 * grid.n_tiles}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon.engine.intensity import to_dtype
-from napari_genrecon.engine.run import TileFunction
+from napari_genrecon.engine.run import TileFunction, finish
 from napari_genrecon.engine.tiles import Tile, TileGrid
 
 __all__ = ["as_transposable", "is_dask", "is_lazy", "lazy_tiles"]
@@ -89,7 +90,10 @@ class _OverlapBlock:
         return self.grid.tile_of(tuple((a // s, b // s) for (a, b), s in zip(location, self.grid.scale, strict=True)))
 
     def compute(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
-        return to_dtype(self.fn(block, tile)[tile.crop], self.dtype)[0]
+        result = self.fn(block, tile)
+        if isinstance(result, Generator):
+            result = finish(result)
+        return to_dtype(result[tile.crop], self.dtype)[0]
 
 
 @dataclass(frozen=True)

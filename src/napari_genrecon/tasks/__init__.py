@@ -62,6 +62,7 @@ class Task:
 
 TASKS: tuple[Task, ...] = (
     Task(name="denoise", title="Denoise", summary="Remove the noise of an image, measured from the image itself"),
+    Task(name="deblur", title="Deblur", summary="Undo a known point spread function without raising the noise"),
     Task(name="upscale", title="Upscale", summary="Enlarge an image 2, 3 or 4 times, sharper than interpolation does"),
 )
 

@@ -1,0 +1,83 @@
+"""Blurring as a camera sees it: the specimen goes on beyond the field of view, and its light comes in.
+
+The unknown is larger than the image by the reach of the PSF on every side, and only the pixels that were seen count
+(Almeida & Figueiredo, IEEE Trans. Image Process. 22, 2013: deconvolution with unknown boundaries). Nothing is assumed
+about what lies outside, so no ringing comes in from the borders.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+__all__ = ["Blur"]
+
+Image = NDArray[np.float32]
+
+_GUARD = 64  # px at least in Y and X, so that what is filtered at one edge does not come round to the other
+
+
+class Blur:
+    """Convolution with a PSF on the domain of the unknown.
+
+    Parameters
+    ----------
+    psf : (Y, X) or (Z, Y, X) ndarray
+        Its centre is the pixel at half its shape; its sum is 1.
+    shape : tuple of int
+        Of the image that was seen, of as many dimensions.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the unknown, as the Fourier transform wants it.
+    seen : tuple of slice
+        Where the image lies in the unknown.
+    lit : tuple of slice
+        From where light comes into the image. What is outside keeps opposite edges apart.
+    power : ndarray
+        Squared modulus of the transfer function, sampled for `filter`.
+    """
+
+    def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...]) -> None:
+        before = tuple(n // 2 for n in psf.shape)
+        lit = [n + k - 1 for n, k in zip(shape, psf.shape, strict=True)]
+        self.lit = tuple(slice(0, n) for n in lit)
+        guard = [0] * (psf.ndim - 2) + [_GUARD] * 2
+        self.shape = tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(lit, guard, strict=True))
+        after_psf = tuple(k - 1 - b for k, b in zip(psf.shape, before, strict=True))
+        self.seen = tuple(slice(a, a + n) for a, n in zip(after_psf, shape, strict=True))
+        self._axes = tuple(range(psf.ndim))
+        kernel = np.zeros(self.shape, np.float32)
+        kernel[tuple(slice(0, k) for k in psf.shape)] = psf
+        kernel = np.roll(kernel, [-b for b in before], axis=self._axes)
+        self._transfer = fft.rfftn(kernel)
+        self.power: Image = np.square(np.abs(self._transfer))
+
+    def __call__(self, x: Image) -> Image:
+        """Blur `x`, of the shape of the unknown."""
+        return self._multiply(x, self._transfer)
+
+    def adjoint(self, x: Image) -> Image:
+        """Blur with the mirrored PSF."""
+        return self._multiply(x, self._transfer.conj())
+
+    def filter(self, x: Image, response: Image) -> Image:
+        """Multiply the spectrum of `x` by a real response, sampled like `power`."""
+        return self._multiply(x, response)
+
+    def extend(self, image: Image) -> Image:
+        """The image on the domain of the unknown, its edges mirrored."""
+        margins = [(s.start, n - s.stop) for s, n in zip(self.seen, self.shape, strict=True)]
+        return np.pad(image, margins, mode="symmetric")
+
+    def embed(self, image: Image) -> Image:
+        """The image on the domain of the unknown, with zeros around it."""
+        x = np.zeros(self.shape, np.float32)
+        x[self.seen] = image
+        return x
+
+    def _multiply(self, x: Image, response: NDArray[np.inexact]) -> Image:
+        result: Image = fft.irfftn(fft.rfftn(x) * response, s=self.shape, axes=self._axes)
+        return result

@@ -1,0 +1,203 @@
+"""Point spread functions: computed from the optics, Gaussian, or measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_genrecon.errors import OptionError
+
+__all__ = ["Kind", "as_psf", "gaussian_psf", "simulate_psf"]
+
+Kind = Literal["widefield", "confocal", "two-photon"]
+
+_FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+_REACH = 4.0  # s.d. after which a Gaussian is cut
+_SUBPIXELS = 3  # a pixel collects over its area: means of 3 x 3 points
+_DARK_RINGS = 5  # in-focus reach of a computed PSF, in Airy radii
+
+
+def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
+    """A Gaussian PSF.
+
+    Parameters
+    ----------
+    fwhm : float or sequence of float
+        Full width at half maximum in pixels; one number for a round (Y, X) PSF, or one for each dimension.
+
+    Returns
+    -------
+    (Y, X) or (Z, Y, X) ndarray
+        Of odd sides, centred, of sum 1.
+
+    Raises
+    ------
+    OptionError
+        If a width is not positive and finite.
+
+    Examples
+    --------
+    >>> gaussian_psf(3.0).shape
+    (13, 13)
+    """
+    widths = (fwhm, fwhm) if isinstance(fwhm, int | float | np.number) else tuple(fwhm)
+    psf = np.ones((1,) * len(widths))
+    for axis, width in enumerate(widths):
+        psf = psf * np.expand_dims(_gaussian(width), [i for i in range(len(widths)) if i != axis])
+    return psf
+
+
+def _gaussian(fwhm: float) -> NDArray[np.float64]:
+    if not (math.isfinite(fwhm) and fwhm > 0):
+        raise OptionError(f"the FWHM of a PSF must be a positive number of pixels, got {fwhm}")
+    sigma = fwhm / _FWHM_PER_SIGMA
+    reach = math.ceil(_REACH * sigma)
+    profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return np.asarray(profile / profile.sum())
+
+
+def as_psf(psf: ArrayLike) -> NDArray[np.float64]:
+    """A PSF given as an array or as the FWHM of a Gaussian, checked and scaled to sum 1.
+
+    Parameters
+    ----------
+    psf : (Y, X) or (Z, Y, X) array_like, or float
+        Its centre is the pixel at half its shape. A number is the FWHM of a Gaussian, in pixels.
+
+    Raises
+    ------
+    OptionError
+        If it cannot be a PSF.
+    """
+    array = np.asarray(psf)
+    if array.dtype.kind not in "iuf":
+        raise OptionError(f"psf has dtype {array.dtype}: an array of numbers, or a FWHM in pixels, is needed")
+    array = array.astype(np.float64)
+    if array.ndim == 0:
+        return gaussian_psf(float(array))
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise OptionError(f"psf has shape {array.shape}: (Y, X) or (Z, Y, X) is needed, or a FWHM in pixels")
+    if not np.isfinite(array).all() or not array.sum() > 0:
+        raise OptionError("psf must hold finite numbers of a positive sum")
+    return np.asarray(array / array.sum())
+
+
+def simulate_psf(
+    *,
+    na: float,
+    wavelength: float,
+    refractive_index: float,
+    pixel_size: float,
+    z_step: float | None = None,
+    kind: Kind = "widefield",
+    shape: Sequence[int] | None = None,
+) -> NDArray[np.float64]:
+    """The PSF of an ideal objective, by the vectorial theory of Richards & Wolf (Proc. R. Soc. A 253, 1959, eq. 2.30).
+
+    The light is taken as unpolarised (excitation) or from freely rotating dipoles (emission), the specimen as of the
+    immersion's refractive index: there is no spherical aberration.
+
+    Parameters
+    ----------
+    na : float
+        Numerical aperture of the objective.
+    wavelength : float
+        In vacuum, in any unit of length, such as micrometres: of the emission (``"widefield"``, ``"confocal"``) or of
+        the excitation (``"two-photon"``).
+    refractive_index : float
+        Of immersion and specimen; larger than `na`.
+    pixel_size : float
+        In the specimen, in the unit of `wavelength`.
+    z_step : float, optional
+        Distance of planes, in the same unit. Without it the plane in focus is returned.
+    kind : {"widefield", "confocal", "two-photon"}
+        Detected intensity, its square for a closed pinhole with the excitation near the emission, or the square of the
+        excitation's intensity.
+    shape : sequence of int, optional
+        Of the result; chosen to hold nearly all of the light if not given.
+
+    Returns
+    -------
+    (Y, X) or (Z, Y, X) ndarray
+        Averaged over the area of each pixel, centred at half its shape, of sum 1.
+
+    Raises
+    ------
+    OptionError
+        If a value cannot be.
+
+    Examples
+    --------
+    >>> simulate_psf(na=1.4, wavelength=0.52, refractive_index=1.515, pixel_size=0.1).shape
+    (25, 25)
+    """
+    _check_optics(na, wavelength, refractive_index, pixel_size, z_step, kind)
+    angle = math.asin(na / refractive_index)
+    if shape is None:
+        shape = _default_shape(na, wavelength, refractive_index, pixel_size, z_step, kind)
+    if len(shape) != (2 if z_step is None else 3) or min(shape) < 1:
+        raise OptionError(f"shape must be positive and (Y, X), or (Z, Y, X) with a z_step; got {tuple(shape)}")
+    depths = np.zeros(1) if z_step is None else z_step * np.arange(-(shape[0] // 2), -(-shape[0] // 2), dtype=float)
+    distance = _subpixel_distances(shape[-2], shape[-1], pixel_size)
+    spacing = min(pixel_size / _SUBPIXELS, wavelength / na / 16)
+    radii: NDArray[np.float64] = np.arange(math.ceil(distance.max() / spacing) + 1) * spacing
+    intensity = _intensity(radii, depths, angle, 2 * math.pi * refractive_index / wavelength)
+    profiles = intensity if kind == "widefield" else np.square(intensity)
+    psf = np.stack([np.interp(distance, radii, plane).mean(axis=(1, 3)) for plane in profiles])
+    return np.asarray((psf if z_step is not None else psf[0]) / psf.sum())
+
+
+def _check_optics(
+    na: float, wavelength: float, refractive_index: float, pixel_size: float, z_step: float | None, kind: str
+) -> None:
+    lengths = {"na": na, "wavelength": wavelength, "refractive_index": refractive_index, "pixel_size": pixel_size}
+    for name, value in (lengths if z_step is None else lengths | {"z_step": z_step}).items():
+        if not (math.isfinite(value) and value > 0):
+            raise OptionError(f"{name} must be a positive number, got {value}")
+    if na >= refractive_index:
+        raise OptionError(f"na must be below the refractive index {refractive_index} of the immersion, got {na}")
+    if kind not in get_args(Kind):
+        raise OptionError(f"kind must be one of {', '.join(get_args(Kind))}; got {kind!r}")
+
+
+def _default_shape(
+    na: float, wavelength: float, refractive_index: float, pixel_size: float, z_step: float | None, kind: str
+) -> tuple[int, ...]:
+    lateral, depth = _DARK_RINGS * 0.61 * wavelength / na, 0.0
+    if z_step is not None:
+        depth = (1.5 if kind == "widefield" else 1.0) * 2 * refractive_index * wavelength / na**2
+        if kind == "widefield":  # where out of focus, light fills the cone of the objective
+            lateral += depth * math.tan(math.asin(na / refractive_index))
+    side = 2 * math.ceil(lateral / pixel_size) + 1
+    return (side, side) if z_step is None else (2 * math.ceil(depth / z_step) + 1, side, side)
+
+
+def _subpixel_distances(height: int, width: int, pixel_size: float) -> NDArray[np.float64]:
+    """Distances from the centre, (Y, subpixel, X, subpixel)."""
+    part = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
+    y, x = (((np.arange(n) - n // 2)[:, None] + part) * pixel_size for n in (height, width))
+    return np.hypot(y[:, :, None, None], x[None, None])
+
+
+def _intensity(
+    radii: NDArray[np.float64], depths: NDArray[np.float64], angle: float, wavenumber: float
+) -> NDArray[np.float64]:
+    """|I0|^2 + 2 |I1|^2 + |I2|^2 at (depth, radius), the mean over all polarisations."""
+    from scipy.special import jv
+
+    oscillations = wavenumber * (radii.max() * math.sin(angle) + np.abs(depths).max() * (1 - math.cos(angle))) / math.pi
+    nodes, weights = np.polynomial.legendre.leggauss(32 + 2 * math.ceil(oscillations))
+    theta = angle * (nodes + 1) / 2
+    sine, cosine = np.sin(theta), np.cos(theta)
+    phase = np.exp(1j * wavenumber * depths[:, None] * cosine) * (weights * np.sqrt(cosine) * sine)  # (depth, theta)
+    argument = wavenumber * sine[:, None] * radii  # (theta, radius)
+    factors = ((1 + cosine, 1.0), (sine, 2.0), (1 - cosine, 1.0))
+    terms = (
+        share * np.abs((phase * factor) @ jv(order, argument)) ** 2 for order, (factor, share) in enumerate(factors)
+    )
+    intensity: NDArray[np.float64] = np.add.reduce(list(terms))
+    return intensity

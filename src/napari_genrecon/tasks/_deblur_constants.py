@@ -1,0 +1,99 @@
+"""The constants of each channel that `deblur` measures once, over the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks._deblur_tiles import Channel
+
+__all__ = ["channel_constants"]
+
+Crops = list[NDArray[np.generic]]
+
+# The first noise level: a part of the range of grey values (sparse bright structures need much), but not so many times
+# the noise that what is not seen beyond the borders would ring.
+_FIRST_LEVEL = 0.6
+_HIGHEST_LEVEL = 15.0
+_SPAN = (0.5, 99.5)  # percentiles between which grey values lie but for outliers
+_LEAST_SIGMA = 0.2  # of the mean noise: no pixel counts for more than 25
+_LEVELS = 33
+_DARK = 0.5  # percentile, where nothing else tells the grey value of no light
+_NOISE_FREE = 1e-3  # of the span, the noise s.d. assumed where there is none
+_MAX_RHO = 0.9
+
+
+def channel_constants(
+    sampled: Sequence[Crops], noise: Sequence[NoiseModel]
+) -> tuple[tuple[Channel | None, ...], tuple[str, ...]]:
+    """Constants per channel, None where there is nothing to deblur, and what the user should know about them."""
+    channels, constant, noise_free = [], [], []
+    for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
+        values = _finite(crops)
+        channel = _constants(values, measure_centre(crops), model)
+        channels.append(channel)
+        if channel is None:
+            constant.append(index)
+        elif model.sigma == 0 and not _mean_variance(model, values):
+            noise_free.append(index)
+    notes = []
+    if constant:
+        notes.append(f"{_which(constant, channels)} is constant, so it comes back unchanged")
+    if noise_free:
+        notes.append(
+            f"no noise was found in {_which(noise_free, channels)}: {_NOISE_FREE:g} of its range was taken for it"
+        )
+    return tuple(channels), tuple(notes)
+
+
+def _which(indices: list[int], channels: list[Channel | None]) -> str:
+    return "the image" if len(channels) == 1 else f"channel {', '.join(map(str, indices))}"
+
+
+def _finite(crops: Crops) -> NDArray[np.float64]:
+    return np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
+
+
+def _mean_variance(model: NoiseModel, values: NDArray[np.float64]) -> float:
+    return float(model.variance_at(values).mean())
+
+
+def _constants(values: NDArray[np.float64], centre: float, model: NoiseModel) -> Channel | None:
+    low, high = np.percentile(values, _SPAN)
+    span = float(high - low) or float(np.ptp(values))
+    if span == 0:
+        return None
+    sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
+    background = _background(values, model)
+    above = max(float(values.mean()) - background, 1e-3 * span)
+    poisson = model.affine and model.gain > 0
+    gain = model.gain if poisson else sigma**2 / above
+    return Channel(
+        noise=model,
+        centre=centre,
+        first_level=min(_FIRST_LEVEL * span, _HIGHEST_LEVEL * sigma),
+        sigma=sigma,
+        least_sigma=max(float(model.sigma_at(np.linspace(low, high, _LEVELS)).min()), _LEAST_SIGMA * sigma),
+        rise=(_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5,
+        background=background,
+        gain=gain,
+        read_variance=(model.read_noise / gain) ** 2 if poisson else 0.0,
+        mean=above / gain,
+    )
+
+
+def _background(values: NDArray[np.float64], model: NoiseModel) -> float:
+    # A model of white noise given by hand says nothing about the offset; the others do.
+    if model.gain > 0 or model.levels is not None:
+        return model.offset
+    return float(np.percentile(values, _DARK))
+
+
+def _rise(rho: float) -> float:
+    """Power of noise at frequency 0, relative to white noise: the sum of its autocorrelation ``rho**(lag**2)``."""
+    rho = min(max(rho, 0.0), _MAX_RHO)
+    return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, 10)))

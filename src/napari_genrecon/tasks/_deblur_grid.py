@@ -1,0 +1,62 @@
+"""The tiles on which `deblur` works."""
+
+from __future__ import annotations
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.models import ModelSpec
+
+__all__ = ["deblur_grid"]
+
+_HALO = 64  # px beyond the reach of the PSF: what is further away changes a tile by less than 0.05 noise s.d.
+_MAX_PIXELS = 800_000  # of a tile, all planes of a stack together: a step of a run takes at most two seconds
+_MAX_VOXELS = 4_000_000
+_LEAST_SIDE = 64
+_BYTES_PER_VOXEL = 100  # a dozen images and spectra
+_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+
+
+def deblur_grid(
+    shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelSpec, *, tile: int | None
+) -> TileGrid:
+    """Tiles of whole stacks where the PSF has three dimensions, of planes where it has two.
+
+    Parameters
+    ----------
+    shape, axes
+        Of the image.
+    psf : tuple of int
+        Shape of the PSF.
+    spec : ModelSpec
+        Tells stride and memory of the denoiser.
+    tile : int or None
+        Side of a tile in pixels, or None to choose it.
+    """
+    in_3d = len(psf) == 3
+    depth = shape[axes.letters.index("Z")] if in_3d else 1
+    computed_depth = depth + psf[0] - 1 if in_3d else 1
+    halo = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride)
+    if tile is None:
+        height, width = fit_tile(
+            (shape[axes.y], shape[axes.x]),
+            halo=halo,
+            stride=spec.stride,
+            bytes_per_pixel=spec.bytes_per_pixel + _BYTES_PER_VOXEL * computed_depth,
+            budget=available_memory() // _MEMORY_SHARE,
+            max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
+        )
+    else:
+        height = width = check_tile(tile, spec.stride)
+    return TileGrid(
+        shape=tuple(shape),
+        tile=_along(axes, height, width, depth if in_3d else 1),
+        halo=_along(axes, halo, halo, 0),
+        scale=(1,) * len(shape),
+        stride=_along(axes, spec.stride, spec.stride, depth if in_3d else 1),
+    )
+
+
+def _along(axes: Axes, y: int, x: int, z: int) -> tuple[int, ...]:
+    """One integer per dimension: 0 where `z` is 0 and 1 elsewhere, for the dimensions that are looped over."""
+    return tuple({"Z": z, "Y": y, "X": x}.get(letter, min(z, 1)) for letter in axes.letters)
