@@ -27,7 +27,7 @@ def test_public_names_are_documented(name):
 @pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
 def test_function_and_options_spell_keywords_and_defaults_alike(task):
     parameters = inspect.signature(getattr(napari_genrecon, task.name)).parameters
-    keywords = {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    keywords = {n: p.default for n, p in parameters.items() if n != "image"}
     defaults = task.options()
     assert keywords == {n: getattr(defaults, n) for n in task.options.__dataclass_fields__}
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.noise import NoiseModel as NoiseModel
+    from napari_genrecon.tasks.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.denoise import denoise as denoise
+    from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
 
 __version__ = "0.1.0"
@@ -28,6 +30,8 @@ _PUBLIC = {
     "GenReconWarning": "errors",
     "NoiseModel": "noise",
     "denoise": "tasks.denoise",
+    "detect_damage": "tasks.damage",
+    "inpaint": "tasks.inpaint",
     "list_models": "models",
     "measure_noise": "tasks.measure",
 }
@@ -38,6 +42,8 @@ __all__ = [
     "NoiseModel",
     "__version__",
     "denoise",
+    "detect_damage",
+    "inpaint",
     "list_models",
     "measure_noise",
 ]

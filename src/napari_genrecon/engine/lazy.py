@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon.engine.intensity import to_dtype
-from napari_genrecon.engine.run import TileFunction
+from napari_genrecon.engine.run import TileFunction, finish
 from napari_genrecon.engine.tiles import Tile, TileGrid
 
-__all__ = ["is_dask", "is_lazy", "lazy_tiles"]
+__all__ = ["Reader", "is_dask", "is_lazy", "lazy_stack", "lazy_tiles"]
 
 
 def is_dask(source: Any) -> bool:
@@ -80,7 +81,10 @@ class _OverlapBlock:
         return self.grid.tile_of(tuple((a // s, b // s) for (a, b), s in zip(location, self.grid.scale, strict=True)))
 
     def compute(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
-        return to_dtype(self.fn(block, tile)[tile.crop], self.dtype)[0]
+        result = self.fn(block, tile)
+        if isinstance(result, Generator):
+            result = finish(result)
+        return to_dtype(result[tile.crop], self.dtype)[0]
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,28 @@ class _ReadBlock(_OverlapBlock):
     def __call__(self, block_info: dict[Any, Any]) -> NDArray[Any]:  # type: ignore[override]
         tile = self.tile(block_info)
         return self.compute(np.asarray(self.source[tile.src]), tile)
+
+
+class Reader:
+    """Reads regions of an image from within a tile function.
+
+    Deliberately no dataclass: dask looks into those, and would compute a whole dask array that it found there.
+
+    Parameters
+    ----------
+    source : array_like
+        Anything that can be read by region.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __call__(self, region: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self._source[region])
+
+
+def lazy_stack(arrays: Sequence[Any]) -> Any:
+    """Dask arrays of one shape, along a new first dimension."""
+    import dask.array as da
+
+    return da.stack(arrays)

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,8 +21,14 @@ __all__ = ["Progress", "TileFunction", "Tiled", "finish", "run_tiles"]
 
 T = TypeVar("T")
 
-TileFunction = Callable[[NDArray[Any], Tile], NDArray[np.floating[Any]]]
-"""Maps what was read for a tile to the block of output pixels it covers (halo included)."""
+Block = NDArray[np.floating[Any]]
+
+TileFunction = Callable[[NDArray[Any], Tile], Block | Generator[None, None, Block]]
+"""Maps what was read for a tile to the block of output pixels it covers (halo included).
+
+A function that takes more than a second or two returns a generator that returns the block; a run can be cancelled
+wherever it yields.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class Tiled:
 
 
 def run_tiles(
-    fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike = np.float32
+    fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike = np.float32, *, steps: int = 1
 ) -> Generator[Progress, None, Tiled]:
     """Compute `fn` on every tile and assemble the result.
 
@@ -76,18 +82,20 @@ def run_tiles(
     Parameters
     ----------
     fn : callable
-        ``fn(block, tile) -> block``, both with all dimensions of the source.
+        ``fn(block, tile) -> block``, both with all dimensions of the source; see `TileFunction`.
     source : array_like
         Anything that can be read by region: NumPy, memmap, Zarr, dask. Only one tile is read at a time.
     grid : TileGrid
         The geometry.
     dtype : dtype
         Of the result; integers are rounded and clipped.
+    steps : int
+        How many steps of progress a tile counts for: how often `fn` yields, plus one.
 
     Yields
     ------
     Progress
-        Before the first tile and after each one.
+        Before the first tile, wherever `fn` yields, and after each tile.
 
     Returns
     -------
@@ -102,17 +110,17 @@ def run_tiles(
     out = allocate(grid.out_shape, np.dtype(dtype))
     pending = deque(grid.cores())
     limit = tuple(max(sizes) for sizes in grid.chunks)
-    total, done, clipped, note = grid.n_tiles, 0, 0, ""
+    total, done, clipped, note = grid.n_tiles * steps, 0, 0, ""
     yield Progress(0, total)
     while pending:
         core = pending.popleft()
         if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):
             parts = grid.split(core, limit)
             pending.extendleft(reversed(parts))
-            total += len(parts) - 1
+            total += (len(parts) - 1) * steps
             continue
         tile = grid.tile_of(core)
-        block = _compute(fn, source, tile)
+        block = yield from _compute(fn, source, tile, Progress(done, total, note))
         if block is None:
             size = tuple(b - a for a, b in core)
             limit = _smaller(grid, size, limit)
@@ -121,17 +129,31 @@ def run_tiles(
             continue
         out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
         clipped += n_clipped
-        done += 1
+        done += steps
         yield Progress(done, total, note)
     return Tiled(out, clipped, limit)
 
 
-def _compute(fn: TileFunction, source: Any, tile: Tile) -> NDArray[Any] | None:
+def _compute(fn: TileFunction, source: Any, tile: Tile, start: Progress) -> Generator[Progress, None, Block | None]:
     # Leaving the except clause before the retry matters: the traceback would keep the failed tensors alive.
     try:
-        return fn(np.asarray(source[tile.src]), tile)
+        result = fn(np.asarray(source[tile.src]), tile)
+        return (yield from _counted(result, start)) if isinstance(result, Generator) else result
     except MemoryError:
         return None
+
+
+def _counted(steps: Generator[None, None, Block], start: Progress) -> Generator[Progress, None, Block]:
+    done = start.done
+    with closing(steps):
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                block: Block = stop.value
+                return block
+            done += 1
+            yield replace(start, done=done)
 
 
 def _smaller(grid: TileGrid, size: tuple[int, ...], limit: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,7 +167,7 @@ def _smaller(grid: TileGrid, size: tuple[int, ...], limit: tuple[int, ...]) -> t
     return tuple(min(a, b) if a > 1 else a for a, b in zip(limit, half, strict=True))
 
 
-def finish(steps: Generator[Progress, None, T], on_progress: Callable[[Progress], object] | None = None) -> T:
+def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], object] | None = None) -> T:
     """Take all steps of a generator and return its result.
 
     Parameters

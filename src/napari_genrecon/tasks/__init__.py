@@ -55,6 +55,7 @@ class Task:
 
 TASKS: tuple[Task, ...] = (
     Task(name="denoise", title="Denoise", summary="Remove the noise of an image, measured from the image itself"),
+    Task(name="inpaint", title="Inpaint", summary="Fill in masked or damaged pixels and leave all others as they are"),
 )
 
 
