@@ -39,8 +39,8 @@ _STRIDE = 8  # pixels: turned planes must lie on the network's grid as the plane
 _DENSE = 0.3  # part of the pixels from which a shifted mask would leave too few
 _HIDDEN = 0.1  # of the known pixels, in a dense mask
 _HIDING_SEED = 20_260_711  # unlike any that a mask was drawn with: equal numbers would hide nothing
-_ROUNDS, _TOLERANCE = 30, 1e-2  # a residual is interpolated again at the next step
-_CLEARLY = 0.98  # of an error
+_ROUNDS, _TOLERANCE = 80, 3e-4  # of a residual: looser ones make the result depend on the tiles
+_CLEARLY, _FAR_CLEARLY = 0.98, 0.9  # of an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def find_recipe(
     plain = Recipe(start, _levels(held.error(x), noise), (), 0, noise, rho, (held.error(x),))
     smooth = yield from _rehearse(x, held, plain, denoise, smoothest=True)
     measured = yield from _rehearse(x, held, plain, denoise, smoothest=False)
-    return min((measured, smooth), key=lambda recipe: recipe.errors[recipe.best])
+    # Taking texture for smooth costs more elsewhere than the reverse, so that a near tie is none.
+    clear = smooth.errors[smooth.best] < _FAR_CLEARLY * measured.errors[measured.best]
+    return smooth if clear else measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)

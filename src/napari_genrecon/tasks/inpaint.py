@@ -194,7 +194,7 @@ def inpaint(
     >>> y, x = np.indices((64, 64))
     >>> clean = 100 + 20 * np.sin(x / 5) * np.cos(y / 7)
     >>> mask = np.random.default_rng(0).random(clean.shape) < 0.3
-    >>> filled = inpaint(np.where(mask, 0, clean), mask)
+    >>> filled = inpaint(np.where(mask, 0, clean), mask, noise=0.1)
     >>> bool(np.abs(filled - clean).max() < 5)
     True
     """

@@ -150,7 +150,10 @@ def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec:
     Notes
     -----
     One pass of the network looks 96 pixels far, ten of them much farther, but what comes from known pixels is put back
-    after each. With a halo of 96 pixels the tiled result differs from the whole by HALO_FIGURES.
+    after each. With a halo of 96 pixels, tiles of 104 pixels and half of the pixels missing at random, the tiled result
+    differs from the whole by less than 0.1 % of the r.m.s. error of the filling (at most 0.06 of 255 grey values) on a
+    photograph, and by 9 % of the then tiny error (0.01 grey values) on noise-free simulated waves. In holes wider
+    than the halo it differs more: what is filled in there depends on what can be seen from the tile.
     """
     if spec is not None:
         wider = replace(spec, halo=_HALO, bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
@@ -261,7 +264,7 @@ def _stabilised(noise: NoiseModel, fill: float) -> Channel:
 
 
 def _rehearsal(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]:
-    """The window with most to fill in and most structure to fill it from, and what is unknown in it."""
+    """The window with most to fill in and most detail around it, and what is unknown in it."""
     windows = [
         (crop[y : y + _REHEARSAL, x : x + _REHEARSAL], mask[y : y + _REHEARSAL, x : x + _REHEARSAL])
         for crop, mask in zip(crops, masks, strict=True)
@@ -278,8 +281,9 @@ def _starts(side: int) -> list[int]:
 
 
 def _promise(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:
-    known = window[~unknown].astype(np.float64)
-    return known.size > 0, bool(unknown.any()), float(known.std()) if known.size else 0.0
+    steps = np.diff(np.where(unknown, np.nan, window.astype(np.float64)), axis=1)
+    steps = np.abs(steps[np.isfinite(steps)])
+    return not unknown.all(), bool(unknown.any()), float(steps.mean()) if steps.size else 0.0
 
 
 def _notes(mask: Mask, n_missing: int) -> list[str]:
