@@ -23,7 +23,7 @@ _TORUS = 64
 
 
 def interpolate(
-    values: Plane, unknown: Mask, k: float, *, start: Plane | None = None, rounds: int = 60, tolerance: float = 1e-3
+    values: Plane, unknown: Mask, k: float, *, start: Plane | None = None, rounds: int = 200, tolerance: float = 1e-5
 ) -> Plane:
     """Continue known values into unknown pixels; far from any known pixel they go to 0.
 
