@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.tasks.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
+    from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
     from napari_genrecon.tasks.placement import upscaled_transform as upscaled_transform
     from napari_genrecon.tasks.upscale import upscale as upscale
@@ -34,6 +36,8 @@ _PUBLIC = {
     "NoiseModel": "noise",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
+    "detect_damage": "tasks.damage",
+    "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
     "list_models": "models",
     "measure_noise": "tasks.measure",
@@ -49,6 +53,8 @@ __all__ = [
     "__version__",
     "deblur",
     "denoise",
+    "detect_damage",
+    "inpaint",
     "gaussian_psf",
     "list_models",
     "measure_noise",

@@ -117,8 +117,14 @@ def _add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) ->
     if kind is bool:
         parser.add_argument(flag, action="store_true", default=option.default, help=text)
         return
-    convert = float if kind is float else int if int in (kind, *typing.get_args(kind)) and flag == "--tile" else str
+    convert = _converter(kind, metadata)
     parser.add_argument(flag, type=convert, default=option.default, help=text)
+
+
+def _converter(kind: Any, metadata: dict[str, Any]) -> Any:
+    """From text to an option's type; what can be several things stays text and is looked at later."""
+    kinds = set(typing.get_args(kind)) or {kind}
+    return float if kind is float else int if int in kinds and "array" not in metadata else str
 
 
 def _run_task(parsed: argparse.Namespace) -> int:
@@ -127,12 +133,13 @@ def _run_task(parsed: argparse.Namespace) -> int:
     task = find_task(parsed.task)
     values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
     values["noise"] = _noise_argument(values.get("noise"))
+    arrays = _array_arguments(task, values)
     options = task.options(**values)
     inputs = list(_expand(parsed.inputs, stack=parsed.stack))
     if len(inputs) > 1 and parsed.output is not None and not parsed.output.is_dir():
         raise OptionError(f"several inputs need a folder for their results, and {parsed.output} is not one")
     with connected(parsed.scheduler, parsed.workers) as client:
-        failed = _each(inputs, lambda path: _process(task, path, options, parsed, client), debug=parsed.debug)
+        failed = _each(inputs, lambda path: _process(task, path, options, parsed, client, arrays), debug=parsed.debug)
     if len(inputs) > 1:
         _say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
     return FAILED if failed else 0
@@ -163,6 +170,22 @@ def _say(text: str) -> None:
 
 def _warn(text: str) -> None:
     print(f"genrecon: {text}", file=sys.stderr)
+
+
+def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
+    """Options that are read from files, taken out of the values; a number stays, as the width of a Gaussian."""
+    from napari_genrecon.tasks.files import array_options
+
+    found = {}
+    for name in array_options(task):
+        text = values[name]
+        try:
+            values[name] = None if text is None else float(text)
+        except ValueError:
+            values[name], found[name] = None, Path(text)
+            if not found[name].exists():
+                raise OptionError(f"--{name}: there is no file {text}") from None
+    return found
 
 
 def _noise_argument(text: str | None) -> Any:
@@ -202,7 +225,9 @@ def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
         yield from images
 
 
-def _process(task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any) -> str:
+def _process(
+    task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any, arrays: dict[str, Path]
+) -> str:
     from napari_genrecon.tasks.files import file_steps
 
     target = _target(path, task, parsed.output)

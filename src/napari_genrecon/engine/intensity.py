@@ -156,8 +156,9 @@ def fill_non_finite(plane: NDArray[np.floating[Any]], centre: float) -> tuple[ND
 def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
     """Convert computed grey values to a dtype without ever wrapping around.
 
-    Floats are converted as they are. For integers, values are rounded half to even and clipped to the dtype's range;
-    a NaN, which no integer can express, becomes 0 and counts as clipped.
+    Floats are converted as they are, and values that have this dtype already stay as they are. For integers, values
+    are rounded half to even and clipped to the dtype's range; a NaN, which no integer can express, becomes 0 and counts
+    as clipped.
 
     Returns
     -------
@@ -165,7 +166,7 @@ def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[N
     clipped : int
         How many values did not fit.
     """
-    if dtype.kind == "f":
+    if dtype.kind == "f" or values.dtype == dtype:
         return values.astype(dtype, copy=False), 0
     limits = np.iinfo(dtype)
     rounded = np.rint(values.astype(np.float64, copy=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from napari_genrecon.engine.intensity import to_dtype
 from napari_genrecon.engine.run import TileFunction, finish
 from napari_genrecon.engine.tiles import Tile, TileGrid
 
-__all__ = ["as_transposable", "is_dask", "is_lazy", "lazy_tiles"]
+__all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_stack", "lazy_tiles"]
 
 
 def is_dask(source: Any) -> bool:
@@ -105,3 +105,28 @@ class _ReadBlock(_OverlapBlock):
     def __call__(self, block_info: dict[Any, Any]) -> NDArray[Any]:  # type: ignore[override]
         tile = self.tile(block_info)
         return self.compute(np.asarray(self.source[tile.src]), tile)
+
+
+class Reader:
+    """Reads regions of an image from within a tile function.
+
+    Deliberately no dataclass: dask looks into those, and would compute a whole dask array that it found there.
+
+    Parameters
+    ----------
+    source : array_like
+        Anything that can be read by region.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __call__(self, region: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self._source[region])
+
+
+def lazy_stack(arrays: Sequence[Any]) -> Any:
+    """Dask arrays of one shape, along a new first dimension."""
+    import dask.array as da
+
+    return da.stack(arrays)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .model import NoiseModel
 
-__all__ = ["hot_pixels", "stripes"]
+__all__ = ["find_hot", "hot_pixels", "stripes"]
 
 _FIRST = 4  # cosine frequency from which stripes are told from structure
 _SURE = 8.0  # standard errors (overlapping blocks count for less than their number)
@@ -54,10 +54,21 @@ def hot_pixels(crops: Sequence[NDArray[np.generic]], noise: NoiseModel) -> float
     inner = sum(max(crop.shape[0] - 2, 0) * max(crop.shape[1] - 2, 0) for crop in crops)
     if not inner:
         return 0.0
-    return sum(_count(crop, noise, sign) for crop in crops for sign in (1, -1) if min(crop.shape) > 2) / inner
+    return sum(len(find_hot(crop, noise, sign)[0]) for crop in crops for sign in (1, -1) if min(crop.shape) > 2) / inner
 
 
-def _count(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> int:
+def find_hot(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the inner pixels that stand alone.
+
+    Parameters
+    ----------
+    crop : (Y, X) ndarray
+        At least 3 x 3 pixels.
+    noise : NoiseModel
+        Of the channel.
+    sign : {1, -1}
+        Far above all eight neighbours (hot), or far below (dead).
+    """
     # Counted from the offset, float32 holds the noise of every dtype.
     signed = sign * np.subtract(crop, noise.offset, dtype=np.float64 if crop.dtype.itemsize > 2 else np.float32)
     y, x = _candidates(signed, max(_HOT * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain))
@@ -68,7 +79,8 @@ def _count(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> int:
     sigma = noise.sigma_at(sign * highest + noise.offset)
     # One photon on an empty background stands alone as well.
     least = np.maximum(_HOT * sigma, _PHOTONS * noise.gain)
-    return int(np.count_nonzero((step > least) & (step > _ALONE * (highest - lowest))))
+    alone = (step > least) & (step > _ALONE * (highest - lowest))
+    return y[alone], x[alone]
 
 
 def _candidates(signed: NDArray[np.floating], step: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -62,8 +62,9 @@ class Task:
 
 TASKS: tuple[Task, ...] = (
     Task(name="denoise", title="Denoise", summary="Remove the noise of an image, measured from the image itself"),
-    Task(name="deblur", title="Deblur", summary="Undo a known point spread function without raising the noise"),
     Task(name="upscale", title="Upscale", summary="Enlarge an image 2, 3 or 4 times, sharper than interpolation does"),
+    Task(name="deblur", title="Deblur", summary="Undo a known point spread function without raising the noise"),
+    Task(name="inpaint", title="Inpaint", summary="Fill in masked or damaged pixels and leave all others as they are"),
 )
 
 

@@ -18,7 +18,7 @@ _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
 def deblur_grid(
-    shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelSpec, *, tile: int | None
+    shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelSpec, *, tile: int | tuple[int, int] | None
 ) -> TileGrid:
     """Tiles of whole stacks where the PSF has three dimensions, of planes where it has two.
 
@@ -30,13 +30,13 @@ def deblur_grid(
         Shape of the PSF.
     spec : ModelSpec
         Tells stride and memory of the denoiser.
-    tile : int or None
-        Side of a tile in pixels, or None to choose it.
+    tile : int, (int, int) or None
+        Side of a tile in pixels, or (Y, X), or None to choose it.
     """
     in_3d = len(psf) == 3
     depth = shape[axes.letters.index("Z")] if in_3d else 1
     computed_depth = depth + psf[0] - 1 if in_3d else 1
-    halo = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride)
+    halo, _ = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride)
     if tile is None:
         height, width = fit_tile(
             (shape[axes.y], shape[axes.x]),
@@ -47,7 +47,7 @@ def deblur_grid(
             max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
         )
     else:
-        height = width = check_tile(tile, spec.stride)
+        height, width = check_tile(tile, spec.stride)
     return TileGrid(
         shape=tuple(shape),
         tile=_along(axes, height, width, depth if in_3d else 1),

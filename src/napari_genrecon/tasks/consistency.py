@@ -40,7 +40,7 @@ class ConsistencyAudit:
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """Run the tile function."""
-        large, index = self._kernel(block, tile), channel_of(tile, self._axes)
+        large, index = np.asarray(self._kernel(block, tile)), channel_of(tile, self._axes)
         if index < len(self._centres):
             error = self._error(block, large, tile, self._centres[index])
             self._squares[index] += np.square(error, dtype=np.float64).sum()

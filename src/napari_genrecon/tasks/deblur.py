@@ -28,7 +28,7 @@ from napari_genrecon.optics import as_psf
 from napari_genrecon.tasks._deblur_constants import channel_constants
 from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
-from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, tell_planes
 from napari_genrecon.tasks.result import Result
 
@@ -100,7 +100,8 @@ class DeblurOptions:
         },
     ] = None
     tile: Annotated[
-        int | None, {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"}
+        int | tuple[int, int] | None,
+        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
     ] = None
     device: Annotated[
         str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
@@ -138,7 +139,7 @@ def deblur(
     noise: Noise | float | None = None,
     model: str = "auto",
     axes: str | None = None,
-    tile: int | None = None,
+    tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
 ) -> Any:
@@ -281,6 +282,7 @@ class _Plan:
     grid: TileGrid
     dtype: np.dtype[Any]
     warnings: tuple[str, ...]
+    input: dict[str, Any]
 
     @property
     def steps_per_tile(self) -> int:
@@ -305,7 +307,7 @@ class _Plan:
             model=used if self.kernel.method == "pnp" else None,
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input={"shape": list(self.source.shape), "dtype": str(self.source.dtype)},
+            input=self.input,
             output={"dtype": str(self.dtype), "clipped": clipped},
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             device=resolve_device(self.options.device),
@@ -334,6 +336,7 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
         grid=deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         warnings=notes,
+        input=input_facts(source, sampled),
     )
 
 

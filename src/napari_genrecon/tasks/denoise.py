@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,10 +21,10 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import fingerprint, make_record
+from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
-from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 
@@ -272,7 +271,7 @@ class _Plan:
     grid: TileGrid
     dtype: np.dtype[Any]
     warnings: tuple[str, ...]
-    fingerprint: str
+    input: dict[str, Any]
 
     @property
     def n_planes(self) -> int:
@@ -289,7 +288,7 @@ class _Plan:
             model={"name": self.spec.name, "sha256": self.spec.sha256, "licence": self.spec.licence},
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input={"shape": list(self.source.shape), "dtype": str(self.source.dtype), "fingerprint": self.fingerprint},
+            input=self.input,
             output={"dtype": str(self.dtype), "clipped": clipped},
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             device=resolve_device(self.options.device),
@@ -317,7 +316,7 @@ def _plan(source: Any, options: DenoiseOptions) -> _Plan:
         grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         warnings=tuple(_notes(channels, options)),
-        fingerprint=fingerprint(source.shape, source.dtype, chain.from_iterable(sampled)),
+        input=input_facts(source, sampled),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,23 @@ from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.placement import upscaled_transform
 from napari_genrecon.tasks.result import Result
 
-__all__ = ["about_result", "file_steps", "finished", "is_zarr_name", "tile_of", "write_result_steps", "write_steps"]
+__all__ = [
+    "about_result",
+    "array_options",
+    "file_steps",
+    "finished",
+    "is_zarr_name",
+    "tile_of",
+    "write_result_steps",
+    "write_steps",
+]
+
+
+def array_options(task: Task) -> dict[str, str]:
+    """Options of a task that are arrays, and what kind of array: ``mask`` or ``psf``."""
+    hints = typing.get_type_hints(task.options, include_extras=True)
+    metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
+    return {name: found["array"] for name, found in metadata.items() if "array" in found}
 
 
 def is_zarr_name(path: Path) -> bool:
@@ -38,6 +55,7 @@ def file_steps(
     overwrite: bool = False,
     resume: bool = False,
     client: Any = None,
+    arrays: dict[str, Path] | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Process one file into another.
 
@@ -55,6 +73,8 @@ def file_steps(
         Continue an OME-Zarr that an earlier run left unfinished.
     client : distributed.Client, optional
         Whose workers compute and write the regions of an OME-Zarr.
+    arrays : dict of str to Path, optional
+        Options that are read from files: masks, point spread functions.
 
     Yields
     ------
@@ -70,11 +90,14 @@ def file_steps(
         raise OptionError(f"only OME-Zarr can be resumed or written by a cluster: end {target.name} in .ome.zarr")
     check_target(target, overwrite=overwrite, sources=[source], folder=zarr)  # before hours of work, not after
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
-    options = replace(options, axes=image.axes)
+    read = {name: open_image(path).data for name, path in (arrays or {}).items()}
+    options = replace(options, axes=image.axes, **read)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
     result = yield from task.steps(image.data, options, lazy=True if zarr else None)
     record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
+    if arrays:
+        record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
     about = about_result(image.about, result, record)
     yield from write_steps(
         target, result.data, about, overwrite=overwrite, sources=[source], resume=resume, client=client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import OptionError
+from napari_genrecon.io.provenance import fingerprint
 from napari_genrecon.noise import NoiseModel, measure_channel
 
-__all__ = ["Noise", "as_source", "measure_noise", "noise_per_channel", "noise_report", "sample_channels"]
+__all__ = ["Noise", "as_source", "input_facts", "measure_noise", "noise_per_channel", "noise_report", "sample_channels"]
 
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
@@ -82,6 +84,12 @@ def sample_channels(source: Any, axes: Axes) -> tuple[list[NDArray[Any]], ...]:
     if axes.rgb:
         count = min(count, _RGB)
     return tuple(sample_crops(source, axes, channel) for channel in range(count))
+
+
+def input_facts(source: Any, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
+    """What a record says about the input: shape, dtype and a fingerprint of the sampled crops."""
+    found = fingerprint(tuple(source.shape), source.dtype, chain.from_iterable(sampled))
+    return {"shape": list(source.shape), "dtype": str(source.dtype), "fingerprint": found}
 
 
 def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | float | None) -> tuple[NoiseModel, ...]:

@@ -18,7 +18,7 @@ from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.files import finished, tile_of
+from napari_genrecon.tasks.files import array_options, finished, tile_of
 
 __all__ = ["Replay", "replay_steps"]
 
@@ -62,10 +62,13 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     origin = source or Path(record["input"].get("path", ""))
     if not origin.exists() or not record["input"].get("path"):
         raise ImageError(f"the input {origin} of {path} is not there: say where it is with --input")
-    original = open_image(origin, axes=record["axes"]["letters"])
+    original = open_image(origin, axes=record["axes"]["letters"][-len(record["input"]["shape"]) :])
     task = find_task(record["task"])
     options = _options_of(task, record)
     result = yield from task.steps(original.data, options, lazy=True)
+    for name in set(array_options(task)) & set(record):
+        if result.record[name] != record[name]:
+            raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
     if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
         raise ImageError(f"{origin} is not the image that {path} was made from: give the right one with --input")
     deviation = yield from _compare(result.data, image, record)
@@ -74,11 +77,25 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:
     values = {k: v for k, v in record["options"].items() if k in {option.name for option in fields(task.options)}}
-    values["axes"] = resolve_axes(record["axes"]["letters"], tuple(record["input"]["shape"]))
+    shape = tuple(record["input"]["shape"])
+    values["axes"] = resolve_axes(record["axes"]["letters"][-len(shape) :], shape)
     values["tile"] = tile_of(record)
     if record.get("noise"):
         values["noise"] = tuple(NoiseModel.from_dict(model) for model in record["noise"])
+    for name in array_options(task):
+        values[name] = _array(name, record)
     return task.options(**values)
+
+
+def _array(name: str, record: dict[str, Any]) -> Any:
+    """A mask or a point spread function, from where it was read."""
+    given = record.get("arrays", {}).get(name)
+    width = (record.get(name) or {}).get("gaussian_fwhm_px")
+    if width is not None or (given is None and "detect" in record["options"]):
+        return width  # a Gaussian, or a mask that was detected
+    if given is None or not Path(given).exists():
+        raise ImageError(f"the {name} ({given or 'an array'}) is not there, so the result cannot be made again")
+    return open_image(given).data
 
 
 def _compare(data: Any, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, float]:

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,12 +23,12 @@ from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import fingerprint, make_record
+from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_upscaler, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.enlarging import UpscaledChannel, UpscalePlanes
-from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 
@@ -233,7 +232,7 @@ class _Plan:
     kernel: UpscalePlanes
     grid: TileGrid
     dtype: np.dtype[Any]
-    fingerprint: str
+    input: dict[str, Any]
 
     def record(
         self, tiled: Tiled | None = None, audit: ConsistencyAudit | None = None, seconds: float | None = None
@@ -250,7 +249,7 @@ class _Plan:
             factor=list(self.grid.scale),
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input={"shape": list(self.source.shape), "dtype": str(self.source.dtype), "fingerprint": self.fingerprint},
+            input=self.input,
             output={"shape": list(self.grid.out_shape), "dtype": str(self.dtype), "clipped": clipped},
             consistency={"rms": None if audit is None else audit.rms(), "rounds": self.kernel.rounds},
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
@@ -279,7 +278,7 @@ def _plan(source: Any, options: UpscaleOptions) -> _Plan:
         kernel=UpscalePlanes(spec, options.device, axes, channels, options.factor, rounds),
         grid=plan_grid(source.shape, axes, geometry, tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        fingerprint=fingerprint(source.shape, source.dtype, chain.from_iterable(sampled)),
+        input=input_facts(source, sampled),
     )
 
 

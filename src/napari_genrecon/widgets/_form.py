@@ -85,6 +85,11 @@ class Form:
             found.pop(name + _WIDTH_SUFFIX, None)
         return found
 
+    def array_sources(self) -> dict[str, str | float | None]:
+        """For every option that is an array: the name of a layer, the width of a Gaussian, or None."""
+        values: dict[str, str | float | None] = self.values(str)
+        return {name: values[name] for name in self._arrays}
+
     def _array(self, found: dict[str, Any], name: str, kind: str, pixels_of: Callable[[str], Any]) -> Any:
         chosen = found[name]
         if chosen == _GAUSSIAN:

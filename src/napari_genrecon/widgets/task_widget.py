@@ -21,7 +21,7 @@ from napari_genrecon.io.check import methods_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.files import write_result_steps
+from napari_genrecon.tasks.files import array_options, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._form import Form
 from napari_genrecon.widgets._layers import (
@@ -38,7 +38,7 @@ from napari_genrecon.widgets._preview import VIEWS, Preview, is_preview
 from napari_genrecon.widgets._watched import Watched
 from napari_genrecon.widgets._worker import Job
 
-__all__ = ["DenoiseWidget", "TaskWidget", "UpscaleWidget"]
+__all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
 _LOG = logging.getLogger(__name__)
 _WIDTH = 300  # pixels
@@ -186,11 +186,12 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             return
         data, axes = layer_data(layers[0]), layer_axes(layers[0])
         self._report.value = "Measuring the noise…"
+        options = self._timed_options()
 
         def steps() -> Any:
             yield Progress(0, 0, "measuring the noise")
             noise = measure_noise(data, axes=axes)
-            seconds = self._task.expected_seconds(data, self._task.options(axes=axes))  # loads torch meanwhile
+            seconds = self._task.expected_seconds(data, replace(options, axes=axes))  # loads torch meanwhile
             return noise, seconds
 
         def done(kind: str, value: Any) -> None:
@@ -205,6 +206,11 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._status.value = ""
 
         self._begin(steps, done, quiet=True)
+
+    def _timed_options(self) -> Any:
+        """Options by which the expected time is told: a Gaussian stands for every point spread function."""
+        widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
+        return self._task.options(**widths)
 
     def _show_report(self) -> None:
         layers = self._chosen()
@@ -405,15 +411,24 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QApplication.clipboard().setText(methods_text(self._record))
         self._status.value = "Copied: the sentences for the methods section."
 
+    def _source(self, given: str | float | None, image: Any) -> str:
+        """The Python of an option that is a layer, or a number."""
+        if not isinstance(given, str):
+            return repr(given)
+        shapes = isinstance(self._viewer.layers[given], Shapes)
+        pixels = f".to_labels({tuple(layer_data(image).shape[image.ndim - 2 : image.ndim])})" if shapes else ".data"
+        return f"viewer.layers[{given!r}]{pixels}"
+
     def as_python(self) -> str:
         """The calls that make the same layers, as Python code."""
         lines = [f"from napari_genrecon import {self._task.name}"]
-        defaults = self._task.options()
+        defaults, arrays = self._task.options(), self._form.array_sources()
         for layer in self._chosen():
             options = self._options(layer)
-            names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes")]
+            names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
             changed = {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}
-            keywords = "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
+            keywords = "".join(f", {name}={self._source(given, layer)}" for name, given in arrays.items())
+            keywords += "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
             source = f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"
             title = f"{layer.name} {self._task.name}"
             lines.append(f"viewer.add_image({self._task.name}({source}{keywords}), name={title!r})")
@@ -428,6 +443,20 @@ class DenoiseWidget(TaskWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, find_task("denoise"))
+
+
+class DeblurWidget(TaskWidget):
+    """The widget of `deblur`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("deblur"))
+
+
+class InpaintWidget(TaskWidget):
+    """The widget of `inpaint`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("inpaint"))
 
 
 class UpscaleWidget(TaskWidget):

@@ -1,0 +1,303 @@
+"""Inpaint: fill in masked pixels, and nothing else.
+
+The masked pixels of every plane are filled by plug-and-play with the bundled denoiser (see `tasks.fill`) or by
+scikit-image's biharmonic equation; a plane of a stack that is masked as a whole is mixed from its neighbours. All
+constants are found once per channel, on a crop, by filling known pixels that are hidden there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+
+from napari_genrecon.axes import resolve_axes
+from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
+from napari_genrecon.engine.memory import allocate, check_tile
+from napari_genrecon.engine.run import Progress, finish, run_tiles
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models import find_model, load_denoiser
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.damage import parse_kinds
+from napari_genrecon.tasks.fill import STEPS
+from napari_genrecon.tasks.inpaint_plan import Plan, make_grid, plan_inpaint
+from napari_genrecon.tasks.measure import Noise, as_source
+from napari_genrecon.tasks.plan import tell_planes
+from napari_genrecon.tasks.result import Result
+
+__all__ = ["InpaintOptions", "expected_seconds", "inpaint", "inpaint_steps"]
+
+Method = Literal["pnp", "biharmonic"]
+
+_BIHARMONIC_SECONDS = 2e-5  # per pixel, where every second one is missing
+_REHEARSAL_PIXELS = 2 * 160**2  # two runs of all steps over a crop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InpaintOptions:
+    """What can be chosen.
+
+    Attributes
+    ----------
+    mask : array_like or None
+        Of the image's shape, or of its YX plane: anything but 0 is filled in.
+    method, detect, n, seed, noise, model, axes, tile, device, keep_dtype
+        See `inpaint`.
+    """
+
+    mask: Annotated[
+        Any,
+        {
+            "array": "mask",
+            "tooltip": "What to fill in: an image or labels of the same size (or of one plane), anything but 0",
+        },
+    ] = None
+    method: Annotated[
+        str,
+        {
+            "choices": get_args(Method),
+            "tooltip": "'pnp' fills with the network as the prior; 'biharmonic' is a smooth classical interpolation",
+        },
+    ] = "pnp"
+    detect: Annotated[
+        str,
+        {
+            "tooltip": "Damage to find and fill besides the mask, separated by commas: hot (also dead) pixels, "
+            "saturated pixels, lines (dead rows and columns), frames (dropped frames or slices)"
+        },
+    ] = ""
+    n: Annotated[
+        int,
+        {
+            "min": 1,
+            "max": 64,
+            "tooltip": "1 gives the best estimate; more gives so many plausible fillings along a new first dimension, "
+            "whose spread shows what the image does not tell",
+        },
+    ] = 1
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Another seed, other plausible fillings"}] = 0
+    noise: Annotated[
+        Noise | float | None,
+        {
+            "form": False,
+            "tooltip": "Noise s.d. in grey values, or a noise report "
+            "saved as JSON; measured from the known pixels if not given",
+        },
+    ] = None
+    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    axes: Annotated[
+        str | None,
+        {
+            "advanced": True,
+            "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
+        },
+    ] = None
+    tile: Annotated[
+        int | tuple[int, int] | None,
+        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
+    ] = None
+    device: Annotated[
+        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
+    ] = "auto"
+    keep_dtype: Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}] = (
+        False
+    )
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
+        if not 1 <= self.n <= 64:
+            raise OptionError(f"n must lie between 1 and 64, got {self.n}")
+        if self.n > 1 and self.method == "biharmonic":
+            raise OptionError(f"the biharmonic method gives one filling, got n={self.n}: use method='pnp'")
+        if self.seed < 0:
+            raise OptionError(f"seed must be 0 or more, got {self.seed}")
+        if self.tile is not None:
+            check_tile(self.tile, 1)
+        if isinstance(self.noise, int | float):
+            NoiseModel.white(float(self.noise))
+        parse_kinds(self.detect)
+
+
+def inpaint(
+    image: Any,
+    mask: Any = None,
+    *,
+    method: str = "pnp",
+    detect: str = "",
+    n: int = 1,
+    seed: int = 0,
+    noise: Noise | float | None = None,
+    model: str = "auto",
+    axes: str | None = None,
+    tile: int | tuple[int, int] | None = None,
+    device: str = "auto",
+    keep_dtype: bool = False,
+) -> Any:
+    """Fill in what is missing, and leave every other pixel as it is.
+
+    Parameters
+    ----------
+    image : (..., Y, X) or (..., Y, X, S) array_like
+        Any real dtype. NaN and infinite pixels outside the mask stay where they are and are not taken for known. The
+        alpha channel of an RGBA image is copied.
+    mask : array_like
+        Of the image's shape, or of the shape of its YX plane (then it holds for all planes); what is not 0 is filled
+        in. It is held in memory, a byte per pixel. A plane that is masked as a whole is mixed from the nearest planes
+        along T, else Z; moving structure then shows twice, faintly.
+    method : {"pnp", "biharmonic"}
+        Plug-and-play with the denoiser as the prior, or scikit-image's biharmonic equation.
+    detect : str
+        Kinds of damage to find and fill besides the mask, separated by commas; see `detect_damage`. The whole image is
+        read for it.
+    n : int
+        1 gives the best estimate. More gives so many plausible fillings, which differ inside the mask and nowhere else;
+        ``result.std(axis=0)`` is their spread. (Planes missing as a whole are the same in all.)
+    seed : int
+        Of the fillings, where `n` is more than 1.
+    noise : NoiseModel, tuple of NoiseModel, float or None
+        Noise of the known pixels: a model (or one per channel), or the s.d. of white noise in grey values. None
+        measures it. What is filled in is without noise.
+    model : str
+        A name that ``list_models("denoise")`` lists, or ``"auto"``.
+    axes : str, optional
+        One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
+    tile : int, optional
+        Side of a tile in pixels; chosen from the free memory if not given. A tile without a masked pixel is copied.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    keep_dtype : bool
+        Round and clip the filled pixels to the input's dtype.
+
+    Returns
+    -------
+    ndarray or dask.array.Array
+        Of the input's shape (behind a first dimension of length `n` if that is more than 1), in its grey values,
+        float32 unless `keep_dtype`. Pixels outside the mask are those of the input bit by bit if its dtype is kept or
+        is float32, and else rounded to float32 (8- and 16-bit integers are exact; float64 and large integers are not).
+        A NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
+
+    Raises
+    ------
+    ImageError
+        If the image or the mask does not fit, or nothing is known to fill from.
+    OptionError, UnknownModelError
+        If an option cannot work.
+    WeightsError, MissingPackageError
+        If the model cannot be loaded.
+
+    Notes
+    -----
+    Steps and sampling follow Zhang et al. (IEEE TPAMI 2021) and Kadkhodaie & Simoncelli (NeurIPS 2021); see
+    `tasks.fill` for what is different here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, x = np.indices((64, 64))
+    >>> clean = 100 + 20 * np.sin(x / 5) * np.cos(y / 7)
+    >>> mask = np.random.default_rng(0).random(clean.shape) < 0.3
+    >>> filled = inpaint(np.where(mask, 0, clean), mask, noise=0.1)
+    >>> bool(np.abs(filled - clean).max() < 5)
+    True
+    """
+    options = InpaintOptions(
+        mask=mask,
+        method=method,
+        detect=detect,
+        n=n,
+        seed=seed,
+        noise=noise,
+        model=model,
+        axes=axes,
+        tile=tile,
+        device=device,
+        keep_dtype=keep_dtype,
+    )
+    result = finish(inpaint_steps(image, options))
+    result.warn()
+    return result.data
+
+
+def inpaint_steps(
+    image: Any, options: InpaintOptions, *, lazy: bool | None = None
+) -> Generator[Progress, None, Result]:
+    """The same as `inpaint`, step by step.
+
+    Parameters
+    ----------
+    image, options
+        As for `inpaint`.
+    lazy : bool, optional
+        Whether to return a dask array of which nothing has been computed, rather than compute it now. By default
+        only for images that are not NumPy arrays.
+
+    Yields
+    ------
+    Progress
+        While the constants are found, and after every run of the network.
+
+    Returns
+    -------
+    Result
+        The pixels and the record of how they were made.
+    """
+    started = time.perf_counter()
+    yield Progress(0, 0, "preparing")
+    plan = yield from plan_inpaint(as_source(image), options)
+    if is_lazy(plan.source) if lazy is None else lazy:
+        samples = [lazy_tiles(kernel, plan.source, plan.grid, plan.dtype) for kernel in plan.kernels]
+        return Result(samples[0] if options.n == 1 else lazy_stack(samples), plan.out_axes, plan.record())
+    array, tile = yield from _compute(plan)
+    companions = {"filled pixels": plan.filled}
+    if options.n > 1:
+        companions["spread"] = array.std(axis=0, dtype=np.float32)
+    return Result(array, plan.out_axes, plan.record(tile, time.perf_counter() - started), companions)
+
+
+def _compute(plan: Plan) -> Generator[Progress, None, tuple[Any, tuple[int, ...]]]:
+    """All samples, one after the other, and the tile size in the end."""
+    steps = STEPS + 1 if plan.spec else 2
+    if len(plan.kernels) == 1:
+        run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps)
+        tiled = yield from tell_planes(run, plan.n_planes)
+        return tiled.array, tiled.tile
+    out = allocate((len(plan.kernels), *plan.source.shape), plan.dtype)
+    for index, kernel in enumerate(plan.kernels):
+        run = run_tiles(kernel, plan.source, plan.grid, plan.dtype, steps=steps)
+        tiled = yield from _tell_samples(run, index, len(plan.kernels))
+        out[index] = tiled.array
+    return out, tiled.tile
+
+
+def _tell_samples(steps: Any, index: int, count: int) -> Generator[Progress, None, Any]:
+    """Count the steps of all samples as one run."""
+    try:
+        while True:
+            progress = next(steps)
+            note = f"sample {index + 1} of {count}"
+            done, total = index * progress.total + progress.done, count * progress.total
+            yield Progress(done, total, f"{note}; {progress.note}" if progress.note else note)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()
+
+
+def expected_seconds(image: Any, options: InpaintOptions) -> float:
+    """How long `inpaint` will take for this image on this machine, if all planes have masked pixels everywhere.
+
+    The first call loads the network and takes about a second.
+    """
+    source = as_source(image)
+    axes = resolve_axes(options.axes, source.shape)
+    if options.method == "biharmonic":
+        return float(source.size * _BIHARMONIC_SECONDS)
+    spec = find_model(options.model, "denoise")
+    grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
+    rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
+    pixels = source.size * grid.read_share * options.n + rehearsals
+    return float(STEPS * pixels * load_denoiser(spec, options.device).seconds_per_pixel())

@@ -1,0 +1,305 @@
+"""All that is decided before the first pixel is filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.intensity import measure_centre, sample_crops
+from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.memory import check_tile
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.io.provenance import make_record
+from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
+from napari_genrecon.noise import NoiseModel, stabiliser
+from napari_genrecon.tasks.damage import detect_damage
+from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error
+from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, to_values
+from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
+from napari_genrecon.tasks.missing_planes import find_neighbours
+from napari_genrecon.tasks.plan import plan_grid
+
+if TYPE_CHECKING:
+    from napari_genrecon.tasks.inpaint import InpaintOptions
+
+__all__ = ["Plan", "make_grid", "plan_inpaint"]
+
+Crops = list[NDArray[Any]]
+Mask = NDArray[np.bool_]
+
+_HALO = 96  # pixels; see the notes of `make_grid`
+_EXTRA_BYTES = 100  # per pixel of a tile, beyond the network's
+_BIHARMONIC_TILE = 512
+_BLOCK, _FEWEST_BLOCKS = 16, 16  # whole blocks of known pixels, from which noise can be measured
+_NEGLIGIBLE = 0.2  # noise below this part of the error of an interpolation does not matter, and would only distort
+_REHEARSAL = 160  # side of the crop on which the constants are found
+_SAMPLE_LETTERS = "NQRVWABDEFGHIJKLMOPU"  # for the dimension of the samples: the first that is free
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What `plan_inpaint` decided."""
+
+    source: Any
+    axes: Axes
+    options: InpaintOptions
+    spec: ModelSpec | None
+    noise: tuple[NoiseModel, ...]
+    kernels: tuple[InpaintPlanes, ...]  # one per sample
+    grid: TileGrid
+    dtype: np.dtype[Any]
+    warnings: tuple[str, ...]
+    input: dict[str, Any]
+
+    @property
+    def n_planes(self) -> int:
+        """How many planes the image has."""
+        return self.axes.n_planes(self.source.shape)
+
+    @property
+    def filled(self) -> NDArray[np.uint8]:
+        """1 where a pixel was filled in, of the image's shape; colours share one plane."""
+        mask = self.kernels[0].mask
+        return np.asarray(mask.any(axis=-1) if self.axes.rgb else mask, np.uint8)
+
+    @property
+    def out_axes(self) -> Axes:
+        """Axes of the result: with a dimension for the samples, if there are several."""
+        if self.options.n == 1:
+            return self.axes
+        letter = next(letter for letter in _SAMPLE_LETTERS if letter not in self.axes.letters)
+        return Axes(letter + self.axes.letters, self.axes.assumed)
+
+    def record(self, tile: tuple[int, ...] | None = None, seconds: float | None = None) -> dict[str, Any]:
+        """How the result is made."""
+        kernel = self.kernels[0]
+        options = asdict(replace(self.options, noise=None, mask=None))
+        del options["noise"], options["mask"]  # they stand beside the options
+        spec, recipes = self.spec, [channel.recipe for channel in kernel.channels]
+        return make_record(
+            "inpaint",
+            "inpainted",
+            options=options,
+            model=None if spec is None else {"name": spec.name, "sha256": spec.sha256, "licence": spec.licence},
+            noise=[model.to_dict() for model in self.noise],
+            mask={"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
+            axes={"letters": self.out_axes.letters, "assumed": self.axes.assumed},
+            input=self.input,
+            output={"dtype": str(self.dtype)},
+            steps=[None if recipe is None else _told(recipe) for recipe in recipes],
+            tile={"size": list(tile or self.grid.tile), "halo": list(self.grid.halo)},
+            device=None if spec is None else resolve_device(self.options.device),
+            seed=self.options.seed if self.options.n > 1 else None,
+            seconds=None if seconds is None else round(seconds, 3),
+            warnings=list(self.warnings),
+        )
+
+
+def _told(recipe: Recipe) -> dict[str, Any]:
+    """A recipe in the record; errors are in units of the noise s.d. where there is noise, else in grey values."""
+    found = asdict(recipe)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, None, Plan]:
+    """Check the mask, measure the noise of the known pixels, and find the constants of every channel.
+
+    Raises
+    ------
+    ImageError, OptionError
+        If mask, image or options do not fit.
+    """
+    axes = resolve_axes(options.axes, source.shape)
+    spec = None if options.method == "biharmonic" else find_model(options.model, "denoise")
+    mask = _whole_mask(source, axes, options)
+    whole = np.asarray(mask.all(axis=(axes.y, axes.x)))
+    if whole.all():
+        raise ImageError("the mask covers the whole image: nothing is known to fill it from")
+    neighbours = find_neighbours(whole, axes)
+    yield Progress(0, 0, "measuring the noise" if options.noise is None and spec else "preparing")
+    sampled = sample_channels(source, axes)
+    masks = tuple(_crops_of(mask, axes, len(sampled)))
+    noise, warnings = _noise(sampled, masks, options, measured=spec is not None)
+    if spec is not None:
+        yield Progress(0, 0, "loading the network")
+        load_denoiser(spec, options.device)
+    channels = []
+    for crops, unknown, model in zip(sampled, masks, noise, strict=True):
+        channels.append((yield from _channel(crops, unknown, model, spec, options.device)))
+    dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
+    stride = 1 if spec is None else spec.stride
+    kernel = InpaintPlanes(
+        Reader(source), mask, neighbours, spec, options.device, axes, tuple(channels), _HALO, stride, np.dtype(dtype)
+    )
+    samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
+    return Plan(
+        source=source,
+        axes=axes,
+        options=options,
+        spec=spec,
+        noise=noise,
+        kernels=tuple(replace(kernel, sample=sample) for sample in samples),
+        grid=make_grid(source.shape, axes, options, spec),
+        dtype=np.dtype(dtype),
+        warnings=(*warnings, *_notes(mask, len(neighbours))),
+        input=input_facts(source, sampled),
+    )
+
+
+def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelSpec | None) -> TileGrid:
+    """The tiles on which an image is filled in.
+
+    Notes
+    -----
+    One pass of the network looks 96 pixels far, ten of them much farther, but what comes from known pixels is put back
+    after each. With a halo of 96 pixels, tiles of 104 pixels and half of the pixels missing at random, the tiled result
+    differs from the whole by less than 0.1 % of the r.m.s. error of the filling (at most 0.06 of 255 grey values) on a
+    photograph, and by 9 % of the then tiny error (0.01 grey values) on noise-free simulated waves. In holes wider
+    than the halo it differs more: what is filled in there depends on what can be seen from the tile.
+    """
+    if spec is not None:
+        wider = replace(spec, halo=_HALO, bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
+        return plan_grid(shape, axes, wider, tile=options.tile, device=options.device)
+    height, width = check_tile(options.tile or _BIHARMONIC_TILE, 1)
+    return TileGrid(
+        shape=tuple(shape),
+        tile=axes.spread(height, width, 1),
+        halo=axes.spread(_HALO, _HALO, 0),
+        scale=(1,) * len(shape),
+        stride=(1,) * len(shape),
+    )
+
+
+def _whole_mask(source: Any, axes: Axes, options: InpaintOptions) -> Mask:
+    """The mask, brought to the shape of the image, with what was detected."""
+    if options.mask is None and not options.detect:
+        raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
+    mask = np.zeros(1, bool) if options.mask is None else _fitted(np.asarray(options.mask), source.shape, axes)
+    if options.detect:
+        mask = mask | detect_damage(source, kinds=options.detect, axes=axes)
+    return np.broadcast_to(mask, source.shape)
+
+
+def _fitted(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
+    plane = (shape[axes.y], shape[axes.x])
+    if mask.shape == tuple(shape):
+        return np.asarray(mask != 0)
+    if mask.shape != plane:
+        raise ImageError(
+            f"mask has shape {mask.shape} but image has shape {tuple(shape)}: "
+            f"the mask must have this shape, or {plane} to hold for all planes"
+        )
+    return np.asarray(mask != 0).reshape(axes.spread(plane[0], plane[1], 1))
+
+
+def _crops_of(mask: Mask, axes: Axes, n_channels: int) -> list[list[Mask]]:
+    """The same crops of the mask as `sample_channels` takes from the image."""
+    return [sample_crops(mask, axes, channel) for channel in range(n_channels)]
+
+
+def _noise(
+    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], options: InpaintOptions, *, measured: bool
+) -> tuple[tuple[NoiseModel, ...], list[str]]:
+    """The noise of the known pixels; none where it cannot be seen between the masked ones."""
+    if options.noise is not None:
+        return noise_per_channel(sampled, options.noise), []
+    if not measured:
+        return (NoiseModel(),) * len(sampled), []
+    known = [_known(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
+    enough = [_is_enough(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
+    found = tuple(
+        noise_per_channel([crops], None)[0] if seen else NoiseModel() for crops, seen in zip(known, enough, strict=True)
+    )
+    sentence = (
+        "the mask leaves too few whole patches of 16 x 16 pixels to measure the noise, so known pixels are taken as "
+        "exact: give the noise if they are noisy"
+    )
+    return found, [] if all(enough) else [sentence]
+
+
+def _known(crops: Crops, masks: list[Mask]) -> Crops:
+    pairs = zip(crops, masks, strict=True)
+    return [np.where(mask, np.nan, crop.astype(np.float64)) if mask.any() else crop for crop, mask in pairs]
+
+
+def _is_enough(crops: Crops, masks: list[Mask]) -> bool:
+    """Whether whole blocks are left, or as many as there would be without a mask."""
+    return any(not mask.any() for mask in masks) or sum(map(_whole_blocks, masks)) >= _FEWEST_BLOCKS
+
+
+def _whole_blocks(mask: Mask) -> int:
+    rows, columns = (length // _BLOCK for length in mask.shape)
+    blocks = mask[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK)
+    return int(np.count_nonzero(~blocks.any(axis=(1, 3))))
+
+
+def _channel(
+    crops: Crops, masks: list[Mask], noise: NoiseModel, spec: ModelSpec | None, device: str
+) -> Generator[Progress, None, Channel]:
+    known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
+    fill = measure_centre(known)
+    exact = Channel(None, fill, fill)
+    if spec is None:
+        return exact
+    window, unknown = _rehearsal(crops, masks)
+    noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
+    channel = _stabilised(noise, fill) if noisy else exact
+    values, sigma = to_values(window, unknown, channel), float(noisy)
+    denoiser = load_denoiser(spec, device)
+    steps = find_recipe(values, unknown, sigma, (noise.rho_x, noise.rho_y), denoiser)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return replace(channel, recipe=stop.value)
+        yield Progress(0, 0, "finding how to fill, on known pixels")
+
+
+def _strongest(noise: NoiseModel) -> float:
+    return float(noise.sigma if noise.levels is None else noise.sigma_at(noise.levels).max())
+
+
+def _stabilised(noise: NoiseModel, fill: float) -> Channel:
+    # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
+    transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
+    return Channel(transform, fill, float(transform.forward(np.array([fill]))[0]))
+
+
+def _rehearsal(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]:
+    """The window with most to fill in and most detail around it, and what is unknown in it."""
+    windows = [
+        (crop[y : y + _REHEARSAL, x : x + _REHEARSAL], mask[y : y + _REHEARSAL, x : x + _REHEARSAL])
+        for crop, mask in zip(crops, masks, strict=True)
+        for y in _starts(crop.shape[0])
+        for x in _starts(crop.shape[1])
+    ]
+    pairs = [(window, mask | ~np.isfinite(window)) for window, mask in windows]
+    return max(pairs, key=lambda pair: _promise(*pair))
+
+
+def _starts(side: int) -> list[int]:
+    pieces = -(-side // _REHEARSAL)
+    return sorted({int(v) for v in np.linspace(0, max(0, side - _REHEARSAL), pieces).round()})
+
+
+def _promise(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:
+    steps = np.diff(np.where(unknown, np.nan, window.astype(np.float64)), axis=1)
+    steps = np.abs(steps[np.isfinite(steps)])
+    return not unknown.all(), bool(unknown.any()), float(steps.mean()) if steps.size else 0.0
+
+
+def _notes(mask: Mask, n_missing: int) -> list[str]:
+    notes = [] if mask.any() else ["the mask marks no pixel, so the image comes back as it is"]
+    if n_missing:
+        notes.append(
+            f"{n_missing} planes were missing as a whole and were mixed from their neighbours: "
+            "what moved in between shows twice, faintly"
+        )
+    return notes

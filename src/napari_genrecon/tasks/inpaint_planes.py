@@ -1,0 +1,209 @@
+"""Fill the masked pixels of one tile: what `tasks.inpaint` hands to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import as_plane, to_dtype
+from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.models import ModelSpec, load_denoiser
+from napari_genrecon.noise import Stabiliser
+from napari_genrecon.tasks.fill import Draw, Recipe, apply_recipe
+from napari_genrecon.tasks.kriging import SMOOTHEST, interpolate
+from napari_genrecon.tasks.missing_planes import Neighbours
+from napari_genrecon.tasks.missing_planes import Plane as PlaneIndex
+
+__all__ = ["Channel", "InpaintPlanes", "to_values"]
+
+Block = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+_CELL = 64  # pixels: noise is drawn cell by cell, so that it does not depend on the tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The constants of one channel, found once for the whole image.
+
+    Attributes
+    ----------
+    transform : Stabiliser or None
+        Makes the noise of s.d. 1; None where the pixels are taken as exact.
+    fill : float
+        Grey value for unknown pixels before they are filled: the median of the known ones.
+    centre : float
+        Of the transformed values.
+    recipe : Recipe or None
+        How to fill; None for the biharmonic method.
+    """
+
+    transform: Stabiliser | None
+    fill: float
+    centre: float
+    recipe: Recipe | None = None
+
+
+def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float32]:
+    """Grey values to what the steps work on: of noise s.d. 1 where there is noise, about 0, finite everywhere."""
+    known = np.where(unknown, channel.fill, plane.astype(np.float64, copy=False))
+    values = known if channel.transform is None else channel.transform.forward(known)
+    return np.asarray(values - channel.centre, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class InpaintPlanes:
+    """Fills the one plane of a tile: a plain value, so that it can be sent to other processes.
+
+    Attributes
+    ----------
+    read : Reader
+        The image, which is only read for planes that are missing as a whole.
+    mask : ndarray of bool
+        Of the image's shape: what to fill.
+    neighbours : mapping
+        Of these planes.
+    spec, device : ModelSpec or None, str
+        The network; None for the biharmonic method.
+    axes : Axes
+        Of the image.
+    channels : tuple of Channel
+        Their constants. A plane of a channel beyond (alpha) is copied.
+    halo, stride : int
+        Pixels around masked ones that are computed; where a box of them may start.
+    dtype : dtype
+        Of the result.
+    sample : (int, int) or None
+        Seed and number of a sample; None gives the best estimate.
+    """
+
+    read: Reader
+    mask: Mask
+    neighbours: Neighbours
+    spec: ModelSpec | None
+    device: str
+    axes: Axes
+    channels: tuple[Channel, ...]
+    halo: int
+    stride: int
+    dtype: np.dtype[Any]
+    sample: tuple[int, int] | None = None
+
+    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
+        """Fill a block of one plane; one without a masked pixel in its core is copied."""
+        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        if index >= len(self.channels) or not self.mask[tile.src][tile.crop].any():
+            return block.astype(self.dtype, copy=False)
+        return self._fill(block, tile, self.channels[index])
+
+    def _fill(self, block: Block, tile: Tile, channel: Channel) -> Generator[None, None, Block]:
+        plane, masked = as_plane(block, self.axes), as_plane(self.mask[tile.src], self.axes)
+        index = tuple(int(tile.src[i].start) for i in self.axes.outer)
+        out = plane.astype(self.dtype)  # a copy: known pixels never go through any arithmetic
+        if index in self.neighbours:
+            yield
+            filled = self._from_neighbours(index, tile, channel)
+            out[:] = to_dtype(filled, self.dtype)[0]
+            return out.reshape(block.shape)
+        core = np.zeros_like(masked)
+        inner = tile.crop[self.axes.y], tile.crop[self.axes.x]
+        core[inner] = masked[inner]
+        box = _box(core, self.halo, self.stride)
+        unknown = masked[box] | ~np.isfinite(plane[box])
+        origin = tuple(
+            int(tile.src[i].start) + part.start for i, part in zip((self.axes.y, self.axes.x), box, strict=True)
+        )
+        if channel.recipe is None:
+            yield
+            filled = _biharmonic(plane[box], unknown, channel.fill)
+        else:
+            draw = None if self.sample is None else _Noise(self.sample, index, origin, unknown.shape)
+            filled = yield from self._with_network(plane[box], unknown, channel, channel.recipe, draw)
+        # What does not fit into the dtype is clipped without a word: these values are estimates.
+        out[box][masked[box]] = to_dtype(filled, self.dtype)[0][masked[box]]
+        return out.reshape(block.shape)
+
+    def _with_network(
+        self, plane: Block, unknown: Mask, channel: Channel, recipe: Recipe, draw: Draw | None
+    ) -> Generator[None, None, Block]:
+        values = to_values(plane, unknown, channel)
+        filled = yield from apply_recipe(values, unknown, recipe, self._denoise, draw)
+        return _to_grey(filled, channel)
+
+    def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
+        assert self.spec is not None  # only the biharmonic method has none, and does not come here
+        return load_denoiser(self.spec, self.device)(plane, sigma, rho)
+
+    def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
+        """A plane missing as a whole: its neighbours, mixed by distance, the noise they leave removed."""
+        pairs = self.neighbours[index]
+        mixed = np.zeros([tile.src[i].stop - tile.src[i].start for i in (self.axes.y, self.axes.x)], np.float32)
+        for at, weight in pairs:
+            mixed += np.float32(weight) * self._neighbour(at, tile, channel)
+        if channel.recipe is not None and channel.recipe.noise:
+            left = channel.recipe.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))
+            mixed = self._denoise(mixed, left, channel.recipe.rho)
+        return _to_grey(mixed, channel)
+
+    def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> NDArray[np.float32]:
+        at = dict(zip(self.axes.outer, index, strict=True))
+        region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(tile.src))
+        plane = as_plane(self.read(region), self.axes)
+        unknown = as_plane(self.mask[region], self.axes) | ~np.isfinite(plane)
+        values = to_values(plane, unknown, channel)
+        return interpolate(values, unknown, SMOOTHEST if channel.recipe is None else channel.recipe.start)
+
+
+def _to_grey(values: NDArray[np.float32], channel: Channel) -> Block:
+    shifted = values.astype(np.float64) + channel.centre
+    return shifted if channel.transform is None else channel.transform.inverse(shifted, dtype=np.float64)
+
+
+def _biharmonic(plane: Block, unknown: Mask, fill: float) -> Block:
+    from skimage.restoration import inpaint_biharmonic
+
+    if unknown.all():  # the middle of a hole larger than a tile
+        return np.full(plane.shape, fill)
+    known = np.where(unknown, fill, plane.astype(np.float64))
+    return np.asarray(inpaint_biharmonic(known, unknown))
+
+
+def _box(marked: Mask, halo: int, stride: int) -> tuple[slice, slice]:
+    """The smallest box on the network's grid that holds all marked pixels and a halo around them."""
+    rows, columns = (_span(np.flatnonzero(marked.any(axis=axis)), halo, stride) for axis in (1, 0))
+    return rows, columns
+
+
+def _span(marked: NDArray[np.intp], halo: int, stride: int) -> slice:
+    start = max(int(marked[0]) - halo, 0) // stride * stride
+    return slice(start, -(-(int(marked[-1]) + 1 + halo) // stride) * stride)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """White noise that belongs to the pixel: the same in every tile that holds it."""
+
+    sample: tuple[int, int]
+    plane: PlaneIndex
+    origin: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, step: int) -> NDArray[np.float32]:
+        first = [start // _CELL for start in self.origin]
+        last = [(start + size - 1) // _CELL + 1 for start, size in zip(self.origin, self.shape, strict=True)]
+        cells = [[self._cell(step, y, x) for x in range(first[1], last[1])] for y in range(first[0], last[0])]
+        rows, columns = (
+            slice(start - cell * _CELL, start - cell * _CELL + size)
+            for start, cell, size in zip(self.origin, first, self.shape, strict=True)
+        )
+        return np.block(cells)[rows, columns]
+
+    def _cell(self, step: int, y: int, x: int) -> NDArray[np.float32]:
+        seed = (*self.sample, step, y, x, *self.plane)
+        return np.random.default_rng(seed).standard_normal((_CELL, _CELL), np.float32)

@@ -1,0 +1,115 @@
+"""Fill missing pixels from those around them by kriging: the most likely smooth continuation of what is known.
+
+The prior is the Matern field of order 1, which on a pixel grid is the Gaussian Markov field with the precision
+``(k + L)**2``, L being the Laplacian of the grid (Lindgren, Rue & Lindstrom, J. R. Stat. Soc. B 73, 2011, eq. 10).
+``k -> 0`` is the biharmonic spline; a large `k` has no memory, and missing pixels become 0.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SMOOTHEST", "interpolate", "lag_one", "shortness"]
+
+Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+SMOOTHEST = 1e-3  # k of a field whose memory is about thirty pixels: nearly the biharmonic spline
+_ROUGHEST = 1e2  # a tenth of a pixel
+_TORUS = 64
+
+
+def interpolate(
+    values: Plane, unknown: Mask, k: float, *, start: Plane | None = None, rounds: int = 200, tolerance: float = 1e-5
+) -> Plane:
+    """Continue known values into unknown pixels; far from any known pixel they go to 0.
+
+    Parameters
+    ----------
+    values : (Y, X) ndarray of float32
+        Of mean about 0. What stands at unknown pixels does not matter, but must be finite.
+    unknown : (Y, X) ndarray of bool
+        What to fill.
+    k : float
+        How short the memory of the field is, in 1 / pixel**2; see `shortness`.
+    start : (Y, X) ndarray, optional
+        A first guess of the unknown pixels.
+    rounds, tolerance : int, float
+        When the conjugate gradients stop.
+
+    Returns
+    -------
+    (Y, X) ndarray of float32
+        Equal to `values` where they are known.
+    """
+    found: Plane = np.where(unknown, 0 if start is None else start, values).astype(np.float32, copy=False)
+    rest = np.where(unknown, -_precision(found, k), 0)
+    enough = tolerance**2 * _energy(np.where(unknown, _precision(np.where(unknown, 0, values), k), 0))
+    direction, energy = rest.copy(), _energy(rest)
+    for _ in range(rounds):
+        if energy <= enough:
+            break
+        image = np.where(unknown, _precision(direction, k), 0)
+        step = energy / np.vdot(direction, image)
+        found += step * direction
+        rest -= step * image
+        energy, before = _energy(rest), energy
+        direction *= energy / before
+        direction += rest
+    return found
+
+
+def _energy(values: Plane) -> np.float32:
+    return np.float32(np.vdot(values, values))
+
+
+def _precision(values: Plane, k: float) -> Plane:
+    """``(k + L)**2 values``."""
+    return _shifted_laplacian(_shifted_laplacian(values, np.float32(k)), np.float32(k))
+
+
+def _shifted_laplacian(values: Plane, k: np.float32) -> Plane:
+    """``(k + L) values``; nothing flows over the borders."""
+    out: Plane = k * values
+    for difference, one, other in (
+        (values[1:] - values[:-1], out[1:], out[:-1]),
+        (values[:, 1:] - values[:, :-1], out[:, 1:], out[:, :-1]),
+    ):
+        one += difference
+        other -= difference
+    return out
+
+
+def lag_one(values: Plane, known: Mask) -> float:
+    """Correlation of known neighbours, with a mean of 0; 0 where there are none."""
+    product = power = 0.0
+    for one, other, both in (
+        (values[1:], values[:-1], known[1:] & known[:-1]),
+        (values[:, 1:], values[:, :-1], known[:, 1:] & known[:, :-1]),
+    ):
+        a, b = one[both].astype(np.float64), other[both].astype(np.float64)
+        product += float(a @ b)
+        power += float(a @ a + b @ b) / 2
+    return product / power if power > 0 else 0.0
+
+
+def shortness(correlation: float) -> float:
+    """The `k` of a field whose neighbours have this correlation.
+
+    >>> round(shortness(0.0)), round(shortness(1.0), 3)
+    (100, 0.001)
+    """
+    ks, correlations = _table()
+    return float(np.exp(np.interp(-correlation, -correlations, np.log(ks))))
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(k, lag-1 correlation), on a torus, whose covariance is the inverse Fourier transform of its spectrum."""
+    wave = 2 - 2 * np.cos(2 * np.pi * np.arange(_TORUS) / _TORUS)
+    ks = np.geomspace(SMOOTHEST, _ROUGHEST, 60)
+    covariances = (np.fft.ifft2((k + wave[:, None] + wave) ** -2.0).real for k in ks)
+    return ks, np.array([c[0, 1] / c[0, 0] for c in covariances])

@@ -1,0 +1,335 @@
+import json
+
+import numpy as np
+import pytest
+
+from napari_genrecon import detect_damage, inpaint
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
+from napari_genrecon.training import scenes
+
+pytestmark = pytest.mark.filterwarnings("ignore:the mask leaves too few")
+
+
+def scene(shape=(96, 96)):
+    """Smooth waves with a disc of sharp edge, grey values around 100."""
+    y, x = np.indices(shape)
+    return 100 + 20 * np.sin(x / 4) * np.cos(y / 6) + 40 * (np.hypot(y - 40, x - 50) < 18)
+
+
+def dropout(shape=(96, 96), part=0.5):
+    return np.random.default_rng(0).random(shape) < part
+
+
+def scratch(shape=(96, 96), width=3):
+    mask = np.zeros(shape, bool)
+    mask[shape[0] // 2 : shape[0] // 2 + width, 10:-10] = True
+    return mask
+
+
+def error(a, b, mask):
+    return float(np.sqrt(np.mean((np.asarray(a, float) - b)[mask] ** 2)))
+
+
+def steps_of(image, mask, **options):
+    return finish(inpaint_steps(image, InpaintOptions(mask=mask, **options)))
+
+
+@pytest.mark.parametrize("mask", [dropout(), dropout(part=0.8), scratch()], ids=["half", "most", "scratch"])
+def test_network_fills_better_than_the_biharmonic_equation(mask):
+    clean = 200 * scenes.dead_leaves(np.random.default_rng(1), mask.shape)
+    damaged = np.where(mask, 0, clean)
+    ours, classical = inpaint(damaged, mask), inpaint(damaged, mask, method="biharmonic")
+    assert error(ours, clean, mask) < 0.9 * error(classical, clean, mask)
+
+
+@pytest.mark.parametrize("method", ["pnp", "biharmonic"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i8", "u8", "f2", "f4", "f8", ">u2"])
+def test_known_pixels_come_back_bit_by_bit(dtype, method):
+    mask = scratch((48, 48))
+    image = (scene((48, 48)) + (2**60 if dtype == "u8" else 0)).astype(dtype)
+    result = inpaint(image, mask, method=method, keep_dtype=True)
+    assert result.dtype == image.dtype
+    assert result[~mask].tobytes() == image[~mask].tobytes()
+
+
+def test_known_pixels_equal_the_input_as_float32():
+    mask, image = dropout((48, 48)), scene((48, 48))
+    np.testing.assert_array_equal(inpaint(image, mask)[~mask], image.astype("f4")[~mask])
+
+
+def test_what_stands_under_the_mask_does_not_matter():
+    mask = dropout()
+    results = [inpaint(np.where(mask, value, scene()), mask) for value in (0, 65535, np.nan)]
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
+def test_non_finite_pixels_stay_and_spoil_nothing(value):
+    mask, image = scratch(), scene()
+    holed = image.copy()
+    holed[[20, 50], [30, 5]] = value
+    result = inpaint(holed, mask)
+    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(holed))
+    assert error(result, image, mask) < 1.2 * error(inpaint(image, mask), image, mask)
+
+
+@pytest.mark.parametrize("method", ["pnp", "biharmonic"])
+def test_constant_image_comes_back(method):
+    image = np.full((40, 40), 7, "u2")
+    np.testing.assert_array_equal(inpaint(image, dropout((40, 40)), method=method, keep_dtype=True), image)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 3), (2, 50), (9, 17)], ids=str)
+def test_small_images(shape):
+    mask = np.zeros(shape, bool)
+    mask[0, 0] = True
+    assert np.isfinite(inpaint(scene(shape), mask)).all()
+
+
+def test_noise_of_known_pixels_is_not_drawn_into_the_hole():
+    clean, mask = scene((128, 128)), scratch((128, 128), 6)
+    noisy = clean + np.random.default_rng(0).normal(0, 8, clean.shape)
+    told, exact = inpaint(noisy, mask, noise=8.0), inpaint(noisy, mask, method="biharmonic")
+    assert error(told, clean, mask) < 0.8 * error(exact, clean, mask)
+
+
+def test_samples_differ_inside_the_mask_and_nowhere_else():
+    mask, image = scratch(width=8), scene()
+    result = steps_of(image, mask, n=3)
+    assert result.data.shape == (3, *image.shape)
+    assert result.axes.letters == "NYX"
+    spread = np.ptp(result.data, axis=0)
+    assert (spread[mask] > 0).all()
+    np.testing.assert_array_equal(spread[~mask], 0)
+
+
+def test_seed_makes_samples_repeatable():
+    mask, image = scratch((48, 48)), scene((48, 48))
+    first, again, other = (inpaint(image, mask, n=2, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other)[:, mask].mean() > 0.9
+
+
+def test_spread_grows_with_the_distance_from_known_pixels():
+    image = scene() + np.random.default_rng(0).normal(0, 2, (96, 96))
+    mask = np.zeros(image.shape, bool)
+    mask[30:60, 30:60] = True
+    spread = inpaint(image, mask, n=6, noise=2.0).std(axis=0)
+    assert spread[42:48, 42:48].mean() > 1.5 * spread[mask & ~_shrunk(mask)].mean()
+
+
+def _shrunk(mask):
+    from scipy.ndimage import binary_erosion
+
+    return binary_erosion(mask)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_tile_hardly_changes_the_result(n):
+    image, mask = 200 * scenes.dead_leaves(np.random.default_rng(1), (288, 32)), dropout((288, 32))
+    whole, tiled = (np.atleast_3d(inpaint(image, mask, tile=tile, n=n).T) for tile in (288, 96))
+    assert error(whole, tiled, mask.T) < 0.02 * error(whole, image.T[..., None], mask.T)
+
+
+def test_tile_without_masked_pixels_is_copied_without_the_network(monkeypatch):
+    from napari_genrecon.models import _runtime
+
+    heights = []
+    real = _runtime.Denoiser.__call__
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, y, *a: heights.append(y.shape) or real(self, y, *a))
+    image, mask = np.stack([scene((64, 64))] * 3), np.zeros((3, 64, 64), bool)
+    steps_of(image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX")
+    one = len(heights)
+    heights.clear()
+    steps_of(image[1:2], scratch((64, 64))[None], axes="TYX")
+    assert len(heights) == one
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("kind", ["dask", "zarr"])
+def test_lazy_equals_eager(kind, n):
+    import dask.array as da
+    import zarr
+
+    image, mask = np.stack([scene((64, 72))] * 3).astype("u2"), scratch((64, 72))[None].repeat(3, 0)
+    mask[1] = True
+    source = da.from_array(image, chunks=(1, 64, 50)) if kind == "dask" else zarr.array(image, chunks=(1, 64, 50))
+    lazy = steps_of(source, mask, n=n).data
+    assert isinstance(lazy, da.Array)
+    np.testing.assert_allclose(lazy.compute(), steps_of(image, mask, n=n).data, atol=1e-3)
+
+
+def test_missing_plane_is_mixed_from_its_neighbours():
+    stack = np.stack([scene() + 10 * t for t in range(5)])
+    mask = np.zeros(stack.shape, bool)
+    mask[2:4] = True
+    with pytest.warns(GenReconWarning, match="2 planes were missing as a whole and were mixed from their neighbours"):
+        result = inpaint(np.where(mask, 0, stack), mask, axes="TYX", noise=1.0)
+    assert error(result, stack, mask) < 2
+
+
+def test_missing_plane_is_filled_in_time_before_depth():
+    movie = np.arange(3 * 3)[:, None, None].reshape(3, 3, 1, 1) * np.ones((16, 16)) * [1.0]
+    mask = np.zeros(movie.shape, bool)
+    mask[1, 2] = True
+    result = steps_of(movie, mask, axes="TZYX", method="biharmonic").data
+    np.testing.assert_allclose(result[1, 2], 5)
+
+
+def test_channel_missing_as_a_whole_gets_a_sentence():
+    mask = np.zeros((2, 32, 32), bool)
+    mask[0] = True
+    with pytest.raises(ImageError, match=r"covers plane \(0,\) as a whole, and there is no other plane along T or Z"):
+        inpaint(np.stack([scene((32, 32))] * 2), mask, axes="CYX")
+
+
+def test_rgb_keeps_its_channels_and_alpha_is_copied():
+    rgba = np.full((48, 48, 4), [50, 120, 200, 77], "u1")
+    result = inpaint(rgba, scratch((48, 48)), keep_dtype=True)
+    np.testing.assert_array_equal(result, rgba)
+
+
+def test_plane_mask_holds_for_all_planes():
+    stack, mask = np.stack([scene((48, 48))] * 2), scratch((48, 48))
+    np.testing.assert_array_equal(inpaint(stack, mask), inpaint(stack, np.stack([mask] * 2)))
+
+
+def test_input_is_never_changed():
+    image, mask = scene((48, 48)), scratch((48, 48))
+    before = image.copy(), mask.copy()
+    image.flags.writeable = mask.flags.writeable = False
+    inpaint(image, mask)
+    np.testing.assert_array_equal((image, mask), before)
+
+
+def test_empty_mask_brings_the_image_back_with_a_note():
+    with pytest.warns(GenReconWarning, match="the mask marks no pixel, so the image comes back as it is"):
+        np.testing.assert_array_equal(inpaint(scene((32, 32)), np.zeros((32, 32))), scene((32, 32)).astype("f4"))
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "sentence"),
+    [
+        ({"mask": None}, OptionError, "no mask: give one that is 1 where pixels are to be filled in"),
+        ({"mask": np.ones((32, 32))}, ImageError, "covers the whole image: nothing is known"),
+        ({"mask": np.ones((3, 32))}, ImageError, r"mask has shape \(3, 32\) but image has shape \(32, 32\)"),
+        ({"method": "telea"}, OptionError, "method must be one of pnp, biharmonic; got 'telea'"),
+        ({"n": 0}, OptionError, "n must lie between 1 and 64, got 0"),
+        ({"n": 2, "method": "biharmonic"}, OptionError, "the biharmonic method gives one filling, got n=2"),
+        ({"seed": -1}, OptionError, "seed must be 0 or more, got -1"),
+        ({"detect": "hot,cold"}, OptionError, "no kind of damage named 'cold'; choose from: hot, saturated"),
+        ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
+        ({"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
+        ({"model": "denoice-2d"}, UnknownModelError, "did you mean 'denoise-2d'"),
+        ({"device": "tpu"}, OptionError, "device 'tpu' is not available here"),
+    ],
+    ids=lambda v: str(list(v)) if isinstance(v, dict) else "",
+)
+def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        inpaint(scene((32, 32)), **{"mask": scratch((32, 32)), **options})
+
+
+@pytest.mark.parametrize(
+    ("image", "sentence"),
+    [
+        (np.zeros((0, 5)), "image is empty"),
+        (np.full((8, 8), np.nan), "no finite pixel"),
+        (np.zeros((8, 8), complex), "complex"),
+        (np.zeros((8, 8), bool), "boolean"),
+        (np.zeros(8), "at least two dimensions"),
+    ],
+    ids=["empty", "nan", "complex", "bool", "1d"],
+)
+def test_images_that_cannot_be_filled_get_a_sentence(image, sentence):
+    mask = np.zeros(image.shape, bool)
+    with pytest.raises(ImageError, match=sentence):
+        inpaint(image, mask)
+
+
+def test_record_says_how_it_was_made():
+    record = steps_of(scene((48, 48)).astype("u2"), scratch((48, 48)), n=2, seed=5).record
+    assert (record["task"], record["nature"], record["seed"]) == ("inpaint", "inpainted", 5)
+    assert record["mask"] == {"filled": 3 * 28, "planes": 0}
+    assert record["model"]["name"] == "denoise-2d"
+    assert record["axes"] == {"letters": "NYX", "assumed": True}
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_closing_the_steps_stops_between_runs_of_the_network(monkeypatch):
+    from napari_genrecon.models import _runtime
+
+    calls = []
+    real = _runtime.Denoiser.__call__
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
+    steps = inpaint_steps(scene((48, 48)), InpaintOptions(mask=scratch((48, 48))))
+    while not calls:
+        next(steps)
+    steps.close()
+    assert len(calls) == 1
+
+
+def test_progress_tells_samples():
+    notes = []
+    options = InpaintOptions(mask=scratch((48, 48)), n=2)
+    finish(inpaint_steps(scene((48, 48)), options), notes.append)
+    assert notes[-1].note == "sample 2 of 2"
+    assert notes[-1].fraction == 1
+
+
+def test_expected_seconds_grow_with_the_samples():
+    image, mask = scene((256, 256)), scratch((256, 256))
+    one, eight = (expected_seconds(image, InpaintOptions(mask=mask, n=n)) for n in (1, 8))
+    assert 3 * one < eight <= 8 * one
+
+
+# Damage --------------------------------------------------------------------------------------------------------------
+
+
+def noisy(shape, seed=0):
+    return scene(shape[-2:]) + np.random.default_rng(seed).normal(0, 3, shape)
+
+
+def test_clean_images_hold_no_damage():
+    assert not detect_damage(noisy((5, 96, 96)), axes="TYX").any()
+
+
+def test_hot_and_dead_pixels_are_found_also_at_the_edge():
+    image = noisy((96, 96))
+    image[[0, 33, 95], [10, 44, 95]] += [200, 200, -200]
+    assert np.argwhere(detect_damage(image, kinds=["hot"])).tolist() == [[0, 10], [33, 44], [95, 95]]
+
+
+def test_saturated_pixels_are_found():
+    image = np.clip(noisy((96, 96)) * 2, 0, 255).astype("u1")
+    np.testing.assert_array_equal(detect_damage(image, kinds="saturated"), image == 255)
+
+
+@pytest.mark.parametrize("value", [0.0, 100.0, "bright"])
+def test_dead_lines_are_found(value):
+    image = noisy((96, 96))
+    image[40] = image[40] + 40 if value == "bright" else value
+    image[:, 70] = image[:, 70] + 40 if value == "bright" else value
+    expected = np.zeros(image.shape, bool)
+    expected[40] = expected[:, 70] = True
+    np.testing.assert_array_equal(detect_damage(image, kinds=("lines",)), expected)
+
+
+def test_dropped_frames_are_found():
+    movie = noisy((7, 48, 48))
+    movie[2], movie[4], movie[6] = 0, movie[3], 100 + np.random.default_rng(1).normal(0, 1, (48, 48))
+    found = detect_damage(movie, kinds="frames", axes="TYX")
+    np.testing.assert_array_equal(found.all(axis=(1, 2)), [False, False, True, False, True, False, True])
+    assert found.any(axis=(1, 2)).sum() == 3
+
+
+def test_detected_damage_is_filled():
+    clean = scene()
+    image = clean + np.random.default_rng(0).normal(0, 1, clean.shape)
+    image[30, 40] += 300
+    image[60] = 0
+    result = inpaint(image, detect="hot,lines")
+    assert np.abs(result - clean).max() < 8
