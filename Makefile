@@ -10,7 +10,7 @@ help:
 	@echo "make demo       set up, denoise a real noisy image, show the noise report and where the result is"
 	@echo "make test       set up and run all tests, in a virtual display"
 	@echo "make check      formatting, lint and types"
-	@echo "make screenshot drive a real window and save docs/widget.png"
+	@echo "make screenshot drive a real window and save pictures to docs"
 	@echo "make benchmark  speed, memory and quality tables (takes a while)"
 
 demo: $(VENV)/.demo
@@ -26,7 +26,7 @@ check: $(VENV)/.test
 	$(BIN)/npe2 validate --imports napari-genrecon
 
 screenshot: $(VENV)/.test
-	$(DISPLAYED) $(BIN)/python tools/screenshot.py docs/widget.png
+	$(DISPLAYED) $(BIN)/python tools/screenshot.py docs
 
 benchmark: $(VENV)/.bench
 	$(BIN)/python tools/benchmark.py speed

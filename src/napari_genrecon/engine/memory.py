@@ -106,6 +106,6 @@ def check_tile(tile: int | Sequence[int], stride: int) -> tuple[int, int]:
     """
     sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if len(sides) != 2 or min(sides) < 1:
-        raise OptionError(f"tile must be a positive number of pixels, or two of them (Y, X), got {tile}")
+        raise OptionError(f"tile must be a positive number of pixels, got {tile} (two numbers are height and width)")
     height, width = (-(-side // stride) * stride for side in sides)
     return height, width
