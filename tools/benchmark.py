@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from importlib import import_module
 
 
 def main() -> int:
@@ -16,7 +17,9 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
-    parser.add_argument("--task", default="denoise", choices=["denoise"], help="quality: of which task")
+    parser.add_argument(
+        "--task", default="denoise", choices=["denoise", "upscale", "deblur", "inpaint"], help="quality: of which task"
+    )
     parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
     arguments = parser.parse_args()
@@ -33,6 +36,8 @@ def main() -> int:
         from bench import faults
 
         faults.run(arguments.quick)
+    elif arguments.task != "denoise":
+        import_module(f"bench.{arguments.task}_quality").run(arguments.quick)
     else:
         from bench import quality
 

@@ -10,7 +10,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import denoise
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
-from napari_genrecon.widgets.task_widget import DenoiseWidget, UpscaleWidget
+from napari_genrecon.widgets.task_widget import DenoiseWidget, InpaintWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
 PLACED = {
@@ -341,3 +341,44 @@ def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qt
         assert np.allclose(np.array(layer.scale) * 3, source.scale)
         places = [x.data_to_world(np.argwhere(np.asarray(x.data) > 100).mean(axis=0)) for x in (source, layer)]
         np.testing.assert_allclose(*places, atol=0.02)
+
+
+def test_several_fillings_lie_on_their_source_with_mask_and_spread(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = np.random.default_rng(0).normal(50, 2, (48, 56)).astype("f4")
+    source = viewer.add_image(image, name="cells", scale=(0.5, 0.5), translate=(3, 4), rotate=20)
+    viewer.add_labels(np.pad(np.ones((6, 6), int), ((20, 22), (20, 30))), name="hole", scale=(0.5, 0.5))
+    viewer.layers.selection.active = source
+    widget = InpaintWidget(viewer)
+    wait(qtbot, widget)
+    widget._form["mask"].value = "hole"
+    widget._form["n"].value = 2
+    press(widget._run)
+    wait(qtbot, widget)
+    result, spread = viewer.layers["cells inpaint"], viewer.layers["cells inpaint: spread"]
+    assert result.data.shape == (2, 48, 56)
+    assert spread.data.shape == (48, 56)
+    known = viewer.layers["hole"].data == 0
+    np.testing.assert_array_equal(result.data[:, known], np.broadcast_to(image[known], (2, known.sum())))
+    assert (spread.data[known] == 0).all()
+    np.testing.assert_array_equal(viewer.layers["cells inpaint: filled pixels"].data, ~known)
+    for point in ((0, 0), (10, 30)):
+        expected = source.data_to_world(point)
+        np.testing.assert_allclose(result.data_to_world((0, *point))[1:], expected)
+        np.testing.assert_allclose(spread.data_to_world(point), expected)
+
+
+def test_copied_python_names_the_mask(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = np.random.default_rng(0).normal(50, 2, (96, 112)).astype("f4")
+    viewer.add_labels(np.pad(np.ones((6, 6), int), ((20, 70), (20, 86))), name="hole")
+    viewer.add_image(image, name="cells")
+    widget = InpaintWidget(viewer)
+    wait(qtbot, widget)
+    widget._form["mask"].value = "hole"
+    press(widget._run)
+    wait(qtbot, widget)
+    window = viewer.layers["cells inpaint"].data.copy()
+    viewer.layers.remove("cells inpaint")
+    exec(widget.as_python(), {"viewer": viewer})
+    np.testing.assert_array_equal(viewer.layers["cells inpaint"].data, window)

@@ -24,6 +24,7 @@ __all__ = [
     "part_of_result",
     "result_layer",
     "visible_region",
+    "without_first",
 ]
 
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -114,6 +115,13 @@ def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
         "units": ("pixel", *map(str, kwargs["units"])),
         "axis_labels": ("sample", *kwargs["axis_labels"]),
     }
+
+
+def without_first(placed: dict[str, Any], n: int) -> dict[str, Any]:
+    """Where a layer lies, without its first `n` dimensions (0 or 1)."""
+    if not n:
+        return placed
+    return {key: np.asarray(value)[n:, n:] if key == "affine" else value[n:] for key, value in placed.items()}
 
 
 def part_of_result(

@@ -33,6 +33,7 @@ from napari_genrecon.widgets._layers import (
     part_of_result,
     result_layer,
     visible_region,
+    without_first,
 )
 from napari_genrecon.widgets._preview import VIEWS, Preview, is_preview
 from napari_genrecon.widgets._watched import Watched
@@ -324,9 +325,11 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _add_companions(self, result: Any, kwargs: dict[str, Any], name: str) -> None:
         """Layers that say more about a result, such as which pixels were filled in."""
         for title, pixels in result.companions.items():
-            placed = {key: kwargs[key] for key in PLACED if key in kwargs}
+            new = len(kwargs["scale"]) - pixels.ndim  # plausible fillings have one more dimension than their spread
+            placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
             add = self._viewer.add_labels if pixels.dtype.kind in "bu" else self._viewer.add_image
-            add(pixels, name=f"{name}: {title}", visible=False, **placed)
+            add(pixels, name=f"{name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
+        self._viewer.layers.selection.active = self._viewer.layers[name]
 
     def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
         """Show what a run found: it measures anew, as the pixels may have been changed in place."""
