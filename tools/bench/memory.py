@@ -39,26 +39,31 @@ def run(planes: int) -> None:
 def make_stack(path: str) -> None:
     """A stack of shifted copies of one noisy plane: cheap to make, and its chunks are real."""
     import numpy as np
-    import zarr
 
     from bench.speed import noisy_scene
+    from napari_genrecon.axes import Axes
+    from napari_genrecon.io.image_file import About
+    from napari_genrecon.io.zarr_store import create_store, level_array, publish_store
 
     plane = noisy_scene(SHAPE[1])[1].clip(0, 65535).astype(np.uint16)
-    stack = zarr.create_array(store=path, shape=SHAPE, chunks=(1, 512, 512), dtype="u2", compressors=None)
+    part, regions = Path(path + ".part"), ((1,) * SHAPE[0], (512,) * 4, (512,) * 4)
+    create_store(part, regions, plane.dtype, About(axes=Axes("ZYX")).filled(), "stack")
+    stack = level_array(part, 0, mode="r+")
     for index in range(SHAPE[0]):
         stack[index] = np.roll(plane, index * 4, axis=1)
+    publish_store(part, Path(path), {}, overwrite=False)
 
 
 def denoise_to_disk(path: str, planes: int) -> None:
-    """Denoise the first planes of a Zarr array into another one; the noise is measured over the whole stack."""
-    import dask
-    import zarr
+    """What ``genrecon denoise`` does, from OME-Zarr to OME-Zarr, ended after so many planes."""
+    from napari_genrecon.tasks import find_task
+    from napari_genrecon.tasks.files import file_steps
 
-    from napari_genrecon import denoise
-
-    result = denoise(zarr.open_array(path, mode="r"))[:planes]
-    with dask.config.set(scheduler="threads", num_workers=os.cpu_count()):
-        result.rechunk((1, 512, 512)).to_zarr(path + ".out")
+    task = find_task("denoise")
+    steps = file_steps(task, Path(path), Path(path.replace("stack", "result")), task.options())
+    for progress in steps:
+        if progress.total and progress.done * SHAPE[0] >= planes * progress.total and planes < SHAPE[0]:
+            steps.close()
 
 
 def _run(code: str) -> None:
