@@ -382,3 +382,18 @@ def test_copied_python_names_the_mask(make_napari_viewer, qtbot):
     viewer.layers.remove("cells inpaint")
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells inpaint"].data, window)
+
+
+def test_unit_that_no_file_knows_matters_only_where_a_file_is_written(make_napari_viewer, qtbot, tmp_path):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).poisson(30, (64, 64)), name="map", units=("inch", "inch"))
+    widget = DenoiseWidget(viewer)
+    wait(qtbot, widget)
+    press(widget._run)
+    wait(qtbot, widget)
+    assert "map denoise" in viewer.layers
+    widget._target.value = tmp_path / "a.ome.zarr"
+    press(widget._run)
+    wait(qtbot, widget)
+    assert "is in inch, which cannot be stored" in widget._status.value
+    assert list(tmp_path.iterdir()) == []

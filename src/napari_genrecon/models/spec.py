@@ -51,3 +51,7 @@ class ModelSpec:
     work: float = 0.21
     summary: str
     licence: str
+
+    def facts(self) -> dict[str, str]:
+        """What a record says about the model that was used."""
+        return {"name": self.name, "sha256": self.sha256, "licence": self.licence}

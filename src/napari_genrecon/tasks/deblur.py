@@ -31,6 +31,7 @@ from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, tell_planes
 from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
 __all__ = ["DeblurOptions", "deblur", "deblur_steps", "expected_seconds"]
 
@@ -92,23 +93,10 @@ class DeblurOptions:
         },
     ] = None
     model: Annotated[str, {"choices": "models", "tooltip": "The denoiser; 'auto' takes the default"}] = "auto"
-    axes: Annotated[
-        str | None,
-        {
-            "advanced": True,
-            "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
-        },
-    ] = None
-    tile: Annotated[
-        int | tuple[int, int] | None,
-        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
-    ] = None
-    device: Annotated[
-        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
-    ] = "auto"
-    keep_dtype: Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}] = (
-        False
-    )
+    axes: AxesOption = None
+    tile: TileOption = None
+    device: DeviceOption = "auto"
+    keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -298,7 +286,7 @@ class _Plan:
         del options["noise"], options["psf"]  # they stand beside the options
         clipped = None if tiled is None else tiled.clipped
         spec = self.kernel.spec
-        used = {"name": spec.name, "sha256": spec.sha256, "licence": spec.licence}
+        used = spec.facts()
         return make_record(
             "deblur",
             "deblurred",

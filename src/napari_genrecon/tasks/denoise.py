@@ -27,6 +27,7 @@ from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
 __all__ = ["DenoiseOptions", "denoise", "denoise_steps", "expected_seconds"]
 
@@ -66,23 +67,10 @@ class DenoiseOptions:
         {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How much of the original to mix back in: 0 is none"},
     ] = 0.0
     model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
-    axes: Annotated[
-        str | None,
-        {
-            "advanced": True,
-            "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
-        },
-    ] = None
-    tile: Annotated[
-        int | tuple[int, int] | None,
-        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
-    ] = None
-    device: Annotated[
-        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
-    ] = "auto"
-    keep_dtype: Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}] = (
-        False
-    )
+    axes: AxesOption = None
+    tile: TileOption = None
+    device: DeviceOption = "auto"
+    keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("strength", 0.0, 1.5), ("blend", 0.0, 1.0)):
@@ -285,7 +273,7 @@ class _Plan:
             "denoise",
             "restored",
             options=options,
-            model={"name": self.spec.name, "sha256": self.spec.sha256, "licence": self.spec.licence},
+            model=self.spec.facts(),
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
             input=self.input,

@@ -27,6 +27,7 @@ from napari_genrecon.tasks.inpaint_plan import Plan, make_grid, plan_inpaint
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
 from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
 __all__ = ["InpaintOptions", "expected_seconds", "inpaint", "inpaint_steps"]
 
@@ -88,23 +89,10 @@ class InpaintOptions:
         },
     ] = None
     model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
-    axes: Annotated[
-        str | None,
-        {
-            "advanced": True,
-            "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
-        },
-    ] = None
-    tile: Annotated[
-        int | tuple[int, int] | None,
-        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
-    ] = None
-    device: Annotated[
-        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
-    ] = "auto"
-    keep_dtype: Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}] = (
-        False
-    )
+    axes: AxesOption = None
+    tile: TileOption = None
+    device: DeviceOption = "auto"
+    keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):

@@ -87,7 +87,7 @@ class Plan:
             "inpaint",
             "inpainted",
             options=options,
-            model=None if spec is None else {"name": spec.name, "sha256": spec.sha256, "licence": spec.licence},
+            model=None if spec is None else spec.facts(),
             noise=[model.to_dict() for model in self.noise],
             mask={"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
             axes={"letters": self.out_axes.letters, "assumed": self.axes.assumed},

@@ -31,6 +31,7 @@ from napari_genrecon.tasks.enlarging import UpscaledChannel, UpscalePlanes
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
 __all__ = ["UpscaleOptions", "expected_seconds", "upscale", "upscale_steps"]
 
@@ -67,23 +68,10 @@ class UpscaleOptions:
     consistent: Annotated[
         bool, {"tooltip": "Correct the result so that, shrunk again, it gives the image back, noise included"}
     ] = False
-    axes: Annotated[
-        str | None,
-        {
-            "advanced": True,
-            "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
-        },
-    ] = None
-    tile: Annotated[
-        int | tuple[int, int] | None,
-        {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
-    ] = None
-    device: Annotated[
-        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
-    ] = "auto"
-    keep_dtype: Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}] = (
-        False
-    )
+    axes: AxesOption = None
+    tile: TileOption = None
+    device: DeviceOption = "auto"
+    keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
         if self.factor not in FACTORS:
@@ -245,7 +233,7 @@ class _Plan:
             "upscale",
             "upscaled",
             options=options,
-            model={"name": spec.name, "sha256": spec.sha256, "licence": spec.licence},
+            model=spec.facts(),
             factor=list(self.grid.scale),
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},

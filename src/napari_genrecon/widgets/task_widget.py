@@ -286,12 +286,12 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             return
         # All that is needed of the layer is taken now: it may be renamed, changed or removed meanwhile.
         data, shown, name, live = layer_data(layer), display(layer), layer.name, self._live.value
-        about, target = about_layer({**shown, "name": name}, data.shape), self._chosen_target()
-        started = time.perf_counter()
+        target, started = self._chosen_target(), time.perf_counter()
 
         def steps() -> Any:
             if target is None:
                 return self._task.steps(data, options, lazy=True if live else None)
+            about = about_layer({**shown, "name": name}, data.shape)
             return write_result_steps(self._task, data, options, about, target)
 
         def done(kind: str, value: Any) -> None:
