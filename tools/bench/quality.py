@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import convolve1d, gaussian_filter
+from scipy.optimize import brentq
 from skimage import data as photographs
 from skimage.metrics import structural_similarity
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
@@ -22,6 +23,7 @@ from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise
 from napari_genrecon.noise import Stabiliser, stabiliser
 from napari_genrecon.training import scenes
+from napari_genrecon.training.degrade import lag1_correlation
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
 SIDE = 256
@@ -116,11 +118,20 @@ def _correlated(clean: np.ndarray, sigma: float, rho: tuple[float, float], seed:
     noise = np.random.default_rng([seed, 3]).normal(size=clean.shape)
     for axis, r in ((1, rho[0]), (0, rho[1])):
         if r:
-            # Lag-1 correlation of white noise filtered by a Gaussian of width s is exp(-1 / (4 s^2)).
-            noise = gaussian_filter1d(noise, np.sqrt(-1 / (4 * np.log(r))), axis=axis, mode="wrap")
+            noise = convolve1d(noise, _gaussian_with(r), axis=axis, mode="wrap")
     noise *= sigma / noise.std()
     given = NoiseModel(read_noise=sigma, rho_x=rho[0], rho_y=rho[1])
     return Case(clean, (clean + noise).astype(np.float32), given)
+
+
+def _gaussian_with(rho: float) -> np.ndarray:
+    """The sampled Gaussian that gives white noise this lag-1 correlation."""
+    place = np.arange(-12, 13)
+
+    def profile(width: float) -> np.ndarray:
+        return np.exp(-0.5 * (place / width) ** 2)
+
+    return profile(brentq(lambda width: lag1_correlation(profile(width)) - rho, 0.1, 4.0))
 
 
 # Methods ------------------------------------------------------------------------------------------------------------
