@@ -142,3 +142,13 @@ def test_scheduler_that_does_not_answer_gets_a_sentence(store, capsys, monkeypat
     command = ["denoise", str(store), "-o", str(store.with_name("a.zarr")), "--scheduler", "tcp://127.0.0.1:1"]
     assert main(command) == 1
     assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
+    target = tmp_path / f"clean{ending}"
+    assert main(["denoise", str(store), "-o", str(target)]) == 0
+    assert main(["check", str(target)]) == 0
+    out = capsys.readouterr().out
+    assert "structures: none was erased or added" in out
+    assert "times the variance of the noise" in out

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
@@ -34,6 +35,7 @@ _PUBLIC = {
     "GenReconError": "errors",
     "GenReconWarning": "errors",
     "NoiseModel": "noise",
+    "check": "tasks.check",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
     "detect_damage": "tasks.damage",
@@ -51,6 +53,7 @@ __all__ = [
     "GenReconWarning",
     "NoiseModel",
     "__version__",
+    "check",
     "deblur",
     "denoise",
     "detect_damage",

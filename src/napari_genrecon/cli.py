@@ -69,6 +69,9 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     replay = _command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
     replay.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     replay.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
+    check = _command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
+    check.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of 'genrecon denoise'")
+    check.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
     methods = _command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
@@ -305,6 +308,16 @@ def _replay(parsed: argparse.Namespace) -> int:
         return f"{path}: made again, every pixel agrees{notes}"
 
     return FAILED if _each(parsed.inputs, replay, debug=parsed.debug) else 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.check import check_file_steps
+
+    def check(path: Path) -> str:
+        found = _watch(check_file_steps(path, source=parsed.input), path.name)
+        return f"{path}\n{found}"
+
+    return FAILED if _each(parsed.inputs, check, debug=parsed.debug) else 0
 
 
 def _methods(parsed: argparse.Namespace) -> int:

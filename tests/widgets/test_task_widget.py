@@ -397,3 +397,27 @@ def test_unit_that_no_file_knows_matters_only_where_a_file_is_written(make_napar
     wait(qtbot, widget)
     assert "is in inch, which cannot be stored" in widget._status.value
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_tells_what_was_removed_and_shows_where(opened, qtbot):
+    viewer, widget, layer = opened
+    press(widget._run)
+    wait(qtbot, widget)
+    assert viewer.layers.selection.active.name == "cells denoise"
+    press(widget._check)
+    wait(qtbot, widget)
+    assert "none was erased or added" in widget._report.value
+    deviations = viewer.layers["cells denoise: deviations"]
+    assert deviations.data.shape == SHAPE
+    np.testing.assert_allclose(deviations.scale, layer.scale)
+    assert deviations.units == layer.units
+
+
+def test_check_says_when_the_image_is_gone(opened, qtbot):
+    viewer, widget, layer = opened
+    press(widget._run)
+    wait(qtbot, widget)
+    viewer.layers.remove(layer)
+    press(widget._check)
+    wait(qtbot, widget)
+    assert "the image that 'cells denoise' was made from is not among the layers" in widget._status.value

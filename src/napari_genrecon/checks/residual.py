@@ -27,7 +27,12 @@ _TRUNCATE = 4.0  # s.d. at which a window ends
 
 
 def residual_z(
-    noisy: NDArray[Any], restored: NDArray[Any], noise: NoiseModel, *, widths: Sequence[float] = WIDTHS
+    noisy: NDArray[Any],
+    restored: NDArray[Any],
+    noise: NoiseModel,
+    *,
+    widths: Sequence[float] = WIDTHS,
+    step: float = 0.0,
 ) -> NDArray[np.float64]:
     """How far the local mean of the residual is from 0, in standard deviations.
 
@@ -39,12 +44,23 @@ def residual_z(
         Of the input. Its correlation is taken as that of white noise behind a Gaussian filter.
     widths : sequence of float
         Gaussian window widths in pixels.
+    step : float
+        Grey values from one number that can be stored to the next; 0 for floats. Rounding is noise too, and without
+        noise of half a step to dither it, it has a structure of its own: up to half a step is then no deviation.
 
     Returns
     -------
     (W, Y, X) ndarray
         One map per width. Positive where the result is too dark (something was erased), negative where it is too
         bright (something was added). For a right result about 1 pixel in 10^9 is beyond 6.
+
+    Notes
+    -----
+    Where few photons arrive, single ones stand out by themselves: the upper tail of Poisson noise is longer than that
+    of a Gaussian. Bernstein's inequality bounds it by ``exp(-t**2 / (2 * (v + b*t/3)))`` for a sum of variance `v`
+    whose jumps are at most `b`, here the gain times the window's largest weight (Boucheron, Lugosi & Massart,
+    "Concentration Inequalities", 2013, corollary 2.11). Deviations upwards are told as the Gaussian deviation of the
+    same bound, ``t / sqrt(v + b*t/3)``.
 
     Raises
     ------
@@ -53,9 +69,21 @@ def residual_z(
     """
     if noisy.shape != restored.shape:
         raise ImageError(f"noisy has shape {noisy.shape} but restored has shape {restored.shape}: they must be equal")
-    sigma = noise.sigma_at(restored)
-    residual = np.divide(noisy - restored, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
-    return np.stack([_local_mean_z(residual, width, noise) for width in widths])
+    noise_alone = noise.sigma_at(restored)
+    sigma = np.hypot(noise_alone, step / math.sqrt(12))
+    difference = noisy - restored
+    slack = np.where(noise_alone < step / 2, step / 2, 0)
+    difference = np.sign(difference) * np.maximum(np.abs(difference) - slack, 0)
+    residual = np.divide(difference, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
+    jump = np.divide(noise.gain, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
+    return np.stack([_as_gaussian(_local_mean_z(residual, width, noise), jump, width) for width in widths])
+
+
+def _as_gaussian(z: NDArray[np.float64], jump: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Deviations upwards as those of a Gaussian with the same tail; `jump` is one photon in units of the noise."""
+    window = _window(width)
+    largest = jump * (window.max() / np.linalg.norm(window)) ** 2
+    return z / np.sqrt(1 + largest * np.maximum(z, 0) / 3)
 
 
 def _local_mean_z(residual: NDArray[np.float64], width: float, noise: NoiseModel) -> NDArray[np.float64]:

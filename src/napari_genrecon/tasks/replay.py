@@ -20,7 +20,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, finished, tile_of
 
-__all__ = ["Replay", "replay_steps"]
+__all__ = ["Replay", "replay_steps", "source_of", "with_all_axes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,7 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     """
     image = finished(open_image(path))
     record = record_of(image)
-    origin = source or Path(record["input"].get("path", ""))
-    if not origin.exists() or not record["input"].get("path"):
-        raise ImageError(f"the input {origin} of {path} is not there: say where it is with --input")
-    original = open_image(origin, axes=record["axes"]["letters"][-len(record["input"]["shape"]) :])
+    original = source_of(path, record, source)
     task = find_task(record["task"])
     options = _options_of(task, record)
     result = yield from task.steps(original.data, options, lazy=True)
@@ -70,9 +67,35 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
         if result.record[name] != record[name]:
             raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
     if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
-        raise ImageError(f"{origin} is not the image that {path} was made from: give the right one with --input")
+        raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
     deviation = yield from _compare(result.data, image, record)
     return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
+
+
+def source_of(path: Path, record: dict[str, Any], source: Path | None = None) -> ImageFile:
+    """The image that a result was made from.
+
+    Parameters
+    ----------
+    path : Path
+        The result.
+    record : dict
+        Its record, which says where the image was.
+    source : Path, optional
+        Where it is now, if not there.
+
+    Raises
+    ------
+    ImageError
+        If it is not there.
+    """
+    known = record["input"].get("path", "")
+    origin = source or Path(known)
+    if not (source or known) or not origin.exists():
+        raise ImageError(
+            f"the input {origin if source or known else ''} of {path} is not there: say where it is with --input"
+        )
+    return open_image(origin, axes=record["axes"]["letters"][-len(record["input"]["shape"]) :])
 
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:
@@ -103,7 +126,7 @@ def _compare(data: Any, image: ImageFile, record: dict[str, Any]) -> Generator[P
     made = Axes(
         record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
     )
-    stored = _with_all_axes(image, made)
+    stored = with_all_axes(image, made)
     deviation = 0.0
     planes = list(np.ndindex(tuple(int(n) for n in data.shape[: made.y])))
     for count, index in enumerate(planes, start=1):
@@ -116,7 +139,7 @@ def _compare(data: Any, image: ImageFile, record: dict[str, Any]) -> Generator[P
     return deviation
 
 
-def _with_all_axes(image: ImageFile, wanted: Axes) -> Any:
+def with_all_axes(image: ImageFile, wanted: Axes) -> Any:
     """The stored pixels with the dimensions of the result: readers drop those of length 1."""
     letters, lazy = image.axes.letters, as_transposable(image.data)
     names = wanted.letters if "S" in letters else wanted.letters.replace("S", "C")  # OME-Zarr has no colour samples

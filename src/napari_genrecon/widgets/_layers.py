@@ -15,10 +15,12 @@ from napari_genrecon.io.layers import axes_of
 from napari_genrecon.tasks.placement import upscaled_transform
 
 __all__ = [
+    "NO_IMAGE",
     "PLACED",
     "as_array",
     "display",
     "finer",
+    "is_no_image",
     "layer_axes",
     "layer_data",
     "part_of_result",
@@ -29,6 +31,8 @@ __all__ = [
 
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """Keywords that say where a layer lies."""
+NO_IMAGE = "genrecon_no_image"
+"""Key in the metadata of layers of ours that are about an image and are none themselves: previews, deviations."""
 _COPIED = (
     *PLACED, "colormap", "contrast_limits", "gamma",
     "opacity", "blending", "interpolation2d", "interpolation3d", "rendering",
@@ -38,6 +42,11 @@ _COPIED = (
 def layer_data(layer: Any) -> Any:
     """The pixels; of a multiscale layer, the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def is_no_image(layer: Any) -> bool:
+    """Whether a layer of ours is only about an image, and not to be worked on."""
+    return bool(layer.metadata.get(NO_IMAGE))
 
 
 def layer_axes(layer: Any) -> Axes:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_genrecon.widgets._layers import finer
+from napari_genrecon.widgets._layers import NO_IMAGE, finer
 
-__all__ = ["VIEWS", "Preview", "is_preview"]
+__all__ = ["VIEWS", "Preview"]
 
 VIEWS = ("split", "after", "before")
 _MARK = "genrecon_preview"
@@ -85,17 +85,14 @@ class Preview:
     def _add_layer(self, pixels: Any, offset: tuple[int, ...], shown: _Shown) -> None:
         look = {k: v for k, v in shown.look.items() if k not in ("translate", "metadata")}
         active = self._viewer.layers.selection.active
-        layer = self._viewer.add_image(pixels, name=f"{shown.name} preview", metadata={_MARK: True}, **look)
+        layer = self._viewer.add_image(
+            pixels, name=f"{shown.name} preview", metadata={_MARK: True, NO_IMAGE: True}, **look
+        )
         # The corner of the region, through the rotation and shear of the source.
         placed = {k: shown.look[k] for k in ("scale", "translate", "rotate", "shear")}
         layer.translate = Image(np.zeros((1,) * len(offset)), **placed).data_to_world(offset)
         self._viewer.layers.selection.active = active
 
     def _remove_layer(self) -> None:
-        for layer in [layer for layer in self._viewer.layers if is_preview(layer)]:
+        for layer in [layer for layer in self._viewer.layers if layer.metadata.get(_MARK)]:
             self._viewer.layers.remove(layer)
-
-
-def is_preview(layer: Any) -> bool:
-    """Whether a layer is a preview, not data."""
-    return bool(layer.metadata.get(_MARK))

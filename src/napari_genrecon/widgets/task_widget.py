@@ -16,18 +16,20 @@ from qtpy.QtWidgets import QApplication
 
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import GenReconError
+from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import methods_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
+from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets._form import Form
 from napari_genrecon.widgets._layers import (
     PLACED,
     as_array,
     display,
+    is_no_image,
     layer_axes,
     layer_data,
     part_of_result,
@@ -35,7 +37,7 @@ from napari_genrecon.widgets._layers import (
     visible_region,
     without_first,
 )
-from napari_genrecon.widgets._preview import VIEWS, Preview, is_preview
+from napari_genrecon.widgets._preview import VIEWS, Preview
 from napari_genrecon.widgets._watched import Watched
 from napari_genrecon.widgets._worker import Job
 
@@ -89,6 +91,11 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._methods = PushButton(
             text="Copy methods text", tooltip="Puts the sentences for a paper about the result on the clipboard"
         )
+        self._check = PushButton(
+            text="Check result",
+            visible=task.name == "denoise",
+            tooltip="Compares the selected result with its image: was anything but noise removed or added?",
+        )
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
         self._status = Label(value="")
@@ -101,7 +108,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 Container(widgets=[self._run, self._cancel, self._live], layout="horizontal", labels=False),
                 self._progress,
                 self._status,
-                Container(widgets=[self._copy, self._methods], layout="horizontal", labels=False),
+                Container(widgets=[self._check, self._copy, self._methods], layout="horizontal", labels=False),
             ],
             labels=False,
         )
@@ -125,6 +132,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._view.changed.connect(self._preview_layer.set_view)
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(self._stop)
+        self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
         self.native.destroyed.connect(self._leave)
@@ -132,7 +140,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # Layers ---------------------------------------------------------------------------------------------------------
 
     def _choices(self, _widget: Any = None) -> list[str]:
-        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not is_preview(layer)]
+        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not is_no_image(layer)]
 
     def _chosen(self) -> list[Any]:
         return [self._viewer.layers[name] for name in self._layers.value if name in self._viewer.layers]
@@ -141,7 +149,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         return [
             layer.name
             for layer in self._viewer.layers
-            if isinstance(layer, Image | Labels | Shapes) and not is_preview(layer)
+            if isinstance(layer, Image | Labels | Shapes) and not is_no_image(layer)
         ]
 
     def _images(self, _widget: Any = None) -> list[str]:
@@ -165,7 +173,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
         self._layers.reset_choices()
-        if active is None or is_preview(active):
+        if active is None or is_no_image(active):
             return
         if "genrecon" in active.metadata:  # the choice stays with the source of a result
             self._record = active.metadata["genrecon"]
@@ -338,6 +346,36 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._noise[id(data)] = (data, tuple(map(NoiseModel.from_dict, record["noise"])))
         if any(layer_data(layer) is data for layer in self._chosen()[:1]):
             self._show_report()
+
+    # Check ----------------------------------------------------------------------------------------------------------
+
+    def _start_check(self, _event: Any = None) -> None:
+        result = self._viewer.layers.selection.active
+        if self._job is not None:
+            return
+        if result is None:
+            show_warning("Select the result layer first.")
+            return
+        try:
+            steps = check_layer_steps(result, list(self._viewer.layers))
+        except ImageError as error:
+            show_error(str(error))
+            return
+        name = result.name
+
+        def done(kind: str, value: Any) -> None:
+            self._finish()
+            if kind != "ok":
+                self._tell(kind, value)
+                return
+            if result in self._viewer.layers:
+                pixels, kwargs = deviations_layer(value, result)
+                self._viewer.add_image(pixels, **kwargs)
+                self._viewer.layers.selection.active = result
+            self._report.value = f"Check of '{name}'\n{value}"
+            self._status.value = f"Checked '{name}': the report is above, the layer '{name}: deviations' shows where."
+
+        self._begin(lambda: steps, done)
 
     # The job --------------------------------------------------------------------------------------------------------
 
