@@ -287,3 +287,14 @@ def test_expected_seconds_grow_with_the_planes():
     plane, options = scene((64, 64))[1], DenoiseOptions()
     one, ten = expected_seconds(plane, options), expected_seconds(np.stack([plane] * 10), options)
     assert ten == pytest.approx(10 * one)
+
+
+@pytest.mark.parametrize("value", [4000.0, -3000.0], ids=["hot", "dead"])
+def test_a_hot_pixel_stays_as_it_is_and_spoils_nothing_around_it(value):
+    noisy = np.random.default_rng(0).normal(500, 10, (96, 96)).astype(np.float32)
+    hot = noisy.copy()
+    hot[40, 50] = value
+    clean, result = (denoise(image, noise=NoiseModel.white(10.0)) for image in (noisy, hot))
+    assert result[40, 50] == value
+    clean[40, 50] = value
+    np.testing.assert_allclose(result, clean, atol=4)

@@ -130,8 +130,7 @@ class Verdict:
         return (
             f"structures: {self.erased} places look erased or weakened, {self.added} added; the strongest at {where}"
             f"y {first.y}, x {first.x}: {first.z:+.0f} s.d. (limit {LIMIT:g}), {first.difference:+.3g} grey values\n"
-            "→ Compare them with the image. Hot pixels are repaired by inpainting first; if they are structures, lower "
-            "the strength."
+            "→ Compare them with the image; if they are structures, lower the strength."
         )
 
     def _amount(self) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .model import NoiseModel
 
-__all__ = ["find_hot", "hot_pixels", "stripes"]
+__all__ = ["fill_hot", "find_hot", "hot_pixels", "stripes"]
 
 _FIRST = 4  # cosine frequency from which stripes are told from structure
 _SURE = 8.0  # standard errors (overlapping blocks count for less than their number)
@@ -81,6 +81,36 @@ def find_hot(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> tuple[N
     least = np.maximum(_HOT * sigma, _PHOTONS * noise.gain)
     alone = (step > least) & (step > _ALONE * (highest - lowest))
     return y[alone], x[alone]
+
+
+def fill_hot(
+    plane: NDArray[np.floating], noise: NoiseModel
+) -> tuple[NDArray[np.floating], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Replace hot and dead pixels by the median of their neighbours.
+
+    Parameters
+    ----------
+    plane : (Y, X) ndarray of float
+        Finite.
+    noise : NoiseModel
+        Of the channel.
+
+    Returns
+    -------
+    filled : (Y, X) ndarray
+        The same array if there was none.
+    (rows, columns) : tuple of ndarray of int
+        Where values were replaced.
+    """
+    if min(plane.shape) < 3:
+        return plane, (np.empty(0, np.intp), np.empty(0, np.intp))
+    y, x = (np.concatenate(found) for found in zip(*(find_hot(plane, noise, sign) for sign in (1, -1)), strict=True))
+    if not len(y):
+        return plane, (y, x)
+    filled = plane.copy()
+    around = [plane[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    filled[y, x] = np.median(np.stack(around), axis=0)
+    return filled, (y, x)
 
 
 def _candidates(signed: NDArray[np.floating], step: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -122,7 +122,9 @@ def _advice(model: NoiseModel) -> list[str]:
             "Saturated pixels have lost their true value, and no denoiser brings it back: lower the exposure."
         )
     if model.hot_fraction > 0:
-        advice.append("Single hot pixels are no part of this noise; remove them first if they stay in the result.")
+        advice.append(
+            "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot)."
+        )
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")
     return advice

@@ -23,7 +23,7 @@ from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
-from napari_genrecon.noise import NoiseModel, Stabiliser, stabiliser
+from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
@@ -100,8 +100,8 @@ def denoise(
     Parameters
     ----------
     image : (..., Y, X) or (..., Y, X, S) array_like
-        Any real dtype. Every YX plane is denoised by itself; NaN and infinite pixels stay where they are. The alpha
-        channel of an RGBA image is copied.
+        Any real dtype. Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
+        hot and dead ones, which stand alone far from all their neighbours. The alpha channel of RGBA is copied.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
     strength : float
@@ -208,6 +208,7 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
 class _Channel:
     """The constants of one channel, measured over the whole image."""
 
+    noise: NoiseModel
     transform: Stabiliser
     fill: float  # grey value for pixels that are not finite
     centre: float  # of the stabilised values
@@ -238,9 +239,12 @@ class DenoisePlanes:
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
         filled, bad = fill_non_finite(plane, channel.fill)
-        stabilised = channel.transform.forward(filled) - channel.centre
+        # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
+        even, hot = fill_hot(filled, channel.noise)
+        stabilised = channel.transform.forward(even) - channel.centre
         clean = load_denoiser(self.spec, self.device)(stabilised, self.strength, channel.rho)
         restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
+        restored[hot] = filled[hot]
         if self.blend:
             restored = (1 - self.blend) * restored + self.blend * filled
         return restored if bad is None else np.where(bad, plane, restored)
@@ -315,7 +319,7 @@ def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptio
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
     centre = float(transform.forward(np.array([fill]))[0])
-    return _Channel(transform, fill, centre, (noise.rho_x, noise.rho_y))
+    return _Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y))
 
 
 def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> list[str]:
