@@ -1,4 +1,4 @@
-"""Measure, as Markdown tables: ``python tools/benchmark.py speed|memory|quality|faults``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py speed|memory|quality|trust|faults``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -13,7 +13,7 @@ from importlib import import_module
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "memory", "quality", "faults"])
+    parser.add_argument("what", choices=["speed", "memory", "quality", "trust", "faults"])
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
@@ -32,10 +32,8 @@ def main() -> int:
         from bench import memory
 
         memory.run(arguments.planes)
-    elif arguments.what == "faults":
-        from bench import faults
-
-        faults.run(arguments.quick)
+    elif arguments.what in ("trust", "faults"):
+        import_module(f"bench.{arguments.what}").run(arguments.quick)
     elif arguments.task != "denoise":
         import_module(f"bench.{arguments.task}_quality").run(arguments.quick)
     else:
