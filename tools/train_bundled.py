@@ -27,7 +27,7 @@ RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
 }
-OPTIONS = ("seed", "rate", "patch", "size", "optimiser")  # of a recipe; its own where not given
+OPTIONS = ("seed", "rate", "patch", "size", "optimiser", "loss")  # of a recipe; its own where not given
 
 
 def main() -> None:
@@ -76,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-decay", action="store_true", help="constant rate only")
     parser.add_argument("--decay-only", action="store_true", help="only let the rate fall, from the saved state")
     parser.add_argument("--optimiser", choices=["adamw", "muon"])
+    parser.add_argument("--loss", choices=["l1", "l2"], help="denoise only")
     parser.add_argument("--rate", type=float)
     parser.add_argument("--patch", type=int)
     parser.add_argument("--size", type=int)

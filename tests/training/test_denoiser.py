@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_genrecon.models.unet import DenoiseUNet
-from napari_genrecon.training.denoiser import DenoiserRecipe, decay_phase, new_state, stable_phase
+from napari_genrecon.training.denoiser import _ERRORS, DenoiserRecipe, decay_phase, new_state, stable_phase
 from napari_genrecon.training.loop import load_latest
 from napari_genrecon.training.patches import Sources
 
@@ -48,3 +48,12 @@ def test_init_starts_from_known_weights_with_fresh_moments(tmp_path: Path) -> No
     assert all(torch.equal(weight, known[name]) for name, weight in state.net.state_dict().items())
     assert not state.optimiser.state
     assert state.step == 0
+
+
+@pytest.mark.parametrize(("loss", "best"), [("l1", 1.0), ("l2", 0.75)])
+def test_a_constant_learnt_from_two_values_is_their_median_or_their_mean(loss: str, best: float) -> None:
+    """Three of four pixels are 1, one is 0: what costs least is 1 for the absolute error, 3/4 for the squared one."""
+    clean = torch.tensor([1.0, 1.0, 1.0, 0.0]).view(1, 1, 2, 2)
+    guesses = torch.linspace(0, 1, 101)
+    costs = [float(_ERRORS[loss](guess - clean, torch.tensor([0.1]))) for guess in guesses]
+    assert float(guesses[int(np.argmin(costs))]) == pytest.approx(best, abs=0.011)
