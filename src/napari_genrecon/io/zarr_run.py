@@ -19,6 +19,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
 from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
+from napari_genrecon.io.omezarr import METADATA
 from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, run_digest, sealed
 from napari_genrecon.io.publish import check_target, require_space, sentence
 from napari_genrecon.io.zarr_store import create_store, level_array, make_levels, publish_store
@@ -149,11 +150,11 @@ def _as_dask(data: Any) -> Any:
 
 @contextmanager
 def _kept_if_it_can_be_continued(job: _Job) -> Iterator[None]:
-    """Without a record one run cannot be told from another: what it leaves is of no use."""
+    """Without a record one run cannot be told from another: what it leaves is of no use, unless it is complete."""
     try:
         yield
     except BaseException:
-        if job.about.record is None:
+        if job.about.record is None and not (job.part / METADATA).exists():
             shutil.rmtree(job.part, ignore_errors=True)
         raise
 

@@ -16,8 +16,10 @@ import numpy as np
 
 from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
+from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
-from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA, read_json
+from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA
+from napari_genrecon.io.publish import refused_sentence
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
@@ -149,7 +151,7 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     Raises
     ------
     OutputError
-        If something has taken the name meanwhile.
+        If something has taken the name meanwhile, or the store may not take it; it is then kept as it is.
     """
     hidden = part / HIDDEN_METADATA
     metadata = read_json(hidden if hidden.exists() else part / METADATA)
@@ -157,7 +159,10 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     _write_json(part / METADATA, metadata)
     hidden.unlink(missing_ok=True)
     _sync_tree(part)
-    _rename(part, target, overwrite=overwrite)
+    try:
+        _rename(part, target, overwrite=overwrite)
+    except PermissionError as error:
+        raise OutputError(refused_sentence(part, target, error)) from error
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
