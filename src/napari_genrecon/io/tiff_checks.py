@@ -68,11 +68,16 @@ def _size_of(page: Any) -> int:
 
 
 def _page_problem(page: Any, file_size: int) -> str:
-    """What cannot be about where a page's pieces are and how large they are; a piece that is left out has no bytes."""
+    """What cannot be about where a page's pieces are and how large they are.
+
+    A piece that is left out has neither bytes nor a place.
+    """
     segment = _segment_bytes(page)
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if count and not 8 <= offset <= file_size - count:
             return f"should have {count} bytes of pixels at {offset}, but has {file_size} bytes in all"
+        if offset and not count:
+            return f"has no bytes for the piece at {offset}"
         if count > 2 * segment + _SLACK:
             return f"stores {count} bytes for a piece of {segment} bytes"
     return ""
@@ -92,10 +97,14 @@ def smaller_copies(series: Any) -> list[int]:
     found, last = [], _sides(series, series)
     for index, level in enumerate(series.levels[1:], start=1):
         sides = _sides(series, level)
-        if sides is not None and last is not None and sides < last and _proportional(series, level):
+        if sides is not None and last is not None and _is_less(sides, last) and _proportional(series, level):
             found.append(index)
             last = sides
     return found
+
+
+def _is_less(sides: tuple[int, int], last: tuple[int, int]) -> bool:
+    return sides != last and sides[0] <= last[0] and sides[1] <= last[1]
 
 
 def _sides(series: Any, level: Any) -> tuple[int, int] | None:

@@ -298,7 +298,7 @@ class _Plan:
             input=self.input,
             output=output_facts(self.dtype, tiled),
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=resolve_device(self.options.device),
+            device=resolve_device(self.options.device) if self.kernel.method == "pnp" else "cpu",
             seed=None,  # nothing is random
             seconds=None if seconds is None else round(seconds, 3),
             warnings=[*self.warnings, *clipping_note(clipped, self.dtype)],

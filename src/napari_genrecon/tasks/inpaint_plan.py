@@ -101,7 +101,7 @@ class Plan:
             output=output,
             steps=[None if recipe is None else _told(recipe) for recipe in recipes],
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=None if spec is None else resolve_device(self.options.device),
+            device="cpu" if spec is None else resolve_device(self.options.device),
             seed=self.options.seed if self.options.n > 1 else None,
             seconds=None if seconds is None else round(seconds, 3),
             warnings=[*self.warnings, *clipping_note(output["clipped"], self.dtype)],
