@@ -100,6 +100,12 @@ def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, help="file (for one input) or existing folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
+    parser.add_argument(
+        "--pyramid",
+        action="store_true",
+        help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
+    )
+    parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
     parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as a batch")
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
@@ -231,10 +237,12 @@ def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
 def _process(
     task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any, arrays: dict[str, Path]
 ) -> str:
+    from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 
     target = _target(path, task, parsed.output)
-    steps = file_steps(task, path, target, options, overwrite=parsed.overwrite, resume=parsed.resume, client=client)
+    saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
+    steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
     record = _watch(steps, path.name)
     for sentence in record["warnings"]:
         _warn(f"{path}: note: {sentence}")

@@ -16,6 +16,7 @@ from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io import journal
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
+from napari_genrecon.io.provenance import Stored
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr_run import write_zarr_steps
 
@@ -275,7 +276,7 @@ def test_zarr_of_format_2_is_read(tmp_path, stack):
 
 def test_journal_line_that_was_cut_short_does_not_count(tmp_path):
     journal.begin(tmp_path, journal.Header("run", {}, (2,)))
-    journal.append(tmp_path, (0,), "abc")
+    journal.append(tmp_path, (0,), Stored("abc", 0, 0))
     with (tmp_path / journal.JOURNAL).open("a") as file:
         file.write('{"region": [1], "sha256": "de')
-    assert journal.read(tmp_path)[1] == {(0,): "abc"}
+    assert journal.read(tmp_path)[1] == {(0,): Stored("abc", 0, 0)}

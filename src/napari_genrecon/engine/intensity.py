@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 
-__all__ = ["as_plane", "fill_non_finite", "measure_centre", "require_real_image", "sample_crops", "to_dtype"]
+__all__ = [
+    "as_plane",
+    "count_nan",
+    "fill_non_finite",
+    "measure_centre",
+    "require_real_image",
+    "sample_crops",
+    "to_dtype",
+]
 
 MAX_CROPS = 64
 CROP_SIDE = 256
@@ -151,6 +159,11 @@ def fill_non_finite(plane: NDArray[np.floating[Any]], centre: float) -> tuple[ND
     near = weight > 0.5 / _FILL_WINDOW**2
     local = np.divide(total, weight, out=np.full(plane.shape, centre, np.float64), where=near)
     return np.where(bad, local, plane).astype(plane.dtype, copy=False), bad
+
+
+def count_nan(values: NDArray[Any]) -> int:
+    """How many values are not a number; integers always are."""
+    return int(np.count_nonzero(np.isnan(values))) if values.dtype.kind == "f" else 0
 
 
 def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:

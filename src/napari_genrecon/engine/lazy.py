@@ -35,7 +35,7 @@ def as_transposable(source: Any) -> Any:
     return da.from_array(source)
 
 
-def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike = np.float32) -> Any:
+def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike | None = np.float32) -> Any:
     """A dask array whose blocks are the tiles of `grid`.
 
     A source that can be read by region (NumPy, memmap, Zarr) is read tile by tile, with nothing else in the graph. A
@@ -51,8 +51,9 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike =
     grid : TileGrid
         The geometry; its tiles become the chunks, whatever the chunks of the source. (For a dask source, tiles
         smaller than the halo are enlarged to it.)
-    dtype : dtype
-        Of the result.
+    dtype : dtype or None
+        Of the result. None leaves every block as `fn` returns it, whatever dtype the array then claims to have: for who
+        converts it himself and counts what does not fit.
 
     Returns
     -------
@@ -61,17 +62,18 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike =
     """
     import dask.array as da
 
-    dtype = np.dtype(dtype)
+    wanted = None if dtype is None else np.dtype(dtype)
+    claimed = np.dtype(np.float64) if wanted is None else wanted
     if is_dask(source):
         grid = grid.coarse()
-    options = {"chunks": grid.out_chunks, "dtype": dtype, "meta": np.empty((0,) * len(grid.shape), dtype)}
+    options = {"chunks": grid.out_chunks, "dtype": claimed, "meta": np.empty((0,) * len(grid.shape), claimed)}
     if not is_dask(source):
-        return da.map_blocks(_ReadBlock(fn, grid, dtype, source), **options)
+        return da.map_blocks(_ReadBlock(fn, grid, wanted, source), **options)
     on_grid = source.rechunk(grid.chunks)
     # A dimension in one piece needs no neighbours, and dask would refuse a halo larger than the piece.
     depth = {i: h if len(grid.chunks[i]) > 1 else 0 for i, h in enumerate(grid.halo)}
     overlapped = da.overlap.overlap(on_grid, depth=depth, boundary="none", allow_rechunk=False)
-    return overlapped.map_blocks(_OverlapBlock(fn, grid, dtype), **options)
+    return overlapped.map_blocks(_OverlapBlock(fn, grid, wanted), **options)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class _OverlapBlock:
 
     fn: TileFunction
     grid: TileGrid
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any] | None
 
     def __call__(self, block: NDArray[Any], block_info: dict[Any, Any]) -> NDArray[Any]:
         return self.compute(np.asarray(block), self.tile(block_info))
@@ -93,7 +95,8 @@ class _OverlapBlock:
         result = self.fn(block, tile)
         if isinstance(result, Generator):
             result = finish(result)
-        return to_dtype(result[tile.crop], self.dtype)[0]
+        core = result[tile.crop]
+        return core if self.dtype is None else to_dtype(core, self.dtype)[0]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_genrecon.engine.intensity import to_dtype
+from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import InferenceError
@@ -65,11 +65,14 @@ class Tiled:
         Pixels that had to be clipped to fit the output's dtype.
     tile : tuple of int
         The tile size the run ended with (smaller than asked for after running out of memory).
+    nan : int
+        Pixels that were NaN when they were computed; in an integer output they became 0 and count as clipped, too.
     """
 
     array: NDArray[Any]
     clipped: int
     tile: tuple[int, ...]
+    nan: int
 
 
 def run_tiles(
@@ -110,7 +113,7 @@ def run_tiles(
     out = allocate(grid.out_shape, np.dtype(dtype))
     pending = deque(grid.cores())
     limit = tuple(max(sizes) for sizes in grid.chunks)
-    total, done, clipped, note = grid.n_tiles * steps, 0, 0, ""
+    total, done, clipped, nan, note = grid.n_tiles * steps, 0, 0, 0, ""
     yield Progress(0, total)
     while pending:
         core = pending.popleft()
@@ -129,9 +132,10 @@ def run_tiles(
             continue
         out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
         clipped += n_clipped
+        nan += count_nan(block[tile.crop])
         done += steps
         yield Progress(done, total, note)
-    return Tiled(out, clipped, limit)
+    return Tiled(out, clipped, limit, nan)
 
 
 def _compute(fn: TileFunction, source: Any, tile: Tile, start: Progress) -> Generator[Progress, None, Block | None]:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_genrecon.errors import OutputError
+from napari_genrecon.io.provenance import Stored
 
 __all__ = ["JOURNAL", "PART", "Header", "append", "begin", "forget", "locked", "part_of", "read"]
 
 PART = ".part"
 JOURNAL = "genrecon-journal.jsonl"
 _LOCK = "genrecon-lock"
-_SCHEMA = "genrecon-journal/1"
+_SCHEMA = "genrecon-journal/2"
 
 Index = tuple[int, ...]
 
@@ -47,10 +48,10 @@ def begin(part: Path, header: Header) -> None:
         _put(file, first)
 
 
-def append(part: Path, index: Index, digest: str) -> None:
+def append(part: Path, index: Index, stored: Stored) -> None:
     """Say that a region is stored."""
     with (part / JOURNAL).open("a", encoding="utf-8") as file:
-        _put(file, {"region": index, "sha256": digest})
+        _put(file, {"region": index, "sha256": stored.digest, "nan": stored.nan, "clipped": stored.clipped})
 
 
 def _put(file: Any, line: dict[str, Any]) -> None:
@@ -59,8 +60,8 @@ def _put(file: Any, line: dict[str, Any]) -> None:
     os.fsync(file.fileno())
 
 
-def read(part: Path) -> tuple[Header, dict[Index, str]]:
-    """The header, and the checksum of every region that was stored.
+def read(part: Path) -> tuple[Header, dict[Index, Stored]]:
+    """The header, and what is known of every region that was stored.
 
     Raises
     ------
@@ -79,11 +80,11 @@ def read(part: Path) -> tuple[Header, dict[Index, str]]:
     return header, dict(_entries(lines[1:-1]))  # what stands behind the last line break was cut short
 
 
-def _entries(lines: list[str]) -> Iterator[tuple[Index, str]]:
+def _entries(lines: list[str]) -> Iterator[tuple[Index, Stored]]:
     for line in lines:
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
-            yield tuple(entry["region"]), str(entry["sha256"])
+            yield tuple(entry["region"]), Stored(str(entry["sha256"]), entry["nan"], entry["clipped"])
 
 
 def forget(store: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.image_file import UNIT_SYMBOLS, About, ImageFile
 from napari_genrecon.io.omezarr import is_zarr
+from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.tiff import is_tiff, planes_in, tells_more_than_pixels
 
 __all__ = ["about_layer", "axes_of", "get_reader", "layers_of", "read_layers", "write_tiff_layers", "write_zarr_layers"]
@@ -60,7 +63,9 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     if image.record is not None:
         common["metadata"]["genrecon"] = image.record
     multiscale = isinstance(data, list)
-    common |= {"multiscale": multiscale, "contrast_limits": _limits(data[-1] if multiscale else data, about)}
+    smallest = data[-1] if multiscale else data
+    channels = range(about.axes.n_channels(smallest.shape))
+    common |= {"multiscale": multiscale, "contrast_limits": _limits(smallest, about, channels)}
     if about.axes.rgb:
         del common["contrast_limits"]
     if look is not None and "layers" in look:
@@ -68,7 +73,11 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     if look is not None and "name" in look:
         return [(data, {"name": name, **common, **_without_axes(look)}, "image")]
     if "C" in about.axes.letters:
-        return [(data, {**common, **_channel_look(about, name, data)}, "image")]
+        limits = [_limits(smallest, about, [channel]) for channel in channels]
+        look = {"contrast_limits": limits if None not in limits else None, **_channel_look(about, name, len(limits))}
+        # napari cuts the channels out: of what it does not know to be lazy, it would read them
+        lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
+        return [(lazy, {**common, **look}, "image")]
     return [(data, {"name": name, **common}, "image")]
 
 
@@ -97,20 +106,19 @@ def _placed(about: About) -> dict[str, Any]:
     }
 
 
-def _limits(data: Any, about: About) -> list[float] | None:
-    """Display limits from a few crops: napari would read all of a lazy image for them."""
+def _limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | None:
+    """Display limits from a few crops of these channels: napari would read all of a lazy image for them."""
     if not is_lazy(data):
         return None
-    crops = [crop for c in range(about.axes.n_channels(data.shape)) for crop in sample_crops(data, about.axes, c)]
+    crops = [crop for channel in channels for crop in sample_crops(data, about.axes, channel)]
     values = np.concatenate([crop[np.isfinite(crop)] for crop in crops])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     return [low, high if high > low else low + 1.0]
 
 
-def _channel_look(about: About, name: str, data: Any) -> dict[str, Any]:
+def _channel_look(about: About, name: str, n: int) -> dict[str, Any]:
     """What lets napari split an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
-    n = (data[0] if isinstance(data, list) else data).shape[axis]
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
     look = _without(axis, _placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
     if len(about.channel_colors) == n:
@@ -143,24 +151,30 @@ def _without_axes(look: dict[str, Any]) -> dict[str, Any]:
 # --- writing ---
 
 
-def write_tiff_layers(path: str, layers: list[LayerData]) -> list[str]:
+def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
     """npe2 writer: one or several image layers as one OME-TIFF."""
     from napari_genrecon.io.writer import write_tiff_steps
 
-    return _written(path, layers, write_tiff_steps)
+    return _written(path, layers, saving, partial(write_tiff_steps, pyramid=saving.pyramid))
 
 
-def write_zarr_layers(path: str, layers: list[LayerData]) -> list[str]:
+def write_zarr_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
     """npe2 writer: one or several image layers as one OME-Zarr."""
     from napari_genrecon.io.zarr_run import write_zarr_steps
 
-    return _written(path, layers, write_zarr_steps)
+    return _written(path, layers, saving, write_zarr_steps)
 
 
-def _written(path: str, layers: list[LayerData], write_steps: Callable[..., Any]) -> list[str]:
+def _written(path: str, layers: list[LayerData], saving: Saving, write_steps: Callable[..., Any]) -> list[str]:
+    from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
+
     try:
         data, about = _one_image(layers)
-        return [str(finish(write_steps(path, data, about)))]
+        if saving.sidecar:
+            check_target(sidecar_of(Path(path)), overwrite=saving.overwrite)
+        written = finish(write_steps(path, data, about, overwrite=saving.overwrite))
+        beside = write_sidecar(written, overwrite=saving.overwrite) if saving.sidecar else None
+        return [str(written), *([str(beside)] if beside else [])]
     except (ImageError, OptionError) as error:
         raise OutputError(str(error)) from error  # napari swallows a ValueError and says nothing about the reason
 

@@ -6,7 +6,6 @@ no memory holds, and paths that lead out of the folder: all of that is looked fo
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import replace
@@ -19,13 +18,13 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About, ImageFile, unit_name
+from napari_genrecon.io.json_file import read_json
 
-__all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "METADATA", "is_zarr", "open_omezarr", "open_level", "read_json"]
+__all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "METADATA", "is_zarr", "open_level", "open_omezarr"]
 
 ATTRIBUTE = "genrecon"
 """Name of our own attribute beside OME's."""
 
-_MAX_JSON = 16 << 20
 _MAX_CHUNK = 1 << 30  # bytes in memory
 _CODECS = {
     "blosc", "zstd", "gzip", "zlib", "lz4", "bytes", "transpose", "sharding_indexed", "crc32c", "shuffle", "delta",
@@ -72,27 +71,6 @@ def _how_far(path: Path) -> str:
         return ""
     header, done = journal.read(path)
     return f"{len(done)} of {math.prod(header.regions)} regions done"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a sensible size that is not a link.
-
-    Raises
-    ------
-    ImageError
-        If it is anything else.
-    """
-    if path.is_symlink():
-        raise ImageError(f"{path} is a link: a Zarr store that leads elsewhere is not read; copy the data into it")
-    if path.stat().st_size > _MAX_JSON:
-        raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {_MAX_JSON} are read")
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ImageError(f"{path} is not readable JSON, the store may be damaged: {error}") from error
-    if not isinstance(found, dict):
-        raise ImageError(f"{path} is not a JSON object, the store may be damaged")
-    return found
 
 
 def open_level(store: Path, name: str) -> Any:

@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ __all__ = [
     "NATURES",
     "RECORD_NAMESPACE",
     "SCHEMA",
+    "Stored",
+    "clipping_note",
     "combined",
+    "counted",
     "digest_json",
     "digest_pixels",
     "facts",
@@ -73,6 +76,61 @@ def versions() -> Mapping[str, str]:
     """Versions of what computed the result; torch only if it was loaded."""
     names = ["napari-genrecon", "numpy", "scipy", *(["torch"] if "torch" in sys.modules else [])]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+# --- what is counted ---
+
+
+class Stored(NamedTuple):
+    """What is known of a region once it is written.
+
+    Attributes
+    ----------
+    digest : str
+        Of its pixels, see `digest_pixels`.
+    nan : int or None
+        How many of them were NaN when they were computed; None where only rounded pixels were seen.
+    clipped : int or None
+        How many did not fit into the dtype (a NaN in an integer image among them); None where only what fits was seen.
+    """
+
+    digest: str
+    nan: int | None = None
+    clipped: int | None = None
+
+
+def counted(record: Mapping[str, Any], dtype: np.dtype[Any], regions: Iterable[Stored]) -> dict[str, Any]:
+    """The record of a result that was computed while it was written, with what could not be counted before.
+
+    A count that the record has already stays: it was made where the pixels were computed.
+    """
+    output = record.get("output")
+    if not isinstance(output, dict):
+        return dict(record)
+    parts = list(regions)
+    found = {**output, "nan": _first(output.get("nan"), _total(part.nan for part in parts))}
+    if output.get("clipped", 0) is not None:
+        return {**record, "output": found}
+    clipped = _total(part.clipped for part in parts)
+    notes = clipping_note(clipped, dtype)
+    return {**record, "output": {**found, "clipped": clipped}, "warnings": [*record.get("warnings", []), *notes]}
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(n for n in known if n is not None)
+
+
+def _first(count: int | None, other: int | None) -> int | None:
+    return other if count is None else count
+
+
+def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
+    """The sentence about pixels that did not fit into the dtype of the result, if there were any."""
+    if not clipped:
+        return []
+    limits = np.iinfo(dtype)
+    return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
 
 
 # --- checksums ---

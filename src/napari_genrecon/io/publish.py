@@ -17,7 +17,7 @@ from pathlib import Path
 from napari_genrecon.errors import OutputError
 from napari_genrecon.io.omezarr import is_zarr
 
-__all__ = ["check_target", "publishing", "require_space", "sentence"]
+__all__ = ["check_target", "publishing", "refused_sentence", "require_space", "sentence"]
 
 PART = ".part"
 """Ending of the temporary name; such a file is never a result."""
@@ -40,11 +40,15 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
     Raises
     ------
     OutputError
-        If it is a source, if it exists and may not be replaced, or if its folder does not exist.
+        If it is a source, if it lies inside a Zarr store, if it exists and may not be replaced, or if its folder does
+        not exist.
     """
     for source in sources:
         if _is_same(path, Path(source)):
             raise OutputError(f"{path} is the input itself: choose another name for the result")
+    store = next((parent for parent in path.absolute().parents if is_zarr(parent)), None)
+    if store is not None:
+        raise OutputError(f"{path} lies inside the Zarr store {store}, which it would damage: choose another folder")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} exists already: choose another name, or overwrite it on purpose (--overwrite)")
     if path.is_dir() and not folder:
@@ -83,7 +87,9 @@ def publishing(
     Raises
     ------
     OutputError
-        If the file cannot be written; what was there before is then still there.
+        If the file cannot be written; what was there before is then still there. A file that is complete but may not
+        take its name, as happens on Windows while the old one is open in another program, is kept; the message says
+        where.
     """
     path = Path(path)
     check_target(path, overwrite=overwrite, sources=sources)
@@ -92,7 +98,12 @@ def publishing(
         require_space(path, expected_bytes)
         part = _temporary(path)
         yield part
-        _sync_and_rename(part, path, overwrite)
+        _sync(part)
+        try:
+            _give_name(part, path, overwrite)
+        except PermissionError as error:
+            kept, part = part, None
+            raise OutputError(refused_sentence(kept, path, error)) from error
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -122,9 +133,12 @@ def _temporary(path: Path) -> Path:
     return Path(name)
 
 
-def _sync_and_rename(part: Path, path: Path, overwrite: bool) -> None:
+def _sync(part: Path) -> None:
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def _give_name(part: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
         os.replace(part, path)
     else:
@@ -150,7 +164,12 @@ def _claim_and_replace(part: Path, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None
-    os.replace(part, path)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()  # the empty file that held the name
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
@@ -161,6 +180,14 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def refused_sentence(kept: Path, path: Path, error: OSError) -> str:
+    """What to do with a result that is complete but was not allowed to take its name."""
+    return (
+        f"the result is complete but could not be named {path} ({error.strerror}): it may be open in another program. "
+        f"It is kept as {kept}: close that program and rename it"
+    )
 
 
 def sentence(path: Path, error: OSError) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -18,7 +15,10 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.memory import available_memory
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import MICROMETRE, About, ImageFile, known_unit, unit_name
+from napari_genrecon.io.ome import Sizes, channels_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
+from napari_genrecon.io.tiff_checks import check_sizes, smaller_copies
+from napari_genrecon.io.tiff_pixels import TiffPixels
 
 __all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in", "tells_more_than_pixels"]
 
@@ -27,18 +27,6 @@ TIFF_ENDINGS = (".tif", ".tiff")
 _UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
 _LAZY_ABOVE = 256 << 20  # bytes; smaller files are read at once, and so are those below a share of the memory
 _LAZY_SHARE = 16
-_MOST_COMPRESSED = 10_000  # times; no image is smaller, but files that lie about their size are
-_MAX_XML = 64 << 20
-_PAGES_CHECKED = 4096
-_SLACK = 1 << 16  # bytes
-_OME_SIZES = (
-    ("X", "PhysicalSizeX", "µm"),
-    ("Y", "PhysicalSizeY", "µm"),
-    ("Z", "PhysicalSizeZ", "µm"),
-    ("T", "TimeIncrement", "s"),
-)
-
-Sizes = dict[str, tuple[float, str]]  # axis letter to (size, unit)
 
 
 def is_tiff(path: Path) -> bool:
@@ -146,21 +134,20 @@ def _open(path: Path, axes: str | None, *, pixels: bool = True) -> ImageFile:
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
+        ome = ome_of(tif)  # first of all: tifffile parses it without asking what is in it
         if not tif.series:
             raise ImageError(f"{path.name} holds no image")
         series = tif.series[0]
-        _check_size(path, series)
-        ome = _ome(tif)
-        data = _read(series, path) if pixels else None
-        if data is not None and tuple(data.shape) != tuple(series.shape):
-            raise ImageError(f"{path.name} declares {series.shape} but holds {data.shape}: its header is damaged")
+        for level in series.levels:
+            check_sizes(path, level)
+        data, levels = _pixels(series, path) if pixels else (None, ())
         found = _resolve(axes, series.axes, series.shape)
-        sizes = _imagej_sizes(tif) if ome is None else _ome_sizes(ome)
+        sizes = _imagej_sizes(tif) if ome is None else sizes_in(ome)
     name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
-    return ImageFile(data=data, about=_about(found, sizes, ome), name=name, path=path)
+    return ImageFile(data=data, about=_about(found, sizes, ome), name=name, path=path, levels=levels)
 
 
-def _about(axes: Axes, sizes: Sizes, ome: ElementTree.Element | None) -> About:
+def _about(axes: Axes, sizes: Sizes, ome: Element | None) -> About:
     about = About(
         axes=axes,
         scale=tuple(sizes.get(letter, (1.0, ""))[0] for letter in axes.letters),
@@ -168,75 +155,41 @@ def _about(axes: Axes, sizes: Sizes, ome: ElementTree.Element | None) -> About:
     )
     if ome is None:
         return about
-    names, colors = _channels(ome)
+    names, colors = channels_in(ome)
     return About(
         axes=axes,
         scale=about.scale,
         units=about.units,
-        translate=_positions(ome, about),
+        translate=positions_in(ome, about),
         channel_names=names,
         channel_colors=colors,
-        record=_note(ome, RECORD_NAMESPACE),
-        layer=_note(ome, LAYER_NAMESPACE),
+        record=note_in(ome, RECORD_NAMESPACE),
+        layer=note_in(ome, LAYER_NAMESPACE),
     )
 
 
 # --- pixels ---
 
 
-def _check_size(path: Path, series: Any) -> None:
-    """A header may declare any size; what it declares is compared with the file before anything is allocated."""
-    declared = math.prod(int(n) for n in series.shape) * np.dtype(series.dtype).itemsize
-    if declared > _MOST_COMPRESSED * max(1, path.stat().st_size):
-        raise ImageError(
-            f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(series.shape)} "
-            f"but has {path.stat().st_size} bytes: its header is damaged"
-        )
-    if 0 in series.shape:
-        raise ImageError(f"{path.name} declares an image without pixels, {tuple(series.shape)}: its header is damaged")
-    for page in islice(series.pages, _PAGES_CHECKED):
-        problem = None if page is None else _page_problem(page, path.stat().st_size)
-        if problem:
-            raise ImageError(f"{path.name} {problem}: it is damaged or was cut short")
+def _pixels(series: Any, path: Path) -> tuple[Any, tuple[Any, ...]]:
+    """The pixels and those of the smaller levels; what is large, or has levels, is not read but can be by region."""
+    smaller = smaller_copies(series)
+    if not smaller and series.nbytes <= max(_LAZY_ABOVE, available_memory() // _LAZY_SHARE):
+        data = series.asarray()
+        if tuple(data.shape) != tuple(series.shape):
+            raise ImageError(f"{path.name} declares {series.shape} but holds {data.shape}: its header is damaged")
+    else:
+        data = _by_region(series, 0, path)
+    return data, tuple(_by_region(series, level, path) for level in smaller)
 
 
-def _page_problem(page: Any, file_size: int) -> str:
-    """What cannot be about where a page's pieces are and how large they are; a piece that is left out has no bytes."""
-    segment = _segment_bytes(page)
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if count and not 8 <= offset <= file_size - count:
-            return f"should have {count} bytes of pixels at {offset}, but has {file_size} bytes in all"
-        if count > 2 * segment + _SLACK:
-            return f"stores {count} bytes for a piece of {segment} bytes"
-    return ""
-
-
-def _segment_bytes(page: Any) -> int:
-    """Bytes of one strip or tile when it is unpacked."""
-    return int(math.prod(page.chunks)) * np.dtype(page.dtype).itemsize
-
-
-def _read(series: Any, path: Path) -> Any:
-    """The pixels, or something that reads them."""
-    if series.nbytes <= max(_LAZY_ABOVE, available_memory() // _LAZY_SHARE):
-        return series.asarray()
-    if series.dataoffset is not None and series.keyframe.is_contiguous:
-        return _memmap(path)
-    return _zarr(path)
-
-
-def _memmap(path: Path) -> Any:
-    import tifffile
-
-    return tifffile.memmap(path, mode="r")
-
-
-def _zarr(path: Path) -> Any:
-    import tifffile
-    import zarr
-
-    opened = zarr.open(tifffile.imread(path, aszarr=True), mode="r")
-    return opened if isinstance(opened, zarr.Array) else opened["0"]
+def _by_region(series: Any, level: int, path: Path) -> TiffPixels:
+    found = series.levels[level]
+    page = found.keyframe
+    height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    sides = {"Y": height, "X": width, "S": found.shape[-1]}
+    chunks = tuple(min(sides.get(letter, 1), n) for letter, n in zip(found.axes, found.shape, strict=True))
+    return TiffPixels(path, level, found.shape, found.dtype.newbyteorder("="), chunks)
 
 
 def _resolve(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
@@ -284,64 +237,3 @@ def _sensible(size: float, unit: str) -> tuple[float, str]:
     if unit == "inch":
         return size * 25_400.0, MICROMETRE
     return (size * 10_000.0, MICROMETRE) if unit == "centimeter" else (size, unit)
-
-
-# --- OME-XML ---
-
-
-def _ome(tif: Any) -> ElementTree.Element | None:
-    """The OME-XML of a file, if it has any; it needs no entities, so none are allowed."""
-    if not tif.is_ome:
-        return None
-    xml = tif.ome_metadata
-    if len(xml) > _MAX_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
-        raise ImageError("the OME-XML of this file declares entities or is larger than 64 MB: it is not read")
-    return ElementTree.fromstring(xml)
-
-
-def _ome_sizes(ome: ElementTree.Element) -> Sizes:
-    pixels = ome.find(".//{*}Pixels")
-    if pixels is None:
-        return {}
-    sizes = {}
-    for letter, key, default in _OME_SIZES:
-        size = float(pixels.get(key) or 0)
-        if size > 0:
-            sizes[letter] = (size, unit_name(pixels.get(f"{key}Unit", default)))
-    return sizes
-
-
-def _positions(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
-    """Where the first pixel is, for the axes whose stage position is given in the unit of their scale."""
-    plane = ome.find(".//{*}Plane")
-    if plane is None:
-        return ()
-    found = []
-    for letter, unit in zip(about.axes.letters, about.units, strict=True):
-        text = plane.get(f"Position{letter}") if letter in "XYZ" else None
-        same = text is not None and unit_name(plane.get(f"Position{letter}Unit", "")) == unit
-        found.append(float(text) if text is not None and same else 0.0)
-    return tuple(found) if any(found) else ()
-
-
-def _channels(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and colours of the channels; OME writes a colour as a signed 32-bit RGBA integer."""
-    pixels = ome.find(".//{*}Pixels")
-    channels = pixels.findall("{*}Channel") if pixels is not None else []
-    names = [channel.get("Name", "") for channel in channels]
-    numbers = [channel.get("Color") for channel in channels]
-    colors = [f"#{(int(number) >> 8) & 0xFFFFFF:06x}" for number in numbers if number is not None]
-    return (
-        tuple(names) if any(names) else (),
-        tuple(colors) if len(colors) == len(channels) else (),
-    )
-
-
-def _note(ome: ElementTree.Element, namespace: str) -> dict[str, Any] | None:
-    """A JSON object that our writer put into the file."""
-    for note in ome.iterfind(".//{*}MapAnnotation"):
-        entry = note.find(".//{*}M")
-        if note.get("Namespace") == namespace and entry is not None and entry.text:
-            found = json.loads(entry.text)
-            return found if isinstance(found, dict) else None
-    return None

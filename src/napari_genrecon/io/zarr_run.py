@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
 from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.provenance import combined, digest_pixels, run_digest, sealed
+from napari_genrecon.io.omezarr import METADATA
+from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, run_digest, sealed
 from napari_genrecon.io.publish import check_target, require_space, sentence
 from napari_genrecon.io.zarr_store import create_store, level_array, make_levels, publish_store
 
@@ -39,6 +41,8 @@ class _Job:
     target: Path
     part: Path
     data: Any  # dask, its blocks are the regions
+    dtype: np.dtype[Any]
+    counts: bool  # whether it can be known how many pixels are NaN and how many are clipped
     about: About
     header: journal.Header
 
@@ -48,6 +52,7 @@ def write_zarr_steps(
     data: Any,
     about: About,
     *,
+    dtype: DTypeLike | None = None,
     overwrite: bool = False,
     sources: Iterable[Path] = (),
     resume: bool = False,
@@ -64,6 +69,8 @@ def write_zarr_steps(
         NumPy or dask; of a dask array the blocks are computed one by one, or by the workers of the `client`.
     about : About
         What the pixels mean.
+    dtype : dtype, optional
+        Of the store, if it is not that of the data; integers are rounded and clipped, and the record says how many.
     overwrite, sources
         As for `publish.publishing`.
     resume : bool
@@ -90,7 +97,7 @@ def write_zarr_steps(
     """
     path = Path(path)
     check_target(path, overwrite=overwrite, sources=sources, folder=True)
-    job = _plan(path, data, about)
+    job = _plan(path, data, about, dtype)
     try:
         _start_or_continue(job, resume=resume)
         with journal.locked(job.part), _kept_if_it_can_be_continued(job):
@@ -107,11 +114,13 @@ def write_zarr_steps(
     return path
 
 
-def _plan(path: Path, data: Any, about: About) -> _Job:
+def _plan(path: Path, data: Any, about: About, dtype: DTypeLike | None) -> _Job:
     data, about = _in_ome_order(data, about.filled())
+    kind = np.dtype(data.dtype if dtype is None else dtype)
+    counts = dtype is not None or kind.kind == "f"  # integers have lost what they were rounded from
     record = dict(about.record or {"schema": None})
     header = journal.Header(run_digest({**record, "shape": list(data.shape)}), record, tuple(data.numblocks))
-    return _Job(path, journal.part_of(path), data, about, header)
+    return _Job(path, journal.part_of(path), data, kind, counts, about, header)
 
 
 def _in_ome_order(data: Any, about: About) -> tuple[Any, About]:
@@ -141,11 +150,11 @@ def _as_dask(data: Any) -> Any:
 
 @contextmanager
 def _kept_if_it_can_be_continued(job: _Job) -> Iterator[None]:
-    """Without a record one run cannot be told from another: what it leaves is of no use."""
+    """Without a record one run cannot be told from another: what it leaves is of no use, unless it is complete."""
     try:
         yield
     except BaseException:
-        if job.about.record is None:
+        if job.about.record is None and not (job.part / METADATA).exists():
             shutil.rmtree(job.part, ignore_errors=True)
         raise
 
@@ -155,7 +164,7 @@ def _kept_if_it_can_be_continued(job: _Job) -> Iterator[None]:
 
 def _start_or_continue(job: _Job, *, resume: bool) -> None:
     if not job.part.exists():
-        require_space(job.target, int(job.data.nbytes))
+        require_space(job.target, int(job.data.size) * job.dtype.itemsize)
         _start(job)
         return
     if not resume:
@@ -174,7 +183,7 @@ def _start(job: _Job) -> None:
     """A folder that cannot be continued until it is complete: it gets its name last."""
     fresh = job.part.with_name(f"{job.part.name}.{os.getpid()}")
     try:
-        create_store(fresh, job.data.chunks, job.data.dtype, job.about, job.target.name.split(".")[0])
+        create_store(fresh, job.data.chunks, job.dtype, job.about, job.target.name.split(".")[0])
         journal.begin(fresh, job.header)
         os.rename(fresh, job.part)
     except BaseException:
@@ -187,15 +196,15 @@ def _start(job: _Job) -> None:
 
 def _fill(job: _Job, client: Any) -> Generator[Progress, None, None]:
     _, stored = journal.read(job.part)
-    done = {index for index, digest in stored.items() if _is_stored(job, index, digest)}
+    done = {index for index, region in stored.items() if _is_stored(job, index, region.digest)}
     indices = list(np.ndindex(job.header.regions))
     missing = [index for index in indices if index not in done]
     total = len(indices)
     yield Progress(total - len(missing), total, f"{total - len(missing)} of {total} regions are there")
     finished = _on_workers(job, missing, client) if client is not None else _here(job, missing)
     with closing(finished):
-        for count, (index, digest) in enumerate(finished, start=total - len(missing) + 1):
-            journal.append(job.part, index, digest)
+        for count, (index, region) in enumerate(finished, start=total - len(missing) + 1):
+            journal.append(job.part, index, region)
             yield Progress(count, total, f"{count} of {total} regions done")
 
 
@@ -206,16 +215,16 @@ def _is_stored(job: _Job, index: Index, digest: str) -> bool:
         return False
 
 
-def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, str], None, None]:
+def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], None, None]:
     import dask
 
     for index, delayed in _delayed(job, missing):
         with dask.config.set(scheduler="synchronous"):
-            (digest,) = dask.compute(delayed)
-        yield index, digest
+            (stored,) = dask.compute(delayed)
+        yield index, stored
 
 
-def _on_workers(job: _Job, missing: list[Index], client: Any) -> Generator[tuple[Index, str], None, None]:
+def _on_workers(job: _Job, missing: list[Index], client: Any) -> Generator[tuple[Index, Stored], None, None]:
     from distributed import as_completed
     from distributed.client import FutureCancelledError
     from distributed.scheduler import KilledWorker
@@ -241,15 +250,17 @@ def _delayed(job: _Job, missing: list[Index]) -> Iterator[tuple[Index, Any]]:
     store = dask.delayed(_store, pure=False)
     path = str((job.part / "0").absolute())
     for index in missing:
-        yield index, store(blocks[index], path, _region(job.data.chunks, index))
+        yield index, store(blocks[index], path, _region(job.data.chunks, index), job.counts)
 
 
-def _store(block: NDArray[Any], path: str, region: Region) -> str:
+def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stored:
     """Write one region; runs where the region was computed."""
     import zarr
 
-    zarr.open_array(path, mode="r+")[region] = block
-    return digest_pixels(np.asarray(block))
+    array = zarr.open_array(path, mode="r+")
+    pixels, clipped = to_dtype(np.asarray(block), array.dtype)
+    array[region] = pixels
+    return Stored(digest_pixels(pixels), *((count_nan(block), clipped) if counts else ()))
 
 
 def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:
@@ -259,9 +270,11 @@ def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:
 
 def _ours(job: _Job) -> dict[str, Any]:
     """The record, sealed, and the look of the layer."""
-    header, digests = journal.read(job.part)
+    header, stored = journal.read(job.part)
     if job.about.record is None:
         return {"record": None, "layer": job.about.layer}
-    ordered = [digests[index] for index in np.ndindex(header.regions)]
+    ordered = [stored[index] for index in np.ndindex(header.regions)]
     sizes = [sizes[0] for sizes in job.data.chunks]
-    return {"record": sealed(header.record, job.about, sizes, combined(ordered)), "layer": job.about.layer}
+    record = counted(header.record, job.dtype, ordered)
+    digest = combined(region.digest for region in ordered)
+    return {"record": sealed(record, job.about, sizes, digest), "layer": job.about.layer}

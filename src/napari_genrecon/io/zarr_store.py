@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA, read_json
+from napari_genrecon.io.json_file import read_json
+from napari_genrecon.io.levels import halved, level_shapes
+from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA
+from napari_genrecon.io.publish import refused_sentence
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
-_SMALLEST = 256  # pixels along Y and X: no level is made smaller than that
-_LEVELS = 6
 _LARGEST_CHUNK = 1024  # pixels along a side
 
 Regions = tuple[tuple[int, ...], ...]
@@ -47,7 +47,7 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Ab
     """
     from yaozarrs.write.v05 import prepare_image
 
-    shapes = _level_shapes(tuple(sum(sizes) for sizes in regions))
+    shapes = level_shapes(tuple(sum(sizes) for sizes in regions))
     chunks = tuple(_divided(sizes[0]) for sizes in regions)
     image = _metadata(about, shapes, name, dtype)
     prepare_image(folder, image, [(shape, dtype) for shape in shapes], chunks=chunks, writer="zarr")
@@ -65,14 +65,6 @@ def _divided(side: int) -> int:
     while side > _LARGEST_CHUNK and side % 2 == 0:
         side //= 2
     return side
-
-
-def _level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    shapes = [tuple(int(n) for n in shape)]
-    while len(shapes) < _LEVELS and min(shapes[-1][-2:]) >= 2 * _SMALLEST:
-        *outer, y, x = shapes[-1]
-        shapes.append((*outer, -(-y // 2), -(-x // 2)))
-    return shapes
 
 
 def _metadata(about: About, shapes: list[tuple[int, ...]], name: str, dtype: np.dtype[Any]) -> Any:
@@ -132,11 +124,11 @@ def _window(about: About, dtype: np.dtype[Any]) -> tuple[float, float]:
 
 def make_levels(store: Path) -> Iterator[int]:
     """Fill the smaller levels from the full one, in bounded memory; yields after each."""
-    count = len(_level_shapes(level_array(store, 0).shape))
+    count = len(level_shapes(level_array(store, 0).shape))
     for level in range(1, count):
         source, target = level_array(store, level - 1), level_array(store, level, mode="r+")
         for region in _chunk_regions(target.shape, target.chunks):
-            target[region] = _halved(source[_doubled(region, source.shape)], target.dtype)
+            target[region] = halved(source[_doubled(region, source.shape)], target.dtype)
         yield level
 
 
@@ -150,15 +142,6 @@ def _doubled(region: Region, shape: tuple[int, ...]) -> Region:
     return (*region[:-2], y, x)
 
 
-def _halved(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Means of 2 x 2 pixels; the last row or column of an odd side stands for itself."""
-    odd = [(0, 0)] * (block.ndim - 2) + [(0, n % 2) for n in block.shape[-2:]]
-    even = np.pad(block, odd, mode="edge").astype(np.float64)
-    *outer, y, x = even.shape
-    means = even.reshape(*outer, y // 2, 2, x // 2, 2).mean(axis=(-3, -1))
-    return np.asarray(np.rint(means) if dtype.kind in "iu" else means).astype(dtype)
-
-
 # --- the end ---
 
 
@@ -168,7 +151,7 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     Raises
     ------
     OutputError
-        If something has taken the name meanwhile.
+        If something has taken the name meanwhile, or the store may not take it; it is then kept as it is.
     """
     hidden = part / HIDDEN_METADATA
     metadata = read_json(hidden if hidden.exists() else part / METADATA)
@@ -176,7 +159,10 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     _write_json(part / METADATA, metadata)
     hidden.unlink(missing_ok=True)
     _sync_tree(part)
-    _rename(part, target, overwrite=overwrite)
+    try:
+        _rename(part, target, overwrite=overwrite)
+    except PermissionError as error:
+        raise OutputError(refused_sentence(part, target, error)) from error
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

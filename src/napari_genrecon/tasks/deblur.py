@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
+from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.provenance import make_record
+from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import as_psf
@@ -29,7 +29,7 @@ from napari_genrecon.tasks._deblur_constants import channel_constants
 from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import clipping_note, tell_planes
+from napari_genrecon.tasks.plan import lazy_result, output_facts, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -237,7 +237,7 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
         yield Progress(0, 0, "loading the network")
         load_denoiser(plan.kernel.spec, options.device)
     if is_lazy(plan.source) if lazy is None else lazy:
-        return Result(lazy_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.axes, plan.record())
+        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
     steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps_per_tile)
     tiled = yield from tell_planes(steps, plan.axes.n_planes(plan.source.shape))
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
@@ -296,9 +296,9 @@ class _Plan:
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
             input=self.input,
-            output={"dtype": str(self.dtype), "clipped": clipped},
+            output=output_facts(self.dtype, tiled),
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=resolve_device(self.options.device),
+            device=resolve_device(self.options.device) if self.kernel.method == "pnp" else "cpu",
             seed=None,  # nothing is random
             seconds=None if seconds is None else round(seconds, 3),
             warnings=[*self.warnings, *clipping_note(clipped, self.dtype)],

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
-from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
+from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import make_record
+from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
+from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -187,7 +187,7 @@ def denoise_steps(
     yield Progress(0, 0, "loading the network")
     load_denoiser(plan.spec, options.device)
     if is_lazy(plan.source) if lazy is None else lazy:
-        return Result(lazy_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.axes, plan.record())
+        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
     tiled = yield from tell_planes(run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.n_planes)
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
@@ -281,7 +281,7 @@ class _Plan:
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
             input=self.input,
-            output={"dtype": str(self.dtype), "clipped": clipped},
+            output=output_facts(self.dtype, tiled),
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             device=resolve_device(self.options.device),
             seed=None,  # nothing is random

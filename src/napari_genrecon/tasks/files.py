@@ -12,10 +12,14 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io import journal
+from napari_genrecon.io.check import record_of
 from napari_genrecon.io.image_file import About, ImageFile
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.saving import PLAIN, Saving
+from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
+from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
@@ -52,7 +56,7 @@ def file_steps(
     target: Path,
     options: Any,
     *,
-    overwrite: bool = False,
+    saving: Saving = PLAIN,
     resume: bool = False,
     client: Any = None,
     arrays: dict[str, Path] | None = None,
@@ -67,8 +71,8 @@ def file_steps(
         A name that ends in ``.zarr`` makes an OME-Zarr, region by region in bounded memory; else an OME-TIFF.
     options
         Of the task.
-    overwrite : bool
-        Whether an existing target may be replaced. The source never is.
+    saving : Saving
+        How the target is written. Files that are read are never replaced.
     resume : bool
         Continue an OME-Zarr that an earlier run left unfinished.
     client : distributed.Client, optional
@@ -83,14 +87,15 @@ def file_steps(
     Returns
     -------
     dict
-        The record.
+        The record, as the file holds it.
     """
-    zarr = is_zarr_name(target)
+    zarr, arrays = is_zarr_name(target), arrays or {}
     if not zarr and (resume or client is not None):
         raise OptionError(f"only OME-Zarr can be resumed or written by a cluster: end {target.name} in .ome.zarr")
-    check_target(target, overwrite=overwrite, sources=[source], folder=zarr)  # before hours of work, not after
+    sources = [source, *arrays.values()]
+    _check(target, saving, sources)  # before hours of work, not after
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
-    read = {name: open_image(path).data for name, path in (arrays or {}).items()}
+    read = {name: open_image(path).data for name, path in arrays.items()}
     options = replace(options, axes=image.axes, **read)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
@@ -99,33 +104,43 @@ def file_steps(
     if arrays:
         record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
     about = about_result(image.about, result, record)
-    yield from write_steps(
-        target, result.data, about, overwrite=overwrite, sources=[source], resume=resume, client=client
-    )
-    return record
+    yield from write_steps(target, result, about, saving=saving, sources=sources, resume=resume, client=client)
+    return record_of(open_image(target))
+
+
+def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:
+    if not is_zarr_name(target) and not is_tiff(target):
+        raise OptionError(f"{target.name} names no format that is written: end it in .ome.tif or .ome.zarr")
+    check_target(target, overwrite=saving.overwrite, sources=sources, folder=is_zarr_name(target))
+    if saving.sidecar:
+        check_target(sidecar_of(target), overwrite=saving.overwrite, sources=sources)
 
 
 def write_steps(
     target: Path,
-    data: Any,
+    result: Result,
     about: About,
     *,
-    overwrite: bool = False,
+    saving: Saving = PLAIN,
     sources: Iterable[Path] = (),
     resume: bool = False,
     client: Any = None,
 ) -> Generator[Progress, None, Path]:
     """Write what a task returned, in the format that the target's name asks for; see `file_steps`."""
+    unrounded = result.unrounded is not None
+    data, dtype = (result.unrounded, result.data.dtype) if unrounded else (result.data, None)
+    options: dict[str, Any] = {"dtype": dtype, "overwrite": saving.overwrite, "sources": sources}
     if is_zarr_name(target):
-        steps = write_zarr_steps(
-            target, data, about, overwrite=overwrite, sources=sources, resume=resume, client=client
-        )
-        return (yield from steps)
-    return (yield from write_tiff_steps(target, data, about, overwrite=overwrite, sources=sources))
+        path = yield from write_zarr_steps(target, data, about, resume=resume, client=client, **options)
+    else:
+        path = yield from write_tiff_steps(target, data, about, pyramid=saving.pyramid, **options)
+    if saving.sidecar:
+        write_sidecar(path, overwrite=saving.overwrite)
+    return path
 
 
 def write_result_steps(
-    task: Task, data: Any, options: Any, about: About, target: Path
+    task: Task, data: Any, options: Any, about: About, target: Path, *, saving: Saving = PLAIN
 ) -> Generator[Progress, None, Result]:
     """Process an image and write the result, then give back what the file holds.
 
@@ -135,15 +150,14 @@ def write_result_steps(
         As for the task's steps.
     about : About
         What the pixels of `data` mean.
-    target : Path
+    target, saving
         Of the result; see `file_steps`.
     """
-    zarr = is_zarr_name(target)
-    check_target(target, folder=zarr)
-    result = yield from task.steps(data, options, lazy=True if zarr else None)
-    yield from write_steps(target, result.data, about_result(about, result, result.record))
-    written = layers_of(open_image(target))[0]
-    return replace(result, data=written[0])
+    _check(target, saving, [])
+    result = yield from task.steps(data, options, lazy=True if is_zarr_name(target) else None)
+    yield from write_steps(target, result, about_result(about, result, result.record), saving=saving)
+    written = open_image(target)
+    return replace(result, data=layers_of(written)[0][0], record=record_of(written))
 
 
 def about_result(about: About, result: Result, record: dict[str, Any]) -> About:

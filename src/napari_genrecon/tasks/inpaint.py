@@ -17,7 +17,7 @@ import numpy as np
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate, check_tile
-from napari_genrecon.engine.run import Progress, finish, run_tiles
+from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_denoiser
 from napari_genrecon.noise import NoiseModel
@@ -158,7 +158,8 @@ def inpaint(
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     keep_dtype : bool
-        Round and clip the filled pixels to the input's dtype.
+        Round and clip the filled pixels to the input's dtype; a `GenReconWarning` tells how many were clipped (64-bit
+        integers: not counted).
 
     Returns
     -------
@@ -237,28 +238,32 @@ def inpaint_steps(
     yield Progress(0, 0, "preparing")
     plan = yield from plan_inpaint(as_source(image), options)
     if is_lazy(plan.source) if lazy is None else lazy:
-        samples = [lazy_tiles(kernel, plan.source, plan.grid, plan.dtype) for kernel in plan.kernels]
-        return Result(samples[0] if options.n == 1 else lazy_stack(samples), plan.out_axes, plan.record())
-    array, tile = yield from _compute(plan)
+        unrounded = _lazy_samples(plan, None) if plan.counts and plan.dtype.kind in "iu" else None
+        return Result(_lazy_samples(plan, plan.dtype), plan.out_axes, plan.record(), unrounded=unrounded)
+    tiled = yield from _compute(plan)
     companions = {"filled pixels": plan.filled}
     if options.n > 1:
-        companions["spread"] = array.std(axis=0, dtype=np.float32)
-    return Result(array, plan.out_axes, plan.record(tile, time.perf_counter() - started), companions)
+        companions["spread"] = tiled.array.std(axis=0, dtype=np.float32)
+    return Result(tiled.array, plan.out_axes, plan.record(tiled, time.perf_counter() - started), companions)
 
 
-def _compute(plan: Plan) -> Generator[Progress, None, tuple[Any, tuple[int, ...]]]:
-    """All samples, one after the other, and the tile size in the end."""
+def _lazy_samples(plan: Plan, dtype: np.dtype[Any] | None) -> Any:
+    samples = [lazy_tiles(kernel, plan.source, plan.grid, dtype) for kernel in plan.kernels]
+    return samples[0] if len(samples) == 1 else lazy_stack(samples)
+
+
+def _compute(plan: Plan) -> Generator[Progress, None, Tiled]:
+    """All samples, one after the other, in one array, and the tile size in the end."""
     steps = STEPS + 1 if plan.spec else 2
     if len(plan.kernels) == 1:
         run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps)
-        tiled = yield from tell_planes(run, plan.n_planes)
-        return tiled.array, tiled.tile
-    out = allocate((len(plan.kernels), *plan.source.shape), plan.dtype)
+        return (yield from tell_planes(run, plan.n_planes))
+    out, clipped, nan = allocate((len(plan.kernels), *plan.source.shape), plan.dtype), 0, 0
     for index, kernel in enumerate(plan.kernels):
         run = run_tiles(kernel, plan.source, plan.grid, plan.dtype, steps=steps)
         tiled = yield from _tell_samples(run, index, len(plan.kernels))
-        out[index] = tiled.array
-    return out, tiled.tile
+        out[index], clipped, nan = tiled.array, clipped + tiled.clipped, nan + tiled.nan
+    return Tiled(out, clipped, tiled.tile, nan)
 
 
 def _tell_samples(steps: Any, index: int, count: int) -> Generator[Progress, None, Any]:

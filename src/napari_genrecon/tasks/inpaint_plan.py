@@ -13,10 +13,10 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre, sample_crops
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.run import Progress, Tiled
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.provenance import make_record
+from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.damage import detect_damage
@@ -24,7 +24,7 @@ from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error
 from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.missing_planes import find_neighbours
-from napari_genrecon.tasks.plan import plan_grid
+from napari_genrecon.tasks.plan import output_facts, plan_grid
 
 if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint import InpaintOptions
@@ -77,9 +77,15 @@ class Plan:
         letter = next(letter for letter in _SAMPLE_LETTERS if letter not in self.axes.letters)
         return Axes(letter + self.axes.letters, self.axes.assumed)
 
-    def record(self, tile: tuple[int, ...] | None = None, seconds: float | None = None) -> dict[str, Any]:
+    @property
+    def counts(self) -> bool:
+        """Whether it is known how many filled pixels do not fit into the dtype."""
+        return self.kernels[0].dtype.kind == "f"
+
+    def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """How the result is made."""
         kernel = self.kernels[0]
+        output = output_facts(self.dtype, tiled) | ({} if self.counts else {"clipped": None, "nan": None})
         options = asdict(replace(self.options, noise=None, mask=None))
         del options["noise"], options["mask"]  # they stand beside the options
         spec, recipes = self.spec, [channel.recipe for channel in kernel.channels]
@@ -92,13 +98,13 @@ class Plan:
             mask={"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
             axes={"letters": self.out_axes.letters, "assumed": self.axes.assumed},
             input=self.input,
-            output={"dtype": str(self.dtype)},
+            output=output,
             steps=[None if recipe is None else _told(recipe) for recipe in recipes],
-            tile={"size": list(tile or self.grid.tile), "halo": list(self.grid.halo)},
-            device=None if spec is None else resolve_device(self.options.device),
+            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
+            device="cpu" if spec is None else resolve_device(self.options.device),
             seed=self.options.seed if self.options.n > 1 else None,
             seconds=None if seconds is None else round(seconds, 3),
-            warnings=list(self.warnings),
+            warnings=[*self.warnings, *clipping_note(output["clipped"], self.dtype)],
         )
 
 
@@ -136,7 +142,16 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
     stride = 1 if spec is None else spec.stride
     kernel = InpaintPlanes(
-        Reader(source), mask, neighbours, spec, options.device, axes, tuple(channels), _HALO, stride, np.dtype(dtype)
+        Reader(source),
+        mask,
+        neighbours,
+        spec,
+        options.device,
+        axes,
+        tuple(channels),
+        _HALO,
+        stride,
+        _working(np.dtype(dtype)),
     )
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
     return Plan(
@@ -151,6 +166,14 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         warnings=(*warnings, *_notes(mask, len(neighbours))),
         input=input_facts(source, sampled),
     )
+
+
+def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """In what tiles are filled: floats that hold every known pixel exactly, so that what does not fit can be counted.
+
+    64-bit integers have no such float: there, filled pixels are clipped at once and nobody counts them.
+    """
+    return np.dtype(np.float64) if dtype.kind in "iu" and dtype.itemsize < 8 else dtype
 
 
 def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelSpec | None) -> TileGrid:

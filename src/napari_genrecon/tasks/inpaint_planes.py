@@ -78,7 +78,7 @@ class InpaintPlanes:
     halo, stride : int
         Pixels around masked ones that are computed; where a box of them may start.
     dtype : dtype
-        Of the result.
+        Of the blocks: that of the result, or floats that are rounded to it later.
     sample : (int, int) or None
         Seed and number of a sample; None gives the best estimate.
     """
@@ -125,7 +125,6 @@ class InpaintPlanes:
         else:
             draw = None if self.sample is None else _Noise(self.sample, index, origin, unknown.shape)
             filled = yield from self._with_network(plane[box], unknown, channel, channel.recipe, draw)
-        # What does not fit into the dtype is clipped without a word: these values are estimates.
         out[box][masked[box]] = to_dtype(filled, self.dtype)[0][masked[box]]
         return out.reshape(block.shape)
 

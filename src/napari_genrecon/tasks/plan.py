@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.axes import Axes
+from napari_genrecon.engine.lazy import lazy_tiles
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
-from napari_genrecon.engine.run import Progress, Tiled
+from napari_genrecon.engine.run import Progress, Tiled, TileFunction
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import ModelSpec, resolve_device
+from napari_genrecon.tasks.result import Result
 
-__all__ = ["clipping_note", "plan_grid", "tell_planes"]
+__all__ = ["lazy_result", "output_facts", "plan_grid", "tell_planes"]
 
 # A run can be cancelled between tiles: a tile of this much work takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}  # MFLOP
@@ -74,9 +76,20 @@ def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Gener
             yield replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)
 
 
-def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
-    """The sentence about pixels that did not fit into the dtype of the result, if there were any."""
-    if not clipped:
-        return []
-    limits = np.iinfo(dtype)
-    return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
+def output_facts(dtype: np.dtype[Any], tiled: Tiled | None) -> dict[str, Any]:
+    """What a record says of the result's pixels.
+
+    How many were NaN and how many had to be clipped is None where they are not computed yet; who writes them to a file
+    counts them then. Floats are never clipped.
+    """
+    if tiled is None:
+        return {"dtype": str(dtype), "clipped": 0 if dtype.kind == "f" else None, "nan": None}
+    return {"dtype": str(dtype), "clipped": tiled.clipped, "nan": tiled.nan}
+
+
+def lazy_result(
+    fn: TileFunction, source: Any, grid: TileGrid, dtype: np.dtype[Any], axes: Axes, record: dict[str, Any]
+) -> Result:
+    """A result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
+    unrounded = lazy_tiles(fn, source, grid, None) if dtype.kind in "iu" else None
+    return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded)

@@ -26,12 +26,16 @@ class Result:
         How it was made, as JSON values; see `io.provenance`.
     companions : dict of str to ndarray
         More images of the result's place by their titles, such as which pixels were filled in.
+    unrounded : dask array, optional
+        Of a lazy result in an integer dtype: the same before it is rounded and clipped, for who writes it and counts
+        what does not fit.
     """
 
     data: Any
     axes: Axes
     record: dict[str, Any]
     companions: dict[str, Any] = field(default_factory=dict)
+    unrounded: Any = None
 
     def warn(self) -> None:
         """Emit what the user should know as Python warnings."""

@@ -17,19 +17,19 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
-from napari_genrecon.engine.lazy import is_lazy, lazy_tiles
+from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import make_record
+from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_upscaler, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.enlarging import UpscaledChannel, UpscalePlanes
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import clipping_note, plan_grid, tell_planes
+from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -189,7 +189,7 @@ def upscale_steps(
     yield Progress(0, 0, "loading the network")
     load_upscaler(plan.kernel.spec, options.device)
     if is_lazy(plan.source) if lazy is None else lazy:
-        return Result(lazy_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.axes, plan.record())
+        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
     audit = ConsistencyAudit(plan.kernel, plan.axes, options.factor, [c.centre for c in plan.kernel.channels])
     tiled = yield from tell_planes(
         run_tiles(audit, plan.source, plan.grid, plan.dtype), plan.axes.n_planes(plan.source.shape)
@@ -238,7 +238,7 @@ class _Plan:
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
             input=self.input,
-            output={"shape": list(self.grid.out_shape), "dtype": str(self.dtype), "clipped": clipped},
+            output={"shape": list(self.grid.out_shape), **output_facts(self.dtype, tiled)},
             consistency={"rms": None if audit is None else audit.rms(), "rounds": self.kernel.rounds},
             tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             device=resolve_device(self.options.device),

@@ -12,6 +12,7 @@ from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.models import list_models
 from napari_genrecon.tasks import Task
+from napari_genrecon.widgets._preferences import preferences
 
 __all__ = ["Form"]
 
@@ -42,7 +43,9 @@ class Form:
         self._arrays: dict[str, str] = {}  # name of an option -> what kind of array it is
         plain: list[ValueWidget] = []
         advanced: list[ValueWidget] = []
-        defaults = {option.name: option.default for option in fields(task.options)} | _preferences(task)
+        defaults = {option.name: option.default for option in fields(task.options)} | preferences(
+            f"genrecon_{task.name}"
+        )
         for name, hint in typing.get_type_hints(task.options, include_extras=True).items():
             kind, metadata = typing.get_args(hint)[:2]
             if "array" in metadata:
@@ -148,14 +151,3 @@ def _widget(task: Task, name: str, kind: Any, metadata: dict[str, Any], default:
     if kind is bool:
         return create_widget(default, widget_type="CheckBox", **common)
     return create_widget("" if default is None else str(default), widget_type="LineEdit", **common)
-
-
-def _preferences(task: Task) -> dict[str, Any]:
-    """What napari's Preferences say; nothing where napari does not know the plugin (yet)."""
-    try:
-        from napari.settings import get_plugin_settings
-
-        section = getattr(get_plugin_settings("napari-genrecon"), f"genrecon_{task.name}")
-        return {name: getattr(section, name) for name in type(section).model_fields}
-    except (ImportError, AttributeError, KeyError, ValueError):
-        return {}

@@ -40,6 +40,7 @@ from napari_genrecon.widgets._layers import (
 from napari_genrecon.widgets._preview import VIEWS, Preview
 from napari_genrecon.widgets._watched import Watched
 from napari_genrecon.widgets._worker import Job
+from napari_genrecon.widgets.files import chosen_saving
 
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
@@ -300,7 +301,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             if target is None:
                 return self._task.steps(data, options, lazy=True if live else None)
             about = about_layer({**shown, "name": name}, data.shape)
-            return write_result_steps(self._task, data, options, about, target)
+            return write_result_steps(self._task, data, options, about, target, saving=chosen_saving())
 
         def done(kind: str, value: Any) -> None:
             self._finish()

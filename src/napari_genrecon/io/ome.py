@@ -1,0 +1,88 @@
+"""The OME-XML of a TIFF file, parsed after it was checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.image_file import About, unit_name
+
+__all__ = ["Sizes", "channels_in", "note_in", "ome_of", "positions_in", "sizes_in"]
+
+Sizes = dict[str, tuple[float, str]]  # axis letter to (size, unit)
+
+_MAX_XML = 64 << 20
+_FILE_NAME = re.compile(r"FileName\s*=\s*[\"']([^\"']*)[\"']")
+_OME_SIZES = (
+    ("X", "PhysicalSizeX", "µm"),
+    ("Y", "PhysicalSizeY", "µm"),
+    ("Z", "PhysicalSizeZ", "µm"),
+    ("T", "TimeIncrement", "s"),
+)
+
+
+def ome_of(tif: Any) -> ElementTree.Element | None:
+    """The OME-XML of a file, if it has any; it needs no entities, so none are allowed."""
+    if not tif.is_ome:
+        return None
+    xml = tif.ome_metadata
+    if len(xml) > _MAX_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        raise ImageError("the OME-XML of this file declares entities or is larger than 64 MB: it is not read")
+    for name in _FILE_NAME.findall(xml):
+        if re.search(r"[/\\:]", name) or name.startswith("."):
+            raise ImageError(f"the OME-XML of this file names another file {name!r}: only files beside it are read")
+    try:
+        return ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise ImageError(f"the OME-XML of this file is not XML, the file may be damaged: {error}") from error
+
+
+def sizes_in(ome: ElementTree.Element) -> Sizes:
+    pixels = ome.find(".//{*}Pixels")
+    if pixels is None:
+        return {}
+    sizes = {}
+    for letter, key, default in _OME_SIZES:
+        size = float(pixels.get(key) or 0)
+        if size > 0:
+            sizes[letter] = (size, unit_name(pixels.get(f"{key}Unit", default)))
+    return sizes
+
+
+def positions_in(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
+    """Where the first pixel is, for the axes whose stage position is given in the unit of their scale."""
+    plane = ome.find(".//{*}Plane")
+    if plane is None:
+        return ()
+    found = []
+    for letter, unit in zip(about.axes.letters, about.units, strict=True):
+        text = plane.get(f"Position{letter}") if letter in "XYZ" else None
+        same = text is not None and unit_name(plane.get(f"Position{letter}Unit", "")) == unit
+        found.append(float(text) if text is not None and same else 0.0)
+    return tuple(found) if any(found) else ()
+
+
+def channels_in(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and colours of the channels; OME writes a colour as a signed 32-bit RGBA integer."""
+    pixels = ome.find(".//{*}Pixels")
+    channels = pixels.findall("{*}Channel") if pixels is not None else []
+    names = [channel.get("Name", "") for channel in channels]
+    numbers = [channel.get("Color") for channel in channels]
+    colors = [f"#{(int(number) >> 8) & 0xFFFFFF:06x}" for number in numbers if number is not None]
+    return (
+        tuple(names) if any(names) else (),
+        tuple(colors) if len(colors) == len(channels) else (),
+    )
+
+
+def note_in(ome: ElementTree.Element, namespace: str) -> dict[str, Any] | None:
+    """A JSON object that our writer put into the file."""
+    for note in ome.iterfind(".//{*}MapAnnotation"):
+        entry = note.find(".//{*}M")
+        if note.get("Namespace") == namespace and entry is not None and entry.text:
+            found = json.loads(entry.text)
+            return found if isinstance(found, dict) else None
+    return None

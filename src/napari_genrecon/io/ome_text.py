@@ -1,0 +1,77 @@
+"""The OME-XML of a file that is written: sizes, channels, the place of the image, its record and its look."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon import __version__
+from napari_genrecon.io.image_file import UNIT_SYMBOLS, About
+from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
+
+__all__ = ["ome_text"]
+
+_SIZE_KEYS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
+
+
+def ome_text(about: About, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """OME-XML for an image whose planes are the pages of a TIFF file, in C order.
+
+    Parameters
+    ----------
+    about : About
+        What the pixels mean; Y and X (and colour samples) come last.
+    shape, dtype
+        Of the image.
+    """
+    import tifffile
+
+    height, width, *samples = shape[about.axes.y :]
+    planes = math.prod(shape[: about.axes.y])
+    text = tifffile.OmeXml(Creator=f"napari-genrecon {__version__}")
+    stored = (planes, 1, 1, height, width, samples[0] if samples else 1)
+    text.addimage(dtype.name, shape, stored, **_metadata(about, shape))
+    return str(text.tostring(declaration=True)).encode()
+
+
+def _metadata(about: About, shape: tuple[int, ...]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": about.axes.letters}
+    for letter, size, unit in zip(about.axes.letters, about.scale, about.units, strict=True):
+        if letter in _SIZE_KEYS and unit in UNIT_SYMBOLS and size > 0:
+            metadata[_SIZE_KEYS[letter]] = float(size)
+            metadata[f"{_SIZE_KEYS[letter]}Unit"] = UNIT_SYMBOLS[unit]
+    if any(about.translate):
+        metadata["Plane"] = _positions(about, shape)
+    if "C" in about.axes.letters and (about.channel_names or about.channel_colors):
+        metadata["Channel"] = _channels(about)
+    notes = []
+    if about.record is not None:
+        notes.append((RECORD_NAMESPACE, {"record": json.dumps(about.record)}))
+    if about.layer is not None:
+        notes.append((LAYER_NAMESPACE, {"layer": json.dumps(about.layer)}))
+    if notes:
+        metadata["MapAnnotation"] = [{"Namespace": namespace, "Value": value} for namespace, value in notes]
+    return metadata
+
+
+def _positions(about: About, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The place of the first pixel, for every plane."""
+    planes = math.prod(n for n, letter in zip(shape, about.axes.letters, strict=True) if letter not in "YXS")
+    found: dict[str, Any] = {}
+    for letter, place, unit in zip(about.axes.letters, about.translate, about.units, strict=True):
+        if letter in "XYZ" and unit in UNIT_SYMBOLS:
+            found[f"Position{letter}"] = [float(place)] * planes
+            found[f"Position{letter}Unit"] = [UNIT_SYMBOLS[unit]] * planes
+    return found
+
+
+def _channels(about: About) -> dict[str, Any]:
+    found: dict[str, Any] = {"Name": list(about.channel_names)} if about.channel_names else {}
+    if about.channel_colors:
+        # A signed 32-bit RGBA integer, opaque.
+        numbers = [int(color.lstrip("#"), 16) << 8 | 0xFF for color in about.channel_colors]
+        found["Color"] = [n - (1 << 32) if n >= 1 << 31 else n for n in numbers]
+    return found

@@ -1,0 +1,61 @@
+"""The record beside a result, as a file that can be read without opening the image."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.io.json_file import read_json
+from napari_genrecon.io.publish import publishing
+from napari_genrecon.io.reader import open_image
+
+__all__ = ["read_sidecar", "sidecar_of", "write_sidecar"]
+
+_ENDING = ".genrecon.json"
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the record of a result lies beside it: the result's whole name with ``.genrecon.json`` behind it."""
+    return path.with_name(path.name + _ENDING)
+
+
+def write_sidecar(path: Path, *, overwrite: bool) -> Path | None:
+    """Write the record of a finished result beside it, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Of the result.
+    overwrite : bool
+        Whether an older one may be replaced.
+
+    Returns
+    -------
+    Path or None
+        Of the sidecar; None for an image that has no record, as it was not made by us.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; the result is complete without it.
+    """
+    record = open_image(path).record
+    if record is None:
+        return None
+    with publishing(sidecar_of(path), overwrite=overwrite) as part:
+        part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return sidecar_of(path)
+
+
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The record beside a result, if there is one.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read.
+    """
+    found = sidecar_of(path)
+    return read_json(found) if os.path.lexists(found) else None

@@ -1,0 +1,126 @@
+"""What a TIFF file declares about its pixels, compared with the file before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["check_sizes", "smaller_copies"]
+
+_MOST_COMPRESSED = 10_000  # times; no image is smaller, but files that lie about their size are
+_PAGES_CHECKED = 4096
+_SLACK = 1 << 16  # bytes
+
+
+def check_sizes(path: Path, series: Any) -> None:
+    """Refuse a series of pages that cannot be what it says.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    series : tifffile.TiffPageSeries
+        An image, or one of its levels.
+
+    Raises
+    ------
+    ImageError
+        If it declares more pixels than the file can hold, none at all, pieces outside the file, or planes that are not
+        there.
+    """
+    size = path.stat().st_size
+    declared = math.prod(int(n) for n in series.shape) * np.dtype(series.dtype).itemsize
+    if declared > _MOST_COMPRESSED * max(1, size):
+        raise ImageError(
+            f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(series.shape)} "
+            f"but has {size} bytes: its header is damaged"
+        )
+    if 0 in series.shape:
+        raise ImageError(f"{path.name} declares an image without pixels, {tuple(series.shape)}: its header is damaged")
+    for problem in islice(_page_problems(series, size), 1):
+        raise ImageError(f"{path.name} {problem}: it is damaged or was cut short")
+
+
+def _page_problems(series: Any, file_size: int) -> Iterator[str]:
+    pages = list(islice(series.pages, _PAGES_CHECKED))
+    missing = sum(page is None for page in pages)
+    if missing and series.kind == "ome":
+        yield f"declares {len(pages)} planes of which {missing} are missing and would be read as zeros"
+    for page in pages:
+        if page is None:
+            continue
+        # Planes of a multi-file OME-TIFF lie in files of their own.
+        size = file_size if page.parent.filehandle is series.keyframe.parent.filehandle else _size_of(page)
+        problem = _page_problem(page, size)
+        if problem:
+            yield problem
+
+
+def _size_of(page: Any) -> int:
+    return Path(page.parent.filehandle.path).stat().st_size
+
+
+def _page_problem(page: Any, file_size: int) -> str:
+    """What cannot be about where a page's pieces are and how large they are.
+
+    A piece that is left out has neither bytes nor a place.
+    """
+    segment = _segment_bytes(page)
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count and not 8 <= offset <= file_size - count:
+            return f"should have {count} bytes of pixels at {offset}, but has {file_size} bytes in all"
+        if offset and not count:
+            return f"has no bytes for the piece at {offset}"
+        if count > 2 * segment + _SLACK:
+            return f"stores {count} bytes for a piece of {segment} bytes"
+    return ""
+
+
+def _segment_bytes(page: Any) -> int:
+    """Bytes of one strip or tile when it is unpacked."""
+    return int(math.prod(page.chunks)) * np.dtype(page.dtype).itemsize
+
+
+def smaller_copies(series: Any) -> list[int]:
+    """Indices of the levels of an image that are smaller copies of it, each smaller than the one before.
+
+    What some programs put beside them (a label, a thumbnail of other proportions, a level of another dtype) is no copy
+    of the image and is left out.
+    """
+    found, last = [], _sides(series, series)
+    for index, level in enumerate(series.levels[1:], start=1):
+        sides = _sides(series, level)
+        if sides is not None and last is not None and _is_less(sides, last) and _proportional(series, level):
+            found.append(index)
+            last = sides
+    return found
+
+
+def _is_less(sides: tuple[int, int], last: tuple[int, int]) -> bool:
+    return sides != last and sides[0] <= last[0] and sides[1] <= last[1]
+
+
+def _sides(series: Any, level: Any) -> tuple[int, int] | None:
+    """Height and width of a level that has the image's other dimensions and its dtype."""
+    if level.axes != series.axes or level.dtype != series.dtype:
+        return None
+    sizes = dict(zip(series.axes, level.shape, strict=True))
+    same = all(sizes[a] == n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX")
+    return (sizes["Y"], sizes["X"]) if same and "Y" in sizes and "X" in sizes else None
+
+
+def _proportional(series: Any, level: Any) -> bool:
+    """Whether a level shows all of the image: its sides are the same part of the image's, but for rounding."""
+    whole, part = _sides(series, series), _sides(series, level)
+    if whole is None or part is None:
+        return False
+    (height, width), (y, x) = whole, part
+    factor = max(height / y, width / x)
+    return all(n / factor - 2 <= m <= n / factor + 2 for n, m in ((height, y), (width, x)))

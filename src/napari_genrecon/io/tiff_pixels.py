@@ -1,0 +1,106 @@
+"""The pixels of a TIFF file that is too large to load, read by region."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["TiffPixels"]
+
+_CHUNK = 1024  # pixels along a side, for files in strips that are larger
+_OPEN_FILES = 16
+
+
+class TiffPixels:
+    """One level of the first image of a TIFF file.
+
+    Knows only where the file is and what is in it, and opens it where it is read: it can be sent to other processes,
+    which then read their own regions.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    level : int
+        0 is the full resolution.
+    shape, dtype
+        Of the level.
+    chunks : tuple of int
+        The shape of the pieces in which it is stored.
+    """
+
+    def __init__(
+        self, path: Path, level: int, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]
+    ) -> None:
+        self._path, self._level, self._stamp = path.absolute(), level, _stamp(path)
+        self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
+        self.chunks = tuple(min(int(n), _CHUNK) for n in chunks)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return int(np.prod([1, *self.shape], dtype=object))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, if it was read as a whole."""
+        return self.size * self.dtype.itemsize
+
+    def __getitem__(self, region: Any) -> NDArray[Any]:
+        if _stamp(self._path) != self._stamp:
+            raise ImageError(f"{self._path} was changed since it was opened: open it again")
+        try:
+            opened = _opened(self._path, self._level, self._stamp)
+            if tuple(opened.shape) != self.shape:
+                raise ImageError(f"{self._path} declares {self.shape} but holds {opened.shape}: its header is damaged")
+            return np.asarray(opened[region]).astype(self.dtype, copy=False)  # a map has the byte order of the file
+        except (IndexError, ImageError):
+            raise
+        except Exception as error:  # damaged pieces make tifffile and the codecs raise nearly anything
+            raise ImageError(f"a part of {self._path} cannot be read, it may be damaged: {error}") from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<{self._path.name}, level {self._level}, {self.shape} {self.dtype}>"
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (str(self._path), self._level, self._stamp)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What tells a file from what was written in its place."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise ImageError(f"{path} is no longer there: {error.strerror}") from error
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=_OPEN_FILES)
+def _opened(path: Path, level: int, stamp: tuple[int, int]) -> Any:
+    """Something that reads by region; a file that was changed is another one."""
+    import tifffile
+    import zarr
+
+    with tifffile.TiffFile(path) as tif:
+        series = tif.series[0].levels[level]
+        if level == 0 and series.dataoffset is not None and series.keyframe.is_contiguous:
+            return tifffile.memmap(path, mode="r")
+    return zarr.open(tifffile.imread(path, aszarr=True, series=0, level=level), mode="r")

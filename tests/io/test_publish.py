@@ -1,0 +1,113 @@
+"""A complete result that may not take its name, as on Windows while the old one is open elsewhere, is kept."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import OutputError
+from napari_genrecon.io import publish
+from napari_genrecon.io.check import verify
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.zarr_run import write_zarr_steps
+
+OLD, NEW = np.zeros((2, 30, 40), "u2"), np.ones((2, 30, 40), "u2")
+RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
+
+
+def about(*, record):
+    return About(axes=Axes("ZYX"), record=RECORD if record else None)
+
+
+def refuse(*_args, **_kwargs):
+    raise PermissionError(errno.EACCES, "The process cannot access the file because it is being used")
+
+
+def kept_in(message):
+    return message.split("It is kept as ")[1].split(": close")[0]
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_tiff_that_may_not_replace_an_open_file_is_kept(tmp_path, monkeypatch, record):
+    target = tmp_path / "my cells.ome.tif"
+    finish(write_tiff_steps(target, OLD, about(record=True)))
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="may be open in another program") as caught:
+        finish(write_tiff_steps(target, NEW, about(record=record), overwrite=True))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(open_image(target).data, OLD)
+    os.replace(kept_in(str(caught.value)), target)
+    np.testing.assert_array_equal(open_image(target).data, NEW)
+    if record:
+        assert verify(target) == []
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_zarr_that_may_not_replace_an_open_store_is_kept(tmp_path, monkeypatch, record):
+    target = tmp_path / "my cells.ome.zarr"
+    finish(write_zarr_steps(target, OLD, about(record=True)))
+    real = os.rename
+
+    def refuse_the_target(a, b):
+        refuse() if target in (a, b) else real(a, b)
+
+    monkeypatch.setattr(os, "rename", refuse_the_target)
+    with pytest.raises(OutputError, match="may be open in another program") as caught:
+        finish(write_zarr_steps(target, NEW, about(record=record), overwrite=True))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(np.asarray(open_image(target).data), OLD)
+    os.rename(target, tmp_path / "old.ome.zarr")
+    os.rename(kept_in(str(caught.value)), target)
+    np.testing.assert_array_equal(np.asarray(open_image(target).data), NEW)
+
+
+def test_claimed_name_is_given_back_where_there_are_no_links(tmp_path, monkeypatch):
+    """Without hard links the name is held by an empty file, which must not stay."""
+    monkeypatch.setattr(os, "link", lambda *_: refuse())
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="may be open in another program") as caught:
+        finish(write_tiff_steps(tmp_path / "a.ome.tif", NEW, about(record=True)))
+    assert [str(path) for path in tmp_path.iterdir()] == [kept_in(str(caught.value))]
+
+
+def test_without_links_a_file_still_appears_and_replaces_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: refuse())
+    finish(write_tiff_steps(tmp_path / "a.ome.tif", NEW, about(record=True)))
+    np.testing.assert_array_equal(open_image(tmp_path / "a.ome.tif").data, NEW)
+    with pytest.raises(OutputError, match="exists already"):
+        finish(write_tiff_steps(tmp_path / "a.ome.tif", OLD, about(record=True)))
+    with pytest.raises(OutputError, match="created by something else"), publish.publishing(tmp_path / "b") as part:  # noqa: PT012
+        part.write_bytes(b"mine")
+        (tmp_path / "b").write_bytes(b"theirs")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.tif", "b"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_read_only_folder_gets_a_sentence(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="choose a folder you may write to"):
+        finish(write_tiff_steps(folder / "a.ome.tif", NEW, about(record=True)))
+
+
+@pytest.mark.parametrize("name", ["a b.ome.tif", "µm 細胞.ome.tif", "ünï cödé.ome.zarr", "it's 100%.ome.zarr"])
+def test_every_name_works(tmp_path, name):
+    write = write_zarr_steps if name.endswith("zarr") else write_tiff_steps
+    path = finish(write(tmp_path / name, NEW, about(record=True)))
+    np.testing.assert_array_equal(np.asarray(open_image(path).data), NEW)
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.ome.zarr", "0/a.ome.tif"])
+def test_nothing_is_written_into_a_zarr_store(tmp_path, name):
+    store = finish(write_zarr_steps(tmp_path / "raw.ome.zarr", OLD, about(record=False)))
+    before = sorted(path for path in store.rglob("*"))
+    write = write_zarr_steps if name.endswith("zarr") else write_tiff_steps
+    with pytest.raises(OutputError, match="lies inside the Zarr store"):
+        finish(write(store / name, NEW, about(record=True)))
+    assert sorted(path for path in store.rglob("*")) == before
