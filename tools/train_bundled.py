@@ -26,8 +26,9 @@ LOG_EVERY = 50  # steps
 RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
+    "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }
-OPTIONS = ("seed", "rate", "patch", "size", "optimiser")  # of a recipe; its own where not given
+OPTIONS = ("seed", "rate", "patch", "size", "optimiser", "factor")  # of a recipe; its own where not given
 
 
 def main() -> None:
@@ -35,6 +36,8 @@ def main() -> None:
     args = _arguments()
     folder: Path = args.resume or args.out
     module, kind = RECIPES[args.model]
+    if args.factor and not issubclass(kind, upscaler.UpscalerRecipe):
+        raise SystemExit(f"--factor is for the upscalers, not for {args.model}")
     recipe = kind(**{name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None})
     sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed)
     state = module.new_state(recipe, args.init)
@@ -80,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--patch", type=int)
     parser.add_argument("--size", type=int)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--factor", type=int, choices=[2, 3, 4], help="of an upscaler: train for this one only")
     return parser.parse_args()
 
 
