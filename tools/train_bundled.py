@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ LOG_EVERY = 50  # steps
 RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
+    "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }
-OPTIONS = ("seed", "rate", "patch", "size", "optimiser", "loss")  # of a recipe; its own where not given
+OPTIONS = ("seed", "rate", "patch", "size", "optimiser", "loss", "factor")  # of a recipe; its own where not given
 
 
 def main() -> None:
@@ -35,7 +37,11 @@ def main() -> None:
     args = _arguments()
     folder: Path = args.resume or args.out
     module, kind = RECIPES[args.model]
-    recipe = kind(**{name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None})
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    foreign = sorted(given.keys() - {field.name for field in fields(kind)})
+    if foreign:
+        raise SystemExit(f"--{foreign[0]} is not an option of {args.model}")
+    recipe = kind(**given)
     sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed)
     state = module.new_state(recipe, args.init)
     if args.resume and not load_latest(state, folder):
@@ -76,11 +82,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-decay", action="store_true", help="constant rate only")
     parser.add_argument("--decay-only", action="store_true", help="only let the rate fall, from the saved state")
     parser.add_argument("--optimiser", choices=["adamw", "muon"])
-    parser.add_argument("--loss", choices=["l1", "l2"], help="denoise only")
+    parser.add_argument("--loss", choices=["l1", "l2"], help="of the denoiser")
     parser.add_argument("--rate", type=float)
     parser.add_argument("--patch", type=int)
     parser.add_argument("--size", type=int)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--factor", type=int, choices=[2, 3, 4], help="of an upscaler: train for this one only")
     return parser.parse_args()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from napari_genrecon.engine.resample import shrink
 from napari_genrecon.training import pairs
-from napari_genrecon.training.pairs import draw_pairs
+from napari_genrecon.training.pairs import BICUBIC, MICROSCOPE, draw_pairs
 from napari_genrecon.training.patches import Sources
 
 
@@ -18,30 +18,33 @@ def sources() -> Sources:
 
 
 def test_batch_is_a_function_of_seed_and_step(sources: Sources) -> None:
-    first, again, other = (draw_pairs(sources, 1, step, size=2, patch=8) for step in (5, 5, 6))
+    first, again, other = (draw_pairs(sources, BICUBIC, 1, step, size=2, patch=8) for step in (5, 5, 6))
     np.testing.assert_array_equal(first.small, again.small)
     np.testing.assert_array_equal(first.large, again.large)
     assert first.small.shape != other.small.shape or (first.small != other.small).any()
 
 
 def test_all_factors_come(sources: Sources) -> None:
-    drawn = [draw_pairs(sources, 0, step, size=1, patch=8) for step in range(40)]
+    drawn = [draw_pairs(sources, BICUBIC, 0, step, size=1, patch=8) for step in range(40)]
     assert {batch.factor for batch in drawn} == {2, 3, 4}
     assert all(batch.large.shape[-1] == 8 * batch.factor for batch in drawn)
     assert all(batch.large.dtype == batch.small.dtype == batch.sigma.dtype == np.float32 for batch in drawn)
 
 
-def test_without_noise_the_small_image_is_the_shrunken_large_one(sources: Sources) -> None:
-    batches = [draw_pairs(sources, 0, step, size=4, patch=8) for step in range(20)]
-    quiet = [
-        (batch.small[i, 0], shrink(batch.large[i, 0], batch.factor))
-        for batch in batches
-        for i in range(4)
-        if not batch.sigma[i].any()
-    ]
-    assert len(quiet) / 80 == pytest.approx(1 - pairs.NOISY_SHARE, abs=0.12)
-    for small, expected in quiet:
-        np.testing.assert_allclose(small, expected, atol=1e-6)
+def test_one_factor_can_be_asked_for(sources: Sources) -> None:
+    assert {draw_pairs(sources, BICUBIC, 0, step, size=1, patch=8, factor=3).factor for step in range(20)} == {3}
+
+
+def test_without_a_microscope_the_small_image_is_the_shrunken_large_one(sources: Sources) -> None:
+    for step in range(10):
+        batch = draw_pairs(sources, BICUBIC, 0, step, size=2, patch=8)
+        assert not batch.sigma.any()
+        for small, large in zip(batch.small[:, 0], batch.large[:, 0], strict=True):
+            np.testing.assert_allclose(small, shrink(large, batch.factor), atol=1e-6)
+
+
+def test_a_microscope_is_always_noisy(sources: Sources) -> None:
+    assert all((draw_pairs(sources, MICROSCOPE, 0, step, size=2, patch=8).sigma > 0).all() for step in range(10))
 
 
 def test_sigma_is_that_of_the_noise() -> None:

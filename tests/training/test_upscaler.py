@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_genrecon.models.srnet import UpscaleNet
+from napari_genrecon.models.srnet import UpscaleNet, UpscaleNets
 from napari_genrecon.training.loop import load_latest
 from napari_genrecon.training.patches import Sources
-from napari_genrecon.training.upscaler import UpscalerRecipe, decay_phase, new_state, stable_phase
+from napari_genrecon.training.upscaler import MicroscopeRecipe, UpscalerRecipe, decay_phase, new_state, stable_phase
 
 TINY = UpscalerRecipe(size=1, patch=8)
 
@@ -33,6 +33,20 @@ def test_a_run_is_resumed_where_it_was_saved(tmp_path: Path, sources: Sources) -
         assert torch.equal(weight, resumed.net.state_dict()[name])
 
 
-def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sources) -> None:
-    list(decay_phase(new_state(TINY), TINY, sources, tmp_path, 0.3 / 60))
-    UpscaleNet().load_state_dict(load_file(tmp_path / "final.safetensors"))
+@pytest.mark.parametrize(
+    ("recipe", "network"),
+    [(TINY, UpscaleNets), (MicroscopeRecipe(size=1, patch=8), UpscaleNet)],
+    ids=["bicubic", "microscope"],
+)
+def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sources, recipe, network) -> None:
+    list(decay_phase(new_state(recipe), recipe, sources, tmp_path, 0.3 / 60))
+    network().load_state_dict(load_file(tmp_path / "final.safetensors"))
+
+
+def test_training_one_factor_leaves_the_others_as_they_are(tmp_path: Path, sources: Sources) -> None:
+    recipe = UpscalerRecipe(size=1, patch=8, factor=2)
+    state = new_state(recipe)
+    before = {name: weight.clone() for name, weight in state.net.state_dict().items()}
+    list(stable_phase(state, recipe, sources, tmp_path, 0.3 / 60))
+    changed = {name.split(".")[0] for name, weight in state.net.state_dict().items() if (weight != before[name]).any()}
+    assert changed == {"two"}

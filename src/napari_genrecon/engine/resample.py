@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "shrink"]
+__all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "shrink"]
 
 BACK_PROJECTION_REACH = 4  # pixels of the small image that one round of `back_project` looks at, to each side
 
@@ -68,7 +68,20 @@ def enlarge(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
     (Y * factor, X * factor) ndarray
         In the dtype of `plane`.
     """
-    return _along(_along(plane, factor, 0, _enlarged), factor, 1, _enlarged)
+    return _along(_along(plane, factor, 0, enlarged_rows), factor, 1, enlarged_rows)
+
+
+def enlarged_rows(rows: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Several times more rows (Y * factor, X) of (Y, X) ndarray of float, and no more columns, by cubic convolution."""
+    first, phases = _enlarging_weights(factor)
+    n, taps = len(rows), phases.shape[1]
+    padded = _mirrored(rows, -first, taps + first - 1)
+    result = np.zeros((n, factor, rows.shape[1]), rows.dtype)
+    for phase, weights in enumerate(phases):
+        for k, weight in enumerate(weights):
+            if weight:
+                result[:, phase] += rows.dtype.type(weight) * padded[k : k + n]
+    return result.reshape(n * factor, -1)
 
 
 def back_project(
@@ -115,18 +128,6 @@ def _shrunk(rows: NDArray[Any], factor: int) -> NDArray[Any]:
     for k, weight in enumerate(weights):
         result += rows.dtype.type(weight) * padded[k : k + factor * n : factor]
     return result
-
-
-def _enlarged(rows: NDArray[Any], factor: int) -> NDArray[Any]:
-    first, phases = _enlarging_weights(factor)
-    n, taps = len(rows), phases.shape[1]
-    padded = _mirrored(rows, -first, taps + first - 1)
-    result = np.zeros((n, factor, rows.shape[1]), rows.dtype)
-    for phase, weights in enumerate(phases):
-        for k, weight in enumerate(weights):
-            if weight:
-                result[:, phase] += rows.dtype.type(weight) * padded[k : k + n]
-    return result.reshape(n * factor, -1)
 
 
 @lru_cache

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["FACTORS", "UpscaleNet"]
+__all__ = ["FACTORS", "RowsNet", "UpscaleNet", "UpscaleNets"]
 
 FACTORS = (2, 3, 4)
 WIDTH = 48
@@ -42,17 +42,22 @@ class UpscaleNet(nn.Module):
 
     The body is shared by the factors; each has a head and a tail of its own. 0.33 million parameters, 0.65 MFLOP per
     pixel of the input.
+
+    Parameters
+    ----------
+    factors : tuple of int
+        Those it can enlarge by.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, factors: tuple[int, ...] = FACTORS) -> None:
         super().__init__()
-        self.heads = nn.ModuleDict({str(f): nn.Conv2d(2, WIDTH, 3, bias=False) for f in FACTORS})
+        self.heads = nn.ModuleDict({str(f): nn.Conv2d(2, WIDTH, 3, bias=False) for f in factors})
         self.body = nn.Sequential(*(ResidualBlock(WIDTH) for _ in range(BLOCKS)))
         self.fuse = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False)
-        self.tails = nn.ModuleDict({str(f): nn.Conv2d(WIDTH, f * f, 3, padding=1, bias=False) for f in FACTORS})
+        self.tails = nn.ModuleDict({str(f): nn.Conv2d(WIDTH, f * f, 3, padding=1, bias=False) for f in factors})
         for tail in self.tails.values():
             nn.init.normal_(tail.get_parameter("weight"), std=1e-3)  # starts as bicubic enlargement
-        for f in FACTORS:
+        for f in factors:
             # Not among the weights: these are constants.
             self.register_buffer(f"cubic{f}", cubic_kernels(f), persistent=False)
 
@@ -75,16 +80,65 @@ class UpscaleNet(nn.Module):
         """
         with torch.autocast(y.device.type, enabled=False):  # half precision would round the image itself
             base = F.conv2d(_pad(y, _CUBIC_REACH), getattr(self, f"cubic{factor}"))  # (B, f*f, H, W)
-            x = self._head(y, sigma, self.heads[str(factor)].get_parameter("weight"))  # (B, 48, H, W)
+            x = _head(y, sigma, self.heads[str(factor)].get_parameter("weight"))  # (B, 48, H, W)
         x = x + self.fuse(self.body(x))
         return F.pixel_shuffle(base + self.tails[str(factor)](x), factor)  # (B, 1, H*f, W*f)
 
-    @staticmethod
-    def _head(y: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
-        image, noise = weight[:, :1], weight[:, 1:]  # (48, 1, 3, 3) each
-        image = image - image.mean(dim=(2, 3), keepdim=True)
-        planes = torch.cat([_pad(y, 1), _pad(sigma, 1)], dim=1)  # (B, 2, H+2, W+2)
-        return F.conv2d(planes, torch.cat([image, noise], dim=1))
+
+class UpscaleNets(nn.Module):
+    """A network for factor 2 beside one for 3 and 4: what 2 has to add is finer, and it gets a body of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.two = UpscaleNet((2,))
+        self.more = UpscaleNet((3, 4))
+
+    def forward(self, y: Tensor, sigma: Tensor, factor: int) -> Tensor:
+        """As `UpscaleNet`."""
+        large: Tensor = (self.two if factor == 2 else self.more)(y, sigma, factor)
+        return large
+
+
+class RowsNet(nn.Module):
+    """Gives an image several times more rows and no more columns: one factor of an `UpscaleNet`, narrowed to that.
+
+    Parameters
+    ----------
+    factor : {2, 3, 4}
+        How many times more rows.
+    source : UpscaleNet, optional
+        Whose weights to start from: a new row starts as the mean of what `source` makes of it.
+    """
+
+    def __init__(self, factor: int, source: UpscaleNet | None = None) -> None:
+        super().__init__()
+        source = UpscaleNet((factor,)) if source is None else source
+        self.factor = factor
+        self.head, self.body, self.fuse = source.heads[str(factor)], source.body, source.fuse
+        self.tail = nn.Conv2d(WIDTH, factor, 3, padding=1, bias=False)
+        weight = source.tails[str(factor)].get_parameter("weight").detach()  # (f*f, 48, 3, 3)
+        self.tail.weight.data = weight.reshape(factor, factor, *weight.shape[1:]).mean(dim=1)
+        columns = cubic_kernels(factor).reshape(factor, factor, 1, 5, 5).mean(dim=1).sum(dim=-1, keepdim=True)
+        self.register_buffer("cubic", columns, persistent=False)  # (f, 1, 5, 1)
+
+    def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
+        """Enlarge a batch.
+
+        Parameters
+        ----------
+        y, sigma : (B, 1, H, W) Tensor
+            As for `UpscaleNet`.
+
+        Returns
+        -------
+        (B, 1, H*factor, W) Tensor
+        """
+        rows = F.pad(y, (0, 0, _CUBIC_REACH, _CUBIC_REACH), mode="replicate")
+        with torch.autocast(y.device.type, enabled=False):
+            base = F.conv2d(rows, self.get_buffer("cubic"))  # (B, f, H, W)
+            x = _head(y, sigma, self.head.get_parameter("weight"))  # (B, 48, H, W)
+        added = self.tail(x + self.fuse(self.body(x)))  # (B, f, H, W)
+        return (base + added).transpose(1, 2).flatten(1, 2).unsqueeze(1)
 
 
 def cubic_kernels(factor: int) -> Tensor:
@@ -100,6 +154,14 @@ def cubic_kernels(factor: int) -> Tensor:
     weights = torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))
     kernels = torch.einsum("pi,qj->pqij", weights, weights)  # (f, f, 5, 5)
     return kernels.reshape(factor * factor, 1, *kernels.shape[2:]).float()
+
+
+def _head(y: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
+    """Features (B, 48, H, W) of an image and its noise, by a kernel whose part for the image sums to zero."""
+    image, noise = weight[:, :1], weight[:, 1:]  # (48, 1, 3, 3) each
+    image = image - image.mean(dim=(2, 3), keepdim=True)
+    planes = torch.cat([_pad(y, 1), _pad(sigma, 1)], dim=1)  # (B, 2, H+2, W+2)
+    return F.conv2d(planes, torch.cat([image, noise], dim=1))
 
 
 def _pad(y: Tensor, width: int) -> Tensor:

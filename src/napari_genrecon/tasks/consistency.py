@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import as_plane
-from napari_genrecon.engine.resample import shrink
-from napari_genrecon.engine.run import TileFunction
 from napari_genrecon.engine.tiles import Tile
 
-__all__ = ["ConsistencyAudit", "channel_of"]
+__all__ = ["ConsistencyAudit", "Enlarger", "channel_of"]
+
+Block = NDArray[Any]
+
+
+class Enlarger(Protocol):
+    """A tile function that enlarges, and knows how its result would be seen."""
+
+    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
+        """As `engine.run.TileFunction`."""
+
+    def mismatch(self, block: Block, large: Block, tile: Tile) -> NDArray[Any]:
+        """The result of a tile as the image would show it, less the image, on the core of the tile."""
 
 
 class ConsistencyAudit:
-    """Runs a tile function that enlarges planes, and adds up how far from the image its results are, shrunk again.
+    """Runs a tile function that enlarges, and adds up how far from the image its results are, shrunk again.
 
     Parameters
     ----------
-    kernel : callable
+    kernel : Enlarger
         The tile function.
     axes : Axes
         Of the image.
-    factor : int
-        By which the planes are enlarged.
-    centres : sequence of float
-        A grey value in the middle of each channel, subtracted first so that float32 loses nothing. Channels beyond
-        the last, the alpha of RGBA, are not looked at.
+    channels : int
+        How many carry grey values. What comes beyond them, the alpha of RGBA, is not looked at.
     """
 
-    def __init__(self, kernel: TileFunction, axes: Axes, factor: int, centres: Sequence[float]) -> None:
-        self._kernel, self._axes, self._factor, self._centres = kernel, axes, factor, centres
-        self._squares = np.zeros(len(centres))
-        self._counts = np.zeros(len(centres), np.int64)
+    def __init__(self, kernel: Enlarger, axes: Axes, channels: int) -> None:
+        self._kernel, self._axes = kernel, axes
+        self._squares = np.zeros(channels)
+        self._counts = np.zeros(channels, np.int64)
 
-    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
+    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
         """Run the tile function."""
-        large, index = np.asarray(self._kernel(block, tile)), channel_of(tile, self._axes)
-        if index < len(self._centres):
-            error = self._error(block, large, tile, self._centres[index])
+        result = self._kernel(block, tile)
+        return self._later(result, block, tile) if isinstance(result, Generator) else self._noted(result, block, tile)
+
+    def _later(self, steps: Generator[None, None, Block], block: Block, tile: Tile) -> Generator[None, None, Block]:
+        return self._noted((yield from steps), block, tile)
+
+    def _noted(self, large: Block, block: Block, tile: Tile) -> Block:
+        index = channel_of(tile, self._axes)
+        if index < len(self._counts):
+            error = self._kernel.mismatch(block, large, tile)
+            error = error[np.isfinite(error)]
             self._squares[index] += np.square(error, dtype=np.float64).sum()
             self._counts[index] += error.size
         return large
-
-    def _error(self, block: NDArray[Any], large: NDArray[Any], tile: Tile, centre: float) -> NDArray[Any]:
-        """On the core of the tile, where it is finite."""
-        axes, factor = self._axes, self._factor
-        core = tuple(slice(tile.crop[i].start // factor, tile.crop[i].stop // factor) for i in (axes.y, axes.x))
-        with np.errstate(invalid="ignore"):  # infinite pixels give NaN, which is left out
-            small = shrink(as_plane(large, axes) - centre, factor)[core]
-            error: NDArray[Any] = small - (as_plane(block, axes)[core] - centre)
-        return error[np.isfinite(error)]
 
     def rms(self) -> list[float]:
         """Root mean square so far, in grey values, per channel."""

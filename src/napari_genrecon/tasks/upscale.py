@@ -2,7 +2,7 @@
 
 The network adds detail to a bicubic enlargement (see `models.srnet`). What it adds is the most likely detail, not a
 measured one: the record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it
-agree.
+agree. Along z, a network is trained for the very stack first (see `training.isotropic`).
 """
 
 from __future__ import annotations
@@ -10,37 +10,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-
-from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
-from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
-from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.engine.run import Progress, finish, run_tiles
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import clipping_note, make_record
-from napari_genrecon.models import ModelSpec, find_model, load_upscaler, resolve_device
-from napari_genrecon.noise import NoiseModel
+from napari_genrecon.models import find_model, load_upscaler
+from napari_genrecon.tasks.along_z import plan_sides
 from napari_genrecon.tasks.consistency import ConsistencyAudit
-from napari_genrecon.tasks.enlarging import UpscaledChannel, UpscalePlanes
-from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
+from napari_genrecon.tasks.enlarging import VIEWS
+from napari_genrecon.tasks.measure import Noise, as_source
+from napari_genrecon.tasks.plan import lazy_result, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.upscale_plan import UpscalePlan, geometry, measure, plan_planes
 
 __all__ = ["UpscaleOptions", "expected_seconds", "upscale", "upscale_steps"]
 
 FACTORS = (2, 3, 4)
-ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
-# The network was trained on white noise. Measured noise beyond this lag-1 correlation is left in: as often as not it is
-# fine texture, which a small image is full of.
-_CORRELATED = 0.2
-_BACK_PROJECTION_WORK = 0.5  # of the network's time
+DIRECTIONS = ("YX", "Z")
+MOST_STEPS = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +41,22 @@ class UpscaleOptions:
 
     Attributes
     ----------
-    factor, noise, model, consistent, axes, tile, device, keep_dtype
+    factor, along, noise, model, consistent, self_ensemble, spacing, thickness, train_steps, seed, axes, tile, device,
+    keep_dtype
         See `upscale`.
     """
 
     factor: Annotated[
         int, {"choices": FACTORS, "tooltip": "How many times more pixels along X and along Y: 2, 3 or 4"}
     ] = 2
+    along: Annotated[
+        str,
+        {
+            "choices": DIRECTIONS,
+            "tooltip": "YX: enlarge every plane; Z: more planes, so that voxels of a stack are as tall as wide (learns "
+            "from the stack first, a few minutes)",
+        },
+    ] = "YX"
     noise: Annotated[
         Noise | float | None,
         {
@@ -64,10 +65,43 @@ class UpscaleOptions:
             "image if not given",
         },
     ] = None
-    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' chooses by the noise of the image"}] = (
+        "auto"
+    )
     consistent: Annotated[
         bool, {"tooltip": "Correct the result so that, shrunk again, it gives the image back, noise included"}
     ] = False
+    self_ensemble: Annotated[
+        bool,
+        {
+            "advanced": True,
+            "tooltip": "Average the results of eight turned and mirrored views: a little better, 8 times slower",
+        },
+    ] = False
+    spacing: Annotated[
+        float | None,
+        {"form": False, "tooltip": "Along Z: how many pixels one plane is from the next; from the file if not given"},
+    ] = None
+    thickness: Annotated[
+        float,
+        {
+            "min": 0.3,
+            "max": 3.0,
+            "step": 0.1,
+            "advanced": True,
+            "tooltip": "Along Z: how thick the layer is that one plane shows (FWHM), in distances of planes",
+        },
+    ] = 1.0
+    train_steps: Annotated[
+        int,
+        {
+            "min": 0,
+            "max": MOST_STEPS,
+            "advanced": True,
+            "tooltip": "Along Z: how long to learn from the stack, in steps",
+        },
+    ] = 200
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Along Z: decides what is learnt in which order"}] = 0
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
@@ -76,19 +110,38 @@ class UpscaleOptions:
     def __post_init__(self) -> None:
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
+        if self.along not in DIRECTIONS:
+            raise OptionError(f"along must be 'YX' or 'Z', got {self.along!r}")
         if self.tile is not None:
             check_tile(self.tile, 1)
+        self._check_training()
         if isinstance(self.noise, int | float) and not (math.isfinite(self.noise) and self.noise >= 0):
             raise OptionError(f"noise must be 0 or more grey values, got {self.noise}")
+
+    def _check_training(self) -> None:
+        if self.spacing is not None and not (math.isfinite(self.spacing) and self.spacing > 0):
+            raise OptionError(f"spacing must be a positive number of pixels, got {self.spacing}")
+        if not 0.3 <= self.thickness <= 3.0:
+            raise OptionError(f"thickness must be 0.3 to 3 distances of planes, got {self.thickness}")
+        if not 0 <= self.train_steps <= MOST_STEPS:
+            raise OptionError(f"train_steps must be 0 to {MOST_STEPS}, got {self.train_steps}")
+        if self.seed < 0:
+            raise OptionError(f"seed must be 0 or more, got {self.seed}")
 
 
 def upscale(
     image: Any,
     *,
     factor: int = 2,
+    along: str = "YX",
     noise: Noise | float | None = None,
     model: str = "auto",
     consistent: bool = False,
+    self_ensemble: bool = False,
+    spacing: float | None = None,
+    thickness: float = 1.0,
+    train_steps: int = 200,
+    seed: int = 0,
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
@@ -106,15 +159,31 @@ def upscale(
         Any real dtype. Every YX plane is enlarged by itself, and so is every colour. A NaN or infinite pixel becomes
         ``factor**2`` such pixels, and so does one of the alpha channel of an RGBA image.
     factor : {2, 3, 4}
-        How many times more pixels along Y and along X; no other dimension changes.
+        How many times more pixels along Y and along X; no other dimension changes. With ``along="Z"``, how many times
+        more planes, where `spacing` does not say it.
+    along : {"YX", "Z"}
+        ``"Z"`` gives a z-stack more planes and leaves Y and X as they are: a network is trained on the planes of the
+        stack, which show what sharp voxels look like, and looks at the stack from both sides. It takes minutes.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values; it is removed on the way. None
-        measures it from the image and removes it unless it is correlated; 0 says that there is none.
+        measures it from the image and removes it unless it is correlated; 0 says that there is none. Measured noise
+        that is correlated is left in, as it is fine texture as often as not.
     model : str
-        A name that `list_models` lists, or ``"auto"``.
+        A name that `list_models` lists, or ``"auto"``: for images with white noise the one that removes it, for all
+        others the sharper one. The record says which, and why.
     consistent : bool
-        Correct the result by back-projection until, shrunk again by the rule of `engine.resample`, it gives the image
-        back. What noise the image has then comes back as well.
+        Correct the result by back-projection until, shrunk again by the rule of `engine.resample` (along z, of
+        `engine.slices`), it gives the image back. What noise the image has then comes back as well.
+    self_ensemble : bool
+        Average the results of eight turned and mirrored views of every plane; eight times slower. Not along z.
+    spacing : float, optional
+        Along z: the distance of two planes in pixels, 1.5 or more. The factor is this rounded, 4 at most. From the
+        voxel size of a file or layer where there is one.
+    thickness : float
+        Along z: full width at half maximum of what one plane shows, in distances of planes; 0.3 to 3.
+    train_steps, seed : int
+        Along z: how long the network is trained, and what decides the order of what it sees. On the same machine, with
+        as many threads, the same seed gives the same pixels.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int, optional
@@ -127,8 +196,9 @@ def upscale(
     Returns
     -------
     ndarray or dask.array.Array
-        Of shape ``(..., Y * factor, X * factor)``, in the grey values of the input, float32 unless `keep_dtype`. A
-        NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
+        Of shape ``(..., Y * factor, X * factor)``, or ``(..., Z * factor, Y, X)`` along z, in the grey values of the
+        input, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a NumPy array; any other gives a lazy
+        dask array.
 
     Raises
     ------
@@ -147,9 +217,15 @@ def upscale(
     """
     options = UpscaleOptions(
         factor=factor,
+        along=along,
         noise=noise,
         model=model,
         consistent=consistent,
+        self_ensemble=self_ensemble,
+        spacing=spacing,
+        thickness=thickness,
+        train_steps=train_steps,
+        seed=seed,
         axes=axes,
         tile=tile,
         device=device,
@@ -185,16 +261,25 @@ def upscale_steps(
     """
     started = time.perf_counter()
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
-    plan = _plan(as_source(image), options)
-    yield Progress(0, 0, "loading the network")
-    load_upscaler(plan.kernel.spec, options.device)
+    plan = yield from _plan(as_source(image), options)
+    axes = plan.measured.axes
     if is_lazy(plan.source) if lazy is None else lazy:
-        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
-    audit = ConsistencyAudit(plan.kernel, plan.axes, options.factor, [c.centre for c in plan.kernel.channels])
+        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, axes, plan.record())
+    audit = ConsistencyAudit(plan.kernel, axes, len(plan.kernel.channels))
     tiled = yield from tell_planes(
-        run_tiles(audit, plan.source, plan.grid, plan.dtype), plan.axes.n_planes(plan.source.shape)
+        run_tiles(audit, plan.source, plan.grid, plan.dtype, steps=plan.steps), axes.n_planes(plan.source.shape)
     )
-    return Result(tiled.array, plan.axes, plan.record(tiled, audit, time.perf_counter() - started))
+    return Result(tiled.array, axes, plan.record(tiled, audit, time.perf_counter() - started))
+
+
+def _plan(source: Any, options: UpscaleOptions) -> Generator[Progress, None, UpscalePlan]:
+    measured = measure(source, options)
+    if options.along == "Z":
+        return (yield from plan_sides(source, options, measured))
+    plan = plan_planes(source, options, measured)
+    yield Progress(0, 0, f"loading {plan.model['name']}")
+    load_upscaler(find_model(plan.model["name"], "upscale"), options.device)
+    return plan
 
 
 def expected_seconds(image: Any, options: UpscaleOptions) -> float:
@@ -205,95 +290,6 @@ def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "upscale")
-    grid = plan_grid(source.shape, axes, _geometry(spec, options), tile=options.tile, device=options.device)
-    return source.size * grid.read_share * load_upscaler(spec, options.device).seconds_per_pixel()
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """All that is decided before the first tile."""
-
-    source: Any
-    axes: Axes
-    options: UpscaleOptions
-    noise: tuple[NoiseModel, ...]
-    kernel: UpscalePlanes
-    grid: TileGrid
-    dtype: np.dtype[Any]
-    input: dict[str, Any]
-
-    def record(
-        self, tiled: Tiled | None = None, audit: ConsistencyAudit | None = None, seconds: float | None = None
-    ) -> dict[str, Any]:
-        options = asdict(replace(self.options, noise=None))
-        del options["noise"]  # it stands in full beside the options
-        clipped = None if tiled is None else tiled.clipped
-        spec = self.kernel.spec
-        return make_record(
-            "upscale",
-            "upscaled",
-            options=options,
-            model=spec.facts(),
-            factor=list(self.grid.scale),
-            noise=[model.to_dict() for model in self.noise],
-            axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input=self.input,
-            output={"shape": list(self.grid.out_shape), **output_facts(self.dtype, tiled)},
-            consistency={"rms": None if audit is None else audit.rms(), "rounds": self.kernel.rounds},
-            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=resolve_device(self.options.device),
-            seed=None,  # nothing is random
-            seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*_notes(self.noise, self.options), *clipping_note(clipped, self.dtype)],
-        )
-
-
-def _plan(source: Any, options: UpscaleOptions) -> _Plan:
-    axes = resolve_axes(options.axes, source.shape)
-    spec = find_model(options.model, "upscale")
-    resolve_device(options.device)
-    sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
-    noise = noise_per_channel(sampled, NoiseModel() if options.noise == 0 else options.noise)
-    told = (_left_in(model) if options.noise is None else model for model in noise)
-    channels = tuple(UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(sampled, told, strict=True))
-    rounds = ROUNDS if options.consistent else 0
-    geometry = _geometry(spec, options)
-    return _Plan(
-        source=source,
-        axes=axes,
-        options=options,
-        noise=noise,
-        kernel=UpscalePlanes(spec, options.device, axes, channels, options.factor, rounds),
-        grid=plan_grid(source.shape, axes, geometry, tile=options.tile, device=options.device),
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        input=input_facts(source, sampled),
-    )
-
-
-def _geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
-    """The model with the scale of this run and as much border as this run needs."""
-    if options.consistent:
-        reach = ROUNDS * BACK_PROJECTION_REACH
-        spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK))
-    return replace(spec, scale=options.factor)
-
-
-def _left_in(noise: NoiseModel) -> NoiseModel:
-    """What the network is told of measured noise: nothing, where it was not trained for it."""
-    return NoiseModel() if _correlated(noise) else noise
-
-
-def _correlated(noise: NoiseModel) -> bool:
-    return noise.sigma > 0 and max(abs(noise.rho_x), abs(noise.rho_y)) > _CORRELATED
-
-
-def _notes(noise: tuple[NoiseModel, ...], options: UpscaleOptions) -> list[str]:
-    notes = []
-    if any(_correlated(model) for model in noise):
-        left = "" if options.noise is not None else " and was left in"
-        notes.append(
-            f"the noise is correlated from pixel to pixel, which this network was not trained on{left}: denoise first"
-        )
-    if options.consistent and any(model.sigma for model in noise):
-        notes.append("the image is noisy and the result was made consistent with it, noise included: denoise first")
-    return notes
+    grid = plan_grid(source.shape, axes, geometry(spec, options), tile=options.tile, device=options.device)
+    views = len(VIEWS) if options.self_ensemble else 1
+    return views * source.size * grid.read_share * load_upscaler(spec, options.device).seconds_per_pixel()

@@ -1,0 +1,180 @@
+"""Train a network on the planes of a stack to see between them.
+
+A plane of the stack is sharp along both of its sides. Blurred and thinned out along one of them it looks as the stack
+does from the side, and shows how to undo that: no other image is needed. After Weigert et al., "Isotropic
+reconstruction of 3D fluorescence microscopy images using convolutional neural networks" (MICCAI 2017), and Zhao et
+al., "SMORE: a self-supervised anti-aliasing and super-resolution algorithm for MRI using deep learning" (IEEE Trans.
+Med. Imaging 40, 2021). Unlike there, the planes are denoised first and get the noise of the stack after they were
+thinned out, so that the network learns to remove it; and it starts from the weights of the bundled upscaler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from scipy.ndimage import uniform_filter
+from torch import Tensor
+
+from napari_genrecon.engine.slices import sliced
+from napari_genrecon.models import ModelSpec
+from napari_genrecon.models._runtime import network_with_weights
+from napari_genrecon.models.srnet import RowsNet, UpscaleNet, UpscaleNets
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.training.loop import MAX_GRADIENT
+from napari_genrecon.training.muon import Muon
+
+__all__ = ["Lesson", "SharpPlane", "draw_sides", "train_on_planes"]
+
+Image = NDArray[np.float32]
+
+_SIZE = 8  # sides of a stack per batch
+_ROWS, _COLUMNS = 32, 64  # of one, in planes and in pixels
+_WARMUP = 10  # steps
+_SMALLEST = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class SharpPlane:
+    """A lateral plane to learn from.
+
+    Attributes
+    ----------
+    clean : (Y, X) ndarray of float32
+        Its grey values without noise.
+    noise : NoiseModel
+        What is added after it was thinned out.
+    centre, spread : float
+        Level and s.d. of the grey values of its channel.
+    """
+
+    clean: Image
+    noise: NoiseModel
+    centre: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """How to train.
+
+    Attributes
+    ----------
+    factor : {2, 3, 4}
+        Fine rows per plane of the stack.
+    thickness : float
+        Of a plane; see `engine.slices.slice_profile`.
+    steps : int
+        How many.
+    seed : int
+        Decides the batches.
+    rate : float
+        Learning rate at the start; it falls to zero.
+    """
+
+    factor: int
+    thickness: float
+    steps: int
+    seed: int
+    rate: float = 4e-4
+
+
+def train_on_planes(
+    planes: Sequence[SharpPlane], spec: ModelSpec, lesson: Lesson, device: str
+) -> Generator[float, None, bytes]:
+    """Fine-tune the network of `spec`, one step at a time.
+
+    Parameters
+    ----------
+    planes : sequence of SharpPlane
+        What to learn from.
+    spec : ModelSpec
+        Of an upscaler, whose weights are the start.
+    lesson : Lesson
+        How.
+    device : str
+        Where to compute.
+
+    Yields
+    ------
+    float
+        The loss of every step: root mean square error in units of the channel's s.d.
+
+    Returns
+    -------
+    bytes
+        Weights of a `RowsNet`, as safetensors.
+    """
+    net = _start(spec, lesson.factor).to(device).to(memory_format=torch.channels_last).train()
+    optimiser = Muon(net.parameters(), lr=lesson.rate)
+    for step in range(lesson.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = lesson.rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / lesson.steps)
+        with torch.inference_mode(False), torch.enable_grad():
+            loss = _loss(net, draw_sides(planes, lesson, step), device)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(net.parameters(), MAX_GRADIENT)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        yield float(loss.detach())
+    return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})
+
+
+def draw_sides(planes: Sequence[SharpPlane], lesson: Lesson, step: int) -> tuple[Image, Image, Image]:
+    """Side views of a stack with what lies between their rows: a pure function of the planes, the lesson and the step.
+
+    Returns
+    -------
+    thin, sigma : (B, 1, H, W) ndarray
+        What the stack shows from the side, and the s.d. of its noise, in units of the channel's s.d.
+    fine : (B, 1, H * factor, W) ndarray
+        What there is, without noise.
+    """
+    rng = np.random.default_rng([lesson.seed, step])
+    sides = [_side(rng, planes[int(rng.integers(len(planes)))], planes, lesson) for _ in range(_SIZE)]
+    thin, sigma, fine = (np.stack([side[i] for side in sides])[:, None].astype(np.float32) for i in range(3))
+    return thin, sigma, fine
+
+
+def _side(
+    rng: np.random.Generator, plane: SharpPlane, planes: Sequence[SharpPlane], lesson: Lesson
+) -> tuple[NDArray[np.floating], ...]:
+    """(thin, sigma, fine) of one place; of two places the busier one, as most of a stack may be empty."""
+    shape = _shape(planes, lesson.factor)
+    cuts = [_cut(rng, plane.clean, shape) for _ in range(2)]
+    fine = max(cuts, key=lambda cut: float(cut.std()))
+    thin = sliced(fine, lesson.factor, lesson.thickness)
+    noisy = thin + plane.noise.sigma_at(thin) * rng.standard_normal(thin.shape)
+    sigma = plane.noise.sigma_at(uniform_filter(noisy, 3, mode="nearest"))  # as it is found in use
+    return (noisy - plane.centre) / plane.spread, sigma / plane.spread, (fine - plane.centre) / plane.spread
+
+
+def _shape(planes: Sequence[SharpPlane], factor: int) -> tuple[int, int]:
+    """Fine rows and columns of a cut: the same for all planes, and no larger than the smallest."""
+    smallest = min(min(plane.clean.shape) for plane in planes)
+    return factor * max(1, min(_ROWS, smallest // factor)), min(_COLUMNS, smallest)
+
+
+def _cut(rng: np.random.Generator, image: Image, shape: tuple[int, int]) -> Image:
+    turned = np.rot90(image, int(rng.integers(4)))
+    turned = turned[:, ::-1] if rng.random() < 0.5 else turned
+    y, x = (int(rng.integers(n - side + 1)) for n, side in zip(turned.shape, shape, strict=True))
+    return turned[y : y + shape[0], x : x + shape[1]]
+
+
+def _start(spec: ModelSpec, factor: int) -> RowsNet:
+    net = network_with_weights(spec)
+    if isinstance(net, UpscaleNets):
+        net = net.two if factor == 2 else net.more
+    assert isinstance(net, UpscaleNet)
+    return RowsNet(factor, net)
+
+
+def _loss(net: RowsNet, batch: tuple[Image, ...], device: str) -> Tensor:
+    thin, sigma, fine = (torch.from_numpy(array).to(device) for array in batch)
+    error: Tensor = net(thin, sigma) - fine
+    return error.square().mean(dim=(1, 2, 3)).add(_SMALLEST).sqrt().mean()
