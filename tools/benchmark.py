@@ -22,6 +22,7 @@ def main() -> int:
     )
     parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
+    parser.add_argument("--only", default="", help="faults: rows whose name contains this")
     arguments = parser.parse_args()
     print(f"\n## {arguments.what}\n\n{_machine()}\n")
     if arguments.what == "speed":
@@ -32,8 +33,14 @@ def main() -> int:
         from bench import memory
 
         memory.run(arguments.planes)
-    elif arguments.what in ("trust", "faults"):
-        import_module(f"bench.{arguments.what}").run(arguments.quick)
+    elif arguments.what == "trust":
+        from bench import trust
+
+        trust.run(arguments.quick)
+    elif arguments.what == "faults":
+        from bench import faults
+
+        faults.run(arguments.quick, arguments.only)
     elif arguments.task != "denoise":
         import_module(f"bench.{arguments.task}_quality").run(arguments.quick)
     else:

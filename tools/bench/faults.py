@@ -52,8 +52,8 @@ class Count:
         self.wrong += [f"{name}: {problem}" for problem in problems if problem]
 
 
-def run(quick: bool) -> None:
-    """Print one row per figure; with `quick`, a part of each."""
+def run(quick: bool, only: str = "") -> None:
+    """Print one row per figure; with `quick`, a part of each; with `only`, those whose name contains it."""
     if shutil.which("strace") is None:
         raise SystemExit("strace is missing: apt-get install strace")
     header("fault", "cases", "went wrong")
@@ -68,8 +68,15 @@ def run(quick: bool) -> None:
         "layer matrix: neither right nor refused in a sentence": lambda d: layer_matrix(d, step=few),
         "values that wrap on casting": lambda d: casts(5000 // few),
         "worker killed mid-run: chunks lost": lambda d: killed_workers(d, 2 if quick else 10),
+        # Last, as it loads napari, whose threads do not go with forks.
+        "layer to file to layer: neither identical nor refused in a sentence": round_trips,
+        "peak anonymous memory for a stack 4x a 1 GB budget: over budget + bare process": memory_peaks,
     }
+    if quick:
+        del jobs["peak anonymous memory for a stack 4x a 1 GB budget: over budget + bare process"]
     for name, job in jobs.items():
+        if only not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             found = job(Path(folder))
         row(name, found.cases, len(found.wrong))
@@ -125,14 +132,14 @@ def kill_tiff(folder: Path, *, step: int) -> Count:
     old, new = _stack(0), _stack(1)
     source, target = folder / "raw.tif", folder / "result.ome.tif"
     source.write_bytes(b"raw data")
-    count, n = Count(), 1
-    for lazy in (False, True):
+    count = Count()
+    for way in ({}, {"lazy": True}, {"pyramid": True}):
         n, status = 1, -signal.SIGKILL
         while status == -signal.SIGKILL:
             _write_tiff(target, old)
-            status = injected(partial(_write_tiff, target, new, lazy=lazy), f"signal=KILL:when={n}")
+            status = injected(partial(_write_tiff, target, new, **way), f"signal=KILL:when={n}")
             same = _is(target, old) or _is(target, new)
-            count.add(f"{n}", "" if same else "neither old nor new", _changed(source, b"raw data"))
+            count.add(f"{way} {n}", "" if same else "neither old nor new", _changed(source, b"raw data"))
             _sweep(folder, {source, target})
             n += step
     return count
@@ -201,11 +208,11 @@ def _stack(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(1, 4000, (4, 300, 310)).astype("u2")
 
 
-def _write_tiff(path: Path, stack: np.ndarray, *, lazy: bool = False) -> None:
+def _write_tiff(path: Path, stack: np.ndarray, *, lazy: bool = False, pyramid: bool = False) -> None:
     import dask.array as da
 
     data = da.from_array(stack, chunks=(1, 300, 310)) if lazy else stack
-    finish(write_tiff_steps(path, data, ABOUT, overwrite=True))
+    finish(write_tiff_steps(path, data, ABOUT, pyramid=pyramid, overwrite=True))
 
 
 def _write_zarr(path: Path, *, resume: bool = False) -> None:
@@ -326,9 +333,12 @@ def broken_images(folder: Path) -> Count:
     pixels, count = hostile_images.pixels(), Count()
 
     def read(path: Path) -> None:
-        found = np.asarray(open_image(path).data)
+        image = open_image(path)
+        found, half = np.asarray(image.data), pixels[0, ::2, ::2]
         if not (np.array_equal(found, pixels) or np.array_equal(found, pixels[0])):
             raise AssertionError("garbage")
+        if not all(np.array_equal(np.asarray(level), half) for level in image.levels):
+            raise AssertionError("garbage in a level")
 
     made: list[tuple[str, Path]] = []
     _in_child(lambda: list(hostile_images.make_all(folder)))
@@ -466,6 +476,26 @@ def casts(n: int) -> Count:
         outside = int(((np.rint(values) < limits.min) | (np.rint(values) > limits.max)).sum())
         far = np.abs(found.astype(float) - right) > 1e-9 * np.abs(right)
         count.add(str(number), "wrapped" if far.any() else "", "" if clipped == outside else "clipping not reported")
+    return count
+
+
+def round_trips(folder: Path) -> Count:
+    from bench import round_trip
+
+    count = Count()
+    for name, problems in round_trip.cases(folder):
+        count.add(name, *problems)
+    return count
+
+
+def memory_peaks(folder: Path) -> Count:
+    from bench import memory
+
+    count = Count()
+    bare, jobs = memory.peaks(folder)
+    for name, peak in jobs.items():
+        print(f"  {name}: {peak / 1e9:.2f} GB; budget {memory.BUDGET / 1e9:.2f}, bare process {bare / 1e9:.2f} GB")
+        count.add(name, "" if peak <= memory.BUDGET + bare else f"{peak / 1e9:.2f} GB")
     return count
 
 

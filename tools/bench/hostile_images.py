@@ -37,6 +37,32 @@ def make_all(folder: Path) -> Iterator[tuple[str, Path]]:
 # --- TIFF ---
 
 
+def pyramids() -> Iterator[tuple[str, bytes]]:
+    """A smaller copy, hanging on the image, that lies."""
+    good = pyramid(pixels()[0, ::2, ::2])
+    yield "pyramid", good
+    for tag in (256, 257, 258, 259, 277, 322, 323, 324, 325):
+        yield f"tag {tag} of a level enormous", edited(good, tag, 0xFFFFFFF0, level=True)
+        yield f"tag {tag} of a level zero", edited(good, tag, 0, level=True)
+    for part in (0.5, 0.8, 0.95):
+        yield f"pyramid cut at {part:.0%}", good[: int(part * len(good))]
+    yield "level larger than the image", pyramid(np.tile(pixels()[0], (2, 2)))
+    yield "level of other proportions", pyramid(pixels()[0, ::2, ::7])
+    yield "level of another dtype", pyramid(pixels()[0, ::2, ::2].astype("f4"))
+    at = struct.unpack_from("<I", good, 4)[0]
+    yield "level that is the image itself", edited(good, 330, at)
+    yield "level behind the end", edited(good, 330, 1 << 30)
+
+
+def pyramid(level: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    options = {"tile": (32, 32), "compression": "zlib", "metadata": None}
+    with tifffile.TiffWriter(buffer) as tif:
+        tif.write(pixels()[0], subifds=1, **options)
+        tif.write(level, subfiletype=1, **options)
+    return buffer.getvalue()
+
+
 def tiffs() -> Iterator[tuple[str, bytes]]:
     good = tiff(compression="zlib")
     plain = tiff()
@@ -50,6 +76,9 @@ def tiffs() -> Iterator[tuple[str, bytes]]:
     yield "no directory", plain[:4] + struct.pack("<I", 0) + plain[8:]
     yield "directory behind the end", plain[:4] + struct.pack("<I", 1 << 31) + plain[8:]
     yield "deflate bomb", bomb()
+    yield from pyramids()
+    yield "planes that are missing", xml(b"").replace(b'SizeZ="3"', b'SizeZ="9"')
+    yield "OME-XML that leads elsewhere", other_file()
     yield "entities in OME-XML", xml(b'<!DOCTYPE x [<!ENTITY a "aaaa">]>')
     yield "external entity in OME-XML", xml(b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>')
     yield "OME-XML that is not XML", tiff(description=b"<OME xmlns='x'><Image></OME>")
@@ -77,9 +106,11 @@ def xml(prolog: bytes) -> bytes:
     return content[:end] + prolog + content[end:filler] + b"x" * (200 - len(prolog)) + content[filler + 200 :]
 
 
-def edited(content: bytes, tag: int, value: int) -> bytes:
-    """The first value of a tag of the first directory replaced, if the file has the tag."""
+def edited(content: bytes, tag: int, value: int, *, level: bool = False) -> bytes:
+    """The first value of a tag of the first directory (or of its first level) replaced, if it has the tag."""
     (offset,) = struct.unpack_from("<I", content, 4)
+    if level:
+        (offset,) = struct.unpack_from("<I", content, _entry(content, offset, 330) + 8)
     (count,) = struct.unpack_from("<H", content, offset)
     changed = bytearray(content)
     for i in range(count):
@@ -92,6 +123,13 @@ def edited(content: bytes, tag: int, value: int) -> bytes:
     return bytes(changed[:offset])  # a file without its directory is broken as well
 
 
+def _entry(content: bytes, offset: int, tag: int) -> int:
+    """Where a directory has a tag."""
+    (count,) = struct.unpack_from("<H", content, offset)
+    entries = [offset + 2 + 12 * i for i in range(count)]
+    return next(at for at in entries if struct.unpack_from("<H", content, at)[0] == tag)
+
+
 def looped(content: bytes) -> bytes:
     (offset,) = struct.unpack_from("<I", content, 4)
     (count,) = struct.unpack_from("<H", content, offset)
@@ -100,6 +138,15 @@ def looped(content: bytes) -> bytes:
     # The same picture again and again is legal to list; the pixels are still those of one page.
     struct.pack_into("<H", changed, offset, 0xFFFF)
     return bytes(changed)
+
+
+def other_file() -> bytes:
+    part = '<TiffData IFD="0" PlaneCount="1"><UUID FileName="../../etc/x.tif">urn:uuid:0</UUID></TiffData>'
+    attributes = (
+        'DimensionOrder="XYZCT" ID="Pixels:0" SizeC="1" SizeT="1" SizeX="90" SizeY="70" SizeZ="1" Type="uint16"'
+    )
+    image = f'<Image ID="Image:0"><Pixels {attributes}>{part}</Pixels></Image>'
+    return tiff(description=f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{image}</OME>'.encode())
 
 
 def bomb() -> bytes:

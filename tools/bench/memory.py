@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.table import header, row
+from napari_genrecon.io.saving import Saving
 
 BUDGET = 1 << 30
 SHAPE = (512, 2048, 2048)  # uint16: 4.3 GB
+PLANES = 12  # of them denoised, where it is not said how many
 
 _BARE = "import torch, napari_genrecon.models as m; m.load_denoiser(m.find_model('auto', 'denoise'), 'cpu')"
 
 
 def run(planes: int) -> None:
-    """Each case in a process of its own, its memory read from outside."""
+    """Print the figures; all planes with 0."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "stack.zarr"
-        _run(f"from bench import memory; memory.make_stack({str(source)!r})")
-        bare = _peak(_BARE)
-        count = planes or SHAPE[0]
-        whole = _peak(f"from bench import memory; memory.denoise_to_disk({str(source)!r}, {count})")
-    header(
-        f"{SHAPE} uint16 ({4 * BUDGET / 1e9:.1f} GB) on disk, {count} planes denoised to disk",
-        "peak anonymous memory (GB)",
-    )
+        bare, jobs = peaks(Path(folder), planes or SHAPE[0])
+    header(f"{SHAPE} uint16 ({4 * BUDGET / 1e9:.1f} GB) on disk", "peak anonymous memory (GB)")
     row("torch and the network loaded, nothing run", f"{bare / 1e9:.2f}")
-    row("the whole job", f"{whole / 1e9:.2f}")
-    row("the job's own share", f"{(whole - bare) / 1e9:.2f}")
+    for name, peak in jobs.items():
+        row(name, f"{peak / 1e9:.2f}")
+        row(f"{name}: own share", f"{(peak - bare) / 1e9:.2f}")
     row("budget", f"{BUDGET / 1e9:.2f}")
+
+
+def peaks(folder: Path, planes: int = PLANES) -> tuple[int, dict[str, int]]:
+    """Peak anonymous memory in bytes, of a bare process and of each job; each in a process of its own."""
+    source = folder / "stack.zarr"
+    _run(f"from bench import memory; memory.make_stack({str(source)!r})")
+    bare = _peak(_BARE)
+    return bare, {
+        f"{planes} planes denoised to OME-Zarr": _peak(
+            f"from bench import memory; memory.denoise_to_disk({str(source)!r}, {planes})"
+        ),
+        # What comes before the first plane and after the last one, without the hours of network in between.
+        "all planes copied to OME-Zarr, with levels and checksums": _peak(
+            f"from bench import memory; memory.copy_to_disk({str(source)!r}, 'copy.zarr')"
+        ),
+        "all planes copied to OME-TIFF with a pyramid": _peak(
+            f"from bench import memory; memory.copy_to_disk({str(source)!r}, 'copy.ome.tif')"
+        ),
+    }
 
 
 def make_stack(path: str) -> None:
@@ -63,6 +80,27 @@ def denoise_to_disk(path: str, planes: int) -> None:
     for progress in steps:
         if progress.total and progress.done * SHAPE[0] >= planes * progress.total and planes < SHAPE[0]:
             steps.close()
+
+
+def copy_to_disk(path: str, name: str) -> None:
+    """The whole stack into another file, region by region or plane by plane, and what belongs to the end of a run."""
+    import torch  # noqa: F401  what a bare process has, this one must have too
+
+    from napari_genrecon.engine.run import finish
+    from napari_genrecon.io.check import verify
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.models import find_model, load_denoiser
+    from napari_genrecon.tasks.files import write_steps
+    from napari_genrecon.tasks.result import Result
+
+    load_denoiser(find_model("auto", "denoise"), "cpu")
+    image, target = open_image(path), Path(path).with_name(name)
+    about = replace(image.about, record={"schema": "genrecon-record/1", "task": "denoise", "options": {}})
+    steps = write_steps(target, Result(image.data, image.axes, {}), about, saving=Saving(pyramid=True))
+    finish(steps)
+    if changed := verify(target):
+        raise SystemExit(f"{name}: {changed}")
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
 
 
 def _run(code: str) -> None:

@@ -82,17 +82,31 @@ def layers_of(image: ImageFile) -> list[LayerData]:
 
 
 def _as_saved(image: ImageFile) -> tuple[Any, About]:
-    """Pixels and meaning in the order of dimensions the layer had."""
+    """Pixels and meaning in the order of dimensions the layer had, those of length 1 that readers drop included."""
     about, letters = image.about.filled(), (image.about.layer or {}).get("axes")
     levels = [image.data, *image.levels]
     now = about.axes.letters
-    if isinstance(letters, str) and letters.replace("S", "C") != now and set(letters.replace("S", "C")) == set(now):
+    if isinstance(letters, str) and letters.replace("S", "C") != now and set(now) <= set(letters.replace("S", "C")):
+        dropped = [letter for letter in letters.replace("S", "C") if letter not in now]
+        about, now = _with_more(about, "".join(dropped)), "".join(dropped) + now
         order = tuple(now.index("C" if letter == "S" else letter) for letter in letters)
-        levels = [as_transposable(level).transpose(order) for level in levels]
+        levels = [as_transposable(level)[(None,) * len(dropped)].transpose(order) for level in levels]
         about = about.reordered(order)
     if isinstance(letters, str) and letters.endswith("S") and not about.axes.rgb:
         about = replace(about, axes=Axes(letters))
     return (levels if len(levels) > 1 else levels[0]), about
+
+
+def _with_more(about: About, letters: str) -> About:
+    """The same with more dimensions in front; what they measure is in the look of the layer."""
+    n = len(letters)
+    return replace(
+        about,
+        axes=Axes(letters + about.axes.letters),
+        scale=(*(1.0,) * n, *about.scale),
+        units=(*("pixel",) * n, *about.units),
+        translate=(*(0.0,) * n, *about.translate),
+    )
 
 
 def _placed(about: About) -> dict[str, Any]:
@@ -155,6 +169,12 @@ def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PL
     """npe2 writer: one or several image layers as one OME-TIFF."""
     from napari_genrecon.io.writer import write_tiff_steps
 
+    for data, meta, _ in layers:
+        if _pixels(data, meta).dtype == np.float16:
+            raise OutputError(
+                f"OME-TIFF cannot store the 16-bit floats of '{meta.get('name')}': save it as OME-Zarr, or convert it "
+                "to float32 first"
+            )
     return _written(path, layers, saving, partial(write_tiff_steps, pyramid=saving.pyramid))
 
 

@@ -72,7 +72,9 @@ def _page_problem(page: Any, file_size: int) -> str:
 
     A piece that is left out has neither bytes nor a place.
     """
-    segment = _segment_bytes(page)
+    segment, pieces = _segment_bytes(page), math.prod(page.chunked)
+    if len(page.dataoffsets) < pieces or len(page.databytecounts) < pieces:
+        return f"says where {len(page.dataoffsets)} of the {pieces} pieces of a page are"
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if count and not 8 <= offset <= file_size - count:
             return f"should have {count} bytes of pixels at {offset}, but has {file_size} bytes in all"

@@ -29,6 +29,7 @@ __all__ = ["write_zarr_steps"]
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
 _CHUNK = 1024  # pixels along a side, for images that have no regions of their own
 _RETRIES = 3
+_LARGEST_NUMBER = 8  # bytes
 
 Index = tuple[int, ...]
 Region = tuple[slice, ...]
@@ -117,6 +118,8 @@ def write_zarr_steps(
 def _plan(path: Path, data: Any, about: About, dtype: DTypeLike | None) -> _Job:
     data, about = _in_ome_order(data, about.filled())
     kind = np.dtype(data.dtype if dtype is None else dtype)
+    if kind.kind not in "iuf" or kind.itemsize > _LARGEST_NUMBER:
+        raise ImageError(f"{kind} is not stored as OME-Zarr: real numbers are needed; convert the image first")
     counts = dtype is not None or kind.kind == "f"  # integers have lost what they were rounded from
     record = dict(about.record or {"schema": None})
     header = journal.Header(run_digest({**record, "shape": list(data.shape)}), record, tuple(data.numblocks))
