@@ -22,9 +22,9 @@ def run(planes: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "stack.zarr"
         _run(f"from bench import memory; memory.make_stack({str(source)!r})")
-        bare = _peak(_BARE)
+        bare = peak(_BARE)
         count = planes or SHAPE[0]
-        whole = _peak(f"from bench import memory; memory.denoise_to_disk({str(source)!r}, {count})")
+        whole = peak(f"from bench import memory; memory.denoise_to_disk({str(source)!r}, {count})")
     header(
         f"{SHAPE} uint16 ({4 * BUDGET / 1e9:.1f} GB) on disk, {count} planes denoised to disk",
         "peak anonymous memory (GB)",
@@ -69,7 +69,8 @@ def _run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
-def _peak(code: str) -> int:
+def peak(code: str) -> int:
+    """The most anonymous memory, in bytes, of a Python process that runs this code."""
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
     peak = 0
 
