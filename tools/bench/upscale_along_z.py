@@ -1,4 +1,4 @@
-"""How good is upscaling along z: PSNR beside cubic interpolation, on a simulated volume whose voxels are as tall as wide.
+"""How good is upscaling along z: PSNR beside cubic interpolation, on a simulated volume of isotropic voxels.
 
 The stack shows it blurred along z, several planes binned into one, with white noise. Textured cells with bright
 membranes, and filaments, in all directions.
