@@ -27,9 +27,9 @@ def run(planes: int) -> None:
         bare, jobs = peaks(Path(folder), planes or SHAPE[0])
     header(f"{SHAPE} uint16 ({4 * BUDGET / 1e9:.1f} GB) on disk", "peak anonymous memory (GB)")
     row("torch and the network loaded, nothing run", f"{bare / 1e9:.2f}")
-    for name, peak in jobs.items():
-        row(name, f"{peak / 1e9:.2f}")
-        row(f"{name}: own share", f"{(peak - bare) / 1e9:.2f}")
+    for name, most in jobs.items():
+        row(name, f"{most / 1e9:.2f}")
+        row(f"{name}: own share", f"{(most - bare) / 1e9:.2f}")
     row("budget", f"{BUDGET / 1e9:.2f}")
 
 
@@ -37,16 +37,16 @@ def peaks(folder: Path, planes: int = PLANES) -> tuple[int, dict[str, int]]:
     """Peak anonymous memory in bytes, of a bare process and of each job; each in a process of its own."""
     source = folder / "stack.zarr"
     _run(f"from bench import memory; memory.make_stack({str(source)!r})")
-    bare = _peak(_BARE)
+    bare = peak(_BARE)
     return bare, {
-        f"{planes} planes denoised to OME-Zarr": _peak(
+        f"{planes} planes denoised to OME-Zarr": peak(
             f"from bench import memory; memory.denoise_to_disk({str(source)!r}, {planes})"
         ),
         # What comes before the first plane and after the last one, without the hours of network in between.
-        "all planes copied to OME-Zarr, with levels and checksums": _peak(
+        "all planes copied to OME-Zarr, with levels and checksums": peak(
             f"from bench import memory; memory.copy_to_disk({str(source)!r}, 'copy.zarr')"
         ),
-        "all planes copied to OME-TIFF with a pyramid": _peak(
+        "all planes copied to OME-TIFF with a pyramid": peak(
             f"from bench import memory; memory.copy_to_disk({str(source)!r}, 'copy.ome.tif')"
         ),
     }
@@ -107,14 +107,15 @@ def _run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
-def _peak(code: str) -> int:
+def peak(code: str) -> int:
+    """The most anonymous memory, in bytes, of a Python process that runs this code."""
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
-    peak = 0
+    most = 0
 
     def watch() -> None:
-        nonlocal peak
+        nonlocal most
         while process.poll() is None:
-            peak = max(peak, anonymous(process.pid))
+            most = max(most, anonymous(process.pid))
             time.sleep(0.02)
 
     watcher = threading.Thread(target=watch)
@@ -122,7 +123,7 @@ def _peak(code: str) -> int:
     watcher.join()
     if process.returncode:
         raise SystemExit(f"the measured process failed with exit code {process.returncode}")
-    return peak
+    return most
 
 
 def anonymous(pid: int) -> int:

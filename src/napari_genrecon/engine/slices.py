@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.resample import enlarged_rows
 
-__all__ = ["back_project_slices", "slice_profile", "sliced"]
+__all__ = ["FWHM", "back_project_slices", "slice_profile", "sliced"]
 
-_FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in s.d.
+FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in s.d.
 _CUT = 2.5  # s.d.
 
 
@@ -45,7 +45,7 @@ def slice_profile(factor: int, thickness: float) -> tuple[int, NDArray[np.float6
     >>> first, [round(float(w), 2) for w in weights]
     (-2, [0.02, 0.1, 0.23, 0.31, 0.23, 0.1, 0.02])
     """
-    sigma, centre = factor * thickness / _FWHM, 0.5 * factor - 0.5
+    sigma, centre = factor * thickness / FWHM, 0.5 * factor - 0.5
     first, last = math.ceil(centre - _CUT * sigma), math.floor(centre + _CUT * sigma)
     weights = np.exp(-0.5 * ((np.arange(first, last + 1) - centre) / sigma) ** 2)
     return first, weights / weights.sum()

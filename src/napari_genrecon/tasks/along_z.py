@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["factor_along_z", "plan_sides"]
 
-_LARGEST = 4
+_SMALLEST, _LARGEST = 2, 4
 _ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
 _MOST_PLANES = 12  # to learn from, per channel
 _SMALLEST_SIDE = 8  # pixels of a plane; with less there is nothing to learn from
@@ -88,7 +88,7 @@ def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
             f"along='Z' makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
             f"{_ISOTROPIC} on it can help; use along='YX' to enlarge the planes"
         )
-    factor = min(_LARGEST, round(spacing))
+    factor = min(_LARGEST, max(_SMALLEST, round(spacing)))
     said = f"the voxels are {spacing:.3g} times as tall as wide, so there are {factor} times more planes"
     if factor < round(spacing):
         said += f"; they remain {spacing / factor:.2g} times as tall as wide"
@@ -144,7 +144,13 @@ def _trained(
 ) -> Generator[Progress, None, tuple[bytes, list[float]]]:
     from napari_genrecon.training.isotropic import Lesson, train_on_planes
 
-    lesson = Lesson(factor=factor, thickness=options.thickness, steps=options.train_steps, seed=options.seed)
+    lesson = Lesson(
+        factor=factor,
+        thickness=options.thickness,
+        steps=options.train_steps,
+        seed=options.seed,
+        stretch=1.0 if options.spacing is None else options.spacing / factor,
+    )
     steps, losses = train_on_planes(planes, spec, lesson, device), list[float]()
     try:
         while True:

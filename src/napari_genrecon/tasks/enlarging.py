@@ -90,13 +90,15 @@ class UpscalePlanes:
     ) -> Generator[None, None, NDArray[np.float32]]:
         """Geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
         network, views = load_upscaler(self.spec, self.device), list(islice(VIEWS, self.views))
-        sigma, total = np.broadcast_to(sigma, plane.shape), np.zeros((), np.float32)
+        sigma = np.broadcast_to(sigma, plane.shape)
+        total = np.zeros([n * self.factor for n in plane.shape], np.float32)
         for count, view in enumerate(views):
             if count:
                 yield
             large = network(_turned(plane, view), _turned(sigma, view), self.factor)
-            total = total + _turned_back(large, view)
-        return np.asarray(total * np.float32(1 / len(views)), np.float32)
+            total += _turned_back(large, view)
+        total /= len(views)
+        return total
 
 
 def _turned(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["upscaled_transform"]
+__all__ = ["plane_spacing", "upscaled_transform"]
 
 
 def upscaled_transform(
@@ -55,3 +56,28 @@ def upscaled_transform(
         )
     new = old / by
     return new, moved + turn @ (new - old) / 2
+
+
+def plane_spacing(letters: str, scale: Sequence[float], units: Sequence[str]) -> float | None:
+    """How many pixels one plane of a stack is from the next; None where that is not known.
+
+    Parameters
+    ----------
+    letters : str
+        What the dimensions mean.
+    scale, units : sequence
+        Size of a pixel, and its unit, per dimension; the unit ``"pixel"`` means that it is not known.
+
+    Examples
+    --------
+    >>> plane_spacing("ZYX", (0.5, 0.125, 0.125), ("micrometer",) * 3)
+    4.0
+    >>> plane_spacing("ZYX", (1, 1, 1), ("pixel",) * 3) is None
+    True
+    """
+    size = {letter: (abs(float(s)), str(unit)) for letter, s, unit in zip(letters, scale, units, strict=False)}
+    if not {"Z", "Y", "X"} <= size.keys():
+        return None
+    (z, unit), (y, _), (x, _) = size["Z"], size["Y"], size["X"]
+    known = unit != "pixel" and {size["Y"][1], size["X"][1]} == {unit}
+    return z / math.sqrt(y * x) if known and min(z, y, x) > 0 else None

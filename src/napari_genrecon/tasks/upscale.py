@@ -100,7 +100,7 @@ class UpscaleOptions:
             "advanced": True,
             "tooltip": "Along Z: how long to learn from the stack, in steps",
         },
-    ] = 200
+    ] = 150
     seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Along Z: decides what is learnt in which order"}] = 0
     axes: AxesOption = None
     tile: TileOption = None
@@ -140,7 +140,7 @@ def upscale(
     self_ensemble: bool = False,
     spacing: float | None = None,
     thickness: float = 1.0,
-    train_steps: int = 200,
+    train_steps: int = 150,
     seed: int = 0,
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,

@@ -10,17 +10,19 @@ thinned out, so that the network learns to remove it; and it starts from the wei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import affine_transform, gaussian_filter1d, uniform_filter
 from torch import Tensor
 
-from napari_genrecon.engine.slices import sliced
+from napari_genrecon.engine.slices import FWHM, sliced
 from napari_genrecon.models import ModelSpec
 from napari_genrecon.models._runtime import network_with_weights
 from napari_genrecon.models.srnet import RowsNet, UpscaleNet, UpscaleNets
@@ -72,6 +74,8 @@ class Lesson:
         How many.
     seed : int
         Decides the batches.
+    stretch : float
+        Height of a fine row in pixels of the planes.
     rate : float
         Learning rate at the start; it falls to zero.
     """
@@ -80,6 +84,7 @@ class Lesson:
     thickness: float
     steps: int
     seed: int
+    stretch: float = 1.0
     rate: float = 4e-4
 
 
@@ -142,28 +147,49 @@ def draw_sides(planes: Sequence[SharpPlane], lesson: Lesson, step: int) -> tuple
 
 def _side(
     rng: np.random.Generator, plane: SharpPlane, planes: Sequence[SharpPlane], lesson: Lesson
-) -> tuple[NDArray[np.floating], ...]:
+) -> tuple[NDArray[Any], ...]:
     """(thin, sigma, fine) of one place; of two places the busier one, as most of a stack may be empty."""
-    shape = _shape(planes, lesson.factor)
-    cuts = [_cut(rng, plane.clean, shape) for _ in range(2)]
-    fine = max(cuts, key=lambda cut: float(cut.std()))
+    rows, columns = _shape(planes, lesson)
+    height = math.ceil(rows * lesson.stretch)
+    cut = max((_cut(rng, plane.clean, (height, columns)) for _ in range(2)), key=lambda image: float(image.std()))
+    fine = _rows(cut, rows, lesson.stretch)
     thin = sliced(fine, lesson.factor, lesson.thickness)
     noisy = thin + plane.noise.sigma_at(thin) * rng.standard_normal(thin.shape)
     sigma = plane.noise.sigma_at(uniform_filter(noisy, 3, mode="nearest"))  # as it is found in use
     return (noisy - plane.centre) / plane.spread, sigma / plane.spread, (fine - plane.centre) / plane.spread
 
 
-def _shape(planes: Sequence[SharpPlane], factor: int) -> tuple[int, int]:
+def _shape(planes: Sequence[SharpPlane], lesson: Lesson) -> tuple[int, int]:
     """Fine rows and columns of a cut: the same for all planes, and no larger than the smallest."""
     smallest = min(min(plane.clean.shape) for plane in planes)
-    return factor * max(1, min(_ROWS, smallest // factor)), min(_COLUMNS, smallest)
+    thin = int(smallest / (lesson.factor * lesson.stretch))
+    return lesson.factor * max(1, min(_ROWS, thin)), min(_COLUMNS, smallest)
 
 
 def _cut(rng: np.random.Generator, image: Image, shape: tuple[int, int]) -> Image:
     turned = np.rot90(image, int(rng.integers(4)))
     turned = turned[:, ::-1] if rng.random() < 0.5 else turned
-    y, x = (int(rng.integers(n - side + 1)) for n, side in zip(turned.shape, shape, strict=True))
+    y, x = (int(rng.integers(max(n - side, 0) + 1)) for n, side in zip(turned.shape, shape, strict=True))
     return turned[y : y + shape[0], x : x + shape[1]]
+
+
+def _rows(image: Image, rows: int, stretch: float) -> Image:
+    """An image (rows, X) whose rows are so many times as tall, blurred accordingly."""
+    if stretch == 1:
+        return image
+    if stretch > 1:
+        image = gaussian_filter1d(image, math.sqrt(stretch**2 - 1) / FWHM, axis=0, mode="nearest")
+    return np.asarray(
+        affine_transform(
+            image,
+            [stretch, 1.0],
+            [0.5 * stretch - 0.5, 0.0],
+            output_shape=(rows, image.shape[1]),
+            order=3,
+            mode="nearest",
+        ),
+        np.float32,
+    )
 
 
 def _start(spec: ModelSpec, factor: int) -> RowsNet:

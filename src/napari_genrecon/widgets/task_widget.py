@@ -21,7 +21,7 @@ from napari_genrecon.io.check import methods_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.files import array_options, write_result_steps
+from napari_genrecon.tasks.files import array_options, with_spacing, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets._form import Form
@@ -239,6 +239,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _options(self, layer: Any) -> Any:
         values = self._form.values(lambda name: as_array(self._viewer.layers[name], layer))
         options = self._task.options(**{**values, "axes": values["axes"] or layer_axes(layer)})
+        options = with_spacing(options, layer.scale, layer.units)
         return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
     # Preview --------------------------------------------------------------------------------------------------------

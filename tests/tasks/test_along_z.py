@@ -1,0 +1,186 @@
+"""The laws of upscaling along z, on a network of random weights that is trained for a step or none."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_genrecon import NoiseModel, upscale
+from napari_genrecon.engine.run import finish
+from napari_genrecon.engine.slices import sliced
+from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
+from napari_genrecon.io.image_file import About
+from napari_genrecon.tasks.files import about_result, with_spacing
+from napari_genrecon.tasks.upscale import UpscaleOptions, upscale_steps
+
+QUICK = {"along": "Z", "train_steps": 1, "noise": 0}
+
+
+def stack(shape=(5, 40, 36), seed=0):
+    """Smooth structure around 100."""
+    rng = np.random.default_rng(seed)
+    return 100 + 200 * gaussian_filter(rng.normal(size=shape), (0.7, 1.5, 1.5)).astype("f4")
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((5, 20, 24), None),
+        ((2, 3, 20, 24), "TZYX"),
+        ((3, 2, 20, 24), "ZCYX"),
+        ((20, 24, 5), "YXZ"),
+        ((20, 4, 24), "YZX"),
+    ],
+    ids=str,
+)
+def test_z_grows_and_nothing_else(shape, axes, factor):
+    image = 100 + np.random.default_rng(0).normal(size=shape)
+    result = finish(upscale_steps(image, UpscaleOptions(factor=factor, axes=axes, **QUICK)))
+    letters = axes or "ZYX"
+    assert result.data.shape == tuple(n * factor if a == "Z" else n for n, a in zip(shape, letters, strict=True))
+    assert result.axes.letters == letters
+    assert result.data.dtype == np.float32
+
+
+def test_the_order_of_the_dimensions_does_not_matter():
+    image = stack()
+    plain = upscale(image, **QUICK)
+    other = upscale(np.moveaxis(image, 0, 2), axes="YXZ", **QUICK)
+    np.testing.assert_allclose(np.moveaxis(other, 2, 0), plain, atol=1e-3)
+
+
+def test_result_lies_on_the_stack():
+    """The centroid of a spot in world coordinates."""
+    z, y, x = np.indices((9, 24, 24))
+    spot = (1000 * np.exp(-0.5 * (((z - 4.2) / 1.2) ** 2 + ((y - 11) / 3) ** 2 + ((x - 12) / 3) ** 2))).astype("f4")
+    options = UpscaleOptions(spacing=3.0, axes="ZYX", along="Z", train_steps=0, noise=0)
+    result = finish(upscale_steps(spot, options))
+    about = About(axes=result.axes, scale=(1.5, 0.5, 0.5), units=("micrometer",) * 3, translate=(10.0, 0.0, -3.0))
+    placed = about_result(about, result, result.record)
+    assert placed.scale == (0.5, 0.5, 0.5)
+    assert placed.translate == (9.5, 0.0, -3.0)
+    weights = np.clip(result.data - 20, 0, None)
+    centroid = [(np.indices(weights.shape)[i] * weights).sum() / weights.sum() for i in range(3)]
+    world = [c * s + t for c, s, t in zip(centroid, placed.scale, placed.translate, strict=True)]
+    np.testing.assert_allclose(world, (10 + 4.2 * 1.5, 5.5, 3.0), atol=0.1)
+
+
+def test_the_same_seed_gives_the_same_pixels_and_another_does_not():
+    image = stack()
+    first, again, other = (upscale(image, seed=seed, **QUICK) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("consistent", [False, True])
+def test_tile_does_not_change_the_result(consistent):
+    image = stack((70, 40, 36))
+    whole = upscale(image, consistent=consistent, **QUICK)
+    assert np.abs(upscale(image, consistent=consistent, tile=(16, 20), **QUICK) - whole).max() <= 2e-3
+
+
+def test_lazy_equals_eager():
+    import dask.array as da
+
+    image = stack()
+    lazy = upscale(da.from_array(image, chunks=(2, 20, 20)), tile=24, **QUICK)
+    assert isinstance(lazy, da.Array)
+    np.testing.assert_allclose(lazy.compute(), upscale(image, **QUICK), atol=1e-3)
+
+
+def test_training_brings_the_result_nearer_to_the_truth():
+    """Planes of the kind that the network learns from: it must beat itself untrained."""
+    rng = np.random.default_rng(1)
+    truth = 1000 * gaussian_filter(rng.normal(size=(48, 48, 48)), 1.3).astype("f4")
+    image = sliced(truth, 3, 1.0)
+    errors = [np.std(upscale(image, factor=3, along="Z", noise=0, train_steps=steps) - truth) for steps in (0, 25)]
+    assert errors[1] < 0.95 * errors[0]
+
+
+def test_consistent_result_shows_the_stack():
+    image = stack((8, 40, 36))
+    plain, consistent = (finish(upscale_steps(image, UpscaleOptions(consistent=c, **QUICK))) for c in (False, True))
+    assert consistent.record["consistency"]["rms"][0] < 0.5 * plain.record["consistency"]["rms"][0]
+    shown = sliced(consistent.data.astype(float), 2, 1.0)
+    assert consistent.record["consistency"]["rms"][0] == pytest.approx(np.std(shown - image), rel=0.05)
+
+
+def test_record_says_how_the_network_was_trained():
+    result = finish(upscale_steps(stack(), UpscaleOptions(factor=4, seed=7, **QUICK)))
+    record = result.record
+    assert json.loads(json.dumps(record)) == record
+    assert record["factor"] == [4, 1, 1]
+    assert (record["trained"]["steps"], record["seed"]) == (1, 7)
+    assert len(record["trained"]["sha256"]) == 64
+
+
+def test_closing_the_steps_stops_between_two_steps_of_training():
+    steps = upscale_steps(stack(), UpscaleOptions(along="Z", train_steps=1000, noise=0))
+    for progress in steps:
+        if progress.note.startswith("learning from the planes"):
+            break
+    steps.close()
+    assert progress.done == 1
+
+
+def test_non_finite_pixels_are_repeated_along_z_and_spoil_nothing():
+    image = stack()
+    image[2, 10, 10] = np.nan
+    result = upscale(image, factor=3, **QUICK)
+    np.testing.assert_array_equal(np.isfinite(result), np.isfinite(image).repeat(3, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "factor"), [(1.6, 2), (3.2, 3), (4.4, 4), (14.0, 4)], ids=["1.6", "3.2", "4.4", "14"]
+)
+def test_spacing_decides_the_factor_and_says_so(spacing, factor):
+    options = UpscaleOptions(spacing=spacing, along="Z", train_steps=1, noise=0)
+    result = finish(upscale_steps(stack((3, 40, 40)), options))
+    assert result.record["factor"] == [factor, 1, 1]
+    assert (
+        f"{spacing:.3g} times as tall as wide, so there are {factor} times more planes" in result.record["warnings"][0]
+    )
+
+
+def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
+    units = ("micrometer",) * 3
+    along, given = UpscaleOptions(along="Z", axes="ZYX"), UpscaleOptions(along="Z", axes="ZYX", spacing=2.0)
+    assert with_spacing(along, (0.9, 0.3, 0.3), units).spacing == pytest.approx(3.0)
+    assert with_spacing(along, (1, 1, 1), ("pixel",) * 3).spacing is None
+    assert with_spacing(given, (0.9, 0.3, 0.3), units).spacing == 2.0
+    assert with_spacing(UpscaleOptions(axes="ZYX"), (0.9, 0.3, 0.3), units).spacing is None
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "kind", "sentence"),
+    [
+        (np.ones((40, 40)), {}, ImageError, r"along='Z' needs a z-stack, and this image has the axes YX"),
+        (np.ones((5, 40, 40)), {"axes": "TYX"}, ImageError, r"needs a z-stack, and this image has the axes TYX"),
+        (np.ones((1, 40, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 1 planes of 40 x 40"),
+        (np.ones((9, 6, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 9 planes of 6 x 40"),
+        (np.ones((5, 40, 40)), {}, ImageError, r"learns from the planes of the stack, and none of them shows anything"),
+        (stack(), {"spacing": 1.1}, OptionError, r"makes voxels as tall as wide, and these are 1.10 times as tall"),
+        (stack(), {"spacing": -1.0}, OptionError, r"spacing must be a positive number of pixels, got -1.0"),
+        (stack(), {"thickness": 9.0}, OptionError, r"thickness must be 0.3 to 3 distances of planes, got 9.0"),
+        (stack(), {"train_steps": -1}, OptionError, r"train_steps must be 0 to 5000, got -1"),
+        (stack(), {"along": "T"}, OptionError, r"along must be 'YX' or 'Z', got 'T'"),
+    ],
+    ids=lambda v: str(v) if isinstance(v, dict) else "",
+)
+def test_what_cannot_work_gets_a_sentence(image, options, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        upscale(image, **{**QUICK, **options})
+
+
+def test_noise_is_removed_on_the_way():
+    truth = 100 + 1000 * gaussian_filter(np.random.default_rng(1).normal(size=(32, 48, 48)), 2.0).astype("f4")
+    noisy = sliced(truth, 2, 1.0) + np.random.default_rng(0).normal(0, 20, (16, 48, 48)).astype("f4")
+    told, untold = (upscale(noisy, along="Z", train_steps=10, noise=noise) for noise in (NoiseModel.white(20.0), 0))
+    assert np.std(told - truth) < 0.7 * np.std(untold - truth)
+
+
+def test_consistent_with_noise_gets_a_note():
+    with pytest.warns(GenReconWarning, match="consistent with it, noise included: denoise first"):
+        upscale(stack(), along="Z", train_steps=0, noise=2.0, consistent=True)
