@@ -151,12 +151,23 @@ def test_calibrated_channels_are_read_apart(tmp_path):
     assert meta["units"] == ["micrometer"] * 3
 
 
-@pytest.mark.parametrize("kind", ["text", "empty folder", "plain tiff", "photograph folder"])
+def test_plain_tiff_that_was_given_to_this_reader_is_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.TIF", image(shape=(40, 50)))
+    ((data, meta, _),) = get_reader(str(tmp_path / "a.TIF"))(str(tmp_path / "a.TIF"))
+    np.testing.assert_array_equal(data, image(shape=(40, 50)))
+    assert meta["axis_labels"] == ["y", "x"]
+
+
+def test_damaged_tiff_that_was_given_to_this_reader_gets_a_sentence(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="it may be damaged"):
+        get_reader(str(tmp_path / "a.tif"))(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("kind", ["text", "empty folder", "photograph", "photograph folder"])
 def test_what_others_read_as_well_is_left_to_them(tmp_path, kind):
-    path = tmp_path / "a.tif"
-    if kind == "plain tiff":
-        tifffile.imwrite(path, image(shape=(40, 50)))
-    elif kind == "text":
+    path = tmp_path / {"text": "a.txt", "photograph": "a.png"}.get(kind, "")
+    if kind in ("text", "photograph"):
         path.write_text("no image")
     else:
         path = tmp_path

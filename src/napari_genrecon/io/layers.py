@@ -21,7 +21,7 @@ from napari_genrecon.io.omezarr import is_zarr
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import PLAIN, Saving
-from napari_genrecon.io.tiff import is_tiff, planes_in, tells_more_than_pixels
+from napari_genrecon.io.tiff import is_tiff, planes_in
 
 __all__ = ["about_layer", "axes_of", "get_reader", "layers_of", "read_layers", "write_tiff_layers", "write_zarr_layers"]
 
@@ -40,13 +40,17 @@ _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layer
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: for OME-Zarr, folders of TIFF planes, and TIFFs that say what their pixels mean."""
+    """npe2 reader: for OME-Zarr, folders of TIFF planes, and TIFFs.
+
+    napari looks at names only when it offers readers, and asks where several fit: a file that was given to this one is
+    read, or the reason why it cannot be is told.
+    """
     if not isinstance(path, str):
         return None
     found = Path(path)
     if found.is_dir():
         return read_layers if is_zarr(found) or len(planes_in(found)) > 1 else None
-    return read_layers if is_tiff(found) and tells_more_than_pixels(found) else None
+    return read_layers if is_tiff(found) else None
 
 
 def read_layers(path: str) -> list[LayerData]:

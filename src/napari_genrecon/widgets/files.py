@@ -14,8 +14,11 @@ from napari_genrecon.widgets._preferences import preferences
 
 __all__ = ["chosen_saving", "get_reader", "write_tiff", "write_zarr"]
 
-_MOST_SENTENCES = 3  # more files at once are told in one sentence
-_told: dict[str, dict[str, Any]] = {}  # names and records of what was opened since the window last came to rest
+_MOST_SENTENCES = 2  # more files at once are told in one sentence
+_REST = 700  # milliseconds without another file, after which what was opened is told
+
+_told: list[tuple[str, dict[str, Any]]] = []  # names and records of what was opened
+_timers: list[Any] = []  # the one that waits for the end of a batch
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -43,21 +46,24 @@ def _tell_later(name: str, record: dict[str, Any]) -> None:
 
     if QApplication.instance() is None:  # a script
         return
-    if not _told:
-        QTimer.singleShot(0, _tell)
-    _told[name] = record
+    if not _timers:
+        _timers.append(QTimer(QApplication.instance()))
+        _timers[0].setSingleShot(True)
+        _timers[0].timeout.connect(_tell)
+    _told.append((name, record))
+    _timers[0].start(_REST)  # anew with every file
 
 
 def _tell() -> None:
     from napari.utils.notifications import show_info
 
-    told = dict(_told)
+    told = list(_told)
     _told.clear()
     if len(told) <= _MOST_SENTENCES:
-        for name, record in told.items():
+        for name, record in told:
             show_info(origin_text(name, record))
         return
-    natures = Counter(str(record.get("nature")) for record in told.values())
+    natures = Counter(str(record.get("nature")) for _, record in told)
     kinds = ", ".join(f"{count} {nature}" for nature, count in natures.items())
     show_info(f"{len(told)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
 
