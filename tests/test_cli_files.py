@@ -142,3 +142,21 @@ def test_scheduler_that_does_not_answer_gets_a_sentence(store, capsys, monkeypat
     command = ["denoise", str(store), "-o", str(store.with_name("a.zarr")), "--scheduler", "tcp://127.0.0.1:1"]
     assert main(command) == 1
     assert "does not answer" in capsys.readouterr().err
+
+
+def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
+    """What is sent to them is where the file is, not its pixels."""
+    pytest.importorskip("distributed")
+    from napari_genrecon.io import tiff
+
+    source = tmp_path / "cells.tif"
+    tifffile.imwrite(source, noisy, photometric="minisblack", metadata={"axes": "ZYX"})
+    monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
+    monkeypatch.setattr(tiff, "available_memory", lambda: 1000)
+    before = source.read_bytes()
+    target = tmp_path / "there.ome.zarr"
+    assert main(["denoise", str(source), "-o", str(target), "--scheduler", "local", "--keep-dtype"]) == 0
+    found = open_image(target)
+    np.testing.assert_array_equal(np.asarray(found.data), denoise(noisy, axes="ZYX", keep_dtype=True))
+    assert found.record["output"] == {"dtype": "uint16", "clipped": 0, "nan": 0}
+    assert source.read_bytes() == before

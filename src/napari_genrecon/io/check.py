@@ -125,7 +125,8 @@ def origin_text(name: str, record: dict[str, Any]) -> str:
     origin = f" from {Path(str(source)).name}" if source else ""
     by = f" with the model {model}" if model else ""
     day = f" on {record['utc'][:10]}" if isinstance(record.get("utc"), str) else ""
-    return f"{_DONE.get(nature, 'processed').capitalize()}, not raw: '{name}' was made{origin} by napari-genrecon{by}{day}."
+    done = _DONE.get(nature, "processed").capitalize()
+    return f"{done}, not raw: '{name}' was made{origin} by napari-genrecon{by}{day}."
 
 
 def _noise_text(noise: list[dict[str, Any]]) -> str:
