@@ -29,6 +29,7 @@ RECORD = {
 @pytest.fixture
 def said(monkeypatch):
     sentences = []
+    monkeypatch.setattr(files._Waiting, "told", -files._NEXT)
     monkeypatch.setattr("napari.utils.notifications.show_info", sentences.append)
     return sentences
 
@@ -66,10 +67,21 @@ def test_many_results_at_once_get_one_message(tmp_path, qtbot, said):
     assert said == ["4 of the opened images are not raw data but results of napari-genrecon: 3 restored, 1 upscaled."]
 
 
+def test_files_that_follow_soon_wait_for_the_next_message(tmp_path, qtbot, said, monkeypatch):
+    monkeypatch.setattr(files, "_NEXT", 2.0)
+    for i in range(4):
+        path = write(tmp_path / f"{i}.ome.tif")
+        files.get_reader(path)(path)
+        if i == 0:
+            qtbot.waitUntil(lambda: len(said) == 1)
+    qtbot.waitUntil(lambda: len(said) == 2)
+    assert said[1] == "3 of the opened images are not raw data but results of napari-genrecon: 3 restored."
+
+
 def test_raw_image_says_nothing(tmp_path, qtbot, said):
     tifffile.imwrite(tmp_path / "raw.tif", np.zeros((20, 30), "u2"))
     files.get_reader(str(tmp_path / "raw.tif"))(str(tmp_path / "raw.tif"))
-    qtbot.wait(2 * files._REST)
+    qtbot.wait(1500)
     assert said == []
 
 
