@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -205,7 +206,7 @@ def _imagej_sizes(tif: Any) -> Sizes:
             sizes["Z"] = (abs(float(meta["spacing"])), unit)
         if meta.get("finterval"):
             sizes["T"] = (float(meta["finterval"]), unit_name(meta.get("tunit", "s")))
-    return {letter: (size, unit) for letter, (size, unit) in sizes.items() if size > 0}
+    return {letter: (size, unit) for letter, (size, unit) in sizes.items() if 0 < size < math.inf}
 
 
 def _resolution(tif: Any) -> Sizes:
