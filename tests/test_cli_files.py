@@ -152,3 +152,21 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
     out = capsys.readouterr().out
     assert "structures: none was erased or added" in out
     assert "times the variance of the noise" in out
+
+
+def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
+    """What is sent to them is where the file is, not its pixels."""
+    pytest.importorskip("distributed")
+    from napari_genrecon.io import tiff
+
+    source = tmp_path / "cells.tif"
+    tifffile.imwrite(source, noisy, photometric="minisblack", metadata={"axes": "ZYX"})
+    monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
+    monkeypatch.setattr(tiff, "available_memory", lambda: 1000)
+    before = source.read_bytes()
+    target = tmp_path / "there.ome.zarr"
+    assert main(["denoise", str(source), "-o", str(target), "--scheduler", "local", "--keep-dtype"]) == 0
+    found = open_image(target)
+    np.testing.assert_array_equal(np.asarray(found.data), denoise(noisy, axes="ZYX", keep_dtype=True))
+    assert found.record["output"] == {"dtype": "uint16", "clipped": 0, "nan": 0}
+    assert source.read_bytes() == before

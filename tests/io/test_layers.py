@@ -151,12 +151,35 @@ def test_calibrated_channels_are_read_apart(tmp_path):
     assert meta["units"] == ["micrometer"] * 3
 
 
-@pytest.mark.parametrize("kind", ["text", "empty folder", "plain tiff", "photograph folder"])
+def test_colours_of_16_bits_are_channels_and_those_of_8_are_a_picture(tmp_path):
+    """A camera of 12 bits fills a sixteenth of the range: as a picture it would be black."""
+    for dtype in ("u1", "u2"):
+        slide = image(dtype, (40, 50, 3))
+        tifffile.imwrite(tmp_path / f"{dtype}.tif", slide, photometric="rgb")
+        ((_, meta, _),) = read_layers(str(tmp_path / f"{dtype}.tif"))
+        assert meta["rgb"] == (dtype == "u1")
+    assert meta["channel_axis"] == 2
+    assert meta["name"] == ["u2 red", "u2 green", "u2 blue"]
+    assert meta["colormap"][0] == ["#000000", "#ff0000"]
+
+
+def test_plain_tiff_that_was_given_to_this_reader_is_read(tmp_path):
+    tifffile.imwrite(tmp_path / "a.TIF", image(shape=(40, 50)))
+    ((data, meta, _),) = get_reader(str(tmp_path / "a.TIF"))(str(tmp_path / "a.TIF"))
+    np.testing.assert_array_equal(data, image(shape=(40, 50)))
+    assert meta["axis_labels"] == ["y", "x"]
+
+
+def test_damaged_tiff_that_was_given_to_this_reader_gets_a_sentence(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="it may be damaged"):
+        get_reader(str(tmp_path / "a.tif"))(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("kind", ["text", "empty folder", "photograph", "photograph folder"])
 def test_what_others_read_as_well_is_left_to_them(tmp_path, kind):
-    path = tmp_path / "a.tif"
-    if kind == "plain tiff":
-        tifffile.imwrite(path, image(shape=(40, 50)))
-    elif kind == "text":
+    path = tmp_path / {"text": "a.txt", "photograph": "a.png"}.get(kind, "")
+    if kind in ("text", "photograph"):
         path.write_text("no image")
     else:
         path = tmp_path

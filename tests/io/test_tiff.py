@@ -130,3 +130,33 @@ def test_damaged_file_gets_a_sentence(tmp_path, content):
 def test_missing_file_gets_a_sentence(tmp_path):
     with pytest.raises(ImageError, match="there is no file"):
         open_image(tmp_path / "nowhere.tif")
+
+
+WRONG = {
+    "size of text": ('PhysicalSizeX="0.1"', 'PhysicalSizeX="0,1"'),
+    "infinite size": ('PhysicalSizeX="0.1"', 'PhysicalSizeX="inf"'),
+    "size that is not a number": ('PhysicalSizeX="0.1"', 'PhysicalSizeX="nan"'),
+    "negative size": ('PhysicalSizeX="0.1"', 'PhysicalSizeX="-.1"'),
+    "unknown unit": ('PhysicalSizeXUnit="mm"', 'PhysicalSizeXUnit="zz"'),
+    "place of text": ('PositionX="5.0"', 'PositionX="far"'),
+    "colour of text": ('Color="255"', 'Color="red"'),
+    "broken note": ("odd", 'o"d'),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_words_in_ome_xml_cost_only_themselves(tmp_path, what):
+    """The pixels are there, and napari can show them."""
+    image = np.random.default_rng(0).integers(0, 9, (2, 30, 40)).astype("u2")
+    about = About(
+        axes=Axes("CYX"), scale=(1.0, 0.1, 0.1), units=("pixel", "millimeter", "millimeter"), translate=(0.0, 4.0, 5.0),
+        channel_names=("a", "b"), channel_colors=("#000000", "#000000"), layer={"odd": 1},
+    )  # fmt: skip
+    path = finish(write_tiff_steps(tmp_path / "a.ome.tif", image, about))
+    content, (right, wrong) = path.read_bytes(), WRONG[what]
+    assert right.encode() in content
+    path.write_bytes(content.replace(right.encode(), wrong.encode()))
+    found = open_image(path)
+    np.testing.assert_array_equal(found.data, image)
+    assert all(0 < size < 1e9 for size in found.scale)
+    assert set(found.units) <= {"pixel", "millimeter"}

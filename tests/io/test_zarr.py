@@ -251,6 +251,30 @@ def test_links_are_not_followed(tmp_path, stack):
         open_image(path)
 
 
+RAGGED = {"reversed": [1, 0], "larger in between": [0, 2, 1], "other dtype": [0, 3], "fewer dimensions": [0, 4]}
+
+
+@pytest.mark.parametrize("order", RAGGED)
+def test_levels_must_go_from_large_to_small(tmp_path, order):
+    """With the small one first, it would be taken for the measured pixels."""
+    image = np.arange(48 * 64, dtype="u2").reshape(48, 64)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    arrays = [image, image[::2, ::2], image[::4, ::4], image[::2, ::2].astype("f4"), image[0]]
+    for name, array in enumerate(arrays):
+        group.create_array(str(name), data=array)
+    unit = {"type": "scale", "scale": [1.0, 1.0]}
+    names = RAGGED[order]
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": n, "type": "space"} for n in "yx"],
+            "datasets": [{"path": str(name), "coordinateTransformations": [unit]} for name in names],
+        }
+    ]
+    with pytest.raises(ImageError, match="do not go from large to small"):
+        open_image(tmp_path / "a.zarr")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"attributes": 3}', b"[" * 100_000, b'{"attributes": {}}'])
 def test_broken_metadata_get_a_sentence(tmp_path, stack, content):
     path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))

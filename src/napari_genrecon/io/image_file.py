@@ -22,6 +22,10 @@ _UNITS = {
     "mm": "millimeter",
     "cm": "centimeter",
     "m": "meter",
+    "Å": "angstrom",
+    "\u212b": "angstrom",  # the sign of the unit instead of the letter
+    "pm": "picometer",
+    "in": "inch",
     "pixels": "pixel",
     "s": "second",
     "sec": "second",
@@ -34,15 +38,20 @@ UNIT_SYMBOLS = {
     "second": "s", "millisecond": "ms", "minute": "min", "hour": "h",
 }  # fmt: skip
 """napari's unit names and the symbols of OME-TIFF."""
+_OTHER_UNITS = {
+    "angstrom", "picometer", "femtometer", "decimeter", "kilometer", "inch", "foot",
+    "microsecond", "nanosecond", "picosecond", "day",
+}  # fmt: skip
 
 
 def unit_name(text: str) -> str:
-    """A unit as napari names it; ``"pixel"`` where there is none."""
-    return _UNITS.get(text.strip(), text.strip() or "pixel")
+    """A unit as napari names it; ``"pixel"`` where there is none, or one that napari would not know."""
+    unit = _UNITS.get(text.strip(), text.strip())
+    return unit if unit in UNIT_SYMBOLS or unit in _OTHER_UNITS else "pixel"
 
 
 def known_unit(text: str) -> str | None:
-    """The same for units of length and time that we know, else None."""
+    """The same for units of length and time that can be written again, else None."""
     unit = unit_name(text)
     return unit if unit in UNIT_SYMBOLS and unit != "pixel" else None
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.axes import Axes, infer_axes
-from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import as_transposable, is_lazy
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.image_file import UNIT_SYMBOLS, About, ImageFile
+from napari_genrecon.io.layer_look import channel_look, limits, placed, with_more, without, without_deep_colours
 from napari_genrecon.io.omezarr import is_zarr
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import PLAIN, Saving
-from napari_genrecon.io.tiff import is_tiff, planes_in, tells_more_than_pixels
+from napari_genrecon.io.tiff import is_tiff, planes_in
 
 __all__ = ["about_layer", "axes_of", "get_reader", "layers_of", "read_layers", "write_tiff_layers", "write_zarr_layers"]
 
@@ -40,13 +40,17 @@ _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layer
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: for OME-Zarr, folders of TIFF planes, and TIFFs that say what their pixels mean."""
+    """npe2 reader: for OME-Zarr, folders of TIFF planes, and TIFFs.
+
+    napari looks at names only when it offers readers, and asks where several fit: a file that was given to this one is
+    read, or the reason why it cannot be is told.
+    """
     if not isinstance(path, str):
         return None
     found = Path(path)
     if found.is_dir():
         return read_layers if is_zarr(found) or len(planes_in(found)) > 1 else None
-    return read_layers if is_tiff(found) and tells_more_than_pixels(found) else None
+    return read_layers if is_tiff(found) else None
 
 
 def read_layers(path: str) -> list[LayerData]:
@@ -58,14 +62,16 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     """An opened image as napari layers: as it was, if it was saved from napari; else one layer per channel."""
     look = image.about.layer
     data, about = _as_saved(image)
+    if not {"name", "layers"} & set(look or {}):
+        about = without_deep_colours(about, image.data.dtype, image.data.shape[-1])
     name = image.name + (f" (unfinished: {image.unfinished})" if image.unfinished else "")
-    common: dict[str, Any] = {**_placed(about), "metadata": {}, "rgb": about.axes.rgb}
+    common: dict[str, Any] = {**placed(about), "metadata": {}, "rgb": about.axes.rgb}
     if image.record is not None:
         common["metadata"]["genrecon"] = image.record
     multiscale = isinstance(data, list)
     smallest = data[-1] if multiscale else data
     channels = range(about.axes.n_channels(smallest.shape))
-    common |= {"multiscale": multiscale, "contrast_limits": _limits(smallest, about, channels)}
+    common |= {"multiscale": multiscale, "contrast_limits": limits(smallest, about, channels)}
     if about.axes.rgb:
         del common["contrast_limits"]
     if look is not None and "layers" in look:
@@ -73,8 +79,8 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     if look is not None and "name" in look:
         return [(data, {"name": name, **common, **_without_axes(look)}, "image")]
     if "C" in about.axes.letters:
-        limits = [_limits(smallest, about, [channel]) for channel in channels]
-        look = {"contrast_limits": limits if None not in limits else None, **_channel_look(about, name, len(limits))}
+        each = [limits(smallest, about, [channel]) for channel in channels]
+        look = {"contrast_limits": None if None in each else each, **channel_look(about, name, len(each))}
         # napari cuts the channels out: of what it does not know to be lazy, it would read them
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
         return [(lazy, {**common, **look}, "image")]
@@ -88,7 +94,7 @@ def _as_saved(image: ImageFile) -> tuple[Any, About]:
     now = about.axes.letters
     if isinstance(letters, str) and letters.replace("S", "C") != now and set(now) <= set(letters.replace("S", "C")):
         dropped = [letter for letter in letters.replace("S", "C") if letter not in now]
-        about, now = _with_more(about, "".join(dropped)), "".join(dropped) + now
+        about, now = with_more(about, "".join(dropped)), "".join(dropped) + now
         order = tuple(now.index("C" if letter == "S" else letter) for letter in letters)
         levels = [as_transposable(level)[(None,) * len(dropped)].transpose(order) for level in levels]
         about = about.reordered(order)
@@ -97,63 +103,15 @@ def _as_saved(image: ImageFile) -> tuple[Any, About]:
     return (levels if len(levels) > 1 else levels[0]), about
 
 
-def _with_more(about: About, letters: str) -> About:
-    """The same with more dimensions in front; what they measure is in the look of the layer."""
-    n = len(letters)
-    return replace(
-        about,
-        axes=Axes(letters + about.axes.letters),
-        scale=(*(1.0,) * n, *about.scale),
-        units=(*("pixel",) * n, *about.units),
-        translate=(*(0.0,) * n, *about.translate),
-    )
-
-
-def _placed(about: About) -> dict[str, Any]:
-    """Scale, place, units and labels of the dimensions that napari shows."""
-    shown = [i for i, letter in enumerate(about.axes.letters) if letter != "S"]
-    return {
-        "scale": [about.scale[i] for i in shown],
-        "translate": [about.translate[i] for i in shown],
-        "units": [about.units[i] for i in shown],
-        "axis_labels": [about.axes.letters[i].lower() for i in shown],
-    }
-
-
-def _limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | None:
-    """Display limits from a few crops of these channels: napari would read all of a lazy image for them."""
-    if not is_lazy(data):
-        return None
-    crops = [crop for channel in channels for crop in sample_crops(data, about.axes, channel)]
-    values = np.concatenate([crop[np.isfinite(crop)] for crop in crops])
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    return [low, high if high > low else low + 1.0]
-
-
-def _channel_look(about: About, name: str, n: int) -> dict[str, Any]:
-    """What lets napari split an image into its channels, with their names and colours."""
-    axis = about.axes.letters.index("C")
-    names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
-    look = _without(axis, _placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
-    if len(about.channel_colors) == n:
-        look["colormap"] = [["#000000", color] for color in about.channel_colors]
-        look["blending"] = "additive"
-    return look
-
-
-def _without(axis: int, placed: dict[str, Any]) -> dict[str, Any]:
-    return {key: [*values[:axis], *values[axis + 1 :]] for key, values in placed.items()}
-
-
 def _one_by_one(data: Any, common: dict[str, Any], about: About, looks: list[dict[str, Any]]) -> list[LayerData]:
     """The layers that were saved together as channels."""
     axis = about.axes.letters.index("C")
-    placed = _without(axis, _placed(about))
+    where = without(axis, placed(about))
     levels = data if isinstance(data, list) else [data]
     layers = []
     for index, look in enumerate(looks):
         pixels = [as_transposable(level)[(slice(None),) * axis + (index,)] for level in levels]
-        kwargs = {**common, **placed, **_without_axes(look)}
+        kwargs = {**common, **where, **_without_axes(look)}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
     return layers
 

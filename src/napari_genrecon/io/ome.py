@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
 
@@ -46,8 +48,8 @@ def sizes_in(ome: ElementTree.Element) -> Sizes:
         return {}
     sizes = {}
     for letter, key, default in _OME_SIZES:
-        size = float(pixels.get(key) or 0)
-        if size > 0:
+        size = _number(pixels.get(key))
+        if size is not None and size > 0:
             sizes[letter] = (size, unit_name(pixels.get(f"{key}Unit", default)))
     return sizes
 
@@ -59,9 +61,9 @@ def positions_in(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
         return ()
     found = []
     for letter, unit in zip(about.axes.letters, about.units, strict=True):
-        text = plane.get(f"Position{letter}") if letter in "XYZ" else None
-        same = text is not None and unit_name(plane.get(f"Position{letter}Unit", "")) == unit
-        found.append(float(text) if text is not None and same else 0.0)
+        place = _number(plane.get(f"Position{letter}")) if letter in "XYZ" else None
+        same = unit_name(plane.get(f"Position{letter}Unit", "")) == unit
+        found.append(place if place is not None and same else 0.0)
     return tuple(found) if any(found) else ()
 
 
@@ -70,7 +72,7 @@ def channels_in(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, .
     pixels = ome.find(".//{*}Pixels")
     channels = pixels.findall("{*}Channel") if pixels is not None else []
     names = [channel.get("Name", "") for channel in channels]
-    numbers = [channel.get("Color") for channel in channels]
+    numbers = [_number(channel.get("Color")) for channel in channels]
     colors = [f"#{(int(number) >> 8) & 0xFFFFFF:06x}" for number in numbers if number is not None]
     return (
         tuple(names) if any(names) else (),
@@ -78,11 +80,21 @@ def channels_in(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, .
     )
 
 
+def _number(text: str | None) -> float | None:
+    """A number, or nothing where a program wrote something else: the pixels are none the worse for it."""
+    try:
+        found = float(text or "")
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
 def note_in(ome: ElementTree.Element, namespace: str) -> dict[str, Any] | None:
     """A JSON object that our writer put into the file."""
     for note in ome.iterfind(".//{*}MapAnnotation"):
         entry = note.find(".//{*}M")
         if note.get("Namespace") == namespace and entry is not None and entry.text:
-            found = json.loads(entry.text)
-            return found if isinstance(found, dict) else None
+            with suppress(ValueError, RecursionError):  # what is no JSON is no note of ours any more
+                found = json.loads(entry.text)
+                return found if isinstance(found, dict) else None
     return None

@@ -51,7 +51,7 @@ def open_omezarr(path: Path, axes: str | None) -> ImageFile:
     attributes, unfinished = _attributes(path), _how_far(path)
     image = _parse(path, attributes.get("ome") or attributes)
     multiscale = image.multiscales[0]
-    levels = [open_level(path, dataset.path) for dataset in multiscale.datasets]
+    levels = _in_order(path, [open_level(path, dataset.path) for dataset in multiscale.datasets])
     about = _about(multiscale, getattr(image, "omero", None), levels[0].shape, axes)
     ours = attributes.get(ATTRIBUTE)
     about = _with_ours(about, ours if isinstance(ours, dict) else {})
@@ -86,6 +86,20 @@ def open_level(store: Path, name: str) -> Any:
     if array.dtype.kind not in "iuf":
         raise ImageError(f"{folder} holds {array.dtype}: real numbers are needed")
     return array
+
+
+def _in_order(path: Path, levels: list[Any]) -> list[Any]:
+    """The levels, each of which must be smaller than the one before: the first is taken for the measured pixels."""
+    first = levels[0]
+    kept = [first]
+    for level in levels[1:]:
+        if level.dtype != first.dtype or level.ndim != first.ndim or any(np.greater(level.shape, kept[-1].shape)):
+            raise ImageError(
+                f"the levels of {path} do not go from large to small: one of shape {level.shape} {level.dtype} follows "
+                f"{kept[-1].shape} {kept[-1].dtype}, so that it is not clear which is the image"
+            )
+        kept += [level] if level.shape != kept[-1].shape else []
+    return kept
 
 
 def _attributes(path: Path) -> dict[str, Any]:

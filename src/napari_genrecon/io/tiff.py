@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,7 @@ from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff_checks import check_sizes, smaller_copies
 from napari_genrecon.io.tiff_pixels import TiffPixels
 
-__all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in", "tells_more_than_pixels"]
+__all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in"]
 
 TIFF_ENDINGS = (".tif", ".tiff")
 
@@ -111,16 +112,6 @@ def _read_plane(paths: list[str], block_info: dict[Any, Any]) -> Any:
     return np.asarray(open_tiff(Path(path), None).data)[None]
 
 
-def tells_more_than_pixels(path: Path) -> bool:
-    """Whether a file names its axes, its pixel size or its channels, so that it is worth reading it ourselves."""
-    try:
-        about = _plainly(path, partial(_open, path, None, pixels=False)).about
-    except ImageError:
-        return False
-    named = not about.axes.assumed and bool(set(about.axes.letters) - set("YXS"))
-    return named or any(unit != "pixel" for unit in about.units)
-
-
 def _plainly(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
@@ -130,7 +121,7 @@ def _plainly(path: Path, read: Callable[[], Any]) -> Any:
         raise ImageError(f"{path.name} cannot be read as a TIFF file, it may be damaged: {error}") from error
 
 
-def _open(path: Path, axes: str | None, *, pixels: bool = True) -> ImageFile:
+def _open(path: Path, axes: str | None) -> ImageFile:
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
@@ -140,7 +131,7 @@ def _open(path: Path, axes: str | None, *, pixels: bool = True) -> ImageFile:
         series = tif.series[0]
         for level in series.levels:
             check_sizes(path, level)
-        data, levels = _pixels(series, path) if pixels else (None, ())
+        data, levels = _pixels(series, path)
         found = _resolve(axes, series.axes, series.shape)
         sizes = _imagej_sizes(tif) if ome is None else sizes_in(ome)
     name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
@@ -215,7 +206,7 @@ def _imagej_sizes(tif: Any) -> Sizes:
             sizes["Z"] = (abs(float(meta["spacing"])), unit)
         if meta.get("finterval"):
             sizes["T"] = (float(meta["finterval"]), unit_name(meta.get("tunit", "s")))
-    return {letter: (size, unit) for letter, (size, unit) in sizes.items() if size > 0}
+    return {letter: (size, unit) for letter, (size, unit) in sizes.items() if 0 < size < math.inf}
 
 
 def _resolution(tif: Any) -> Sizes:

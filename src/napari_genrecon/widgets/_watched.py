@@ -29,7 +29,7 @@ class Watched:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._part: Path | None = None
-        self._layer: Any = None
+        self._layers: list[Any] = []  # one per channel
         self._looked = 0.0
 
     def start(self, target: Path | None) -> None:
@@ -43,14 +43,16 @@ class Watched:
             return
         self._looked = time.monotonic()
         with suppress(GenReconError, OSError):  # it may be published at this very moment
-            if self._layer is None:
+            if not self._layers:
                 data, kwargs, _ = layers_of(open_image(self._part))[0]
-                self._layer = self._viewer.add_image(data, **kwargs)
-            else:
-                self._layer.refresh()
+                added = self._viewer.add_image(data, **kwargs)
+                self._layers = added if isinstance(added, list) else [added]
+            for layer in self._layers:
+                layer.refresh()
 
     def stop(self) -> None:
         """Take the layer away."""
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
-        self._part = self._layer = None
+        for layer in self._layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._part, self._layers = None, []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from napari_genrecon.io import layers
 from napari_genrecon.io.check import origin_text
@@ -14,8 +15,16 @@ from napari_genrecon.widgets._preferences import preferences
 
 __all__ = ["chosen_saving", "get_reader", "write_tiff", "write_zarr"]
 
-_MOST_SENTENCES = 3  # more files at once are told in one sentence
-_told: dict[str, dict[str, Any]] = {}  # names and records of what was opened since the window last came to rest
+_MOST_SENTENCES = 2  # more files at once are told in one sentence
+_FIRST, _NEXT = 0.7, 6.0  # seconds after opening that the first message comes, and at least between two of them
+
+
+class _Waiting:
+    """What was opened and is not told yet; there is one window, and one of these."""
+
+    opened: ClassVar[list[tuple[str, dict[str, Any]]]] = []  # names and records
+    timer: ClassVar[Any] = None
+    told: ClassVar[float] = -_NEXT  # when the last message came
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -37,27 +46,32 @@ def _name(keywords: dict[str, Any]) -> Any:
 
 
 def _tell_later(name: str, record: dict[str, Any]) -> None:
-    """When all files that are opened together are there: many of them get one message."""
+    """Soon, but not for every file of a batch: those that are opened shortly after each other get one message."""
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
     if QApplication.instance() is None:  # a script
         return
-    if not _told:
-        QTimer.singleShot(0, _tell)
-    _told[name] = record
+    if _Waiting.timer is None:
+        _Waiting.timer = QTimer(QApplication.instance())
+        _Waiting.timer.setSingleShot(True)
+        _Waiting.timer.timeout.connect(_tell)
+    _Waiting.opened.append((name, record))
+    if not _Waiting.timer.isActive():
+        wait = max(_FIRST, _Waiting.told + _NEXT - time.monotonic())
+        _Waiting.timer.start(round(1000 * wait))
 
 
 def _tell() -> None:
     from napari.utils.notifications import show_info
 
-    told = dict(_told)
-    _told.clear()
+    told, _Waiting.told = list(_Waiting.opened), time.monotonic()
+    _Waiting.opened.clear()
     if len(told) <= _MOST_SENTENCES:
-        for name, record in told.items():
+        for name, record in told:
             show_info(origin_text(name, record))
         return
-    natures = Counter(str(record.get("nature")) for record in told.values())
+    natures = Counter(str(record.get("nature")) for _, record in told)
     kinds = ", ".join(f"{count} {nature}" for nature, count in natures.items())
     show_info(f"{len(told)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
 

@@ -1,0 +1,75 @@
+"""How an image that was opened is shown, as keywords of ``add_image``. Knows napari's words, not napari."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import sample_crops
+from napari_genrecon.engine.lazy import is_lazy
+from napari_genrecon.io.image_file import About
+
+__all__ = ["channel_look", "limits", "placed", "with_more", "without", "without_deep_colours"]
+
+_COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
+
+
+def without_deep_colours(about: About, dtype: np.dtype[Any], n: int) -> About:
+    """Colours of other than 8 bits as channels: napari would show a camera's as black, floats as white."""
+    if not about.axes.rgb or dtype == np.uint8:
+        return about
+    axes = Axes(about.axes.letters.replace("S", "C"), about.axes.assumed)
+    return replace(about, axes=axes, channel_names=tuple(_COLOURS)[:n], channel_colors=tuple(_COLOURS.values())[:n])
+
+
+def with_more(about: About, letters: str) -> About:
+    """The same with more dimensions in front; what they measure is in the look of the layer."""
+    n = len(letters)
+    return replace(
+        about,
+        axes=Axes(letters + about.axes.letters),
+        scale=(*(1.0,) * n, *about.scale),
+        units=(*("pixel",) * n, *about.units),
+        translate=(*(0.0,) * n, *about.translate),
+    )
+
+
+def placed(about: About) -> dict[str, Any]:
+    """Scale, place, units and labels of the dimensions that napari shows."""
+    shown = [i for i, letter in enumerate(about.axes.letters) if letter != "S"]
+    return {
+        "scale": [about.scale[i] for i in shown],
+        "translate": [about.translate[i] for i in shown],
+        "units": [about.units[i] for i in shown],
+        "axis_labels": [about.axes.letters[i].lower() for i in shown],
+    }
+
+
+def limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | None:
+    """Display limits from a few crops of these channels: napari would read all of a lazy image for them."""
+    if not is_lazy(data):
+        return None
+    crops = [crop for channel in channels for crop in sample_crops(data, about.axes, channel)]
+    values = np.concatenate([crop[np.isfinite(crop)] for crop in crops])
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    return [low, high if high > low else low + 1.0]
+
+
+def channel_look(about: About, name: str, n: int) -> dict[str, Any]:
+    """What lets napari split an image into its channels, with their names and colours."""
+    axis = about.axes.letters.index("C")
+    names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
+    look = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
+    if len(about.channel_colors) == n:
+        look["colormap"] = [["#000000", color] for color in about.channel_colors]
+        look["blending"] = "additive"
+    return look
+
+
+def without(axis: int, where: dict[str, Any]) -> dict[str, Any]:
+    """What `placed` gives, without one dimension."""
+    return {key: [*values[:axis], *values[axis + 1 :]] for key, values in where.items()}
