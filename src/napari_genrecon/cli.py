@@ -228,11 +228,14 @@ def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
 def _process(
     task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any, arrays: dict[str, Path]
 ) -> str:
+    from napari_genrecon.io.check import choice_text
     from napari_genrecon.tasks.files import file_steps
 
     target = _target(path, task, parsed.output)
     steps = file_steps(task, path, target, options, overwrite=parsed.overwrite, resume=parsed.resume, client=client)
     record = _watch(steps, path.name)
+    if choice_text(record):
+        _warn(f"{path}: model {choice_text(record)}")
     for sentence in record["warnings"]:
         _warn(f"{path}: note: {sentence}")
     return str(target)

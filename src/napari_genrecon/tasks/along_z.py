@@ -68,7 +68,7 @@ def plan_sides(source: Any, options: UpscaleOptions, measured: Measured) -> Gene
         kernel=kernel,
         grid=grid,
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        model={**spec.facts(), "chosen": "the start of the network that was trained on this stack"},
+        model={**spec.facts(), "chosen": "it was trained further on this stack"},
         notes=(*said, *notes(measured.noise, options, True)),
         facts={"seed": options.seed, "trained": _told(weights, losses, options, len(planes))},
         steps=kernel.steps(_largest_read(grid, measured)),

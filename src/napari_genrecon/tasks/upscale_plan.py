@@ -31,7 +31,7 @@ ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at
 _LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
 # Measured noise beyond this lag-1 correlation is left in: as often as not it is fine texture, which a small image is
 # full of.
-_CORRELATED = 0.2
+_CORRELATED = 0.35
 # Contrast in noise s.d. beyond which noise is not worth the sharpness that removing it costs. Where no flat patch was
 # found, what was measured may be the finest detail instead.
 _CLEAN_SNR, _CLEAN_SNR_TEXTURED = 150.0, 20.0
