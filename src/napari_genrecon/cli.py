@@ -237,6 +237,7 @@ def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
 def _process(
     task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any, arrays: dict[str, Path]
 ) -> str:
+    from napari_genrecon.io.check import choice_text
     from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 
@@ -244,6 +245,8 @@ def _process(
     saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
     steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
     record = _watch(steps, path.name)
+    if choice_text(record):
+        _warn(f"{path}: model {choice_text(record)}")
     for sentence in record["warnings"]:
         _warn(f"{path}: note: {sentence}")
     return str(target)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from napari_genrecon.models.srnet import FACTORS, REACH, UpscaleNet
+from napari_genrecon.models.srnet import FACTORS, REACH, RowsNet, UpscaleNet, UpscaleNets
 
 by_factor = pytest.mark.parametrize("factor", FACTORS)
 
@@ -47,4 +47,31 @@ def test_edges_of_a_constant_image_are_no_different(net, factor):
 
 
 def test_weights_are_a_small_file():
-    assert sum(weight.numel() * 4 for weight in UpscaleNet().state_dict().values()) < 2e6
+    """Those of both upscalers together have less than 6 MB."""
+    networks = UpscaleNet(), UpscaleNets()
+    assert sum(weight.numel() * 4 for net in networks for weight in net.state_dict().values()) < 6e6
+
+
+def test_each_factor_is_enlarged_by_the_network_for_it():
+    nets = UpscaleNets().double()
+    y = image((6, 5))
+    for factor in FACTORS:
+        whole = (nets.two if factor == 2 else nets.more)(y, 0 * y, factor)
+        assert torch.equal(nets(y, 0 * y, factor), whole)
+
+
+@by_factor
+def test_rows_network_is_equivariant_to_gain_and_offset_and_makes_rows_only(net, factor):
+    rows = RowsNet(factor, net)
+    y, sigma = image((9, 12)), image((9, 12), 1).abs()
+    result = rows(y, sigma)
+    assert result.shape == (1, 1, 9 * factor, 12)
+    torch.testing.assert_close(rows(4 * y + 100, 4 * sigma), 4 * result + 100, rtol=1e-6, atol=1e-6)
+
+
+@by_factor
+def test_rows_network_starts_as_the_mean_of_the_columns(net, factor):
+    """Its detail is that of the network it starts from; the columns are not interpolated."""
+    ramp = torch.arange(30, dtype=torch.float64)[:, None].expand(30, 26)[None, None]
+    whole = net(ramp, 0 * ramp, factor).reshape(30 * factor, 26, factor).mean(-1)
+    torch.testing.assert_close(RowsNet(factor, net)(ramp, 0 * ramp)[0, 0][:, 3:-3], whole[:, 3:-3])

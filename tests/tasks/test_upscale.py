@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import manual_seed
 
-from napari_genrecon import NoiseModel, models, upscale
+from napari_genrecon import NoiseModel, denoise, models, upscale
 from napari_genrecon.engine.resample import enlarge, shrink
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
@@ -24,13 +26,16 @@ FACTORS = (2, 3, 4)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def random_network(tmp_path_factory):
-    """A model whose details are random, and as large as those of trained weights."""
+def random_networks(tmp_path_factory):
+    """A model whose details are random, and as large as those of trained weights; and one that denoises first."""
     manual_seed(0)
     weights = UpscaleNet().state_dict()
     weights |= {name: 30 * weight for name, weight in weights.items() if name.startswith("tails")}
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    folder = tmp_path_factory.mktemp("weights")
+    path = folder / "random.safetensors"
     save_file(weights, path)
+    denoiser = list_models("denoise")[0]
+    shutil.copy(_weights.WEIGHTS / denoiser.weights, folder)
     spec = ModelSpec(
         name="upscale-random",
         task="upscale",
@@ -44,9 +49,10 @@ def random_network(tmp_path_factory):
         summary="random",
         licence="none",
     )
+    noisy = replace(spec, name="upscale-noisy", denoiser=denoiser.name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "MODELS", (spec,))
-        patch.setattr(_weights, "WEIGHTS", path.parent)
+        patch.setattr(models, "MODELS", (denoiser, spec, noisy))
+        patch.setattr(_weights, "WEIGHTS", folder)
         yield
 
 
@@ -174,7 +180,7 @@ def test_non_finite_pixels_become_squares_and_spoil_nothing(value):
     np.testing.assert_array_equal(result[30:33, 60:63], np.float32(value))
     far = np.hypot(*(np.indices(result.shape) - np.array([31, 61])[:, None, None])) > 60
     far &= np.hypot(*(np.indices(result.shape) - np.array([91, 133])[:, None, None])) > 60
-    assert np.abs(result - whole)[far].max() < 1e-3
+    assert np.abs(result - whole)[far].max() < 0.01  # the noise has a s.d. of 2
     assert np.abs(result - whole)[np.isfinite(result)].max() < 200
 
 
@@ -200,18 +206,52 @@ def test_consistent_with_noise_gets_a_note():
         upscale(scene((20, 20)), noise=2.0, consistent=True)
 
 
-def test_correlated_noise_gets_a_note():
-    with pytest.warns(GenReconWarning, match=r"correlated .* not trained on: denoise first"):
-        upscale(scene((20, 20)), noise=NoiseModel(read_noise=2.0, rho_x=0.5))
-
-
 def test_measured_noise_is_left_in_where_it_is_correlated():
     from scipy.ndimage import gaussian_filter
 
     image = 200 + gaussian_filter(np.random.default_rng(0).normal(0, 20, (128, 128)), 1.0)
-    with pytest.warns(GenReconWarning, match=r"correlated .* and was left in: denoise first"):
+    with pytest.warns(GenReconWarning, match=r"looks correlated .* and was left in: choose a model for noisy images"):
         result = upscale(image)
     np.testing.assert_array_equal(result, upscale(image, noise=0))
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"),
+    [(0, "upscale-random"), (3.0, "upscale-noisy"), (NoiseModel(read_noise=2.0, rho_x=0.5), "upscale-noisy")],
+    ids=["none", "white", "correlated, given"],
+)
+def test_auto_takes_the_model_by_the_noise(noise, expected):
+    record = finish(upscale_steps(scene((20, 20)), UpscaleOptions(noise=noise))).record
+    assert record["model"]["name"] == expected
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(0.0, "upscale-random"), (12.0, "upscale-noisy")])
+def test_auto_measures_whether_there_is_noise(sigma, expected):
+    image = (
+        50.0 + 200 * (np.indices((160, 160)) // 40).sum(0) % 3 + np.random.default_rng(0).normal(0, sigma, (160, 160))
+    )
+    assert finish(upscale_steps(image, UpscaleOptions())).record["model"]["name"] == expected
+
+
+def test_a_model_for_noisy_images_is_denoise_first():
+    image = scene((60, 50), sigma=8.0)
+    clean = denoise(image, noise=8.0)
+    told = upscale(image, noise=8.0)
+    after, without = (upscale(plane, noise=0) for plane in (clean, image))
+    assert np.std(told - after) < 0.3 * np.std(told - without)
+
+
+def test_a_model_that_leaves_noise_in_gets_a_note():
+    with pytest.warns(GenReconWarning, match=r"is noisy and upscale-random does not remove noise: choose another"):
+        upscale(scene((20, 20)), noise=5.0, model="upscale-random")
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_self_ensemble_is_the_same_for_every_turned_and_mirrored_image(factor):
+    image = scene((30, 24), sigma=0)
+    result = upscale(image, factor=factor, noise=0, self_ensemble=True)
+    turned = upscale(np.rot90(image[::-1]), factor=factor, noise=0, self_ensemble=True)
+    np.testing.assert_allclose(turned, np.rot90(result[::-1]), atol=1e-3)
 
 
 def test_rgb_keeps_its_channels_and_alpha_is_repeated():
@@ -230,7 +270,8 @@ def test_channels_have_noise_models_of_their_own():
 
 def test_noise_that_depends_on_the_signal_changes_the_result_where_it_is_bright():
     image = np.where(np.arange(80) < 40, 100.0, 1000.0) + np.random.default_rng(0).normal(0, 1, (60, 80))
-    plain, told = upscale(image, noise=0), upscale(image, noise=NoiseModel(gain=1.0, offset=100.0, read_noise=0.01))
+    model = {"model": "upscale-noisy"}
+    plain, told = upscale(image, noise=0, **model), upscale(image, noise=NoiseModel(gain=1.0, offset=100.0), **model)
     change = np.abs(told - plain)
     assert change[:, 110:].mean() > 3 * change[:, :40].mean()
 
@@ -293,7 +334,9 @@ def test_record_says_how_it_was_made():
     assert json.loads(json.dumps(record)) == record
     assert (record["task"], record["nature"], record["factor"]) == ("upscale", "upscaled", [1, 3, 3])
     assert record["options"]["factor"] == 3
-    assert record["model"]["name"] == "upscale-random"
+    assert record["model"]["name"] == "upscale-noisy"
+    assert record["model"]["chosen"] == "the image is noisy (s.d. 2 grey values)"
+    assert record["model"]["denoiser"]["name"] == "denoise-2d"
     assert record["output"]["shape"] == [2, 60, 90]
     assert NoiseModel.from_dict(record["noise"][0]).sigma == 2.0
 

@@ -14,7 +14,7 @@ from napari_genrecon.io.provenance import combined, digest_json, digest_pixels, 
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.sidecar import read_sidecar, sidecar_of
 
-__all__ = ["methods_text", "origin_text", "record_of", "verify"]
+__all__ = ["choice_text", "methods_text", "origin_text", "record_of", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -101,7 +101,9 @@ def methods_text(record: dict[str, Any]) -> str:
     done = _DONE.get(str(record.get("nature")), "processed")
     parts = [f"The image was {done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"]
     if model:
-        parts.append(f", model {model.get('name')} (sha256 {str(model.get('sha256'))[:12]})")
+        parts.append(f", model {_model_text(model)}")
+        if model.get("denoiser"):
+            parts.append(f" after {_model_text(model['denoiser'])}")
     options = {
         k: v for k, v in record.get("options", {}).items() if v is not None and k not in ("axes", "tile", "model")
     }
@@ -110,6 +112,12 @@ def methods_text(record: dict[str, Any]) -> str:
     text = "".join(parts) + "."
     if record.get("noise"):
         text += " " + _noise_text(record["noise"])
+    trained = record.get("trained")
+    if trained:
+        text += (
+            f" The model was trained further for {trained['steps']} steps on {trained['planes']} planes of the image "
+            "itself."
+        )
     clipped = (record.get("output") or {}).get("clipped")
     if clipped:
         text += f" {clipped} pixels were clipped to the range of {record['output']['dtype']}."
@@ -127,6 +135,17 @@ def origin_text(name: str, record: dict[str, Any]) -> str:
     day = f" on {record['utc'][:10]}" if isinstance(record.get("utc"), str) else ""
     done = _DONE.get(nature, "processed").capitalize()
     return f"{done}, not raw: '{name}' was made{origin} by napari-genrecon{by}{day}."
+
+
+def choice_text(record: dict[str, Any]) -> str:
+    """Which model a run took by itself, and why; empty where there was no choice."""
+    model = record.get("model") or {}
+    asked = (record.get("options") or {}).get("model")
+    return f"{model['name']}, because {model['chosen']}" if asked == "auto" and model.get("chosen") else ""
+
+
+def _model_text(model: dict[str, Any]) -> str:
+    return f"{model.get('name')} (sha256 {str(model.get('sha256'))[:12]})"
 
 
 def _noise_text(noise: list[dict[str, Any]]) -> str:

@@ -47,7 +47,6 @@ MODELS: tuple[ModelSpec, ...] = (
         stride=1,
         bytes_per_pixel=900,
         work=0.65,
-        removes_noise=False,
         summary="2, 3 or 4 times larger, plane by plane; for sharp images with little noise, which it leaves in; "
         "trained mostly on photographs",
         licence="BSD-3-Clause",
@@ -62,8 +61,8 @@ MODELS: tuple[ModelSpec, ...] = (
         stride=1,
         bytes_per_pixel=900,
         work=0.65,
-        summary="2, 3 or 4 times larger, plane by plane, and without the noise and blur of a camera's pixels; trained "
-        "on simulated fluorescence, nuclei and photographs",
+        denoiser="denoise-2d",
+        summary="2, 3 or 4 times larger, plane by plane; for noisy images, which it denoises first",
         licence="BSD-3-Clause",
     ),
 )

@@ -33,8 +33,9 @@ class ModelSpec:
         Peak memory per pixel of a tile while it runs in float32.
     work : float
         MFLOP per pixel of the input; tells how large a tile may be for a run to be cancelled in time.
-    removes_noise : bool
-        Whether it removes noise that it is told of; of an upscaler.
+    denoiser : str
+        Name of the model that denoises before this one runs; empty for none. Of an upscaler: if there is one, it
+        serves noisy images.
     summary : str
         One sentence for people who choose a model.
     licence : str
@@ -51,7 +52,7 @@ class ModelSpec:
     scale: int = 1
     bytes_per_pixel: int
     work: float = 0.21
-    removes_noise: bool = True
+    denoiser: str = ""
     summary: str
     licence: str
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.upscale import UpscaleOptions
     from napari_genrecon.training.isotropic import SharpPlane
 
-__all__ = ["factor_along_z", "plan_sides"]
+__all__ = ["TRAINING_WORK", "factor_along_z", "plan_sides"]
+
+TRAINING_WORK = 50_000
+"""A step of training takes as long as the network takes for so many pixels."""
 
 _SMALLEST, _LARGEST = 2, 4
 _ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
@@ -49,7 +52,7 @@ def plan_sides(source: Any, options: UpscaleOptions, measured: Measured) -> Gene
     factor, said = factor_along_z(options)
     _check_stack(source.shape, measured, options)
     device = resolve_device(options.device)
-    spec, noise = _start(options), told(measured.noise)
+    spec, noise = _start(options), told(measured.noise, options)
     planes = yield from _sharp_planes(measured, noise, device)
     weights, losses = yield from _trained(planes, spec, options, factor, device)
     channels = tuple(
@@ -65,7 +68,7 @@ def plan_sides(source: Any, options: UpscaleOptions, measured: Measured) -> Gene
         kernel=kernel,
         grid=grid,
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        model={**spec.facts(), "chosen": "the start of the network that was trained on this stack"},
+        model={**spec.facts(), "chosen": "it was trained further on this stack"},
         notes=(*said, *notes(measured.noise, options, True)),
         facts={"seed": options.seed, "trained": _told(weights, losses, options, len(planes))},
         steps=kernel.steps(_largest_read(grid, measured)),
@@ -114,7 +117,7 @@ def _start(options: UpscaleOptions) -> ModelSpec:
     """The network to start from: if none was asked for, the one that removes noise."""
     if options.model != "auto":
         return find_model(options.model, "upscale")
-    return next((spec for spec in list_models("upscale") if spec.removes_noise), find_model("auto", "upscale"))
+    return next((spec for spec in list_models("upscale") if spec.denoiser), find_model("auto", "upscale"))
 
 
 def _sharp_planes(

@@ -7,7 +7,7 @@ The pipeline per plane is a variance-stabilising transform, a Gaussian denoiser,
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
@@ -248,6 +248,26 @@ class DenoisePlanes:
         if self.blend:
             restored = (1 - self.blend) * restored + self.blend * filled
         return restored if bad is None else np.where(bad, plane, restored)
+
+
+def denoising_planes(
+    spec: ModelSpec, device: str, axes: Axes, sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel]
+) -> DenoisePlanes:
+    """The tile function that removes all of this noise, for a task that denoises before it does something else.
+
+    Parameters
+    ----------
+    spec, device : ModelSpec, str
+        The denoiser, and where it runs.
+    axes : Axes
+        Of the image.
+    sampled : sequence of lists of ndarray
+        Crops of every channel.
+    noise : sequence of NoiseModel
+        Of every channel.
+    """
+    channels = tuple(_channel(crops, model, DenoiseOptions()) for crops, model in zip(sampled, noise, strict=True))
+    return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

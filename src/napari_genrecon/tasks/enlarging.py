@@ -17,6 +17,7 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelSpec, load_upscaler
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.consistency import channel_of
+from napari_genrecon.tasks.denoise import DenoisePlanes
 
 __all__ = ["VIEWS", "UpscalePlanes", "UpscaledChannel"]
 
@@ -30,14 +31,15 @@ class UpscaledChannel:
 
     noise: NoiseModel  # what the network is told
     centre: float  # subtracted, so that float32 loses nothing; fills pixels that are not finite
+    left: float = 1.0  # share of the noise s.d. that the network is told: less, if a denoiser ran first
 
     def sigma(self, plane: NDArray[Any]) -> NDArray[Any] | float:
         """Noise s.d. of every pixel (Y, X), or one for all; the level is taken from the mean of 3x3 pixels."""
         if self.noise.affine and not self.noise.gain:
-            return self.noise.sigma
+            return self.left * self.noise.sigma
         from scipy.ndimage import uniform_filter  # a third of the start-up time
 
-        return self.noise.sigma_at(uniform_filter(plane, 3, mode="nearest"))
+        return self.left * self.noise.sigma_at(uniform_filter(plane, 3, mode="nearest"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,13 @@ class UpscalePlanes:
     channels: tuple[UpscaledChannel, ...]
     factor: int
     rounds: int
+    denoise: DenoisePlanes | None = None  # what is done first
     views: int = 1  # turned and mirrored views of a plane whose results are averaged, 1 to 8
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
-        plane, index = as_plane(block, self.axes), channel_of(tile, self.axes)
+        seen = block if self.denoise is None else self.denoise(block, tile)
+        plane, index = as_plane(seen, self.axes), channel_of(tile, self.axes)
         if index < len(self.channels):
             large = yield from self._enlarge(plane, self.channels[index])
         else:

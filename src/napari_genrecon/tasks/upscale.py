@@ -1,4 +1,4 @@
-"""Upscale: enlarge every plane by a network that is told the noise, and say how well the result fits the image.
+"""Upscale: enlarge every plane by a network, free of noise if it is noisy, and say how well the result fits the image.
 
 The network adds detail to a bicubic enlargement (see `models.srnet`). What it adds is the most likely detail, not a
 measured one: the record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it
@@ -19,7 +19,7 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, finish, run_tiles
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_upscaler
-from napari_genrecon.tasks.along_z import plan_sides
+from napari_genrecon.tasks.along_z import TRAINING_WORK, plan_sides
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.enlarging import VIEWS
 from napari_genrecon.tasks.measure import Noise, as_source
@@ -165,12 +165,12 @@ def upscale(
         ``"Z"`` gives a z-stack more planes and leaves Y and X as they are: a network is trained on the planes of the
         stack, which show what sharp voxels look like, and looks at the stack from both sides. It takes minutes.
     noise : NoiseModel, tuple of NoiseModel, float or None
-        A noise model (or one per channel), or the s.d. of white noise in grey values; it is removed on the way. None
-        measures it from the image and removes it unless it is correlated; 0 says that there is none. Measured noise
-        that is correlated is left in, as it is fine texture as often as not.
+        A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image;
+        0 says that there is none.
     model : str
-        A name that `list_models` lists, or ``"auto"``: for images with white noise the one that removes it, for all
-        others the sharper one. The record says which, and why.
+        A name that `list_models` lists, or ``"auto"``: for a noisy image the one that removes the noise on the way,
+        for all others the sharper one; the record says which, and why. Measured noise that is correlated is fine
+        texture as often as not: ``"auto"`` leaves it in.
     consistent : bool
         Correct the result by back-projection until, shrunk again by the rule of `engine.resample` (along z, of
         `engine.slices`), it gives the image back. What noise the image has then comes back as well.
@@ -290,6 +290,10 @@ def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "upscale")
-    grid = plan_grid(source.shape, axes, geometry(spec, options), tile=options.tile, device=options.device)
+    per_pixel = load_upscaler(spec, options.device).seconds_per_pixel()
+    if options.along == "Z":
+        return per_pixel * (TRAINING_WORK * options.train_steps + 2 * source.size)
+    planned = geometry(spec, options)
+    grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
-    return views * source.size * grid.read_share * load_upscaler(spec, options.device).seconds_per_pixel()
+    return views * source.size * grid.read_share * per_pixel * planned.work / spec.work

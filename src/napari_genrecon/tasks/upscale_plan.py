@@ -16,6 +16,7 @@ from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.consistency import ConsistencyAudit
+from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.enlarging import VIEWS, UpscaledChannel, UpscalePlanes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import output_facts, plan_grid
@@ -24,12 +25,13 @@ from napari_genrecon.tasks.side_views import UpscaleSides
 if TYPE_CHECKING:
     from napari_genrecon.tasks.upscale import UpscaleOptions
 
-__all__ = ["ROUNDS", "Measured", "UpscalePlan", "geometry", "measure", "plan_planes", "told"]
+__all__ = ["ROUNDS", "Measured", "UpscalePlan", "chosen_model", "geometry", "measure", "plan_planes", "told"]
 
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
-# The networks were trained on white noise. Measured noise beyond this lag-1 correlation is left in: as often as not it
-# is fine texture, which a small image is full of.
-_CORRELATED = 0.2
+_LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
+# Measured noise beyond this lag-1 correlation is left in: as often as not it is fine texture, which a small image is
+# full of.
+_CORRELATED = 0.35
 # Contrast in noise s.d. beyond which noise is not worth the sharpness that removing it costs. Where no flat patch was
 # found, what was measured may be the finest detail instead.
 _CLEAN_SNR, _CLEAN_SNR_TEXTURED = 150.0, 20.0
@@ -132,47 +134,63 @@ class UpscalePlan:
 
 def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> UpscalePlan:
     """The plan for enlarging every YX plane."""
-    resolve_device(options.device)
-    spec, why = _chosen(options, measured.noise)
-    removes = spec.removes_noise
-    told_noise = told(measured.noise) if removes else (NoiseModel(),) * len(measured.noise)
+    device = resolve_device(options.device)
+    spec, why = chosen_model(options, measured.noise)
+    first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
+    noise = told(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
     channels = tuple(
-        UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(measured.sampled, told_noise, strict=True)
+        UpscaledChannel(model, measure_centre(crops), _LEFT)
+        for crops, model in zip(measured.sampled, noise, strict=True)
     )
-    rounds, views = ROUNDS if options.consistent else 0, len(VIEWS) if options.self_ensemble else 1
+    kernel = UpscalePlanes(
+        spec,
+        options.device,
+        measured.axes,
+        channels,
+        options.factor,
+        rounds=ROUNDS if options.consistent else 0,
+        denoise=denoising_planes(first, device, measured.axes, measured.sampled, noise) if first else None,
+        views=len(VIEWS) if options.self_ensemble else 1,
+    )
     return UpscalePlan(
         source=source,
         options=options,
         measured=measured,
-        kernel=UpscalePlanes(spec, options.device, measured.axes, channels, options.factor, rounds, views),
+        kernel=kernel,
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        model={**spec.facts(), "chosen": why},
-        notes=tuple(notes(measured.noise, options, removes)),
+        model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
+        notes=tuple(notes(measured.noise, options, bool(first))),
         facts={"seed": None},  # nothing is random
-        steps=views,
+        steps=kernel.views,
     )
 
 
 def geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
-    """The model with the scale of this run and as much border as this run needs."""
+    """The model with the scale of this run and as much border as this run needs, that of a denoiser included."""
+    if spec.denoiser:
+        first = find_model(spec.denoiser, "denoise")
+        halo = first.halo + -(-spec.halo // first.stride) * first.stride
+        spec = replace(spec, halo=halo, stride=first.stride, work=spec.work + first.work)
     if options.consistent:
-        reach = ROUNDS * BACK_PROJECTION_REACH
+        reach = -(-ROUNDS * BACK_PROJECTION_REACH // spec.stride) * spec.stride
         spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK))
     return replace(spec, scale=options.factor)
 
 
-def told(noise: tuple[NoiseModel, ...]) -> tuple[NoiseModel, ...]:
-    """What a network is told of the noise: nothing of what was measured, where it was not trained for it."""
+def told(noise: tuple[NoiseModel, ...], options: UpscaleOptions) -> tuple[NoiseModel, ...]:
+    """The noise that is to be removed; what was measured and is correlated, only if a model was asked for."""
+    if options.model != "auto":
+        return noise
     return tuple(NoiseModel() if _correlated(model) and _was_measured(model) else model for model in noise)
 
 
-def _chosen(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelSpec, str]:
+def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelSpec, str]:
     """The model, and why it was taken, in words."""
     if options.model != "auto":
         return find_model(options.model, "upscale"), "asked for"
-    noisy = [model for model in told(noise) if _worth_removing(model)]
-    wanted = next((spec for spec in list_models("upscale") if spec.removes_noise == bool(noisy)), None)
+    noisy = [model for model in told(noise, options) if _worth_removing(model)]
+    wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)
     spec = find_model("auto", "upscale") if wanted is None else wanted
     if noisy:
         return spec, f"the image is noisy (s.d. {max(model.sigma for model in noisy):.3g} grey values)"
@@ -205,16 +223,15 @@ def notes(noise: tuple[NoiseModel, ...], options: UpscaleOptions, removes: bool)
     options : UpscaleOptions
         What was asked for.
     removes : bool
-        Whether the network removes noise.
+        Whether noise is removed.
     """
     found = []
-    correlated = [model for model in noise if _correlated(model)]
-    if correlated:
-        left = "" if removes and not any(map(_was_measured, correlated)) else " and was left in"
+    if told(noise, options) != noise:
         found.append(
-            f"the noise is correlated from pixel to pixel, which the network was not trained on{left}: denoise first"
+            "the noise looks correlated from pixel to pixel, as fine texture does, and was left in: choose a model for "
+            "noisy images, or denoise first"
         )
-    elif not removes and options.model != "auto" and any(_worth_removing(model) for model in told(noise)):
+    elif not removes and any(_worth_removing(model) for model in noise):
         found.append(f"the image is noisy and {options.model} does not remove noise: choose another, or denoise first")
     if options.consistent and any(model.sigma for model in noise):
         found.append("the image is noisy and the result was made consistent with it, noise included: denoise first")

@@ -27,8 +27,7 @@ from napari_genrecon.models import ModelSpec
 from napari_genrecon.models._runtime import network_with_weights
 from napari_genrecon.models.srnet import RowsNet, UpscaleNet, UpscaleNets
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.training.loop import MAX_GRADIENT
-from napari_genrecon.training.muon import Muon
+from napari_genrecon.training.muon import move
 
 __all__ = ["Lesson", "SharpPlane", "draw_sides", "train_on_planes"]
 
@@ -115,16 +114,14 @@ def train_on_planes(
         Weights of a `RowsNet`, as safetensors.
     """
     net = _start(spec, lesson.factor).to(device).to(memory_format=torch.channels_last).train()
-    optimiser = Muon(net.parameters(), lr=lesson.rate)
+    moments = [torch.zeros_like(weight) for weight in net.parameters()]
     for step in range(lesson.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = lesson.rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / lesson.steps)
+        rate = lesson.rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / lesson.steps)
         with torch.inference_mode(False), torch.enable_grad():
             loss = _loss(net, draw_sides(planes, lesson, step), device)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(net.parameters(), MAX_GRADIENT)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            gradients = torch.autograd.grad(loss, list(net.parameters()))
+        for weight, gradient, moment in zip(net.parameters(), gradients, moments, strict=True):
+            move(weight, gradient, moment, rate)
         yield float(loss.detach())
     return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})
 

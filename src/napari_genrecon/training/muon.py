@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-__all__ = ["Muon"]
+__all__ = ["Muon", "move"]
 
 # Coefficients of the quintic Newton-Schulz iteration of Jordan et al., chosen for speed at small singular values.
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -49,11 +49,23 @@ class Muon(Optimizer):
 
     def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         moment = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-        moment.lerp_(gradient, 1 - group["momentum"])
-        ahead = torch.lerp(gradient, moment, group["momentum"])
-        matrix = ahead.reshape(len(ahead), -1)  # (out, in*k*k)
-        update = _orthogonal(matrix).reshape(weight.shape) * (0.2 * max(matrix.shape) ** 0.5)
-        weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"])
+        move(weight, gradient, moment, group["lr"], momentum=group["momentum"], weight_decay=group["weight_decay"])
+
+
+@torch.no_grad()
+def move(
+    weight: Tensor, gradient: Tensor, moment: Tensor, lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
+) -> None:
+    """One update of one kernel and of its running mean, in place; parameters as for `Muon`.
+
+    For those who cannot make an optimiser of torch: it loads a compiler first, which takes seconds and has crashed in a
+    thread of a window.
+    """
+    moment.lerp_(gradient, 1 - momentum)
+    ahead = torch.lerp(gradient, moment, momentum)
+    matrix = ahead.reshape(len(ahead), -1)  # (out, in*k*k)
+    update = _orthogonal(matrix).reshape(weight.shape) * (0.2 * max(matrix.shape) ** 0.5)
+    weight.mul_(1 - lr * weight_decay).add_(update, alpha=-lr)
 
 
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, ImageError
-from napari_genrecon.io.check import methods_text
+from napari_genrecon.io.check import choice_text, methods_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
@@ -322,7 +322,10 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             lazy = is_lazy(pixels) and target is None
             when = "computes each plane when you look at it" if lazy else _took(started)
             self._record = value.record
-            self._status.value = f"New layer '{added.name}': {when}." + (f" Written to {target}." if target else "")
+            said = [f"New layer '{added.name}': {when}."]
+            said += [f"Model: {choice_text(value.record)}."] if choice_text(value.record) else []
+            said += [f"Written to {target}."] if target else []
+            self._status.value = " ".join(said)
             self._next()
 
         self._watched.start(target)
