@@ -16,15 +16,15 @@ MAY_IMPORT = {
     "errors": set(),
     "engine": set(),
     "noise": {"engine"},
-    "models": set(),
+    "models": {"io"},
     "optics": set(),
-    "training": {"models", "engine", "noise"},
+    "training": {"models", "engine", "noise", "checks", "io"},
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
     "tasks": {"engine", "models", "training", "noise", "optics", "checks", "io"},
     "cli": {"demo", "tasks", "io", "engine", "noise", "models"},
     "demo": {"tasks", "io", "engine", "noise", "models"},
-    "widgets": {"tasks", "io", "engine", "noise", "models", "training"},
+    "widgets": {"tasks", "io", "engine", "noise", "models", "training", "checks"},
 }
 HEAVY = {
     "torch": {"models", "training"},
