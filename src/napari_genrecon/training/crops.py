@@ -1,8 +1,6 @@
-"""Small pictures of one size, cut from images, that a generative model is trained on.
+"""Small pictures of one size that a generative model is trained on: what they are, and their file.
 
-Which crops are held out is decided by where they come from: whole source images, or for a single image a block in a
-corner with a gap of one crop's side around it. Never crop by crop: neighbours show the same cells, and a model that
-copied them would look good.
+`cut_crops` makes them (see `training.cut`).
 """
 
 from __future__ import annotations
@@ -10,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import zipfile
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,17 +17,16 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.axes import Axes
-from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.errors import ImageError, OptionError, OutputError
+from napari_genrecon.training.publish import FULL, publish
 
-__all__ = ["MODES", "NEEDED", "SIZES", "CropOptions", "Crops", "cut_crops"]
+__all__ = ["MODES", "SIZES", "CropOptions", "Crops"]
 
 SIZES = (32, 64, 128)
 MODES = ("auto", "grid", "random", "objects", "whole")
-NEEDED = 32
-"""Training crops below which training is refused: fewer are learnt by heart."""
-MAX_CHANNELS = 4
 _FORMAT = "genrecon-crops/1"
+_ARRAYS = ("x", "source", "place", "held_out", "label")
+_FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +43,9 @@ class CropOptions:
         else a grid.
     stride : int or None
         Distance between the crops of a grid in pixels; None puts them side by side.
-    n : int
-        How many crops at most; how many positions for random ones.
+    n : int or None
+        How many crops at most, or how many random positions; None takes at most 20000, and as many random positions
+        as cover the images four times.
     seed : int
         Of random positions, and of the choice of what is held out.
     held_out : float
@@ -59,7 +57,9 @@ class CropOptions:
     stride: Annotated[
         int | None, {"min": 1, "tooltip": "Distance between the crops of a grid; empty puts them side by side"}
     ] = None
-    n: Annotated[int, {"min": 1, "max": 1_000_000, "tooltip": "How many crops at most"}] = 20_000
+    n: Annotated[
+        int | None, {"min": 1, "tooltip": "How many crops at most, or how many random positions; empty chooses"}
+    ] = None
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Of random positions and of what is held out"}] = 0
     held_out: Annotated[
         float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Share of the crops that is not trained on"}
@@ -72,7 +72,7 @@ class CropOptions:
             raise OptionError(f"crops are cut in the mode {' or '.join(map(repr, MODES))}, got {self.mode!r}")
         if self.stride is not None and self.stride < 1:
             raise OptionError(f"stride must be at least 1 pixel, got {self.stride}")
-        if self.n < 1:
+        if self.n is not None and self.n < 1:
             raise OptionError(f"n must be at least 1 crop, got {self.n}")
         if not 0 <= self.held_out <= 0.5:
             raise OptionError(f"held_out must lie between 0 and 0.5, got {self.held_out:g}")
@@ -150,7 +150,10 @@ class Crops:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the pixels, the dtype and what is held out."""
-        raise NotImplementedError
+        digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype.newbyteorder('<').str}".encode())
+        digest.update(np.ascontiguousarray(self.x, self.x.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(self.held_out).tobytes())
+        return digest.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write them as ``.npz``, whole or not at all.
@@ -160,7 +163,16 @@ class Crops:
         OutputError
             If the disk is full or the folder cannot be written.
         """
-        raise NotImplementedError
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
+        buffer = io.BytesIO()
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        np.savez_compressed(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        try:
+            publish(path, buffer.getvalue())
+        except OSError as error:
+            reason = "the disk is full" if error.errno in FULL else error.strerror or str(error)
+            raise OutputError(f"the crops could not be written to {path}: {reason}") from error
 
     @classmethod
     def load(cls, path: Path) -> Crops:
@@ -171,54 +183,18 @@ class Crops:
         ImageError
             If the file is missing, damaged or of another kind.
         """
-        raise NotImplementedError
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                arrays = {name: found[name] for name in _ARRAYS}
+                facts = json.loads(found["facts"].tobytes())
+            crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS})
+            whole = facts["format"] == _FORMAT and facts["fingerprint"] == crops.fingerprint
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise ImageError(f"{path} does not hold crops that can be read: {error}") from error
+        if not whole:
+            raise ImageError(f"{path} was changed since the crops were cut, or is of another version: cut them again")
+        return crops
 
 
-def cut_crops(
-    images: Any,
-    options: CropOptions | None = None,
-    *,
-    axes: str | Axes | Sequence[str | Axes | None] | None = None,
-    labels: Any = None,
-    points: Any = None,
-    groups: Any = None,
-    pixel_size: tuple[float, float] | None = None,
-    units: tuple[str, str] | None = None,
-    channel_names: Sequence[str] = (),
-) -> Crops:
-    """Cut crops from one image or several.
-
-    Parameters
-    ----------
-    images : (..., Y, X) array_like or sequence of them
-        Any real dtype; NumPy, memmap, dask or Zarr: what is large is read by region. A list is several images, which
-        may differ in size but not in dtype or number of channels.
-    options : CropOptions
-        How to cut.
-    axes : str, or one per image
-        What the dimensions mean; see `napari_genrecon.axes`. Channels (C, or S but for alpha) become channels.
-    labels : (..., Y, X) int array_like, or one per image
-        Objects, numbered from 1, in an array of the image's dimensions but for the channels. An object that lies on
-        several planes (Z) gives the crop of the plane on which it is largest.
-    points : (N, D) array_like, or one per image
-        Centres in pixels, one column per dimension of the image but for the channels.
-    groups : (N,) int array_like
-        For ready crops (mode ``"whole"``): which image each comes from, if that is known. Otherwise the last ones are
-        held out together.
-    pixel_size, units : (float, float), (str, str)
-        Along Y and X.
-    channel_names : sequence of str
-        One per channel.
-
-    Returns
-    -------
-    Crops
-
-    Raises
-    ------
-    ImageError
-        If there are too few crops, all of them are constant, or shapes, dtypes or channels do not fit.
-    OptionError
-        If an option cannot work.
-    """
-    raise NotImplementedError
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
