@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
     "tasks": {"engine", "models", "training", "noise", "optics", "checks", "io"},
-    "cli": {"demo", "tasks", "io", "engine", "noise", "models"},
+    "cli": {"cli_generate", "terminal", "demo", "tasks", "io", "engine", "noise", "models"},
+    "cli_generate": {"cli", "terminal", "tasks", "models", "training"},
+    "terminal": {"engine"},
     "demo": {"tasks", "io", "engine", "noise", "models"},
     "widgets": {"tasks", "io", "engine", "noise", "models", "training", "checks"},
 }
