@@ -123,6 +123,10 @@ class GenerativeModel:
         self._low, self._range = low, high - low  # (C, 1, 1)
         self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
 
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The weights of the network by name, for `save_model`."""
+        return {name: weight.cpu().contiguous().numpy() for name, weight in self._network.state_dict().items()}
+
     # --- from latents to pictures ---
 
     def latents(self, n: int = 1, seed: int | None = None, truncation: float = 1.0) -> Array:

@@ -101,6 +101,7 @@ class VAE(nn.Module):
         Parameters
         ----------
         z : (B, L) Tensor
+            Latents.
 
         Returns
         -------
@@ -187,7 +188,7 @@ def _log_logistic_mass(x: Tensor, mean: Tensor, log_scale: Tensor, step: Tensor)
 
 
 def _log_normaliser(logit: Tensor) -> Tensor:
-    """log of 2 atanh(1 - 2p) / (1 - 2p), p = sigmoid(logit); as a function of the logit it is logit / tanh(logit/2)."""
+    """Logarithm of 2 atanh(1 - 2p) / (1 - 2p), p = sigmoid(logit); of the logit, logit / tanh(logit/2)."""
     near = logit.abs() < _NEAR_HALF
     safe = torch.where(near, torch.ones_like(logit), logit)
     return torch.where(near, math.log(2) + logit.square() / 12, torch.log(safe / torch.tanh(safe / 2)))

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def train_steps(
     ema: float | Callable[[int], float] = 0.999,
     clip: float = MAX_GRADIENT,
     options: dict[str, Any] | None = None,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Train for ever, one step at a time; saves every few minutes and when the generator is closed.
 
     Parameters
@@ -159,7 +158,7 @@ def train_steps(
 
 
 def _step(state: State, turns: tuple[Loss, ...], rate: float, clip: float) -> tuple[float, ...] | None:
-    """One turn of every optimiser; None if a loss or a gradient is not finite, and the weights then count for nothing."""
+    """One turn of every optimiser; None if a loss or a gradient is not finite, and the weights are then void."""
     losses = []
     for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
         for group in optimiser.param_groups:

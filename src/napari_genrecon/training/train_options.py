@@ -105,9 +105,9 @@ class TrainOptions:
         },
     ] = "logistic"
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Of weights and batches"}] = 0
-    device: Annotated[
-        str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}
-    ] = "auto"
+    device: Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto': a GPU if there is one"}] = (
+        "auto"
+    )
     precision: Annotated[
         str, {"choices": PRECISIONS, "advanced": True, "tooltip": "bfloat16 is faster on recent GPUs"}
     ] = "float32"
