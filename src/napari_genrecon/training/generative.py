@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from napari_genrecon.io.provenance import versions
-from napari_genrecon.models import resolve_device
 from napari_genrecon.models.card import ModelCard, step_of
+from napari_genrecon.training.accelerate import fabric_for
 from napari_genrecon.training.adversarial import gan_losses, gan_state
 from napari_genrecon.training.batches import Batches
 from napari_genrecon.training.crops import Crops
@@ -21,6 +21,9 @@ from napari_genrecon.training.loop import train_steps as loop_steps
 from napari_genrecon.training.run_folder import RunFolder
 from napari_genrecon.training.train_options import TrainOptions, TrainProgress
 from napari_genrecon.training.variational import vae_loss, vae_state
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["TrainOptions", "TrainProgress", "train_steps"]
 
@@ -64,12 +67,12 @@ def train_steps(
     OutputError
         If the folder cannot be written.
     """
-    device = torch.device(resolve_device(options.device))
+    fabric = fabric_for(options)
     card = _card(crops, options, name)
     seen: dict[str, Tensor] = {}
-    state, losses = _recipe(crops, options, card, device, seen)
+    state, losses = _recipe(crops, options, card, fabric, seen)
     load_latest(state, folder)
-    place = RunFolder(folder, crops, card, device)
+    place = RunFolder(folder, crops, card, fabric.device)
     steps = loop_steps(
         state,
         losses,
@@ -78,6 +81,7 @@ def train_steps(
         save_every=SAVE_EVERY,
         ema=lambda step: min(options.ema, (1 + step) / (10 + step)),
         clip=float("inf"),
+        backward=fabric.backward,
         options=options.to_dict(),
     )
     try:
@@ -94,19 +98,16 @@ def train_steps(
 
 
 def _recipe(
-    crops: Crops, options: TrainOptions, card: ModelCard, device: torch.device, seen: dict[str, Tensor]
+    crops: Crops, options: TrainOptions, card: ModelCard, fabric: Fabric, seen: dict[str, Tensor]
 ) -> tuple[State, Loss | tuple[Loss, ...]]:
     torch.manual_seed(options.seed)  # of the first weights
+    device = fabric.device
     batches = Batches(crops, options, step_of(card), device)
-
-    def precision() -> Any:
-        return torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16")
-
     if options.kind == "dcgan":
-        return gan_state(crops.size, crops.channels, options, device), gan_losses(batches, options, precision)
+        return gan_state(crops.size, crops.channels, options, device), gan_losses(batches, options, fabric.autocast)
     step_of_grey = torch.tensor(step_of(card), device=device)[:, None, None]
     state = vae_state(crops.size, crops.channels, options, device)
-    return state, vae_loss(batches, options, step_of_grey, precision, seen)
+    return state, vae_loss(batches, options, step_of_grey, fabric.autocast, seen)
 
 
 def _until_the_end(steps: Iterator[Step], state: State, options: TrainOptions) -> Iterator[Step]:

@@ -101,6 +101,7 @@ def train_steps(
     save_every: float = 180.0,
     ema: float | Callable[[int], float] = 0.999,
     clip: float = MAX_GRADIENT,
+    backward: Callable[[Tensor], None] = Tensor.backward,
     options: dict[str, Any] | None = None,
 ) -> Generator[Step, None, None]:
     """Train for ever, one step at a time; saves every few minutes and when the generator is closed.
@@ -121,6 +122,8 @@ def train_steps(
         Factor of the moving average of the weights, at a step.
     clip : float
         Norm above which the gradients of a turn are scaled down.
+    backward : callable
+        Computes the gradients of a loss.
     options : dict
         Written into the checkpoints, as a record.
 
@@ -141,7 +144,7 @@ def train_steps(
     try:
         while True:
             began, rate = time.monotonic(), rate_at(state.step)
-            losses = _step(state, turns, rate, clip)
+            losses = _step(state, turns, rate, clip, backward)
             if losses is None:
                 retries += 1
                 _fall_back(state, folder, retries)
@@ -157,14 +160,16 @@ def train_steps(
         save_checkpoint(state, folder, options)
 
 
-def _step(state: State, turns: tuple[Loss, ...], rate: float, clip: float) -> tuple[float, ...] | None:
+def _step(
+    state: State, turns: tuple[Loss, ...], rate: float, clip: float, backward: Callable[[Tensor], None]
+) -> tuple[float, ...] | None:
     """One turn of every optimiser; None if a loss or a gradient is not finite, and the weights are then void."""
     losses = []
     for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         loss = loss_at(state.net, state.step, state.skipped)
-        loss.backward()  # type: ignore[no-untyped-call]
+        backward(loss)
         norm = nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
         finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
         if finite:

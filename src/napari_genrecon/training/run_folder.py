@@ -24,6 +24,7 @@ GRID = 36  # samples that are shown
 _LOG_EVERY = 2.0  # seconds
 _SHOW_EVERY = 10.0
 _JUDGE_EVERY = 30.0
+_SETTLED = 1000  # steps; before, samples are alike because the generator knows nothing yet
 _SEED_OF_GRID = 36
 
 
@@ -101,7 +102,7 @@ class RunFolder:
         model = self._model(state)
         self._judged = judge(model, self._crops)
         self._notes.pop("collapsed", None)
-        if self._judged.get("variety", 1.0) < COLLAPSED:
+        if state.step >= _SETTLED and self._judged.get("variety", 1.0) < COLLAPSED:
             self._notes["collapsed"] = (
                 f"the samples have {100 * self._judged['variety']:.0f} % of the variety of the crops: the generator "
                 "has collapsed to a few pictures; a larger r1, a lower rate or more crops may help"
