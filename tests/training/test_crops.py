@@ -96,7 +96,7 @@ def test_lazy_image_is_read_by_region(monkeypatch):
 # --- what is held out ---
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     height=st.integers(300, 500),
     width=st.integers(300, 500),

@@ -69,6 +69,7 @@ def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
     """
     with claimed(folder):
         note_process(folder, os.getpid())
+        _tidy(folder)
         reserve(folder)
         write_status(folder, dataclasses.replace(read_status(folder), state="running", error=""))
         try:
@@ -84,6 +85,13 @@ def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
                 raise
             raise (OutputError if isinstance(error, OSError) else InferenceError)(sentence) from error
         return _end(folder, "finished")
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a process that was killed had half written."""
+    for pattern in (".*.tmp", ".*.part"):
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def _training(folder: Path) -> Generator[TrainProgress, None, Any]:

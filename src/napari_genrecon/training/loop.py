@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from napari_genrecon.errors import InferenceError
+from napari_genrecon.training.publish import publish
 
 __all__ = ["Loss", "State", "Step", "load_latest", "publish", "save_checkpoint", "train_steps", "warm_up"]
 
@@ -245,16 +245,6 @@ def load_latest(state: State, folder: Path) -> bool:
         state.step, state.skipped, state.seconds = record["step"], record["skipped"], record["seconds"]
         return True
     return False
-
-
-def publish(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a run after a crash, sees all of it or none of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
