@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _watched(steps: Any, name: str) -> int:
     from napari_genrecon.tasks.train import interruptible
 
     try:
-        model = watch(interruptible(steps), name)
+        model = watch(interruptible(_telling(steps)), name)
     except KeyboardInterrupt:
         warn("stopped and saved: 'genrecon runs' lists the training, 'genrecon runs --resume NAME' goes on with it")
         return INTERRUPTED
@@ -73,6 +74,19 @@ def _watched(steps: Any, name: str) -> int:
         warn(f"note: {sentence}")
     say(f"trained {_line(model.card)}")
     return 0
+
+
+def _telling(steps: Any) -> Any:
+    """The same steps, with notes about the crops on the terminal, bar or no bar."""
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            if progress.note.startswith("note: "):
+                warn(progress.note)
+            yield progress
 
 
 def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:

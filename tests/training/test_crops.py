@@ -141,7 +141,8 @@ def test_nothing_is_held_out_if_that_is_asked():
 @pytest.mark.parametrize(
     ("images", "options", "error", "sentence"),
     [
-        (noise(100, 100), {"held_out": 0}, ImageError, f"only 9 crops of 32 pixels .* at least {NEEDED} are needed"),
+        (noise(100, 100), {"held_out": 0, "stride": 32}, ImageError, f"only 9 crops .* at least {NEEDED} are needed"),
+        (noise(80, 80), {"held_out": 0}, ImageError, "169 training crops of 32 pixels .* only 6 side by side"),
         (noise(100, 100), {"size": 64, "stride": 8}, ImageError, "too small to hold out crops of 64 pixels"),
         (noise(20, 20), {}, ImageError, "only 0 crops of 32 pixels"),
         (np.full((300, 300), 7), {}, ImageError, r"all \d+ crops are constant"),
@@ -171,6 +172,12 @@ def test_different_channel_counts_get_a_sentence():
 def test_labels_that_do_not_fit_get_a_sentence(labels, sentence):
     with pytest.raises(ImageError, match=sentence):
         cut_crops(noise(300, 300), labels=labels)
+
+
+def test_few_crops_are_cut_closer_and_that_is_told():
+    crops = cut_crops(noise(180, 200))
+    assert len(crops) > 300
+    assert any("may learn them by heart" in note for note in crops.notes)
 
 
 def test_spoilt_crops_are_left_out_and_told():

@@ -131,7 +131,7 @@ def train_steps(
     yield Progress(0, 0, "cutting crops")
     found = cut_crops(images, crops, **(where or {}))
     for note in found.notes:
-        yield Progress(0, 0, note)
+        yield Progress(0, 0, f"note: {note}")
     run = create_run(found, options, name=name or options.kind)
     return (yield from _worked(run))
 

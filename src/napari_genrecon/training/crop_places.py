@@ -12,7 +12,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.training.crop_source import CropSource, outer_letters
 
-__all__ = ["Places", "grid_places", "label_places", "point_places", "random_places", "whole_places"]
+__all__ = ["Places", "grid_count", "grid_places", "label_places", "point_places", "random_places", "whole_places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,12 @@ def grid_places(source: CropSource, size: int, stride: int) -> Places:
     mesh = np.meshgrid(np.arange(source.n_planes), rows, columns, indexing="ij")
     place = np.stack([axis.ravel() for axis in mesh], axis=1).astype(np.int64)
     return Places(place, np.zeros(len(place), np.int64))
+
+
+def grid_count(source: CropSource, size: int, stride: int) -> int:
+    """How many crops a grid has."""
+    rows, columns = ((side - size) // stride + 1 for side in (source.height, source.width))
+    return source.n_planes * max(rows, 0) * max(columns, 0)
 
 
 def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator) -> Places:

@@ -42,10 +42,11 @@ class CropOptions:
         already), or ``"auto"``: objects if there are labels or points, whole if the planes have the size of a crop,
         else a grid.
     stride : int or None
-        Distance between the crops of a grid in pixels; None puts them side by side.
+        Distance between the crops of a grid in pixels; None puts them side by side, or closer where that gives fewer
+        than 500.
     n : int or None
         How many crops at most, or how many random positions; None takes at most 20000, and as many random positions
-        as cover the images four times.
+        as cover the images four times, but at least 500.
     seed : int
         Of random positions, and of the choice of what is held out.
     held_out : float
@@ -54,9 +55,7 @@ class CropOptions:
 
     size: Annotated[int, {"choices": SIZES, "tooltip": "Side of a crop in pixels"}] = 32
     mode: Annotated[str, {"choices": MODES, "tooltip": "Where crops are cut"}] = "auto"
-    stride: Annotated[
-        int | None, {"min": 1, "tooltip": "Distance between the crops of a grid; empty puts them side by side"}
-    ] = None
+    stride: Annotated[int | None, {"min": 1, "tooltip": "Distance between the crops of a grid; empty chooses"}] = None
     n: Annotated[
         int | None, {"min": 1, "tooltip": "How many crops at most, or how many random positions; empty chooses"}
     ] = None

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.training.crop_checks import NEEDED, covered, grey_range, notes_on_area, require_enough, usable
 from napari_genrecon.training.crop_places import (
     Places,
+    grid_count,
     grid_places,
     label_places,
     point_places,
@@ -30,13 +32,10 @@ from napari_genrecon.training.crops import CropOptions, Crops
 
 __all__ = ["NEEDED", "cut_crops"]
 
-NEEDED = 32
-"""Training crops below which training is refused: fewer are learnt by heart."""
+_PLENTY = 500  # crops that are aimed at where the images give fewer side by side
 MAX_CHANNELS = 4
 _MOST = 20_000
 _COVER = 4  # how often random crops cover the images
-_TAIL = 1e-4  # share of the pixels beyond the range on either side: hot pixels must not set it
-_PIXELS = 4 << 20  # that the range is measured on
 
 
 def cut_crops(
@@ -50,6 +49,7 @@ def cut_crops(
     pixel_size: tuple[float, float] | None = None,
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
+    needed: int = NEEDED,
 ) -> Crops:
     """Cut crops from one image or several.
 
@@ -74,6 +74,8 @@ def cut_crops(
         Along Y and X.
     channel_names : sequence of str
         One per channel.
+    needed : int
+        How many there must be that are not held out; fewer are enough to be looked at than to be learnt from.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def cut_crops(
     >>> image = np.random.default_rng(0).poisson(20, (512, 512))
     >>> crops = cut_crops(image, CropOptions(size=32))
     >>> crops.x.shape, int(crops.held_out.sum())
-    ((232, 1, 32, 32), 25)
+    ((865, 1, 32, 32), 100)
     """
     options = options or CropOptions()
     sources = _sources(images, axes)
@@ -105,11 +107,13 @@ def cut_crops(
     verdict = _split(sources, origin, place, mode, options, rng)
     kept = _thinned(np.flatnonzero(verdict != LEFT), options.n or _MOST, rng)
     x = read_crops(sources, source[kept], place[kept], options.size)
-    good, more = _usable(x)
+    good, more = usable(x)
     kept, x = kept[good], x[good]
     held = verdict[kept] == 1
-    _require_enough(int((~held).sum()), len(source), notes, mode, options)
-    low, high = _range(x[~held])
+    require_enough(int((~held).sum()), len(source), notes, mode, options, needed)
+    area = covered(sources, source[kept][~held], place[kept][~held], options.size)
+    more = (*more, *notes_on_area(area, int((~held).sum()), mode, options.size))
+    low, high = grey_range(x[~held])
     return Crops(
         x=x, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
         pixel_size=pixel_size or (1.0, 1.0), units=units or ("pixel", "pixel"),
@@ -179,13 +183,22 @@ def _places(
         ]
     if mode == "whole":
         return [whole_places(source, size) for source in sources]
-    return [grid_places(source, size, options.stride or size) for source in sources]
+    stride = options.stride or _stride(sources, size)
+    return [grid_places(source, size, stride) for source in sources]
+
+
+def _stride(sources: list[CropSource], size: int) -> int:
+    """Side by side, or closer where that gives too few."""
+    stride = size
+    while stride > size // 8 and sum(grid_count(source, size, stride) for source in sources) < _PLENTY:
+        stride //= 2
+    return stride
 
 
 def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
     """How many random crops each image gives, by its area."""
     areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
-    wanted = options.n or min(_MOST, _COVER * areas.sum() / options.size**2)
+    wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / options.size**2))
     return [max(1, round(wanted * area / areas.sum())) for area in areas]
 
 
@@ -231,59 +244,6 @@ def _split(
 
 def _thinned(indices: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return indices if len(indices) <= n else np.sort(rng.choice(indices, n, replace=False))
-
-
-# --- pixels ---
-
-
-def _usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Which crops have finite pixels that differ, and sentences about the others."""
-    if not len(x):
-        return np.zeros(0, bool), ()
-    flat = x.reshape(len(x), -1)
-    finite = np.isfinite(flat).all(1) if x.dtype.kind == "f" else np.ones(len(x), bool)
-    varied = flat.max(1) > flat.min(1)
-    if not finite.any():
-        raise ImageError(f"all {len(x)} crops hold NaN or infinite pixels: fill them first, with inpaint for example")
-    if not (finite & varied).any():
-        raise ImageError(f"all {len(x)} crops are constant: there is nothing in them to learn")
-    notes = []
-    if not finite.all():
-        notes.append(f"{int((~finite).sum())} crops hold NaN or infinite pixels and were left out")
-    if (finite & ~varied).any():
-        notes.append(f"{int((finite & ~varied).sum())} crops are constant and were left out")
-    return finite & varied, tuple(notes)
-
-
-def _require_enough(n: int, found: int, notes: tuple[str, ...], mode: str, options: CropOptions) -> None:
-    if n >= NEEDED:
-        return
-    remedy = {
-        "objects": "more images, or smaller crops",
-        "whole": "more of them",
-        "random": "more positions (n), smaller crops, or more images",
-    }.get(mode, "a smaller stride, smaller crops, random positions, or more images")
-    rest = f" ({found} were found; some are held out)" if found > n else ""
-    said = "".join(f"; {note}" for note in notes)
-    raise ImageError(
-        f"there are only {n} crops of {options.size} pixels to train on{rest}, at least {NEEDED} are needed: give "
-        f"{remedy}{said}"
-    )
-
-
-def _range(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The grey values that become -1 and +1, per channel, over all training crops."""
-    lows, highs = [], []
-    for channel in range(x.shape[1]):
-        values = x[:, channel].reshape(-1)
-        low, high = np.quantile(values[:: max(1, len(values) // _PIXELS)].astype(np.float64), [_TAIL, 1 - _TAIL])
-        if not high > low:
-            low, high = float(values.min()), float(values.max())
-        if not high > low:
-            raise ImageError(f"channel {channel} is constant ({low:g}) in all crops: leave it out")
-        lows.append(float(low))
-        highs.append(float(high))
-    return tuple(lows), tuple(highs)
 
 
 def _names(names: Sequence[str], channels: int) -> tuple[str, ...]:
