@@ -357,7 +357,7 @@ class GenerativeModel:
 
     def _mean(self, z: Tensor) -> Tensor:
         if isinstance(self._network, vae.VAE):
-            return vae.mean_and_spread(self.card.options["likelihood"], self._network.decode(z), self._step)[0]
+            return vae.mean_picture(self.card.options["likelihood"], self._network.decode(z), self._step)
         return self._network(z)
 
     def _autoencoder(self, what: str) -> vae.VAE:

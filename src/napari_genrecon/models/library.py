@@ -103,9 +103,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     except OSError as error:
         raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
     if size > LARGEST_FILE:
-        raise WeightsError(
-            f"{path} has {size / 1e6:.0f} MB: generative models have at most {LARGEST_FILE / 1e6:.0f} MB"
-        )
+        raise WeightsError(f"{path} has {size / 1e6:.0f} MB: a model has at most {LARGEST_FILE / 1e6:.0f} MB")
     if header[:1] != b"{" or len(header) < length:
         raise WeightsError(f"{path} is not a safetensors file, or was cut short: it is not read")
     return _card_in(header, path)
@@ -205,7 +203,7 @@ def remove_model(name: str) -> None:
 
 def _known() -> Iterator[tuple[Path, ModelCard]]:
     folder = models_folder()
-    own = sorted(folder.glob(f"*{_ENDING}")) if folder.is_dir() else []
+    own = sorted(folder.glob(f"*{_ENDING}"), key=lambda path: path.stem) if folder.is_dir() else []
     for path in [*own, *(_WEIGHTS / f"{name}{_ENDING}" for name in BUNDLED)]:
         try:
             card = read_card(path)

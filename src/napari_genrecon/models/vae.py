@@ -16,17 +16,27 @@ Likelihoods, per pixel, on grey values mapped to [-1, 1], one grey value being `
 value*, so that they compare:
 
 logistic
-    The mass that a logistic distribution with the decoder's mean m and scale s puts on the bin of x,
-    sigmoid((x + step/2 - m)/s) - sigmoid((x - step/2 - m)/s); the first and the last bin take what lies beyond
+    The mass that a logistic distribution with mean c and the decoder's scale s puts on the bin of x,
+    sigmoid((x + step/2 - c)/s) - sigmoid((x - step/2 - c)/s); the first and the last bin take what lies beyond
     (Salimans et al. 2017). It sums to one over the grey values.
 gaussian
-    The density of N(m, s^2) times `step`, at grey values spread evenly over their bins (Theis et al. 2016).
+    The density of N(c, s^2) times `step`, at grey values spread evenly over their bins (Theis et al. 2016).
 bernoulli
     The continuous Bernoulli density (Loaiza-Ganem & Cunningham 2019) of u, the place of x in the range of all bins,
     times the share of one bin: the cross entropy with its normaliser, without which it is no likelihood of grey values.
 
+What optics, camera and resampling leave between a picture and the decoder's mean m is correlated between neighbours. A
+likelihood that took pixels as independent would pay for that with latents spent on grain. So the first two are those of
+what a pixel adds to a separable first-order autoregression of r = x - m, in the order in which a picture is read,
+
+    c[y, x] = m[y, x] + a r[y, x-1] + b r[y-1, x] - a b r[y-1, x-1],
+
+with a and b of every pixel from the decoder, within +-0.7, so that m must still be the picture (Gulrajani et al. 2017
+let a deep network do this, and found latents that were no longer used). r has mean zero, so m is the mean of x given z.
+
 Kingma, Welling: Auto-encoding variational Bayes, ICLR 2014.
 Burda, Grosse, Salakhutdinov: Importance weighted autoencoders, ICLR 2016.
+Gulrajani et al.: PixelVAE, ICLR 2017.
 Salimans et al.: PixelCNN++, ICLR 2017. Theis et al.: A note on the evaluation of generative models, ICLR 2016.
 """
 
@@ -36,15 +46,16 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import logsigmoid, pad, softplus
 
 from napari_genrecon.models.dcgan import widths
 
-__all__ = ["LIKELIHOODS", "VAE", "divergence", "log_likelihood", "mean_and_spread"]
+__all__ = ["LIKELIHOODS", "VAE", "divergence", "log_likelihood", "mean_picture"]
 
 LIKELIHOODS = ("logistic", "gaussian", "bernoulli")
 
 _LOG_SCALES = (-7.0, 1.5)  # limits of the decoder's log s, in units of the range -1 to 1
+_MOST_CORRELATED = 0.7  # with the neighbour to the left or above
 _NEAR_HALF = 1e-3  # where the continuous Bernoulli's normaliser is 0/0 and its series is used
 
 
@@ -75,7 +86,7 @@ class VAE(nn.Module):
         self.grow = nn.ModuleList(
             nn.ConvTranspose2d(n, m, 4, stride=2, padding=1) for n, m in zip(up, [*up[1:], width], strict=True)
         )
-        self.last = nn.Conv2d(width, 2 * channels, 3, padding=1)
+        self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The Gaussian over the latents of pictures.
@@ -105,8 +116,8 @@ class VAE(nn.Module):
 
         Returns
         -------
-        (B, 2 C, Y, X) Tensor
-            Mean (or logit) of every channel, then log scale of every channel; see `log_likelihood`.
+        (B, 4 C, Y, X) Tensor
+            Mean (or logit) of every channel, then log scale, then what a and b are made of; see `log_likelihood`.
         """
         x = self.first(z).view(len(z), -1, 4, 4)  # (B, M, 4, 4)
         for grow in self.grow:
@@ -129,7 +140,7 @@ def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Te
         Which.
     x : (B, C, Y, X) Tensor
         Values in [-1, 1]; bin centres for the logistic, spread over their bins for the others.
-    parameters : (B, 2 C, Y, X) Tensor
+    parameters : (B, 4 C, Y, X) Tensor
         Of `VAE.decode`.
     step : (C, 1, 1) Tensor
         Width of one grey value in every channel.
@@ -138,41 +149,48 @@ def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Te
     -------
     (B,) Tensor
     """
-    mean, log_scale = parameters.chunk(2, dim=1)
+    mean, log_scale, along_x, along_y = parameters.chunk(4, dim=1)
     log_scale = log_scale.clamp(*_LOG_SCALES)
-    if kind == "logistic":
-        each = _log_logistic_mass(x, mean, log_scale, step)
-    elif kind == "gaussian":
-        each = -0.5 * ((x - mean) * torch.exp(-log_scale)).square() - log_scale - 0.5 * math.log(2 * math.pi)
-        each = each + torch.log(step)
-    else:
+    if kind == "bernoulli":
         u = (x + 1 + step / 2) / (2 + step)  # all bins lie side by side in [0, 1]
         each = -softplus(-mean) * u - softplus(mean) * (1 - u) + _log_normaliser(mean) + torch.log(step / (2 + step))
+        return each.flatten(1).sum(1)
+    expected = mean + _of_neighbours(x - mean, along_x, along_y)
+    if kind == "logistic":
+        each = _log_logistic_mass(x, expected, log_scale, step)
+    else:
+        each = -0.5 * ((x - expected) * torch.exp(-log_scale)).square() - log_scale - 0.5 * math.log(2 * math.pi)
+        each = each + torch.log(step)
     return each.flatten(1).sum(1)
 
 
-def mean_and_spread(kind: str, parameters: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and s.d. of the grey values, on the scale of [-1, 1].
+def mean_picture(kind: str, parameters: Tensor, step: Tensor) -> Tensor:
+    """Mean of the grey values given the latent, on the scale of -1 to 1.
 
     Parameters
     ----------
     kind : str
         As for `log_likelihood`.
-    parameters : (B, 2 C, Y, X) Tensor
+    parameters : (B, 4 C, Y, X) Tensor
         Of `VAE.decode`.
     step : (C, 1, 1) Tensor
         Width of one grey value.
 
     Returns
     -------
-    (B, C, Y, X) Tensor, (B, C, Y, X) Tensor
+    (B, C, Y, X) Tensor
     """
-    mean, log_scale = parameters.chunk(2, dim=1)
-    scale = log_scale.clamp(*_LOG_SCALES).exp()
+    mean = parameters.chunk(4, dim=1)[0]
     if kind == "bernoulli":
-        place, spread = _bernoulli_moments(mean)
-        return (place * (2 + step) - 1 - step / 2).clamp(-1, 1), spread * (2 + step)
-    return mean.clamp(-1, 1), scale * (math.pi / math.sqrt(3) if kind == "logistic" else 1.0)
+        mean = _bernoulli_mean(mean) * (2 + step) - 1 - step / 2
+    return mean.clamp(-1, 1)
+
+
+def _of_neighbours(rest: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
+    """What the neighbours to the left, above and between say about a pixel; nothing beyond the edge."""
+    a, b = _MOST_CORRELATED * torch.tanh(along_x), _MOST_CORRELATED * torch.tanh(along_y)
+    room = pad(rest, (1, 0, 1, 0))  # (B, C, Y + 1, X + 1)
+    return a * room[..., 1:, :-1] + b * room[..., :-1, 1:] - a * b * room[..., :-1, :-1]
 
 
 def _log_logistic_mass(x: Tensor, mean: Tensor, log_scale: Tensor, step: Tensor) -> Tensor:
@@ -194,9 +212,8 @@ def _log_normaliser(logit: Tensor) -> Tensor:
     return torch.where(near, math.log(2) + logit.square() / 12, torch.log(safe / torch.tanh(safe / 2)))
 
 
-def _bernoulli_moments(logit: Tensor) -> tuple[Tensor, Tensor]:
-    near = logit.abs() < 30 * _NEAR_HALF  # the variance cancels to its third order, so more room than above
+def _bernoulli_mean(logit: Tensor) -> Tensor:
+    """Mean of u: p / (2p - 1) + 1 / (2 atanh(1 - 2p)), of the logit."""
+    near = logit.abs() < 30 * _NEAR_HALF  # two large terms cancel
     safe = torch.where(near, torch.ones_like(logit), logit)
-    mean = torch.where(near, 0.5 + logit / 12, 1 / (1 - torch.exp(-safe)) - 1 / safe)
-    variance = torch.where(near, torch.full_like(logit, 1 / 12), 1 / safe.square() - 0.25 / torch.sinh(safe / 2) ** 2)
-    return mean, variance.clamp_min(0).sqrt()
+    return torch.where(near, 0.5 + logit / 12, 1 / (1 - torch.exp(-safe)) - 1 / safe)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fabric_for"]
 
-_PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 def fabric_for(options: TrainOptions) -> Fabric:

@@ -24,6 +24,8 @@ GRID = 36  # samples that are shown
 _LOG_EVERY = 2.0  # seconds
 _SHOW_EVERY = 10.0
 _JUDGE_EVERY = 30.0
+_FIRST = 2.0  # seconds until the first samples
+_SHARE = 0.02  # of all time, for each of the above
 _SETTLED = 1000  # steps; before, samples are alike because the generator knows nothing yet
 _SEED_OF_GRID = 36
 
@@ -52,24 +54,22 @@ class RunFolder:
         self._judged: dict[str, float] = {}
         self._notes: dict[str, str] = {}
         self._best = _best_so_far(folder)
-        now = time.monotonic()
-        self._logged, self._showed, self._judged_at = now, -np.inf, now
+        self._log_due, self._show_due, self._judge_due = _Due(_LOG_EVERY), _Due(_SHOW_EVERY), _Due(_JUDGE_EVERY)
 
     def follow(self, state: State, losses: dict[str, float]) -> str:
         """Note the losses of a step, and write what is due; returns what the user should know, in words."""
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
-        now = time.monotonic()
-        if now - self._judged_at > _JUDGE_EVERY:
-            self._judge(state)
-            self._judged_at = time.monotonic()
-        if now - self._logged > _LOG_EVERY or not self._shown:
-            self._log(state)
-            self._logged = now
-        if now - self._showed > _SHOW_EVERY:
-            self._show(self._model(state))
-            self._showed = time.monotonic()
+        if self._judge_due:
+            with self._judge_due:
+                self._judge(state)
+        if self._log_due:
+            with self._log_due:
+                self._log(state)
+        if self._show_due:
+            with self._show_due:
+                self._show(self._model(state))
         if state.skipped:
             self._notes["diverged"] = (
                 f"the loss became infinite {state.skipped} times: each time training went back to its last checkpoint"
@@ -147,6 +147,28 @@ class RunFolder:
             if not log.tell():
                 log.write(",".join(["step", "seconds", *row]) + "\n")
             log.write(f"{state.step},{state.seconds:.1f}," + ",".join(f"{value:.6g}" for value in row.values()) + "\n")
+
+
+class _Due:
+    """True when something is to be done again: every so many seconds, but never for more than a small share of time.
+
+    Used as a context around doing it.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._next = time.monotonic() + min(every, _FIRST)
+        self._began = 0.0
+
+    def __bool__(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self._next = now + max(self._every, (now - self._began) / _SHARE)
 
 
 def _best_so_far(folder: Path) -> float:
