@@ -19,6 +19,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, finished, tile_of
+from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 
 __all__ = ["Replay", "replay_steps"]
 
@@ -59,6 +60,8 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     """
     image = finished(open_image(path))
     record = record_of(image)
+    if record["task"] == "sample":
+        return (yield from _sampled_again(image, record))
     origin = source or Path(record["input"].get("path", ""))
     if not origin.exists() or not record["input"].get("path"):
         raise ImageError(f"the input {origin} of {path} is not there: say where it is with --input")
@@ -71,6 +74,13 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
             raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
     if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
         raise ImageError(f"{origin} is not the image that {path} was made from: give the right one with --input")
+    deviation = yield from _compare(result.data, image, record)
+    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
+
+
+def _sampled_again(image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
+    """Synthetic images have no input: the model and the seed make them again."""
+    result = yield from sample_steps(SampleOptions(**record["options"]))
     deviation = yield from _compare(result.data, image, record)
     return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
 

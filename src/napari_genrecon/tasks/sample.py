@@ -20,6 +20,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import make_record
+from napari_genrecon.models import resolve_device
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.library import find_trained
 from napari_genrecon.tasks.result import Result
@@ -107,8 +108,8 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
     Returns
     -------
     Result
-        With axes NYX or NCYX; `N` counts the samples. Its record has the nature ``synthetic``, the card's pixel size
-        and the seed, also where none was given.
+        With axes TYX or TCYX; T counts the samples, as no file format has a letter for them. Its record has the
+        nature ``synthetic``, the card's pixel size and the seed, also where none was given.
     """
     from napari_genrecon.models.generative import load_model
 
@@ -121,17 +122,24 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
         parts.append(model.decode(latents[start : start + _AT_ONCE]))
         yield Progress(min(start + _AT_ONCE, options.n), options.n, "sampling")
     data = np.concatenate(parts)
-    return Result(data, Axes("NCYX" if data.ndim == 4 else "NYX"), _record(options, seed, model.card, data))
+    return Result(data, Axes("TCYX" if data.ndim == 4 else "TYX"), _record(options, seed, model.card, data))
 
 
 def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np.float32]) -> dict[str, Any]:
     known = {"name": card.name, "kind": card.kind, "trained on": card.data, "licence": card.licence}
+    crops = [card.n_train + card.n_held_out, card.channels, card.size, card.size]
     return make_record(
         "sample",
         "synthetic",
         options={**asdict(options), "seed": seed},
         model=known | {"sha256": hashlib.sha256(find_trained(options.model).read_bytes()).hexdigest()},
-        output={"shape": list(data.shape), "dtype": str(data.dtype)},
+        noise=[],
+        axes={"letters": "TCYX" if data.ndim == 4 else "TYX", "assumed": False},
+        input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # what the model learnt from
+        output={"shape": list(data.shape), "dtype": str(data.dtype), "clipped": 0, "nan": 0},
+        tile={"size": list(data.shape[1:]), "halo": [0] * (data.ndim - 1)},
+        device=resolve_device(options.device),
+        seed=seed,
         pixel_size=dict(zip("YX", zip(card.pixel_size, card.units, strict=True), strict=True)),
         warnings=list(card.warnings),
     )

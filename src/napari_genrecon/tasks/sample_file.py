@@ -11,9 +11,11 @@ from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.tiff import is_tiff
+from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.library import find_trained, read_card
-from napari_genrecon.tasks.files import is_zarr_name, write_steps
+from napari_genrecon.tasks.files import is_zarr_name
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 
@@ -54,7 +56,8 @@ def sample_file_steps(
     check_target(target, overwrite=overwrite, folder=zarr)
     card = read_card(find_trained(options.model))
     result = yield from sample_steps(options)
-    yield from write_steps(target, result.data, about_samples(card, result), overwrite=overwrite)
+    write = write_zarr_steps if zarr else write_tiff_steps
+    yield from write(target, result.data, about_samples(card, result), overwrite=overwrite)
     return result.record
 
 
