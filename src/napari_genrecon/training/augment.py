@@ -110,7 +110,15 @@ def _sampled(batch: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> ND
 
 
 def contact_sheet(
-    crops: Crops, rows: int = 6, columns: int = 8, augmented: bool = True, *, seed: int = 0
+    crops: Crops,
+    rows: int = 6,
+    columns: int = 8,
+    augmented: bool = True,
+    *,
+    seed: int = 0,
+    flips: bool = True,
+    intensity: float = 0.1,
+    elastic: float = 0.5,
 ) -> NDArray[Any]:
     """A picture of crops side by side, as training will see them.
 
@@ -124,6 +132,8 @@ def contact_sheet(
         Whether to change them as `augment` does.
     seed : int
         Of the changes.
+    flips, intensity, elastic
+        As for `augment`.
 
     Returns
     -------
@@ -134,7 +144,8 @@ def contact_sheet(
     chosen = training[np.linspace(0, len(training) - 1, min(rows * columns, len(training))).round().astype(int)]
     pictures = crops.x[chosen]
     if augmented:
-        changed = augment(np.random.default_rng(seed), pictures, low=crops.low)
+        rng = np.random.default_rng(seed)
+        changed = augment(rng, pictures, low=crops.low, flips=flips, intensity=intensity, elastic=elastic)
         pictures = to_dtype(changed, pictures.dtype)[0]
     step = crops.size + 1
     floor = pictures.min(axis=(0, 2, 3))
