@@ -81,6 +81,7 @@ def test_io_does_not_know_napari():
         "import napari_genrecon.cli",
         "from napari_genrecon import list_models; list_models()",
         "from napari_genrecon.tasks import TASKS; TASKS[0].options()",
+        "import napari_genrecon.tasks.train, napari_genrecon.tasks.sample_file, napari_genrecon.training.runs",
     ],
 )
 def test_light_things_load_nothing_heavy(code):
