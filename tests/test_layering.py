@@ -31,6 +31,7 @@ MAY_IMPORT = {
 HEAVY = {
     "torch": {"models", "training"},
     "torchvision": {"models", "training"},
+    "lightning_fabric": {"training"},
     "dask": {"engine", "io"},
     "napari": {"widgets"},
     "qtpy": {"widgets"},

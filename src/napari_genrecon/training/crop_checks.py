@@ -40,6 +40,7 @@ def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
 
 
 def require_enough(n: int, found: int, notes: tuple[str, ...], mode: str, options: CropOptions, needed: int) -> None:
+    """Refuse fewer than `needed` training crops, and say how to get more."""
     if n >= needed:
         return
     remedy = {
@@ -69,11 +70,12 @@ def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray
     return total / size**2
 
 
-def notes_on_area(area: float, n: int, mode: str, size: int) -> tuple[str, ...]:
+def notes_on_area(area: float, n: int, mode: str, options: CropOptions, needed: int) -> tuple[str, ...]:
+    """A sentence if crops overlap so much that they show little; refused if that is to be trained on."""
     if mode not in ("grid", "random") or area >= NEEDED:
         return ()
-    said = f"the {n} training crops of {size} pixels overlap and cover the area of only {area:.0f} side by side"
-    if area < _AREA:
+    said = f"the {n} training crops of {options.size} pixels overlap and cover the area of only {area:.0f} side by side"
+    if area < _AREA and needed >= NEEDED:
         raise ImageError(f"{said}, at least {_AREA} are needed: take smaller crops, or more images")
     return (f"{said}: the model may learn them by heart; smaller crops or more images help",)
 

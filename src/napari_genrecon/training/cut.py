@@ -112,7 +112,7 @@ def cut_crops(
     held = verdict[kept] == 1
     require_enough(int((~held).sum()), len(source), notes, mode, options, needed)
     area = covered(sources, source[kept][~held], place[kept][~held], options.size)
-    more = (*more, *notes_on_area(area, int((~held).sum()), mode, options.size))
+    more = (*more, *notes_on_area(area, int((~held).sum()), mode, options, needed))
     low, high = grey_range(x[~held])
     return Crops(
         x=x, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
