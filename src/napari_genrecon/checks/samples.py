@@ -11,8 +11,8 @@ from napari_genrecon.errors import ImageError
 __all__ = ["coverage_and_density", "kernel_distance", "sliced_wasserstein", "variety"]
 
 _PATCH = 7  # px, as Karras et al. 2018
-_PATCHES = 64  # per picture and level
-_DIRECTIONS = 256
+_PATCHES = 16  # per picture and level
+_DIRECTIONS = 128
 _SMALLEST = 16  # px, of the pyramid's last level
 _BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16  # Burt & Adelson 1983
 
@@ -130,11 +130,11 @@ def _pyramid(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def _patches(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """(N * 64, C, 7, 7) patches at random places."""
+    """(N * 16, C, 7, 7) patches at random places."""
     n, side = len(x), x.shape[-1] - _PATCH + 1
     rows, columns = rng.integers(0, side, (2, n, _PATCHES))
     views = np.lib.stride_tricks.sliding_window_view(x, (_PATCH, _PATCH), axis=(-2, -1))  # (N, C, y, x, 7, 7)
-    found = views[np.arange(n)[:, None], :, rows, columns]  # (N, 64, C, 7, 7)
+    found = views[np.arange(n)[:, None], :, rows, columns]  # (N, 16, C, 7, 7)
     return found.reshape(-1, *found.shape[2:])
 
 

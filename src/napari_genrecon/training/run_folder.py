@@ -54,7 +54,11 @@ class RunFolder:
         self._judged: dict[str, float] = {}
         self._notes: dict[str, str] = {}
         self._best = _best_so_far(folder)
-        self._log_due, self._show_due, self._judge_due = _Due(_LOG_EVERY), _Due(_SHOW_EVERY), _Due(_JUDGE_EVERY)
+        self._log_due, self._show_due, self._judge_due = (
+            _Due(_LOG_EVERY, 0.0),
+            _Due(_SHOW_EVERY, _FIRST),
+            _Due(_JUDGE_EVERY),
+        )
 
     def follow(self, state: State, losses: dict[str, float]) -> str:
         """Note the losses of a step, and write what is due; returns what the user should know, in words."""
@@ -155,9 +159,9 @@ class _Due:
     Used as a context around doing it.
     """
 
-    def __init__(self, every: float) -> None:
+    def __init__(self, every: float, first: float | None = None) -> None:
         self._every = every
-        self._next = time.monotonic() + min(every, _FIRST)
+        self._next = time.monotonic() + (every if first is None else first)
         self._began = 0.0
 
     def __bool__(self) -> bool:
