@@ -119,13 +119,19 @@ def _runs(parsed: argparse.Namespace) -> int:
     if parsed.resume:
         return _watched(resume_steps(parsed.resume, minutes=parsed.minutes), parsed.resume)
     if parsed.stop:
-        find_run(parsed.stop).stop()
+        _stop(find_run(parsed.stop))
     elif parsed.remove:
         find_run(parsed.remove).remove()
     else:
         for run in find_runs():
             say(_run_line(run))
     return 0
+
+
+def _stop(run: Any) -> None:
+    if run.state() not in ("starting", "running"):
+        raise OptionError(f"{run.name!r} does not run: it is {run.state()}")
+    run.stop()
 
 
 def _run_line(run: Any) -> str:

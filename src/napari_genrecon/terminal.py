@@ -49,8 +49,8 @@ def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> 
 
 def _converter(kind: Any, metadata: dict[str, Any]) -> Any:
     """From text to an option's type; what can be several things stays text and is looked at later."""
-    kinds = set(typing.get_args(kind)) or {kind}
-    return float if kind is float else int if int in kinds and "array" not in metadata else str
+    kinds = (set(typing.get_args(kind)) or {kind}) - {type(None)}
+    return float if kinds == {float} else int if int in kinds and "array" not in metadata else str
 
 
 def say(text: str) -> None:

@@ -104,6 +104,8 @@ def test_interrupt_saves_and_the_run_goes_on(image, capsys, monkeypatch):
     assert find_run("cells").state() == "finished"
     assert main(["runs"]) == 0
     assert "cells  (vae, finished, 4 steps" in capsys.readouterr().out
+    assert main(["runs", "--stop", "cells"]) == 1
+    assert "does not run: it is finished" in capsys.readouterr().err
 
 
 def test_interrupt_is_left_as_it_was_found():

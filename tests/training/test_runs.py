@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
@@ -159,6 +160,13 @@ def test_run_that_cannot_work_says_why(crops):
 def test_two_starts_under_one_name_get_two(crops):
     names = [create_run(crops, TINY, name="cells").name for _ in range(3)]
     assert names == ["cells", "cells-2", "cells-3"]
+    assert {run.name for run in find_runs()} == set(names)
+
+
+def test_starts_at_the_same_moment_do_not_share_a_folder(crops):
+    with ThreadPoolExecutor(6) as pool:
+        names = list(pool.map(lambda _: create_run(crops, TINY, name="cells").name, range(6)))
+    assert len(set(names)) == 6
     assert {run.name for run in find_runs()} == set(names)
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
-from napari_genrecon.training.publish import FULL, publish
+from napari_genrecon.io.publish import sentence
+from napari_genrecon.training.publish import publish
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Crops"]
 
@@ -166,12 +167,11 @@ class Crops:
         facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        np.savez_compressed(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         try:
             publish(path, buffer.getvalue())
         except OSError as error:
-            reason = "the disk is full" if error.errno in FULL else error.strerror or str(error)
-            raise OutputError(f"the crops could not be written to {path}: {reason}") from error
+            raise OutputError(sentence(path, error)) from error
 
     @classmethod
     def load(cls, path: Path) -> Crops:

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -24,10 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import GenReconError, OptionError, OutputError, UnknownModelError
+from napari_genrecon.io.publish import sentence
 from napari_genrecon.models.card import check_name
 from napari_genrecon.training.child import free_name
 from napari_genrecon.training.crops import Crops
-from napari_genrecon.training.publish import FULL, publish
+from napari_genrecon.training.publish import publish
 from napari_genrecon.training.run_log import columns, last_words
 from napari_genrecon.training.run_status import (
     FINAL,
@@ -98,24 +101,29 @@ def create_run(crops: Crops, options: dict[str, Any] | TrainOptions, *, name: st
         "created": datetime.now(UTC).isoformat(),
         "options": chosen.to_dict(),
     }
-    part: Path | None = None
-    try:
+    with _writing(root):
         root.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
-        crops.save(part / "crops.npz")
-        write_status(part, Status(state="starting"))
-        folder = _named(part, name, facts)
-    except OSError as error:
-        if isinstance(error, GenReconError):
-            raise
-        reason = "the disk is full" if error.errno in FULL else error.strerror or str(error)
-        raise OutputError(f"the run could not be written to {root}: {reason}") from error
-    finally:
-        if part is not None:
+        try:
+            crops.save(part / "crops.npz")
+            write_status(part, Status(state="starting"))
+            folder = _named(part, name, facts)
+        finally:
             shutil.rmtree(part, ignore_errors=True)
     run = _open(folder)
     assert run is not None
     return run
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in a sentence why something could not be written."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, GenReconError):
+            raise
+        raise OutputError(sentence(path, error)) from error
 
 
 def _options(options: dict[str, Any]) -> TrainOptions:
@@ -262,7 +270,8 @@ class Run:
 
     def stop(self) -> None:
         """Ask the process to save and to end; it does so after the step it is at."""
-        publish(self.folder / "stop", b"")
+        with _writing(self.folder):
+            publish(self.folder / "stop", b"")
 
     def resume(self, *, minutes: float | None = None) -> Run:
         """Go on exactly where it was saved last, in a new process.
@@ -295,10 +304,11 @@ class Run:
             raise OptionError(
                 f"{self.name!r} is finished: give more minutes than the {self.options['minutes']:g} it had to go on"
             )
-        run = self if minutes is None else self._with(TrainOptions(**self.options).continued(minutes))
-        for name in ("stop", "process.json"):
-            (self.folder / name).unlink(missing_ok=True)
-        write_status(self.folder, replace(read_status(self.folder), state="starting", error=""))
+        with _writing(self.folder):
+            run = self if minutes is None else self._with(TrainOptions(**self.options).continued(minutes))
+            for name in ("stop", "process.json"):
+                (self.folder / name).unlink(missing_ok=True)
+            write_status(self.folder, replace(read_status(self.folder), state="starting", error=""))
         return run
 
     def launch(self) -> None:
@@ -310,11 +320,12 @@ class Run:
             with (self.folder / "child.log").open("ab") as log:
                 child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_DETACHED)
         except OSError as error:
-            sentence = f"the process that trains could not be started: {error.strerror or error}"
-            write_status(self.folder, Status(state="failed", error=sentence))
-            raise OutputError(sentence) from error
+            words = f"the process that trains could not be started: {error.strerror or error}"
+            write_status(self.folder, Status(state="failed", error=words))
+            raise OutputError(words) from error
         _children[str(self.folder)] = child
-        note_process(self.folder, child.pid)
+        with suppress(OSError):  # the process writes the same about itself
+            note_process(self.folder, child.pid)
 
     def remove(self) -> None:
         """Delete its folder, for good; a model it has made stays.
