@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.errors import OptionError
+from napari_genrecon.errors import GenReconError, OptionError, OutputError
+from napari_genrecon.io.publish import sentence
 from napari_genrecon.training.publish import FULL, publish
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "read_status",
     "reserve",
     "write_status",
+    "writing",
 ]
 
 FINAL = ("finished", "stopped", "failed")
@@ -97,6 +99,17 @@ def write_status(folder: Path, status: Status) -> None:
 def reserve(folder: Path) -> None:
     """Keep a little space for the last words."""
     publish(folder / "reserve", b"\0" * _RESERVE)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in a sentence why something could not be written."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, GenReconError):
+            raise
+        raise OutputError(sentence(path, error)) from error
 
 
 # --- who works on it ---
