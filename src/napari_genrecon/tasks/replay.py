@@ -78,13 +78,6 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
 
 
-def _sampled_again(image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
-    """Synthetic images have no input: the model and the seed make them again."""
-    result = yield from sample_steps(SampleOptions(**record["options"]))
-    deviation = yield from _compare(result.data, image, record)
-    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
-
-
 def _options_of(task: Task, record: dict[str, Any]) -> Any:
     values = {k: v for k, v in record["options"].items() if k in {option.name for option in fields(task.options)}}
     shape = tuple(record["input"]["shape"])
@@ -144,3 +137,10 @@ def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
         if now["versions"].get(name) != version:
             found.append(f"{name} was {version}, is {now['versions'].get(name)}")
     return found
+
+
+def _sampled_again(image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
+    """Synthetic images have no input: the model and the seed make them again."""
+    result = yield from sample_steps(SampleOptions(**record["options"]))
+    deviation = yield from _compare(result.data, image, record)
+    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
