@@ -26,7 +26,7 @@ from napari_genrecon.training.generative import TrainOptions, train_steps
 
 OPTIONS = {
     "vae": TrainOptions(kind="vae", latent=64, batch=32, licence="CC0-1.0"),
-    "dcgan": TrainOptions(kind="dcgan", batch=32, augment=False, r1=0.02, licence="CC0-1.0"),
+    "dcgan": TrainOptions(kind="dcgan", batch=16, augment=False, licence="CC0-1.0"),
 }
 
 

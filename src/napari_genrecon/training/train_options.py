@@ -72,12 +72,12 @@ class TrainOptions:
         {
             "min": 0.0,
             "max": 1000.0,
-            "step": 0.1,
+            "step": 0.01,
             "kind": "dcgan",
             "advanced": True,
             "tooltip": "Penalty on the slope of the discriminator: more is steadier and slower",
         },
-    ] = 0.2
+    ] = 0.02
     spectral: Annotated[
         bool, {"kind": "dcgan", "advanced": True, "tooltip": "Bound the discriminator's slope (spectral norm)"}
     ] = False
