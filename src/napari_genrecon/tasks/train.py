@@ -87,10 +87,8 @@ def train(
 
     Examples
     --------
-    >>> import os, tempfile
     >>> import numpy as np
     >>> from napari_genrecon import train
-    >>> os.environ["GENRECON_RUNS"] = os.environ["GENRECON_MODELS"] = tempfile.mkdtemp()
     >>> cells = np.random.default_rng(0).poisson(20, (80, 32, 32)).astype("uint16")
     >>> model = train("vae", cells, steps=2)
     >>> model.sample(3, seed=0).shape
