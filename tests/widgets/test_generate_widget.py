@@ -8,6 +8,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import load_model, train
+from napari_genrecon.models.library import find_trained
 from napari_genrecon.training.crops import CropOptions
 from napari_genrecon.training.cut import cut_crops
 from napari_genrecon.training.runs import find_run
@@ -157,8 +158,9 @@ def test_run_in_a_process_of_its_own_gives_a_model_that_can_be_sampled(opened, q
     page.model_name.value = "from-window"
     press(qtbot, page, page.start)
     assert "Started 'from-window'" in page.panel.words
+    qtbot.waitUntil(lambda: page.runs.look.chosen.name == "from-window", timeout=10_000)
     qtbot.waitUntil(lambda: page.runs.look.state == "finished", timeout=120_000)
-    qtbot.waitUntil(lambda: "from-window" in widget.sample.choice.model.choices, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.sample.choice.model.value == "from-window", timeout=10_000)
     assert page.runs.look.samples.shape == (36, 1, 32, 32)
     assert "can be sampled" in page.runs.words
     assert page.runs.resume.native.isVisibleTo(page.native)
@@ -255,6 +257,25 @@ def test_check_without_the_training_crops_says_so(opened, qtbot, monkeypatch, tm
     monkeypatch.setenv("GENRECON_RUNS", str(tmp_path))
     press(qtbot, widget.sample, widget.sample.check)
     assert "are not on this computer" in widget.sample.panel.words
+
+
+def test_hostile_model_file_is_refused_in_a_sentence(opened, qtbot, tmp_path):
+    _, widget, _ = opened
+    page, path = widget.sample, tmp_path / "theirs.safetensors"
+    path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    page.bring(str(path))
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    assert "is not a safetensors file" in page.panel.words
+    assert "theirs" not in page.choice.model.choices
+
+
+def test_imported_model_is_chosen_on_both_pages(opened, qtbot, tmp_path, monkeypatch):
+    _, widget, _ = opened
+    source = find_trained("tiny-dcgan")
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path))
+    widget.sample.bring(str(source))
+    qtbot.waitUntil(lambda: not widget.sample.panel.busy, timeout=60_000)
+    assert widget.sample.choice.card.name == widget.explore.choice.card.name == "tiny-dcgan"
 
 
 # --- explore ---

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.training.crops import Crops
 
-__all__ = ["SCORE", "features_of_crops", "write_scores"]
+__all__ = ["SCORE", "measured", "own_features", "write_scores"]
 
 SCORE, RANK = "outlier score", "outlier rank"
 _INDEX = "index"  # the column by which napari finds the row of a label
@@ -45,8 +45,20 @@ def write_scores(viewer: Any, objects: str, label: NDArray[np.int64], scores: ND
     return f"Scores and ranks are in the features of '{objects}'; where a cell has no crop, they are empty."
 
 
-def features_of_crops(viewer: Any, objects: str, crops: Crops) -> dict[str, NDArray[Any]]:
-    """What the points of a map can be coloured by: measured on the crops, and the numbers that their objects have."""
+def measured(crops: Crops, labels: Any) -> dict[str, NDArray[Any]]:
+    """What the points of a map can be coloured by, measured on the crops and their objects.
+
+    Parameters
+    ----------
+    crops : Crops
+        Of all points.
+    labels : (..., Y, X) int array_like or None
+        The objects, where they are labels.
+
+    Returns
+    -------
+    dict of str to (N,) ndarray
+    """
     x = crops.x.reshape(len(crops), crops.channels, -1).astype(np.float64)
     found: dict[str, NDArray[Any]] = {}
     for channel in range(crops.channels):
@@ -55,17 +67,21 @@ def features_of_crops(viewer: Any, objects: str, crops: Crops) -> dict[str, NDAr
         found[f"mean grey value{after}"] = x[:, channel].mean(axis=1)
         found[f"contrast (s.d.){after}"] = x[:, channel].std(axis=1)
     found["row in the image"], found["column in the image"] = crops.place[:, 1], crops.place[:, 2]
-    layer = next((found for found in viewer.layers if found.name == objects), None)
-    if isinstance(layer, Labels):
-        found["area of the object"] = np.bincount(np.asarray(layer.data).ravel())[crops.label]
-    if layer is not None:
-        table = _by_label(layer) if isinstance(layer, Labels) else layer.features.set_axis(
-            np.arange(1, len(layer.data) + 1)
-        )  # fmt: skip
-        for name, column in table.items():
-            if column.dtype.kind in "iuf":
-                found[str(name)] = column.reindex(crops.label).fillna(0).to_numpy(float)
+    if labels is not None:
+        values, counts = np.unique(np.asarray(labels), return_counts=True)
+        found["area of the object"] = counts[np.searchsorted(values, crops.label)]
     return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
+
+
+def own_features(viewer: Any, objects: str, crops: Crops) -> dict[str, NDArray[Any]]:
+    """The numbers that the layer of the objects holds about them, for each crop; 0 where there is none."""
+    layer = next((found for found in viewer.layers if found.name == objects), None)
+    if layer is None:
+        return {}
+    points = not isinstance(layer, Labels)
+    table = layer.features.set_axis(np.arange(1, len(layer.data) + 1)) if points else _by_label(layer)
+    numbers = {str(name): column for name, column in table.items() if column.dtype.kind in "iuf"}
+    return {name: column.reindex(crops.label).fillna(0).to_numpy(float) for name, column in numbers.items()}
 
 
 def _by_label(layer: Any) -> pd.DataFrame:

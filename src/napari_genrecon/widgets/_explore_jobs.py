@@ -15,10 +15,11 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.training.crops import CropOptions, Crops
 from napari_genrecon.training.cut import cut_crops
+from napari_genrecon.widgets._cell_features import measured
 from napari_genrecon.widgets._crop_source import Source
 
 __all__ = [
-    "Request", "Walk", "anomaly_steps", "beware", "blend_steps", "map_steps", "outlier_steps", "posterior_steps",
+    "Map", "Request", "Walk", "anomaly_steps", "beware", "blend_steps", "map_steps", "outlier_steps", "posterior_steps",
     "walk_steps",
 ]  # fmt: skip
 
@@ -72,6 +73,30 @@ class Walk:
     model: Any
     start: Array
     axes: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """Crops as points.
+
+    Attributes
+    ----------
+    crops : Crops
+    places : (N, 2) ndarray
+        Principal components of their latents.
+    share : float
+        How much of the variance these two show.
+    made : (N, Y, X) or (N, C, Y, X) ndarray
+        What the model makes of the crops.
+    features : dict of str to (N,) ndarray
+        What the points can be coloured by.
+    """
+
+    crops: Crops
+    places: Array
+    share: float
+    made: Array
+    features: dict[str, Array]
 
 
 # --- one or two pictures ---
@@ -168,15 +193,8 @@ def outlier_steps(request: Request) -> Generator[Progress, None, tuple[Crops, Ar
     return crops, np.concatenate(scores), beware(request.card, crops)
 
 
-def map_steps(request: Request) -> Generator[Progress, None, tuple[Crops, Array, float, Array]]:
-    """All crops in the plane in which their latents differ most.
-
-    Returns
-    -------
-    Crops, (N, 2) ndarray, float, (N, Y, X) or (N, C, Y, X) ndarray
-        The crops, their places (principal components), which share of the variance these show, and what the model
-        makes of the crops.
-    """
+def map_steps(request: Request) -> Generator[Progress, None, Map]:
+    """All crops in the plane in which their latents differ most."""
     model, crops = yield from _model_and_cells(request)
     if len(crops) < 3:
         raise ImageError(f"a map needs at least 3 crops, got {len(crops)}")
@@ -187,7 +205,16 @@ def map_steps(request: Request) -> Generator[Progress, None, tuple[Crops, Array,
     z = np.concatenate(latents).astype(np.float64)
     centred = z - z.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    return crops, u[:, :2] * s[:2], float((s[:2] ** 2).sum() / max((s**2).sum(), 1e-12)), model.decode(z)
+    yield Progress(0, 0, "Measuring the crops")
+    assert request.source is not None
+    labels = request.source.where.get("labels")
+    return Map(
+        crops=crops,
+        places=u[:, :2] * s[:2],
+        share=float((s[:2] ** 2).sum() / max((s**2).sum(), 1e-12)),
+        made=model.decode(z),
+        features=measured(crops, labels[0] if labels else None),
+    )
 
 
 def beware(card: ModelCard, crops: Crops) -> str:

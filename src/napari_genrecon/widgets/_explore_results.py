@@ -13,11 +13,11 @@ from qtpy.QtWidgets import QListWidget
 
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.training.crops import Crops
-from napari_genrecon.widgets._cell_features import features_of_crops, write_scores
+from napari_genrecon.widgets._cell_features import own_features, write_scores
 from napari_genrecon.widgets._crop_source import HELPER
-from napari_genrecon.widgets._explore_jobs import Request, Walk
+from napari_genrecon.widgets._explore_jobs import Map, Request, Walk
 from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture, text
-from napari_genrecon.widgets._layers import placed_as
+from napari_genrecon.widgets._layers import layer_axes, layer_data, placed_as
 from napari_genrecon.widgets._pictures import pixmap
 from napari_genrecon.widgets._places import beside, look_at, put, stack_keywords
 
@@ -199,28 +199,28 @@ class Results:
     def _centre(self, layer: Any, crops: Crops, index: int) -> None:
         plane, y, x = crops.place[index].tolist()
         middle = layer.data_to_world((0,) * (layer.ndim - 2) + (y + crops.size / 2, x + crops.size / 2))
-        if layer.ndim > 2:
-            outer = np.unravel_index(plane, layer.data.shape[: layer.ndim - 2])
-            first = self._viewer.dims.ndim - layer.ndim
-            for axis, step in enumerate(outer):
-                self._viewer.dims.set_current_step(first + axis, int(step))
+        axes, shape = layer_axes(layer), layer_data(layer).shape
+        outer = [i for i, letter in enumerate(axes.letters) if letter not in "CSYX"]
+        steps = np.unravel_index(plane, tuple(shape[i] for i in outer)) if outer else ()
+        for axis, step in zip(outer, steps, strict=True):
+            self._viewer.dims.set_current_step(self._viewer.dims.ndim - layer.ndim + axis, int(step))
         look_at(self._viewer, layer, middle, 6 * crops.size * float(np.abs(layer.scale[-1])))
 
-    def map(self, request: Request, found: tuple[Crops, Any, float, Any]) -> None:
+    def map(self, request: Request, found: Map) -> None:
         """The points as a layer beside the image."""
         assert request.source is not None
-        crops, places, share, made = found
+        crops, places = found.crops, found.places
         top, right, height = beside(self._viewer)
         low, span = places.min(axis=0), max(float(np.ptp(places, axis=0).max()), 1e-9)
         scaled = ((places - low) / span * height)[:, ::-1]  # (y, x): the first component to the right
-        features = features_of_crops(self._viewer, request.source.objects, crops)
+        features = {**found.features, **own_features(self._viewer, request.source.objects, crops)}
         units = [str(unit) for unit in request.source.placed["units"]][-2:]
         layer = self._viewer.add_points(
             scaled, name=f"{request.card.name} map", translate=(top, right), units=units, axis_labels=("y", "x"),
             features=features, size=height / 60, border_width=0.0, face_color=next(iter(features)),
             face_colormap="viridis", metadata={HELPER: True},
         )  # fmt: skip
-        self._mapped = (crops, made, layer)
+        self._mapped = (crops, found.made, layer)
         layer.selected_data.events.items_changed.connect(lambda *_: self._point_picked(request.card))
         layer.mode = "select"
         self.colour.choices = list(features)
@@ -229,7 +229,7 @@ class Results:
         self._viewer.layers.selection.active = layer
         look_at(self._viewer, layer)
         self._panel.say(
-            f"New layer '{layer.name}': {len(crops)} crops. Its two directions show {100 * share:.0f} % of what "
+            f"New layer '{layer.name}': {len(crops)} crops. Its two directions show {100 * found.share:.0f} % of what "
             "differs in the latent space. Click on a point to see its crop.",
             "good",
         )

@@ -71,10 +71,13 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
     ----------
     buttons : sequence of PushButton
         Disabled while a job runs.
+    after : callable
+        Called when it has ended and the buttons are enabled again, to disable those that say nothing now.
     """
 
-    def __init__(self, buttons: Sequence[PushButton]) -> None:
+    def __init__(self, buttons: Sequence[PushButton], after: Callable[[], object] = lambda: None) -> None:
         self._job: Job | None = None
+        self._after = after
         self._buttons = list(buttons)
         self._bar = ProgressBar(value=0, min=0, max=100)
         self._cancel = PushButton(text="Cancel")
@@ -142,6 +145,7 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         self._row.visible = False
         for button in self._buttons:
             button.enabled = True
+        self._after()
 
     def _ask(self, _event: Any = None) -> None:
         if self._job is not None:

@@ -35,10 +35,10 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
     Parameters
     ----------
     on_model : callable
-        Called when a run has put a model into the models folder.
+        Called when a run has put a model into the models folder; with its name, if that happened just now.
     """
 
-    def __init__(self, on_model: Callable[[], object]) -> None:
+    def __init__(self, on_model: Callable[[str], object]) -> None:
         self._on_model, self._look, self._wanted = on_model, Look(runs=()), ""
         self._job: Job | None = None
         self._shown_choices: tuple[tuple[str, str], ...] = ()
@@ -50,6 +50,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._plot = _plot()
         self._samples = picture_label()
         self._samples.tooltip = "36 samples of a fixed latent: how they change shows what was learnt"
+        self._caption = text("Samples of the same latents, renewed every 10 s:")
         self.stop = PushButton(text="Stop", tooltip="Keeps the best and the last weights; can be resumed")
         self.resume = PushButton(text="Resume", tooltip="Goes on exactly where it was saved last")
         self._minutes = FloatSpinBox(
@@ -61,7 +62,8 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._panel = JobPanel([])
         row = Container(widgets=[self.stop, self.resume, self._minutes], layout="horizontal", labels=False)
         super().__init__(
-            widgets=[self.runs, self._state, row, self._panel, self._curves, self._samples, self.remove], labels=False
+            widgets=[self.runs, self._state, row, self._panel, self._curves, self._caption, self._samples, self.remove],
+            labels=False,
         )
         self.margins = row.margins = (0, 0, 0, 0)
         self.native.layout().insertWidget(5, self._plot)
@@ -104,12 +106,14 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         if self._job is not None:  # the last look still takes its time: the disk is slow
             return
         wanted = self._wanted
-        self._job = Job(lambda: look_steps(wanted), lambda _: None, self._looked)
+        self._job = Job(lambda: look_steps(wanted), lambda _: None, lambda kind, look: self._looked(wanted, kind, look))
         self._job.start()
 
-    def _looked(self, kind: str, value: Any) -> None:
+    def _looked(self, wanted: str, kind: str, value: Any) -> None:
         self._job = None
-        if kind == "ok":
+        if wanted != self._wanted:  # another run was chosen meanwhile
+            self._poll()
+        elif kind == "ok":
             self._look = value
             self._wanted = value.chosen.name if value.chosen else ""
             self._show()
@@ -122,8 +126,9 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
     def _tell_new_models(self) -> None:
         chosen = self._look.chosen
         key, now = (chosen.name, (self._look.model, self._look.state)) if chosen else ("", ("", ""))
-        if chosen and self._look.model and self._models.get(key) != now:
-            self._on_model()
+        before = self._models.get(key)
+        if chosen and self._look.model and before != now:
+            self._on_model(self._look.model if before else "")  # one that was finished before is not chosen for you
         self._models[key] = now
 
     # --- showing ---
@@ -145,7 +150,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._curves.visible = bool(titles)
         self._plot.setVisible(bool(titles))
         self._draw_curves()
-        self._samples.visible = look.samples is not None
+        self._samples.visible = self._caption.visible = look.samples is not None
         if look.samples is not None:
             show_picture(self._samples, pixmap(sheet(look.samples, 9), _WIDTH))
 

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, Container, PushButton
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_genrecon.checks.memorisation import Memorisation, check_memorisation
+from napari_genrecon.checks.memorisation import Memorisation
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import GenReconError, OptionError
+from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
+from napari_genrecon.models.library import export_model, import_model
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.training.crops import Crops
-from napari_genrecon.training.runs import find_runs
 from napari_genrecon.widgets._form import Form
 from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture, text
+from napari_genrecon.widgets._memorised import STRANGE, check_steps, pairs, verdict, with_channels
 from napari_genrecon.widgets._model_choice import ModelChoice
 from napari_genrecon.widgets._pictures import pixmap, sheet
 from napari_genrecon.widgets._places import look_at, put, stack_keywords
 
-__all__ = ["SamplePage", "check_steps", "pairs", "training_crops", "verdict"]
+__all__ = ["SamplePage"]
 
 _SHOWN, _COLUMNS, _WIDTH = 40, 10, 330
-_STRANGE = 1.5  # ratio of distances from which on samples do not look like data
+_FILES = "Models (*.safetensors)"
 
 
 class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -42,6 +43,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self.on_models: Callable[[str], object] = self._refresh
         self._made: tuple[str, NDArray[Any]] | None = None  # model and pictures that were made last
         self._pairs: tuple[Any, list[str]] | None = None  # layer of a check, and words for each of its slices
         self.form = Form(
@@ -53,23 +55,34 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             text="Are they new?", tooltip="Puts the nearest training crop beside every sample: does the model copy?"
         )
         self.copy = PushButton(text="Copy as Python", tooltip="Puts the same as Python code on the clipboard")
-        self.panel = JobPanel([self.run, self.check])
+        self.import_file = PushButton(text="Import…", tooltip="Adds a model file from another computer")
+        self.export_file = PushButton(text="Export…", tooltip="Writes the chosen model as one file")
+        buttons = [self.run, self.check, self.import_file, self.export_file]
+        self.panel = JobPanel(buttons, after=lambda: self._model_changed(self.choice.card))
+        self.form["seed"].native.setPlaceholderText("empty: new pictures each time")
         self._picture, self._slice = picture_label(), text()
+        self._picture.tooltip = f"The first {_SHOWN} of the samples"
         self.choice = ModelChoice(self._model_changed)
-        buttons = Container(widgets=[self.run, self.check, self.copy], layout="horizontal", labels=False)
+        row = Container(widgets=[self.run, self.check, self.copy], layout="horizontal", labels=False)
+        files = Container(widgets=[self.import_file, self.export_file], layout="horizontal", labels=False)
         super().__init__(
             widgets=[
                 text("New pictures like those a model was trained on. They are <b>synthetic</b>: no data."),
-                self.choice, self.form.container, self.sheet, buttons, self.panel, self._slice, self._picture,
+                self.choice, files, self.form.container, self.sheet, row, self.panel, self._slice, self._picture,
             ],
             labels=False,
         )  # fmt: skip
-        self.form.container.margins = buttons.margins = (0, 0, 0, 0)
+        self.form.container.margins = row.margins = files.margins = (0, 0, 0, 0)
         self.run.changed.connect(self._run)
         self.check.changed.connect(self._check)
         self.copy.changed.connect(self._copy)
+        self.import_file.changed.connect(self._import)
+        self.export_file.changed.connect(self._export)
         viewer.dims.events.current_step.connect(self._slice_changed)
         self.choice.refresh()
+
+    def _refresh(self, wanted: str) -> None:
+        self.choice.refresh(wanted)
 
     def leave(self) -> None:
         """The window is gone."""
@@ -91,11 +104,45 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             "metadata={'genrecon': {'nature': 'synthetic'}})"
         )
 
+    # --- models as files ---
+
+    def _import(self, _event: Any = None) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Import a model", "", _FILES)
+        if path:
+            self.bring(path)
+
+    def bring(self, path: str) -> None:
+        """Check a model file and add it to the models."""
+
+        def steps() -> Generator[Progress, None, ModelCard]:
+            yield Progress(0, 0, "Checking the file")
+            return import_model(path)
+
+        def added(card: ModelCard) -> None:
+            self.on_models(card.name)
+            self.panel.say(f"Added the model '{card.name}'.", "good")
+
+        self.panel.begin(steps, added)
+
+    def _export(self, _event: Any = None) -> None:
+        card = self.choice.card
+        if card is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(self.native, "Export the model", f"{card.name}.safetensors", _FILES)
+        if not path:
+            return
+
+        def steps() -> Generator[Progress, None, None]:
+            yield Progress(0, 0, "Writing the file")
+            export_model(card.name, path, overwrite=True)  # the dialog has asked
+
+        self.panel.begin(steps, lambda _: self.panel.say(f"Written to {path}.", "good"))
+
     # --- making ---
 
     def _model_changed(self, card: ModelCard | None) -> None:
         self.form.use([] if card is not None and card.kind == "dcgan" else ["truncation"])
-        for button in (self.run, self.check):
+        for button in (self.run, self.check, self.export_file):
             button.enabled = card is not None and not self.panel.busy
 
     def _options(self) -> SampleOptions:
@@ -133,7 +180,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             replace=False, helper=False, metadata={"genrecon": result.record}, **keywords,
         )  # fmt: skip
         if self.sheet.value:
-            side_by_side = sheet(_channels(pictures, card), int(np.ceil(np.sqrt(len(pictures)))))
+            side_by_side = sheet(with_channels(pictures, card), int(np.ceil(np.sqrt(len(pictures)))))
             shown = side_by_side[0] if card.channels == 1 else side_by_side
             more = stack_keywords(card, shown, "c") | {"axis_labels": ("c", "y", "x")[-shown.ndim :]}
             layer = put(
@@ -141,7 +188,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 replace=False, helper=False, metadata={"genrecon": result.record}, **more,
             )  # fmt: skip
         look_at(self._viewer, layer)
-        show_picture(self._picture, pixmap(sheet(_channels(pictures, card)[:_SHOWN], _COLUMNS), _WIDTH))
+        show_picture(self._picture, pixmap(sheet(with_channels(pictures, card)[:_SHOWN], _COLUMNS), _WIDTH))
         return layer
 
     # --- checking ---
@@ -170,7 +217,8 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._pairs = (layer, words)
         look_at(self._viewer, layer)
         self._viewer.dims.set_current_step(self._viewer.dims.ndim - shown.ndim, 0)
-        self.panel.say(f"{verdict(found)} Layer '{layer.name}', the nearest first.", "bad" if found.warning else "good")
+        look = "bad" if found.warning else "" if np.median(found.ratio) > STRANGE else "good"
+        self.panel.say(f"{verdict(found)} Layer '{layer.name}', the nearest first.", look)
         self._slice_changed()
 
     def _slice_changed(self, _event: Any = None) -> None:
@@ -188,68 +236,3 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self.panel.say("Copied: paste it into napari's console or a script.")
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
-
-
-def check_steps(
-    card: ModelCard, options: SampleOptions, made: NDArray[Any] | None
-) -> Generator[Progress, None, tuple[NDArray[Any], Crops, Memorisation]]:
-    """Compare samples, made now if there are none, with the crops the model was trained on.
-
-    Raises
-    ------
-    OptionError
-        If those crops are not on this computer.
-    """
-    yield Progress(0, 0, "Looking for the crops it was trained on")
-    crops = training_crops(card)
-    samples = made if made is not None else (yield from sample_steps(options)).data
-    yield Progress(0, 0, f"Comparing {len(samples)} samples with {len(crops.training)} crops")
-    return samples, crops, check_memorisation(_channels(samples, card), crops.training, crops.testing)
-
-
-def training_crops(card: ModelCard) -> Crops:
-    """The crops that a model was trained on, from the run that made it.
-
-    Raises
-    ------
-    OptionError
-        If they are not there.
-    """
-    runs = find_runs()
-    for run in [*(r for r in runs if r.model() == card.name), *(r for r in runs if r.model() != card.name)]:
-        try:
-            crops = run.crops()
-        except GenReconError:  # deleted or damaged: not the crops that are looked for
-            continue
-        if crops.fingerprint == card.data:
-            return crops
-    raise OptionError(
-        f"the crops that '{card.name}' was trained on are not on this computer, so its samples cannot be compared with "
-        "them: this check is for models that you trained here and whose run you kept"
-    )
-
-
-def verdict(found: Memorisation) -> str:
-    """What a check found, in words."""
-    median = float(np.median(found.ratio))
-    if found.warning:
-        first = f"{found.warning[:1].upper()}{found.warning[1:]}."
-    else:
-        first = (
-            f"All clear: no sign of copying. {100 * found.copies:.0f} % of {len(found.ratio)} samples are very near to "
-            "a training crop (of real cells it would be 1 %)."
-        )
-    second = f"The median sample is {median:.2f} times as far from its nearest training crop as real held-out crops are"
-    return f"{first} {second}{'; it may not look like a cell yet: train for longer.' if median > _STRANGE else '.'}"
-
-
-def pairs(samples: NDArray[Any], crops: Crops, found: Memorisation) -> NDArray[np.float32]:
-    """(N, C, Y, 2 X + 1) each sample, a dark line, its nearest training crop."""
-    left = np.asarray(samples, np.float32).reshape(len(samples), *crops.x.shape[1:])
-    right = crops.training[found.nearest].astype(np.float32)
-    floor = np.broadcast_to(np.asarray(crops.low, np.float32)[None, :, None, None], (*left.shape[:3], 1))
-    return np.concatenate([left, floor, right], axis=-1)
-
-
-def _channels(pictures: NDArray[Any], card: ModelCard) -> NDArray[Any]:
-    return pictures if card.channels > 1 else pictures[:, None]

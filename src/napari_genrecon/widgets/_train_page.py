@@ -39,10 +39,10 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     viewer : napari.Viewer
         Whose layers.
     on_model : callable
-        Called when there is a new model.
+        Called when there is a new model, with its name.
     """
 
-    def __init__(self, viewer: Any, on_model: Callable[[], object]) -> None:
+    def __init__(self, viewer: Any, on_model: Callable[[str], object]) -> None:
         self._viewer, self._named = viewer, False
         self.chooser = CropChooser(viewer)
         self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))

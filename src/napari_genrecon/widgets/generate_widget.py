@@ -31,6 +31,7 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.sample, self.explore = SamplePage(viewer), ExplorePage(viewer)
         self.train = TrainPage(viewer, self._new_model)
+        self.sample.on_models = self._new_model
         self.tabs = QTabWidget()
         for title, page in (("Train", self.train), ("Sample", self.sample), ("Explore", self.explore)):
             self.tabs.addTab(_scrolled(page.native), title)
@@ -46,9 +47,9 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
 
         self.destroyed.connect(leave)
 
-    def _new_model(self) -> None:
+    def _new_model(self, wanted: str = "") -> None:
         for page in (self.sample, self.explore):
-            page.choice.refresh()
+            page.choice.refresh(wanted)
 
 
 def _scrolled(native: QWidget) -> QScrollArea:
