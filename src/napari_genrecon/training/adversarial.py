@@ -54,7 +54,7 @@ def gan_state(size: int, channels: int, options: TrainOptions, device: torch.dev
         }
     )
     net = net.to(device).to(memory_format=torch.channels_last)
-    return State(net, tuple(_adam(net[name], scale) for name, scale in _PACE.items()))
+    return State(net, tuple(_adam(net[name], scale) for name, scale in _PACE.items()), averaged="generator.")
 
 
 def gan_losses(
@@ -81,7 +81,7 @@ def gan_losses(
         real = batch_at(step, skipped)
         with precision():
             with torch.no_grad():
-                fake = made(_latents(real, options.latent, draws))
+                fake = made(_latents(len(real), options.latent, draws, real.device))
             on_real, on_fake = (_judged(judge, x, options.augment, draws) for x in (real, fake))
         if hinge:
             loss = relu(1 - on_real).mean() + relu(1 + on_fake).mean()
@@ -94,9 +94,9 @@ def gan_losses(
     def generator_at(net: nn.Module, step: int, skipped: int) -> Tensor:
         made, judge = _players(net, learns="generator")
         draws = draws_at(options.seed, skipped, step, turn=1)
-        like = batch_at(step, skipped)
+        z = _latents(options.batch, options.latent, draws, next(net.parameters()).device)
         with precision():
-            on_fake = _judged(judge, made(_latents(like, options.latent, draws)), options.augment, draws)
+            on_fake = _judged(judge, made(z), options.augment, draws)
         return -on_fake.mean() if hinge else softplus(-on_fake).mean()
 
     return discriminator_at, generator_at
@@ -166,5 +166,5 @@ def _steepness(judge: nn.Module, real: Tensor) -> Tensor:
     return slope.square().sum(dim=(1, 2, 3)).mean()
 
 
-def _latents(like: Tensor, latent: int, draws: torch.Generator) -> Tensor:
-    return torch.randn(len(like), latent, generator=draws).to(like.device)
+def _latents(n: int, latent: int, draws: torch.Generator, device: torch.device) -> Tensor:
+    return torch.randn(n, latent, generator=draws).to(device)

@@ -51,6 +51,8 @@ class State:
         Times the run fell back to a checkpoint; shifts the data, so that the same batch does not come again.
     seconds : float
         Training time so far.
+    averaged : str
+        Only weights whose names begin with this have a moving average; all if empty.
     """
 
     net: nn.Module
@@ -59,6 +61,7 @@ class State:
     step: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    averaged: str = ""
 
     @property
     def optimisers(self) -> tuple[Optimizer, ...]:
@@ -184,14 +187,13 @@ def _step(
 
 @torch.no_grad()
 def _update_average(state: State, ema: float) -> None:
-    weights = state.net.state_dict()
+    weights = {name: w for name, w in state.net.state_dict().items() if name.startswith(state.averaged)}
     if not state.average:
         state.average = {name: weight.clone() for name, weight in weights.items()}
-    for name, mean in state.average.items():
-        if mean.is_floating_point():
-            mean.lerp_(weights[name], 1 - ema)
-        else:
-            mean.copy_(weights[name])
+    floats = [name for name, weight in weights.items() if weight.is_floating_point()]
+    torch._foreach_lerp_([state.average[name] for name in floats], [weights[name] for name in floats], 1 - ema)
+    for name in weights.keys() - set(floats):  # counters
+        state.average[name].copy_(weights[name])
 
 
 def _fall_back(state: State, folder: Path, retries: int) -> None:
