@@ -1,4 +1,4 @@
-"""Measure, as Markdown tables: ``python tools/benchmark.py speed|memory|quality|trust|faults``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py speed|memory|quality|trust|faults|generate``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -9,18 +9,20 @@ import argparse
 import platform
 import sys
 from importlib import import_module
+from pathlib import Path
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "memory", "quality", "trust", "faults"])
+    parser.add_argument("what", choices=["speed", "memory", "quality", "trust", "faults", "generate"])
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
     parser.add_argument(
         "--task", default="denoise", choices=["denoise", "upscale", "deblur", "inpaint"], help="quality: of which task"
     )
-    parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
+    parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given)")
+    parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
     parser.add_argument("--only", default="", help="faults: rows whose name contains this")
     arguments = parser.parse_args()
@@ -37,6 +39,10 @@ def main() -> int:
         from bench import trust
 
         trust.run(arguments.quick)
+    elif arguments.what == "generate":
+        from bench import generate
+
+        generate.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, figure=arguments.figure)
     elif arguments.what == "faults":
         from bench import faults
 

@@ -1,14 +1,21 @@
-"""Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``."""
+"""Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
+
+``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
+folder has a finished run of the name already).
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 
@@ -49,9 +56,76 @@ def preview_and_run(viewer: Any, widget: Any, target: Path) -> None:
     viewer.close()
 
 
+def generate(folder: Path, minutes: float) -> None:
+    """From open nuclei to a trained model, to samples in a layer, to a slider that moves, with a picture of each."""
+    for name in ("GENRECON_RUNS", "GENRECON_MODELS"):
+        os.environ.setdefault(name, tempfile.mkdtemp())
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 1000)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", "Generate")
+    viewer.open_sample("napari-genrecon", "nuclei")
+    viewer.reset_view()
+    _train(viewer, widget, minutes, folder / "generate-train.png")
+    widget.tabs.setCurrentIndex(1)
+    widget.sample.choice.refresh("nuclei-vae")
+    widget.sample.form["seed"].value = "1"
+    widget.sample.sheet.value = True
+    _press(widget.sample, widget.sample.run)
+    _press(widget.sample, widget.sample.check)
+    _picture(viewer, folder / "generate-sample.png")
+    widget.tabs.setCurrentIndex(2)
+    _explore(viewer, widget.explore, folder / "generate-explore.png")
+    viewer.close()
+
+
+def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
+    page = widget.train
+    _press(page, page.show_crops)
+    wait(lambda: page.runs.look.chosen is not None or not page.runs.look.runs)
+    if not page.runs.look.runs:
+        page.recipe["minutes"].value = minutes
+        _press(page, page.start)
+    wait(lambda: page.runs.look.state == "finished", 60 * minutes + 300)
+    bar = widget.tabs.widget(0).verticalScrollBar()
+    bar.setValue(bar.maximum())
+    _picture(viewer, target)
+
+
+def _explore(viewer: Any, page: Any, target: Path) -> None:
+    """The slider moved, then the map of all crops with one picked, which is what the picture shows."""
+    page.choice.refresh("nuclei-vae")
+    _press(page, page.run)
+    before = viewer.layers["nuclei-vae walk"].data.copy()
+    page.results.value.value = 2.0
+    wait(lambda: not np.array_equal(before, viewer.layers["nuclei-vae walk"].data))
+    page.tool.value = "Map of all crops"
+    _press(page, page.run)
+    viewer.layers["nuclei-vae map"].selected_data = {40}
+    _picture(viewer, target)
+
+
+def _press(page: Any, button: Any) -> None:
+    button.changed.emit(True)
+    wait(lambda: not page.panel.busy)
+
+
+def _picture(viewer: Any, target: Path) -> None:
+    """Of the whole window, in 255 colours to keep it small."""
+    wait(lambda: True)
+    viewer.screenshot(target, canvas_only=False, flash=False)
+    Image.open(target).convert("RGB").quantize(255).save(target, optimize=True)
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    generate(folder, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
+    if sys.argv[2:3] != ["generate"]:
+        tasks(folder)
+
+
+def tasks(folder: Path) -> None:
+    """Preview and result of every task."""
     preview_and_run(*opened("Denoise"), folder / "widget.png")
     preview_and_run(*opened("Upscale"), folder / "upscale.png")
     viewer, widget = opened("Deblur")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconError as GenReconError
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
     from napari_genrecon.models import list_models as list_models
+    from napari_genrecon.models.generative import load_model as load_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
     from napari_genrecon.tasks.placement import upscaled_transform as upscaled_transform
+    from napari_genrecon.tasks.sample import sample as sample
+    from napari_genrecon.tasks.train import train as train
     from napari_genrecon.tasks.upscale import upscale as upscale
 
 __version__ = "0.1.0"
@@ -42,8 +45,11 @@ _PUBLIC = {
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
     "list_models": "models",
+    "load_model": "models.generative",
     "measure_noise": "tasks.measure",
+    "sample": "tasks.sample",
     "simulate_psf": "optics",
+    "train": "tasks.train",
     "upscale": "tasks.upscale",
     "upscaled_transform": "tasks.placement",
 }
@@ -60,8 +66,11 @@ __all__ = [
     "inpaint",
     "gaussian_psf",
     "list_models",
+    "load_model",
     "measure_noise",
+    "sample",
     "simulate_psf",
+    "train",
     "upscale",
     "upscaled_transform",
 ]

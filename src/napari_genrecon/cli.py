@@ -5,21 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import typing
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon import __version__
+from napari_genrecon import __version__, cli_generate
 from napari_genrecon.errors import GenReconError, ImageError, OptionError
 from napari_genrecon.io.reader import image_name
 from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.tasks import TASKS, Task, find_task
+from napari_genrecon.terminal import FAILED, INTERRUPTED, add_command, add_flags, say, warn, watch
 
 __all__ = ["main"]
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,49 +41,43 @@ def main(arguments: list[str] | None = None) -> int:
     except GenReconError as error:
         if parsed.debug:
             raise
-        _warn(str(error))
+        warn(str(error))
         return FAILED
     except KeyboardInterrupt:
-        _warn("interrupted; no file was left half written (a .zarr.part folder can be continued with --resume)")
+        warn("interrupted; no file was left half written (a .zarr.part folder can be continued with --resume)")
         return INTERRUPTED
 
 
 def _parser(given: list[str]) -> argparse.ArgumentParser:
     """The parser; the flags of a task, which load the task, only where it is asked for."""
-    parser = argparse.ArgumentParser(prog="genrecon", description="Restore microscopy images.")
+    parser = argparse.ArgumentParser(
+        prog="genrecon", description="Restore microscopy images, and learn to make synthetic ones."
+    )
     parser.add_argument("--version", action="version", version=f"napari-genrecon {__version__}")
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for task in TASKS:
         _add_task(commands, task, flags=task.name in given)
-    noise = _command(commands, "noise", _noise, "Measure the noise of images and print the report.")
+    noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument(
         "inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders of planes"
     )
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
     noise.add_argument("--json", action="store_true", help="print JSON, which --noise of other commands reads")
-    verify = _command(commands, "verify", _verify, "Say whether results were changed since they were made.")
+    verify = add_command(commands, "verify", _verify, "Say whether results were changed since they were made.")
     verify.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
-    replay = _command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
+    replay = add_command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
     replay.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     replay.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
-    check = _command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
+    check = add_command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
     check.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of 'genrecon denoise'")
     check.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
-    methods = _command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
+    methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
-    models = _command(commands, "models", _models, "List the models that are installed.")
-    models.add_argument("--task", help="only those for one task")
-    demo = _command(commands, "demo", _demo, "Denoise the samples that ship with the package.")
+    cli_generate.add_commands(commands, given)
+    demo = add_command(commands, "demo", _demo, "Denoise the samples that ship with the package.")
     demo.add_argument("--output", type=Path, default=Path("genrecon-demo"), help="folder for the results")
-    return parser
-
-
-def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=run)
     return parser
 
 
@@ -93,7 +85,7 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.Argum
 
 
 def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
-    parser = _command(commands, task.name, _run_task, f"{task.summary}.")
+    parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, OME-Zarr stores, or folders of them"
@@ -111,29 +103,7 @@ def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
     parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
     if flags:
-        hints = typing.get_type_hints(task.options, include_extras=True)
-        for option in fields(task.options):
-            _add_flag(parser, option, hints[option.name])
-
-
-def _add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> None:
-    kind, metadata = typing.get_args(hint)[:2]
-    assert option.default is not MISSING  # options are keyword-only and have defaults
-    text = metadata["tooltip"]
-    if {"min", "max"} <= set(metadata):
-        text += f" ({metadata['min']:g} to {metadata['max']:g}; default {option.default:g})"
-    flag = f"--{option.name.replace('_', '-')}"
-    if kind is bool:
-        parser.add_argument(flag, action="store_true", default=option.default, help=text)
-        return
-    convert = _converter(kind, metadata)
-    parser.add_argument(flag, type=convert, default=option.default, help=text)
-
-
-def _converter(kind: Any, metadata: dict[str, Any]) -> Any:
-    """From text to an option's type; what can be several things stays text and is looked at later."""
-    kinds = (set(typing.get_args(kind)) or {kind}) - {type(None)}
-    return float if kinds == {float} else int if int in kinds and "array" not in metadata else str
+        add_flags(parser, task.options)
 
 
 def _run_task(parsed: argparse.Namespace) -> int:
@@ -144,13 +114,13 @@ def _run_task(parsed: argparse.Namespace) -> int:
     values["noise"] = _noise_argument(values.get("noise"))
     arrays = _array_arguments(task, values)
     options = task.options(**values)
-    inputs = list(_expand(parsed.inputs, stack=parsed.stack))
+    inputs = list(expand(parsed.inputs, stack=parsed.stack))
     if len(inputs) > 1 and parsed.output is not None and not parsed.output.is_dir():
         raise OptionError(f"several inputs need a folder for their results, and {parsed.output} is not one")
     with connected(parsed.scheduler, parsed.workers) as client:
         failed = _each(inputs, lambda path: _process(task, path, options, parsed, client, arrays), debug=parsed.debug)
     if len(inputs) > 1:
-        _say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
+        say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
     return FAILED if failed else 0
 
 
@@ -159,26 +129,18 @@ def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> 
     failed = 0
     for path in paths:
         try:
-            _say(process(path))
+            say(process(path))
         except GenReconError as error:
             if debug:
                 raise
             failed += 1
-            _warn(f"{path}: {error}")
+            warn(f"{path}: {error}")
         except Exception as error:  # one bad file must not end a batch, nor greet the user with a traceback
             if debug:
                 raise
             failed += 1
-            _warn(f"{path}: failed: {type(error).__name__}: {error} (--debug tells more)")
+            warn(f"{path}: failed: {type(error).__name__}: {error} (--debug tells more)")
     return failed
-
-
-def _say(text: str) -> None:
-    print(text)
-
-
-def _warn(text: str) -> None:
-    print(f"genrecon: {text}", file=sys.stderr)
 
 
 def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
@@ -217,7 +179,7 @@ def _read_noise(path: Path) -> Any:
     return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
 
 
-def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
+def expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
     """Folders as the images in them, unless they are an image themselves."""
     from napari_genrecon.io.omezarr import is_zarr
 
@@ -230,7 +192,7 @@ def _expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
         if not images:
             raise ImageError(f"there is no TIFF file and no OME-Zarr in the folder {path}")
         if len(images) < len(inside):
-            _warn(f"{path}: {len(inside) - len(images)} files are neither TIFF nor OME-Zarr and are left out")
+            warn(f"{path}: {len(inside) - len(images)} files are neither TIFF nor OME-Zarr and are left out")
         yield from images
 
 
@@ -244,11 +206,11 @@ def _process(
     target = _target(path, task, parsed.output)
     saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
     steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
-    record = _watch(steps, path.name)
+    record = watch(steps, path.name)
     if choice_text(record):
-        _warn(f"{path}: model {choice_text(record)}")
+        warn(f"{path}: model {choice_text(record)}")
     for sentence in record["warnings"]:
-        _warn(f"{path}: note: {sentence}")
+        warn(f"{path}: note: {sentence}")
     return str(target)
 
 
@@ -257,22 +219,6 @@ def _target(path: Path, task: Task, output: Path | None) -> Path:
     if output is None:
         return path.with_name(default)
     return output / default if output.is_dir() and not output.name.lower().endswith(".zarr") else output
-
-
-def _watch(steps: Any, title: str) -> Any:
-    """Take all steps with a bar on the terminal; Ctrl-C closes the steps, which clean up after themselves."""
-    from tqdm import tqdm
-
-    from napari_genrecon.engine.run import finish
-
-    with tqdm(desc=title, unit="step", leave=False, disable=None, file=sys.stderr) as bar:
-
-        def show(progress: Any) -> None:
-            bar.total = progress.total or None
-            bar.set_postfix_str(progress.note, refresh=False)
-            bar.update(progress.done - bar.n)
-
-        return finish(steps, show)
 
 
 # The others ---------------------------------------------------------------------------------------------------------
@@ -312,7 +258,7 @@ def _replay(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.replay import replay_steps
 
     def replay(path: Path) -> str:
-        found = _watch(replay_steps(path, source=parsed.input), path.name)
+        found = watch(replay_steps(path, source=parsed.input), path.name)
         notes = f" ({'; '.join(found.notes)})" if found.notes else ""
         if not found.identical:
             raise ImageError(f"the pixels differ by up to {found.deviation:.4g} grey values{notes}")
@@ -325,7 +271,7 @@ def _check(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.check import check_file_steps
 
     def check(path: Path) -> str:
-        found = _watch(check_file_steps(path, source=parsed.input), path.name)
+        found = watch(check_file_steps(path, source=parsed.input), path.name)
         return f"{path}\n{found}"
 
     return FAILED if _each(parsed.inputs, check, debug=parsed.debug) else 0
@@ -340,14 +286,6 @@ def _methods(parsed: argparse.Namespace) -> int:
         return json.dumps(record, indent=1) if parsed.json else methods_text(record)
 
     return FAILED if _each(parsed.inputs, tell, debug=parsed.debug) else 0
-
-
-def _models(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.models import list_models
-
-    for spec in list_models(parsed.task):
-        print(f"{spec.name}  ({spec.task}, {spec.licence})\n    {spec.summary}")
-    return 0
 
 
 def _demo(parsed: argparse.Namespace) -> int:

@@ -100,7 +100,7 @@ def test_samples_differ_inside_the_mask_and_nowhere_else():
     mask, image = scratch(width=8), scene()
     result = steps_of(image, mask, n=3)
     assert result.data.shape == (3, *image.shape)
-    assert result.axes.letters == "NYX"
+    assert result.axes.letters == "QYX"
     spread = np.ptp(result.data, axis=0)
     assert (spread[mask] > 0).all()
     np.testing.assert_array_equal(spread[~mask], 0)
@@ -255,7 +255,7 @@ def test_record_says_how_it_was_made():
     assert (record["task"], record["nature"], record["seed"]) == ("inpaint", "inpainted", 5)
     assert record["mask"] == {"filled": 3 * 28, "planes": 0}
     assert record["model"]["name"] == "denoise-2d"
-    assert record["axes"] == {"letters": "NYX", "assumed": True}
+    assert record["axes"] == {"letters": "QYX", "assumed": True}
     assert json.loads(json.dumps(record)) == record
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_genrecon.training import loop
 from napari_genrecon.training.loop import State, load_latest, save_checkpoint, train_steps, warm_up
 from napari_genrecon.training.muon import Muon, _orthogonal
 
@@ -77,7 +76,7 @@ def test_crash_while_saving_keeps_both_older_checkpoints(tmp_path: Path, monkeyp
     def crash(*_: object) -> None:
         raise OSError("power cut")
 
-    monkeypatch.setattr(loop.os, "replace", crash)
+    monkeypatch.setattr("os.replace", crash)
     state.step = 4
     with pytest.raises(OSError, match="power cut"):
         save_checkpoint(state, tmp_path)

@@ -96,6 +96,8 @@ def _regions(shape: tuple[int, ...], sizes: list[int]) -> Iterator[Region]:
 
 def methods_text(record: dict[str, Any]) -> str:
     """The sentences for the methods section of a paper, from a record."""
+    if record.get("nature") == "synthetic":
+        return _synthetic_text(record)
     versions = record.get("versions", {})
     model = record.get("model") or {}
     done = _DONE.get(str(record.get("nature")), "processed")
@@ -162,3 +164,16 @@ def _noise_text(noise: list[dict[str, Any]]) -> str:
 def _software(versions: dict[str, Any]) -> str:
     names = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
     return ", ".join(f"{title} {versions[name]}" for name, title in names.items() if name in versions)
+
+
+def _synthetic_text(record: dict[str, Any]) -> str:
+    versions, model, options = (record.get(key) or {} for key in ("versions", "model", "options"))
+    version = versions.get("napari-genrecon", "(version unknown)")
+    crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
+    return (
+        f"{options.get('n')} synthetic images were generated with napari-genrecon {version} by the model "
+        f"{model.get('name')} ({str(model.get('kind')).upper()}, sha256 {str(model.get('sha256'))[:12]}), which was "
+        f"trained on {crops} image crops (sha256 {str(model.get('trained on'))[:12]}), with seed {options.get('seed')} "
+        f"and truncation {options.get('truncation')}. It was computed with {_software(versions)}. They are no "
+        "measurements."
+    )

@@ -23,7 +23,16 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.tiff import is_tiff, planes_in
 
-__all__ = ["about_layer", "axes_of", "get_reader", "layers_of", "read_layers", "write_tiff_layers", "write_zarr_layers"]
+__all__ = [
+    "about_layer",
+    "axes_of",
+    "get_reader",
+    "layers_of",
+    "read_layers",
+    "stacked",
+    "write_tiff_layers",
+    "write_zarr_layers",
+]
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -172,14 +181,15 @@ def _one_image(layers: list[LayerData]) -> tuple[Any, About]:
             )
     if about.axes.channel is not None:
         raise OptionError("layers with a channel axis, or RGB, cannot be channels of one image: save each alone")
-    return _stacked([pixels for pixels, _ in images]), _as_channels(about, layers)
+    return stacked([pixels for pixels, _ in images]), _as_channels(about, layers)
 
 
 def _pixels(data: Any, meta: dict[str, Any]) -> Any:
     return data[0] if meta.get("multiscale") else data
 
 
-def _stacked(images: list[Any]) -> Any:
+def stacked(images: list[Any]) -> Any:
+    """Images of one shape along a new first dimension; lazy if one of them is."""
     if any(is_lazy(image) for image in images):
         import dask.array as da
 

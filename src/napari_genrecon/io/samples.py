@@ -8,7 +8,7 @@ from typing import Any
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.reader import open_image
 
-__all__ = ["correlated_stack", "fluorescence_2d", "sample_path", "stack_3d"]
+__all__ = ["correlated_stack", "fluorescence_2d", "nuclei", "sample_path", "stack_3d"]
 
 _PACKAGE = Path(__file__).parents[1]
 # The wheel carries the folder inside the package; a checkout is read in place.
@@ -47,6 +47,13 @@ def correlated_stack() -> list[LayerData]:
         _layer("correlated_truth.tif", "filaments truth", visible=False),
         _layer("correlated_noisy.tif", "filaments noisy"),
     ]
+
+
+def nuclei() -> list[LayerData]:
+    """Many real nuclei to train on, (Y, X): six fields of view side by side, and which pixels are which nucleus."""
+    image = _layer("nuclei_many.tif", "nuclei", contrast_limits=(0, 160))
+    data, keywords, _ = _layer("nuclei_many_labels.tif", "nuclei objects", opacity=0.3)
+    return [image, (data, keywords, "labels")]
 
 
 def _layer(name: str, title: str, **more: Any) -> LayerData:

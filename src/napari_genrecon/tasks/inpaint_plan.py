@@ -40,7 +40,7 @@ _BIHARMONIC_TILE = 512
 _BLOCK, _FEWEST_BLOCKS = 16, 16  # whole blocks of known pixels, from which noise can be measured
 _NEGLIGIBLE = 0.2  # noise below this part of the error of an interpolation does not matter, and would only distort
 _REHEARSAL = 160  # side of the crop on which the constants are found
-_SAMPLE_LETTERS = "NQRVWABDEFGHIJKLMOPU"  # for the dimension of the samples: the first that is free
+_SAMPLE_LETTERS = "QPRNVWABDEFGHIJKLMOU"  # for the dimension of the samples: the first that is free; OME knows Q, P, R
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, finished, tile_of
+from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 
 __all__ = ["Replay", "replay_steps", "source_of", "with_all_axes"]
 
@@ -59,6 +60,8 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     """
     image = finished(open_image(path))
     record = record_of(image)
+    if record["task"] == "sample":
+        return (yield from _sampled_again(image, record))
     original = source_of(path, record, source)
     task = find_task(record["task"])
     options = _options_of(task, record)
@@ -157,3 +160,10 @@ def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
         if now["versions"].get(name) != version:
             found.append(f"{name} was {version}, is {now['versions'].get(name)}")
     return found
+
+
+def _sampled_again(image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
+    """Synthetic images have no input: the model and the seed make them again."""
+    result = yield from sample_steps(SampleOptions(**record["options"]))
+    deviation = yield from _compare(result.data, image, record)
+    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))

@@ -1,17 +1,16 @@
 """One training loop, which loses nothing: it can be killed at any moment and continues exactly where it saved.
 
 A run is a `State` (network, moving average, optimiser, step) and a function from the network and the step number to a
-loss. `train_steps` is a generator: to stop is to stop asking for the next step.
+loss. Networks that are trained against each other are children of one network; each has an optimiser and a loss, and
+every step gives each a turn. `train_steps` is a generator: to stop is to stop asking for the next step.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-__all__ = ["State", "Step", "load_latest", "publish", "save_checkpoint", "train_steps", "warm_up"]
+from napari_genrecon.errors import InferenceError
+from napari_genrecon.training.publish import publish
+
+__all__ = ["Loss", "State", "Step", "load_latest", "publish", "save_checkpoint", "train_steps", "warm_up"]
+
+Loss = Callable[[nn.Module, int, int], Tensor]
+"""``loss(net, step, skipped)``: the loss of the batch of that step."""
 
 GENERATIONS = 2  # checkpoints kept: if the newest was cut short, the one before is whole
 MAX_GRADIENT = 1.0  # norm above which gradients are scaled down
+MAX_RETRIES = 8  # times in a row that a run may fall back without reaching a checkpoint that is further on
 
 
 @dataclass(slots=True)
@@ -35,8 +41,8 @@ class State:
     ----------
     net : nn.Module
         The network that is trained.
-    optimiser : Optimizer
-        Holds the moments; already knows the parameters of `net`.
+    optimiser : Optimizer or tuple of Optimizer
+        Hold the moments; already know the parameters of `net`, each its own.
     average : dict of str to Tensor
         Exponential moving average of the weights; empty until the first step.
     step : int
@@ -45,24 +51,37 @@ class State:
         Times the run fell back to a checkpoint; shifts the data, so that the same batch does not come again.
     seconds : float
         Training time so far.
+    averaged : str
+        Only weights whose names begin with this have a moving average; all if empty.
     """
 
     net: nn.Module
-    optimiser: Optimizer
+    optimiser: Optimizer | tuple[Optimizer, ...]
     average: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    averaged: str = ""
+
+    @property
+    def optimisers(self) -> tuple[Optimizer, ...]:
+        """All of them."""
+        return self.optimiser if isinstance(self.optimiser, tuple) else (self.optimiser,)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened in one step: its number, the training time in seconds, the loss and the learning rate."""
+    """What happened in one step: its number, the training time in seconds, the losses and the learning rate."""
 
     step: int
     seconds: float
-    loss: float
+    losses: tuple[float, ...]
     rate: float
+
+    @property
+    def loss(self) -> float:
+        """The loss of the first optimiser."""
+        return self.losses[0]
 
 
 def warm_up(step: int, rate: float, steps: int) -> float:
@@ -78,30 +97,36 @@ def warm_up(step: int, rate: float, steps: int) -> float:
 
 def train_steps(
     state: State,
-    loss_at: Callable[[nn.Module, int, int], Tensor],
+    loss_at: Loss | tuple[Loss, ...],
     rate_at: Callable[[int], float],
     folder: Path,
     *,
     save_every: float = 180.0,
-    ema: float = 0.999,
+    ema: float | Callable[[int], float] = 0.999,
+    clip: float = MAX_GRADIENT,
+    backward: Callable[[Tensor], None] = Tensor.backward,
     options: dict[str, Any] | None = None,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Train for ever, one step at a time; saves every few minutes and when the generator is closed.
 
     Parameters
     ----------
     state : State
         Where to start; changed in place.
-    loss_at : callable
-        ``loss_at(net, step, skipped)`` is the loss of the batch of that step.
+    loss_at : callable or tuple of callable
+        ``loss_at(net, step, skipped)`` is the loss of the batch of that step; one for each optimiser, in turn.
     rate_at : callable
         Learning rate of a step; a parameter group's ``"scale"`` multiplies it.
     folder : Path
         Where the checkpoints go.
     save_every : float
         Seconds between checkpoints.
-    ema : float
-        Factor of the moving average of the weights.
+    ema : float or callable
+        Factor of the moving average of the weights, at a step.
+    clip : float
+        Norm above which the gradients of a turn are scaled down.
+    backward : callable
+        Computes the gradients of a loss.
     options : dict
         Written into the checkpoints, as a record.
 
@@ -109,53 +134,75 @@ def train_steps(
     ------
     Step
         After every step that changed the weights.
+
+    Raises
+    ------
+    InferenceError
+        If the loss is not finite again and again, with other data every time.
     """
-    saved = time.monotonic()
+    turns = loss_at if isinstance(loss_at, tuple) else (loss_at,)
+    factor = ema if callable(ema) else lambda _: ema
+    saved, retries = time.monotonic(), 0
     save_checkpoint(state, folder, options)
     try:
         while True:
             began, rate = time.monotonic(), rate_at(state.step)
-            loss = _step(state, loss_at, rate, ema)
-            if not math.isfinite(loss):
-                _fall_back(state, folder)
+            losses = _step(state, turns, rate, clip, backward)
+            if losses is None:
+                retries += 1
+                _fall_back(state, folder, retries)
                 continue
+            _update_average(state, factor(state.step))
             now = time.monotonic()
             state.seconds += now - began
             if now - saved > save_every:
                 save_checkpoint(state, folder, options)
-                saved = now
-            yield Step(state.step, state.seconds, loss, rate)
+                saved, retries = now, 0
+            yield Step(state.step, state.seconds, losses, rate)
     finally:
         save_checkpoint(state, folder, options)
 
 
-def _step(state: State, loss_at: Callable[[nn.Module, int, int], Tensor], rate: float, ema: float) -> float:
-    """One update; nothing is changed, and NaN returned, if the loss or the gradient is not finite."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate * group.get("scale", 1.0)
-    loss = loss_at(state.net, state.step, state.skipped)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(state.net.parameters(), MAX_GRADIENT)
-    finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
-    if finite:
-        state.optimiser.step()
-        state.step += 1
-        _update_average(state, ema)
-    state.optimiser.zero_grad(set_to_none=True)
-    return float(loss.detach()) if finite else math.nan
+def _step(
+    state: State, turns: tuple[Loss, ...], rate: float, clip: float, backward: Callable[[Tensor], None]
+) -> tuple[float, ...] | None:
+    """One turn of every optimiser; None if a loss or a gradient is not finite, and the weights are then void."""
+    losses = []
+    for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        loss = loss_at(state.net, state.step, state.skipped)
+        backward(loss)
+        norm = nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
+        finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
+        if finite:
+            optimiser.step()
+        state.net.zero_grad(set_to_none=True)  # a turn leaves gradients in the other networks, too
+        if not finite:
+            return None
+        losses.append(float(loss.detach()))
+    state.step += 1
+    return tuple(losses)
 
 
 @torch.no_grad()
 def _update_average(state: State, ema: float) -> None:
-    weights = state.net.state_dict()
+    weights = {name: w for name, w in state.net.state_dict().items() if name.startswith(state.averaged)}
     if not state.average:
         state.average = {name: weight.clone() for name, weight in weights.items()}
-    for name, mean in state.average.items():
-        mean.lerp_(weights[name], 1 - ema)
+    floats = [name for name, weight in weights.items() if weight.is_floating_point()]
+    torch._foreach_lerp_([state.average[name] for name in floats], [weights[name] for name in floats], 1 - ema)
+    for name in weights.keys() - set(floats):  # counters
+        state.average[name].copy_(weights[name])
 
 
-def _fall_back(state: State, folder: Path) -> None:
+def _fall_back(state: State, folder: Path, retries: int) -> None:
     """Return to the last checkpoint and go on with other data."""
+    if retries > MAX_RETRIES:
+        raise InferenceError(
+            f"training diverges at step {state.step}: the loss became infinite {retries} times in a row; "
+            "take a lower learning rate"
+        )
     skipped = state.skipped + 1
     load_latest(state, folder)
     state.skipped = skipped
@@ -202,21 +249,12 @@ def load_latest(state: State, folder: Path) -> bool:
     return False
 
 
-def publish(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a run after a crash, sees all of it or none of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"weights/{name}": weight for name, weight in state.net.state_dict().items()}
     tensors |= {f"average/{name}": mean for name, mean in state.average.items()}
-    for index, moments in state.optimiser.state_dict()["state"].items():
-        tensors |= {f"moments/{index}/{name}": value for name, value in moments.items()}
+    for turn, optimiser in enumerate(state.optimisers):
+        for index, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"{_moments(turn)}{index}/{name}": value for name, value in moments.items()}
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
@@ -229,10 +267,15 @@ def _fill(state: State, tensors: dict[str, Tensor]) -> None:
         for name, weight in weights.items()
         if f"average/{name}" in tensors
     }
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("moments/"):
-            _, index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = tensor
-    groups = state.optimiser.state_dict()["param_groups"]
-    state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    for turn, optimiser in enumerate(state.optimisers):
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(_moments(turn)):
+                index, key = name.removeprefix(_moments(turn)).split("/")
+                moments.setdefault(int(index), {})[key] = tensor
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _moments(turn: int) -> str:
+    return f"moments-{turn}/" if turn else "moments/"

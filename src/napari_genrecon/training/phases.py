@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -13,13 +13,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from napari_genrecon.models._weights import read_tensors
-from napari_genrecon.training.loop import State, Step, load_latest, publish, train_steps, warm_up
+from napari_genrecon.training.loop import Loss, State, Step, load_latest, publish, train_steps, warm_up
 from napari_genrecon.training.muon import Muon
 
 __all__ = ["Loss", "Recipe", "best_device", "constant_rate", "falling_rate", "faster_in_bfloat16", "fresh_state"]
-
-Loss = Callable[[nn.Module, int, int], Tensor]
-"""``loss(net, step, skipped)``: the loss of the batch of that step."""
 
 
 @dataclass(frozen=True, kw_only=True)

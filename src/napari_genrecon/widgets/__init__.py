@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["open_deblur", "open_denoise", "open_inpaint", "open_upscale"]
+__all__ = ["open_deblur", "open_denoise", "open_generate", "open_inpaint", "open_upscale"]
 
 # napari's menus call these with the viewer, which it finds by the name in the annotation.
 
@@ -27,6 +27,11 @@ def open_deblur(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-defi
 def open_inpaint(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-defined]  # noqa: F821
     """Open the widget from a menu."""
     _open(viewer, "Inpaint")
+
+
+def open_generate(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Open the widget from a menu."""
+    _open(viewer, "Generate")
 
 
 def _open(viewer: Any, name: str) -> None:

@@ -3,58 +3,84 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from magicgui.widgets import CheckBox, Container, create_widget
+from magicgui.widgets import CheckBox, Container, LineEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.models import list_models
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets._preferences import preferences
 
-__all__ = ["Form"]
+__all__ = ["Form", "TaskForm"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _NONE = "none"
 _GAUSSIAN = "Gaussian of this width"
 _WIDTH_SUFFIX = "_width"
-_TEXTS = {"axes": str, "tile": int, "iterations": int}  # empty lines mean None
+_LONGEST_SLIDER = 100  # a range beyond which a slider cannot be set finely enough
 
 Names = Callable[[Any], Sequence[str]]
+Choices = Mapping[str, Sequence[Any]]
 
 
 class Form:
-    """One widget per option, in the order of the dataclass, with the defaults of napari's Preferences.
+    """One widget per option, in the order of the dataclass.
 
     Parameters
     ----------
-    task : Task
-        Whose options.
-    masks, images : callable
-        Names of the layers that can be a mask, or a point spread function.
+    options : type
+        The dataclass.
+    choices : mapping
+        What can be chosen, by the word that stands for it in the dataclass or by the option's name: values, or pairs of
+        what is shown and the value.
+    defaults : mapping
+        Other defaults than the dataclass's.
+    labels : mapping
+        Other labels than the names of the options.
+    arrays : mapping
+        By the kind of array that an option is: names of the layers it can be.
+    left_out : sequence of str
+        Options that are asked for elsewhere.
+    advanced : sequence of str
+        Options that are folded away besides those that say so themselves.
     extra : sequence of widgets
         Shown among the options that are seldom needed.
     """
 
-    def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
-        self._task, self._layers = task, {"mask": masks, "psf": images}
+    def __init__(
+        self,
+        options: type,
+        *,
+        choices: Choices | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        arrays: Mapping[str, Names] | None = None,
+        left_out: Sequence[str] = (),
+        advanced: Sequence[str] = (),
+        extra: Sequence[ValueWidget] = (),
+    ) -> None:
+        self._layers = dict(arrays or {})
         self._arrays: dict[str, str] = {}  # name of an option -> what kind of array it is
+        self._texts: dict[str, type] = {}  # options whose empty line means None
         plain: list[ValueWidget] = []
-        advanced: list[ValueWidget] = []
-        defaults = {option.name: option.default for option in fields(task.options)} | preferences(
-            f"genrecon_{task.name}"
-        )
-        for name, hint in typing.get_type_hints(task.options, include_extras=True).items():
+        folded: list[ValueWidget] = []
+        values = {option.name: option.default for option in fields(options)} | dict(defaults or {})
+        known = {"devices": _DEVICES, **(choices or {})}
+        for name, hint in typing.get_type_hints(options, include_extras=True).items():
             kind, metadata = typing.get_args(hint)[:2]
             if "array" in metadata:
                 plain += self._array_widgets(name, metadata)
-            elif metadata.get("form", True):
-                widget = _widget(task, name, kind, metadata, defaults[name])
-                (advanced if metadata.get("advanced") else plain).append(widget)
-        self._names = [widget.name for widget in [*plain, *advanced]]
-        self.container = Container(widgets=[*plain, *_folded([*advanced, *extra])], labels=True)
+            elif metadata.get("form", True) and name not in left_out:
+                widget = _widget(name, kind, metadata, values[name], known, (labels or {}).get(name))
+                self._note_text(name, kind, widget)
+                (folded if metadata.get("advanced") or name in advanced else plain).append(widget)
+        self._names = [widget.name for widget in [*plain, *folded]]
+        self._folded = [*folded, *extra]
+        self._unused: set[str] = set()
+        self.container = Container(widgets=[*plain, *self._fold()], labels=True)
 
     def __getitem__(self, name: str) -> ValueWidget:
         widget: ValueWidget = self.container[name]
@@ -65,7 +91,33 @@ class Form:
         for name in self._arrays:
             self[name].reset_choices()
 
-    def values(self, pixels_of: Callable[[str], Any]) -> dict[str, Any]:
+    def use(self, unused: Collection[str]) -> None:
+        """Hide the options that say nothing at present, whether or not the seldom needed ones are shown."""
+        self._unused = set(unused)
+        shown = bool(self._folded) and self["more"].value
+        for name in self._names:
+            widget = self[name]
+            widget.visible = name not in self._unused and (widget not in self._folded or shown)
+
+    def _fold(self) -> list[ValueWidget]:
+        """The widgets that are seldom needed, behind a box that shows them when it is ticked."""
+        if not self._folded:
+            return []
+        more = CheckBox(name="more", label="more options", tooltip="Show the options that are seldom needed")
+
+        def show(visible: bool) -> None:
+            for widget in self._folded:
+                widget.visible = visible and widget.name not in self._unused
+
+        more.changed.connect(show)
+        show(False)
+        return [more, *self._folded]
+
+    def _note_text(self, name: str, kind: Any, widget: ValueWidget) -> None:
+        if isinstance(widget, LineEdit) and type(None) in typing.get_args(kind):
+            self._texts[name] = int if int in typing.get_args(kind) else str
+
+    def values(self, pixels_of: Callable[[str], Any] = str) -> dict[str, Any]:
         """The values as keywords of the options; an empty line means None.
 
         Parameters
@@ -79,10 +131,9 @@ class Form:
             If a number is not one.
         """
         found = {name: self[name].value for name in self._names}
-        for name, convert in _TEXTS.items():
-            if name in found:
-                text = str(found[name] or "").strip()
-                found[name] = convert(text) if text else None
+        for name, convert in self._texts.items():
+            text = str(found[name] or "").strip()
+            found[name] = convert(text) if text else None
         for name, kind in self._arrays.items():
             found[name] = self._array(found, name, kind, pixels_of)
             found.pop(name + _WIDTH_SUFFIX, None)
@@ -115,39 +166,51 @@ class Form:
         return [chooser, width]
 
 
-def _folded(widgets: list[ValueWidget]) -> list[ValueWidget]:
-    """A box that shows the widgets behind it when it is ticked."""
-    if not widgets:
-        return []
-    more = CheckBox(name="more", label="more options", tooltip="Show the options that are seldom needed")
-
-    def show(visible: bool) -> None:
-        for widget in widgets:
-            widget.visible = visible
-
-    more.changed.connect(show)
-    show(False)
-    return [more, *widgets]
-
-
 def _label(name: str) -> str:
     return name.upper() if name == "psf" else name.replace("_", " ")
 
 
-def _widget(task: Task, name: str, kind: Any, metadata: dict[str, Any], default: Any) -> ValueWidget:
-    common: dict[str, Any] = {"name": name, "label": _label(name), "options": {"tooltip": metadata["tooltip"]}}
+def _widget(
+    name: str, kind: Any, metadata: dict[str, Any], default: Any, known: Choices, label: str | None
+) -> ValueWidget:
+    common: dict[str, Any] = {"name": name, "label": label or _label(name), "options": {"tooltip": metadata["tooltip"]}}
     choices = metadata.get("choices")
     if choices is not None:
-        known = {"models": ["auto", *(s.name for s in list_models(task.name))], "devices": list(_DEVICES)}
-        common["options"]["choices"] = known[choices] if isinstance(choices, str) else list(choices)
+        found = known[name] if name in known else known[choices] if isinstance(choices, str) else choices
+        common["options"]["choices"] = list(found)
         return create_widget(default, widget_type="ComboBox", **common)
     limits = {key: metadata[key] for key in ("min", "max", "step") if key in metadata}
     if kind is float:
         common["options"] |= limits
-        return create_widget(default, widget_type="FloatSlider", **common)
+        wide = metadata["max"] - metadata["min"] > _LONGEST_SLIDER
+        return create_widget(default, widget_type="FloatSpinBox" if wide else "FloatSlider", **common)
     if kind is int:
         common["options"] |= {"max": 2**31 - 1, **limits}
         return create_widget(default, widget_type="SpinBox", **common)
     if kind is bool:
         return create_widget(default, widget_type="CheckBox", **common)
     return create_widget("" if default is None else str(default), widget_type="LineEdit", **common)
+
+
+class TaskForm(Form):
+    """The options of a task, with the defaults of napari's Preferences.
+
+    Parameters
+    ----------
+    task : Task
+        Whose options.
+    masks, images : callable
+        Names of the layers that can be a mask, or a point spread function.
+    extra : sequence of widgets
+        Shown among the options that are seldom needed.
+    """
+
+    def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
+        models = ["auto", *(spec.name for spec in list_models(task.name))]
+        super().__init__(
+            task.options,
+            choices={"models": models},
+            defaults=preferences(f"genrecon_{task.name}"),
+            arrays={"mask": masks, "psf": images},
+            extra=extra,
+        )

@@ -24,6 +24,7 @@ __all__ = [
     "layer_axes",
     "layer_data",
     "part_of_result",
+    "placed_as",
     "result_layer",
     "visible_region",
     "without_first",
@@ -131,6 +132,21 @@ def without_first(placed: dict[str, Any], n: int) -> dict[str, Any]:
     if not n:
         return placed
     return {key: np.asarray(value)[n:, n:] if key == "affine" else value[n:] for key, value in placed.items()}
+
+
+def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
+    """Where a layer lies, for an image of some of its dimensions, in order."""
+    n, index = len(placed["scale"]), list(kept)
+    if len(index) >= n:
+        return placed
+    whole = np.asarray(placed["affine"])
+    turned = Affine(rotate=placed["rotate"], shear=placed["shear"], ndim=n).linear_matrix
+    rows = [*index, n]
+    own = np.eye(len(rows))
+    own[:-1, :-1] = turned[np.ix_(index, index)]
+    translate = np.linalg.solve(own[:-1, :-1], np.asarray(placed["translate"], float)[index])
+    plain = {key: [placed[key][i] for i in index] for key in ("scale", "units", "axis_labels")}
+    return {**plain, "translate": translate, "affine": whole[np.ix_(rows, rows)] @ own}
 
 
 def part_of_result(

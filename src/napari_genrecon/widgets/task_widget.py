@@ -24,7 +24,7 @@ from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, with_spacing, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
-from napari_genrecon.widgets._form import Form
+from napari_genrecon.widgets._form import TaskForm
 from napari_genrecon.widgets._layers import (
     PLACED,
     as_array,
@@ -39,6 +39,7 @@ from napari_genrecon.widgets._layers import (
 )
 from napari_genrecon.widgets._preview import VIEWS, Preview
 from napari_genrecon.widgets._watched import Watched
+from napari_genrecon.widgets._words import duration, sentence
 from napari_genrecon.widgets._worker import Job
 from napari_genrecon.widgets.files import chosen_saving
 
@@ -78,7 +79,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             value="",
             tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory",
         )
-        self._form = Form(task, self._masks, self._images, extra=[self._target])
+        self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half denoised"
@@ -212,7 +213,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 self._show_report()
             elif kind == "error":
                 self._failed[id(data)] = data
-                self._report.value = _sentence(value)
+                self._report.value = sentence(value)
             self._status.value = ""
 
         self._begin(steps, done, quiet=True)
@@ -232,7 +233,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", noise_report(noise)]
         if self._seconds is not None:
             parts.append(
-                f"Expected time: {_duration(self._seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s)."
+                f"Expected time: {duration(self._seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s)."
             )
         self._report.value = "\n".join(parts)
 
@@ -253,7 +254,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         try:
             options, region = self._options(layer), visible_region(self._viewer, layer)
         except (GenReconError, ValueError) as error:
-            show_error(_sentence(error))
+            show_error(sentence(error))
             return
         data, shown, name = layer_data(layer), display(layer), layer.name
 
@@ -292,7 +293,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             options = self._options(layer)
         except (GenReconError, ValueError) as error:
             self._queue.clear()
-            show_error(_sentence(error))
+            show_error(sentence(error))
             return
         # All that is needed of the layer is taken now: it may be renamed, changed or removed meanwhile.
         data, shown, name, live = layer_data(layer), display(layer), layer.name, self._live.value
@@ -317,8 +318,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._watched.stop()
             added = self._viewer.add_image(pixels, **kwargs)
             self._add_companions(value, kwargs, added.name)
-            for sentence in value.record["warnings"]:
-                show_warning(f"{name}: {sentence}")
+            for warning in value.record["warnings"]:
+                show_warning(f"{name}: {warning}")
             lazy = is_lazy(pixels) and target is None
             when = "computes each plane when you look at it" if lazy else _took(started)
             self._record = value.record
@@ -400,7 +401,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         left = ""
         if progress.done:
             spent = time.perf_counter() - self._started
-            left = f", {_duration(spent * (1 / progress.fraction - 1))} left"
+            left = f", {duration(spent * (1 / progress.fraction - 1))} left"
         self._status.value = f"{progress.note}{left}"
         self._watched.refresh()
 
@@ -437,8 +438,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             show_info("Cancelled: nothing was added.")
             return
         _LOG.error("the job failed", exc_info=value)
-        self._status.value = _sentence(value)
-        show_error(_sentence(value))
+        self._status.value = sentence(value)
+        show_error(sentence(value))
 
     def _tell_missing(self, layers: list[Any]) -> None:
         if not layers:
@@ -510,18 +511,6 @@ class UpscaleWidget(TaskWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, find_task("upscale"))
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, GenReconError | ValueError):
-        return str(error)
-    return f"This failed unexpectedly ({type(error).__name__}: {error}). The log has the details; nothing was changed."
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def _took(started: float) -> str:

@@ -1,0 +1,139 @@
+"""Does a generative model copy its training data? The nearest training crop of every sample, and how near it is.
+
+Distances are between pictures whose mean is taken away and whose length is made one, in all eight turned and mirrored
+orders, so that a copy in another brightness, contrast or orientation is a copy still. A sample is too near if it is
+nearer to its nearest training crop than nearly all data that was held out is to its own: real cells of other images are
+what "new" looks like (after Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying in generative
+models, AISTATS 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["Memorisation", "check_memorisation", "nearest"]
+
+COPIES_WARNED = 0.05
+"""Share of samples nearer than the nearest hundredth of held-out crops, from which on there is a warning."""
+
+_NEAR = 1.0  # percent of the held-out crops that are nearer than what counts as near
+_AT_ONCE = 512  # pictures that are compared together
+_FEWEST = 20  # held-out crops that can say what is usual
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memorisation:
+    """What the check found.
+
+    Attributes
+    ----------
+    nearest : (N,) int64 ndarray
+        Index of the training crop that is nearest to each sample.
+    distance : (N,) float32 ndarray
+        Its distance: 0 is a copy, 1.4 has nothing in common.
+    ratio : (N,) float32 ndarray
+        The distance over the median distance of held-out crops to the training crops: near 1 is new, near 0 a copy.
+    near : float
+        Ratio below which only 1 % of the held-out crops lie.
+    copies : float
+        Share of the samples that lie below it; of data, 0.01.
+    warning : str
+        In words, if there are too many; else empty.
+    """
+
+    nearest: NDArray[np.int64]
+    distance: NDArray[np.float32]
+    ratio: NDArray[np.float32]
+    near: float
+    copies: float
+    warning: str
+
+
+def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayLike) -> Memorisation:
+    """Compare samples with the crops that a model was trained on.
+
+    Parameters
+    ----------
+    samples : (N, Y, X) or (N, C, Y, X) array_like
+        Of the model.
+    training, held_out : (M, Y, X) or (M, C, Y, X) array_like
+        The crops it was trained on, and those it was not, from other images.
+
+    Returns
+    -------
+    Memorisation
+
+    Raises
+    ------
+    ImageError
+        If shapes differ, or fewer than 20 crops were held out.
+    """
+    sets = [np.asarray(pictures, np.float32) for pictures in (samples, training, held_out)]
+    if len({pictures.shape[1:] for pictures in sets}) > 1 or any(not pictures.size for pictures in sets):
+        shapes = ", ".join(str(pictures.shape) for pictures in sets)
+        raise ImageError(f"samples, training crops and held-out crops must be pictures of one shape, got {shapes}")
+    if len(sets[2]) < _FEWEST:
+        raise ImageError(f"{len(sets[2])} held-out crops do not tell what is usual: at least {_FEWEST} are needed")
+    index, distance = nearest(sets[0], sets[1])
+    usual = nearest(sets[2], sets[1])[1]
+    median = max(float(np.median(usual)), 1e-6)
+    near = float(np.percentile(usual, _NEAR))
+    copies = float(np.mean(distance < near))
+    ratio = (distance / median).astype(np.float32)
+    return Memorisation(index, distance, ratio, near / median, copies, _in_words(copies, len(distance)))
+
+
+def nearest(pictures: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each picture, which of the others is nearest in any orientation, and its distance.
+
+    Parameters
+    ----------
+    pictures : (N, Y, X) or (N, C, Y, X) array_like
+        What to look for.
+    others : (M, Y, X) or (M, C, Y, X) array_like
+        Where to look.
+
+    Returns
+    -------
+    (N,) int64 ndarray, (N,) float32 ndarray
+    """
+    unit = _unit(np.asarray(others, np.float32))  # (M, D)
+    best = np.full(len(np.asarray(pictures)), -2.0, np.float32)
+    index = np.zeros(len(best), np.int64)
+    for turned in _orientations(np.asarray(pictures, np.float32)):
+        queries = _unit(turned)
+        for start in range(0, len(queries), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            likeness = queries[part] @ unit.T  # (n, M)
+            where = likeness.argmax(1)
+            value = np.take_along_axis(likeness, where[:, None], 1)[:, 0]
+            better = value > best[part]
+            index[part][better], best[part][better] = where[better], value[better]
+    return index, np.sqrt(np.maximum(2 - 2 * best, 0)).astype(np.float32)
+
+
+def _orientations(pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    turned = [np.rot90(pictures, k, (-2, -1)) for k in range(4)]
+    return turned + [each[..., ::-1] for each in turned]
+
+
+def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) each without its mean per channel, of length one; a constant picture becomes zero."""
+    rest = pictures - pictures.mean(axis=(-2, -1), keepdims=True)
+    flat = rest.reshape(len(rest), -1)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return flat / np.where(length > 0, length, 1)
+
+
+def _in_words(copies: float, n: int) -> str:
+    if copies < COPIES_WARNED or copies * n < 2:
+        return ""
+    return (
+        f"{100 * copies:.0f} % of the samples are nearer to a training crop than all but 1 % of real crops of other "
+        "images are: the model copies its training data; train on more crops, with augmentation, or for less time"
+    )

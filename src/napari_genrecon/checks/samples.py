@@ -1,0 +1,170 @@
+"""Are pictures like other pictures, and as varied: distances between sets of pictures that need no network."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import correlate1d
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["coverage_and_density", "kernel_distance", "sliced_wasserstein", "variety"]
+
+_PATCH = 7  # px, as Karras et al. 2018
+_PATCHES = 16  # per picture and level
+_DIRECTIONS = 128
+_SMALLEST = 16  # px, of the pyramid's last level
+_BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16  # Burt & Adelson 1983
+
+
+def sliced_wasserstein(a: ArrayLike, b: ArrayLike, seed: int = 0) -> tuple[float, ...]:
+    """Sliced Wasserstein distance between the patches of two sets, on every level of a Laplacian pyramid.
+
+    The patches of a level are scaled by mean and s.d. of those of `b`, the reference; Karras et al. (Progressive
+    growing of GANs, ICLR 2018, section 5) scale each set by its own, which does not see a wrong contrast.
+
+    Parameters
+    ----------
+    a, b : (N, C, Y, X) or (N, Y, X) array_like
+        Sets of pictures of one shape; as many of each are compared as the smaller set has.
+    seed : int
+        Of the places of the patches and of the directions.
+
+    Returns
+    -------
+    tuple of float
+        One distance per level, the finest first; 1 is one s.d. of the reference.
+    """
+    first, second = _sets(a, b)
+    rng = np.random.default_rng(seed)
+    levels = zip(_pyramid(first), _pyramid(second), strict=True)
+    return tuple(_sliced(_patches(x, rng), _patches(y, rng), rng) for x, y in levels)
+
+
+def variety(samples: ArrayLike, data: ArrayLike) -> float:
+    """How far samples lie from each other, beside data: mean distance to the nearest other one, as a ratio.
+
+    Parameters
+    ----------
+    samples, data : (N, C, Y, X) or (N, Y, X) array_like
+        As many of each are compared as the smaller set has, on means over blocks of a quarter of 32 px.
+
+    Returns
+    -------
+    float
+        About 1 for data, 0 if all samples are alike.
+    """
+    first, second = _sets(samples, data)
+    usual = _mean_nearest(_coarse(second))
+    return _mean_nearest(_coarse(first)) / max(usual, 1e-12)
+
+
+def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Kernel inception distance without its inception: unbiased MMD^2 of features with the cubic kernel.
+
+    k(x, y) = (x.y / D + 1)^3 (Binkowski et al.: Demystifying MMD GANs, ICLR 2018).
+
+    Parameters
+    ----------
+    a, b : (N, D) ndarray
+        Features of two sets of pictures.
+
+    Returns
+    -------
+    float
+        0 on average for two sets of one distribution; may be negative.
+    """
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    within = sum((_kernel(s, s).sum() - np.trace(_kernel(s, s))) / (len(s) * (len(s) - 1)) for s in (x, y))
+    return float(within - 2 * _kernel(x, y).mean())
+
+
+def coverage_and_density(samples: NDArray[np.floating], data: NDArray[np.floating], k: int = 5) -> tuple[float, float]:
+    """Share of the data that samples come near to, and how densely samples lie where data lies.
+
+    Naeem et al.: Reliable fidelity and diversity metrics for generative models, ICML 2020.
+
+    Parameters
+    ----------
+    samples, data : (N, D) ndarray, (M, D) ndarray
+        Features.
+    k : int
+        The ball around a datum reaches to its k-th neighbour among the data.
+
+    Returns
+    -------
+    float, float
+        Coverage in [0, 1]; density, about 1 for data.
+    """
+    within = _distances(data, data)
+    radius = np.sort(within, axis=1)[:, k]  # the 0-th is the datum itself
+    inside = _distances(data, samples) < radius[:, None]  # (M, N)
+    return float(inside.any(1).mean()), float(inside.sum() / (k * len(samples)))
+
+
+def _sets(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two sets (N, C, Y, X) of one size, evenly thinned."""
+    first, second = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    if first.shape[1:] != second.shape[1:] or min(len(first), len(second)) < 2:
+        raise ImageError(
+            f"two sets of at least two pictures of one shape are needed, got {first.shape}, {second.shape}"
+        )
+    n = min(len(first), len(second))
+    shape = (n, -1, *first.shape[-2:])
+    thinned = (s[np.linspace(0, len(s) - 1, n).astype(int)].reshape(shape) for s in (first, second))
+    return next(thinned), next(thinned)
+
+
+def _pyramid(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """What every halving takes away, and what is left."""
+    levels = []
+    while x.shape[-1] > _SMALLEST:
+        smooth = correlate1d(correlate1d(x, _BINOMIAL, -1, mode="reflect"), _BINOMIAL, -2, mode="reflect")
+        small = smooth[..., ::2, ::2]
+        spread = np.zeros_like(x)
+        spread[..., ::2, ::2] = 4 * small
+        back = correlate1d(correlate1d(spread, _BINOMIAL, -1, mode="reflect"), _BINOMIAL, -2, mode="reflect")
+        levels.append(x - back)
+        x = small
+    return [*levels, x]
+
+
+def _patches(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """(N * 16, C, 7, 7) patches at random places."""
+    n, side = len(x), x.shape[-1] - _PATCH + 1
+    rows, columns = rng.integers(0, side, (2, n, _PATCHES))
+    views = np.lib.stride_tricks.sliding_window_view(x, (_PATCH, _PATCH), axis=(-2, -1))  # (N, C, y, x, 7, 7)
+    found = views[np.arange(n)[:, None], :, rows, columns]  # (N, 16, C, 7, 7)
+    return found.reshape(-1, *found.shape[2:])
+
+
+def _sliced(a: NDArray[np.float32], b: NDArray[np.float32], rng: np.random.Generator) -> float:
+    mean, sd = b.mean(axis=(0, 2, 3), keepdims=True), b.std(axis=(0, 2, 3), keepdims=True)
+    scale = np.where(sd > 0, sd, 1)
+    x, y = (((s - mean) / scale).reshape(len(s), -1) for s in (a, b))
+    directions = rng.standard_normal((x.shape[1], _DIRECTIONS)).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=0)
+    return float(np.abs(np.sort(x @ directions, axis=0) - np.sort(y @ directions, axis=0)).mean())
+
+
+def _coarse(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N, D) means over blocks, 8 a side."""
+    block = x.shape[-1] // 8
+    means = x.reshape(*x.shape[:2], 8, block, 8, block).mean(axis=(3, 5), dtype=np.float64)
+    return means.reshape(len(x), -1)
+
+
+def _mean_nearest(x: NDArray[np.float64]) -> float:
+    distances = _distances(x, x)
+    np.fill_diagonal(distances, np.inf)
+    return float(distances.min(1).mean())
+
+
+def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    squared = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
+    return np.sqrt(np.maximum(squared, 0))
+
+
+def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (x @ y.T / x.shape[1] + 1) ** 3

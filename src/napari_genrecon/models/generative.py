@@ -1,0 +1,418 @@
+"""Use a trained generative model: sample, encode, reconstruct, walk through its latents, score pictures.
+
+Everything goes in and comes out in the grey values of the training data, with the range that is stored on the card.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+from torch import Tensor, nn
+
+from napari_genrecon.errors import ImageError, OptionError, WeightsError
+from napari_genrecon.models import resolve_device, vae
+from napari_genrecon.models.card import ModelCard, step_of
+from napari_genrecon.models.dcgan import Generator
+from napari_genrecon.models.library import find_trained, read_card
+
+__all__ = ["GenerativeModel", "build_network", "load_model", "load_weights_of"]
+
+Array = NDArray[np.float32]
+
+_AT_ONCE = 256  # pictures that are computed together
+_SEED_OF_BOUNDS = 2013  # bounds are estimates; the same picture always gets the same one
+_MIN_SPREAD = 1e-3  # nats; below it a calibration says nothing
+
+
+def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> GenerativeModel:
+    """A trained model, ready to sample.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        A name that `trained_models` lists, or a model file.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is none of this name.
+    WeightsError
+        If its file is damaged, of another kind, or does not fit the network on its card.
+    OptionError
+        If the device does not exist here.
+    """
+    path = find_trained(name_or_path)
+    card = read_card(path)
+    network = build_network(card)
+    weights = load_weights_of(card, path)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return GenerativeModel(card, network, device)
+
+
+def build_network(card: ModelCard) -> nn.Module:
+    """The network that a card describes, with random weights."""
+    network = {"dcgan": Generator, "vae": vae.VAE}[card.kind]
+    return network(card.size, card.channels, card.latent, card.options["width"])
+
+
+def load_weights_of(card: ModelCard, path: Path) -> dict[str, NDArray[Any]]:
+    """The weights in a model file, each of the name, the shape and the dtype that the card's network has.
+
+    Raises
+    ------
+    WeightsError
+        If any is missing, superfluous, of another shape or dtype, or not finite.
+    """
+    try:
+        found: dict[str, NDArray[Any]] = load(path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    with torch.device("meta"):
+        wanted = build_network(card).state_dict()
+    if set(found) != set(wanted):
+        odd = sorted(set(found) ^ set(wanted))[0]
+        raise WeightsError(f"{path} does not hold the weights of the {card.kind} on its card: {odd[:80]!r} differs")
+    for name, array in found.items():
+        _check_weight(name, array, wanted[name], path)
+    return found
+
+
+def _check_weight(name: str, array: NDArray[Any], wanted: Tensor, path: Path) -> None:
+    if array.shape != tuple(wanted.shape) or str(array.dtype) != str(wanted.dtype).removeprefix("torch."):
+        raise WeightsError(
+            f"{path}: {name!r} is {array.dtype} of shape {array.shape}, its network needs "
+            f"{str(wanted.dtype).removeprefix('torch.')} of shape {tuple(wanted.shape)}"
+        )
+    if not np.isfinite(array).all():
+        raise WeightsError(f"{path} holds NaN or infinite weights in {name!r}: it is damaged")
+
+
+class GenerativeModel:
+    """A trained GAN or VAE.
+
+    Pictures are (Y, X) or (C, Y, X), stacks of them (N, Y, X) or (N, C, Y, X), by the model's channels; latents are
+    (L,) or (N, L). All results are float32.
+
+    Parameters
+    ----------
+    card : ModelCard
+        What it is.
+    network : nn.Module
+        Of `build_network`, with its weights.
+    device : str
+        Where to compute.
+    """
+
+    def __init__(self, card: ModelCard, network: nn.Module, device: str = "auto") -> None:
+        self.card = card
+        self.device = torch.device(resolve_device(device))
+        self._network = network.eval().requires_grad_(False).to(self.device)
+        low, high = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (card.low, card.high))
+        self._low, self._range = low, high - low  # (C, 1, 1)
+        self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The weights of the network by name, for `save_model`."""
+        return {name: weight.cpu().contiguous().numpy() for name, weight in self._network.state_dict().items()}
+
+    # --- from latents to pictures ---
+
+    def latents(self, n: int = 1, seed: int | None = None, truncation: float = 1.0) -> Array:
+        """Random latents; the first ones do not depend on how many are drawn.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        seed : int, optional
+            The same seed gives the same latents; None takes another one each time.
+        truncation : float
+            Factor in [0, 1] that draws the latents of a GAN towards the middle: less varied, more typical pictures.
+
+        Returns
+        -------
+        (N, L) ndarray
+
+        Raises
+        ------
+        OptionError
+            If `n` or `truncation` cannot work, or a VAE is to be truncated.
+        """
+        if n < 1:
+            raise OptionError(f"n must be at least 1 sample, got {n}")
+        if not 0 <= truncation <= 1:
+            raise OptionError(f"truncation must lie between 0 and 1, got {truncation:g}")
+        if self.card.kind == "vae" and truncation != 1:
+            raise OptionError("truncation is for GANs: the latents of a VAE are drawn as it was trained; leave it at 1")
+        drawn = np.random.default_rng(seed).standard_normal((n, self.card.latent), np.float32)
+        return drawn * np.float32(truncation)
+
+    def sample(self, n: int = 1, *, seed: int | None = None, truncation: float = 1.0) -> Array:
+        """New pictures, as if they were data. They are not: they are synthetic.
+
+        Parameters
+        ----------
+        n, seed, truncation
+            As of `latents`.
+
+        Returns
+        -------
+        (N, Y, X) or (N, C, Y, X) ndarray
+            In the training data's grey values. Of a VAE, the mean picture of each latent, without pixel noise.
+        """
+        return self.decode(self.latents(n, seed, truncation))
+
+    def decode(self, z: ArrayLike) -> Array:
+        """The pictures of latents.
+
+        Parameters
+        ----------
+        z : (N, L) array_like
+            Latents.
+
+        Returns
+        -------
+        (N, Y, X) or (N, C, Y, X) ndarray
+        """
+        return self._grey(self._batched(self._mean, torch.from_numpy(self._checked_latents(z, 2))))
+
+    def traverse(self, z: ArrayLike, axis: int, values: ArrayLike) -> Array:
+        """The pictures along one axis of the latent space.
+
+        Parameters
+        ----------
+        z : (L,) array_like
+            Where to start.
+        axis : int
+            Which number of the latent to change.
+        values : (N,) array_like
+            What to set it to.
+
+        Returns
+        -------
+        (N, Y, X) or (N, C, Y, X) ndarray
+        """
+        start = self._checked_latents(z, 1)
+        if not -len(start) <= axis < len(start):
+            raise OptionError(f"axis must lie between 0 and {len(start) - 1}, got {axis}")
+        walk = np.repeat(start[None], len(np.atleast_1d(values)), axis=0)
+        walk[:, axis] = values
+        return self.decode(walk)
+
+    def interpolate(self, a: ArrayLike, b: ArrayLike, n: int = 8) -> Array:
+        """Pictures on the way from one to another.
+
+        Parameters
+        ----------
+        a, b : (L,) or (Y, X) or (C, Y, X) array_like
+            Latents, or pictures, which a VAE encodes first.
+        n : int
+            How many, both ends included.
+
+        Returns
+        -------
+        (N, Y, X) or (N, C, Y, X) ndarray
+            Along a great circle for a GAN, whose latents all lie near a sphere (White 2016), straight for a VAE.
+        """
+        if n < 2:
+            raise OptionError(f"n must be at least 2 pictures, got {n}")
+        start, end = self._latent_of(a), self._latent_of(b)
+        share = np.linspace(0, 1, n, dtype=np.float32)[:, None]
+        if self.card.kind == "vae":
+            return self.decode((1 - share) * start + share * end)
+        return self.decode(_great_circle(start, end, share))
+
+    # --- from pictures to latents, for a VAE ---
+
+    def encode(self, images: ArrayLike) -> Array:
+        """The latents of pictures: the means of their Gaussians.
+
+        Parameters
+        ----------
+        images : (N, Y, X) or (N, C, Y, X) array_like
+            In the training data's grey values; a single picture also without N.
+
+        Returns
+        -------
+        (N, L) ndarray
+
+        Raises
+        ------
+        OptionError
+            If the model is a GAN, which knows no way back.
+        ImageError
+            If the pictures do not fit.
+        """
+        encoder = self._autoencoder("encode pictures")
+        return self._batched(lambda x: encoder.encode(x)[0], self._scaled(images)).numpy()
+
+    def reconstruct(self, images: ArrayLike) -> Array:
+        """What the model makes of pictures: the decoder's mean at the encoder's. Parameters and errors as `encode`."""
+        return self.decode(self.encode(images))
+
+    def posterior_samples(self, image: ArrayLike, n: int = 8, seed: int | None = None) -> Array:
+        """Several pictures that one picture could stand for: decoded draws from its Gaussian over the latents.
+
+        Parameters
+        ----------
+        image : (Y, X) or (C, Y, X) array_like
+            The picture.
+        n, seed
+            As of `latents`.
+
+        Returns
+        -------
+        (N, Y, X) or (N, C, Y, X) ndarray
+        """
+        encoder = self._autoencoder("draw what a picture could stand for")
+        scaled = self._scaled(image)
+        if len(scaled) != 1:
+            raise ImageError(f"posterior samples are of one picture, got {len(scaled)}")
+        with torch.inference_mode():
+            mean, log_variance = (part.cpu().numpy() for part in encoder.encode(scaled.to(self.device)))
+        return self.decode(mean + np.exp(0.5 * log_variance) * self.latents(n, seed))
+
+    def bound(self, images: ArrayLike, k: int = 64) -> NDArray[np.float64]:
+        """The importance-weighted bound on the log likelihood (Burda et al. 2016), with the same draws every time.
+
+        Parameters
+        ----------
+        images : (N, Y, X) or (N, C, Y, X) array_like
+            Pictures.
+        k : int
+            Latents per picture; 1 gives the evidence lower bound.
+
+        Returns
+        -------
+        (N,) ndarray
+            Nats per picture; divided by -ln 2 and the number of pixels, bits per dimension.
+        """
+        from napari_genrecon.models.evidence import importance_weighted_bound
+
+        if k < 1:
+            raise OptionError(f"k must be at least 1 latent per picture, got {k}")
+        network = self._autoencoder("tell how likely pictures are")
+        kind, step = self.card.options["likelihood"], self._step
+        draws = torch.Generator().manual_seed(_SEED_OF_BOUNDS)
+
+        def of(x: Tensor) -> Tensor:
+            return importance_weighted_bound(network, kind, x, step, k, draws)
+
+        return self._batched(of, self._scaled(images), at_once=16).numpy().astype(np.float64)
+
+    def anomaly_map(self, images: ArrayLike) -> Array:
+        """Where pictures are not as the model would make them.
+
+        Parameters
+        ----------
+        images : (N, Y, X) or (N, C, Y, X) array_like
+            Pictures.
+
+        Returns
+        -------
+        (N, Y, X) or (N, C, Y, X) ndarray
+            Reconstruction error in units of the error that 1 % of the pixels of held-out crops exceed: 1 is rare in
+            data like that of the training, several is odd.
+
+        Raises
+        ------
+        OptionError
+            If the model is a GAN, or was trained without held-out crops, so that nothing was calibrated.
+        """
+        usual = np.asarray(self._calibrated("pixel_error_99"), np.float32)  # (C,)
+        wide = usual[:, None, None] if self.card.channels > 1 else usual[0]
+        original = np.asarray(images, np.float32)
+        return np.abs(self.reconstruct(images).reshape(original.shape) - original) / wide
+
+    def outlier_scores(self, images: ArrayLike) -> NDArray[np.float64]:
+        """How odd pictures are, the odd ones high.
+
+        Parameters
+        ----------
+        images : (N, Y, X) or (N, C, Y, X) array_like
+            Pictures.
+
+        Returns
+        -------
+        (N,) ndarray
+            How far the bound lies below the median of held-out crops, in units of their robust s.d.: 0 is usual, above
+            3 is odd.
+        """
+        median, spread = (float(value) for value in self._calibrated("bound"))
+        return (median - self.bound(images, k=8)) / spread
+
+    # --- inside ---
+
+    def _mean(self, z: Tensor) -> Tensor:
+        if isinstance(self._network, vae.VAE):
+            return vae.mean_picture(self.card.options["likelihood"], self._network.decode(z), self._step)
+        return self._network(z)
+
+    def _autoencoder(self, what: str) -> vae.VAE:
+        if not isinstance(self._network, vae.VAE):
+            raise OptionError(f"{self.card.name!r} is a GAN, which cannot {what}: take a VAE")
+        return self._network
+
+    def _calibrated(self, key: str) -> Sequence[Any]:
+        self._autoencoder("score pictures")
+        if key not in self.card.calibration:
+            raise OptionError(f"{self.card.name!r} was trained without held-out crops, so it cannot score pictures")
+        return self.card.calibration[key]
+
+    @torch.inference_mode()
+    def _batched(self, function: Callable[[Tensor], Tensor], inputs: Tensor, at_once: int = _AT_ONCE) -> Tensor:
+        return torch.cat([function(part.to(self.device)).float().cpu() for part in torch.split(inputs, at_once)])
+
+    def _grey(self, x: Tensor) -> Array:
+        grey = self._low + 0.5 * (x.double() + 1) * self._range  # (N, C, Y, X)
+        return (grey[:, 0] if self.card.channels == 1 else grey).float().numpy()
+
+    def _scaled(self, images: ArrayLike) -> Tensor:
+        """(N, C, Y, X) on the scale of -1 to 1; what lies beyond the training data's range is clipped."""
+        array = np.asarray(images)
+        inner = (self.card.size, self.card.size)
+        one = inner if self.card.channels == 1 else (self.card.channels, *inner)
+        if array.shape[-len(one) :] != one or array.ndim not in (len(one), len(one) + 1) or not array.size:
+            raise ImageError(f"{self.card.name!r} takes pictures of shape {one}, or a stack of them, got {array.shape}")
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise ImageError("pictures must be real numbers, all of them finite")
+        tensor = torch.from_numpy(array.astype(np.float64).reshape(-1, self.card.channels, *inner))
+        return (2 * (tensor - self._low) / self._range - 1).clamp(-1, 1).float()
+
+    def _checked_latents(self, z: ArrayLike, ndim: int) -> Array:
+        array = np.array(z, np.float32)
+        if array.ndim != ndim or array.shape[-1] != self.card.latent or not np.isfinite(array).all():
+            wanted = f"(N, {self.card.latent})" if ndim == 2 else f"({self.card.latent},)"
+            raise OptionError(f"latents must be finite numbers of shape {wanted}, got shape {array.shape}")
+        return array
+
+    def _latent_of(self, value: ArrayLike) -> Array:
+        array = np.asarray(value)
+        if array.ndim == 1:
+            return self._checked_latents(array, 1)
+        encoded = self.encode(array)
+        if len(encoded) != 1:
+            raise ImageError(f"an end of an interpolation is one picture, got {len(encoded)}")
+        return encoded[0]
+
+
+def _great_circle(start: Array, end: Array, share: Array) -> Array:
+    lengths = np.linalg.norm(start), np.linalg.norm(end)
+    if min(lengths) == 0:
+        return (1 - share) * start + share * end
+    angle = np.arccos(np.clip(start @ end / (lengths[0] * lengths[1]), -1, 1))
+    if np.sin(angle) < 1e-4:  # the same or the opposite direction: there is no one circle
+        return (1 - share) * start + share * end
+    return (np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)

@@ -1,0 +1,145 @@
+"""Make new pictures with a trained model.
+
+Sampling has no input image, so it is not one of `TASKS`, whose faces all begin with an image: it is a public function
+and a command of its own. What it makes is marked as synthetic in the record and in the name, so that nobody mistakes it
+for data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.provenance import make_record
+from napari_genrecon.models import resolve_device
+from napari_genrecon.models.card import ModelCard
+from napari_genrecon.models.library import find_trained
+from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.shared_options import DeviceOption
+
+__all__ = ["SampleOptions", "sample", "sample_steps"]
+
+_AT_ONCE = 64  # samples between two chances to cancel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """Options of `sample`, with what the form and the flags say about them."""
+
+    model: Annotated[str, {"choices": "trained", "tooltip": "A trained model, or a model file"}] = "nuclei-dcgan-32"
+    n: Annotated[int, {"min": 1, "max": 1_000_000, "tooltip": "How many pictures"}] = 64
+    seed: Annotated[
+        int | None, {"min": 0, "max": 2**31 - 1, "tooltip": "The same seed gives the same pictures; empty: new ones"}
+    ] = None
+    truncation: Annotated[
+        float, {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "GANs: less varied, more typical pictures below 1"}
+    ] = 1.0
+    device: DeviceOption = "auto"
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise OptionError(f"n must be at least 1 sample, got {self.n}")
+        if not 0 <= self.truncation <= 1:
+            raise OptionError(f"truncation must lie between 0 and 1, got {self.truncation:g}")
+
+
+def sample(
+    model: str | os.PathLike[str],
+    n: int = 1,
+    *,
+    seed: int | None = None,
+    truncation: float = 1.0,
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """New pictures from a trained model, in the grey values of its training data.
+
+    Parameters
+    ----------
+    model : str or path-like
+        A name that `genrecon models` lists, or a model file.
+    n : int
+        How many.
+    seed : int, optional
+        The same seed gives the same pictures; None gives new ones each time.
+    truncation : float
+        GANs only: factor in [0, 1] on the latents; less varied, more typical pictures below 1.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Returns
+    -------
+    (N, Y, X) or (N, C, Y, X) ndarray of float32
+        Synthetic: not data.
+
+    Raises
+    ------
+    UnknownModelError, WeightsError
+        If there is no such model, or its file is not one.
+    OptionError
+        If an option cannot work.
+
+    Examples
+    --------
+    >>> from napari_genrecon import sample
+    >>> sample("nuclei-dcgan-32", 4, seed=0).shape
+    (4, 32, 32)
+    """
+    options = SampleOptions(model=os.fspath(model), n=n, seed=seed, truncation=truncation, device=device)
+    return finish(sample_steps(options)).data
+
+
+def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
+    """`sample` in steps that can be cancelled.
+
+    Yields
+    ------
+    Progress
+        After every few samples.
+
+    Returns
+    -------
+    Result
+        With axes TYX or TCYX; T counts the samples, as no file format has a letter for them. Its record has the
+        nature ``synthetic``, the card's pixel size and the seed, also where none was given.
+    """
+    from napari_genrecon.models.generative import load_model
+
+    yield Progress(0, options.n, "loading the model")
+    model = load_model(options.model, options.device)
+    seed = options.seed if options.seed is not None else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+    latents = model.latents(options.n, seed, options.truncation)
+    parts = []
+    for start in range(0, options.n, _AT_ONCE):
+        parts.append(model.decode(latents[start : start + _AT_ONCE]))
+        yield Progress(min(start + _AT_ONCE, options.n), options.n, "sampling")
+    data = np.concatenate(parts)
+    return Result(data, Axes("TCYX" if data.ndim == 4 else "TYX"), _record(options, seed, model.card, data))
+
+
+def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np.float32]) -> dict[str, Any]:
+    known = {"name": card.name, "kind": card.kind, "trained on": card.data, "licence": card.licence}
+    crops = [card.n_train + card.n_held_out, card.channels, card.size, card.size]
+    return make_record(
+        "sample",
+        "synthetic",
+        options={**asdict(options), "seed": seed},
+        model=known | {"sha256": hashlib.sha256(find_trained(options.model).read_bytes()).hexdigest()},
+        noise=[],
+        axes={"letters": "TCYX" if data.ndim == 4 else "TYX", "assumed": False},
+        input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # what the model learnt from
+        output={"shape": list(data.shape), "dtype": str(data.dtype), "clipped": 0, "nan": 0},
+        tile={"size": list(data.shape[1:]), "halo": [0] * (data.ndim - 1)},
+        device=resolve_device(options.device),
+        seed=seed,
+        pixel_size=dict(zip("YX", zip(card.pixel_size, card.units, strict=True), strict=True)),
+        warnings=list(card.warnings),
+    )

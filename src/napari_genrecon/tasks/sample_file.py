@@ -1,0 +1,73 @@
+"""Synthetic images into a file, with the pixel size of what the model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import OutputError
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.publish import check_target
+from napari_genrecon.io.tiff import is_tiff
+from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.models.card import ModelCard
+from napari_genrecon.models.library import find_trained, read_card
+from napari_genrecon.tasks.files import is_zarr_name
+from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.sample import SampleOptions, sample_steps
+
+__all__ = ["about_samples", "sample_file_steps"]
+
+
+def sample_file_steps(
+    options: SampleOptions, target: Path, *, overwrite: bool = False
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Sample into a file.
+
+    Parameters
+    ----------
+    options : SampleOptions
+        What to sample.
+    target : Path
+        An OME-TIFF, or an OME-Zarr if the name ends in ``.zarr``.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    dict
+        The record.
+
+    Raises
+    ------
+    OutputError
+        If the file exists already or cannot be written.
+    """
+    zarr = is_zarr_name(target)
+    if not zarr and not is_tiff(target):
+        raise OutputError(f"{target} has no ending that is known: end it in .ome.tif or .ome.zarr")
+    check_target(target, overwrite=overwrite, folder=zarr)
+    card = read_card(find_trained(options.model))
+    result = yield from sample_steps(options)
+    write = write_zarr_steps if zarr else write_tiff_steps
+    yield from write(target, result.data, about_samples(card, result), overwrite=overwrite)
+    return result.record
+
+
+def about_samples(card: ModelCard, result: Result) -> About:
+    """What the pixels of samples mean: the training data's, along a first dimension that counts them."""
+    outer = len(result.axes) - 2
+    return About(
+        axes=result.axes,
+        scale=(*(1.0,) * outer, *card.pixel_size),
+        units=(*("pixel",) * outer, *card.units),
+        channel_names=card.channel_names if outer == 2 and any(card.channel_names) else (),
+        record=result.record,
+    )

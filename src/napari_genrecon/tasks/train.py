@@ -1,0 +1,246 @@
+"""Train a generative model on crops of images: cut, train, and keep the model.
+
+Training gives a model, not an image, so it is not one of `TASKS`: it is a public function and a command of its own. The
+window trains in another process (`training.runs`); all three write the same folder, and a run that one of them began
+can be resumed by another.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.training.child import work_steps
+from napari_genrecon.training.crops import CropOptions
+from napari_genrecon.training.cut import cut_crops
+from napari_genrecon.training.runs import Run, create_run, find_run
+from napari_genrecon.training.train_options import TrainOptions, TrainProgress
+
+if TYPE_CHECKING:
+    from napari_genrecon.models.generative import GenerativeModel
+
+__all__ = ["image_keywords", "interruptible", "resume_steps", "train", "train_steps"]
+
+T = TypeVar("T")
+
+
+def train(
+    recipe: str,
+    images: Any,
+    *,
+    name: str = "",
+    axes: Any = None,
+    labels: Any = None,
+    points: Any = None,
+    groups: Any = None,
+    pixel_size: tuple[float, float] | None = None,
+    units: tuple[str, str] | None = None,
+    channel_names: Sequence[str] = (),
+    crops: CropOptions | None = None,
+    options: TrainOptions | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+) -> GenerativeModel:
+    """Train a generative model on crops of images, in this process.
+
+    Ctrl-C saves: `genrecon runs --resume NAME` or the window go on.
+
+    Parameters
+    ----------
+    recipe : {"vae", "dcgan"}
+        A VAE learns steadily and knows how likely a picture is; a GAN makes sharper pictures.
+    images : (..., Y, X) array_like or list of them
+        What to learn from; see `training.cut.cut_crops`.
+    name : str
+        Of the model; the recipe's if not given. A number is appended if there is one of this name.
+    axes, labels, points, groups, pixel_size, units, channel_names
+        As for `cut_crops`.
+    crops : CropOptions
+        How crops are cut: size, mode, stride, number, share held out.
+    options : TrainOptions
+        All that can be chosen about training.
+    minutes, steps, seed, device
+        Of `options`, for short. (The seed is also that of the crops.)
+
+    Returns
+    -------
+    GenerativeModel
+        Which is also kept: ``load_model(model.card.name)`` finds it again.
+
+    Raises
+    ------
+    ImageError
+        If there are too few crops, all of them are constant, or the images do not fit together.
+    OptionError
+        If an option cannot work.
+    OutputError
+        If the disk is full; what was saved last can be resumed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_genrecon import train
+    >>> cells = np.random.default_rng(0).poisson(20, (80, 32, 32)).astype("uint16")
+    >>> model = train("vae", cells, steps=2)
+    >>> model.sample(3, seed=0).shape
+    (3, 32, 32)
+    """
+    short = {"minutes": minutes, "steps": steps, "seed": seed, "device": device}
+    given = {key: value for key, value in short.items() if value is not None}
+    base = {} if options is None else options.to_dict()
+    cutting = crops or (CropOptions() if seed is None else CropOptions(seed=seed))
+    where = {
+        "axes": axes, "labels": labels, "points": points, "groups": groups,
+        "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
+    }  # fmt: skip
+    trained = TrainOptions(**{**base, **given, "kind": recipe})
+    return finish(interruptible(train_steps(images, cutting, trained, name=name, where=where)))
+
+
+def train_steps(
+    images: Any, crops: CropOptions, options: TrainOptions, *, name: str = "", where: dict[str, Any] | None = None
+) -> Generator[Progress, None, GenerativeModel]:
+    """The same as `train`, step by step; closing it saves.
+
+    Parameters
+    ----------
+    images, crops, options, name
+        As for `train`.
+    where : dict
+        Further keywords of `cut_crops`.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    GenerativeModel
+    """
+    yield Progress(0, 0, "cutting crops")
+    found = cut_crops(images, crops, **(where or {}))
+    for note in found.notes:
+        yield Progress(0, 0, f"note: {note}")
+    run = create_run(found, options, name=name or options.kind)
+    return (yield from _worked(run))
+
+
+def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progress, None, GenerativeModel]:
+    """Go on with a run that was stopped, killed or failed, exactly where it was saved last, in this process.
+
+    Parameters
+    ----------
+    name : str
+        Of the run.
+    minutes : float, optional
+        Another training time in all; a finished run goes on only with one.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no such run.
+    OptionError
+        If it is running, or finished.
+    """
+    run = find_run(name).prepared(minutes=minutes)
+    return (yield from _worked(run))
+
+
+def _worked(run: Run) -> Generator[Progress, None, GenerativeModel]:
+    from napari_genrecon.models.generative import load_model
+
+    yield Progress(0, 0, f"training {run.name!r}")
+    steps = work_steps(run.folder)
+    with closing(steps):
+        while True:
+            try:
+                yield _told(next(steps))
+            except StopIteration as stop:
+                return load_model(stop.value, run.options["device"])
+
+
+def _told(progress: TrainProgress) -> Progress:
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
+    return Progress(progress.step, max(progress.total, progress.step), progress.note or losses)
+
+
+def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, None, T]:
+    """The same steps, which a first Ctrl-C ends between two of them, so that they save; a second one ends at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, ask) if main else None
+    try:
+        with closing(steps):
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                if asked:
+                    raise KeyboardInterrupt
+                yield progress
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+# --- files ---
+
+
+def image_keywords(
+    paths: Sequence[Path], *, axes: str | None = None, labels: Sequence[Path] = ()
+) -> tuple[list[Any], dict[str, Any], tuple[str, ...]]:
+    """Images in files as what `train_steps` takes.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of the images.
+    axes : str, optional
+        What their dimensions mean, if the files are wrong or silent about it.
+    labels : sequence of Path
+        One labels image for each, or none.
+
+    Returns
+    -------
+    images : list of array_like
+    where : dict
+        Keywords of `cut_crops`.
+    notes : tuple of str
+        What the user should know.
+    """
+    if labels and len(labels) != len(paths):
+        raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
+    opened = [open_image(path, axes=axes) for path in paths]
+    abouts = [image.about.filled() for image in opened]
+    sizes = [(a.scale[a.axes.y], a.scale[a.axes.x]) for a in abouts]
+    units = [(a.units[a.axes.y], a.units[a.axes.x]) for a in abouts]
+    notes = []
+    if len(set(zip(sizes, units, strict=True))) > 1:
+        said = ", ".join(sorted({f"{size[1]:g} {unit[1]}" for size, unit in zip(sizes, units, strict=True)}))
+        notes.append(f"the images have different pixel sizes ({said}): the model gets that of the first")
+    names = opened[0].channel_names if abouts[0].axes.channel is not None else ()
+    where = {
+        "axes": [image.axes for image in opened],
+        "labels": [open_image(path).data for path in labels] or None,
+        "pixel_size": sizes[0],
+        "units": units[0],
+        "channel_names": names,
+    }
+    return [image.data for image in opened], where, tuple(notes)

@@ -1,0 +1,79 @@
+"""Parts of the command line that its commands share: flags from options, a bar, words on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import typing
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "add_command", "add_flag", "add_flags", "say", "warn", "watch"]
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    """Add a sub-command; `run` gets the parsed arguments and returns the exit status."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_flags(parser: argparse.ArgumentParser, options: type, *, without: tuple[str, ...] = ()) -> None:
+    """Add one flag per field of an options dataclass."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    for option in fields(options):
+        if option.name not in without:
+            add_flag(parser, option, hints[option.name])
+
+
+def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> None:
+    """Add the flag of one field, with its default, its limits and its tooltip as help."""
+    kind, metadata = typing.get_args(hint)[:2]
+    assert option.default is not MISSING  # options are keyword-only and have defaults
+    text = metadata["tooltip"]
+    if {"min", "max"} <= set(metadata) and option.default is not None:
+        text += f" ({metadata['min']:g} to {metadata['max']:g}; default {option.default:g})"
+    choices = metadata.get("choices")
+    if isinstance(choices, tuple):
+        text += f" ({', '.join(map(str, choices))}; default {option.default})"
+    flag = f"--{option.name.replace('_', '-')}"
+    if kind is bool:
+        action = argparse.BooleanOptionalAction if option.default else "store_true"
+        parser.add_argument(flag, action=action, default=option.default, help=text)
+        return
+    parser.add_argument(flag, type=_converter(kind, metadata), default=option.default, help=text)
+
+
+def _converter(kind: Any, metadata: dict[str, Any]) -> Any:
+    """From text to an option's type; what can be several things stays text and is looked at later."""
+    kinds = (set(typing.get_args(kind)) or {kind}) - {type(None)}
+    return float if kinds == {float} else int if int in kinds and "array" not in metadata else str
+
+
+def say(text: str) -> None:
+    """A result, for whoever reads the output."""
+    print(text)
+
+
+def warn(text: str) -> None:
+    """A word to the user, beside the output."""
+    print(f"genrecon: {text}", file=sys.stderr)
+
+
+def watch(steps: Any, title: str) -> Any:
+    """Take all steps with a bar on the terminal; Ctrl-C closes the steps, which clean up after themselves."""
+    from tqdm import tqdm
+
+    from napari_genrecon.engine.run import finish
+
+    with tqdm(desc=title, unit="step", leave=False, disable=None, file=sys.stderr) as bar:
+
+        def show(progress: Any) -> None:
+            bar.total = progress.total or None
+            bar.set_postfix_str(progress.note, refresh=False)
+            bar.update(progress.done - bar.n)
+
+        return finish(steps, show)

@@ -1,0 +1,131 @@
+"""One image as planes of channels, read by region."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.intensity import require_real_image
+from napari_genrecon.errors import ImageError
+
+__all__ = ["CropSource", "outer_letters", "read_crops"]
+
+_AT_ONCE = 256 << 20  # bytes; a lazy image or plane up to this size is read once, a larger one crop by crop
+_RGB = 3
+
+
+def outer_letters(axes: Axes) -> str:
+    """The letters of the dimensions that are neither channels nor Y nor X."""
+    return "".join(letter for letter in axes.letters if letter not in "CSYX")
+
+
+class CropSource:
+    """An image whose planes are numbered in C order over all dimensions but channels, Y and X.
+
+    Parameters
+    ----------
+    image : (..., Y, X) array_like
+        NumPy, memmap, dask or Zarr.
+    axes : str, Axes or None
+        What the dimensions mean.
+
+    Attributes
+    ----------
+    axes : Axes
+    outer : tuple of int
+        Lengths of the dimensions that are looped over.
+    channels : int
+        1 if there is no channel dimension; alpha is no channel.
+    """
+
+    def __init__(self, image: Any, axes: str | Axes | None) -> None:
+        known = hasattr(image, "shape") and isinstance(getattr(image, "dtype", None), np.dtype)
+        self.data = image if known else np.asarray(image)
+        require_real_image(tuple(self.data.shape), self.data.dtype)
+        self.axes = resolve_axes(axes, self.data.shape)
+        self._looped = [i for i in self.axes.outer if i != self.axes.channel]
+        self.outer = tuple(int(self.data.shape[i]) for i in self._looped)
+        count = self.axes.n_channels(self.data.shape)
+        self.channels = min(count, _RGB) if self.axes.rgb else count
+        if not isinstance(self.data, np.ndarray) and self._bytes(self.data.shape) <= _AT_ONCE:
+            self.data = np.asarray(self.data)
+
+    @property
+    def n_planes(self) -> int:
+        """How many planes there are."""
+        return math.prod(self.outer)
+
+    @property
+    def height(self) -> int:
+        """Rows of a plane."""
+        return int(self.data.shape[self.axes.y])
+
+    @property
+    def width(self) -> int:
+        """Columns of a plane."""
+        return int(self.data.shape[self.axes.x])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """In the byte order of this machine."""
+        return np.dtype(self.data.dtype).newbyteorder("=")
+
+    def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """(C, Y, X) pixels of a region of one plane."""
+        region: list[slice] = [slice(None)] * len(self.axes)
+        for dimension, index in zip(self._looped, np.unravel_index(plane, self.outer or (1,)), strict=False):
+            region[dimension] = slice(int(index), int(index) + 1)
+        region[self.axes.y], region[self.axes.x] = rows, columns
+        if self.axes.channel is not None:
+            region[self.axes.channel] = slice(0, self.channels)
+        block = np.asarray(self.data[tuple(region)])
+        channel = [] if self.axes.channel is None else [self.axes.channel]
+        ordered = block.transpose(*self._looped, *channel, self.axes.y, self.axes.x)
+        return ordered.reshape(self.channels, *ordered.shape[-2:]).astype(self.dtype, copy=False)
+
+    def plane(self, index: int) -> NDArray[Any]:
+        """(C, Y, X) pixels of one plane."""
+        return self.read(index, slice(0, self.height), slice(0, self.width))
+
+    def crops(self, place: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
+        """(C, size, size) pixels at places (plane, y, x) that are sorted by plane."""
+        at_once = self._bytes((self.channels, self.height, self.width)) <= _AT_ONCE
+        last, pixels = -1, None
+        for plane, y, x in place.tolist():
+            rows, columns = slice(y, y + size), slice(x, x + size)
+            if isinstance(self.data, np.ndarray) or not at_once:
+                yield self.read(plane, rows, columns)
+                continue
+            if plane != last or pixels is None:
+                last, pixels = plane, self.plane(plane)
+            yield pixels[:, rows, columns]
+
+    def _bytes(self, shape: tuple[int, ...]) -> int:
+        return math.prod(int(n) for n in shape) * self.data.dtype.itemsize
+
+
+def read_crops(
+    sources: list[CropSource], source: NDArray[np.int64], place: NDArray[np.int64], size: int
+) -> NDArray[Any]:
+    """(N, C, size, size) pixels of all crops, which are sorted by source and plane.
+
+    Raises
+    ------
+    ImageError
+        If they do not fit into memory.
+    """
+    shape = (len(place), sources[0].channels, size, size)
+    try:
+        x = np.empty(shape, sources[0].dtype)
+    except MemoryError:
+        raise ImageError(f"{len(place)} crops of {size} pixels do not fit into memory: ask for fewer (n)") from None
+    for index, image in enumerate(sources):
+        (mine,) = np.nonzero(source == index)
+        for row, pixels in zip(mine, image.crops(place[mine], size), strict=True):
+            x[row] = pixels
+    return x

@@ -1,0 +1,109 @@
+"""Which crops are held out: whole images, or a block in a corner of the only image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["split_by_block", "split_by_order", "split_by_source"]
+
+TRAIN, HELD, LEFT = 0, 1, 2
+_STEPS = 40
+
+
+def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Hold out whole images, about `share` of the crops and at least one image.
+
+    Parameters
+    ----------
+    source : (N,) int64 ndarray
+        Which image each crop comes from; at least two differ.
+    share : float
+        In (0, 0.5].
+    rng : numpy.random.Generator
+        Decides between images.
+
+    Returns
+    -------
+    (N,) int64 ndarray
+        0 for training, 1 for held out.
+    """
+    images, counts = np.unique(source, return_counts=True)
+    target, held = share * len(source), 0
+    chosen: list[int] = []
+    for index in rng.permutation(len(images)):
+        if abs(held + counts[index] - target) < abs(held - target):
+            chosen.append(int(images[index]))
+            held += int(counts[index])
+    if not chosen:
+        chosen = [int(images[np.argmin(counts)])]
+    return np.isin(source, chosen).astype(np.int64)
+
+
+def split_by_order(n: int, share: float) -> NDArray[np.int64]:
+    """Hold out the last ones: neighbours in a stack of ready crops are likely to come from the same image."""
+    verdict = np.zeros(n, np.int64)
+    verdict[n - max(1, round(share * n)) :] = HELD
+    return verdict
+
+
+def split_by_block(place: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64]:
+    """Hold out a block in a corner, the same on all planes, with a gap of one crop's side around it.
+
+    Of the four corners, the one that costs the fewest crops.
+
+    Parameters
+    ----------
+    place : (N, 3) int64 ndarray
+        Plane, row, column of the first pixel.
+    size : int
+        Side of a crop, and width of the gap, in pixels.
+    height, width : int
+        Of the image.
+    share : float
+        Of the crops that are left, in (0, 0.5].
+
+    Returns
+    -------
+    (N,) int64 ndarray
+        0 for training, 1 for held out, 2 for crops that lie in the gap or reach into it.
+
+    Raises
+    ------
+    ImageError
+        If no block leaves crops on both sides.
+    """
+    best: NDArray[np.int64] | None = None
+    for bottom in (True, False):
+        for right in (True, False):
+            verdict = _grow(_from_corner(place, size, height, width, bottom, right), size, height, width, share)
+            if verdict is not None and (best is None or np.sum(verdict == TRAIN) > np.sum(best == TRAIN)):
+                best = verdict
+    if best is None:
+        raise ImageError(
+            f"an image of {height}x{width} pixels is too small to hold out crops of {size} pixels with a gap of {size} "
+            "around them: take smaller crops, add more images, or hold out none (held_out=0)"
+        )
+    return best
+
+
+def _from_corner(
+    place: NDArray[np.int64], size: int, height: int, width: int, bottom: bool, right: bool
+) -> NDArray[np.int64]:
+    """(N, 2): distance of a crop's far side from the corner's two edges, in pixels."""
+    y, x = place[:, 1], place[:, 2]
+    return np.stack([height - y if bottom else y + size, width - x if right else x + size], axis=1)
+
+
+def _grow(reach: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64] | None:
+    """Grow the block until it holds the share; None if it never does, or leaves nothing to train on."""
+    for part in np.linspace(0, 1, _STEPS + 1)[1:]:
+        block = np.maximum(np.array([height, width]) * part, size)
+        held = np.all(reach <= block, axis=1)
+        # A training crop must begin at least one crop's side beyond the block, along Y or along X.
+        train = np.any(reach - size >= block + size, axis=1)
+        if held.any() and train.any() and held.sum() >= share * (held.sum() + train.sum()):
+            return np.where(held, HELD, np.where(train, TRAIN, LEFT)).astype(np.int64)
+    return None

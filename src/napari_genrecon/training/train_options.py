@@ -1,0 +1,169 @@
+"""How a generative model is trained, as a form, as flags and as a record. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
+
+from napari_genrecon.errors import OptionError
+
+__all__ = ["PRECISIONS", "TrainOptions", "TrainProgress"]
+
+PRECISIONS = ("float32", "bfloat16")
+_RATES = {"dcgan": 5e-4, "vae": 1e-3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a generative model is trained; the limits are part of the types.
+
+    Attributes
+    ----------
+    kind : {"vae", "dcgan"}
+        A VAE learns steadily and knows how likely a picture is; a GAN makes sharper pictures.
+    latent, width : int
+        Length of the latent; feature maps at half the size of the pictures.
+    minutes, steps : float, int
+        When to end: training time, or training steps if not 0.
+    batch : int
+        Crops per step.
+    rate : float
+        Learning rate; 0 takes the recipe's own.
+    flips, intensity, elastic : bool, float, float
+        Changes of the crops; see `training.augment`.
+    ema : float
+        Factor of the moving average of the weights, which is what is kept.
+    loss, r1, spectral, augment
+        Of a GAN; see `training.adversarial`.
+    beta, likelihood
+        Of a VAE; see `models.vae`.
+    seed : int
+        Of the weights and of all batches.
+    device, precision : str
+        Where and how to compute.
+    licence : str
+        Written on the model's card.
+    """
+
+    kind: Annotated[str, {"choices": ("vae", "dcgan"), "tooltip": "VAE: steady, scores pictures; GAN: sharper"}] = "vae"
+    latent: Annotated[int, {"min": 2, "max": 1024, "tooltip": "Numbers that describe one picture"}] = 100
+    width: Annotated[
+        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more learns slower"}
+    ] = 32
+    minutes: Annotated[float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time"}] = 10.0
+    steps: Annotated[
+        int, {"min": 0, "max": 100_000_000, "advanced": True, "tooltip": "Steps instead of minutes; 0: minutes"}
+    ] = 0
+    batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step"}] = 64
+    rate: Annotated[
+        float, {"min": 0.0, "max": 0.1, "step": 1e-4, "advanced": True, "tooltip": "Learning rate; 0: the usual one"}
+    ] = 0.0
+    flips: Annotated[bool, {"tooltip": "Also learn from mirrored and turned crops"}] = True
+    intensity: Annotated[float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Changes of brightness"}] = 0.0
+    elastic: Annotated[float, {"min": 0.0, "max": 3.0, "step": 0.1, "tooltip": "Bending of the crops in pixels"}] = 0.0
+    ema: Annotated[
+        float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True, "tooltip": "Averaging of the weights"}
+    ] = 0.999
+    loss: Annotated[
+        str, {"choices": ("non-saturating", "hinge"), "kind": "dcgan", "advanced": True, "tooltip": "The GAN's loss"}
+    ] = "non-saturating"
+    r1: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": 1000.0,
+            "step": 0.01,
+            "kind": "dcgan",
+            "advanced": True,
+            "tooltip": "Penalty on the slope of the discriminator: more is steadier and slower",
+        },
+    ] = 0.02
+    spectral: Annotated[
+        bool, {"kind": "dcgan", "advanced": True, "tooltip": "Bound the discriminator's slope (spectral norm)"}
+    ] = False
+    augment: Annotated[
+        bool, {"kind": "dcgan", "tooltip": "Change real and made pictures alike before judging: for few crops"}
+    ] = True
+    beta: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": 100.0,
+            "step": 0.1,
+            "kind": "vae",
+            "advanced": True,
+            "tooltip": "Weight of the latent's simplicity: more gives tidier latents and blurrier pictures",
+        },
+    ] = 1.0
+    likelihood: Annotated[
+        str,
+        {
+            "choices": ("logistic", "gaussian", "bernoulli"),
+            "kind": "vae",
+            "advanced": True,
+            "tooltip": "How grey values scatter about the decoder's picture",
+        },
+    ] = "logistic"
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Of weights and batches"}] = 0
+    device: Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto': a GPU if there is one"}] = (
+        "auto"
+    )
+    precision: Annotated[
+        str, {"choices": PRECISIONS, "advanced": True, "tooltip": "bfloat16 is faster on recent GPUs"}
+    ] = "float32"
+    licence: Annotated[str, {"advanced": True, "tooltip": "Licence of the weights, written on the model's card"}] = ""
+
+    def __post_init__(self) -> None:
+        for name, annotation in _annotations().items():
+            _check(name, getattr(self, name), annotation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+    @property
+    def learning_rate(self) -> float:
+        """The one given, or the recipe's own."""
+        return self.rate or _RATES[self.kind]
+
+    def continued(self, minutes: float) -> TrainOptions:
+        """The same training with another end."""
+        return replace(self, minutes=minutes, steps=0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    step, total : int
+        Steps done, and steps in all as far as can be told from the time left.
+    seconds : float
+        Training time so far.
+    losses : dict of str to float
+        Means since the last time.
+    note : str
+        What the user should know, in words; empty mostly.
+    """
+
+    step: int
+    total: int
+    seconds: float
+    losses: dict[str, float]
+    note: str = ""
+
+
+def _annotations() -> dict[str, dict[str, Any]]:
+    from typing import get_type_hints
+
+    hints = get_type_hints(TrainOptions, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+def _check(name: str, value: Any, annotation: dict[str, Any]) -> None:
+    choices = annotation.get("choices")
+    if isinstance(choices, tuple) and value not in choices:
+        raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+    if "min" in annotation and not annotation["min"] <= value <= annotation["max"]:
+        raise OptionError(f"{name} must lie between {annotation['min']:g} and {annotation['max']:g}, got {value:g}")

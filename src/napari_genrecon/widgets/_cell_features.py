@@ -1,0 +1,92 @@
+"""Features of cells: into the layer of their objects, and out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Labels, Points
+from numpy.typing import NDArray
+
+from napari_genrecon.training.crops import Crops
+
+__all__ = ["SCORE", "measured", "own_features", "write_scores"]
+
+SCORE, RANK = "outlier score", "outlier rank"
+_INDEX = "index"  # the column by which napari finds the row of a label
+
+
+def write_scores(viewer: Any, objects: str, label: NDArray[np.int64], scores: NDArray[Any]) -> str:
+    """Write scores and ranks into the features of a Labels or Points layer, beside what is there.
+
+    Returns
+    -------
+    str
+        Where they are, in words.
+    """
+    if objects not in viewer.layers:
+        return "There is no layer of objects, so the scores are in the list only."
+    layer = viewer.layers[objects]
+    rank = np.empty(len(scores), int)
+    rank[np.argsort(-scores)] = np.arange(1, len(scores) + 1)
+    new = pd.DataFrame({SCORE: scores, RANK: rank}, index=label)
+    if isinstance(layer, Points):
+        table = layer.features.copy()
+        for name in (SCORE, RANK):
+            table[name] = new[name].reindex(np.arange(1, len(layer.data) + 1)).to_numpy()
+    else:
+        table = _by_label(layer)
+        table = table.reindex(table.index.union(new.index))
+        for name in (SCORE, RANK):
+            table[name] = new[name].reindex(table.index)
+        table = table.rename_axis(_INDEX).reset_index()
+    layer.features = table
+    return f"Scores and ranks are in the features of '{objects}'; where a cell has no crop, they are empty."
+
+
+def measured(crops: Crops, labels: Any) -> dict[str, NDArray[Any]]:
+    """What the points of a map can be coloured by, measured on the crops and their objects.
+
+    Parameters
+    ----------
+    crops : Crops
+        Of all points.
+    labels : (..., Y, X) int array_like or None
+        The objects, where they are labels.
+
+    Returns
+    -------
+    dict of str to (N,) ndarray
+    """
+    x = crops.x.reshape(len(crops), crops.channels, -1).astype(np.float64)
+    found: dict[str, NDArray[Any]] = {}
+    for channel in range(crops.channels):
+        names = crops.channel_names[channel] if crops.channel_names else ""
+        after = f" ({names or channel})" if crops.channels > 1 else ""
+        found[f"mean grey value{after}"] = x[:, channel].mean(axis=1)
+        found[f"contrast (s.d.){after}"] = x[:, channel].std(axis=1)
+    found["row in the image"], found["column in the image"] = crops.place[:, 1], crops.place[:, 2]
+    if labels is not None:
+        values, counts = np.unique(np.asarray(labels), return_counts=True)
+        found["area of the object"] = counts[np.searchsorted(values, crops.label)]
+    return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
+
+
+def own_features(viewer: Any, objects: str, crops: Crops) -> dict[str, NDArray[Any]]:
+    """The numbers that the layer of the objects holds about them, for each crop; 0 where there is none."""
+    layer = next((found for found in viewer.layers if found.name == objects), None)
+    if layer is None:
+        return {}
+    points = not isinstance(layer, Labels)
+    table = layer.features.set_axis(np.arange(1, len(layer.data) + 1)) if points else _by_label(layer)
+    numbers = {str(name): column for name, column in table.items() if column.dtype.kind in "iuf"}
+    return {name: column.reindex(crops.label).fillna(0).to_numpy(float) for name, column in numbers.items()}
+
+
+def _by_label(layer: Any) -> pd.DataFrame:
+    """The features of a Labels layer with the labels as index."""
+    table = layer.features.copy()
+    if _INDEX in table:
+        return table.drop_duplicates(_INDEX).set_index(_INDEX)
+    return table.set_axis(np.arange(len(table)))

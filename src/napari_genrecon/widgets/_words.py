@@ -1,0 +1,73 @@
+"""What the widgets say, in words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from napari_genrecon.errors import GenReconError
+from napari_genrecon.models.card import ModelCard
+
+__all__ = ["RECIPES", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
+
+RECIPES = {"vae": "VAE", "dcgan": "GAN"}
+
+
+def sentence(error: BaseException) -> str:
+    """An error of ours as it is; another one as something unexpected."""
+    if isinstance(error, GenReconError | ValueError):
+        return str(error)
+    return f"This failed unexpectedly ({type(error).__name__}: {error}). The log has the details; nothing was changed."
+
+
+def duration(seconds: float) -> str:
+    """Roughly how long something takes."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def time_left(seconds: float, step: int, total: int) -> str:
+    """How long a training still takes, from how long it took so far."""
+    if step < 1 or total <= step:
+        return ""
+    return f"{duration(seconds * (total - step) / step)} left"
+
+
+def ago(created: str) -> str:
+    """When a run was started: the time today, else the day."""
+    try:
+        local = datetime.fromisoformat(created).astimezone()
+    except ValueError:
+        return created
+    today = local.date() == datetime.now().astimezone().date()
+    return local.strftime("%H:%M") if today else local.strftime("%d %b %Y")
+
+
+def about_crops(crops: Any) -> str:
+    """How many crops there are, how many are held out and why, and what was left out."""
+    held = int(crops.held_out.sum())
+    channels = f", {crops.channels} channels" if crops.channels > 1 else ""
+    parts = [f"{len(crops)} crops of {crops.size} x {crops.size} px{channels}: {len(crops) - held} to learn from"]
+    if held:
+        parts[0] += f", {held} held out to check the result with (from other places, not learnt from)"
+    else:
+        parts.append("None is held out: the model can then neither be judged nor score cells")
+    return ". ".join([*parts, *(note[:1].upper() + note[1:] for note in crops.notes)]) + "."
+
+
+def about_model(card: ModelCard) -> str:
+    """A card in words: what it makes, from what, how long it learnt, what to beware of."""
+    recipe = {"vae": "VAE (can also encode and score real cells)", "dcgan": "GAN (makes pictures; no way back)"}
+    size = card.pixel_size[0]
+    scale = f", pixel {size:g} {card.units[0]}" if card.units[0] != "pixel" else ""
+    channels = f", {card.channels} channels" if card.channels > 1 else ""
+    lines = [
+        f"{recipe[card.kind]}, {card.size} x {card.size} px{scale}{channels}, grey values of {card.dtype} "
+        f"({card.low[0]:.4g} to {card.high[0]:.4g}).",
+        f"Trained on {card.n_train} crops ({card.n_held_out} held out), {card.steps} steps in "
+        f"{duration(card.seconds).removeprefix('about ')}{f', {ago(card.created)}' if card.created else ''}. "
+        f"Licence: {card.licence or 'not stated'}.",
+    ]
+    lines += [f"Beware: {warning}." for warning in card.warnings]
+    return "\n".join(lines)

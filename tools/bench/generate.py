@@ -1,0 +1,273 @@
+"""How good are the bundled generative models, on crops of images that they were not trained on.
+
+Bits per dimension of the VAE beside Gaussians; distances of GAN and VAE samples from held-out crops, beside those of
+real training crops (the floor) and of samples of a Gaussian in PCA space (the ceiling); whether samples copy training
+crops; times. ``--figure PATH`` writes samples beside real crops.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.linalg import solve_triangular
+from torch import Tensor, nn
+from train_generative import OPTIONS, nuclei
+
+from bench.table import header, row
+from napari_genrecon.checks.memorisation import check_memorisation
+from napari_genrecon.checks.samples import coverage_and_density, kernel_distance, sliced_wasserstein
+from napari_genrecon.models.card import step_of
+from napari_genrecon.models.generative import GenerativeModel, load_model
+from napari_genrecon.training.adversarial import gan_losses, gan_state
+from napari_genrecon.training.batches import Batches
+from napari_genrecon.training.crops import Crops
+from napari_genrecon.training.generative import TrainOptions, train_steps
+from napari_genrecon.training.loop import Loss, State
+from napari_genrecon.training.variational import vae_loss, vae_state
+
+MODELS = {"GAN": "nuclei-dcgan-32", "VAE": "nuclei-vae-32"}
+SETS = ("real training crops (floor)", "GAN", "VAE", "PCA-Gaussian (ceiling)")
+SEEDS = (0, 1)  # of the networks whose features are compared
+K = 64  # draws of the importance-weighted bound
+
+
+def run(data: Path, *, quick: bool, figure: Path | None) -> None:
+    """Print the tables."""
+    started = time.perf_counter()
+    crops = nuclei(data)
+    models = {title: load_model(name, "cpu") for title, name in MODELS.items()}
+    n = 400 if quick else len(crops.testing)
+    print(f"{len(crops.training)} training crops, {len(crops.testing)} held out, of other images; {n} are compared.\n")
+    _bounds(models["VAE"], crops, 100 if quick else 800)
+    sets = _sets(models, crops, n)
+    _distances(sets, _evenly(crops.testing[:, 0], n), crops, data, quick)
+    _copies(sets, crops)
+    _times(models, crops, 20 if quick else 100)
+    if figure is not None:
+        draw(figure, crops, sets)
+    print(f"\n{time.perf_counter() - started:.0f} s in all.")
+
+
+# --- how likely are real crops ---
+
+
+def _bounds(vae: GenerativeModel, crops: Crops, n: int) -> None:
+    """Gaussians see grey values spread evenly over their bins, the logistic sees whole ones."""
+    held_out = _evenly(crops.testing[:, 0], n)
+    bounds = {
+        "Gaussian, full covariance": _gaussian(crops, held_out, None),
+        f"probabilistic PCA, {vae.card.latent}": _gaussian(crops, held_out, vae.card.latent),
+        "VAE, evidence lower bound": vae.bound(held_out, k=1),
+        f"VAE, importance-weighted, k = {K}": vae.bound(held_out, k=K),
+    }
+    header(f"log likelihood of {n} held-out crops", "nats per crop", "bits per dimension", "± s.e.")
+    for name, nats in bounds.items():
+        bits = -nats / np.log(2) / held_out[0].size
+        row(name, f"{nats.mean():.0f}", f"{bits.mean():.3f}", f"{bits.std() / np.sqrt(n):.3f}")
+    print()
+
+
+def _gaussian(crops: Crops, held_out: np.ndarray, latent: int | None) -> np.ndarray:
+    """Log likelihood under a Gaussian fitted to the training crops in their eight orientations, as the VAE saw them."""
+    mean, values, vectors = _principal(crops)
+    if latent is not None:  # Tipping & Bishop 1999: the rest of the variance is spread evenly
+        values = np.where(np.arange(len(values)) < latent, values, values[latent:].mean())
+    x = held_out.reshape(len(held_out), -1) + np.random.default_rng(0).uniform(-0.5, 0.5, (len(held_out), len(mean)))
+    root = np.linalg.cholesky((vectors * values) @ vectors.T)
+    whitened = solve_triangular(root, (x - mean).T, lower=True)
+    constant = len(mean) * np.log(2 * np.pi) + 2 * np.log(np.diag(root)).sum()
+    return -0.5 * ((whitened**2).sum(0) + constant)
+
+
+def _principal(crops: Crops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, variances and directions, the largest first, of the training crops with 1/12 for the rounding."""
+    x = crops.training[:, 0].astype(np.float64)
+    side = x.shape[-1]
+    turned = [np.rot90(x, k, (1, 2)) for k in range(4)]
+    moments = np.zeros((side**2, side**2))
+    mean = np.zeros(side**2)
+    for each in [*turned, *(t[..., ::-1] for t in turned)]:
+        flat = each.reshape(len(x), -1)
+        mean += flat.mean(0) / 8
+        moments += flat.T @ flat / len(x) / 8
+    values, vectors = np.linalg.eigh(moments - np.outer(mean, mean) + np.eye(side**2) / 12)
+    return mean, values[::-1], vectors[:, ::-1]
+
+
+# --- how far are samples from real crops ---
+
+
+def _sets(models: dict[str, GenerativeModel], crops: Crops, n: int) -> dict[str, np.ndarray]:
+    """(n, Y, X) whole grey values of every set."""
+    mean, values, vectors = _principal(crops)
+    latent = models["GAN"].card.latent
+    z = np.random.default_rng(1).standard_normal((n, latent))
+    gaussian = (mean + z * np.sqrt(values[:latent]) @ vectors[:, :latent].T).reshape(n, *crops.x.shape[-2:])
+    real = crops.training[np.random.default_rng(2).choice(len(crops.training), n, replace=False), 0]
+    made = (real, models["GAN"].sample(n, seed=1), models["VAE"].sample(n, seed=1), gaussian)
+    return {name: np.clip(np.round(x), 0, 255).astype(np.float32) for name, x in zip(SETS, made, strict=True)}
+
+
+def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Crops, data: Path, quick: bool) -> None:
+    columns: dict[str, list[float]] = {}
+    for seed in SEEDS:
+        features = feature_network(crops, data, seed, 60 if quick else 500)
+        reference = features(held_out)
+        measured = [features(x) for x in sets.values()]
+        columns[f"KID x 1000, net {seed}"] = [1000 * kernel_distance(m, reference) for m in measured]
+        both = [coverage_and_density(m, reference) for m in measured]
+        columns[f"coverage, net {seed}"] = [coverage for coverage, _ in both]
+        columns[f"density, net {seed}"] = [density for _, density in both]
+    wasserstein = [sliced_wasserstein(x, held_out) for x in sets.values()]
+    for level, side in enumerate((32, 16)):
+        columns[f"sliced Wasserstein, {side} px"] = [each[level] for each in wasserstein]
+    header("to held-out crops", *sets, "GAN's place (0 floor, 1 ceiling)", "VAE's")
+    for name, values in columns.items():
+        floor, gan, vae, ceiling = values
+        places = [(value - floor) / (ceiling - floor) for value in (gan, vae)]
+        row(name, *(f"{value:.3f}" for value in values), *(f"{place:.2f}" for place in places))
+    print()
+
+
+def feature_network(crops: Crops, data: Path, seed: int, steps: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Features of a small network that was trained to tell from which image a training crop comes.
+
+    To tell that it must see sharpness, texture, noise, contrast and shape. Features are scaled to unit variance over
+    the training crops and then to one length, so that no picture outweighs the others in the cubic kernel.
+    """
+    torch.manual_seed(seed)
+    labels = _images_of(crops, data)
+    body = nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(1024, 64)),
+    )
+    head = nn.Sequential(nn.ReLU(), nn.Linear(64, int(labels.max()) + 1))
+    optimiser = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=2e-3)
+    x = torch.from_numpy(crops.training.astype(np.float32) / 127.5 - 1)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        chosen = rng.integers(0, len(x), 64)
+        loss = nn.functional.cross_entropy(head(body(x[chosen])), labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    @torch.no_grad()
+    def raw(pictures: np.ndarray) -> np.ndarray:
+        scaled = torch.from_numpy(pictures.astype(np.float32))[:, None] / 127.5 - 1
+        return body(scaled).numpy()
+
+    usual = raw(_evenly(crops.training[:, 0], 2000))
+
+    def features(pictures: np.ndarray) -> np.ndarray:
+        even = (raw(pictures) - usual.mean(0)) / usual.std(0)
+        return even * np.sqrt(even.shape[1]) / np.linalg.norm(even, axis=1, keepdims=True)
+
+    return features
+
+
+def _images_of(crops: Crops, data: Path) -> Tensor:
+    with np.load(data / "nuclei" / "nuclei32.npz", allow_pickle=False) as stored:
+        index = stored["image_index"][~crops.held_out]
+    return torch.from_numpy(np.unique(index, return_inverse=True)[1])
+
+
+def _copies(sets: dict[str, np.ndarray], crops: Crops) -> None:
+    header("nearest training crop", "median ratio to held-out", "share of copies", "warned")
+    held_out = _evenly(crops.testing[:, 0], 400)
+    others = {**{name: sets[name][:400] for name in ("GAN", "VAE")}, "training crops": sets[SETS[0]][:400]}
+    for name, samples in others.items():
+        found = check_memorisation(samples, crops.training[:, 0], held_out)
+        row(name, f"{np.median(found.ratio):.2f}", f"{100 * found.copies:.1f} %", "yes" if found.warning else "no")
+    print()
+
+
+# --- how long does it take ---
+
+
+def _times(models: dict[str, GenerativeModel], crops: Crops, steps: int) -> None:
+    header("time", "1000 samples", "steps/s", "bare PyTorch loop", "ratio of CPU time")
+    for title, model in models.items():
+        began = time.perf_counter()
+        model.sample(1000, seed=0)
+        sampling = time.perf_counter() - began
+        ours, bare, ratio = _steps_per_second(OPTIONS[model.card.kind], crops, model, steps)
+        row(f"{title} ({MODELS[title]})", f"{sampling:.2f} s", f"{ours:.2f}", f"{bare:.2f}", f"{ratio:.2f}")
+
+
+def _steps_per_second(
+    options: TrainOptions, crops: Crops, model: GenerativeModel, steps: int
+) -> tuple[float, float, float]:
+    """Both loops in turns of ten steps; the ratio is of CPU time, because wall time is shared with other programs."""
+    bare = _bare_loop(options, crops, model)
+    with tempfile.TemporaryDirectory() as folder:
+        ours = train_steps(crops, options, Path(folder), name="bench")
+        spent = {"ours": np.zeros(2), "bare": np.zeros(2)}
+        for loop in (ours, bare):
+            next(loop)
+        for _ in range(0, steps, 10):
+            for name, loop in (("ours", ours), ("bare", bare)):
+                before = np.array([time.perf_counter(), time.process_time()])
+                for _ in range(10):
+                    next(loop)
+                spent[name] += np.array([time.perf_counter(), time.process_time()]) - before
+        ours.close()
+    done = -(-steps // 10) * 10
+    return done / spent["ours"][0], done / spent["bare"][0], spent["bare"][1] / spent["ours"][1]
+
+
+def _bare_loop(options: TrainOptions, crops: Crops, model: GenerativeModel):  # type: ignore[no-untyped-def]
+    """The same networks and losses on one batch that lies ready, with nothing around them."""
+    device, grey = torch.device("cpu"), step_of(model.card)
+    batch = Batches(crops, options, grey, device)(0, 0)
+    state: State
+    turns: tuple[Loss, ...]
+    if options.kind == "dcgan":
+        state = gan_state(crops.size, crops.channels, options, device)
+        turns = gan_losses(lambda *_: batch, options, torch.enable_grad)
+    else:
+        state = vae_state(crops.size, crops.channels, options, device)
+        step_of_grey = torch.tensor(grey)[:, None, None]
+        turns = (vae_loss(lambda *_: batch, options, step_of_grey, torch.enable_grad, {}),)
+    step = 0
+    while True:
+        for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
+            optimiser.zero_grad()
+            loss_at(state.net, step, 0).backward()
+            optimiser.step()
+        step += 1
+        yield step
+
+
+# --- the figure ---
+
+
+def draw(path: Path, crops: Crops, sets: dict[str, np.ndarray], columns: int = 16, rows: int = 3) -> None:
+    """Real held-out crops above samples, twice their size."""
+    from PIL import Image, ImageDraw
+
+    shown = {"real nuclei of images that were held out": _evenly(crops.testing[:, 0], rows * columns)}
+    shown |= {f"{MODELS[name]}: synthetic": sets[name][: rows * columns] for name in MODELS}
+    side, title, zoom = crops.size, 9, 2
+    sheet = np.full((len(shown) * (rows * side + title), columns * side), 255, np.uint8)
+    for index, pictures in enumerate(shown.values()):
+        grid = pictures.reshape(rows, columns, side, side).transpose(0, 2, 1, 3).reshape(rows * side, -1)
+        top = index * (rows * side + title) + title
+        sheet[top : top + rows * side] = grid
+    image = Image.fromarray(sheet).resize((sheet.shape[1] * zoom, sheet.shape[0] * zoom), Image.Resampling.NEAREST)
+    pen = ImageDraw.Draw(image)
+    for index, text in enumerate(shown):
+        pen.text((4, index * (rows * side + title) * zoom + 3), text, fill=0)
+    image.save(path, optimize=True)
+    print(f"\nwrote {path}, {path.stat().st_size / 1000:.0f} kB")
+
+
+def _evenly(x: np.ndarray, n: int) -> np.ndarray:
+    return x[np.linspace(0, len(x) - 1, min(n, len(x))).astype(int)]
