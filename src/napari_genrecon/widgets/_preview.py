@@ -10,10 +10,10 @@ from napari.layers import Image
 
 from napari_genrecon.widgets._layers import finer
 
-__all__ = ["VIEWS", "Preview", "is_preview"]
+__all__ = ["MARK", "VIEWS", "Preview", "is_preview"]
 
 VIEWS = ("split", "after", "before")
-_MARK = "genrecon_preview"
+MARK = "genrecon_preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Preview:
     def _add_layer(self, pixels: Any, offset: tuple[int, ...], shown: _Shown) -> None:
         look = {k: v for k, v in shown.look.items() if k not in ("translate", "metadata")}
         active = self._viewer.layers.selection.active
-        layer = self._viewer.add_image(pixels, name=f"{shown.name} preview", metadata={_MARK: True}, **look)
+        layer = self._viewer.add_image(pixels, name=f"{shown.name} preview", metadata={MARK: True}, **look)
         # The corner of the region, through the rotation and shear of the source.
         placed = {k: shown.look[k] for k in ("scale", "translate", "rotate", "shear")}
         layer.translate = Image(np.zeros((1,) * len(offset)), **placed).data_to_world(offset)
@@ -98,4 +98,4 @@ class Preview:
 
 def is_preview(layer: Any) -> bool:
     """Whether a layer is a preview, not data."""
-    return bool(layer.metadata.get(_MARK))
+    return bool(layer.metadata.get(MARK))
