@@ -11,6 +11,7 @@ from napari_genrecon.errors import GenReconError
 from napari_genrecon.io.journal import part_of
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.widgets._layers import NO_IMAGE
 
 __all__ = ["Watched"]
 
@@ -45,6 +46,7 @@ class Watched:
         with suppress(GenReconError, OSError):  # it may be published at this very moment
             if not self._layers:
                 data, kwargs, _ = layers_of(open_image(self._part))[0]
+                kwargs["metadata"][NO_IMAGE] = True  # nobody chooses it: it goes when it is complete
                 added = self._viewer.add_image(data, **kwargs)
                 self._layers = added if isinstance(added, list) else [added]
             for layer in self._layers:
