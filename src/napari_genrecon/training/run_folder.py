@@ -25,7 +25,7 @@ _LOG_EVERY = 2.0  # seconds
 _SHOW_EVERY = 10.0
 _JUDGE_EVERY = 30.0
 _FIRST = 2.0  # seconds until the first samples
-_SHARE = 0.04  # of all time, for each of the above
+_SHARE = 0.02  # of all time, for each of the above
 _SETTLED = 1000  # steps; before, samples are alike because the generator knows nothing yet
 _SEED_OF_GRID = 36
 

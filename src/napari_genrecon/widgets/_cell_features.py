@@ -70,6 +70,7 @@ def measured(crops: Crops, labels: Any) -> dict[str, NDArray[Any]]:
     if labels is not None:
         values, counts = np.unique(np.asarray(labels), return_counts=True)
         found["area of the object"] = counts[np.searchsorted(values, crops.label)]
+    found = {name: values.astype(float) for name, values in found.items()}  # napari takes few whole numbers for classes
     return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
 
 
