@@ -18,13 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.training import denoiser, upscaler
+from napari_genrecon.training import denoiser, inpainter, upscaler
 from napari_genrecon.training.loop import Step, load_latest
 from napari_genrecon.training.patches import load_sources
 
 LOG_EVERY = 50  # steps
 RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
+    "inpaint": (inpainter, inpainter.InpainterRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
 }
 OPTIONS = ("seed", "rate", "patch", "size", "optimiser")  # of a recipe; its own where not given

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.tasks.kriging import SMOOTHEST, interpolate, lag_one, shortness
+from napari_genrecon.engine.kriging import SMOOTHEST, interpolate, lag_one, shortness
 
 __all__ = ["Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error"]
 

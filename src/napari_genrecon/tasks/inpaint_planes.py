@@ -16,7 +16,7 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelSpec, load_denoiser
 from napari_genrecon.noise import Stabiliser
 from napari_genrecon.tasks.fill import Draw, Recipe, apply_recipe
-from napari_genrecon.tasks.kriging import SMOOTHEST, interpolate
+from napari_genrecon.engine.kriging import SMOOTHEST, interpolate
 from napari_genrecon.tasks.missing_planes import Neighbours
 from napari_genrecon.tasks.missing_planes import Plane as PlaneIndex
 
