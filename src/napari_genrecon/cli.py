@@ -231,7 +231,16 @@ def _process(
     from napari_genrecon.tasks.files import file_steps
 
     target = _target(path, task, parsed.output)
-    steps = file_steps(task, path, target, options, overwrite=parsed.overwrite, resume=parsed.resume, client=client)
+    steps = file_steps(
+        task,
+        path,
+        target,
+        options,
+        overwrite=parsed.overwrite,
+        resume=parsed.resume,
+        client=client,
+        arrays=arrays,
+    )
     record = _watch(steps, path.name)
     for sentence in record["warnings"]:
         _warn(f"{path}: note: {sentence}")

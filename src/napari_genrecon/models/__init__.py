@@ -9,7 +9,7 @@ from napari_genrecon.errors import MissingPackageError, UnknownModelError
 from napari_genrecon.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from napari_genrecon.models._runtime import Denoiser, Upscaler
+    from napari_genrecon.models._runtime import Denoiser, Filler, Upscaler
 
 __all__ = [
     "MODELS",
@@ -18,6 +18,7 @@ __all__ = [
     "find_model",
     "list_models",
     "load_denoiser",
+    "load_filler",
     "load_upscaler",
     "resolve_device",
 ]
@@ -47,6 +48,19 @@ MODELS: tuple[ModelSpec, ...] = (
         bytes_per_pixel=900,
         work=0.65,
         summary="2, 3 or 4 times larger, plane by plane; trained on photographs, simulated fluorescence and nuclei",
+        licence="BSD-3-Clause",
+    ),
+    ModelSpec(
+        name="inpaint-2d",
+        task="inpaint",
+        target=".fillnet:FillUNet",
+        weights="inpaint-2d.safetensors",
+        sha256="0",
+        halo=96,
+        stride=8,
+        bytes_per_pixel=500,
+        summary="Missing pixels of any pattern, plane by plane; trained on photographs, simulated fluorescence and "
+        "nuclei",
         licence="BSD-3-Clause",
     ),
 )
@@ -94,6 +108,11 @@ def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
         If the device does not exist here.
     """
     return _torch_side().load_denoiser(spec, resolve_device(device))
+
+
+def load_filler(spec: ModelSpec, device: str = "auto") -> Filler:
+    """An inpainting network ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`."""
+    return _torch_side().load_filler(spec, resolve_device(device))
 
 
 def load_upscaler(spec: ModelSpec, device: str = "auto") -> Upscaler:

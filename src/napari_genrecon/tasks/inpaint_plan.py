@@ -17,7 +17,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import make_record
-from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
+from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_filler, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.damage import detect_damage
 from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error
@@ -29,7 +29,7 @@ from napari_genrecon.tasks.plan import plan_grid
 if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint import InpaintOptions
 
-__all__ = ["Plan", "make_grid", "plan_inpaint"]
+__all__ = ["Plan", "chosen_method", "find_spec", "make_grid", "plan_inpaint"]
 
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
@@ -40,6 +40,7 @@ _BIHARMONIC_TILE = 512
 _BLOCK, _FEWEST_BLOCKS = 16, 16  # whole blocks of known pixels, from which noise can be measured
 _NEGLIGIBLE = 0.2  # noise below this part of the error of an interpolation does not matter, and would only distort
 _REHEARSAL = 160  # side of the crop on which the constants are found
+_TASKS = {"network": "inpaint", "pnp": "denoise"}  # of the model that a method needs
 _SAMPLE_LETTERS = "NQRVWABDEFGHIJKLMOPU"  # for the dimension of the samples: the first that is free
 
 
@@ -50,7 +51,8 @@ class Plan:
     source: Any
     axes: Axes
     options: InpaintOptions
-    spec: ModelSpec | None
+    method: str
+    spec: ModelSpec | None  # of the network that fills
     noise: tuple[NoiseModel, ...]
     kernels: tuple[InpaintPlanes, ...]  # one per sample
     grid: TileGrid
@@ -87,6 +89,7 @@ class Plan:
             "inpaint",
             "inpainted",
             options=options,
+            method=self.method,
             model=None if spec is None else spec.facts(),
             noise=[model.to_dict() for model in self.noise],
             mask={"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
@@ -117,7 +120,8 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         If mask, image or options do not fit.
     """
     axes = resolve_axes(options.axes, source.shape)
-    spec = None if options.method == "biharmonic" else find_model(options.model, "denoise")
+    method = chosen_method(options)
+    spec = find_spec(options)
     mask = _whole_mask(source, axes, options)
     whole = np.asarray(mask.all(axis=(axes.y, axes.x)))
     if whole.all():
@@ -129,20 +133,30 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     noise, warnings = _noise(sampled, masks, options, measured=spec is not None)
     if spec is not None:
         yield Progress(0, 0, "loading the network")
-        load_denoiser(spec, options.device)
+        (load_filler if method == "network" else load_denoiser)(spec, options.device)
     channels = []
     for crops, unknown, model in zip(sampled, masks, noise, strict=True):
-        channels.append((yield from _channel(crops, unknown, model, spec, options.device)))
+        channels.append((yield from _channel(crops, unknown, model, method, spec, options.device)))
     dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
-    stride = 1 if spec is None else spec.stride
     kernel = InpaintPlanes(
-        Reader(source), mask, neighbours, spec, options.device, axes, tuple(channels), _HALO, stride, np.dtype(dtype)
+        read=Reader(source),
+        mask=mask,
+        neighbours=neighbours,
+        filler=spec if method == "network" else None,
+        denoiser=find_model("auto", "denoise") if method == "network" else spec,
+        device=options.device,
+        axes=axes,
+        channels=tuple(channels),
+        halo=_HALO,
+        stride=1 if spec is None else spec.stride,
+        dtype=np.dtype(dtype),
     )
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
     return Plan(
         source=source,
         axes=axes,
         options=options,
+        method=method,
         spec=spec,
         noise=noise,
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
@@ -151,6 +165,19 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         warnings=(*warnings, *_notes(mask, len(neighbours))),
         input=input_facts(source, sampled),
     )
+
+
+def chosen_method(options: InpaintOptions) -> str:
+    """The method that ``"auto"`` stands for: only plug-and-play can draw several fillings."""
+    if options.method != "auto":
+        return options.method
+    return "network" if options.n == 1 else "pnp"
+
+
+def find_spec(options: InpaintOptions) -> ModelSpec | None:
+    """The network that fills, if the method has one."""
+    method = chosen_method(options)
+    return None if method == "biharmonic" else find_model(options.model, _TASKS[method])
 
 
 def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelSpec | None) -> TileGrid:
@@ -241,7 +268,7 @@ def _whole_blocks(mask: Mask) -> int:
 
 
 def _channel(
-    crops: Crops, masks: list[Mask], noise: NoiseModel, spec: ModelSpec | None, device: str
+    crops: Crops, masks: list[Mask], noise: NoiseModel, method: str, spec: ModelSpec | None, device: str
 ) -> Generator[Progress, None, Channel]:
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
     fill = measure_centre(known)
@@ -251,9 +278,10 @@ def _channel(
     window, unknown = _rehearsal(crops, masks)
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
     channel = _stabilised(noise, fill) if noisy else exact
-    values, sigma = to_values(window, unknown, channel), float(noisy)
-    denoiser = load_denoiser(spec, device)
-    steps = find_recipe(values, unknown, sigma, (noise.rho_x, noise.rho_y), denoiser)
+    if method == "network":
+        return channel
+    values = to_values(window, unknown, channel)
+    steps = find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), load_denoiser(spec, device))
     while True:
         try:
             next(steps)
@@ -269,7 +297,8 @@ def _strongest(noise: NoiseModel) -> float:
 def _stabilised(noise: NoiseModel, fill: float) -> Channel:
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
-    return Channel(transform, fill, float(transform.forward(np.array([fill]))[0]))
+    centre = float(transform.forward(np.array([fill]))[0])
+    return Channel(transform, fill, centre, noise=1.0, rho=(noise.rho_x, noise.rho_y))
 
 
 def _rehearsal(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]:

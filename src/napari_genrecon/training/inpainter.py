@@ -38,6 +38,7 @@ class InpainterRecipe(Recipe):
     size: int = 8
     rate: float = 5e-4
     optimiser: str = "muon"
+    ema: float = 0.99  # a short run must not average over weights that had not learnt the task
 
 
 def new_state(recipe: InpainterRecipe, init: Path | None = None) -> State:
