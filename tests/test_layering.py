@@ -22,9 +22,9 @@ MAY_IMPORT = {
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
     "tasks": {"engine", "models", "training", "noise", "optics", "checks", "io"},
-    "cli": {"demo", "tasks", "io", "engine", "noise", "models"},
+    "cli": {"demo", "tasks", "io", "engine", "noise", "models", "optics"},
     "demo": {"tasks", "io", "engine", "noise", "models"},
-    "widgets": {"tasks", "io", "engine", "noise", "models", "training"},
+    "widgets": {"tasks", "io", "engine", "noise", "models", "optics", "training"},
 }
 HEAVY = {
     "torch": {"models", "training"},

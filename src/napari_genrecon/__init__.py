@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.noise import NoiseModel as NoiseModel
+    from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.damage import detect_damage as detect_damage
@@ -34,6 +35,7 @@ _PUBLIC = {
     "GenReconError": "errors",
     "GenReconWarning": "errors",
     "NoiseModel": "noise",
+    "Optics": "optics",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
     "detect_damage": "tasks.damage",
@@ -50,6 +52,7 @@ __all__ = [
     "GenReconError",
     "GenReconWarning",
     "NoiseModel",
+    "Optics",
     "__version__",
     "deblur",
     "denoise",

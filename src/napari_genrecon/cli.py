@@ -110,7 +110,7 @@ def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
 def _add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> None:
     kind, metadata = typing.get_args(hint)[:2]
     assert option.default is not MISSING  # options are keyword-only and have defaults
-    text = metadata["tooltip"]
+    text = ": ".join(metadata[key] for key in ("tooltip", "flag") if key in metadata)
     if {"min", "max"} <= set(metadata):
         text += f" ({metadata['min']:g} to {metadata['max']:g}; default {option.default:g})"
     flag = f"--{option.name.replace('_', '-')}"
@@ -173,12 +173,16 @@ def _warn(text: str) -> None:
 
 
 def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
-    """Options that are read from files, taken out of the values; a number stays, as the width of a Gaussian."""
+    """Options that are read from files, taken out of the values; the width of a Gaussian and optics stay."""
+    from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
     from napari_genrecon.tasks.files import array_options
 
     found = {}
-    for name in array_options(task):
+    for name, kind in array_options(task).items():
         text = values[name]
+        if kind == "psf" and text is not None and text.startswith(OPTICS_PREFIX):
+            values[name] = Optics.from_text(text)
+            continue
         try:
             values[name] = None if text is None else float(text)
         except ValueError:

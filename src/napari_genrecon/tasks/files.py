@@ -19,6 +19,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.placement import upscaled_transform
 from napari_genrecon.tasks.result import Result
 
@@ -91,7 +92,7 @@ def file_steps(
     check_target(target, overwrite=overwrite, sources=[source], folder=zarr)  # before hours of work, not after
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
     read = {name: open_image(path).data for name, path in (arrays or {}).items()}
-    options = replace(options, axes=image.axes, **read)
+    options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
     result = yield from task.steps(image.data, options, lazy=True if zarr else None)

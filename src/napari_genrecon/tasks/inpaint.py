@@ -62,8 +62,8 @@ class InpaintOptions:
         {
             "choices": get_args(Method),
             "tooltip": "'network' was trained to fill in, 'pnp' takes the denoiser for what images look like and can "
-            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the network, or 'pnp' "
-            "for several fillings",
+            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the network, "
+            "or 'pnp' for several fillings",
         },
     ] = "auto"
     detect: Annotated[

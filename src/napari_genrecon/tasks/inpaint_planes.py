@@ -136,9 +136,7 @@ class InpaintPlanes:
         out[box][masked[box]] = to_dtype(filled, self.dtype)[0][masked[box]]
         return out.reshape(block.shape)
 
-    def _filled(
-        self, plane: Block, unknown: Mask, channel: Channel, draw: Draw | None
-    ) -> Generator[None, None, Block]:
+    def _filled(self, plane: Block, unknown: Mask, channel: Channel, draw: Draw | None) -> Generator[None, None, Block]:
         """By the network, by plug-and-play, or by the biharmonic equation."""
         if self.denoiser is None:
             yield
