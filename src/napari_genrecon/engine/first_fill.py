@@ -21,7 +21,8 @@ Mask = NDArray[np.bool_]
 REACH = 48  # pixels from which the normalised convolutions draw
 _WIDTHS = (16.0, 4.0, 1.0)  # pixels
 _TRUST = 0.02  # weight of the wider estimate: about one known pixel in fifty
-_DETAIL = 1.5  # pixels: finer than this is what an interpolation gets wrong
+_DETAIL = 1.0  # pixels, of the smoothing that is taken away twice: about the fourth derivative, as in a spline's error
+_TYPICAL = 2.0  # how many times this detail a fill is usually wrong
 _ROUNDS, _TOLERANCE = 200, 3e-4
 
 
@@ -45,10 +46,15 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
     """
     fill = interpolate(values, unknown, SMOOTHEST, rounds=_ROUNDS, tolerance=_TOLERANCE)
     known = np.asarray(~unknown, np.float32)
-    detail = fill - gaussian_filter(fill, _DETAIL, truncate=3.0)
-    error = np.where(unknown, np.sqrt(np.maximum(_local_mean(detail**2, known), 0)), 0)
+    detail = _finer(_finer(fill))
+    error = np.where(unknown, _TYPICAL * np.sqrt(np.maximum(_local_mean(detail**2, known), 0)), 0)
     expected = np.where(unknown, error, np.float32(sigma))
     return np.stack([fill, expected, error, _local_mean(values, known) - fill]).astype(np.float32, copy=False)
+
+
+def _finer(values: Plane) -> Plane:
+    """What is left when a smooth version is taken away."""
+    return np.asarray(values - gaussian_filter(values, _DETAIL, truncate=3.0))
 
 
 def _local_mean(values: Plane, known: Plane) -> Plane:
