@@ -6,6 +6,7 @@ import pytest
 from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.tasks.damage import KINDS
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
 from napari_genrecon.training import scenes
 
@@ -293,8 +294,36 @@ def noisy(shape, seed=0):
     return scene(shape[-2:]) + np.random.default_rng(seed).normal(0, 3, shape)
 
 
-def test_clean_images_hold_no_damage():
-    assert not detect_damage(noisy((5, 96, 96)), axes="TYX").any()
+@pytest.mark.parametrize("kind", KINDS)
+def test_clean_images_hold_no_damage(kind):
+    movie = np.stack([noisy((96, 96), seed=t) for t in range(5)])
+    assert not detect_damage(movie, kinds=kind, axes="TYX").any()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind != "saturated"]
+)  # the brightest leaves all have one grey value
+@pytest.mark.parametrize("simulate", [scenes.cells, scenes.filaments, scenes.dead_leaves], ids=lambda f: f.__name__)
+def test_noise_free_scenes_hold_no_damage(kind, simulate):
+    clean = 200 * simulate(np.random.default_rng(4), (192, 160))
+    assert not detect_damage(clean.astype("f4"), kinds=kind).any()
+
+
+@pytest.mark.parametrize(("width", "step"), [(1, 3.0), (2, 2.0), (5, -2.0), (12, 2.0)])
+@pytest.mark.parametrize("turned", [False, True], ids=["rows", "columns"])
+def test_stripes_are_found_though_they_are_fainter_than_the_noise(width, step, turned):
+    image, expected = noisy((200, 160)), np.zeros((200, 160), bool)
+    expected[60 : 60 + width] = expected[120 : 120 + width] = True
+    image[expected] += step * 1.4
+    found = detect_damage(image.T if turned else image, kinds="stripes")
+    np.testing.assert_array_equal(found.T if turned else found, expected)
+
+
+def test_band_wider_than_a_stripe_and_a_horizon_are_left():
+    image = noisy((128, 128))
+    image[40:70] += 50
+    image[100:] += 50
+    assert not detect_damage(image, kinds="stripes").any()
 
 
 def test_hot_and_dead_pixels_are_found_also_at_the_edge():
