@@ -9,6 +9,7 @@ import argparse
 import platform
 import sys
 from importlib import import_module
+from pathlib import Path
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
         "--task", default="denoise", choices=["denoise", "upscale", "deblur", "inpaint"], help="quality: of which task"
     )
     parser.add_argument("--data", help="quality: folder with nuclei/fluorescence_half.npz (left out if not given)")
+    parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
     arguments = parser.parse_args()
     print(f"\n## {arguments.what}\n\n{_machine()}\n")
@@ -36,6 +38,10 @@ def main() -> int:
         from bench import faults
 
         faults.run(arguments.quick)
+    elif arguments.task == "inpaint":
+        from bench import inpaint_quality
+
+        inpaint_quality.run(arguments.quick, arguments.keep)
     elif arguments.task != "denoise":
         import_module(f"bench.{arguments.task}_quality").run(arguments.quick)
     else:
