@@ -153,10 +153,12 @@ def test_tile_without_masked_pixels_is_copied_without_the_network(monkeypatch):
     real = _runtime.Filler.__call__
     monkeypatch.setattr(_runtime.Filler, "__call__", lambda self, y: heights.append(y.shape) or real(self, y))
     image, mask = np.stack([scene((64, 64))] * 3), np.zeros((3, 64, 64), bool)
-    steps_of(image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX")
+    steps_of(
+        image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX", method="network"
+    )
     one = len(heights)
     heights.clear()
-    steps_of(image[1:2], scratch((64, 64))[None], axes="TYX")
+    steps_of(image[1:2], scratch((64, 64))[None], axes="TYX", method="network")
     assert len(heights) == one
 
 
@@ -273,10 +275,22 @@ def test_record_says_how_it_was_made():
     assert json.loads(json.dumps(record)) == record
 
 
-@pytest.mark.parametrize(("n", "method", "model"), [(1, "network", "inpaint-2d"), (2, "pnp", "denoise-2d")])
-def test_record_says_what_auto_took(n, method, model):
-    record = steps_of(scene((48, 48)), scratch((48, 48)), n=n).record
+@pytest.mark.parametrize(("hidden", "method", "model"), [(0.0, "network", "inpaint-2d"), (1e9, "pnp", "denoise-2d")])
+def test_auto_takes_what_fills_hidden_pixels_better_and_says_so(monkeypatch, hidden, method, model):
+    from napari_genrecon.tasks import inpaint_plan
+
+    def found(*_):
+        yield
+        return hidden
+
+    monkeypatch.setattr(inpaint_plan, "hidden_error", found)
+    record = steps_of(scene((48, 48)), scratch((48, 48))).record
     assert (record["options"]["method"], record["method"], record["model"]["name"]) == ("auto", method, model)
+
+
+def test_several_fillings_are_drawn_by_plug_and_play():
+    record = steps_of(scene((48, 48)), scratch((48, 48)), n=2).record
+    assert (record["method"], record["model"]["name"]) == ("pnp", "denoise-2d")
 
 
 def test_closing_the_steps_stops_between_runs_of_the_network(monkeypatch):

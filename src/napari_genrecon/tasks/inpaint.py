@@ -24,6 +24,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.damage import parse_kinds
 from napari_genrecon.tasks.fill import STEPS
 from napari_genrecon.tasks.inpaint_plan import Plan, chosen_method, find_spec, make_grid, plan_inpaint
+from napari_genrecon.tasks.inpaint_planes import TURNS
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
 from napari_genrecon.tasks.result import Result
@@ -62,8 +63,8 @@ class InpaintOptions:
         {
             "choices": get_args(Method),
             "tooltip": "'network' was trained to fill in, 'pnp' takes the denoiser for what images look like and can "
-            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the network, "
-            "or 'pnp' for several fillings",
+            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the better of the "
+            "first two, by filling known pixels that it hides",
         },
     ] = "auto"
     detect: Annotated[
@@ -141,8 +142,8 @@ def inpaint(
         along T, else Z; moving structure then shows twice, faintly.
     method : {"auto", "network", "pnp", "biharmonic"}
         A network that was trained to fill in, plug-and-play with the denoiser as the prior, or scikit-image's
-        biharmonic equation. ``"auto"`` takes the network, or plug-and-play where `n` is more than 1; the record says
-        which.
+        biharmonic equation. ``"auto"`` takes the better of the first two, by known pixels that are hidden on a crop of
+        each channel, and plug-and-play where `n` is more than 1; the record says which.
     detect : str
         Kinds of damage to find and fill besides the mask, separated by commas; see `detect_damage`. The whole image is
         read for it.
@@ -253,7 +254,7 @@ def inpaint_steps(
 
 def _compute(plan: Plan) -> Generator[Progress, None, tuple[Any, tuple[int, ...]]]:
     """All samples, one after the other, and the tile size in the end."""
-    steps = {"network": 3, "pnp": STEPS + 1, "biharmonic": 2}[plan.method]
+    steps = {"network": TURNS + 2, "biharmonic": 2}.get(plan.method, STEPS + 1)
     if len(plan.kernels) == 1:
         run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps)
         tiled = yield from tell_planes(run, plan.n_planes)
@@ -292,7 +293,7 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
         return float(source.size * _BIHARMONIC_SECONDS)
     grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
     if chosen_method(options) == "network":
-        seconds = _FIRST_FILL_SECONDS + load_filler(spec, options.device).seconds_per_pixel()
+        seconds = _FIRST_FILL_SECONDS + TURNS * load_filler(spec, options.device).seconds_per_pixel()
         return float(source.size * grid.read_share * seconds)
     rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
     pixels = source.size * grid.read_share * options.n + rehearsals

@@ -20,8 +20,8 @@ from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_filler, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.damage import detect_damage
-from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error
-from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, to_values
+from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.missing_planes import find_neighbours
 from napari_genrecon.tasks.plan import plan_grid
@@ -40,7 +40,7 @@ _BIHARMONIC_TILE = 512
 _BLOCK, _FEWEST_BLOCKS = 16, 16  # whole blocks of known pixels, from which noise can be measured
 _NEGLIGIBLE = 0.2  # noise below this part of the error of an interpolation does not matter, and would only distort
 _REHEARSAL = 160  # side of the crop on which the constants are found
-_TASKS = {"network": "inpaint", "pnp": "denoise"}  # of the model that a method needs
+_TASKS = {"network": "inpaint", "pnp": "denoise", "auto": "denoise"}  # of the model that a method needs
 _SAMPLE_LETTERS = "NQRVWABDEFGHIJKLMOPU"  # for the dimension of the samples: the first that is free
 
 
@@ -131,19 +131,21 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
     noise, warnings = _noise(sampled, masks, options, measured=spec is not None)
+    networks = _networks(method, spec, options.device)
     if spec is not None:
         yield Progress(0, 0, "loading the network")
-        (load_filler if method == "network" else load_denoiser)(spec, options.device)
+        networks.load()
     channels = []
     for crops, unknown, model in zip(sampled, masks, noise, strict=True):
-        channels.append((yield from _channel(crops, unknown, model, method, spec, options.device)))
+        channels.append((yield from _channel(crops, unknown, model, networks)))
+    used = _used(networks, channels)
     dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
     kernel = InpaintPlanes(
         read=Reader(source),
         mask=mask,
         neighbours=neighbours,
-        filler=spec if method == "network" else None,
-        denoiser=find_model("auto", "denoise") if method == "network" else spec,
+        filler=networks.filler,
+        denoiser=networks.denoiser,
         device=options.device,
         axes=axes,
         channels=tuple(channels),
@@ -156,8 +158,8 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         source=source,
         axes=axes,
         options=options,
-        method=method,
-        spec=spec,
+        method=used,
+        spec=networks.filler if used.startswith("network") else spec,
         noise=noise,
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
         grid=make_grid(source.shape, axes, options, spec),
@@ -168,10 +170,12 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
 
 
 def chosen_method(options: InpaintOptions) -> str:
-    """The method that ``"auto"`` stands for: only plug-and-play can draw several fillings."""
+    """The method as far as the options decide: ``"auto"`` stays where hidden known pixels do, channel by channel."""
     if options.method != "auto":
         return options.method
-    return "network" if options.n == 1 else "pnp"
+    if options.n > 1:  # only plug-and-play can draw several
+        return "pnp"
+    return "auto" if options.model == "auto" else "network"
 
 
 def find_spec(options: InpaintOptions) -> ModelSpec | None:
@@ -267,26 +271,64 @@ def _whole_blocks(mask: Mask) -> int:
     return int(np.count_nonzero(~blocks.any(axis=(1, 3))))
 
 
+@dataclass(frozen=True, slots=True)
+class _Networks:
+    """Those that a method needs: that which fills, and the denoiser; with both, the better one fills."""
+
+    filler: ModelSpec | None
+    denoiser: ModelSpec | None
+    choose: bool
+    device: str
+
+    def load(self) -> None:
+        if self.filler is not None:
+            load_filler(self.filler, self.device)
+        if self.denoiser is not None and (self.choose or self.filler is None):
+            load_denoiser(self.denoiser, self.device)
+
+
+def _networks(method: str, spec: ModelSpec | None, device: str) -> _Networks:
+    if method == "network":
+        return _Networks(spec, find_model("auto", "denoise"), False, device)  # planes from neighbours are denoised
+    return _Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device)
+
+
+def _used(networks: _Networks, channels: list[Channel]) -> str:
+    """The methods that fill, of all channels."""
+    if networks.denoiser is None:
+        return "biharmonic"
+    return " and ".join(sorted({"network" if channel.recipe is None else "pnp" for channel in channels}))
+
+
 def _channel(
-    crops: Crops, masks: list[Mask], noise: NoiseModel, method: str, spec: ModelSpec | None, device: str
+    crops: Crops, masks: list[Mask], noise: NoiseModel, networks: _Networks
 ) -> Generator[Progress, None, Channel]:
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
     fill = measure_centre(known)
     exact = Channel(None, fill, fill)
-    if spec is None:
+    if networks.denoiser is None:
         return exact
     window, unknown = _rehearsal(crops, masks)
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
     channel = _stabilised(noise, fill) if noisy else exact
-    if method == "network":
+    if networks.filler is not None and not networks.choose:
         return channel
     values = to_values(window, unknown, channel)
-    steps = find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), load_denoiser(spec, device))
+    denoise = load_denoiser(networks.denoiser, networks.device)
+    recipe = yield from _told_often(find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), denoise))
+    if networks.filler is None:
+        return replace(channel, recipe=recipe)
+    with_network = fill_with(load_filler(networks.filler, networks.device), channel.noise, networks.filler.stride)
+    error = yield from _told_often(hidden_error(values, unknown, with_network))
+    return replace(channel, recipe=None if error < recipe.errors[recipe.best] else recipe)
+
+
+def _told_often(steps: Generator[None, None, Any]) -> Generator[Progress, None, Any]:
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            return replace(channel, recipe=stop.value)
+            return stop.value
         yield Progress(0, 0, "finding how to fill, on known pixels")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,12 @@ from napari_genrecon.tasks.fill import Draw, Recipe, apply_recipe
 from napari_genrecon.tasks.missing_planes import Neighbours
 from napari_genrecon.tasks.missing_planes import Plane as PlaneIndex
 
-__all__ = ["Channel", "InpaintPlanes", "to_values"]
+__all__ = ["TURNS", "Channel", "InpaintPlanes", "fill_with", "to_values"]
 
 Block = NDArray[Any]
 Mask = NDArray[np.bool_]
 
+TURNS = 4  # by quarters: what the network prefers in one direction averages out
 _CELL = 64  # pixels: noise is drawn cell by cell, so that it does not depend on the tiles
 
 
@@ -62,6 +63,25 @@ def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float
     known = np.where(unknown, channel.fill, plane.astype(np.float64, copy=False))
     values = known if channel.transform is None else channel.transform.forward(known)
     return np.asarray(values - channel.centre, np.float32)
+
+
+def fill_with(
+    network: Callable[[NDArray[np.float32]], NDArray[np.float32]], noise: float, stride: int
+) -> Callable[[NDArray[np.float32], Mask], Generator[None, None, NDArray[np.float32]]]:
+    """How the network fills a plane: the mean over quarter turns; yields before every run."""
+
+    def fill(values: NDArray[np.float32], unknown: Mask) -> Generator[None, None, NDArray[np.float32]]:
+        yield
+        planes = fill_planes(values, unknown, noise)
+        bottom, right = (-values.shape[0]) % stride, (-values.shape[1]) % stride  # turned on the same grid
+        planes = np.pad(planes, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
+        mean = np.zeros_like(planes[0])
+        for turn in range(TURNS):
+            yield
+            mean += np.rot90(network(np.rot90(planes, turn, (1, 2))), -turn) / np.float32(TURNS)
+        return mean[: values.shape[0], : values.shape[1]]
+
+    return fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +165,10 @@ class InpaintPlanes:
         if channel.recipe is not None:
             filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, draw)
         else:
-            filled = yield from self._with_network(values, unknown, channel)
+            assert self.filler is not None  # only plug-and-play has none, and it has a recipe
+            fill = fill_with(load_filler(self.filler, self.device), channel.noise, self.stride)
+            filled = yield from fill(values, unknown)
         return _to_grey(filled, channel)
-
-    def _with_network(
-        self, values: NDArray[np.float32], unknown: Mask, channel: Channel
-    ) -> Generator[None, None, NDArray[np.float32]]:
-        assert self.filler is not None  # only plug-and-play has none, and does not come here
-        yield
-        planes = fill_planes(values, unknown, channel.noise)
-        yield
-        return load_filler(self.filler, self.device)(planes)
 
     def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
         assert self.denoiser is not None  # only the biharmonic method has none, and does not come here
