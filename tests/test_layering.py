@@ -22,11 +22,11 @@ MAY_IMPORT = {
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
     "tasks": {"engine", "models", "training", "noise", "optics", "checks", "io"},
-    "cli": {"cli_generate", "terminal", "demo", "tasks", "io", "engine", "noise", "models"},
+    "cli": {"cli_generate", "terminal", "demo", "tasks", "io", "engine", "noise", "models", "optics"},
     "cli_generate": {"cli", "terminal", "tasks", "models", "training"},
     "terminal": {"engine"},
     "demo": {"tasks", "io", "engine", "noise", "models"},
-    "widgets": {"tasks", "io", "engine", "noise", "models", "training", "checks"},
+    "widgets": {"tasks", "io", "engine", "noise", "models", "optics", "training", "checks"},
 }
 HEAVY = {
     "torch": {"models", "training"},

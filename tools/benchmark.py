@@ -23,6 +23,7 @@ def main() -> int:
     )
     parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given)")
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
+    parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
     parser.add_argument("--only", default="", help="faults: rows whose name contains this")
     arguments = parser.parse_args()
@@ -47,6 +48,10 @@ def main() -> int:
         from bench import faults
 
         faults.run(arguments.quick, arguments.only)
+    elif arguments.task == "inpaint":
+        from bench import inpaint_quality
+
+        inpaint_quality.run(arguments.quick, arguments.keep)
     elif arguments.task != "denoise":
         import_module(f"bench.{arguments.task}_quality").run(arguments.quick)
     else:

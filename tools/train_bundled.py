@@ -19,13 +19,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.training import denoiser, upscaler
+from napari_genrecon.training import denoiser, inpainter, upscaler
 from napari_genrecon.training.loop import Step, load_latest
 from napari_genrecon.training.patches import load_sources
 
 LOG_EVERY = 50  # steps
 RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
+    "inpaint": (inpainter, inpainter.InpainterRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
     "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }

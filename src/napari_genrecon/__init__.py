@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.models.generative import load_model as load_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
+    from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.check import check as check
@@ -39,6 +40,7 @@ _PUBLIC = {
     "GenReconWarning": "errors",
     "NoiseModel": "noise",
     "check": "tasks.check",
+    "Optics": "optics",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
     "detect_damage": "tasks.damage",
@@ -58,6 +60,7 @@ __all__ = [
     "GenReconError",
     "GenReconWarning",
     "NoiseModel",
+    "Optics",
     "__version__",
     "check",
     "deblur",

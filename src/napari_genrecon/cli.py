@@ -144,12 +144,16 @@ def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> 
 
 
 def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
-    """Options that are read from files, taken out of the values; a number stays, as the width of a Gaussian."""
+    """Options that are read from files, taken out of the values; the width of a Gaussian and optics stay."""
+    from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
     from napari_genrecon.tasks.files import array_options
 
     found = {}
-    for name in array_options(task):
+    for name, kind in array_options(task).items():
         text = values[name]
+        if kind == "psf" and text is not None and text.startswith(OPTICS_PREFIX):
+            values[name] = Optics.from_text(text)
+            continue
         try:
             values[name] = None if text is None else float(text)
         except ValueError:

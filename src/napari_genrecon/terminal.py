@@ -33,7 +33,7 @@ def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> 
     """Add the flag of one field, with its default, its limits and its tooltip as help."""
     kind, metadata = typing.get_args(hint)[:2]
     assert option.default is not MISSING  # options are keyword-only and have defaults
-    text = metadata["tooltip"]
+    text = ": ".join(metadata[key] for key in ("tooltip", "flag") if key in metadata)
     if {"min", "max"} <= set(metadata) and option.default is not None:
         text += f" ({metadata['min']:g} to {metadata['max']:g}; default {option.default:g})"
     choices = metadata.get("choices")

@@ -11,7 +11,8 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.engine.slices import sliced
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.tasks.files import about_result, with_spacing
+from napari_genrecon.tasks.calibration import calibrated
+from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.upscale import UpscaleOptions, upscale_steps
 
 QUICK = {"along": "Z", "train_steps": 1, "noise": 0}
@@ -145,12 +146,12 @@ def test_spacing_decides_the_factor_and_says_so(spacing, factor):
 
 
 def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
-    units = ("micrometer",) * 3
+    about = About(axes=Axes("ZYX"), scale=(0.9, 0.3, 0.3), units=("micrometer",) * 3)
     along, given = UpscaleOptions(along="Z", axes="ZYX"), UpscaleOptions(along="Z", axes="ZYX", spacing=2.0)
-    assert with_spacing(along, (0.9, 0.3, 0.3), units).spacing == pytest.approx(3.0)
-    assert with_spacing(along, (1, 1, 1), ("pixel",) * 3).spacing is None
-    assert with_spacing(given, (0.9, 0.3, 0.3), units).spacing == 2.0
-    assert with_spacing(UpscaleOptions(axes="ZYX"), (0.9, 0.3, 0.3), units).spacing is None
+    assert calibrated(along, lambda: about).spacing == pytest.approx(3.0)
+    assert calibrated(along, lambda: About(axes=Axes("ZYX"))).spacing is None
+    assert calibrated(given, lambda: about).spacing == 2.0
+    assert calibrated(UpscaleOptions(axes="ZYX"), lambda: about).spacing is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.tasks.damage import KINDS
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
 from napari_genrecon.training import scenes
 
@@ -36,15 +37,16 @@ def steps_of(image, mask, **options):
     return finish(inpaint_steps(image, InpaintOptions(mask=mask, **options)))
 
 
+@pytest.mark.parametrize("method", ["network", "pnp"])
 @pytest.mark.parametrize("mask", [dropout(), dropout(part=0.8), scratch()], ids=["half", "most", "scratch"])
-def test_network_fills_better_than_the_biharmonic_equation(mask):
+def test_networks_fill_better_than_the_biharmonic_equation(mask, method):
     clean = 200 * scenes.dead_leaves(np.random.default_rng(1), mask.shape)
     damaged = np.where(mask, 0, clean)
-    ours, classical = inpaint(damaged, mask), inpaint(damaged, mask, method="biharmonic")
+    ours, classical = inpaint(damaged, mask, method=method), inpaint(damaged, mask, method="biharmonic")
     assert error(ours, clean, mask) < 0.9 * error(classical, clean, mask)
 
 
-@pytest.mark.parametrize("method", ["pnp", "biharmonic"])
+@pytest.mark.parametrize("method", ["network", "pnp", "biharmonic"])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i8", "u8", "f2", "f4", "f8", ">u2"])
 def test_known_pixels_come_back_bit_by_bit(dtype, method):
     mask = scratch((48, 48))
@@ -57,6 +59,16 @@ def test_known_pixels_come_back_bit_by_bit(dtype, method):
 def test_known_pixels_equal_the_input_as_float32():
     mask, image = dropout((48, 48)), scene((48, 48))
     np.testing.assert_array_equal(inpaint(image, mask)[~mask], image.astype("f4")[~mask])
+
+
+@pytest.mark.parametrize("method", ["network", "pnp"])
+@pytest.mark.parametrize(("gain", "offset"), [(1e-3, 0.0), (-2.0, 500.0), (300.0, -1e4)])
+def test_gain_and_offset_pass_through(method, gain, offset):
+    image, mask = scene((64, 64)), dropout((64, 64))
+    expected = gain * inpaint(image, mask, method=method).astype(float) + offset
+    got = inpaint(gain * image + offset, mask, method=method)
+    tolerance = 0.02 if gain > 0 else 1.0  # a negative is another image to a network, but not to us
+    assert error(got, expected, mask) < tolerance * abs(gain) * error(scene((64, 64)), 100, mask)
 
 
 def test_what_stands_under_the_mask_does_not_matter():
@@ -76,7 +88,7 @@ def test_non_finite_pixels_stay_and_spoil_nothing(value):
     assert error(result, image, mask) < 1.2 * error(inpaint(image, mask), image, mask)
 
 
-@pytest.mark.parametrize("method", ["pnp", "biharmonic"])
+@pytest.mark.parametrize("method", ["network", "pnp", "biharmonic"])
 def test_constant_image_comes_back(method):
     image = np.full((40, 40), 7, "u2")
     np.testing.assert_array_equal(inpaint(image, dropout((40, 40)), method=method, keep_dtype=True), image)
@@ -127,10 +139,10 @@ def _shrunk(mask):
     return binary_erosion(mask)
 
 
-@pytest.mark.parametrize("n", [1, 2])
-def test_tile_hardly_changes_the_result(n):
+@pytest.mark.parametrize(("n", "method"), [(1, "network"), (1, "pnp"), (2, "pnp")])
+def test_tile_hardly_changes_the_result(n, method):
     image, mask = 200 * scenes.dead_leaves(np.random.default_rng(1), (288, 32)), dropout((288, 32))
-    whole, tiled = (np.atleast_3d(inpaint(image, mask, tile=tile, n=n).T) for tile in (288, 96))
+    whole, tiled = (np.atleast_3d(inpaint(image, mask, tile=tile, n=n, method=method).T) for tile in (288, 96))
     assert error(whole, tiled, mask.T) < 0.02 * error(whole, image.T[..., None], mask.T)
 
 
@@ -138,13 +150,15 @@ def test_tile_without_masked_pixels_is_copied_without_the_network(monkeypatch):
     from napari_genrecon.models import _runtime
 
     heights = []
-    real = _runtime.Denoiser.__call__
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, y, *a: heights.append(y.shape) or real(self, y, *a))
+    real = _runtime.Filler.__call__
+    monkeypatch.setattr(_runtime.Filler, "__call__", lambda self, y: heights.append(y.shape) or real(self, y))
     image, mask = np.stack([scene((64, 64))] * 3), np.zeros((3, 64, 64), bool)
-    steps_of(image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX")
+    steps_of(
+        image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX", method="network"
+    )
     one = len(heights)
     heights.clear()
-    steps_of(image[1:2], scratch((64, 64))[None], axes="TYX")
+    steps_of(image[1:2], scratch((64, 64))[None], axes="TYX", method="network")
     assert len(heights) == one
 
 
@@ -216,14 +230,16 @@ def test_empty_mask_brings_the_image_back_with_a_note():
         ({"mask": None}, OptionError, "no mask: give one that is 1 where pixels are to be filled in"),
         ({"mask": np.ones((32, 32))}, ImageError, "covers the whole image: nothing is known"),
         ({"mask": np.ones((3, 32))}, ImageError, r"mask has shape \(3, 32\) but image has shape \(32, 32\)"),
-        ({"method": "telea"}, OptionError, "method must be one of pnp, biharmonic; got 'telea'"),
+        ({"method": "telea"}, OptionError, "method must be one of auto, network, pnp, biharmonic; got 'telea'"),
         ({"n": 0}, OptionError, "n must lie between 1 and 64, got 0"),
-        ({"n": 2, "method": "biharmonic"}, OptionError, "the biharmonic method gives one filling, got n=2"),
+        ({"n": 2, "method": "biharmonic"}, OptionError, "method 'biharmonic' gives one filling, got n=2"),
+        ({"n": 2, "method": "network"}, OptionError, "method 'network' gives one filling, got n=2: use method='pnp'"),
         ({"seed": -1}, OptionError, "seed must be 0 or more, got -1"),
         ({"detect": "hot,cold"}, OptionError, "no kind of damage named 'cold'; choose from: hot, saturated"),
         ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
         ({"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
-        ({"model": "denoice-2d"}, UnknownModelError, "did you mean 'denoise-2d'"),
+        ({"model": "inpain-2d"}, UnknownModelError, "did you mean 'inpaint-2d'"),
+        ({"model": "denoice-2d", "method": "pnp"}, UnknownModelError, "did you mean 'denoise-2d'"),
         ({"device": "tpu"}, OptionError, "device 'tpu' is not available here"),
     ],
     ids=lambda v: str(list(v)) if isinstance(v, dict) else "",
@@ -259,13 +275,31 @@ def test_record_says_how_it_was_made():
     assert json.loads(json.dumps(record)) == record
 
 
+@pytest.mark.parametrize(("hidden", "method", "model"), [(0.0, "network", "inpaint-2d"), (1e9, "pnp", "denoise-2d")])
+def test_auto_takes_what_fills_hidden_pixels_better_and_says_so(monkeypatch, hidden, method, model):
+    from napari_genrecon.tasks import inpaint_plan
+
+    def found(*_):
+        yield
+        return hidden
+
+    monkeypatch.setattr(inpaint_plan, "hidden_error", found)
+    record = steps_of(scene((48, 48)), scratch((48, 48))).record
+    assert (record["options"]["method"], record["method"], record["model"]["name"]) == ("auto", method, model)
+
+
+def test_several_fillings_are_drawn_by_plug_and_play():
+    record = steps_of(scene((48, 48)), scratch((48, 48)), n=2).record
+    assert (record["method"], record["model"]["name"]) == ("pnp", "denoise-2d")
+
+
 def test_closing_the_steps_stops_between_runs_of_the_network(monkeypatch):
     from napari_genrecon.models import _runtime
 
     calls = []
     real = _runtime.Denoiser.__call__
     monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
-    steps = inpaint_steps(scene((48, 48)), InpaintOptions(mask=scratch((48, 48))))
+    steps = inpaint_steps(scene((48, 48)), InpaintOptions(mask=scratch((48, 48)), method="pnp"))
     while not calls:
         next(steps)
     steps.close()
@@ -282,7 +316,7 @@ def test_progress_tells_samples():
 
 def test_expected_seconds_grow_with_the_samples():
     image, mask = scene((256, 256)), scratch((256, 256))
-    one, eight = (expected_seconds(image, InpaintOptions(mask=mask, n=n)) for n in (1, 8))
+    one, eight = (expected_seconds(image, InpaintOptions(mask=mask, n=n, method="pnp")) for n in (1, 8))
     assert 3 * one < eight <= 8 * one
 
 
@@ -293,8 +327,36 @@ def noisy(shape, seed=0):
     return scene(shape[-2:]) + np.random.default_rng(seed).normal(0, 3, shape)
 
 
-def test_clean_images_hold_no_damage():
-    assert not detect_damage(noisy((5, 96, 96)), axes="TYX").any()
+@pytest.mark.parametrize("kind", KINDS)
+def test_clean_images_hold_no_damage(kind):
+    movie = np.stack([noisy((96, 96), seed=t) for t in range(5)])
+    assert not detect_damage(movie, kinds=kind, axes="TYX").any()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind != "saturated"]
+)  # the brightest leaves all have one grey value
+@pytest.mark.parametrize("simulate", [scenes.cells, scenes.filaments, scenes.dead_leaves], ids=lambda f: f.__name__)
+def test_noise_free_scenes_hold_no_damage(kind, simulate):
+    clean = 200 * simulate(np.random.default_rng(4), (192, 160))
+    assert not detect_damage(clean.astype("f4"), kinds=kind).any()
+
+
+@pytest.mark.parametrize(("width", "step"), [(1, 3.0), (2, 2.0), (5, -2.0), (12, 2.0)])
+@pytest.mark.parametrize("turned", [False, True], ids=["rows", "columns"])
+def test_stripes_are_found_though_they_are_fainter_than_the_noise(width, step, turned):
+    image, expected = noisy((200, 160)), np.zeros((200, 160), bool)
+    expected[60 : 60 + width] = expected[120 : 120 + width] = True
+    image[expected] += step * 1.4
+    found = detect_damage(image.T if turned else image, kinds="stripes")
+    np.testing.assert_array_equal(found.T if turned else found, expected)
+
+
+def test_band_wider_than_a_stripe_and_a_horizon_are_left():
+    image = noisy((128, 128))
+    image[40:70] += 50
+    image[100:] += 50
+    assert not detect_damage(image, kinds="stripes").any()
 
 
 def test_hot_and_dead_pixels_are_found_also_at_the_edge():

@@ -7,10 +7,10 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari_genrecon import denoise
+from napari_genrecon import Optics, deblur, denoise
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
-from napari_genrecon.widgets.task_widget import DenoiseWidget, InpaintWidget, UpscaleWidget
+from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
 PLACED = {
@@ -421,3 +421,72 @@ def test_check_says_when_the_image_is_gone(opened, qtbot):
     press(widget._check)
     wait(qtbot, widget)
     assert "the image that 'cells denoise' was made from is not among the layers" in widget._status.value
+
+
+@pytest.fixture
+def deblurring(make_napari_viewer, qtbot):
+    """A viewer with one calibrated image, and the widget of deblurring."""
+    viewer = make_napari_viewer()
+    image = np.random.default_rng(0).poisson(60, (64, 72)).astype("u2")
+    viewer.add_image(image, name="cells", scale=(0.1, 0.1), units=("micrometer",) * 2)
+    widget = DeblurWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    wait(qtbot, widget)
+    return viewer, widget, image
+
+
+def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, qtbot):
+    viewer, widget, image = deblurring
+    widget._form["psf"].value = "computed from optics"
+    widget._form["psf_na"].value, widget._form["psf_wavelength"].value = 1.2, 600
+    press(widget._run)
+    wait(qtbot, widget)
+    window = viewer.layers["cells deblur"].data.copy()
+    np.testing.assert_array_equal(window, deblur(image, Optics(na=1.2, wavelength=600, pixel_size=0.1)))
+    assert viewer.layers["cells deblur"].metadata["genrecon"]["psf"]["optics"]["pixel_size"] == pytest.approx(0.1)
+    viewer.layers.remove("cells deblur")
+    exec(widget.as_python(), {"viewer": viewer})
+    np.testing.assert_array_equal(viewer.layers["cells deblur"].data, window)
+
+
+def test_psf_from_a_file_is_that_of_the_layer(deblurring, qtbot, tmp_path):
+    import tifffile
+
+    viewer, widget, image = deblurring
+    psf = np.outer(*[np.array([1, 4, 6, 4, 1], "f4")] * 2)
+    tifffile.imwrite(tmp_path / "bead.tif", psf)
+    widget._form["psf"].value, widget._form["psf_file"].value = "from a file", tmp_path / "bead.tif"
+    press(widget._run)
+    wait(qtbot, widget)
+    np.testing.assert_array_equal(viewer.layers["cells deblur"].data, deblur(image, psf))
+
+
+def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
+    form = deblurring[1]._form
+    for choice, shown in (("computed from optics", "psf_na"), ("from a file", "psf_file"), ("cells", None)):
+        form["psf"].value = choice
+        fields = ("psf_width", "psf_na", "psf_file")
+        assert [name for name in fields if not form[name].native.isHidden()] == ([shown] if shown else [])
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"psf": "computed from optics", "psf_na": 1.6}, "na must be below the refractive index of the immersion"),
+        ({"psf": "computed from optics", "psf_pixel_size": "small"}, "must be a number or empty, got 'small'"),
+        ({"psf": "from a file"}, "choose the file of the point spread function"),
+    ],
+    ids=["aperture", "pixel size", "no file"],
+)
+def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sentence):
+    from napari_genrecon.widgets import task_widget
+
+    said = []
+    monkeypatch.setattr(task_widget, "show_error", said.append)
+    viewer, widget, _ = deblurring
+    for name, value in values.items():
+        widget._form[name].value = value
+    press(widget._run)
+    press(widget._copy)
+    assert [sentence in text for text in said] == [True, True]
+    assert len(viewer.layers) == 1

@@ -9,7 +9,7 @@ from napari_genrecon.errors import MissingPackageError, UnknownModelError
 from napari_genrecon.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from napari_genrecon.models._runtime import Denoiser, RowsUpscaler, Upscaler
+    from napari_genrecon.models._runtime import Denoiser, Filler, RowsUpscaler, Upscaler
 
 __all__ = [
     "MODELS",
@@ -18,6 +18,7 @@ __all__ = [
     "find_model",
     "list_models",
     "load_denoiser",
+    "load_filler",
     "load_rows_upscaler",
     "load_upscaler",
     "resolve_device",
@@ -65,6 +66,19 @@ MODELS: tuple[ModelSpec, ...] = (
         summary="2, 3 or 4 times larger, plane by plane; for noisy images, which it denoises first",
         licence="BSD-3-Clause",
     ),
+    ModelSpec(
+        name="inpaint-2d",
+        task="inpaint",
+        target=".fillnet:FillUNet",
+        weights="inpaint-2d.safetensors",
+        sha256="4fe042aad450b38bb18510188feded27e3895c4136da21763c1845cdedcbd251",
+        halo=96,
+        stride=8,
+        bytes_per_pixel=500,
+        summary="Missing pixels of any pattern, plane by plane; trained on photographs, simulated fluorescence and "
+        "nuclei",
+        licence="BSD-3-Clause",
+    ),
 )
 
 
@@ -110,6 +124,11 @@ def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
         If the device does not exist here.
     """
     return _torch_side().load_denoiser(spec, resolve_device(device))
+
+
+def load_filler(spec: ModelSpec, device: str = "auto") -> Filler:
+    """An inpainting network ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`."""
+    return _torch_side().load_filler(spec, resolve_device(device))
 
 
 def load_upscaler(spec: ModelSpec, device: str = "auto") -> Upscaler:

@@ -22,10 +22,12 @@ from napari_genrecon.models.srnet import RowsNet
 
 __all__ = [
     "Denoiser",
+    "Filler",
     "RowsUpscaler",
     "Upscaler",
     "available_devices",
     "load_denoiser",
+    "load_filler",
     "load_rows_upscaler",
     "load_upscaler",
     "network_with_weights",
@@ -89,6 +91,54 @@ class Denoiser:
 
     def seconds_per_pixel(self) -> float:
         """Time the network takes per pixel here, from one small plane (the second of two runs); measured once."""
+        return self._seconds
+
+
+class Filler:
+    """A network that corrects a first fill of missing pixels, on one device, as a plain function on arrays.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Which model.
+    device : str
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str) -> None:
+        self.spec, self.device = spec, device
+        self._network = _ready(spec, device)
+
+    def __call__(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Correct one plane.
+
+        Parameters
+        ----------
+        planes : (4, Y, X) ndarray
+            As `engine.first_fill.fill_planes` makes them.
+
+        Returns
+        -------
+        (Y, X) ndarray of float32
+
+        Raises
+        ------
+        MemoryError
+            If the plane does not fit into the device's memory.
+        InferenceError
+            If the network fails for any other reason.
+        """
+        with _ONE_AT_A_TIME, _plain_errors(self.spec.name), torch.inference_mode():
+            tensor = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).to(self.device)
+            array: NDArray[np.float32] = self._network(tensor[None])[0, 0].cpu().numpy()
+            return array
+
+    @cached_property
+    def _seconds(self) -> float:
+        return _seconds_per_pixel(lambda probe: self(np.stack([probe] * 4)))
+
+    def seconds_per_pixel(self) -> float:
+        """Time the network takes per pixel here, as `Denoiser.seconds_per_pixel`."""
         return self._seconds
 
 
@@ -219,6 +269,12 @@ def _build(spec: ModelSpec) -> torch.nn.Module:
 def load_denoiser(spec: ModelSpec, device: str) -> Denoiser:
     """The denoiser for a model on a device; the last few are kept."""
     return Denoiser(spec, device)
+
+
+@lru_cache(maxsize=4)
+def load_filler(spec: ModelSpec, device: str) -> Filler:
+    """The inpainting network for a model on a device; the last few are kept."""
+    return Filler(spec, device)
 
 
 @lru_cache(maxsize=4)

@@ -1,12 +1,14 @@
 """Point spread functions, blurring, and the numerics that undo it. NumPy and SciPy only."""
 
 from .blur import Blur
+from .objective import Optics
 from .plug_and_play import Prior, plug_and_play, schedule
 from .psf import as_psf, gaussian_psf, simulate_psf
 from .richardson_lucy import richardson_lucy
 
 __all__ = [
     "Blur",
+    "Optics",
     "Prior",
     "as_psf",
     "gaussian_psf",

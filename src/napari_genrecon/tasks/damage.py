@@ -1,4 +1,4 @@
-"""Find what should be filled in: hot and dead pixels, saturated pixels, dead lines, dropped frames."""
+"""Find what should be filled in: hot and dead pixels, saturated pixels, dead lines, stripes, dropped frames."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.defects import find_hot
+from napari_genrecon.tasks._stripes import striped_rows
 from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_channels
 
 __all__ = ["KINDS", "detect_damage", "parse_kinds"]
@@ -25,6 +26,9 @@ _LINE = 8.0  # spreads by which a dead line stands off its neighbours
 _AGREE = 0.9  # part of its pixels that do so
 _PEAK = 1.5  # times as far as the lines beside it, which it pulls the other way
 _MAD = 1.4826  # s.d. of normal values with a median absolute deviation of 1
+_QUANTILE, _NORMAL = 0.9, 1.645  # of absolute values, and what it is for normal values of s.d. 1
+_MANY = 0.25  # part of the rows that are constant, from which none of them is an exception
+_SAME = 0.5  # part of the pixels beside a constant row that have its value, from which it is background
 _SHORTEST = 8  # pixels of a line by which it can be judged
 _DARK = 0.25  # contrast of a dropped frame, as a part of the usual one
 _FEWEST_FRAMES = 3
@@ -45,8 +49,11 @@ def detect_damage(
     kinds : iterable of str, or str separated by commas
         ``"hot"``: single pixels far above or below all eight neighbours, judged by the noise measured from the image.
         ``"saturated"``: pixels at the level at which the image is clipped, if it is. ``"lines"``: rows and columns that
-        are constant, or stand off both neighbours almost everywhere. ``"frames"``: planes of a stack or movie that are
-        constant, equal the plane before bit by bit, have lost nearly all contrast or hold no finite pixel.
+        are constant, or stand off both neighbours almost everywhere. ``"stripes"``: bands of up to 12 rows or columns
+        that lie above or below both sides by the same amount from end to end, also if by less than the noise of a
+        pixel; asked for by name only, as what is in them is lost when they are filled. ``"frames"``: planes of a
+        stack or movie that are constant, equal the plane before bit by bit, have lost nearly all contrast or hold no
+        finite pixel.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `axes`).
 
@@ -141,12 +148,18 @@ def _dead_rows(values: NDArray[np.float64]) -> Mask:
         return np.zeros(rows, bool)
     constant = (values == values[:, :1]).all(axis=1)
     constant &= not constant.all()
-    return np.asarray((constant & _differs(values, constant)) | _offset_rows(values))
+    return np.asarray(_stand_out(values, constant) | _offset_rows(values))
 
 
-def _differs(values: NDArray[np.float64], constant: Mask) -> bool:
-    """Whether constant rows are an exception: an image with an even background has many."""
-    return bool(constant.mean() < 0.25)
+def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
+    """Those of the constant rows that are an exception: an even background is the same in the rows beside it."""
+    others = np.flatnonzero(~constant)
+    found = np.zeros_like(constant)
+    for row in np.flatnonzero(constant) if constant.mean() < _MANY else ():
+        at = int(np.searchsorted(others, row))
+        beside = values[others[max(at - 1, 0) : at + 1]]
+        found[row] = bool((np.mean(beside == values[row, 0], axis=1) < _SAME).all())
+    return found
 
 
 def _offset_rows(values: NDArray[np.float64]) -> Mask:
@@ -156,10 +169,18 @@ def _offset_rows(values: NDArray[np.float64]) -> Mask:
     step = np.where(np.isnan(step), 0.0, step)
     offset = np.median(step, axis=1)
     spread = _MAD * float(np.median(np.abs(offset - np.median(offset))))
+    usual = float(np.quantile(np.abs(step), _QUANTILE)) / _NORMAL  # of a pixel; where nothing is noisy, this decides
     agree = np.mean(np.sign(step) == np.sign(offset)[:, None], axis=1)
     size = np.pad(np.abs(offset), 1)
     peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])
-    return np.asarray((np.abs(offset) > _LINE * spread) & (agree > _AGREE) & peak)
+    clear = np.abs(offset) > max(_LINE * spread, usual)
+    return np.asarray(clear & (agree > _AGREE) & peak)
+
+
+def _stripes(plane: NDArray[Any], _noise: NoiseModel) -> Mask:
+    values = plane.astype(np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return np.asarray(striped_rows(values)[:, None] | striped_rows(values.T)[None, :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,5 +222,6 @@ _IN_PLANE: dict[str, Callable[[NDArray[Any], NoiseModel], Mask]] = {
     "hot": _hot,
     "saturated": _saturated,
     "lines": _lines,
+    "stripes": _stripes,
 }
 KINDS = (*_IN_PLANE, "frames")

@@ -24,7 +24,7 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.optics import as_psf
+from napari_genrecon.optics import Optics, as_psf
 from napari_genrecon.tasks._deblur_constants import channel_constants
 from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
@@ -48,9 +48,9 @@ class DeblurOptions:
 
     Attributes
     ----------
-    psf : (Y, X) or (Z, Y, X) array_like, or float
+    psf : (Y, X) or (Z, Y, X) array_like, float, or Optics
         The point spread function; needed. Its centre is the pixel at half its shape. A number is the full width at half
-        maximum of a Gaussian, in pixels.
+        maximum of a Gaussian, in pixels; from `Optics` it is computed.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
     method, iterations, strength, model, axes, tile, device, keep_dtype
@@ -61,7 +61,10 @@ class DeblurOptions:
         Any,
         {
             "array": "psf",
-            "tooltip": "The point spread function: an image of a bead, or the full width at half maximum in pixels",
+            "tooltip": "The point spread function: an image of a bead, the full width at half maximum of a Gaussian in "
+            "pixels, or computed from the optics",
+            "flag": "FILE, pixels, or optics:na=1.4,wavelength=520 (in nm; also refractive_index=1.515, "
+            "kind=widefield|confocal|two-photon, and pixel_size and z_step in micrometres, else those of the image)",
         },
     ] = field(default=None, compare=False)
     method: Annotated[
@@ -113,13 +116,13 @@ class DeblurOptions:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
-        if self.psf is not None:
+        if self.psf is not None and not isinstance(self.psf, Optics):  # they checked themselves
             as_psf(self.psf)
 
 
 def deblur(
     image: Any,
-    psf: ArrayLike,
+    psf: ArrayLike | Optics,
     *,
     method: Method = "pnp",
     iterations: int | None = None,
@@ -141,10 +144,11 @@ def deblur(
     image : (..., Y, X) or (..., Y, X, S) array_like
         Any real dtype. NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
         image is copied.
-    psf : (Y, X) or (Z, Y, X) array_like, or float
+    psf : (Y, X) or (Z, Y, X) array_like, float, or Optics
         Centred at the pixel at half its shape; scaled to sum 1. With two dimensions every YX plane is deblurred by
         itself, with three every ZYX stack; the pixels of the PSF are those of the image. A number is the full width at
-        half maximum of a Gaussian, in pixels. See `gaussian_psf` and `simulate_psf`.
+        half maximum of a Gaussian, in pixels. `Optics` with a pixel size are computed. See `gaussian_psf` and
+        `simulate_psf`.
     method : {"pnp", "rl"}
         Plug-and-play, or Richardson-Lucy.
     iterations : int, optional
@@ -332,7 +336,7 @@ def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.floa
     """The axes and the PSF, which must fit each other."""
     if options.psf is None:
         raise OptionError("psf is needed: an array, or the full width at half maximum in pixels")
-    axes, psf = resolve_axes(options.axes, source.shape), as_psf(options.psf)
+    axes, psf = resolve_axes(options.axes, source.shape), _psf(options.psf)
     if psf.ndim == 3 and "Z" not in axes.letters:
         raise ImageError(
             f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it in axes, or give a "
@@ -341,12 +345,18 @@ def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.floa
     return axes, psf
 
 
+def _psf(given: Any) -> NDArray[np.float64]:
+    return given.psf() if isinstance(given, Optics) else as_psf(given)
+
+
 def _iterations(options: DeblurOptions) -> int:
     return _ITERATIONS[options.method] if options.iterations is None else options.iterations
 
 
 def _described(given: Any, psf: NDArray[np.float64]) -> dict[str, Any]:
     """A PSF for the record: what it was made from, or what tells it from others."""
+    if isinstance(given, Optics):
+        return {"shape": list(psf.shape), "optics": asdict(given)}
     if np.ndim(given) == 0:
         return {"shape": list(psf.shape), "gaussian_fwhm_px": float(given)}
     digest = hashlib.sha256(np.ascontiguousarray(psf, "<f8").tobytes()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
-from napari_genrecon.tasks.placement import plane_spacing, upscaled_transform
+from napari_genrecon.tasks.calibration import calibrated
+from napari_genrecon.tasks.placement import upscaled_transform
 from napari_genrecon.tasks.result import Result
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "finished",
     "is_zarr_name",
     "tile_of",
-    "with_spacing",
     "write_result_steps",
     "write_steps",
 ]
@@ -97,8 +97,7 @@ def file_steps(
     _check(target, saving, sources)  # before hours of work, not after
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
     read = {name: open_image(path).data for name, path in arrays.items()}
-    whole = image.about.filled()
-    options = with_spacing(replace(options, axes=image.axes, **read), whole.scale, whole.units)
+    options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
     result = yield from task.steps(image.data, options, lazy=True if zarr else None)
@@ -177,21 +176,6 @@ def about_result(about: About, result: Result, record: dict[str, Any]) -> About:
         record=record,
         layer=None,
     )
-
-
-def with_spacing(options: Any, scale: Sequence[float], units: Sequence[Any]) -> Any:
-    """The same options with the distance of two planes, if they need it and do not say it.
-
-    Parameters
-    ----------
-    options
-        Of any task, with its axes.
-    scale, units : sequence
-        Of the image, per dimension.
-    """
-    if getattr(options, "along", None) != "Z" or options.spacing is not None:
-        return options
-    return replace(options, spacing=plane_spacing(str(options.axes), scale, [str(unit) for unit in units]))
 
 
 def finished(image: ImageFile) -> ImageFile:

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.tasks.kriging import SMOOTHEST, interpolate, lag_one, shortness
+from napari_genrecon.engine.kriging import SMOOTHEST, interpolate, lag_one, shortness
 
-__all__ = ["Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error"]
+__all__ = ["Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error"]
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -132,6 +132,14 @@ def first_error(values: Plane, unknown: Mask) -> float:
     """R.m.s. error of the first interpolation, before any network runs."""
     held = _hold(values, unknown)
     return held.error(_first(held, unknown)[0])
+
+
+def hidden_error(
+    values: Plane, unknown: Mask, fill: Callable[[Plane, Mask], Generator[None, None, Plane]]
+) -> Generator[None, None, float]:
+    """R.m.s. error of a way to fill, at the known pixels that `find_recipe` hides."""
+    held = _hold(values, unknown)
+    return held.error((yield from fill(np.where(held.missing, 0, values), held.missing)))
 
 
 def _rehearse(

@@ -1,8 +1,8 @@
 """Inpaint: fill in masked pixels, and nothing else.
 
-The masked pixels of every plane are filled by plug-and-play with the bundled denoiser (see `tasks.fill`) or by
-scikit-image's biharmonic equation; a plane of a stack that is masked as a whole is mixed from its neighbours. All
-constants are found once per channel, on a crop, by filling known pixels that are hidden there.
+The masked pixels of every plane are filled by a network that corrects a smooth fill, by plug-and-play with the bundled
+denoiser (see `tasks.fill`) or by scikit-image's biharmonic equation; a plane of a stack that is masked as a whole is
+mixed from its neighbours. All constants are found once per channel, on a crop.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate, check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import find_model, load_denoiser
+from napari_genrecon.models import load_denoiser, load_filler
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.damage import parse_kinds
 from napari_genrecon.tasks.fill import STEPS
-from napari_genrecon.tasks.inpaint_plan import Plan, make_grid, plan_inpaint
+from napari_genrecon.tasks.inpaint_plan import Plan, chosen_method, find_spec, make_grid, plan_inpaint
+from napari_genrecon.tasks.inpaint_planes import TURNS
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
 from napari_genrecon.tasks.result import Result
@@ -31,8 +32,9 @@ from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepD
 
 __all__ = ["InpaintOptions", "expected_seconds", "inpaint", "inpaint_steps"]
 
-Method = Literal["pnp", "biharmonic"]
+Method = Literal["auto", "network", "pnp", "biharmonic"]
 
+_FIRST_FILL_SECONDS = 6e-6  # per pixel
 _BIHARMONIC_SECONDS = 2e-5  # per pixel, where every second one is missing
 _REHEARSAL_PIXELS = 2 * 160**2  # two runs of all steps over a crop
 
@@ -60,9 +62,11 @@ class InpaintOptions:
         str,
         {
             "choices": get_args(Method),
-            "tooltip": "'pnp' fills with the network as the prior; 'biharmonic' is a smooth classical interpolation",
+            "tooltip": "'network' was trained to fill in, 'pnp' takes the denoiser for what images look like and can "
+            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the better of the "
+            "first two, by filling known pixels that it hides",
         },
-    ] = "pnp"
+    ] = "auto"
     detect: Annotated[
         str,
         {
@@ -99,8 +103,8 @@ class InpaintOptions:
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         if not 1 <= self.n <= 64:
             raise OptionError(f"n must lie between 1 and 64, got {self.n}")
-        if self.n > 1 and self.method == "biharmonic":
-            raise OptionError(f"the biharmonic method gives one filling, got n={self.n}: use method='pnp'")
+        if self.n > 1 and self.method not in ("auto", "pnp"):
+            raise OptionError(f"method {self.method!r} gives one filling, got n={self.n}: use method='pnp'")
         if self.seed < 0:
             raise OptionError(f"seed must be 0 or more, got {self.seed}")
         if self.tile is not None:
@@ -114,7 +118,7 @@ def inpaint(
     image: Any,
     mask: Any = None,
     *,
-    method: str = "pnp",
+    method: str = "auto",
     detect: str = "",
     n: int = 1,
     seed: int = 0,
@@ -136,8 +140,10 @@ def inpaint(
         Of the image's shape, or of the shape of its YX plane (then it holds for all planes); what is not 0 is filled
         in. It is held in memory, a byte per pixel. A plane that is masked as a whole is mixed from the nearest planes
         along T, else Z; moving structure then shows twice, faintly.
-    method : {"pnp", "biharmonic"}
-        Plug-and-play with the denoiser as the prior, or scikit-image's biharmonic equation.
+    method : {"auto", "network", "pnp", "biharmonic"}
+        A network that was trained to fill in, plug-and-play with the denoiser as the prior, or scikit-image's
+        biharmonic equation. ``"auto"`` takes the better of the first two, by known pixels that are hidden on a crop of
+        each channel, and plug-and-play where `n` is more than 1; the record says which.
     detect : str
         Kinds of damage to find and fill besides the mask, separated by commas; see `detect_damage`. The whole image is
         read for it.
@@ -150,7 +156,7 @@ def inpaint(
         Noise of the known pixels: a model (or one per channel), or the s.d. of white noise in grey values. None
         measures it. What is filled in is without noise.
     model : str
-        A name that ``list_models("denoise")`` lists, or ``"auto"``.
+        A name that ``list_models("inpaint")`` lists (plug-and-play: ``list_models("denoise")``), or ``"auto"``.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int, optional
@@ -254,7 +260,7 @@ def _lazy_samples(plan: Plan, dtype: np.dtype[Any] | None) -> Any:
 
 def _compute(plan: Plan) -> Generator[Progress, None, Tiled]:
     """All samples, one after the other, in one array, and the tile size in the end."""
-    steps = STEPS + 1 if plan.spec else 2
+    steps = {"network": TURNS + 2, "biharmonic": 2}.get(plan.method, STEPS + 1)
     if len(plan.kernels) == 1:
         run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps)
         return (yield from tell_planes(run, plan.n_planes))
@@ -287,10 +293,13 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
-    if options.method == "biharmonic":
+    spec = find_spec(options)
+    if spec is None:
         return float(source.size * _BIHARMONIC_SECONDS)
-    spec = find_model(options.model, "denoise")
     grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
+    if chosen_method(options) == "network":
+        seconds = _FIRST_FILL_SECONDS + TURNS * load_filler(spec, options.device).seconds_per_pixel()
+        return float(source.size * grid.read_share * seconds)
     rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
     pixels = source.size * grid.read_share * options.n + rehearsals
     return float(STEPS * pixels * load_denoiser(spec, options.device).seconds_per_pixel())

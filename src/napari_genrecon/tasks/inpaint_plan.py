@@ -17,11 +17,11 @@ from napari_genrecon.engine.run import Progress, Tiled
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
-from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
+from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_filler, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.damage import detect_damage
-from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error
-from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, to_values
+from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.missing_planes import find_neighbours
 from napari_genrecon.tasks.plan import output_facts, plan_grid
@@ -29,7 +29,7 @@ from napari_genrecon.tasks.plan import output_facts, plan_grid
 if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint import InpaintOptions
 
-__all__ = ["Plan", "make_grid", "plan_inpaint"]
+__all__ = ["Plan", "chosen_method", "find_spec", "make_grid", "plan_inpaint"]
 
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
@@ -40,6 +40,7 @@ _BIHARMONIC_TILE = 512
 _BLOCK, _FEWEST_BLOCKS = 16, 16  # whole blocks of known pixels, from which noise can be measured
 _NEGLIGIBLE = 0.2  # noise below this part of the error of an interpolation does not matter, and would only distort
 _REHEARSAL = 160  # side of the crop on which the constants are found
+_TASKS = {"network": "inpaint", "pnp": "denoise", "auto": "denoise"}  # of the model that a method needs
 _SAMPLE_LETTERS = "QPRNVWABDEFGHIJKLMOU"  # for the dimension of the samples: the first that is free; OME knows Q, P, R
 
 
@@ -50,7 +51,8 @@ class Plan:
     source: Any
     axes: Axes
     options: InpaintOptions
-    spec: ModelSpec | None
+    method: str
+    spec: ModelSpec | None  # of the network that fills
     noise: tuple[NoiseModel, ...]
     kernels: tuple[InpaintPlanes, ...]  # one per sample
     grid: TileGrid
@@ -93,6 +95,7 @@ class Plan:
             "inpaint",
             "inpainted",
             options=options,
+            method=self.method,
             model=None if spec is None else spec.facts(),
             noise=[model.to_dict() for model in self.noise],
             mask={"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
@@ -123,7 +126,8 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         If mask, image or options do not fit.
     """
     axes = resolve_axes(options.axes, source.shape)
-    spec = None if options.method == "biharmonic" else find_model(options.model, "denoise")
+    method = chosen_method(options)
+    spec = find_spec(options)
     mask = _whole_mask(source, axes, options)
     whole = np.asarray(mask.all(axis=(axes.y, axes.x)))
     if whole.all():
@@ -133,32 +137,35 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
     noise, warnings = _noise(sampled, masks, options, measured=spec is not None)
+    networks = _networks(method, spec, options.device)
     if spec is not None:
         yield Progress(0, 0, "loading the network")
-        load_denoiser(spec, options.device)
+        networks.load()
     channels = []
     for crops, unknown, model in zip(sampled, masks, noise, strict=True):
-        channels.append((yield from _channel(crops, unknown, model, spec, options.device)))
+        channels.append((yield from _channel(crops, unknown, model, networks)))
+    used = _used(networks, channels)
     dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
-    stride = 1 if spec is None else spec.stride
     kernel = InpaintPlanes(
-        Reader(source),
-        mask,
-        neighbours,
-        spec,
-        options.device,
-        axes,
-        tuple(channels),
-        _HALO,
-        stride,
-        _working(np.dtype(dtype)),
+        read=Reader(source),
+        mask=mask,
+        neighbours=neighbours,
+        filler=networks.filler,
+        denoiser=networks.denoiser,
+        device=options.device,
+        axes=axes,
+        channels=tuple(channels),
+        halo=_HALO,
+        stride=1 if spec is None else spec.stride,
+        dtype=_working(np.dtype(dtype)),
     )
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
     return Plan(
         source=source,
         axes=axes,
         options=options,
-        spec=spec,
+        method=used,
+        spec=networks.filler if used.startswith("network") else spec,
         noise=noise,
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
         grid=make_grid(source.shape, axes, options, spec),
@@ -174,6 +181,21 @@ def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
     64-bit integers have no such float: there, filled pixels are clipped at once and nobody counts them.
     """
     return np.dtype(np.float64) if dtype.kind in "iu" and dtype.itemsize < 8 else dtype
+
+
+def chosen_method(options: InpaintOptions) -> str:
+    """The method as far as the options decide: ``"auto"`` stays where hidden known pixels do, channel by channel."""
+    if options.method != "auto":
+        return options.method
+    if options.n > 1:  # only plug-and-play can draw several
+        return "pnp"
+    return "auto" if options.model == "auto" else "network"
+
+
+def find_spec(options: InpaintOptions) -> ModelSpec | None:
+    """The network that fills, if the method has one."""
+    method = chosen_method(options)
+    return None if method == "biharmonic" else find_model(options.model, _TASKS[method])
 
 
 def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelSpec | None) -> TileGrid:
@@ -263,25 +285,64 @@ def _whole_blocks(mask: Mask) -> int:
     return int(np.count_nonzero(~blocks.any(axis=(1, 3))))
 
 
+@dataclass(frozen=True, slots=True)
+class _Networks:
+    """Those that a method needs: that which fills, and the denoiser; with both, the better one fills."""
+
+    filler: ModelSpec | None
+    denoiser: ModelSpec | None
+    choose: bool
+    device: str
+
+    def load(self) -> None:
+        if self.filler is not None:
+            load_filler(self.filler, self.device)
+        if self.denoiser is not None and (self.choose or self.filler is None):
+            load_denoiser(self.denoiser, self.device)
+
+
+def _networks(method: str, spec: ModelSpec | None, device: str) -> _Networks:
+    if method == "network":
+        return _Networks(spec, find_model("auto", "denoise"), False, device)  # planes from neighbours are denoised
+    return _Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device)
+
+
+def _used(networks: _Networks, channels: list[Channel]) -> str:
+    """The methods that fill, of all channels."""
+    if networks.denoiser is None:
+        return "biharmonic"
+    return " and ".join(sorted({"network" if channel.recipe is None else "pnp" for channel in channels}))
+
+
 def _channel(
-    crops: Crops, masks: list[Mask], noise: NoiseModel, spec: ModelSpec | None, device: str
+    crops: Crops, masks: list[Mask], noise: NoiseModel, networks: _Networks
 ) -> Generator[Progress, None, Channel]:
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
     fill = measure_centre(known)
     exact = Channel(None, fill, fill)
-    if spec is None:
+    if networks.denoiser is None:
         return exact
     window, unknown = _rehearsal(crops, masks)
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
     channel = _stabilised(noise, fill) if noisy else exact
-    values, sigma = to_values(window, unknown, channel), float(noisy)
-    denoiser = load_denoiser(spec, device)
-    steps = find_recipe(values, unknown, sigma, (noise.rho_x, noise.rho_y), denoiser)
+    if networks.filler is not None and not networks.choose:
+        return channel
+    values = to_values(window, unknown, channel)
+    denoise = load_denoiser(networks.denoiser, networks.device)
+    recipe = yield from _told_often(find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), denoise))
+    if networks.filler is None:
+        return replace(channel, recipe=recipe)
+    with_network = fill_with(load_filler(networks.filler, networks.device), channel.noise, networks.filler.stride)
+    error = yield from _told_often(hidden_error(values, unknown, with_network))
+    return replace(channel, recipe=None if error < recipe.errors[recipe.best] else recipe)
+
+
+def _told_often(steps: Generator[None, None, Any]) -> Generator[Progress, None, Any]:
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            return replace(channel, recipe=stop.value)
+            return stop.value
         yield Progress(0, 0, "finding how to fill, on known pixels")
 
 
@@ -292,7 +353,8 @@ def _strongest(noise: NoiseModel) -> float:
 def _stabilised(noise: NoiseModel, fill: float) -> Channel:
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
-    return Channel(transform, fill, float(transform.forward(np.array([fill]))[0]))
+    centre = float(transform.forward(np.array([fill]))[0])
+    return Channel(transform, fill, centre, noise=1.0, rho=(noise.rho_x, noise.rho_y))
 
 
 def _rehearsal(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]:

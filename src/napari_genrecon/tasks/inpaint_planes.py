@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
+from napari_genrecon.engine.first_fill import fill_planes
 from napari_genrecon.engine.intensity import as_plane, to_dtype
+from napari_genrecon.engine.kriging import SMOOTHEST, interpolate
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile
-from napari_genrecon.models import ModelSpec, load_denoiser
+from napari_genrecon.models import ModelSpec, load_denoiser, load_filler
 from napari_genrecon.noise import Stabiliser
 from napari_genrecon.tasks.fill import Draw, Recipe, apply_recipe
-from napari_genrecon.tasks.kriging import SMOOTHEST, interpolate
 from napari_genrecon.tasks.missing_planes import Neighbours
 from napari_genrecon.tasks.missing_planes import Plane as PlaneIndex
 
-__all__ = ["Channel", "InpaintPlanes", "to_values"]
+__all__ = ["TURNS", "Channel", "InpaintPlanes", "fill_with", "to_values"]
 
 Block = NDArray[Any]
 Mask = NDArray[np.bool_]
 
+TURNS = 4  # by quarters: what the network prefers in one direction averages out
 _CELL = 64  # pixels: noise is drawn cell by cell, so that it does not depend on the tiles
 
 
@@ -40,13 +42,19 @@ class Channel:
         Grey value for unknown pixels before they are filled: the median of the known ones.
     centre : float
         Of the transformed values.
+    noise : float
+        S.d. of the noise of the transformed values; 0 where they are taken as exact.
+    rho : (float, float)
+        Its lag-1 correlation along x and y.
     recipe : Recipe or None
-        How to fill; None for the biharmonic method.
+        How to fill by plug-and-play; None for the other methods.
     """
 
     transform: Stabiliser | None
     fill: float
     centre: float
+    noise: float = 0.0
+    rho: tuple[float, float] = (0.0, 0.0)
     recipe: Recipe | None = None
 
 
@@ -55,6 +63,25 @@ def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float
     known = np.where(unknown, channel.fill, plane.astype(np.float64, copy=False))
     values = known if channel.transform is None else channel.transform.forward(known)
     return np.asarray(values - channel.centre, np.float32)
+
+
+def fill_with(
+    network: Callable[[NDArray[np.float32]], NDArray[np.float32]], noise: float, stride: int
+) -> Callable[[NDArray[np.float32], Mask], Generator[None, None, NDArray[np.float32]]]:
+    """How the network fills a plane: the mean over quarter turns; yields before every run."""
+
+    def fill(values: NDArray[np.float32], unknown: Mask) -> Generator[None, None, NDArray[np.float32]]:
+        yield
+        planes = fill_planes(values, unknown, noise)
+        bottom, right = (-values.shape[0]) % stride, (-values.shape[1]) % stride  # turned on the same grid
+        planes = np.pad(planes, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
+        mean = np.zeros_like(planes[0])
+        for turn in range(TURNS):
+            yield
+            mean += np.rot90(network(np.rot90(planes, turn, (1, 2))), -turn) / np.float32(TURNS)
+        return mean[: values.shape[0], : values.shape[1]]
+
+    return fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +96,11 @@ class InpaintPlanes:
         Of the image's shape: what to fill.
     neighbours : mapping
         Of these planes.
-    spec, device : ModelSpec or None, str
-        The network; None for the biharmonic method.
+    filler, denoiser : ModelSpec or None
+        The networks: that which fills, and that which is the prior of plug-and-play and removes the noise of planes
+        that are mixed from others. The biharmonic method has neither.
+    device : str
+        Where they run.
     axes : Axes
         Of the image.
     channels : tuple of Channel
@@ -86,7 +116,8 @@ class InpaintPlanes:
     read: Reader
     mask: Mask
     neighbours: Neighbours
-    spec: ModelSpec | None
+    filler: ModelSpec | None
+    denoiser: ModelSpec | None
     device: str
     axes: Axes
     channels: tuple[Channel, ...]
@@ -119,25 +150,28 @@ class InpaintPlanes:
         origin = tuple(
             int(tile.src[i].start) + part.start for i, part in zip((self.axes.y, self.axes.x), box, strict=True)
         )
-        if channel.recipe is None:
-            yield
-            filled = _biharmonic(plane[box], unknown, channel.fill)
-        else:
-            draw = None if self.sample is None else _Noise(self.sample, index, origin, unknown.shape)
-            filled = yield from self._with_network(plane[box], unknown, channel, channel.recipe, draw)
+        draw = None if self.sample is None else _Noise(self.sample, index, origin, unknown.shape)
+        filled = yield from self._filled(plane[box], unknown, channel, draw)
         out[box][masked[box]] = to_dtype(filled, self.dtype)[0][masked[box]]
         return out.reshape(block.shape)
 
-    def _with_network(
-        self, plane: Block, unknown: Mask, channel: Channel, recipe: Recipe, draw: Draw | None
-    ) -> Generator[None, None, Block]:
+    def _filled(self, plane: Block, unknown: Mask, channel: Channel, draw: Draw | None) -> Generator[None, None, Block]:
+        """By the network, by plug-and-play, or by the biharmonic equation."""
+        if self.denoiser is None:
+            yield
+            return _biharmonic(plane, unknown, channel.fill)
         values = to_values(plane, unknown, channel)
-        filled = yield from apply_recipe(values, unknown, recipe, self._denoise, draw)
+        if channel.recipe is not None:
+            filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, draw)
+        else:
+            assert self.filler is not None  # only plug-and-play has none, and it has a recipe
+            fill = fill_with(load_filler(self.filler, self.device), channel.noise, self.stride)
+            filled = yield from fill(values, unknown)
         return _to_grey(filled, channel)
 
     def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
-        assert self.spec is not None  # only the biharmonic method has none, and does not come here
-        return load_denoiser(self.spec, self.device)(plane, sigma, rho)
+        assert self.denoiser is not None  # only the biharmonic method has none, and does not come here
+        return load_denoiser(self.denoiser, self.device)(plane, sigma, rho)
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
         """A plane missing as a whole: its neighbours, mixed by distance, the noise they leave removed."""
@@ -145,9 +179,9 @@ class InpaintPlanes:
         mixed = np.zeros([tile.src[i].stop - tile.src[i].start for i in (self.axes.y, self.axes.x)], np.float32)
         for at, weight in pairs:
             mixed += np.float32(weight) * self._neighbour(at, tile, channel)
-        if channel.recipe is not None and channel.recipe.noise:
-            left = channel.recipe.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))
-            mixed = self._denoise(mixed, left, channel.recipe.rho)
+        if channel.noise:
+            left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))
+            mixed = self._denoise(mixed, left, channel.rho)
         return _to_grey(mixed, channel)
 
     def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> NDArray[np.float32]:

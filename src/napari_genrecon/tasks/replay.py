@@ -17,6 +17,7 @@ from napari_genrecon.io.check import record_of
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.optics import Optics
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, finished, tile_of
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
@@ -116,7 +117,10 @@ def _options_of(task: Task, record: dict[str, Any]) -> Any:
 def _array(name: str, record: dict[str, Any]) -> Any:
     """A mask or a point spread function, from where it was read."""
     given = record.get("arrays", {}).get(name)
-    width = (record.get(name) or {}).get("gaussian_fwhm_px")
+    made_from = record.get(name) or {}
+    if "optics" in made_from:
+        return Optics(**made_from["optics"])
+    width = made_from.get("gaussian_fwhm_px")
     if width is not None or (given is None and "detect" in record["options"]):
         return width  # a Gaussian, or a mask that was detected
     if given is None or not Path(given).exists():

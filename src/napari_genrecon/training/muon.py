@@ -71,7 +71,8 @@ def move(
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrix, roughly: all singular values between 0.7 and 1.2."""
     a, b, c = QUINTIC
-    x = matrix.to(torch.bfloat16)
+    # Half of the digits are enough, but a CPU that has no instructions for them is ten times slower with them.
+    x = matrix.to(torch.bfloat16 if matrix.device.type != "cpu" else torch.float32)
     x = x.T if x.shape[0] > x.shape[1] else x
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):

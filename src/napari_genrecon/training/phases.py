@@ -35,6 +35,8 @@ class Recipe:
         Steps over which the rate rises.
     optimiser : {"adamw", "muon"}
         How all kernels are moved.
+    ema : float
+        Factor of the moving average of the weights, which is what is published: of about ``1 / (1 - ema)`` steps.
     """
 
     seed: int = 0
@@ -43,6 +45,7 @@ class Recipe:
     rate: float = 8e-4
     warmup: int = 100
     optimiser: str = "adamw"
+    ema: float = 0.999
 
 
 def fresh_state(net: nn.Module, recipe: Recipe, init: Path | None = None) -> State:
@@ -60,7 +63,7 @@ def constant_rate(state: State, recipe: Recipe, loss: Loss, folder: Path, minute
     def rate_at(step: int) -> float:
         return warm_up(step, recipe.rate, recipe.warmup)
 
-    yield from _for_minutes(train_steps(state, loss, rate_at, folder, options=asdict(recipe)), minutes)
+    yield from _for_minutes(train_steps(state, loss, rate_at, folder, ema=recipe.ema, options=asdict(recipe)), minutes)
 
 
 def falling_rate(state: State, recipe: Recipe, loss: Loss, folder: Path, minutes: float) -> Iterator[Step]:
@@ -73,7 +76,8 @@ def falling_rate(state: State, recipe: Recipe, loss: Loss, folder: Path, minutes
     def rate_at(step: int) -> float:
         return recipe.rate * max(0.0, 1 - (time.monotonic() - began) / (60 * minutes))
 
-    yield from _for_minutes(train_steps(state, loss, rate_at, folder / "decay", options=asdict(recipe)), minutes)
+    steps = train_steps(state, loss, rate_at, folder / "decay", ema=recipe.ema, options=asdict(recipe))
+    yield from _for_minutes(steps, minutes)
     publish(folder / "final.safetensors", save(_average(state)))
 
 

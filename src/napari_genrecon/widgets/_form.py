@@ -12,17 +12,14 @@ from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.models import list_models
 from napari_genrecon.tasks import Task
+from napari_genrecon.widgets._arrays import ArrayField, Names, PsfField
 from napari_genrecon.widgets._preferences import preferences
 
 __all__ = ["Form", "TaskForm"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
-_NONE = "none"
-_GAUSSIAN = "Gaussian of this width"
-_WIDTH_SUFFIX = "_width"
 _LONGEST_SLIDER = 100  # a range beyond which a slider cannot be set finely enough
 
-Names = Callable[[Any], Sequence[str]]
 Choices = Mapping[str, Sequence[Any]]
 
 
@@ -63,7 +60,7 @@ class Form:
         extra: Sequence[ValueWidget] = (),
     ) -> None:
         self._layers = dict(arrays or {})
-        self._arrays: dict[str, str] = {}  # name of an option -> what kind of array it is
+        self._arrays: dict[str, ArrayField] = {}
         self._texts: dict[str, type] = {}  # options whose empty line means None
         plain: list[ValueWidget] = []
         folded: list[ValueWidget] = []
@@ -72,12 +69,16 @@ class Form:
         for name, hint in typing.get_type_hints(options, include_extras=True).items():
             kind, metadata = typing.get_args(hint)[:2]
             if "array" in metadata:
-                plain += self._array_widgets(name, metadata)
+                self._arrays[name] = (PsfField if metadata["array"] == "psf" else ArrayField)(
+                    name, _label(name), metadata["tooltip"], self._layers[metadata["array"]]
+                )
+                plain += self._arrays[name].widgets
             elif metadata.get("form", True) and name not in left_out:
                 widget = _widget(name, kind, metadata, values[name], known, (labels or {}).get(name))
                 self._note_text(name, kind, widget)
                 (folded if metadata.get("advanced") or name in advanced else plain).append(widget)
-        self._names = [widget.name for widget in [*plain, *folded]]
+        fielded = {widget.name for field in self._arrays.values() for widget in field.widgets}
+        self._names = [widget.name for widget in [*plain, *folded] if widget.name not in fielded]
         self._folded = [*folded, *extra]
         self._unused: set[str] = set()
         self.container = Container(widgets=[*plain, *self._fold()], labels=True)
@@ -88,8 +89,8 @@ class Form:
 
     def reset_choices(self, _event: Any = None) -> None:
         """Look again which layers there are."""
-        for name in self._arrays:
-            self[name].reset_choices()
+        for field in self._arrays.values():
+            field.chooser.reset_choices()
 
     def use(self, unused: Collection[str]) -> None:
         """Hide the options that say nothing at present, whether or not the seldom needed ones are shown."""
@@ -129,41 +130,18 @@ class Form:
         ------
         ValueError
             If a number is not one.
+        GenReconError
+            If an array cannot be had.
         """
         found = {name: self[name].value for name in self._names}
         for name, convert in self._texts.items():
             text = str(found[name] or "").strip()
             found[name] = convert(text) if text else None
-        for name, kind in self._arrays.items():
-            found[name] = self._array(found, name, kind, pixels_of)
-            found.pop(name + _WIDTH_SUFFIX, None)
-        return found
+        return found | {name: field.value(pixels_of) for name, field in self._arrays.items()}
 
-    def array_sources(self) -> dict[str, str | float | None]:
-        """For every option that is an array: the name of a layer, the width of a Gaussian, or None."""
-        values: dict[str, str | float | None] = self.values(str)
-        return {name: values[name] for name in self._arrays}
-
-    def _array(self, found: dict[str, Any], name: str, kind: str, pixels_of: Callable[[str], Any]) -> Any:
-        chosen = found[name]
-        if chosen == _GAUSSIAN:
-            return float(found[name + _WIDTH_SUFFIX])
-        return None if chosen in (None, _NONE) else pixels_of(chosen)
-
-    def _array_widgets(self, name: str, metadata: dict[str, Any]) -> list[ValueWidget]:
-        """A choice of layers; for a point spread function also the width of a Gaussian."""
-        kind = metadata["array"]
-        self._arrays[name] = kind
-        first, names = (_GAUSSIAN if kind == "psf" else _NONE), self._layers[kind]
-        options = {"choices": lambda widget: [first, *names(widget)], "tooltip": metadata["tooltip"]}
-        chooser = create_widget(first, name=name, label=_label(name), widget_type="ComboBox", options=options)
-        if kind != "psf":
-            return [chooser]
-        limits = {"min": 0.5, "max": 100.0, "step": 0.1, "tooltip": "Full width at half maximum, in pixels"}
-        width = create_widget(
-            3.0, name=name + _WIDTH_SUFFIX, label="width (px)", widget_type="FloatSpinBox", options=limits
-        )
-        return [chooser, width]
+    def array_sources(self) -> dict[str, Any]:
+        """For every option that is an array: where it comes from, see `ArrayField.source`."""
+        return {name: field.source() for name, field in self._arrays.items()}
 
 
 def _label(name: str) -> str:

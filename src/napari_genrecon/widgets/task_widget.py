@@ -20,8 +20,10 @@ from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import choice_text, methods_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.optics import Optics
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.files import array_options, with_spacing, write_result_steps
+from napari_genrecon.tasks.calibration import calibrated
+from napari_genrecon.tasks.files import array_options, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets._form import TaskForm
@@ -47,6 +49,10 @@ __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "Upsc
 
 _LOG = logging.getLogger(__name__)
 _WIDTH = 300  # pixels
+_IMPORTS = {
+    Optics: "from napari_genrecon import Optics",
+    Path: "from napari_genrecon.io.reader import open_image",
+}
 
 
 class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -240,7 +246,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _options(self, layer: Any) -> Any:
         values = self._form.values(lambda name: as_array(self._viewer.layers[name], layer))
         options = self._task.options(**{**values, "axes": values["axes"] or layer_axes(layer)})
-        options = with_spacing(options, layer.scale, layer.units)
+        options = calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
         return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
     # Preview --------------------------------------------------------------------------------------------------------
@@ -448,7 +454,12 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # Python ---------------------------------------------------------------------------------------------------------
 
     def _copy_python(self, _event: Any = None) -> None:
-        QApplication.clipboard().setText(self.as_python())
+        try:
+            code = self.as_python()
+        except (GenReconError, ValueError) as error:
+            show_error(sentence(error))
+            return
+        QApplication.clipboard().setText(code)
         self._status.value = "Copied: paste it into napari's console or a script."
 
     def _copy_methods(self, _event: Any = None) -> None:
@@ -458,8 +469,10 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QApplication.clipboard().setText(methods_text(self._record))
         self._status.value = "Copied: the sentences for the methods section."
 
-    def _source(self, given: str | float | None, image: Any) -> str:
-        """The Python of an option that is a layer, or a number."""
+    def _source(self, given: Any, image: Any) -> str:
+        """The Python of an option that is a layer, a file, optics or a number."""
+        if isinstance(given, Path):
+            return f"open_image({str(given)!r}).data"
         if not isinstance(given, str):
             return repr(given)
         shapes = isinstance(self._viewer.layers[given], Shapes)
@@ -470,11 +483,13 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         """The calls that make the same layers, as Python code."""
         lines = [f"from napari_genrecon import {self._task.name}"]
         defaults, arrays = self._task.options(), self._form.array_sources()
+        lines += [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in arrays.values())]
         for layer in self._chosen():
             options = self._options(layer)
             names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
             changed = {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}
-            keywords = "".join(f", {name}={self._source(given, layer)}" for name, given in arrays.items())
+            sources = {n: getattr(options, n) if isinstance(given, Optics) else given for n, given in arrays.items()}
+            keywords = "".join(f", {name}={self._source(given, layer)}" for name, given in sources.items())
             keywords += "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
             source = f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"
             title = f"{layer.name} {self._task.name}"

@@ -1,0 +1,53 @@
+"""Masks and point spread functions on the command line."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_genrecon import Optics, deblur, inpaint
+from napari_genrecon.cli import main
+from napari_genrecon.io.reader import open_image
+
+OPTICS = "optics:na=1.2,wavelength=600,refractive_index=1.33"
+
+
+@pytest.fixture
+def image(tmp_path):
+    noisy = np.random.default_rng(0).poisson(60, (64, 72)).astype("u2")
+    tifffile.imwrite(tmp_path / "cells.tif", noisy, imagej=True, resolution=(10, 10), metadata={"unit": "um"})
+    return tmp_path / "cells.tif"
+
+
+def result_of(image, task):
+    return np.asarray(open_image(image.with_name(f"cells_{task}.ome.tif")).data)
+
+
+@pytest.mark.filterwarnings("ignore:the mask leaves too few")
+def test_mask_from_a_file_is_filled_and_can_be_replayed(image, capsys):
+    mask = np.zeros((64, 72), "u1")
+    mask[20:24, 10:60] = 1
+    tifffile.imwrite(image.with_name("mask.tif"), mask)
+    assert main(["inpaint", str(image), "--mask", str(image.with_name("mask.tif"))]) == 0
+    np.testing.assert_array_equal(result_of(image, "inpaint"), inpaint(tifffile.imread(image), mask))
+    assert main(["replay", str(image.with_name("cells_inpaint.ome.tif"))]) == 0
+    assert "every pixel agrees" in capsys.readouterr().out
+
+
+def test_psf_from_a_file(image):
+    psf = np.outer(*[np.array([1, 4, 6, 4, 1], "f4")] * 2)
+    tifffile.imwrite(image.with_name("bead.tif"), psf)
+    assert main(["deblur", str(image), "--psf", str(image.with_name("bead.tif"))]) == 0
+    np.testing.assert_array_equal(result_of(image, "deblur"), deblur(tifffile.imread(image), psf))
+
+
+def test_psf_from_optics_takes_the_pixel_size_of_the_file(image, capsys):
+    assert main(["deblur", str(image), "--psf", OPTICS]) == 0
+    optics = Optics(na=1.2, wavelength=600, refractive_index=1.33, pixel_size=0.1)
+    np.testing.assert_allclose(result_of(image, "deblur"), deblur(tifffile.imread(image), optics), atol=1e-3)
+    assert main(["replay", str(image.with_name("cells_deblur.ome.tif"))]) == 0
+    assert "every pixel agrees" in capsys.readouterr().out
+
+
+def test_optics_that_cannot_be_get_a_sentence(image, capsys):
+    assert main(["deblur", str(image), "--psf", "optics:na=1.4,wavelength=0.52"]) == 1
+    assert "wavelength must lie between 100 and 10000 nanometres, got 0.52" in capsys.readouterr().err
