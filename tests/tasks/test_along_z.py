@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import NoiseModel, upscale
+from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.engine.slices import sliced
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
