@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari_genrecon.axes import Axes
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.zarr_run import write_zarr_steps
-from napari_genrecon.widgets._preview import is_preview
+from napari_genrecon.widgets._layers import is_no_image
 from napari_genrecon.widgets._watched import Watched
 
 
@@ -23,6 +23,6 @@ def test_what_is_written_so_far_is_shown_and_taken_away(tmp_path, letters, layer
     for _ in write_zarr_steps(tmp_path / "a.ome.zarr", data, About(axes=Axes(letters), record=record)):
         watched.refresh()
     assert len(viewer.layers) == 1 + layers
-    assert [is_preview(layer) for layer in viewer.layers] == [False, *[True] * layers]  # it is not there to be chosen
+    assert [is_no_image(layer) for layer in viewer.layers] == [False, *[True] * layers]  # it is not there to be chosen
     watched.stop()
     assert list(viewer.layers) == [other]
