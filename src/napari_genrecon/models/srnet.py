@@ -119,7 +119,7 @@ class RowsNet(nn.Module):
         weight = source.tails[str(factor)].get_parameter("weight").detach()  # (f*f, 48, 3, 3)
         self.tail.weight.data = weight.reshape(factor, factor, *weight.shape[1:]).mean(dim=1)
         columns = cubic_kernels(factor).reshape(factor, factor, 1, 5, 5).mean(dim=1).sum(dim=-1, keepdim=True)
-        self.register_buffer("cubic", columns, persistent=False)  # (f, 1, 5, 1)
+        self.register_buffer("cubic", columns.to(weight), persistent=False)  # (f, 1, 5, 1)
 
     def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
         """Enlarge a batch.
