@@ -31,7 +31,18 @@ TINY = {"kind": "vae", "latent": 3, "width": 4, "batch": 4, "steps": 12, "device
 def _own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    """Sums over another number of threads end in other last digits: here and in other processes it is one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

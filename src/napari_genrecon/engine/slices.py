@@ -43,7 +43,7 @@ def slice_profile(factor: int, thickness: float) -> tuple[int, NDArray[np.float6
     --------
     >>> first, weights = slice_profile(3, 1.0)
     >>> first, [round(float(w), 2) for w in weights]
-    (-2, [0.02, 0.1, 0.23, 0.31, 0.23, 0.1, 0.02])
+    (-2, [0.02, 0.09, 0.23, 0.31, 0.23, 0.09, 0.02])
     """
     sigma, centre = factor * thickness / FWHM, 0.5 * factor - 0.5
     first, last = math.ceil(centre - _CUT * sigma), math.floor(centre + _CUT * sigma)
