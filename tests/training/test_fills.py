@@ -16,7 +16,9 @@ from napari_genrecon.training.patches import Sources
 def sources():
     rng = np.random.default_rng(0)
     grey = [np.asarray(rng.random((96, 96)), np.float16)]
-    return Sources([rng.integers(0, 256, (160, 160, 3), np.uint8)], grey, grey, [rng.integers(0, 256, (96, 96), "u1")])
+    return Sources(
+        [rng.integers(0, 256, (160, 160, 3), np.uint8)], grey, grey, [rng.integers(0, 256, (96, 96), "u1")], grey
+    )
 
 
 def test_batch_depends_on_seed_and_step_alone(sources):

@@ -14,7 +14,7 @@ def sources() -> Sources:
     rng = np.random.default_rng(0)
     planes = [rng.random((24, 24)).astype(np.float16)]
     photograph = rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)
-    return Sources([photograph], planes, planes, [(255 * planes[0]).astype(np.uint8)])
+    return Sources([photograph], planes, planes, [(255 * planes[0]).astype(np.uint8)], planes)
 
 
 def test_batch_is_a_function_of_seed_and_step(sources: Sources) -> None:

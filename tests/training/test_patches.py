@@ -13,7 +13,7 @@ def _sources() -> Sources:
     rng = np.random.default_rng(0)
     photographs = [rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)]
     planes = [rng.random((80, 80)).astype(np.float16)]
-    return Sources(photographs, planes, planes, [rng.integers(0, 256, (20, 90), dtype=np.uint8)])
+    return Sources(photographs, planes, planes, [rng.integers(0, 256, (20, 90), dtype=np.uint8)], planes)
 
 
 def _arrays(batch: Batch) -> tuple[np.ndarray, ...]:
@@ -69,4 +69,5 @@ def test_simulated_images_are_read_back_from_the_cache(tmp_path: Path) -> None:
     first, again = (load_sources(tmp_path, tmp_path / "pool", pool=1) for _ in range(2))
     np.testing.assert_array_equal(first.leaves, again.leaves)
     np.testing.assert_array_equal(first.scenes, again.scenes)
-    assert sorted(path.suffix for path in (tmp_path / "pool").iterdir()) == [".npy", ".npy"]
+    np.testing.assert_array_equal(first.walls, again.walls)
+    assert sorted(path.suffix for path in (tmp_path / "pool").iterdir()) == [".npy"] * 3

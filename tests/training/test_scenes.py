@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_genrecon.training import leaves, scenes
+from napari_genrecon.training.walls import walls
 
 ALL = [
     scenes.cells,
@@ -15,6 +16,7 @@ ALL = [
     scenes.mesh,
     scenes.nuclei_like,
     scenes.puncta,
+    walls,
 ]
 Scene = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 

@@ -19,7 +19,7 @@ TINY = UpscalerRecipe(size=1, patch=8)
 def sources() -> Sources:
     rng = np.random.default_rng(0)
     planes = [rng.random((24, 24)).astype(np.float16)]
-    return Sources([rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)], planes, planes, planes)
+    return Sources([rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)], planes, planes, planes, planes)
 
 
 def test_a_run_is_resumed_where_it_was_saved(tmp_path: Path, sources: Sources) -> None:

@@ -33,20 +33,20 @@ class Mixture:
     Attributes
     ----------
     shares : tuple of float
-        Of photographs, dead leaves, fluorescence and nuclei.
+        Of photographs, dead leaves, fluorescence, nuclei and walls.
     factors : tuple of float
         Share of the batches that enlarge by 2, 3 and 4.
     microscope : float
         Share of the small images that are made as by a microscope.
     """
 
-    shares: tuple[float, float, float, float]
+    shares: tuple[float, float, float, float, float]
     factors: tuple[float, float, float]
     microscope: float
 
 
-BICUBIC = Mixture((0.85, 0.05, 0.07, 0.03), (0.6, 0.2, 0.2), 0.0)
-MICROSCOPE = Mixture((0.35, 0.05, 0.4, 0.2), (0.4, 0.3, 0.3), 1.0)
+BICUBIC = Mixture((0.75, 0.03, 0.06, 0.03, 0.13), (0.6, 0.2, 0.2), 0.0)
+MICROSCOPE = Mixture((0.33, 0.03, 0.4, 0.2, 0.04), (0.4, 0.3, 0.3), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.training.degrade import correlated_noise, noise_kernel, stripes
 from napari_genrecon.training.scenes import dead_leaves, fluorescence
+from napari_genrecon.training.walls import walls
 
 __all__ = ["Batch", "Sources", "draw_batch", "draw_clean", "held_back", "load_sources"]
 
@@ -26,7 +27,7 @@ Image = NDArray[np.float32]
 Pixels = NDArray[Any]
 Shape = tuple[int, int]
 
-SHARES = (0.5, 0.2, 0.2, 0.1)  # photographs, dead leaves, fluorescence, nuclei
+SHARES = (0.48, 0.12, 0.18, 0.1, 0.12)  # photographs, dead leaves, fluorescence, nuclei, walls
 SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
 MAX_SIGMA = 60 / 255
 POOL_SHAPE = (288, 288)
@@ -62,7 +63,7 @@ class Sources:
     ----------
     photographs : sequence of (Y, X, 3) ndarray of uint8
         Colour photographs without compression blocks.
-    leaves, scenes : sequence of (Y, X) ndarray of float16
+    leaves, scenes, walls : sequence of (Y, X) ndarray of float16
         Simulated images in [0, 1].
     nuclei : sequence of (Y, X) ndarray of uint8
         Fluorescence images, those held back for tests left out.
@@ -72,6 +73,7 @@ class Sources:
     leaves: Sequence[Pixels]
     scenes: Sequence[Pixels]
     nuclei: Sequence[Pixels]
+    walls: Sequence[Pixels]
 
 
 def held_back(index: int) -> bool:
@@ -102,9 +104,10 @@ def load_sources(data: Path, cache: Path, seed: int = 0, *, pool: int = 256) -> 
     photographs = [_read_colour(path) for path in sorted((data / "photos").iterdir()) if path.suffix in SUFFIXES]
     with np.load(data / "nuclei" / "fluorescence_half.npz") as archive:
         nuclei = [archive[name] for index, name in enumerate(archive.files) if not held_back(index)]
-    leaves = _simulated(dead_leaves, cache, seed, pool)
-    scenes = _simulated(fluorescence, cache, seed, pool)
-    return Sources(photographs, list(leaves), list(scenes), nuclei)
+    leaves, scenes, of_walls = (
+        list(_simulated(kind, cache, seed, pool)) for kind in (dead_leaves, fluorescence, walls)
+    )
+    return Sources(photographs, leaves, scenes, nuclei, of_walls)
 
 
 def draw_batch(sources: Sources, seed: int, step: int, *, size: int = 16, patch: int = 96) -> Batch:
@@ -146,7 +149,7 @@ def draw_clean(
     patch : int
         Its side, in px.
     shares : tuple of float
-        Of photographs, dead leaves, fluorescence and nuclei.
+        Of photographs, dead leaves, fluorescence, nuclei and walls.
     shrink : (float, float)
         Smallest and largest factor by which half of the photographs are made smaller; below 1 they are enlarged.
     """
@@ -154,7 +157,7 @@ def draw_clean(
     if kind == 0:
         clean = _cut_photograph(rng, sources, patch, shrink)
     else:
-        clean = (_cut_leaves, _cut_scene, _cut_nuclei)[kind - 1](rng, sources, patch)
+        clean = (_cut_leaves, _cut_scene, _cut_nuclei, _cut_walls)[kind - 1](rng, sources, patch)
     clean = _turn(rng, clean)
     return 1 - clean if rng.random() < 0.15 else clean  # bright-field images, negatives
 
@@ -231,6 +234,10 @@ def _cut_scene(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
 
 def _cut_nuclei(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
     return np.asarray(_cut(rng, _any(rng, sources.nuclei), patch) / 255, np.float32)
+
+
+def _cut_walls(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+    return _cut(rng, _any(rng, sources.walls), patch).astype(np.float32)
 
 
 def _any(rng: np.random.Generator, images: Sequence[Pixels]) -> Pixels:

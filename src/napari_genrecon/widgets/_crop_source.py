@@ -14,10 +14,7 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.crops import SIZES, CropOptions
 from napari_genrecon.widgets._layers import PLACED, display, is_no_image, layer_axes, layer_data
 
-__all__ = ["HELPER", "CropChooser", "Source", "crop_options"]
-
-HELPER = "genrecon_helper"
-"""Key in the metadata of layers that only show something: they are never trained on."""
+__all__ = ["CropChooser", "Source", "crop_options"]
 
 _MODES = (
     ("one around each object of a layer", "objects"),
@@ -129,11 +126,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _names_of(self, *kinds: Any) -> Any:
         def names(_widget: Any = None) -> list[str]:
-            return [
-                layer.name
-                for layer in self._viewer.layers
-                if isinstance(layer, kinds) and HELPER not in layer.metadata and not is_no_image(layer)
-            ]
+            return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
         return names
 

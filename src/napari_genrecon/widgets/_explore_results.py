@@ -14,10 +14,9 @@ from qtpy.QtWidgets import QListWidget
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.training.crops import Crops
 from napari_genrecon.widgets._cell_features import own_features, write_scores
-from napari_genrecon.widgets._crop_source import HELPER
 from napari_genrecon.widgets._explore_jobs import Map, Request, Walk
 from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture, text
-from napari_genrecon.widgets._layers import layer_axes, layer_data, placed_as
+from napari_genrecon.widgets._layers import NO_IMAGE, layer_axes, layer_data, placed_as
 from napari_genrecon.widgets._pictures import pixmap
 from napari_genrecon.widgets._places import beside, look_at, put, stack_keywords
 
@@ -150,7 +149,7 @@ class Results:
         layer = self._viewer.add_image(
             values, name=f"{request.source.name} anomaly ({request.card.name})", colormap="inferno",
             contrast_limits=(0.0, 3.0), blending="additive",
-            metadata={HELPER: True, "genrecon": _record(request.card)}, **placed,
+            metadata={NO_IMAGE: True, "genrecon": _record(request.card)}, **placed,
         )  # fmt: skip
         odd = 100 * float((values > 1).mean())
         self._panel.say(
@@ -218,7 +217,7 @@ class Results:
         layer = self._viewer.add_points(
             scaled, name=f"{request.card.name} map", translate=(top, right), units=units, axis_labels=("y", "x"),
             features=features, size=height / 60, border_width=0.0, face_color=next(iter(features)),
-            face_colormap="viridis", metadata={HELPER: True},
+            face_colormap="viridis", metadata={NO_IMAGE: True},
         )  # fmt: skip
         self._mapped = (crops, found.made, layer)
         layer.selected_data.events.items_changed.connect(lambda *_: self._point_picked(request.card))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.widgets._crop_source import HELPER
+from napari_genrecon.widgets._layers import NO_IMAGE
 
 __all__ = ["beside", "look_at", "put", "stack_keywords"]
 
@@ -39,12 +39,12 @@ def stack_keywords(card: Any, data: Any, first: str) -> dict[str, Any]:
 def put(viewer: Any, data: Any, name: str, *, replace: bool = True, helper: bool = True, **keywords: Any) -> Any:
     """Add an image layer beside the others, in place of the one of this name that was put there before."""
     old = viewer.layers[name] if replace and name in viewer.layers else None
-    if old is not None and HELPER in old.metadata:
+    if old is not None and NO_IMAGE in old.metadata:
         viewer.layers.remove(old)
     top, right, _ = beside(viewer)
     keywords["translate"] = (0.0,) * (data.ndim - 2) + (top, right)
     if helper:
-        keywords["metadata"] = {**keywords.get("metadata", {}), HELPER: True}
+        keywords["metadata"] = {**keywords.get("metadata", {}), NO_IMAGE: True}
     return viewer.add_image(data, name=name, **keywords)
 
 
