@@ -205,20 +205,20 @@ def kill_zarr(folder: Path, *, step: int) -> Count:
 
 
 def _stack(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(1, 4000, (4, 300, 310)).astype("u2")
+    return np.random.default_rng(seed).integers(1, 4000, (2, 540, 530)).astype("u2")
 
 
 def _write_tiff(path: Path, stack: np.ndarray, *, lazy: bool = False, pyramid: bool = False) -> None:
     import dask.array as da
 
-    data = da.from_array(stack, chunks=(1, 300, 310)) if lazy else stack
+    data = da.from_array(stack, chunks=(1, 540, 530)) if lazy else stack
     finish(write_tiff_steps(path, data, ABOUT, pyramid=pyramid, overwrite=True))
 
 
 def _write_zarr(path: Path, *, resume: bool = False) -> None:
     import dask.array as da
 
-    finish(write_zarr_steps(path, da.from_array(_stack(0), chunks=(1, 160, 160)), ABOUT, resume=resume))
+    finish(write_zarr_steps(path, da.from_array(_stack(0), chunks=(1, 280, 280)), ABOUT, resume=resume))
 
 
 def _in_child(job: Callable[[], object]) -> int:

@@ -19,14 +19,14 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import choice_text, methods_text
 from napari_genrecon.io.layers import about_layer
-from napari_genrecon.noise import NoiseModel
-from napari_genrecon.optics import Optics
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.files import array_options, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
+from napari_genrecon.widgets._as_python import as_python
 from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets._form import TaskForm
+from napari_genrecon.widgets._known_noise import KnownNoise
 from napari_genrecon.widgets._layers import (
     PLACED,
     as_array,
@@ -49,10 +49,6 @@ __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "Upsc
 
 _LOG = logging.getLogger(__name__)
 _WIDTH = 300  # pixels
-_IMPORTS = {
-    Optics: "from napari_genrecon import Optics",
-    Path: "from napari_genrecon.io.reader import open_image",
-}
 
 
 class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -69,8 +65,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def __init__(self, viewer: Any, task: Task) -> None:
         self._viewer, self._task = getattr(viewer, "__wrapped__", viewer), task
         self._job: Job | None = None
-        self._noise: dict[int, tuple[Any, Any]] = {}  # id of the pixels -> (pixels, noise model)
-        self._failed: dict[int, Any] = {}  # pixels whose noise cannot be measured
+        self._noise = KnownNoise()
         self._preview_layer = Preview(self._viewer)
         self._watched = Watched(self._viewer)
         self._queue: list[Any] = []
@@ -166,17 +161,10 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _refresh(self, _event: Any = None) -> None:
         self._layers.reset_choices()
         self._form.reset_choices()
-        self._forget_removed()
+        self._noise.forget_removed(self._viewer.layers)
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
                 layer.events.data.connect(self._measure)  # connecting twice does nothing
-
-    def _forget_removed(self) -> None:
-        """What was remembered about a layer's pixels would keep them in memory after the layer is gone."""
-        present = {id(layer_data(layer)) for layer in self._viewer.layers if isinstance(layer, Image)}
-        for remembered in (self._noise, self._failed):
-            for key in remembered.keys() - present:
-                del remembered[key]
 
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -198,7 +186,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         layers = self._chosen()
         if not layers or self._job is not None:
             return
-        if id(layer_data(layers[0])) in self._noise:
+        if self._noise.of(layer_data(layers[0])) is not None:
             self._show_report()
             return
         data, axes = layer_data(layers[0]), layer_axes(layers[0])
@@ -214,11 +202,11 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         def done(kind: str, value: Any) -> None:
             self._finish()
             if kind == "ok":
-                self._noise[id(data)] = (data, value[0])
+                self._noise.put(data, value[0])
                 self._seconds = value[1]
                 self._show_report()
             elif kind == "error":
-                self._failed[id(data)] = data
+                self._noise.fail(data)
                 self._report.value = sentence(value)
             self._status.value = ""
 
@@ -234,9 +222,9 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         if not layers:
             return
         layer = layers[0]
-        _, noise = self._noise[id(layer_data(layer))]
         axes = layer_axes(layer)
-        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", noise_report(noise)]
+        report = noise_report(self._noise.of(layer_data(layer)))
+        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", report]
         if self._seconds is not None:
             parts.append(
                 f"Expected time: {duration(self._seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s)."
@@ -352,11 +340,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._viewer.layers.selection.active = self._viewer.layers[name]
 
     def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
-        """Show what a run found: it measures anew, as the pixels may have been changed in place."""
-        if not record.get("noise"):
-            return
-        self._noise[id(data)] = (data, tuple(map(NoiseModel.from_dict, record["noise"])))
-        if any(layer_data(layer) is data for layer in self._chosen()[:1]):
+        known = self._noise.put_recorded(data, record)
+        if known and any(layer_data(layer) is data for layer in self._chosen()[:1]):
             self._show_report()
 
     # Check ----------------------------------------------------------------------------------------------------------
@@ -421,9 +406,9 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QTimer.singleShot(0, self._measure_if_new)
 
     def _measure_if_new(self) -> None:
-        self._forget_removed()
+        self._noise.forget_removed(self._viewer.layers)
         layers = self._chosen()
-        if layers and id(layer_data(layers[0])) not in {*self._noise, *self._failed}:
+        if layers and not self._noise.settled(layer_data(layers[0])):
             self._measure()
 
     def _stop(self, _event: Any = None) -> None:
@@ -469,32 +454,9 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QApplication.clipboard().setText(methods_text(self._record))
         self._status.value = "Copied: the sentences for the methods section."
 
-    def _source(self, given: Any, image: Any) -> str:
-        """The Python of an option that is a layer, a file, optics or a number."""
-        if isinstance(given, Path):
-            return f"open_image({str(given)!r}).data"
-        if not isinstance(given, str):
-            return repr(given)
-        shapes = isinstance(self._viewer.layers[given], Shapes)
-        pixels = f".to_labels({tuple(layer_data(image).shape[image.ndim - 2 : image.ndim])})" if shapes else ".data"
-        return f"viewer.layers[{given!r}]{pixels}"
-
     def as_python(self) -> str:
         """The calls that make the same layers, as Python code."""
-        lines = [f"from napari_genrecon import {self._task.name}"]
-        defaults, arrays = self._task.options(), self._form.array_sources()
-        lines += [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in arrays.values())]
-        for layer in self._chosen():
-            options = self._options(layer)
-            names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
-            changed = {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}
-            sources = {n: getattr(options, n) if isinstance(given, Optics) else given for n, given in arrays.items()}
-            keywords = "".join(f", {name}={self._source(given, layer)}" for name, given in sources.items())
-            keywords += "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
-            source = f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"
-            title = f"{layer.name} {self._task.name}"
-            lines.append(f"viewer.add_image({self._task.name}({source}{keywords}), name={title!r})")
-        return "\n".join(lines)
+        return as_python(self._viewer, self._task, self._chosen(), self._options, self._form.array_sources())
 
 
 # napari makes dock widgets from classes, and finds the viewer by the name of the parameter.
