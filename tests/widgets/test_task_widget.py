@@ -323,6 +323,23 @@ def test_methods_text_is_about_the_result_that_was_clicked_on(opened, qtbot):
     assert "strength 0.5" in QApplication.clipboard().text()
 
 
+def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(
+        np.random.default_rng(0).poisson(30, SHAPE).astype("u2"), name="stack", axis_labels=("z", "y", "x")
+    )
+    widget = UpscaleWidget(viewer)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
+    of_planes, report = widget._seconds, widget._report.value
+    widget._form["along"].value = "Z"
+    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
+    assert widget._seconds > 10 * of_planes  # it learns from the stack first
+    assert widget._report.value != report
+    widget._form["along"].value = "YX"
+    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
+    assert widget._seconds == pytest.approx(of_planes)
+
+
 def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qtbot):
     """The centre of a bright spot is at the same place in the world before and after."""
     viewer = make_napari_viewer()

@@ -133,11 +133,15 @@ class Form:
         GenReconError
             If an array cannot be had.
         """
+        return self.plain_values() | {name: field.value(pixels_of) for name, field in self._arrays.items()}
+
+    def plain_values(self) -> dict[str, Any]:
+        """The same without the options that are arrays."""
         found = {name: self[name].value for name in self._names}
         for name, convert in self._texts.items():
             text = str(found[name] or "").strip()
             found[name] = convert(text) if text else None
-        return found | {name: field.value(pixels_of) for name, field in self._arrays.items()}
+        return found
 
     def array_sources(self) -> dict[str, Any]:
         """For every option that is an array: where it comes from, see `ArrayField.source`."""

@@ -70,6 +70,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._watched = Watched(self._viewer)
         self._queue: list[Any] = []
         self._seconds: float | None = None
+        self._timing: Job | None = None
         self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
         self._report = TextEdit(label="noise", value="Choose an image layer.")
         self._target = FileEdit(
@@ -131,6 +132,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         events.renamed.connect(self._refresh)
         self._viewer.layers.selection.events.active.connect(self._follow_active)
         self._layers.changed.connect(self._measure)
+        self._form.container.changed.connect(self._time_again)
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
         self._run.changed.connect(self._start_run)
@@ -187,16 +189,18 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         if not layers or self._job is not None:
             return
         if self._noise.of(layer_data(layers[0])) is not None:
+            self._seconds = None  # of another layer
             self._show_report()
+            self._time_again()
             return
         data, axes = layer_data(layers[0]), layer_axes(layers[0])
         self._report.value = "Measuring the noise…"
-        options = self._timed_options()
+        options = self._timed_options(layers[0])
 
         def steps() -> Any:
             yield Progress(0, 0, "measuring the noise")
             noise = measure_noise(data, axes=axes)
-            seconds = self._task.expected_seconds(data, replace(options, axes=axes))  # loads torch meanwhile
+            seconds = self._task.expected_seconds(data, options)  # loads torch meanwhile
             return noise, seconds
 
         def done(kind: str, value: Any) -> None:
@@ -212,10 +216,37 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
         self._begin(steps, done, quiet=True)
 
-    def _timed_options(self) -> Any:
+    def _timed_options(self, layer: Any) -> Any:
         """Options by which the expected time is told: a Gaussian stands for every point spread function."""
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
-        return self._task.options(**widths)
+        axes = layer_axes(layer)
+        try:
+            values = self._form.plain_values()
+            return self._task.options(**{**values, **widths, "axes": values["axes"] or axes})
+        except (GenReconError, ValueError):  # half typed: Run will tell
+            return self._task.options(**widths, axes=axes)
+
+    def _time_again(self, _event: Any = None) -> None:
+        """Tell how long it takes with the options as they are now."""
+        layers = self._chosen()
+        if not layers or self._noise.of(layer_data(layers[0])) is None:
+            return
+        data, options = layer_data(layers[0]), self._timed_options(layers[0])
+
+        def steps() -> Any:
+            yield Progress(0, 0, "timing")
+            return self._task.expected_seconds(data, options)
+
+        def done(kind: str, value: Any) -> None:
+            self._timing = None
+            self._seconds = value if kind == "ok" else None
+            if any(layer_data(layer) is data for layer in self._chosen()[:1]):
+                self._show_report()
+
+        if self._timing is not None:
+            self._timing.abandon()
+        self._timing = Job(steps, lambda _progress: None, done)
+        self._timing.start()
 
     def _show_report(self) -> None:
         layers = self._chosen()
@@ -419,8 +450,9 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _leave(self, _event: Any = None) -> None:
         """The window is gone: what still runs must not touch it."""
         self._queue.clear()
-        if self._job is not None:
-            self._job.abandon()
+        for job in (self._job, self._timing):
+            if job is not None:
+                job.abandon()
 
     def _tell(self, kind: str, value: Any) -> None:
         self._watched.stop()
