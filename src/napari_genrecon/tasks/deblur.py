@@ -25,7 +25,7 @@ from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import Optics, as_psf
-from napari_genrecon.tasks._deblur_constants import channel_constants
+from napari_genrecon.tasks._deblur_constants import channel_constants, psf_notes
 from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
@@ -327,7 +327,7 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
         noise=noise,
         grid=deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        warnings=notes,
+        warnings=(*notes, *psf_notes(sampled, noise, psf)),
         input=input_facts(source, sampled),
     )
 
