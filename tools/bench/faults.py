@@ -156,7 +156,7 @@ def failing_calls(folder: Path, *, step: int) -> Count:
         while survived < 3:  # the last calls may fail without harm
             n += step
             _write_tiff(target, old)
-            status = injected(lambda: _write_tiff(target, new), f"error={error}:when={n}")
+            status = injected(lambda: _write_tiff(target, new, pyramid=True), f"error={error}:when={n}")
             survived = survived + 1 if status == 0 else 0
             right = _is(target, new) if status == 0 else _is(target, old) or _is(target, new)
             left = _others(folder, {source, target})

@@ -17,8 +17,9 @@ from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import InferenceError
 
-__all__ = ["Progress", "TileFunction", "Tiled", "finish", "run_tiles"]
+__all__ = ["Progress", "TileFunction", "Tiled", "finish", "retold", "run_tiles"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Block = NDArray[np.floating[Any]]
@@ -195,3 +196,15 @@ def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], obj
                 return result
             if on_progress is not None:
                 on_progress(progress)
+
+
+def retold(steps: Generator[S, None, T], tell: Callable[[S], Progress]) -> Generator[Progress, None, T]:
+    """The same steps in other words; to close it closes them."""
+    with closing(steps):
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield tell(step)

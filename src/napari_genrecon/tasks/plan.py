@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import lazy_tiles
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
-from napari_genrecon.engine.run import Progress, Tiled, TileFunction
+from napari_genrecon.engine.run import Progress, Tiled, TileFunction, retold
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import ModelSpec, resolve_device
 from napari_genrecon.tasks.result import Result
@@ -65,15 +64,12 @@ def plan_grid(
 
 def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
     """Say in every step of a tiled run how many planes are done."""
-    with closing(steps):
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                tiled: Tiled = stop.value
-                return tiled
-            planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
-            yield replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)
+
+    def tell(progress: Progress) -> Progress:
+        planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
+        return replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)
+
+    return retold(steps, tell)
 
 
 def output_facts(dtype: np.dtype[Any], tiled: Tiled | None) -> dict[str, Any]:

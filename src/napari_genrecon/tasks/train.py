@@ -10,11 +10,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.engine.run import Progress, finish, retold
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.training.child import work_steps
@@ -159,13 +158,8 @@ def _worked(run: Run) -> Generator[Progress, None, GenerativeModel]:
     from napari_genrecon.models.generative import load_model
 
     yield Progress(0, 0, f"training {run.name!r}")
-    steps = work_steps(run.folder)
-    with closing(steps):
-        while True:
-            try:
-                yield _told(next(steps))
-            except StopIteration as stop:
-                return load_model(stop.value, run.options["device"])
+    trained = yield from retold(work_steps(run.folder), _told)
+    return load_model(trained, run.options["device"])
 
 
 def _told(progress: TrainProgress) -> Progress:
@@ -182,19 +176,15 @@ def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, No
             raise KeyboardInterrupt
         asked.append(number)
 
+    def tell(progress: Progress) -> Progress:
+        if asked:
+            raise KeyboardInterrupt
+        return progress
+
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, ask) if main else None
     try:
-        with closing(steps):
-            while True:
-                try:
-                    progress = next(steps)
-                except StopIteration as stop:
-                    result: T = stop.value
-                    return result
-                if asked:
-                    raise KeyboardInterrupt
-                yield progress
+        return (yield from retold(steps, tell))
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

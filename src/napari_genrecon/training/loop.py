@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from napari_genrecon.errors import InferenceError
 from napari_genrecon.training.publish import publish
 
-__all__ = ["Loss", "State", "Step", "load_latest", "publish", "save_checkpoint", "train_steps", "warm_up"]
+__all__ = ["Loss", "State", "Step", "load_latest", "save_checkpoint", "train_steps", "warm_up"]
 
 Loss = Callable[[nn.Module, int, int], Tensor]
 """``loss(net, step, skipped)``: the loss of the batch of that step."""

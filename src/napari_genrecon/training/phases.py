@@ -13,8 +13,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from napari_genrecon.models._weights import read_tensors
-from napari_genrecon.training.loop import Loss, State, Step, load_latest, publish, train_steps, warm_up
+from napari_genrecon.training.loop import Loss, State, Step, load_latest, train_steps, warm_up
 from napari_genrecon.training.muon import Muon
+from napari_genrecon.training.publish import publish
 
 __all__ = ["Loss", "Recipe", "best_device", "constant_rate", "falling_rate", "faster_in_bfloat16", "fresh_state"]
 

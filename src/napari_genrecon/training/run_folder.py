@@ -16,7 +16,8 @@ from napari_genrecon.models.generative import GenerativeModel, build_network, lo
 from napari_genrecon.models.library import read_card, save_model
 from napari_genrecon.training.crops import Crops
 from napari_genrecon.training.judge import COLLAPSED, calibrated, judge, settle_norms
-from napari_genrecon.training.loop import State, publish
+from napari_genrecon.training.loop import State
+from napari_genrecon.training.publish import publish
 
 __all__ = ["RunFolder"]
 
