@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
@@ -464,6 +465,28 @@ def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, 
     viewer.layers.remove("cells deblur")
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells deblur"].data, window)
+
+
+def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_viewer, qtbot):
+    rng = np.random.default_rng(0)
+    light = np.zeros((128, 128))
+    light[tuple(rng.integers(0, 128, (2, 100)))] = 5e3
+    viewer = make_napari_viewer()
+    viewer.add_image(rng.poisson(10 + gaussian_filter(light, 1.5)).astype("u2"), name="points")
+    widget = DeblurWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
+    widget._form["psf_width"].value = 7.0
+    press(widget._preview)
+    wait(qtbot, widget)
+    assert widget._report.value.startswith("⚠ The image shows fine detail")
+    assert "a Gaussian of up to 3" in widget._report.value
+    widget._form["psf_width"].value = 3.5
+    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
+    assert "⚠" not in widget._report.value
+    press(widget._preview)
+    wait(qtbot, widget)
+    assert "⚠" not in widget._report.value
 
 
 def test_psf_from_a_file_is_that_of_the_layer(deblurring, qtbot, tmp_path):

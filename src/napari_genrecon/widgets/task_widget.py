@@ -71,6 +71,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._queue: list[Any] = []
         self._seconds: float | None = None
         self._timing: Job | None = None
+        self._warnings: list[str] = []  # of the last preview or result
         self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
         self._report = TextEdit(label="noise", value="Choose an image layer.")
         self._target = FileEdit(
@@ -188,6 +189,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         layers = self._chosen()
         if not layers or self._job is not None:
             return
+        self._warnings = []
         if self._noise.of(layer_data(layers[0])) is not None:
             self._seconds = None  # of another layer
             self._show_report()
@@ -232,6 +234,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         if not layers or self._noise.of(layer_data(layers[0])) is None:
             return
         data, options = layer_data(layers[0]), self._timed_options(layers[0])
+        self._warnings = []  # of other options
 
         def steps() -> Any:
             yield Progress(0, 0, "timing")
@@ -255,7 +258,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         layer = layers[0]
         axes = layer_axes(layer)
         report = noise_report(self._noise.of(layer_data(layer)))
-        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", report]
+        parts = [f"⚠ {warning[:1].upper()}{warning[1:]}." for warning in self._warnings]
+        parts += [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", report]
         if self._seconds is not None:
             parts.append(
                 f"Expected time: {duration(self._seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s)."
@@ -292,7 +296,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._finish()
             if kind == "ok":
                 pixels, factors, record = value
-                self._remember_noise(data, record)
+                self._show_found(data, record)
                 self._preview_layer.show(pixels, region, shown, name, factors)
                 self._view.visible = True
                 self._status.value = "Preview: left half before, right half after; choose beside the button."
@@ -336,7 +340,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 self._queue.clear()
                 self._tell(kind, value)
                 return
-            self._remember_noise(data, value.record)
+            self._show_found(data, value.record)
             pixels, kwargs = result_layer(value, data.shape, f"{name} {self._task.name}", shown)
             self._preview_layer.remove()
             self._view.visible = False
@@ -370,9 +374,11 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             add(pixels, name=f"{name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
         self._viewer.layers.selection.active = self._viewer.layers[name]
 
-    def _remember_noise(self, data: Any, record: dict[str, Any]) -> None:
-        known = self._noise.put_recorded(data, record)
-        if known and any(layer_data(layer) is data for layer in self._chosen()[:1]):
+    def _show_found(self, data: Any, record: dict[str, Any]) -> None:
+        """Show the noise that a run measured, and what it warns of."""
+        self._warnings = list(record["warnings"])
+        self._noise.put_recorded(data, record)
+        if self._noise.of(data) is not None and any(layer_data(layer) is data for layer in self._chosen()[:1]):
             self._show_report()
 
     # Check ----------------------------------------------------------------------------------------------------------
