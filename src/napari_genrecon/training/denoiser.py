@@ -77,8 +77,8 @@ def _absolute(error: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _squared(error: Tensor, sigma: Tensor) -> Tensor:
-    """The same of the square, scaled to gradients of about the same length."""
-    return error.square().mean(dim=(1, 2, 3)) * _level(sigma) ** -0.9 / _TYPICAL
+    """The same of the square, with all of the growth taken back: a decibel counts the same at every level."""
+    return error.square().mean(dim=(1, 2, 3)) * _level(sigma) ** -1.2 / _TYPICAL
 
 
 def _level(sigma: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def _level(sigma: Tensor) -> Tensor:
     return (sigma + 4 / 255) / (29 / 255)
 
 
-_TYPICAL = 0.04  # twice the absolute error of a trained network at sigma = 25/255
+_TYPICAL = 0.04  # twice the absolute error of a trained network at sigma = 25/255: gradients as long as those of L1
 _ERRORS = {"l1": _absolute, "l2": _squared}
 
 
