@@ -86,3 +86,16 @@ def test_noise_free_model_comes_back_exactly():
     image = np.arange(12.0).reshape(3, 4)
     noise = stabiliser(NoiseModel(levels=(0, 6, 11)))
     np.testing.assert_allclose(noise.inverse(noise.forward(image)), image, rtol=1e-6)
+
+
+def test_dark_spots_far_below_the_offset_are_no_pits():
+    """A line through the measured variances that reaches 0 within the image: below, noise is as strong as elsewhere."""
+    model = NoiseModel(gain=0.1, offset=90.0, levels=(60.0, 113.0, 137.0))
+    grey = np.linspace(0, 255, 256)
+    transform = stabiliser(model)
+    stabilised = transform.forward(grey)
+    assert (np.diff(stabilised) > 0).all()
+    assert stabilised.max() - stabilised.min() < 255 / model.sigma_at(113.0)
+    np.testing.assert_allclose(transform.inverse(stabilised)[:80], grey[:80], atol=0.2)
+    overshoot = transform.inverse(stabilised.max() + 0.05 * np.ptp(stabilised))
+    assert overshoot < 300  # a light of 255 that is overshot by a twentieth of the range

@@ -28,6 +28,7 @@ Floats = NDArray[np.floating]
 # Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise
 # of a dark background so far that its mean is lost, and below 0 there is none.
 _TANGENT_BELOW = 0.5
+_FAR_BELOW = 5.0  # k, under the offset: where noise does not reach
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,8 @@ class Stabiliser:
         transform over the noise at these values.
     correction : (2, M) ndarray of float64
         Ascending transformed values, and what to add to the algebraic inverse there.
+    below : float
+        S.d. in DN that the noise is taken to have, at least, below the offset.
     """
 
     offset: float
@@ -52,6 +55,7 @@ class Stabiliser:
     k: float
     knots: NDArray[np.float64] | None
     correction: NDArray[np.float64]
+    below: float = 0.0
 
     def forward(self, image: ArrayLike) -> NDArray[np.float32]:
         """Grey values to values whose noise has s.d. 1.
@@ -69,7 +73,7 @@ class Stabiliser:
         with np.errstate(invalid="ignore"):
             if self.knots is not None:
                 return _interpolate(above, self.knots[0], self.knots[1])
-            return _root(above, self.gain, self.k)
+            return _root(above, self.gain, self.k, self.below)
 
     def inverse(self, stabilised: ArrayLike, *, dtype: DTypeLike = np.float32) -> Floats:
         """Denoised values back to grey values, so that their mean over the noise is right.
@@ -89,7 +93,7 @@ class Stabiliser:
         if self.knots is not None:
             above = _interpolate(y, self.knots[2], self.knots[0])
         else:
-            above = _square(y, self.gain, self.k)
+            above = _square(y, self.gain, self.k, self.below)
             if self.gain:
                 above += np.interp(y, *self.correction).astype(np.float32)
         return np.add(above, self.offset, dtype=np.dtype(dtype))
@@ -111,7 +115,20 @@ def stabiliser(model: NoiseModel) -> Stabiliser:
     if not model.affine:
         return _from_curve(model)
     k = math.sqrt(0.375 * model.gain**2 + model.read_noise**2) or _noise_free_scale(model)
-    return Stabiliser(model.offset, model.gain, k, None, _correction(model.gain, model.read_noise, k))
+    below = _noise_below(model, k)
+    return Stabiliser(model.offset, model.gain, k, None, _correction(model.gain, model.read_noise, k, below), below)
+
+
+def _noise_below(model: NoiseModel, k: float) -> float:
+    """Noise to reckon with below an offset above which there should be all light, but is not; 0 if there is none.
+
+    A line through the measured variances may reach 0 within the image. Taken at its word, the image has no noise at all
+    below, and a dark spot becomes a pit of thousands of standard deviations: what overshoots at its rim comes back as
+    light that never was.
+    """
+    if not model.gain or model.levels is None or model.levels[0] > model.offset - _FAR_BELOW * k:
+        return 0.0
+    return float(np.max(model.sigma_at(np.asarray(model.levels[1:]))))
 
 
 def _noise_free_scale(model: NoiseModel) -> float:
@@ -125,46 +142,45 @@ def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
     return np.subtract(image, offset, dtype=np.float64).astype(np.float32)
 
 
-def _root(above: NDArray[np.float32], gain: float, k: float) -> NDArray[np.float32]:
+def _root(above: NDArray[np.float32], gain: float, k: float, below: float) -> NDArray[np.float32]:
     """The generalised Anscombe transform, with its tangent below `_TANGENT_BELOW`."""
     if gain == 0:
         return np.divide(above, k, dtype=np.float64).astype(np.float32)  # 1 / k may be beyond float32
     start = (_TANGENT_BELOW - 1) * k * k / gain
-    tangent = math.sqrt(_TANGENT_BELOW) * k
+    tangent = max(math.sqrt(_TANGENT_BELOW) * k, below)
     inside = np.maximum(above, np.float32(start))
     y = 2 * inside / (np.sqrt(np.float32(gain) * inside + np.float32(k * k)) + np.float32(k))
-    below = np.minimum(above - np.float32(start), 0)
-    y += below * np.float32(1 / tangent)
+    y += np.minimum(above - np.float32(start), 0) * np.float32(1 / tangent)
     return np.asarray(y, dtype=np.float32)
 
 
-def _square(y: NDArray[np.float32], gain: float, k: float) -> NDArray[np.float32]:
+def _square(y: NDArray[np.float32], gain: float, k: float, below: float) -> NDArray[np.float32]:
     """The algebraic inverse of `_root`."""
     if gain == 0:
         return y * np.float32(k)
     start = 2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain
     inside = np.maximum(y, np.float32(start))
     above = inside * (np.float32(gain / 4) * inside + np.float32(k))
-    above += np.minimum(y - np.float32(start), 0) * np.float32(math.sqrt(_TANGENT_BELOW) * k)
+    above += np.minimum(y - np.float32(start), 0) * np.float32(max(math.sqrt(_TANGENT_BELOW) * k, below))
     return above
 
 
-def _correction(gain: float, read_noise: float, k: float) -> NDArray[np.float64]:
+def _correction(gain: float, read_noise: float, k: float, below: float) -> NDArray[np.float64]:
     """What the exact unbiased inverse adds to the algebraic one: a table over the transformed values."""
     if gain == 0:
         return np.zeros((2, 2))
     electrons = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 96)])
-    y = np.array([_mean_transform(level, gain, read_noise, k) for level in electrons])
-    algebraic = _square(y.astype(np.float32), gain, k).astype(np.float64)
+    y = np.array([_mean_transform(level, gain, read_noise, k, below) for level in electrons])
+    algebraic = _square(y.astype(np.float32), gain, k, below).astype(np.float64)
     return np.stack([y, gain * electrons - algebraic])
 
 
-def _mean_transform(electrons: float, gain: float, read_noise: float, k: float) -> float:
+def _mean_transform(electrons: float, gain: float, read_noise: float, k: float, below: float) -> float:
     """Mean of the transform of a Poisson count of this mean plus Gaussian read noise."""
     counts, weights = _poisson(electrons)
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(24)
     above = gain * counts[:, None] + read_noise * nodes
-    y = _root(above.astype(np.float32), gain, k).astype(np.float64)
+    y = _root(above.astype(np.float32), gain, k, below).astype(np.float64)
     return float(weights @ y @ (node_weights / node_weights.sum()))
 
 
