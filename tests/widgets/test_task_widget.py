@@ -341,6 +341,17 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
     assert widget._seconds == pytest.approx(of_planes)
 
 
+def test_options_that_do_not_fit_leave_the_noise_report(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    widget = UpscaleWidget(viewer)
+    widget._form["axes"].value = "TCZYX"
+    viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="plane")
+    qtbot.waitUntil(lambda: "noise s.d." in widget._report.value and widget._job is None, timeout=60_000)
+    assert "Expected time" not in widget._report.value
+    widget._form["axes"].value = ""
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value, timeout=60_000)
+
+
 def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qtbot):
     """The centre of a bright spot is at the same place in the world before and after."""
     viewer = make_napari_viewer()

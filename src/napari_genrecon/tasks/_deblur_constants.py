@@ -26,9 +26,7 @@ _LEVELS = 33
 _DARK = 0.5  # percentile, where nothing else tells the grey value of no light
 _NOISE_FREE = 1e-3  # of the span, the noise s.d. assumed where there is none
 _MAX_RHO = 0.9
-_BEYOND = (
-    3.0  # from here on, detail has not come through the PSF; with the true PSF it was at most 1.7, for single points
-)
+_BEYOND = 3.0  # from here on, detail has not come through the PSF; with true ones it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be told from detail
 _LOOKED_AT = 16  # crops
 

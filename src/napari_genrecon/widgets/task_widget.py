@@ -202,8 +202,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         def steps() -> Any:
             yield Progress(0, 0, "measuring the noise")
             noise = measure_noise(data, axes=axes)
-            seconds = self._task.expected_seconds(data, options)  # loads torch meanwhile
-            return noise, seconds
+            return noise, self._expected_seconds(data, options)  # loads torch meanwhile
 
         def done(kind: str, value: Any) -> None:
             self._finish()
@@ -228,6 +227,13 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         except (GenReconError, ValueError):  # half typed: Run will tell
             return self._task.options(**widths, axes=axes)
 
+    def _expected_seconds(self, data: Any, options: Any) -> float | None:
+        """None where the options do not fit the image: Run will tell."""
+        try:
+            return self._task.expected_seconds(data, options)
+        except GenReconError:
+            return None
+
     def _time_again(self, _event: Any = None) -> None:
         """Tell how long it takes with the options as they are now."""
         layers = self._chosen()
@@ -238,7 +244,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
         def steps() -> Any:
             yield Progress(0, 0, "timing")
-            return self._task.expected_seconds(data, options)
+            return self._expected_seconds(data, options)
 
         def done(kind: str, value: Any) -> None:
             self._timing = None
