@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 __all__ = ["detail_beyond", "widest_gaussian"]
 
-_SMALLEST = 64  # px, side of a crop that shows enough frequencies
+_SMALLEST = 96  # px, side of a crop that shows enough frequencies
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel
 _FINEST = 3  # rings that are taken for the finest detail above the noise
 _LEAST = 2  # rings that it is compared to, at least
@@ -26,7 +26,7 @@ _WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are 
 Crops = Sequence[NDArray[np.generic]]
 
 
-def detail_beyond(crops: Crops, psf: NDArray[np.floating], variance: float) -> float:
+def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[ArrayLike]) -> float:
     """How many times stronger the finest detail is than the specimen's coarser detail lets expect; 1 or less is well.
 
     Parameters
@@ -35,20 +35,20 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variance: float) -> f
         Parts of the image, hot pixels taken out.
     psf : (Y, X) or (Z, Y, X) ndarray
         Sum 1.
-    variance : float
-        Mean variance of the noise, which must be white.
+    variances : sequence of float or (Y, X) ndarray
+        Variance of the noise of each crop, or of each of its pixels; the noise must be white.
 
     Returns
     -------
     float
         0 if too few frequencies are above the noise to tell.
     """
-    return _rise(_power(crops, variance), _transfer(psf))
+    return _rise(_power(crops, variances), _transfer(psf))
 
 
-def widest_gaussian(crops: Crops, variance: float) -> float:
+def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
     """Full width at half maximum, in pixels, of the widest Gaussian PSF that fits the image; 0 if none does."""
-    power = _power(crops, variance)
+    power = _power(crops, variances)
     middle = (_EDGES[1:] + _EDGES[:-1]) / 2
     fitting = [w for w in _WIDTHS if _rise(power, np.exp(-((np.pi * w * middle) ** 2) / (2 * np.log(2)))) <= 1]
     return float(max(fitting, default=0.0))
@@ -61,26 +61,28 @@ def _rise(power: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
     return float(np.median(specimen[-_FINEST:]) / specimen[:-_FINEST].min())
 
 
-def _power(crops: Crops, variance: float) -> NDArray[np.float64]:
+def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """Mean power per ring, less that of the noise, up to the first ring in which the noise hides it."""
-    sums, counts = np.zeros(len(_EDGES) - 1), np.zeros(len(_EDGES) - 1)
-    for crop in crops:
+    sums, noise, counts = np.zeros((3, len(_EDGES) - 1))
+    for crop, variance in zip(crops, variances, strict=True):
         if min(crop.shape) < _SMALLEST:
             continue
         values = np.asarray(crop, np.float64)
         finite = np.isfinite(values)
         values = np.where(finite, values, values[finite].mean() if finite.any() else 0.0)
-        window = np.outer(*(np.hanning(n) for n in values.shape))
-        spectrum = np.abs(fft.fft2((values - values.mean()) * window)) ** 2 / (window**2).sum()
+        weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
+        weight /= weight.sum()
+        spectrum = np.abs(fft.fft2((values - values.mean()) * np.sqrt(weight))) ** 2
         ring_sums, ring_counts = _rings(spectrum)
         sums, counts = sums + ring_sums, counts + ring_counts
+        noise = noise + ring_counts * float((weight * np.asarray(variance)).sum())  # that of the middle counts most
     if not counts.all():
         return np.zeros(0)
-    mean = sums / counts
+    mean, expected = sums / counts, noise / counts
     unsure = 2 * mean / np.sqrt(counts)
-    hidden = mean - variance <= np.maximum(unsure, (_ABOVE_NOISE - 1) * variance)
+    hidden = mean - expected <= np.maximum(unsure, (_ABOVE_NOISE - 1) * expected)
     hidden |= mean < _LEAKAGE * mean.max()
-    return (mean - variance)[: int(np.argmax(hidden)) if hidden.any() else len(mean)]
+    return (mean - expected)[: int(np.argmax(hidden)) if hidden.any() else len(mean)]
 
 
 def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -62,11 +62,11 @@ def psf_notes(sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArra
             continue
         planes = [np.where(np.isfinite(crop), crop, np.median(_finite([crop]))) for crop in crops[:_LOOKED_AT]]
         planes = [fill_hot(plane.astype(np.float64), model)[0] for plane in planes]
-        variance = _mean_variance(model, np.concatenate([plane.ravel() for plane in planes]))
-        beyond = detail_beyond(planes, psf, variance)
+        variances = [model.variance_at(plane) for plane in planes]
+        beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
             name = "the image" if len(sampled) == 1 else f"channel {index}"
-            widest = widest_gaussian(planes, variance)
+            widest = widest_gaussian(planes, variances)
             advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
             notes.append(
                 f"{name} shows fine detail {beyond:.3g} times stronger than this PSF can have let through, so the "
