@@ -105,6 +105,13 @@ def test_non_finite_pixels_stay_and_spoil_nothing(value, method):
     assert error(result[finite], whole[finite]) < SIGMA
 
 
+def test_psf_that_is_too_wide_is_noticed_beside_an_empty_plane():
+    image = scene((128, 128))[1]
+    stack = np.stack([image, np.full_like(image, np.nan)])
+    with pytest.warns(GenReconWarning, match="fine detail"):
+        deblur(stack, 3 * FWHM, axes="ZYX", noise=SIGMA, method="rl", iterations=1)
+
+
 @METHODS
 def test_input_and_psf_are_never_changed(method):
     image, psf = scene((40, 40))[1], 5 * gaussian_psf(FWHM)

@@ -32,7 +32,7 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[A
     Parameters
     ----------
     crops : sequence of (Y, X) ndarray
-        Parts of the image, hot pixels taken out.
+        Parts of the image, finite, hot pixels taken out.
     psf : (Y, X) or (Z, Y, X) ndarray
         Sum 1.
     variances : sequence of float or (Y, X) ndarray
@@ -68,8 +68,6 @@ def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
         if min(crop.shape) < _SMALLEST:
             continue
         values = np.asarray(crop, np.float64)
-        finite = np.isfinite(values)
-        values = np.where(finite, values, values[finite].mean() if finite.any() else 0.0)
         weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
         weight /= weight.sum()
         spectrum = np.abs(fft.fft2((values - values.mean()) * np.sqrt(weight))) ** 2

@@ -60,8 +60,7 @@ def psf_notes(sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArra
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
         if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
             continue
-        planes = [np.where(np.isfinite(crop), crop, np.median(_finite([crop]))) for crop in crops[:_LOOKED_AT]]
-        planes = [fill_hot(plane.astype(np.float64), model)[0] for plane in planes]
+        planes = [_whole(crop, model) for crop in crops[:_LOOKED_AT] if np.isfinite(crop).any()]
         variances = [model.variance_at(plane) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
@@ -73,6 +72,12 @@ def psf_notes(sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArra
                 f"result will be grainy: {advice}. Check pixel size and optics; a sharpened image looks like this, too"
             )
     return tuple(notes)
+
+
+def _whole(crop: NDArray[np.generic], model: NoiseModel) -> NDArray[np.float64]:
+    """A crop without hot or non-finite pixels."""
+    filled = np.where(np.isfinite(crop), crop, np.median(_finite([crop])))
+    return np.asarray(fill_hot(filled.astype(np.float64), model)[0])
 
 
 def _which(indices: list[int], channels: list[Channel | None]) -> str:
