@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_genrecon.models.unet import ResidualBlock
+
 __all__ = ["FACTORS", "RowsNet", "UpscaleNet", "UpscaleNets"]
 
 FACTORS = (2, 3, 4)
@@ -23,18 +25,6 @@ WIDTH = 48
 BLOCKS = 7
 REACH = 17  # pixels of the input that one output pixel depends on, to each side: 3 + 2 * BLOCKS convolutions
 _CUBIC_REACH = 2
-
-
-class ResidualBlock(nn.Module):
-    """x + b(relu(a(x))), two 3x3 convolutions."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.a = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.b = nn.Conv2d(width, width, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.b(F.relu(self.a(x), inplace=True))
 
 
 class UpscaleNet(nn.Module):

@@ -27,7 +27,7 @@ Image = NDArray[np.float32]
 Pixels = NDArray[Any]
 Shape = tuple[int, int]
 
-SHARES = (0.48, 0.12, 0.18, 0.1, 0.12)  # photographs, dead leaves, fluorescence, nuclei, walls
+SHARES = (0.44, 0.08, 0.24, 0.1, 0.14)  # photographs, dead leaves, fluorescence, nuclei, walls
 SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
 MAX_SIGMA = 60 / 255
 POOL_SHAPE = (288, 288)
