@@ -99,3 +99,13 @@ def test_dark_spots_far_below_the_offset_are_no_pits():
     np.testing.assert_allclose(transform.inverse(stabilised)[:80], grey[:80], atol=0.2)
     overshoot = transform.inverse(stabilised.max() + 0.05 * np.ptp(stabilised))
     assert overshoot < 300  # a light of 255 that is overshot by a twentieth of the range
+
+
+def test_noise_is_stabilised_where_the_image_is_darker_than_its_offset():
+    """The measured offset is that of wide dark places; the same line of variances holds in narrow, darker ones."""
+    model = NoiseModel(gain=0.99, offset=1434.0, read_noise=37.7, levels=(193.0, 6907.0, 34838.0))
+    for light in (200.0, 1000.0, 5000.0):
+        counts = np.random.default_rng(0).poisson(light / 0.99, 100_000)
+        stabilised = stabiliser(model).forward(0.99 * counts)
+        assert stabilised.std() == pytest.approx(1, rel=0.05)
+        assert stabiliser(model).inverse(stabilised.mean()) == pytest.approx(light, rel=0.01)

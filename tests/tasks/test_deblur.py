@@ -105,6 +105,16 @@ def test_non_finite_pixels_stay_and_spoil_nothing(value, method):
     assert error(result[finite], whole[finite]) < SIGMA
 
 
+def test_richardson_lucy_keeps_dark_spots_dark():
+    """There is no wide dark place from which the offset could be measured."""
+    y, x = np.indices((128, 128))
+    truth = np.where(np.hypot((x % 42) - 21, (y % 42) - 21) < 7, 3000.0, 20000.0)
+    seen = np.random.default_rng(0).poisson(gaussian_filter(truth, 1.3, mode="wrap"))
+    result = deblur(seen, 3.0, method="rl")
+    assert result.min() < 3300
+    assert result.mean() == pytest.approx(seen.mean(), rel=0.005)
+
+
 def test_psf_that_is_too_wide_is_noticed_beside_an_empty_plane():
     image = scene((128, 128))[1]
     stack = np.stack([image, np.full_like(image, np.nan)])

@@ -14,7 +14,7 @@ the noise is brought to the mean of `x`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -114,9 +114,32 @@ def stabiliser(model: NoiseModel) -> Stabiliser:
     """
     if not model.affine:
         return _from_curve(model)
-    k = math.sqrt(0.375 * model.gain**2 + model.read_noise**2) or _noise_free_scale(model)
+    k = _constant(model)
+    if _reaches_far_below(model, k):
+        model = _lowered(model)
+        k = _constant(model)
     below = _noise_below(model, k)
     return Stabiliser(model.offset, model.gain, k, None, _correction(model.gain, model.read_noise, k, below), below)
+
+
+def _constant(model: NoiseModel) -> float:
+    return math.sqrt(0.375 * model.gain**2 + model.read_noise**2) or _noise_free_scale(model)
+
+
+def _reaches_far_below(model: NoiseModel, k: float) -> bool:
+    """Whether the image is darker than noise alone could make it below the offset."""
+    return bool(model.gain and model.levels is not None and model.levels[0] <= model.offset - _FAR_BELOW * k)
+
+
+def _lowered(model: NoiseModel) -> NoiseModel:
+    """The same line of variances, its offset at the darkest grey values: the square root bends under the offset.
+
+    What was read noise there is shot noise; of that there is only so much, and none below where the line reaches 0.
+    """
+    assert model.levels is not None
+    lower = min(model.offset - model.levels[0], model.read_noise**2 / model.gain)
+    read_variance = max(model.read_noise**2 - model.gain * lower, 0.0)
+    return replace(model, offset=model.offset - lower, read_noise=math.sqrt(read_variance))
 
 
 def _noise_below(model: NoiseModel, k: float) -> float:
@@ -126,7 +149,7 @@ def _noise_below(model: NoiseModel, k: float) -> float:
     below, and a dark spot becomes a pit of thousands of standard deviations: what overshoots at its rim comes back as
     light that never was.
     """
-    if not model.gain or model.levels is None or model.levels[0] > model.offset - _FAR_BELOW * k:
+    if not _reaches_far_below(model, k):
         return 0.0
     return float(np.max(model.sigma_at(np.asarray(model.levels[1:]))))
 

@@ -24,6 +24,7 @@ _SPAN = (0.5, 99.5)  # percentiles between which grey values lie but for outlier
 _LEAST_SIGMA = 0.2  # of the mean noise: no pixel counts for more than 25
 _LEVELS = 33
 _DARK = 0.5  # percentile, where nothing else tells the grey value of no light
+_SPOT, _SURE = 4, 5.0  # px, side of the darkest places looked for; noise s.d. of their mean by which they are darker
 _NOISE_FREE = 1e-3  # of the span, the noise s.d. assumed where there is none
 _MAX_RHO = 0.9
 _BEYOND = 3.0  # from here on, detail has not come through the PSF; with true ones it was at most 1.7
@@ -38,7 +39,7 @@ def channel_constants(
     channels, constant, noise_free = [], [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
         values = _finite(crops)
-        channel = _constants(values, measure_centre(crops), model)
+        channel = _constants(crops, values, measure_centre(crops), model)
         channels.append(channel)
         if channel is None:
             constant.append(index)
@@ -92,13 +93,13 @@ def _mean_variance(model: NoiseModel, values: NDArray[np.float64]) -> float:
     return float(model.variance_at(values).mean())
 
 
-def _constants(values: NDArray[np.float64], centre: float, model: NoiseModel) -> Channel | None:
+def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: NoiseModel) -> Channel | None:
     low, high = np.percentile(values, _SPAN)
     span = float(high - low) or float(np.ptp(values))
     if span == 0:
         return None
     sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
-    background = _background(values, model)
+    background = _background(crops, values, model)
     above = max(float(values.mean()) - background, 1e-3 * span)
     poisson = model.affine and model.gain > 0
     gain = model.gain if poisson else sigma**2 / above
@@ -111,16 +112,28 @@ def _constants(values: NDArray[np.float64], centre: float, model: NoiseModel) ->
         rise=(_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5,
         background=background,
         gain=gain,
-        read_variance=(model.read_noise / gain) ** 2 if poisson else 0.0,
+        read_variance=max((model.read_noise / gain) ** 2 - (model.offset - background) / gain, 0.0) if poisson else 0.0,
         mean=above / gain,
     )
 
 
-def _background(values: NDArray[np.float64], model: NoiseModel) -> float:
+def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) -> float:
+    """Grey value of no light, under which Richardson-Lucy finds none."""
     # A model of white noise given by hand says nothing about the offset; the others do.
-    if model.gain > 0 or model.levels is not None:
-        return model.offset
-    return float(np.percentile(values, _DARK))
+    if not (model.gain > 0 or model.levels is not None):
+        return float(np.percentile(values, _DARK))
+    # Measured, the offset is that of the darkest wide places; there may be narrow ones that are darker.
+    darkest = min(_darkest(crop) for crop in crops)
+    noise = float(model.sigma_at(model.offset)) / _SPOT * (_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5
+    return darkest if darkest < model.offset - _SURE * noise else model.offset
+
+
+def _darkest(crop: NDArray[np.generic]) -> float:
+    """The least mean of whole square spots; infinite if there are none."""
+    rows, columns = (n // _SPOT for n in crop.shape)
+    spots = crop[: rows * _SPOT, : columns * _SPOT].reshape(rows, _SPOT, columns, _SPOT)
+    means = spots.mean(axis=(1, 3), dtype=np.float64)
+    return float(means.min(where=np.isfinite(means), initial=np.inf))
 
 
 def _rise(rho: float) -> float:

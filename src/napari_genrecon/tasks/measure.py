@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
-from napari_genrecon.errors import OptionError
+from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import fingerprint
 from napari_genrecon.noise import NoiseModel, measure_channel
 
@@ -20,6 +20,7 @@ __all__ = ["Noise", "as_source", "input_facts", "measure_noise", "noise_per_chan
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
 _RGB = 3
+_LARGEST = 1e18  # grey value, in either direction: float32 holds the square of it
 
 
 def measure_noise(image: Any, *, axes: str | Axes | None = None) -> Noise:
@@ -71,7 +72,18 @@ def as_source(image: Any) -> Any:
     ImageError
         If it is not one.
     """
-    source = image if hasattr(image, "shape") and hasattr(image, "dtype") else np.asarray(image)
+    if isinstance(image, np.ma.MaskedArray):
+        if np.ma.is_masked(image):
+            raise ImageError(
+                f"the image is a masked array, and {np.ma.count_masked(image)} of its pixels are masked: give "
+                "image.astype(float).filled(numpy.nan), in which they count for nothing, or fill them with "
+                "inpaint(image.data, image.mask)"
+            )
+        image = image.data
+    try:
+        source = image if hasattr(image, "shape") and hasattr(image, "dtype") else np.asarray(image)
+    except ValueError as error:
+        raise ImageError(f"the image is no array: {error}") from None
     if not isinstance(source.dtype, np.dtype):  # a torch tensor, say
         source = np.asarray(source)
     require_real_image(tuple(source.shape), source.dtype)
@@ -79,11 +91,30 @@ def as_source(image: Any) -> Any:
 
 
 def sample_channels(source: Any, axes: Axes) -> tuple[list[NDArray[Any]], ...]:
-    """Crops that stand for each channel that carries grey values; the alpha of RGBA does not."""
+    """Crops that stand for each channel that carries grey values; the alpha of RGBA does not.
+
+    Raises
+    ------
+    ImageError
+        If a channel has no finite pixel, or grey values beyond what can be reckoned with.
+    """
     count = axes.n_channels(source.shape)
     if axes.rgb:
         count = min(count, _RGB)
-    return tuple(sample_crops(source, axes, channel) for channel in range(count))
+    sampled = tuple(sample_crops(source, axes, channel) for channel in range(count))
+    if source.dtype.kind == "f":
+        for channel, crops in enumerate(sampled):
+            _check_values(crops, f"channel {channel}" if count > 1 else "the image")
+    return sampled
+
+
+def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
+    finite = [np.abs(crop[np.isfinite(crop)]) for crop in crops]
+    if not any(part.size for part in finite):
+        raise ImageError(f"{name} holds no finite pixel: every sampled value is NaN or infinite")
+    largest = max(part.max(initial=0) for part in finite)
+    if largest > _LARGEST:
+        raise ImageError(f"{name} has grey values of {largest:.3g}, and at most {_LARGEST:g} can be used: rescale it")
 
 
 def input_facts(source: Any, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
@@ -102,11 +133,20 @@ def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | flo
     """
     if noise is None:
         return tuple(measure_channel(crops) for crops in channels)
-    if not isinstance(noise, NoiseModel | Sequence):
-        noise = NoiseModel.white(float(noise))
-    models = (noise,) * len(channels) if isinstance(noise, NoiseModel) else tuple(noise)
+    several = isinstance(noise, Sequence) and not isinstance(noise, str)
+    models = tuple(map(_as_model, noise)) if several else (_as_model(noise),) * len(channels)
     if len(models) != len(channels):
         raise OptionError(
             f"noise holds {len(models)} models but the image has {len(channels)} channels: give one, or one each"
         )
     return models
+
+
+def _as_model(noise: object) -> NoiseModel:
+    if isinstance(noise, NoiseModel):
+        return noise
+    if isinstance(noise, str) or not hasattr(noise, "__float__"):
+        raise OptionError(
+            f"noise must be the noise s.d. in grey values or a NoiseModel (or one of these per channel); got {noise!r}"
+        )
+    return NoiseModel.white(float(noise))

@@ -110,6 +110,7 @@ class UpscaleOptions:
     def __post_init__(self) -> None:
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
+        object.__setattr__(self, "factor", int(self.factor))  # 2.0 will do, too
         if self.along not in DIRECTIONS:
             raise OptionError(f"along must be 'YX' or 'Z', got {self.along!r}")
         if self.tile is not None:
