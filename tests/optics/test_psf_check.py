@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, rotate
 
-from napari_genrecon import deblur, simulate_psf
+from napari_genrecon import deblur, gaussian_psf, simulate_psf
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.optics import as_psf
-from napari_genrecon.optics.psf_check import detail_beyond, widest_gaussian
+from napari_genrecon.optics.psf_check import detail_beyond, measured_notes, widest_gaussian
 from napari_genrecon.training import scenes
 
 FWHM = 2.355  # of a Gaussian, in s.d.
@@ -90,3 +90,59 @@ def test_deblur_warns_of_a_psf_that_is_too_wide_and_of_no_other():
     with pytest.warns(GenReconWarning, match="than this PSF can have let through.*Gaussian of up to 3"):
         deblur(image, 2 * FWHM * 1.5, method="rl", iterations=2)
     deblur(image, FWHM * 1.5, method="rl", iterations=2)  # pytest makes an error of every warning
+
+
+def cells_seen(rng):
+    """Discs blurred by a Gaussian of 4 px, with shot noise."""
+    y, x = np.indices((192, 192))
+    places = zip(*rng.uniform((0, 0, 6, 2e3), (192, 192, 15, 8e3), (20, 4)).T, strict=True)
+    sharp = sum(light * (np.hypot(y - cy, x - cx) < radius) for cy, cx, radius, light in places)
+    return rng.poisson(100 + gaussian_filter(sharp, 4 / FWHM)).astype(np.float32)
+
+
+def with_a_hole(image):
+    image[60:90, 70:100] = np.nan
+    return image
+
+
+DAMAGES = {
+    "nothing": lambda image: image,
+    "a hole": with_a_hole,
+    "single missing pixels": lambda image: np.where(np.random.default_rng(1).random(image.shape) < 0.02, np.nan, image),
+    "saturated": lambda image: np.minimum(image, np.quantile(image, 0.98)).astype(np.uint16),
+    "striped": lambda image: image + np.random.default_rng(1).normal(0, 30, (len(image), 1)),
+    "turned and padded": lambda image: rotate(image, 20, order=1),
+    "8 bits": lambda image: np.round(image / image.max() * 255).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_true_psf_is_not_blamed_for_damage(damage):
+    image = damage(cells_seen(np.random.default_rng(3)))
+    deblur(image, 4.0, method="rl", iterations=1)  # pytest makes an error of every warning
+
+
+@pytest.mark.parametrize("name", ["nothing", "striped", "8 bits"])
+def test_psf_that_is_too_wide_is_noticed(name):
+    image = DAMAGES[name](cells_seen(np.random.default_rng(3)))
+    with pytest.warns(GenReconWarning, match="more than 1000 times stronger"):
+        deblur(image, 8.0, method="rl", iterations=1)
+
+
+def test_noise_that_was_given_too_small_is_not_taken_for_detail():
+    deblur(cells_seen(np.random.default_rng(3)), 4.0, noise=10.0, method="rl", iterations=1)
+
+
+def test_measured_psf_is_told_what_is_wrong_with_it():
+    bead = 1000 * np.pad(gaussian_psf(4.0), 8) / gaussian_psf(4.0).max()
+    assert measured_notes(bead) == ()
+    assert measured_notes(bead + np.random.default_rng(0).normal(0, 3, bead.shape)) == ()
+    optics = {"na": 1.4, "wavelength": 0.52, "refractive_index": 1.515, "kind": "widefield"}
+    assert measured_notes(simulate_psf(pixel_size=0.1, z_step=0.3, **optics)) == ()
+    (pedestal,) = measured_notes(bead + 100)
+    assert "offset of the camera" in pedestal
+    (off,) = measured_notes(np.roll(bead, (5, -3), (0, 1)))
+    assert "(+5, -3) px" in off
+    image = cells_seen(np.random.default_rng(3))
+    with pytest.warns(GenReconWarning, match="moved the other way"):
+        deblur(image, np.roll(bead, (5, -3), (0, 1)), method="rl", iterations=1)

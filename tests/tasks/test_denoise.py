@@ -188,6 +188,8 @@ def test_blend_mixes_in_the_original():
         ({"blend": -0.1}, OptionError, "blend must lie between 0 and 1, got -0.1"),
         ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
         ({"noise": (WHITE, WHITE)}, OptionError, "noise holds 2 models but the image has 1 channels"),
+        ({"noise": "10"}, OptionError, "noise must be the noise s.d. in grey values .* got '10'"),
+        ({"noise": (10.0, None)}, OptionError, "got None"),
         ({"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
         ({"model": "denoice-2d"}, UnknownModelError, "did you mean 'denoise-2d'"),
         ({"device": "tpu"}, OptionError, "device 'tpu' is not available here"),
@@ -208,8 +210,11 @@ def test_options_that_cannot_work_get_a_sentence(options, kind, sentence):
         (np.zeros((8, 8), complex), "complex"),
         (np.zeros((8, 8), bool), "boolean"),
         (np.zeros(8), "at least two dimensions"),
+        (np.ma.masked_array(np.eye(8), np.eye(8) > 0), "masked array, and 8 of its pixels"),
+        (np.float32(1e20) * np.eye(8, dtype=np.float32), "grey values of 1e\\+20, and at most 1e\\+18"),
+        ([[1, 2], [3]], "the image is no array"),
     ],
-    ids=["empty", "nan", "complex", "bool", "1d"],
+    ids=["empty", "nan", "complex", "bool", "1d", "masked", "huge", "ragged"],
 )
 def test_images_that_cannot_be_denoised_get_a_sentence(image, sentence):
     with pytest.raises(ImageError, match=sentence):
@@ -298,3 +303,22 @@ def test_a_hot_pixel_stays_as_it_is_and_spoils_nothing_around_it(value):
     assert result[40, 50] == value
     clean[40, 50] = value
     np.testing.assert_allclose(result, clean, atol=4)
+
+
+def test_masked_array_without_a_masked_pixel_is_an_array():
+    image = np.random.default_rng(0).normal(100, 5, (32, 32))
+    np.testing.assert_array_equal(denoise(np.ma.masked_array(image)), denoise(image))
+
+
+def test_channel_without_a_finite_pixel_is_named():
+    image = np.stack([np.eye(32), np.full((32, 32), np.nan)])
+    with pytest.raises(ImageError, match="channel 1 holds no finite pixel"):
+        denoise(image, axes="CYX")
+
+
+def test_noise_may_be_a_number_per_channel():
+    image = np.random.default_rng(0).normal(100, 5, (2, 32, 32))
+    models = (NoiseModel.white(5.0), NoiseModel.white(2.0))
+    np.testing.assert_array_equal(
+        denoise(image, axes="CYX", noise=[5.0, 2.0]), denoise(image, axes="CYX", noise=models)
+    )

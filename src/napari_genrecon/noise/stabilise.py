@@ -149,7 +149,7 @@ def _noise_below(model: NoiseModel, k: float) -> float:
     below, and a dark spot becomes a pit of thousands of standard deviations: what overshoots at its rim comes back as
     light that never was.
     """
-    if not _reaches_far_below(model, k):
+    if model.levels is None or not _reaches_far_below(model, k):
         return 0.0
     return float(np.max(model.sigma_at(np.asarray(model.levels[1:]))))
 

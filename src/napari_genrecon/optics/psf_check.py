@@ -1,8 +1,9 @@
-"""Whether an image can have been blurred by a point-spread function (PSF): is there detail that it would have removed?
+"""Whether a point-spread function (PSF) can be one, and whether an image can have been blurred by it.
 
-Divided by the squared modulus of the transfer function, the power spectrum of an image, less that of its noise, is the
-spectrum of the specimen. Those of specimens fall or, for single points, stay level; with a PSF that is too wide the
-quotient rises steeply to the finest detail above the noise, and deconvolution turns that into grain and ringing.
+Is there detail that it would have removed? Divided by the squared modulus of the transfer function, the power spectrum
+of an image, less that of its noise, is the spectrum of the specimen. Those of specimens fall or, for single points,
+stay level; with a PSF that is too wide the quotient rises steeply to the finest detail above the noise, and
+deconvolution turns that into grain and ringing.
 """
 
 from __future__ import annotations
@@ -12,18 +13,46 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
+from scipy.ndimage import gaussian_filter
 
-__all__ = ["detail_beyond", "widest_gaussian"]
+__all__ = ["detail_beyond", "measured_notes", "widest_gaussian"]
 
 _SMALLEST = 96  # px, side of a crop that shows enough frequencies
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel
 _FINEST = 3  # rings that are taken for the finest detail above the noise
 _LEAST = 2  # rings that it is compared to, at least
 _ABOVE_NOISE = 2.0  # power that a ring must have to count, in that of the noise
+_AXES = 2.5  # frequencies to either side of an axis, over which the window spreads what lies on it
 _LEAKAGE = 1e-6  # of the strongest ring: what the window lets leak into the others
 _WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are tried
 
+_PEDESTAL = 0.05  # share of the light that may lie in a level as high as the border
+_OFF_CENTRE = 1.5  # px
+
 Crops = Sequence[NDArray[np.generic]]
+
+
+def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
+    """What the user should know about a PSF (Y, X) or (Z, Y, X) that was measured, such as the image of a bead."""
+    notes = []
+    rows = np.concatenate([psf[..., 0, :].ravel(), psf[..., -1, :].ravel()])
+    columns = np.concatenate([psf[..., 0].ravel(), psf[..., -1].ravel()])
+    pedestal = float(np.concatenate([rows, columns]).mean() * psf.size / psf.sum())
+    if pedestal > _PEDESTAL and min(psf.shape[-2:]) > 1:
+        notes.append(
+            f"{min(pedestal, 1):.0%} of the light of the PSF lies in a level as high as its border: subtract the "
+            "offset of the camera from the image of the bead, or cut it out larger"
+        )
+    smooth = gaussian_filter(psf, 1.0, mode="nearest")
+    peak = np.unravel_index(int(smooth.argmax()), psf.shape)
+    moved = [int(at) - side // 2 for at, side in zip(peak, psf.shape, strict=True)]
+    if smooth.max() > smooth.min() and max(map(abs, moved)) > _OFF_CENTRE:
+        places = ", ".join(f"{n:+d}" for n in moved)
+        notes.append(
+            f"the peak of the PSF lies ({places}) px from its middle, ({', '.join('ZYX'[-len(moved) :])}), and the "
+            "result is moved the other way by as much: cut the PSF out around its peak"
+        )
+    return tuple(notes)
 
 
 def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[ArrayLike]) -> float:
@@ -93,8 +122,13 @@ def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _rings(spectrum: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum and count of a spectrum (Y, X), zero frequency first, in rings between `_EDGES`."""
-    radius = np.hypot(fft.fftfreq(spectrum.shape[0])[:, None], fft.fftfreq(spectrum.shape[1]))
+    """Sum and count of a spectrum (Y, X), zero frequency first, in rings between `_EDGES`.
+
+    The axes are left out: rows and columns that are damaged or striped have all their power there.
+    """
+    fy, fx = fft.fftfreq(spectrum.shape[0])[:, None], fft.fftfreq(spectrum.shape[1])
+    seen = (np.abs(fy) > _AXES / spectrum.shape[0]) & (np.abs(fx) > _AXES / spectrum.shape[1])
+    radius = np.hypot(fy, fx)[seen]
     counts, _ = np.histogram(radius, _EDGES)
-    sums, _ = np.histogram(radius, _EDGES, weights=spectrum)
+    sums, _ = np.histogram(radius, _EDGES, weights=spectrum[seen])
     return sums, counts.astype(np.float64)

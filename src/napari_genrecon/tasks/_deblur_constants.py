@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
 from napari_genrecon.engine.intensity import measure_centre
-from napari_genrecon.noise import NoiseModel, fill_hot
+from napari_genrecon.noise import NoiseModel, fill_hot, measure_channel
 from napari_genrecon.optics.psf_check import detail_beyond, widest_gaussian
 from napari_genrecon.tasks._deblur_tiles import Channel
 
@@ -29,6 +30,9 @@ _NOISE_FREE = 1e-3  # of the span, the noise s.d. assumed where there is none
 _MAX_RHO = 0.9
 _BEYOND = 3.0  # from here on, detail has not come through the PSF; with true ones it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be told from detail
+_MOST_TOLD = 1000.0
+_FLAT = 1e-3  # share of the pixels that may be the brightest or the darkest, and equal their neighbours
+_STEP = 5.0  # noise s.d. by which the surroundings may be brighter than the darkest pixels
 _LOOKED_AT = 16  # crops
 
 
@@ -61,24 +65,38 @@ def psf_notes(sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArra
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
         if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
             continue
-        planes = [_whole(crop, model) for crop in crops[:_LOOKED_AT] if np.isfinite(crop).any()]
-        variances = [model.variance_at(plane) for plane in planes]
+        telling = [crop for crop in crops[:_LOOKED_AT] if _tells(crop, model)]
+        planes = [fill_hot(crop.astype(np.float64), model)[0] for crop in telling]
+        models = (model,) if model.method != "given" else (model, measure_channel(crops))  # one may leave out a part
+        variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
             name = "the image" if len(sampled) == 1 else f"channel {index}"
             widest = widest_gaussian(planes, variances)
             advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
+            times = f"{beyond:.3g}" if beyond < _MOST_TOLD else f"more than {_MOST_TOLD:g}"
             notes.append(
-                f"{name} shows fine detail {beyond:.3g} times stronger than this PSF can have let through, so the "
-                f"result will be grainy: {advice}. Check pixel size and optics; a sharpened image looks like this, too"
+                f"{name} shows fine detail {times} times stronger than this PSF can have let through, so the "
+                f"result will be grainy: {advice}. Check pixel size and optics; an image that was sharpened, or has "
+                "damaged pixels, looks like this, too"
             )
     return tuple(notes)
 
 
-def _whole(crop: NDArray[np.generic], model: NoiseModel) -> NDArray[np.float64]:
-    """A crop without hot or non-finite pixels."""
-    filled = np.where(np.isfinite(crop), crop, np.median(_finite([crop])))
-    return np.asarray(fill_hot(filled.astype(np.float64), model)[0])
+def _tells(crop: NDArray[np.generic], model: NoiseModel) -> bool:
+    """Whether a crop shows what the PSF did: edges of missing, saturated or padded areas are sharper than any PSF."""
+    if not np.isfinite(crop).all():
+        return False
+    values = crop.astype(np.float64)
+    flat = maximum_filter(values, 3) == minimum_filter(values, 3)
+    if (flat & (values == values.max())).mean() > _FLAT:
+        return False
+    dark = flat & (values == values.min())
+    if dark.mean() <= _FLAT:
+        return True
+    reached, beyond = (binary_dilation(dark, np.ones((3, 3)), iterations=n) for n in (1, 2))
+    step = float(np.median(values[beyond & ~reached])) - values.min() if (beyond & ~reached).any() else 0.0
+    return step <= max(_STEP * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
 
 
 def _which(indices: list[int], channels: list[Channel | None]) -> str:

@@ -25,6 +25,7 @@ from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import Optics, as_psf
+from napari_genrecon.optics.psf_check import measured_notes
 from napari_genrecon.tasks._deblur_constants import channel_constants, psf_notes
 from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
@@ -316,6 +317,8 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels, notes = channel_constants(sampled, noise)
+    if not isinstance(options.psf, Optics) and np.ndim(options.psf):
+        notes += measured_notes(psf)
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
     )

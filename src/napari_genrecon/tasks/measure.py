@@ -73,9 +73,10 @@ def as_source(image: Any) -> Any:
         If it is not one.
     """
     if isinstance(image, np.ma.MaskedArray):
-        if np.ma.is_masked(image):
+        masked = int(np.count_nonzero(np.ma.getmaskarray(image)))
+        if masked:
             raise ImageError(
-                f"the image is a masked array, and {np.ma.count_masked(image)} of its pixels are masked: give "
+                f"the image is a masked array, and {masked} of its pixels are masked: give "
                 "image.astype(float).filled(numpy.nan), in which they count for nothing, or fill them with "
                 "inpaint(image.data, image.mask)"
             )
@@ -133,8 +134,10 @@ def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | flo
     """
     if noise is None:
         return tuple(measure_channel(crops) for crops in channels)
-    several = isinstance(noise, Sequence) and not isinstance(noise, str)
-    models = tuple(map(_as_model, noise)) if several else (_as_model(noise),) * len(channels)
+    if isinstance(noise, Sequence) and not isinstance(noise, str):
+        models = tuple(map(_as_model, noise))
+    else:
+        models = (_as_model(noise),) * len(channels)
     if len(models) != len(channels):
         raise OptionError(
             f"noise holds {len(models)} models but the image has {len(channels)} channels: give one, or one each"
