@@ -113,7 +113,7 @@ def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
     finite = [np.abs(crop[np.isfinite(crop)]) for crop in crops]
     if not any(part.size for part in finite):
         raise ImageError(f"{name} holds no finite pixel: every sampled value is NaN or infinite")
-    largest = max(part.max(initial=0) for part in finite)
+    largest = float(max(part.max(initial=0) for part in finite))
     if largest > _LARGEST:
         raise ImageError(f"{name} has grey values of {largest:.3g}, and at most {_LARGEST:g} can be used: rescale it")
 
