@@ -33,6 +33,12 @@ def test_mask_from_a_file_is_filled_and_can_be_replayed(image, capsys):
     assert "every pixel agrees" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("given", ["5", "nan", "nowhere.tif"])
+def test_mask_that_is_no_file_gets_a_sentence(image, capsys, given):
+    assert main(["inpaint", str(image), "--mask", given]) == 1
+    assert f"--mask: there is no file {given}: give an image file that is anything but 0" in capsys.readouterr().err
+
+
 def test_psf_from_a_file(image):
     psf = np.outer(*[np.array([1, 4, 6, 4, 1], "f4")] * 2)
     tifffile.imwrite(image.with_name("bead.tif"), psf)

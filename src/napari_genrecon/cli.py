@@ -143,6 +143,9 @@ def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> 
     return failed
 
 
+_FILE_OF = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
+
+
 def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
     """Options that are read from files, taken out of the values; the width of a Gaussian and optics stay."""
     from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
@@ -151,16 +154,25 @@ def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
     found = {}
     for name, kind in array_options(task).items():
         text = values[name]
-        if kind == "psf" and text is not None and text.startswith(OPTICS_PREFIX):
-            values[name] = Optics.from_text(text)
+        if text is None:
             continue
-        try:
-            values[name] = None if text is None else float(text)
-        except ValueError:
+        if kind == "psf" and text.startswith(OPTICS_PREFIX):
+            values[name] = Optics.from_text(text)
+        elif kind == "psf" and _is_number(text):
+            values[name] = float(text)
+        else:
             values[name], found[name] = None, Path(text)
             if not found[name].exists():
-                raise OptionError(f"--{name}: there is no file {text}") from None
+                raise OptionError(f"--{name}: there is no file {text}{_FILE_OF[kind]}")
     return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _noise_argument(text: str | None) -> Any:

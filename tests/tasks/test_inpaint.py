@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from napari_genrecon import detect_damage, inpaint
+from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.tasks.damage import KINDS
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
+from napari_genrecon.tasks.missing_planes import find_neighbours, holds_enough
 from napari_genrecon.training import scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the mask leaves too few")
@@ -192,6 +194,89 @@ def test_missing_plane_is_filled_in_time_before_depth():
     mask[1, 2] = True
     result = steps_of(movie, mask, axes="TZYX", method="biharmonic").data
     np.testing.assert_allclose(result[1, 2], 5)
+
+
+def growing(count=7, shape=(64, 64)):
+    """A stack whose planes grow brighter."""
+    return np.stack([scene(shape) + 10 * t for t in range(count)]).astype("f4")
+
+
+def planes_of(shape, *missing):
+    mask = np.zeros(shape, bool)
+    mask[list(missing)] = True
+    return mask
+
+
+@pytest.mark.parametrize("left", [0, 1, 200], ids=["nothing", "one pixel", "one part in twenty"])
+@pytest.mark.parametrize("by", ["NaN", "mask"])
+def test_planes_with_next_to_nothing_in_them_are_no_neighbours(left, by):
+    stack, mask = growing(), planes_of((7, 64, 64), 3)
+    hidden = np.arange(64 * 64).reshape(64, 64) >= left
+    far = steps_of(stack, planes_of(stack.shape, 3, 4), axes="ZYX").data[3]  # from 2 and 5
+    damaged = stack.copy()
+    damaged[4][hidden] = np.nan
+    if by == "mask":
+        mask[4] = hidden | (left == 0)
+    result = steps_of(damaged, mask, axes="ZYX").data[3]
+    assert np.abs(result - far).max() < 0.1 * np.ptp(far)
+    assert np.ptp(result) > 0.9 * np.ptp(stack[3])
+
+
+def test_only_planes_beside_missing_ones_are_looked_at():
+    stack = growing(40, (32, 32))
+    stack[20] = np.nan
+    mask, asked = planes_of(stack.shape, 19), []
+
+    def enough(plane):
+        asked.append(plane)
+        return holds_enough(stack, mask, Axes("ZYX"), plane)
+
+    found = finish(find_neighbours(mask.all(axis=(1, 2)), Axes("ZYX"), enough))
+    assert found == {(19,): (((18,), 2 / 3), ((21,), 1 / 3))}
+    assert asked == [(18,), (20,), (21,)]
+
+
+def test_no_plane_worth_filling_from_is_told():
+    stack = growing(4)
+    stack[1:] = np.nan
+    stack[1:, :2] = 100
+    with pytest.warns(GenReconWarning, match="1 plane was missing as a whole and no plane beside it holds more than a"):
+        assert np.isfinite(inpaint(stack, planes_of(stack.shape, 0), axes="ZYX")[0]).all()
+
+
+@pytest.mark.parametrize("missing", [(0,), (4,), (3, 4)], ids=["first", "last", "last two"])
+def test_end_of_a_stack_is_filled_from_one_plane_and_says_so(missing):
+    stack = growing(5)
+    result = steps_of(stack, planes_of(stack.shape, *missing), axes="ZYX")
+    one, nearest = len(missing) == 1, 1 if missing[0] == 0 else missing[0] - 1
+    for plane in missing:
+        np.testing.assert_allclose(result.data[plane], stack[nearest], atol=0.1)
+    assert [note for note in result.record["warnings"] if "missing" in note] == [
+        f"{len(missing)} plane{'' if one else 's'} {'was' if one else 'were'} missing as a whole and "
+        f"{'was' if one else 'were'} filled from the nearest plane, as there is one on one side only: "
+        "what moved stands where it was there"
+    ]
+
+
+def test_colours_of_a_missing_plane_count_once():
+    stack = np.stack([growing(5, (48, 48))] * 3, axis=-1).astype("u1")
+    result = steps_of(stack, planes_of(stack.shape, 2), axes="ZYXS")
+    assert any(note.startswith("1 plane was missing as a whole and was mixed") for note in result.record["warnings"])
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["scratches", "plane"])
+def test_mask_of_an_rgb_stack_may_leave_out_the_colours(missing):
+    stack = np.stack([growing(3, (48, 48))] * 3, axis=-1).astype("u1")
+    mask = np.stack([scratch((48, 48), width) for width in (1, 2, 3)])
+    mask[1] |= missing
+    whole = np.broadcast_to(mask[..., None], stack.shape)
+    np.testing.assert_array_equal(steps_of(stack, mask, axes="ZYXS").data, steps_of(stack, whole, axes="ZYXS").data)
+
+
+@pytest.mark.parametrize("mask", [5, 0.0, True, "mask.tif"])
+def test_mask_that_is_no_array_gets_a_sentence(mask):
+    with pytest.raises(OptionError, match=f"mask must be an array.*got {mask!r}"):
+        inpaint(scene(), mask)
 
 
 def test_channel_missing_as_a_whole_gets_a_sentence():

@@ -376,7 +376,8 @@ def test_several_fillings_lie_on_their_source_with_mask_and_spread(make_napari_v
     viewer = make_napari_viewer()
     image = np.random.default_rng(0).normal(50, 2, (48, 56)).astype("f4")
     source = viewer.add_image(image, name="cells", scale=(0.5, 0.5), translate=(3, 4), rotate=20)
-    viewer.add_labels(np.pad(np.ones((6, 6), int), ((20, 22), (20, 30))), name="hole", scale=(0.5, 0.5))
+    hole = np.pad(np.ones((6, 6), int), ((20, 22), (20, 30)))
+    viewer.add_labels(hole, name="hole", scale=(0.5, 0.5), translate=(3, 4), rotate=20)
     viewer.layers.selection.active = source
     widget = InpaintWidget(viewer)
     wait(qtbot, widget)
@@ -411,6 +412,46 @@ def test_copied_python_names_the_mask(make_napari_viewer, qtbot):
     viewer.layers.remove("cells inpaint")
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells inpaint"].data, window)
+
+
+def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copied_python(make_napari_viewer, qtbot):
+    viewer, placed = make_napari_viewer(), {"scale": (3, 0.5, 0.5), "translate": (30, 40, 50)}
+    image = np.random.default_rng(0).integers(40, 60, (3, 48, 56, 3), "u1")
+    source = viewer.add_image(image, name="cells", rgb=True, **placed)
+    corners = [source.data_to_world((1, y, x)) for y, x in ((10, 10), (10, 20), (20, 20), (20, 10))]
+    viewer.add_shapes([corners], shape_type="polygon", name="drawing")
+    viewer.layers.selection.active = source
+    widget = InpaintWidget(viewer)
+    wait(qtbot, widget)
+    under = np.zeros((3, 48, 56), bool)
+    under[1, 10:21, 10:21] = True
+    for mask in ("drawing", "cells inpaint: filled pixels"):  # what we say was filled is a mask, too
+        widget._form["mask"].value = mask
+        press(widget._run)
+        wait(qtbot, widget)
+        made = viewer.layers.selection.active
+        np.testing.assert_array_equal(viewer.layers[f"{made.name}: filled pixels"].data, under)
+        np.testing.assert_array_equal(made.data[~under], image[~under])
+        before = set(viewer.layers)
+        exec(widget.as_python(), {"viewer": viewer})
+        (copied,) = set(viewer.layers) - before
+        np.testing.assert_array_equal(copied.data, made.data)
+        viewer.layers.remove(copied)
+        viewer.layers.selection.active = source
+        wait(qtbot, widget)
+
+
+def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer, qtbot, monkeypatch):
+    viewer, told = make_napari_viewer(), []
+    monkeypatch.setattr("napari_genrecon.widgets.task_widget.show_error", told.append)
+    viewer.add_labels(np.ones((48, 56), int), name="hole")
+    viewer.add_image(np.random.default_rng(0).normal(50, 2, (48, 56)), name="cells", scale=(0.5, 0.5))
+    widget = InpaintWidget(viewer)
+    wait(qtbot, widget)
+    widget._form["mask"].value = "hole"
+    press(widget._run)
+    assert "pixels of 'hole' do not lie on those of 'cells'" in told[0]
+    assert "cells inpaint" not in viewer.layers
 
 
 def test_unit_that_no_file_knows_matters_only_where_a_file_is_written(make_napari_viewer, qtbot, tmp_path):

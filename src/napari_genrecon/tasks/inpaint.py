@@ -46,7 +46,7 @@ class InpaintOptions:
     Attributes
     ----------
     mask : array_like or None
-        Of the image's shape, or of its YX plane: anything but 0 is filled in.
+        Of the image's shape (that of the colours may be left out), or of its YX plane: anything but 0 is filled in.
     method, detect, n, seed, noise, model, axes, tile, device, keep_dtype
         See `inpaint`.
     """
@@ -112,6 +112,10 @@ class InpaintOptions:
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
         parse_kinds(self.detect)
+        if self.mask is not None and np.ndim(self.mask) == 0:
+            raise OptionError(
+                f"mask must be an array, anything but 0 in it is filled in; got {self.mask!r} (a file is opened first)"
+            )
 
 
 def inpaint(
@@ -137,9 +141,10 @@ def inpaint(
         Any real dtype. NaN and infinite pixels outside the mask stay where they are and are not taken for known. The
         alpha channel of an RGBA image is copied.
     mask : array_like
-        Of the image's shape, or of the shape of its YX plane (then it holds for all planes); what is not 0 is filled
-        in. It is held in memory, a byte per pixel. A plane that is masked as a whole is mixed from the nearest planes
-        along T, else Z; moving structure then shows twice, faintly.
+        Of the image's shape, of the same without its colours (S), or of the shape of its YX plane (then it holds for
+        all planes); what is not 0 is filled in. It is held in memory, a byte per pixel. A plane that is masked as a
+        whole is mixed from the nearest planes along T, else Z, of which at least a tenth is known; moving structure
+        then shows twice, faintly. Where there is one on one side only, it is filled from that.
     method : {"auto", "network", "pnp", "biharmonic"}
         A network that was trained to fill in, plug-and-play with the denoiser as the prior, or scikit-image's
         biharmonic equation. ``"auto"`` takes the better of the first two, by known pixels that are hidden on a crop of

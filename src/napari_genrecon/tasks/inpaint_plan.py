@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from napari_genrecon.tasks.damage import detect_damage
 from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error, hidden_error
 from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.missing_planes import find_neighbours
+from napari_genrecon.tasks.missing_planes import find_neighbours, holds_enough, notes_on_missing
 from napari_genrecon.tasks.plan import output_facts, plan_grid
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _BIHARMONIC_TILE = 512
 _BLOCK, _FEWEST_BLOCKS = 16, 16  # whole blocks of known pixels, from which noise can be measured
 _NEGLIGIBLE = 0.2  # noise below this part of the error of an interpolation does not matter, and would only distort
 _REHEARSAL = 160  # side of the crop on which the constants are found
+_TRYING = "finding how to fill, on known pixels"
 _TASKS = {"network": "inpaint", "pnp": "denoise", "auto": "denoise"}  # of the model that a method needs
 _SAMPLE_LETTERS = "QPRNVWABDEFGHIJKLMOU"  # for the dimension of the samples: the first that is free; OME knows Q, P, R
 
@@ -132,7 +134,8 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     whole = np.asarray(mask.all(axis=(axes.y, axes.x)))
     if whole.all():
         raise ImageError("the mask covers the whole image: nothing is known to fill it from")
-    neighbours = find_neighbours(whole, axes)
+    enough = cache(partial(holds_enough, source, mask, axes))  # a plane may lie beside several
+    neighbours = yield from _told_often(find_neighbours(whole, axes, enough), "looking beside missing planes")
     yield Progress(0, 0, "measuring the noise" if options.noise is None and spec else "preparing")
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
@@ -170,7 +173,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
         grid=make_grid(source.shape, axes, options, spec),
         dtype=np.dtype(dtype),
-        warnings=(*warnings, *_notes(mask, len(neighbours))),
+        warnings=(*warnings, *_notes(mask), *notes_on_missing(neighbours, axes, enough)),
         input=input_facts(source, sampled),
     )
 
@@ -236,10 +239,13 @@ def _fitted(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
     plane = (shape[axes.y], shape[axes.x])
     if mask.shape == tuple(shape):
         return np.asarray(mask != 0)
+    if axes.rgb and mask.shape == tuple(shape[:-1]):
+        return np.asarray(mask != 0)[..., None]
     if mask.shape != plane:
+        colourless = f", {tuple(shape[:-1])} to hold for all colours" if axes.rgb and len(shape) > 3 else ""
         raise ImageError(
             f"mask has shape {mask.shape} but image has shape {tuple(shape)}: "
-            f"the mask must have this shape, or {plane} to hold for all planes"
+            f"the mask must have this shape{colourless}, or {plane} to hold for all planes"
         )
     return np.asarray(mask != 0).reshape(axes.spread(plane[0], plane[1], 1))
 
@@ -329,21 +335,22 @@ def _channel(
         return channel
     values = to_values(window, unknown, channel)
     denoise = load_denoiser(networks.denoiser, networks.device)
-    recipe = yield from _told_often(find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), denoise))
+    trying = find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), denoise)
+    recipe = yield from _told_often(trying, _TRYING)
     if networks.filler is None:
         return replace(channel, recipe=recipe)
     with_network = fill_with(load_filler(networks.filler, networks.device), channel.noise, networks.filler.stride)
-    error = yield from _told_often(hidden_error(values, unknown, with_network))
+    error = yield from _told_often(hidden_error(values, unknown, with_network), _TRYING)
     return replace(channel, recipe=None if error < recipe.errors[recipe.best] else recipe)
 
 
-def _told_often(steps: Generator[None, None, Any]) -> Generator[Progress, None, Any]:
+def _told_often(steps: Generator[None, None, Any], note: str) -> Generator[Progress, None, Any]:
     while True:
         try:
             next(steps)
         except StopIteration as stop:
             return stop.value
-        yield Progress(0, 0, "finding how to fill, on known pixels")
+        yield Progress(0, 0, note)
 
 
 def _strongest(noise: NoiseModel) -> float:
@@ -380,11 +387,5 @@ def _promise(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:
     return not unknown.all(), bool(unknown.any()), float(steps.mean()) if steps.size else 0.0
 
 
-def _notes(mask: Mask, n_missing: int) -> list[str]:
-    notes = [] if mask.any() else ["the mask marks no pixel, so the image comes back as it is"]
-    if n_missing:
-        notes.append(
-            f"{n_missing} planes were missing as a whole and were mixed from their neighbours: "
-            "what moved in between shows twice, faintly"
-        )
-    return notes
+def _notes(mask: Mask) -> list[str]:
+    return [] if mask.any() else ["the mask marks no pixel, so the image comes back as it is"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 
-__all__ = ["Neighbours", "Plane", "find_neighbours"]
+__all__ = ["Neighbours", "Plane", "find_neighbours", "holds_enough", "notes_on_missing"]
 
 Plane = tuple[int, ...]
 """Index of a plane in all dimensions but Y and X, in their order."""
@@ -18,14 +19,22 @@ Plane = tuple[int, ...]
 Neighbours = Mapping[Plane, tuple[tuple[Plane, float], ...]]
 """For every missing plane, the planes to mix and their weights, which add up to 1."""
 
+Accept = Callable[[Plane], bool]
+
 _FIRST = "TZ"  # a dropped frame is filled in time, a missing slice of a single stack in depth
+_ENOUGH = 0.1  # part of a plane that must be known for others to be filled from it
+_AT_ONCE = 2**22  # pixels of a plane that are read to count the finite ones
+_MIXED = "{were} mixed from {their} neighbours: what moved in between shows twice, faintly"
+_COPIED = "{were} filled from the nearest plane, as there is one on one side only: what moved stands where it was there"
+_GUESSED = "no plane beside {them} holds more than a few known pixels: what fills {them} is hardly more than a guess"
 
 
-def find_neighbours(missing: NDArray[np.bool_], axes: Axes) -> Neighbours:
-    """The nearest planes on both sides of each missing plane.
+def find_neighbours(missing: NDArray[np.bool_], axes: Axes, enough: Accept) -> Generator[None, None, Neighbours]:
+    """The nearest planes on both sides of each missing plane; yields before each.
 
     They are looked for along T, then Z, then the other looped dimensions, but never across channels; the first
-    dimension with a plane on both sides is taken, else the first with a plane on one side.
+    dimension with a plane on both sides is taken, else the first with a plane on one side. Planes that hold too little
+    are passed over, unless there is nothing else.
 
     Parameters
     ----------
@@ -33,25 +42,73 @@ def find_neighbours(missing: NDArray[np.bool_], axes: Axes) -> Neighbours:
         One entry per plane, with the dimensions of ``axes.outer``.
     axes : Axes
         Of the image.
+    enough : callable
+        Whether a plane holds enough to fill others from; asked only of planes that come into question.
 
     Raises
     ------
     ImageError
         If there is no plane to fill one from.
     """
-    return {plane: _neighbours(plane, missing, axes) for plane in map(_plain, np.argwhere(missing))}
+    found = {}
+    for plane in map(_plain, np.argwhere(missing)):
+        yield
+        found[plane] = _neighbours(plane, missing, axes, enough)
+    return found
+
+
+def holds_enough(source: Any, mask: NDArray[np.bool_], axes: Axes, plane: Plane) -> bool:
+    """Whether a tenth of a plane is finite and not masked; no more of it is read than that takes."""
+    wanted = _ENOUGH * source.shape[axes.y] * source.shape[axes.x]
+    if np.count_nonzero(~mask[_rows(plane, axes, slice(None))]) < wanted:
+        return False
+    if source.dtype.kind != "f":
+        return True
+    found, step = 0, max(1, _AT_ONCE // source.shape[axes.x])
+    for start in range(0, source.shape[axes.y], step):
+        region = _rows(plane, axes, slice(start, start + step))
+        found += int(np.count_nonzero(np.isfinite(np.asarray(source[region])) & ~mask[region]))
+        if found >= wanted:
+            return True
+    return False
+
+
+def notes_on_missing(neighbours: Neighbours, axes: Axes, enough: Accept) -> list[str]:
+    """What became of the missing planes, in sentences; the colours of one plane count as one."""
+    ways: dict[str, set[Plane]] = {_MIXED: set(), _COPIED: set(), _GUESSED: set()}
+    for plane, pairs in neighbours.items():
+        way = (_MIXED if len(pairs) > 1 else _COPIED) if enough(pairs[0][0]) else _GUESSED
+        ways[way].add(plane[:-1] if axes.rgb else plane)
+    return [_told(way, len(planes)) for way, planes in ways.items() if planes]
+
+
+def _told(way: str, count: int) -> str:
+    words = {"were": "was", "their": "its", "them": "it"} if count == 1 else {w: w for w in ("were", "their", "them")}
+    planes = "1 plane" if count == 1 else f"{count} planes"
+    return f"{planes} {words['were']} missing as a whole and {way.format(**words)}"
+
+
+def _rows(plane: Plane, axes: Axes, rows: slice) -> tuple[slice, ...]:
+    at = dict(zip(axes.outer, plane, strict=True))
+    return tuple(slice(at[i], at[i] + 1) if i in at else rows if i == axes.y else slice(None) for i in range(len(axes)))
 
 
 def _plain(index: NDArray[np.intp]) -> Plane:
     return tuple(int(i) for i in index)
 
 
-def _neighbours(plane: Plane, missing: NDArray[np.bool_], axes: Axes) -> tuple[tuple[Plane, float], ...]:
-    found = [_along(plane, missing, dimension) for dimension in _stacked(axes)]
-    for sides in (2, 1):
-        for pairs in found:
-            if len(pairs) == sides:
+def _neighbours(
+    plane: Plane, missing: NDArray[np.bool_], axes: Axes, enough: Accept
+) -> tuple[tuple[Plane, float], ...]:
+    for accept in (enough, lambda _plane: True):
+        one_sided: tuple[tuple[Plane, float], ...] = ()
+        for dimension in _stacked(axes):
+            pairs = _along(plane, missing, dimension, accept)
+            if len(pairs) > 1:
                 return pairs
+            one_sided = one_sided or pairs
+        if one_sided:
+            return one_sided
     raise ImageError(
         f"the mask covers plane {plane} as a whole, and there is no other plane along T or Z to fill it from"
     )
@@ -64,11 +121,14 @@ def _stacked(axes: Axes) -> list[int]:
     return sorted(usable, key=lambda i: _FIRST.find(letters[i]) % (len(_FIRST) + 1))
 
 
-def _along(plane: Plane, missing: NDArray[np.bool_], dimension: int) -> tuple[tuple[Plane, float], ...]:
+def _along(plane: Plane, missing: NDArray[np.bool_], dimension: int, accept: Accept) -> tuple[tuple[Plane, float], ...]:
     here = plane[dimension]
     line = np.moveaxis(missing, dimension, -1)[(*plane[:dimension], *plane[dimension + 1 :])]
     known = np.flatnonzero(~line)
-    ends = [int(side[i]) for side, i in ((known[known < here], -1), (known[known > here], 0)) if side.size]
-    weights = [1.0] if len(ends) == 1 else [abs(ends[1 - i] - here) / (ends[1] - ends[0]) for i in range(len(ends))]
-    pairs = zip(ends, weights, strict=True)
-    return tuple(((*plane[:dimension], end, *plane[dimension + 1 :]), weight) for end, weight in pairs)
+    sides = known[known < here][::-1], known[known > here]  # nearest first
+    planes = [((*plane[:dimension], int(i), *plane[dimension + 1 :]) for i in side) for side in sides]
+    ends = [end for end in (next(filter(accept, side), None) for side in planes) if end is not None]
+    if len(ends) < 2:
+        return tuple((end, 1.0) for end in ends)
+    before, after = (end[dimension] for end in ends)
+    return (ends[0], (after - here) / (after - before)), (ends[1], (here - before) / (after - before))

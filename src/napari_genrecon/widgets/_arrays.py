@@ -38,6 +38,8 @@ class ArrayField:
         What else can be chosen; the first is the default.
     """
 
+    kind = "mask"  # of array
+
     def __init__(self, name: str, label: str, tooltip: str, names: Names, others: Sequence[str] = (NONE,)) -> None:
         self._others = tuple(others)
         options = {"choices": lambda widget: [*self._others, *names(widget)], "tooltip": tooltip}
@@ -57,6 +59,8 @@ class ArrayField:
 
 class PsfField(ArrayField):
     """A point spread function: a layer, a Gaussian, computed from optics, or from a file."""
+
+    kind = "psf"
 
     def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
         super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE))

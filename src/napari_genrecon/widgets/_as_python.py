@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Shapes
-
 from napari_genrecon.optics import Optics
 from napari_genrecon.tasks import Task
-from napari_genrecon.widgets._layers import layer_data
+from napari_genrecon.tasks.files import array_options
 
 __all__ = ["as_python"]
 
@@ -40,6 +38,9 @@ def as_python(
     """
     lines = [f"from napari_genrecon import {task.name}"]
     lines += [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in arrays.values())]
+    kinds = array_options(task)
+    masked = any(kinds[name] == "mask" and given is not None for name, given in arrays.items())
+    lines += ["from napari_genrecon.widgets.masks import mask_of"] if masked else []
     return "\n".join(lines + [_call(viewer, task, layer, options_of(layer), arrays) for layer in layers])
 
 
@@ -48,19 +49,23 @@ def _call(viewer: Any, task: Task, layer: Any, options: Any, arrays: dict[str, A
     names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
     changed = {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}
     sources = {n: getattr(options, n) if isinstance(given, Optics) else given for n, given in arrays.items()}
-    keywords = "".join(f", {name}={_source(viewer, given, layer)}" for name, given in sources.items())
+    kinds = array_options(task)
+    keywords = "".join(f", {n}={_source(viewer, given, kinds[n], layer)}" for n, given in sources.items())
     keywords += "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
-    image = f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"
     title = f"{layer.name} {task.name}"
-    return f"viewer.add_image({task.name}({image}{keywords}), name={title!r})"
+    return f"viewer.add_image({task.name}({_pixels(layer)}{keywords}), name={title!r})"
 
 
-def _source(viewer: Any, given: Any, image: Any) -> str:
+def _source(viewer: Any, given: Any, kind: str, image: Any) -> str:
     """The Python of an option that is a layer, a file, optics or a number."""
     if isinstance(given, Path):
         return f"open_image({str(given)!r}).data"
     if not isinstance(given, str):
         return repr(given)
-    shapes = isinstance(viewer.layers[given], Shapes)
-    pixels = f".to_labels({tuple(layer_data(image).shape[image.ndim - 2 : image.ndim])})" if shapes else ".data"
-    return f"viewer.layers[{given!r}]{pixels}"
+    if kind == "mask":
+        return f"mask_of(viewer.layers[{given!r}], viewer.layers[{image.name!r}])"
+    return _pixels(viewer.layers[given])
+
+
+def _pixels(layer: Any) -> str:
+    return f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"

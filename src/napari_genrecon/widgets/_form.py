@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import CheckBox, Container, LineEdit, create_widget
@@ -118,13 +119,13 @@ class Form:
         if isinstance(widget, LineEdit) and type(None) in typing.get_args(kind):
             self._texts[name] = int if int in typing.get_args(kind) else str
 
-    def values(self, pixels_of: Callable[[str], Any] = str) -> dict[str, Any]:
+    def values(self, pixels_of: Callable[[str, str], Any] = lambda _kind, name: name) -> dict[str, Any]:
         """The values as keywords of the options; an empty line means None.
 
         Parameters
         ----------
         pixels_of : callable
-            The pixels of a layer by its name, as a mask or an image.
+            The pixels of a layer, by the kind of array that is wanted and the layer's name.
 
         Raises
         ------
@@ -133,7 +134,8 @@ class Form:
         GenReconError
             If an array cannot be had.
         """
-        return self.plain_values() | {name: field.value(pixels_of) for name, field in self._arrays.items()}
+        arrays = {name: field.value(partial(pixels_of, field.kind)) for name, field in self._arrays.items()}
+        return self.plain_values() | arrays
 
     def plain_values(self) -> dict[str, Any]:
         """The same without the options that are arrays."""

@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Shapes
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
@@ -17,7 +16,6 @@ from napari_genrecon.tasks.placement import upscaled_transform
 __all__ = [
     "NO_IMAGE",
     "PLACED",
-    "as_array",
     "display",
     "finer",
     "is_no_image",
@@ -53,15 +51,6 @@ def is_no_image(layer: Any) -> bool:
 def layer_axes(layer: Any) -> Axes:
     """The axes a layer names, else those of the rule in `axes`."""
     return axes_of(layer.axis_labels, layer_data(layer).shape, rgb=layer.rgb)
-
-
-def as_array(layer: Any, image: Any) -> Any:
-    """The pixels of a layer that stands for an option: of shapes, the pixels of the image's plane inside them."""
-    if isinstance(layer, Shapes):
-        plane = layer_data(image).shape[image.ndim - 2 : image.ndim]
-        masks = layer.to_masks(mask_shape=plane) if layer.ndim == 2 else layer.to_labels(layer_data(image).shape) > 0
-        return masks.any(axis=0) if layer.ndim == 2 else masks
-    return layer_data(layer) > 0 if isinstance(layer, Labels) else layer_data(layer)
 
 
 def display(layer: Any) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from napari_genrecon.widgets._form import TaskForm
 from napari_genrecon.widgets._known_noise import KnownNoise
 from napari_genrecon.widgets._layers import (
     PLACED,
-    as_array,
     display,
     is_no_image,
     layer_axes,
@@ -44,6 +43,7 @@ from napari_genrecon.widgets._watched import Watched
 from napari_genrecon.widgets._words import duration, sentence
 from napari_genrecon.widgets._worker import Job
 from napari_genrecon.widgets.files import chosen_saving
+from napari_genrecon.widgets.masks import mask_of
 
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
@@ -273,10 +273,13 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._report.value = "\n".join(parts)
 
     def _options(self, layer: Any) -> Any:
-        values = self._form.values(lambda name: as_array(self._viewer.layers[name], layer))
+        values = self._form.values(lambda kind, name: self._pixels(kind, self._viewer.layers[name], layer))
         options = self._task.options(**{**values, "axes": values["axes"] or layer_axes(layer)})
         options = calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
         return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
+
+    def _pixels(self, kind: str, layer: Any, image: Any) -> Any:
+        return mask_of(layer, image) if kind == "mask" else layer_data(layer)
 
     # Preview --------------------------------------------------------------------------------------------------------
 
