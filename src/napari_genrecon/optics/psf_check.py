@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["detail_beyond", "measured_notes", "widest_gaussian"]
+__all__ = ["SMALLEST", "detail_beyond", "measured_notes", "size_notes", "widest_gaussian"]
 
-_SMALLEST = 96  # px, side of a crop that shows enough frequencies
+SMALLEST = 96
+"""Side in pixels of a crop that shows enough frequencies."""
+
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel
 _FINEST = 3  # rings that are taken for the finest detail above the noise
 _LEAST = 2  # rings that it is compared to, at least
@@ -28,6 +30,8 @@ _WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are 
 
 _PEDESTAL = 0.05  # share of the light that may lie in a level as high as the border
 _OFF_CENTRE = 1.5  # px
+_LARGE = 0.5  # share of the image's pixels beyond which a PSF may be an image, taken by mistake
+_SPREAD = {2: 0.08, 3: 0.2}  # share of its pixels on which half of its light lies; of PSFs at most 0.06 (2D) and 0.11
 
 Crops = Sequence[NDArray[np.generic]]
 
@@ -53,6 +57,21 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
             "result is moved the other way by as much: cut the PSF out around its peak"
         )
     return tuple(notes)
+
+
+def size_notes(psf: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[str, ...]:
+    """A sentence if a PSF looks like an image: as large as a plane or stack of that shape, and spread over it."""
+    if psf.size <= _LARGE * np.prod(shape):
+        return ()
+    light = np.sort(np.clip(psf, 0, None), axis=None)[::-1].cumsum()
+    spread = (np.searchsorted(light, light[-1] / 2) + 1) / psf.size
+    if spread <= _SPREAD[psf.ndim]:
+        return ()
+    sides, those = (" x ".join(map(str, found)) for found in (psf.shape, shape))
+    return (
+        f"the PSF has {sides} pixels for an image of {those}, and half of its light is spread over {spread:.0%} of "
+        "them, which is not so of a point: was an image taken for the PSF?",
+    )
 
 
 def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[ArrayLike]) -> float:
@@ -94,7 +113,7 @@ def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """Mean power per ring, less that of the noise, up to the first ring in which the noise hides it."""
     sums, noise, counts = np.zeros((3, len(_EDGES) - 1))
     for crop, variance in zip(crops, variances, strict=True):
-        if min(crop.shape) < _SMALLEST:
+        if min(crop.shape) < SMALLEST:
             continue
         values = np.asarray(crop, np.float64)
         weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
