@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ class Pupil:
 
     def key(self, sampled: Sequence[Crops]) -> str:
         """What tells this training from others: all that decides its weights, the threads included."""
-        from torch import get_num_threads
+        from napari_genrecon.training.isotropic import deciding
 
         given = self.options.noise
         models = given if isinstance(given, list | tuple) else (given,)
@@ -104,8 +104,7 @@ class Pupil:
             "noise": [model.to_dict() if isinstance(model, NoiseModel) else model for model in models],
             "asked": self.options.model,  # decides whether correlated noise is removed
             "models": [self.spec.facts(), find_model("auto", "denoise").facts()],
-            "lesson": asdict(self.lesson()),
-            "device": [self.device, get_num_threads()],
+            "lesson": deciding(self.lesson(), self.device),
             "channels": [len(crops) for crops in sampled],
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=float).encode())
@@ -183,13 +182,13 @@ def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
     widest = max((min(part.shape) for part in chain.from_iterable(whole)), default=0)
     if widest < SMALLEST_SIDE:
         raise ImageError(
-            "along='Z' learns from the planes of the stack, and NaN or infinite pixels leave no box of "
+            "along Z learns from the planes of the stack, and NaN or infinite pixels leave no box of "
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE} pixels whole in any of them: fill them first, with inpaint for example"
         )
     least = max(SMALLEST_SIDE, widest // 2)  # a small one would make the cuts of all others as small
     shown = [[part for part in parts if min(part.shape) >= least and np.ptp(part) > 0] for parts in whole]
     if not any(shown):
-        raise ImageError("along='Z' learns from the planes of the stack, and none of them shows anything: all are flat")
+        raise ImageError("along Z learns from the planes of the stack, and none of them shows anything: all are flat")
     return [
         [parts[i] for i in np.unique(np.linspace(0, len(parts) - 1, _MOST_PLANES).astype(int))] if parts else []
         for parts in shown
