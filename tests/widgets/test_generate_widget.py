@@ -235,7 +235,7 @@ def test_sheet_and_stack_are_both_named_and_few_steps_are_warned_of(opened, qtbo
     names = [layer.name for layer in viewer.layers if "synthetic" in layer.name]
     assert len(names) == 2
     assert all(f"'{name}'" in page.panel.words for name in names)
-    assert "hide it, and move the slider" in page.panel.words
+    assert f"beside it '{names[1]}': all at once" in page.panel.words
     for words in (page.panel.words, page.choice._about.value):
         assert "Beware: it learnt for only 3 steps" in words
     assert any("only 3 steps" in told for told in viewer.layers[names[0]].metadata["genrecon"]["warnings"])

@@ -9,6 +9,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import Optics, deblur, denoise, upscale
+from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
 from napari_genrecon.tasks import side_lesson
@@ -365,7 +366,9 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     assert len(lessons) == 1
     made = viewer.layers["stack upscale"]
     side_lesson._remembered.clear()
-    np.testing.assert_array_equal(made.data, upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX"))
+    with pytest.warns(GenReconWarning, match="2 times more planes"):
+        script = upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX")
+    np.testing.assert_array_equal(made.data, script)
 
 
 def test_options_that_do_not_fit_leave_the_noise_report(make_napari_viewer, qtbot):

@@ -33,7 +33,7 @@ def test_model_that_has_hardly_learnt_is_no_good_news(state):
 
 
 def test_stopped_run_says_how_far_it_was():
-    assert "14 steps in 14 s of about 600 that were planned" in state_words(look("stopped"))[0]
+    assert "14 steps in 14 s, of about 600 that were planned" in state_words(look("stopped"))[0]
 
 
 def test_run_that_goes_on_says_nothing_of_few_steps_yet():

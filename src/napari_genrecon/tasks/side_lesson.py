@@ -39,7 +39,7 @@ _MOST_PLANES = 12  # to learn from, per channel
 _KEPT = 4  # trainings that are remembered
 _remembered: dict[str, Learnt] = {}  # the newest last
 
-Crops = Sequence[NDArray[Any]]
+Crops = list[NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)

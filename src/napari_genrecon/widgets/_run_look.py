@@ -97,7 +97,7 @@ def state_words(look: Look) -> tuple[str, str]:
     if look.state == "failed":
         return f"{begun}. It failed after {done}: {look.error}. Resume goes on from what was saved last.", "bad"
     if look.state == "stopped":
-        planned = f" of about {progress.total} that were planned" if progress else ""
+        planned = f", of about {progress.total} that were planned" if progress else ""
         return f"{begun}. Stopped after {done}{planned}; Resume goes on.{saved}{beware}", _look(beware, saved)
     return f"{begun}. Finished: {done}.{saved}{beware}", _look(beware, saved)
 
@@ -135,11 +135,11 @@ def curves(look: Look) -> list[Curves]:
 
 
 def _one(log: dict[str, Any], title: str, names: dict[str, str]) -> list[Curves]:
-    lines = {}
+    lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for name, words in names.items():
-        if name in log:
-            known = np.isfinite(log[name])
+        known = np.isfinite(log[name]) if name in log else np.zeros(0, bool)
+        if known.any():
             x, y = log["seconds"][known] / 60, log[name][known]
             every = max(1, len(x) // _POINTS)
-            lines |= {words: (x[::every], y[::every])} if len(x) else {}
+            lines[words] = (x[::every], y[::every])
     return [Curves(title=title, lines=lines)] if lines else []

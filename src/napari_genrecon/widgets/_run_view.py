@@ -23,7 +23,7 @@ __all__ = ["RunView"]
 
 _EVERY = 1000  # milliseconds between two looks at a run
 _RARELY = 5000  # milliseconds, where nothing runs
-_HEIGHT = 150  # pixels of the plot
+_HEIGHT = 165  # pixels of the plot with its title
 _WIDTH = 320  # pixels of the samples
 _PENS = ("#4c9be8", "#e8a33d")
 _ASKED = "Asked it to save and to stop; this takes some seconds."

@@ -163,16 +163,16 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         def shown(result: Result) -> None:
             layer, side_by_side = self._add(result, card)
             seed = result.record["options"]["seed"]
-            said = [
-                f"New layer '{layer.name}': {len(result.data)} pictures in {time.perf_counter() - started:.1f} s, "
-                f"seed {seed}.",
-                "Move the slider below the image to see one after the other."
+            took = f"{time.perf_counter() - started:.1f} s, seed {seed}"
+            said = (
+                f"New layer '{layer.name}': {len(result.data)} pictures in {took}. Move the slider below the image to "
+                "see one after the other."
                 if side_by_side is None
-                else f"'{side_by_side.name}' shows them all and lies above it: hide it, and move the slider below the "
-                "image, to see one after the other.",
-                *(f"Beware: {caution}." for caution in card.cautions),
-            ]
-            self.panel.say(" ".join(said), "bad" if card.cautions else "good")
+                else f"New layers '{layer.name}': {len(result.data)} pictures, one after the other with the slider "
+                f"below the image; and beside it '{side_by_side.name}': all at once. Made in {took}."
+            )
+            beware = "".join(f" Beware: {caution}." for caution in card.cautions)
+            self.panel.say(said + beware, "bad" if beware else "good")
 
         self.panel.begin(lambda: sample_steps(options), shown)
 
