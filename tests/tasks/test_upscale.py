@@ -210,7 +210,9 @@ def test_measured_noise_is_left_in_where_it_is_correlated():
     from scipy.ndimage import gaussian_filter
 
     image = 200 + gaussian_filter(np.random.default_rng(0).normal(0, 20, (128, 128)), 1.0)
-    advice = r"looks correlated .* and was left in: if it is noise, choose the model 'upscale-noisy', or denoise first"
+    advice = (
+        r"looks correlated .* left in: if it is noise, choose the model 'upscale-noisy' instead of 'auto', or denoise"
+    )
     with pytest.warns(GenReconWarning, match=advice):
         result = upscale(image)
     np.testing.assert_array_equal(result, upscale(image, noise=0))

@@ -320,8 +320,8 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
     channels, notes = channel_constants(sampled, noise)
     if not isinstance(options.psf, Optics) and np.ndim(options.psf):
         letters = {2: "YX", 3: "ZYX"}[psf.ndim]
-        notes += size_notes(psf, tuple(source.shape[axes.letters.index(letter)] for letter in letters))
-        notes += measured_notes(psf)
+        shape = tuple(source.shape[axes.letters.index(letter)] for letter in letters)
+        notes += size_notes(psf, shape) or measured_notes(psf)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device

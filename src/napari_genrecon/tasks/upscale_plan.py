@@ -240,7 +240,14 @@ def notes(noise: tuple[NoiseModel, ...], options: UpscaleOptions, removes: bool)
     """
     found = []
     if told(noise, options) != noise:
-        remover = next((f"choose the model {spec.name!r}, or " for spec in list_models("upscale") if spec.denoiser), "")
+        remover = next(
+            (
+                f"choose the model {spec.name!r} instead of 'auto', or "
+                for spec in list_models("upscale")
+                if spec.denoiser
+            ),
+            "",
+        )
         found.append(f"{_CORRELATED_WORDS}, and was left in: if it is noise, {remover}denoise first")
     elif not removes and any(_worth_removing(model) for model in noise):
         found.append(f"the image is noisy and {options.model} does not remove noise: choose another, or denoise first")
