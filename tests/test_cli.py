@@ -31,8 +31,19 @@ def test_existing_result_is_kept(image, capsys):
     target.write_bytes(b"precious")
     assert main(["denoise", str(image)]) == 1
     assert target.read_bytes() == b"precious"
-    assert "exists already" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "exists already" in said
+    assert "--overwrite" in said
     assert main(["denoise", str(image), "--overwrite"]) == 0
+
+
+def test_command_without_a_switch_to_overwrite_names_none(tmp_path, capsys):
+    target = tmp_path / "a.safetensors"
+    target.write_bytes(b"precious")
+    assert main(["models", "--export", "nuclei-vae-32", str(target)]) == 1
+    said = capsys.readouterr().err
+    assert "exists already" in said
+    assert "--" not in said
 
 
 def test_input_is_never_the_output(image):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon import __version__, cli_generate
-from napari_genrecon.errors import GenReconError, ImageError, OptionError
+from napari_genrecon.errors import ExistsError, GenReconError, ImageError, OptionError
 from napari_genrecon.io.reader import image_name
 from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.tasks import TASKS, Task, find_task
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     except GenReconError as error:
         if parsed.debug:
             raise
-        warn(str(error))
+        warn(_told(error, replaces=hasattr(parsed, "overwrite")))
         return FAILED
     except KeyboardInterrupt:
         warn("interrupted; no file was left half written (a .zarr.part folder can be continued with --resume)")
@@ -118,13 +118,23 @@ def _run_task(parsed: argparse.Namespace) -> int:
     if len(inputs) > 1 and parsed.output is not None and not parsed.output.is_dir():
         raise OptionError(f"several inputs need a folder for their results, and {parsed.output} is not one")
     with connected(parsed.scheduler, parsed.workers) as client:
-        failed = _each(inputs, lambda path: _process(task, path, options, parsed, client, arrays), debug=parsed.debug)
+        failed = _each(
+            inputs,
+            lambda path: _process(task, path, options, parsed, client, arrays),
+            debug=parsed.debug,
+            replaces=True,
+        )
     if len(inputs) > 1:
         say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
     return FAILED if failed else 0
 
 
-def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> int:
+def _told(error: GenReconError, *, replaces: bool) -> str:
+    """The sentence, with the switch that helps where there is one."""
+    return f"{error} (or give --overwrite)" if replaces and isinstance(error, ExistsError) else str(error)
+
+
+def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool, replaces: bool = False) -> int:
     """Process all files; a bad one is reported and the rest go on. Returns how many failed."""
     failed = 0
     for path in paths:
@@ -134,7 +144,7 @@ def _each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> 
             if debug:
                 raise
             failed += 1
-            warn(f"{path}: {error}")
+            warn(f"{path}: {_told(error, replaces=replaces)}")
         except Exception as error:  # one bad file must not end a batch, nor greet the user with a traceback
             if debug:
                 raise

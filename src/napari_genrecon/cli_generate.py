@@ -70,7 +70,7 @@ def _watched(steps: Any, name: str) -> int:
     except KeyboardInterrupt:
         warn("stopped and saved: 'genrecon runs' lists the training, 'genrecon runs --resume NAME' goes on with it")
         return INTERRUPTED
-    for sentence in model.card.warnings:
+    for sentence in model.card.cautions:
         warn(f"note: {sentence}")
     say(f"trained {_line(model.card)}")
     return 0

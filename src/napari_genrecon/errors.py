@@ -8,6 +8,7 @@
     ├── UnknownModelError(LookupError) no such model for this task
     ├── WeightsError(OSError)          weights missing, damaged or not safe to load
     ├── OutputError(OSError)           the result cannot be written
+    │   └── ExistsError(FileExistsError)   something has its name already
     ├── MissingPackageError(ImportError) an optional package is not installed or cannot be loaded
     └── InferenceError                 the model failed while running
 
@@ -18,6 +19,7 @@ classes are known to swallow.
 from __future__ import annotations
 
 __all__ = [
+    "ExistsError",
     "GenReconError",
     "GenReconWarning",
     "ImageError",
@@ -56,6 +58,10 @@ class WeightsError(GenReconError, OSError):
 
 class OutputError(GenReconError, OSError):
     """A result cannot be written where it was asked for."""
+
+
+class ExistsError(OutputError, FileExistsError):
+    """Something has the name of a result already, and may not be replaced."""
 
 
 class MissingPackageError(GenReconError, ImportError):

@@ -8,10 +8,11 @@ import pytest
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
-from napari_genrecon.errors import OutputError
+from napari_genrecon.errors import ExistsError, OutputError
 from napari_genrecon.io import publish
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
+from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
@@ -93,6 +94,13 @@ def test_read_only_folder_gets_a_sentence(tmp_path):
     folder.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="choose a folder you may write to"):
         finish(write_tiff_steps(folder / "a.ome.tif", NEW, about(record=True)))
+
+
+def test_existing_name_is_refused_in_words_that_are_true_in_a_window_too(tmp_path):
+    (tmp_path / "a.ome.tif").write_bytes(b"precious")
+    with pytest.raises(ExistsError, match="exists already and is not replaced: choose another name") as caught:
+        check_target(tmp_path / "a.ome.tif")
+    assert "--" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a b.ome.tif", "µm 細胞.ome.tif", "ünï cödé.ome.zarr", "it's 100%.ome.zarr"])

@@ -206,3 +206,11 @@ def test_full_disk_leaves_no_part_of_a_model(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OutputError, match="the disk is full"):
         import_model(path)
     assert not list(library.models_folder().iterdir())
+
+
+def test_model_that_has_hardly_learnt_says_so() -> None:
+    (caution,) = _card(steps=14).cautions
+    assert "only 14 steps" in caution
+    assert _card(steps=5000).cautions == ()
+    assert _card(steps=0).cautions == (), "not known"
+    assert len(_card(steps=14, warnings=["odd"]).cautions) == 2

@@ -5,9 +5,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, rotate
 
 from napari_genrecon import deblur, gaussian_psf, simulate_psf
-from napari_genrecon.errors import GenReconWarning
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import GenReconWarning, OptionError
 from napari_genrecon.optics import as_psf
-from napari_genrecon.optics.psf_check import detail_beyond, measured_notes, widest_gaussian
+from napari_genrecon.optics.psf_check import detail_beyond, measured_notes, size_notes, widest_gaussian
+from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
 from napari_genrecon.training import scenes
 
 FWHM = 2.355  # of a Gaussian, in s.d.
@@ -146,3 +148,49 @@ def test_measured_psf_is_told_what_is_wrong_with_it():
     image = cells_seen(np.random.default_rng(3))
     with pytest.warns(GenReconWarning, match="moved the other way"):
         deblur(image, np.roll(bead, (5, -3), (0, 1)), method="rl", iterations=1)
+
+
+@pytest.mark.parametrize("as_what", ["itself", "of another dtype", "with one more dimension"])
+def test_image_is_not_taken_for_its_own_psf(as_what):
+    image = cells_seen(np.random.default_rng(3))
+    given = {"itself": image, "of another dtype": image.astype(float), "with one more dimension": image[None]}[as_what]
+    with pytest.raises(OptionError, match="the psf is the image itself: give the image of a point"):
+        deblur(image if as_what != "with one more dimension" else image[None], given, method="rl", iterations=1)
+
+
+def test_psf_that_looks_like_another_image_is_told():
+    rng = np.random.default_rng(3)
+    image, other = cells_seen(rng), cells_seen(rng)
+    said = size_notes(as_psf(other), image.shape)
+    assert "was an image taken for the PSF?" in said[0]
+    with pytest.warns(
+        GenReconWarning, match=r"the PSF has 192 x 192 pixels for an image of 192 x 192, and only \d+% of"
+    ):
+        deblur(image, other, method="rl", iterations=1)
+
+
+@pytest.mark.parametrize("kind", ["widefield", "confocal", "two-photon"])
+def test_psf_as_large_as_the_image_is_none(kind):
+    optics = {"na": 1.2, "wavelength": 0.52, "refractive_index": 1.33, "pixel_size": 0.1, "kind": kind}
+    assert size_notes(simulate_psf(shape=(96, 96), **optics), (96, 96)) == ()
+    assert size_notes(simulate_psf(shape=(24, 64, 64), z_step=0.3, **optics), (24, 64, 64)) == ()
+    assert size_notes(as_psf(3.0), (14, 14)) == ()
+    assert size_notes(as_psf(20.0), (80, 80)) == ()
+
+
+UNCHECKED = {
+    "": lambda image: image,
+    "the noise of the image is correlated": lambda image: (
+        image + gaussian_filter(np.random.default_rng(1).normal(0, 2000, image.shape), 0.8)
+    ),
+    "no part of the image of 96 x 96 pixels": lambda image: image[:90],
+    "saturated": DAMAGES["saturated"],
+}
+
+
+@pytest.mark.parametrize("reason", UNCHECKED)
+def test_record_says_why_the_psf_could_not_be_checked(reason):
+    image = UNCHECKED[reason](cells_seen(np.random.default_rng(3)))
+    record = finish(deblur_steps(image, DeblurOptions(psf=4.0, method="rl", iterations=1))).record
+    assert len(record["psf"]["unchecked"]) == bool(reason)
+    assert all(reason in told for told in record["psf"]["unchecked"])

@@ -12,9 +12,12 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.engine.slices import sliced
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import About
+from napari_genrecon.tasks import side_lesson
 from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.files import about_result
-from napari_genrecon.tasks.upscale import UpscaleOptions, upscale_steps
+from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
+from napari_genrecon.training import isotropic
+from napari_genrecon.training.isotropic import train_on_planes
 
 QUICK = {"along": "Z", "train_steps": 1, "noise": 0}
 
@@ -124,7 +127,113 @@ def test_closing_the_steps_stops_between_two_steps_of_training():
         if progress.note.startswith("learning from the planes"):
             break
     steps.close()
-    assert progress.done == 1
+    assert progress.note == "learning from the planes: 1 of 1000 steps"
+
+
+@pytest.fixture
+def lessons(monkeypatch):
+    """Nothing is remembered at first; counts the steps of training."""
+    taken = []
+
+    def train(*args):
+        steps = train_on_planes(*args)
+        while True:
+            try:
+                loss = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            taken.append(loss)
+            yield loss
+
+    monkeypatch.setattr(side_lesson, "_remembered", {})
+    monkeypatch.setattr(isotropic, "train_on_planes", train)
+    return taken
+
+
+@pytest.mark.parametrize("changed", [{}, {"consistent": True}, {"tile": 20}, {"keep_dtype": True}], ids=str)
+def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pixels(lessons, changed):
+    image = stack().astype("u2")
+    finish(upscale_steps(image, UpscaleOptions(**QUICK), lazy=True))
+    assert len(lessons) == 1
+    result = finish(upscale_steps(image, UpscaleOptions(**QUICK, **changed)))
+    assert len(lessons) == 1
+    side_lesson._remembered.clear()
+    anew = finish(upscale_steps(image, UpscaleOptions(**QUICK, **changed)))
+    assert len(lessons) == 2
+    np.testing.assert_array_equal(result.data, anew.data)
+    assert result.record["trained"] == anew.record["trained"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seed": 1}, {"thickness": 1.2}, {"train_steps": 2}, {"factor": 3}, {"spacing": 1.9}, {"noise": 3.0}],
+    ids=str,
+)
+def test_other_lessons_are_learnt(lessons, changed):
+    options = {**QUICK, **changed}
+    first, other = (finish(upscale_steps(stack(), UpscaleOptions(**given))) for given in (QUICK, options))
+    assert len(lessons) == 1 + options["train_steps"]
+    assert first.record["trained"] != other.record["trained"]
+
+
+def test_a_pixel_that_changed_is_learnt_from(lessons):
+    image = stack()
+    upscale(image, **QUICK)
+    image[2, 10, 10] += 1
+    upscale(image, **QUICK)
+    assert len(lessons) == 2
+
+
+def test_expected_time_is_shorter_once_it_was_learnt(lessons):
+    options = UpscaleOptions(**QUICK | {"train_steps": 3})
+    before = expected_seconds(stack(), options)
+    finish(upscale_steps(stack(), options, lazy=True))
+    assert expected_seconds(stack(), options) < 0.5 * before
+    assert expected_seconds(stack(seed=1), options) == pytest.approx(before)
+
+
+@pytest.mark.parametrize("noise", [0, 5.0], ids=["clean", "noisy"])
+def test_progress_is_a_share_of_all_that_is_to_be_done(lessons, noise):
+    told = []
+    finish(upscale_steps(stack(), UpscaleOptions(along="Z", train_steps=5, noise=noise)), told.append)
+    known = [progress for progress in told if progress.total]
+    assert len({progress.total for progress in known}) == 1
+    shares = [progress.fraction for progress in known]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    first = next(progress for progress in known if progress.note.startswith("learning"))
+    assert first.fraction < 0.3
+    assert all(progress.fraction < first.fraction for progress in known[: known.index(first)])
+    assert any(0 < progress.fraction < first.fraction for progress in known) == bool(noise)
+
+
+def bordered(image):
+    """As a stack that was turned or registered: every plane has a border of NaN."""
+    spoilt = image.copy()
+    spoilt[:, :4] = spoilt[:, :, -3:] = np.nan
+    return spoilt
+
+
+def test_stack_with_a_border_of_nan_learns_from_what_is_inside(lessons):
+    image = stack()
+    result = finish(upscale_steps(bordered(image), UpscaleOptions(**QUICK)))
+    inside = finish(upscale_steps(image[:, 4:, :-3], UpscaleOptions(**QUICK)))
+    assert result.record["trained"]["planes"] == len(image)
+    assert result.record["trained"]["loss"] == pytest.approx(inside.record["trained"]["loss"], rel=1e-4)
+    np.testing.assert_array_equal(np.isfinite(result.data), np.isfinite(bordered(image)).repeat(2, axis=0))
+
+
+def test_a_plane_of_which_little_is_left_does_not_narrow_the_others(lessons):
+    image = stack()
+    image[2, :, 9:] = np.nan
+    assert finish(upscale_steps(image, UpscaleOptions(**QUICK))).record["trained"]["planes"] == len(image) - 1
+
+
+def test_stack_full_of_nan_gets_the_true_reason():
+    image = stack()
+    image[:, ::5, ::5] = np.nan
+    with pytest.raises(ImageError, match=r"NaN or infinite pixels leave no box of 8 x 8 pixels whole in any of them"):
+        upscale(image, **QUICK)
 
 
 def test_non_finite_pixels_are_repeated_along_z_and_spoil_nothing():

@@ -210,9 +210,23 @@ def test_measured_noise_is_left_in_where_it_is_correlated():
     from scipy.ndimage import gaussian_filter
 
     image = 200 + gaussian_filter(np.random.default_rng(0).normal(0, 20, (128, 128)), 1.0)
-    with pytest.warns(GenReconWarning, match=r"looks correlated .* and was left in: choose a model for noisy images"):
+    advice = (
+        r"looks correlated .* left in: if it is noise, choose the model 'upscale-noisy' instead of 'auto', or denoise"
+    )
+    with pytest.warns(GenReconWarning, match=advice):
         result = upscale(image)
     np.testing.assert_array_equal(result, upscale(image, noise=0))
+
+
+def test_reason_for_the_model_and_warning_say_the_same_of_correlated_noise():
+    from scipy.ndimage import gaussian_filter
+
+    image = 200 + gaussian_filter(np.random.default_rng(0).normal(0, 20, (128, 128)), 1.0)
+    record = finish(upscale_steps(image, UpscaleOptions())).record
+    why = record["model"]["chosen"]
+    assert why.endswith("was left in")
+    assert record["warnings"][0].startswith(why)
+    assert finish(upscale_steps(image, UpscaleOptions(noise=0))).record["model"]["chosen"] != why
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,22 @@ def test_few_crops_are_cut_closer_and_that_is_told():
     assert any("may learn them by heart" in note for note in crops.notes)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "cut every 8 px and overlap: a pixel lies in up to 16 of them, and side by side there would be 64"),
+        ({"stride": 20}, "cut every 20 px and overlap: a pixel lies in up to 4 of them, and side by side there"),
+        ({"stride": 32, "held_out": 0.0}, ""),
+        ({"mode": "random"}, ""),
+    ],
+    ids=["few", "asked for", "side by side", "random"],
+)
+def test_how_much_crops_overlap_is_told(options, words):
+    notes = [note for note in cut_crops(noise(256, 256), CropOptions(**options)).notes if "cut every" in note]
+    assert len(notes) == bool(words)
+    assert all(words in note for note in notes)
+
+
 def test_spoilt_crops_are_left_out_and_told():
     image = noise(512, 512).astype("float32")
     image[:40, :40], image[200:264, 200:264] = np.nan, 3

@@ -118,6 +118,17 @@ def test_what_cannot_be_cut_is_said_in_the_widget(opened, qtbot, mode, words):
     assert [layer.name for layer in viewer.layers] == ["cells", "objects"]
 
 
+def test_what_was_missing_is_not_said_any_more_once_it_is_chosen(opened, qtbot):
+    _, widget, _ = opened
+    for page, button in ((widget.train, widget.train.show_crops), (widget.explore, widget.explore.run)):
+        widget.explore.tool.value = RANK
+        page.chooser.images.value = []
+        press(qtbot, page, button)
+        assert "choose an image layer first" in page.panel.words
+        page.chooser.images.value = ["cells"]
+        assert page.panel.words == ""
+
+
 def test_points_are_objects_where_they_lie_in_the_world(opened):
     viewer, widget, layer = opened
     places = [[100.0, 120.0], [200.0, 240.0]]
@@ -184,6 +195,8 @@ def test_run_goes_on_when_the_viewer_is_closed_and_is_found_again(opened, qtbot,
         view.stop.changed.emit(True)
         qtbot.waitUntil(lambda: view.look.state == "stopped", timeout=60_000)
         assert load_model("survivor").card.steps > 0
+        assert "only" in view.words
+        assert "Asked" not in view._panel.words
     finally:
         run.stop()
 
@@ -212,6 +225,20 @@ def test_samples_are_a_layer_that_says_that_it_is_synthetic(opened, qtbot):
     assert made.axis_labels == ("sample", "y", "x")
     assert made.metadata["genrecon"]["nature"] == "synthetic"
     assert made.metadata["genrecon"]["options"]["seed"] == 3
+
+
+def test_sheet_and_stack_are_both_named_and_few_steps_are_warned_of(opened, qtbot):
+    viewer, widget, _ = opened
+    page = widget.sample
+    page.form["n"].value, page.sheet.value = 4, True
+    press(qtbot, page, page.run)
+    names = [layer.name for layer in viewer.layers if "synthetic" in layer.name]
+    assert len(names) == 2
+    assert all(f"'{name}'" in page.panel.words for name in names)
+    assert f"beside it '{names[1]}': all at once" in page.panel.words
+    for words in (page.panel.words, page.choice._about.value):
+        assert "Beware: it learnt for only 3 steps" in words
+    assert any("only 3 steps" in told for told in viewer.layers[names[0]].metadata["genrecon"]["warnings"])
 
 
 def test_samples_are_not_what_is_trained_on_next(opened, qtbot):

@@ -8,9 +8,12 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari_genrecon import Optics, deblur, denoise
+from napari_genrecon import Optics, deblur, denoise, upscale
+from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
+from napari_genrecon.tasks import side_lesson
+from napari_genrecon.training import isotropic
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
@@ -339,6 +342,33 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
     widget._form["along"].value = "YX"
     qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
     assert widget._seconds == pytest.approx(of_planes)
+
+
+def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(make_napari_viewer, qtbot, monkeypatch):
+    monkeypatch.setattr(side_lesson, "_remembered", {})
+    lessons = []
+    train = isotropic.train_on_planes
+    monkeypatch.setattr(isotropic, "train_on_planes", lambda *args: lessons.append(args) or train(*args))
+    viewer = make_napari_viewer()
+    image = np.random.default_rng(0).poisson(30, (4, 40, 40)).astype("u2")
+    viewer.add_image(image, name="stack", axis_labels=("z", "y", "x"), scale=(2.0, 1.0, 1.0), units=("um",) * 3)
+    widget = UpscaleWidget(viewer)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
+    widget._form["along"].value, widget._form["train_steps"].value = "Z", 8
+    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
+    before = widget._seconds
+    press(widget._preview)
+    wait(qtbot, widget)
+    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
+    assert widget._seconds < 0.5 * before
+    press(widget._run)
+    wait(qtbot, widget)
+    assert len(lessons) == 1
+    made = viewer.layers["stack upscale"]
+    side_lesson._remembered.clear()
+    with pytest.warns(GenReconWarning, match="2 times more planes"):
+        script = upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX")
+    np.testing.assert_array_equal(made.data, script)
 
 
 def test_options_that_do_not_fit_leave_the_noise_report(make_napari_viewer, qtbot):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from napari_genrecon.errors import OutputError
+from napari_genrecon.errors import ExistsError, OutputError
 from napari_genrecon.io.omezarr import is_zarr
 
 __all__ = ["check_target", "publishing", "refused_sentence", "require_space", "sentence"]
@@ -39,9 +39,10 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
 
     Raises
     ------
+    ExistsError
+        If it exists and may not be replaced.
     OutputError
-        If it is a source, if it lies inside a Zarr store, if it exists and may not be replaced, or if its folder does
-        not exist.
+        If it is a source, if it lies inside a Zarr store, or if its folder does not exist.
     """
     for source in sources:
         if _is_same(path, Path(source)):
@@ -50,7 +51,7 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
     if store is not None:
         raise OutputError(f"{path} lies inside the Zarr store {store}, which it would damage: choose another folder")
     if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{path} exists already: choose another name, or overwrite it on purpose (--overwrite)")
+        raise ExistsError(f"{path} exists already and is not replaced: choose another name, or move it away first")
     if path.is_dir() and not folder:
         raise OutputError(f"{path} is a folder: give the name of a file")
     if folder and os.path.lexists(path) and not is_zarr(path):

@@ -10,10 +10,12 @@ from typing import Any
 
 from napari_genrecon.errors import WeightsError
 
-__all__ = ["KINDS", "SIZES", "ModelCard", "check_name", "step_of"]
+__all__ = ["ENOUGH_STEPS", "KINDS", "SIZES", "ModelCard", "check_name", "few_steps", "step_of"]
 
 KINDS = ("dcgan", "vae")
 SIZES = (32, 64, 128)
+ENOUGH_STEPS = 1000
+"""Steps of training below which a model has hardly begun to learn; good ones take several thousand."""
 
 _LARGEST_LATENT = 1024
 _LARGEST_WIDTH = 256
@@ -98,6 +100,12 @@ class ModelCard:
         if problem:
             raise WeightsError(f"the model card cannot be used: {problem}")
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """The warnings, and whether it was trained for too few steps to be of use."""
+        few = few_steps(self.steps)
+        return (*self.warnings, few) if few else self.warnings
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return json.loads(json.dumps(asdict(self)))
@@ -137,6 +145,16 @@ def check_name(name: str) -> str:
             "a letter or a digit"
         )
     return name
+
+
+def few_steps(steps: int) -> str:
+    """A sentence for a model that has hardly learnt; empty for others, and where the number is not known (0)."""
+    if not 0 < steps < ENOUGH_STEPS:
+        return ""
+    return (
+        f"it learnt for only {steps} steps: with fewer than {ENOUGH_STEPS} the pictures are seldom usable, and good "
+        "models take several thousand"
+    )
 
 
 def step_of(card: ModelCard) -> tuple[float, ...]:

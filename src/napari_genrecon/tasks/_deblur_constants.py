@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.noise import NoiseModel, fill_hot, measure_channel
-from napari_genrecon.optics.psf_check import detail_beyond, widest_gaussian
+from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks._deblur_tiles import Channel
 
 __all__ = ["channel_constants", "psf_notes"]
@@ -59,19 +59,26 @@ def channel_constants(
     return tuple(channels), tuple(notes)
 
 
-def psf_notes(sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArray[np.float64]) -> tuple[str, ...]:
-    """What the user should know about how the PSF fits the image: nothing if it does, or if that cannot be told."""
-    notes = []
+def psf_notes(
+    sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArray[np.float64]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the user should know about how the PSF fits the image, and for the record why that could not be told."""
+    notes, unchecked = [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
+        name = "the image" if len(sampled) == 1 else f"channel {index}"
         if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
+            unchecked.append(f"the noise of {name} is correlated from pixel to pixel")
             continue
-        telling = [crop for crop in crops[:_LOOKED_AT] if _tells(crop, model)]
+        telling = [crop for crop in crops[:_LOOKED_AT] if min(crop.shape) >= SMALLEST and _tells(crop, model)]
+        if not telling:
+            unchecked.append(
+                f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
+            )
         planes = [fill_hot(crop.astype(np.float64), model)[0] for crop in telling]
         models = (model,) if model.method != "given" else (model, measure_channel(crops))  # one may leave out a part
         variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
-            name = "the image" if len(sampled) == 1 else f"channel {index}"
             widest = widest_gaussian(planes, variances)
             advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
             times = f"{beyond:.3g}" if beyond < _MOST_TOLD else f"more than {_MOST_TOLD:g}"
@@ -80,7 +87,7 @@ def psf_notes(sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArra
                 f"result will be grainy: {advice}. Check pixel size and optics; an image that was sharpened, or has "
                 "damaged pixels, looks like this, too"
             )
-    return tuple(notes)
+    return tuple(notes), tuple(unchecked)
 
 
 def _tells(crop: NDArray[np.generic], model: NoiseModel) -> bool:

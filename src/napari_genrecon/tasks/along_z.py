@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
@@ -15,32 +15,36 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
-from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.denoise import denoise
 from napari_genrecon.tasks.enlarging import UpscaledChannel
+from napari_genrecon.tasks.measure import sample_channels
+from napari_genrecon.tasks.side_lesson import SMALLEST_SIDE, TRAINING_WORK, Pupil, is_learnt, learn
 from napari_genrecon.tasks.side_views import UpscaleSides
 from napari_genrecon.tasks.upscale_plan import ROUNDS, Measured, UpscalePlan, notes, told
 
 if TYPE_CHECKING:
     from napari_genrecon.tasks.upscale import UpscaleOptions
-    from napari_genrecon.training.isotropic import SharpPlane
 
-__all__ = ["TRAINING_WORK", "factor_along_z", "plan_sides"]
-
-TRAINING_WORK = 50_000
-"""A step of training takes as long as the network takes for so many pixels."""
+__all__ = ["factor_along_z", "plan_sides", "work_along_z"]
 
 _SMALLEST, _LARGEST = 2, 4
 _ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
-_MOST_PLANES = 12  # to learn from, per channel
-_SMALLEST_SIDE = 8  # pixels of a plane; with less there is nothing to learn from
+_SIDES = 2  # a stack is looked at from both
 _DEEPEST = 64  # planes of a tile
 _TILE = 256  # pixels, along Y and along X
 _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
-def plan_sides(source: Any, options: UpscaleOptions, measured: Measured) -> Generator[Progress, None, UpscalePlan]:
+def plan_sides(
+    source: Any, options: UpscaleOptions, measured: Measured, *, later: bool
+) -> Generator[Progress, None, UpscalePlan]:
     """Train for this stack and plan how to enlarge it along z.
+
+    Parameters
+    ----------
+    source, options, measured
+        The stack, what was asked for, and what was found out.
+    later : bool
+        Whether the stack is enlarged at once: it then counts for the time left.
 
     Raises
     ------
@@ -53,13 +57,13 @@ def plan_sides(source: Any, options: UpscaleOptions, measured: Measured) -> Gene
     _check_stack(source.shape, measured, options)
     device = resolve_device(options.device)
     spec, noise = _start(options), told(measured.noise, options)
-    planes = yield from _sharp_planes(measured, noise, device)
-    weights, losses = yield from _trained(planes, spec, options, factor, device)
+    after = _SIDES * source.size if later else 0
+    learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
     channels = tuple(
         UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(measured.sampled, noise, strict=True)
     )
     rounds = ROUNDS if options.consistent else 0
-    kernel = UpscaleSides(weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
+    kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
     grid = _grid(source.shape, measured, options, spec, factor)
     return UpscalePlan(
         source=source,
@@ -70,8 +74,9 @@ def plan_sides(source: Any, options: UpscaleOptions, measured: Measured) -> Gene
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
         notes=(*said, *notes(measured.noise, options, True)),
-        facts={"seed": options.seed, "trained": _told(weights, losses, options, len(planes))},
+        facts={"seed": options.seed, "trained": learnt.facts(options.thickness)},
         steps=kernel.steps(_largest_read(grid, measured)),
+        work=(before, after),
     )
 
 
@@ -98,6 +103,13 @@ def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
     return factor, [said]
 
 
+def work_along_z(source: Any, axes: Axes, options: UpscaleOptions) -> int:
+    """How many pixels go through the network, or take as long: those of the training, unless it is remembered."""
+    pupil = Pupil(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    training = 0 if is_learnt(pupil, lambda: sample_channels(source, axes)) else TRAINING_WORK * options.train_steps
+    return training + _SIDES * int(source.size)
+
+
 def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleOptions) -> None:
     axes = measured.axes
     if "Z" not in axes.letters:
@@ -106,9 +118,9 @@ def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleOpt
             "axes='ZYX', or use along='YX'"
         )
     planes, side = shape[axes.letters.index("Z")], min(shape[axes.y], shape[axes.x])
-    if planes < 2 or side < _SMALLEST_SIDE:
+    if planes < 2 or side < SMALLEST_SIDE:
         raise ImageError(
-            f"along='Z' needs two planes of at least {_SMALLEST_SIDE} pixels a side to learn from; got {planes} "
+            f"along='Z' needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
             f"planes of {shape[axes.y]} x {shape[axes.x]}: use along='YX'"
         )
 
@@ -118,65 +130,6 @@ def _start(options: UpscaleOptions) -> ModelSpec:
     if options.model != "auto":
         return find_model(options.model, "upscale")
     return next((spec for spec in list_models("upscale") if spec.denoiser), find_model("auto", "upscale"))
-
-
-def _sharp_planes(
-    measured: Measured, noise: tuple[NoiseModel, ...], device: str
-) -> Generator[Progress, None, list[SharpPlane]]:
-    """Planes of every channel, spread evenly over the stack, without their noise."""
-    from napari_genrecon.training.isotropic import SharpPlane
-
-    planes: list[SharpPlane] = []
-    for crops, model in zip(measured.sampled, noise, strict=True):
-        finite = [crop for crop in crops if np.isfinite(crop).all() and np.ptp(crop) > 0]
-        chosen = (
-            [finite[i] for i in np.unique(np.linspace(0, len(finite) - 1, _MOST_PLANES).astype(int))] if finite else []
-        )
-        spread = float(np.sqrt(np.mean([np.var(crop.astype(np.float64)) for crop in chosen]))) if chosen else 0.0
-        for count, crop in enumerate(chosen):
-            yield Progress(count, len(chosen), "denoising planes to learn from" if model.sigma else "reading planes")
-            clean = denoise(crop, noise=model, axes="YX", device=device) if model.sigma else crop.astype(np.float32)
-            planes.append(SharpPlane(clean, model, measure_centre(crops), spread))
-    if not planes:
-        raise ImageError("along='Z' learns from the planes of the stack, and none of them shows anything: all are flat")
-    return planes
-
-
-def _trained(
-    planes: list[SharpPlane], spec: ModelSpec, options: UpscaleOptions, factor: int, device: str
-) -> Generator[Progress, None, tuple[bytes, list[float]]]:
-    from napari_genrecon.training.isotropic import Lesson, train_on_planes
-
-    lesson = Lesson(
-        factor=factor,
-        thickness=options.thickness,
-        steps=options.train_steps,
-        seed=options.seed,
-        stretch=1.0 if options.spacing is None else options.spacing / factor,
-    )
-    steps, losses = train_on_planes(planes, spec, lesson, device), list[float]()
-    try:
-        while True:
-            losses.append(next(steps))
-            yield Progress(
-                len(losses), lesson.steps, f"learning from the planes: {len(losses)} of {lesson.steps} steps"
-            )
-    except StopIteration as stop:
-        return stop.value, losses
-    finally:
-        steps.close()
-
-
-def _told(weights: bytes, losses: list[float], options: UpscaleOptions, planes: int) -> dict[str, Any]:
-    """What the record says about the training."""
-    first, last = (float(np.mean(part)) if part else None for part in (losses[:20], losses[-20:]))
-    return {
-        "planes": planes,
-        "steps": len(losses),
-        "loss": [first, last],
-        "thickness": options.thickness,
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
 
 
 def _grid(

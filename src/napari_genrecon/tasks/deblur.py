@@ -25,7 +25,7 @@ from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import Optics, as_psf
-from napari_genrecon.optics.psf_check import measured_notes
+from napari_genrecon.optics.psf_check import measured_notes, size_notes
 from napari_genrecon.tasks._deblur_constants import channel_constants, psf_notes
 from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
@@ -183,7 +183,7 @@ def deblur(
     ImageError
         If the image is empty, not real, has no finite pixel, or does not fit the axes or the PSF.
     OptionError, UnknownModelError
-        If an option cannot work.
+        If an option cannot work, or the PSF is the image itself.
     WeightsError, MissingPackageError
         If the model cannot be loaded.
 
@@ -275,6 +275,7 @@ class _Plan:
     grid: TileGrid
     dtype: np.dtype[Any]
     warnings: tuple[str, ...]
+    unchecked: tuple[str, ...]  # why it could not be told whether the PSF fits the image
     input: dict[str, Any]
 
     @property
@@ -296,7 +297,7 @@ class _Plan:
             "deblur",
             "deblurred",
             options=options,
-            psf=_described(self.options.psf, self.kernel.psf),
+            psf=_described(self.options.psf, self.kernel.psf) | {"unchecked": list(self.unchecked)},
             model=used if self.kernel.method == "pnp" else None,
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
@@ -318,7 +319,10 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
     noise = noise_per_channel(sampled, options.noise)
     channels, notes = channel_constants(sampled, noise)
     if not isinstance(options.psf, Optics) and np.ndim(options.psf):
-        notes += measured_notes(psf)
+        letters = {2: "YX", 3: "ZYX"}[psf.ndim]
+        shape = tuple(source.shape[axes.letters.index(letter)] for letter in letters)
+        notes += size_notes(psf, shape) or measured_notes(psf)
+    about_psf, unchecked = psf_notes(sampled, noise, psf)
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
     )
@@ -330,7 +334,8 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
         noise=noise,
         grid=deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        warnings=(*notes, *psf_notes(sampled, noise, psf)),
+        warnings=(*notes, *about_psf),
+        unchecked=unchecked,
         input=input_facts(source, sampled),
     )
 
@@ -340,12 +345,23 @@ def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.floa
     if options.psf is None:
         raise OptionError("psf is needed: an array, or the full width at half maximum in pixels")
     axes, psf = resolve_axes(options.axes, source.shape), _psf(options.psf)
+    if _are_the_same(options.psf, source):
+        raise OptionError(
+            "the psf is the image itself: give the image of a point, such as a bead, the width of a Gaussian in "
+            "pixels, or the optics"
+        )
     if psf.ndim == 3 and "Z" not in axes.letters:
         raise ImageError(
             f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it in axes, or give a "
             "psf of two dimensions"
         )
     return axes, psf
+
+
+def _are_the_same(psf: Any, source: Any) -> bool:
+    if isinstance(psf, Optics) or np.ndim(psf) < 2 or np.size(psf) != source.size:
+        return False
+    return bool(np.array_equal(np.squeeze(psf), np.squeeze(np.asarray(source))))
 
 
 def _psf(given: Any) -> NDArray[np.float64]:

@@ -141,5 +141,5 @@ def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np
         device=resolve_device(options.device),
         seed=seed,
         pixel_size=dict(zip("YX", zip(card.pixel_size, card.units, strict=True), strict=True)),
-        warnings=list(card.warnings),
+        warnings=list(card.cautions),
     )

@@ -16,10 +16,10 @@ from typing import Annotated, Any
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.run import Progress, finish, run_tiles
+from napari_genrecon.engine.run import Progress, finish, retold, run_tiles
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_upscaler
-from napari_genrecon.tasks.along_z import TRAINING_WORK, plan_sides
+from napari_genrecon.tasks.along_z import plan_sides, work_along_z
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.enlarging import VIEWS
 from napari_genrecon.tasks.measure import Noise, as_source
@@ -184,7 +184,8 @@ def upscale(
         Along z: full width at half maximum of what one plane shows, in distances of planes; 0.3 to 3.
     train_steps, seed : int
         Along z: how long the network is trained, and what decides the order of what it sees. On the same machine, with
-        as many threads, the same seed gives the same pixels.
+        as many threads, the same seed gives the same pixels. The last trainings are kept in memory: the same planes
+        and options are not learnt twice.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int, optional
@@ -262,21 +263,22 @@ def upscale_steps(
     """
     started = time.perf_counter()
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
-    plan = yield from _plan(as_source(image), options)
+    source = as_source(image)
+    wait = is_lazy(source) if lazy is None else lazy
+    plan = yield from _plan(source, options, later=not wait)
     axes = plan.measured.axes
-    if is_lazy(plan.source) if lazy is None else lazy:
+    if wait:
         return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, axes, plan.record())
     audit = ConsistencyAudit(plan.kernel, axes, len(plan.kernel.channels))
-    tiled = yield from tell_planes(
-        run_tiles(audit, plan.source, plan.grid, plan.dtype, steps=plan.steps), axes.n_planes(plan.source.shape)
-    )
+    steps = run_tiles(audit, plan.source, plan.grid, plan.dtype, steps=plan.steps)
+    tiled = yield from retold(tell_planes(steps, axes.n_planes(plan.source.shape)), plan.of_all)
     return Result(tiled.array, axes, plan.record(tiled, audit, time.perf_counter() - started))
 
 
-def _plan(source: Any, options: UpscaleOptions) -> Generator[Progress, None, UpscalePlan]:
+def _plan(source: Any, options: UpscaleOptions, *, later: bool) -> Generator[Progress, None, UpscalePlan]:
     measured = measure(source, options)
     if options.along == "Z":
-        return (yield from plan_sides(source, options, measured))
+        return (yield from plan_sides(source, options, measured, later=later))
     plan = plan_planes(source, options, measured)
     yield Progress(0, 0, f"loading {plan.model['name']}")
     load_upscaler(find_model(plan.model["name"], "upscale"), options.device)
@@ -286,14 +288,14 @@ def _plan(source: Any, options: UpscaleOptions) -> Generator[Progress, None, Ups
 def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     """How long `upscale` will take for this image on this machine, from the time of one small tile.
 
-    The first call loads the network and takes about a second.
+    The first call loads the network and takes about a second. Along z, what was learnt before counts as done.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "upscale")
     per_pixel = load_upscaler(spec, options.device).seconds_per_pixel()
     if options.along == "Z":
-        return per_pixel * (TRAINING_WORK * options.train_steps + 2 * source.size)
+        return per_pixel * work_along_z(source, axes, options)
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1

@@ -10,7 +10,7 @@ import numpy as np
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
-from napari_genrecon.engine.run import Tiled
+from napari_genrecon.engine.run import Progress, Tiled
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
@@ -32,6 +32,7 @@ _LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the ne
 # Measured noise beyond this lag-1 correlation is left in: as often as not it is fine texture, which a small image is
 # full of.
 _CORRELATED = 0.35
+_CORRELATED_WORDS = "the noise looks correlated from pixel to pixel, as fine texture does"
 # Contrast in noise s.d. beyond which noise is not worth the sharpness that removing it costs. Where no flat patch was
 # found, what was measured may be the finest detail instead.
 _CLEAN_SNR, _CLEAN_SNR_TEXTURED = 150.0, 20.0
@@ -92,6 +93,8 @@ class UpscalePlan:
         More for the record.
     steps : int
         Of progress per tile.
+    work : (int, int)
+        Of the training before the first tile and of all tiles, in one unit.
     """
 
     source: Any
@@ -104,6 +107,14 @@ class UpscalePlan:
     notes: tuple[str, ...]
     facts: dict[str, Any]
     steps: int = 1
+    work: tuple[int, int] = (0, 0)
+
+    def of_all(self, progress: Progress) -> Progress:
+        """Progress in the tiles as progress in all that was and is to be done."""
+        before, tiles = self.work
+        if not before:
+            return progress
+        return replace(progress, done=before + tiles * progress.done // progress.total, total=before + tiles)
 
     def record(
         self, tiled: Tiled | None = None, audit: ConsistencyAudit | None = None, seconds: float | None = None
@@ -194,7 +205,9 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
     spec = find_model("auto", "upscale") if wanted is None else wanted
     if noisy:
         return spec, f"the image is noisy (s.d. {max(model.sigma for model in noisy):.3g} grey values)"
-    return spec, "the image has no white noise that is worth removing"
+    if told(noise, options) != noise:
+        return spec, f"{_CORRELATED_WORDS}, and was left in"
+    return spec, "the image has no noise that is worth removing"
 
 
 def _worth_removing(noise: NoiseModel) -> bool:
@@ -227,10 +240,15 @@ def notes(noise: tuple[NoiseModel, ...], options: UpscaleOptions, removes: bool)
     """
     found = []
     if told(noise, options) != noise:
-        found.append(
-            "the noise looks correlated from pixel to pixel, as fine texture does, and was left in: choose a model for "
-            "noisy images, or denoise first"
+        remover = next(
+            (
+                f"choose the model {spec.name!r} instead of 'auto', or "
+                for spec in list_models("upscale")
+                if spec.denoiser
+            ),
+            "",
         )
+        found.append(f"{_CORRELATED_WORDS}, and was left in: if it is noise, {remover}denoise first")
     elif not removes and any(_worth_removing(model) for model in noise):
         found.append(f"the image is noisy and {options.model} does not remove noise: choose another, or denoise first")
     if options.consistent and any(model.sigma for model in noise):

@@ -102,7 +102,7 @@ def cut_crops(
     found = _places(sources, mode, options, labels, points, rng)
     source = np.repeat(np.arange(len(sources)), [len(p.place) for p in found])
     place, label = np.concatenate([p.place for p in found]), np.concatenate([p.label for p in found])
-    notes = _notes_on_objects(found, options.size)
+    notes = (*_notes_on_objects(found, options.size), *_notes_on_grid(sources, mode, options))
     origin = _origin(source, groups, mode)
     verdict = _split(sources, origin, place, mode, options, rng)
     kept = _thinned(np.flatnonzero(verdict != LEFT), options.n or _MOST, rng)
@@ -183,13 +183,15 @@ def _places(
         ]
     if mode == "whole":
         return [whole_places(source, size) for source in sources]
-    stride = options.stride or _stride(sources, size)
+    stride = _stride(sources, options)
     return [grid_places(source, size, stride) for source in sources]
 
 
-def _stride(sources: list[CropSource], size: int) -> int:
-    """Side by side, or closer where that gives too few."""
-    stride = size
+def _stride(sources: list[CropSource], options: CropOptions) -> int:
+    """The one given; else side by side, or closer where that gives too few."""
+    stride = size = options.size
+    if options.stride:
+        return options.stride
     while stride > size // 8 and sum(grid_count(source, size, stride) for source in sources) < _PLENTY:
         stride //= 2
     return stride
@@ -210,6 +212,18 @@ def _notes_on_objects(found: list[Places], size: int) -> tuple[str, ...]:
     if large:
         notes.append(f"{large} objects are larger than a crop of {size} pixels and are cut off: choose a larger size")
     return tuple(notes)
+
+
+def _notes_on_grid(sources: list[CropSource], mode: str, options: CropOptions) -> tuple[str, ...]:
+    size, stride = options.size, _stride(sources, options)
+    if mode != "grid" or stride >= size:
+        return ()
+    n = sum(grid_count(source, size, size) for source in sources)
+    share = (-(-size // stride)) ** 2
+    return (
+        f"the crops are cut every {stride} px and overlap: a pixel lies in up to {share} of them, and side by side "
+        f"there would be {n}",
+    )
 
 
 def _origin(source: NDArray[np.int64], groups: Any, mode: str) -> NDArray[np.int64]:

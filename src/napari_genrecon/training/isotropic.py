@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from napari_genrecon.models.srnet import RowsNet, UpscaleNet, UpscaleNets
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.training.muon import move
 
-__all__ = ["Lesson", "SharpPlane", "draw_sides", "train_on_planes"]
+__all__ = ["Lesson", "SharpPlane", "deciding", "draw_sides", "train_on_planes"]
 
 Image = NDArray[np.float32]
 
@@ -124,6 +124,11 @@ def train_on_planes(
             move(weight, gradient, moment, rate)
         yield float(loss.detach())
     return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})
+
+
+def deciding(lesson: Lesson, device: str) -> dict[str, Any]:
+    """What decides the weights beside the planes and the start: the lesson, and where it is computed."""
+    return {**asdict(lesson), "device": device, "threads": torch.get_num_threads()}
 
 
 def draw_sides(planes: Sequence[SharpPlane], lesson: Lesson, step: int) -> tuple[Image, Image, Image]:

@@ -85,6 +85,16 @@ class Run:
         except TypeError:
             return None
 
+    def is_loading(self) -> bool:
+        """Whether its process runs but has not made a step yet: what `progress` tells is of an earlier one."""
+        if self.state() != "running":
+            return False
+        try:
+            noted, begun = (os.stat(self.folder / name).st_mtime_ns for name in ("progress.json", "status.json"))
+        except OSError:
+            return True
+        return noted < begun
+
     def log(self) -> dict[str, NDArray[np.float64]]:
         """Columns of the log by name: ``step``, ``seconds`` and the losses, each (N,); empty before there are any."""
         try:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models.card import ModelCard
+from napari_genrecon.models.card import ENOUGH_STEPS, ModelCard
 from napari_genrecon.models.generative import GenerativeModel, build_network, load_model
 from napari_genrecon.models.library import read_card, save_model
 from napari_genrecon.training.crops import Crops
@@ -27,7 +27,7 @@ _SHOW_EVERY = 10.0
 _JUDGE_EVERY = 30.0
 _FIRST = 2.0  # seconds until the first samples
 _SHARE = 0.02  # of all time, for each of the above
-_SETTLED = 1000  # steps; before, samples are alike because the generator knows nothing yet
+_SETTLED = ENOUGH_STEPS  # before, samples are alike because the generator knows nothing yet
 _SEED_OF_GRID = 36
 
 

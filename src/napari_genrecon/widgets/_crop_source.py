@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ __all__ = ["CropChooser", "Source", "crop_options"]
 
 _MODES = (
     ("one around each object of a layer", "objects"),
-    ("side by side, on a grid", "grid"),
+    ("on a grid, overlapping if there are few", "grid"),
     ("at random positions", "random"),
     ("each plane is a crop already", "whole"),
 )
@@ -60,6 +61,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def __init__(self, viewer: Any) -> None:
         self._viewer, self._touched, self._alike = viewer, False, False
+        self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
         self.together = CheckBox(
             text="they are channels of one image", tooltip="2 to 4 layers of one shape that belong together"
@@ -84,6 +86,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._follow(viewer.layers.selection.active)
         viewer.layers.selection.events.active.connect(self._follow_event)
         self._images_changed()
+        self._told = self._now()
+        self.changed.connect(self._tell_choice)
 
     def leave(self) -> None:
         """Stop listening to the viewer."""
@@ -123,6 +127,14 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self._guess()
 
     # --- what is chosen ---
+
+    def _now(self) -> tuple[Any, ...]:
+        return tuple(self.images.value), self.together.value, self.mode.value, tuple(self.objects.value)
+
+    def _tell_choice(self, _event: Any = None) -> None:
+        if self._now() != self._told:  # lists that are filled anew say that they changed, too
+            self._told = self._now()
+            self.on_choice()
 
     def _names_of(self, *kinds: Any) -> Any:
         def names(_widget: Any = None) -> list[str]:

@@ -133,6 +133,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         for control in (self.tool, self.start, self.chooser.mode):
             control.changed.connect(self._show_what_counts)
         self.tool.changed.connect(lambda _: self.panel.say(""))
+        self.chooser.on_choice = self._forget
         self.run.changed.connect(self._run)
         self.results.on_cell = self._take_cell
         self.choice.refresh()
@@ -177,6 +178,11 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.run.text = tool.button
         self.run.enabled = fits and not self.panel.busy
         self.results.show_controls_of(tool.result)
+
+    def _forget(self) -> None:
+        """What is said is about another choice."""
+        if not self.panel.busy:
+            self.panel.say("")
 
     def _take_cell(self, number: int) -> None:
         """Use a cell that was picked in a list or a map as the one to start from."""

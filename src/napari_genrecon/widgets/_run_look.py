@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.models.card import few_steps
 from napari_genrecon.training.runs import Run, find_runs
 from napari_genrecon.training.train_options import TrainProgress
 from napari_genrecon.widgets._words import RECIPES, ago, duration, time_left
@@ -45,12 +46,15 @@ class Look:
         Newest first, with their states.
     chosen : Run or None
         The one that is shown.
+    loading : bool
+        Whether its process has not made a step yet.
     """
 
     runs: tuple[tuple[Run, str], ...]
     chosen: Run | None = None
     state: str = ""
     progress: TrainProgress | None = None
+    loading: bool = False
     log: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     samples: NDArray[np.float32] | None = None
     error: str = ""
@@ -66,8 +70,8 @@ def look_steps(name: str) -> Generator[Progress, None, Look]:
         return Look(runs=runs)
     run, state = named[0]
     return Look(
-        runs=runs, chosen=run, state=state, progress=run.progress(), log=run.log(), samples=run.samples(),
-        error=run.error() if state == "failed" else "", model=run.model(),
+        runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
+        samples=run.samples(), error=run.error() if state == "failed" else "", model=run.model(),
     )  # fmt: skip
 
 
@@ -78,19 +82,28 @@ def state_words(look: Look) -> tuple[str, str]:
     recipe = RECIPES[look.chosen.kind]
     begun = f"{recipe}, started {ago(look.chosen.created)}"
     progress = look.progress
-    done = f"{progress.step} steps in {duration(progress.seconds).removeprefix('about ')}" if progress else "0 steps"
-    beware = f" Beware: {progress.note}." if progress and progress.note else ""
+    done = _done(progress)
+    if look.state == "starting" or look.loading:
+        before = f"{done} so far; the" if progress else "The"
+        return f"{begun}. {before} process that trains is starting (some seconds)…", ""
+    ended = look.state in ("stopped", "finished")
+    few = few_steps(progress.step) if progress and ended else ""
+    notes = [note for note in (progress.note if progress else "", few) if note]
+    beware = f" Beware: {'; '.join(notes)}." if notes else ""
     saved = f" The model '{look.model}' can be sampled." if look.model else ""
-    if look.state == "starting" or (look.state == "running" and progress is None):
-        return f"{begun}. The process that trains is starting (some seconds)…", ""
     if look.state == "running" and progress:
         left = time_left(progress.seconds, progress.step, progress.total)
         return f"{begun}. {done}{', ' + left if left else ''}. napari may be closed meanwhile.{beware}", _look(beware)
     if look.state == "failed":
         return f"{begun}. It failed after {done}: {look.error}. Resume goes on from what was saved last.", "bad"
     if look.state == "stopped":
-        return f"{begun}. Stopped after {done}; Resume goes on.{saved}{beware}", _look(beware, saved)
+        planned = f", of about {progress.total} that were planned" if progress else ""
+        return f"{begun}. Stopped after {done}{planned}; Resume goes on.{saved}{beware}", _look(beware, saved)
     return f"{begun}. Finished: {done}.{saved}{beware}", _look(beware, saved)
+
+
+def _done(progress: TrainProgress | None) -> str:
+    return f"{progress.step} steps in {duration(progress.seconds).removeprefix('about ')}" if progress else "0 steps"
 
 
 def _look(beware: str, good: str = "") -> str:
@@ -122,11 +135,11 @@ def curves(look: Look) -> list[Curves]:
 
 
 def _one(log: dict[str, Any], title: str, names: dict[str, str]) -> list[Curves]:
-    lines = {}
+    lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for name, words in names.items():
-        if name in log:
-            known = np.isfinite(log[name])
+        known = np.isfinite(log[name]) if name in log else np.zeros(0, bool)
+        if known.any():
             x, y = log["seconds"][known] / 60, log[name][known]
             every = max(1, len(x) // _POINTS)
             lines[words] = (x[::every], y[::every])
-    return [Curves(title=title, lines=lines)] if any(len(x) for x, _ in lines.values()) else []
+    return [Curves(title=title, lines=lines)] if lines else []

@@ -23,9 +23,10 @@ __all__ = ["RunView"]
 
 _EVERY = 1000  # milliseconds between two looks at a run
 _RARELY = 5000  # milliseconds, where nothing runs
-_HEIGHT = 150  # pixels of the plot
+_HEIGHT = 165  # pixels of the plot with its title
 _WIDTH = 320  # pixels of the samples
 _PENS = ("#4c9be8", "#e8a33d")
+_ASKED = "Asked it to save and to stop; this takes some seconds."
 _ACTIVE = ("starting", "running")
 
 
@@ -140,6 +141,8 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._state.value = words
         self._state.native.setStyleSheet(COLOURS[style])
         active, there = look.state in _ACTIVE, look.chosen is not None
+        if self._panel.words == _ASKED and not active:
+            self._panel.say("")
         self.runs.visible = there
         self.stop.visible = active
         self.resume.visible = self._minutes.visible = there and not active
@@ -172,9 +175,13 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
     def _draw_curves(self, _event: Any = None) -> None:
         self._plot.clear()
         chosen = [found for found in curves(self._look) if found.title == self._curves.value]
+        names = []
         for found in chosen[:1]:
             for (name, (x, y)), colour in zip(found.lines.items(), _PENS, strict=False):
-                self._plot.plot(x, y, pen=pg.mkPen(colour, width=2), name=name)
+                # A single point makes no line.
+                self._plot.plot(x, y, pen=pg.mkPen(colour, width=2), symbol="o" if len(x) == 1 else None)
+                names.append(f"<span style='color: {colour}'>{name}</span>")
+        self._plot.setTitle(" · ".join(names), size="8pt")  # as a legend that covers no curve
 
     # --- buttons ---
 
@@ -184,7 +191,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._poll()
 
     def _stop(self, _event: Any = None) -> None:
-        self._act(lambda run: run.stop(), "Asked it to save and to stop; this takes some seconds.")
+        self._act(lambda run: run.stop(), _ASKED)
 
     def _resume(self, _event: Any = None) -> None:
         run, minutes = self._look.chosen, float(self._minutes.value)
@@ -227,5 +234,4 @@ def _plot() -> Any:
     plot.setMenuEnabled(False)
     plot.setLabel("bottom", "minutes")
     plot.getAxis("bottom").enableAutoSIPrefix(False)
-    plot.addLegend(offset=(-5, 5), labelTextSize="8pt")
     return plot

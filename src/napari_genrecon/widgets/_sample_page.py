@@ -161,17 +161,23 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         started = time.perf_counter()
 
         def shown(result: Result) -> None:
-            layer = self._add(result, card)
+            layer, side_by_side = self._add(result, card)
             seed = result.record["options"]["seed"]
-            self.panel.say(
-                f"New layer '{layer.name}': {len(result.data)} pictures in {time.perf_counter() - started:.1f} s, "
-                f"seed {seed}. Move the slider below the image to see one after the other.",
-                "good",
+            took = f"{time.perf_counter() - started:.1f} s, seed {seed}"
+            said = (
+                f"New layer '{layer.name}': {len(result.data)} pictures in {took}. Move the slider below the image to "
+                "see one after the other."
+                if side_by_side is None
+                else f"New layers '{layer.name}': {len(result.data)} pictures, one after the other with the slider "
+                f"below the image; and beside it '{side_by_side.name}': all at once. Made in {took}."
             )
+            beware = "".join(f" Beware: {caution}." for caution in card.cautions)
+            self.panel.say(said + beware, "bad" if beware else "good")
 
         self.panel.begin(lambda: sample_steps(options), shown)
 
-    def _add(self, result: Result, card: ModelCard) -> Any:
+    def _add(self, result: Result, card: ModelCard) -> tuple[Any, Any]:
+        """The layer of the pictures, and that of all side by side or None."""
         pictures = result.data
         self._made = (card.name, pictures)
         keywords = stack_keywords(card, pictures, "sample")
@@ -179,17 +185,18 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._viewer, pictures, f"{card.name} synthetic",
             replace=False, helper=False, metadata={"genrecon": result.record}, **keywords,
         )  # fmt: skip
+        above = None
         if self.sheet.value:
             side_by_side = sheet(with_channels(pictures, card), int(np.ceil(np.sqrt(len(pictures)))))
             shown = side_by_side[0] if card.channels == 1 else side_by_side
             more = stack_keywords(card, shown, "c") | {"axis_labels": ("c", "y", "x")[-shown.ndim :]}
-            layer = put(
+            above = put(
                 self._viewer, shown, f"{card.name} synthetic, side by side",
                 replace=False, helper=False, metadata={"genrecon": result.record}, **more,
             )  # fmt: skip
-        look_at(self._viewer, layer)
+        look_at(self._viewer, layer if above is None else above)
         show_picture(self._picture, pixmap(sheet(with_channels(pictures, card)[:_SHOWN], _COLUMNS), _WIDTH))
-        return layer
+        return layer, above
 
     # --- checking ---
 

@@ -75,6 +75,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.recipe["minutes"].changed.connect(self._recipe_changed)
         self.chooser.images.changed.connect(self._suggest_name)
         self.model_name.native.textEdited.connect(self._name_typed)
+        self.chooser.on_choice = self._forget
         self.recipe["minutes"].native.setDecimals(1)
         self.recipe["minutes"].native.setSuffix(" min")
         self._recipe_changed()
@@ -93,6 +94,11 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.recipe.use([name for name, of in _recipe_options().items() if of != kind])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
+
+    def _forget(self) -> None:
+        """What is said is about another choice."""
+        if not self.panel.busy:
+            self.panel.say("")
 
     def _suggest_name(self, _event: Any = None) -> None:
         if not self._named:

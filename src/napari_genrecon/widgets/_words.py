@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["RECIPES", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
+__all__ = ["RECIPES", "TimeLeft", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
 
 RECIPES = {"vae": "VAE", "dcgan": "GAN"}
 
@@ -32,6 +33,30 @@ def time_left(seconds: float, step: int, total: int) -> str:
     if step < 1 or total <= step:
         return ""
     return f"{duration(seconds * (total - step) / step)} left"
+
+
+class TimeLeft:
+    """How long a job still takes, told from its progress.
+
+    A job may have several parts, each with a total of its own: the time of one says nothing about the next.
+    """
+
+    def __init__(self) -> None:
+        self._total, self._done, self._since = 0, 0, 0.0
+
+    def of(self, progress: Progress, now: float) -> str:
+        """In words; empty while nothing of this part has been done.
+
+        Parameters
+        ----------
+        progress : Progress
+            Of the job.
+        now : float
+            A clock, in seconds.
+        """
+        if progress.total != self._total:
+            self._total, self._done, self._since = progress.total, progress.done, now
+        return time_left(now - self._since, progress.done - self._done, progress.total - self._done)
 
 
 def ago(created: str) -> str:
@@ -69,5 +94,5 @@ def about_model(card: ModelCard) -> str:
         f"{duration(card.seconds).removeprefix('about ')}{f', {ago(card.created)}' if card.created else ''}. "
         f"Licence: {card.licence or 'not stated'}.",
     ]
-    lines += [f"Beware: {warning}." for warning in card.warnings]
+    lines += [f"Beware: {warning}." for warning in card.cautions]
     return "\n".join(lines)

@@ -40,7 +40,7 @@ from napari_genrecon.widgets._layers import (
 )
 from napari_genrecon.widgets._preview import VIEWS, Preview
 from napari_genrecon.widgets._watched import Watched
-from napari_genrecon.widgets._words import duration, sentence
+from napari_genrecon.widgets._words import TimeLeft, duration, sentence
 from napari_genrecon.widgets._worker import Job
 from napari_genrecon.widgets.files import chosen_saving
 from napari_genrecon.widgets.masks import mask_of
@@ -223,7 +223,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         axes = layer_axes(layer)
         try:
             values = self._form.plain_values()
-            return self._task.options(**{**values, **widths, "axes": values["axes"] or axes})
+            options = self._task.options(**{**values, **widths, "axes": values["axes"] or axes})
+            return calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
         except (GenReconError, ValueError):  # half typed: Run will tell
             return self._task.options(**widths, axes=axes)
 
@@ -236,11 +237,14 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def _time_again(self, _event: Any = None) -> None:
         """Tell how long it takes with the options as they are now."""
+        self._warnings = []  # of other options
+        self._tell_time()
+
+    def _tell_time(self) -> None:
         layers = self._chosen()
         if not layers or self._noise.of(layer_data(layers[0])) is None:
             return
         data, options = layer_data(layers[0]), self._timed_options(layers[0])
-        self._warnings = []  # of other options
 
         def steps() -> Any:
             yield Progress(0, 0, "timing")
@@ -387,6 +391,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         """Show the noise that a run measured, and what it warns of."""
         self._warnings = list(record["warnings"])
         self._noise.put_recorded(data, record)
+        self._tell_time()  # what was learnt for a preview is not learnt again
         if self._noise.of(data) is not None and any(layer_data(layer) is data for layer in self._chosen()[:1]):
             self._show_report()
 
@@ -423,7 +428,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # The job --------------------------------------------------------------------------------------------------------
 
     def _begin(self, steps: Any, done: Any, *, quiet: bool = False) -> None:
-        self._started = time.perf_counter()
+        self._left = TimeLeft()
         self._job = Job(steps, self._on_progress, done)
         for button in (self._run, self._preview):
             button.enabled = False
@@ -435,11 +440,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _on_progress(self, progress: Progress) -> None:
         self._progress.max = 100 if progress.total else 0
         self._progress.value = round(100 * progress.fraction)
-        left = ""
-        if progress.done:
-            spent = time.perf_counter() - self._started
-            left = f", {duration(spent * (1 / progress.fraction - 1))} left"
-        self._status.value = f"{progress.note}{left}"
+        left = self._left.of(progress, time.perf_counter())
+        self._status.value = ", ".join(part for part in (progress.note, left) if part)
         self._watched.refresh()
 
     def _finish(self) -> None:
