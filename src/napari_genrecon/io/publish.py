@@ -50,7 +50,7 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
     if store is not None:
         raise OutputError(f"{path} lies inside the Zarr store {store}, which it would damage: choose another folder")
     if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{path} exists already: choose another name, or overwrite it on purpose (--overwrite)")
+        raise OutputError(f"{path} exists already: choose another name, or remove it (the command line: --overwrite)")
     if path.is_dir() and not folder:
         raise OutputError(f"{path} is a folder: give the name of a file")
     if folder and os.path.lexists(path) and not is_zarr(path):
