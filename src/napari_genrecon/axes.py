@@ -112,7 +112,7 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     leading = len(shape) - len(spatial)
     if leading not in _LEADING:
         raise ImageError(
-            f"image has {len(shape)} dimensions, shape {tuple(shape)}: say what they mean, for example axes='PTZCYX'"
+            f"image has {len(shape)} dimensions, shape {tuple(shape)}: say in axes what they mean, for example 'PTZCYX'"
         )
     letters = _LEADING[leading]
     return Axes((letters.replace("C", "P") if colour else letters) + spatial, assumed=True)
@@ -138,7 +138,7 @@ def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:
     letters = str(axes).upper()
     problem = _problem(letters, tuple(shape))
     if problem:
-        raise ImageError(f"axes={str(axes)!r} does not fit an image of shape {tuple(shape)}: {problem}")
+        raise ImageError(f"axes {str(axes)!r} do not fit an image of shape {tuple(shape)}: {problem}")
     return Axes(letters, axes.assumed if isinstance(axes, Axes) else False)
 
 

@@ -37,7 +37,7 @@ def test_text_says_the_same_as_the_value():
         ("optics:na=1.6,wavelength=520", r"na must be below the refractive index .* 1.515; got 1.6"),
         ("optics:na=1.2,wavelength=0.52", "wavelength must lie between 100 and 10000 nanometres, got 0.52"),
         ("optics:na=1.2,wavelength=520,kind=sted", "kind must be one of widefield, confocal, two-photon; got 'sted'"),
-        ("optics:na=1.2,wavelength=520,pixel_size=-1", "pixel_size must be a positive number, got -1"),
+        ("optics:na=1.2,wavelength=520,pixel_size=-1", "pixel size must be a positive number, got -1"),
         ("optics:na=1.2,wavelength=520,z_step=-1", "z_step must be 0 or more micrometres, got -1"),
     ],
 )
@@ -58,8 +58,11 @@ def test_sizes_come_from_the_image_where_they_are_not_given():
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        (about(("pixel",) * 3), r"how large a pixel is along X \(its unit is pixel\): give pixel_size in micrometres"),
-        (about(("pixel", "micrometer", "micrometer")), r"along Z .*: give z_step in micrometres, or 0 to treat every"),
+        (about(("pixel",) * 3), r"along X \(its unit is pixel\): give the pixel size \(pixel_size\) in micrometres$"),
+        (
+            about(("pixel", "micrometer", "micrometer")),
+            r"along Z .*: give the z step \(z_step\) in micrometres, or 0",
+        ),
         (about(scale=(1, 0.1, 0.2)), "pixels are 0.2 x 0.1 micrometres, and a computed PSF needs square ones"),
     ],
     ids=["no unit", "no unit along Z", "not square"],
@@ -70,5 +73,5 @@ def test_image_that_does_not_say_its_sizes_gets_a_sentence(image, sentence):
 
 
 def test_optics_without_a_pixel_size_are_no_psf():
-    with pytest.raises(OptionError, match="the pixel size is not known: give pixel_size in micrometres"):
+    with pytest.raises(OptionError, match=r"the pixel size is not known: give it \(pixel_size\) in micrometres"):
         Optics(**WATER).psf()

@@ -267,7 +267,7 @@ def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
 @pytest.mark.parametrize(
     ("image", "options", "kind", "sentence"),
     [
-        (np.ones((40, 40)), {}, ImageError, r"along='Z' needs a z-stack, and this image has the axes YX"),
+        (np.ones((40, 40)), {}, ImageError, r"along Z needs a z-stack, and this image has the axes YX"),
         (np.ones((5, 40, 40)), {"axes": "TYX"}, ImageError, r"needs a z-stack, and this image has the axes TYX"),
         (np.ones((1, 40, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 1 planes of 40 x 40"),
         (np.ones((9, 6, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 9 planes of 6 x 40"),

@@ -72,8 +72,8 @@ def test_run_adds_a_layer_with_everything_but_the_noise(opened, qtbot, noisy):
     assert result.metadata["genrecon"]["task"] == "denoise"
 
 
-@pytest.mark.parametrize("view", ["split", "after"])
-def test_preview_shows_what_run_will_give(opened, qtbot, noisy, view):
+@pytest.mark.parametrize("view", ["split", "after", "before"])
+def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, view):
     viewer, widget, layer = opened
     widget._view.value = view
     press(widget._preview)
@@ -81,7 +81,12 @@ def test_preview_shows_what_run_will_give(opened, qtbot, noisy, view):
     preview = viewer.layers["cells preview"]
     start = np.round(layer.world_to_data(preview.data_to_world((0, 0, 0)))).astype(int)
     region = tuple(slice(a, a + n) for a, n in zip(start, preview.data.shape, strict=True))
-    np.testing.assert_allclose(preview.data, denoise(noisy, axes="ZYX")[region], rtol=1e-5)
+    expected = denoise(noisy, axes="ZYX")[region]
+    if view == "split":
+        half = expected.shape[-1] // 2
+        expected[..., :half] = noisy[region][..., :half]
+    np.testing.assert_allclose(preview.data, noisy[region] if view == "before" else expected, rtol=1e-5)
+    np.testing.assert_allclose(preview.contrast_limits, layer.contrast_limits)
     press(widget._run)
     wait(qtbot, widget)
     assert [x.name for x in viewer.layers] == ["cells", "cells denoise"]
@@ -392,8 +397,12 @@ def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qt
     widget = UpscaleWidget(viewer)
     wait(qtbot, widget)
     widget._form["factor"].value = 3
-    widget._view.value = "after"
-    for button, name in ((widget._preview, "spot preview"), (widget._run, "spot upscale")):
+    for button, view, name in (
+        (widget._preview, "before", "spot preview"),
+        (widget._preview, "after", "spot preview"),
+        (widget._run, "after", "spot upscale"),
+    ):
+        widget._view.value = view
         press(button)
         wait(qtbot, widget)
         layer = viewer.layers[name]
@@ -596,9 +605,11 @@ def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
     [
         ({"psf": "computed from optics", "psf_na": 1.6}, "na must be below the refractive index of the immersion"),
         ({"psf": "computed from optics", "psf_pixel_size": "small"}, "must be a number or empty, got 'small'"),
-        ({"psf": "from a file"}, "choose the file of the point spread function"),
+        ({"psf": "from a file"}, "choose the file of the point spread function: none is given"),
+        ({"psf": "from a file", "psf_file": "bead.tif"}, "there is no 'bead.tif'"),
+        ({"iterations": "many"}, "iterations must be a whole number or empty, got 'many'"),
     ],
-    ids=["aperture", "pixel size", "no file"],
+    ids=["aperture", "pixel size", "no file", "file not there", "no number"],
 )
 def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sentence):
     from napari_genrecon.widgets import task_widget
@@ -608,7 +619,162 @@ def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sen
     viewer, widget, _ = deblurring
     for name, value in values.items():
         widget._form[name].value = value
-    press(widget._run)
-    press(widget._copy)
-    assert [sentence in text for text in said] == [True, True]
+    for button in (widget._preview, widget._run, widget._copy):
+        widget._status.value = "New layer 'cells deblur': done in 62.5 s."
+        press(button)
+        assert sentence in widget._status.value
+    assert [sentence in text for text in said] == [True] * 3
     assert len(viewer.layers) == 1
+
+
+def test_sentence_names_the_field_of_the_window(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).poisson(60, (64, 72)).astype("u2"), name="no unit")
+    widget = DeblurWidget(viewer)
+    wait(qtbot, widget)
+    widget._form["psf"].value = "computed from optics"
+    press(widget._run)
+    field = widget._form["psf_pixel_size"].label
+    assert "give the pixel size (pixel_size) in micrometres" in widget._status.value
+    assert field == "pixel size (µm)"
+
+
+SENTENCE = "The image was deblurred with napari-genrecon. " * 20
+
+
+def test_docks_fit_a_low_window_with_their_buttons_in_sight(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.resize(1200, 700)
+    name = "2026_HeLa_H2B_mCherry_tubulin_GFP_63x_oil_position_0007_timepoint_0123_channel_GFP_raw"
+    viewer.add_image(np.random.default_rng(0).poisson(60, (64, 72)).astype("u2"), name=name)
+    widgets = [DeblurWidget(viewer), DenoiseWidget(viewer)]
+    for widget in widgets:
+        viewer.window.add_dock_widget(widget)
+        wait(qtbot, widget)
+        widget._form.container["more"].value = True
+        widget._status.value = SENTENCE
+        widget._progress.visible = True
+    widgets[0]._form["psf"].value = "computed from optics"
+    qtbot.wait(200)
+    assert window.height() == 700
+    assert window.minimumSizeHint().height() <= 700
+    for widget in widgets:
+        assert widget.native.width() < 400
+        buttons = (widget._preview, widget._run, widget._cancel, widget._copy, widget._methods, widget._status)
+        shown = [button.native.visibleRegion().boundingRect().size() for button in buttons]
+        assert shown == [button.native.size() for button in buttons]
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [("", 0), ("Copied.", 1), ("New layer 'spots denoise': done in 17.4 s.", 1), ("_".join("abcdefgh" * 10), 3)],
+    ids=["nothing", "a word", "a line", "a long name"],
+)
+def test_words_take_the_lines_that_they_need(qtbot, words, lines):
+    from napari_genrecon.widgets._fit import text
+
+    for most in (0, 8):
+        label = text(words, most)
+        native = label.native
+        qtbot.addWidget(native)
+        native.resize(320, 100)
+        native.show()
+        qtbot.waitExposed(native)
+        assert label.value == words
+        assert native.document().lineCount() <= max(lines, 1)
+        assert native.height() >= native.document().size().height() - 1
+        assert not native.verticalScrollBar().isVisible()
+        assert native.document().idealWidth() <= native.viewport().width()
+
+
+def test_preview_hides_what_lies_between_it_and_its_source(opened, qtbot, noisy):
+    viewer, widget, _ = opened
+    viewer.add_image(np.full(SHAPE, 90, "u2"), name="in the way", **PLACED)
+    widget._layers.value = ["cells"]
+    wait(qtbot, widget)
+    for view in ("before", "after"):
+        widget._view.value = view
+        press(widget._preview)
+        wait(qtbot, widget)
+        preview = viewer.layers["cells preview"]
+        assert viewer.layers.index(preview) == len(viewer.layers) - 1
+        assert (preview.blending, preview.opacity) == ("opaque", 1.0)
+
+
+def test_preview_of_a_colour_image_has_its_colours_on_the_left(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = np.clip(np.random.default_rng(0).normal([[[60, 120, 180]]], 8, (64, 64, 3)), 0, 255).astype("u1")
+    viewer.add_image(image, name="slide", rgb=True)
+    widget = DenoiseWidget(viewer)
+    wait(qtbot, widget)
+    press(widget._preview)
+    wait(qtbot, widget)
+    preview = viewer.layers["slide preview"]
+    assert preview.rgb
+    half = preview.data.shape[1] // 2
+    start = np.round(preview.data_to_world((0, 0))).astype(int)
+    rows, columns = slice(start[0], start[0] + preview.data.shape[0]), slice(start[1], start[1] + half)
+    np.testing.assert_array_equal(preview.data[:, :half], image[rows, columns])
+
+
+def test_status_says_when_the_preview_is_of_other_options(opened, qtbot):
+    _, widget, _ = opened
+    widget._form["strength"].value = 0.5
+    assert "preview" not in widget._status.value
+    press(widget._preview)
+    wait(qtbot, widget)
+    shown = widget._status.value
+    assert shown.startswith("Preview: left half before")
+    widget._form["strength"].value = 1.2
+    assert widget._status.value.startswith("The options have changed since this preview")
+    widget._form["strength"].value = 0.5
+    assert widget._status.value == shown
+
+
+def test_options_changed_while_a_preview_is_made_are_told(opened, qtbot):
+    _, widget, _ = opened
+    press(widget._preview)
+    widget._form["strength"].value = 1.5
+    wait(qtbot, widget)
+    assert widget._status.value.startswith("The options have changed since this preview")
+
+
+def test_preview_that_was_removed_by_hand_is_not_spoken_of(opened, qtbot):
+    viewer, widget, _ = opened
+    press(widget._preview)
+    wait(qtbot, widget)
+    viewer.layers.remove("cells preview")
+    widget._status.value = "Copied."
+    widget._form["strength"].value = 1.5
+    assert widget._status.value == "Copied."
+
+
+@pytest.mark.parametrize("when", ["shown", "being made"])
+def test_closing_the_dock_takes_the_preview_away(opened, qtbot, when):
+    viewer, widget, _ = opened
+    press(widget._preview)
+    if when == "shown":
+        wait(qtbot, widget)
+    viewer.window.remove_dock_widget(widget.native)
+    wait(qtbot, widget)
+    assert [x.name for x in viewer.layers] == ["cells"]
+
+
+def test_what_is_missing_is_said_in_the_dock(make_napari_viewer, qtbot):
+    widget = DenoiseWidget(make_napari_viewer())
+    for button, words in ((widget._run, "Choose an image layer first."), (widget._methods, "There is no result yet")):
+        press(button)
+        assert words in widget._status.value
+
+
+def test_options_of_another_dock_say_nothing_about_its_preview(opened, qtbot):
+    viewer, widget, _ = opened
+    other = UpscaleWidget(viewer)
+    wait(qtbot, other)
+    for each in (other, widget):  # the second preview takes the place of the first
+        press(each._preview)
+        wait(qtbot, each)
+    other._status.value = "Copied."
+    other._form["factor"].value = 3
+    assert other._status.value == "Copied."

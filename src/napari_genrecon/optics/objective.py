@@ -62,7 +62,7 @@ class Optics:
             positive["pixel_size"] = self.pixel_size
         for name, value in positive.items():
             if not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{name} must be a positive number, got {value}")
+                raise OptionError(f"{name.replace('_', ' ')} must be a positive number, got {value}")
         if self.na >= self.refractive_index:
             raise OptionError(
                 f"na must be below the refractive index of the immersion, which is {self.refractive_index:g}; "
@@ -73,7 +73,7 @@ class Optics:
         if self.kind not in get_args(Kind):
             raise OptionError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
         if self.z_step is not None and not (math.isfinite(self.z_step) and self.z_step >= 0):
-            raise OptionError(f"z_step must be 0 or more micrometres, got {self.z_step}")
+            raise OptionError(f"z step must be 0 or more micrometres, got {self.z_step}")
 
     @classmethod
     def from_text(cls, text: str) -> Optics:
@@ -106,7 +106,7 @@ class Optics:
             If the pixel size is not known.
         """
         if self.pixel_size is None:
-            raise OptionError("the pixel size is not known: give pixel_size in micrometres")
+            raise OptionError("the pixel size is not known: give it (pixel_size) in micrometres")
         return simulate_psf(
             na=self.na,
             wavelength=self.wavelength * _NM,

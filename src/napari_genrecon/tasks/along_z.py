@@ -93,8 +93,8 @@ def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
         return options.factor, []
     if spacing < _ISOTROPIC:
         raise OptionError(
-            f"along='Z' makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
-            f"{_ISOTROPIC} on it can help; use along='YX' to enlarge the planes"
+            f"along Z makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
+            f"{_ISOTROPIC} on it can help; choose along YX to enlarge the planes"
         )
     factor = min(_LARGEST, max(_SMALLEST, round(spacing)))
     said = f"the voxels are {spacing:.3g} times as tall as wide, so there are {factor} times more planes"
@@ -114,14 +114,14 @@ def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleOpt
     axes = measured.axes
     if "Z" not in axes.letters:
         raise ImageError(
-            f"along='Z' needs a z-stack, and this image has the axes {axes}: say which dimension is Z, for example "
-            "axes='ZYX', or use along='YX'"
+            f"along Z needs a z-stack, and this image has the axes {axes}: say in axes which dimension is Z, for "
+            "example 'ZYX', or choose along YX"
         )
     planes, side = shape[axes.letters.index("Z")], min(shape[axes.y], shape[axes.x])
     if planes < 2 or side < SMALLEST_SIDE:
         raise ImageError(
-            f"along='Z' needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
-            f"planes of {shape[axes.y]} x {shape[axes.x]}: use along='YX'"
+            f"along Z needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
+            f"planes of {shape[axes.y]} x {shape[axes.x]}: choose along YX"
         )
 
 

@@ -68,7 +68,8 @@ def _length(about: About, letter: str, name: str) -> float:
     unit = whole.units[index]
     if unit not in _MICROMETRES:
         raise OptionError(
-            f"the image does not say how large a pixel is along {letter} (its unit is {unit}): give {name} in "
-            "micrometres" + (", or 0 to treat every plane by itself" if name == "z_step" else "")
+            f"the image does not say how large a pixel is along {letter} (its unit is {unit}): give the "
+            f"{name.replace('_', ' ')} ({name}) in micrometres"
+            + (", or 0 to treat every plane by itself" if name == "z_step" else "")
         )
     return float(whole.scale[index]) * _MICROMETRES[unit]

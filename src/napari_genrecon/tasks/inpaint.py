@@ -104,7 +104,7 @@ class InpaintOptions:
         if not 1 <= self.n <= 64:
             raise OptionError(f"n must lie between 1 and 64, got {self.n}")
         if self.n > 1 and self.method not in ("auto", "pnp"):
-            raise OptionError(f"method {self.method!r} gives one filling, got n={self.n}: use method='pnp'")
+            raise OptionError(f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp'")
         if self.seed < 0:
             raise OptionError(f"seed must be 0 or more, got {self.seed}")
         if self.tile is not None:

@@ -128,7 +128,7 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
         ),
         create_widget("widefield", name=f"{name}_kind", label="microscope", widget_type="ComboBox", options=kinds),
         create_widget(
-            "", name=f"{name}_pixel_size", label="pixel (µm)", widget_type="LineEdit", options={"tooltip": length}
+            "", name=f"{name}_pixel_size", label="pixel size (µm)", widget_type="LineEdit", options={"tooltip": length}
         ),
         create_widget(
             "",
@@ -159,6 +159,8 @@ def _optional(label: str, text: str) -> float | None:
 
 
 def _existing(path: Path) -> Path:
-    if str(path) in ("", ".") or not path.exists():
+    if str(path) in ("", "."):
+        raise OptionError("choose the file of the point spread function: none is given")
+    if not path.exists():
         raise OptionError(f"choose the file of the point spread function: there is no {str(path)!r}")
     return path

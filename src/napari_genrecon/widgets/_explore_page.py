@@ -21,7 +21,8 @@ from napari_genrecon.widgets._explore_jobs import (
     walk_steps,
 )
 from napari_genrecon.widgets._explore_results import Results
-from napari_genrecon.widgets._job_panel import JobPanel, text
+from napari_genrecon.widgets._fit import text
+from napari_genrecon.widgets._job_panel import JobPanel
 from napari_genrecon.widgets._model_choice import ModelChoice, Models
 
 __all__ = ["TOOLS", "ExplorePage", "Tool"]

@@ -15,7 +15,8 @@ from napari_genrecon.models.card import ModelCard
 from napari_genrecon.training.crops import Crops
 from napari_genrecon.widgets._cell_features import own_features, write_scores
 from napari_genrecon.widgets._explore_jobs import Map, Request, Walk
-from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture, text
+from napari_genrecon.widgets._fit import text
+from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets._layers import NO_IMAGE, layer_axes, layer_data, placed_as
 from napari_genrecon.widgets._pictures import pixmap
 from napari_genrecon.widgets._places import beside, look_at, put, stack_keywords

@@ -11,6 +11,7 @@ from typing import Any
 from magicgui.widgets import CheckBox, Container, LineEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
 
+from napari_genrecon.errors import OptionError
 from napari_genrecon.models import list_models
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets._arrays import ArrayField, Names, PsfField
@@ -129,10 +130,8 @@ class Form:
 
         Raises
         ------
-        ValueError
-            If a number is not one.
         GenReconError
-            If an array cannot be had.
+            If a number is not one, or an array cannot be had.
         """
         arrays = {name: field.value(partial(pixels_of, field.kind)) for name, field in self._arrays.items()}
         return self.plain_values() | arrays
@@ -142,7 +141,10 @@ class Form:
         found = {name: self[name].value for name in self._names}
         for name, convert in self._texts.items():
             text = str(found[name] or "").strip()
-            found[name] = convert(text) if text else None
+            try:
+                found[name] = convert(text) if text else None
+            except ValueError:
+                raise OptionError(f"{self[name].label} must be a whole number or empty, got {text!r}") from None
         return found
 
     def array_sources(self) -> dict[str, Any]:

@@ -7,40 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.widgets._fit import text, tint
 from napari_genrecon.widgets._words import sentence
 from napari_genrecon.widgets._worker import Job, Steps
 
-__all__ = ["COLOURS", "JobPanel", "picture_label", "show_picture", "slim", "text"]
+__all__ = ["JobPanel", "picture_label", "show_picture"]
 
 _LOG = logging.getLogger(__name__)
-COLOURS = {"": "", "good": "color: #3fae5a;", "bad": "color: #e8743b;"}
-"""Style sheets of words."""
-
-
-class _Tall(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
-    """Keeps a label as tall as its wrapped words need: nested layouts in a scroll area do not ask it."""
-
-    def eventFilter(self, label: Any, event: Any) -> bool:  # Qt's name
-        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
-            label.setMinimumHeight(max(label.heightForWidth(label.width()), 0))
-        return False
-
-
-def text(value: str = "") -> Label:
-    """A label whose words wrap, are shown in full and can be copied."""
-    label = Label(value=value)
-    native = label.native
-    native.setWordWrap(True)
-    native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    tall = _Tall(native)
-    native.installEventFilter(tall)
-    label.changed.connect(lambda _: native.setMinimumHeight(max(native.heightForWidth(native.width()), 0)))
-    return label
 
 
 def picture_label() -> Label:
@@ -55,13 +30,6 @@ def show_picture(label: Label, picture: Any) -> None:
     label.native.setPixmap(picture)
     label.native.setFixedSize(picture.size())
     label.visible = True
-
-
-def slim(native: QWidget) -> None:
-    """Let long choices be cut off rather than make a page wider than its dock."""
-    for box in native.findChildren(QComboBox):
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(12)
 
 
 class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -102,7 +70,7 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         """Show words: plain, ``"good"`` or ``"bad"``."""
         self._status.value = words
         self._status.visible = bool(words)
-        self._status.native.setStyleSheet(COLOURS[look])
+        tint(self._status, look)
 
     def complain(self, error: BaseException) -> None:
         """Show an error as a sentence."""

@@ -10,7 +10,7 @@ from magicgui.widgets import ComboBox, Container
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.library import trained_models
-from napari_genrecon.widgets._job_panel import text
+from napari_genrecon.widgets._fit import text
 from napari_genrecon.widgets._words import RECIPES, about_model
 
 __all__ = ["ModelChoice", "Models"]

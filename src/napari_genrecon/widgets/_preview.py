@@ -1,4 +1,4 @@
-"""The preview: what a task will make of the part of the plane on screen, shown over its source."""
+"""The preview: the part of the plane on screen, before and after a task, over all that lies there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _MARK = "genrecon_preview"
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Pixels, the first of them in the source's pixels, and the look of the source."""
+    """Pixels of the result and, as many, of the source; where the first of them is; the look of the source."""
 
-    pixels: Any
+    after: Any
+    before: Any
     offset: tuple[int, ...]
     look: dict[str, Any]
     name: str
@@ -38,17 +39,31 @@ class Preview:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._shown: _Shown | None = None
+        self._layer: Any = None
         self._view = VIEWS[0]
 
+    @property
+    def there(self) -> bool:
+        """Whether it is shown: it can be taken out of the list as any layer, and another preview takes its place."""
+        return self._layer is not None and self._layer in self._viewer.layers
+
     def show(
-        self, pixels: Any, region: tuple[slice, ...], look: dict[str, Any], name: str, factors: tuple[int, ...]
+        self,
+        after: Any,
+        before: Any,
+        region: tuple[slice, ...],
+        look: dict[str, Any],
+        name: str,
+        factors: tuple[int, ...],
     ) -> None:
         """Show the result for a region of the source.
 
         Parameters
         ----------
-        pixels : ndarray
-            Of the result, `factors` times as many along each dimension as the region has.
+        after : ndarray
+            Pixels of the result, `factors` times as many along each dimension as the region has.
+        before : ndarray
+            Pixels of the source, as many as the region has.
         region : tuple of slice
             In the pixels of the source.
         look : dict
@@ -60,39 +75,45 @@ class Preview:
         """
         n = len(look["scale"])
         offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
-        self._shown = _Shown(pixels, offset, {**look, **finer(look, factors)}, name)
+        for axis, factor in enumerate(factors):
+            before = before.repeat(factor, axis) if factor > 1 else before
+        self._shown = _Shown(after, before, offset, {**look, **finer(look, factors)}, name)
         self.set_view(self._view)
 
     def set_view(self, view: str) -> None:
-        """``"split"`` leaves the left half of the source to be seen, ``"after"`` nothing, ``"before"`` all."""
+        """``"split"`` shows the left half of the source and the right half of the result, the others one of them."""
         self._view = view
         self._remove_layer()
-        if self._shown is None or view == "before":
+        if self._shown is None:
             return
-        pixels, offset = self._shown.pixels, self._shown.offset
-        if view == "split":
-            axis = len(offset) - 1
-            half = pixels.shape[axis] // 2
-            pixels = pixels[(*[slice(None)] * axis, slice(half, None))]
-            offset = (*offset[:-1], offset[-1] + half)
-        self._add_layer(pixels, offset, self._shown)
+        n = len(self._shown.offset)
+        halves = _halves(self._shown.before, self._shown.after, n - 1)
+        pixels = {"before": self._shown.before, "after": self._shown.after}.get(view, halves)
+        self._add_layer(pixels, self._shown)
 
     def remove(self) -> None:
         """Take it away."""
         self._remove_layer()
-        self._shown = None
+        self._shown = self._layer = None
 
-    def _add_layer(self, pixels: Any, offset: tuple[int, ...], shown: _Shown) -> None:
+    def _add_layer(self, pixels: Any, shown: _Shown) -> None:
         look = {k: v for k, v in shown.look.items() if k not in ("translate", "metadata")}
+        look |= {"opacity": 1.0, "blending": "opaque"}  # nothing of the layers below mixes with it
         active = self._viewer.layers.selection.active
         layer = self._viewer.add_image(
             pixels, name=f"{shown.name} preview", metadata={_MARK: True, NO_IMAGE: True}, **look
         )
         # The corner of the region, through the rotation and shear of the source.
         placed = {k: shown.look[k] for k in ("scale", "translate", "rotate", "shear")}
-        layer.translate = Image(np.zeros((1,) * len(offset)), **placed).data_to_world(offset)
+        layer.translate = Image(np.zeros((1,) * len(shown.offset)), **placed).data_to_world(shown.offset)
         self._viewer.layers.selection.active = active
+        self._layer = layer
 
     def _remove_layer(self) -> None:
         for layer in [layer for layer in self._viewer.layers if layer.metadata.get(_MARK)]:
             self._viewer.layers.remove(layer)
+
+
+def _halves(left: Any, right: Any, axis: int) -> Any:
+    half = right.shape[axis] // 2
+    return np.concatenate([left.take(range(half), axis), right.take(range(half, right.shape[axis]), axis)], axis)

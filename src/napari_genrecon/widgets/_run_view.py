@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.training.runs import Run
-from napari_genrecon.widgets._job_panel import COLOURS, JobPanel, picture_label, show_picture, text
+from napari_genrecon.widgets._fit import text, tint
+from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets._pictures import pixmap, sheet
 from napari_genrecon.widgets._run_look import Look, curves, look_steps, state_words
 from napari_genrecon.widgets._words import RECIPES, ago
@@ -139,7 +140,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._show_choices()
         words, style = state_words(look)
         self._state.value = words
-        self._state.native.setStyleSheet(COLOURS[style])
+        tint(self._state, style)
         active, there = look.state in _ACTIVE, look.chosen is not None
         if self._panel.words == _ASKED and not active:
             self._panel.say("")

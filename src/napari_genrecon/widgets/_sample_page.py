@@ -19,8 +19,9 @@ from napari_genrecon.models.library import export_model, import_model
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.training.crops import Crops
+from napari_genrecon.widgets._fit import text
 from napari_genrecon.widgets._form import Form
-from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture, text
+from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets._memorised import STRANGE, check_steps, pairs, verdict, with_channels
 from napari_genrecon.widgets._model_choice import ModelChoice
 from napari_genrecon.widgets._pictures import pixmap, sheet

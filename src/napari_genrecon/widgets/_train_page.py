@@ -17,8 +17,9 @@ from napari_genrecon.training.cut import cut_crops
 from napari_genrecon.training.runs import Run, start_run
 from napari_genrecon.training.train_options import TrainOptions
 from napari_genrecon.widgets._crop_source import CropChooser, Source, crop_options
+from napari_genrecon.widgets._fit import text
 from napari_genrecon.widgets._form import Form
-from napari_genrecon.widgets._job_panel import JobPanel, text
+from napari_genrecon.widgets._job_panel import JobPanel
 from napari_genrecon.widgets._places import look_at, put
 from napari_genrecon.widgets._run_view import RunView
 from napari_genrecon.widgets._words import RECIPES, about_crops, duration

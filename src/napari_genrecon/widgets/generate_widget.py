@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_genrecon.widgets._explore_page import ExplorePage
-from napari_genrecon.widgets._job_panel import slim
+from napari_genrecon.widgets._fit import scrolled
 from napari_genrecon.widgets._sample_page import SamplePage
 from napari_genrecon.widgets._train_page import TrainPage
 
@@ -34,7 +33,7 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
         self.sample.on_models = self._new_model
         self.tabs = QTabWidget()
         for title, page in (("Train", self.train), ("Sample", self.sample), ("Explore", self.explore)):
-            self.tabs.addTab(_scrolled(page.native), title)
+            self.tabs.addTab(_page(page.native), title)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
@@ -52,12 +51,6 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
             page.choice.refresh(wanted)
 
 
-def _scrolled(native: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    slim(native)
+def _page(native: QWidget) -> QScrollArea:
     native.layout().addStretch(1)  # room that is not needed stays below
-    area.setWidget(native)
-    return area
+    return scrolled(native)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, Label, ProgressBar, PushButton, Select, TextEdit
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select, TextEdit
 from napari.layers import Image, Labels, Shapes
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QTimer
@@ -25,6 +26,8 @@ from napari_genrecon.tasks.files import array_options, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets._as_python import as_python
 from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
+from napari_genrecon.widgets._dock import Dock
+from napari_genrecon.widgets._fit import scrolled, text
 from napari_genrecon.widgets._form import TaskForm
 from napari_genrecon.widgets._known_noise import KnownNoise
 from napari_genrecon.widgets._layers import (
@@ -48,7 +51,10 @@ from napari_genrecon.widgets.masks import mask_of
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
 _LOG = logging.getLogger(__name__)
-_WIDTH = 300  # pixels
+_WIDTH = 310  # pixels of the options; rows of buttons may need more
+_LINES = 8  # of what is said, before it scrolls
+_PREVIEW = "Preview: left half before, right half after; choose beside the button."
+_OLD_PREVIEW = "The options have changed since this preview: press Preview to see what they make."
 
 
 class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -72,6 +78,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._seconds: float | None = None
         self._timing: Job | None = None
         self._warnings: list[str] = []  # of the last preview or result
+        self._previewed: dict[str, Any] | None = None  # the options of the preview that is shown
         self._layers = Select(label="images", choices=self._choices, tooltip="One or several image layers")
         self._report = TextEdit(label="noise", value="Choose an image layer.")
         self._target = FileEdit(
@@ -85,7 +92,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
         self._view = ComboBox(
-            choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half denoised"
+            choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half as it will be"
         )
         self._run = PushButton(text=f"{task.title}", tooltip="Makes a new layer; the image itself is not changed")
         self._cancel = PushButton(text="Cancel", enabled=False)
@@ -103,25 +110,26 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         )
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
-        self._status = Label(value="")
+        self._status = text(most=_LINES)
+        self._page = Container(widgets=[self._layers, self._report, self._form.container], labels=False)
         super().__init__(
             widgets=[
-                self._layers,
-                self._report,
-                self._form.container,
-                Container(widgets=[self._preview, self._view], layout="horizontal", labels=False),
-                Container(widgets=[self._run, self._cancel, self._live], layout="horizontal", labels=False),
+                _row(self._preview, self._view),
+                _row(self._run, self._cancel, self._live),
                 self._progress,
                 self._status,
-                Container(widgets=[self._check, self._copy, self._methods], layout="horizontal", labels=False),
+                _row(self._check, self._copy, self._methods),
             ],
             labels=False,
         )
+        area = scrolled(self._page.native)
+        area.setMinimumWidth(_WIDTH)
+        self.native.layout().insertWidget(0, area, 1)  # the buttons stay in sight below it
+        self._page.margins = (0, 0, 0, 0)
         self._report.native.setReadOnly(True)
-        self._report.native.setMinimumHeight(190)
-        self.native.setMinimumWidth(_WIDTH)
+        self._report.native.setMinimumHeight(150)
         self._layers.native.setMaximumHeight(80)
-        self._status.native.setWordWrap(True)
+        self._dock = Dock(self.native, self._end_preview)
         self._connect()
         self._refresh()
         self._follow_active()
@@ -134,6 +142,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._viewer.layers.selection.events.active.connect(self._follow_active)
         self._layers.changed.connect(self._measure)
         self._form.container.changed.connect(self._time_again)
+        self._form.container.changed.connect(self._judge_preview)
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
         self._run.changed.connect(self._start_run)
@@ -296,27 +305,47 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         try:
             options, region = self._options(layer), visible_region(self._viewer, layer)
         except (GenReconError, ValueError) as error:
-            show_error(sentence(error))
+            self._refuse(error)
             return
+        asked = self._asked()
         data, shown, name = layer_data(layer), display(layer), layer.name
 
         def steps() -> Any:
             result = yield from self._task.steps(data, options, lazy=True)
             yield Progress(0, 0, "computing the part on screen")
-            return (*part_of_result(result.data, data.shape, region), result.record)
+            after, factors = part_of_result(result.data, data.shape, region)
+            return after, np.asarray(data[region]), factors, result.record
 
         def done(kind: str, value: Any) -> None:
             self._finish()
             if kind == "ok":
-                pixels, factors, record = value
+                after, before, factors, record = value
                 self._show_found(data, record)
-                self._preview_layer.show(pixels, region, shown, name, factors)
-                self._view.visible = True
-                self._status.value = "Preview: left half before, right half after; choose beside the button."
+                if self._dock.closed:  # nobody could take it away
+                    return
+                self._preview_layer.show(after, before, region, shown, name, factors)
+                self._previewed, self._view.visible = asked, True
+                self._judge_preview()
             else:
                 self._tell(kind, value)
 
         self._begin(steps, done)
+
+    def _asked(self) -> dict[str, Any] | None:
+        """The options as they are in the form; None where they cannot be."""
+        try:
+            return {**self._form.plain_values(), **self._form.array_sources()}
+        except (GenReconError, ValueError):
+            return None
+
+    def _judge_preview(self, _event: Any = None) -> None:
+        """Say whether the preview is still one of the options in the form."""
+        if self._job is None and self._preview_layer.there:
+            self._status.value = _PREVIEW if self._asked() == self._previewed else _OLD_PREVIEW
+
+    def _end_preview(self) -> None:
+        self._preview_layer.remove()
+        self._view.visible = False
 
     # Run ------------------------------------------------------------------------------------------------------------
 
@@ -335,7 +364,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             options = self._options(layer)
         except (GenReconError, ValueError) as error:
             self._queue.clear()
-            show_error(sentence(error))
+            self._refuse(error)
             return
         # All that is needed of the layer is taken now: it may be renamed, changed or removed meanwhile.
         data, shown, name, live = layer_data(layer), display(layer), layer.name, self._live.value
@@ -355,8 +384,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 return
             self._show_found(data, value.record)
             pixels, kwargs = result_layer(value, data.shape, f"{name} {self._task.name}", shown)
-            self._preview_layer.remove()
-            self._view.visible = False
+            self._end_preview()
             self._watched.stop()
             added = self._viewer.add_image(pixels, **kwargs)
             self._add_companions(value, kwargs, added.name)
@@ -402,12 +430,12 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         if self._job is not None:
             return
         if result is None:
-            show_warning("Select the result layer first.")
+            self._ask_for("Select the result layer first.")
             return
         try:
             steps = check_layer_steps(result, list(self._viewer.layers))
         except ImageError as error:
-            show_error(str(error))
+            self._refuse(error)
             return
         name = result.name
 
@@ -478,12 +506,20 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             show_info("Cancelled: nothing was added.")
             return
         _LOG.error("the job failed", exc_info=value)
-        self._status.value = sentence(value)
-        show_error(sentence(value))
+        self._refuse(value)
+
+    def _refuse(self, error: BaseException) -> None:
+        """Say why not: in full in the dock, where it can be read again, as napari's notifications cut it off."""
+        self._status.value = sentence(error)
+        show_error(sentence(error))
+
+    def _ask_for(self, missing: str) -> None:
+        self._status.value = missing
+        show_warning(missing)
 
     def _tell_missing(self, layers: list[Any]) -> None:
         if not layers:
-            show_warning("Choose an image layer first.")
+            self._ask_for("Choose an image layer first.")
 
     # Python ---------------------------------------------------------------------------------------------------------
 
@@ -491,14 +527,14 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         try:
             code = self.as_python()
         except (GenReconError, ValueError) as error:
-            show_error(sentence(error))
+            self._refuse(error)
             return
         QApplication.clipboard().setText(code)
         self._status.value = "Copied: paste it into napari's console or a script."
 
     def _copy_methods(self, _event: Any = None) -> None:
         if self._record is None:
-            show_warning("There is no result yet: run the task, or click on a layer that is a result.")
+            self._ask_for("There is no result yet: run the task, or click on a layer that is a result.")
             return
         QApplication.clipboard().setText(methods_text(self._record))
         self._status.value = "Copied: the sentences for the methods section."
@@ -537,6 +573,12 @@ class UpscaleWidget(TaskWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, find_task("upscale"))
+
+
+def _row(*widgets: Any) -> Container[Any]:
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
 
 
 def _took(started: float) -> str:
