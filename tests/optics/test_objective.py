@@ -38,7 +38,7 @@ def test_text_says_the_same_as_the_value():
         ("optics:na=1.2,wavelength=0.52", "wavelength must lie between 100 and 10000 nanometres, got 0.52"),
         ("optics:na=1.2,wavelength=520,kind=sted", "kind must be one of widefield, confocal, two-photon; got 'sted'"),
         ("optics:na=1.2,wavelength=520,pixel_size=-1", "pixel size must be a positive number, got -1"),
-        ("optics:na=1.2,wavelength=520,z_step=-1", "z_step must be 0 or more micrometres, got -1"),
+        ("optics:na=1.2,wavelength=520,z_step=-1", "z step must be 0 or more micrometres, got -1"),
     ],
 )
 def test_optics_that_cannot_be_get_a_sentence(text, sentence):
