@@ -29,6 +29,8 @@ _LEAKAGE = 1e-6  # of the strongest ring: what the window lets leak into the oth
 _WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are tried
 
 _PEDESTAL = 0.05  # share of the light that may lie in a level as high as the border
+_LOWEST = 0.1  # quantile of the border, which a PSF that just fits does not reach everywhere
+_BEAD = 9  # px, side of the smallest image of a bead; smaller arrays are kernels, cut tightly on purpose
 _OFF_CENTRE = 1.5  # px
 _LARGE = 0.5  # share of the image's pixels beyond which a PSF may be an image, taken by mistake
 _CENTRAL = {
@@ -44,8 +46,9 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
     notes = []
     rows = np.concatenate([psf[..., 0, :].ravel(), psf[..., -1, :].ravel()])
     columns = np.concatenate([psf[..., 0].ravel(), psf[..., -1].ravel()])
-    pedestal = float(np.concatenate([rows, columns]).mean() * psf.size / psf.sum())
-    if pedestal > _PEDESTAL and min(psf.shape[-2:]) > 1:
+    lowest = float(np.quantile(np.concatenate([rows, columns]), _LOWEST))
+    pedestal = lowest * psf.size / float(psf.sum())
+    if pedestal > _PEDESTAL and min(psf.shape[-2:]) >= _BEAD:
         notes.append(
             f"{min(pedestal, 1):.0%} of the light of the PSF lies in a level as high as its border: subtract the "
             "offset of the camera from the image of the bead, or cut it out larger"
