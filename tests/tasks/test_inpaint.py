@@ -305,9 +305,21 @@ def test_input_is_never_changed():
     np.testing.assert_array_equal((image, mask), before)
 
 
-def test_empty_mask_brings_the_image_back_with_a_note():
-    with pytest.warns(GenReconWarning, match="the mask marks no pixel, so the image comes back as it is"):
-        np.testing.assert_array_equal(inpaint(scene((32, 32)), np.zeros((32, 32))), scene((32, 32)).astype("f4"))
+@pytest.mark.parametrize(
+    ("mask", "options", "note"),
+    [
+        (np.zeros((32, 32)), {}, "the mask marks no pixel, so the image is unchanged"),
+        (np.zeros((32, 32)), {"n": 2, "method": "pnp"}, "the mask marks no pixel, so the image is unchanged"),
+        (None, {"detect": "stripes"}, "^looking for stripes found nothing, so the image is unchanged"),
+        (np.zeros((32, 32)), {"detect": "hot, frames"}, "no pixel and looking for hot, frames found nothing, so"),
+    ],
+    ids=["mask", "several fillings", "detect", "both"],
+)
+def test_nothing_to_fill_brings_the_image_back_with_a_note(mask, options, note):
+    image = np.random.default_rng(0).normal(100, 5, (32, 32)).astype("f4")
+    with pytest.warns(GenReconWarning, match=note):
+        result = inpaint(image, mask, **options)
+    np.testing.assert_array_equal(result, np.broadcast_to(image, result.shape))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_filler, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
-from napari_genrecon.tasks.damage import detect_damage
+from napari_genrecon.tasks.damage import detect_damage, parse_kinds
 from napari_genrecon.tasks.fill import Recipe, find_recipe, first_error, hidden_error
 from napari_genrecon.tasks.inpaint_planes import Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
@@ -131,6 +131,8 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     method = chosen_method(options)
     spec = find_spec(options)
     mask = _whole_mask(source, axes, options)
+    if not mask.any():  # no network is needed, nor a search for how to fill
+        method, spec = "biharmonic", None
     whole = np.asarray(mask.all(axis=(axes.y, axes.x)))
     if whole.all():
         raise ImageError("the mask covers the whole image: nothing is known to fill it from")
@@ -173,7 +175,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
         grid=make_grid(source.shape, axes, options, spec),
         dtype=np.dtype(dtype),
-        warnings=(*warnings, *_notes(mask), *notes_on_missing(neighbours, axes, enough)),
+        warnings=(*warnings, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
         input=input_facts(source, sampled),
     )
 
@@ -227,7 +229,7 @@ def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec:
 
 def _whole_mask(source: Any, axes: Axes, options: InpaintOptions) -> Mask:
     """The mask, brought to the shape of the image, with what was detected."""
-    if options.mask is None and not options.detect:
+    if options.mask is None and not parse_kinds(options.detect):
         raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
     mask = np.zeros(1, bool) if options.mask is None else _fitted(np.asarray(options.mask), source.shape, axes)
     if options.detect:
@@ -387,5 +389,13 @@ def _promise(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:
     return not unknown.all(), bool(unknown.any()), float(steps.mean()) if steps.size else 0.0
 
 
-def _notes(mask: Mask) -> list[str]:
-    return [] if mask.any() else ["the mask marks no pixel, so the image comes back as it is"]
+def _notes(mask: Mask, options: InpaintOptions) -> list[str]:
+    return [] if mask.any() else [_nothing_to_fill(options)]
+
+
+def _nothing_to_fill(options: InpaintOptions) -> str:
+    found = [] if options.mask is None else ["the mask marks no pixel"]
+    kinds = parse_kinds(options.detect)
+    if kinds:
+        found.append(f"looking for {', '.join(kinds)} found nothing")
+    return f"{' and '.join(found)}, so the image is unchanged"

@@ -1,10 +1,12 @@
-"""The dock widgets: faces of the tasks, without logic of their own."""
+"""The dock widgets: faces of the tasks, without logic of their own; for scripts, `add_result`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["open_deblur", "open_denoise", "open_generate", "open_inpaint", "open_upscale"]
+from napari_genrecon.widgets._add_result import add_result
+
+__all__ = ["add_result", "open_deblur", "open_denoise", "open_generate", "open_inpaint", "open_upscale"]
 
 # napari's menus call these with the viewer, which it finds by the name in the annotation.
 

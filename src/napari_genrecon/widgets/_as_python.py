@@ -8,7 +8,6 @@ from typing import Any
 
 from napari_genrecon.optics import Optics
 from napari_genrecon.tasks import Task
-from napari_genrecon.tasks.files import array_options
 
 __all__ = ["as_python"]
 
@@ -19,14 +18,12 @@ _IMPORTS = {
 
 
 def as_python(
-    viewer: Any, task: Task, layers: Sequence[Any], options_of: Callable[[Any], Any], arrays: dict[str, Any]
+    task: Task, layers: Sequence[Any], options_of: Callable[[Any], Any], arrays: dict[str, Any], *, live: bool = False
 ) -> str:
     """The calls that make the same layers, one per layer.
 
     Parameters
     ----------
-    viewer : napari.Viewer
-        Whose layers the code names.
     task : Task
         What to do.
     layers : sequence of Image
@@ -35,37 +32,29 @@ def as_python(
         Gives the options for a layer.
     arrays : dict
         By name, where the options that are arrays come from: a layer's name, a file, optics or a number.
+    live : bool
+        Whether the result is computed when it is looked at.
     """
-    lines = [f"from napari_genrecon import {task.name}"]
-    lines += [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in arrays.values())]
-    kinds = array_options(task)
-    masked = any(kinds[name] == "mask" and given is not None for name, given in arrays.items())
-    lines += ["from napari_genrecon.widgets.masks import mask_of"] if masked else []
-    return "\n".join(lines + [_call(viewer, task, layer, options_of(layer), arrays) for layer in layers])
+    lines = [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in arrays.values())]
+    lines.append("from napari_genrecon.widgets import add_result")
+    return "\n".join([*lines, "", *(_call(task, layer, options_of(layer), arrays, live) for layer in layers)])
 
 
-def _call(viewer: Any, task: Task, layer: Any, options: Any, arrays: dict[str, Any]) -> str:
+def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bool) -> str:
     defaults = task.options()
     names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
-    changed = {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}
-    sources = {n: getattr(options, n) if isinstance(given, Optics) else given for n, given in arrays.items()}
-    kinds = array_options(task)
-    keywords = "".join(f", {n}={_source(viewer, given, kinds[n], layer)}" for n, given in sources.items())
-    keywords += "".join(f", {n}={v!r}" for n, v in {**changed, "axes": str(options.axes)}.items())
-    title = f"{layer.name} {task.name}"
-    return f"viewer.add_image({task.name}({_pixels(layer)}{keywords}), name={title!r})"
+    given = {name: _source(source) for name, source in arrays.items() if source is not None}
+    given |= {n: repr(getattr(options, n)) for n in names if getattr(options, n) != getattr(defaults, n)}
+    if isinstance(options.axes, str):  # else they are those of the layer
+        given["axes"] = repr(options.axes)
+    if live:
+        given["lazy"] = "True"
+    keywords = "".join(f", {name}={value}" for name, value in given.items())
+    return f"add_result(viewer, {task.name!r}, viewer.layers[{layer.name!r}]{keywords})"
 
 
-def _source(viewer: Any, given: Any, kind: str, image: Any) -> str:
+def _source(given: Any) -> str:
     """The Python of an option that is a layer, a file, optics or a number."""
     if isinstance(given, Path):
         return f"open_image({str(given)!r}).data"
-    if not isinstance(given, str):
-        return repr(given)
-    if kind == "mask":
-        return f"mask_of(viewer.layers[{given!r}], viewer.layers[{image.name!r}])"
-    return _pixels(viewer.layers[given])
-
-
-def _pixels(layer: Any) -> str:
-    return f"viewer.layers[{layer.name!r}]{'.data[0]' if layer.multiscale else '.data'}"
+    return f"viewer.layers[{given!r}]" if isinstance(given, str) else repr(given)

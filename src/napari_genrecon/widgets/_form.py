@@ -89,10 +89,10 @@ class Form:
         widget: ValueWidget = self.container[name]
         return widget
 
-    def reset_choices(self, _event: Any = None) -> None:
-        """Look again which layers there are."""
-        for field in self._arrays.values():
-            field.chooser.reset_choices()
+    @property
+    def choosers(self) -> list[ValueWidget]:
+        """The choices of layers."""
+        return [field.chooser for field in self._arrays.values()]
 
     def use(self, unused: Collection[str]) -> None:
         """Hide the options that say nothing at present, whether or not the seldom needed ones are shown."""

@@ -34,10 +34,14 @@ class KnownNoise:
         self._models[id(data)] = (data, noise)
 
     def put_recorded(self, data: Any, record: dict[str, Any]) -> bool:
-        """Remember what a run found, which measures anew, as the pixels may have been changed in place."""
-        if not record.get("noise"):
+        """Remember what a run found, which measures anew, as the pixels may have been changed in place.
+
+        Where it had no need to measure, or could not, what was known stays.
+        """
+        noise = tuple(map(NoiseModel.from_dict, record.get("noise") or ()))
+        if not noise or any(model.method == "given" for model in noise):
             return False
-        self.put(data, tuple(map(NoiseModel.from_dict, record["noise"])))
+        self.put(data, noise)
         return True
 
     def fail(self, data: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
+from napari_genrecon.widgets._choice import keeping_active
 from napari_genrecon.widgets._layers import NO_IMAGE, finer
 
 __all__ = ["VIEWS", "Preview"]
@@ -99,14 +100,13 @@ class Preview:
     def _add_layer(self, pixels: Any, shown: _Shown) -> None:
         look = {k: v for k, v in shown.look.items() if k not in ("translate", "metadata")}
         look |= {"opacity": 1.0, "blending": "opaque"}  # nothing of the layers below mixes with it
-        active = self._viewer.layers.selection.active
-        layer = self._viewer.add_image(
-            pixels, name=f"{shown.name} preview", metadata={_MARK: True, NO_IMAGE: True}, **look
-        )
+        with keeping_active(self._viewer):
+            layer = self._viewer.add_image(
+                pixels, name=f"{shown.name} preview", metadata={_MARK: True, NO_IMAGE: True}, **look
+            )
         # The corner of the region, through the rotation and shear of the source.
         placed = {k: shown.look[k] for k in ("scale", "translate", "rotate", "shear")}
         layer.translate = Image(np.zeros((1,) * len(shown.offset)), **placed).data_to_world(shown.offset)
-        self._viewer.layers.selection.active = active
         self._layer = layer
 
     def _remove_layer(self) -> None:

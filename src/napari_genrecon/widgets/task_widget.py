@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +22,29 @@ from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import choice_text, methods_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.files import array_options, write_result_steps
 from napari_genrecon.tasks.measure import measure_noise, noise_report
+from napari_genrecon.widgets._add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets._as_python import as_python
 from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
+from napari_genrecon.widgets._choice import LayerChoice, keeping_active
 from napari_genrecon.widgets._dock import Dock
 from napari_genrecon.widgets._fit import scrolled, text
 from napari_genrecon.widgets._form import TaskForm
 from napari_genrecon.widgets._known_noise import KnownNoise
 from napari_genrecon.widgets._layers import (
-    PLACED,
     display,
     is_no_image,
     layer_axes,
     layer_data,
     part_of_result,
-    result_layer,
     visible_region,
-    without_first,
 )
 from napari_genrecon.widgets._preview import VIEWS, Preview
 from napari_genrecon.widgets._watched import Watched
 from napari_genrecon.widgets._words import TimeLeft, duration, sentence
 from napari_genrecon.widgets._worker import Job
 from napari_genrecon.widgets.files import chosen_saving
-from napari_genrecon.widgets.masks import mask_of
 
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
@@ -90,6 +88,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory",
         )
         self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
+        self._choosers = [LayerChoice(each, self._viewer.layers) for each in (self._layers, *self._form.choosers)]
+        self._follows = True  # the layer that is activated
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half as it will be"
@@ -138,7 +138,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         events = self._viewer.layers.events
         events.inserted.connect(self._refresh)
         events.removed.connect(self._refresh)
-        events.renamed.connect(self._refresh)
+        events.renamed.connect(self._rename)
         self._viewer.layers.selection.events.active.connect(self._follow_active)
         self._layers.changed.connect(self._measure)
         self._form.container.changed.connect(self._time_again)
@@ -170,32 +170,68 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _images(self, _widget: Any = None) -> list[str]:
         return self._choices()
 
+    def reset_choices(self, *_: Any) -> None:
+        """Look again which layers there are; napari asks docked widgets to."""
+        for choice in self._choosers:
+            choice.reset()
+
     def _refresh(self, _event: Any = None) -> None:
-        self._layers.reset_choices()
-        self._form.reset_choices()
+        self.reset_choices()
         self._noise.forget_removed(self._viewer.layers)
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
                 layer.events.data.connect(self._measure)  # connecting twice does nothing
+        if not self._chosen():
+            self._ask_for_layer()
+
+    def _rename(self, event: Any) -> None:
+        self._refresh()
+        layers = self._chosen()[:1]
+        if self._viewer.layers[event.index] in layers and self._noise.of(layer_data(layers[0])) is not None:
+            self._show_report()
 
     def _follow_active(self, _event: Any = None) -> None:
+        """Choose the layer that was activated, if it is an image; a mask leaves the choice."""
         active = self._viewer.layers.selection.active
-        self._layers.reset_choices()
-        if active is None or is_no_image(active):
+        if not self._follows or (active is not None and is_no_image(active)):
             return
-        if "genrecon" in active.metadata:  # the choice stays with the source of a result
-            self._record = active.metadata["genrecon"]
-            self._status.value = methods_text(self._record)
-            return
+        record = None if active is None else active.metadata.get("genrecon")
+        if record is not None:
+            self._record = record
+        if record is not None or isinstance(active, Image):
+            self._status.value = methods_text(record) if record else ""
         if isinstance(active, Image):
+            self.reset_choices()
             self._layers.value = [active.name]
-        else:
-            self._report.value = f"'{active.name}' is a {type(active).__name__} layer: choose an image layer."
+        elif not self._chosen():
+            self._ask_for_layer()
+
+    @contextmanager
+    def _not_following(self) -> Iterator[None]:
+        """A result that is added meanwhile is not chosen: the same button works on its source again."""
+        self._follows = False
+        try:
+            yield
+        finally:
+            self._follows = True
+
+    def _ask_for_layer(self) -> None:
+        """Nothing is chosen: say so, and nothing of layers that are gone."""
+        self._warnings, self._seconds = [], None
+        active = self._viewer.layers.selection.active
+        text = "Choose an image layer."
+        if active is not None and not isinstance(active, Image):
+            text = f"'{active.name}' is a {type(active).__name__} layer: choose an image layer."
+        self._report.value = text
+        if not self._viewer.layers and self._job is None:
+            self._status.value = ""
 
     # Noise report ---------------------------------------------------------------------------------------------------
 
     def _measure(self, _event: Any = None) -> None:
         layers = self._chosen()
+        if not layers:
+            self._ask_for_layer()
         if not layers or self._job is not None:
             return
         self._warnings = []
@@ -217,12 +253,15 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._finish()
             if kind == "ok":
                 self._noise.put(data, value[0])
+            elif kind == "error":
+                self._noise.fail(data)
+            if not self._is_chosen(data):
+                return
+            if kind == "ok":
                 self._seconds = value[1]
                 self._show_report()
             elif kind == "error":
-                self._noise.fail(data)
                 self._report.value = sentence(value)
-            self._status.value = ""
 
         self._begin(steps, done, quiet=True)
 
@@ -232,8 +271,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         axes = layer_axes(layer)
         try:
             values = self._form.plain_values()
-            options = self._task.options(**{**values, **widths, "axes": values["axes"] or axes})
-            return calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
+            return layer_options(self._task, layer, {**values, **widths})
         except (GenReconError, ValueError):  # half typed: Run will tell
             return self._task.options(**widths, axes=axes)
 
@@ -262,7 +300,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         def done(kind: str, value: Any) -> None:
             self._timing = None
             self._seconds = value if kind == "ok" else None
-            if any(layer_data(layer) is data for layer in self._chosen()[:1]):
+            if self._is_chosen(data):
                 self._show_report()
 
         if self._timing is not None:
@@ -286,13 +324,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._report.value = "\n".join(parts)
 
     def _options(self, layer: Any) -> Any:
-        values = self._form.values(lambda kind, name: self._pixels(kind, self._viewer.layers[name], layer))
-        options = self._task.options(**{**values, "axes": values["axes"] or layer_axes(layer)})
-        options = calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
-        return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
-
-    def _pixels(self, kind: str, layer: Any, image: Any) -> Any:
-        return mask_of(layer, image) if kind == "mask" else layer_data(layer)
+        values = self._form.values(lambda kind, name: pixels_of(kind, self._viewer.layers[name], layer))
+        return layer_options(self._task, layer, values)
 
     # Preview --------------------------------------------------------------------------------------------------------
 
@@ -383,14 +416,17 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 self._tell(kind, value)
                 return
             self._show_found(data, value.record)
-            pixels, kwargs = result_layer(value, data.shape, f"{name} {self._task.name}", shown)
             self._end_preview()
             self._watched.stop()
-            added = self._viewer.add_image(pixels, **kwargs)
-            self._add_companions(value, kwargs, added.name)
             for warning in value.record["warnings"]:
                 show_warning(f"{name}: {warning}")
-            lazy = is_lazy(pixels) and target is None
+            if _nothing_to_fill(value.record):
+                self._status.value = _no_layer(value.record, target)
+                self._next()
+                return
+            with self._not_following():
+                added = add_layers(self._viewer, value, data.shape, f"{name} {self._task.name}", shown)
+            lazy = is_lazy(layer_data(added)) and target is None
             when = "computes each plane when you look at it" if lazy else _took(started)
             self._record = value.record
             said = [f"New layer '{added.name}': {when}."]
@@ -406,22 +442,17 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         text = str(self._target.value)
         return None if text in ("", ".") else Path(text)
 
-    def _add_companions(self, result: Any, kwargs: dict[str, Any], name: str) -> None:
-        """Layers that say more about a result, such as which pixels were filled in."""
-        for title, pixels in result.companions.items():
-            new = len(kwargs["scale"]) - pixels.ndim  # plausible fillings have one more dimension than their spread
-            placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
-            add = self._viewer.add_labels if pixels.dtype.kind in "bu" else self._viewer.add_image
-            add(pixels, name=f"{name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
-        self._viewer.layers.selection.active = self._viewer.layers[name]
-
     def _show_found(self, data: Any, record: dict[str, Any]) -> None:
         """Show the noise that a run measured, and what it warns of."""
         self._warnings = list(record["warnings"])
         self._noise.put_recorded(data, record)
         self._tell_time()  # what was learnt for a preview is not learnt again
-        if self._noise.of(data) is not None and any(layer_data(layer) is data for layer in self._chosen()[:1]):
+        if self._noise.of(data) is not None and self._is_chosen(data):
             self._show_report()
+
+    def _is_chosen(self, data: Any) -> bool:
+        """Whether these are the pixels that the report is about."""
+        return any(layer_data(layer) is data for layer in self._chosen()[:1])
 
     # Check ----------------------------------------------------------------------------------------------------------
 
@@ -446,8 +477,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
                 return
             if result in self._viewer.layers:
                 pixels, kwargs = deviations_layer(value, result)
-                self._viewer.add_image(pixels, **kwargs)
-                self._viewer.layers.selection.active = result
+                with keeping_active(self._viewer):
+                    self._viewer.add_image(pixels, **kwargs)
             self._report.value = f"Check of '{name}'\n{value}"
             self._status.value = f"Checked '{name}': the report is above, the layer '{name}: deviations' shows where."
 
@@ -457,7 +488,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def _begin(self, steps: Any, done: Any, *, quiet: bool = False) -> None:
         self._left = TimeLeft()
-        self._job = Job(steps, self._on_progress, done)
+        self._job = Job(steps, (lambda _progress: None) if quiet else self._on_progress, done)
         for button in (self._run, self._preview):
             button.enabled = False
         self._cancel.enabled = not quiet
@@ -524,6 +555,9 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # Python ---------------------------------------------------------------------------------------------------------
 
     def _copy_python(self, _event: Any = None) -> None:
+        if not self._chosen():
+            self._tell_missing([])
+            return
         try:
             code = self.as_python()
         except (GenReconError, ValueError) as error:
@@ -541,7 +575,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def as_python(self) -> str:
         """The calls that make the same layers, as Python code."""
-        return as_python(self._viewer, self._task, self._chosen(), self._options, self._form.array_sources())
+        arrays = self._form.array_sources()
+        return as_python(self._task, self._chosen(), self._options, arrays, live=self._live.value)
 
 
 # napari makes dock widgets from classes, and finds the viewer by the name of the parameter.
@@ -579,6 +614,15 @@ def _row(*widgets: Any) -> Container[Any]:
     row = Container(widgets=widgets, layout="horizontal", labels=False)
     row.margins = (0, 0, 0, 0)
     return row
+
+
+def _nothing_to_fill(record: dict[str, Any]) -> bool:
+    return (record.get("mask") or {}).get("filled") == 0
+
+
+def _no_layer(record: dict[str, Any], target: Path | None) -> str:
+    written = f" The image was written to {target} as it is." if target else ""
+    return f"No new layer: {'; '.join(record['warnings'])}.{written}"
 
 
 def _took(started: float) -> str:

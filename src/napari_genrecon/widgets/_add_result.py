@@ -1,0 +1,112 @@
+"""A result as layers: for the window, and for scripts that want what the window makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.layers import about_layer
+from napari_genrecon.tasks import TASKS, Result, Task, find_task
+from napari_genrecon.tasks.calibration import calibrated
+from napari_genrecon.tasks.files import array_options
+from napari_genrecon.widgets._choice import keeping_active
+from napari_genrecon.widgets._layers import (
+    PLACED,
+    display,
+    layer_axes,
+    layer_data,
+    result_layer,
+    without_first,
+)
+from napari_genrecon.widgets._masks import mask_of
+
+__all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
+
+
+def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
+    """Run a task on an image layer and add the result in its place, with its look and the record, as the widgets do.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the result is added.
+    task : str
+        ``"denoise"``, ``"upscale"``, ``"deblur"`` or ``"inpaint"``.
+    layer : napari.layers.Image
+        What to work on. Axes and pixel size are those of the layer.
+    lazy : bool, optional
+        Add the result at once and compute each plane when it is looked at. By default only where the pixels of the
+        layer are not a NumPy array.
+    **options
+        Those of the function of the same name, such as ``strength=0.5``. A mask or a point spread function can be a
+        layer, too.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer.
+
+    Raises
+    ------
+    OptionError
+        If there is no such task, or an option cannot work.
+    GenReconError
+        See the function of the same name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari.components import ViewerModel
+    >>> viewer = ViewerModel()
+    >>> noisy = np.random.default_rng(0).poisson(20, (64, 64))
+    >>> cells = viewer.add_image(noisy, name="cells", scale=(0.5, 0.5))
+    >>> large = add_result(viewer, "upscale", cells, factor=2)
+    >>> large.name, [float(v) for v in large.scale]
+    ('cells upscale', [0.25, 0.25])
+    """
+    names = [known.name for known in TASKS]
+    if task not in names:
+        raise OptionError(f"no task named {task!r}; choose from: {', '.join(names)}")
+    found, data = find_task(task), layer_data(layer)
+    kinds = array_options(found)
+    given = {name: pixels_of(kinds.get(name, ""), value, layer) for name, value in options.items()}
+    result = finish(found.steps(data, layer_options(found, layer, given), lazy=lazy))
+    result.warn()
+    return add_layers(viewer, result, data.shape, f"{layer.name} {task}", display(layer))
+
+
+def pixels_of(kind: str, given: Any, image: Any) -> Any:
+    """What an option takes from a layer: of a mask, the pixels that it marks; anything else is passed on."""
+    if not isinstance(given, Layer):
+        return given
+    return mask_of(given, image) if kind == "mask" else layer_data(given)
+
+
+def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
+    """The options of a task from their values, with what they leave to the layer: axes, pixel size, dtype of RGB."""
+    options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
+    options = calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
+    return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
+
+
+def add_layers(viewer: Any, result: Result, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> Any:
+    """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
+
+    Returns
+    -------
+    napari.layers.Image
+        The layer of the result.
+    """
+    pixels, kwargs = result_layer(result, shape, name, shown)
+    added = viewer.add_image(pixels, **kwargs)
+    with keeping_active(viewer):
+        for title, companion in result.companions.items():
+            new = len(kwargs["scale"]) - companion.ndim  # plausible fillings have one more dimension than their spread
+            placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
+            add = viewer.add_labels if companion.dtype.kind in "bu" else viewer.add_image
+            add(companion, name=f"{added.name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
+    return added

@@ -1,0 +1,326 @@
+"""Which layer is worked on, what is said about it, and the same from a script."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.widgets import add_result
+from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
+
+PLACED = {
+    "scale": (0.5, 0.25),
+    "translate": (3.0, -7.0),
+    "rotate": 30.0,
+    "units": ("micrometer",) * 2,
+    "axis_labels": ("y", "x"),
+    "colormap": "magma",
+}
+WHERE = {name: value for name, value in PLACED.items() if name != "colormap"}
+SHAPE = (64, 72)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).poisson(40, SHAPE).astype("u2")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="cells", **PLACED)
+    return viewer
+
+
+def docked(viewer, qtbot, kind):
+    widget = kind(viewer)
+    viewer.window.add_dock_widget(widget)
+    wait(qtbot, widget)
+    return widget
+
+
+def press(button):
+    button.changed.emit(True)
+
+
+def wait(qtbot, widget):
+    """Until nothing runs, nor waits for its turn."""
+    qtbot.wait(20)
+    qtbot.waitUntil(lambda: widget._job is None and widget._timing is None, timeout=60_000)
+
+
+def run(qtbot, widget):
+    press(widget._run)
+    wait(qtbot, widget)
+
+
+def filled(viewer, qtbot):
+    """The widget of inpainting, ready to fill a hole with the fast method."""
+    viewer.add_labels(np.pad(np.ones((6, 6), int), ((20, 38), (20, 46))), name="hole", **WHERE)
+    viewer.layers.selection.active = viewer.layers["cells"]
+    widget = docked(viewer, qtbot, InpaintWidget)
+    widget._form["mask"].value, widget._form["method"].value = "hole", "biharmonic"
+    wait(qtbot, widget)
+    return widget
+
+
+def click(viewer, name):
+    viewer.layers.selection.active = viewer.layers[name]
+
+
+# Results --------------------------------------------------------------------------------------------------------------
+
+
+def test_clicked_result_is_what_the_next_task_works_on(viewer, qtbot):
+    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
+    run(qtbot, denoise)
+    click(viewer, "cells")
+    click(viewer, "cells denoise")
+    for widget in (denoise, upscale):
+        assert widget._layers.value == ["cells denoise"]
+        wait(qtbot, widget)
+        assert "denoised with napari-genrecon" in widget._status.value
+        assert widget._report.value.startswith("cells denoise: ")
+    run(qtbot, upscale)
+    assert viewer.layers[-1].name == "cells denoise upscale"
+
+
+def test_result_of_the_task_itself_leaves_the_choice(viewer, qtbot):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    for _ in range(2):
+        press(widget._preview)
+        wait(qtbot, widget)
+        run(qtbot, widget)
+        press(widget._check)
+        wait(qtbot, widget)
+        assert "Check of" in widget._report.value
+        assert widget._layers.value == ["cells"]
+    np.testing.assert_array_equal(viewer.layers["cells denoise"].data, viewer.layers["cells denoise [1]"].data)
+
+
+def test_preview_of_another_dock_leaves_the_choice(viewer, qtbot):
+    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
+    run(qtbot, denoise)
+    wait(qtbot, upscale)
+    press(upscale._preview)
+    wait(qtbot, upscale)
+    assert denoise._layers.value == ["cells"]
+    assert viewer.layers.selection.active.name == "cells denoise"
+
+
+@pytest.mark.parametrize("docked_first", [True, False], ids=["opened later", "docked later"])
+def test_active_result_is_chosen(make_napari_viewer, qtbot, image, docked_first):
+    viewer = make_napari_viewer()
+    widget = docked(viewer, qtbot, DenoiseWidget) if docked_first else None
+    viewer.add_image(image, name="saved", metadata={"genrecon": {"task": "denoise"}})
+    widget = widget or docked(viewer, qtbot, DenoiseWidget)
+    wait(qtbot, widget)
+    assert widget._layers.value == ["saved"]
+    assert "processed with napari-genrecon" in widget._status.value
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def test_renamed_layers_stay_chosen(viewer, qtbot):
+    widget = filled(viewer, qtbot)
+    viewer.layers["cells"].name = "embryo"
+    viewer.layers["hole"].name = "scratch"
+    assert widget._layers.value == ["embryo"]
+    assert widget._report.value.startswith("embryo: ")
+    assert widget._form["mask"].value == "scratch"
+    run(qtbot, widget)
+    np.testing.assert_array_equal(viewer.layers["embryo inpaint: filled pixels"].data, viewer.layers["scratch"].data)
+
+
+def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, image):
+    viewer.add_image(image, name="other", **PLACED)
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._layers.value = ["cells"]
+    viewer.layers["other"].name = "cells"
+    assert widget._layers.value == ["cells"]
+    viewer.layers["cells"].name = "cells [1]"
+    assert [layer.name for layer in viewer.layers] == ["cells [2]", "cells [1]"]
+    assert widget._layers.value == ["cells [2]"]
+
+
+def test_renamed_psf_stays_chosen(viewer, qtbot):
+    widget = docked(viewer, qtbot, DeblurWidget)
+    widget._form["psf"].value = "cells"
+    viewer.layers["cells"].name = "bead"
+    assert widget._form["psf"].value == "bead"
+    viewer.layers.remove("bead")
+    assert widget._form["psf"].value == "Gaussian of this width"
+    assert not widget._form["psf_width"].native.isHidden()
+
+
+# The report -----------------------------------------------------------------------------------------------------------
+
+
+def test_run_that_measures_no_noise_leaves_the_measured(viewer, qtbot):
+    widget = filled(viewer, qtbot)
+    report = widget._report.value
+    assert "noise s.d." in report
+    run(qtbot, widget)
+    assert "cells inpaint" in viewer.layers
+    assert widget._report.value == report
+
+
+@pytest.mark.parametrize("kind", ["labels", "shapes"])
+def test_mask_that_is_drawn_leaves_report_and_choice(viewer, qtbot, kind):
+    widget = docked(viewer, qtbot, InpaintWidget)
+    wait(qtbot, widget)
+    report = widget._report.value
+    assert "Expected time" in report
+    if kind == "labels":
+        viewer.add_labels(np.zeros(SHAPE, int), name="scratch")
+    else:
+        viewer.add_shapes(np.array([[2, 2], [2, 9], [9, 9]]), shape_type="polygon", name="scratch")
+    assert widget._report.value == report
+    assert widget._layers.value == ["cells"]
+
+
+def test_nothing_is_said_of_layers_that_are_gone(viewer, qtbot):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    run(qtbot, widget)
+    viewer.layers.remove("cells")
+    wait(qtbot, widget)
+    assert "cells:" not in widget._report.value
+    viewer.layers.clear()
+    assert (widget._report.value, widget._status.value) == ("Choose an image layer.", "")
+    viewer.add_labels(np.zeros(SHAPE, int), name="mask")
+    viewer.layers.clear()
+    assert widget._report.value == "Choose an image layer."
+
+
+def test_layer_removed_while_it_is_measured_gets_no_report(viewer, qtbot):
+    widget = DenoiseWidget(viewer)
+    assert widget._job is not None
+    viewer.layers.clear()
+    wait(qtbot, widget)
+    assert widget._report.value == "Choose an image layer."
+
+
+def test_layer_chosen_while_another_is_measured_gets_its_own_report(viewer, qtbot, image):
+    widget = DenoiseWidget(viewer)
+    viewer.add_image(image[:48] * 7, name="other")
+    assert widget._job is not None
+    qtbot.waitUntil(lambda: widget._report.value.startswith("other: "), timeout=60_000)
+    assert "noise s.d." in widget._report.value
+
+
+# Nothing to fill ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mask", "detect", "said"),
+    [
+        ("none", "stripes", "looking for stripes found nothing, so the image is unchanged"),
+        ("hole", "", "the mask marks no pixel, so the image is unchanged"),
+    ],
+    ids=["detect", "mask"],
+)
+def test_nothing_to_fill_adds_no_layer_and_says_what_was_looked_for(viewer, qtbot, monkeypatch, mask, detect, said):
+    from napari_genrecon.widgets import task_widget
+
+    warned = []
+    monkeypatch.setattr(task_widget, "show_warning", warned.append)
+    widget = filled(viewer, qtbot)
+    viewer.layers["hole"].data = np.zeros(SHAPE, int)
+    widget._form["mask"].value, widget._form["detect"].value = mask, detect
+    widget._form["method"].value = "auto"
+    before = list(viewer.layers)
+    run(qtbot, widget)
+    assert list(viewer.layers) == before
+    assert widget._status.value == f"No new layer: {said}."
+    assert warned == [f"cells: {said}"]
+
+
+# Python ---------------------------------------------------------------------------------------------------------------
+
+
+def facts(layer):
+    """All that tells whether two layers are the same, but for the time it took."""
+    record = {k: v for k, v in layer.metadata["genrecon"].items() if k not in ("seconds", "utc", "tile")}
+    place = [np.asarray(getattr(layer, name)).tolist() for name in ("scale", "translate", "rotate", "shear")]
+    look = getattr(layer, "colormap", None) and layer.colormap.name
+    return layer.name, place, layer.units, layer.axis_labels, look, layer.visible, record
+
+
+def test_copied_python_makes_the_same_layers(viewer, qtbot):
+    widget = filled(viewer, qtbot)
+    same_as_window(viewer, qtbot, widget)
+
+
+def test_copied_python_lies_on_the_field_of_view_when_upscaled(viewer, qtbot):
+    widget = docked(viewer, qtbot, UpscaleWidget)
+    widget._form["factor"].value = 3
+    same_as_window(viewer, qtbot, widget)
+    np.testing.assert_allclose(viewer.layers["cells upscale"].scale, np.array(PLACED["scale"]) / 3)
+
+
+def test_copied_python_of_optics_and_typed_axes(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.stack([image, image + 9]), name="two", scale=(1, 0.1, 0.1), units=("micrometer",) * 3)
+    widget = docked(viewer, qtbot, DeblurWidget)
+    widget._form["psf"].value, widget._form["psf_na"].value = "computed from optics", 0.8
+    widget._form["psf_z_step"].value = "0"
+    widget._form["axes"].value, widget._form["method"].value = "CYX", "rl"
+    same_as_window(viewer, qtbot, widget)
+    assert viewer.layers[-1].metadata["genrecon"]["axes"]["letters"] == "CYX"
+
+
+@pytest.mark.parametrize("shape_type", ["polygon", "line"])
+def test_copied_python_fills_the_pixels_of_shapes(viewer, qtbot, shape_type):
+    widget = filled(viewer, qtbot)
+    corners = np.array([[10, 12], [30, 40]] if shape_type == "line" else [[10, 10], [10, 30], [25, 30]])
+    viewer.add_shapes(corners, shape_type=shape_type, edge_width=4, name="drawn", **WHERE)
+    widget._form["mask"].value = "drawn"
+    same_as_window(viewer, qtbot, widget)
+    assert viewer.layers["cells inpaint: filled pixels"].data.any()
+
+
+def test_copied_python_of_a_live_result_is_lazy(viewer, qtbot):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._live.value = True
+    exec(widget.as_python(), {"viewer": viewer})
+    assert not isinstance(viewer.layers["cells denoise"].data, np.ndarray)
+
+
+def same_as_window(viewer, qtbot, widget):
+    before = list(viewer.layers)
+    run(qtbot, widget)
+    window = [layer for layer in viewer.layers if layer not in before]
+    assert window
+    code = widget.as_python()
+    for layer in window:
+        viewer.layers.remove(layer)
+    exec(code, {"viewer": viewer})
+    pasted = [layer for layer in viewer.layers if layer not in before]
+    assert list(map(facts, pasted)) == list(map(facts, window))
+    for one, other in zip(pasted, window, strict=True):
+        np.testing.assert_array_equal(np.asarray(one.data), np.asarray(other.data))
+
+
+def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monkeypatch):
+    from qtpy.QtWidgets import QApplication
+
+    from napari_genrecon.widgets import task_widget
+
+    warned = []
+    monkeypatch.setattr(task_widget, "show_warning", warned.append)
+    QApplication.clipboard().setText("mine")
+    widget = DenoiseWidget(make_napari_viewer())
+    press(widget._copy)
+    assert warned == ["Choose an image layer first."]
+    assert (QApplication.clipboard().text(), widget._status.value) == ("mine", "Choose an image layer first.")
+
+
+def test_unknown_task_gets_a_sentence(viewer):
+    with pytest.raises(OptionError, match="no task named 'sharpen'; choose from: denoise, upscale, deblur, inpaint"):
+        add_result(viewer, "sharpen", viewer.layers["cells"])
