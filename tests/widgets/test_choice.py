@@ -9,8 +9,13 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from napari.layers import Image
+
 from napari_genrecon.errors import OptionError
+from napari_genrecon.optics import Optics
+from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
+from napari_genrecon.widgets._add_result import layer_options
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 PLACED = {
@@ -324,3 +329,12 @@ def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monke
 def test_unknown_task_gets_a_sentence(viewer):
     with pytest.raises(OptionError, match="no task named 'sharpen'; choose from: denoise, upscale, deblur, inpaint"):
         add_result(viewer, "sharpen", viewer.layers["cells"])
+
+
+def test_typed_axes_count_when_optics_take_their_size_from_the_layer():
+    layer = Image(np.ones((3, 32, 32)), scale=(0.3, 0.1, 0.1), units=("um",) * 3)
+    optics = Optics(na=1.2, wavelength=600, refractive_index=1.33)
+    flat = layer_options(find_task("deblur"), layer, {"psf": optics, "axes": "CYX"}).psf
+    deep = layer_options(find_task("deblur"), layer, {"psf": optics}).psf
+    assert (flat.pixel_size, flat.z_step) == (pytest.approx(0.1), 0.0)
+    assert (deep.pixel_size, deep.z_step) == (pytest.approx(0.1), pytest.approx(0.3))

@@ -7,8 +7,10 @@ from typing import Any
 
 from napari.layers import Layer
 
+from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
+from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
 from napari_genrecon.tasks.calibration import calibrated
@@ -89,7 +91,13 @@ def pixels_of(kind: str, given: Any, image: Any) -> Any:
 def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
     """The options of a task from their values, with what they leave to the layer: axes, pixel size, dtype of RGB."""
     options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
-    options = calibrated(options, lambda: about_layer(layer.as_layer_data_tuple()[1], layer_data(layer).shape))
+    shape = layer_data(layer).shape
+
+    def about() -> About:
+        said = about_layer(layer.as_layer_data_tuple()[1], shape)
+        return replace(said, axes=resolve_axes(options.axes, shape))  # typed ones count before those of the layer
+
+    options = calibrated(options, about)
     return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
 
