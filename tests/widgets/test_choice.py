@@ -338,3 +338,16 @@ def test_typed_axes_count_when_optics_take_their_size_from_the_layer():
     deep = layer_options(find_task("deblur"), layer, {"psf": optics}).psf
     assert (flat.pixel_size, flat.z_step) == (pytest.approx(0.1), 0.0)
     assert (deep.pixel_size, deep.z_step) == (pytest.approx(0.1), pytest.approx(0.3))
+
+
+def test_what_waits_for_a_job_is_dropped_with_the_window(make_napari_viewer, image):
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="cells")
+    widget = DenoiseWidget(viewer)
+    widget._job.abandon()
+    widget._finish()  # looks again, as soon as Qt has time, whether a layer waits
+    widget.native.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QCoreApplication.processEvents()  # an error in there fails the test

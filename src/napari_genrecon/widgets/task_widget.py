@@ -150,6 +150,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
+        self._gone = False
         self.native.destroyed.connect(self._leave)
 
     # Layers ---------------------------------------------------------------------------------------------------------
@@ -513,6 +514,8 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         QTimer.singleShot(0, self._measure_if_new)
 
     def _measure_if_new(self) -> None:
+        if self._gone:
+            return
         self._noise.forget_removed(self._viewer.layers)
         layers = self._chosen()
         if layers and not self._noise.settled(layer_data(layers[0])):
@@ -525,6 +528,7 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     def _leave(self, _event: Any = None) -> None:
         """The window is gone: what still runs must not touch it."""
+        self._gone = True
         self._queue.clear()
         for job in (self._job, self._timing):
             if job is not None:
