@@ -33,10 +33,8 @@ _LOWEST = 0.1  # quantile of the border, which a PSF that just fits does not rea
 _BEAD = 9  # px, side of the smallest image of a bead; smaller arrays are kernels, cut tightly on purpose
 _OFF_CENTRE = 1.5  # px
 _LARGE = 0.5  # share of the image's pixels beyond which a PSF may be an image, taken by mistake
-_CENTRAL = {
-    2: 0.8,
-    3: 0.5,
-}  # share of the light in the middle; of PSFs at least 0.92 (2D) and 0.57, of images about 0.3
+# Share of the light in the middle, by the number of dimensions; of PSFs at least 0.92 and 0.57, of images about 0.3.
+_CENTRAL = {2: 0.8, 3: 0.5}
 
 Crops = Sequence[NDArray[np.generic]]
 

@@ -65,7 +65,7 @@ def psf_notes(
     """What the user should know about how the PSF fits the image, and for the record why that could not be told."""
     notes, unchecked = [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
-        name = "the image" if len(sampled) == 1 else f"channel {index}"
+        name = _which([index], sampled)
         if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
             unchecked.append(f"the noise of {name} is correlated from pixel to pixel")
             continue
@@ -74,6 +74,7 @@ def psf_notes(
             unchecked.append(
                 f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
             )
+            continue
         planes = [fill_hot(crop.astype(np.float64), model)[0] for crop in telling]
         models = (model,) if model.method != "given" else (model, measure_channel(crops))  # one may leave out a part
         variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
@@ -102,11 +103,12 @@ def _tells(crop: NDArray[np.generic], model: NoiseModel) -> bool:
     if dark.mean() <= _FLAT:
         return True
     reached, beyond = (binary_dilation(dark, np.ones((3, 3)), iterations=n) for n in (1, 2))
-    step = float(np.median(values[beyond & ~reached])) - values.min() if (beyond & ~reached).any() else 0.0
+    rim = values[beyond & ~reached]
+    step = float(np.median(rim)) - values.min() if rim.size else 0.0
     return step <= max(_STEP * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
 
 
-def _which(indices: list[int], channels: list[Channel | None]) -> str:
+def _which(indices: list[int], channels: Sequence[object]) -> str:
     return "the image" if len(channels) == 1 else f"channel {', '.join(map(str, indices))}"
 
 
@@ -134,7 +136,7 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
         first_level=min(_FIRST_LEVEL * span, _HIGHEST_LEVEL * sigma),
         sigma=sigma,
         least_sigma=max(float(model.sigma_at(np.linspace(low, high, _LEVELS)).min()), _LEAST_SIGMA * sigma),
-        rise=(_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5,
+        rise=_rise(model),
         background=background,
         gain=gain,
         read_variance=max((model.read_noise / gain) ** 2 - (model.offset - background) / gain, 0.0) if poisson else 0.0,
@@ -149,7 +151,7 @@ def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) ->
         return float(np.percentile(values, _DARK))
     # Measured, the offset is that of the darkest wide places; there may be narrow ones that are darker.
     darkest = min(_darkest(crop) for crop in crops)
-    noise = float(model.sigma_at(model.offset)) / _SPOT * (_rise(model.rho_x) * _rise(model.rho_y)) ** 0.5
+    noise = float(model.sigma_at(model.offset)) / _SPOT * _rise(model)
     return darkest if darkest < model.offset - _SURE * noise else model.offset
 
 
@@ -161,7 +163,12 @@ def _darkest(crop: NDArray[np.generic]) -> float:
     return float(means.min(where=np.isfinite(means), initial=np.inf))
 
 
-def _rise(rho: float) -> float:
-    """Power of noise at frequency 0, relative to white noise: the sum of its autocorrelation ``rho**(lag**2)``."""
+def _rise(model: NoiseModel) -> float:
+    """S.d. of noise at frequency 0, relative to white noise."""
+    return (_power_at_zero(model.rho_x) * _power_at_zero(model.rho_y)) ** 0.5
+
+
+def _power_at_zero(rho: float) -> float:
+    """Of noise along one axis, relative to white noise: the sum of its autocorrelation ``rho**(lag**2)``."""
     rho = min(max(rho, 0.0), _MAX_RHO)
     return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, 10)))

@@ -269,12 +269,10 @@ class TaskWidget(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _timed_options(self, layer: Any) -> Any:
         """Options by which the expected time is told: a Gaussian stands for every point spread function."""
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
-        axes = layer_axes(layer)
         try:
-            values = self._form.plain_values()
-            return layer_options(self._task, layer, {**values, **widths})
+            return layer_options(self._task, layer, {**self._form.plain_values(), **widths})
         except (GenReconError, ValueError):  # half typed: Run will tell
-            return self._task.options(**widths, axes=axes)
+            return self._task.options(**widths, axes=layer_axes(layer))
 
     def _expected_seconds(self, data: Any, options: Any) -> float | None:
         """None where the options do not fit the image: Run will tell."""
