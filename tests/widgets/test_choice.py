@@ -56,7 +56,7 @@ def press(button):
 def wait(qtbot, widget):
     """Until nothing runs, nor waits for its turn."""
     qtbot.wait(20)
-    qtbot.waitUntil(lambda: widget._job is None and widget._timing is None, timeout=60_000)
+    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
 
 
 def run(qtbot, widget):
@@ -315,10 +315,10 @@ def same_as_window(viewer, qtbot, widget):
 def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monkeypatch):
     from qtpy.QtWidgets import QApplication
 
-    from napari_genrecon.widgets import task_widget
+    from napari_genrecon.widgets import _job_life
 
     warned = []
-    monkeypatch.setattr(task_widget, "show_warning", warned.append)
+    monkeypatch.setattr(_job_life, "show_warning", warned.append)
     QApplication.clipboard().setText("mine")
     widget = DenoiseWidget(make_napari_viewer())
     press(widget._copy)
@@ -347,7 +347,7 @@ def test_what_waits_for_a_job_is_dropped_with_the_window(make_napari_viewer, ima
     viewer.add_image(image, name="cells")
     widget = DenoiseWidget(viewer)
     widget._job.abandon()
-    widget._finish()  # looks again, as soon as Qt has time, whether a layer waits
+    widget._jobs.finish()  # looks again, as soon as Qt has time, whether a layer waits
     widget.native.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     QCoreApplication.processEvents()  # an error in there fails the test

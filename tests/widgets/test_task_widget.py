@@ -111,7 +111,7 @@ def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
 def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
     shown = []
-    monkeypatch.setattr("napari_genrecon.widgets.task_widget.show_error", shown.append)
+    monkeypatch.setattr("napari_genrecon.widgets._job_life.show_error", shown.append)
 
     def fail(*args):
         raise RuntimeError("mat1 and mat2 cannot be multiplied")
@@ -340,14 +340,14 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
     )
     widget = UpscaleWidget(viewer)
     qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
-    of_planes, report = widget._seconds, widget._report.value
+    of_planes, report = widget._noise.seconds, widget._report.value
     widget._form["along"].value = "Z"
-    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
-    assert widget._seconds > 10 * of_planes  # it learns from the stack first
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
+    assert widget._noise.seconds > 10 * of_planes  # it learns from the stack first
     assert widget._report.value != report
     widget._form["along"].value = "YX"
-    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
-    assert widget._seconds == pytest.approx(of_planes)
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
+    assert widget._noise.seconds == pytest.approx(of_planes)
 
 
 def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(make_napari_viewer, qtbot, monkeypatch):
@@ -361,12 +361,12 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     widget = UpscaleWidget(viewer)
     qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
     widget._form["along"].value, widget._form["train_steps"].value = "Z", 8
-    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
-    before = widget._seconds
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
+    before = widget._noise.seconds
     press(widget._preview)
     wait(qtbot, widget)
-    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
-    assert widget._seconds < 0.5 * before
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
+    assert widget._noise.seconds < 0.5 * before
     press(widget._run)
     wait(qtbot, widget)
     assert len(lessons) == 1
@@ -484,7 +484,7 @@ def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copie
 
 def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer, qtbot, monkeypatch):
     viewer, told = make_napari_viewer(), []
-    monkeypatch.setattr("napari_genrecon.widgets.task_widget.show_error", told.append)
+    monkeypatch.setattr("napari_genrecon.widgets._job_life.show_error", told.append)
     viewer.add_labels(np.ones((48, 56), int), name="hole")
     viewer.add_image(np.random.default_rng(0).normal(50, 2, (48, 56)), name="cells", scale=(0.5, 0.5))
     widget = InpaintWidget(viewer)
@@ -575,7 +575,7 @@ def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_v
     assert widget._report.value.startswith("⚠ The image shows fine detail")
     assert "a Gaussian of up to 3" in widget._report.value
     widget._form["psf_width"].value = 3.5
-    qtbot.waitUntil(lambda: widget._timing is None, timeout=60_000)
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
     assert "⚠" not in widget._report.value
     press(widget._preview)
     wait(qtbot, widget)
@@ -614,10 +614,10 @@ def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
     ids=["aperture", "pixel size", "no file", "file not there", "no number"],
 )
 def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sentence):
-    from napari_genrecon.widgets import task_widget
+    from napari_genrecon.widgets import _job_life
 
     said = []
-    monkeypatch.setattr(task_widget, "show_error", said.append)
+    monkeypatch.setattr(_job_life, "show_error", said.append)
     viewer, widget, _ = deblurring
     for name, value in values.items():
         widget._form[name].value = value
