@@ -6,6 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from napari_genrecon.widgets._dock import Dock
 from napari_genrecon.widgets._explore_page import ExplorePage
 from napari_genrecon.widgets._fit import scrolled
 from napari_genrecon.widgets._sample_page import SamplePage
@@ -38,6 +39,7 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         self.setMinimumWidth(_WIDTH)
+        self._dock = Dock(self)
         pages = (self.train, self.sample, self.explore)
 
         def leave(*_: Any) -> None:  # no method: Qt would cut its connection before the widget is gone
