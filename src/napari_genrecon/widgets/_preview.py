@@ -14,18 +14,24 @@ from napari_genrecon.widgets._layers import NO_IMAGE, finer
 __all__ = ["VIEWS", "Preview"]
 
 VIEWS = ("split", "after", "before")
+_WORDS = {"split": "left half before, right half after", "after": "as it will be", "before": "as it is now"}
+_OTHER_PLANE = "The preview is of another plane: press Preview to see this one."
+_OTHER_OPTIONS = "The options have changed since this preview: press Preview to see what they make."
 _MARK = "genrecon_preview"
+_FOLLOWED = ("contrast_limits", "gamma", "colormap")
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Pixels of the result and, as many, of the source; where the first of them is; the look of the source."""
+    """Pixels of the result and, as many, of the source; where the first of them is; look, source and options."""
 
     after: Any
     before: Any
     offset: tuple[int, ...]
     look: dict[str, Any]
     name: str
+    source: Any
+    options: Any
 
 
 class Preview:
@@ -56,6 +62,8 @@ class Preview:
         look: dict[str, Any],
         name: str,
         factors: tuple[int, ...],
+        source: Any,
+        options: Any,
     ) -> None:
         """Show the result for a region of the source.
 
@@ -73,12 +81,18 @@ class Preview:
             Of the source.
         factors : tuple of int
             1 but for tasks that make more pixels.
+        source : napari.layers.Image
+            Whose contrast the preview follows.
+        options : object
+            By which it was made.
         """
         n = len(look["scale"])
         offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
         for axis, factor in enumerate(factors):
             before = before.repeat(factor, axis) if factor > 1 else before
-        self._shown = _Shown(after, before, offset, {**look, **finer(look, factors)}, name)
+        self._shown = _Shown(after, before, offset, {**look, **finer(look, factors)}, name, source, options)
+        for follow in _FOLLOWED:
+            getattr(source.events, follow).connect(self._follow)  # connecting twice does nothing
         self.set_view(self._view)
 
     def set_view(self, view: str) -> None:
@@ -92,6 +106,26 @@ class Preview:
         pixels = {"before": self._shown.before, "after": self._shown.after}.get(view, halves)
         self._add_layer(pixels, self._shown)
 
+    def words(self, options: Any, *, several: bool) -> str:
+        """What is on screen: the preview by these options, of one layer or of the first of several; or why not."""
+        if self._shown is None or options != self._shown.options:
+            return _OTHER_OPTIONS
+        of = f" of '{self._shown.name}'" if several else ""
+        return f"Preview{of}: {_WORDS[self._view]}; choose beside the button." if self._on_screen() else _OTHER_PLANE
+
+    def _on_screen(self) -> bool:
+        """Whether the plane that is looked at is the one of the preview."""
+        dims, layer = self._viewer.dims, self._layer
+        point = layer.world_to_data(dims.point[-layer.ndim :])
+        hidden = [axis - dims.ndim + layer.ndim for axis in dims.not_displayed]
+        return all(-0.5 <= point[i] < layer.data.shape[i] - 0.5 for i in hidden if i >= 0)
+
+    def _follow(self, _event: Any = None) -> None:
+        """The contrast of the source is that of the preview, which covers it."""
+        if self._shown is not None and self.there and not self._layer.rgb:
+            for name in _FOLLOWED:
+                setattr(self._layer, name, getattr(self._shown.source, name))
+
     def remove(self) -> None:
         """Take it away."""
         self._remove_layer()
@@ -100,14 +134,16 @@ class Preview:
     def _add_layer(self, pixels: Any, shown: _Shown) -> None:
         look = {k: v for k, v in shown.look.items() if k not in ("translate", "metadata")}
         look |= {"opacity": 1.0, "blending": "opaque"}  # nothing of the layers below mixes with it
+        # The corner of the region, through the rotation and shear of the source; given at once, as a layer that is put
+        # elsewhere first moves the sliders of the window.
+        placed = {k: shown.look[k] for k in ("scale", "translate", "rotate", "shear")}
+        look["translate"] = Image(np.zeros((1,) * len(shown.offset)), **placed).data_to_world(shown.offset)
         with keeping_active(self._viewer):
             layer = self._viewer.add_image(
                 pixels, name=f"{shown.name} preview", metadata={_MARK: True, NO_IMAGE: True}, **look
             )
-        # The corner of the region, through the rotation and shear of the source.
-        placed = {k: shown.look[k] for k in ("scale", "translate", "rotate", "shear")}
-        layer.translate = Image(np.zeros((1,) * len(shown.offset)), **placed).data_to_world(shown.offset)
         self._layer = layer
+        self._follow()
 
     def _remove_layer(self) -> None:
         for layer in [layer for layer in self._viewer.layers if layer.metadata.get(_MARK)]:
