@@ -9,6 +9,7 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_genrecon.errors import OptionError
@@ -106,6 +107,16 @@ def test_result_of_the_task_itself_leaves_the_choice(viewer, qtbot):
         assert "Check of" in widget._report.value
         assert widget._layers.value == ["cells"]
     np.testing.assert_array_equal(viewer.layers["cells denoise"].data, viewer.layers["cells denoise [1]"].data)
+
+
+@pytest.mark.parametrize(
+    ("blending", "visible"), [("additive", False), ("minimum", False), ("translucent", True), ("opaque", True)]
+)
+def test_source_that_would_mix_with_its_result_on_screen_is_hidden(image, blending, visible):
+    viewer = ViewerModel()
+    source = viewer.add_image(image, name="cells", blending=blending)
+    result = add_result(viewer, "denoise", source)
+    assert (source.visible, result.visible) == (visible, True)
 
 
 def test_preview_of_another_dock_leaves_the_choice(viewer, qtbot):
@@ -217,6 +228,26 @@ def test_layer_chosen_while_another_is_measured_gets_its_own_report(viewer, qtbo
     assert widget._job is not None
     qtbot.waitUntil(lambda: widget._report.value.startswith("other: "), timeout=60_000)
     assert "noise s.d." in widget._report.value
+
+
+def test_known_layer_chosen_while_another_is_measured_gets_its_report(viewer, qtbot, image):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    known = widget._report.value
+    viewer.add_image(image[:48] * 7, name="other")
+    assert widget._job is not None
+    widget._layers.value = ["cells"]
+    wait(qtbot, widget)
+    assert widget._report.value == known
+
+
+def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer, qtbot, image):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    press(widget._run)
+    viewer.add_image(image[:48] * 7, name="other")
+    assert widget._report.value == "other: the noise is measured as soon as what runs now has ended."
+    qtbot.waitUntil(lambda: "noise s.d." in widget._report.value, timeout=60_000)
+    assert widget._report.value.startswith("other: ")
+    wait(qtbot, widget)
 
 
 # Nothing to fill ------------------------------------------------------------------------------------------------------

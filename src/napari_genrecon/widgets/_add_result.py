@@ -28,6 +28,8 @@ from napari_genrecon.widgets._masks import mask_of
 
 __all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
 
+_MIXING = ("additive", "minimum", "multiplicative")  # ways of blending in which the upper layer does not cover
+
 
 def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
     """Run a task on an image layer and add the result in its place, with its look and the record, as the widgets do.
@@ -78,7 +80,7 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
     given = {name: pixels_of(kinds.get(name, ""), value, layer) for name, value in options.items()}
     result = finish(found.steps(data, layer_options(found, layer, given), lazy=lazy))
     result.warn()
-    return add_layers(viewer, result, data.shape, f"{layer.name} {task}", display(layer))
+    return add_layers(viewer, result, layer, data.shape, f"{layer.name} {task}", display(layer))
 
 
 def pixels_of(kind: str, given: Any, image: Any) -> Any:
@@ -101,8 +103,12 @@ def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
     return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
 
-def add_layers(viewer: Any, result: Result, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> Any:
+def add_layers(
+    viewer: Any, result: Result, source: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]
+) -> Any:
     """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
+
+    Where the blending would mix the result with its source on screen, the source is hidden: their sum is neither.
 
     Returns
     -------
@@ -111,6 +117,8 @@ def add_layers(viewer: Any, result: Result, shape: tuple[int, ...], name: str, s
     """
     pixels, kwargs = result_layer(result, shape, name, shown)
     added = viewer.add_image(pixels, **kwargs)
+    if shown["blending"] in _MIXING:
+        source.visible = False
     with keeping_active(viewer):
         for title, companion in result.companions.items():
             new = len(kwargs["scale"]) - companion.ndim  # plausible fillings have one more dimension than their spread

@@ -59,6 +59,7 @@ class JobLife:
         on_fail: Callable[[str, Any], object] | None = None,
         *,
         quiet: bool = False,
+        title: str = "",
     ) -> None:
         """Run steps, then call one of two functions in the main thread.
 
@@ -72,6 +73,8 @@ class JobLife:
             Gets ("error", exception) or ("cancelled", None). By default that is told.
         quiet : bool
             Nothing is said meanwhile, and there is no way to cancel.
+        title : str
+            What is worked on, where that is not clear.
         """
         left = TimeLeft()
 
@@ -82,7 +85,7 @@ class JobLife:
             else:
                 (on_fail or self.tell)(kind, value)
 
-        self.job = Job(steps, lambda progress: None if quiet else self._show(progress, left), done)
+        self.job = Job(steps, lambda progress: None if quiet else self._show(progress, left, title), done)
         for button in self._buttons:
             button.enabled = False
         self._cancel.enabled = self._bar.visible = not quiet
@@ -102,10 +105,10 @@ class JobLife:
         if self.job is not None:
             self.job.abandon()
 
-    def _show(self, progress: Progress, left: TimeLeft) -> None:
+    def _show(self, progress: Progress, left: TimeLeft, title: str) -> None:
         self._bar.max = 100 if progress.total else 0
         self._bar.value = round(100 * progress.fraction)
-        said = (progress.note, left.of(progress, time.perf_counter()))
+        said = (title, progress.note, left.of(progress, time.perf_counter()))
         self._status.value = ", ".join(part for part in said if part)
         self._on_progress()
 

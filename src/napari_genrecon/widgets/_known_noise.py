@@ -14,20 +14,15 @@ __all__ = ["KnownNoise"]
 
 
 class KnownNoise:
-    """Remembers what was measured by the pixels it was measured from, and where that could not be done."""
+    """Remembers what was measured by the pixels it was measured from."""
 
     def __init__(self) -> None:
         # By the id of the pixels, which are kept so that no other array gets it.
         self._models: dict[int, tuple[Any, Any]] = {}
-        self._failed: dict[int, Any] = {}
 
     def of(self, data: Any) -> Any:
         """The noise model, or one per channel; None if it is not known."""
         return self._models.get(id(data), (None, None))[1]
-
-    def settled(self, data: Any) -> bool:
-        """Whether there is nothing left to measure."""
-        return id(data) in self._models or id(data) in self._failed
 
     def put(self, data: Any, noise: Any) -> None:
         """Remember what was measured."""
@@ -44,13 +39,8 @@ class KnownNoise:
         self.put(data, noise)
         return True
 
-    def fail(self, data: Any) -> None:
-        """Remember that the noise of these pixels cannot be measured."""
-        self._failed[id(data)] = data
-
     def forget_removed(self, layers: Iterable[Any]) -> None:
         """Let go of the pixels of layers that are gone: they would stay in memory."""
         present = {id(layer_data(layer)) for layer in layers if isinstance(layer, Image)}
-        for remembered in (self._models, self._failed):
-            for key in remembered.keys() - present:
-                del remembered[key]
+        for key in self._models.keys() - present:
+            del self._models[key]

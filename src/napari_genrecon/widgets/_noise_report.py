@@ -47,19 +47,20 @@ class NoiseReport:
         self._box, self._task, self._form, self._chosen, self._jobs = box, task, form, chosen, jobs
         self._known = KnownNoise()
         self._warnings: list[str] = []  # of the last preview or result
+        self._written: Any = None  # the pixels that the report in the box is about
         self.seconds: float | None = None  # that the task will take
         self.timing: Job | None = None
 
     def ask_for_layer(self, active: Any) -> None:
         """Nothing is chosen: say so, and nothing of layers that are gone."""
-        self._warnings, self.seconds = [], None
+        self._warnings, self.seconds, self._written = [], None, None
         words = "Choose an image layer."
         if active is not None and not isinstance(active, Image):
             words = f"'{active.name}' is a {type(active).__name__} layer: choose an image layer."
         self._box.value = words
 
     def measure(self) -> None:
-        """Report the noise of the chosen layer: as it is known, else measured now."""
+        """Report the noise of the chosen layer: as it is known, else measured now, or when what runs has ended."""
         self._warnings = []
         layer = self._chosen()[0]
         data, axes = layer_data(layer), layer_axes(layer)
@@ -68,7 +69,11 @@ class NoiseReport:
             self.show()
             self._time()
             return
-        self._box.value = "Measuring the noise…"
+        self._written = None
+        if self._jobs.job is not None:
+            self._box.value = f"{layer.name}: the noise is measured as soon as what runs now has ended."
+            return
+        self._box.value = f"{layer.name}: measuring the noise…"
         options = self._timed_options(layer)
 
         def steps() -> Any:
@@ -83,16 +88,14 @@ class NoiseReport:
                 self.show()
 
         def failed(_kind: str, error: Any) -> None:
-            self._known.fail(data)
             if self.is_about(data):
-                self._box.value = sentence(error)
+                self._written, self._box.value = data, sentence(error)
 
         self._jobs.begin(steps, measured, failed, quiet=True)
 
     def is_waiting(self) -> bool:
         """Whether the chosen layer still has no report, as another one was measured or worked on."""
-        layers = self._chosen()
-        return bool(layers) and not self._known.settled(layer_data(layers[0]))
+        return any(layer_data(layer) is not self._written for layer in self._chosen()[:1])
 
     def time_again(self, _event: Any = None) -> None:
         """Tell how long it takes with the options as they are now."""
@@ -115,10 +118,12 @@ class NoiseReport:
             return
         layer, axes = layers[0], layer_axes(layers[0])
         parts = [f"⚠ {warning[:1].upper()}{warning[1:]}." for warning in self._warnings]
-        parts += [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}", noise_report(noise)]
+        planes = axes.n_planes(layer_data(layer).shape)
+        parts.append(f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}, {planes} plane{'s'[: planes > 1]}")
         if self.seconds is not None:
-            parts.append(f"Expected time: {duration(self.seconds)}, {axes.n_planes(layer_data(layer).shape)} plane(s).")
-        self._box.value = "\n".join(parts)
+            parts.append(f"Expected time: {duration(self.seconds)}")
+        self._written = layer_data(layer)
+        self._box.value = "\n".join([*parts, noise_report(noise)])
 
     def say(self, words: str) -> None:
         """Write something else, until the next report."""

@@ -19,6 +19,7 @@ __all__ = ["TaskControls"]
 
 _WIDTH = 310  # pixels of the options; rows of buttons may need more
 _LINES = 8  # of what is said, before it scrolls
+_ROWS = 4  # of the list of images, before it scrolls
 
 
 class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -66,7 +67,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._page.margins = (0, 0, 0, 0)
         self._report.native.setReadOnly(True)
         self._report.native.setMinimumHeight(150)
-        self._layers.native.setMaximumHeight(80)
+        self._fit_list()
 
     def _make_buttons(self) -> None:
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
@@ -108,6 +109,13 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         """Look again which layers there are; napari asks docked widgets to."""
         for choice in self._choosers:
             choice.reset()
+        self._fit_list()
+
+    def _fit_list(self) -> None:
+        """As many rows as there are images: what is below needs the room."""
+        native = self._layers.native
+        rows = min(max(native.count(), 1), _ROWS)
+        native.setFixedHeight(rows * (native.fontMetrics().lineSpacing() + 2) + 2 * native.frameWidth())
 
 
 def _row(*widgets: Any) -> Container[Any]:

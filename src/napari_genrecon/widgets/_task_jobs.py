@@ -25,15 +25,17 @@ __all__ = ["Taken", "about_result", "nothing_to_fill", "preview_steps", "result_
 class Taken:
     """All that a job needs of a layer, taken at its start: the layer may be renamed, changed or removed meanwhile."""
 
+    layer: Any
     data: Any
     shown: dict[str, Any]
     name: str
+    visible: bool
     at: float = field(default_factory=time.perf_counter)
 
     @classmethod
     def of(cls, layer: Any) -> Taken:
         """Take it now."""
-        return cls(layer_data(layer), display(layer), layer.name)
+        return cls(layer, layer_data(layer), display(layer), layer.name, layer.visible)
 
 
 def preview_steps(
@@ -70,4 +72,6 @@ def about_result(record: dict[str, Any], added: Any, taken: Taken, target: Path 
     said = [f"New layer '{added.name}': {'computes each plane when you look at it' if lazy else took}."]
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
     said += [f"Written to {target}."] if target else []
+    hidden = taken.visible and not taken.layer.visible
+    said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []
     return " ".join(said)

@@ -30,9 +30,6 @@ from napari_genrecon.widgets._watched import Watched
 
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
-_PREVIEW = "Preview: left half before, right half after; choose beside the button."
-_OLD_PREVIEW = "The options have changed since this preview: press Preview to see what they make."
-
 
 class TaskWidget(TaskControls):
     """Run one task on image layers.
@@ -48,8 +45,9 @@ class TaskWidget(TaskControls):
     def __init__(self, viewer: Any, task: Task) -> None:
         super().__init__(getattr(viewer, "__wrapped__", viewer), task)
         self._preview_layer, self._watched = Preview(self._viewer), Watched(self._viewer)
-        self._previewed: dict[str, Any] | None = None  # the options of the preview that is shown
+        self._said_of_preview = ""
         self._queue: list[Any] = []
+        self._said: list[str] = []  # of the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
         self._follows = True  # the layer that is activated
         self._gone = False
@@ -73,6 +71,8 @@ class TaskWidget(TaskControls):
         self._form.container.changed.connect(self._judge_preview)
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
+        for event in (self._view.changed, self._viewer.dims.events.current_step, self._viewer.dims.events.ndisplay):
+            event.connect(self._judge_again)
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(lambda _: self._queue.clear())
         self._check.changed.connect(self._start_check)
@@ -139,10 +139,10 @@ class TaskWidget(TaskControls):
             self._status.value = ""
 
     def _measure(self, _event: Any = None) -> None:
-        if not self._chosen():
-            self._ask_for_layer()
-        elif self._job is None:
+        if self._chosen():
             self._noise.measure()
+        else:
+            self._ask_for_layer()
 
     def _ended(self) -> None:
         QTimer.singleShot(0, self._measure_if_new)
@@ -179,8 +179,8 @@ class TaskWidget(TaskControls):
             self._noise.found(taken.data, record)
             if self._dock.closed:  # nobody could take it away
                 return
-            self._preview_layer.show(after, before, region, taken.shown, taken.name, factors)
-            self._previewed, self._view.visible = asked, True
+            self._preview_layer.show(after, before, region, taken.shown, taken.name, factors, layer, asked)
+            self._view.visible = True
             self._judge_preview()
 
         self._jobs.begin(lambda: preview_steps(self._task, taken, options, region), made)
@@ -194,8 +194,14 @@ class TaskWidget(TaskControls):
 
     def _judge_preview(self, _event: Any = None) -> None:
         """Say whether the preview is still one of the options in the form."""
-        if self._job is None and self._preview_layer.there:
-            self._status.value = _PREVIEW if self._asked() == self._previewed else _OLD_PREVIEW
+        if not self._gone and self._job is None and self._preview_layer.there:
+            words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
+            self._said_of_preview = self._status.value = words
+
+    def _judge_again(self, _event: Any = None) -> None:
+        """The same, unless something else has been said meanwhile."""
+        if not self._gone and self._status.value == self._said_of_preview:
+            self._judge_preview()
 
     def _end_preview(self) -> None:
         self._preview_layer.remove()
@@ -206,7 +212,7 @@ class TaskWidget(TaskControls):
     def _start_run(self, _event: Any = None) -> None:
         if self._job is not None:
             return
-        self._queue = self._chosen()
+        self._queue, self._said = self._chosen(), []
         self._tell_missing(self._queue)
         self._next()
 
@@ -232,6 +238,7 @@ class TaskWidget(TaskControls):
             lambda: result_steps(self._task, taken, options, target, live=live),
             lambda result: self._add(result, taken, target),
             failed,
+            title=f"'{taken.name}'" if self._queue or self._said else "",
         )
 
     def _add(self, result: Any, taken: Taken, target: Any) -> None:
@@ -245,10 +252,11 @@ class TaskWidget(TaskControls):
         if not nothing_to_fill(record):
             with self._not_following():
                 name = f"{taken.name} {self._task.name}"
-                added = add_layers(self._viewer, result, taken.data.shape, name, taken.shown)
+                added = add_layers(self._viewer, result, taken.layer, taken.data.shape, name, taken.shown)
             self._record = record
         lazy = added is not None and target is None and is_lazy(layer_data(added))
-        self._status.value = about_result(record, added, taken, target, lazy=lazy)
+        self._said.append(about_result(record, added, taken, target, lazy=lazy))
+        self._status.value = " ".join(self._said)
         self._next()
 
     def _tell_missing(self, layers: list[Any]) -> None:
@@ -277,7 +285,8 @@ class TaskWidget(TaskControls):
                 with keeping_active(self._viewer):
                     self._viewer.add_image(pixels, **kwargs)
             self._noise.say(f"Check of '{name}'\n{found}")
-            self._status.value = f"Checked '{name}': the report is above, the layer '{name}: deviations' shows where."
+            where = "nothing stands out" if found.verdict.passed else f"the layer '{name}: deviations' shows where"
+            self._status.value = f"Checked '{name}': {where}. The report is above."
 
         self._jobs.begin(lambda: steps, checked)
 
