@@ -110,6 +110,16 @@ def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
     assert widget._run.enabled
 
 
+def test_cancel_says_at_once_that_it_was_heard(opened, qtbot):
+    _, widget, _ = opened
+    press(widget._run)
+    press(widget._cancel)
+    assert widget._status.value.startswith("Cancelling: ")
+    assert not widget._cancel.enabled
+    wait(qtbot, widget)
+    assert widget._status.value == "Cancelled: nothing was added."
+
+
 def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
     shown = []

@@ -106,6 +106,8 @@ class JobLife:
             self.job.abandon()
 
     def _show(self, progress: Progress, left: TimeLeft, title: str) -> None:
+        if not self._cancel.enabled:  # that it ends is what counts
+            return
         self._bar.max = 100 if progress.total else 0
         self._bar.value = round(100 * progress.fraction)
         said = (title, progress.note, left.of(progress, time.perf_counter()))
@@ -115,6 +117,8 @@ class JobLife:
     def _ask(self, _event: Any = None) -> None:
         if self.job is not None:
             self.job.cancel()
+            self._cancel.enabled = False
+            self._status.value = "Cancelling: it ends after the step that is being computed."
 
     # What is said -----------------------------------------------------------------------------------------------------
 
