@@ -136,6 +136,12 @@ def test_workers_write_the_same_chunks(store):
     assert content(there) == content(here)
 
 
+@pytest.mark.parametrize("workers", ["0", "-1"])
+def test_no_worker_at_all_is_refused_instead_of_waited_for(store, capsys, workers):
+    assert main(["denoise", str(store), "--scheduler", "local", "--workers", workers]) == 1
+    assert f"at least 1 worker is needed to compute anything, got {workers}" in capsys.readouterr().err
+
+
 def test_scheduler_that_does_not_answer_gets_a_sentence(store, capsys, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("napari_genrecon.engine.cluster._TIMEOUT", 0.5)

@@ -6,7 +6,7 @@ import tifffile
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
-from napari_genrecon.errors import ImageError, OutputError
+from napari_genrecon.errors import ImageError, MissingPackageError, OutputError
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import publishing
@@ -124,6 +124,52 @@ def test_plain_stack_follows_the_rule(tmp_path):
 def test_damaged_file_gets_a_sentence(tmp_path, content):
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match=r"cannot be read as a TIFF file|holds no image"):
+        open_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {"compression": "zlib"}, {"metadata": None}], ids=str)
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.97])
+def test_stack_that_was_cut_short_does_not_pass_for_its_first_planes(tmp_path, options, part):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 99, (12, 64, 64)).astype("u2"), **options)
+    assert open_image(path).data.shape == (12, 64, 64)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(ImageError, match="was cut short"):
+        open_image(path)
+
+
+def test_imagej_stack_in_one_page_does_not_pass_for_its_first_plane(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((1, 64, 64), "u2"), imagej=True, metadata={"axes": "ZYX"})
+    told = path.read_bytes().replace(b"ImageJ=1.11a\nimages=1\n", b"ImageJ=1.5\nslices=400\n")
+    assert b"slices=400" in told
+    path.write_bytes(told)  # as ImageJ writes what is over 4 GB, but without what follows the first plane
+    with pytest.raises(ImageError, match="declares 400 planes but holds 1"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+def test_colours_stored_one_after_the_other_are_rgb(tmp_path, monkeypatch, lazy):
+    image = np.random.default_rng(0).integers(0, 200, (30, 40, 3)).astype("u1")
+    planes = np.moveaxis(image, -1, 0)
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", planes, photometric="rgb", planarconfig="separate")
+    if lazy:
+        monkeypatch.setattr("napari_genrecon.io.tiff._LAZY_ABOVE", 0)
+        monkeypatch.setattr("napari_genrecon.io.tiff.available_memory", lambda: 0)
+    found = open_image(tmp_path / "a.tif")
+    assert found.axes.letters == "YXS"
+    np.testing.assert_array_equal(np.asarray(found.data), image)
+    assert open_image(tmp_path / "a.tif", axes="CYX").data.shape == (3, 30, 40)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path).data), [image, image])
+
+
+def test_compression_that_nothing_installed_can_unpack_names_the_package(tmp_path, monkeypatch):
+    image = np.zeros((30, 40), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib")
+    monkeypatch.setattr(type(tifffile.TIFF.DECOMPRESSORS), "__getitem__", lambda _self, key: {}[key])
+    with pytest.raises(MissingPackageError, match=r"ADOBE_DEFLATE.*pip install imagecodecs"):
         open_image(tmp_path / "a.tif")
 
 

@@ -283,6 +283,17 @@ def test_broken_metadata_get_a_sentence(tmp_path, stack, content):
         open_image(path)
 
 
+def test_axes_in_an_order_that_is_not_allowed_are_told_in_one_sentence(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=np.zeros((3, 2, 16, 16), "u2"))
+    axes = [{"name": name, "type": "channel" if name == "c" else "space"} for name in "zcyx"]
+    scale = {"type": "scale", "scale": [1.0] * 4}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    with pytest.raises(ImageError, match=r"not valid: image\.multiscales\.0\.axes: .*Order must be \S+ \S+ space\.$"):
+        open_image(tmp_path / "a.zarr")
+
+
 def test_zarr_of_format_2_is_read(tmp_path, stack):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     group.create_array("0", data=stack, chunks=(1, 32, 32))

@@ -165,6 +165,18 @@ def test_single_photons_are_no_hot_pixels():
     assert measure_channel([counts]).hot_fraction == 0
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_handful_of_photons_in_a_block_still_follow_their_line(seed):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:320, :320]
+    photons = np.full((320, 320), 0.01)
+    for top, left in rng.uniform(20, 300, (6, 2)):
+        photons += 30 * np.exp(-((y - top) ** 2 + (x - left) ** 2) / 2 / 2**2)
+    model = measure_channel([rng.poisson(photons).astype(np.uint16)])
+    assert model.affine
+    np.testing.assert_allclose(model.sigma_at([0.01, 8, 30]), np.sqrt([0.01, 8, 30]), rtol=0.2)
+
+
 def test_rounding_to_whole_numbers_is_part_of_the_noise():
     image = np.random.default_rng(0).normal(100, 0.5, (256, 256)).round().astype(np.uint8)
     assert measure_channel([image]).sigma == pytest.approx(image.std(), rel=0.08)

@@ -59,6 +59,13 @@ def test_curve_gives_unit_noise_and_comes_back():
         assert noise.inverse(y.mean(dtype=np.float64)) == pytest.approx(level, abs=0.05)
 
 
+def test_no_light_is_lost_far_beyond_the_curve():
+    model = NoiseModel(affine=False, curve=((0.01, 0.0078), (0.02, 0.012), (0.025, 0.027)))
+    noise = stabiliser(model)
+    far = np.array([-5.0, -1.0, 1.0, 10.0, 30.0])
+    np.testing.assert_allclose(noise.inverse(noise.forward(far)), far, rtol=0.1)
+
+
 def test_large_offset_loses_nothing():
     image = (4_000_000_000 + np.arange(1000)).astype(np.uint32)
     noise = stabiliser(NoiseModel(offset=4e9, read_noise=2))

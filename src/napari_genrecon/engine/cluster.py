@@ -34,11 +34,13 @@ def connected(scheduler: str | None, workers: int = 2) -> Iterator[Any]:
     MissingPackageError
         If dask.distributed is not installed.
     OptionError
-        If the scheduler cannot be reached.
+        If the scheduler cannot be reached, or has no workers to start.
     """
     if scheduler is None:
         yield None
         return
+    if scheduler == "local" and workers < 1:
+        raise OptionError(f"at least 1 worker is needed to compute anything, got {workers}")
     try:
         import distributed
     except ImportError as error:

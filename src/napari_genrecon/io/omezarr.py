@@ -120,8 +120,16 @@ def _parse(path: Path, ome: dict[str, Any]) -> Any:
     try:
         return yaozarrs.validate_ome_object(ome)
     except Exception as error:
-        first = str(error).splitlines()[:3]
-        raise ImageError(f"the OME metadata of {path} are not valid: {' '.join(first)}") from error
+        raise ImageError(f"the OME metadata of {path} are not valid: {_first_problem(error)}") from error
+
+
+def _first_problem(error: Exception) -> str:
+    """What a validation found first, and where: its whole text lists every kind of metadata that was tried."""
+    listed = error.errors() if hasattr(error, "errors") else []
+    if not listed:
+        return str(error)
+    where = ".".join(str(part) for part in listed[0]["loc"][1:])
+    return f"{where}: {listed[0]['msg'].removeprefix('Value error, ')}"
 
 
 def _inside(store: Path, name: str) -> Path:

@@ -14,11 +14,11 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.memory import available_memory
-from napari_genrecon.errors import ImageError
+from napari_genrecon.errors import GenReconError, ImageError, MissingPackageError
 from napari_genrecon.io.image_file import MICROMETRE, About, ImageFile, known_unit, unit_name
 from napari_genrecon.io.ome import Sizes, channels_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
-from napari_genrecon.io.tiff_checks import check_sizes, smaller_copies
+from napari_genrecon.io.tiff_checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff_pixels import TiffPixels
 
 __all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in"]
@@ -96,7 +96,11 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
-        return tuple(tif.series[0].shape), tif.series[0].dtype
+        series = tif.series[0]
+        shape = [int(n) for n in series.shape]
+        if _planes_of_colour(series.axes):
+            shape.append(shape.pop(series.axes.index("S")))
+        return tuple(shape), series.dtype
 
 
 def _stacked(paths: list[Path], first: ImageFile) -> Any:
@@ -115,8 +119,10 @@ def _read_plane(paths: list[str], block_info: dict[Any, Any]) -> Any:
 def _plainly(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except ImageError:
+    except GenReconError:
         raise
+    except ImportError as error:
+        raise MissingPackageError(f"{path.name} cannot be unpacked ({error}): pip install imagecodecs") from error
     except Exception as error:  # a damaged file makes tifffile raise nearly anything
         raise ImageError(f"{path.name} cannot be read as a TIFF file, it may be damaged: {error}") from error
 
@@ -128,11 +134,17 @@ def _open(path: Path, axes: str | None) -> ImageFile:
         ome = ome_of(tif)  # first of all: tifffile parses it without asking what is in it
         if not tif.series:
             raise ImageError(f"{path.name} holds no image")
+        check_pages(path, tif)
         series = tif.series[0]
         for level in series.levels:
             check_sizes(path, level)
+            check_codec(path, level.keyframe)
         data, levels = _pixels(series, path)
-        found = _resolve(axes, series.axes, series.shape)
+        letters = series.axes
+        if _planes_of_colour(letters) and not axes:
+            data, letters = _colour_last(data, letters), letters.replace("S", "") + "S"
+            levels = tuple(_colour_last(level, series.axes) for level in levels)
+        found = _resolve(axes, letters, tuple(data.shape))
         sizes = _imagej_sizes(tif) if ome is None else sizes_in(ome)
     name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
     return ImageFile(data=data, about=_about(found, sizes, ome), name=name, path=path, levels=levels)
@@ -172,6 +184,21 @@ def _pixels(series: Any, path: Path) -> tuple[Any, tuple[Any, ...]]:
     else:
         data = _by_region(series, 0, path)
     return data, tuple(_by_region(series, level, path) for level in smaller)
+
+
+def _planes_of_colour(letters: str) -> bool:
+    """Whether red, green and blue are stored one after the other, instead of pixel by pixel."""
+    return "S" in letters[:-1]
+
+
+def _colour_last(data: Any, letters: str) -> Any:
+    """The same pixels with the samples last, as RGB is everywhere else; a view, or lazy."""
+    where = letters.index("S")
+    if isinstance(data, np.ndarray):
+        return np.moveaxis(data, where, -1)
+    import dask.array as da
+
+    return da.moveaxis(da.from_array(data, chunks=data.chunks), where, -1)
 
 
 def _by_region(series: Any, level: int, path: Path) -> TiffPixels:

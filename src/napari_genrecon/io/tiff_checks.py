@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,13 +11,48 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.errors import ImageError
+from napari_genrecon.errors import ImageError, MissingPackageError
 
-__all__ = ["check_sizes", "smaller_copies"]
+__all__ = ["check_codec", "check_pages", "check_sizes", "smaller_copies"]
 
 _MOST_COMPRESSED = 10_000  # times; no image is smaller, but files that lie about their size are
 _PAGES_CHECKED = 4096
 _SLACK = 1 << 16  # bytes
+
+
+def check_pages(path: Path, tif: Any) -> None:
+    """Refuse a file of which only the first pages are there: what is left of it would pass for the whole image.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    tif : tifffile.TiffFile
+        Just opened.
+
+    Raises
+    ------
+    ImageError
+        If the list of its pages leads out of the file, or if it is of ImageJ and declares more planes than it holds.
+    """
+    found = len(tif.pages)
+    if found and _next_page(tif) >= tif.filehandle.size:
+        raise ImageError(
+            f"{path.name} holds {found} of its pages, and the next lies outside the file: it was cut short"
+        )
+    notes = (tif.imagej_metadata or {}) if tif.is_imagej else {}
+    declared = max(int(notes.get("images", 1)), int(notes.get("slices", 1)) * int(notes.get("frames", 1)))
+    if declared > found and tif.series[0].kind != "imagej":  # which may hold all its planes in one page
+        raise ImageError(f"{path.name} declares {declared} planes but holds {found}: it is damaged or was cut short")
+
+
+def _next_page(tif: Any) -> int:
+    """Where the page behind the last one is said to be; 0 if there is none."""
+    tif.filehandle.seek(tif.pages.next_page_offset)
+    place = tif.filehandle.read(tif.tiff.offsetsize)
+    if len(place) < tif.tiff.offsetsize:
+        return int(tif.filehandle.size)
+    return int(struct.unpack(tif.tiff.offsetformat, place)[0])
 
 
 def check_sizes(path: Path, series: Any) -> None:
@@ -46,6 +82,33 @@ def check_sizes(path: Path, series: Any) -> None:
         raise ImageError(f"{path.name} declares an image without pixels, {tuple(series.shape)}: its header is damaged")
     for problem in islice(_page_problems(series, size), 1):
         raise ImageError(f"{path.name} {problem}: it is damaged or was cut short")
+
+
+def check_codec(path: Path, page: Any) -> None:
+    """Refuse a page that nothing installed can unpack: tifffile knows few ways of compression by itself.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    page : tifffile.TiffPage
+        Of an image, or of one of its levels.
+
+    Raises
+    ------
+    MissingPackageError
+        If imagecodecs is needed and not installed.
+    """
+    from tifffile import TIFF
+
+    try:
+        TIFF.DECOMPRESSORS[page.compression]
+        TIFF.UNPREDICTORS[page.predictor]
+    except (KeyError, ImportError) as error:
+        name = getattr(page.compression, "name", page.compression)
+        raise MissingPackageError(
+            f"{path.name} is compressed ({name}) in a way that needs another package: pip install imagecodecs"
+        ) from error
 
 
 def _page_problems(series: Any, file_size: int) -> Iterator[str]:

@@ -23,7 +23,19 @@ from .spectrum import (
     top_frequencies,
     white_shape,
 )
-from .strength import KEEP, Bins, Line, expected, fit_line, flat_parts, flat_variance, is_flat, look_at_bins, make_bins
+from .strength import (
+    KEEP,
+    Bins,
+    Line,
+    expected,
+    fit_line,
+    flat_parts,
+    flat_variance,
+    is_flat,
+    line_through,
+    look_at_bins,
+    make_bins,
+)
 from .texture import is_texture_on_white
 
 __all__ = ["measure_channel"]
@@ -149,6 +161,10 @@ def _look_at(blocks: Blocks) -> _Noise:
     curve = look_at_bins(blocks.means, flat, dof, bins)
     trusted = flat_parts(flat, curve[:, 1], dof, bins) > _MOSTLY_FLAT
     affine = _follows(line, curve, trusted)
+    if not affine:
+        other = line_through(curve)
+        if other.slope > 0 and _follows(other, curve, trusted):
+            line, affine = other, True
     return _Noise(shape, line, curve if affine else curve[trusted], lines, is_white, textured, affine)
 
 

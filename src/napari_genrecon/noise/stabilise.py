@@ -28,6 +28,7 @@ Floats = NDArray[np.floating]
 # Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise
 # of a dark background so far that its mean is lost, and below 0 there is none.
 _TANGENT_BELOW = 0.5
+_FAR_OUT = 6.0  # s.d. of the noise, beyond the curve
 _FAR_BELOW = 5.0  # k, under the offset: where noise does not reach
 
 
@@ -222,7 +223,8 @@ def _poisson(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _from_curve(model: NoiseModel) -> Stabiliser:
     """Integrate 1 / sigma over the grey values; for the inverse the noise is Gaussian of the local strength."""
     means = np.array(model.curve)[:, 0]
-    margin = 0.25 * (means[-1] - means[0])
+    # So far out that noise no longer reaches the curve: there both ways go on with one slope, and no light is lost.
+    margin = max(0.25 * (means[-1] - means[0]), _FAR_OUT * float(model.sigma_at(means).max()))
     levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)
     sigma = model.sigma_at(levels)
     sigma = np.maximum(sigma, 0.05 * sigma.max() or _noise_free_scale(model))

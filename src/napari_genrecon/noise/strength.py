@@ -17,6 +17,7 @@ __all__ = [
     "flat_parts",
     "flat_variance",
     "is_flat",
+    "line_through",
     "look_at_bins",
     "make_bins",
 ]
@@ -149,6 +150,27 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
         if keep.sum() < 3:
             break
         line = _regress(means[keep], energies[keep] / mean_below, 1 / level[keep] ** 2, quiet)
+    return line if abs(line.slope) > _SIGNIFICANT * line.error else Line(line.centre, line.level, 0.0)
+
+
+def line_through(curve: Floats) -> Line:
+    """The photon transfer line through the bins, for blocks that do not tell one by themselves.
+
+    Parameters
+    ----------
+    curve : (M, 2) ndarray
+        Of `look_at_bins`.
+
+    Notes
+    -----
+    Where a block holds a handful of photons, its variance is as good as its count: it does not scatter as `fit_line`
+    has it, which then takes the darkest blocks for the whole story. Every bin counts by its relative error.
+    """
+    means, variances = curve.T
+    line = Line(0.0, float(variances.mean()), 0.0)
+    for _ in range(12):
+        level = expected(line, means, variances)
+        line = _regress(means, variances, 1 / level**2, curve[int(np.argmin(variances))])
     return line if abs(line.slope) > _SIGNIFICANT * line.error else Line(line.centre, line.level, 0.0)
 
 
