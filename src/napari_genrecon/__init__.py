@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.models.generative import load_model as load_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
+    from napari_genrecon.optics import MeasuredPSF as MeasuredPSF
     from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "GenReconError": "errors",
     "GenReconWarning": "errors",
+    "MeasuredPSF": "optics",
     "NoiseModel": "noise",
     "check": "tasks.check",
     "Optics": "optics",
@@ -59,6 +61,7 @@ _PUBLIC = {
 __all__ = [
     "GenReconError",
     "GenReconWarning",
+    "MeasuredPSF",
     "NoiseModel",
     "Optics",
     "__version__",

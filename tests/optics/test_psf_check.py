@@ -124,6 +124,32 @@ def test_true_psf_is_not_blamed_for_damage(damage):
     deblur(image, 4.0, method="rl", iterations=1)  # pytest makes an error of every warning
 
 
+def marked(image, rows, columns, value):
+    image[rows, columns] = value
+    return image
+
+
+ALL = slice(None)
+DEFECTS = {
+    "hot row": lambda image: marked(image, 80, ALL, 65535),
+    "half a hot row": lambda image: marked(image, 80, slice(90, None), 30000),
+    "dead column": lambda image: marked(image, ALL, 80, 0),
+    "two dead rows": lambda image: marked(image, slice(80, 82), ALL, 0),
+    "2 x 2 hot": lambda image: marked(image, slice(70, 72), slice(90, 92), 60000),
+    "2 x 2 warm": lambda image: marked(image, slice(70, 72), slice(90, 92), 9000),
+    "two hot side by side": lambda image: marked(image, 70, slice(90, 92), 60000),
+    "two hot at a corner": lambda image: marked(image, [70, 71], [90, 91], 60000),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS.values(), ids=DEFECTS)
+def test_defects_of_the_camera_are_no_detail_and_hide_none(defect):
+    image = defect(cells_seen(np.random.default_rng(3)))
+    deblur(image, 4.0, method="rl", iterations=1)  # pytest makes an error of every warning
+    with pytest.warns(GenReconWarning, match="more than 1000 times stronger"):
+        deblur(image, 8.0, method="rl", iterations=1)
+
+
 @pytest.mark.parametrize("name", ["nothing", "striped", "8 bits"])
 def test_psf_that_is_too_wide_is_noticed(name):
     image = DAMAGES[name](cells_seen(np.random.default_rng(3)))

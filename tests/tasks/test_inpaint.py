@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.axes import Axes
@@ -199,6 +200,18 @@ def test_missing_plane_is_filled_in_time_before_depth():
 def growing(count=7, shape=(64, 64)):
     """A stack whose planes grow brighter."""
     return np.stack([scene(shape) + 10 * t for t in range(count)]).astype("f4")
+
+
+def test_missing_plane_keeps_its_contrast_where_one_neighbour_has_a_hole():
+    rng = np.random.default_rng(0)
+    truth = 3000 * gaussian_filter((rng.random((96, 96)) < 0.01).astype(float), 1.5)
+    stack = np.stack([truth, truth, truth + 40]) + rng.normal(0, 3, (3, 96, 96))
+    mask = planes_of(stack.shape, 1)
+    mask[0, 30:60, 30:60] = True
+    found = steps_of(stack, mask, axes="ZYX", noise=3.0).data[1]
+    off = found - truth - 20
+    assert off[30:60, 30:60].std() < 6  # continued from the rim alone: 20 and more
+    assert abs(off[30:60, 30:60].mean()) < 3  # of 20, the half of what the neighbours differ by
 
 
 def planes_of(shape, *missing):

@@ -12,8 +12,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_genrecon.errors import OptionError
-from napari_genrecon.optics import Optics
+from napari_genrecon.errors import GenReconWarning, OptionError
+from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
 from napari_genrecon.widgets._add_result import layer_options
@@ -369,6 +369,27 @@ def test_typed_axes_count_when_optics_take_their_size_from_the_layer():
     deep = layer_options(find_task("deblur"), layer, {"psf": optics}).psf
     assert (flat.pixel_size, flat.z_step) == (pytest.approx(0.1), 0.0)
     assert (deep.pixel_size, deep.z_step) == (pytest.approx(0.1), pytest.approx(0.3))
+
+
+@pytest.mark.parametrize("source", ["layer", "file"])
+def test_psf_of_other_pixels_is_brought_to_those_of_the_layer(make_napari_viewer, qtbot, tmp_path, source):
+    import tifffile
+
+    viewer = make_napari_viewer()
+    bead, cells = gaussian_psf(8.0).astype("f4"), np.random.default_rng(0).poisson(60, (64, 72)).astype("f4")
+    viewer.add_image(bead, name="bead", scale=(50, 50), units=("nm",) * 2)
+    viewer.add_image(cells, name="cells", scale=(0.1, 0.1), units=("um",) * 2)
+    tifffile.imwrite(tmp_path / "bead.tif", bead, imagej=True, resolution=(20, 20), metadata={"unit": "um"})
+    widget = docked(viewer, qtbot, DeblurWidget)
+    widget._form["psf"].value = "bead" if source == "layer" else "from a file"
+    widget._form["psf_file"].value = tmp_path / "bead.tif"
+    made = widget._options(viewer.layers["cells"]).psf
+    expected = MeasuredPSF(pixels=bead, pixel_size=(0.05, 0.05), image_pixel_size=(0.1, 0.1)).psf()
+    np.testing.assert_allclose(made.psf(), expected, atol=1e-9)
+    with pytest.warns(GenReconWarning, match="the PSF was resampled from its pixels of 0.05 x 0.05"):
+        exec(widget.as_python(), {"viewer": viewer})
+    facts = viewer.layers["cells deblur"].metadata["genrecon"]["psf"]
+    assert (facts["resampled"], facts["shape"]) == (True, list(expected.shape))
 
 
 def test_what_waits_for_a_job_is_dropped_with_the_window(make_napari_viewer, image):

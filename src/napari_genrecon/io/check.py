@@ -112,6 +112,8 @@ def methods_text(record: dict[str, Any]) -> str:
     if options:
         parts.append(", with " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in options.items()))
     text = "".join(parts) + "."
+    if isinstance(record.get("psf"), dict):
+        text += " " + _psf_text(record["psf"])
     if record.get("noise"):
         text += " " + _noise_text(record["noise"])
     trained = record.get("trained")
@@ -148,6 +150,28 @@ def choice_text(record: dict[str, Any]) -> str:
 
 def _model_text(model: dict[str, Any]) -> str:
     return f"{model.get('name')} (sha256 {str(model.get('sha256'))[:12]})"
+
+
+def _psf_text(psf: dict[str, Any]) -> str:
+    """What the point spread function was."""
+    known = psf.get("optics")
+    if known:
+        step = f", planes {known['z_step']:g} micrometres apart" if known.get("z_step") else ""
+        return (
+            f"The point spread function was computed for a {known['kind']} microscope of NA {known['na']:g}, "
+            f"refractive index {known['refractive_index']:g}, at {known['wavelength']:g} nm, for pixels of "
+            f"{known['pixel_size']:g} micrometres{step} (Richards & Wolf 1959)."
+        )
+    if "gaussian_fwhm_px" in psf:
+        return f"The point spread function was a Gaussian of {psf['gaussian_fwhm_px']:g} pixels (FWHM)."
+    changed = ""
+    if psf.get("resampled"):
+        own, image = (
+            " x ".join("?" if n is None else f"{n:g}" for n in psf[k]) for k in ("pixel_size", "image_pixel_size")
+        )
+        changed = f", resampled from pixels of {own} to {image} micrometres"
+    shape = " x ".join(map(str, psf["shape"]))
+    return f"The point spread function was given as {shape} pixels (sha256 {str(psf.get('sha256'))[:12]}){changed}."
 
 
 def _noise_text(noise: list[dict[str, Any]]) -> str:

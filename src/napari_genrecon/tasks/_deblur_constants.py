@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
 from napari_genrecon.engine.intensity import measure_centre
-from napari_genrecon.noise import NoiseModel, fill_hot, measure_channel
+from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
+from napari_genrecon.tasks._deblur_defects import without_defects
 from napari_genrecon.tasks._deblur_tiles import Channel
 
 __all__ = ["channel_constants", "psf_notes"]
@@ -75,7 +76,7 @@ def psf_notes(
                 f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
             )
             continue
-        planes = [fill_hot(crop.astype(np.float64), model)[0] for crop in telling]
+        planes = [without_defects(crop.astype(np.float64), model) for crop in telling]
         models = (model,) if model.method != "given" else (model, measure_channel(crops))  # one may leave out a part
         variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.optics import Optics
+from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.placement import plane_spacing
 
-__all__ = ["calibrated"]
+__all__ = ["calibrated", "measured_psf"]
 
 _MICROMETRES = {
     "nanometer": 1e-3,
@@ -22,11 +24,12 @@ _MICROMETRES = {
     "angstrom": 1e-4,
 }
 _SQUARE = 0.01  # part by which the sides of a pixel may differ
+_CHANNELS = 6  # a file of more "channels" or frames than these is a stack: many programs write stacks like that
 
 
 def calibrated(options: Any, about_of: Callable[[], About]) -> Any:
-    """The same options, with what they leave to the image's calibration: pixel size and z step of optics, and, to
-    upscale along z, the distance of two planes in pixels.
+    """The same options, with what they leave to the image's calibration: pixel size and z step of optics, the pixel
+    sizes to which a measured PSF is brought, and, to upscale along z, the distance of two planes in pixels.
 
     Parameters
     ----------
@@ -38,16 +41,58 @@ def calibrated(options: Any, about_of: Callable[[], About]) -> Any:
     Raises
     ------
     OptionError
-        If the image does not say them.
+        If the image does not say those of optics.
     """
     given = {field.name: getattr(options, field.name) for field in fields(options)}
     found: dict[str, Any] = {
         name: _filled(value, about_of()) for name, value in given.items() if isinstance(value, Optics)
     }
+    for name, value in given.items():
+        if isinstance(value, MeasuredPSF) and value.image_pixel_size is None:
+            sizes = _sizes(about_of())
+            letters = "ZYX"[-len(value.pixel_size) :]
+            found[name] = replace(value, image_pixel_size=tuple(sizes.get(letter) for letter in letters))
     if given.get("along") == "Z" and given["spacing"] is None:
         whole = about_of().filled()
         found["spacing"] = plane_spacing(str(options.axes), whole.scale, whole.units)
     return replace(options, **found) if found else options
+
+
+def measured_psf(data: Any, about: About) -> MeasuredPSF:
+    """A point spread function from a file or a layer, with the sizes of its pixels where they are known.
+
+    Parameters
+    ----------
+    data : array_like
+        The pixels.
+    about : About
+        What they mean. A stack whose planes are named otherwise than Z counts as one.
+
+    Raises
+    ------
+    OptionError
+        If they have channels, or cannot be a PSF.
+    """
+    array, letters = np.asarray(data), about.axes.letters
+    kept = [i for i, letter in enumerate(letters) if letter in "ZYX" or array.shape[i] > 1]
+    names = "".join(letters[i] for i in kept)
+    if len(names) == 3 and "Z" not in names and names.endswith("YX") and array.shape[kept[0]] > _CHANNELS:
+        names = "ZYX"
+    if set(names) - set("ZYX"):
+        raise OptionError(
+            f"the PSF has axes {letters}, shape {tuple(array.shape)}, and Y, X or Z, Y, X are needed: give one channel "
+            "and time of it"
+        )
+    whole = array[tuple(slice(None) if i in kept else 0 for i in range(array.ndim))]
+    order, sizes = [names.index(letter) for letter in "ZYX" if letter in names], _sizes(about)
+    return MeasuredPSF(pixels=whole.transpose(order), pixel_size=tuple(sizes.get(letters[kept[i]]) for i in order))
+
+
+def _sizes(about: About) -> dict[str, float]:
+    """Size of a pixel in micrometres by dimension, where it is known."""
+    whole = about.filled()
+    sizes = zip(whole.axes.letters, whole.scale, whole.units, strict=True)
+    return {letter: abs(float(s)) * _MICROMETRES[unit] for letter, s, unit in sizes if unit in _MICROMETRES and s}
 
 
 def _filled(optics: Optics, about: About) -> Optics:

@@ -6,7 +6,6 @@ measured once for the whole image; see `optics` for the numerics.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
@@ -24,10 +23,10 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.optics import Optics, as_psf
-from napari_genrecon.optics.psf_check import measured_notes, size_notes
+from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.tasks._deblur_constants import channel_constants, psf_notes
 from napari_genrecon.tasks._deblur_grid import deblur_grid
+from napari_genrecon.tasks._deblur_psf import psf_array, psf_facts, psf_given_notes, psf_is_image
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import lazy_result, output_facts, tell_planes
@@ -49,9 +48,9 @@ class DeblurOptions:
 
     Attributes
     ----------
-    psf : (Y, X) or (Z, Y, X) array_like, float, or Optics
+    psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
         The point spread function; needed. Its centre is the pixel at half its shape. A number is the full width at half
-        maximum of a Gaussian, in pixels; from `Optics` it is computed.
+        maximum of a Gaussian, in pixels; from `Optics` it is computed, a `MeasuredPSF` is resampled.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
     method, iterations, strength, model, axes, tile, device, keep_dtype
@@ -117,13 +116,13 @@ class DeblurOptions:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
-        if self.psf is not None and not isinstance(self.psf, Optics):  # they checked themselves
+        if self.psf is not None and not isinstance(self.psf, Optics | MeasuredPSF):  # they checked themselves
             as_psf(self.psf)
 
 
 def deblur(
     image: Any,
-    psf: ArrayLike | Optics,
+    psf: ArrayLike | Optics | MeasuredPSF,
     *,
     method: Method = "pnp",
     iterations: int | None = None,
@@ -145,11 +144,11 @@ def deblur(
     image : (..., Y, X) or (..., Y, X, S) array_like
         Any real dtype. NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
         image is copied.
-    psf : (Y, X) or (Z, Y, X) array_like, float, or Optics
+    psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
         Centred at the pixel at half its shape; scaled to sum 1. With two dimensions every YX plane is deblurred by
-        itself, with three every ZYX stack; the pixels of the PSF are those of the image. A number is the full width at
-        half maximum of a Gaussian, in pixels. `Optics` with a pixel size are computed. See `gaussian_psf` and
-        `simulate_psf`.
+        itself, with three every ZYX stack. The pixels of an array are those of the image; a `MeasuredPSF` may have
+        others and is resampled. A number is the full width at half maximum of a Gaussian, in pixels. `Optics` with a
+        pixel size are computed. See `gaussian_psf` and `simulate_psf`.
     method : {"pnp", "rl"}
         Plug-and-play, or Richardson-Lucy.
     iterations : int, optional
@@ -297,7 +296,7 @@ class _Plan:
             "deblur",
             "deblurred",
             options=options,
-            psf=_described(self.options.psf, self.kernel.psf) | {"unchecked": list(self.unchecked)},
+            psf=psf_facts(self.options.psf, self.kernel.psf) | {"unchecked": list(self.unchecked)},
             model=used if self.kernel.method == "pnp" else None,
             noise=[model.to_dict() for model in self.noise],
             axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
@@ -318,10 +317,7 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels, notes = channel_constants(sampled, noise)
-    if not isinstance(options.psf, Optics) and np.ndim(options.psf):
-        letters = {2: "YX", 3: "ZYX"}[psf.ndim]
-        shape = tuple(source.shape[axes.letters.index(letter)] for letter in letters)
-        notes += size_notes(psf, shape) or measured_notes(psf)
+    notes += psf_given_notes(options.psf, psf, axes, source.shape)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
@@ -344,39 +340,22 @@ def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.floa
     """The axes and the PSF, which must fit each other."""
     if options.psf is None:
         raise OptionError("psf is needed: an array, or the full width at half maximum in pixels")
-    axes, psf = resolve_axes(options.axes, source.shape), _psf(options.psf)
-    if _are_the_same(options.psf, source):
+    axes, psf = resolve_axes(options.axes, source.shape), psf_array(options.psf)
+    if psf_is_image(options.psf, source):
         raise OptionError(
             "the psf is the image itself: give the image of a point, such as a bead, the width of a Gaussian in "
             "pixels, or the optics"
         )
     if psf.ndim == 3 and "Z" not in axes.letters:
+        flat = "give optics a z_step of 0"
+        if not isinstance(options.psf, Optics):
+            peaks = psf.max(axis=(1, 2))
+            flat = f"give a psf of two dimensions, such as its plane {int(peaks.argmax())}, which is the brightest"
         raise ImageError(
-            f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it in axes, or give a "
-            "psf of two dimensions"
+            f"psf has shape {psf.shape} (Z, Y, X) but the image, of axes {axes}, has no Z: name it in axes, or {flat}"
         )
     return axes, psf
 
 
-def _are_the_same(psf: Any, source: Any) -> bool:
-    if isinstance(psf, Optics) or np.ndim(psf) < 2 or np.size(psf) != source.size:
-        return False
-    return bool(np.array_equal(np.squeeze(psf), np.squeeze(np.asarray(source))))
-
-
-def _psf(given: Any) -> NDArray[np.float64]:
-    return given.psf() if isinstance(given, Optics) else as_psf(given)
-
-
 def _iterations(options: DeblurOptions) -> int:
     return _ITERATIONS[options.method] if options.iterations is None else options.iterations
-
-
-def _described(given: Any, psf: NDArray[np.float64]) -> dict[str, Any]:
-    """A PSF for the record: what it was made from, or what tells it from others."""
-    if isinstance(given, Optics):
-        return {"shape": list(psf.shape), "optics": asdict(given)}
-    if np.ndim(given) == 0:
-        return {"shape": list(psf.shape), "gaussian_fwhm_px": float(given)}
-    digest = hashlib.sha256(np.ascontiguousarray(psf, "<f8").tobytes()).hexdigest()
-    return {"shape": list(psf.shape), "sha256": digest}

@@ -23,7 +23,7 @@ from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
-from napari_genrecon.tasks.calibration import calibrated
+from napari_genrecon.tasks.calibration import calibrated, measured_psf
 from napari_genrecon.tasks.placement import upscaled_transform
 from napari_genrecon.tasks.result import Result
 
@@ -96,7 +96,7 @@ def file_steps(
     sources = [source, *arrays.values()]
     _check(target, saving, sources)  # before hours of work, not after
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
-    read = {name: open_image(path).data for name, path in arrays.items()}
+    read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
     options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
@@ -107,6 +107,11 @@ def file_steps(
     about = about_result(image.about, result, record)
     yield from write_steps(target, result, about, saving=saving, sources=sources, resume=resume, client=client)
     return record_of(open_image(target))
+
+
+def _read(kind: str, path: Path) -> Any:
+    image = open_image(path)
+    return measured_psf(image.data, image.about) if kind == "psf" else image.data
 
 
 def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:

@@ -176,21 +176,45 @@ class InpaintPlanes:
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
         """A plane missing as a whole: its neighbours, mixed by distance, the noise they leave removed."""
         pairs = self.neighbours[index]
-        mixed = np.zeros([tile.src[i].stop - tile.src[i].start for i in (self.axes.y, self.axes.x)], np.float32)
-        for at, weight in pairs:
-            mixed += np.float32(weight) * self._neighbour(at, tile, channel)
+        planes = [self._neighbour(at, tile, channel) for at, _ in pairs]
+        holes = np.stack([unknown for _, unknown in planes])
+        k = SMOOTHEST if channel.recipe is None else channel.recipe.start
+        whole = [_completed(planes[i], planes[-1 - i], k) for i in range(len(planes))]
+        mixed = np.zeros_like(whole[0])
+        for (_, weight), values in zip(pairs, whole, strict=True):
+            mixed += np.float32(weight) * values
         if channel.noise:
             left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))
-            mixed = self._denoise(mixed, left, channel.rho)
+            smooth = self._denoise(mixed, left, channel.rho)
+            single = holes.any(axis=0) & ~holes.all(axis=0)  # one plane alone leaves all of its noise
+            mixed = (
+                np.where(single, self._denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
+            )
         return _to_grey(mixed, channel)
 
-    def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> NDArray[np.float32]:
+    def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> tuple[NDArray[np.float32], Mask]:
+        """Its values, and which of them are not known."""
         at = dict(zip(self.axes.outer, index, strict=True))
         region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(tile.src))
         plane = as_plane(self.read(region), self.axes)
         unknown = as_plane(self.mask[region], self.axes) | ~np.isfinite(plane)
-        values = to_values(plane, unknown, channel)
-        return interpolate(values, unknown, SMOOTHEST if channel.recipe is None else channel.recipe.start)
+        return to_values(plane, unknown, channel), unknown
+
+
+def _completed(
+    plane: tuple[NDArray[np.float32], Mask], other: tuple[NDArray[np.float32], Mask], k: float
+) -> NDArray[np.float32]:
+    """A plane with its holes filled: with the detail of the other, raised or lowered to what is around the hole.
+
+    Continued from its surroundings alone, a hole would be smooth, and the mixture have half the contrast there.
+    """
+    (values, unknown), (there, missing) = plane, other
+    smooth = interpolate(values, unknown, k)
+    lent = unknown & ~missing
+    if not lent.any():
+        return smooth
+    difference = interpolate(values - there, unknown | missing, SMOOTHEST)  # no specimen, but how bright it is
+    return np.where(lent, there + difference, smooth)
 
 
 def _to_grey(values: NDArray[np.float32], channel: Channel) -> Block:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, fields
+from itertools import accumulate, product
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from napari_genrecon.io.check import record_of
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.optics import Optics
+from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.calibration import measured_psf
 from napari_genrecon.tasks.files import array_options, finished, tile_of
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 
@@ -125,25 +127,39 @@ def _array(name: str, record: dict[str, Any]) -> Any:
         return width  # a Gaussian, or a mask that was detected
     if given is None or not Path(given).exists():
         raise ImageError(f"the {name} ({given or 'an array'}) is not there, so the result cannot be made again")
-    return open_image(given).data
+    found = open_image(given)
+    if "pixel_size" not in made_from:
+        return found.data
+    sizes = {key: tuple(made_from[key]) for key in ("pixel_size", "image_pixel_size")}
+    return MeasuredPSF(pixels=measured_psf(found.data, found.about).pixels, **sizes)
 
 
 def _compare(data: Any, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, float]:
-    """The largest difference, plane by plane; the file may hold the dimensions in another order."""
+    """The largest difference, part by part; the file may hold the dimensions in another order."""
     made = Axes(
         record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
     )
     stored = with_all_axes(image, made)
     deviation = 0.0
-    planes = list(np.ndindex(tuple(int(n) for n in data.shape[: made.y])))
-    for count, index in enumerate(planes, start=1):
-        a, b = np.asarray(data[index]), np.asarray(stored[index]).reshape(data[index].shape)
+    parts = _parts(data)
+    for count, part in enumerate(parts, start=1):
+        a, b = np.asarray(data[part]), np.asarray(stored[part]).reshape(data[part].shape)
         same = (a == b) | ~(np.isfinite(a) | np.isfinite(b))
         if not same.all():
             difference = np.abs(a.astype(np.float64) - b.astype(np.float64))[~same]
             deviation = max(deviation, float(np.nan_to_num(difference, nan=np.inf).max()))
-        yield Progress(count, len(planes), f"{count} of {len(planes)} planes compared")
+        yield Progress(count, len(parts), f"{count} of {len(parts)} parts compared")
     return deviation
+
+
+def _parts(data: Any) -> list[tuple[slice, ...]]:
+    """Regions that are computed at one go each: the chunks of a lazy array, the first dimension's entries of another.
+
+    The planes of a stack that is computed as a whole must not be asked for one by one.
+    """
+    sizes = getattr(data, "chunks", None) or ((1,) * data.shape[0], *((n,) for n in data.shape[1:]))
+    along = [[slice(stop - n, stop) for n, stop in zip(each, accumulate(each), strict=True)] for each in sizes]
+    return list(product(*along))
 
 
 def with_all_axes(image: ImageFile, wanted: Axes) -> Any:

@@ -10,10 +10,9 @@ from napari.layers import Layer
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.image_file import About
-from napari_genrecon.io.layers import about_layer
+from napari_genrecon.io.image_file import About, ImageFile
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
-from napari_genrecon.tasks.calibration import calibrated
+from napari_genrecon.tasks.calibration import calibrated, measured_psf
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.widgets._choice import keeping_active
 from napari_genrecon.widgets._layers import (
@@ -47,7 +46,7 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
         layer are not a NumPy array.
     **options
         Those of the function of the same name, such as ``strength=0.5``. A mask or a point spread function can be a
-        layer, too.
+        layer, too, the latter also an opened file; its pixel size counts.
 
     Returns
     -------
@@ -84,23 +83,38 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
 
 
 def pixels_of(kind: str, given: Any, image: Any) -> Any:
-    """What an option takes from a layer: of a mask, the pixels that it marks; anything else is passed on."""
+    """What an option takes from a layer or an opened file: of a mask, the pixels that it marks; of a PSF, its pixels
+    and their size. Anything else is passed on.
+    """
+    if kind == "psf" and isinstance(given, ImageFile):
+        return measured_psf(given.data, given.about)
     if not isinstance(given, Layer):
         return given
-    return mask_of(given, image) if kind == "mask" else layer_data(given)
+    if kind == "mask":
+        return mask_of(given, image)
+    data = layer_data(given)
+    return measured_psf(data, _about(given)) if kind == "psf" else data
 
 
 def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
     """The options of a task from their values, with what they leave to the layer: axes, pixel size, dtype of RGB."""
     options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
-    shape = layer_data(layer).shape
 
     def about() -> About:
-        said = about_layer(layer.as_layer_data_tuple()[1], shape)
-        return replace(said, axes=resolve_axes(options.axes, shape))  # typed ones count before those of the layer
+        # Typed axes count before those of the layer.
+        return replace(_about(layer), axes=resolve_axes(options.axes, layer_data(layer).shape))
 
     options = calibrated(options, about)
     return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
+
+
+def _about(layer: Any) -> About:
+    samples = 1 if layer.rgb else 0
+    return About(
+        axes=layer_axes(layer),
+        scale=(*map(float, layer.scale), *(1.0,) * samples),
+        units=(*map(str, layer.units), *("pixel",) * samples),
+    )
 
 
 def add_layers(

@@ -13,6 +13,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.optics import Optics
 from napari_genrecon.optics.psf import Kind
+from napari_genrecon.tasks.calibration import measured_psf
 
 __all__ = ["FILE", "GAUSSIAN", "OPTICS", "ArrayField", "Names", "PsfField"]
 
@@ -92,7 +93,10 @@ class PsfField(ArrayField):
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
         """The value of the option; see `ArrayField`."""
         source = self.source()
-        return open_image(source).data if isinstance(source, Path) else super().value(pixels_of)
+        if not isinstance(source, Path):
+            return super().value(pixels_of)
+        found = open_image(source)
+        return measured_psf(found.data, found.about)
 
     def _given_optics(self) -> Optics:
         values = {name: widget.value for name, widget in self._optics.items()}

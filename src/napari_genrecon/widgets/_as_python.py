@@ -56,5 +56,5 @@ def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bo
 def _source(given: Any) -> str:
     """The Python of an option that is a layer, a file, optics or a number."""
     if isinstance(given, Path):
-        return f"open_image({str(given)!r}).data"
+        return f"open_image({str(given)!r})"
     return f"viewer.layers[{given!r}]" if isinstance(given, str) else repr(given)

@@ -1,0 +1,132 @@
+"""A point spread function that was measured, such as the image of a bead, on the pixels of the image it is for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.optics.psf import as_psf
+
+__all__ = ["MeasuredPSF"]
+
+Sizes = tuple[float | None, ...]
+
+_SAME = 0.02  # part by which sizes may differ: at the rim of a PSF that reaches 25 px, half a pixel
+_MOST = 20.0  # times; beyond, one of the two sizes is wrong
+_CUBIC = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredPSF:
+    """A PSF and the size of its pixels, which need not be those of the image.
+
+    Attributes
+    ----------
+    pixels : (Y, X) or (Z, Y, X) array_like
+        Its centre is the pixel at half its shape.
+    pixel_size : tuple of float or None
+        Of the PSF, in micrometres, one for each of its dimensions; None for one that is not known.
+    image_pixel_size : tuple of float or None
+        Of the image along the same dimensions. None as a whole: still to be taken from the image, where that is known.
+
+    Raises
+    ------
+    OptionError
+        If it can be no PSF, a size is not positive, or the sizes differ by more than 20 times.
+
+    Examples
+    --------
+    >>> bead = np.outer(*[np.hanning(41)] * 2)
+    >>> MeasuredPSF(pixels=bead, pixel_size=(0.05, 0.05), image_pixel_size=(0.1, 0.1)).psf().shape
+    (21, 21)
+    """
+
+    pixels: ArrayLike
+    pixel_size: Sizes
+    image_pixel_size: Sizes | None = None
+
+    def __post_init__(self) -> None:
+        dimensions = as_psf(self.pixels).ndim
+        for sizes in (self.pixel_size, self.image_pixel_size or (None,) * dimensions):
+            if len(sizes) != dimensions:
+                raise OptionError(f"the PSF has {dimensions} dimensions, but {len(sizes)} pixel sizes were given")
+            for size in sizes:
+                if size is not None and not (math.isfinite(size) and size > 0):
+                    raise OptionError(f"the size of a pixel must be a positive number of micrometres, got {size}")
+        if max(max(ratio, 1 / ratio) for ratio in self._ratios()) > _MOST:
+            raise OptionError(
+                f"the pixels of the PSF are {sizes_text(self.pixel_size)}, those of the image "
+                f"{sizes_text(self.image_pixel_size or ())}, which differ by more than {_MOST:g} times: correct the "
+                "pixel size (and z step) that is wrong"
+            )
+
+    @property
+    def resampled(self) -> bool:
+        """Whether its pixels are not those of the image."""
+        return any(abs(ratio - 1) > _SAME for ratio in self._ratios())
+
+    def psf(self) -> NDArray[np.float64]:
+        """The PSF on the pixels of the image, of sum 1.
+
+        Along a dimension of which one of the sizes is not known, or where they are the same, the pixels stay.
+        """
+        psf = as_psf(self.pixels)
+        lowest = min(float(psf.min()), 0.0)
+        for axis, ratio in enumerate(self._ratios()):
+            if abs(ratio - 1) > _SAME:
+                # A pixel collects the light over its area; a plane is where the focus is.
+                resample = _planes if psf.ndim == 3 and axis == 0 else _pixels
+                psf = np.moveaxis(resample(np.moveaxis(psf, axis, 0), ratio), 0, axis)
+        return as_psf(np.maximum(psf, lowest))  # where there was no darkness below 0, interpolation makes none
+
+    def note(self) -> str:
+        """A sentence if something was done, or would have been if sizes were known; else empty."""
+        of_psf, of_image = sizes_text(self.pixel_size), sizes_text(self.image_pixel_size or ())
+        if self.resampled:
+            return f"the PSF was resampled from its pixels of {of_psf} to those of the image, {of_image}"
+        image = self.image_pixel_size or (None,) * len(self.pixel_size)
+        if any(size is not None and other is None for size, other in zip(self.pixel_size, image, strict=True)):
+            return (
+                f"the PSF has pixels of {of_psf}, but those of the image are not known, so that it was taken pixel "
+                "for pixel: give the image its pixel size"
+            )
+        return ""
+
+    def _ratios(self) -> list[float]:
+        """Size of the image's pixels in those of the PSF; 1 where that is not known."""
+        image = self.image_pixel_size or (None,) * len(self.pixel_size)
+        pairs = zip(self.pixel_size, image, strict=True)
+        return [1.0 if own is None or other is None else other / own for own, other in pairs]
+
+
+def sizes_text(sizes: Sizes) -> str:
+    """Sizes of a pixel as a text."""
+    return " x ".join("?" if size is None else f"{size:.4g}" for size in sizes) + " micrometres"
+
+
+def _pixels(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """The light in pixels `ratio` times as large along the first dimension, the middle where it was; none is lost."""
+    from scipy.interpolate import make_interp_spline
+
+    n = len(psf)
+    middle = n // 2 + 0.5  # in edges
+    reach = math.ceil(max(middle, n - middle) / ratio - 0.5)
+    edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
+    below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
+    light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
+    return np.diff(light(np.clip(edges, 0, n)), axis=0)
+
+
+def _planes(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """The planes `ratio` times as far apart, one of them the middle one."""
+    from scipy.interpolate import make_interp_spline
+
+    n, middle = len(psf), len(psf) // 2
+    below, above = (math.floor(side / ratio + 1e-6) for side in (middle, n - 1 - middle))
+    reach = min(below, above + 1)  # the middle must be at half the new depth
+    depths = middle + np.arange(-reach, min(above, reach) + 1) * ratio
+    return np.asarray(make_interp_spline(np.arange(float(n)), psf, k=min(_CUBIC, n - 1), axis=0)(depths))
