@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.models import resolve_device
 from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.training.triton import load_triton
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -28,6 +29,7 @@ def fabric_for(options: TrainOptions) -> Fabric:
     OptionError
         If the device does not exist here.
     """
+    load_triton()
     from lightning_fabric import Fabric
 
     kind, _, index = resolve_device(options.device).partition(":")

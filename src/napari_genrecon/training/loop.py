@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from napari_genrecon.errors import InferenceError
 from napari_genrecon.training.publish import publish
+from napari_genrecon.training.triton import load_triton
 
 __all__ = ["Loss", "State", "Step", "load_latest", "save_checkpoint", "train_steps", "warm_up"]
 
@@ -140,6 +141,7 @@ def train_steps(
     InferenceError
         If the loss is not finite again and again, with other data every time.
     """
+    load_triton()
     turns = loss_at if isinstance(loss_at, tuple) else (loss_at,)
     factor = ema if callable(ema) else lambda _: ema
     saved, retries = time.monotonic(), 0

@@ -1,0 +1,27 @@
+"""Triton, which torch's optimisers and Lightning import, beside a window."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+
+__all__ = ["load_triton"]
+
+
+def load_triton() -> None:
+    """Load Triton, where it is installed, so that it calls its own LLVM.
+
+    Mesa draws with an LLVM that it has loaded for the whole process. Calls of Triton that end up in that one, of another
+    version, end the process, and with it napari.
+    """
+    if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):  # Linux only
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        with suppress(ImportError):
+            import_module("triton")
+    finally:
+        sys.setdlopenflags(flags)
