@@ -13,8 +13,8 @@ __all__ = ["load_triton"]
 def load_triton() -> None:
     """Load Triton, where it is installed, so that it calls its own LLVM.
 
-    Mesa draws with an LLVM that it has loaded for the whole process. Calls of Triton that end up in that one, of another
-    version, end the process, and with it napari.
+    Mesa draws with an LLVM that it has loaded for the whole process. Calls of Triton that end up in that one, of
+    another version, end the process, and with it napari.
     """
     if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):  # Linux only
         return
