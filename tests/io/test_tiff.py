@@ -165,6 +165,23 @@ def test_colours_stored_one_after_the_other_are_rgb(tmp_path, monkeypatch, lazy)
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path).data), [image, image])
 
 
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+@pytest.mark.parametrize("stored", ["separate", "contig"])
+@pytest.mark.parametrize("count", [2, 5])
+def test_samples_that_are_no_colours_are_channels(tmp_path, monkeypatch, stored, count, lazy):
+    channels = np.random.default_rng(0).integers(0, 200, (count, 30, 40)).astype("u2")
+    pixels = channels if stored == "separate" else np.moveaxis(channels, 0, -1)
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="minisblack", planarconfig=stored)
+    if lazy:
+        monkeypatch.setattr("napari_genrecon.io.tiff._LAZY_ABOVE", 0)
+        monkeypatch.setattr("napari_genrecon.io.tiff.available_memory", lambda: 0)
+    found = open_image(tmp_path / "a.tif")
+    assert found.axes.letters == "CYX"
+    np.testing.assert_array_equal(np.asarray(found.data), channels)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path).data), [channels, channels])
+
+
 def test_compression_that_nothing_installed_can_unpack_names_the_package(tmp_path, monkeypatch):
     image = np.zeros((30, 40), "u2")
     tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib")

@@ -26,6 +26,7 @@ __all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in"]
 TIFF_ENDINGS = (".tif", ".tiff")
 
 _UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
+_COLOURS = (3, 4)  # samples of a pixel: RGB, RGBA
 _LAZY_ABOVE = 256 << 20  # bytes; smaller files are read at once, and so are those below a share of the memory
 _LAZY_SHARE = 16
 
@@ -98,8 +99,8 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with tifffile.TiffFile(path) as tif:
         series = tif.series[0]
         shape = [int(n) for n in series.shape]
-        if _planes_of_colour(series.axes):
-            shape.append(shape.pop(series.axes.index("S")))
+        source, target, _ = _samples(series.axes, series.shape)
+        shape.insert(target, shape.pop(source))
         return tuple(shape), series.dtype
 
 
@@ -141,9 +142,10 @@ def _open(path: Path, axes: str | None) -> ImageFile:
             check_codec(path, level.keyframe)
         data, levels = _pixels(series, path)
         letters = series.axes
-        if _planes_of_colour(letters) and not axes:
-            data, letters = _colour_last(data, letters), letters.replace("S", "") + "S"
-            levels = tuple(_colour_last(level, series.axes) for level in levels)
+        if not axes:
+            source, target, letters = _samples(letters, series.shape)
+            data, *smaller = (_moved(level, source, target) for level in (data, *levels))
+            levels = tuple(smaller)
         found = _resolve(axes, letters, tuple(data.shape))
         sizes = _imagej_sizes(tif) if ome is None else sizes_in(ome)
     name = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
@@ -186,19 +188,27 @@ def _pixels(series: Any, path: Path) -> tuple[Any, tuple[Any, ...]]:
     return data, tuple(_by_region(series, level, path) for level in smaller)
 
 
-def _planes_of_colour(letters: str) -> bool:
-    """Whether red, green and blue are stored one after the other, instead of pixel by pixel."""
-    return "S" in letters[:-1]
+def _samples(letters: str, shape: tuple[int, ...]) -> tuple[int, int, str]:
+    """From where to where the samples of a pixel move, and the axes then: colours come last, others are channels."""
+    source = max(letters.find("S"), 0)
+    rest = letters.replace("S", "")
+    if "S" in letters and shape[source] in _COLOURS:
+        return source, len(rest), f"{rest}S"
+    if "S" in letters and "Y" in rest and "C" not in rest:
+        target = rest.index("Y")
+        return source, target, f"{rest[:target]}C{rest[target:]}"
+    return 0, 0, letters
 
 
-def _colour_last(data: Any, letters: str) -> Any:
-    """The same pixels with the samples last, as RGB is everywhere else; a view, or lazy."""
-    where = letters.index("S")
+def _moved(data: Any, source: int, target: int) -> Any:
+    """The same pixels with one axis elsewhere; a view, or lazy."""
+    if source == target:
+        return data
     if isinstance(data, np.ndarray):
-        return np.moveaxis(data, where, -1)
+        return np.moveaxis(data, source, target)
     import dask.array as da
 
-    return da.moveaxis(da.from_array(data, chunks=data.chunks), where, -1)
+    return da.moveaxis(da.from_array(data, chunks=data.chunks), source, target)
 
 
 def _by_region(series: Any, level: int, path: Path) -> TiffPixels:
