@@ -77,6 +77,7 @@ def test_light_is_the_same_in_every_plane_of_a_widefield_psf():
         ({"wavelength": 0}, "wavelength must be a positive number, got 0"),
         ({"pixel_size": float("nan")}, "pixel_size must be a positive number, got nan"),
         ({"kind": "light-sheet"}, "kind must be one of widefield, confocal, two-photon; got 'light-sheet'"),
+        ({"wavelength": 520.0}, r"PSF would be \d+ pixels wide, at most 2001 can be: .* in one unit"),
         ({"shape": (3, 9, 9)}, r"shape must be positive and \(Y, X\), or \(Z, Y, X\) with a z_step"),
     ],
 )

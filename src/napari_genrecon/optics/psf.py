@@ -18,6 +18,7 @@ Kind = Literal["widefield", "confocal", "two-photon"]
 _FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 _REACH = 4.0  # s.d. after which a Gaussian is cut
 _SUBPIXELS = 3  # a pixel collects over its area: means of 3 x 3 points
+_WIDEST = 2001  # pixels
 _DARK_RINGS = 5  # in-focus reach of a computed PSF, in Airy radii
 
 
@@ -173,6 +174,11 @@ def _default_shape(
         if kind == "widefield":  # where out of focus, light fills the cone of the objective
             lateral += depth * math.tan(math.asin(na / refractive_index))
     side = 2 * math.ceil(lateral / pixel_size) + 1
+    if side > _WIDEST:
+        raise OptionError(
+            f"with wavelength {wavelength:g} and pixel_size {pixel_size:g} the PSF would be {side} pixels wide, at most "
+            f"{_WIDEST} can be: give wavelength, pixel_size and z_step in one unit (0.55 and 0.1 micrometres)"
+        )
     return (side, side) if z_step is None else (2 * math.ceil(depth / z_step) + 1, side, side)
 
 
