@@ -176,8 +176,8 @@ def _default_shape(
     side = 2 * math.ceil(lateral / pixel_size) + 1
     if side > _WIDEST:
         raise OptionError(
-            f"with wavelength {wavelength:g} and pixel_size {pixel_size:g} the PSF would be {side} pixels wide, at most "
-            f"{_WIDEST} can be: give wavelength, pixel_size and z_step in one unit (0.55 and 0.1 micrometres)"
+            f"with wavelength {wavelength:g} and pixel_size {pixel_size:g} the PSF would be {side} pixels wide, at "
+            f"most {_WIDEST} can be: give wavelength, pixel_size and z_step in one unit (0.55 and 0.1 micrometres)"
         )
     return (side, side) if z_step is None else (2 * math.ceil(depth / z_step) + 1, side, side)
 
