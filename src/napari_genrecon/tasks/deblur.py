@@ -137,7 +137,8 @@ def deblur(
     """Undo the blur of a known point spread function.
 
     Plug-and-play restoration (Zhang et al., IEEE TPAMI 2021) with the bundled denoiser, or Richardson-Lucy with total
-    variation (Dey et al., Microsc. Res. Tech. 2006). The light that the image holds stays the same.
+    variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the light that the image
+    holds; Richardson-Lucy, which has no values below its offset, makes light of the noise where it is dark.
 
     Parameters
     ----------
