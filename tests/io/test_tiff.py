@@ -165,6 +165,14 @@ def test_colours_stored_one_after_the_other_are_rgb(tmp_path, monkeypatch, lazy)
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path).data), [image, image])
 
 
+def test_three_planes_of_16_bits_are_channels(tmp_path):
+    image = np.random.default_rng(0).integers(0, 2000, (3, 30, 40)).astype("u2")
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", planarconfig="separate")
+    found = open_image(tmp_path / "a.tif")
+    assert found.axes.letters == "CYX"
+    np.testing.assert_array_equal(np.asarray(found.data), image)
+
+
 @pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
 @pytest.mark.parametrize("stored", ["separate", "contig"])
 @pytest.mark.parametrize("count", [2, 5])

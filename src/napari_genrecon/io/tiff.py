@@ -99,7 +99,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with tifffile.TiffFile(path) as tif:
         series = tif.series[0]
         shape = [int(n) for n in series.shape]
-        source, target, _ = _samples(series.axes, series.shape)
+        source, target, _ = _samples(series)
         shape.insert(target, shape.pop(source))
         return tuple(shape), series.dtype
 
@@ -143,7 +143,7 @@ def _open(path: Path, axes: str | None) -> ImageFile:
         data, levels = _pixels(series, path)
         letters = series.axes
         if not axes:
-            source, target, letters = _samples(letters, series.shape)
+            source, target, letters = _samples(series)
             data, *smaller = (_moved(level, source, target) for level in (data, *levels))
             levels = tuple(smaller)
         found = _resolve(axes, letters, tuple(data.shape))
@@ -188,11 +188,14 @@ def _pixels(series: Any, path: Path) -> tuple[Any, tuple[Any, ...]]:
     return data, tuple(_by_region(series, level, path) for level in smaller)
 
 
-def _samples(letters: str, shape: tuple[int, ...]) -> tuple[int, int, str]:
-    """From where to where the samples of a pixel move, and the axes then: colours come last, others are channels."""
-    source = max(letters.find("S"), 0)
+def _samples(series: Any) -> tuple[int, int, str]:
+    """From where to where the samples of a pixel move, and the axes then: colours come last, others are channels.
+
+    Three planes of 16 bits are channels, or a stack that was saved by a program that takes three planes for colours.
+    """
+    letters, source = series.axes, max(series.axes.find("S"), 0)
     rest = letters.replace("S", "")
-    if "S" in letters and shape[source] in _COLOURS:
+    if "S" in letters and series.shape[source] in _COLOURS and (letters.endswith("S") or series.dtype == np.uint8):
         return source, len(rest), f"{rest}S"
     if "S" in letters and "Y" in rest and "C" not in rest:
         target = rest.index("Y")
