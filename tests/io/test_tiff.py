@@ -149,15 +149,20 @@ def test_imagej_stack_in_one_page_does_not_pass_for_its_first_plane(tmp_path):
         open_image(path)
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
-def test_colours_stored_one_after_the_other_are_rgb(tmp_path, monkeypatch, lazy):
+@pytest.fixture(params=[False, True], ids=["eager", "lazy"])
+def eager_or_lazy(request, monkeypatch):
+    """Small files are read at once, or by region as large ones are."""
+    if request.param:
+        monkeypatch.setattr("napari_genrecon.io.tiff._LAZY_ABOVE", 0)
+        monkeypatch.setattr("napari_genrecon.io.tiff.available_memory", lambda: 0)
+
+
+@pytest.mark.usefixtures("eager_or_lazy")
+def test_colours_stored_one_after_the_other_are_rgb(tmp_path):
     image = np.random.default_rng(0).integers(0, 200, (30, 40, 3)).astype("u1")
     planes = np.moveaxis(image, -1, 0)
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.tif", planes, photometric="rgb", planarconfig="separate")
-    if lazy:
-        monkeypatch.setattr("napari_genrecon.io.tiff._LAZY_ABOVE", 0)
-        monkeypatch.setattr("napari_genrecon.io.tiff.available_memory", lambda: 0)
     found = open_image(tmp_path / "a.tif")
     assert found.axes.letters == "YXS"
     np.testing.assert_array_equal(np.asarray(found.data), image)
@@ -173,17 +178,14 @@ def test_three_planes_of_16_bits_are_channels(tmp_path):
     np.testing.assert_array_equal(np.asarray(found.data), image)
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+@pytest.mark.usefixtures("eager_or_lazy")
 @pytest.mark.parametrize("stored", ["separate", "contig"])
 @pytest.mark.parametrize("count", [2, 5])
-def test_samples_that_are_no_colours_are_channels(tmp_path, monkeypatch, stored, count, lazy):
+def test_samples_that_are_no_colours_are_channels(tmp_path, stored, count):
     channels = np.random.default_rng(0).integers(0, 200, (count, 30, 40)).astype("u2")
     pixels = channels if stored == "separate" else np.moveaxis(channels, 0, -1)
     for name in "ab":
         tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="minisblack", planarconfig=stored)
-    if lazy:
-        monkeypatch.setattr("napari_genrecon.io.tiff._LAZY_ABOVE", 0)
-        monkeypatch.setattr("napari_genrecon.io.tiff.available_memory", lambda: 0)
     found = open_image(tmp_path / "a.tif")
     assert found.axes.letters == "CYX"
     np.testing.assert_array_equal(np.asarray(found.data), channels)
