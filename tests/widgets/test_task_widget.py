@@ -376,6 +376,7 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     assert widget._noise.seconds < 0.5 * before
     press(widget._run)
     wait(qtbot, widget)
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)  # its threads share the warning filters
     assert len(lessons) == 1
     made = viewer.layers["stack upscale"]
     side_lesson._remembered.clear()

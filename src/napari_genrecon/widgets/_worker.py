@@ -1,16 +1,17 @@
 """One job at a time in a thread: steps in, one outcome out.
 
-The generator is driven and closed in the worker thread, and errors come back as values: the worker classes of Qt
-libraries swallow RuntimeError, which nearly every error of torch is, and would leave the buttons dead.
+The workers of Qt libraries are not used: they swallow RuntimeError, which nearly every error of torch is, and they
+change how Python shows warnings for as long as they run. That is global: two that overlap leave the hook of the dead
+one behind, and from then on no warning reaches napari's notifications.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, ClassVar
 
-from napari.qt.threading import create_worker
+from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_genrecon.engine.run import Progress
 
@@ -19,7 +20,7 @@ __all__ = ["Job"]
 Steps = Generator[Progress, None, Any]
 
 
-class Job:
+class Job(QObject):  # type: ignore[misc]
     """A running job.
 
     Parameters
@@ -32,26 +33,37 @@ class Job:
         Called once in the main thread with ("ok", result), ("error", exception) or ("cancelled", None).
     """
 
+    _progressed = Signal(object)
+    _ended = Signal(object)
+    _running: ClassVar[set[Job]] = set()  # an object of Qt must not be freed by a thread that holds it last
+
     def __init__(
         self,
         make_steps: Callable[[], Steps],
         on_progress: Callable[[Progress], object],
         on_done: Callable[[str, Any], object],
     ) -> None:
+        super().__init__()
+        self._on_progress, self._on_done = on_progress, on_done
         self._cancelled = threading.Event()
-        self._worker = create_worker(self._drive, make_steps, _start_thread=False, _progress=False, _ignore_errors=True)
         self._abandoned = False
-        self._worker.yielded.connect(lambda progress: self._abandoned or on_progress(progress))
-        self._worker.returned.connect(lambda outcome: self._abandoned or on_done(*outcome))
+        self._thread = threading.Thread(target=self._drive, args=(make_steps,), name="napari-genrecon job")
+        # Slots of an object of the main thread: called there, whichever thread sends.
+        self._progressed.connect(self._tell_progress)
+        self._ended.connect(self._tell_end)
 
     def start(self) -> None:
         """Begin."""
-        self._worker.start()
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self._quit)
+        self._running.add(self)
+        self._thread.start()
 
     @property
     def running(self) -> bool:
         """Whether the worker thread is still at it."""
-        return bool(self._worker.is_running)
+        return self._thread.is_alive()
 
     def cancel(self) -> None:
         """Stop before the next step."""
@@ -62,7 +74,25 @@ class Job:
         self._abandoned = True
         self.cancel()
 
-    def _drive(self, make_steps: Callable[[], Steps]) -> Generator[Progress, None, tuple[str, Any]]:
+    def _quit(self) -> None:
+        self.abandon()
+        self._thread.join()
+
+    def _tell_progress(self, progress: Progress) -> None:
+        if not self._abandoned:
+            self._on_progress(progress)
+
+    def _tell_end(self, outcome: tuple[str, Any]) -> None:
+        self._thread.join()  # this was its last act
+        self._running.discard(self)
+        self.deleteLater()
+        if not self._abandoned:
+            self._on_done(*outcome)
+
+    def _drive(self, make_steps: Callable[[], Steps]) -> None:
+        self._ended.emit(self._outcome(make_steps))
+
+    def _outcome(self, make_steps: Callable[[], Steps]) -> tuple[str, Any]:
         steps: Steps | None = None
         try:
             steps = make_steps()
@@ -71,7 +101,7 @@ class Job:
                     progress = next(steps)
                 except StopIteration as stop:
                     return "ok", stop.value
-                yield progress
+                self._progressed.emit(progress)
             return "cancelled", None
         except Exception as error:
             return "error", error
