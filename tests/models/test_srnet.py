@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from napari_genrecon.models import list_models
 from napari_genrecon.models.srnet import FACTORS, REACH, RowsNet, UpscaleNet, UpscaleNets
 
 by_factor = pytest.mark.parametrize("factor", FACTORS)
@@ -38,6 +39,7 @@ def test_no_pixel_sees_further_than_the_reach(net, factor):
     small = difference.reshape(len(y[0, 0]), factor, len(y[0, 0]), factor).amax((1, 3))
     assert small[:2].max() == small[-2:].max() == 0
     assert small[2].max() > 0
+    assert all(spec.halo >= REACH for spec in list_models("upscale"))
 
 
 @by_factor

@@ -42,7 +42,7 @@ def random_networks(tmp_path_factory):
         target=".srnet:UpscaleNet",
         weights=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        halo=24,
+        halo=17,
         stride=1,
         bytes_per_pixel=1200,
         work=0.65,

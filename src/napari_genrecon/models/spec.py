@@ -33,6 +33,9 @@ class ModelSpec:
         Peak memory per pixel of a tile while it runs in float32.
     work : float
         MFLOP per pixel of the input; tells how large a tile may be for a run to be cancelled in time.
+    tile_pixels : int, optional
+        The most pixels of a tile on a CPU, halo included, where more of them fall out of its caches and take longer
+        than the halos of smaller tiles.
     denoiser : str
         Name of the model that denoises before this one runs; empty for none. Of an upscaler: if there is one, it
         serves noisy images.
@@ -52,6 +55,7 @@ class ModelSpec:
     scale: int = 1
     bytes_per_pixel: int
     work: float = 0.21
+    tile_pixels: int | None = None
     denoiser: str = ""
     summary: str
     licence: str

@@ -49,7 +49,7 @@ def plan_grid(
             stride=spec.stride,
             bytes_per_pixel=spec.bytes_per_pixel,
             budget=available_memory() // _MEMORY_SHARE,
-            max_pixels=int(_MAX_TILE_WORK.get(resolve_device(device), _MAX_TILE_WORK_ELSEWHERE) / spec.work),
+            max_pixels=_most_pixels(spec, resolve_device(device)),
         )
     else:
         height, width = check_tile(tile, spec.stride)
@@ -60,6 +60,11 @@ def plan_grid(
         scale=axes.spread(spec.scale, spec.scale, 1),
         stride=axes.spread(spec.stride, spec.stride, 1),
     )
+
+
+def _most_pixels(spec: ModelSpec, device: str) -> int:
+    most = int(_MAX_TILE_WORK.get(device, _MAX_TILE_WORK_ELSEWHERE) / spec.work)
+    return most if device != "cpu" or spec.tile_pixels is None else min(most, spec.tile_pixels)
 
 
 def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:

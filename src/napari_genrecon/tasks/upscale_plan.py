@@ -182,10 +182,11 @@ def geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
     if spec.denoiser:
         first = find_model(spec.denoiser, "denoise")
         halo = first.halo + -(-spec.halo // first.stride) * first.stride
-        spec = replace(spec, halo=halo, stride=first.stride, work=spec.work + first.work)
+        spec = replace(spec, halo=halo, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
     if options.consistent:
         reach = -(-ROUNDS * BACK_PROJECTION_REACH // spec.stride) * spec.stride
-        spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK))
+        # With a border that wide, small tiles lose what they gain.
+        spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
     return replace(spec, scale=options.factor)
 
 
