@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -111,3 +113,8 @@ def test_demo_gains_five_decibels(tmp_path, capsys):
     text = capsys.readouterr().out
     assert float(text.rsplit("(+", 1)[1].split(" dB")[0]) >= 5
     assert {p.suffix for p in (tmp_path / "demo").iterdir()} == {".tif", ".png"}
+
+
+def test_runs_as_a_module_where_the_command_is_not_on_the_path():
+    said = subprocess.run([sys.executable, "-m", "napari_genrecon", "--version"], capture_output=True, text=True)
+    assert said.stdout.startswith("napari-genrecon ")

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
     "tasks": {"engine", "models", "training", "noise", "optics", "checks", "io"},
+    "__main__": {"cli"},
     "cli": {"cli_generate", "terminal", "demo", "tasks", "io", "engine", "noise", "models", "optics"},
     "cli_generate": {"cli", "terminal", "tasks", "models", "training"},
     "terminal": {"engine"},

@@ -204,6 +204,11 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
     return source.size * grid.read_share * load_denoiser(spec, options.device).seconds_per_pixel()
 
 
+# Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
+# at a strong edge is.
+_FARTHEST = 8.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Channel:
     """The constants of one channel, measured over the whole image."""
@@ -243,6 +248,8 @@ class DenoisePlanes:
         even, hot = fill_hot(filled, channel.noise)
         stabilised = channel.transform.forward(even) - channel.centre
         clean = load_denoiser(self.spec, self.device)(stabilised, self.strength, channel.rho)
+        farthest = _FARTHEST * self.strength
+        clean = np.clip(clean, stabilised - farthest, stabilised + farthest)
         restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
         restored[hot] = filled[hot]
         if self.blend:
