@@ -12,7 +12,7 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.engine.slices import sliced
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.tasks import side_lesson
+from napari_genrecon.tasks import lessons as memory
 from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
@@ -145,7 +145,7 @@ def lessons(monkeypatch):
             taken.append(loss)
             yield loss
 
-    monkeypatch.setattr(side_lesson, "_remembered", {})
+    monkeypatch.setattr(memory, "_remembered", {})
     monkeypatch.setattr(isotropic, "train_on_planes", train)
     return taken
 
@@ -157,7 +157,7 @@ def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pi
     assert len(lessons) == 1
     result = finish(upscale_steps(image, UpscaleOptions(**QUICK, **changed)))
     assert len(lessons) == 1
-    side_lesson._remembered.clear()
+    memory._remembered.clear()
     anew = finish(upscale_steps(image, UpscaleOptions(**QUICK, **changed)))
     assert len(lessons) == 2
     np.testing.assert_array_equal(result.data, anew.data)

@@ -13,7 +13,7 @@ from napari_genrecon import Optics, deblur, denoise, upscale
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
-from napari_genrecon.tasks import side_lesson
+from napari_genrecon.tasks import lessons
 from napari_genrecon.training import isotropic
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
@@ -358,10 +358,10 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
 
 
 def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(make_napari_viewer, qtbot, monkeypatch):
-    monkeypatch.setattr(side_lesson, "_remembered", {})
-    lessons = []
+    monkeypatch.setattr(lessons, "_remembered", {})
+    taken = []
     train = isotropic.train_on_planes
-    monkeypatch.setattr(isotropic, "train_on_planes", lambda *args: lessons.append(args) or train(*args))
+    monkeypatch.setattr(isotropic, "train_on_planes", lambda *args: taken.append(args) or train(*args))
     viewer = make_napari_viewer()
     image = np.random.default_rng(0).poisson(30, (4, 40, 40)).astype("u2")
     viewer.add_image(image, name="stack", axis_labels=("z", "y", "x"), scale=(2.0, 1.0, 1.0), units=("um",) * 3)
@@ -377,9 +377,9 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     press(widget._run)
     wait(qtbot, widget)
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)  # its threads share the warning filters
-    assert len(lessons) == 1
+    assert len(taken) == 1
     made = viewer.layers["stack upscale"]
-    side_lesson._remembered.clear()
+    lessons._remembered.clear()
     with pytest.warns(GenReconWarning, match="2 times more planes"):
         script = upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX")
     np.testing.assert_array_equal(made.data, script)

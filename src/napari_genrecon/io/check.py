@@ -118,14 +118,21 @@ def methods_text(record: dict[str, Any]) -> str:
         text += " " + _noise_text(record["noise"])
     trained = record.get("trained")
     if trained:
-        text += (
-            f" The model was trained further for {trained['steps']} steps on {trained['planes']} planes of the image "
-            "itself."
-        )
+        text += " " + _training_text(trained)
     clipped = (record.get("output") or {}).get("clipped")
     if clipped:
         text += f" {clipped} pixels were clipped to the range of {record['output']['dtype']}."
     return text + f" It was computed with {_software(versions)}. The unprocessed image was kept."
+
+
+def _training_text(trained: dict[str, Any]) -> str:
+    """What the model learnt from the image itself."""
+    planes, share = trained["planes"], trained.get("share", 1)
+    on = f"for {trained['steps']} steps on {planes} plane{'s' if planes > 1 else ''} of the image itself"
+    if not share:
+        return f"Training the model further {on} was tried and did not help; its weights are those of the package."
+    mixed = f"; its weights are {share:.0%} those and {1 - share:.0%} those of the package" if share < 1 else ""
+    return f"The model was trained further {on}{mixed}."
 
 
 def origin_text(name: str, record: dict[str, Any]) -> str:

@@ -132,9 +132,12 @@ def load_filler(spec: ModelSpec, device: str = "auto") -> Filler:
     return _torch_side().load_filler(spec, resolve_device(device))
 
 
-def load_upscaler(spec: ModelSpec, device: str = "auto") -> Upscaler:
-    """An upscaler ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`."""
-    return _torch_side().load_upscaler(spec, resolve_device(device))
+def load_upscaler(spec: ModelSpec, device: str = "auto", weights: bytes | None = None) -> Upscaler:
+    """An upscaler ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`.
+
+    With `weights`, as safetensors, it is one that was trained further for an image.
+    """
+    return _torch_side().load_upscaler(spec, resolve_device(device), weights)
 
 
 def load_rows_upscaler(weights: bytes, factor: int, device: str) -> RowsUpscaler:

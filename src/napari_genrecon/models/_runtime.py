@@ -151,11 +151,13 @@ class Upscaler:
         Which model.
     device : str
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    weights : bytes, optional
+        As safetensors, instead of the packaged ones.
     """
 
-    def __init__(self, spec: ModelSpec, device: str) -> None:
+    def __init__(self, spec: ModelSpec, device: str, weights: bytes | None = None) -> None:
         self.spec, self.device = spec, device
-        self._network = _ready(spec, device)
+        self._network = _ready(spec, device, weights)
 
     def __call__(self, y: NDArray[Any], sigma: NDArray[Any] | float, factor: int) -> NDArray[np.float32]:
         """Enlarge one plane.
@@ -242,9 +244,12 @@ def _seconds_per_pixel(run: Callable[[NDArray[np.float32]], object]) -> float:
     return (time.perf_counter() - started) / probe.size
 
 
-def _ready(spec: ModelSpec, device: str) -> torch.nn.Module:
-    """The network with its weights, on its device."""
-    return _on_device(network_with_weights(spec), device)
+def _ready(spec: ModelSpec, device: str, weights: bytes | None = None) -> torch.nn.Module:
+    """The network with its weights, the packaged ones if not given, on its device."""
+    network = network_with_weights(spec) if weights is None else _build(spec)
+    if weights is not None:
+        network.load_state_dict(load(weights))
+    return _on_device(network, device)
 
 
 def network_with_weights(spec: ModelSpec) -> torch.nn.Module:
@@ -278,9 +283,9 @@ def load_filler(spec: ModelSpec, device: str) -> Filler:
 
 
 @lru_cache(maxsize=4)
-def load_upscaler(spec: ModelSpec, device: str) -> Upscaler:
+def load_upscaler(spec: ModelSpec, device: str, weights: bytes | None = None) -> Upscaler:
     """The upscaler for a model on a device; the last few are kept."""
-    return Upscaler(spec, device)
+    return Upscaler(spec, device, weights)
 
 
 @lru_cache(maxsize=4)

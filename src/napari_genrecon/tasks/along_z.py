@@ -16,8 +16,9 @@ from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
 from napari_genrecon.tasks.enlarging import UpscaledChannel
+from napari_genrecon.tasks.lessons import TRAINING_WORK, is_learnt
 from napari_genrecon.tasks.measure import sample_channels
-from napari_genrecon.tasks.side_lesson import SMALLEST_SIDE, TRAINING_WORK, Pupil, is_learnt, learn
+from napari_genrecon.tasks.side_lesson import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.side_views import UpscaleSides
 from napari_genrecon.tasks.upscale_plan import ROUNDS, Measured, UpscalePlan, notes, told
 
@@ -74,7 +75,7 @@ def plan_sides(
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
         notes=(*said, *notes(measured.noise, options, True)),
-        facts={"seed": options.seed, "trained": learnt.facts(options.thickness)},
+        facts={"seed": options.seed, "trained": learnt.facts()},
         steps=kernel.steps(_largest_read(grid, measured)),
         work=(before, after),
     )
@@ -106,7 +107,7 @@ def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
 def work_along_z(source: Any, axes: Axes, options: UpscaleOptions) -> int:
     """How many pixels go through the network, or take as long: those of the training, unless it is remembered."""
     pupil = Pupil(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
-    training = 0 if is_learnt(pupil, lambda: sample_channels(source, axes)) else TRAINING_WORK * options.train_steps
+    training = 0 if is_learnt(lambda: pupil.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
     return training + _SIDES * int(source.size)
 
 

@@ -54,6 +54,7 @@ class UpscalePlanes:
     rounds: int
     denoise: DenoisePlanes | None = None  # what is done first
     views: int = 1  # turned and mirrored views of a plane whose results are averaged, 1 to 8
+    weights: bytes | None = None  # of the network, if it was trained further
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
@@ -93,7 +94,7 @@ class UpscalePlanes:
         self, plane: NDArray[np.float32], sigma: NDArray[Any] | float
     ) -> Generator[None, None, NDArray[np.float32]]:
         """Geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
-        network, views = load_upscaler(self.spec, self.device), list(islice(VIEWS, self.views))
+        network, views = load_upscaler(self.spec, self.device, self.weights), list(islice(VIEWS, self.views))
         sigma = np.broadcast_to(sigma, plane.shape)
         total = np.zeros([n * self.factor for n in plane.shape], np.float32)
         for count, view in enumerate(views):

@@ -2,7 +2,8 @@
 
 The network adds detail to a bicubic enlargement (see `models.srnet`). What it adds is the most likely detail, not a
 measured one: the record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it
-agree. Along z, a network is trained for the very stack first (see `training.isotropic`).
+agree. Along z, a network is trained for the very stack first (see `training.isotropic`), and on request it learns from
+the image in its planes as well (see `training.own_image`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from napari_genrecon.axes import resolve_axes
+from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, finish, retold, run_tiles
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import find_model, load_upscaler
+from napari_genrecon.models import ModelSpec, find_model, load_upscaler
 from napari_genrecon.tasks.along_z import plan_sides, work_along_z
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.enlarging import VIEWS
 from napari_genrecon.tasks.measure import Noise, as_source
+from napari_genrecon.tasks.own_lesson import taught, work_of_lesson
 from napari_genrecon.tasks.plan import lazy_result, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
@@ -41,8 +43,8 @@ class UpscaleOptions:
 
     Attributes
     ----------
-    factor, along, noise, model, consistent, self_ensemble, spacing, thickness, train_steps, seed, axes, tile, device,
-    keep_dtype
+    factor, along, noise, model, consistent, learn, self_ensemble, spacing, thickness, train_steps, seed, axes, tile,
+    device, keep_dtype
         See `upscale`.
     """
 
@@ -71,6 +73,13 @@ class UpscaleOptions:
     consistent: Annotated[
         bool, {"tooltip": "Correct the result so that, shrunk again, it gives the image back, noise included"}
     ] = False
+    learn: Annotated[
+        bool,
+        {
+            "tooltip": "First train the network on the image itself, a minute or two: sharper where patterns recur, "
+            "and dropped where it does not help. Along Z it always learns"
+        },
+    ] = False
     self_ensemble: Annotated[
         bool,
         {
@@ -98,10 +107,10 @@ class UpscaleOptions:
             "min": 0,
             "max": MOST_STEPS,
             "advanced": True,
-            "tooltip": "Along Z: how long to learn from the stack, in steps",
+            "tooltip": "How long to learn from the image, in steps, with 'learn' or along Z",
         },
     ] = 150
-    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Along Z: decides what is learnt in which order"}] = 0
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Decides what is learnt in which order"}] = 0
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
@@ -138,6 +147,7 @@ def upscale(
     noise: Noise | float | None = None,
     model: str = "auto",
     consistent: bool = False,
+    learn: bool = False,
     self_ensemble: bool = False,
     spacing: float | None = None,
     thickness: float = 1.0,
@@ -175,6 +185,11 @@ def upscale(
     consistent : bool
         Correct the result by back-projection until, shrunk again by the rule of `engine.resample` (along z, of
         `engine.slices`), it gives the image back. What noise the image has then comes back as well.
+    learn : bool
+        Train the network further on the image itself before, which takes a minute or two: better where patterns recur,
+        at several sizes most of all. A quarter of the image is kept out of the training and decides whether what was
+        learnt is used, and how much of it; the record says so. An image of which noise is removed is not learnt from.
+        Along z it is always done.
     self_ensemble : bool
         Average the results of eight turned and mirrored views of every plane; eight times slower. Not along z.
     spacing : float, optional
@@ -183,9 +198,9 @@ def upscale(
     thickness : float
         Along z: full width at half maximum of what one plane shows, in distances of planes; 0.3 to 3.
     train_steps, seed : int
-        Along z: how long the network is trained, and what decides the order of what it sees. On the same machine, with
-        as many threads, the same seed gives the same pixels. The last trainings are kept in memory: the same planes
-        and options are not learnt twice.
+        With `learn` or along z: how long the network is trained, and what decides the order of what it sees. On the
+        same machine, with as many threads, the same seed gives the same pixels. The last trainings are kept in memory:
+        the same planes and options are not learnt twice.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int, optional
@@ -223,6 +238,7 @@ def upscale(
         noise=noise,
         model=model,
         consistent=consistent,
+        learn=learn,
         self_ensemble=self_ensemble,
         spacing=spacing,
         thickness=thickness,
@@ -280,15 +296,18 @@ def _plan(source: Any, options: UpscaleOptions, *, later: bool) -> Generator[Pro
     if options.along == "Z":
         return (yield from plan_sides(source, options, measured, later=later))
     plan = plan_planes(source, options, measured)
-    yield Progress(0, 0, f"loading {plan.model['name']}")
-    load_upscaler(find_model(plan.model["name"], "upscale"), options.device)
+    spec = find_model(plan.model["name"], "upscale")
+    yield Progress(0, 0, f"loading {spec.name}")
+    load_upscaler(spec, options.device)
+    if options.learn:
+        plan = yield from taught(plan, round(_work_of_planes(source, measured.axes, spec, options)) if later else 0)
     return plan
 
 
 def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     """How long `upscale` will take for this image on this machine, from the time of one small tile.
 
-    The first call loads the network and takes about a second. Along z, what was learnt before counts as done.
+    The first call loads the network and takes about a second. What was learnt before counts as done.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
@@ -296,7 +315,13 @@ def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     per_pixel = load_upscaler(spec, options.device).seconds_per_pixel()
     if options.along == "Z":
         return per_pixel * work_along_z(source, axes, options)
+    lesson = work_of_lesson(measure(source, options), options) if options.learn else 0
+    return per_pixel * (lesson + _work_of_planes(source, axes, spec, options))
+
+
+def _work_of_planes(source: Any, axes: Axes, spec: ModelSpec, options: UpscaleOptions) -> float:
+    """Pixels that could go through the network in the time that all planes take."""
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
-    return views * source.size * grid.read_share * per_pixel * planned.work / spec.work
+    return float(views * source.size * grid.read_share * planned.work / spec.work)

@@ -13,21 +13,20 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from scipy.ndimage import affine_transform, gaussian_filter1d, uniform_filter
 from torch import Tensor
 
 from napari_genrecon.engine.slices import FWHM, sliced
 from napari_genrecon.models import ModelSpec
-from napari_genrecon.models._runtime import network_with_weights
-from napari_genrecon.models.srnet import RowsNet, UpscaleNet, UpscaleNets
+from napari_genrecon.models.srnet import RowsNet
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.training.muon import move
+from napari_genrecon.training.fine_tune import fine_tune, part_of, saved, upscaling_network
 
 __all__ = ["Lesson", "SharpPlane", "deciding", "draw_sides", "train_on_planes"]
 
@@ -35,7 +34,6 @@ Image = NDArray[np.float32]
 
 _SIZE = 8  # sides of a stack per batch
 _ROWS, _COLUMNS = 32, 64  # of one, in planes and in pixels
-_WARMUP = 10  # steps
 _SMALLEST = 1e-8
 
 
@@ -113,17 +111,11 @@ def train_on_planes(
     bytes
         Weights of a `RowsNet`, as safetensors.
     """
-    net = _start(spec, lesson.factor).to(device).to(memory_format=torch.channels_last).train()
-    moments = [torch.zeros_like(weight) for weight in net.parameters()]
-    for step in range(lesson.steps):
-        rate = lesson.rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / lesson.steps)
-        with torch.inference_mode(False), torch.enable_grad():
-            loss = _loss(net, draw_sides(planes, lesson, step), device)
-            gradients = torch.autograd.grad(loss, list(net.parameters()))
-        for weight, gradient, moment in zip(net.parameters(), gradients, moments, strict=True):
-            move(weight, gradient, moment, rate)
-        yield float(loss.detach())
-    return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})
+    net = RowsNet(lesson.factor, part_of(upscaling_network(spec), lesson.factor))
+    net = net.to(device).to(memory_format=torch.channels_last).train()
+    loss_at = partial(_loss, net, planes, lesson, device)
+    yield from fine_tune(net, loss_at, steps=lesson.steps, rate=lesson.rate)
+    return saved(net)
 
 
 def deciding(lesson: Lesson, device: str) -> dict[str, Any]:
@@ -194,15 +186,7 @@ def _rows(image: Image, rows: int, stretch: float) -> Image:
     )
 
 
-def _start(spec: ModelSpec, factor: int) -> RowsNet:
-    net = network_with_weights(spec)
-    if isinstance(net, UpscaleNets):
-        net = net.two if factor == 2 else net.more
-    assert isinstance(net, UpscaleNet)
-    return RowsNet(factor, net)
-
-
-def _loss(net: RowsNet, batch: tuple[Image, ...], device: str) -> Tensor:
-    thin, sigma, fine = (torch.from_numpy(array).to(device) for array in batch)
+def _loss(net: RowsNet, planes: Sequence[SharpPlane], lesson: Lesson, device: str, step: int) -> Tensor:
+    thin, sigma, fine = (torch.from_numpy(array).to(device) for array in draw_sides(planes, lesson, step))
     error: Tensor = net(thin, sigma) - fine
     return error.square().mean(dim=(1, 2, 3)).add(_SMALLEST).sqrt().mean()
