@@ -14,7 +14,7 @@ from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
 from napari_genrecon.tasks import lessons
-from napari_genrecon.training import isotropic
+from napari_genrecon.training import isotropic, own_image
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
@@ -382,6 +382,30 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     lessons._remembered.clear()
     with pytest.warns(GenReconWarning, match="2 times more planes"):
         script = upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX")
+    np.testing.assert_array_equal(made.data, script)
+
+
+def test_learning_from_the_image_counts_in_the_time_and_gives_the_pixels_of_the_script(
+    make_napari_viewer, qtbot, monkeypatch
+):
+    monkeypatch.setattr(lessons, "_remembered", {})
+    monkeypatch.setattr(own_image, "_LEAST_GAIN", -99.0)
+    viewer = make_napari_viewer()
+    image = 100 + 200 * gaussian_filter(np.random.default_rng(0).normal(size=(72, 80)), 2.0).astype("f4")
+    viewer.add_image(image, name="plane")
+    widget = UpscaleWidget(viewer)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
+    of_planes = widget._noise.seconds
+    widget._form["learn"].value, widget._form["train_steps"].value = True, 8
+    qtbot.waitUntil(lambda: widget._noise.timing is None and widget._noise.seconds > 2 * of_planes, timeout=60_000)
+    press(widget._run)
+    wait(qtbot, widget)
+    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
+    assert widget._noise.seconds == pytest.approx(of_planes)
+    made = viewer.layers["plane upscale"]
+    assert made.metadata["genrecon"]["trained"]["steps"] == 8
+    lessons._remembered.clear()
+    script = upscale(image, learn=True, train_steps=8)
     np.testing.assert_array_equal(made.data, script)
 
 

@@ -76,11 +76,11 @@ def taught(plan: UpscalePlan, later: int) -> Generator[Progress, None, UpscalePl
     learnt, before = yield from learn_once(pupil.key(measured.sampled), _learn_anew(pupil, measured, later))
     share, gain = learnt.more["share"], learnt.more["gain"]
     if share:
-        said = f"{plan.model['chosen']}; trained further on this image, {gain:.2f} dB better where it was not trained"
+        said = f"trained further on this image, {gain:.2f} dB better on the part kept out of the training"
         return replace(
             plan,
             kernel=replace(plan.kernel, weights=learnt.weights),
-            model={**plan.model, "chosen": said},
+            model={**plan.model, "chosen": f"{plan.model['chosen']}; {said}"},
             facts={"seed": options.seed, "trained": learnt.facts()},
             work=(before, later),
         )

@@ -186,10 +186,10 @@ def upscale(
         Correct the result by back-projection until, shrunk again by the rule of `engine.resample` (along z, of
         `engine.slices`), it gives the image back. What noise the image has then comes back as well.
     learn : bool
-        Train the network further on the image itself before, which takes a minute or two: better where patterns recur,
-        at several sizes most of all. A quarter of the image is kept out of the training and decides whether what was
-        learnt is used, and how much of it; the record says so. An image of which noise is removed is not learnt from.
-        Along z it is always done.
+        Train the network further on the image itself before, which takes a minute or more: better where patterns recur,
+        at several sizes most of all. What was learnt is used as far as it enlarges the shrunk image better, in places
+        kept out of the training, and the result, shrunk again, fits the image no worse; the record says how much that
+        is. An image of which noise is removed is not learnt from. Along z it is always done.
     self_ensemble : bool
         Average the results of eight turned and mirrored views of every plane; eight times slower. Not along z.
     spacing : float, optional
