@@ -22,7 +22,7 @@ from napari_genrecon.noise import NoiseModel
 
 __all__ = ["TRAINING_WORK", "Crops", "Learnt", "chosen_planes", "finite_planes", "is_learnt", "key_of", "learn_once"]
 
-TRAINING_WORK = 50_000
+TRAINING_WORK = 65_000
 """A step of training takes as long as the network takes for so many pixels."""
 
 _MOST_PLANES = 12  # to learn from, per channel
