@@ -115,6 +115,14 @@ def test_demo_gains_five_decibels(tmp_path, capsys):
     assert {p.suffix for p in (tmp_path / "demo").iterdir()} == {".tif", ".png"}
 
 
+def test_noise_of_several_images_is_a_line_of_json_each(image, capsys):
+    main(["noise", str(image), "--json"])
+    alone = json.loads(capsys.readouterr().out)
+    assert main(["noise", str(image), str(image), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [{"image": str(image), "noise": alone}] * 2
+
+
 def test_runs_as_a_module_where_the_command_is_not_on_the_path():
     said = subprocess.run([sys.executable, "-m", "napari_genrecon", "--version"], capture_output=True, text=True)
     assert said.stdout.startswith("napari-genrecon ")

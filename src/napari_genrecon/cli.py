@@ -63,7 +63,11 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
         "inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders of planes"
     )
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
-    noise.add_argument("--json", action="store_true", help="print JSON, which --noise of other commands reads")
+    noise.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON, which --noise of other commands reads (of several images, a line each)",
+    )
     verify = add_command(commands, "verify", _verify, "Say whether results were changed since they were made.")
     verify.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     replay = add_command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
@@ -263,7 +267,10 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     noise = measure_noise(image.data, axes=image.axes)
     if parsed.json:
         found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
-        return json.dumps(found[0] if len(found) == 1 else found, indent=2)
+        told = found[0] if len(found) == 1 else found
+        if len(parsed.inputs) > 1:  # a line each, which says of which image
+            return json.dumps({"image": str(path), "noise": told})
+        return json.dumps(told, indent=2)
     assumed = " (assumed)" if image.axes.assumed else ""
     return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{noise_report(noise)}"
 

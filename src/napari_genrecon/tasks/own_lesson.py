@@ -69,11 +69,12 @@ def taught(plan: UpscalePlan, later: int) -> Generator[Progress, None, UpscalePl
     """
     assert isinstance(plan.kernel, UpscalePlanes)
     measured, options = plan.measured, plan.options
-    refused = _why_not(plan.kernel, measured, options)
+    planes = _planes(measured, options.factor)
+    refused = _why_not(plan.kernel, planes, options)
     if refused:
         return replace(plan, notes=(*plan.notes, f"learning from the image was left out: {refused}"))
     pupil = _Pupil(plan.kernel.spec, options)
-    learnt, before = yield from learn_once(pupil.key(measured.sampled), _learn_anew(pupil, measured, later))
+    learnt, before = yield from learn_once(pupil.key(measured.sampled), _learn_anew(pupil, measured, planes, later))
     share, gain = learnt.more["share"], learnt.more["gain"]
     if share:
         said = f"trained further on this image, {gain:.2f} dB better on the part kept out of the training"
@@ -98,12 +99,12 @@ def work_of_lesson(measured: Measured, options: UpscaleOptions) -> int:
     return 0 if is_learnt(lambda: pupil.key(measured.sampled)) else TRAINING_WORK * options.train_steps
 
 
-def _why_not(kernel: UpscalePlanes, measured: Measured, options: UpscaleOptions) -> str:
+def _why_not(kernel: UpscalePlanes, planes: Sequence[Crops], options: UpscaleOptions) -> str:
     from napari_genrecon.training.own_image import smallest_side
 
     if kernel.denoise is not None:
         return "noise is removed from it, and what remains would be learnt; denoise it first, then upscale the result"
-    if not any(_planes(measured, options.factor)):
+    if not any(planes):
         least = smallest_side(options.factor)
         return f"no plane shows anything on {least} x {least} pixels without NaN or infinite ones"
     return ""
@@ -115,12 +116,14 @@ def _planes(measured: Measured, factor: int) -> list[Crops]:
     return chosen_planes(finite_planes(measured.sampled), smallest_side(factor))
 
 
-def _learn_anew(pupil: _Pupil, measured: Measured, later: int) -> Generator[Progress, None, tuple[Learnt, int]]:
+def _learn_anew(
+    pupil: _Pupil, measured: Measured, planes: Sequence[Crops], later: int
+) -> Generator[Progress, None, tuple[Learnt, int]]:
     from napari_genrecon.training.own_image import train_on_image
 
     lesson = pupil.lesson()
     work = TRAINING_WORK * lesson.steps
-    planes = list(chain.from_iterable(map(_in_its_units, measured.sampled, _planes(measured, lesson.factor))))
+    shown = list(chain.from_iterable(map(_in_its_units, measured.sampled, planes)))
     losses = list[float]()
 
     def tell(loss: float | None) -> Progress:
@@ -131,8 +134,8 @@ def _learn_anew(pupil: _Pupil, measured: Measured, later: int) -> Generator[Prog
         return Progress(TRAINING_WORK * len(losses), work + later, said)
 
     device = resolve_device(pupil.options.device)
-    result = yield from retold(train_on_image(planes, pupil.spec, lesson, device), tell)
-    return Learnt(result.weights, tuple(losses), len(planes), {"share": result.share, "gain": result.gain}), work
+    result = yield from retold(train_on_image(shown, pupil.spec, lesson, device), tell)
+    return Learnt(result.weights, tuple(losses), len(shown), {"share": result.share, "gain": result.gain}), work
 
 
 def _in_its_units(crops: Crops, planes: Crops) -> list[Any]:
