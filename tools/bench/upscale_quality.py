@@ -26,7 +26,8 @@ from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, upscale
 from napari_genrecon.engine.resample import enlarge, shrink
 from napari_genrecon.engine.run import finish
-from napari_genrecon.tasks.upscale import FACTORS, UpscaleOptions, upscale_steps
+from napari_genrecon.tasks.upscale import upscale_steps
+from napari_genrecon.tasks.upscale_options import FACTORS, UpscaleOptions
 from napari_genrecon.training import scenes
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,8 @@ from napari_genrecon.tasks.lessons import TRAINING_WORK, is_learnt
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.side_lesson import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.side_views import UpscaleSides
+from napari_genrecon.tasks.upscale_options import UpscaleOptions
 from napari_genrecon.tasks.upscale_plan import ROUNDS, Measured, UpscalePlan, notes, told
-
-if TYPE_CHECKING:
-    from napari_genrecon.tasks.upscale import UpscaleOptions
 
 __all__ = ["factor_along_z", "plan_sides", "work_along_z"]
 

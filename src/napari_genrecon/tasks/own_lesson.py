@@ -23,10 +23,10 @@ from napari_genrecon.tasks.lessons import (
     key_of,
     learn_once,
 )
+from napari_genrecon.tasks.upscale_options import UpscaleOptions
 from napari_genrecon.tasks.upscale_plan import Measured, UpscalePlan, chosen_model
 
 if TYPE_CHECKING:
-    from napari_genrecon.tasks.upscale import UpscaleOptions
     from napari_genrecon.training.own_image import OwnLesson
 
 __all__ = ["taught", "work_of_lesson"]

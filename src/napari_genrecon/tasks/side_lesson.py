@@ -24,9 +24,9 @@ from napari_genrecon.tasks.lessons import (
     key_of,
     learn_once,
 )
+from napari_genrecon.tasks.upscale_options import UpscaleOptions
 
 if TYPE_CHECKING:
-    from napari_genrecon.tasks.upscale import UpscaleOptions
     from napari_genrecon.training.isotropic import Lesson, SharpPlane
 
 __all__ = ["SMALLEST_SIDE", "Pupil", "learn"]

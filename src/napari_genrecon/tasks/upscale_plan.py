@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from napari_genrecon.tasks.enlarging import VIEWS, UpscaledChannel, UpscalePlane
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import output_facts, plan_grid
 from napari_genrecon.tasks.side_views import UpscaleSides
-
-if TYPE_CHECKING:
-    from napari_genrecon.tasks.upscale import UpscaleOptions
+from napari_genrecon.tasks.upscale_options import UpscaleOptions
 
 __all__ = ["ROUNDS", "Measured", "UpscalePlan", "chosen_model", "geometry", "measure", "plan_planes", "told"]
 
