@@ -165,6 +165,17 @@ def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, ima
     assert widget._layers.value == ["cells [2]"]
 
 
+@pytest.mark.parametrize("name", ["<b>bold</b> & <i>it</i>", "a\nb", "µm 细胞 🔬"], ids=["tags", "lines", "scripts"])
+def test_odd_names_are_told_as_they_are(viewer, qtbot, name):
+    viewer.layers["cells"].name = name
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    assert widget._report.value.startswith(f"{name}: YX")
+    assert "\nExpected time: " in widget._report.value
+    run(qtbot, widget)
+    assert widget._status.value.startswith(f"New layer '{name} denoise': ")
+    assert viewer.layers[-1].name == f"{name} denoise"
+
+
 def test_renamed_psf_stays_chosen(viewer, qtbot):
     widget = docked(viewer, qtbot, DeblurWidget)
     widget._form["psf"].value = "cells"

@@ -828,13 +828,14 @@ def test_preview_follows_the_contrast_of_its_source(opened, qtbot):
         assert (list(preview.contrast_limits), preview.gamma, preview.colormap.name) == ([20, 40], 0.5, "green")
 
 
+@pytest.mark.parametrize("name", ["image", "plate_2_well_B07_field_04_" * 4], ids=["short", "long"])
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_list_of_images_is_as_high_as_they_need(make_napari_viewer, qtbot, noisy, n):
+def test_list_of_images_is_as_high_as_they_need(make_napari_viewer, qtbot, noisy, n, name):
     viewer = make_napari_viewer(show=True)
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget)
     for i in range(n):
-        viewer.add_image(noisy[0], name=f"image {i}")
+        viewer.add_image(noisy[0], name=f"{name} {i}")
     wait(qtbot, widget)
     qtbot.wait(50)
     shown = widget._layers.native
