@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_genrecon.errors import GenReconWarning, OptionError
+from napari_genrecon.models import _runtime
 from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
@@ -127,6 +129,21 @@ def test_preview_of_another_dock_leaves_the_choice(viewer, qtbot):
     wait(qtbot, upscale)
     assert denoise._layers.value == ["cells"]
     assert viewer.layers.selection.active.name == "cells denoise"
+
+
+def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer, qtbot, monkeypatch):
+    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
+    go_on = threading.Event()
+    waits = _runtime.Denoiser.__call__
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda *args: (go_on.wait(60), waits(*args))[1])
+    press(denoise._run)
+    upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
+    run(qtbot, upscale)
+    assert viewer.layers.selection.active.name == "cells upscale"
+    go_on.set()
+    wait(qtbot, denoise)
+    assert denoise._layers.value == ["cells"]
+    assert denoise._status.value.startswith("New layer 'cells denoise'")
 
 
 @pytest.mark.parametrize("docked_first", [True, False], ids=["opened later", "docked later"])
