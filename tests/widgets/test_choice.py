@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_genrecon.errors import GenReconWarning, OptionError
+from napari_genrecon.models import _runtime
 from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
@@ -129,6 +131,21 @@ def test_preview_of_another_dock_leaves_the_choice(viewer, qtbot):
     assert viewer.layers.selection.active.name == "cells denoise"
 
 
+def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer, qtbot, monkeypatch):
+    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
+    go_on = threading.Event()
+    waits = _runtime.Denoiser.__call__
+    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda *args: (go_on.wait(60), waits(*args))[1])
+    press(denoise._run)
+    upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
+    run(qtbot, upscale)
+    assert viewer.layers.selection.active.name == "cells upscale"
+    go_on.set()
+    wait(qtbot, denoise)
+    assert denoise._layers.value == ["cells"]
+    assert denoise._status.value.startswith("New layer 'cells denoise'")
+
+
 @pytest.mark.parametrize("docked_first", [True, False], ids=["opened later", "docked later"])
 def test_active_result_is_chosen(make_napari_viewer, qtbot, image, docked_first):
     viewer = make_napari_viewer()
@@ -163,6 +180,17 @@ def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, ima
     viewer.layers["cells"].name = "cells [1]"
     assert [layer.name for layer in viewer.layers] == ["cells [2]", "cells [1]"]
     assert widget._layers.value == ["cells [2]"]
+
+
+@pytest.mark.parametrize("name", ["<b>bold</b> & <i>it</i>", "a\nb", "µm 细胞 🔬"], ids=["tags", "lines", "scripts"])
+def test_odd_names_are_told_as_they_are(viewer, qtbot, name):
+    viewer.layers["cells"].name = name
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    assert widget._report.value.startswith(f"{name}: YX")
+    assert "\nExpected time: " in widget._report.value
+    run(qtbot, widget)
+    assert widget._status.value.startswith(f"New layer '{name} denoise': ")
+    assert viewer.layers[-1].name == f"{name} denoise"
 
 
 def test_renamed_psf_stays_chosen(viewer, qtbot):

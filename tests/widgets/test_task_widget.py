@@ -15,6 +15,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
 from napari_genrecon.tasks import lessons
 from napari_genrecon.training import isotropic, own_image
+from napari_genrecon.widgets._preview import PLANES_ONLY
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
@@ -307,6 +308,29 @@ def test_preferences_are_the_defaults(make_napari_viewer):
         assert DenoiseWidget(make_napari_viewer())._form["strength"].value == pytest.approx(0.7)
     finally:
         section.strength = 1.0
+
+
+@pytest.fixture
+def preferred():
+    """What napari's Preferences say of deblurring; as it was, after the test."""
+    from napari.settings import get_plugin_settings
+
+    section = get_plugin_settings("napari-genrecon").genrecon_deblur
+    before = section.model_dump()
+    yield section
+    section.update(before)
+
+
+def test_open_dock_follows_what_is_changed_in_the_preferences(make_napari_viewer, preferred):
+    widget = DeblurWidget(make_napari_viewer())
+    before = preferred.model_dump()
+    widget._form["iterations"].value = 12
+    for values in ({"method": "rl", "strength": 0.5, "device": "cpu", "keep_dtype": True}, before):  # then Cancel
+        preferred.update(values)
+        assert {name: widget._form[name].value for name in values} == values
+    widget._form["strength"].value = 0.7
+    preferred.method = "rl"
+    assert (widget._form["strength"].value, widget._form["iterations"].value) == (pytest.approx(0.7), "12")
 
 
 @pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tif"])
@@ -828,13 +852,14 @@ def test_preview_follows_the_contrast_of_its_source(opened, qtbot):
         assert (list(preview.contrast_limits), preview.gamma, preview.colormap.name) == ([20, 40], 0.5, "green")
 
 
+@pytest.mark.parametrize("name", ["image", "plate_2_well_B07_field_04_" * 4], ids=["short", "long"])
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_list_of_images_is_as_high_as_they_need(make_napari_viewer, qtbot, noisy, n):
+def test_list_of_images_is_as_high_as_they_need(make_napari_viewer, qtbot, noisy, n, name):
     viewer = make_napari_viewer(show=True)
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget)
     for i in range(n):
-        viewer.add_image(noisy[0], name=f"image {i}")
+        viewer.add_image(noisy[0], name=f"{name} {i}")
     wait(qtbot, widget)
     qtbot.wait(50)
     shown = widget._layers.native
@@ -881,3 +906,41 @@ def test_options_of_another_dock_say_nothing_about_its_preview(opened, qtbot):
     other._status.value = "Copied."
     other._form["factor"].value = 3
     assert other._status.value == "Copied."
+
+
+def test_preview_asks_for_planes_and_hides_while_they_are_not_shown(opened, qtbot):
+    viewer, widget, _ = opened
+    press(widget._preview)
+    wait(qtbot, widget)
+    preview, shown = viewer.layers["cells preview"], widget._status.value
+    for setting, other, planes in (("ndisplay", 3, 2), ("order", (1, 0, 2), (0, 1, 2))):
+        setattr(viewer.dims, setting, other)
+        assert widget._status.value == PLANES_ONLY
+        assert not preview.visible
+        press(widget._preview)
+        assert widget._job is None
+        assert widget._status.value == PLANES_ONLY
+        setattr(viewer.dims, setting, planes)
+        widget._judge_preview()
+        assert widget._status.value == shown
+        assert preview.visible
+    viewer.dims.order = (0, 2, 1)  # the same planes, mirrored
+    press(widget._preview)
+    wait(qtbot, widget)
+    assert widget._status.value == shown
+
+
+def test_preview_in_the_place_of_another_leaves_nothing_of_it_in_its_dock(opened, qtbot):
+    viewer, widget, _ = opened
+    other = UpscaleWidget(viewer)
+    viewer.window.add_dock_widget(other)
+    wait(qtbot, other)
+    for each in (other, widget):
+        press(each._preview)
+        wait(qtbot, each)
+    assert [x.name for x in viewer.layers] == ["cells", "cells preview"]
+    assert other._status.value == ""
+    assert other._view.native.isHidden()
+    other._view.value = "after"
+    assert viewer.layers["cells preview"].data.shape[-1] <= SHAPE[-1]
+    assert widget._status.value.startswith("Preview: ")

@@ -9,7 +9,7 @@ from magicgui.widgets import TextEdit
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFrame, QScrollArea, QSizePolicy, QWidget
 
-__all__ = ["COLOURS", "scrolled", "slim", "text", "tint"]
+__all__ = ["COLOURS", "Words", "scrolled", "slim", "text", "tint"]
 
 COLOURS = {"": "", "good": "color: #3fae5a;", "bad": "color: #e8743b;"}
 """Style sheets of words."""
@@ -17,7 +17,15 @@ _FLAT = "border: none; padding: 0px; background-color: transparent;"
 _LOWEST = 60  # pixels of a page that scrolls
 
 
-def text(value: str = "", most: int = 0) -> TextEdit:
+class Words(TextEdit):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Words as they are: Qt takes those that have tags in them, as names of layers may, for rich text."""
+
+    def set_value(self, value: Any) -> None:
+        """Show them."""
+        self.native.setPlainText(value)
+
+
+def text(value: str = "", most: int = 0) -> Words:
     """Words that wrap, within long names as well, and can be copied; no label, which cuts such names off.
 
     Parameters
@@ -27,7 +35,7 @@ def text(value: str = "", most: int = 0) -> TextEdit:
     most : int
         How many lines are shown without scrolling, fewer where there is no room; 0 shows all, always.
     """
-    box = TextEdit(value=value)
+    box = Words(value=value)
     native = box.native
     native.setReadOnly(True)
     native.setFrameShape(QFrame.Shape.NoFrame)
@@ -50,7 +58,7 @@ def text(value: str = "", most: int = 0) -> TextEdit:
     return box
 
 
-def tint(words: TextEdit, look: str = "") -> None:
+def tint(words: Words, look: str = "") -> None:
     """Show words of `text` plain, ``"good"`` or ``"bad"``."""
     words.native.setStyleSheet(f"QTextEdit, QTextEdit > QWidget {{ {_FLAT} {COLOURS[look]} }}")
 

@@ -48,9 +48,15 @@ class JobLife:
         after: Callable[[], object],
     ) -> None:
         self.job: Job | None = None
+        self._quiet = False
         self._buttons, self._cancel, self._bar, self._status = buttons, cancel, bar, status
         self._on_progress, self._after = on_progress, after
         cancel.changed.connect(self._ask)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a job runs that somebody waits for."""
+        return self.job is not None and not self._quiet
 
     def begin(
         self,
@@ -76,7 +82,7 @@ class JobLife:
         title : str
             What is worked on, where that is not clear.
         """
-        left = TimeLeft()
+        left, self._quiet = TimeLeft(), quiet
 
         def done(kind: str, value: Any) -> None:
             self.finish()

@@ -24,6 +24,7 @@ __all__ = [
     "part_of_result",
     "placed_as",
     "result_layer",
+    "shows_planes",
     "visible_region",
     "without_first",
 ]
@@ -147,6 +148,12 @@ def part_of_result(
     factors = tuple(a // b for a, b in zip(data.shape, shape, strict=True))
     parts = tuple(slice(s.start and s.start * f, s.stop and s.stop * f) for s, f in zip(region, factors, strict=True))
     return np.asarray(data[parts]), factors
+
+
+def shows_planes(viewer: Any) -> bool:
+    """Whether the planes that are worked on are what is on screen: the last two dimensions, in 2D."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
 
 
 def visible_region(viewer: Any, layer: Any) -> tuple[slice, ...]:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["preferences"]
+__all__ = ["follow_preferences", "preferences"]
 
 
 def preferences(section: str) -> dict[str, Any]:
     """The values of one section of our configurations; nothing where napari does not know the plugin (yet)."""
+    found = _section(section)
+    return {} if found is None else {name: getattr(found, name) for name in type(found).model_fields}
+
+
+def follow_preferences(section: str, changed: Callable[[Any], object]) -> None:
+    """Call a method with an event whenever one or more of them have been changed."""
+    found = _section(section)
+    if found is not None:
+        found.events.connect(changed)
+
+
+def _section(name: str) -> Any:
     try:
         from napari.settings import get_plugin_settings
 
-        found = getattr(get_plugin_settings("napari-genrecon"), section)
-        return {name: getattr(found, name) for name in type(found).model_fields}
+        return getattr(get_plugin_settings("napari-genrecon"), name)
     except (ImportError, AttributeError, KeyError, ValueError):
-        return {}
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,18 @@ import numpy as np
 from napari.layers import Image
 
 from napari_genrecon.widgets._choice import keeping_active
-from napari_genrecon.widgets._layers import NO_IMAGE, finer
+from napari_genrecon.widgets._layers import NO_IMAGE, finer, shows_planes
 
-__all__ = ["VIEWS", "Preview"]
+__all__ = ["PLANES_ONLY", "VIEWS", "Preview"]
 
 VIEWS = ("split", "after", "before")
 _WORDS = {"split": "left half before, right half after", "after": "as it will be", "before": "as it is now"}
 _OTHER_PLANE = "The preview is of another plane: press Preview to see this one."
 _OTHER_OPTIONS = "The options have changed since this preview: press Preview to see what they make."
+PLANES_ONLY = (
+    "A preview is of one plane, y by x, and is seen in 2D: go back to that view with the buttons below the list of "
+    "layers, then press Preview."
+)
 _MARK = "genrecon_preview"
 _FOLLOWED = ("contrast_limits", "gamma", "colormap")
 
@@ -41,18 +46,23 @@ class Preview:
     ----------
     viewer : napari.Viewer
         Where it is shown.
+    on_gone : callable
+        Called when somebody else takes it away: another preview has its place, or it was removed by hand.
     """
 
-    def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: Any, on_gone: Callable[[], object] = lambda: None) -> None:
+        self._viewer, self._on_gone = viewer, on_gone
         self._shown: _Shown | None = None
         self._layer: Any = None
         self._view = VIEWS[0]
+        viewer.layers.events.removed.connect(self._forget)
+        for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
+            event.connect(self._hide_among_volumes)
 
     @property
     def there(self) -> bool:
-        """Whether it is shown: it can be taken out of the list as any layer, and another preview takes its place."""
-        return self._layer is not None and self._layer in self._viewer.layers
+        """Whether it is shown."""
+        return self._layer is not None
 
     def show(
         self,
@@ -98,9 +108,9 @@ class Preview:
     def set_view(self, view: str) -> None:
         """``"split"`` shows the left half of the source and the right half of the result, the others one of them."""
         self._view = view
-        self._remove_layer()
         if self._shown is None:
             return
+        self._remove_layer()
         n = len(self._shown.offset)
         halves = _halves(self._shown.before, self._shown.after, n - 1)
         pixels = {"before": self._shown.before, "after": self._shown.after}.get(view, halves)
@@ -108,6 +118,8 @@ class Preview:
 
     def words(self, options: Any, *, several: bool) -> str:
         """What is on screen: the preview by these options, of one layer or of the first of several; or why not."""
+        if not shows_planes(self._viewer):
+            return PLANES_ONLY
         if self._shown is None or options != self._shown.options:
             return _OTHER_OPTIONS
         of = f" of '{self._shown.name}'" if several else ""
@@ -126,10 +138,20 @@ class Preview:
             for name in _FOLLOWED:
                 setattr(self._layer, name, getattr(self._shown.source, name))
 
+    def _hide_among_volumes(self, _event: Any = None) -> None:
+        """A plane would cover what is behind it in 3D."""
+        if self.there:
+            self._layer.visible = shows_planes(self._viewer)
+
     def remove(self) -> None:
         """Take it away."""
         self._remove_layer()
-        self._shown = self._layer = None
+        self._shown = None
+
+    def _forget(self, event: Any) -> None:
+        if event.value is self._layer:
+            self._shown = self._layer = None
+            self._on_gone()
 
     def _add_layer(self, pixels: Any, shown: _Shown) -> None:
         look = {k: v for k, v in shown.look.items() if k not in ("translate", "metadata")}
@@ -144,8 +166,10 @@ class Preview:
             )
         self._layer = layer
         self._follow()
+        self._hide_among_volumes()
 
     def _remove_layer(self) -> None:
+        self._layer = None
         for layer in [layer for layer in self._viewer.layers if layer.metadata.get(_MARK)]:
             self._viewer.layers.remove(layer)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select, TextEdit
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
 from napari.layers import Image, Labels, Shapes
+from qtpy.QtCore import Qt
 
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets._choice import LayerChoice
-from napari_genrecon.widgets._fit import scrolled, text
+from napari_genrecon.widgets._fit import Words, scrolled, text
 from napari_genrecon.widgets._form import TaskForm
 from napari_genrecon.widgets._layers import is_no_image
 from napari_genrecon.widgets._preview import VIEWS
@@ -36,7 +37,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def __init__(self, viewer: Any, task: Task) -> None:
         self._viewer, self._task = viewer, task
         self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
-        self._report = TextEdit(label="noise", value="Choose an image layer.")
+        self._report = Words(label="noise", value="Choose an image layer.")
         self._target = FileEdit(
             mode="w",
             name="target",
@@ -65,6 +66,9 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         area.setMinimumWidth(_WIDTH)
         self.native.layout().insertWidget(0, area, 1)  # the buttons stay in sight below it
         self._page.margins = (0, 0, 0, 0)
+        # Of long names, the start and the end are seen; a bar to scroll them would cover the only row.
+        self._layers.native.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._layers.native.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self._report.native.setReadOnly(True)
         self._report.native.setMinimumHeight(150)
         self._fit_list()

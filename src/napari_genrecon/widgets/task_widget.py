@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from napari.layers import Image
 from napari.utils.notifications import show_warning
@@ -21,9 +21,10 @@ from napari_genrecon.widgets._check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets._choice import keeping_active
 from napari_genrecon.widgets._dock import Dock
 from napari_genrecon.widgets._job_life import JobLife
-from napari_genrecon.widgets._layers import is_no_image, layer_data, visible_region
+from napari_genrecon.widgets._layers import is_no_image, layer_data, shows_planes, visible_region
 from napari_genrecon.widgets._noise_report import NoiseReport
-from napari_genrecon.widgets._preview import Preview
+from napari_genrecon.widgets._preferences import follow_preferences, preferences
+from napari_genrecon.widgets._preview import PLANES_ONLY, Preview
 from napari_genrecon.widgets._task_controls import TaskControls
 from napari_genrecon.widgets._task_jobs import Taken, about_result, nothing_to_fill, preview_steps, result_steps
 from napari_genrecon.widgets._watched import Watched
@@ -42,15 +43,18 @@ class TaskWidget(TaskControls):
         What to do.
     """
 
+    _adding: ClassVar[TaskWidget | None] = None  # whose result is being added now
+
     def __init__(self, viewer: Any, task: Task) -> None:
         super().__init__(getattr(viewer, "__wrapped__", viewer), task)
-        self._preview_layer, self._watched = Preview(self._viewer), Watched(self._viewer)
+        self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
         self._queue: list[Any] = []
         self._said: list[str] = []  # of the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
-        self._follows = True  # the layer that is activated
         self._gone = False
+        self._section = f"genrecon_{task.name}"
+        self._preferred = preferences(self._section)
         self._jobs = JobLife(
             (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
         )
@@ -71,13 +75,15 @@ class TaskWidget(TaskControls):
         self._form.container.changed.connect(self._judge_preview)
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
-        for event in (self._view.changed, self._viewer.dims.events.current_step, self._viewer.dims.events.ndisplay):
+        dims = self._viewer.dims.events
+        for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._judge_again)
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(lambda _: self._queue.clear())
         self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
+        follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
     def _leave(self, _event: Any = None) -> None:
@@ -91,6 +97,13 @@ class TaskWidget(TaskControls):
     def _job(self) -> Any:
         """What runs now, or None."""
         return self._jobs.job
+
+    def _take_preferences(self, _event: Any = None) -> None:
+        """What is changed in napari's Preferences is changed here, too, at once; what was not stays as it is here."""
+        before, self._preferred = self._preferred, preferences(self._section)
+        for name in () if self._gone else self._preferred.keys() & before.keys():
+            if self._preferred[name] != before[name]:
+                self._form[name].value = self._preferred[name]
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
@@ -111,7 +124,7 @@ class TaskWidget(TaskControls):
     def _follow_active(self, _event: Any = None) -> None:
         """Choose the layer that was activated, if it is an image; a mask leaves the choice."""
         active = self._viewer.layers.selection.active
-        if not self._follows or (active is not None and is_no_image(active)):
+        if self._stays() or (active is not None and is_no_image(active)):
             return
         record = None if active is None else active.metadata.get("genrecon")
         if record is not None:
@@ -124,14 +137,20 @@ class TaskWidget(TaskControls):
         elif not self._chosen():
             self._ask_for_layer()
 
+    def _stays(self) -> bool:
+        """Whether a result is being added that is not chosen: one of this widget, whose button works on the source
+        again, or one of another widget while this one is at work.
+        """
+        adding = TaskWidget._adding
+        return adding is self or (adding is not None and self._jobs.at_work)
+
     @contextmanager
-    def _not_following(self) -> Iterator[None]:
-        """A result that is added meanwhile is not chosen: the same button works on its source again."""
-        self._follows = False
+    def _adding_result(self) -> Iterator[None]:
+        TaskWidget._adding = self
         try:
             yield
         finally:
-            self._follows = True
+            TaskWidget._adding = None
 
     def _ask_for_layer(self) -> None:
         self._noise.ask_for_layer(self._viewer.layers.selection.active)
@@ -165,6 +184,9 @@ class TaskWidget(TaskControls):
         layers = self._chosen()
         if not layers or self._job is not None:
             self._tell_missing(layers)
+            return
+        if not shows_planes(self._viewer):
+            self._jobs.ask_for(PLANES_ONLY)
             return
         layer = layers[0]
         try:
@@ -206,6 +228,14 @@ class TaskWidget(TaskControls):
     def _end_preview(self) -> None:
         self._preview_layer.remove()
         self._view.visible = False
+
+    def _preview_gone(self) -> None:
+        """Another preview has its place, or it was taken out of the list of layers: nothing is said of it any more."""
+        if self._gone:
+            return
+        self._view.visible = False
+        if self._status.value == self._said_of_preview:
+            self._status.value = ""
 
     # Run ------------------------------------------------------------------------------------------------------------
 
@@ -250,7 +280,7 @@ class TaskWidget(TaskControls):
         for warning in record["warnings"]:
             show_warning(f"{taken.name}: {warning}")
         if not nothing_to_fill(record):
-            with self._not_following():
+            with self._adding_result():
                 name = f"{taken.name} {self._task.name}"
                 added = add_layers(self._viewer, result, taken.layer, taken.data.shape, name, taken.shown)
             self._record = record
