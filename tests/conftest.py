@@ -1,11 +1,17 @@
 """Settings of all tests."""
 
+import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # the benchmarks' hostile files and faults
+
+# Tests neither know nor change the settings of who runs them; read when napari is imported.
+_SETTINGS = TemporaryDirectory()
+os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS.name) / "settings.yaml")
 
 # No test is timed: machines are shared, and benchmarks measure speed (tools/benchmark.py).
 settings.register_profile("untimed", deadline=None)
