@@ -83,6 +83,7 @@ def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch):
     def fail(*args):
         raise RuntimeError("CUDA error: something failed")
 
+    monkeypatch.setattr(memory, "_remembered", {})
     monkeypatch.setattr(isotropic, "_loss", fail)
     with pytest.raises(InferenceError, match="failed while running: CUDA error"):
         upscale(stack(), **QUICK)
