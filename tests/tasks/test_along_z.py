@@ -10,7 +10,7 @@ from napari_genrecon import NoiseModel, upscale
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.engine.slices import sliced
-from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
+from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.tasks import lessons as memory
 from napari_genrecon.tasks.calibration import calibrated
@@ -70,6 +70,23 @@ def test_result_lies_on_the_stack():
     centroid = [(np.indices(weights.shape)[i] * weights).sum() / weights.sum() for i in range(3)]
     world = [c * s + t for c, s, t in zip(centroid, placed.scale, placed.translate, strict=True)]
     np.testing.assert_allclose(world, (10 + 4.2 * 1.5, 5.5, 3.0), atol=0.1)
+
+
+def test_planes_that_span_their_dtype_are_not_taken_for_flat_ones():
+    """127 less -128 is -1 in int8."""
+    image = np.clip(8 * (stack() - 100), -128, 127).astype("i1")
+    assert all((plane.min(), plane.max()) == (-128, 127) for plane in image)
+    assert finish(upscale_steps(image, UpscaleOptions(**QUICK))).record["trained"]["planes"] == 5
+
+
+def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("CUDA error: something failed")
+
+    monkeypatch.setattr(memory, "_remembered", {})
+    monkeypatch.setattr(isotropic, "_loss", fail)
+    with pytest.raises(InferenceError, match="failed while running: CUDA error"):
+        upscale(stack(), **QUICK)
 
 
 def test_the_same_seed_gives_the_same_pixels_and_another_does_not():

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon import upscale
 from napari_genrecon.engine.resample import shrink
 from napari_genrecon.engine.run import finish, retold
-from napari_genrecon.errors import GenReconWarning
+from napari_genrecon.errors import GenReconWarning, InferenceError
 from napari_genrecon.io.check import methods_text
 from napari_genrecon.tasks import lessons as memory
 from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
@@ -181,6 +181,8 @@ def test_progress_is_a_share_of_all_that_is_to_be_done():
     assert shares[-1] == 1
     assert known[0].note == "learning from the image: 1 of 5 steps"
     assert known[0].fraction < 0.3
+    trials = [progress.fraction for progress in known if progress.note == "judging what was learnt"]
+    assert trials[-1] > trials[0]  # they take as long as some steps
 
 
 def test_closing_the_steps_stops_between_two_steps_of_training():
@@ -227,6 +229,61 @@ def test_a_border_of_nan_is_no_hindrance(always_used):
     holed[:5] = holed[:, -4:] = np.nan
     whole, inside = (finish(upscale_steps(given, UpscaleOptions(**QUICK))).record for given in (holed, image[5:, :-4]))
     assert whole["trained"]["loss"] == pytest.approx(inside["trained"]["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2"])
+def test_an_image_that_spans_its_dtype_is_not_taken_for_a_flat_one(dtype):
+    """The difference of its extremes does not fit into its own dtype: -128 from 127 is -1 in int8."""
+    unit = texture() - 100
+    top = np.iinfo(dtype).max
+    image = np.clip(unit * top * 1.5 / np.abs(unit).max(), -top - 1, top).astype(dtype)
+    assert image.min() < 0.99 * -top
+    assert image.max() > 0.99 * top
+    record = finish(upscale_steps(image, UpscaleOptions(**QUICK))).record
+    assert record["trained"]["planes"] == 1
+
+
+@pytest.mark.parametrize("image", [1e-300 * texture(), 2**59 + texture().astype(int) % 20], ids=["tiny", "far off"])
+def test_differences_that_are_lost_in_floats_teach_nothing_and_break_nothing(image):
+    with pytest.warns(GenReconWarning, match="did not make the network better"):
+        assert np.isfinite(upscale(image, **QUICK)).all()
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+@pytest.mark.parametrize("side", [34, 100, 317, 400, 1025])
+def test_what_is_judged_is_spread_over_the_plane_and_takes_no_more_time_for_a_large_one(side, count):
+    planes = [np.zeros((2 * side, 2 * side + 40), np.float32)] * count
+    windows = [own_image._windows((side, side + 20), count)] * count
+    seen = np.zeros((side, side + 20), int)
+    for rows, columns in windows[0]:
+        assert seen[rows, columns].size == (rows.stop - rows.start) * (columns.stop - columns.start)
+        assert min(seen[rows, columns].shape) >= 34
+        seen[rows, columns] += 1
+    assert seen.max() == 1
+    assert np.abs(seen - seen[::-1, ::-1]).mean() < 0.1  # no side is preferred
+    _, pixels = own_image.trials(planes, 2)
+    assert pixels == count * seen.sum() <= max(own_image._JUDGED, count * 34 * 60)
+
+
+def test_every_quarter_of_a_large_plane_has_a_say():
+    """What is flat in the middle is judged by what is around it."""
+    plane = np.full((1600, 1600), 0.0, np.float32)
+    plane[::2, :300] = plane[::2, -300:] = plane[:300:2] = plane[-300::2] = 1
+    judged = own_image._judged([own_image._pair(plane, 2)], 2)
+    assert sum(np.ptp(pair.large) > 0 for pair in judged) >= len(judged) / 2
+
+
+@pytest.mark.parametrize("said", ["CUDA error: something failed", "CUDA out of memory"], ids=["failed", "memory"])
+@pytest.mark.parametrize("where", ["_loss", "_enlarged"], ids=["training", "trial"])
+def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch, where, said):
+    def fail(*args):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(own_image, where, fail)
+    error, match = (MemoryError, said) if "memory" in said else (InferenceError, f"'upscale-2d' failed.*{said}")
+    with pytest.raises(error, match=match):
+        upscale(texture(), **QUICK)
+    assert not memory._remembered
 
 
 def test_smallest_side_is_enough():

@@ -31,6 +31,7 @@ __all__ = [
     "load_rows_upscaler",
     "load_upscaler",
     "network_with_weights",
+    "plain_errors",
     "resolve_device",
 ]
 
@@ -77,7 +78,7 @@ class Denoiser:
         InferenceError
             If the network fails for any other reason.
         """
-        with _ONE_AT_A_TIME, _plain_errors(self.spec.name), torch.inference_mode():
+        with _ONE_AT_A_TIME, plain_errors(self.spec.name), torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)).to(self.device)
             level = torch.tensor([sigma], dtype=torch.float32, device=self.device)
             correlation = torch.tensor([rho], dtype=torch.float32, device=self.device)
@@ -128,7 +129,7 @@ class Filler:
         InferenceError
             If the network fails for any other reason.
         """
-        with _ONE_AT_A_TIME, _plain_errors(self.spec.name), torch.inference_mode():
+        with _ONE_AT_A_TIME, plain_errors(self.spec.name), torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).to(self.device)
             array: NDArray[np.float32] = self._network(tensor[None])[0, 0].cpu().numpy()
             return array
@@ -182,7 +183,7 @@ class Upscaler:
         InferenceError
             If the network fails for any other reason.
         """
-        with _ONE_AT_A_TIME, _plain_errors(self.spec.name), torch.inference_mode():
+        with _ONE_AT_A_TIME, plain_errors(self.spec.name), torch.inference_mode():
             planes = np.stack(np.broadcast_arrays(y, sigma)).astype(np.float32, copy=False)  # (2, Y, X)
             image, noise = torch.from_numpy(planes).to(self.device)[:, None, None]  # (1, 1, Y, X) each
             result = self._network(image, noise, factor)
@@ -229,7 +230,7 @@ class RowsUpscaler:
         -------
         (N, Y * factor, X) ndarray of float32
         """
-        with _ONE_AT_A_TIME, _plain_errors("trained on this stack"), torch.inference_mode():
+        with _ONE_AT_A_TIME, plain_errors("trained on this stack"), torch.inference_mode():
             planes = np.stack([y, sigma]).astype(np.float32, copy=False)  # (2, N, Y, X)
             image, noise = torch.from_numpy(planes).to(self.device)[:, :, None]  # (N, 1, Y, X) each
             array: NDArray[np.float32] = self._network(image, noise)[:, 0].cpu().numpy()
@@ -295,7 +296,7 @@ def load_rows_upscaler(weights: bytes, factor: int, device: str) -> RowsUpscaler
 
 
 @contextmanager
-def _plain_errors(name: str) -> Iterator[None]:
+def plain_errors(name: str) -> Iterator[None]:
     """Turn torch's errors into MemoryError, which the engine answers with smaller tiles, or into ours."""
     try:
         yield

@@ -121,6 +121,11 @@ def finite_planes(sampled: Sequence[Crops]) -> list[Crops]:
     return [[crop[largest_box(np.isfinite(crop))] for crop in crops] for crops in sampled]
 
 
+def _shows(part: NDArray[Any]) -> bool:
+    """Whether it is not flat: told without a difference, for which the dtype may be too narrow."""
+    return bool(part.min() < part.max())
+
+
 def chosen_planes(sampled: Sequence[Crops], smallest: int) -> list[Crops]:
     """Of every channel, planes spread evenly over the image; none that is flat or has a side of fewer pixels.
 
@@ -128,7 +133,7 @@ def chosen_planes(sampled: Sequence[Crops], smallest: int) -> list[Crops]:
     """
     widest = max((min(part.shape) for part in chain.from_iterable(sampled)), default=0)
     least = max(smallest, widest // 2)
-    shown = [[part for part in parts if min(part.shape) >= least and np.ptp(part) > 0] for parts in sampled]
+    shown = [[part for part in parts if min(part.shape) >= least and _shows(part)] for parts in sampled]
     return [
         [parts[i] for i in np.unique(np.linspace(0, len(parts) - 1, _MOST_PLANES).astype(int))] if parts else []
         for parts in shown

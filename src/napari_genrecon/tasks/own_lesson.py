@@ -69,6 +69,7 @@ def taught(plan: UpscalePlan, later: int) -> Generator[Progress, None, UpscalePl
     """
     assert isinstance(plan.kernel, UpscalePlanes)
     measured, options = plan.measured, plan.options
+    yield Progress(0, 0, "choosing planes to learn from")
     planes = _planes(measured, options.factor)
     refused = _why_not(plan.kernel, planes, options)
     if refused:
@@ -93,10 +94,19 @@ def taught(plan: UpscalePlan, later: int) -> Generator[Progress, None, UpscalePl
 def work_of_lesson(measured: Measured, options: UpscaleOptions) -> int:
     """Pixels that could go through the network in the time of the training; 0 if it is remembered or left out."""
     spec, _ = chosen_model(options, measured.noise)
-    if spec.denoiser or not any(_planes(measured, options.factor)):
+    planes = [] if spec.denoiser else _planes(measured, options.factor)
+    if not any(planes):
         return 0
     pupil = _Pupil(spec, options)
-    return 0 if is_learnt(lambda: pupil.key(measured.sampled)) else TRAINING_WORK * options.train_steps
+    return 0 if is_learnt(lambda: pupil.key(measured.sampled)) else _work(planes, options)
+
+
+def _work(planes: Sequence[Crops], options: UpscaleOptions) -> int:
+    """Of the training and of the trials, in pixels that go through the network."""
+    from napari_genrecon.training.own_image import trials
+
+    count, pixels = trials(list(chain.from_iterable(planes)), options.factor)
+    return TRAINING_WORK * options.train_steps + count * pixels
 
 
 def _why_not(kernel: UpscalePlanes, planes: Sequence[Crops], options: UpscaleOptions) -> str:
@@ -119,19 +129,22 @@ def _planes(measured: Measured, factor: int) -> list[Crops]:
 def _learn_anew(
     pupil: _Pupil, measured: Measured, planes: Sequence[Crops], later: int
 ) -> Generator[Progress, None, tuple[Learnt, int]]:
-    from napari_genrecon.training.own_image import train_on_image
+    from napari_genrecon.training.own_image import train_on_image, trials
 
     lesson = pupil.lesson()
-    work = TRAINING_WORK * lesson.steps
+    work = _work(planes, pupil.options)
     shown = list(chain.from_iterable(map(_in_its_units, measured.sampled, planes)))
-    losses = list[float]()
+    _, judged = trials(shown, lesson.factor)
+    losses, done = list[float](), 0
 
     def tell(loss: float | None) -> Progress:
+        nonlocal done
         if loss is None:
-            return Progress(work, work + later, "judging what was learnt")
+            done += judged
+            return Progress(done, work + later, "judging what was learnt")
         losses.append(loss)
-        said = f"learning from the image: {len(losses)} of {lesson.steps} steps"
-        return Progress(TRAINING_WORK * len(losses), work + later, said)
+        done += TRAINING_WORK
+        return Progress(done, work + later, f"learning from the image: {len(losses)} of {lesson.steps} steps")
 
     device = resolve_device(pupil.options.device)
     result = yield from retold(train_on_image(shown, pupil.spec, lesson, device), tell)
@@ -144,5 +157,6 @@ def _in_its_units(crops: Crops, planes: Crops) -> list[Any]:
         return []
     centre = measure_centre(crops)
     centred = [plane.astype(np.float64) - centre for plane in planes]
-    spread = float(np.sqrt(np.mean([np.var(plane) for plane in centred])))
+    # Differences that are lost in float64 leave none: such planes are flat, and nothing comes of learning from them.
+    spread = float(np.sqrt(np.mean([np.var(plane) for plane in centred]))) or 1.0
     return [(plane / spread).astype(np.float32) for plane in centred]

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from napari_genrecon.engine.slices import FWHM, sliced
 from napari_genrecon.models import ModelSpec
+from napari_genrecon.models._runtime import plain_errors
 from napari_genrecon.models.srnet import RowsNet
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.training.fine_tune import fine_tune, part_of, saved, upscaling_network
@@ -110,11 +111,17 @@ def train_on_planes(
     -------
     bytes
         Weights of a `RowsNet`, as safetensors.
+
+    Raises
+    ------
+    MemoryError, InferenceError
+        If the network fails, as for `own_image.train_on_image`.
     """
     net = RowsNet(lesson.factor, part_of(upscaling_network(spec), lesson.factor))
     net = net.to(device).to(memory_format=torch.channels_last).train()
     loss_at = partial(_loss, net, planes, lesson, device)
-    yield from fine_tune(net, loss_at, steps=lesson.steps, rate=lesson.rate)
+    with plain_errors(spec.name):
+        yield from fine_tune(net, loss_at, steps=lesson.steps, rate=lesson.rate)
     return saved(net)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from torch import Tensor
 
 from napari_genrecon.engine.resample import shrink
 from napari_genrecon.models import ModelSpec
+from napari_genrecon.models._runtime import plain_errors
 from napari_genrecon.models.srnet import UpscaleNet
 from napari_genrecon.training.fine_tune import fine_tune, part_of, saved, upscaling_network
 
-__all__ = ["OwnLesson", "Taught", "deciding", "draw_own", "kept_out", "smallest_side", "train_on_image"]
+__all__ = ["OwnLesson", "Taught", "deciding", "draw_own", "kept_out", "smallest_side", "train_on_image", "trials"]
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -37,7 +39,8 @@ _CROP = 48
 _EDGE = 2  # of a crop: what is beyond it is not seen
 _SQUARE = 16  # sides of what is never trained on
 _SMALLEST = 2 * _SQUARE + _EDGE  # of a plane: one such square
-_JUDGED = 100_000  # of all planes: a trial takes no longer than a step of training
+_JUDGED = 100_000  # of all planes: a trial takes about as long as a step of training
+_WINDOW = 64  # least side of what is judged of a larger plane
 
 _SIZE = 8  # crops per batch
 _SHARES = tuple(tenths / 10 for tenths in range(1, 11))
@@ -131,15 +134,30 @@ def train_on_image(
     -------
     Taught
         The weights and what they are good for.
+
+    Raises
+    ------
+    MemoryError
+        If it does not fit into the device's memory.
+    InferenceError
+        If the network fails for any other reason.
     """
     pairs = [_pair(plane, lesson.factor) for plane in planes]
     whole = upscaling_network(spec).to(device).to(memory_format=torch.channels_last).train()
     net = part_of(whole, lesson.factor)
     before = [weight.detach().clone() for weight in net.parameters()]
     loss_at = partial(_loss, net, pairs, lesson, device)
-    yield from fine_tune(net, loss_at, steps=lesson.steps, rate=lesson.rate)
-    share, gain = yield from _best_share(net, before, pairs, lesson.factor, device)
+    with plain_errors(spec.name):
+        yield from fine_tune(net, loss_at, steps=lesson.steps, rate=lesson.rate)
+        share, gain = yield from _best_share(net, before, pairs, lesson.factor, device)
     return Taught(saved(whole), share, gain)
+
+
+def trials(planes: Sequence[NDArray[Any]], factor: int) -> tuple[int, int]:
+    """How many trials follow the training on these planes, and the pixels that go through the network in each."""
+    shapes = [tuple(n // factor for n in plane.shape) for plane in planes]
+    windows = [window for shape in shapes for window in _windows(shape, len(planes))]
+    return 2 * (1 + len(_SHARES)), sum((y.stop - y.start) * (x.stop - x.start) for y, x in windows)
 
 
 def deciding(lesson: OwnLesson, device: str) -> dict[str, Any]:
@@ -194,11 +212,12 @@ def _best_share(
 ) -> Generator[None, None, tuple[float, float]]:
     """Leave the best mix in the network, and tell its share of what was learnt and its gain in dB."""
     after = [weight.detach().clone() for weight in net.parameters()]
-    middles, wrong, misfit = _middles(pairs, factor), dict[float, float](), dict[float, float]()
+    judged, wrong, misfit = _judged(pairs, factor), dict[float, float](), dict[float, float]()
     for share in (0.0, *_SHARES):
         _mix(net, before, after, share)
-        wrong[share] = sum(_wrong(net, pair, factor, device) for pair in middles)
-        misfit[share] = sum(_misfit(net, pair, factor, device) for pair in middles)
+        wrong[share] = sum(_wrong(net, pair, factor, device) for pair in judged)
+        yield
+        misfit[share] = sum(_misfit(net, pair, factor, device) for pair in judged)
         yield
     fit = [share for share in wrong if misfit[share] <= misfit[0.0]]
     best = min(fit, key=wrong.__getitem__)
@@ -215,15 +234,30 @@ def _mix(net: UpscaleNet, before: Sequence[Tensor], after: Sequence[Tensor], sha
         weight.copy_(torch.lerp(old, new, share) if share else old)
 
 
-def _middles(pairs: Sequence[_Pair], factor: int) -> list[_Pair]:
-    """The middle of every plane, so much that judging it takes little time."""
-    side = max(_SMALLEST, int((_JUDGED / len(pairs)) ** 0.5))
-    middles = []
+def _judged(pairs: Sequence[_Pair], factor: int) -> list[_Pair]:
+    """Parts of every plane, all over it, so much that judging them takes little time."""
+    judged = []
     for pair in pairs:
-        small = tuple(slice(max(0, n - side) // 2, max(0, n - side) // 2 + side) for n in pair.small.shape)
-        fine = tuple(slice(factor * part.start, factor * part.stop) for part in small)
-        middles.append(_Pair(pair.small[small], pair.large[fine], pair.out[fine]))
-    return middles
+        for small in _windows(pair.small.shape, len(pairs)):
+            fine = tuple(slice(factor * part.start, factor * part.stop) for part in small)
+            judged.append(_Pair(pair.small[small], pair.large[fine], pair.out[fine]))
+    return judged
+
+
+def _windows(shape: tuple[int, ...], n_planes: int) -> list[tuple[slice, ...]]:
+    """Rows and columns of what is judged of a shrunk copy (Y, X), one of so many: the whole, or an even sample."""
+    side = max(_SMALLEST, int((_JUDGED / n_planes) ** 0.5))
+    return list(product(*(_spread(n, side) for n in shape)))
+
+
+def _spread(n: int, most: int) -> list[slice]:
+    """Equal slices of about `most` out of `n` pixels, each in the middle of its share."""
+    if n <= most:
+        return [slice(0, n)]
+    count = max(1, most // _WINDOW)
+    width = most // count
+    starts = [(2 * i + 1) * n // (2 * count) - width // 2 for i in range(count)]
+    return [slice(start, start + width) for start in starts]
 
 
 def _wrong(net: UpscaleNet, pair: _Pair, factor: int, device: str) -> float:
