@@ -208,9 +208,9 @@ def test_expected_time_counts_the_training_once():
     [
         (texture(), {"noise": 20.0}, "noise is removed from it, and what remains would be learnt"),
         (texture(), {"noise": 0, "model": "upscale-2d-microscope"}, "noise is removed from it"),
-        (np.full((90, 90), 7), {"noise": 0}, r"no plane shows anything on 68 x 68 pixels"),
-        (texture((60, 200)), {"noise": 0}, r"no plane shows anything on 68 x 68 pixels"),
-        (texture((110, 110)), {"noise": 0, "factor": 4}, r"no plane shows anything on 136 x 136 pixels"),
+        (np.full((90, 90), 7), {"noise": 0}, r"it needs a plane of 68 x 68 pixels or more"),
+        (texture((60, 200)), {"noise": 0}, r"it needs a plane of 68 x 68 pixels or more"),
+        (texture((110, 110)), {"noise": 0, "factor": 4}, r"it needs a plane of 136 x 136 pixels or more"),
     ],
     ids=["noisy", "denoising model", "flat", "low", "small for 4"],
 )

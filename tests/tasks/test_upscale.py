@@ -379,3 +379,14 @@ def test_expected_seconds_grow_with_the_planes():
     plane, options = scene((64, 64)), UpscaleOptions()
     one, ten = expected_seconds(plane, options), expected_seconds(np.stack([plane] * 10), options)
     assert ten == pytest.approx(10 * one)
+
+
+@pytest.mark.parametrize("options", [{}, {"consistent": True}, {"self_ensemble": True, "consistent": True}], ids=str)
+def test_progress_counts_every_step_of_a_tile(options):
+    told = []
+    finish(upscale_steps(scene((2, 40, 40)), UpscaleOptions(noise=0, tile=24, **options)), told.append)
+    known = [progress for progress in told if progress.total]
+    done = [progress.done for progress in known]
+    assert done == sorted(done)
+    assert done[-1] == known[0].total == known[-1].total
+    assert len(set(done)) == known[0].total + 1  # no step is told twice, none is left out

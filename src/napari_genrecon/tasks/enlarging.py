@@ -67,6 +67,11 @@ class UpscalePlanes:
         scale = self.axes.spread(self.factor, self.factor, 1)
         return large.reshape([n * s for n, s in zip(block.shape, scale, strict=True)])
 
+    @property
+    def steps(self) -> int:
+        """How many steps of progress a tile counts for."""
+        return self.views + self.rounds
+
     def mismatch(self, block: NDArray[Any], large: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """How far the result, shrunk again, is from the image, on the core of the tile."""
         axes, factor, centre = self.axes, self.factor, self.channels[channel_of(tile, self.axes)].centre
@@ -86,7 +91,9 @@ class UpscalePlanes:
         filled, bad = fill_non_finite(plane, channel.centre)
         centred = (filled - channel.centre).astype(np.float32, copy=False)
         large = yield from self._mean_of_views(centred, channel.sigma(filled))
-        large = back_project(large, centred, self.factor, self.rounds)
+        for _ in range(self.rounds):
+            yield
+            large = back_project(large, centred, self.factor, 1)
         restored = large.astype(plane.dtype, copy=False) + channel.centre
         return restored if bad is None else np.where(self.repeated(bad), self.repeated(plane), restored)
 

@@ -116,7 +116,7 @@ def _why_not(kernel: UpscalePlanes, planes: Sequence[Crops], options: UpscaleOpt
         return "noise is removed from it, and what remains would be learnt; denoise it first, then upscale the result"
     if not any(planes):
         least = smallest_side(options.factor)
-        return f"no plane shows anything on {least} x {least} pixels without NaN or infinite ones"
+        return f"it needs a plane of {least} x {least} pixels or more, not flat, without NaN or infinite pixels"
     return ""
 
 

@@ -171,7 +171,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Ups
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
         notes=tuple(notes(measured.noise, options, bool(first))),
         facts={"seed": None},  # nothing is random
-        steps=kernel.views,
+        steps=kernel.steps,
     )
 
 
