@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import NoiseModel, upscale
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.run import finish
+from napari_genrecon.engine.run import finish, retold
 from napari_genrecon.engine.slices import sliced
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
 from napari_genrecon.io.image_file import About
@@ -153,14 +153,7 @@ def lessons(monkeypatch):
     taken = []
 
     def train(*args):
-        steps = train_on_planes(*args)
-        while True:
-            try:
-                loss = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            taken.append(loss)
-            yield loss
+        return retold(train_on_planes(*args), lambda loss: taken.append(loss) or loss)
 
     monkeypatch.setattr(memory, "_remembered", {})
     monkeypatch.setattr(isotropic, "train_on_planes", train)

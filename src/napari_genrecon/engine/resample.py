@@ -84,10 +84,8 @@ def enlarged_rows(rows: NDArray[Any], factor: int) -> NDArray[Any]:
     return result.reshape(n * factor, -1)
 
 
-def back_project(
-    large: NDArray[np.floating[Any]], small: NDArray[np.floating[Any]], factor: int, rounds: int
-) -> NDArray[Any]:
-    """Change an enlarged plane until shrinking it gives the small one back.
+def back_project(large: NDArray[np.floating[Any]], small: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
+    """Change an enlarged plane so that shrinking it comes closer to giving the small one back: one round.
 
     Iterative back-projection (Irani & Peleg, CVGIP: Graphical Models and Image Processing 53, 1991, eq. 1): what is
     missing after shrinking is enlarged and added. A round leaves nothing of what is wrong at coarse scales and three
@@ -101,16 +99,13 @@ def back_project(
         What it shall become when it is shrunk.
     factor : int
         1 or more.
-    rounds : int
-        How often.
 
     Returns
     -------
     (Y * factor, X * factor) ndarray
     """
-    for _ in range(rounds):
-        large = large + enlarge(small - shrink(large, factor), factor)
-    return large
+    corrected: NDArray[Any] = large + enlarge(small - shrink(large, factor), factor)
+    return corrected
 
 
 def _along(plane: NDArray[Any], factor: int, axis: int, resample: Any) -> NDArray[Any]:

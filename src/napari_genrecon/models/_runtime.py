@@ -247,9 +247,10 @@ def _seconds_per_pixel(run: Callable[[NDArray[np.float32]], object]) -> float:
 
 def _ready(spec: ModelSpec, device: str, weights: bytes | None = None) -> torch.nn.Module:
     """The network with its weights, the packaged ones if not given, on its device."""
-    network = network_with_weights(spec) if weights is None else _build(spec)
-    if weights is not None:
-        network.load_state_dict(load(weights))
+    if weights is None:
+        return _on_device(network_with_weights(spec), device)
+    network = _build(spec)
+    network.load_state_dict(load(weights))
     return _on_device(network, device)
 
 

@@ -93,7 +93,7 @@ class UpscalePlanes:
         large = yield from self._mean_of_views(centred, channel.sigma(filled))
         for _ in range(self.rounds):
             yield
-            large = back_project(large, centred, self.factor, 1)
+            large = back_project(large, centred, self.factor)
         restored = large.astype(plane.dtype, copy=False) + channel.centre
         return restored if bad is None else np.where(self.repeated(bad), self.repeated(plane), restored)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -51,7 +51,7 @@ class Learnt:
     weights: bytes
     losses: tuple[float, ...]
     planes: int
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any]
 
     def facts(self) -> dict[str, Any]:
         """What the record says about the training."""

@@ -76,19 +76,16 @@ def taught(plan: UpscalePlan, later: int) -> Generator[Progress, None, UpscalePl
         return replace(plan, notes=(*plan.notes, f"learning from the image was left out: {refused}"))
     pupil = _Pupil(plan.kernel.spec, options)
     learnt, before = yield from learn_once(pupil.key(measured.sampled), _learn_anew(pupil, measured, planes, later))
-    share, gain = learnt.more["share"], learnt.more["gain"]
-    if share:
-        said = f"trained further on this image, {gain:.2f} dB better on the part kept out of the training"
-        return replace(
-            plan,
-            kernel=replace(plan.kernel, weights=learnt.weights),
-            model={**plan.model, "chosen": f"{plan.model['chosen']}; {said}"},
-            facts={"seed": options.seed, "trained": learnt.facts()},
-            work=(before, later),
-        )
-    note = "learning from the image did not make the network better for it, so that the packaged one was used"
-    facts = {"seed": options.seed, "trained": learnt.facts()}
-    return replace(plan, notes=(*plan.notes, note), facts=facts, work=(before, later))
+    after = replace(plan, facts={"seed": options.seed, "trained": learnt.facts()}, work=(before, later))
+    if not learnt.more["share"]:
+        note = "learning from the image did not make the network better for it, so that the packaged one was used"
+        return replace(after, notes=(*plan.notes, note))
+    said = f"trained further on this image, {learnt.more['gain']:.2f} dB better on the part kept out of the training"
+    return replace(
+        after,
+        kernel=replace(plan.kernel, weights=learnt.weights),
+        model={**plan.model, "chosen": f"{plan.model['chosen']}; {said}"},
+    )
 
 
 def work_of_lesson(measured: Measured, options: UpscaleOptions) -> int:
