@@ -7,7 +7,7 @@ import tifffile
 from napari_genrecon import GenReconWarning, MeasuredPSF, Optics, deblur, gaussian_psf, inpaint
 from napari_genrecon.cli import main
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.tasks._deblur_tiles import DeblurTiles
+from napari_genrecon.tasks.deblur.tiles import DeblurTiles
 
 OPTICS = "optics:na=1.2,wavelength=600,refractive_index=1.33"
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.check import check as check
-    from napari_genrecon.tasks.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
+    from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
-    from napari_genrecon.tasks.placement import upscaled_transform as upscaled_transform
     from napari_genrecon.tasks.sample import sample as sample
     from napari_genrecon.tasks.train import train as train
+    from napari_genrecon.tasks.transforms import upscaled_transform as upscaled_transform
     from napari_genrecon.tasks.upscale import upscale as upscale
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ _PUBLIC = {
     "Optics": "optics",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
-    "detect_damage": "tasks.damage",
+    "detect_damage": "tasks.inpaint.damage",
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
     "list_models": "models",
@@ -55,7 +55,7 @@ _PUBLIC = {
     "simulate_psf": "optics",
     "train": "tasks.train",
     "upscale": "tasks.upscale",
-    "upscaled_transform": "tasks.placement",
+    "upscaled_transform": "tasks.transforms",
 }
 
 __all__ = [

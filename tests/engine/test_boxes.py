@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_genrecon.engine.boxes import largest_box
+from napari_genrecon.numerics.boxes import largest_box
 
 
 def by_trying(good):

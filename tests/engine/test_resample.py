@@ -3,7 +3,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
-from napari_genrecon.engine.resample import back_project, enlarge, shrink
+from napari_genrecon.numerics.resample import back_project, enlarge, shrink
 
 by_factor = pytest.mark.parametrize("factor", [1, 2, 3, 4])
 

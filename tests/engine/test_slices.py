@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_genrecon.engine.slices import FWHM, back_project_slices, slice_profile, sliced
+from napari_genrecon.numerics.slices import FWHM, back_project_slices, slice_profile, sliced
 
 by_factor = pytest.mark.parametrize("factor", [2, 3, 4])
 

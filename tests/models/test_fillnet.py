@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_genrecon.engine.first_fill import fill_planes
 from napari_genrecon.engine.run import finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import list_models, load_filler
+from napari_genrecon.numerics.inpaint_inputs import fill_planes
 
 FILLERS = list_models("inpaint")
 by_name = pytest.mark.parametrize("spec", FILLERS, ids=lambda s: s.name)

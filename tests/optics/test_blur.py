@@ -3,7 +3,10 @@ import pytest
 from scipy.signal import convolve
 
 from napari_genrecon.engine.run import finish
-from napari_genrecon.optics import Blur, gaussian_psf, plug_and_play, richardson_lucy, schedule
+from napari_genrecon.numerics.blur import Blur
+from napari_genrecon.numerics.plug_and_play import plug_and_play, schedule
+from napari_genrecon.numerics.richardson_lucy import richardson_lucy
+from napari_genrecon.optics import gaussian_psf
 
 PSFS = [np.random.default_rng(0).random(shape) for shape in [(5, 7), (4, 6), (3, 5, 5), (1, 1)]]
 

@@ -7,7 +7,7 @@ from napari_genrecon import MeasuredPSF, gaussian_psf, simulate_psf
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.tasks.calibration import measured_psf
+from napari_genrecon.tasks.pixel_size import measured_psf
 
 OPTICS = {"na": 1.2, "wavelength": 0.52, "refractive_index": 1.33}
 

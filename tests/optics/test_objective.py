@@ -7,8 +7,8 @@ from napari_genrecon import Optics, simulate_psf
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.deblur import DeblurOptions
+from napari_genrecon.tasks.pixel_size import calibrated
 
 WATER = {"na": 1.2, "wavelength": 600.0, "refractive_index": 1.33}
 

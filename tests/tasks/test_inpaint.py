@@ -8,9 +8,9 @@ from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
-from napari_genrecon.tasks.damage import KINDS
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
-from napari_genrecon.tasks.missing_planes import find_neighbours, holds_enough
+from napari_genrecon.tasks.inpaint.damage import KINDS
+from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough
 from napari_genrecon.training import scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the mask leaves too few")
@@ -392,7 +392,7 @@ def test_record_says_how_it_was_made():
 
 @pytest.mark.parametrize(("hidden", "method", "model"), [(0.0, "network", "inpaint-2d"), (1e9, "pnp", "denoise-2d")])
 def test_auto_takes_what_fills_hidden_pixels_better_and_says_so(monkeypatch, hidden, method, model):
-    from napari_genrecon.tasks import inpaint_plan
+    from napari_genrecon.tasks.inpaint import plan as inpaint_plan
 
     def found(*_):
         yield

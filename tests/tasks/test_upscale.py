@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torch import manual_seed
 
 from napari_genrecon import NoiseModel, denoise, models, upscale
-from napari_genrecon.engine.resample import enlarge, shrink
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.models import _runtime, _weights, list_models
 from napari_genrecon.models.spec import ModelSpec
 from napari_genrecon.models.srnet import UpscaleNet
+from napari_genrecon.numerics.resample import enlarge, shrink
 from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
 
 PACKAGED = list_models("upscale")

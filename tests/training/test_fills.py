@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_genrecon.engine.first_fill import fill_planes
 from napari_genrecon.models import find_model
 from napari_genrecon.models._weights import WEIGHTS, read_tensors
+from napari_genrecon.numerics.inpaint_inputs import fill_planes
 from napari_genrecon.training import inpainter
 from napari_genrecon.training.fills import draw_fills
 from napari_genrecon.training.masks import KINDS, draw_mask

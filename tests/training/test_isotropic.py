@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.engine.slices import sliced
 from napari_genrecon.models import list_models
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.numerics.slices import sliced
 from napari_genrecon.training.isotropic import Lesson, SharpPlane, draw_sides, train_on_planes
 
 LESSON = Lesson(factor=3, thickness=1.0, steps=2, seed=0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_genrecon.engine.resample import shrink
+from napari_genrecon.numerics.resample import shrink
 from napari_genrecon.training import pairs
 from napari_genrecon.training.pairs import BICUBIC, MICROSCOPE, draw_pairs
 from napari_genrecon.training.patches import Sources

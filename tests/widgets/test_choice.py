@@ -18,8 +18,8 @@ from napari_genrecon.models import _runtime
 from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
-from napari_genrecon.widgets._add_result import layer_options
-from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
+from napari_genrecon.widgets.layers.add_result import layer_options
+from napari_genrecon.widgets.task.widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 PLACED = {
     "scale": (0.5, 0.25),
@@ -290,7 +290,7 @@ def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer,
     ids=["detect", "mask"],
 )
 def test_nothing_to_fill_adds_no_layer_and_says_what_was_looked_for(viewer, qtbot, monkeypatch, mask, detect, said):
-    from napari_genrecon.widgets import task_widget
+    from napari_genrecon.widgets.task import widget as task_widget
 
     warned = []
     monkeypatch.setattr(task_widget, "show_warning", warned.append)
@@ -374,7 +374,7 @@ def same_as_window(viewer, qtbot, widget):
 def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monkeypatch):
     from qtpy.QtWidgets import QApplication
 
-    from napari_genrecon.widgets import _job_life
+    from napari_genrecon.widgets.jobs import life as _job_life
 
     warned = []
     monkeypatch.setattr(_job_life, "show_warning", warned.append)

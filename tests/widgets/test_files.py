@@ -18,7 +18,7 @@ from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
-from napari_genrecon.widgets import files
+from napari_genrecon.widgets.layers import files
 
 RECORD = {
     "schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}, "utc": "2026-11-02T10:00:00",

@@ -13,9 +13,9 @@ from napari_genrecon.training.crops import CropOptions
 from napari_genrecon.training.cut import cut_crops
 from napari_genrecon.training.runs import find_run
 from napari_genrecon.training.train_options import TrainOptions
-from napari_genrecon.widgets._explore_page import TOOLS
-from napari_genrecon.widgets._train_page import SHEET
-from napari_genrecon.widgets.generate_widget import GenerateWidget
+from napari_genrecon.widgets.generate.explore_page import TOOLS
+from napari_genrecon.widgets.generate.widget import GenerateWidget
+from napari_genrecon.widgets.train.page import SHEET
 
 PLACED = {"scale": (0.5, 0.25), "translate": (30, 40), "units": ("micrometer",) * 2, "axis_labels": ("y", "x")}
 SIDE, COUNT = 40, 15  # pixels between the cells, cells along a side

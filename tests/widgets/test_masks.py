@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.widgets._masks import mask_of
+from napari_genrecon.widgets.layers.masks import mask_of
 
 PLANE, STACK = (64, 80), (5, 64, 80)
 PLACES = {

@@ -13,10 +13,10 @@ from napari_genrecon import Optics, deblur, denoise, upscale
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
-from napari_genrecon.tasks import lessons
-from napari_genrecon.training import isotropic, own_image
-from napari_genrecon.widgets._preview import PLANES_ONLY
-from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
+from napari_genrecon.tasks.upscale_z import fine_tune_cache as lessons
+from napari_genrecon.training import isotropic
+from napari_genrecon.widgets.task.preview import PLANES_ONLY
+from napari_genrecon.widgets.task.widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 SHAPE = (3, 96, 112)
 PLACED = {
@@ -124,7 +124,7 @@ def test_cancel_says_at_once_that_it_was_heard(opened, qtbot):
 def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
     shown = []
-    monkeypatch.setattr("napari_genrecon.widgets._job_life.show_error", shown.append)
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.life.show_error", shown.append)
 
     def fail(*args):
         raise RuntimeError("mat1 and mat2 cannot be multiplied")
@@ -409,30 +409,6 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     np.testing.assert_array_equal(made.data, script)
 
 
-def test_learning_from_the_image_counts_in_the_time_and_gives_the_pixels_of_the_script(
-    make_napari_viewer, qtbot, monkeypatch
-):
-    monkeypatch.setattr(lessons, "_remembered", {})
-    monkeypatch.setattr(own_image, "_LEAST_GAIN", -99.0)
-    viewer = make_napari_viewer()
-    image = 100 + 200 * gaussian_filter(np.random.default_rng(0).normal(size=(72, 80)), 2.0).astype("f4")
-    viewer.add_image(image, name="plane")
-    widget = UpscaleWidget(viewer)
-    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
-    of_planes = widget._noise.seconds
-    widget._form["learn"].value, widget._form["train_steps"].value = True, 8
-    qtbot.waitUntil(lambda: widget._noise.timing is None and widget._noise.seconds > 2 * of_planes, timeout=60_000)
-    press(widget._run)
-    wait(qtbot, widget)
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert widget._noise.seconds == pytest.approx(of_planes)
-    made = viewer.layers["plane upscale"]
-    assert made.metadata["genrecon"]["trained"]["steps"] == 8
-    lessons._remembered.clear()
-    script = upscale(image, learn=True, train_steps=8)
-    np.testing.assert_array_equal(made.data, script)
-
-
 def test_options_that_do_not_fit_leave_the_noise_report(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     widget = UpscaleWidget(viewer)
@@ -540,7 +516,7 @@ def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copie
 
 def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer, qtbot, monkeypatch):
     viewer, told = make_napari_viewer(), []
-    monkeypatch.setattr("napari_genrecon.widgets._job_life.show_error", told.append)
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.life.show_error", told.append)
     viewer.add_labels(np.ones((48, 56), int), name="hole")
     viewer.add_image(np.random.default_rng(0).normal(50, 2, (48, 56)), name="cells", scale=(0.5, 0.5))
     widget = InpaintWidget(viewer)
@@ -671,7 +647,7 @@ def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
     ids=["aperture", "pixel size", "no file", "file not there", "no number"],
 )
 def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sentence):
-    from napari_genrecon.widgets import _job_life
+    from napari_genrecon.widgets.jobs import life as _job_life
 
     said = []
     monkeypatch.setattr(_job_life, "show_error", said.append)
@@ -738,7 +714,7 @@ def test_docks_fit_a_low_window_with_their_buttons_in_sight(make_napari_viewer, 
 def test_words_take_the_lines_that_they_need(qtbot, words, lines):
     from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-    from napari_genrecon.widgets._fit import text
+    from napari_genrecon.widgets.fit import text
 
     page = QWidget()
     qtbot.addWidget(page)

@@ -10,8 +10,8 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.training.run import Run
 from napari_genrecon.training.run_status import Status, write_status
 from napari_genrecon.training.train_options import TrainOptions, TrainProgress
-from napari_genrecon.widgets._run_look import Look, curves, state_words
-from napari_genrecon.widgets._words import TimeLeft
+from napari_genrecon.widgets.train.run_snapshot import Look, curves, state_words
+from napari_genrecon.widgets.words import TimeLeft
 
 RUN = Run(Path("/nowhere"), "cells", "vae", "2026-01-01T10:00:00+00:00", TrainOptions().to_dict())
 SAMPLES = np.zeros((36, 1, 32, 32), np.float32)

@@ -4,7 +4,7 @@ import warnings
 import pytest
 
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.widgets._worker import Job
+from napari_genrecon.widgets.jobs.worker import Job
 
 
 class Heard:

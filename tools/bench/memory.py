@@ -91,7 +91,7 @@ def copy_to_disk(path: str, name: str) -> None:
     from napari_genrecon.io.reader import open_image
     from napari_genrecon.models import find_model, load_denoiser
     from napari_genrecon.tasks.files import write_steps
-    from napari_genrecon.tasks.result import Result
+    from napari_genrecon.tasks.task import Result
 
     load_denoiser(find_model("auto", "denoise"), "cpu")
     image, target = open_image(path), Path(path).with_name(name)

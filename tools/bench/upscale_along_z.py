@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from bench.table import header, row
 from napari_genrecon import denoise, upscale
-from napari_genrecon.engine.resample import enlarged_rows
+from napari_genrecon.numerics.resample import enlarged_rows
 
 SHAPE = (96, 128, 128)
 BLUR = 1.0  # s.d. along z before binning, in fine planes

@@ -2,8 +2,8 @@
 
 The small images are made by antialiased bicubic shrinking, without noise and not rounded; a border of `factor` pixels
 is left out, as in the literature. Below, the same on simulated fluorescence as a microscope sees it: blurred, binned
-and noisy; on colour photographs; and along z on a simulated volume; and by 2, learning from each image first. Run it
-alone with ``python tools/bench/upscale_quality.py [--quick] [natural|learn|microscope|colour|along_z|speed ...]``.
+and noisy; on colour photographs; and along z on a simulated volume. Run it alone with
+``python tools/bench/upscale_quality.py [--quick] [natural|microscope|colour|along_z|speed ...]``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if __name__ == "__main__":
 from bench import upscale_along_z, upscale_speed
 from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, upscale
-from napari_genrecon.engine.resample import enlarge, shrink
 from napari_genrecon.engine.run import finish
+from napari_genrecon.numerics.resample import enlarge, shrink
 from napari_genrecon.tasks.upscale import upscale_steps
-from napari_genrecon.tasks.upscale_options import FACTORS, UpscaleOptions
+from napari_genrecon.tasks.upscale.options import FACTORS, UpscaleOptions
 from napari_genrecon.training import scenes
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
@@ -45,7 +45,6 @@ def run(quick: bool, only: tuple[str, ...] = ()) -> None:
     factors = FACTORS[:1] if quick else FACTORS
     tables: dict[str, Callable[[], None]] = {
         "natural": lambda: _each(factors, lambda factor: _natural(factor, NATURAL[:2] if quick else NATURAL)),
-        "learn": lambda: _learn(2, NATURAL[3:4] if quick else NATURAL, 20 if quick else 400),
         "microscope": lambda: _each(factors, lambda factor: _microscopy(factor, 1 if quick else 3)),
         "colour": lambda: _colour(COLOUR[:1] if quick else COLOUR),
         "along_z": lambda: upscale_along_z.run(quick),
@@ -72,28 +71,6 @@ def _natural(factor: int, names: tuple[str, ...]) -> None:
         scores.append([_psnr(method(small, factor), large, factor) for method in METHODS.values()])
         _row(name, scores[-1])
     _row(f"mean (bar: {BARS[factor]:+.1f})", np.mean(scores, axis=0))
-    print()
-
-
-def _learn(factor: int, names: tuple[str, ...], steps: int) -> None:
-    """What comes of training on the image itself, for so many steps."""
-    title = f"x{factor}, self-ensemble"
-    header(title, "bicubic", "packaged network", "learnt from the image", "gain", "share used", "dB kept out", "s")
-    scores = []
-    for name in names:
-        large = _cut(getattr(photographs, name)().astype(float), factor)
-        small = shrink(large, factor)
-        options = {"factor": factor, "noise": 0, "self_ensemble": True, "device": "cpu"}
-        plain, started = upscale(small, **options), time.perf_counter()
-        taught = finish(upscale_steps(small, UpscaleOptions(learn=True, train_steps=steps, **options)))
-        took, trained = time.perf_counter() - started, taught.record["trained"]
-        results = enlarge(small, factor), plain, taught.data
-        scores.append([_psnr(result, large, factor) for result in results])
-        told = f"{trained['share']:.1f}", f"{trained['gain']:+.2f}", f"{took:.0f}"
-        row(name, *(f"{value:.2f}" for value in scores[-1]), f"{scores[-1][2] - scores[-1][0]:+.2f}", *told)
-    bicubic, packaged, learnt = np.mean(scores, axis=0)
-    means = (f"{value:.2f}" for value in (bicubic, packaged, learnt))
-    row(f"mean (bar: {BARS[factor]:+.1f})", *means, f"{learnt - bicubic:+.2f}", "", "", "")
     print()
 
 

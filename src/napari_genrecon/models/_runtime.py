@@ -116,7 +116,7 @@ class Filler:
         Parameters
         ----------
         planes : (4, Y, X) ndarray
-            As `engine.first_fill.fill_planes` makes them.
+            As `numerics.inpaint_inputs.fill_planes` makes them.
 
         Returns
         -------

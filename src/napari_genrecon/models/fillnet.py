@@ -27,7 +27,7 @@ class FillUNet(DenoiseUNet):
         Parameters
         ----------
         planes : (B, 4, H, W) Tensor
-            The fill and what is known about its error, as `engine.first_fill.fill_planes` makes them.
+            The fill and what is known about its error, as `numerics.inpaint_inputs.fill_planes` makes them.
 
         Returns
         -------

@@ -26,8 +26,8 @@ from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
-from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.task import Result
 
 __all__ = ["DenoiseOptions", "denoise", "denoise_steps", "expected_seconds"]
 

@@ -23,9 +23,9 @@ from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
-from napari_genrecon.tasks.calibration import calibrated, measured_psf
-from napari_genrecon.tasks.placement import upscaled_transform
-from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
+from napari_genrecon.tasks.task import Result
+from napari_genrecon.tasks.transforms import upscaled_transform
 
 __all__ = [
     "about_result",

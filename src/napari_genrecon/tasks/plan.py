@@ -14,7 +14,7 @@ from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.run import Progress, Tiled, TileFunction, retold
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import ModelSpec, resolve_device
-from napari_genrecon.tasks.result import Result
+from napari_genrecon.tasks.task import Result
 
 __all__ = ["lazy_result", "output_facts", "plan_grid", "tell_planes"]
 

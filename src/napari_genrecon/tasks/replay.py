@@ -20,8 +20,8 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks import Task, find_task
-from napari_genrecon.tasks.calibration import measured_psf
 from napari_genrecon.tasks.files import array_options, finished, tile_of
+from napari_genrecon.tasks.pixel_size import measured_psf
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 
 __all__ = ["Replay", "replay_steps", "source_of", "with_all_axes"]

@@ -23,8 +23,8 @@ from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import resolve_device
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.library import find_trained
-from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import DeviceOption
+from napari_genrecon.tasks.task import Result
 
 __all__ = ["SampleOptions", "sample", "sample_steps"]
 

@@ -16,8 +16,8 @@ from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.library import find_trained, read_card
 from napari_genrecon.tasks.files import is_zarr_name
-from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
+from napari_genrecon.tasks.task import Result
 
 __all__ = ["about_samples", "sample_file_steps"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.engine.first_fill import fill_planes
+from napari_genrecon.numerics.inpaint_inputs import fill_planes
 from napari_genrecon.training.masks import draw_mask
 from napari_genrecon.training.patches import Sources, draw_clean
 
@@ -29,7 +29,7 @@ class Fills:
     Attributes
     ----------
     planes : (B, 4, H, W) ndarray of float32
-        Input; see `engine.first_fill.fill_planes`.
+        Input; see `numerics.inpaint_inputs.fill_planes`.
     clean : (B, 1, H, W) ndarray of float32
         Target.
     missing : (B, 1, H, W) ndarray of float32

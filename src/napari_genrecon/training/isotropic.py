@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter1d, uniform_filter
 from torch import Tensor
 
-from napari_genrecon.engine.slices import FWHM, sliced
 from napari_genrecon.models import ModelSpec
 from napari_genrecon.models._runtime import plain_errors
 from napari_genrecon.models.srnet import RowsNet
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.numerics.slices import FWHM, sliced
 from napari_genrecon.training.fine_tune import fine_tune, part_of, saved, upscaling_network
 
 __all__ = ["Lesson", "SharpPlane", "deciding", "draw_sides", "train_on_planes"]
@@ -67,7 +67,7 @@ class Lesson:
     factor : {2, 3, 4}
         Fine rows per plane of the stack.
     thickness : float
-        Of a plane; see `engine.slices.slice_profile`.
+        Of a plane; see `numerics.slices.slice_profile`.
     steps : int
         How many.
     seed : int
@@ -115,7 +115,7 @@ def train_on_planes(
     Raises
     ------
     MemoryError, InferenceError
-        If the network fails, as for `own_image.train_on_image`.
+        If the network fails while it is trained.
     """
     net = RowsNet(lesson.factor, part_of(upscaling_network(spec), lesson.factor))
     net = net.to(device).to(memory_format=torch.channels_last).train()

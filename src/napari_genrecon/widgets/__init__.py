@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_genrecon.widgets._add_result import add_result
+from napari_genrecon.widgets.layers.add_result import add_result
 
 __all__ = ["add_result", "open_deblur", "open_denoise", "open_generate", "open_inpaint", "open_upscale"]
 

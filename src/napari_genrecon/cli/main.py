@@ -1,0 +1,69 @@
+"""The ``genrecon`` command: sub-commands and flags come from TASKS and the tasks' options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from napari_genrecon import __version__
+from napari_genrecon.cli import records, training
+from napari_genrecon.cli.inputs import sentence
+from napari_genrecon.cli.restore import add_task
+from napari_genrecon.cli.terminal import FAILED, INTERRUPTED, add_command, warn
+from napari_genrecon.errors import GenReconError
+from napari_genrecon.tasks import TASKS
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Without the program's name; those of the process if not given.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if something failed, 130 if interrupted. Wrong usage exits with 2.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    parsed = _parser(given).parse_args(given)
+    try:
+        code: int = parsed.run(parsed)
+        return code
+    except GenReconError as error:
+        if parsed.debug:
+            raise
+        warn(sentence(error, replaces=hasattr(parsed, "overwrite")))
+        return FAILED
+    except KeyboardInterrupt:
+        warn("interrupted; no file was left half written (a .zarr.part folder can be continued with --resume)")
+        return INTERRUPTED
+
+
+def _parser(given: list[str]) -> argparse.ArgumentParser:
+    """The parser; the flags of a task, which load the task, only where it is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="genrecon", description="Restore microscopy images, and learn to make synthetic ones."
+    )
+    parser.add_argument("--version", action="version", version=f"napari-genrecon {__version__}")
+    parser.set_defaults(debug=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for task in TASKS:
+        add_task(commands, task, flags=task.name in given)
+    records.add_commands(commands)
+    training.add_commands(commands, given)
+    demo = add_command(commands, "demo", _demo, "Denoise the samples that ship with the package.")
+    demo.add_argument("--output", type=Path, default=Path("genrecon-demo"), help="folder for the results")
+    return parser
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.cli.demo import run
+
+    run(parsed.output)
+    return 0

@@ -1,0 +1,106 @@
+"""The commands that measure noise, and those that read, check and repeat what a record says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.cli.inputs import process_each
+from napari_genrecon.cli.terminal import FAILED, add_command, watch
+from napari_genrecon.errors import ImageError
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``noise``, ``verify``, ``replay``, ``check`` and ``methods``."""
+    noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
+    noise.add_argument(
+        "inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders of planes"
+    )
+    noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    noise.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON, which --noise of other commands reads (of several images, a line each)",
+    )
+    verify = add_command(commands, "verify", _verify, "Say whether results were changed since they were made.")
+    verify.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
+    replay = add_command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
+    replay.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
+    replay.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
+    check = add_command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
+    check.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of 'genrecon denoise'")
+    check.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
+    methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
+    methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
+    methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
+
+
+def _noise(parsed: argparse.Namespace) -> int:
+    return FAILED if process_each(parsed.inputs, lambda path: _noise_text(path, parsed), debug=parsed.debug) else 0
+
+
+def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.noise import NoiseModel
+    from napari_genrecon.tasks.measure import measure_noise, noise_report
+
+    image = open_image(path, axes=parsed.axes)
+    noise = measure_noise(image.data, axes=image.axes)
+    if parsed.json:
+        found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
+        told = found[0] if len(found) == 1 else found
+        if len(parsed.inputs) > 1:  # a line each, which says of which image
+            return json.dumps({"image": str(path), "noise": told})
+        return json.dumps(told, indent=2)
+    assumed = " (assumed)" if image.axes.assumed else ""
+    return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{noise_report(noise)}"
+
+
+def _verify(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.check import verify
+
+    def check(path: Path) -> str:
+        changed = verify(path)
+        if changed:
+            raise ImageError("changed since it was made: " + "; ".join(changed))
+        return f"{path}: unchanged since it was made"
+
+    return FAILED if process_each(parsed.inputs, check, debug=parsed.debug) else 0
+
+
+def _replay(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.replay import replay_steps
+
+    def replay(path: Path) -> str:
+        found = watch(replay_steps(path, source=parsed.input), path.name)
+        notes = f" ({'; '.join(found.notes)})" if found.notes else ""
+        if not found.identical:
+            raise ImageError(f"the pixels differ by up to {found.deviation:.4g} grey values{notes}")
+        return f"{path}: made again, every pixel agrees{notes}"
+
+    return FAILED if process_each(parsed.inputs, replay, debug=parsed.debug) else 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.check import check_file_steps
+
+    def check(path: Path) -> str:
+        found = watch(check_file_steps(path, source=parsed.input), path.name)
+        return f"{path}\n{found}"
+
+    return FAILED if process_each(parsed.inputs, check, debug=parsed.debug) else 0
+
+
+def _methods(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.check import methods_text, record_of
+    from napari_genrecon.io.reader import open_image
+
+    def tell(path: Path) -> str:
+        record = record_of(open_image(path))
+        return json.dumps(record, indent=1) if parsed.json else methods_text(record)
+
+    return FAILED if process_each(parsed.inputs, tell, debug=parsed.debug) else 0

@@ -1,0 +1,139 @@
+"""The commands of the restoration tasks; their flags come from the tasks' options."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.cli.inputs import expand, process_each
+from napari_genrecon.cli.terminal import FAILED, add_command, add_flags, say, warn, watch
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.reader import image_name
+from napari_genrecon.tasks import Task, find_task
+
+__all__ = ["add_task"]
+
+
+def add_task(commands: Any, task: Task, *, flags: bool) -> None:
+    parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
+    parser.set_defaults(task=task.name)
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, OME-Zarr stores, or folders of them"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="file (for one input) or existing folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
+    parser.add_argument(
+        "--pyramid",
+        action="store_true",
+        help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
+    )
+    parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
+    parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as a batch")
+    parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
+    parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
+    parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
+    if flags:
+        add_flags(parser, task.options)
+
+
+def _run_task(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.engine.cluster import connected
+
+    task = find_task(parsed.task)
+    values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
+    values["noise"] = _noise_argument(values.get("noise"))
+    arrays = _array_arguments(task, values)
+    options = task.options(**values)
+    inputs = list(expand(parsed.inputs, stack=parsed.stack))
+    if len(inputs) > 1 and parsed.output is not None and not parsed.output.is_dir():
+        raise OptionError(f"several inputs need a folder for their results, and {parsed.output} is not one")
+    with connected(parsed.scheduler, parsed.workers) as client:
+        failed = process_each(
+            inputs,
+            lambda path: _process(task, path, options, parsed, client, arrays),
+            debug=parsed.debug,
+            replaces=True,
+        )
+    if len(inputs) > 1:
+        say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
+    return FAILED if failed else 0
+
+
+_FILE_OF = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
+
+
+def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
+    """Options that are read from files, taken out of the values; the width of a Gaussian and optics stay."""
+    from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
+    from napari_genrecon.tasks.files import array_options
+
+    found = {}
+    for name, kind in array_options(task).items():
+        text = values[name]
+        if text is None:
+            continue
+        if kind == "psf" and text.startswith(OPTICS_PREFIX):
+            values[name] = Optics.from_text(text)
+        elif kind == "psf" and _is_number(text):
+            values[name] = float(text)
+        else:
+            values[name], found[name] = None, Path(text)
+            if not found[name].exists():
+                raise OptionError(f"--{name}: there is no file {text}{_FILE_OF[kind]}")
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _noise_argument(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return _read_noise(Path(text))
+
+
+def _read_noise(path: Path) -> Any:
+    from napari_genrecon.noise import NoiseModel
+
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        message = f"--noise takes a number or a file that 'genrecon noise --json' wrote; {path} is neither ({error})"
+        raise OptionError(message) from error
+    return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
+
+
+def _process(
+    task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any, arrays: dict[str, Path]
+) -> str:
+    from napari_genrecon.io.check import choice_text
+    from napari_genrecon.io.saving import Saving
+    from napari_genrecon.tasks.files import file_steps
+
+    target = _target(path, task, parsed.output)
+    saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
+    steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
+    record = watch(steps, path.name)
+    if choice_text(record):
+        warn(f"{path}: model {choice_text(record)}")
+    for sentence in record["warnings"]:
+        warn(f"{path}: note: {sentence}")
+    return str(target)
+
+
+def _target(path: Path, task: Task, output: Path | None) -> Path:
+    default = f"{image_name(path)}_{task.name}.ome.{'zarr' if path.name.lower().endswith('.zarr') else 'tif'}"
+    if output is None:
+        return path.with_name(default)
+    return output / default if output.is_dir() and not output.name.lower().endswith(".zarr") else output

@@ -1,0 +1,214 @@
+"""The commands of the generative models: ``train``, ``runs``, ``sample`` and ``models``."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.cli.inputs import expand
+from napari_genrecon.cli.terminal import INTERRUPTED, add_command, add_flags, say, warn, watch
+from napari_genrecon.errors import OptionError
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any, given: list[str]) -> None:
+    """Add them; the many flags of training and sampling only where they are asked for."""
+    _add_train(commands, flags="train" in given)
+    _add_runs(commands)
+    _add_sample(commands, flags="sample" in given)
+    models = add_command(commands, "models", _models, "List the models that are installed, and move trained ones.")
+    models.add_argument("--task", help="only those for one task; 'sample' for the generative ones")
+    action = models.add_mutually_exclusive_group()
+    action.add_argument("--export", nargs=2, metavar=("NAME", "PATH"), help="copy a trained model into one file")
+    action.add_argument("--import", dest="imported", type=Path, metavar="PATH", help="check such a file and keep it")
+    action.add_argument("--remove", metavar="NAME", help="delete a trained model of yours")
+    models.add_argument("--name", help="with --import: another name than the file's own")
+
+
+# --- train ---
+
+
+def _add_train(commands: Any, *, flags: bool) -> None:
+    parser = add_command(commands, "train", _train, "Train a generative model (VAE or GAN) on crops of images.")
+    parser.add_argument("recipe", metavar="KIND", help="vae (steady) or dcgan (sharper)")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders")
+    parser.add_argument("--name", default="", help="of the model; KIND if not given")
+    parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
+    parser.add_argument("--labels", nargs="+", type=Path, default=[], metavar="FILE", help="one labels image each")
+    parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as images")
+    if flags:
+        from napari_genrecon.training.crops import CropOptions
+        from napari_genrecon.training.train_options import TrainOptions
+
+        parser.add_argument("--crops", default="auto", metavar="MODE", help="auto, grid, random, objects, whole")
+        parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
+        add_flags(parser, CropOptions, without=("mode", "n", "seed"))
+        add_flags(parser, TrainOptions, without=("kind",))
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.train import image_keywords, train_steps
+
+    crops, options = _options_of(parsed)
+    paths = list(expand(parsed.inputs, stack=parsed.stack))
+    images, where, notes = image_keywords(paths, axes=parsed.axes, labels=parsed.labels)
+    for note in notes:
+        warn(f"note: {note}")
+    name = parsed.name or parsed.recipe
+    return _watched(train_steps(images, crops, options, name=name, where=where), name)
+
+
+def _watched(steps: Any, name: str) -> int:
+    from napari_genrecon.tasks.train import interruptible
+
+    try:
+        model = watch(interruptible(_telling(steps)), name)
+    except KeyboardInterrupt:
+        warn("stopped and saved: 'genrecon runs' lists the training, 'genrecon runs --resume NAME' goes on with it")
+        return INTERRUPTED
+    for sentence in model.card.cautions:
+        warn(f"note: {sentence}")
+    say(f"trained {_line(model.card)}")
+    return 0
+
+
+def _telling(steps: Any) -> Any:
+    """The same steps, with notes about the crops on the terminal, bar or no bar."""
+    with closing(steps):
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            if progress.note.startswith("note: "):
+                warn(progress.note)
+            yield progress
+
+
+def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
+    from napari_genrecon.training.crops import CropOptions
+    from napari_genrecon.training.train_options import TrainOptions
+
+    crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n")}
+    training = {f.name: getattr(parsed, f.name) for f in fields(TrainOptions) if f.name != "kind"}
+    return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), TrainOptions(**training, kind=parsed.recipe)
+
+
+# --- runs ---
+
+
+def _add_runs(commands: Any) -> None:
+    parser = add_command(commands, "runs", _runs, "List the trainings there are; stop, resume or remove one.")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--resume", metavar="NAME", help="go on exactly where it was saved last")
+    action.add_argument("--stop", metavar="NAME", help="ask it to save and to end")
+    action.add_argument("--remove", metavar="NAME", help="delete its folder; a model that it has made stays")
+    parser.add_argument("--minutes", type=float, help="with --resume: another training time in all")
+
+
+def _runs(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.train import resume_steps
+    from napari_genrecon.training.runs import find_run, find_runs
+
+    if parsed.minutes is not None and not parsed.resume:
+        raise OptionError("--minutes is for --resume")
+    if parsed.resume:
+        return _watched(resume_steps(parsed.resume, minutes=parsed.minutes), parsed.resume)
+    if parsed.stop:
+        _stop(find_run(parsed.stop))
+    elif parsed.remove:
+        find_run(parsed.remove).remove()
+    else:
+        for run in find_runs():
+            say(_run_line(run))
+    return 0
+
+
+def _stop(run: Any) -> None:
+    if run.state() not in ("starting", "running"):
+        raise OptionError(f"{run.name!r} does not run: it is {run.state()}")
+    run.stop()
+
+
+def _run_line(run: Any) -> str:
+    progress = run.progress()
+    steps = f", {progress.step} steps in {progress.seconds / 60:.1f} minutes" if progress else ""
+    why = f"\n    {run.error()}" if run.error() else ""
+    return f"{run.name}  ({run.kind}, {run.state()}{steps}, begun {run.created[:16].replace('T', ' ')} UTC){why}"
+
+
+# --- sample ---
+
+
+def _add_sample(commands: Any, *, flags: bool) -> None:
+    parser = add_command(commands, "sample", _sample, "Make synthetic images with a trained model.")
+    parser.add_argument("model", metavar="MODEL", help="a name that 'genrecon models' lists, or a model file")
+    parser.add_argument("-o", "--output", type=Path, help="the file; MODEL_sample.ome.tif if not given")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    if flags:
+        from napari_genrecon.tasks.sample import SampleOptions
+
+        parser.add_argument("-n", dest="n", type=int, default=SampleOptions().n, help="how many (default 64)")
+        add_flags(parser, SampleOptions, without=("model", "n"))
+
+
+def _sample(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.tasks.sample import SampleOptions
+    from napari_genrecon.tasks.sample_file import sample_file_steps
+
+    options = SampleOptions(**{option.name: getattr(parsed, option.name) for option in fields(SampleOptions)})
+    target = parsed.output or Path(f"{Path(options.model).stem}_sample.ome.tif")
+    record = watch(sample_file_steps(options, target, overwrite=parsed.overwrite), options.model)
+    for sentence in record["warnings"]:
+        warn(f"note: {sentence}")
+    say(str(target))
+    return 0
+
+
+# --- models ---
+
+
+def _models(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.models.library import export_model, import_model, remove_model
+
+    if parsed.name and not parsed.imported:
+        raise OptionError("--name is for --import")
+    if parsed.export:
+        export_model(*parsed.export)
+        say(parsed.export[1])
+    elif parsed.imported:
+        say(f"imported {_line(import_model(parsed.imported, name=parsed.name))}")
+    elif parsed.remove:
+        remove_model(parsed.remove)
+    else:
+        _list_models(parsed.task)
+    return 0
+
+
+def _list_models(task: str | None) -> None:
+    from napari_genrecon.models import list_models
+    from napari_genrecon.models.library import trained_models
+
+    for spec in list_models(task):
+        say(f"{spec.name}  ({spec.task}, {spec.licence})\n    {spec.summary}")
+    if task in (None, "sample"):
+        for card in trained_models():
+            say(_line(card))
+
+
+def _line(card: Any) -> str:
+    """One model: what it is, and below it how it came about."""
+    from napari_genrecon.models.library import BUNDLED
+
+    channels = f"{card.channels} channel" + ("s" if card.channels > 1 else "")
+    where = "bundled" if card.name in BUNDLED else "yours"
+    licence = f", {card.licence}" if card.licence else ""
+    return (
+        f"{card.name}  (sample, {card.kind}, {where}{licence})\n"
+        f"    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
+        f"{card.seconds / 60:.1f} minutes, {card.created[:10]}"
+    )

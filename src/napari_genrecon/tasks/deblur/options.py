@@ -1,0 +1,97 @@
+"""Options of `deblur`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_args
+
+from napari_genrecon.engine.memory import check_tile
+from napari_genrecon.errors import OptionError
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
+from napari_genrecon.tasks.deblur.tiles import Method
+from napari_genrecon.tasks.measure import Noise
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+
+__all__ = ["DeblurOptions"]
+
+_MAX_STRENGTH = 2.0  # beyond, total variation does not keep the light
+_LEAST_STRENGTH = 0.1  # plug-and-play: without a prior, deconvolution blows the noise up without limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeblurOptions:
+    """Options of `deblur`.
+
+    Attributes
+    ----------
+    psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
+        The point spread function; needed. Its centre is the pixel at half its shape. A number is the full width at half
+        maximum of a Gaussian, in pixels; from `Optics` it is computed, a `MeasuredPSF` is resampled.
+    noise : NoiseModel, tuple of NoiseModel, float or None
+        One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
+    method, iterations, strength, model, axes, tile, device, keep_dtype
+        See `deblur`.
+    """
+
+    psf: Annotated[
+        Any,
+        {
+            "array": "psf",
+            "tooltip": "The point spread function: an image of a bead, the full width at half maximum of a Gaussian in "
+            "pixels, or computed from the optics",
+            "flag": "FILE, pixels, or optics:na=1.4,wavelength=520 (in nm; also refractive_index=1.515, "
+            "kind=widefield|confocal|two-photon, and pixel_size and z_step in micrometres, else those of the image)",
+        },
+    ] = field(default=None, compare=False)
+    method: Annotated[
+        Method,
+        {
+            "choices": get_args(Method),
+            "tooltip": "'pnp' takes the bundled denoiser for what images look like; 'rl' is Richardson-Lucy",
+        },
+    ] = "pnp"
+    iterations: Annotated[
+        int | None, {"min": 1, "advanced": True, "tooltip": "Empty takes 8 for 'pnp', 10 for 'rl'"}
+    ] = None
+    strength: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": _MAX_STRENGTH,
+            "step": 0.05,
+            "tooltip": "More gives a smoother, less a sharper and noisier result: the noise is taken for this many "
+            "times what it is ('pnp'), or total variation weighs so much ('rl', 0 for none)",
+        },
+    ] = 1.0
+    noise: Annotated[
+        Noise | float | None,
+        {
+            "form": False,
+            "tooltip": "Noise s.d. in grey values, or a noise report "
+            "saved as JSON; measured from the image if not given",
+        },
+    ] = None
+    model: Annotated[str, {"choices": "models", "tooltip": "The denoiser; 'auto' takes the default"}] = "auto"
+    axes: AxesOption = None
+    tile: TileOption = None
+    device: DeviceOption = "auto"
+    keep_dtype: KeepDtypeOption = False
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
+        least = _LEAST_STRENGTH if self.method == "pnp" else 0.0
+        if not least <= self.strength <= _MAX_STRENGTH:
+            raise OptionError(
+                f"strength must lie between {least:g} and {_MAX_STRENGTH:g} for method {self.method!r}, "
+                f"got {self.strength}"
+            )
+        if self.iterations is not None and self.iterations < 1:
+            raise OptionError(f"iterations must be 1 or more, got {self.iterations}")
+        if self.tile is not None:
+            check_tile(self.tile, 1)
+        if isinstance(self.noise, int | float):
+            NoiseModel.white(float(self.noise))
+        if self.psf is not None and not isinstance(self.psf, Optics | MeasuredPSF):  # they checked themselves
+            as_psf(self.psf)

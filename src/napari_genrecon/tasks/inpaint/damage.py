@@ -1,0 +1,227 @@
+"""Find what should be filled in: hot and dead pixels, saturated pixels, dead lines, stripes, dropped frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.intensity import as_plane
+from napari_genrecon.errors import OptionError
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.defects import find_hot
+from napari_genrecon.tasks.inpaint.stripes import striped_rows
+from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_channels
+
+__all__ = ["KINDS", "detect_damage", "parse_kinds"]
+
+Mask = NDArray[np.bool_]
+
+_LINE = 8.0  # spreads by which a dead line stands off its neighbours
+_AGREE = 0.9  # part of its pixels that do so
+_PEAK = 1.5  # times as far as the lines beside it, which it pulls the other way
+_MAD = 1.4826  # s.d. of normal values with a median absolute deviation of 1
+_QUANTILE, _NORMAL = 0.9, 1.645  # of absolute values, and what it is for normal values of s.d. 1
+_MANY = 0.25  # part of the rows that are constant, from which none of them is an exception
+_SAME = 0.5  # part of the pixels beside a constant row that have its value, from which it is background
+_SHORTEST = 8  # pixels of a line by which it can be judged
+_DARK = 0.25  # contrast of a dropped frame, as a part of the usual one
+_FEWEST_FRAMES = 3
+
+
+def detect_damage(
+    image: Any,
+    *,
+    kinds: str | Iterable[str] = ("hot", "saturated", "lines", "frames"),
+    axes: str | Axes | None = None,
+) -> Mask:
+    """Mark damaged pixels of an image.
+
+    Parameters
+    ----------
+    image : (..., Y, X) or (..., Y, X, S) array_like
+        Any real dtype. It is read plane by plane, all of it.
+    kinds : iterable of str, or str separated by commas
+        ``"hot"``: single pixels far above or below all eight neighbours, judged by the noise measured from the image.
+        ``"saturated"``: pixels at the level at which the image is clipped, if it is. ``"lines"``: rows and columns that
+        are constant, or stand off both neighbours almost everywhere. ``"stripes"``: bands of up to 12 rows or columns
+        that lie above or below both sides by the same amount from end to end, also if by less than the noise of a
+        pixel; asked for by name only, as what is in them is lost when they are filled. ``"frames"``: planes of a
+        stack or movie that are constant, equal the plane before bit by bit, have lost nearly all contrast or hold no
+        finite pixel.
+    axes : str, optional
+        One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `axes`).
+
+    Returns
+    -------
+    ndarray of bool
+        Of the image's shape, True where damaged. Pixels that are NaN or infinite are not marked, nor is the alpha
+        channel of an RGBA image.
+
+    Raises
+    ------
+    OptionError
+        For a kind that does not exist.
+    ImageError
+        If the image is empty, not real, has no finite pixel, or does not fit the axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.random.default_rng(0).normal(100, 2, (64, 64))
+    >>> image[20, 30] = 200
+    >>> np.argwhere(detect_damage(image)).tolist()
+    [[20, 30]]
+    """
+    wanted = parse_kinds(kinds)
+    source = as_source(image)
+    resolved = resolve_axes(axes, source.shape)
+    noise = noise_per_channel(sample_channels(source, resolved), None)
+    damaged = np.zeros(source.shape, bool)
+    for region, channel in _planes(source.shape, resolved, len(noise)):
+        plane = as_plane(np.asarray(source[region]), resolved)
+        found = np.zeros(plane.shape, bool)
+        for kind in (kind for kind in wanted if kind in _IN_PLANE):
+            found |= _IN_PLANE[kind](plane, noise[channel])
+        damaged[region] = found.reshape(damaged[region].shape)
+    if "frames" in wanted:
+        _mark_frames(source, resolved, len(noise), damaged)
+    return damaged
+
+
+def parse_kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
+    """The kinds of damage, checked.
+
+    Raises
+    ------
+    OptionError
+        For a kind that does not exist.
+    """
+    names = kinds.split(",") if isinstance(kinds, str) else list(kinds)
+    wanted = tuple(name.strip() for name in names if name.strip())
+    unknown = [name for name in wanted if name not in KINDS]
+    if unknown:
+        raise OptionError(f"no kind of damage named {unknown[0]!r}; choose from: {', '.join(KINDS)}")
+    return wanted
+
+
+def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tuple[tuple[slice, ...], int]]:
+    """The region and the channel of every plane that carries grey values."""
+    for index in itertools.product(*(range(shape[i]) for i in axes.outer)):
+        at = dict(zip(axes.outer, index, strict=True))
+        channel = 0 if axes.channel is None else at[axes.channel]
+        if channel < n_channels:
+            yield tuple(slice(at[i], at[i] + 1) if i in at else slice(None) for i in range(len(axes))), channel
+
+
+def _hot(plane: NDArray[Any], noise: NoiseModel) -> Mask:
+    found = np.zeros(plane.shape, bool)
+    if min(plane.shape) < 2 or noise.sigma == 0:
+        return found
+    framed = np.pad(plane, 1, mode="reflect")  # pixels at the edge are judged by the neighbours they have
+    for sign in (1, -1):
+        y, x = find_hot(framed, noise, sign)
+        found[y - 1, x - 1] = True
+    return found
+
+
+def _saturated(plane: NDArray[Any], noise: NoiseModel) -> Mask:
+    if noise.saturation_level is None:
+        return np.zeros(plane.shape, bool)
+    return np.asarray(np.isfinite(plane) & (plane >= noise.saturation_level))
+
+
+def _lines(plane: NDArray[Any], _noise: NoiseModel) -> Mask:
+    values = plane.astype(np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return np.asarray(_dead_rows(values)[:, None] | _dead_rows(values.T)[None, :])
+
+
+def _dead_rows(values: NDArray[np.float64]) -> Mask:
+    rows, columns = values.shape
+    if rows < 3 or columns < _SHORTEST:
+        return np.zeros(rows, bool)
+    constant = (values == values[:, :1]).all(axis=1)
+    constant &= not constant.all()
+    return np.asarray(_stand_out(values, constant) | _offset_rows(values))
+
+
+def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
+    """Those of the constant rows that are an exception: an even background is the same in the rows beside it."""
+    others = np.flatnonzero(~constant)
+    found = np.zeros_like(constant)
+    for row in np.flatnonzero(constant) if constant.mean() < _MANY else ():
+        at = int(np.searchsorted(others, row))
+        beside = values[others[max(at - 1, 0) : at + 1]]
+        found[row] = bool((np.mean(beside == values[row, 0], axis=1) < _SAME).all())
+    return found
+
+
+def _offset_rows(values: NDArray[np.float64]) -> Mask:
+    """Rows that stand above or below both neighbours by more than rows do here."""
+    framed = np.pad(values, ((1, 1), (0, 0)), mode="reflect")
+    step = values - (framed[:-2] + framed[2:]) / 2
+    step = np.where(np.isnan(step), 0.0, step)
+    offset = np.median(step, axis=1)
+    spread = _MAD * float(np.median(np.abs(offset - np.median(offset))))
+    usual = float(np.quantile(np.abs(step), _QUANTILE)) / _NORMAL  # of a pixel; where nothing is noisy, this decides
+    agree = np.mean(np.sign(step) == np.sign(offset)[:, None], axis=1)
+    size = np.pad(np.abs(offset), 1)
+    peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])
+    clear = np.abs(offset) > max(_LINE * spread, usual)
+    return np.asarray(clear & (agree > _AGREE) & peak)
+
+
+def _stripes(plane: NDArray[Any], _noise: NoiseModel) -> Mask:
+    values = plane.astype(np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return np.asarray(striped_rows(values)[:, None] | striped_rows(values.T)[None, :])
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What is remembered of a plane."""
+
+    region: tuple[slice, ...]
+    contrast: float
+    constant: bool
+    repeated: bool
+
+
+def _mark_frames(source: Any, axes: Axes, n_channels: int, damaged: Mask) -> None:
+    for channel in range(n_channels):
+        frames = list(_frames(source, axes, channel, n_channels))
+        usual = float(np.median([frame.contrast for frame in frames]))
+        if len(frames) < _FEWEST_FRAMES or usual == 0:
+            continue
+        for frame in frames:
+            if frame.constant or frame.repeated or frame.contrast < _DARK * usual:
+                damaged[frame.region] = True
+
+
+def _frames(source: Any, axes: Axes, channel: int, n_channels: int) -> Iterator[_Frame]:
+    before: NDArray[Any] | None = None
+    for region, which in _planes(source.shape, axes, n_channels):
+        if which != channel:
+            continue
+        plane = np.asarray(source[region])
+        finite = plane[np.isfinite(plane)].astype(np.float64)
+        low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 0.0)
+        repeated = before is not None and np.array_equal(plane, before)
+        constant = not finite.size or bool(finite.min() == finite.max())
+        yield _Frame(region, float(high - low), constant, repeated)
+        before = plane
+
+
+_IN_PLANE: dict[str, Callable[[NDArray[Any], NoiseModel], Mask]] = {
+    "hot": _hot,
+    "saturated": _saturated,
+    "lines": _lines,
+    "stripes": _stripes,
+}
+KINDS = (*_IN_PLANE, "frames")

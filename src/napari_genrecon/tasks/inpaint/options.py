@@ -1,0 +1,98 @@
+"""Options of `inpaint`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+
+from napari_genrecon.engine.memory import check_tile
+from napari_genrecon.errors import OptionError
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.inpaint.damage import parse_kinds
+from napari_genrecon.tasks.measure import Noise
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+
+__all__ = ["InpaintOptions"]
+
+Method = Literal["auto", "network", "pnp", "biharmonic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InpaintOptions:
+    """Options of `inpaint`.
+
+    Attributes
+    ----------
+    mask : array_like or None
+        Of the image's shape (that of the colours may be left out), or of its YX plane: anything but 0 is filled in.
+    method, detect, n, seed, noise, model, axes, tile, device, keep_dtype
+        See `inpaint`.
+    """
+
+    mask: Annotated[
+        Any,
+        {
+            "array": "mask",
+            "tooltip": "What to fill in: an image or labels of the same size (or of one plane), anything but 0",
+        },
+    ] = None
+    method: Annotated[
+        str,
+        {
+            "choices": get_args(Method),
+            "tooltip": "'network' was trained to fill in, 'pnp' takes the denoiser for what images look like and can "
+            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the better of the "
+            "first two, by filling known pixels that it hides",
+        },
+    ] = "auto"
+    detect: Annotated[
+        str,
+        {
+            "tooltip": "Damage to find and fill besides the mask, separated by commas: hot (also dead) pixels, "
+            "saturated pixels, lines (dead rows and columns), frames (dropped frames or slices)"
+        },
+    ] = ""
+    n: Annotated[
+        int,
+        {
+            "min": 1,
+            "max": 64,
+            "tooltip": "1 gives the best estimate; more gives so many plausible fillings along a new first dimension, "
+            "whose spread shows what the image does not tell",
+        },
+    ] = 1
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Another seed, other plausible fillings"}] = 0
+    noise: Annotated[
+        Noise | float | None,
+        {
+            "form": False,
+            "tooltip": "Noise s.d. in grey values, or a noise report "
+            "saved as JSON; measured from the known pixels if not given",
+        },
+    ] = None
+    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    axes: AxesOption = None
+    tile: TileOption = None
+    device: DeviceOption = "auto"
+    keep_dtype: KeepDtypeOption = False
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
+        if not 1 <= self.n <= 64:
+            raise OptionError(f"n must lie between 1 and 64, got {self.n}")
+        if self.n > 1 and self.method not in ("auto", "pnp"):
+            raise OptionError(f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp'")
+        if self.seed < 0:
+            raise OptionError(f"seed must be 0 or more, got {self.seed}")
+        if self.tile is not None:
+            check_tile(self.tile, 1)
+        if isinstance(self.noise, int | float):
+            NoiseModel.white(float(self.noise))
+        parse_kinds(self.detect)
+        if self.mask is not None and np.ndim(self.mask) == 0:
+            raise OptionError(
+                f"mask must be an array, anything but 0 in it is filled in; got {self.mask!r} (a file is opened first)"
+            )

@@ -1,0 +1,266 @@
+"""Fill the masked pixels of one tile: what `tasks.inpaint` hands to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import as_plane, to_dtype
+from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.models import ModelSpec, load_denoiser, load_filler
+from napari_genrecon.noise import Stabiliser
+from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
+from napari_genrecon.numerics.inpaint_inputs import fill_planes
+from napari_genrecon.tasks.inpaint.fill import Draw, Recipe, apply_recipe
+from napari_genrecon.tasks.inpaint.missing_planes import Neighbours
+from napari_genrecon.tasks.inpaint.missing_planes import Plane as PlaneIndex
+
+__all__ = ["TURNS", "Channel", "InpaintPlanes", "fill_with", "to_values"]
+
+Block = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+TURNS = 4  # by quarters: what the network prefers in one direction averages out
+_CELL = 64  # pixels: noise is drawn cell by cell, so that it does not depend on the tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The constants of one channel, found once for the whole image.
+
+    Attributes
+    ----------
+    transform : Stabiliser or None
+        Makes the noise of s.d. 1; None where the pixels are taken as exact.
+    fill : float
+        Grey value for unknown pixels before they are filled: the median of the known ones.
+    centre : float
+        Of the transformed values.
+    noise : float
+        S.d. of the noise of the transformed values; 0 where they are taken as exact.
+    rho : (float, float)
+        Its lag-1 correlation along x and y.
+    recipe : Recipe or None
+        How to fill by plug-and-play; None for the other methods.
+    """
+
+    transform: Stabiliser | None
+    fill: float
+    centre: float
+    noise: float = 0.0
+    rho: tuple[float, float] = (0.0, 0.0)
+    recipe: Recipe | None = None
+
+
+def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float32]:
+    """Grey values to what the steps work on: of noise s.d. 1 where there is noise, about 0, finite everywhere."""
+    known = np.where(unknown, channel.fill, plane.astype(np.float64, copy=False))
+    values = known if channel.transform is None else channel.transform.forward(known)
+    return np.asarray(values - channel.centre, np.float32)
+
+
+def fill_with(
+    network: Callable[[NDArray[np.float32]], NDArray[np.float32]], noise: float, stride: int
+) -> Callable[[NDArray[np.float32], Mask], Generator[None, None, NDArray[np.float32]]]:
+    """How the network fills a plane: the mean over quarter turns; yields before every run."""
+
+    def fill(values: NDArray[np.float32], unknown: Mask) -> Generator[None, None, NDArray[np.float32]]:
+        yield
+        planes = fill_planes(values, unknown, noise)
+        bottom, right = (-values.shape[0]) % stride, (-values.shape[1]) % stride  # turned on the same grid
+        planes = np.pad(planes, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
+        mean = np.zeros_like(planes[0])
+        for turn in range(TURNS):
+            yield
+            mean += np.rot90(network(np.rot90(planes, turn, (1, 2))), -turn) / np.float32(TURNS)
+        return mean[: values.shape[0], : values.shape[1]]
+
+    return fill
+
+
+@dataclass(frozen=True, slots=True)
+class InpaintPlanes:
+    """Fills the one plane of a tile: a plain value, so that it can be sent to other processes.
+
+    Attributes
+    ----------
+    read : Reader
+        The image, which is only read for planes that are missing as a whole.
+    mask : ndarray of bool
+        Of the image's shape: what to fill.
+    neighbours : mapping
+        Of these planes.
+    filler, denoiser : ModelSpec or None
+        The networks: that which fills, and that which is the prior of plug-and-play and removes the noise of planes
+        that are mixed from others. The biharmonic method has neither.
+    device : str
+        Where they run.
+    axes : Axes
+        Of the image.
+    channels : tuple of Channel
+        Their constants. A plane of a channel beyond (alpha) is copied.
+    halo, stride : int
+        Pixels around masked ones that are computed; where a box of them may start.
+    dtype : dtype
+        Of the blocks: that of the result, or floats that are rounded to it later.
+    sample : (int, int) or None
+        Seed and number of a sample; None gives the best estimate.
+    """
+
+    read: Reader
+    mask: Mask
+    neighbours: Neighbours
+    filler: ModelSpec | None
+    denoiser: ModelSpec | None
+    device: str
+    axes: Axes
+    channels: tuple[Channel, ...]
+    halo: int
+    stride: int
+    dtype: np.dtype[Any]
+    sample: tuple[int, int] | None = None
+
+    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
+        """Fill a block of one plane; one without a masked pixel in its core is copied."""
+        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        if index >= len(self.channels) or not self.mask[tile.src][tile.crop].any():
+            return block.astype(self.dtype, copy=False)
+        return self._fill(block, tile, self.channels[index])
+
+    def _fill(self, block: Block, tile: Tile, channel: Channel) -> Generator[None, None, Block]:
+        plane, masked = as_plane(block, self.axes), as_plane(self.mask[tile.src], self.axes)
+        index = tuple(int(tile.src[i].start) for i in self.axes.outer)
+        out = plane.astype(self.dtype)  # a copy: known pixels never go through any arithmetic
+        if index in self.neighbours:
+            yield
+            filled = self._from_neighbours(index, tile, channel)
+            out[:] = to_dtype(filled, self.dtype)[0]
+            return out.reshape(block.shape)
+        core = np.zeros_like(masked)
+        inner = tile.crop[self.axes.y], tile.crop[self.axes.x]
+        core[inner] = masked[inner]
+        box = _box(core, self.halo, self.stride)
+        unknown = masked[box] | ~np.isfinite(plane[box])
+        origin = tuple(
+            int(tile.src[i].start) + part.start for i, part in zip((self.axes.y, self.axes.x), box, strict=True)
+        )
+        draw = None if self.sample is None else _Noise(self.sample, index, origin, unknown.shape)
+        filled = yield from self._filled(plane[box], unknown, channel, draw)
+        out[box][masked[box]] = to_dtype(filled, self.dtype)[0][masked[box]]
+        return out.reshape(block.shape)
+
+    def _filled(self, plane: Block, unknown: Mask, channel: Channel, draw: Draw | None) -> Generator[None, None, Block]:
+        """By the network, by plug-and-play, or by the biharmonic equation."""
+        if self.denoiser is None:
+            yield
+            return _biharmonic(plane, unknown, channel.fill)
+        values = to_values(plane, unknown, channel)
+        if channel.recipe is not None:
+            filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, draw)
+        else:
+            assert self.filler is not None  # only plug-and-play has none, and it has a recipe
+            fill = fill_with(load_filler(self.filler, self.device), channel.noise, self.stride)
+            filled = yield from fill(values, unknown)
+        return _to_grey(filled, channel)
+
+    def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
+        assert self.denoiser is not None  # only the biharmonic method has none, and does not come here
+        return load_denoiser(self.denoiser, self.device)(plane, sigma, rho)
+
+    def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
+        """A plane missing as a whole: its neighbours, mixed by distance, the noise they leave removed."""
+        pairs = self.neighbours[index]
+        planes = [self._neighbour(at, tile, channel) for at, _ in pairs]
+        holes = np.stack([unknown for _, unknown in planes])
+        k = SMOOTHEST if channel.recipe is None else channel.recipe.start
+        whole = [_completed(planes[i], planes[-1 - i], k) for i in range(len(planes))]
+        mixed = np.zeros_like(whole[0])
+        for (_, weight), values in zip(pairs, whole, strict=True):
+            mixed += np.float32(weight) * values
+        if channel.noise:
+            left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))
+            smooth = self._denoise(mixed, left, channel.rho)
+            single = holes.any(axis=0) & ~holes.all(axis=0)  # one plane alone leaves all of its noise
+            mixed = (
+                np.where(single, self._denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
+            )
+        return _to_grey(mixed, channel)
+
+    def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> tuple[NDArray[np.float32], Mask]:
+        """Its values, and which of them are not known."""
+        at = dict(zip(self.axes.outer, index, strict=True))
+        region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(tile.src))
+        plane = as_plane(self.read(region), self.axes)
+        unknown = as_plane(self.mask[region], self.axes) | ~np.isfinite(plane)
+        return to_values(plane, unknown, channel), unknown
+
+
+def _completed(
+    plane: tuple[NDArray[np.float32], Mask], other: tuple[NDArray[np.float32], Mask], k: float
+) -> NDArray[np.float32]:
+    """A plane with its holes filled: with the detail of the other, raised or lowered to what is around the hole.
+
+    Continued from its surroundings alone, a hole would be smooth, and the mixture have half the contrast there.
+    """
+    (values, unknown), (there, missing) = plane, other
+    smooth = interpolate(values, unknown, k)
+    lent = unknown & ~missing
+    if not lent.any():
+        return smooth
+    difference = interpolate(values - there, unknown | missing, SMOOTHEST)  # no specimen, but how bright it is
+    return np.where(lent, there + difference, smooth)
+
+
+def _to_grey(values: NDArray[np.float32], channel: Channel) -> Block:
+    shifted = values.astype(np.float64) + channel.centre
+    return shifted if channel.transform is None else channel.transform.inverse(shifted, dtype=np.float64)
+
+
+def _biharmonic(plane: Block, unknown: Mask, fill: float) -> Block:
+    from skimage.restoration import inpaint_biharmonic
+
+    if unknown.all():  # the middle of a hole larger than a tile
+        return np.full(plane.shape, fill)
+    known = np.where(unknown, fill, plane.astype(np.float64))
+    return np.asarray(inpaint_biharmonic(known, unknown))
+
+
+def _box(marked: Mask, halo: int, stride: int) -> tuple[slice, slice]:
+    """The smallest box on the network's grid that holds all marked pixels and a halo around them."""
+    rows, columns = (_span(np.flatnonzero(marked.any(axis=axis)), halo, stride) for axis in (1, 0))
+    return rows, columns
+
+
+def _span(marked: NDArray[np.intp], halo: int, stride: int) -> slice:
+    start = max(int(marked[0]) - halo, 0) // stride * stride
+    return slice(start, -(-(int(marked[-1]) + 1 + halo) // stride) * stride)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """White noise that belongs to the pixel: the same in every tile that holds it."""
+
+    sample: tuple[int, int]
+    plane: PlaneIndex
+    origin: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, step: int) -> NDArray[np.float32]:
+        first = [start // _CELL for start in self.origin]
+        last = [(start + size - 1) // _CELL + 1 for start, size in zip(self.origin, self.shape, strict=True)]
+        cells = [[self._cell(step, y, x) for x in range(first[1], last[1])] for y in range(first[0], last[0])]
+        rows, columns = (
+            slice(start - cell * _CELL, start - cell * _CELL + size)
+            for start, cell, size in zip(self.origin, first, self.shape, strict=True)
+        )
+        return np.block(cells)[rows, columns]
+
+    def _cell(self, step: int, y: int, x: int) -> NDArray[np.float32]:
+        seed = (*self.sample, step, y, x, *self.plane)
+        return np.random.default_rng(seed).standard_normal((_CELL, _CELL), np.float32)

@@ -1,0 +1,120 @@
+"""Pixel sizes that an option leaves to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.image_file import About
+from napari_genrecon.optics import MeasuredPSF, Optics
+from napari_genrecon.tasks.transforms import plane_spacing
+
+__all__ = ["calibrated", "measured_psf"]
+
+_MICROMETRES = {
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "angstrom": 1e-4,
+}
+_SQUARE = 0.01  # part by which the sides of a pixel may differ
+_CHANNELS = 6  # a file of more "channels" or frames than these is a stack: many programs write stacks like that
+
+
+def calibrated(options: Any, about_of: Callable[[], About]) -> Any:
+    """The same options, with what they leave to the image's calibration: pixel size and z step of optics, the pixel
+    sizes to which a measured PSF is brought, and, to upscale along z, the distance of two planes in pixels.
+
+    Parameters
+    ----------
+    options
+        Of any task.
+    about_of : callable
+        What the pixels of the image mean; only asked where it is needed.
+
+    Raises
+    ------
+    OptionError
+        If the image does not say those of optics.
+    """
+    given = {field.name: getattr(options, field.name) for field in fields(options)}
+    found: dict[str, Any] = {
+        name: _filled(value, about_of()) for name, value in given.items() if isinstance(value, Optics)
+    }
+    for name, value in given.items():
+        if isinstance(value, MeasuredPSF) and value.image_pixel_size is None:
+            sizes = _sizes(about_of())
+            letters = "ZYX"[-len(value.pixel_size) :]
+            found[name] = replace(value, image_pixel_size=tuple(sizes.get(letter) for letter in letters))
+    if given.get("along") == "Z" and given["spacing"] is None:
+        whole = about_of().filled()
+        found["spacing"] = plane_spacing(str(options.axes), whole.scale, whole.units)
+    return replace(options, **found) if found else options
+
+
+def measured_psf(data: Any, about: About) -> MeasuredPSF:
+    """A point spread function from a file or a layer, with the sizes of its pixels where they are known.
+
+    Parameters
+    ----------
+    data : array_like
+        The pixels.
+    about : About
+        What they mean. A stack whose planes are named otherwise than Z counts as one.
+
+    Raises
+    ------
+    OptionError
+        If they have channels, or cannot be a PSF.
+    """
+    array, letters = np.asarray(data), about.axes.letters
+    kept = [i for i, letter in enumerate(letters) if letter in "ZYX" or array.shape[i] > 1]
+    names = "".join(letters[i] for i in kept)
+    if len(names) == 3 and "Z" not in names and names.endswith("YX") and array.shape[kept[0]] > _CHANNELS:
+        names = "ZYX"
+    if set(names) - set("ZYX"):
+        raise OptionError(
+            f"the PSF has axes {letters}, shape {tuple(array.shape)}, and Y, X or Z, Y, X are needed: give one channel "
+            "and time of it"
+        )
+    whole = array[tuple(slice(None) if i in kept else 0 for i in range(array.ndim))]
+    order, sizes = [names.index(letter) for letter in "ZYX" if letter in names], _sizes(about)
+    return MeasuredPSF(pixels=whole.transpose(order), pixel_size=tuple(sizes.get(letters[kept[i]]) for i in order))
+
+
+def _sizes(about: About) -> dict[str, float]:
+    """Size of a pixel in micrometres by dimension, where it is known."""
+    whole = about.filled()
+    sizes = zip(whole.axes.letters, whole.scale, whole.units, strict=True)
+    return {letter: abs(float(s)) * _MICROMETRES[unit] for letter, s, unit in sizes if unit in _MICROMETRES and s}
+
+
+def _filled(optics: Optics, about: About) -> Optics:
+    letters = about.axes.letters
+    if optics.pixel_size is None:
+        x, y = _length(about, "X", "pixel_size"), _length(about, "Y", "pixel_size")
+        if abs(x - y) > _SQUARE * max(x, y):
+            raise OptionError(f"the pixels are {x:g} x {y:g} micrometres, and a computed PSF needs square ones")
+        optics = replace(optics, pixel_size=(x + y) / 2)
+    if optics.z_step is None:
+        optics = replace(optics, z_step=_length(about, "Z", "z_step") if "Z" in letters else 0.0)
+    return optics
+
+
+def _length(about: About, letter: str, name: str) -> float:
+    """Size of a pixel along one dimension, in micrometres."""
+    whole, index = about.filled(), about.axes.letters.index(letter)
+    unit = whole.units[index]
+    if unit not in _MICROMETRES:
+        raise OptionError(
+            f"the image does not say how large a pixel is along {letter} (its unit is {unit}): give the "
+            f"{name.replace('_', ' ')} ({name}) in micrometres"
+            + (", or 0 to treat every plane by itself" if name == "z_step" else "")
+        )
+    return float(whole.scale[index]) * _MICROMETRES[unit]

@@ -1,0 +1,123 @@
+"""What happens to one plane when an image is enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import as_plane, fill_non_finite
+from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.models import ModelSpec, load_upscaler
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.numerics.resample import back_project, shrink
+from napari_genrecon.tasks.denoise import DenoisePlanes
+from napari_genrecon.tasks.upscale.consistency import channel_of
+
+__all__ = ["VIEWS", "UpscalePlanes", "UpscaledChannel"]
+
+VIEWS = ((0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True))
+"""Quarters of a turn, and whether the plane is mirrored first."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaledChannel:
+    """The constants of one channel, measured over the whole image."""
+
+    noise: NoiseModel  # what the network is told
+    centre: float  # subtracted, so that float32 loses nothing; fills pixels that are not finite
+    left: float = 1.0  # share of the noise s.d. that the network is told: less, if a denoiser ran first
+
+    def sigma(self, plane: NDArray[Any]) -> NDArray[Any] | float:
+        """Noise s.d. of every pixel (Y, X), or one for all; the level is taken from the mean of 3x3 pixels."""
+        if self.noise.affine and not self.noise.gain:
+            return self.left * self.noise.sigma
+        from scipy.ndimage import uniform_filter  # a third of the start-up time
+
+        return self.left * self.noise.sigma_at(uniform_filter(plane, 3, mode="nearest"))
+
+
+@dataclass(frozen=True, slots=True)
+class UpscalePlanes:
+    """Enlarges the one plane of a tile: a plain value, so that it can be sent to other processes."""
+
+    spec: ModelSpec
+    device: str
+    axes: Axes
+    channels: tuple[UpscaledChannel, ...]
+    factor: int
+    rounds: int
+    denoise: DenoisePlanes | None = None  # what is done first
+    views: int = 1  # turned and mirrored views of a plane whose results are averaged, 1 to 8
+
+    def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
+        """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
+        seen = block if self.denoise is None else self.denoise(block, tile)
+        plane, index = as_plane(seen, self.axes), channel_of(tile, self.axes)
+        if index < len(self.channels):
+            large = yield from self._enlarge(plane, self.channels[index])
+        else:
+            large = self.repeated(plane)  # alpha
+        scale = self.axes.spread(self.factor, self.factor, 1)
+        return large.reshape([n * s for n, s in zip(block.shape, scale, strict=True)])
+
+    @property
+    def steps(self) -> int:
+        """How many steps of progress a tile counts for."""
+        return self.views + self.rounds
+
+    def mismatch(self, block: NDArray[Any], large: NDArray[Any], tile: Tile) -> NDArray[Any]:
+        """How far the result, shrunk again, is from the image, on the core of the tile."""
+        axes, factor, centre = self.axes, self.factor, self.channels[channel_of(tile, self.axes)].centre
+        core = tuple(slice(tile.crop[i].start // factor, tile.crop[i].stop // factor) for i in (axes.y, axes.x))
+        with np.errstate(invalid="ignore"):  # infinite pixels give NaN, which is left out
+            small = shrink(as_plane(large, axes) - centre, factor)[core]
+            error: NDArray[Any] = small - (as_plane(block, axes)[core] - centre)
+        return error
+
+    def repeated(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Every pixel as a square of equal ones."""
+        return plane.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+
+    def _enlarge(self, plane: NDArray[Any], channel: UpscaledChannel) -> Generator[None, None, NDArray[Any]]:
+        # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
+        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
+        filled, bad = fill_non_finite(plane, channel.centre)
+        centred = (filled - channel.centre).astype(np.float32, copy=False)
+        large = yield from self._mean_of_views(centred, channel.sigma(filled))
+        for _ in range(self.rounds):
+            yield
+            large = back_project(large, centred, self.factor)
+        restored = large.astype(plane.dtype, copy=False) + channel.centre
+        return restored if bad is None else np.where(self.repeated(bad), self.repeated(plane), restored)
+
+    def _mean_of_views(
+        self, plane: NDArray[np.float32], sigma: NDArray[Any] | float
+    ) -> Generator[None, None, NDArray[np.float32]]:
+        """Geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
+        network, views = load_upscaler(self.spec, self.device), list(islice(VIEWS, self.views))
+        sigma = np.broadcast_to(sigma, plane.shape)
+        total = np.zeros([n * self.factor for n in plane.shape], np.float32)
+        for count, view in enumerate(views):
+            if count:
+                yield
+            large = network(_turned(plane, view), _turned(sigma, view), self.factor)
+            total += _turned_back(large, view)
+        total /= len(views)
+        return total
+
+
+def _turned(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:
+    quarters, mirrored = view
+    return np.rot90(plane[::-1] if mirrored else plane, quarters)
+
+
+def _turned_back(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:
+    quarters, mirrored = view
+    turned = np.rot90(plane, -quarters)
+    return turned[::-1] if mirrored else turned

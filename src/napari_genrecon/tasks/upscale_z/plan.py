@@ -1,0 +1,175 @@
+"""Upscale along z: train a network on the planes of the stack, then let it see between them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
+from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
+from napari_genrecon.tasks.measure import sample_channels
+from napari_genrecon.tasks.upscale.options import UpscaleOptions
+from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, UpscalePlan, notes, told
+from napari_genrecon.tasks.upscale.planes import UpscaledChannel
+from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
+from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
+from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_learnt
+
+__all__ = ["factor_along_z", "plan_sides", "work_along_z"]
+
+_SMALLEST, _LARGEST = 2, 4
+_ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
+_SIDES = 2  # a stack is looked at from both
+_DEEPEST = 64  # planes of a tile
+_TILE = 256  # pixels, along Y and along X
+_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+
+
+def plan_sides(
+    source: Any, options: UpscaleOptions, measured: Measured, *, later: bool
+) -> Generator[Progress, None, UpscalePlan]:
+    """Train for this stack and plan how to enlarge it along z.
+
+    Parameters
+    ----------
+    source, options, measured
+        The stack, what was asked for, and what was found out.
+    later : bool
+        Whether the stack is enlarged at once: it then counts for the time left.
+
+    Raises
+    ------
+    ImageError
+        If the image is no z-stack.
+    OptionError
+        If the voxels are not taller than wide.
+    """
+    factor, said = factor_along_z(options)
+    _check_stack(source.shape, measured, options)
+    device = resolve_device(options.device)
+    spec, noise = _start(options), told(measured.noise, options)
+    after = _SIDES * source.size if later else 0
+    learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
+    channels = tuple(
+        UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(measured.sampled, noise, strict=True)
+    )
+    rounds = ROUNDS if options.consistent else 0
+    kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
+    grid = _grid(source.shape, measured, options, spec, factor)
+    return UpscalePlan(
+        source=source,
+        options=options,
+        measured=measured,
+        kernel=kernel,
+        grid=grid,
+        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        model={**spec.facts(), "chosen": "it was trained further on this stack"},
+        notes=(*said, *notes(measured.noise, options, True)),
+        facts={"seed": options.seed, "trained": learnt.facts()},
+        steps=kernel.steps(_largest_read(grid, measured)),
+        work=(before, after),
+    )
+
+
+def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
+    """How many times more planes there will be, and what to say about it.
+
+    Raises
+    ------
+    OptionError
+        If the voxels are hardly taller than wide.
+    """
+    spacing = options.spacing
+    if spacing is None:
+        return options.factor, []
+    if spacing < _ISOTROPIC:
+        raise OptionError(
+            f"along Z makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
+            f"{_ISOTROPIC} on it can help; choose along YX to enlarge the planes"
+        )
+    factor = min(_LARGEST, max(_SMALLEST, round(spacing)))
+    said = f"the voxels are {spacing:.3g} times as tall as wide, so there are {factor} times more planes"
+    if factor < round(spacing):
+        said += f"; they remain {spacing / factor:.2g} times as tall as wide"
+    return factor, [said]
+
+
+def work_along_z(source: Any, axes: Axes, options: UpscaleOptions) -> int:
+    """How many pixels go through the network, or take as long: those of the training, unless it is remembered."""
+    pupil = Pupil(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    training = 0 if is_learnt(lambda: pupil.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
+    return training + _SIDES * int(source.size)
+
+
+def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleOptions) -> None:
+    axes = measured.axes
+    if "Z" not in axes.letters:
+        raise ImageError(
+            f"along Z needs a z-stack, and this image has the axes {axes}: say in axes which dimension is Z, for "
+            "example 'ZYX', or choose along YX"
+        )
+    planes, side = shape[axes.letters.index("Z")], min(shape[axes.y], shape[axes.x])
+    if planes < 2 or side < SMALLEST_SIDE:
+        raise ImageError(
+            f"along Z needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
+            f"planes of {shape[axes.y]} x {shape[axes.x]}: choose along YX"
+        )
+
+
+def _start(options: UpscaleOptions) -> ModelSpec:
+    """The network to start from: if none was asked for, the one that removes noise."""
+    if options.model != "auto":
+        return find_model(options.model, "upscale")
+    return next((spec for spec in list_models("upscale") if spec.denoiser), find_model("auto", "upscale"))
+
+
+def _grid(
+    shape: tuple[int, ...], measured: Measured, options: UpscaleOptions, spec: ModelSpec, factor: int
+) -> TileGrid:
+    """Tiles of all Z where that is little, with a border along all three dimensions."""
+    axes = measured.axes
+    reach = ROUNDS * BACK_PROJECTION_REACH if options.consistent else 0
+    z = axes.letters.index("Z")
+    depth = shape[z] if shape[z] <= 2 * _DEEPEST else _DEEPEST
+    height, width = _sides(shape, measured, options, spec, depth * factor)
+    tile, halo, scale = (
+        tuple({"Z": a, "Y": b, "X": c}.get(letter, other) for letter in axes.letters)
+        for a, b, c, other in (
+            (depth, height, width, 1),
+            (spec.halo + reach, spec.halo, spec.halo, 0),
+            (factor, 1, 1, 1),
+        )
+    )
+    return TileGrid(shape=tuple(shape), tile=tile, halo=halo, scale=scale, stride=(1,) * len(shape))
+
+
+def _sides(
+    shape: tuple[int, ...], measured: Measured, options: UpscaleOptions, spec: ModelSpec, depth: int
+) -> tuple[int, int]:
+    if options.tile is not None:
+        return check_tile(options.tile, 1)
+    axes = measured.axes
+    return fit_tile(
+        (shape[axes.y], shape[axes.x]),
+        halo=spec.halo,
+        stride=1,
+        bytes_per_pixel=24 * depth,
+        budget=available_memory() // _MEMORY_SHARE,
+        max_pixels=(_TILE + 2 * spec.halo) ** 2,
+    )
+
+
+def _largest_read(grid: TileGrid, measured: Measured) -> tuple[int, int, int]:
+    def read(letter: str) -> int:
+        i = measured.axes.letters.index(letter)
+        return min(max(grid.chunks[i]) + 2 * grid.halo[i], grid.shape[i])
+
+    return read("Z"), read("Y"), read("X")

@@ -1,0 +1,202 @@
+"""An options dataclass as a form."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from magicgui.widgets import CheckBox, Container, LineEdit, create_widget
+from magicgui.widgets.bases import ValueWidget
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models import list_models
+from napari_genrecon.tasks import Task
+from napari_genrecon.widgets.layers.arrays import ArrayField, Names, PsfField
+from napari_genrecon.widgets.preferences import preferences
+
+__all__ = ["Form", "TaskForm"]
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_LONGEST_SLIDER = 100  # a range beyond which a slider cannot be set finely enough
+
+Choices = Mapping[str, Sequence[Any]]
+
+
+class Form:
+    """One widget per option, in the order of the dataclass.
+
+    Parameters
+    ----------
+    options : type
+        The dataclass.
+    choices : mapping
+        What can be chosen, by the word that stands for it in the dataclass or by the option's name: values, or pairs of
+        what is shown and the value.
+    defaults : mapping
+        Other defaults than the dataclass's.
+    labels : mapping
+        Other labels than the names of the options.
+    arrays : mapping
+        By the kind of array that an option is: names of the layers it can be.
+    left_out : sequence of str
+        Options that are asked for elsewhere.
+    advanced : sequence of str
+        Options that are folded away besides those that say so themselves.
+    extra : sequence of widgets
+        Shown among the options that are seldom needed.
+    """
+
+    def __init__(
+        self,
+        options: type,
+        *,
+        choices: Choices | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        arrays: Mapping[str, Names] | None = None,
+        left_out: Sequence[str] = (),
+        advanced: Sequence[str] = (),
+        extra: Sequence[ValueWidget] = (),
+    ) -> None:
+        self._layers = dict(arrays or {})
+        self._arrays: dict[str, ArrayField] = {}
+        self._texts: dict[str, type] = {}  # options whose empty line means None
+        plain: list[ValueWidget] = []
+        folded: list[ValueWidget] = []
+        values = {option.name: option.default for option in fields(options)} | dict(defaults or {})
+        known = {"devices": _DEVICES, **(choices or {})}
+        for name, hint in typing.get_type_hints(options, include_extras=True).items():
+            kind, metadata = typing.get_args(hint)[:2]
+            if "array" in metadata:
+                self._arrays[name] = (PsfField if metadata["array"] == "psf" else ArrayField)(
+                    name, _label(name), metadata["tooltip"], self._layers[metadata["array"]]
+                )
+                plain += self._arrays[name].widgets
+            elif metadata.get("form", True) and name not in left_out:
+                widget = _widget(name, kind, metadata, values[name], known, (labels or {}).get(name))
+                self._note_text(name, kind, widget)
+                (folded if metadata.get("advanced") or name in advanced else plain).append(widget)
+        fielded = {widget.name for field in self._arrays.values() for widget in field.widgets}
+        self._names = [widget.name for widget in [*plain, *folded] if widget.name not in fielded]
+        self._folded = [*folded, *extra]
+        self._unused: set[str] = set()
+        self.container = Container(widgets=[*plain, *self._fold()], labels=True)
+
+    def __getitem__(self, name: str) -> ValueWidget:
+        widget: ValueWidget = self.container[name]
+        return widget
+
+    @property
+    def choosers(self) -> list[ValueWidget]:
+        """The choices of layers."""
+        return [field.chooser for field in self._arrays.values()]
+
+    def use(self, unused: Collection[str]) -> None:
+        """Hide the options that say nothing at present, whether or not the seldom needed ones are shown."""
+        self._unused = set(unused)
+        shown = bool(self._folded) and self["more"].value
+        for name in self._names:
+            widget = self[name]
+            widget.visible = name not in self._unused and (widget not in self._folded or shown)
+
+    def _fold(self) -> list[ValueWidget]:
+        """The widgets that are seldom needed, behind a box that shows them when it is ticked."""
+        if not self._folded:
+            return []
+        more = CheckBox(name="more", label="more options", tooltip="Show the options that are seldom needed")
+
+        def show(visible: bool) -> None:
+            for widget in self._folded:
+                widget.visible = visible and widget.name not in self._unused
+
+        more.changed.connect(show)
+        show(False)
+        return [more, *self._folded]
+
+    def _note_text(self, name: str, kind: Any, widget: ValueWidget) -> None:
+        if isinstance(widget, LineEdit) and type(None) in typing.get_args(kind):
+            self._texts[name] = int if int in typing.get_args(kind) else str
+
+    def values(self, pixels_of: Callable[[str, str], Any] = lambda _kind, name: name) -> dict[str, Any]:
+        """The values as keywords of the options; an empty line means None.
+
+        Parameters
+        ----------
+        pixels_of : callable
+            The pixels of a layer, by the kind of array that is wanted and the layer's name.
+
+        Raises
+        ------
+        GenReconError
+            If a number is not one, or an array cannot be had.
+        """
+        arrays = {name: field.value(partial(pixels_of, field.kind)) for name, field in self._arrays.items()}
+        return self.plain_values() | arrays
+
+    def plain_values(self) -> dict[str, Any]:
+        """The same without the options that are arrays."""
+        found = {name: self[name].value for name in self._names}
+        for name, convert in self._texts.items():
+            text = str(found[name] or "").strip()
+            try:
+                found[name] = convert(text) if text else None
+            except ValueError:
+                raise OptionError(f"{self[name].label} must be a whole number or empty, got {text!r}") from None
+        return found
+
+    def array_sources(self) -> dict[str, Any]:
+        """For every option that is an array: where it comes from, see `ArrayField.source`."""
+        return {name: field.source() for name, field in self._arrays.items()}
+
+
+def _label(name: str) -> str:
+    return name.upper() if name == "psf" else name.replace("_", " ")
+
+
+def _widget(
+    name: str, kind: Any, metadata: dict[str, Any], default: Any, known: Choices, label: str | None
+) -> ValueWidget:
+    common: dict[str, Any] = {"name": name, "label": label or _label(name), "options": {"tooltip": metadata["tooltip"]}}
+    choices = metadata.get("choices")
+    if choices is not None:
+        found = known[name] if name in known else known[choices] if isinstance(choices, str) else choices
+        common["options"]["choices"] = list(found)
+        return create_widget(default, widget_type="ComboBox", **common)
+    limits = {key: metadata[key] for key in ("min", "max", "step") if key in metadata}
+    if kind is float:
+        common["options"] |= limits
+        wide = metadata["max"] - metadata["min"] > _LONGEST_SLIDER
+        return create_widget(default, widget_type="FloatSpinBox" if wide else "FloatSlider", **common)
+    if kind is int:
+        common["options"] |= {"max": 2**31 - 1, **limits}
+        return create_widget(default, widget_type="SpinBox", **common)
+    if kind is bool:
+        return create_widget(default, widget_type="CheckBox", **common)
+    return create_widget("" if default is None else str(default), widget_type="LineEdit", **common)
+
+
+class TaskForm(Form):
+    """The options of a task, with the defaults of napari's Preferences.
+
+    Parameters
+    ----------
+    task : Task
+        Whose options.
+    masks, images : callable
+        Names of the layers that can be a mask, or a point spread function.
+    extra : sequence of widgets
+        Shown among the options that are seldom needed.
+    """
+
+    def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
+        models = ["auto", *(spec.name for spec in list_models(task.name))]
+        super().__init__(
+            task.options,
+            choices={"models": models},
+            defaults=preferences(f"genrecon_{task.name}"),
+            arrays={"mask": masks, "psf": images},
+            extra=extra,
+        )

@@ -1,0 +1,1 @@
+"""The Generate dock: sample a model and explore what it has learnt."""

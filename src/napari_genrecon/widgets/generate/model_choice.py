@@ -1,0 +1,86 @@
+"""Which trained model to use, and what is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui.widgets import ComboBox, Container
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models.card import ModelCard
+from napari_genrecon.models.library import trained_models
+from napari_genrecon.widgets.fit import text
+from napari_genrecon.widgets.words import RECIPES, about_model
+
+__all__ = ["ModelChoice", "Models"]
+
+_KEPT = 4  # models that stay loaded
+
+
+class Models:
+    """Loads models and keeps the last ones; for worker threads, as loading the first one also loads torch."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str], Any] = {}
+
+    def load(self, card: ModelCard) -> Any:
+        """The model of a card; loaded anew where another has taken its name."""
+        from napari_genrecon.models.generative import load_model
+
+        key = (card.name, f"{card.created} {card.steps}")
+        if key not in self._loaded:
+            while len(self._loaded) >= _KEPT:
+                del self._loaded[next(iter(self._loaded))]
+            self._loaded[key] = load_model(card.name)
+        return self._loaded[key]
+
+
+class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """A model and its card in words.
+
+    Parameters
+    ----------
+    on_change : callable
+        Called with the card, or None, whenever another model is chosen.
+    """
+
+    def __init__(self, on_change: Callable[[ModelCard | None], object]) -> None:
+        self._on_change = on_change
+        self._cards: dict[str, ModelCard] = {}
+        self.model = ComboBox(label="model", choices=(), tooltip="Bundled models, and those you trained")
+        self._about = text()
+        super().__init__(widgets=[self.model, self._about], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.model.changed.connect(self._changed)
+
+    @property
+    def card(self) -> ModelCard | None:
+        """Of the chosen model."""
+        return self._cards.get(self.model.value)
+
+    def chosen(self) -> ModelCard:
+        """Of the chosen model.
+
+        Raises
+        ------
+        OptionError
+            If there is none.
+        """
+        if self.card is None:
+            raise OptionError("there is no model yet: train one on the first page")
+        return self.card
+
+    def refresh(self, wanted: str = "") -> None:
+        """Look again which models there are."""
+        before = wanted or self.model.value
+        self._cards = {card.name: card for card in trained_models()}
+        with self.model.changed.blocked():
+            self.model.choices = [(f"{card.name}  ({RECIPES[card.kind]})", card.name) for card in self._cards.values()]
+            if before in self._cards:
+                self.model.value = before
+        self._changed()
+
+    def _changed(self, _event: Any = None) -> None:
+        self._about.value = about_model(self.card) if self.card else "No model yet: train one on the first page."
+        self._on_change(self.card)

@@ -1,0 +1,58 @@
+"""The dock widget "Generate": train a GAN or a VAE on layers, sample it, explore what it has learnt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_genrecon.widgets.dock import Dock
+from napari_genrecon.widgets.fit import scrolled
+from napari_genrecon.widgets.generate.explore_page import ExplorePage
+from napari_genrecon.widgets.generate.sample_page import SamplePage
+from napari_genrecon.widgets.train.page import TrainPage
+
+__all__ = ["GenerateWidget"]
+
+_WIDTH = 380  # pixels
+
+
+class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
+    """Three pages: Train, Sample, Explore.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Whose layers can be chosen, and where results go. (napari finds it by this name.)
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.sample, self.explore = SamplePage(viewer), ExplorePage(viewer)
+        self.train = TrainPage(viewer, self._new_model)
+        self.sample.on_models = self._new_model
+        self.tabs = QTabWidget()
+        for title, page in (("Train", self.train), ("Sample", self.sample), ("Explore", self.explore)):
+            self.tabs.addTab(_page(page.native), title)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.tabs)
+        self.setMinimumWidth(_WIDTH)
+        self._dock = Dock(self)
+        pages = (self.train, self.sample, self.explore)
+
+        def leave(*_: Any) -> None:  # no method: Qt would cut its connection before the widget is gone
+            for page in pages:
+                page.leave()
+
+        self.destroyed.connect(leave)
+
+    def _new_model(self, wanted: str = "") -> None:
+        for page in (self.sample, self.explore):
+            page.choice.refresh(wanted)
+
+
+def _page(native: QWidget) -> QScrollArea:
+    native.layout().addStretch(1)  # room that is not needed stays below
+    return scrolled(native)

@@ -1,0 +1,1 @@
+"""Jobs in threads: one way to run, show, cancel and end them."""

@@ -1,0 +1,142 @@
+"""A result as layers: for the window, and for scripts that want what the window makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_genrecon.axes import resolve_axes
+from napari_genrecon.engine.run import finish
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.tasks import TASKS, Result, Task, find_task
+from napari_genrecon.tasks.files import array_options
+from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
+from napari_genrecon.widgets.layers.choice import keeping_active
+from napari_genrecon.widgets.layers.masks import mask_of
+from napari_genrecon.widgets.layers.snapshot import (
+    PLACED,
+    display,
+    layer_axes,
+    layer_data,
+    result_layer,
+    without_first,
+)
+
+__all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
+
+_MIXING = ("additive", "minimum", "multiplicative")  # ways of blending in which the upper layer does not cover
+
+
+def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
+    """Run a task on an image layer and add the result in its place, with its look and the record, as the widgets do.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the result is added.
+    task : str
+        ``"denoise"``, ``"upscale"``, ``"deblur"`` or ``"inpaint"``.
+    layer : napari.layers.Image
+        What to work on. Axes and pixel size are those of the layer.
+    lazy : bool, optional
+        Add the result at once and compute each plane when it is looked at. By default only where the pixels of the
+        layer are not a NumPy array.
+    **options
+        Those of the function of the same name, such as ``strength=0.5``. A mask or a point spread function can be a
+        layer, too, the latter also an opened file; its pixel size counts.
+
+    Returns
+    -------
+    napari.layers.Image
+        The new layer.
+
+    Raises
+    ------
+    OptionError
+        If there is no such task, or an option cannot work.
+    GenReconError
+        See the function of the same name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari.components import ViewerModel
+    >>> viewer = ViewerModel()
+    >>> noisy = np.random.default_rng(0).poisson(20, (64, 64))
+    >>> cells = viewer.add_image(noisy, name="cells", scale=(0.5, 0.5))
+    >>> large = add_result(viewer, "upscale", cells, factor=2)
+    >>> large.name, [float(v) for v in large.scale]
+    ('cells upscale', [0.25, 0.25])
+    """
+    names = [known.name for known in TASKS]
+    if task not in names:
+        raise OptionError(f"no task named {task!r}; choose from: {', '.join(names)}")
+    found, data = find_task(task), layer_data(layer)
+    kinds = array_options(found)
+    given = {name: pixels_of(kinds.get(name, ""), value, layer) for name, value in options.items()}
+    result = finish(found.steps(data, layer_options(found, layer, given), lazy=lazy))
+    result.warn()
+    return add_layers(viewer, result, layer, data.shape, f"{layer.name} {task}", display(layer))
+
+
+def pixels_of(kind: str, given: Any, image: Any) -> Any:
+    """What an option takes from a layer or an opened file: of a mask, the pixels that it marks; of a PSF, its pixels
+    and their size. Anything else is passed on.
+    """
+    if kind == "psf" and isinstance(given, ImageFile):
+        return measured_psf(given.data, given.about)
+    if not isinstance(given, Layer):
+        return given
+    if kind == "mask":
+        return mask_of(given, image)
+    data = layer_data(given)
+    return measured_psf(data, _about(given)) if kind == "psf" else data
+
+
+def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
+    """The options of a task from their values, with what they leave to the layer: axes, pixel size, dtype of RGB."""
+    options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
+
+    def about() -> About:
+        # Typed axes count before those of the layer.
+        return replace(_about(layer), axes=resolve_axes(options.axes, layer_data(layer).shape))
+
+    options = calibrated(options, about)
+    return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
+
+
+def _about(layer: Any) -> About:
+    samples = 1 if layer.rgb else 0
+    return About(
+        axes=layer_axes(layer),
+        scale=(*map(float, layer.scale), *(1.0,) * samples),
+        units=(*map(str, layer.units), *("pixel",) * samples),
+    )
+
+
+def add_layers(
+    viewer: Any, result: Result, source: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]
+) -> Any:
+    """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
+
+    Where the blending would mix the result with its source on screen, the source is hidden: their sum is neither.
+
+    Returns
+    -------
+    napari.layers.Image
+        The layer of the result.
+    """
+    pixels, kwargs = result_layer(result, shape, name, shown)
+    added = viewer.add_image(pixels, **kwargs)
+    if shown["blending"] in _MIXING:
+        source.visible = False
+    with keeping_active(viewer):
+        for title, companion in result.companions.items():
+            new = len(kwargs["scale"]) - companion.ndim  # plausible fillings have one more dimension than their spread
+            placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
+            add = viewer.add_labels if companion.dtype.kind in "bu" else viewer.add_image
+            add(companion, name=f"{added.name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
+    return added

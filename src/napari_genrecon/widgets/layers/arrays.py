@@ -1,0 +1,170 @@
+"""Form fields of options that are arrays: a choice of layers, and other ways to give a point spread function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from magicgui.widgets import create_widget
+from magicgui.widgets.bases import ValueWidget
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.optics import Optics
+from napari_genrecon.optics.psf import Kind
+from napari_genrecon.tasks.pixel_size import measured_psf
+
+__all__ = ["FILE", "GAUSSIAN", "OPTICS", "ArrayField", "Names", "PsfField"]
+
+Names = Callable[[Any], Sequence[str]]
+"""The names of the layers that can be chosen."""
+
+NONE = "none"
+GAUSSIAN, OPTICS, FILE = "Gaussian of this width", "computed from optics", "from a file"
+
+
+class ArrayField:
+    """A choice of a layer.
+
+    Parameters
+    ----------
+    name, label : str
+        Of the option.
+    tooltip : str
+        What it is.
+    names : callable
+        Of the layers.
+    others : sequence of str
+        What else can be chosen; the first is the default.
+    """
+
+    kind = "mask"  # of array
+
+    def __init__(self, name: str, label: str, tooltip: str, names: Names, others: Sequence[str] = (NONE,)) -> None:
+        self._others = tuple(others)
+        options = {"choices": lambda widget: [*self._others, *names(widget)], "tooltip": tooltip}
+        self.chooser = create_widget(others[0], name=name, label=label, widget_type="ComboBox", options=options)
+        self.widgets: list[ValueWidget] = [self.chooser]
+
+    def source(self) -> Any:
+        """The name of a layer, or None; other kinds of field have other sources."""
+        chosen = self.chooser.value
+        return None if chosen in (None, *self._others) else chosen
+
+    def value(self, pixels_of: Callable[[str], Any]) -> Any:
+        """The value of the option; `pixels_of` gives the pixels of a layer by its name."""
+        source = self.source()
+        return pixels_of(source) if isinstance(source, str) else source
+
+
+class PsfField(ArrayField):
+    """A point spread function: a layer, a Gaussian, computed from optics, or from a file."""
+
+    kind = "psf"
+
+    def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
+        super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE))
+        self._width = _number(f"{name}_width", "width (px)", 3.0, (0.5, 100.0, 0.1), "Full width at half maximum")
+        self._file = create_widget(
+            "", name=f"{name}_file", label="PSF file", widget_type="FileEdit", options={"tooltip": "TIFF or OME-Zarr"}
+        )
+        self._optics = {widget.name.removeprefix(f"{name}_"): widget for widget in _optics_widgets(name)}
+        self._shown = {GAUSSIAN: [self._width], FILE: [self._file], OPTICS: list(self._optics.values())}
+        self.widgets += [widget for group in self._shown.values() for widget in group]
+        self.chooser.changed.connect(self._show)
+        self._show(self.chooser.value)
+
+    def source(self) -> Any:
+        """The name of a layer, the width of a Gaussian in pixels, `Optics` or a path.
+
+        Raises
+        ------
+        OptionError
+            If the optics cannot be, or there is no such file.
+        """
+        chosen = self.chooser.value
+        if chosen == OPTICS:
+            return self._given_optics()
+        if chosen == FILE:
+            return _existing(Path(self._file.value))
+        return float(self._width.value) if chosen == GAUSSIAN else super().source()
+
+    def value(self, pixels_of: Callable[[str], Any]) -> Any:
+        """The value of the option; see `ArrayField`."""
+        source = self.source()
+        if not isinstance(source, Path):
+            return super().value(pixels_of)
+        found = open_image(source)
+        return measured_psf(found.data, found.about)
+
+    def _given_optics(self) -> Optics:
+        values = {name: widget.value for name, widget in self._optics.items()}
+        for name in ("pixel_size", "z_step"):
+            values[name] = _optional(self._optics[name].label, values[name])
+        return Optics(**values)
+
+    def _show(self, chosen: Any) -> None:
+        for kind, widgets in self._shown.items():
+            for widget in widgets:
+                widget.visible = kind == chosen
+
+
+def _optics_widgets(name: str) -> list[ValueWidget]:
+    kinds = {"choices": list(get_args(Kind)), "tooltip": "confocal: with a closed pinhole"}
+    length = "Empty: as the layer says; else in micrometres"
+    return [
+        _number(f"{name}_na", "NA", 1.4, (0.05, 2.0, 0.05), "Numerical aperture of the objective"),
+        _number(
+            f"{name}_wavelength",
+            "wavelength (nm)",
+            520.0,
+            (100.0, 10_000.0, 5.0),
+            "Of the emission, or of the excitation for two-photon",
+        ),
+        _number(
+            f"{name}_refractive_index",
+            "refractive index",
+            1.515,
+            (1.0, 4.0, 0.005),
+            "Of the immersion: air 1, water 1.33, glycerol 1.47, oil 1.515",
+            decimals=3,
+        ),
+        create_widget("widefield", name=f"{name}_kind", label="microscope", widget_type="ComboBox", options=kinds),
+        create_widget(
+            "", name=f"{name}_pixel_size", label="pixel size (µm)", widget_type="LineEdit", options={"tooltip": length}
+        ),
+        create_widget(
+            "",
+            name=f"{name}_z_step",
+            label="z step (µm)",
+            widget_type="LineEdit",
+            options={"tooltip": f"{length}, 0 treats every plane by itself"},
+        ),
+    ]
+
+
+def _number(
+    name: str, label: str, value: float, limits: tuple[float, float, float], tooltip: str, decimals: int = 2
+) -> ValueWidget:
+    least, most, step = limits
+    options = {"min": least, "max": most, "step": step, "tooltip": tooltip}
+    widget = create_widget(value, name=name, label=label, widget_type="FloatSpinBox", options=options)
+    widget.native.setDecimals(decimals)
+    widget.value = value
+    return widget
+
+
+def _optional(label: str, text: str) -> float | None:
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise OptionError(f"{label} must be a number or empty, got {text!r}") from None
+
+
+def _existing(path: Path) -> Path:
+    if str(path) in ("", "."):
+        raise OptionError("choose the file of the point spread function: none is given")
+    if not path.exists():
+        raise OptionError(f"choose the file of the point spread function: there is no {str(path)!r}")
+    return path

@@ -1,0 +1,91 @@
+"""napari's readers and writers: those of `io.layers`, with what only a window has: messages and Preferences."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from napari_genrecon.io import layers
+from napari_genrecon.io.check import origin_text
+from napari_genrecon.io.layers import LayerData
+from napari_genrecon.io.saving import Saving
+from napari_genrecon.widgets.preferences import preferences
+
+__all__ = ["chosen_saving", "get_reader", "write_tiff", "write_zarr"]
+
+_MOST_SENTENCES = 2  # more files at once are told in one sentence
+_FIRST, _NEXT = 0.7, 6.0  # seconds after opening that the first message comes, and at least between two of them
+
+
+class _Waiting:
+    """What was opened and is not told yet; there is one window, and one of these."""
+
+    opened: ClassVar[list[tuple[str, dict[str, Any]]]] = []  # names and records
+    timer: ClassVar[Any] = None
+    told: ClassVar[float] = -_NEXT  # when the last message came
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """npe2 reader: that of `io.layers`, which also says what was done to an image that is a result."""
+    return None if layers.get_reader(path) is None else _read
+
+
+def _read(path: str) -> list[LayerData]:
+    found = layers.read_layers(path)
+    record = found[0][1].get("metadata", {}).get("genrecon")
+    if isinstance(record, dict):
+        _tell_later(str(_name(found[0][1])), record)
+    return found
+
+
+def _name(keywords: dict[str, Any]) -> Any:
+    name = keywords.get("name", "image")
+    return name[0] if isinstance(name, list) else name
+
+
+def _tell_later(name: str, record: dict[str, Any]) -> None:
+    """Soon, but not for every file of a batch: those that are opened shortly after each other get one message."""
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication
+
+    if QApplication.instance() is None:  # a script
+        return
+    if _Waiting.timer is None:
+        _Waiting.timer = QTimer(QApplication.instance())
+        _Waiting.timer.setSingleShot(True)
+        _Waiting.timer.timeout.connect(_tell)
+    _Waiting.opened.append((name, record))
+    if not _Waiting.timer.isActive():
+        wait = max(_FIRST, _Waiting.told + _NEXT - time.monotonic())
+        _Waiting.timer.start(round(1000 * wait))
+
+
+def _tell() -> None:
+    from napari.utils.notifications import show_info
+
+    told, _Waiting.told = list(_Waiting.opened), time.monotonic()
+    _Waiting.opened.clear()
+    if len(told) <= _MOST_SENTENCES:
+        for name, record in told:
+            show_info(origin_text(name, record))
+        return
+    natures = Counter(str(record.get("nature")) for _, record in told)
+    kinds = ", ".join(f"{count} {nature}" for nature, count in natures.items())
+    show_info(f"{len(told)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
+
+
+def chosen_saving() -> Saving:
+    """How Preferences say that files are written; nothing is ever replaced from the window."""
+    return Saving(**preferences("genrecon_files"))
+
+
+def write_tiff(path: str, data: list[LayerData]) -> list[str]:
+    """npe2 writer: see `io.layers.write_tiff_layers`."""
+    return layers.write_tiff_layers(path, data, saving=chosen_saving())
+
+
+def write_zarr(path: str, data: list[LayerData]) -> list[str]:
+    """npe2 writer: see `io.layers.write_zarr_layers`."""
+    return layers.write_zarr_layers(path, data, saving=chosen_saving())

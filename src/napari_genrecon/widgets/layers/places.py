@@ -1,0 +1,58 @@
+"""Where layers that show something new are put: beside what is there, never over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
+
+__all__ = ["beside", "look_at", "put", "stack_keywords"]
+
+_GAP = 0.04  # of the height of what is there
+_FILL = 0.6  # share of the canvas that is filled by what is looked at
+
+
+def beside(viewer: Any, but: str = "") -> tuple[float, float, float]:
+    """Top and right edge of all layers but one, with a gap, and their height, in world units of the last two axes."""
+    boxes = [layer.extent.world for layer in viewer.layers if layer.name != but and layer.ndim >= 2]
+    if not boxes:
+        return 0.0, 0.0, 0.0
+    low, high = np.min([box[0][-2:] for box in boxes], axis=0), np.max([box[1][-2:] for box in boxes], axis=0)
+    height = float(high[0] - low[0])
+    return float(low[0]), float(high[1] + _GAP * height), height
+
+
+def stack_keywords(card: Any, data: Any, first: str) -> dict[str, Any]:
+    """Keywords of a layer of (N, Y, X) or (N, C, Y, X) pictures of a model: its pixel size, units and grey values."""
+    extra = data.ndim - 2
+    low, high = min(card.low), max(card.high)
+    return {
+        "scale": (1.0,) * extra + tuple(card.pixel_size),
+        "units": ("pixel",) * extra + tuple(card.units),
+        "axis_labels": (first, "c", "y", "x") if extra == 2 else (first, "y", "x")[-data.ndim :],
+        "contrast_limits": (low, high),
+    }
+
+
+def put(viewer: Any, data: Any, name: str, *, replace: bool = True, helper: bool = True, **keywords: Any) -> Any:
+    """Add an image layer beside the others, in place of the one of this name that was put there before."""
+    old = viewer.layers[name] if replace and name in viewer.layers else None
+    if old is not None and NO_IMAGE in old.metadata:
+        viewer.layers.remove(old)
+    top, right, _ = beside(viewer)
+    keywords["translate"] = (0.0,) * (data.ndim - 2) + (top, right)
+    if helper:
+        keywords["metadata"] = {**keywords.get("metadata", {}), NO_IMAGE: True}
+    return viewer.add_image(data, name=name, **keywords)
+
+
+def look_at(viewer: Any, layer: Any, centre: Any = None, side: float = 0.0) -> None:
+    """Move the camera to a layer, or to a point of the world with so much around it."""
+    low, high = layer.extent.world
+    middle = (low + high) / 2 if centre is None else np.asarray(centre, float)
+    side = side or float(max((high - low)[-2:].max(), 1e-9))
+    camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
+    camera.center = (0.0, *middle[-2:])
+    camera.zoom = _FILL * min(viewer.canvas.size if hasattr(viewer, "canvas") else (600, 800)) / side

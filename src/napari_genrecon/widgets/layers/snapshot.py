@@ -1,0 +1,176 @@
+"""What a layer is to us, and how a result becomes a layer."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.io.layers import axes_of
+from napari_genrecon.tasks.transforms import upscaled_transform
+
+__all__ = [
+    "NO_IMAGE",
+    "PLACED",
+    "display",
+    "finer",
+    "is_no_image",
+    "layer_axes",
+    "layer_data",
+    "part_of_result",
+    "placed_as",
+    "result_layer",
+    "shows_planes",
+    "visible_region",
+    "without_first",
+]
+
+PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""Keywords that say where a layer lies."""
+NO_IMAGE = "genrecon_no_image"
+"""Key in the metadata of layers of ours that are about an image and are none themselves: previews, deviations."""
+_COPIED = (
+    *PLACED, "colormap", "contrast_limits", "gamma",
+    "opacity", "blending", "interpolation2d", "interpolation3d", "rendering",
+)  # fmt: skip
+
+
+def layer_data(layer: Any) -> Any:
+    """The pixels; of a multiscale layer, the full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def is_no_image(layer: Any) -> bool:
+    """Whether a layer of ours is only about an image, and not to be worked on."""
+    return bool(layer.metadata.get(NO_IMAGE))
+
+
+def layer_axes(layer: Any) -> Axes:
+    """The axes a layer names, else those of the rule in `axes`."""
+    return axes_of(layer.axis_labels, layer_data(layer).shape, rgb=layer.rgb)
+
+
+def display(layer: Any) -> dict[str, Any]:
+    """Everything about a layer but its pixels and its name, as keywords of ``add_image``."""
+    # Plugins get layers behind a proxy whose values cannot be copied; napari's own export gives plain ones.
+    state = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()[1]
+    found = {name: copy.deepcopy(state[name]) for name in _COPIED if name in state}
+    if layer.rgb:
+        found = {k: v for k, v in found.items() if k not in ("colormap", "contrast_limits", "gamma")}
+    return {**found, "rgb": layer.rgb, "metadata": copy.deepcopy(dict(state["metadata"]))}
+
+
+def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Data and keywords of the layer for a result, from what `display` said of its source at the start.
+
+    Parameters
+    ----------
+    result : Result
+        Of a task; its pixels may be smaller than those of the source, and may have a new first dimension.
+    shape : tuple of int
+        Of the source.
+    name : str
+        Of the new layer.
+    shown : dict
+        Keywords of the source.
+    """
+    data = result.data
+    full = data[0] if isinstance(data, list) else data
+    kwargs = {**shown, "name": name, "metadata": {**shown["metadata"], "genrecon": result.record}}
+    if isinstance(data, list):
+        kwargs["multiscale"] = True
+    if full.ndim > len(shape):
+        return data, with_new_dimension(kwargs)
+    factors = tuple(a // b for a, b in zip(full.shape, shape, strict=True))
+    return data, {**kwargs, **finer(kwargs, factors)}
+
+
+def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
+    """Scale and translate of a layer with so many times more pixels over the same place."""
+    n = len(shown["scale"])
+    turn = Affine(rotate=shown["rotate"], shear=shown["shear"], ndim=n).linear_matrix
+    scale, translate = upscaled_transform(shown["scale"], shown["translate"], factors[:n], linear=turn)
+    return {"scale": scale, "translate": translate}
+
+
+def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keywords of a layer that has one more dimension in front; what turns the others stays as an affine matrix."""
+    n = len(kwargs["scale"])
+    turned = Affine(rotate=kwargs["rotate"], shear=kwargs["shear"], ndim=n).linear_matrix
+    whole = np.eye(n + 2)
+    whole[1:-1, 1:-1] = turned
+    own = np.eye(n + 2)
+    own[1:, 1:] = np.asarray(kwargs["affine"])
+    # The turn comes before the translation in a layer, the affine after it.
+    translate = np.linalg.solve(turned, np.asarray(kwargs["translate"], float))
+    return {
+        **{key: value for key, value in kwargs.items() if key not in ("rotate", "shear")},
+        "scale": [1.0, *kwargs["scale"]],
+        "translate": [0.0, *translate],
+        "affine": own @ whole,
+        "units": ("pixel", *map(str, kwargs["units"])),
+        "axis_labels": ("sample", *kwargs["axis_labels"]),
+    }
+
+
+def without_first(placed: dict[str, Any], n: int) -> dict[str, Any]:
+    """Where a layer lies, without its first `n` dimensions (0 or 1)."""
+    if not n:
+        return placed
+    return {key: np.asarray(value)[n:, n:] if key == "affine" else value[n:] for key, value in placed.items()}
+
+
+def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
+    """Where a layer lies, for an image of some of its dimensions, in order."""
+    n, index = len(placed["scale"]), list(kept)
+    if len(index) >= n:
+        return placed
+    whole = np.asarray(placed["affine"])
+    turned = Affine(rotate=placed["rotate"], shear=placed["shear"], ndim=n).linear_matrix
+    rows = [*index, n]
+    own = np.eye(len(rows))
+    own[:-1, :-1] = turned[np.ix_(index, index)]
+    translate = np.linalg.solve(own[:-1, :-1], np.asarray(placed["translate"], float)[index])
+    plain = {key: [placed[key][i] for i in index] for key in ("scale", "units", "axis_labels")}
+    return {**plain, "translate": translate, "affine": whole[np.ix_(rows, rows)] @ own}
+
+
+def part_of_result(
+    data: Any, shape: tuple[int, ...], region: tuple[slice, ...]
+) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """The pixels of a result over a region of its source, and how many times more they are along each dimension."""
+    if data.ndim > len(shape):
+        data = data[0]
+    factors = tuple(a // b for a, b in zip(data.shape, shape, strict=True))
+    parts = tuple(slice(s.start and s.start * f, s.stop and s.stop * f) for s, f in zip(region, factors, strict=True))
+    return np.asarray(data[parts]), factors
+
+
+def shows_planes(viewer: Any) -> bool:
+    """Whether the planes that are worked on are what is on screen: the last two dimensions, in 2D."""
+    dims = viewer.dims
+    return dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
+
+
+def visible_region(viewer: Any, layer: Any) -> tuple[slice, ...]:
+    """The part of the shown plane that is on screen, in pixels of the full resolution."""
+    data = layer_data(layer)
+    n_spatial = layer.ndim
+    point = np.round(layer.world_to_data(viewer.dims.point)[-n_spatial:]).astype(int)
+    shown = set(range(n_spatial - 2, n_spatial))
+    low, high = np.array(layer.corner_pixels[0]), np.array(layer.corner_pixels[1])
+    if layer.multiscale:
+        low, high = (np.round(v * layer.downsample_factors[layer.data_level]) for v in (low, high))
+    region = []
+    for axis, length in enumerate(data.shape[:n_spatial]):
+        if axis in shown:
+            start, stop = int(np.clip(low[axis], 0, length - 1)), int(np.clip(high[axis] + 1, 1, length))
+            region.append(slice(start, max(stop, start + 1)))
+        else:
+            index = int(np.clip(point[axis], 0, length - 1))
+            region.append(slice(index, index + 1))
+    return (*region, *([slice(None)] if layer.rgb else []))

@@ -1,0 +1,77 @@
+"""What a task widget computes from a layer, run in a thread, and what is said of the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.io.check import choice_text
+from napari_genrecon.io.layers import about_layer
+from napari_genrecon.tasks import Result, Task
+from napari_genrecon.tasks.files import write_result_steps
+from napari_genrecon.widgets.layers.files import chosen_saving
+from napari_genrecon.widgets.layers.snapshot import display, layer_data, part_of_result
+
+__all__ = ["Taken", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """All that a job needs of a layer, taken at its start: the layer may be renamed, changed or removed meanwhile."""
+
+    layer: Any
+    data: Any
+    shown: dict[str, Any]
+    name: str
+    visible: bool
+    at: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def of(cls, layer: Any) -> Taken:
+        """Take it now."""
+        return cls(layer, layer_data(layer), display(layer), layer.name, layer.visible)
+
+
+def preview_steps(
+    task: Task, taken: Taken, options: Any, region: tuple[slice, ...]
+) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
+    """Pixels of a region after and before a task, how many times more they are, and the record."""
+    result = yield from task.steps(taken.data, options, lazy=True)
+    yield Progress(0, 0, "computing the part on screen")
+    after, factors = part_of_result(result.data, taken.data.shape, region)
+    return after, np.asarray(taken.data[region]), factors, result.record
+
+
+def result_steps(
+    task: Task, taken: Taken, options: Any, target: Path | None, *, live: bool
+) -> Generator[Progress, None, Result]:
+    """The result, in memory, live, or written to a file."""
+    if target is None:
+        return task.steps(taken.data, options, lazy=True if live else None)
+    about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
+    return write_result_steps(task, taken.data, options, about, target, saving=chosen_saving())
+
+
+def nothing_to_fill(record: dict[str, Any]) -> bool:
+    """Whether the image is as it was, so that there is no layer to add."""
+    return (record.get("mask") or {}).get("filled") == 0
+
+
+def about_result(record: dict[str, Any], added: Any, taken: Taken, target: Path | None, *, lazy: bool) -> str:
+    """What came out, in words; `added` is the new layer, or None."""
+    if added is None:
+        written = f" The image was written to {target} as it is." if target else ""
+        return f"No new layer: {'; '.join(record['warnings'])}.{written}"
+    took = f"done in {time.perf_counter() - taken.at:.1f} s"
+    said = [f"New layer '{added.name}': {'computes each plane when you look at it' if lazy else took}."]
+    said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
+    said += [f"Written to {target}."] if target else []
+    hidden = taken.visible and not taken.layer.visible
+    said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []
+    return " ".join(said)

@@ -1,0 +1,128 @@
+"""The controls of a task widget, and where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
+from napari.layers import Image, Labels, Shapes
+from qtpy.QtCore import Qt
+
+from napari_genrecon.tasks import Task
+from napari_genrecon.widgets.fit import Words, scrolled, text
+from napari_genrecon.widgets.form import TaskForm
+from napari_genrecon.widgets.layers.choice import LayerChoice
+from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.task.preview import VIEWS
+
+__all__ = ["TaskControls"]
+
+_WIDTH = 310  # pixels of the options; rows of buttons may need more
+_LINES = 8  # of what is said, before it scrolls
+_ROWS = 4  # of the list of images, before it scrolls
+
+
+class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """The choice of layers, the options and the buttons of a task, without what they do.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers can be chosen.
+    task : Task
+        Whose options.
+    """
+
+    def __init__(self, viewer: Any, task: Task) -> None:
+        self._viewer, self._task = viewer, task
+        self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
+        self._report = Words(label="noise", value="Choose an image layer.")
+        self._target = FileEdit(
+            mode="w",
+            name="target",
+            label="write to",
+            filter="OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
+            value="",
+            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory",
+        )
+        self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
+        self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]
+        self._make_buttons()
+        self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
+        self._status = text(most=_LINES)
+        self._page = Container(widgets=[self._layers, self._report, self._form.container], labels=False)
+        super().__init__(
+            widgets=[
+                _row(self._preview, self._view),
+                _row(self._run, self._cancel, self._live),
+                self._progress,
+                self._status,
+                _row(self._check, self._copy, self._methods),
+            ],
+            labels=False,
+        )
+        area = scrolled(self._page.native)
+        area.setMinimumWidth(_WIDTH)
+        self.native.layout().insertWidget(0, area, 1)  # the buttons stay in sight below it
+        self._page.margins = (0, 0, 0, 0)
+        # Of long names, the start and the end are seen; a bar to scroll them would cover the only row.
+        self._layers.native.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._layers.native.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._report.native.setReadOnly(True)
+        self._report.native.setMinimumHeight(150)
+        self._fit_list()
+
+    def _make_buttons(self) -> None:
+        self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
+        self._view = ComboBox(
+            choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half as it will be"
+        )
+        self._run = PushButton(text=self._task.title, tooltip="Makes a new layer; the image itself is not changed")
+        self._cancel = PushButton(text="Cancel", enabled=False)
+        self._live = CheckBox(
+            text="live", value=False, tooltip="Add the result at once and compute each plane when you scroll to it"
+        )
+        self._copy = PushButton(text="Copy as Python", tooltip="Puts the same job as Python code on the clipboard")
+        self._methods = PushButton(
+            text="Copy methods text", tooltip="Puts the sentences for a paper about the result on the clipboard"
+        )
+        self._check = PushButton(
+            text="Check result",
+            visible=self._task.name == "denoise",
+            tooltip="Compares the selected result with its image: was anything but noise removed or added?",
+        )
+
+    def _images(self, _widget: Any = None) -> list[str]:
+        return self._named(Image)
+
+    def _masks(self, _widget: Any = None) -> list[str]:
+        return self._named(Image | Labels | Shapes)
+
+    def _named(self, kinds: Any) -> list[str]:
+        return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
+
+    def _chosen(self) -> list[Any]:
+        return [self._viewer.layers[name] for name in self._layers.value if name in self._viewer.layers]
+
+    def _chosen_target(self) -> Path | None:
+        typed = str(self._target.value)
+        return None if typed in ("", ".") else Path(typed)
+
+    def reset_choices(self, *_: Any) -> None:
+        """Look again which layers there are; napari asks docked widgets to."""
+        for choice in self._choosers:
+            choice.reset()
+        self._fit_list()
+
+    def _fit_list(self) -> None:
+        """As many rows as there are images: what is below needs the room."""
+        native = self._layers.native
+        rows = min(max(native.count(), 1), _ROWS)
+        native.setFixedHeight(rows * (native.fontMetrics().lineSpacing() + 2) + 2 * native.frameWidth())
+
+
+def _row(*widgets: Any) -> Container[Any]:
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row

@@ -1,0 +1,46 @@
+"""The noise of the layers of a viewer, as far as it has been measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from napari.layers import Image
+
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.widgets.layers.snapshot import layer_data
+
+__all__ = ["KnownNoise"]
+
+
+class KnownNoise:
+    """Remembers what was measured by the pixels it was measured from."""
+
+    def __init__(self) -> None:
+        # By the id of the pixels, which are kept so that no other array gets it.
+        self._models: dict[int, tuple[Any, Any]] = {}
+
+    def of(self, data: Any) -> Any:
+        """The noise model, or one per channel; None if it is not known."""
+        return self._models.get(id(data), (None, None))[1]
+
+    def put(self, data: Any, noise: Any) -> None:
+        """Remember what was measured."""
+        self._models[id(data)] = (data, noise)
+
+    def put_recorded(self, data: Any, record: dict[str, Any]) -> bool:
+        """Remember what a run found, which measures anew, as the pixels may have been changed in place.
+
+        Where it had no need to measure, or could not, what was known stays.
+        """
+        noise = tuple(map(NoiseModel.from_dict, record.get("noise") or ()))
+        if not noise or any(model.method == "given" for model in noise):
+            return False
+        self.put(data, noise)
+        return True
+
+    def forget_removed(self, layers: Iterable[Any]) -> None:
+        """Let go of the pixels of layers that are gone: they would stay in memory."""
+        present = {id(layer_data(layer)) for layer in layers if isinstance(layer, Image)}
+        for key in self._models.keys() - present:
+            del self._models[key]

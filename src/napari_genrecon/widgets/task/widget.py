@@ -1,0 +1,378 @@
+"""The dock widget of a task: layers, noise report, options, preview, run, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_genrecon.engine.lazy import is_lazy
+from napari_genrecon.errors import GenReconError, ImageError
+from napari_genrecon.io.check import methods_text
+from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.widgets.dock import Dock
+from napari_genrecon.widgets.jobs.life import JobLife
+from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
+from napari_genrecon.widgets.layers.choice import keeping_active
+from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_data, shows_planes, visible_region
+from napari_genrecon.widgets.layers.watched import Watched
+from napari_genrecon.widgets.preferences import follow_preferences, preferences
+from napari_genrecon.widgets.task.as_python import as_python
+from napari_genrecon.widgets.task.check import check_layer_steps, deviations_layer
+from napari_genrecon.widgets.task.compute import Taken, about_result, nothing_to_fill, preview_steps, result_steps
+from napari_genrecon.widgets.task.controls import TaskControls
+from napari_genrecon.widgets.task.noise_report import NoiseReport
+from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
+
+__all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
+
+
+class TaskWidget(TaskControls):
+    """Run one task on image layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers can be chosen, and where results go.
+    task : Task
+        What to do.
+    """
+
+    _adding: ClassVar[TaskWidget | None] = None  # whose result is being added now
+
+    def __init__(self, viewer: Any, task: Task) -> None:
+        super().__init__(getattr(viewer, "__wrapped__", viewer), task)
+        self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
+        self._said_of_preview = ""
+        self._queue: list[Any] = []
+        self._said: list[str] = []  # of the results so far
+        self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
+        self._gone = False
+        self._section = f"genrecon_{task.name}"
+        self._preferred = preferences(self._section)
+        self._jobs = JobLife(
+            (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
+        )
+        self._noise = NoiseReport(self._report, task, self._form, self._chosen, self._jobs)
+        self._dock = Dock(self.native, self._end_preview)
+        self._connect()
+        self._refresh()
+        self._follow_active()
+
+    def _connect(self) -> None:
+        events = self._viewer.layers.events
+        events.inserted.connect(self._refresh)
+        events.removed.connect(self._refresh)
+        events.renamed.connect(self._rename)
+        self._viewer.layers.selection.events.active.connect(self._follow_active)
+        self._layers.changed.connect(self._measure)
+        self._form.container.changed.connect(self._noise.time_again)
+        self._form.container.changed.connect(self._judge_preview)
+        self._preview.changed.connect(self._start_preview)
+        self._view.changed.connect(self._preview_layer.set_view)
+        dims = self._viewer.dims.events
+        for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
+            event.connect(self._judge_again)
+        self._run.changed.connect(self._start_run)
+        self._cancel.changed.connect(lambda _: self._queue.clear())
+        self._check.changed.connect(self._start_check)
+        self._copy.changed.connect(self._copy_python)
+        self._methods.changed.connect(self._copy_methods)
+        follow_preferences(self._section, self._take_preferences)
+        self.native.destroyed.connect(self._leave)
+
+    def _leave(self, _event: Any = None) -> None:
+        """The window is gone: what still runs must not touch it."""
+        self._gone = True
+        self._queue.clear()
+        self._jobs.abandon()
+        self._noise.abandon()
+
+    @property
+    def _job(self) -> Any:
+        """What runs now, or None."""
+        return self._jobs.job
+
+    def _take_preferences(self, _event: Any = None) -> None:
+        """What is changed in napari's Preferences is changed here, too, at once; what was not stays as it is here."""
+        before, self._preferred = self._preferred, preferences(self._section)
+        for name in () if self._gone else self._preferred.keys() & before.keys():
+            if self._preferred[name] != before[name]:
+                self._form[name].value = self._preferred[name]
+
+    # Layers ---------------------------------------------------------------------------------------------------------
+
+    def _refresh(self, _event: Any = None) -> None:
+        self.reset_choices()
+        self._noise.forget_removed(self._viewer.layers)
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image):
+                layer.events.data.connect(self._measure)  # connecting twice does nothing
+        if not self._chosen():
+            self._ask_for_layer()
+
+    def _rename(self, event: Any) -> None:
+        self._refresh()
+        if self._viewer.layers[event.index] in self._chosen()[:1]:
+            self._noise.show()
+
+    def _follow_active(self, _event: Any = None) -> None:
+        """Choose the layer that was activated, if it is an image; a mask leaves the choice."""
+        active = self._viewer.layers.selection.active
+        if self._stays() or (active is not None and is_no_image(active)):
+            return
+        record = None if active is None else active.metadata.get("genrecon")
+        if record is not None:
+            self._record = record
+        if record is not None or isinstance(active, Image):
+            self._status.value = methods_text(record) if record else ""
+        if isinstance(active, Image):
+            self.reset_choices()
+            self._layers.value = [active.name]
+        elif not self._chosen():
+            self._ask_for_layer()
+
+    def _stays(self) -> bool:
+        """Whether a result is being added that is not chosen: one of this widget, whose button works on the source
+        again, or one of another widget while this one is at work.
+        """
+        adding = TaskWidget._adding
+        return adding is self or (adding is not None and self._jobs.at_work)
+
+    @contextmanager
+    def _adding_result(self) -> Iterator[None]:
+        TaskWidget._adding = self
+        try:
+            yield
+        finally:
+            TaskWidget._adding = None
+
+    def _ask_for_layer(self) -> None:
+        self._noise.ask_for_layer(self._viewer.layers.selection.active)
+        if not self._viewer.layers and self._job is None:
+            self._status.value = ""
+
+    def _measure(self, _event: Any = None) -> None:
+        if self._chosen():
+            self._noise.measure()
+        else:
+            self._ask_for_layer()
+
+    def _ended(self) -> None:
+        QTimer.singleShot(0, self._measure_if_new)
+
+    def _measure_if_new(self) -> None:
+        """A layer that was chosen while a job ran still waits for its report."""
+        if self._gone:
+            return
+        self._noise.forget_removed(self._viewer.layers)
+        if self._noise.is_waiting():
+            self._measure()
+
+    def _options(self, layer: Any) -> Any:
+        values = self._form.values(lambda kind, name: pixels_of(kind, self._viewer.layers[name], layer))
+        return layer_options(self._task, layer, values)
+
+    # Preview --------------------------------------------------------------------------------------------------------
+
+    def _start_preview(self, _event: Any = None) -> None:
+        layers = self._chosen()
+        if not layers or self._job is not None:
+            self._tell_missing(layers)
+            return
+        if not shows_planes(self._viewer):
+            self._jobs.ask_for(PLANES_ONLY)
+            return
+        layer = layers[0]
+        try:
+            options, region = self._options(layer), visible_region(self._viewer, layer)
+        except (GenReconError, ValueError) as error:
+            self._jobs.refuse(error)
+            return
+        taken, asked = Taken.of(layer), self._asked()
+
+        def made(found: Any) -> None:
+            after, before, factors, record = found
+            self._noise.found(taken.data, record)
+            if self._dock.closed:  # nobody could take it away
+                return
+            self._preview_layer.show(after, before, region, taken.shown, taken.name, factors, layer, asked)
+            self._view.visible = True
+            self._judge_preview()
+
+        self._jobs.begin(lambda: preview_steps(self._task, taken, options, region), made)
+
+    def _asked(self) -> dict[str, Any] | None:
+        """The options as they are in the form; None where they cannot be."""
+        try:
+            return {**self._form.plain_values(), **self._form.array_sources()}
+        except (GenReconError, ValueError):
+            return None
+
+    def _judge_preview(self, _event: Any = None) -> None:
+        """Say whether the preview is still one of the options in the form."""
+        if not self._gone and self._job is None and self._preview_layer.there:
+            words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
+            self._said_of_preview = self._status.value = words
+
+    def _judge_again(self, _event: Any = None) -> None:
+        """The same, unless something else has been said meanwhile."""
+        if not self._gone and self._status.value == self._said_of_preview:
+            self._judge_preview()
+
+    def _end_preview(self) -> None:
+        self._preview_layer.remove()
+        self._view.visible = False
+
+    def _preview_gone(self) -> None:
+        """Another preview has its place, or it was taken out of the list of layers: nothing is said of it any more."""
+        if self._gone:
+            return
+        self._view.visible = False
+        if self._status.value == self._said_of_preview:
+            self._status.value = ""
+
+    # Run ------------------------------------------------------------------------------------------------------------
+
+    def _start_run(self, _event: Any = None) -> None:
+        if self._job is not None:
+            return
+        self._queue, self._said = self._chosen(), []
+        self._tell_missing(self._queue)
+        self._next()
+
+    def _next(self) -> None:
+        if not self._queue:
+            return
+        layer = self._queue.pop(0)
+        try:
+            options = self._options(layer)
+        except (GenReconError, ValueError) as error:
+            self._queue.clear()
+            self._jobs.refuse(error)
+            return
+        taken, target, live = Taken.of(layer), self._chosen_target(), self._live.value
+
+        def failed(kind: str, value: Any) -> None:
+            self._queue.clear()
+            self._watched.stop()
+            self._jobs.tell(kind, value)
+
+        self._watched.start(target)
+        self._jobs.begin(
+            lambda: result_steps(self._task, taken, options, target, live=live),
+            lambda result: self._add(result, taken, target),
+            failed,
+            title=f"'{taken.name}'" if self._queue or self._said else "",
+        )
+
+    def _add(self, result: Any, taken: Taken, target: Any) -> None:
+        """Add the layer of a result, say what came out, and go on with the next layer."""
+        record, added = result.record, None
+        self._noise.found(taken.data, record)
+        self._end_preview()
+        self._watched.stop()
+        for warning in record["warnings"]:
+            show_warning(f"{taken.name}: {warning}")
+        if not nothing_to_fill(record):
+            with self._adding_result():
+                name = f"{taken.name} {self._task.name}"
+                added = add_layers(self._viewer, result, taken.layer, taken.data.shape, name, taken.shown)
+            self._record = record
+        lazy = added is not None and target is None and is_lazy(layer_data(added))
+        self._said.append(about_result(record, added, taken, target, lazy=lazy))
+        self._status.value = " ".join(self._said)
+        self._next()
+
+    def _tell_missing(self, layers: list[Any]) -> None:
+        if not layers:
+            self._jobs.ask_for("Choose an image layer first.")
+
+    # Check ----------------------------------------------------------------------------------------------------------
+
+    def _start_check(self, _event: Any = None) -> None:
+        result = self._viewer.layers.selection.active
+        if self._job is not None:
+            return
+        if result is None:
+            self._jobs.ask_for("Select the result layer first.")
+            return
+        try:
+            steps = check_layer_steps(result, list(self._viewer.layers))
+        except ImageError as error:
+            self._jobs.refuse(error)
+            return
+        name = result.name
+
+        def checked(found: Any) -> None:
+            if result in self._viewer.layers:
+                pixels, kwargs = deviations_layer(found, result)
+                with keeping_active(self._viewer):
+                    self._viewer.add_image(pixels, **kwargs)
+            self._noise.say(f"Check of '{name}'\n{found}")
+            where = "nothing stands out" if found.verdict.passed else f"the layer '{name}: deviations' shows where"
+            self._status.value = f"Checked '{name}': {where}. The report is above."
+
+        self._jobs.begin(lambda: steps, checked)
+
+    # Python ---------------------------------------------------------------------------------------------------------
+
+    def _copy_python(self, _event: Any = None) -> None:
+        if not self._chosen():
+            self._tell_missing([])
+            return
+        try:
+            code = self.as_python()
+        except (GenReconError, ValueError) as error:
+            self._jobs.refuse(error)
+            return
+        QApplication.clipboard().setText(code)
+        self._status.value = "Copied: paste it into napari's console or a script."
+
+    def _copy_methods(self, _event: Any = None) -> None:
+        if self._record is None:
+            self._jobs.ask_for("There is no result yet: run the task, or click on a layer that is a result.")
+            return
+        QApplication.clipboard().setText(methods_text(self._record))
+        self._status.value = "Copied: the sentences for the methods section."
+
+    def as_python(self) -> str:
+        """The calls that make the same layers, as Python code."""
+        arrays = self._form.array_sources()
+        return as_python(self._task, self._chosen(), self._options, arrays, live=self._live.value)
+
+
+# napari makes dock widgets from classes, and finds the viewer by the name of the parameter.
+
+
+class DenoiseWidget(TaskWidget):
+    """The widget of `denoise`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("denoise"))
+
+
+class DeblurWidget(TaskWidget):
+    """The widget of `deblur`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("deblur"))
+
+
+class InpaintWidget(TaskWidget):
+    """The widget of `inpaint`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("inpaint"))
+
+
+class UpscaleWidget(TaskWidget):
+    """The widget of `upscale`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("upscale"))

@@ -1,0 +1,233 @@
+"""Which layers crops are cut from, and where: one widget for training and for looking at real cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Container, Select
+from napari.layers import Image, Labels, Points
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.layers import stacked
+from napari_genrecon.training.crops import SIZES, CropOptions
+from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, layer_axes, layer_data
+
+__all__ = ["CropChooser", "Source", "crop_options"]
+
+_MODES = (
+    ("one around each object of a layer", "objects"),
+    ("on a grid, overlapping if there are few", "grid"),
+    ("at random positions", "random"),
+    ("each plane is a crop already", "whole"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """All that is needed of the layers, taken at once: they may be renamed, changed or removed meanwhile.
+
+    Attributes
+    ----------
+    images : list of array_like
+        The pixels.
+    where : dict
+        Further keywords of `cut_crops`.
+    name : str
+        Of the first image layer.
+    objects : str
+        Name of the first layer of objects; empty if there is none.
+    placed : dict
+        Where the first image layer lies.
+    """
+
+    images: list[Any]
+    where: dict[str, Any]
+    name: str
+    objects: str
+    placed: dict[str, Any]
+
+
+class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Image layers, and how crops are cut from them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers can be chosen.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer, self._touched, self._alike = viewer, False, False
+        self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
+        self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
+        self.together = CheckBox(
+            text="they are channels of one image", tooltip="2 to 4 layers of one shape that belong together"
+        )
+        self.mode = ComboBox(label="crops", choices=_MODES, value="grid", tooltip="Where the small pictures are cut")
+        self.objects = Select(
+            label="objects",
+            choices=self._names_of(Labels, Points),
+            tooltip="Labels or points: one picture around each object; one layer for each image, in the same order",
+        )
+        super().__init__(widgets=[self.images, self.together, self.mode, self.objects], labels=True)
+        self.margins = (0, 0, 0, 0)
+        for chooser, height in ((self.images, 60), (self.objects, 42)):
+            chooser.native.setFixedHeight(height)
+            chooser.native.parentWidget().setFixedHeight(height + 6)  # the row, which else takes all the room there is
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self.refresh)
+        self.images.changed.connect(self._images_changed)
+        self.mode.changed.connect(self._mode_changed)
+        self.refresh()
+        self._follow(viewer.layers.selection.active)
+        viewer.layers.selection.events.active.connect(self._follow_event)
+        self._images_changed()
+        self._told = self._now()
+        self.changed.connect(self._tell_choice)
+
+    def leave(self) -> None:
+        """Stop listening to the viewer."""
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.disconnect(self.refresh)
+        self._viewer.layers.selection.events.active.disconnect(self._follow_event)
+
+    def source(self) -> Source:
+        """What is chosen.
+
+        Raises
+        ------
+        OptionError
+            If nothing is chosen, or the layers do not fit together.
+        """
+        layers = self._chosen(self.images)
+        if not layers:
+            raise OptionError("choose an image layer first")
+        objects = self._chosen(self.objects) if self.mode.value == "objects" else []
+        if self.mode.value == "objects" and not objects:
+            raise OptionError("choose a Labels or Points layer that says where the objects are, or another way to cut")
+        together = self._alike and self.together.value
+        images, axes = _as_channels(layers) if together else _separate(layers)
+        where = {"axes": axes, **_objects(objects, layers, len(images)), **_scale(layers[0])}
+        if together:
+            where["channel_names"] = tuple(layer.name for layer in layers)
+        placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
+        first = objects[0].name if objects else ""
+        return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
+
+    def refresh(self, _event: Any = None) -> None:
+        """Look again which layers there are, and guess how to cut until the user has said it."""
+        for chooser in (self.images, self.objects):
+            chooser.reset_choices()
+        if not self._touched:
+            self._guess()
+
+    # --- what is chosen ---
+
+    def _now(self) -> tuple[Any, ...]:
+        return tuple(self.images.value), self.together.value, self.mode.value, tuple(self.objects.value)
+
+    def _tell_choice(self, _event: Any = None) -> None:
+        if self._now() != self._told:  # lists that are filled anew say that they changed, too
+            self._told = self._now()
+            self.on_choice()
+
+    def _names_of(self, *kinds: Any) -> Any:
+        def names(_widget: Any = None) -> list[str]:
+            return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
+
+        return names
+
+    def _chosen(self, chooser: Select) -> list[Any]:
+        return [self._viewer.layers[name] for name in chooser.value if name in self._viewer.layers]
+
+    def _guess(self) -> None:
+        objects, images = list(self.objects.choices), self._chosen(self.images)
+        if objects and not self.objects.value:
+            self.objects.value = objects[:1]
+        planes = {layer_data(layer).shape[layer.ndim - 2 : layer.ndim] for layer in images}
+        ready = bool(planes) and all(plane[0] == plane[1] and plane[0] in SIZES for plane in planes)
+        with self.mode.changed.blocked():
+            self.mode.value = "whole" if ready else "objects" if objects else "grid"
+        self._show_what_counts()
+
+    def _follow_event(self, event: Any) -> None:
+        self._follow(event.value)
+
+    def _follow(self, active: Any) -> None:
+        """Choose the layer that was clicked on; what a model made only if nothing else is there."""
+        if isinstance(active, Image) and active.name in self.images.choices and not _synthetic(active):
+            self.images.value = [active.name]
+        elif not self.images.value:
+            self.images.value = [n for n in self.images.choices if not _synthetic(self._viewer.layers[n])][-1:]
+
+    def _images_changed(self, _event: Any = None) -> None:
+        if not self._touched:
+            self._guess()
+        self._show_what_counts()
+
+    def _mode_changed(self, _event: Any = None) -> None:
+        self._touched = True
+        self._show_what_counts()
+
+    def _show_what_counts(self) -> None:
+        layers = self._chosen(self.images)
+        shapes = {(tuple(layer_data(x).shape), str(layer_data(x).dtype)) for x in layers}
+        plain = all(layer_axes(layer).channel is None for layer in layers)
+        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain
+        self.together.visible = self._alike
+        self.objects.visible = self.mode.value == "objects"
+
+
+def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
+    """The options of a form together with the mode that is chosen."""
+    return CropOptions(**{**values, "mode": chooser.mode.value})
+
+
+def _synthetic(layer: Any) -> bool:
+    record = layer.metadata.get("genrecon")
+    return isinstance(record, dict) and record.get("nature") == "synthetic"
+
+
+def _separate(layers: list[Any]) -> tuple[list[Any], list[Any]]:
+    return [layer_data(layer) for layer in layers], [layer_axes(layer) for layer in layers]
+
+
+def _as_channels(layers: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Layers of one shape as the channels of one image."""
+    return [stacked([layer_data(layer) for layer in layers])], ["C" + str(layer_axes(layers[0]))]
+
+
+def _objects(objects: list[Any], layers: list[Any], n: int) -> dict[str, Any]:
+    """Labels or points as keywords of `cut_crops`; points in pixels of their image."""
+    if not objects:
+        return {}
+    kinds = {type(layer) for layer in objects}
+    if len(kinds) > 1:
+        raise OptionError("the objects are both labels and points: choose layers of one kind")
+    if len(objects) == 1 and n > 1:
+        objects = objects * n
+    if len(objects) != n:
+        raise OptionError(f"{len(objects)} layers of objects are chosen for {n} images: choose one for each")
+    if kinds == {Labels}:
+        return {"labels": [layer_data(layer) for layer in objects]}
+    pairs = zip(objects, layers, strict=False)
+    return {"points": [_in_pixels(points, image) for points, image in pairs]}
+
+
+def _in_pixels(points: Any, image: Any) -> Any:
+    if points.ndim != image.ndim:
+        raise OptionError(
+            f"'{points.name}' has {points.ndim} dimensions, '{image.name}' has {image.ndim}: points need as many as "
+            "their image"
+        )
+    return np.array([image.world_to_data(points.data_to_world(p)) for p in points.data]).reshape(-1, image.ndim)
+
+
+def _scale(layer: Any) -> dict[str, Any]:
+    size, units = np.abs(np.asarray(layer.scale, float))[-2:], [str(unit) for unit in layer.units][-2:]
+    return {"pixel_size": (float(size[0]), float(size[1])), "units": (units[0], units[1])}

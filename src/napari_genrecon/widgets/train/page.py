@@ -1,0 +1,190 @@
+"""The page that trains: which crops, which recipe, start; below it the runs and how they go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import Container, LineEdit, PushButton
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import GenReconError
+from napari_genrecon.training.augment import contact_sheet
+from napari_genrecon.training.crops import CropOptions, Crops
+from napari_genrecon.training.cut import cut_crops
+from napari_genrecon.training.runs import Run, start_run
+from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.widgets.fit import text
+from napari_genrecon.widgets.form import Form
+from napari_genrecon.widgets.jobs.panel import JobPanel
+from napari_genrecon.widgets.layers.places import look_at, put
+from napari_genrecon.widgets.train.crop_source import CropChooser, Source, crop_options
+from napari_genrecon.widgets.train.run_view import RunView
+from napari_genrecon.widgets.words import RECIPES, about_crops, duration
+
+__all__ = ["SHEET", "TrainPage"]
+
+SHEET = "crops to learn from"
+_RECIPES = (("VAE: steady, can score real cells", "vae"), ("GAN: sharper, makes new ones only", "dcgan"))
+_ROWS, _COLUMNS = 6, 8
+_RARE = ("latent", "flips", "intensity", "elastic", "augment", "device")
+
+
+class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Train on the layers of a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose layers.
+    on_model : callable
+        Called when there is a new model, with its name.
+    """
+
+    def __init__(self, viewer: Any, on_model: Callable[[str], object]) -> None:
+        self._viewer, self._named = viewer, False
+        self.chooser = CropChooser(viewer)
+        self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
+        self.show_crops = PushButton(text="Show crops", tooltip="Cuts them and shows some, changed as in training")
+        self.recipe = Form(
+            TrainOptions, choices={"kind": _RECIPES}, labels={"kind": "recipe", "minutes": "time"}, advanced=_RARE,
+            defaults={"minutes": 10.0},
+        )  # fmt: skip
+        self.model_name = LineEdit(label="name", tooltip="Of the model: letters, digits, '.', '_' and '-'")
+        self.start = PushButton(text="Start training", tooltip="In a process of its own: the window stays free")
+        self.panel = JobPanel([self.show_crops, self.start])
+        self.runs = RunView(on_model)
+        named = Container(widgets=[self.model_name], labels=True)
+        super().__init__(
+            widgets=[
+                text("<b>1. Crops</b>: small pictures of one size, which the model learns to make."),
+                self.chooser, self.cutting.container, self.show_crops,
+                text("<b>2. Training</b>"),
+                self.recipe.container, named, self.start, self.panel,
+                text("<b>3. How it goes</b>"),
+                self.runs,
+            ],
+            labels=False,
+        )  # fmt: skip
+        for form in (self.cutting.container, self.recipe.container, named):
+            form.margins = (0, 0, 0, 0)
+        self.show_crops.changed.connect(self._show_crops)
+        self.start.changed.connect(self._start)
+        self.recipe["kind"].changed.connect(self._recipe_changed)
+        self.recipe["minutes"].changed.connect(self._recipe_changed)
+        self.chooser.images.changed.connect(self._suggest_name)
+        self.model_name.native.textEdited.connect(self._name_typed)
+        self.chooser.on_choice = self._forget
+        self.recipe["minutes"].native.setDecimals(1)
+        self.recipe["minutes"].native.setSuffix(" min")
+        self._recipe_changed()
+
+    def leave(self) -> None:
+        """The window is gone; runs go on."""
+        self.chooser.leave()
+        self.panel.abandon()
+        self.runs.leave()
+
+    # --- what counts ---
+
+    def _recipe_changed(self, _event: Any = None) -> None:
+        """Only the options of the chosen recipe, and how long it will take."""
+        kind = self.recipe["kind"].value
+        self.recipe.use([name for name, of in _recipe_options().items() if of != kind])
+        self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
+        self._suggest_name()
+
+    def _forget(self) -> None:
+        """What is said is about another choice."""
+        if not self.panel.busy:
+            self.panel.say("")
+
+    def _suggest_name(self, _event: Any = None) -> None:
+        if not self._named:
+            image = next(iter(self.chooser.images.value), "model")
+            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", image).strip("-._") or "model"
+            self.model_name.value = f"{plain[:40]}-{RECIPES[self.recipe['kind'].value].lower()}"
+
+    def _name_typed(self, typed: str) -> None:
+        self._named = bool(typed)
+
+    def _job(self) -> tuple[Source, CropOptions, TrainOptions] | None:
+        """Everything that was chosen, or None with the reason said."""
+        try:
+            source, cutting = self.chooser.source(), crop_options(self.chooser, self.cutting.values())
+            return source, cutting, TrainOptions(**self.recipe.values())
+        except (GenReconError, ValueError) as error:
+            self.panel.complain(error)
+            return None
+
+    # --- buttons ---
+
+    def _show_crops(self, _event: Any = None) -> None:
+        job = self._job()
+        if job is None:
+            return
+        source, cutting, options = job
+
+        def steps() -> Generator[Progress, None, tuple[Crops, Any]]:
+            yield Progress(0, 0, "Cutting crops")
+            crops = cut_crops(source.images, cutting, **source.where)
+            yield Progress(0, 0, "Changing some as in training")
+            return crops, changed_crops(crops, options)
+
+        def shown(found: tuple[Crops, Any]) -> None:
+            crops, picture = found
+            layer = self._add_sheet(crops, picture)
+            look_at(self._viewer, layer)
+            self.panel.say(f"{about_crops(crops)} The layer '{layer.name}' shows some, changed as in training.")
+
+        self.panel.begin(steps, shown)
+
+    def _add_sheet(self, crops: Crops, picture: Any) -> Any:
+        """The contact sheet as a layer, its channels as slices."""
+        single = len(picture) == 1
+        return put(
+            self._viewer,
+            picture[0] if single else picture,
+            SHEET,
+            scale=crops.pixel_size if single else (1.0, *crops.pixel_size),
+            units=crops.units if single else ("pixel", *crops.units),
+            axis_labels=("y", "x") if single else ("c", "y", "x"),
+            contrast_limits=(min(crops.low), max(crops.high)),
+        )
+
+    def _start(self, _event: Any = None) -> None:
+        job, name = self._job(), str(self.model_name.value).strip()
+        if job is None:
+            return
+        source, cutting, options = job
+
+        def steps() -> Generator[Progress, None, tuple[Crops, Run]]:
+            yield Progress(0, 0, "Cutting crops")
+            crops = cut_crops(source.images, cutting, **source.where)
+            yield Progress(0, 0, "Starting the process that trains")
+            return crops, start_run(crops, options, name=name)
+
+        def started(found: tuple[Crops, Run]) -> None:
+            crops, run = found
+            self.panel.say(f"Started '{run.name}': {about_crops(crops)}")
+            self.runs.choose(run)
+
+        self.panel.begin(steps, started)
+
+
+def changed_crops(crops: Crops, options: TrainOptions) -> Any:
+    """(C, Y, X) some training crops side by side, changed as these options change them."""
+    changes = {name: getattr(options, name) for name in ("flips", "intensity", "elastic")}
+    picture = contact_sheet(crops, _ROWS, _COLUMNS, seed=options.seed, **changes)
+    return picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
+
+
+def _recipe_options() -> dict[str, str]:
+    """Options that belong to one recipe only, with its name."""
+    import typing
+
+    hints = typing.get_type_hints(TrainOptions, include_extras=True)
+    found = {name: typing.get_args(hint)[1].get("kind") for name, hint in hints.items()}
+    return {name: kind for name, kind in found.items() if kind}

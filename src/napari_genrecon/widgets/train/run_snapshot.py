@@ -1,0 +1,145 @@
+"""What the folder of a training run says now, read in a thread and shown by `_run_view`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.models.card import few_steps
+from napari_genrecon.training.runs import Run, find_runs
+from napari_genrecon.training.train_options import TrainProgress
+from napari_genrecon.widgets.words import RECIPES, ago, duration, time_left
+
+__all__ = ["Curves", "Look", "curves", "look_steps", "state_words"]
+
+_POINTS = 1500  # of a curve; more are not seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """Curves that share one vertical axis.
+
+    Attributes
+    ----------
+    title : str
+        What it means, in words.
+    lines : dict
+        By name, x (minutes) and y.
+    """
+
+    title: str
+    lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """All runs, and one of them in full.
+
+    Attributes
+    ----------
+    runs : tuple of (Run, str)
+        Newest first, with their states.
+    chosen : Run or None
+        The one that is shown.
+    loading : bool
+        Whether its process has not made a step yet.
+    """
+
+    runs: tuple[tuple[Run, str], ...]
+    chosen: Run | None = None
+    state: str = ""
+    progress: TrainProgress | None = None
+    loading: bool = False
+    log: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    samples: NDArray[np.float32] | None = None
+    error: str = ""
+    model: str = ""
+
+
+def look_steps(name: str) -> Generator[Progress, None, Look]:
+    """Read what there is; of the newest run if there is none of this name."""
+    yield Progress(0, 0, "")
+    runs = tuple((run, run.state()) for run in find_runs())
+    named = [(run, state) for run, state in runs if run.name == name] or list(runs[:1])
+    if not named:
+        return Look(runs=runs)
+    run, state = named[0]
+    return Look(
+        runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
+        samples=run.samples(), error=run.error() if state == "failed" else "", model=run.model(),
+    )  # fmt: skip
+
+
+def state_words(look: Look) -> tuple[str, str]:
+    """How the run stands, in words, and their look: plain, ``"good"`` or ``"bad"``."""
+    if look.chosen is None:
+        return "No training yet. What you start goes on when napari is closed, and is found here again.", ""
+    recipe = RECIPES[look.chosen.kind]
+    begun = f"{recipe}, started {ago(look.chosen.created)}"
+    progress = look.progress
+    done = _done(progress)
+    if look.state == "starting" or look.loading:
+        before = f"{done} so far; the" if progress else "The"
+        return f"{begun}. {before} process that trains is starting (some seconds)…", ""
+    ended = look.state in ("stopped", "finished")
+    few = few_steps(progress.step) if progress and ended else ""
+    notes = [note for note in (progress.note if progress else "", few) if note]
+    beware = f" Beware: {'; '.join(notes)}." if notes else ""
+    saved = f" The model '{look.model}' can be sampled." if look.model else ""
+    if look.state == "running" and progress:
+        left = time_left(progress.seconds, progress.step, progress.total)
+        return f"{begun}. {done}{', ' + left if left else ''}. napari may be closed meanwhile.{beware}", _look(beware)
+    if look.state == "failed":
+        return f"{begun}. It failed after {done}: {look.error}. Resume goes on from what was saved last.", "bad"
+    if look.state == "stopped":
+        planned = f", of about {progress.total} that were planned" if progress else ""
+        return f"{begun}. Stopped after {done}{planned}; Resume goes on.{saved}{beware}", _look(beware, saved)
+    return f"{begun}. Finished: {done}.{saved}{beware}", _look(beware, saved)
+
+
+def _done(progress: TrainProgress | None) -> str:
+    return f"{progress.step} steps in {duration(progress.seconds).removeprefix('about ')}" if progress else "0 steps"
+
+
+def _look(beware: str, good: str = "") -> str:
+    return "bad" if beware else "good" if good else ""
+
+
+def curves(look: Look) -> list[Curves]:
+    """The losses as curves that can be understood; none before the first line of the log."""
+    if not look.log or look.chosen is None:
+        return []
+    if look.chosen.kind == "dcgan":
+        return [
+            *_one(look.log, "Distance of samples to held-out crops (lower is better)", {"distance": "distance"}),
+            *_one(look.log, "Variety of the samples (1: as varied as real crops)", {"variety": "variety"}),
+            *_one(
+                look.log,
+                "The game (neither of the two should win)",
+                {"discriminator": "discriminator", "generator": "generator"},
+            ),
+        ]
+    log = dict(look.log)
+    if "held_out" in log and look.samples is not None:
+        log["held_out"] = -log["held_out"] / look.samples[0].size  # nats per picture, high is good -> as the training's
+    title = "Error in nats per pixel (lower is better)"
+    return [
+        *_one(log, title, {"nats": "crops it learns from", "held_out": "held-out crops"}),
+        *_one(log, "What the latent says about a crop (nats)", {"divergence": "divergence"}),
+    ]
+
+
+def _one(log: dict[str, Any], title: str, names: dict[str, str]) -> list[Curves]:
+    lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for name, words in names.items():
+        known = np.isfinite(log[name]) if name in log else np.zeros(0, bool)
+        if known.any():
+            x, y = log["seconds"][known] / 60, log[name][known]
+            every = max(1, len(x) // _POINTS)
+            lines[words] = (x[::every], y[::every])
+    return [Curves(title=title, lines=lines)] if lines else []

@@ -1,0 +1,238 @@
+"""The training runs: which there are, how the chosen one goes, and its buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pyqtgraph as pg
+from magicgui.widgets import ComboBox, Container, FloatSpinBox, PushButton
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QMessageBox
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.training.runs import Run
+from napari_genrecon.widgets.fit import text, tint
+from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
+from napari_genrecon.widgets.jobs.worker import Job
+from napari_genrecon.widgets.pictures import pixmap, sheet
+from napari_genrecon.widgets.train.run_snapshot import Look, curves, look_steps, state_words
+from napari_genrecon.widgets.words import RECIPES, ago
+
+__all__ = ["RunView"]
+
+_EVERY = 1000  # milliseconds between two looks at a run
+_RARELY = 5000  # milliseconds, where nothing runs
+_HEIGHT = 165  # pixels of the plot with its title
+_WIDTH = 320  # pixels of the samples
+_PENS = ("#4c9be8", "#e8a33d")
+_ASKED = "Asked it to save and to stop; this takes some seconds."
+_ACTIVE = ("starting", "running")
+
+
+class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Watches the folders of the runs; holds nothing but what it shows.
+
+    Parameters
+    ----------
+    on_model : callable
+        Called when a run has put a model into the models folder; with its name, if that happened just now.
+    """
+
+    def __init__(self, on_model: Callable[[str], object]) -> None:
+        self._on_model, self._look, self._wanted = on_model, Look(runs=()), ""
+        self._job: Job | None = None
+        self._shown_choices: tuple[tuple[str, str], ...] = ()
+        self._shown_end = ("", "")  # run and state that the suggested minutes are for
+        self._models: dict[str, tuple[str, str]] = {}  # by run: model and state that were told
+        self.runs = ComboBox(label="run", choices=(), tooltip="All trainings on this computer")
+        self._state = text()
+        self._curves = ComboBox(choices=())
+        self._plot = _plot()
+        self._samples = picture_label()
+        self._samples.tooltip = "36 samples of a fixed latent: how they change shows what was learnt"
+        self._caption = text("Samples of the same latents, renewed every 10 s:")
+        self.stop = PushButton(text="Stop", tooltip="Keeps the best and the last weights; can be resumed")
+        self.resume = PushButton(text="Resume", tooltip="Goes on exactly where it was saved last")
+        self._minutes = FloatSpinBox(
+            label="until", value=10, min=0.1, max=100_000, step=1, tooltip="Minutes of training in all, after Resume"
+        )
+        self._minutes.native.setSuffix(" min in all")
+        self._minutes.native.setDecimals(1)
+        self.remove = PushButton(text="Delete run", tooltip="Deletes its files; a model it has made stays")
+        self._panel = JobPanel([])
+        row = Container(widgets=[self.stop, self.resume, self._minutes], layout="horizontal", labels=False)
+        super().__init__(
+            widgets=[self.runs, self._state, row, self._panel, self._curves, self._caption, self._samples, self.remove],
+            labels=False,
+        )
+        self.margins = row.margins = (0, 0, 0, 0)
+        self.native.layout().insertWidget(5, self._plot)
+        for button, act in ((self.stop, self._stop), (self.resume, self._resume), (self.remove, self._remove)):
+            button.changed.connect(act)
+        self.runs.changed.connect(self._choose)
+        self._curves.changed.connect(self._draw_curves)
+        self._timer = QTimer()  # without a parent: it can be stopped when the window is gone already
+        self._timer.timeout.connect(self._poll)
+        self._timer.start(_EVERY)
+        self._show()
+        self._poll()
+
+    @property
+    def look(self) -> Look:
+        """What was read last."""
+        return self._look
+
+    @property
+    def words(self) -> str:
+        """What is said about the chosen run."""
+        return str(self._state.value)
+
+    def choose(self, run: Run) -> None:
+        """Show a run."""
+        self._wanted = run.name
+        self._poll()
+
+    def leave(self) -> None:
+        """Stop looking; the runs go on."""
+        with suppress(RuntimeError):  # at the end of the program Qt deletes what it finds, in any order
+            self._timer.stop()
+        if self._job is not None:
+            self._job.abandon()
+        self._panel.abandon()
+
+    # --- looking ---
+
+    def _poll(self) -> None:
+        if self._job is not None:  # the last look still takes its time: the disk is slow
+            return
+        wanted = self._wanted
+        self._job = Job(lambda: look_steps(wanted), lambda _: None, lambda kind, look: self._looked(wanted, kind, look))
+        self._job.start()
+
+    def _looked(self, wanted: str, kind: str, value: Any) -> None:
+        self._job = None
+        if wanted != self._wanted:  # another run was chosen meanwhile
+            self._poll()
+        elif kind == "ok":
+            self._look = value
+            self._wanted = value.chosen.name if value.chosen else ""
+            self._show()
+            active = any(state in _ACTIVE for _, state in value.runs)
+            self._timer.setInterval(_EVERY if active else _RARELY)
+            self._tell_new_models()
+        else:
+            self._state.value = f"The runs cannot be read: {value}"
+
+    def _tell_new_models(self) -> None:
+        chosen = self._look.chosen
+        key, now = (chosen.name, (self._look.model, self._look.state)) if chosen else ("", ("", ""))
+        before = self._models.get(key)
+        if chosen and self._look.model and before != now:
+            self._on_model(self._look.model if before else "")  # one that was finished before is not chosen for you
+        self._models[key] = now
+
+    # --- showing ---
+
+    def _show(self) -> None:
+        look = self._look
+        self._show_choices()
+        words, style = state_words(look)
+        self._state.value = words
+        tint(self._state, style)
+        active, there = look.state in _ACTIVE, look.chosen is not None
+        if self._panel.words == _ASKED and not active:
+            self._panel.say("")
+        self.runs.visible = there
+        self.stop.visible = active
+        self.resume.visible = self._minutes.visible = there and not active
+        self.remove.visible = there and not active
+        titles = [found.title for found in curves(look)]
+        if list(self._curves.choices) != titles:
+            self._curves.choices = titles
+        self._curves.visible = bool(titles)
+        self._plot.setVisible(bool(titles))
+        self._draw_curves()
+        self._samples.visible = self._caption.visible = look.samples is not None
+        if look.samples is not None:
+            show_picture(self._samples, pixmap(sheet(look.samples, 9), _WIDTH))
+
+    def _show_choices(self) -> None:
+        choices = tuple((f"{r.name}  ({RECIPES[r.kind]}, {s}, {ago(r.created)})", r.name) for r, s in self._look.runs)
+        if choices != self._shown_choices:
+            self._shown_choices = choices
+            with self.runs.changed.blocked():
+                self.runs.choices = choices
+        if self._look.chosen is None:
+            return
+        with self.runs.changed.blocked():
+            self.runs.value = self._wanted
+        now = (self._wanted, self._look.state)
+        if now != self._shown_end:
+            self._shown_end, minutes = now, self._look.chosen.options["minutes"]
+            self._minutes.value = 2 * minutes if self._look.state == "finished" else minutes
+
+    def _draw_curves(self, _event: Any = None) -> None:
+        self._plot.clear()
+        chosen = [found for found in curves(self._look) if found.title == self._curves.value]
+        names = []
+        for found in chosen[:1]:
+            for (name, (x, y)), colour in zip(found.lines.items(), _PENS, strict=False):
+                # A single point makes no line.
+                self._plot.plot(x, y, pen=pg.mkPen(colour, width=2), symbol="o" if len(x) == 1 else None)
+                names.append(f"<span style='color: {colour}'>{name}</span>")
+        self._plot.setTitle(" · ".join(names), size="8pt")  # as a legend that covers no curve
+
+    # --- buttons ---
+
+    def _choose(self, name: Any) -> None:
+        if name:
+            self._wanted = name
+            self._poll()
+
+    def _stop(self, _event: Any = None) -> None:
+        self._act(lambda run: run.stop(), _ASKED)
+
+    def _resume(self, _event: Any = None) -> None:
+        run, minutes = self._look.chosen, float(self._minutes.value)
+        if run is None:
+            return
+        given = None if minutes == run.options["minutes"] else minutes
+        self._act(lambda run: run.resume(minutes=given), "")
+
+    def _remove(self, _event: Any = None) -> None:
+        run = self._look.chosen
+        if run is None:
+            return
+        question = f"Delete the training '{run.name}' with its crops and checkpoints? A model it has made stays."
+        if QMessageBox.question(self.native, "Delete run", question) == QMessageBox.StandardButton.Yes:
+            self._act(lambda run: run.remove(), f"Deleted '{run.name}'.")
+
+    def _act(self, act: Callable[[Run], object], words: str) -> None:
+        """Do something to the chosen run, in a thread: disks can be slow."""
+        run = self._look.chosen
+        if run is None:
+            return
+
+        def steps() -> Any:
+            yield Progress(0, 0, "")
+            act(run)
+
+        def done(_result: Any) -> None:
+            self._panel.say(words)
+            self._timer.setInterval(_EVERY)
+            self._poll()
+
+        self._panel.begin(steps, done)
+
+
+def _plot() -> Any:
+    plot = pg.PlotWidget(background=None)
+    plot.setFixedHeight(_HEIGHT)
+    plot.setMouseEnabled(x=False, y=False)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+    plot.setLabel("bottom", "minutes")
+    plot.getAxis("bottom").enableAutoSIPrefix(False)
+    return plot
