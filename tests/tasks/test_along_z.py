@@ -12,10 +12,10 @@ from napari_genrecon.engine.run import finish, retold
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.numerics.slices import sliced
-from napari_genrecon.tasks import lessons as memory
 from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.pixel_size import calibrated
 from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
+from napari_genrecon.tasks.upscale_z import fine_tune_cache as memory
 from napari_genrecon.training import isotropic
 from napari_genrecon.training.isotropic import train_on_planes
 
