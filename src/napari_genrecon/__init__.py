@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.train import train as train
     from napari_genrecon.tasks.transforms import upscaled_transform as upscaled_transform
     from napari_genrecon.tasks.upscale import upscale as upscale
+    from napari_genrecon.tasks.upscale_z import upscale_z as upscale_z
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _PUBLIC = {
     "simulate_psf": "optics",
     "train": "tasks.train",
     "upscale": "tasks.upscale",
+    "upscale_z": "tasks.upscale_z",
     "upscaled_transform": "tasks.transforms",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "simulate_psf",
     "train",
     "upscale",
+    "upscale_z",
     "upscaled_transform",
 ]
 

@@ -69,8 +69,8 @@ def test_training_loads_no_compiler() -> None:
     """Importing torch's took seconds, and crashed in the thread of a window."""
     code = """
 import sys, numpy as np
-from napari_genrecon import upscale
-upscale(np.random.default_rng(0).random((2, 16, 16)), along="Z", train_steps=1, noise=0)
+from napari_genrecon import upscale_z
+upscale_z(np.random.default_rng(0).random((2, 16, 16)), train_steps=1, noise=0)
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

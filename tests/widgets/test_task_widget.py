@@ -9,14 +9,20 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari_genrecon import Optics, deblur, denoise, upscale
+from napari_genrecon import Optics, deblur, denoise, upscale_z
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import _runtime
 from napari_genrecon.tasks.upscale_z import fine_tune_cache as lessons
 from napari_genrecon.training import isotropic
 from napari_genrecon.widgets.task.preview import PLANES_ONLY
-from napari_genrecon.widgets.task.widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
+from napari_genrecon.widgets.task.widget import (
+    DeblurWidget,
+    DenoiseWidget,
+    InpaintWidget,
+    UpscaleWidget,
+    UpscaleZWidget,
+)
 
 SHAPE = (3, 96, 112)
 PLACED = {
@@ -372,16 +378,18 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
     widget = UpscaleWidget(viewer)
     qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
     of_planes, report = widget._noise.seconds, widget._report.value
-    widget._form["along"].value = "Z"
+    widget._form["self_ensemble"].value = True
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert widget._noise.seconds > 10 * of_planes  # it learns from the stack first
+    assert widget._noise.seconds > 4 * of_planes  # eight views
     assert widget._report.value != report
-    widget._form["along"].value = "YX"
+    widget._form["self_ensemble"].value = False
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
     assert widget._noise.seconds == pytest.approx(of_planes)
 
 
-def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(make_napari_viewer, qtbot, monkeypatch):
+def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_less(
+    make_napari_viewer, qtbot, monkeypatch
+):
     monkeypatch.setattr(lessons, "_remembered", {})
     taken = []
     train = isotropic.train_on_planes
@@ -389,9 +397,9 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     viewer = make_napari_viewer()
     image = np.random.default_rng(0).poisson(30, (4, 40, 40)).astype("u2")
     viewer.add_image(image, name="stack", axis_labels=("z", "y", "x"), scale=(2.0, 1.0, 1.0), units=("um",) * 3)
-    widget = UpscaleWidget(viewer)
+    widget = UpscaleZWidget(viewer)
     qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
-    widget._form["along"].value, widget._form["train_steps"].value = "Z", 8
+    widget._form["train_steps"].value = 8
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
     before = widget._noise.seconds
     press(widget._preview)
@@ -402,10 +410,10 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     wait(qtbot, widget)
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)  # its threads share the warning filters
     assert len(taken) == 1
-    made = viewer.layers["stack upscale"]
+    made = viewer.layers["stack upscale_z"]
     lessons._remembered.clear()
     with pytest.warns(GenReconWarning, match="2 times more planes"):
-        script = upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX")
+        script = upscale_z(image, spacing=2.0, train_steps=8, axes="ZYX")
     np.testing.assert_array_equal(made.data, script)
 
 

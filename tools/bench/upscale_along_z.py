@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from bench.table import header, row
-from napari_genrecon import denoise, upscale
+from napari_genrecon import denoise, upscale_z
 from napari_genrecon.numerics.resample import enlarged_rows
 
 SHAPE = (96, 128, 128)
@@ -27,7 +27,7 @@ def run(quick: bool) -> None:
     for factor, sigma in CASES[1:2] if quick else CASES:
         stack = seen(truth, factor, sigma)
         started = time.perf_counter()
-        ours = upscale(stack, factor=factor, along="Z", device="cpu", train_steps=30 if quick else 150)
+        ours = upscale_z(stack, factor=factor, device="cpu", train_steps=30 if quick else 150)
         seconds = time.perf_counter() - started
         results = cubic(stack, factor), cubic(denoise(stack, device="cpu") if sigma else stack, factor), ours
         scores = [_psnr(result, truth) for result in results]

@@ -7,10 +7,36 @@ from napari_genrecon.tasks.task import Result, Task
 __all__ = ["TASKS", "Result", "Task", "find_task"]
 
 TASKS: tuple[Task, ...] = (
-    Task(name="denoise", title="Denoise", summary="Remove the noise of an image, measured from the image itself"),
-    Task(name="upscale", title="Upscale", summary="Enlarge an image 2, 3 or 4 times, sharper than interpolation does"),
-    Task(name="deblur", title="Deblur", summary="Undo a known point spread function without raising the noise"),
-    Task(name="inpaint", title="Inpaint", summary="Fill in masked or damaged pixels and leave all others as they are"),
+    Task(
+        name="denoise",
+        title="Denoise",
+        summary="Remove the noise of an image, measured from the image itself",
+        models="denoise",
+    ),
+    Task(
+        name="upscale",
+        title="Upscale",
+        summary="Enlarge an image 2, 3 or 4 times, sharper than interpolation does",
+        models="upscale",
+    ),
+    Task(
+        name="upscale_z",
+        title="Upscale Z",
+        summary="Give a z-stack more planes, so that its voxels are as tall as wide; trains on the stack, minutes",
+        models="upscale",
+    ),
+    Task(
+        name="deblur",
+        title="Deblur",
+        summary="Undo a known point spread function without raising the noise",
+        models="denoise",
+    ),
+    Task(
+        name="inpaint",
+        title="Inpaint",
+        summary="Fill in masked or damaged pixels and leave all others as they are",
+        models="inpaint",
+    ),
 )
 
 

@@ -52,7 +52,7 @@ def calibrated(options: Any, about_of: Callable[[], About]) -> Any:
             sizes = _sizes(about_of())
             letters = "ZYX"[-len(value.pixel_size) :]
             found[name] = replace(value, image_pixel_size=tuple(sizes.get(letter) for letter in letters))
-    if given.get("along") == "Z" and given["spacing"] is None:
+    if "spacing" in given and given["spacing"] is None:
         whole = about_of().filled()
         found["spacing"] = plane_spacing(str(options.axes), whole.scale, whole.units)
     return replace(options, **found) if found else options

@@ -66,6 +66,7 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     if record["task"] == "sample":
         return (yield from _sampled_again(image, record))
     original = source_of(path, record, source)
+    record = _in_todays_words(record)
     task = find_task(record["task"])
     options = _options_of(task, record)
     result = yield from task.steps(original.data, options, lazy=True)
@@ -76,6 +77,14 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
         raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
     deviation = yield from _compare(result.data, image, record)
     return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
+
+
+def _in_todays_words(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record as this version would write it: upscaling along z was an option of `upscale` once."""
+    options = record["options"]
+    if options.get("learn"):
+        raise ImageError("this result was made with upscale(learn=True), which this version does not have any more")
+    return {**record, "task": "upscale_z"} if options.get("along") == "Z" else record
 
 
 def source_of(path: Path, record: dict[str, Any], source: Path | None = None) -> ImageFile:

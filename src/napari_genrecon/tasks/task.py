@@ -65,11 +65,14 @@ class Task:
         On buttons and in menus.
     summary : str
         One sentence.
+    models : str
+        The task whose models it can be told to use.
     """
 
     name: str
     title: str
     summary: str
+    models: str
 
     @property
     def options(self) -> type:

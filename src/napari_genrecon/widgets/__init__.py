@@ -6,7 +6,15 @@ from typing import Any
 
 from napari_genrecon.widgets.layers.add_result import add_result
 
-__all__ = ["add_result", "open_deblur", "open_denoise", "open_generate", "open_inpaint", "open_upscale"]
+__all__ = [
+    "add_result",
+    "open_deblur",
+    "open_denoise",
+    "open_generate",
+    "open_inpaint",
+    "open_upscale",
+    "open_upscale_z",
+]
 
 # napari's menus call these with the viewer, which it finds by the name in the annotation.
 
@@ -19,6 +27,11 @@ def open_denoise(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-def
 def open_upscale(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-defined]  # noqa: F821
     """Open the widget from a menu."""
     _open(viewer, "Upscale")
+
+
+def open_upscale_z(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Open the widget from a menu."""
+    _open(viewer, "Upscale Z")
 
 
 def open_deblur(viewer: napari.viewer.Viewer) -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -192,7 +192,7 @@ class TaskForm(Form):
     """
 
     def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
-        models = ["auto", *(spec.name for spec in list_models(task.name))]
+        models = ["auto", *(spec.name for spec in list_models(task.models))]
         super().__init__(
             task.options,
             choices={"models": models},

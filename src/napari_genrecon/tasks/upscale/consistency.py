@@ -19,7 +19,15 @@ Block = NDArray[Any]
 class Enlarger(Protocol):
     """A tile function that enlarges, and knows how its result would be seen."""
 
-    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
+    @property
+    def channels(self) -> tuple[Any, ...]:
+        """The constants of the channels that carry grey values; beyond them is the alpha of RGBA."""
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds of back-projection it does."""
+
+    def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
         """As `engine.run.TileFunction`."""
 
     def mismatch(self, block: Block, large: Block, tile: Tile) -> NDArray[Any]:
@@ -35,24 +43,16 @@ class ConsistencyAudit:
         The tile function.
     axes : Axes
         Of the image.
-    channels : int
-        How many carry grey values. What comes beyond them, the alpha of RGBA, is not looked at.
     """
 
-    def __init__(self, kernel: Enlarger, axes: Axes, channels: int) -> None:
+    def __init__(self, kernel: Enlarger, axes: Axes) -> None:
         self._kernel, self._axes = kernel, axes
-        self._squares = np.zeros(channels)
-        self._counts = np.zeros(channels, np.int64)
+        self._squares = np.zeros(len(kernel.channels))
+        self._counts = np.zeros(len(kernel.channels), np.int64)
 
-    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
+    def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
         """Run the tile function."""
-        result = self._kernel(block, tile)
-        return self._later(result, block, tile) if isinstance(result, Generator) else self._noted(result, block, tile)
-
-    def _later(self, steps: Generator[None, None, Block], block: Block, tile: Tile) -> Generator[None, None, Block]:
-        return self._noted((yield from steps), block, tile)
-
-    def _noted(self, large: Block, block: Block, tile: Tile) -> Block:
+        large = yield from self._kernel(block, tile)
         index = channel_of(tile, self._axes)
         if index < len(self._counts):
             error = self._kernel.mismatch(block, large, tile)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
-from napari_genrecon.engine.run import Progress, Tiled
+from napari_genrecon.engine.run import Progress, Tiled, retold, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
@@ -17,13 +19,13 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import output_facts, plan_grid
-from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit
-from napari_genrecon.tasks.upscale.options import UpscaleOptions
+from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
+from napari_genrecon.tasks.task import Result
+from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
+from napari_genrecon.tasks.upscale.options import EnlargingOptions, UpscaleOptions
 from napari_genrecon.tasks.upscale.planes import VIEWS, UpscaledChannel, UpscalePlanes
-from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
 
-__all__ = ["ROUNDS", "Measured", "UpscalePlan", "chosen_model", "geometry", "measure", "plan_planes", "told"]
+__all__ = ["ROUNDS", "Measured", "UpscalePlan", "geometry", "measure", "notes", "plan_planes", "run_plan", "told"]
 
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
 _LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
@@ -59,7 +61,7 @@ class Measured:
     input: dict[str, Any]
 
 
-def measure(source: Any, options: UpscaleOptions) -> Measured:
+def measure(source: Any, options: EnlargingOptions) -> Measured:
     """Read the image once, as a lazy one may be slow, and measure its noise if none was given."""
     axes = resolve_axes(options.axes, source.shape)
     sampled = sample_channels(source, axes)
@@ -73,11 +75,13 @@ class UpscalePlan:
 
     Attributes
     ----------
+    task : str
+        Name of the task.
     source, options
         The image and what was asked for.
     measured : Measured
         What was found out about the image.
-    kernel : UpscalePlanes or UpscaleSides
+    kernel : Enlarger
         What is done to a tile.
     grid : TileGrid
         The tiles.
@@ -95,10 +99,11 @@ class UpscalePlan:
         Of the training before the first tile and of all tiles, in one unit.
     """
 
+    task: str
     source: Any
-    options: UpscaleOptions
+    options: EnlargingOptions
     measured: Measured
-    kernel: UpscalePlanes | UpscaleSides
+    kernel: Enlarger
     grid: TileGrid
     dtype: np.dtype[Any]
     model: dict[str, Any]
@@ -123,7 +128,7 @@ class UpscalePlan:
         clipped = None if tiled is None else tiled.clipped
         axes = self.measured.axes
         return make_record(
-            "upscale",
+            self.task,
             "upscaled",
             options=options,
             model=self.model,
@@ -139,6 +144,17 @@ class UpscalePlan:
             warnings=[*self.notes, *clipping_note(clipped, self.dtype)],
             **self.facts,
         )
+
+
+def run_plan(plan: UpscalePlan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
+    """Enlarge tile by tile, or later if `lazy`, and measure how well the result fits the image."""
+    axes = plan.measured.axes
+    if lazy:
+        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, axes, plan.record())
+    audit = ConsistencyAudit(plan.kernel, axes)
+    steps = run_tiles(audit, plan.source, plan.grid, plan.dtype, steps=plan.steps)
+    tiled = yield from retold(tell_planes(steps, axes.n_planes(plan.source.shape)), plan.of_all)
+    return Result(tiled.array, axes, plan.record(tiled, audit, time.perf_counter() - started))
 
 
 def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> UpscalePlan:
@@ -162,6 +178,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Ups
         views=len(VIEWS) if options.self_ensemble else 1,
     )
     return UpscalePlan(
+        task="upscale",
         source=source,
         options=options,
         measured=measured,
@@ -188,7 +205,7 @@ def geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
     return replace(spec, scale=options.factor)
 
 
-def told(noise: tuple[NoiseModel, ...], options: UpscaleOptions) -> tuple[NoiseModel, ...]:
+def told(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[NoiseModel, ...]:
     """The noise that is to be removed; what was measured and is correlated, only if a model was asked for."""
     if options.model != "auto":
         return noise
@@ -225,14 +242,14 @@ def _correlated(noise: NoiseModel) -> bool:
     return noise.sigma > 0 and max(abs(noise.rho_x), abs(noise.rho_y)) > _CORRELATED
 
 
-def notes(noise: tuple[NoiseModel, ...], options: UpscaleOptions, removes: bool) -> list[str]:
+def notes(noise: tuple[NoiseModel, ...], options: EnlargingOptions, removes: bool) -> list[str]:
     """What the user should know about the noise.
 
     Parameters
     ----------
     noise : tuple of NoiseModel
         Of the image.
-    options : UpscaleOptions
+    options : EnlargingOptions
         What was asked for.
     removes : bool
         Whether noise is removed.

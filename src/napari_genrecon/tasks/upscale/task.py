@@ -2,48 +2,45 @@
 
 The network adds detail to a bicubic enlargement (see `models.srnet`). What it adds is the most likely detail, not a
 measured one: the record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it
-agree. Along z, a network is trained for the very stack first (see `training.isotropic`).
+agree.
 """
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Generator
 from typing import Any
 
-from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
-from napari_genrecon.engine.run import Progress, finish, retold, run_tiles
-from napari_genrecon.models import ModelSpec, find_model, load_upscaler
+from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models import find_model, load_upscaler
 from napari_genrecon.tasks.measure import Noise, as_source
-from napari_genrecon.tasks.plan import lazy_result, plan_grid, tell_planes
+from napari_genrecon.tasks.plan import plan_grid
 from napari_genrecon.tasks.task import Result
-from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit
 from napari_genrecon.tasks.upscale.options import UpscaleOptions
-from napari_genrecon.tasks.upscale.plan import UpscalePlan, geometry, measure, plan_planes
+from napari_genrecon.tasks.upscale.plan import geometry, measure, plan_planes, run_plan
 from napari_genrecon.tasks.upscale.planes import VIEWS
-from napari_genrecon.tasks.upscale_z.plan import plan_sides, work_along_z
 
-__all__ = ["UpscaleOptions", "expected_seconds", "upscale", "upscale_steps"]
+__all__ = ["expected_seconds", "upscale", "upscale_steps"]
 
 
 def upscale(
     image: Any,
     *,
     factor: int = 2,
-    along: str = "YX",
     noise: Noise | float | None = None,
     model: str = "auto",
     consistent: bool = False,
     self_ensemble: bool = False,
-    spacing: float | None = None,
-    thickness: float = 1.0,
-    train_steps: int = 150,
-    seed: int = 0,
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
+    along: str = "YX",
+    **along_z: Any,
 ) -> Any:
     """Enlarge an image, with sharper edges and finer detail than interpolation gives.
 
@@ -57,11 +54,7 @@ def upscale(
         Any real dtype. Every YX plane is enlarged by itself, and so is every colour. A NaN or infinite pixel becomes
         ``factor**2`` such pixels, and so does one of the alpha channel of an RGBA image.
     factor : {2, 3, 4}
-        How many times more pixels along Y and along X; no other dimension changes. With ``along="Z"``, how many times
-        more planes, where `spacing` does not say it.
-    along : {"YX", "Z"}
-        ``"Z"`` gives a z-stack more planes and leaves Y and X as they are: a network is trained on the planes of the
-        stack, which show what sharp voxels look like, and looks at the stack from both sides. It takes minutes.
+        How many times more pixels along Y and along X; no other dimension changes.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image;
         0 says that there is none.
@@ -70,19 +63,10 @@ def upscale(
         for all others the sharper one; the record says which, and why. Measured noise that is correlated is fine
         texture as often as not: ``"auto"`` leaves it in.
     consistent : bool
-        Correct the result by back-projection until, shrunk again by the rule of `numerics.resample` (along z, of
-        `numerics.slices`), it gives the image back. What noise the image has then comes back as well.
+        Correct the result by back-projection until, shrunk again by the rule of `numerics.resample`, it gives the image
+        back. What noise the image has then comes back as well.
     self_ensemble : bool
-        Average the results of eight turned and mirrored views of every plane; eight times slower. Not along z.
-    spacing : float, optional
-        Along z: the distance of two planes in pixels, 1.5 or more. The factor is this rounded, 4 at most. From the
-        voxel size of a file or layer where there is one.
-    thickness : float
-        Along z: full width at half maximum of what one plane shows, in distances of planes; 0.3 to 3.
-    train_steps, seed : int
-        Along z: how long the network is trained, and what decides the order of what it sees. On the
-        same machine, with as many threads, the same seed gives the same pixels. The last trainings are kept in memory:
-        the same planes and options are not learnt twice.
+        Average the results of eight turned and mirrored views of every plane; eight times slower.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int, optional
@@ -91,13 +75,14 @@ def upscale(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
+    along, **along_z
+        Deprecated: ``along="Z"`` with its options is `upscale_z`.
 
     Returns
     -------
     ndarray or dask.array.Array
-        Of shape ``(..., Y * factor, X * factor)``, or ``(..., Z * factor, Y, X)`` along z, in the grey values of the
-        input, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a NumPy array; any other gives a lazy
-        dask array.
+        Of shape ``(..., Y * factor, X * factor)``, in the grey values of the input, float32 unless `keep_dtype`. A
+        NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
 
     Raises
     ------
@@ -114,22 +99,19 @@ def upscale(
     >>> upscale(np.full((3, 20, 30), 7), factor=3).shape
     (3, 60, 90)
     """
-    options = UpscaleOptions(
-        factor=factor,
-        along=along,
-        noise=noise,
-        model=model,
-        consistent=consistent,
-        self_ensemble=self_ensemble,
-        spacing=spacing,
-        thickness=thickness,
-        train_steps=train_steps,
-        seed=seed,
-        axes=axes,
-        tile=tile,
-        device=device,
-        keep_dtype=keep_dtype,
-    )
+    shared: dict[str, Any] = {
+        "factor": factor,
+        "noise": noise,
+        "model": model,
+        "consistent": consistent,
+        "axes": axes,
+        "tile": tile,
+        "device": device,
+        "keep_dtype": keep_dtype,
+    }
+    if along != "YX" or along_z:
+        return _along_z(image, along, {**shared, **along_z})
+    options = UpscaleOptions(self_ensemble=self_ensemble, **shared)
     result = finish(upscale_steps(image, options))
     result.warn()
     return result.data
@@ -162,44 +144,33 @@ def upscale_steps(
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
-    plan = yield from _plan(source, options, later=not wait)
-    axes = plan.measured.axes
-    if wait:
-        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, axes, plan.record())
-    audit = ConsistencyAudit(plan.kernel, axes, len(plan.kernel.channels))
-    steps = run_tiles(audit, plan.source, plan.grid, plan.dtype, steps=plan.steps)
-    tiled = yield from retold(tell_planes(steps, axes.n_planes(plan.source.shape)), plan.of_all)
-    return Result(tiled.array, axes, plan.record(tiled, audit, time.perf_counter() - started))
-
-
-def _plan(source: Any, options: UpscaleOptions, *, later: bool) -> Generator[Progress, None, UpscalePlan]:
-    measured = measure(source, options)
-    if options.along == "Z":
-        return (yield from plan_sides(source, options, measured, later=later))
-    plan = plan_planes(source, options, measured)
+    plan = plan_planes(source, options, measure(source, options))
     spec = find_model(plan.model["name"], "upscale")
     yield Progress(0, 0, f"loading {spec.name}")
     load_upscaler(spec, options.device)
-    return plan
+    return (yield from run_plan(plan, lazy=wait, started=started))
+
+
+def _along_z(image: Any, along: str, options: dict[str, Any]) -> Any:
+    """Do as earlier versions did for ``along="Z"``."""
+    from napari_genrecon.tasks.upscale_z import upscale_z
+
+    if along != "Z":
+        raise OptionError(f"upscale enlarges along Y and X, got along={along!r}; for planes between planes: upscale_z")
+    warnings.warn("upscale(along='Z') is deprecated: call upscale_z(...)", DeprecationWarning, stacklevel=3)
+    return upscale_z(image, **options)
 
 
 def expected_seconds(image: Any, options: UpscaleOptions) -> float:
-    """How long `upscale` will take for this image on this machine, from the time of one small tile.
+    """Return how long `upscale` will take for this image on this machine, from the time of one small tile.
 
-    The first call loads the network and takes about a second. What was learnt before counts as done.
+    The first call loads the network and takes about a second.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "upscale")
-    per_pixel = load_upscaler(spec, options.device).seconds_per_pixel()
-    if options.along == "Z":
-        return per_pixel * work_along_z(source, axes, options)
-    return per_pixel * _work_of_planes(source, axes, spec, options)
-
-
-def _work_of_planes(source: Any, axes: Axes, spec: ModelSpec, options: UpscaleOptions) -> float:
-    """Pixels that could go through the network in the time that all planes take."""
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
-    return float(views * source.size * grid.read_share * planned.work / spec.work)
+    pixels = float(views * source.size * grid.read_share * planned.work / spec.work)
+    return load_upscaler(spec, options.device).seconds_per_pixel() * pixels

@@ -15,7 +15,6 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.models import ModelSpec, find_model
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import denoise
-from napari_genrecon.tasks.upscale.options import UpscaleOptions
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import (
     TRAINING_WORK,
     Crops,
@@ -25,6 +24,7 @@ from napari_genrecon.tasks.upscale_z.fine_tune_cache import (
     key_of,
     learn_once,
 )
+from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
 if TYPE_CHECKING:
     from napari_genrecon.training.isotropic import Lesson, SharpPlane
@@ -40,7 +40,7 @@ class Pupil:
     """Which network learns, how, and where."""
 
     spec: ModelSpec
-    options: UpscaleOptions
+    options: UpscaleZOptions
     factor: int
     device: str
 

@@ -16,12 +16,12 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
-from napari_genrecon.tasks.upscale.options import UpscaleOptions
 from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, UpscalePlan, notes, told
 from napari_genrecon.tasks.upscale.planes import UpscaledChannel
 from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_learnt
+from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
 __all__ = ["factor_along_z", "plan_sides", "work_along_z"]
 
@@ -34,7 +34,7 @@ _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
 def plan_sides(
-    source: Any, options: UpscaleOptions, measured: Measured, *, later: bool
+    source: Any, options: UpscaleZOptions, measured: Measured, *, later: bool
 ) -> Generator[Progress, None, UpscalePlan]:
     """Train for this stack and plan how to enlarge it along z.
 
@@ -65,6 +65,7 @@ def plan_sides(
     kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
     grid = _grid(source.shape, measured, options, spec, factor)
     return UpscalePlan(
+        task="upscale_z",
         source=source,
         options=options,
         measured=measured,
@@ -79,7 +80,7 @@ def plan_sides(
     )
 
 
-def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
+def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
     """How many times more planes there will be, and what to say about it.
 
     Raises
@@ -92,8 +93,8 @@ def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
         return options.factor, []
     if spacing < _ISOTROPIC:
         raise OptionError(
-            f"along Z makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
-            f"{_ISOTROPIC} on it can help; choose along YX to enlarge the planes"
+            f"upscale_z makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
+            f"{_ISOTROPIC} on it can help; 'upscale' enlarges the planes"
         )
     factor = min(_LARGEST, max(_SMALLEST, round(spacing)))
     said = f"the voxels are {spacing:.3g} times as tall as wide, so there are {factor} times more planes"
@@ -102,29 +103,29 @@ def factor_along_z(options: UpscaleOptions) -> tuple[int, list[str]]:
     return factor, [said]
 
 
-def work_along_z(source: Any, axes: Axes, options: UpscaleOptions) -> int:
+def work_along_z(source: Any, axes: Axes, options: UpscaleZOptions) -> int:
     """How many pixels go through the network, or take as long: those of the training, unless it is remembered."""
     pupil = Pupil(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
     training = 0 if is_learnt(lambda: pupil.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
     return training + _SIDES * int(source.size)
 
 
-def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleOptions) -> None:
+def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions) -> None:
     axes = measured.axes
     if "Z" not in axes.letters:
         raise ImageError(
-            f"along Z needs a z-stack, and this image has the axes {axes}: say in axes which dimension is Z, for "
-            "example 'ZYX', or choose along YX"
+            f"upscale_z needs a z-stack, and this image has the axes {axes}: say in axes which dimension is Z, for "
+            "example 'ZYX', or take 'upscale'"
         )
     planes, side = shape[axes.letters.index("Z")], min(shape[axes.y], shape[axes.x])
     if planes < 2 or side < SMALLEST_SIDE:
         raise ImageError(
-            f"along Z needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
-            f"planes of {shape[axes.y]} x {shape[axes.x]}: choose along YX"
+            f"upscale_z needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
+            f"planes of {shape[axes.y]} x {shape[axes.x]}: take 'upscale'"
         )
 
 
-def _start(options: UpscaleOptions) -> ModelSpec:
+def _start(options: UpscaleZOptions) -> ModelSpec:
     """The network to start from: if none was asked for, the one that removes noise."""
     if options.model != "auto":
         return find_model(options.model, "upscale")
@@ -132,7 +133,7 @@ def _start(options: UpscaleOptions) -> ModelSpec:
 
 
 def _grid(
-    shape: tuple[int, ...], measured: Measured, options: UpscaleOptions, spec: ModelSpec, factor: int
+    shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelSpec, factor: int
 ) -> TileGrid:
     """Tiles of all Z where that is little, with a border along all three dimensions."""
     axes = measured.axes
@@ -152,7 +153,7 @@ def _grid(
 
 
 def _sides(
-    shape: tuple[int, ...], measured: Measured, options: UpscaleOptions, spec: ModelSpec, depth: int
+    shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelSpec, depth: int
 ) -> tuple[int, int]:
     if options.tile is not None:
         return check_tile(options.tile, 1)

@@ -29,7 +29,7 @@ from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
 
-__all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
+__all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget", "UpscaleZWidget"]
 
 
 class TaskWidget(TaskControls):
@@ -376,3 +376,10 @@ class UpscaleWidget(TaskWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, find_task("upscale"))
+
+
+class UpscaleZWidget(TaskWidget):
+    """The widget of `upscale_z`."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer, find_task("upscale_z"))

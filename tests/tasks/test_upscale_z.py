@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon import NoiseModel, upscale
+from napari_genrecon import NoiseModel, upscale, upscale_z
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish, retold
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
@@ -14,12 +14,12 @@ from napari_genrecon.io.image_file import About
 from napari_genrecon.numerics.slices import sliced
 from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.pixel_size import calibrated
-from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
+from napari_genrecon.tasks.upscale_z import UpscaleZOptions, expected_seconds, upscale_z_steps
 from napari_genrecon.tasks.upscale_z import fine_tune_cache as memory
 from napari_genrecon.training import isotropic
 from napari_genrecon.training.isotropic import train_on_planes
 
-QUICK = {"along": "Z", "train_steps": 1, "noise": 0}
+QUICK = {"train_steps": 1, "noise": 0}
 
 
 def stack(shape=(5, 40, 36), seed=0):
@@ -42,7 +42,7 @@ def stack(shape=(5, 40, 36), seed=0):
 )
 def test_z_grows_and_nothing_else(shape, axes, factor):
     image = 100 + np.random.default_rng(0).normal(size=shape)
-    result = finish(upscale_steps(image, UpscaleOptions(factor=factor, axes=axes, **QUICK)))
+    result = finish(upscale_z_steps(image, UpscaleZOptions(factor=factor, axes=axes, **QUICK)))
     letters = axes or "ZYX"
     assert result.data.shape == tuple(n * factor if a == "Z" else n for n, a in zip(shape, letters, strict=True))
     assert result.axes.letters == letters
@@ -51,8 +51,8 @@ def test_z_grows_and_nothing_else(shape, axes, factor):
 
 def test_the_order_of_the_dimensions_does_not_matter():
     image = stack()
-    plain = upscale(image, **QUICK)
-    other = upscale(np.moveaxis(image, 0, 2), axes="YXZ", **QUICK)
+    plain = upscale_z(image, **QUICK)
+    other = upscale_z(np.moveaxis(image, 0, 2), axes="YXZ", **QUICK)
     np.testing.assert_allclose(np.moveaxis(other, 2, 0), plain, atol=1e-3)
 
 
@@ -60,8 +60,8 @@ def test_result_lies_on_the_stack():
     """The centroid of a spot in world coordinates."""
     z, y, x = np.indices((9, 24, 24))
     spot = (1000 * np.exp(-0.5 * (((z - 4.2) / 1.2) ** 2 + ((y - 11) / 3) ** 2 + ((x - 12) / 3) ** 2))).astype("f4")
-    options = UpscaleOptions(spacing=3.0, axes="ZYX", along="Z", train_steps=0, noise=0)
-    result = finish(upscale_steps(spot, options))
+    options = UpscaleZOptions(spacing=3.0, axes="ZYX", train_steps=0, noise=0)
+    result = finish(upscale_z_steps(spot, options))
     about = About(axes=result.axes, scale=(1.5, 0.5, 0.5), units=("micrometer",) * 3, translate=(10.0, 0.0, -3.0))
     placed = about_result(about, result, result.record)
     assert placed.scale == (0.5, 0.5, 0.5)
@@ -76,7 +76,7 @@ def test_planes_that_span_their_dtype_are_not_taken_for_flat_ones():
     """127 less -128 is -1 in int8."""
     image = np.clip(8 * (stack() - 100), -128, 127).astype("i1")
     assert all((plane.min(), plane.max()) == (-128, 127) for plane in image)
-    assert finish(upscale_steps(image, UpscaleOptions(**QUICK))).record["trained"]["planes"] == 5
+    assert finish(upscale_z_steps(image, UpscaleZOptions(**QUICK))).record["trained"]["planes"] == 5
 
 
 def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch):
@@ -86,12 +86,12 @@ def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch):
     monkeypatch.setattr(memory, "_remembered", {})
     monkeypatch.setattr(isotropic, "_loss", fail)
     with pytest.raises(InferenceError, match="failed while running: CUDA error"):
-        upscale(stack(), **QUICK)
+        upscale_z(stack(), **QUICK)
 
 
 def test_the_same_seed_gives_the_same_pixels_and_another_does_not():
     image = stack()
-    first, again, other = (upscale(image, seed=seed, **QUICK) for seed in (3, 3, 4))
+    first, again, other = (upscale_z(image, seed=seed, **QUICK) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -99,17 +99,17 @@ def test_the_same_seed_gives_the_same_pixels_and_another_does_not():
 @pytest.mark.parametrize("consistent", [False, True])
 def test_tile_does_not_change_the_result(consistent):
     image = stack((70, 40, 36))
-    whole = upscale(image, consistent=consistent, **QUICK)
-    assert np.abs(upscale(image, consistent=consistent, tile=(16, 20), **QUICK) - whole).max() <= 2e-3
+    whole = upscale_z(image, consistent=consistent, **QUICK)
+    assert np.abs(upscale_z(image, consistent=consistent, tile=(16, 20), **QUICK) - whole).max() <= 2e-3
 
 
 def test_lazy_equals_eager():
     import dask.array as da
 
     image = stack()
-    lazy = upscale(da.from_array(image, chunks=(2, 20, 20)), tile=24, **QUICK)
+    lazy = upscale_z(da.from_array(image, chunks=(2, 20, 20)), tile=24, **QUICK)
     assert isinstance(lazy, da.Array)
-    np.testing.assert_allclose(lazy.compute(), upscale(image, **QUICK), atol=1e-3)
+    np.testing.assert_allclose(lazy.compute(), upscale_z(image, **QUICK), atol=1e-3)
 
 
 def test_training_brings_the_result_nearer_to_the_truth():
@@ -117,20 +117,20 @@ def test_training_brings_the_result_nearer_to_the_truth():
     rng = np.random.default_rng(1)
     truth = 1000 * gaussian_filter(rng.normal(size=(48, 48, 48)), 1.3).astype("f4")
     image = sliced(truth, 3, 1.0)
-    errors = [np.std(upscale(image, factor=3, along="Z", noise=0, train_steps=steps) - truth) for steps in (0, 25)]
+    errors = [np.std(upscale_z(image, factor=3, noise=0, train_steps=steps) - truth) for steps in (0, 25)]
     assert errors[1] < 0.95 * errors[0]
 
 
 def test_consistent_result_shows_the_stack():
     image = stack((8, 40, 36))
-    plain, consistent = (finish(upscale_steps(image, UpscaleOptions(consistent=c, **QUICK))) for c in (False, True))
+    plain, consistent = (finish(upscale_z_steps(image, UpscaleZOptions(consistent=c, **QUICK))) for c in (False, True))
     assert consistent.record["consistency"]["rms"][0] < 0.5 * plain.record["consistency"]["rms"][0]
     shown = sliced(consistent.data.astype(float), 2, 1.0)
     assert consistent.record["consistency"]["rms"][0] == pytest.approx(np.std(shown - image), rel=0.05)
 
 
 def test_record_says_how_the_network_was_trained():
-    result = finish(upscale_steps(stack(), UpscaleOptions(factor=4, seed=7, **QUICK)))
+    result = finish(upscale_z_steps(stack(), UpscaleZOptions(factor=4, seed=7, **QUICK)))
     record = result.record
     assert json.loads(json.dumps(record)) == record
     assert record["factor"] == [4, 1, 1]
@@ -139,7 +139,7 @@ def test_record_says_how_the_network_was_trained():
 
 
 def test_closing_the_steps_stops_between_two_steps_of_training():
-    steps = upscale_steps(stack(), UpscaleOptions(along="Z", train_steps=1000, noise=0))
+    steps = upscale_z_steps(stack(), UpscaleZOptions(train_steps=1000, noise=0))
     for progress in steps:
         if progress.note.startswith("learning from the planes"):
             break
@@ -163,12 +163,12 @@ def lessons(monkeypatch):
 @pytest.mark.parametrize("changed", [{}, {"consistent": True}, {"tile": 20}, {"keep_dtype": True}], ids=str)
 def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pixels(lessons, changed):
     image = stack().astype("u2")
-    finish(upscale_steps(image, UpscaleOptions(**QUICK), lazy=True))
+    finish(upscale_z_steps(image, UpscaleZOptions(**QUICK), lazy=True))
     assert len(lessons) == 1
-    result = finish(upscale_steps(image, UpscaleOptions(**QUICK, **changed)))
+    result = finish(upscale_z_steps(image, UpscaleZOptions(**QUICK, **changed)))
     assert len(lessons) == 1
     memory._remembered.clear()
-    anew = finish(upscale_steps(image, UpscaleOptions(**QUICK, **changed)))
+    anew = finish(upscale_z_steps(image, UpscaleZOptions(**QUICK, **changed)))
     assert len(lessons) == 2
     np.testing.assert_array_equal(result.data, anew.data)
     assert result.record["trained"] == anew.record["trained"]
@@ -181,23 +181,23 @@ def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pi
 )
 def test_other_lessons_are_learnt(lessons, changed):
     options = {**QUICK, **changed}
-    first, other = (finish(upscale_steps(stack(), UpscaleOptions(**given))) for given in (QUICK, options))
+    first, other = (finish(upscale_z_steps(stack(), UpscaleZOptions(**given))) for given in (QUICK, options))
     assert len(lessons) == 1 + options["train_steps"]
     assert first.record["trained"] != other.record["trained"]
 
 
 def test_a_pixel_that_changed_is_learnt_from(lessons):
     image = stack()
-    upscale(image, **QUICK)
+    upscale_z(image, **QUICK)
     image[2, 10, 10] += 1
-    upscale(image, **QUICK)
+    upscale_z(image, **QUICK)
     assert len(lessons) == 2
 
 
 def test_expected_time_is_shorter_once_it_was_learnt(lessons):
-    options = UpscaleOptions(**QUICK | {"train_steps": 3})
+    options = UpscaleZOptions(**QUICK | {"train_steps": 3})
     before = expected_seconds(stack(), options)
-    finish(upscale_steps(stack(), options, lazy=True))
+    finish(upscale_z_steps(stack(), options, lazy=True))
     assert expected_seconds(stack(), options) < 0.5 * before
     assert expected_seconds(stack(seed=1), options) == pytest.approx(before)
 
@@ -205,7 +205,7 @@ def test_expected_time_is_shorter_once_it_was_learnt(lessons):
 @pytest.mark.parametrize("noise", [0, 5.0], ids=["clean", "noisy"])
 def test_progress_is_a_share_of_all_that_is_to_be_done(lessons, noise):
     told = []
-    finish(upscale_steps(stack(), UpscaleOptions(along="Z", train_steps=5, noise=noise)), told.append)
+    finish(upscale_z_steps(stack(), UpscaleZOptions(train_steps=5, noise=noise)), told.append)
     known = [progress for progress in told if progress.total]
     assert len({progress.total for progress in known}) == 1
     shares = [progress.fraction for progress in known]
@@ -226,8 +226,8 @@ def bordered(image):
 
 def test_stack_with_a_border_of_nan_learns_from_what_is_inside(lessons):
     image = stack()
-    result = finish(upscale_steps(bordered(image), UpscaleOptions(**QUICK)))
-    inside = finish(upscale_steps(image[:, 4:, :-3], UpscaleOptions(**QUICK)))
+    result = finish(upscale_z_steps(bordered(image), UpscaleZOptions(**QUICK)))
+    inside = finish(upscale_z_steps(image[:, 4:, :-3], UpscaleZOptions(**QUICK)))
     assert result.record["trained"]["planes"] == len(image)
     assert result.record["trained"]["loss"] == pytest.approx(inside.record["trained"]["loss"], rel=1e-4)
     np.testing.assert_array_equal(np.isfinite(result.data), np.isfinite(bordered(image)).repeat(2, axis=0))
@@ -236,20 +236,20 @@ def test_stack_with_a_border_of_nan_learns_from_what_is_inside(lessons):
 def test_a_plane_of_which_little_is_left_does_not_narrow_the_others(lessons):
     image = stack()
     image[2, :, 9:] = np.nan
-    assert finish(upscale_steps(image, UpscaleOptions(**QUICK))).record["trained"]["planes"] == len(image) - 1
+    assert finish(upscale_z_steps(image, UpscaleZOptions(**QUICK))).record["trained"]["planes"] == len(image) - 1
 
 
 def test_stack_full_of_nan_gets_the_true_reason():
     image = stack()
     image[:, ::5, ::5] = np.nan
     with pytest.raises(ImageError, match=r"NaN or infinite pixels leave no box of 8 x 8 pixels whole in any of them"):
-        upscale(image, **QUICK)
+        upscale_z(image, **QUICK)
 
 
 def test_non_finite_pixels_are_repeated_along_z_and_spoil_nothing():
     image = stack()
     image[2, 10, 10] = np.nan
-    result = upscale(image, factor=3, **QUICK)
+    result = upscale_z(image, factor=3, **QUICK)
     np.testing.assert_array_equal(np.isfinite(result), np.isfinite(image).repeat(3, axis=0))
 
 
@@ -257,8 +257,8 @@ def test_non_finite_pixels_are_repeated_along_z_and_spoil_nothing():
     ("spacing", "factor"), [(1.6, 2), (3.2, 3), (4.4, 4), (14.0, 4)], ids=["1.6", "3.2", "4.4", "14"]
 )
 def test_spacing_decides_the_factor_and_says_so(spacing, factor):
-    options = UpscaleOptions(spacing=spacing, along="Z", train_steps=1, noise=0)
-    result = finish(upscale_steps(stack((3, 40, 40)), options))
+    options = UpscaleZOptions(spacing=spacing, train_steps=1, noise=0)
+    result = finish(upscale_z_steps(stack((3, 40, 40)), options))
     assert result.record["factor"] == [factor, 1, 1]
     assert (
         f"{spacing:.3g} times as tall as wide, so there are {factor} times more planes" in result.record["warnings"][0]
@@ -267,17 +267,16 @@ def test_spacing_decides_the_factor_and_says_so(spacing, factor):
 
 def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
     about = About(axes=Axes("ZYX"), scale=(0.9, 0.3, 0.3), units=("micrometer",) * 3)
-    along, given = UpscaleOptions(along="Z", axes="ZYX"), UpscaleOptions(along="Z", axes="ZYX", spacing=2.0)
-    assert calibrated(along, lambda: about).spacing == pytest.approx(3.0)
-    assert calibrated(along, lambda: About(axes=Axes("ZYX"))).spacing is None
+    untold, given = UpscaleZOptions(axes="ZYX"), UpscaleZOptions(axes="ZYX", spacing=2.0)
+    assert calibrated(untold, lambda: about).spacing == pytest.approx(3.0)
+    assert calibrated(untold, lambda: About(axes=Axes("ZYX"))).spacing is None
     assert calibrated(given, lambda: about).spacing == 2.0
-    assert calibrated(UpscaleOptions(axes="ZYX"), lambda: about).spacing is None
 
 
 @pytest.mark.parametrize(
     ("image", "options", "kind", "sentence"),
     [
-        (np.ones((40, 40)), {}, ImageError, r"along Z needs a z-stack, and this image has the axes YX"),
+        (np.ones((40, 40)), {}, ImageError, r"upscale_z needs a z-stack, and this image has the axes YX"),
         (np.ones((5, 40, 40)), {"axes": "TYX"}, ImageError, r"needs a z-stack, and this image has the axes TYX"),
         (np.ones((1, 40, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 1 planes of 40 x 40"),
         (np.ones((9, 6, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 9 planes of 6 x 40"),
@@ -286,22 +285,30 @@ def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
         (stack(), {"spacing": -1.0}, OptionError, r"spacing must be a positive number of pixels, got -1.0"),
         (stack(), {"thickness": 9.0}, OptionError, r"thickness must be 0.3 to 3 distances of planes, got 9.0"),
         (stack(), {"train_steps": -1}, OptionError, r"train_steps must be 0 to 5000, got -1"),
-        (stack(), {"along": "T"}, OptionError, r"along must be 'YX' or 'Z', got 'T'"),
     ],
     ids=lambda v: str(v) if isinstance(v, dict) else "",
 )
 def test_what_cannot_work_gets_a_sentence(image, options, kind, sentence):
     with pytest.raises(kind, match=sentence):
-        upscale(image, **{**QUICK, **options})
+        upscale_z(image, **{**QUICK, **options})
 
 
 def test_noise_is_removed_on_the_way():
     truth = 100 + 1000 * gaussian_filter(np.random.default_rng(1).normal(size=(32, 48, 48)), 2.0).astype("f4")
     noisy = sliced(truth, 2, 1.0) + np.random.default_rng(0).normal(0, 20, (16, 48, 48)).astype("f4")
-    told, untold = (upscale(noisy, along="Z", train_steps=10, noise=noise) for noise in (NoiseModel.white(20.0), 0))
+    told, untold = (upscale_z(noisy, train_steps=10, noise=noise) for noise in (NoiseModel.white(20.0), 0))
     assert np.std(told - truth) < 0.7 * np.std(untold - truth)
 
 
 def test_consistent_with_noise_gets_a_note():
     with pytest.warns(GenReconWarning, match="consistent with it, noise included: denoise first"):
-        upscale(stack(), along="Z", train_steps=0, noise=2.0, consistent=True)
+        upscale_z(stack(), train_steps=0, noise=2.0, consistent=True)
+
+
+def test_the_old_keyword_gives_the_same_pixels_and_is_deprecated():
+    options = {"factor": 3, "thickness": 1.2, **QUICK}
+    with pytest.warns(DeprecationWarning, match=r"call upscale_z\("):
+        old = upscale(stack(), along="Z", **options)
+    np.testing.assert_array_equal(old, upscale_z(stack(), **options))
+    with pytest.raises(OptionError, match="got along='T'"):
+        upscale(stack(), along="T")

@@ -1,0 +1,56 @@
+"""Options of `upscale_z`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.tasks.upscale.options import EnlargingOptions
+
+__all__ = ["UpscaleZOptions"]
+
+MOST_STEPS = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscaleZOptions(EnlargingOptions):
+    """Options of `upscale_z`.
+
+    Attributes
+    ----------
+    spacing, thickness, train_steps, seed
+        See `upscale_z`.
+    """
+
+    spacing: Annotated[
+        float | None,
+        {"form": False, "tooltip": "How many pixels one plane is from the next; from the file if not given"},
+    ] = None
+    thickness: Annotated[
+        float,
+        {
+            "min": 0.3,
+            "max": 3.0,
+            "step": 0.1,
+            "advanced": True,
+            "tooltip": "How thick the layer is that one plane shows (FWHM), in distances of planes",
+        },
+    ] = 1.0
+    train_steps: Annotated[
+        int,
+        {"min": 0, "max": MOST_STEPS, "advanced": True, "tooltip": "How long the network is trained on the stack"},
+    ] = 150
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Decides the order of the training"}] = 0
+
+    def __post_init__(self) -> None:
+        EnlargingOptions.__post_init__(self)  # slots: the class that super() would look for is another one
+        if self.spacing is not None and not (math.isfinite(self.spacing) and self.spacing > 0):
+            raise OptionError(f"spacing must be a positive number of pixels, got {self.spacing}")
+        if not 0.3 <= self.thickness <= 3.0:
+            raise OptionError(f"thickness must be 0.3 to 3 distances of planes, got {self.thickness}")
+        if not 0 <= self.train_steps <= MOST_STEPS:
+            raise OptionError(f"train_steps must be 0 to {MOST_STEPS}, got {self.train_steps}")
+        if self.seed < 0:
+            raise OptionError(f"seed must be 0 or more, got {self.seed}")
