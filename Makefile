@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DISPLAYED = sh tools/with_display.sh
 
-.PHONY: demo test check screenshot benchmark clean help
+.PHONY: demo test check docs screenshot benchmark clean help
 
 help:
 	@echo "make demo       set up, denoise a real noisy image, show the noise report and where the result is"
 	@echo "make test       set up and run all tests, in a virtual display"
 	@echo "make check      formatting, lint and types"
+	@echo "make docs       the documentation site, in build/site"
 	@echo "make screenshot drive a real window and save pictures to docs"
 	@echo "make benchmark  speed, memory and quality tables (takes a while)"
 
@@ -24,6 +25,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check src tests tools
 	$(BIN)/mypy
 	$(BIN)/npe2 validate --imports napari-genrecon
+
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 screenshot: $(VENV)/.test
 	$(DISPLAYED) $(BIN)/python tools/screenshot.py docs
