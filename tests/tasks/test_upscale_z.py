@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import NoiseModel, upscale, upscale_z
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.run import finish, retold
+from napari_genrecon.engine.run import finish, map_progress
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.numerics.slices import sliced
@@ -153,7 +153,7 @@ def lessons(monkeypatch):
     taken = []
 
     def train(*args):
-        return retold(train_on_planes(*args), lambda loss: taken.append(loss) or loss)
+        return map_progress(train_on_planes(*args), lambda loss: taken.append(loss) or loss)
 
     monkeypatch.setattr(memory, "_remembered", {})
     monkeypatch.setattr(isotropic, "train_on_planes", train)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import InferenceError
 
-__all__ = ["Progress", "TileFunction", "Tiled", "finish", "retold", "run_tiles"]
+__all__ = ["Progress", "TileFunction", "Tiled", "finish", "map_progress", "run_tiles"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -143,22 +144,12 @@ def _compute(fn: TileFunction, source: Any, tile: Tile, start: Progress) -> Gene
     # Leaving the except clause before the retry matters: the traceback would keep the failed tensors alive.
     try:
         result = fn(np.asarray(source[tile.src]), tile)
-        return (yield from _counted(result, start)) if isinstance(result, Generator) else result
+        if not isinstance(result, Generator):
+            return result
+        done = count(start.done + 1)
+        return (yield from map_progress(result, lambda _: replace(start, done=next(done))))
     except MemoryError:
         return None
-
-
-def _counted(steps: Generator[None, None, Block], start: Progress) -> Generator[Progress, None, Block]:
-    done = start.done
-    with closing(steps):
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                block: Block = stop.value
-                return block
-            done += 1
-            yield replace(start, done=done)
 
 
 def _smaller(grid: TileGrid, size: tuple[int, ...], limit: tuple[int, ...]) -> tuple[int, ...]:
@@ -198,8 +189,8 @@ def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], obj
                 on_progress(progress)
 
 
-def retold(steps: Generator[S, None, T], tell: Callable[[S], Progress]) -> Generator[Progress, None, T]:
-    """The same steps in other words; to close it closes them."""
+def map_progress(steps: Generator[S, None, T], tell: Callable[[S], Progress]) -> Generator[Progress, None, T]:
+    """Map every step to a `Progress`. Closing it closes the source."""
     with closing(steps):
         while True:
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,14 +18,13 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
-from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
+from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 from napari_genrecon.tasks.task import Result
 
@@ -185,11 +184,8 @@ def denoise_steps(
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     plan = _plan(as_source(image), options)
     yield Progress(0, 0, "loading the network")
-    load_denoiser(plan.spec, options.device)
-    if is_lazy(plan.source) if lazy is None else lazy:
-        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
-    tiled = yield from tell_planes(run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype), plan.n_planes)
-    return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
+    load_denoiser(find_model(options.model, "denoise"), options.device)
+    return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
 def expected_seconds(image: Any, options: DenoiseOptions) -> float:
@@ -277,65 +273,27 @@ def denoising_planes(
     return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """All that is decided before the first tile."""
-
-    source: Any
-    axes: Axes
-    options: DenoiseOptions
-    spec: ModelSpec
-    noise: tuple[NoiseModel, ...]
-    kernel: DenoisePlanes
-    grid: TileGrid
-    dtype: np.dtype[Any]
-    warnings: tuple[str, ...]
-    input: dict[str, Any]
-
-    @property
-    def n_planes(self) -> int:
-        return self.axes.n_planes(self.source.shape)
-
-    def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
-        options = asdict(replace(self.options, noise=None))
-        del options["noise"]  # it stands in full beside the options
-        clipped = None if tiled is None else tiled.clipped
-        return make_record(
-            "denoise",
-            "restored",
-            options=options,
-            model=self.spec.facts(),
-            noise=[model.to_dict() for model in self.noise],
-            axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input=self.input,
-            output=output_facts(self.dtype, tiled),
-            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=resolve_device(self.options.device),
-            seed=None,  # nothing is random
-            seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*self.warnings, *clipping_note(clipped, self.dtype)],
-        )
-
-
-def _plan(source: Any, options: DenoiseOptions) -> _Plan:
+def _plan(source: Any, options: DenoiseOptions) -> Plan:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
-    resolve_device(options.device)
+    device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels = tuple(_channel(crops, model, options) for crops, model in zip(sampled, noise, strict=True))
-    kernel = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend)
-    return _Plan(
+    return Plan(
+        task="denoise",
+        nature="restored",
         source=source,
         axes=axes,
         options=options,
-        spec=spec,
-        noise=noise,
-        kernel=kernel,
+        kernel=DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend),
         grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        warnings=tuple(_notes(channels, options)),
+        noise=noise,
         input=input_facts(source, sampled),
+        model=spec.facts(),
+        device=device,
+        warnings=tuple(_notes(channels, options)),
     )
 
 

@@ -1,9 +1,10 @@
-"""What every task that runs a model over an image decides alike: the tiles, and what to say on the way."""
+"""What every task decides before the first tile, and how it is carried out."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,127 @@ import numpy as np
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import lazy_tiles
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
-from napari_genrecon.engine.run import Progress, Tiled, TileFunction, retold
+from napari_genrecon.engine.run import Progress, Tiled, TileFunction, map_progress, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, resolve_device
+from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["lazy_result", "output_facts", "plan_grid", "tell_planes"]
+__all__ = ["Plan", "lazy_result", "plan_grid", "run_plan", "tell_planes"]
 
 # A run can be cancelled between tiles: a tile of this much work takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}  # MFLOP
 _MAX_TILE_WORK_ELSEWHERE = 840_000
 _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """All that is decided before the first tile.
+
+    Attributes
+    ----------
+    task, nature : str
+        Name of the task, and what its results are, such as ``"restored"``.
+    source : array_like
+        The image.
+    axes : Axes
+        Of the image.
+    options : dataclass
+        What was asked for.
+    beside : tuple of str
+        Options that stand in full beside the options in the record, or are arrays.
+    kernel : TileFunction
+        What is done to a tile.
+    grid : TileGrid
+        The tiles.
+    dtype : dtype
+        Of the result.
+    noise : tuple of NoiseModel
+        Per channel, measured or given.
+    input, model : dict
+        What the record says about the image and the network; no model for none.
+    device : str
+        Where the network runs, resolved.
+    warnings : tuple of str
+        What the user should know.
+    facts : dict
+        More for the record.
+    steps : int
+        Of progress per tile.
+    work : (int, int)
+        Of what was done before the first tile and of all tiles, in one unit.
+    """
+
+    task: str
+    nature: str
+    source: Any
+    axes: Axes
+    options: Any
+    beside: tuple[str, ...] = ("noise",)
+    kernel: TileFunction
+    grid: TileGrid
+    dtype: np.dtype[Any]
+    noise: tuple[NoiseModel, ...]
+    input: dict[str, Any]
+    model: dict[str, Any] | None
+    device: str
+    warnings: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    steps: int = 1
+    work: tuple[int, int] = (0, 0)
+
+    @property
+    def n_planes(self) -> int:
+        """How many planes the image has."""
+        return self.axes.n_planes(self.source.shape)
+
+    def of_all(self, progress: Progress) -> Progress:
+        """Return progress in the tiles as progress in all that was and is to be done."""
+        before, tiles = self.work
+        if not before:
+            return progress
+        return replace(progress, done=before + tiles * progress.done // progress.total, total=before + tiles)
+
+    def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
+        """Return the record of the run, or of one that is computed later."""
+        options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
+        output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
+        facts = {
+            "seed": None,  # nothing is random
+            **self.facts,
+            "options": {name: value for name, value in options.items() if name not in self.beside},
+            "model": self.model,
+            "noise": [model.to_dict() for model in self.noise],
+            "axes": {"letters": self.axes.letters, "assumed": self.axes.assumed} | self.facts.get("axes", {}),
+            "input": self.input,
+            "output": output,
+            "tile": {"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
+            "device": self.device,
+            "seconds": None if seconds is None else round(seconds, 3),
+            "warnings": [*self.warnings, *clipping_note(output["clipped"], self.dtype)],
+        }
+        return make_record(self.task, self.nature, **facts)
+
+
+def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
+    """Carry a plan out tile by tile, or return a result of which nothing has been computed.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    lazy : bool
+        Whether to compute later.
+    started : float
+        When the task began, by `time.perf_counter`.
+    """
+    if lazy:
+        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
+    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps)
+    tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
+    return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
 
 def plan_grid(
@@ -74,7 +185,7 @@ def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Gener
         planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
         return replace(progress, note=f"{planes}; {progress.note}" if progress.note else planes)
 
-    return retold(steps, tell)
+    return map_progress(steps, tell)
 
 
 def output_facts(dtype: np.dtype[Any], tiled: Tiled | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_genrecon.engine.run import Progress, finish, retold
+from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.training.child import work_steps
@@ -158,7 +158,7 @@ def _worked(run: Run) -> Generator[Progress, None, GenerativeModel]:
     from napari_genrecon.models.generative import load_model
 
     yield Progress(0, 0, f"training {run.name!r}")
-    trained = yield from retold(work_steps(run.folder), _told)
+    trained = yield from map_progress(work_steps(run.folder), _told)
     return load_model(trained, run.options["device"])
 
 
@@ -184,7 +184,7 @@ def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, No
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, ask) if main else None
     try:
-        return (yield from retold(steps, tell))
+        return (yield from map_progress(steps, tell))
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

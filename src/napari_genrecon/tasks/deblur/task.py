@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
-from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
-from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import find_model, load_denoiser, resolve_device
-from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.deblur.constants import channel_constants, psf_notes
 from napari_genrecon.tasks.deblur.grid import deblur_grid
@@ -29,7 +26,7 @@ from napari_genrecon.tasks.deblur.options import DeblurOptions
 from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_notes, psf_is_image
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, tell_planes
+from napari_genrecon.tasks.plan import Plan, run_plan
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["deblur", "deblur_steps", "expected_seconds"]
@@ -157,14 +154,10 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
     started = time.perf_counter()
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     plan = _plan(as_source(image), options)
-    if plan.kernel.method == "pnp":
+    if options.method == "pnp":
         yield Progress(0, 0, "loading the network")
-        load_denoiser(plan.kernel.spec, options.device)
-    if is_lazy(plan.source) if lazy is None else lazy:
-        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
-    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps_per_tile)
-    tiled = yield from tell_planes(steps, plan.axes.n_planes(plan.source.shape))
-    return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
+        load_denoiser(find_model(options.model, "denoise"), options.device)
+    return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
 def expected_seconds(image: Any, options: DeblurOptions) -> float:
@@ -182,78 +175,42 @@ def expected_seconds(image: Any, options: DeblurOptions) -> float:
     return source.size * grid.read_share * _iterations(options) * seconds
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """All that is decided before the first tile."""
-
-    source: Any
-    axes: Axes
-    options: DeblurOptions
-    kernel: DeblurTiles
-    noise: tuple[NoiseModel, ...]
-    grid: TileGrid
-    dtype: np.dtype[Any]
-    warnings: tuple[str, ...]
-    unchecked: tuple[str, ...]  # why it could not be told whether the PSF fits the image
-    input: dict[str, Any]
-
-    @property
-    def steps_per_tile(self) -> int:
-        depth = self.source.shape[self.axes.letters.index("Z")] + len(self.kernel.psf) - 1 if self.in_3d else 1
-        return 1 + self.kernel.iterations * (1 + depth if self.kernel.method == "pnp" else 1)
-
-    @property
-    def in_3d(self) -> bool:
-        return self.kernel.psf.ndim == 3
-
-    def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
-        options = asdict(replace(self.options, noise=None, psf=None, iterations=self.kernel.iterations))
-        del options["noise"], options["psf"]  # they stand beside the options
-        clipped = None if tiled is None else tiled.clipped
-        spec = self.kernel.spec
-        used = spec.facts()
-        return make_record(
-            "deblur",
-            "deblurred",
-            options=options,
-            psf=psf_facts(self.options.psf, self.kernel.psf) | {"unchecked": list(self.unchecked)},
-            model=used if self.kernel.method == "pnp" else None,
-            noise=[model.to_dict() for model in self.noise],
-            axes={"letters": self.axes.letters, "assumed": self.axes.assumed},
-            input=self.input,
-            output=output_facts(self.dtype, tiled),
-            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=resolve_device(self.options.device) if self.kernel.method == "pnp" else "cpu",
-            seed=None,  # nothing is random
-            seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*self.warnings, *clipping_note(clipped, self.dtype)],
-        )
-
-
-def _plan(source: Any, options: DeblurOptions) -> _Plan:
+def _plan(source: Any, options: DeblurOptions) -> Plan:
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise")
-    resolve_device(options.device)
+    device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels, notes = channel_constants(sampled, noise)
     notes += psf_given_notes(options.psf, psf, axes, source.shape)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
+    options, learnt = replace(options, iterations=_iterations(options)), options.method == "pnp"
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
     )
-    return _Plan(
+    return Plan(
+        task="deblur",
+        nature="deblurred",
         source=source,
         axes=axes,
         options=options,
+        beside=("noise", "psf"),
         kernel=kernel,
-        noise=noise,
         grid=deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile),
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
-        warnings=(*notes, *about_psf),
-        unchecked=unchecked,
+        noise=noise,
         input=input_facts(source, sampled),
+        model=spec.facts() if learnt else None,
+        device=device if learnt else "cpu",
+        warnings=(*notes, *about_psf),
+        facts={"psf": psf_facts(options.psf, psf) | {"unchecked": list(unchecked)}},
+        steps=_steps_per_tile(kernel, source.shape),
     )
+
+
+def _steps_per_tile(kernel: DeblurTiles, shape: tuple[int, ...]) -> int:
+    depth = shape[kernel.axes.letters.index("Z")] + len(kernel.psf) - 1 if kernel.psf.ndim == 3 else 1
+    return 1 + kernel.iterations * (1 + depth if kernel.method == "pnp" else 1)
 
 
 def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.float64]]:

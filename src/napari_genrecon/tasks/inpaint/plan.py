@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +14,22 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre, sample_crops
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.run import Progress, Tiled
+from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_filler, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
-from napari_genrecon.tasks.inpaint.fill import Recipe, find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint.fill import STEPS, Recipe, find_recipe, first_error, hidden_error
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough, notes_on_missing
-from napari_genrecon.tasks.inpaint.planes import Channel, InpaintPlanes, fill_with, to_values
+from napari_genrecon.tasks.inpaint.options import InpaintOptions
+from napari_genrecon.tasks.inpaint.planes import TURNS, Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import output_facts, plan_grid
+from napari_genrecon.tasks.plan import Plan, plan_grid
 
-if TYPE_CHECKING:
-    from napari_genrecon.tasks.inpaint.options import InpaintOptions
+__all__ = ["InpaintPlan", "chosen_method", "find_spec", "make_grid", "plan_inpaint"]
 
-__all__ = ["Plan", "chosen_method", "find_spec", "make_grid", "plan_inpaint"]
+S = TypeVar("S")
 
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
@@ -47,70 +46,55 @@ _SAMPLE_LETTERS = "QPRNVWABDEFGHIJKLMOU"  # for the dimension of the samples: th
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What `plan_inpaint` decided."""
+class InpaintPlan:
+    """What `plan_inpaint` decided.
 
-    source: Any
-    axes: Axes
-    options: InpaintOptions
-    method: str
-    spec: ModelSpec | None  # of the network that fills
-    noise: tuple[NoiseModel, ...]
-    kernels: tuple[InpaintPlanes, ...]  # one per sample
-    grid: TileGrid
-    dtype: np.dtype[Any]
-    warnings: tuple[str, ...]
-    input: dict[str, Any]
+    Attributes
+    ----------
+    common : Plan
+        What every task decides; its kernel makes the first sample.
+    kernels : tuple of InpaintPlanes
+        One per sample.
+    """
 
-    @property
-    def n_planes(self) -> int:
-        """How many planes the image has."""
-        return self.axes.n_planes(self.source.shape)
+    common: Plan
+    kernels: tuple[InpaintPlanes, ...]
 
     @property
     def filled(self) -> NDArray[np.uint8]:
         """1 where a pixel was filled in, of the image's shape; colours share one plane."""
         mask = self.kernels[0].mask
-        return np.asarray(mask.any(axis=-1) if self.axes.rgb else mask, np.uint8)
+        return np.asarray(mask.any(axis=-1) if self.common.axes.rgb else mask, np.uint8)
 
     @property
     def out_axes(self) -> Axes:
         """Axes of the result: with a dimension for the samples, if there are several."""
-        if self.options.n == 1:
-            return self.axes
-        letter = next(letter for letter in _SAMPLE_LETTERS if letter not in self.axes.letters)
-        return Axes(letter + self.axes.letters, self.axes.assumed)
+        return _out_axes(self.common.axes, len(self.kernels))
 
     @property
     def counts(self) -> bool:
         """Whether it is known how many filled pixels do not fit into the dtype."""
         return self.kernels[0].dtype.kind == "f"
 
-    def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
-        """How the result is made."""
-        kernel = self.kernels[0]
-        output = output_facts(self.dtype, tiled) | ({} if self.counts else {"clipped": None, "nan": None})
-        options = asdict(replace(self.options, noise=None, mask=None))
-        del options["noise"], options["mask"]  # they stand beside the options
-        spec, recipes = self.spec, [channel.recipe for channel in kernel.channels]
-        return make_record(
-            "inpaint",
-            "inpainted",
-            options=options,
-            method=self.method,
-            model=None if spec is None else spec.facts(),
-            noise=[model.to_dict() for model in self.noise],
-            mask={"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
-            axes={"letters": self.out_axes.letters, "assumed": self.axes.assumed},
-            input=self.input,
-            output=output,
-            steps=[None if recipe is None else _told(recipe) for recipe in recipes],
-            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device="cpu" if spec is None else resolve_device(self.options.device),
-            seed=self.options.seed if self.options.n > 1 else None,
-            seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*self.warnings, *clipping_note(output["clipped"], self.dtype)],
-        )
+
+def _out_axes(axes: Axes, samples: int) -> Axes:
+    if samples == 1:
+        return axes
+    letter = next(letter for letter in _SAMPLE_LETTERS if letter not in axes.letters)
+    return Axes(letter + axes.letters, axes.assumed)
+
+
+def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[str, Any]:
+    """Return what the record of this task says beside what all records say."""
+    recipes = [channel.recipe for channel in kernel.channels]
+    return {
+        "method": method,
+        "mask": {"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
+        "axes": {"letters": _out_axes(kernel.axes, options.n).letters},
+        "output": {} if kernel.dtype.kind == "f" else {"clipped": None, "nan": None},
+        "steps": [None if recipe is None else _told(recipe) for recipe in recipes],
+        "seed": options.seed if options.n > 1 else None,
+    }
 
 
 def _told(recipe: Recipe) -> dict[str, Any]:
@@ -119,7 +103,7 @@ def _told(recipe: Recipe) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
-def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, None, Plan]:
+def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, None, InpaintPlan]:
     """Check the mask, measure the noise of the known pixels, and find the constants of every channel.
 
     Raises
@@ -137,7 +121,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     if whole.all():
         raise ImageError("the mask covers the whole image: nothing is known to fill it from")
     enough = cache(partial(holds_enough, source, mask, axes))  # a plane may lie beside several
-    neighbours = yield from _told_often(find_neighbours(whole, axes, enough), "looking beside missing planes")
+    neighbours = yield from _saying(find_neighbours(whole, axes, enough), "looking beside missing planes")
     yield Progress(0, 0, "measuring the noise" if options.noise is None and spec else "preparing")
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
@@ -165,19 +149,26 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         dtype=_working(np.dtype(dtype)),
     )
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
-    return Plan(
+    filler = networks.filler if used.startswith("network") else spec
+    common = Plan(
+        task="inpaint",
+        nature="inpainted",
         source=source,
         axes=axes,
         options=options,
-        method=used,
-        spec=networks.filler if used.startswith("network") else spec,
-        noise=noise,
-        kernels=tuple(replace(kernel, sample=sample) for sample in samples),
+        beside=("noise", "mask"),
+        kernel=kernel,
         grid=make_grid(source.shape, axes, options, spec),
         dtype=np.dtype(dtype),
-        warnings=(*warnings, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
+        noise=noise,
         input=input_facts(source, sampled),
+        model=None if filler is None else filler.facts(),
+        device="cpu" if filler is None else resolve_device(options.device),
+        warnings=(*warnings, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
+        facts=_facts(kernel, used, options),
+        steps={"network": TURNS + 2, "biharmonic": 2}.get(used, STEPS + 1),
     )
+    return InpaintPlan(common, tuple(replace(kernel, sample=sample) for sample in samples))
 
 
 def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -338,21 +329,16 @@ def _channel(
     values = to_values(window, unknown, channel)
     denoise = load_denoiser(networks.denoiser, networks.device)
     trying = find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), denoise)
-    recipe = yield from _told_often(trying, _TRYING)
+    recipe = yield from _saying(trying, _TRYING)
     if networks.filler is None:
         return replace(channel, recipe=recipe)
     with_network = fill_with(load_filler(networks.filler, networks.device), channel.noise, networks.filler.stride)
-    error = yield from _told_often(hidden_error(values, unknown, with_network), _TRYING)
+    error = yield from _saying(hidden_error(values, unknown, with_network), _TRYING)
     return replace(channel, recipe=None if error < recipe.errors[recipe.best] else recipe)
 
 
-def _told_often(steps: Generator[None, None, Any], note: str) -> Generator[Progress, None, Any]:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        yield Progress(0, 0, note)
+def _saying(steps: Generator[Any, None, S], note: str) -> Generator[Progress, None, S]:
+    return map_progress(steps, lambda _: Progress(0, 0, note))
 
 
 def _strongest(noise: NoiseModel) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ import numpy as np
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
-from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
+from napari_genrecon.engine.run import Progress, Tiled, finish, map_progress, run_tiles
 from napari_genrecon.models import load_denoiser, load_filler
 from napari_genrecon.tasks.inpaint.fill import STEPS
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
-from napari_genrecon.tasks.inpaint.plan import Plan, chosen_method, find_spec, make_grid, plan_inpaint
+from napari_genrecon.tasks.inpaint.plan import InpaintPlan, chosen_method, find_spec, make_grid, plan_inpaint
 from napari_genrecon.tasks.inpaint.planes import TURNS
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
@@ -164,47 +165,40 @@ def inpaint_steps(
     started = time.perf_counter()
     yield Progress(0, 0, "preparing")
     plan = yield from plan_inpaint(as_source(image), options)
-    if is_lazy(plan.source) if lazy is None else lazy:
-        unrounded = _lazy_samples(plan, None) if plan.counts and plan.dtype.kind in "iu" else None
-        return Result(_lazy_samples(plan, plan.dtype), plan.out_axes, plan.record(), unrounded=unrounded)
+    common = plan.common
+    if is_lazy(common.source) if lazy is None else lazy:
+        unrounded = _lazy_samples(plan, None) if plan.counts and common.dtype.kind in "iu" else None
+        return Result(_lazy_samples(plan, common.dtype), plan.out_axes, common.record(), unrounded=unrounded)
     tiled = yield from _compute(plan)
     companions = {"filled pixels": plan.filled}
     if options.n > 1:
         companions["spread"] = tiled.array.std(axis=0, dtype=np.float32)
-    return Result(tiled.array, plan.out_axes, plan.record(tiled, time.perf_counter() - started), companions)
+    return Result(tiled.array, plan.out_axes, common.record(tiled, time.perf_counter() - started), companions)
 
 
-def _lazy_samples(plan: Plan, dtype: np.dtype[Any] | None) -> Any:
-    samples = [lazy_tiles(kernel, plan.source, plan.grid, dtype) for kernel in plan.kernels]
+def _lazy_samples(plan: InpaintPlan, dtype: np.dtype[Any] | None) -> Any:
+    samples = [lazy_tiles(kernel, plan.common.source, plan.common.grid, dtype) for kernel in plan.kernels]
     return samples[0] if len(samples) == 1 else lazy_stack(samples)
 
 
-def _compute(plan: Plan) -> Generator[Progress, None, Tiled]:
+def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
     """All samples, one after the other, in one array, and the tile size in the end."""
-    steps = {"network": TURNS + 2, "biharmonic": 2}.get(plan.method, STEPS + 1)
-    if len(plan.kernels) == 1:
-        run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps)
-        return (yield from tell_planes(run, plan.n_planes))
-    out, clipped, nan = allocate((len(plan.kernels), *plan.source.shape), plan.dtype), 0, 0
-    for index, kernel in enumerate(plan.kernels):
-        run = run_tiles(kernel, plan.source, plan.grid, plan.dtype, steps=steps)
-        tiled = yield from _tell_samples(run, index, len(plan.kernels))
+    common, count = plan.common, len(plan.kernels)
+    runs = (run_tiles(kernel, common.source, common.grid, common.dtype, steps=common.steps) for kernel in plan.kernels)
+    if count == 1:
+        return (yield from tell_planes(next(runs), common.n_planes))
+    out, clipped, nan = allocate((count, *common.source.shape), common.dtype), 0, 0
+    for index, run in enumerate(runs):
+        tiled = yield from map_progress(run, partial(_of_samples, index, count))
         out[index], clipped, nan = tiled.array, clipped + tiled.clipped, nan + tiled.nan
     return Tiled(out, clipped, tiled.tile, nan)
 
 
-def _tell_samples(steps: Any, index: int, count: int) -> Generator[Progress, None, Any]:
+def _of_samples(index: int, count: int, progress: Progress) -> Progress:
     """Count the steps of all samples as one run."""
-    try:
-        while True:
-            progress = next(steps)
-            note = f"sample {index + 1} of {count}"
-            done, total = index * progress.total + progress.done, count * progress.total
-            yield Progress(done, total, f"{note}; {progress.note}" if progress.note else note)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        steps.close()
+    note = f"sample {index + 1} of {count}"
+    done, total = index * progress.total + progress.done, count * progress.total
+    return Progress(done, total, f"{note}; {progress.note}" if progress.note else note)
 
 
 def expected_seconds(image: Any, options: InpaintOptions) -> float:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
-from napari_genrecon.engine.run import Progress, Tiled, retold, run_tiles
-from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.io.provenance import clipping_note, make_record
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
+from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
 from napari_genrecon.tasks.upscale.options import EnlargingOptions, UpscaleOptions
 from napari_genrecon.tasks.upscale.planes import VIEWS, UpscaledChannel, UpscalePlanes
 
-__all__ = ["ROUNDS", "Measured", "UpscalePlan", "geometry", "measure", "notes", "plan_planes", "run_plan", "told"]
+__all__ = ["ROUNDS", "Measured", "geometry", "measure", "notes", "plan_planes", "run_audited", "told", "upscale_plan"]
 
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
 _LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
@@ -69,95 +66,37 @@ def measure(source: Any, options: EnlargingOptions) -> Measured:
     return Measured(axes, sampled, noise, input_facts(source, sampled))
 
 
-@dataclass(frozen=True, slots=True)
-class UpscalePlan:
-    """All that is decided before the first tile.
-
-    Attributes
-    ----------
-    task : str
-        Name of the task.
-    source, options
-        The image and what was asked for.
-    measured : Measured
-        What was found out about the image.
-    kernel : Enlarger
-        What is done to a tile.
-    grid : TileGrid
-        The tiles.
-    dtype : dtype
-        Of the result.
-    model : dict
-        What the record says about the network, and why it was chosen.
-    notes : tuple of str
-        What the user should know.
-    facts : dict
-        More for the record.
-    steps : int
-        Of progress per tile.
-    work : (int, int)
-        Of the training before the first tile and of all tiles, in one unit.
-    """
-
-    task: str
-    source: Any
-    options: EnlargingOptions
-    measured: Measured
-    kernel: Enlarger
-    grid: TileGrid
-    dtype: np.dtype[Any]
-    model: dict[str, Any]
-    notes: tuple[str, ...]
-    facts: dict[str, Any]
-    steps: int = 1
-    work: tuple[int, int] = (0, 0)
-
-    def of_all(self, progress: Progress) -> Progress:
-        """Progress in the tiles as progress in all that was and is to be done."""
-        before, tiles = self.work
-        if not before:
-            return progress
-        return replace(progress, done=before + tiles * progress.done // progress.total, total=before + tiles)
-
-    def record(
-        self, tiled: Tiled | None = None, audit: ConsistencyAudit | None = None, seconds: float | None = None
-    ) -> dict[str, Any]:
-        """The record of the run, or of one that is computed later."""
-        options = asdict(replace(self.options, noise=None))
-        del options["noise"]  # it stands in full beside the options
-        clipped = None if tiled is None else tiled.clipped
-        axes = self.measured.axes
-        return make_record(
-            self.task,
-            "upscaled",
-            options=options,
-            model=self.model,
-            factor=list(self.grid.scale),
-            noise=[model.to_dict() for model in self.measured.noise],
-            axes={"letters": axes.letters, "assumed": axes.assumed},
-            input=self.measured.input,
-            output={"shape": list(self.grid.out_shape), **output_facts(self.dtype, tiled)},
-            consistency={"rms": None if audit is None else audit.rms(), "rounds": self.kernel.rounds},
-            tile={"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
-            device=resolve_device(self.options.device),
-            seconds=None if seconds is None else round(seconds, 3),
-            warnings=[*self.notes, *clipping_note(clipped, self.dtype)],
-            **self.facts,
-        )
+def upscale_plan(
+    task: str, source: Any, options: EnlargingOptions, measured: Measured, kernel: Enlarger, **decided: Any
+) -> Plan:
+    """Return the plan of a task that gives an image more pixels; `decided` goes into it."""
+    grid = decided["grid"]
+    facts = {"factor": list(grid.scale), "output": {"shape": list(grid.out_shape)}, **decided.pop("facts", {})}
+    return Plan(
+        task=task,
+        nature="upscaled",
+        source=source,
+        axes=measured.axes,
+        options=options,
+        kernel=kernel,
+        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        noise=measured.noise,
+        input=measured.input,
+        device=resolve_device(options.device),
+        facts=facts | {"consistency": {"rms": None, "rounds": kernel.rounds}},
+        **decided,
+    )
 
 
-def run_plan(plan: UpscalePlan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
-    """Enlarge tile by tile, or later if `lazy`, and measure how well the result fits the image."""
-    axes = plan.measured.axes
-    if lazy:
-        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, axes, plan.record())
-    audit = ConsistencyAudit(plan.kernel, axes)
-    steps = run_tiles(audit, plan.source, plan.grid, plan.dtype, steps=plan.steps)
-    tiled = yield from retold(tell_planes(steps, axes.n_planes(plan.source.shape)), plan.of_all)
-    return Result(tiled.array, axes, plan.record(tiled, audit, time.perf_counter() - started))
+def run_audited(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
+    """Enlarge tile by tile, or later if `lazy`, and record how well the result fits the image."""
+    audit = ConsistencyAudit(cast("Enlarger", plan.kernel), plan.axes)
+    result = yield from run_plan(plan if lazy else replace(plan, kernel=audit), lazy=lazy, started=started)
+    fit = result.record["consistency"] | {"rms": None if lazy else audit.rms()}
+    return replace(result, record={**result.record, "consistency": fit})
 
 
-def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> UpscalePlan:
+def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Plan:
     """The plan for enlarging every YX plane."""
     device = resolve_device(options.device)
     spec, why = chosen_model(options, measured.noise)
@@ -177,17 +116,15 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Ups
         denoise=denoising_planes(first, device, measured.axes, measured.sampled, noise) if first else None,
         views=len(VIEWS) if options.self_ensemble else 1,
     )
-    return UpscalePlan(
-        task="upscale",
-        source=source,
-        options=options,
-        measured=measured,
-        kernel=kernel,
+    return upscale_plan(
+        "upscale",
+        source,
+        options,
+        measured,
+        kernel,
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
-        notes=tuple(notes(measured.noise, options, bool(first))),
-        facts={"seed": None},  # nothing is random
+        warnings=tuple(notes(measured.noise, options, bool(first))),
         steps=kernel.steps,
     )
 

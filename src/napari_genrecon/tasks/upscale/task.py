@@ -21,7 +21,7 @@ from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import plan_grid
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.options import UpscaleOptions
-from napari_genrecon.tasks.upscale.plan import geometry, measure, plan_planes, run_plan
+from napari_genrecon.tasks.upscale.plan import geometry, measure, plan_planes, run_audited
 from napari_genrecon.tasks.upscale.planes import VIEWS
 
 __all__ = ["expected_seconds", "upscale", "upscale_steps"]
@@ -145,10 +145,10 @@ def upscale_steps(
     source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
     plan = plan_planes(source, options, measure(source, options))
-    spec = find_model(plan.model["name"], "upscale")
+    spec = find_model((plan.model or {})["name"], "upscale")
     yield Progress(0, 0, f"loading {spec.name}")
     load_upscaler(spec, options.device)
-    return (yield from run_plan(plan, lazy=wait, started=started))
+    return (yield from run_audited(plan, lazy=wait, started=started))
 
 
 def _along_z(image: Any, along: str, options: dict[str, Any]) -> Any:

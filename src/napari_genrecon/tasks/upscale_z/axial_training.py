@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_genrecon.engine.intensity import measure_centre
-from napari_genrecon.engine.run import Progress, retold
+from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import ModelSpec, find_model
 from napari_genrecon.noise import NoiseModel
@@ -111,7 +111,7 @@ def _learn_anew(
         said = f"learning from the planes: {len(losses)} of {lesson.steps} steps"
         return Progress(cleaning + TRAINING_WORK * len(losses), work + later, said)
 
-    weights = yield from retold(train_on_planes(planes, pupil.spec, lesson, pupil.device), tell)
+    weights = yield from map_progress(train_on_planes(planes, pupil.spec, lesson, pupil.device), tell)
     return Learnt(weights, tuple(losses), len(planes), {"thickness": lesson.thickness}), work
 
 

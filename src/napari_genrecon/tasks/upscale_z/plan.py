@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
-
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
@@ -16,7 +14,8 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
-from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, UpscalePlan, notes, told
+from napari_genrecon.tasks.plan import Plan
+from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, notes, told, upscale_plan
 from napari_genrecon.tasks.upscale.planes import UpscaledChannel
 from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
@@ -35,7 +34,7 @@ _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 def plan_sides(
     source: Any, options: UpscaleZOptions, measured: Measured, *, later: bool
-) -> Generator[Progress, None, UpscalePlan]:
+) -> Generator[Progress, None, Plan]:
     """Train for this stack and plan how to enlarge it along z.
 
     Parameters
@@ -64,16 +63,15 @@ def plan_sides(
     rounds = ROUNDS if options.consistent else 0
     kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
     grid = _grid(source.shape, measured, options, spec, factor)
-    return UpscalePlan(
-        task="upscale_z",
-        source=source,
-        options=options,
-        measured=measured,
-        kernel=kernel,
+    return upscale_plan(
+        "upscale_z",
+        source,
+        options,
+        measured,
+        kernel,
         grid=grid,
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
-        notes=(*said, *notes(measured.noise, options, True)),
+        warnings=(*said, *notes(measured.noise, options, True)),
         facts={"seed": options.seed, "trained": learnt.facts()},
         steps=kernel.steps(_largest_read(grid, measured)),
         work=(before, after),

@@ -16,7 +16,7 @@ from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.models import find_model, load_upscaler
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.task import Result
-from napari_genrecon.tasks.upscale.plan import measure, run_plan
+from napari_genrecon.tasks.upscale.plan import measure, run_audited
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 from napari_genrecon.tasks.upscale_z.plan import plan_sides, work_along_z
 
@@ -144,7 +144,7 @@ def upscale_z_steps(
     source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
     plan = yield from plan_sides(source, options, measure(source, options), later=not wait)
-    return (yield from run_plan(plan, lazy=wait, started=started))
+    return (yield from run_audited(plan, lazy=wait, started=started))
 
 
 def expected_seconds(image: Any, options: UpscaleZOptions) -> float:
