@@ -173,7 +173,7 @@ def _sample(parsed: argparse.Namespace) -> int:
 
 
 def _models(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.models.library import export_model, import_model, remove_model
+    from napari_genrecon.models.registry import export_model, import_model, remove_model
 
     if parsed.name and not parsed.imported:
         raise OptionError("--name is for --import")
@@ -191,24 +191,22 @@ def _models(parsed: argparse.Namespace) -> int:
 
 def _list_models(task: str | None) -> None:
     from napari_genrecon.models import list_models
-    from napari_genrecon.models.library import trained_models
 
-    for spec in list_models(task):
-        say(f"{spec.name}  ({spec.task}, {spec.licence})\n    {spec.summary}")
-    if task in (None, "sample"):
-        for card in trained_models():
-            say(_line(card))
+    for card in list_models(task):
+        say(_line(card))
 
 
 def _line(card: Any) -> str:
-    """One model: what it is, and below it how it came about."""
-    from napari_genrecon.models.library import BUNDLED
+    """Say what a model is, and below it what it is for or how it came about."""
+    from napari_genrecon.models.registry import BUNDLED
 
+    if card.summary:
+        return f"{card.name}  ({card.task}, {card.licence})\n    {card.summary}"
     channels = f"{card.channels} channel" + ("s" if card.channels > 1 else "")
     where = "bundled" if card.name in BUNDLED else "yours"
     licence = f", {card.licence}" if card.licence else ""
     return (
-        f"{card.name}  (sample, {card.kind}, {where}{licence})\n"
+        f"{card.name}  ({card.task}, {card.network}, {where}{licence})\n"
         f"    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
         f"{card.seconds / 60:.1f} minutes, {card.created[:10]}"
     )

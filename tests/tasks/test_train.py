@@ -13,7 +13,7 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.models.library import models_folder, trained_models
+from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.train import image_keywords, interruptible, train_steps
 from napari_genrecon.training.crops import CropOptions
@@ -79,7 +79,7 @@ def test_objects_of_a_labels_file_are_learnt(image, tmp_path, capsys):
     tifffile.imwrite(tmp_path / "labels.tif", labels)
     command = ["train", "vae", "--crops", "objects", str(image), "--labels", str(tmp_path / "labels.tif"), *FLAGS]
     assert main(command) == 0
-    card = trained_models()[0]
+    card = list_models()[-1]
     assert card.n_train + card.n_held_out <= len(corners)
     assert find_run("vae").crops().options["mode"] == "objects"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_genrecon.models.unet import DenoiseUNet
+from napari_genrecon.models.networks.unet import DenoiseUNet
 from napari_genrecon.training.denoiser import _ERRORS, DenoiserRecipe, decay_phase, new_state, stable_phase
 from napari_genrecon.training.loop import load_latest
 from napari_genrecon.training.patches import Sources

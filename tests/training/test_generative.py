@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from napari_genrecon.errors import InferenceError
-from napari_genrecon.models.generative import load_model
-from napari_genrecon.models.library import read_card
+from napari_genrecon.models import load_model
+from napari_genrecon.models.files import read_card
 from napari_genrecon.training import loop, run_folder
 from napari_genrecon.training.adversarial import augment_differentiably, gan_losses
 from napari_genrecon.training.batches import Batches

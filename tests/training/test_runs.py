@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError, UnknownModelError, WeightsError
-from napari_genrecon.models.library import models_folder, trained_models
+from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.training import generative, loop
 from napari_genrecon.training.child import work_steps
 from napari_genrecon.training.cut import cut_crops
@@ -82,7 +82,7 @@ def test_run_in_another_process_is_found_again_and_leaves_a_model(crops):
     start_run(crops, TINY, name="cells")
     run = find_run("cells")  # as a window does that was opened later
     wait(run, "finished")
-    assert run.model() == "cells" == trained_models()[0].name
+    assert run.model() == "cells" == list_models()[-1].name
     assert run.samples().shape == (36, 1, 32, 32)
     assert run.log()["step"][-1] == 12 == run.progress().step
     assert run.crops().fingerprint == crops.fingerprint
@@ -264,7 +264,7 @@ def test_removed_run_leaves_its_model(crops):
     run.remove()
     assert find_runs() == []
     assert list(runs_folder().iterdir()) == []
-    assert next(card.name for card in trained_models()) == "cells"
+    assert next(card.name for card in list_models() if card.path) == "cells"
 
 
 def test_log_shows_every_step_once_after_a_kill(crops):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_genrecon.models.srnet import UpscaleNet, UpscaleNets
+from napari_genrecon.models.networks.srnet import UpscaleNet, UpscaleNets
 from napari_genrecon.training.loop import load_latest
 from napari_genrecon.training.patches import Sources
 from napari_genrecon.training.upscaler import MicroscopeRecipe, UpscalerRecipe, decay_phase, new_state, stable_phase

@@ -8,7 +8,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import load_model, train
-from napari_genrecon.models.library import find_trained
+from napari_genrecon.models.registry import find_model, weights_path
 from napari_genrecon.training.crops import CropOptions
 from napari_genrecon.training.cut import cut_crops
 from napari_genrecon.training.runs import find_run
@@ -298,7 +298,7 @@ def test_hostile_model_file_is_refused_in_a_sentence(opened, qtbot, tmp_path):
 
 def test_imported_model_is_chosen_on_both_pages(opened, qtbot, tmp_path, monkeypatch):
     _, widget, _ = opened
-    source = find_trained("tiny-dcgan")
+    source = weights_path(find_model("tiny-dcgan"))
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path))
     widget.sample.bring(str(source))
     qtbot.waitUntil(lambda: not widget.sample.panel.busy, timeout=60_000)

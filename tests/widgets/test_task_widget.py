@@ -12,9 +12,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import Optics, deblur, denoise, upscale
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.models import _runtime
+from napari_genrecon.models import runtime
 from napari_genrecon.tasks import lessons
-from napari_genrecon.training import isotropic, own_image
+from napari_genrecon.training import isotropic
 from napari_genrecon.widgets._preview import PLANES_ONLY
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
@@ -97,13 +97,13 @@ def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, v
 
 def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
-    real = _runtime.Denoiser.__call__
+    real = runtime.Model.__call__
 
     def cancelling(self, *args):
         widget._job.cancel()
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", cancelling)
+    monkeypatch.setattr(runtime.Model, "__call__", cancelling)
     press(widget._run)
     wait(qtbot, widget)
     assert [x.name for x in viewer.layers] == ["cells"]
@@ -129,7 +129,7 @@ def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatc
     def fail(*args):
         raise RuntimeError("mat1 and mat2 cannot be multiplied")
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", fail)
+    monkeypatch.setattr(runtime.Model, "__call__", fail)
     press(widget._run)
     wait(qtbot, widget)
     assert "RuntimeError: mat1 and mat2" in shown[0]
@@ -254,13 +254,13 @@ def test_zarr_and_multiscale_layers_give_lazy_results_of_the_full_resolution(mak
 
 def test_no_network_runs_in_the_thread_of_the_window(opened, qtbot, monkeypatch):
     _, widget, _ = opened
-    real, threads = _runtime.Denoiser.__call__, []
+    real, threads = runtime.Model.__call__, []
 
     def noting(self, *args):
         threads.append(threading.current_thread())
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", noting)
+    monkeypatch.setattr(runtime.Model, "__call__", noting)
     for button in (widget._preview, widget._run):
         threads.clear()
         press(button)
@@ -276,14 +276,14 @@ def test_closing_the_viewer_stops_the_job(make_napari_viewer, qtbot, monkeypatch
     viewer.window.add_dock_widget(widget)
     wait(qtbot, widget)
     entered, calls = threading.Event(), []
-    real = _runtime.Denoiser.__call__
+    real = runtime.Model.__call__
 
     def counting(self, *args):
         calls.append(1)
         entered.set()
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", counting)
+    monkeypatch.setattr(runtime.Model, "__call__", counting)
     press(widget._run)
     qtbot.waitUntil(entered.is_set, timeout=60_000)
     job = widget._job
@@ -406,30 +406,6 @@ def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(
     lessons._remembered.clear()
     with pytest.warns(GenReconWarning, match="2 times more planes"):
         script = upscale(image, along="Z", spacing=2.0, train_steps=8, axes="ZYX")
-    np.testing.assert_array_equal(made.data, script)
-
-
-def test_learning_from_the_image_counts_in_the_time_and_gives_the_pixels_of_the_script(
-    make_napari_viewer, qtbot, monkeypatch
-):
-    monkeypatch.setattr(lessons, "_remembered", {})
-    monkeypatch.setattr(own_image, "_LEAST_GAIN", -99.0)
-    viewer = make_napari_viewer()
-    image = 100 + 200 * gaussian_filter(np.random.default_rng(0).normal(size=(72, 80)), 2.0).astype("f4")
-    viewer.add_image(image, name="plane")
-    widget = UpscaleWidget(viewer)
-    qtbot.waitUntil(lambda: "Expected time" in widget._report.value and widget._job is None, timeout=60_000)
-    of_planes = widget._noise.seconds
-    widget._form["learn"].value, widget._form["train_steps"].value = True, 8
-    qtbot.waitUntil(lambda: widget._noise.timing is None and widget._noise.seconds > 2 * of_planes, timeout=60_000)
-    press(widget._run)
-    wait(qtbot, widget)
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert widget._noise.seconds == pytest.approx(of_planes)
-    made = viewer.layers["plane upscale"]
-    assert made.metadata["genrecon"]["trained"]["steps"] == 8
-    lessons._remembered.clear()
-    script = upscale(image, learn=True, train_steps=8)
     np.testing.assert_array_equal(made.data, script)
 
 

@@ -21,7 +21,7 @@ from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
-from napari_genrecon.models import find_model, load_denoiser, resolve_device
+from napari_genrecon.models import find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.tasks._deblur_constants import channel_constants, psf_notes
@@ -240,7 +240,7 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
     plan = _plan(as_source(image), options)
     if plan.kernel.method == "pnp":
         yield Progress(0, 0, "loading the network")
-        load_denoiser(plan.kernel.spec, options.device)
+        load_network(plan.kernel.spec, options.device)
     if is_lazy(plan.source) if lazy is None else lazy:
         return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
     steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps_per_tile)
@@ -259,7 +259,7 @@ def expected_seconds(image: Any, options: DeblurOptions) -> float:
     grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
     seconds = _TRANSFORMS[options.method] * _TRANSFORM_SECONDS
     if options.method == "pnp":
-        seconds += load_denoiser(spec, options.device).seconds_per_pixel()
+        seconds += load_network(spec, options.device).seconds_per_pixel()
     return source.size * grid.read_share * _iterations(options) * seconds
 
 

@@ -19,7 +19,7 @@ from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate, check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import load_denoiser, load_filler
+from napari_genrecon.models import load_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.damage import parse_kinds
 from napari_genrecon.tasks.fill import STEPS
@@ -303,8 +303,8 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
         return float(source.size * _BIHARMONIC_SECONDS)
     grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
     if chosen_method(options) == "network":
-        seconds = _FIRST_FILL_SECONDS + TURNS * load_filler(spec, options.device).seconds_per_pixel()
+        seconds = _FIRST_FILL_SECONDS + TURNS * load_network(spec, options.device).seconds_per_pixel()
         return float(source.size * grid.read_share * seconds)
     rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
     pixels = source.size * grid.read_share * options.n + rehearsals
-    return float(STEPS * pixels * load_denoiser(spec, options.device).seconds_per_pixel())
+    return float(STEPS * pixels * load_network(spec, options.device).seconds_per_pixel())

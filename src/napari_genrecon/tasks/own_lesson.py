@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.run import Progress, retold
-from napari_genrecon.models import ModelSpec, resolve_device
+from napari_genrecon.models import ModelCard, resolve_device
 from napari_genrecon.tasks.enlarging import UpscalePlanes
 from napari_genrecon.tasks.lessons import (
     TRAINING_WORK,
@@ -36,7 +36,7 @@ __all__ = ["taught", "work_of_lesson"]
 class _Pupil:
     """Which network learns, and how."""
 
-    spec: ModelSpec
+    spec: ModelCard
     options: UpscaleOptions
 
     def lesson(self) -> OwnLesson:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.run import Progress, retold
 from napari_genrecon.errors import ImageError
-from napari_genrecon.models import ModelSpec, find_model
+from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import denoise
 from napari_genrecon.tasks.lessons import (
@@ -39,7 +39,7 @@ SMALLEST_SIDE = 8
 class Pupil:
     """Which network learns, how, and where."""
 
-    spec: ModelSpec
+    spec: ModelCard
     options: UpscaleOptions
     factor: int
     device: str

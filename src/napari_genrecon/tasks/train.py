@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_genrecon.engine.run import Progress, finish, retold
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.models import find_model
 from napari_genrecon.training.child import work_steps
 from napari_genrecon.training.crops import CropOptions
 from napari_genrecon.training.cut import cut_crops
@@ -155,11 +156,11 @@ def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progre
 
 
 def _worked(run: Run) -> Generator[Progress, None, GenerativeModel]:
-    from napari_genrecon.models.generative import load_model
+    from napari_genrecon.models.generative import load_generative
 
     yield Progress(0, 0, f"training {run.name!r}")
     trained = yield from retold(work_steps(run.folder), _told)
-    return load_model(trained, run.options["device"])
+    return load_generative(find_model(trained, "sample"), run.options["device"])
 
 
 def _told(progress: TrainProgress) -> Progress:

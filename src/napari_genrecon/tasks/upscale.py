@@ -15,7 +15,7 @@ from typing import Any
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish, retold, run_tiles
-from napari_genrecon.models import ModelSpec, find_model, load_upscaler
+from napari_genrecon.models import ModelCard, find_model, load_network
 from napari_genrecon.tasks.along_z import plan_sides, work_along_z
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.enlarging import VIEWS
@@ -188,7 +188,7 @@ def _plan(source: Any, options: UpscaleOptions, *, later: bool) -> Generator[Pro
     plan = plan_planes(source, options, measured)
     spec = find_model(plan.model["name"], "upscale")
     yield Progress(0, 0, f"loading {spec.name}")
-    load_upscaler(spec, options.device)
+    load_network(spec, options.device)
     if options.learn:
         plan = yield from taught(plan, round(_work_of_planes(source, measured.axes, spec, options)) if later else 0)
     return plan
@@ -202,14 +202,14 @@ def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "upscale")
-    per_pixel = load_upscaler(spec, options.device).seconds_per_pixel()
+    per_pixel = load_network(spec, options.device).seconds_per_pixel()
     if options.along == "Z":
         return per_pixel * work_along_z(source, axes, options)
     lesson = work_of_lesson(measure(source, options), options) if options.learn else 0
     return per_pixel * (lesson + _work_of_planes(source, axes, spec, options))
 
 
-def _work_of_planes(source: Any, axes: Axes, spec: ModelSpec, options: UpscaleOptions) -> float:
+def _work_of_planes(source: Any, axes: Axes, spec: ModelCard, options: UpscaleOptions) -> float:
     """Pixels that could go through the network in the time that all planes take."""
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)

@@ -13,7 +13,7 @@ from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
 from napari_genrecon.engine.run import Progress, Tiled
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.io.provenance import clipping_note, make_record
-from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
+from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.denoise import denoising_planes
@@ -175,17 +175,19 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Ups
     )
 
 
-def geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
+def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:
     """The model with the scale of this run and as much border as this run needs, that of a denoiser included."""
+    halo, stride = spec.halo.x, spec.stride.x
     if spec.denoiser:
         first = find_model(spec.denoiser, "denoise")
-        halo = first.halo + -(-spec.halo // first.stride) * first.stride
-        spec = replace(spec, halo=halo, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
+        stride = first.stride.x
+        halo = first.halo.x + -(-halo // stride) * stride
+        spec = replace(spec, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
     if options.consistent:
-        reach = -(-ROUNDS * BACK_PROJECTION_REACH // spec.stride) * spec.stride
+        halo += -(-ROUNDS * BACK_PROJECTION_REACH // stride) * stride
         # With a border that wide, small tiles lose what they gain.
-        spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
-    return replace(spec, scale=options.factor)
+        spec = replace(spec, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
+    return replace(spec, halo=PerAxis.planes(halo, 0), scale=PerAxis.planes(options.factor, 1))
 
 
 def told(noise: tuple[NoiseModel, ...], options: UpscaleOptions) -> tuple[NoiseModel, ...]:
@@ -195,7 +197,7 @@ def told(noise: tuple[NoiseModel, ...], options: UpscaleOptions) -> tuple[NoiseM
     return tuple(NoiseModel() if _correlated(model) and _was_measured(model) else model for model in noise)
 
 
-def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelSpec, str]:
+def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelCard, str]:
     """The model, and why it was taken, in words."""
     if options.model != "auto":
         return find_model(options.model, "upscale"), "asked for"

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu, softplus
 
-from napari_genrecon.models.dcgan import Discriminator, Generator
+from napari_genrecon.models.networks.dcgan import Discriminator, Generator
 from napari_genrecon.training.batches import draws_at
 from napari_genrecon.training.loop import Loss, State
 from napari_genrecon.training.train_options import TrainOptions

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, InferenceError, OptionError, OutputError
-from napari_genrecon.models.library import BUNDLED, import_model, models_folder, remove_model
+from napari_genrecon.models.registry import BUNDLED, import_model, models_folder, remove_model
 from napari_genrecon.training.crops import Crops
 from napari_genrecon.training.publish import FULL, publish
 from napari_genrecon.training.run_status import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from napari_genrecon.models.unet import DenoiseUNet
+from napari_genrecon.models.networks.unet import DenoiseUNet
 from napari_genrecon.training.loop import State, Step
 from napari_genrecon.training.patches import Batch, Sources, draw_batch
 from napari_genrecon.training.phases import (

@@ -8,12 +8,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from napari_genrecon.models import ModelSpec
-from napari_genrecon.models._runtime import network_with_weights
-from napari_genrecon.models.srnet import UpscaleNet, UpscaleNets
 from napari_genrecon.training.muon import move
 
-__all__ = ["fine_tune", "part_of", "saved", "upscaling_network"]
+__all__ = ["fine_tune", "saved"]
 
 _WARMUP = 10  # steps
 
@@ -50,20 +47,6 @@ def fine_tune(
             if gradient is not None:
                 move(weight, gradient, moment, now)
         yield float(loss.detach())
-
-
-def upscaling_network(spec: ModelSpec) -> UpscaleNet | UpscaleNets:
-    """A new network with the weights of an upscaler, on the CPU."""
-    net = network_with_weights(spec)
-    assert isinstance(net, UpscaleNet | UpscaleNets)
-    return net
-
-
-def part_of(net: UpscaleNet | UpscaleNets, factor: int) -> UpscaleNet:
-    """What of a network enlarges by this factor."""
-    if isinstance(net, UpscaleNets):
-        return net.two if factor == 2 else net.more
-    return net
 
 
 def saved(net: nn.Module) -> bytes:

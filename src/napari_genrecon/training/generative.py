@@ -132,13 +132,18 @@ def _floats(seen: dict[str, Tensor]) -> dict[str, float]:
 def _card(crops: Crops, options: TrainOptions, name: str) -> ModelCard:
     """The card of a model that is not trained yet."""
     kept = {key: value for key, value in options.to_dict().items() if key not in ("kind", "latent", "licence")}
+    shape: dict[str, int | str] = {"size": crops.size, "latent": options.latent, "width": options.width}
+    if options.kind == "vae":
+        shape["likelihood"] = options.likelihood
     return ModelCard(
         name=name,
-        kind=options.kind,
-        size=crops.size,
+        task="sample",
+        network=options.kind,
+        recipe=options.kind,
+        nature="synthetic",
+        shape=shape,
         channels=crops.channels,
         channel_names=tuple(crops.channel_names),
-        latent=options.latent,
         low=tuple(float(value) for value in crops.low),
         high=tuple(float(value) for value in crops.high),
         dtype=crops.dtype,

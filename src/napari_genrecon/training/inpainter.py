@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_genrecon.models import find_model
-from napari_genrecon.models._weights import load_weights
-from napari_genrecon.models.fillnet import FillUNet
+from napari_genrecon.models.networks.fillnet import FillUNet
+from napari_genrecon.models.runtime import read_weights
 from napari_genrecon.training.fills import draw_fills
 from napari_genrecon.training.loop import State, Step
 from napari_genrecon.training.patches import Sources
@@ -45,7 +45,7 @@ def new_state(recipe: InpainterRecipe, init: Path | None = None) -> State:
     """A network on the best device, with the weights `init`, or else those of the packaged denoiser."""
     net = FillUNet()
     if init is None:
-        load_weights(net, find_model("auto", "denoise"))
+        net.load_state_dict(read_weights(find_model("auto", "denoise")))
         with torch.no_grad():
             net.head.weight[:, _SHARED:] = 0  # there the denoiser was told the correlation of the noise
     return fresh_state(net, recipe, init)

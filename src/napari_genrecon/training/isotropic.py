@@ -20,14 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter1d, uniform_filter
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_genrecon.engine.slices import FWHM, sliced
-from napari_genrecon.models import ModelSpec
-from napari_genrecon.models._runtime import plain_errors
-from napari_genrecon.models.srnet import RowsNet
+from napari_genrecon.models import ModelCard
+from napari_genrecon.models.runtime import plain_errors, trained_network
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.training.fine_tune import fine_tune, part_of, saved, upscaling_network
+from napari_genrecon.training.fine_tune import fine_tune, saved
 
 __all__ = ["Lesson", "SharpPlane", "deciding", "draw_sides", "train_on_planes"]
 
@@ -87,7 +86,7 @@ class Lesson:
 
 
 def train_on_planes(
-    planes: Sequence[SharpPlane], spec: ModelSpec, lesson: Lesson, device: str
+    planes: Sequence[SharpPlane], spec: ModelCard, lesson: Lesson, device: str
 ) -> Generator[float, None, bytes]:
     """Fine-tune the network of `spec`, one step at a time.
 
@@ -95,7 +94,7 @@ def train_on_planes(
     ----------
     planes : sequence of SharpPlane
         What to learn from.
-    spec : ModelSpec
+    spec : ModelCard
         Of an upscaler, whose weights are the start.
     lesson : Lesson
         How.
@@ -110,15 +109,15 @@ def train_on_planes(
     Returns
     -------
     bytes
-        Weights of a `RowsNet`, as safetensors.
+        Weights of the network that `models.axial_card` describes, as safetensors.
 
     Raises
     ------
     MemoryError, InferenceError
         If the network fails, as for `own_image.train_on_image`.
     """
-    net = RowsNet(lesson.factor, part_of(upscaling_network(spec), lesson.factor))
-    net = net.to(device).to(memory_format=torch.channels_last).train()
+    upscaler: Any = trained_network(spec)
+    net = upscaler.axial(lesson.factor).to(device).to(memory_format=torch.channels_last).train()
     loss_at = partial(_loss, net, planes, lesson, device)
     with plain_errors(spec.name):
         yield from fine_tune(net, loss_at, steps=lesson.steps, rate=lesson.rate)
@@ -193,7 +192,7 @@ def _rows(image: Image, rows: int, stretch: float) -> Image:
     )
 
 
-def _loss(net: RowsNet, planes: Sequence[SharpPlane], lesson: Lesson, device: str, step: int) -> Tensor:
+def _loss(net: nn.Module, planes: Sequence[SharpPlane], lesson: Lesson, device: str, step: int) -> Tensor:
     thin, sigma, fine = (torch.from_numpy(array).to(device) for array in draw_sides(planes, lesson, step))
     error: Tensor = net(thin, sigma) - fine
     return error.square().mean(dim=(1, 2, 3)).add(_SMALLEST).sqrt().mean()

@@ -13,8 +13,8 @@ from torch import nn
 from napari_genrecon.checks.memorisation import nearest
 from napari_genrecon.checks.samples import sliced_wasserstein, variety
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.dcgan import Generator
 from napari_genrecon.models.generative import GenerativeModel
+from napari_genrecon.models.networks.dcgan import Generator
 from napari_genrecon.training.crops import Crops
 
 __all__ = ["COLLAPSED", "calibrated", "judge", "settle_norms"]
@@ -42,7 +42,7 @@ def judge(model: GenerativeModel, crops: Crops) -> dict[str, float]:
         ``score`` (lower is better) and what the log names.
     """
     data = _some(crops.testing if crops.held_out.any() else crops.training, _PICTURES)
-    if model.card.kind == "vae":
+    if model.card.network == "vae":
         nats = float(model.bound(_pictures(data), k=1).mean())
         return {"score": -nats, "held_out": nats}
     samples = model.sample(max(len(data), 64), seed=_SEED).reshape(-1, *data.shape[1:])
@@ -73,7 +73,7 @@ def calibrated(model: GenerativeModel, crops: Crops) -> ModelCard:
     held_out = _some(crops.testing, 4 * _PICTURES)
     distances = nearest(_some(held_out, _PICTURES), _some(crops.training, 16 * _PICTURES))[1]
     found: dict[str, Any] = {"neighbour_distances": np.percentile(distances, range(101)).round(5).tolist()}
-    if model.card.kind == "vae":
+    if model.card.network == "vae":
         pictures = _pictures(held_out)
         errors = np.abs(model.reconstruct(pictures) - pictures.astype(np.float32)).reshape(held_out.shape)
         bounds = model.bound(pictures, k=8)

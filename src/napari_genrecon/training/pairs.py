@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from napari_genrecon.engine.resample import shrink
-from napari_genrecon.models.srnet import FACTORS
+from napari_genrecon.models.networks.srnet import FACTORS
 from napari_genrecon.training.patches import Sources, draw_clean
 
 __all__ = ["BICUBIC", "MICROSCOPE", "Mixture", "Pairs", "draw_pairs"]

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from napari_genrecon.models._weights import read_tensors
+from napari_genrecon.models.tensors import read_tensors
 from napari_genrecon.training.loop import Loss, State, Step, load_latest, train_steps, warm_up
 from napari_genrecon.training.muon import Muon
 from napari_genrecon.training.publish import publish

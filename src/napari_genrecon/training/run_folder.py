@@ -12,8 +12,10 @@ import torch
 
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.card import ENOUGH_STEPS, ModelCard
-from napari_genrecon.models.generative import GenerativeModel, build_network, load_model
-from napari_genrecon.models.library import read_card, save_model
+from napari_genrecon.models.files import read_card, save_model
+from napari_genrecon.models.generative import GenerativeModel, load_generative
+from napari_genrecon.models.registry import find_model
+from napari_genrecon.models.runtime import build_network
 from napari_genrecon.training.crops import Crops
 from napari_genrecon.training.judge import COLLAPSED, calibrated, judge, settle_norms
 from napari_genrecon.training.loop import State
@@ -98,7 +100,7 @@ class RunFolder:
     def finish(self, state: State) -> ModelCard:
         """Judge once more, calibrate ``best.safetensors`` on held-out crops, and return its card."""
         self._judge(state)
-        best = load_model(self._folder / "best.safetensors", str(self._device))
+        best = load_generative(find_model(self._folder / "best.safetensors"), str(self._device))
         card = calibrated(best, self._crops)
         save_model(card, best.weights(), self._folder / "best.safetensors", overwrite=True)
         return card
@@ -119,7 +121,7 @@ class RunFolder:
     def _model(self, state: State) -> GenerativeModel:
         """The model with the averaged weights, apart from what is trained."""
         network = build_network(self._card).to(self._device)
-        prefix = "generator." if self._card.kind == "dcgan" else ""
+        prefix = "generator." if self._card.network == "dcgan" else ""
         own = {k.removeprefix(prefix): v for k, v in state.average.items() if k.startswith(prefix)}
         network.load_state_dict(own)
         losses = {name: float(value) for name, value in self.means().items() if np.isfinite(value)}
@@ -145,7 +147,7 @@ class RunFolder:
         """Append the means since the last line."""
         self._shown = {name: total / self._count for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
-        judged = ("held_out",) if self._card.kind == "vae" else ("distance", "variety")
+        judged = ("held_out",) if self._card.network == "vae" else ("distance", "variety")
         row = self._shown | {name: self._judged.get(name, float("nan")) for name in judged}
         path = self._folder / "log.csv"
         with path.open("a") as log:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from napari_genrecon.models.srnet import UpscaleNet, UpscaleNets
+from napari_genrecon.models.networks.srnet import UpscaleNet, UpscaleNets
 from napari_genrecon.training.loop import State, Step
 from napari_genrecon.training.pairs import BICUBIC, MICROSCOPE, Mixture, draw_pairs
 from napari_genrecon.training.patches import Sources

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from napari_genrecon.models.evidence import evidence_lower_bound
-from napari_genrecon.models.vae import VAE
+from napari_genrecon.models.networks.vae import VAE, evidence_lower_bound
 from napari_genrecon.training.batches import draws_at
 from napari_genrecon.training.loop import Loss, State
 from napari_genrecon.training.train_options import TrainOptions
@@ -19,7 +18,11 @@ __all__ = ["vae_loss", "vae_state"]
 
 def vae_state(size: int, channels: int, options: TrainOptions, device: torch.device) -> State:
     """Encoder and decoder with fresh moments (Adam)."""
-    net = VAE(size, channels, options.latent, options.width).to(device).to(memory_format=torch.channels_last)
+    net = (
+        VAE(size, channels, options.latent, options.width, options.likelihood)
+        .to(device)
+        .to(memory_format=torch.channels_last)
+    )
     return State(net, torch.optim.Adam(net.parameters(), betas=(0.9, 0.99)))
 
 
@@ -51,7 +54,7 @@ def vae_loss(
         x = batch_at(step, skipped)
         draws = draws_at(options.seed, skipped, step, turn=0)
         with precision():
-            reconstruction, divergence = evidence_lower_bound(net, options.likelihood, x, step_of_grey, draws)
+            reconstruction, divergence = evidence_lower_bound(net, x, step_of_grey, draws)
         seen["divergence"] = divergence.detach().mean()
         return (options.beta * divergence - reconstruction).mean() / x[0].numel()
 

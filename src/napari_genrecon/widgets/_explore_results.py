@@ -266,7 +266,12 @@ class Results:
 
 
 def _record(card: ModelCard) -> dict[str, Any]:
-    return {"nature": "synthetic", "task": "explore", "model": {"name": card.name, "kind": card.kind}, "warnings": []}
+    return {
+        "nature": "synthetic",
+        "task": "explore",
+        "model": {"name": card.name, "kind": card.network},
+        "warnings": [],
+    }
 
 
 def _synthetic(card: ModelCard) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from napari_genrecon.checks.memorisation import Memorisation
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.library import export_model, import_model
+from napari_genrecon.models.registry import export_model, import_model
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.training.crops import Crops
@@ -142,14 +142,14 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # --- making ---
 
     def _model_changed(self, card: ModelCard | None) -> None:
-        self.form.use([] if card is not None and card.kind == "dcgan" else ["truncation"])
+        self.form.use([] if card is not None and card.about.truncates else ["truncation"])
         for button in (self.run, self.check, self.export_file):
             button.enabled = card is not None and not self.panel.busy
 
     def _options(self) -> SampleOptions:
         card = self.choice.chosen()
         values = self.form.values()
-        if card.kind != "dcgan":
+        if not card.about.truncates:
             values["truncation"] = 1.0
         return SampleOptions(**{**values, "model": card.name})
 

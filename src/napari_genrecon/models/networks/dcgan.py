@@ -25,22 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["Discriminator", "Generator", "widths"]
+from napari_genrecon.models.networks.blocks import widths
 
-_WIDEST = 256  # feature maps
+__all__ = ["Discriminator", "Generator"]
+
 _GROUP = 16  # images whose variation the discriminator sees
-
-
-def widths(size: int, width: int) -> list[int]:
-    """Feature maps at 4, 8, … up to half the size.
-
-    Examples
-    --------
-    >>> widths(32, 32), widths(128, 32)
-    ([128, 64, 32], [256, 256, 128, 64, 32])
-    """
-    sides = [4 << level for level in range((size // 4).bit_length() - 1)]
-    return [min(_WIDEST, width * size // (2 * side)) for side in sides]
 
 
 class Generator(nn.Module):
@@ -84,6 +73,11 @@ class Generator(nn.Module):
         for norm, grow in zip(self.norms, self.grow, strict=True):
             x = grow(torch.relu(norm(x)))  # (B, M/2, 2Y, 2X)
         return torch.tanh(x)
+
+    def pictures(self, z: Tensor, step: Tensor) -> Tensor:
+        """Return what a user sees of latents (B, L): pictures (B, C, Y, X), whatever the width of a grey value."""
+        pictures: Tensor = self(z)
+        return pictures
 
 
 class Discriminator(nn.Module):

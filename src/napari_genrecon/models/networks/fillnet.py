@@ -1,7 +1,7 @@
 """A bias-free residual U-Net that corrects a first fill of missing pixels.
 
-The architecture is that of the denoiser, see `models.unet`, because the task is nearly the same: the error of a smooth
-fill is noise whose strength is known pixel by pixel, 0 where nothing is missing. Without biases
+The architecture is that of the denoiser, see `networks.unet`, because the task is nearly the same: the error of a
+smooth fill is noise whose strength is known pixel by pixel, 0 where nothing is missing. Without biases
 ``f(a * planes) = a * f(planes)`` for ``a > 0`` (Mohan et al., ICLR 2020).
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_genrecon.models.unet import DenoiseUNet, _pad_to_stride
+from napari_genrecon.models.networks.blocks import pad_to_stride
+from napari_genrecon.models.networks.unet import STRIDE, DenoiseUNet
 
 __all__ = ["FillUNet"]
 
@@ -35,6 +36,6 @@ class FillUNet(DenoiseUNet):
             The estimate, in the units of the fill.
         """
         height, width = planes.shape[-2:]
-        x = F.pixel_unshuffle(_pad_to_stride(planes), 2)  # (B, 16, H'/2, W'/2)
+        x = F.pixel_unshuffle(pad_to_stride(planes, STRIDE), 2)  # (B, 16, H'/2, W'/2)
         error = F.pixel_shuffle(self._noise(x), 2)  # (B, 1, H', W')
         return planes[:, :1] - error[..., :height, :width]

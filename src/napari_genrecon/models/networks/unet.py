@@ -13,24 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["DenoiseUNet", "ResidualBlock"]
+from napari_genrecon.models.networks.blocks import ResidualBlock, pad_to_stride
+
+__all__ = ["DenoiseUNet"]
 
 WIDTHS = (48, 96, 192)
 STRIDE = 8  # pixels: unshuffled by 2, then halved twice
-
-
-class ResidualBlock(nn.Module):
-    """x + b(relu(a(x))), two 3x3 convolutions."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.a = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.b = nn.Conv2d(width, width, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # In place, here and below: allocating the sums takes a twentieth of the network's time on a CPU.
-        changed: Tensor = self.b(F.relu(self.a(x), inplace=True))
-        return changed.add_(x)
 
 
 def _blocks(width: int) -> nn.Sequential:
@@ -80,7 +68,7 @@ class DenoiseUNet(nn.Module):
             The denoised images, in the units of `y`.
         """
         height, width = y.shape[-2:]
-        padded = _pad_to_stride(y)  # (B, 1, H', W'), multiples of 8
+        padded = pad_to_stride(y, STRIDE)  # (B, 1, H', W'), multiples of 8
         planes = torch.stack([sigma, sigma * rho[:, 0], sigma * rho[:, 1]], dim=1)  # (B, 3)
         planes = planes[:, :, None, None].expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
         x = F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
@@ -95,13 +83,3 @@ class DenoiseUNet(nn.Module):
         x0 = self.dec[0](self.up[0](x1).add_(x0))
         noise: Tensor = self.tail(x0)  # (B, 4, h, w)
         return noise
-
-
-def _pad_to_stride(y: Tensor) -> Tensor:
-    """Mirror the right and bottom edges until both sides are multiples of the stride."""
-    bottom, right = (-y.shape[-2]) % STRIDE, (-y.shape[-1]) % STRIDE
-    if not bottom and not right:
-        return y
-    # Mirroring needs more pixels than it adds; an image of a few pixels repeats its edge instead.
-    mode = "reflect" if y.shape[-2] > bottom and y.shape[-1] > right else "replicate"
-    return F.pad(y, (0, right, 0, bottom), mode=mode)

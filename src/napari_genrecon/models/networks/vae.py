@@ -48,9 +48,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, pad, softplus
 
-from napari_genrecon.models.dcgan import widths
+from napari_genrecon.models.networks.blocks import widths
 
-__all__ = ["LIKELIHOODS", "VAE", "divergence", "log_likelihood", "mean_picture"]
+__all__ = [
+    "LIKELIHOODS",
+    "VAE",
+    "divergence",
+    "evidence_lower_bound",
+    "importance_weighted_bound",
+    "log_likelihood",
+    "mean_picture",
+]
 
 LIKELIHOODS = ("logistic", "gaussian", "bernoulli")
 
@@ -72,10 +80,13 @@ class VAE(nn.Module):
         Length of z.
     width : int
         Feature maps at half the size; twice as many at a quarter, and so on.
+    likelihood : {"logistic", "gaussian", "bernoulli"}
+        How grey values scatter about the decoder's picture.
     """
 
-    def __init__(self, size: int, channels: int, latent: int, width: int) -> None:
+    def __init__(self, size: int, channels: int, latent: int, width: int, likelihood: str = "logistic") -> None:
         super().__init__()
+        self.likelihood = likelihood
         up = widths(size, width)
         down = up[::-1]
         self.shrink = nn.ModuleList(
@@ -124,6 +135,72 @@ class VAE(nn.Module):
             x = grow(nn.functional.silu(x))  # (B, M/2, 2Y, 2X)
         parameters: Tensor = self.last(nn.functional.silu(x))
         return parameters
+
+    def pictures(self, z: Tensor, step: Tensor) -> Tensor:
+        """Return what a user sees of latents (B, L): the mean pictures (B, C, Y, X), without pixel noise."""
+        return mean_picture(self.likelihood, self.decode(z), step)
+
+    def bound(self, x: Tensor, step: Tensor, k: int, draws: torch.Generator) -> Tensor:
+        """Return the importance-weighted bound of pictures (B,), see `importance_weighted_bound`."""
+        return importance_weighted_bound(self, x, step, k, draws)
+
+
+def evidence_lower_bound(network: VAE, x: Tensor, step: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return both parts of the bound on top of this file, with one draw.
+
+    Parameters
+    ----------
+    network : VAE
+        Encoder and decoder.
+    x : (B, C, Y, X) Tensor
+        Bin centres on the scale of -1 to 1.
+    step : (C, 1, 1) Tensor
+        Width of one grey value.
+    draws : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    (B,) Tensor, (B,) Tensor
+        Reconstruction and KL divergence in nats.
+    """
+    x = spread_over_bins(network.likelihood, x, step, draws)
+    mean, log_variance = network.encode(x)
+    z = mean + torch.exp(0.5 * log_variance) * _normal(mean.shape, draws, mean)
+    return log_likelihood(network.likelihood, x, network.decode(z).float(), step), divergence(
+        mean.float(), log_variance.float()
+    )
+
+
+def importance_weighted_bound(network: VAE, x: Tensor, step: Tensor, k: int, draws: torch.Generator) -> Tensor:
+    """Return the bound of Burda et al. 2016 with `k` draws per picture; parameters as of `evidence_lower_bound`.
+
+    Returns
+    -------
+    (B,) Tensor
+        Nats.
+    """
+    x = spread_over_bins(network.likelihood, x, step, draws)
+    mean, log_variance = network.encode(x)
+    weights = []
+    for _ in range(k):
+        noise = _normal(mean.shape, draws, mean)
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        # log p(z) - log q(z|x): the constants of both Gaussians cancel
+        prior_over_posterior = 0.5 * (noise.square() + log_variance - z.square()).sum(1)
+        weights.append(log_likelihood(network.likelihood, x, network.decode(z), step) + prior_over_posterior)
+    return torch.logsumexp(torch.stack(weights), 0) - math.log(k)
+
+
+def spread_over_bins(kind: str, x: Tensor, step: Tensor, draws: torch.Generator) -> Tensor:
+    """Return grey values spread evenly over their bins, for likelihoods that are densities (Theis et al. 2016)."""
+    if kind == "logistic":
+        return x
+    return x + step * (torch.rand(x.shape, generator=draws).to(x.device) - 0.5)
+
+
+def _normal(shape: torch.Size, draws: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(shape, generator=draws).to(like.device)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

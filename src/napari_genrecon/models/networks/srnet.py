@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_genrecon.models.unet import ResidualBlock
+from napari_genrecon.models.networks.blocks import ResidualBlock
 
-__all__ = ["FACTORS", "RowsNet", "UpscaleNet", "UpscaleNets"]
+__all__ = ["FACTORS", "AxialNet", "UpscaleNet", "UpscaleNets"]
 
 FACTORS = (2, 3, 4)
 WIDTH = 48
@@ -58,8 +58,8 @@ class UpscaleNet(nn.Module):
         ----------
         y : (B, 1, H, W) Tensor
             Images in any units.
-        sigma : (B, 1, H, W) Tensor
-            Standard deviation of the noise of every pixel, in the units of `y`.
+        sigma : (B, 1, H, W) or (B,) Tensor
+            Standard deviation of the noise of every pixel, or of all, in the units of `y`.
         factor : {2, 3, 4}
             How many times more pixels along either side.
 
@@ -68,11 +68,16 @@ class UpscaleNet(nn.Module):
         (B, 1, H*factor, W*factor) Tensor
             The enlarged images, free of noise, in the units of `y`.
         """
+        sigma = sigma if sigma.ndim == 4 else sigma[:, None, None, None].expand_as(y)
         with torch.autocast(y.device.type, enabled=False):  # half precision would round the image itself
             base = F.conv2d(_pad(y, _CUBIC_REACH), getattr(self, f"cubic{factor}"))  # (B, f*f, H, W)
             x = _head(y, sigma, self.heads[str(factor)].get_parameter("weight"))  # (B, 48, H, W)
         x = x + self.fuse(self.body(x))
         return F.pixel_shuffle(base + self.tails[str(factor)](x), factor)  # (B, 1, H*f, W*f)
+
+    def axial(self, factor: int) -> AxialNet:
+        """Return what of this network makes more rows, to be trained further; it shares the weights of the body."""
+        return AxialNet(factor, self)
 
 
 class UpscaleNets(nn.Module):
@@ -85,12 +90,19 @@ class UpscaleNets(nn.Module):
 
     def forward(self, y: Tensor, sigma: Tensor, factor: int) -> Tensor:
         """As `UpscaleNet`."""
-        large: Tensor = (self.two if factor == 2 else self.more)(y, sigma, factor)
+        large: Tensor = self._part(factor)(y, sigma, factor)
         return large
 
+    def axial(self, factor: int) -> AxialNet:
+        """As `UpscaleNet.axial`."""
+        return self._part(factor).axial(factor)
 
-class RowsNet(nn.Module):
-    """Gives an image several times more rows and no more columns: one factor of an `UpscaleNet`, narrowed to that.
+    def _part(self, factor: int) -> UpscaleNet:
+        return self.two if factor == 2 else self.more
+
+
+class AxialNet(nn.Module):
+    """Give an image several times more rows and no more columns: one factor of an `UpscaleNet`, narrowed to that.
 
     Parameters
     ----------

@@ -7,7 +7,6 @@ nothing about archives that unpack to more than they are. So such a file is look
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -16,14 +15,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models.spec import ModelSpec
 
-__all__ = ["WEIGHTS", "load_weights", "read_tensors"]
-
-WEIGHTS = Path(__file__).parent / "weights"
+__all__ = ["parse_tensors", "read_tensors"]
 
 _LARGEST = 4 << 30  # bytes
 _MOST_MEMBERS = 65_536
@@ -31,35 +27,8 @@ _LARGEST_PICKLE = 16 << 20  # bytes; it holds the names and shapes, not the numb
 _NESTED = ("state_dict", "params_ema", "params", "model")  # where training programs put the weights
 
 
-def load_weights(network: nn.Module, spec: ModelSpec) -> None:
-    """Put the packaged weights of a model into its network.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, is not the one that was packaged, or does not fit the network.
-    """
-    path = WEIGHTS / spec.weights
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"the weights of {spec.name!r} cannot be read from {path} ({error.strerror}): reinstall napari-genrecon"
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != spec.sha256:
-        raise WeightsError(
-            f"the weights of {spec.name!r} are damaged: {path} has sha256 {found[:12]}…, expected {spec.sha256[:12]}…; "
-            "reinstall napari-genrecon"
-        )
-    try:
-        network.load_state_dict(_tensors(content, path), strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"the weights of {spec.name!r} do not fit its network: {error}") from error
-
-
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a weight file, without running anything that it holds.
+    """Return the tensors of a weight file, without running anything that it holds.
 
     Parameters
     ----------
@@ -87,10 +56,11 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         raise
     except OSError as error:
         raise WeightsError(f"the weights {path} cannot be read: {error.strerror}") from error
-    return _tensors(content, path)
+    return parse_tensors(content, path)
 
 
-def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in the content of a weight file, as `read_tensors`; `path` is for the messages."""
     if content[:2] == b"PK":
         return _from_archive(content, path)
     if content[8:9] != b"{":
