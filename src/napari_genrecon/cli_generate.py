@@ -40,13 +40,13 @@ def _add_train(commands: Any, *, flags: bool) -> None:
     parser.add_argument("--labels", nargs="+", type=Path, default=[], metavar="FILE", help="one labels image each")
     parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as images")
     if flags:
-        from napari_genrecon.training.crops import CropOptions
-        from napari_genrecon.training.train_options import TrainOptions
+        from napari_genrecon.training import all_options
+        from napari_genrecon.training.data.dataset import CropOptions
 
         parser.add_argument("--crops", default="auto", metavar="MODE", help="auto, grid, random, objects, whole")
         parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
         add_flags(parser, CropOptions, without=("mode", "n", "seed"))
-        add_flags(parser, TrainOptions, without=("kind",))
+        add_flags(parser, all_options(), without=("kind",))
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -90,12 +90,12 @@ def _telling(steps: Any) -> Any:
 
 
 def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
-    from napari_genrecon.training.crops import CropOptions
-    from napari_genrecon.training.train_options import TrainOptions
+    from napari_genrecon.training import all_options, read_options
+    from napari_genrecon.training.data.dataset import CropOptions
 
     crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n")}
-    training = {f.name: getattr(parsed, f.name) for f in fields(TrainOptions) if f.name != "kind"}
-    return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), TrainOptions(**training, kind=parsed.recipe)
+    training = {f.name: getattr(parsed, f.name) for f in fields(all_options()) if f.name != "kind"}
+    return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), read_options({**training, "kind": parsed.recipe})
 
 
 # --- runs ---
@@ -112,7 +112,7 @@ def _add_runs(commands: Any) -> None:
 
 def _runs(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.train import resume_steps
-    from napari_genrecon.training.runs import find_run, find_runs
+    from napari_genrecon.training.runs.store import find_run, find_runs
 
     if parsed.minutes is not None and not parsed.resume:
         raise OptionError("--minutes is for --resume")

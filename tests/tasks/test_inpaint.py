@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from bundled import scenes
 from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import detect_damage, inpaint
@@ -11,7 +12,6 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, Unk
 from napari_genrecon.tasks.damage import KINDS
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
 from napari_genrecon.tasks.missing_planes import find_neighbours, holds_enough
-from napari_genrecon.training import scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the mask leaves too few")
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from bundled import inpainter
+from bundled.fills import draw_fills
+from bundled.masks import KINDS, draw_mask
+from bundled.patches import Sources
 
 from napari_genrecon.engine.first_fill import fill_planes
 from napari_genrecon.models import find_model
 from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import read_tensors
-from napari_genrecon.training import inpainter
-from napari_genrecon.training.fills import draw_fills
-from napari_genrecon.training.masks import KINDS, draw_mask
-from napari_genrecon.training.patches import Sources
 
 
 @pytest.fixture(scope="module")

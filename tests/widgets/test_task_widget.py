@@ -14,7 +14,7 @@ from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import runtime
 from napari_genrecon.tasks import lessons
-from napari_genrecon.training import isotropic
+from napari_genrecon.training.adapt import axial
 from napari_genrecon.widgets._preview import PLANES_ONLY
 from napari_genrecon.widgets.task_widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
@@ -384,8 +384,8 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
 def test_run_after_a_preview_along_z_learns_nothing_and_says_that_it_takes_less(make_napari_viewer, qtbot, monkeypatch):
     monkeypatch.setattr(lessons, "_remembered", {})
     taken = []
-    train = isotropic.train_on_planes
-    monkeypatch.setattr(isotropic, "train_on_planes", lambda *args: taken.append(args) or train(*args))
+    train = axial.train_on_planes
+    monkeypatch.setattr(axial, "train_on_planes", lambda *args: taken.append(args) or train(*args))
     viewer = make_napari_viewer()
     image = np.random.default_rng(0).poisson(30, (4, 40, 40)).astype("u2")
     viewer.add_image(image, name="stack", axis_labels=("z", "y", "x"), scale=(2.0, 1.0, 1.0), units=("um",) * 3)

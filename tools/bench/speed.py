@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from bundled import scenes
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means
 
@@ -19,7 +20,6 @@ from napari_genrecon.axes import infer_axes
 from napari_genrecon.models import find_model, runtime
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.plan import plan_grid
-from napari_genrecon.training import scenes
 
 CAMERA = NoiseModel(gain=2.0, offset=100.0, read_noise=3.0)
 PEAK_ELECTRONS = 60.0

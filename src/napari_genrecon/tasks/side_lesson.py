@@ -27,7 +27,7 @@ from napari_genrecon.tasks.lessons import (
 from napari_genrecon.tasks.upscale_options import UpscaleOptions
 
 if TYPE_CHECKING:
-    from napari_genrecon.training.isotropic import Lesson, SharpPlane
+    from napari_genrecon.training.adapt.axial import AxialOptions, SharpPlane
 
 __all__ = ["SMALLEST_SIDE", "Pupil", "learn"]
 
@@ -44,12 +44,12 @@ class Pupil:
     factor: int
     device: str
 
-    def lesson(self) -> Lesson:
+    def lesson(self) -> AxialOptions:
         """How it is trained."""
-        from napari_genrecon.training.isotropic import Lesson
+        from napari_genrecon.training.adapt.axial import AxialOptions
 
         options = self.options
-        return Lesson(
+        return AxialOptions(
             factor=self.factor,
             thickness=options.thickness,
             steps=options.train_steps,
@@ -59,7 +59,7 @@ class Pupil:
 
     def key(self, sampled: Sequence[Crops]) -> str:
         """What tells this training from others: all that decides its weights, the threads included."""
-        from napari_genrecon.training.isotropic import deciding
+        from napari_genrecon.training.adapt.axial import deciding
 
         given = self.options.noise
         facts = {
@@ -97,7 +97,7 @@ def learn(
 def _learn_anew(
     pupil: Pupil, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
 ) -> Generator[Progress, None, tuple[Learnt, int]]:
-    from napari_genrecon.training.isotropic import train_on_planes
+    from napari_genrecon.training.adapt.axial import train_on_planes
 
     lesson = pupil.lesson()
     chosen = _chosen(sampled)
@@ -144,7 +144,7 @@ def _sharp_planes(
     total: int,
 ) -> Generator[Progress, None, list[SharpPlane]]:
     """The chosen planes without their noise."""
-    from napari_genrecon.training.isotropic import SharpPlane
+    from napari_genrecon.training.adapt.axial import SharpPlane
 
     planes: list[SharpPlane] = []
     count, done = sum(map(len, chosen)), 0

@@ -2,7 +2,7 @@
 
 The network adds detail to a bicubic enlargement (see `models.srnet`). What it adds is the most likely detail, not a
 measured one: the record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it
-agree. Along z, a network is trained for the very stack first (see `training.isotropic`), and on request it learns from
+agree. Along z, a network is trained for the very stack first (see `training.adapt`), and on request it learns from
 the image in its planes as well (see `training.own_image`).
 """
 

@@ -18,7 +18,7 @@ from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.registry import export_model, import_model
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
-from napari_genrecon.training.crops import Crops
+from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.widgets._fit import text
 from napari_genrecon.widgets._form import Form
 from napari_genrecon.widgets._job_panel import JobPanel, picture_label, show_picture
@@ -210,7 +210,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         made = self._made[1] if self._made is not None and self._made[0] == card.name else None
         self.panel.begin(lambda: check_steps(card, options, made), lambda found: self._checked(card, *found))
 
-    def _checked(self, card: ModelCard, samples: NDArray[Any], crops: Crops, found: Memorisation) -> None:
+    def _checked(self, card: ModelCard, samples: NDArray[Any], crops: Dataset, found: Memorisation) -> None:
         order = np.argsort(found.ratio)
         picture = pairs(samples, crops, found)[order]
         shown = picture[:, 0] if card.channels == 1 else picture

@@ -9,9 +9,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["RECIPES", "TimeLeft", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
-
-RECIPES = {"vae": "VAE", "dcgan": "GAN"}
+__all__ = ["TimeLeft", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
 
 
 def sentence(error: BaseException) -> str:

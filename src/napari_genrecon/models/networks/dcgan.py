@@ -6,7 +6,7 @@ al. 2014,
 
     min_G max_D  E_x log D(x) + E_z log(1 - D(G(z))),
 
-where D is the sigmoid of that number; `training.adversarial` has the losses in the form in which they are trained.
+where D is the sigmoid of that number; `training.recipes.dcgan` has the losses in the form in which they are trained.
 
 The kernels of 4 pixels at a stride of 2 cover every pixel equally often, which leaves no checkerboard (Odena et al.
 2016). The generator has batch normalisation; the discriminator has none, because the gradient penalty is defined for
