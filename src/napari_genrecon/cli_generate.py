@@ -33,7 +33,7 @@ def add_commands(commands: Any, given: list[str]) -> None:
 
 def _add_train(commands: Any, *, flags: bool) -> None:
     parser = add_command(commands, "train", _train, "Train a generative model (VAE or GAN) on crops of images.")
-    parser.add_argument("recipe", metavar="KIND", help="vae (steady) or dcgan (sharper)")
+    parser.add_argument("recipe", metavar="KIND", help=_recipes())
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders")
     parser.add_argument("--name", default="", help="of the model; KIND if not given")
     parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
@@ -45,8 +45,14 @@ def _add_train(commands: Any, *, flags: bool) -> None:
 
         parser.add_argument("--crops", default="auto", metavar="MODE", help="auto, grid, random, objects, whole")
         parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
-        add_flags(parser, CropOptions, without=("mode", "n", "seed"))
+        add_flags(parser, CropOptions, without=("mode", "n", "seed", "depth"))
         add_flags(parser, all_options(), without=("kind",))
+
+
+def _recipes() -> str:
+    from napari_genrecon.training import all_recipes
+
+    return "; ".join(f"{recipe.name} ({recipe.title})" for recipe in all_recipes())
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -93,7 +99,7 @@ def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
     from napari_genrecon.training import all_options, read_options
     from napari_genrecon.training.data.dataset import CropOptions
 
-    crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n")}
+    crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n", "depth")}
     training = {f.name: getattr(parsed, f.name) for f in fields(all_options()) if f.name != "kind"}
     return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), read_options({**training, "kind": parsed.recipe})
 

@@ -206,7 +206,7 @@ def test_spoilt_crops_are_left_out_and_told():
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": 48}, {"mode": "cells"}, {"stride": 0}, {"n": 0}, {"held_out": 0.9}], ids=str
+    "options", [{"size": 3}, {"depth": 1}, {"mode": "cells"}, {"stride": 0}, {"n": 0}, {"held_out": 0.9}], ids=str
 )
 def test_options_that_cannot_work_are_refused(options):
     with pytest.raises(OptionError, match=r"must|cut in the mode"):
