@@ -92,12 +92,12 @@ def test_options_that_cannot_work_get_a_sentence(image, capsys, arguments, sente
 
 
 def test_interrupt_leaves_nothing(image, monkeypatch, capsys):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", interrupt)
+    monkeypatch.setattr(runtime.Model, "__call__", interrupt)
     assert main(["denoise", str(image)]) == 130
     assert [p.name for p in image.parent.iterdir()] == ["cells.tif"]
     assert "interrupted" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr_run import write_zarr_steps
-from napari_genrecon.models import _runtime
+from napari_genrecon.models import runtime
 
 SCALE = (2.0, 0.1, 0.1)
 
@@ -98,7 +98,7 @@ def test_edited_result_is_told(store, capsys):
 def test_interrupted_run_is_continued(store, monkeypatch, capsys):
     target = store.with_name("cells_denoise.ome.zarr")
     assert main(["denoise", str(store), "-o", str(store.with_name("whole.ome.zarr"))]) == 0
-    real, calls = _runtime.Denoiser.__call__, []
+    real, calls = runtime.Model.__call__, []
 
     def interrupt_third(self, *args):
         calls.append(1)
@@ -106,7 +106,7 @@ def test_interrupted_run_is_continued(store, monkeypatch, capsys):
             raise KeyboardInterrupt
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", interrupt_third)
+    monkeypatch.setattr(runtime.Model, "__call__", interrupt_third)
     assert main(["denoise", str(store)]) == 130
     monkeypatch.undo()
     assert not target.exists()

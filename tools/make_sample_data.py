@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from bundled import scenes
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import clear_border, relabel_sequential, watershed
-
-from napari_genrecon.training import scenes
 
 FOLDER = Path(__file__).parents[1] / "sample_data"
 RHO = 0.6  # lag-1 correlation of the noise of the simulated stack

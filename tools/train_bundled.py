@@ -19,9 +19,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.training import denoiser, inpainter, upscaler
-from napari_genrecon.training.loop import Step, load_latest
-from napari_genrecon.training.patches import load_sources
+from bundled import denoiser, inpainter, upscaler
+from bundled.patches import load_sources
+
+from napari_genrecon.training.loop.checkpoint import load_latest
+from napari_genrecon.training.loop.loop import Step
 
 LOG_EVERY = 50  # steps
 RECIPES: dict[str, tuple[Any, Any]] = {

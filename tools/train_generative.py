@@ -20,17 +20,19 @@ from pathlib import Path
 import numpy as np
 
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.training.crops import CropOptions, Crops
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.generative import TrainOptions, train_steps
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.recipes.dcgan import DCGANOptions
+from napari_genrecon.training.recipes.vae import VAEOptions
+from napari_genrecon.training.session import train_steps
 
 OPTIONS = {
-    "vae": TrainOptions(kind="vae", latent=64, batch=32, licence="CC0-1.0"),
-    "dcgan": TrainOptions(kind="dcgan", batch=16, augment=False, licence="CC0-1.0"),
+    "vae": VAEOptions(latent=64, batch=32, licence="CC0-1.0"),
+    "dcgan": DCGANOptions(batch=16, augment=False, licence="CC0-1.0"),
 }
 
 
-def nuclei(data: Path) -> Crops:
+def nuclei(data: Path) -> Dataset:
     """The crops, split by the image they come from."""
     with np.load(data / "nuclei" / "nuclei32.npz", allow_pickle=False) as stored:
         return cut_crops(stored["x"], CropOptions(size=32, mode="whole"), groups=stored["image_index"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconError as GenReconError
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
     from napari_genrecon.models import list_models as list_models
-    from napari_genrecon.models.generative import load_model as load_model
+    from napari_genrecon.models import load_model as load_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.optics import MeasuredPSF as MeasuredPSF
     from napari_genrecon.optics import Optics as Optics
@@ -50,7 +50,7 @@ _PUBLIC = {
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
     "list_models": "models",
-    "load_model": "models.generative",
+    "load_model": "models",
     "measure_noise": "tasks.measure",
     "sample": "tasks.sample",
     "simulate_psf": "optics",

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from bundled.degrade import poisson_gaussian
 
 from napari_genrecon import NoiseModel
 from napari_genrecon.checks.trust import check_plane, verdict
-from napari_genrecon.training.degrade import poisson_gaussian
 
 WHITE = NoiseModel.white(10.0)
 

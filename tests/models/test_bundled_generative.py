@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_genrecon.models.generative import load_model
-from napari_genrecon.models.library import BUNDLED, find_trained, read_card, trained_models
+from napari_genrecon.models import find_model, list_models, load_model
+from napari_genrecon.models.registry import CARDED, weights_path
 
 
 @pytest.fixture(autouse=True)
@@ -17,16 +17,16 @@ def no_models_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_bundled_models_have_at_most_6_mb_together() -> None:
-    assert sum(find_trained(name).stat().st_size for name in BUNDLED) <= 6_000_000
+    assert sum(weights_path(find_model(name)).stat().st_size for name in CARDED) <= 6_000_000
 
 
 def test_bundled_models_are_listed() -> None:
-    assert tuple(card.name for card in trained_models()) == BUNDLED
+    assert tuple(card.name for card in list_models("sample")) == tuple(CARDED)
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", CARDED)
 def test_card_says_what_the_model_was_made_from(name: str) -> None:
-    card = read_card(find_trained(name))
+    card = find_model(name, "sample")
     assert card.name == name
     assert card.nature == "synthetic"
     assert card.licence
@@ -36,7 +36,7 @@ def test_card_says_what_the_model_was_made_from(name: str) -> None:
     assert card.calibration
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", CARDED)
 def test_samples_are_bright_in_the_middle_and_dark_in_the_corners_as_nuclei_are(name: str) -> None:
     samples = load_model(name, "cpu").sample(200, seed=0)
     assert samples.shape == (200, 32, 32)

@@ -3,7 +3,7 @@ import pytest
 
 from napari_genrecon.engine.run import finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.models import list_models, load_filler
+from napari_genrecon.models import list_models, load_network
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
 
 FILLERS = list_models("inpaint")
@@ -20,28 +20,28 @@ def planes(shape, seed=0):
 @by_name
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (8, 8), (63, 65), (64, 200)], ids=str)
 def test_output_has_the_shape_of_the_input(spec, shape):
-    result = load_filler(spec, "cpu")(planes(shape))
+    result = load_network(spec, "cpu")(planes(shape))
     assert result.shape == shape
     assert np.isfinite(result).all()
 
 
 @by_name
 def test_running_twice_gives_the_same_bits(spec):
-    run, given = load_filler(spec, "cpu"), planes((96, 96))
+    run, given = load_network(spec, "cpu"), planes((96, 96))
     np.testing.assert_array_equal(run(given), run(given))
 
 
 @by_name
 @pytest.mark.parametrize("scale", [1e-3, 40.0, 1e4])
 def test_network_is_equivariant_to_scale(spec, scale):
-    run, given = load_filler(spec, "cpu"), planes((96, 96))
+    run, given = load_network(spec, "cpu"), planes((96, 96))
     np.testing.assert_allclose(run(given * np.float32(scale)) / scale, run(given), atol=1e-3)
 
 
 @by_name
 def test_tiled_equals_whole(spec):
     """Given the same planes, to 1e-4 of a scene whose contrast is about 4."""
-    run, given = load_filler(spec, "cpu"), planes((312, 264))
-    grid = TileGrid(given.shape, (4, 104, 120), (0, spec.halo, spec.halo), (1, 1, 1), (1, spec.stride, spec.stride))
+    run, given = load_network(spec, "cpu"), planes((312, 264))
+    grid = TileGrid(given.shape, (4, 104, 120), (0, *spec.halo[2:]), (1, 1, 1), (1, *spec.stride[2:]))
     tiled = finish(run_tiles(lambda block, tile: np.repeat(run(block)[None], 4, 0), given, grid)).array[0]
     assert np.abs(tiled - run(given)).max() <= 4e-4

@@ -8,21 +8,22 @@ import torch
 
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.generative import GenerativeModel, build_network
+from napari_genrecon.models.generative import GenerativeModel
+from napari_genrecon.models.runtime import build_network
 
 
 def _model(kind: str, channels: int = 1, **known: object) -> GenerativeModel:
     torch.manual_seed(3)
     card = ModelCard(
         name="test",
-        kind=kind,
-        size=32,
+        task="sample",
+        network=kind,
+        nature="synthetic",
+        shape={"size": 32, "latent": 5, "width": 4} | ({"likelihood": "logistic"} if kind == "vae" else {}),
         channels=channels,
-        latent=5,
         low=(100.0,) * channels,
         high=(1000.0,) * channels,
         dtype="uint16",
-        options={"width": 4, "likelihood": "logistic"},
         **known,
     )
     network = build_network(card)

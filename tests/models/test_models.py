@@ -7,7 +7,7 @@ import torch
 from napari_genrecon.engine.run import finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import InferenceError, MissingPackageError, OptionError, UnknownModelError, WeightsError
-from napari_genrecon.models import MODELS, _runtime, _weights, find_model, list_models, load_denoiser, resolve_device
+from napari_genrecon.models import MODELS, find_model, list_models, load_network, registry, resolve_device, runtime
 
 DENOISERS = list_models("denoise")
 by_name = pytest.mark.parametrize("spec", DENOISERS, ids=lambda s: s.name)
@@ -22,7 +22,7 @@ def noisy(shape, seed=0, sigma=1.0):
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda s: s.name)
 def test_weights_match_their_sha256(spec):
-    assert hashlib.sha256((_weights.WEIGHTS / spec.weights).read_bytes()).hexdigest() == spec.sha256
+    assert hashlib.sha256(registry.weights_path(spec).read_bytes()).hexdigest() == spec.sha256
 
 
 def test_model_names_are_unique_and_lower_case():
@@ -34,14 +34,14 @@ def test_model_names_are_unique_and_lower_case():
 @by_name
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (8, 8), (63, 65), (64, 200)], ids=str)
 def test_output_has_the_shape_of_the_input(spec, shape):
-    result = load_denoiser(spec, "cpu")(noisy(shape), 1.0, (0.0, 0.0))
+    result = load_network(spec, "cpu")(noisy(shape), 1.0, (0.0, 0.0))
     assert result.shape == shape
     assert np.isfinite(result).all()
 
 
 @by_name
 def test_running_twice_gives_the_same_bits(spec):
-    run = load_denoiser(spec, "cpu")
+    run = load_network(spec, "cpu")
     np.testing.assert_array_equal(run(noisy((96, 96)), 1.0, (0.3, 0.0)), run(noisy((96, 96)), 1.0, (0.3, 0.0)))
 
 
@@ -50,9 +50,9 @@ def test_running_twice_gives_the_same_bits(spec):
 @pytest.mark.parametrize("shape", [(360, 344), (317, 451)], ids=str)
 def test_tiled_equals_whole(spec, rho, shape):
     """Whatever the tile: at most 1e-4 of the noise s.d., which is 1 here."""
-    run, image = load_denoiser(spec, "cpu"), noisy(shape)
+    run, image = load_network(spec, "cpu"), noisy(shape)
     whole = run(image, 1.0, rho)
-    grid = TileGrid(shape, (104, 120), (spec.halo,) * 2, (1, 1), (spec.stride,) * 2)
+    grid = TileGrid(shape, (104, 120), spec.halo[2:], (1, 1), spec.stride[2:])
     tiled = finish(run_tiles(lambda block, tile: run(block, 1.0, rho), image, grid)).array
     assert np.abs(tiled - whole).max() <= 1e-4
 
@@ -61,7 +61,7 @@ def test_tiled_equals_whole(spec, rho, shape):
 @pytest.mark.parametrize("scale", [1e-3, 0.5, 40.0, 1e4])
 def test_denoiser_is_equivariant_to_scale(spec, scale):
     """f(a*y, a*sigma) = a*f(y, sigma), to 1e-3 sigma."""
-    run, image = load_denoiser(spec, "cpu"), noisy((128, 128))
+    run, image = load_network(spec, "cpu"), noisy((128, 128))
     expected = run(image, 1.0, (0.2, 0.2))
     got = run(image * np.float32(scale), scale, (0.2, 0.2)) / scale
     assert np.abs(got - expected).max() <= 1e-3
@@ -71,7 +71,7 @@ def test_denoiser_is_equivariant_to_scale(spec, scale):
 def test_denoiser_removes_most_of_white_noise(spec):
     noise = np.random.default_rng(3).normal(size=(256, 256)).astype(np.float32)
     clean = noisy((256, 256), sigma=0.0)
-    assert np.abs(load_denoiser(spec, "cpu")(clean + noise, 1.0, (0.0, 0.0)) - clean).std() < 0.3
+    assert np.abs(load_network(spec, "cpu")(clean + noise, 1.0, (0.0, 0.0)) - clean).std() < 0.3
 
 
 def test_auto_is_the_tasks_default():
@@ -90,18 +90,18 @@ def test_unknown_device_is_refused_not_exchanged():
 
 def test_damaged_weights_are_refused(monkeypatch, tmp_path):
     spec = DENOISERS[0]
-    content = bytearray((_weights.WEIGHTS / spec.weights).read_bytes())
+    content = bytearray(registry.weights_path(spec).read_bytes())
     content[5000] ^= 1
-    (tmp_path / spec.weights).write_bytes(content)
-    monkeypatch.setattr(_weights, "WEIGHTS", tmp_path)
+    (tmp_path / registry.weights_path(spec).name).write_bytes(content)
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     with pytest.raises(WeightsError, match=r"are damaged: .* has sha256 .*; reinstall"):
-        _runtime.Denoiser(spec, "cpu")
+        runtime.Model(spec, "cpu")
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(_weights, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     with pytest.raises(WeightsError, match=r"cannot be read from .*denoise-2d.safetensors"):
-        _runtime.Denoiser(DENOISERS[0], "cpu")
+        runtime.Model(DENOISERS[0], "cpu")
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
     ids=["cpu memory", "gpu memory", "other"],
 )
 def test_torch_errors_become_plain_ones(monkeypatch, error, becomes, match):
-    run = _runtime.Denoiser(DENOISERS[0], "cpu")
+    run = runtime.Model(DENOISERS[0], "cpu")
 
-    def fail(*args):
+    def fail(*args, **told):
         raise error
 
     monkeypatch.setattr(run, "_network", fail)
@@ -131,10 +131,10 @@ def test_torch_that_cannot_be_loaded_gets_a_sentence(monkeypatch):
     real = builtins.__import__
 
     def failing(name, globals=None, locals=None, fromlist=(), level=0):
-        if fromlist and "_runtime" in fromlist:
+        if fromlist and "runtime" in fromlist:
             raise OSError("[WinError 1114] A dynamic link library initialization routine failed")
         return real(name, globals, locals, fromlist, level)
 
     monkeypatch.setattr(builtins, "__import__", failing)
     with pytest.raises(MissingPackageError, match=r"PyTorch cannot be loaded: .*1114.*'import torch' before"):
-        load_denoiser(DENOISERS[0])
+        load_network(DENOISERS[0])

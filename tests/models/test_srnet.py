@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from napari_genrecon.models import list_models
-from napari_genrecon.models.srnet import FACTORS, REACH, RowsNet, UpscaleNet, UpscaleNets
+from napari_genrecon.models.networks.srnet import FACTORS, REACH, AxialNet, UpscaleNet, UpscaleNets
 
 by_factor = pytest.mark.parametrize("factor", FACTORS)
 
@@ -39,7 +39,7 @@ def test_no_pixel_sees_further_than_the_reach(net, factor):
     small = difference.reshape(len(y[0, 0]), factor, len(y[0, 0]), factor).amax((1, 3))
     assert small[:2].max() == small[-2:].max() == 0
     assert small[2].max() > 0
-    assert all(spec.halo >= REACH for spec in list_models("upscale"))
+    assert all(spec.halo.x >= REACH for spec in list_models("upscale"))
 
 
 @by_factor
@@ -64,7 +64,7 @@ def test_each_factor_is_enlarged_by_the_network_for_it():
 
 @by_factor
 def test_rows_network_is_equivariant_to_gain_and_offset_and_makes_rows_only(net, factor):
-    rows = RowsNet(factor, net)
+    rows = AxialNet(factor, net)
     y, sigma = image((9, 12)), image((9, 12), 1).abs()
     result = rows(y, sigma)
     assert result.shape == (1, 1, 9 * factor, 12)
@@ -76,4 +76,4 @@ def test_rows_network_starts_as_the_mean_of_the_columns(net, factor):
     """Its detail is that of the network it starts from; the columns are not interpolated."""
     ramp = torch.arange(30, dtype=torch.float64)[:, None].expand(30, 26)[None, None]
     whole = net(ramp, 0 * ramp, factor).reshape(30 * factor, 26, factor).mean(-1)
-    torch.testing.assert_close(RowsNet(factor, net)(ramp, 0 * ramp)[0, 0][:, 3:-3], whole[:, 3:-3])
+    torch.testing.assert_close(AxialNet(factor, net)(ramp, 0 * ramp)[0, 0][:, 3:-3], whole[:, 3:-3])

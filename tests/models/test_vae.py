@@ -7,8 +7,14 @@ import math
 import pytest
 import torch
 
-from napari_genrecon.models.evidence import evidence_lower_bound, importance_weighted_bound
-from napari_genrecon.models.vae import LIKELIHOODS, VAE, log_likelihood, mean_picture
+from napari_genrecon.models.networks.vae import (
+    LIKELIHOODS,
+    VAE,
+    evidence_lower_bound,
+    importance_weighted_bound,
+    log_likelihood,
+    mean_picture,
+)
 
 LEVELS = 41
 STEP = torch.full((1, 1, 1), 2 / (LEVELS - 1))
@@ -69,13 +75,13 @@ def test_bernoulli_mean_is_that_of_its_density() -> None:
 @pytest.mark.parametrize("kind", LIKELIHOODS)
 def test_importance_weighted_bound_is_above_the_evidence_lower_bound(kind: str) -> None:
     torch.manual_seed(0)
-    network = VAE(32, 1, 4, 4)
+    network = VAE(32, 1, 4, 4, kind)
     network.first.weight.data *= 30  # so that the latents matter
     x = torch.randint(0, LEVELS, (24, 1, 32, 32)) * STEP - 1
     with torch.no_grad():
-        reconstruction, divergence = evidence_lower_bound(network, kind, x, STEP, torch.Generator().manual_seed(1))
+        reconstruction, divergence = evidence_lower_bound(network, x, STEP, torch.Generator().manual_seed(1))
         bounds = [
-            float(importance_weighted_bound(network, kind, x, STEP, k, torch.Generator().manual_seed(1)).mean())
+            float(importance_weighted_bound(network, x, STEP, k, torch.Generator().manual_seed(1)).mean())
             for k in (1, 8, 64)
         ]
     assert bounds[0] < bounds[1] < bounds[2]
@@ -86,9 +92,7 @@ def test_bound_with_one_draw_is_the_evidence_lower_bound_on_average() -> None:
     torch.manual_seed(0)
     network, x = VAE(32, 1, 2, 4), torch.randint(0, LEVELS, (4000, 1, 32, 32)) * STEP - 1
     with torch.no_grad():
-        reconstruction, divergence = evidence_lower_bound(
-            network, "logistic", x, STEP, torch.Generator().manual_seed(1)
-        )
-        one = importance_weighted_bound(network, "logistic", x, STEP, 1, torch.Generator().manual_seed(2))
+        reconstruction, divergence = evidence_lower_bound(network, x, STEP, torch.Generator().manual_seed(1))
+        one = importance_weighted_bound(network, x, STEP, 1, torch.Generator().manual_seed(2))
     difference = one - (reconstruction - divergence)
     assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(len(x))

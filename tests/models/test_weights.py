@@ -6,8 +6,8 @@ from bench import hostile_models
 from safetensors.torch import save_file
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models._weights import read_tensors
-from napari_genrecon.models.unet import DenoiseUNet
+from napari_genrecon.models.networks.unet import DenoiseUNet
+from napari_genrecon.models.tensors import read_tensors
 
 
 def test_no_hostile_file_is_read_or_run(tmp_path):

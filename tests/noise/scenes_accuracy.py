@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from bundled import scenes
 from scipy import ndimage
 
 from napari_genrecon.noise import NoiseModel, measure_channel
-from napari_genrecon.training import scenes
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled import scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel, measure_channel
-from napari_genrecon.training import scenes
 
 
 def _accuracy():

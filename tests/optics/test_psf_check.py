@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from bundled import scenes
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, rotate
@@ -10,7 +11,6 @@ from napari_genrecon.errors import GenReconWarning, OptionError
 from napari_genrecon.optics import as_psf
 from napari_genrecon.optics.psf_check import detail_beyond, measured_notes, size_notes, widest_gaussian
 from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
-from napari_genrecon.training import scenes
 
 FWHM = 2.355  # of a Gaussian, in s.d.
 FLAT, READ_NOISE = 10.0, 2.0

@@ -257,11 +257,11 @@ def test_progress_comes_in_every_iteration_and_ends_at_1(method, psf):
 
 
 def test_closing_the_steps_stops_within_a_tile(monkeypatch):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
     calls = []
-    real = _runtime.Denoiser.__call__
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
+    real = runtime.Model.__call__
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
     steps = deblur_steps(scene((48, 56))[1], DeblurOptions(psf=FWHM, noise=SIGMA))
     while not calls:
         next(steps)

@@ -57,9 +57,9 @@ def test_large_offset_loses_no_grey_values():
 
 
 def test_clipped_pixels_are_counted(monkeypatch):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, y, sigma, rho: y + np.float32(7))
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, y, sigma, rho: y + np.float32(7))
     image = np.full((20, 20), 100, np.uint8)
     image[:2] = 230
     with pytest.warns(GenReconWarning, match=r"^40 pixels did not fit into uint8 \(0 to 255\) and were clipped$"):
@@ -263,11 +263,11 @@ def test_progress_tells_planes():
 
 
 def test_closing_the_steps_stops_between_tiles(monkeypatch):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
     calls = []
-    real = _runtime.Denoiser.__call__
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
+    real = runtime.Model.__call__
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
     steps = denoise_steps(scene((5, 48, 56))[1], DenoiseOptions(noise=SIGMA))
     while not calls:
         next(steps)
@@ -276,18 +276,18 @@ def test_closing_the_steps_stops_between_tiles(monkeypatch):
 
 
 def test_out_of_memory_goes_on_with_smaller_tiles(monkeypatch):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
     image = scene((256, 256))[1]
     expected = denoise(image, noise=SIGMA, tile=256)
-    real = _runtime.Denoiser.__call__
+    real = runtime.Model.__call__
 
     def small(self, y, *args):
         if y.size > 60_000:
             raise MemoryError
         return real(self, y, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", small)
+    monkeypatch.setattr(runtime.Model, "__call__", small)
     notes = []
     result = finish(denoise_steps(image, DenoiseOptions(noise=SIGMA, tile=256)), notes.append)
     assert "out of memory: tiles reduced" in notes[-1].note

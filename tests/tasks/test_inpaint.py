@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from bundled import scenes
 from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import detect_damage, inpaint
@@ -11,7 +12,6 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, Unk
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
 from napari_genrecon.tasks.inpaint.damage import KINDS
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough
-from napari_genrecon.training import scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the mask leaves too few")
 
@@ -151,11 +151,11 @@ def test_tile_hardly_changes_the_result(n, method):
 
 
 def test_tile_without_masked_pixels_is_copied_without_the_network(monkeypatch):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
     heights = []
-    real = _runtime.Filler.__call__
-    monkeypatch.setattr(_runtime.Filler, "__call__", lambda self, y: heights.append(y.shape) or real(self, y))
+    real = runtime.Model.__call__
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, y: heights.append(y.shape) or real(self, y))
     image, mask = np.stack([scene((64, 64))] * 3), np.zeros((3, 64, 64), bool)
     steps_of(
         image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX", method="network"
@@ -409,11 +409,11 @@ def test_several_fillings_are_drawn_by_plug_and_play():
 
 
 def test_closing_the_steps_stops_between_runs_of_the_network(monkeypatch):
-    from napari_genrecon.models import _runtime
+    from napari_genrecon.models import runtime
 
     calls = []
-    real = _runtime.Denoiser.__call__
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
+    real = runtime.Model.__call__
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
     steps = inpaint_steps(scene((48, 48)), InpaintOptions(mask=scratch((48, 48)), method="pnp"))
     while not calls:
         next(steps)

@@ -13,15 +13,16 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.models.library import models_folder, trained_models
+from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.train import image_keywords, interruptible, train_steps
-from napari_genrecon.training.crops import CropOptions
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.runs import find_run, find_runs
-from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.recipes.vae import VAEOptions
+from napari_genrecon.training.runs.store import find_run, find_runs
 
-TINY = TrainOptions(latent=3, width=4, batch=4, steps=4, device="cpu")
+TINY = VAEOptions(latent=3, width=4, batch=4, steps=4, device="cpu")
 FLAGS = ["--latent", "3", "--width", "4", "--batch", "4", "--steps", "4", "--device", "cpu"]
 
 
@@ -79,13 +80,13 @@ def test_objects_of_a_labels_file_are_learnt(image, tmp_path, capsys):
     tifffile.imwrite(tmp_path / "labels.tif", labels)
     command = ["train", "vae", "--crops", "objects", str(image), "--labels", str(tmp_path / "labels.tif"), *FLAGS]
     assert main(command) == 0
-    card = trained_models()[0]
+    card = list_models()[-1]
     assert card.n_train + card.n_held_out <= len(corners)
     assert find_run("vae").crops().options["mode"] == "objects"
 
 
 def test_interrupt_saves_and_the_run_goes_on(image, capsys, monkeypatch):
-    from napari_genrecon.training import run_folder
+    from napari_genrecon.training.runs import folder as run_folder
 
     real, calls = run_folder.RunFolder.follow, []
 

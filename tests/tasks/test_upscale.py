@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +11,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import manual_seed
 
-from napari_genrecon import NoiseModel, denoise, models, upscale
+from napari_genrecon import NoiseModel, denoise, upscale
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
-from napari_genrecon.models import _runtime, _weights, list_models
-from napari_genrecon.models.spec import ModelSpec
-from napari_genrecon.models.srnet import UpscaleNet
+from napari_genrecon.models import ModelCard, PerAxis, list_models, registry, runtime
+from napari_genrecon.models.networks.srnet import UpscaleNet
 from napari_genrecon.numerics.resample import enlarge, shrink
 from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
 
@@ -35,15 +33,14 @@ def random_networks(tmp_path_factory):
     path = folder / "random.safetensors"
     save_file(weights, path)
     denoiser = list_models("denoise")[0]
-    shutil.copy(_weights.WEIGHTS / denoiser.weights, folder)
-    spec = ModelSpec(
+    spec = ModelCard(
         name="upscale-random",
         task="upscale",
-        target=".srnet:UpscaleNet",
-        weights=path.name,
+        network="srnet",
+        told=("sigma", "factor"),
+        path=str(path),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        halo=17,
-        stride=1,
+        halo=PerAxis.planes(17, 0),
         bytes_per_pixel=1200,
         work=0.65,
         summary="random",
@@ -51,8 +48,7 @@ def random_networks(tmp_path_factory):
     )
     noisy = replace(spec, name="upscale-noisy", denoiser=denoiser.name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "MODELS", (denoiser, spec, noisy))
-        patch.setattr(_weights, "WEIGHTS", folder)
+        patch.setattr(registry, "MODELS", (denoiser, spec, noisy))
         yield
 
 
@@ -357,8 +353,8 @@ def test_record_says_how_it_was_made():
 
 def test_closing_the_steps_stops_between_tiles(monkeypatch):
     calls = []
-    real = _runtime.Upscaler.__call__
-    monkeypatch.setattr(_runtime.Upscaler, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
+    real = runtime.Model.__call__
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, *a: calls.append(1) or real(self, *a))
     steps = upscale_steps(scene((5, 20, 20)), UpscaleOptions(noise=0))
     while not calls:
         next(steps)

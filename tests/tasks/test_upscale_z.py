@@ -16,8 +16,8 @@ from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.pixel_size import calibrated
 from napari_genrecon.tasks.upscale_z import UpscaleZOptions, expected_seconds, upscale_z_steps
 from napari_genrecon.tasks.upscale_z import fine_tune_cache as memory
-from napari_genrecon.training import isotropic
-from napari_genrecon.training.isotropic import train_on_planes
+from napari_genrecon.training.adapt import axial
+from napari_genrecon.training.adapt.axial import train_on_planes
 
 QUICK = {"train_steps": 1, "noise": 0}
 
@@ -84,7 +84,7 @@ def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch):
         raise RuntimeError("CUDA error: something failed")
 
     monkeypatch.setattr(memory, "_remembered", {})
-    monkeypatch.setattr(isotropic, "_loss", fail)
+    monkeypatch.setattr(axial, "_loss", fail)
     with pytest.raises(InferenceError, match="failed while running: CUDA error"):
         upscale_z(stack(), **QUICK)
 
@@ -156,7 +156,7 @@ def lessons(monkeypatch):
         return map_progress(train_on_planes(*args), lambda loss: taken.append(loss) or loss)
 
     monkeypatch.setattr(memory, "_remembered", {})
-    monkeypatch.setattr(isotropic, "train_on_planes", train)
+    monkeypatch.setattr(axial, "train_on_planes", train)
     return taken
 
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
-from napari_genrecon.training.augment import augment, contact_sheet
-from napari_genrecon.training.crops import CropOptions, Crops
-from napari_genrecon.training.cut import NEEDED, cut_crops
+from napari_genrecon.training.data.augment import augment, contact_sheet
+from napari_genrecon.training.data.cut import NEEDED, cut_crops
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
 
 
 def noise(*shape, dtype="uint16", seed=0):
@@ -229,8 +229,8 @@ def test_range_ignores_hot_pixels_but_not_bright_regions():
 def test_file_keeps_everything(tmp_path):
     crops = cut_crops(noise(2, 400, 400), axes="CYX", pixel_size=(0.2, 0.1), units=("micrometer",) * 2)
     crops.save(tmp_path / "crops.npz")
-    again = Crops.load(tmp_path / "crops.npz")
-    for name in Crops.__dataclass_fields__:
+    again = Dataset.load(tmp_path / "crops.npz")
+    for name in Dataset.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again, name), getattr(crops, name))
     assert again.fingerprint == crops.fingerprint
 
@@ -240,7 +240,7 @@ def test_damaged_file_gets_a_sentence(tmp_path):
     cut_crops(noise(300, 300)).save(path)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ImageError, match="does not hold crops that can be read"):
-        Crops.load(path)
+        Dataset.load(path)
 
 
 def test_full_disk_leaves_no_file(tmp_path, monkeypatch):

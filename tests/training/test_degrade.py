@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from napari_genrecon.training.degrade import (
+from bundled.degrade import (
     NoiseKernel,
     correlated_noise,
     lag1_correlation,

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundled.denoiser import _ERRORS, DenoiserRecipe, decay_phase, new_state, stable_phase
+from bundled.patches import Sources
 from safetensors.torch import load_file, save_file
 
-from napari_genrecon.models.unet import DenoiseUNet
-from napari_genrecon.training.denoiser import _ERRORS, DenoiserRecipe, decay_phase, new_state, stable_phase
-from napari_genrecon.training.loop import load_latest
-from napari_genrecon.training.patches import Sources
+from napari_genrecon.models.networks.unet import DenoiseUNet
+from napari_genrecon.training.loop.checkpoint import load_latest
 
 TINY = DenoiserRecipe(size=1, patch=16)
 

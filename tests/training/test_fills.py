@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from bundled import inpainter
+from bundled.fills import draw_fills
+from bundled.masks import KINDS, draw_mask
+from bundled.patches import Sources
 
 from napari_genrecon.models import find_model
-from napari_genrecon.models._weights import WEIGHTS, read_tensors
+from napari_genrecon.models.registry import weights_path
+from napari_genrecon.models.tensors import read_tensors
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
-from napari_genrecon.training import inpainter
-from napari_genrecon.training.fills import draw_fills
-from napari_genrecon.training.masks import KINDS, draw_mask
-from napari_genrecon.training.patches import Sources
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_what_stands_at_unknown_pixels_does_not_matter():
 
 def test_training_starts_from_the_packaged_denoiser():
     state = inpainter.new_state(inpainter.InpainterRecipe())
-    packaged = read_tensors(WEIGHTS / find_model("auto", "denoise").weights)
+    packaged = read_tensors(weights_path(find_model("auto", "denoise")))
     np.testing.assert_array_equal(state.net.tail.weight.detach(), packaged["tail.weight"])
     np.testing.assert_array_equal(state.net.head.weight.detach()[:, :8], packaged["head.weight"][:, :8])
     assert not state.net.head.weight.detach()[:, 8:].any()

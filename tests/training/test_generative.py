@@ -12,29 +12,32 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from napari_genrecon.errors import InferenceError
-from napari_genrecon.models.generative import load_model
-from napari_genrecon.models.library import read_card
-from napari_genrecon.training import loop, run_folder
-from napari_genrecon.training.adversarial import augment_differentiably, gan_losses
-from napari_genrecon.training.batches import Batches
-from napari_genrecon.training.crops import CropOptions, Crops
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.generative import train_steps
-from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.models import load_model
+from napari_genrecon.models.files import read_card
+from napari_genrecon.training.data.batches import Batches
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.data.differentiable import augment_differentiably
+from napari_genrecon.training.loop import loop
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.recipes import dcgan
+from napari_genrecon.training.recipes.dcgan import DCGANOptions, gan_losses
+from napari_genrecon.training.recipes.vae import VAEOptions
+from napari_genrecon.training.session import train_steps
 
 KINDS = {
-    "vae": TrainOptions(kind="vae", latent=3, width=4, batch=8, steps=20, elastic=0.5, intensity=0.1),
-    "dcgan": TrainOptions(kind="dcgan", latent=3, width=4, batch=8, steps=20, r1=1.0, spectral=True, augment=True),
+    "vae": VAEOptions(latent=3, width=4, batch=8, steps=20, elastic=0.5, intensity=0.1),
+    "dcgan": DCGANOptions(latent=3, width=4, batch=8, steps=20, r1=1.0, spectral=True, augment=True),
 }
 
 
-def _crops(dtype: type = np.uint16, factor: float = 1.0, offset: float = 0.0) -> Crops:
+def _crops(dtype: type = np.uint16, factor: float = 1.0, offset: float = 0.0) -> Dataset:
     x = gaussian_filter(np.random.default_rng(0).normal(size=(64, 32, 32)), (0, 2, 2))
     grey = np.round(100 + 900 * (x - x.min()) / np.ptp(x)) * factor + offset
     return cut_crops(grey.astype(dtype), CropOptions(size=32, mode="whole"))
 
 
-def _run(options: TrainOptions, folder: Path, steps: int | None = None, crops: Crops | None = None) -> None:
+def _run(options: TrainOptions, folder: Path, steps: int | None = None, crops: Dataset | None = None) -> None:
     running = train_steps(crops or _crops(), options, folder, name="test")
     for _ in itertools.islice(running, steps):
         pass
@@ -120,21 +123,21 @@ class _Dark(nn.Module):
 
 def _losses(options: TrainOptions, step: int) -> tuple[float, float]:
     net = nn.ModuleDict({"generator": _Dark(), "discriminator": _Ramp()})
-    turns = gan_losses(lambda *_: torch.full((4, 1, 4, 4), 0.25), options, torch.enable_grad)
-    return tuple(float(turn(net, step, 0).detach()) for turn in turns)
+    turns = gan_losses(lambda *_: torch.full((4, 1, 4, 4), 0.25), None, options, torch.enable_grad)
+    return tuple(float(loss.detach()) for turn in turns for loss in turn(net, step, 0).values())
 
 
 def test_losses_of_the_game_are_those_of_the_papers() -> None:
     on_real, on_fake = 2.0, 0.0  # 0.5 * 16 pixels * 0.25, and of a dark picture
-    plain = TrainOptions(kind="dcgan", r1=0.0, augment=False)
+    plain = DCGANOptions(r1=0.0, augment=False)
     softplus = [np.log1p(np.exp(value)) for value in (-on_real, on_fake, -on_fake)]
     assert _losses(plain, 1) == pytest.approx((softplus[0] + softplus[1], softplus[2]))
-    hinge = TrainOptions(kind="dcgan", r1=0.0, augment=False, loss="hinge")
+    hinge = DCGANOptions(r1=0.0, augment=False, loss="hinge")
     assert _losses(hinge, 1) == pytest.approx((0.0 + 1.0, 0.0))
 
 
 def test_r1_penalises_the_squared_slope_on_data_every_16th_step() -> None:
-    options = TrainOptions(kind="dcgan", r1=3.0, augment=False)
+    options = DCGANOptions(r1=3.0, augment=False)
     difference = _losses(options, 16)[0] - _losses(options, 17)[0]
     assert difference == pytest.approx(16 * 3.0 / 2 * 16 * 0.5**2)
 
@@ -150,7 +153,7 @@ def test_differentiable_augmentation_lets_gradients_through_and_differs_between_
 
 
 def test_collapse_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder, "_SETTLED", 0)
+    monkeypatch.setattr(dcgan, "_SETTLED", 0)
     _run(KINDS["dcgan"], tmp_path)  # 20 steps: its samples are all alike still
     assert "has collapsed to a few pictures" in read_card(tmp_path / "best.safetensors").warnings[0]
 
@@ -158,6 +161,6 @@ def test_collapse_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_training_that_diverges_again_and_again_ends_with_a_sentence(tmp_path: Path) -> None:
     net = nn.Linear(1, 1)
     state = loop.State(net, torch.optim.Adam(net.parameters()))
-    steps = loop.train_steps(state, lambda net, *_: net.weight.sum() * torch.nan, lambda _: 1e-3, tmp_path)
+    steps = loop.train_steps(state, lambda net, *_: {"loss": net.weight.sum() * torch.nan}, lambda _: 1e-3, tmp_path)
     with pytest.raises(InferenceError, match="take a lower learning rate"):
         next(steps)

@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.models import list_models
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.slices import sliced
-from napari_genrecon.training.isotropic import Lesson, SharpPlane, draw_sides, train_on_planes
+from napari_genrecon.training.adapt.axial import AxialOptions, SharpPlane, draw_sides, train_on_planes
 
-LESSON = Lesson(factor=3, thickness=1.0, steps=2, seed=0)
+LESSON = AxialOptions(factor=3, thickness=1.0, steps=2, seed=0)
 by_model = pytest.mark.parametrize("spec", list_models("upscale"), ids=lambda spec: spec.name)
 
 
@@ -30,7 +30,7 @@ def test_sides_are_a_function_of_seed_and_step() -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_a_side_is_what_the_stack_shows_of_the_fine_one(factor: int) -> None:
-    lesson = Lesson(factor=factor, thickness=1.0, steps=1, seed=0)
+    lesson = AxialOptions(factor=factor, thickness=1.0, steps=1, seed=0)
     thin, sigma, fine = draw_sides([plane()], lesson, 0)
     assert not sigma.any()
     for small, large in zip(thin[:, 0], fine[:, 0], strict=True):
@@ -46,13 +46,13 @@ def test_a_side_gets_the_noise_of_the_stack() -> None:
 
 
 def test_rows_that_are_taller_than_pixels_are_shrunk_first() -> None:
-    tall = Lesson(factor=3, thickness=1.0, steps=1, seed=0, stretch=2.5)
+    tall = AxialOptions(factor=3, thickness=1.0, steps=1, seed=0, stretch=2.5)
     assert draw_sides([plane()], tall, 0)[2].shape == (8, 1, 18, 50)
 
 
 @by_model
 def test_training_can_be_repeated_bit_for_bit(spec) -> None:
-    lesson = Lesson(factor=3, thickness=1.0, steps=4, seed=0)
+    lesson = AxialOptions(factor=3, thickness=1.0, steps=4, seed=0)
 
     def run() -> tuple[list[float], bytes]:
         losses, steps = [], train_on_planes([plane()], spec, lesson, "cpu")

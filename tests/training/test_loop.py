@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_genrecon.training.loop import State, load_latest, save_checkpoint, train_steps, warm_up
-from napari_genrecon.training.muon import Muon, _orthogonal
+from napari_genrecon.training.loop.checkpoint import load_latest, save_checkpoint
+from napari_genrecon.training.loop.loop import State, train_steps
+from napari_genrecon.training.loop.muon import Muon, _orthogonal
+from napari_genrecon.training.loop.schedule import warm_up
 
 
 def _state(optimiser: str = "adamw") -> State:
@@ -19,10 +21,9 @@ def _state(optimiser: str = "adamw") -> State:
     return State(net, make(net.parameters(), lr=1e-2))
 
 
-def _loss(net: nn.Module, step: int, skipped: int) -> Tensor:
+def _loss(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
     clean = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1000 * skipped + step))
-    loss: Tensor = (net(clean) - clean).abs().mean()
-    return loss
+    return {"loss": (net(clean) - clean).abs().mean()}
 
 
 def _train(state: State, folder: Path, steps: int, loss=_loss) -> list[float]:
@@ -103,8 +104,8 @@ def test_loss_that_is_not_finite_returns_to_the_checkpoint_with_other_data(tmp_p
 
     def sometimes_nan(net: nn.Module, step: int, skipped: int) -> Tensor:
         seen.append((step, skipped))
-        loss = _loss(net, step, skipped)
-        return loss * torch.nan if (step, skipped) == (2, 0) else loss
+        loss = _loss(net, step, skipped)["loss"]
+        return {"loss": loss * torch.nan if (step, skipped) == (2, 0) else loss}
 
     state = _state()
     losses = _train(state, tmp_path, 4, sometimes_nan)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bundled import pairs
+from bundled.pairs import BICUBIC, MICROSCOPE, draw_pairs
+from bundled.patches import Sources
 
 from napari_genrecon.numerics.resample import shrink
-from napari_genrecon.training import pairs
-from napari_genrecon.training.pairs import BICUBIC, MICROSCOPE, draw_pairs
-from napari_genrecon.training.patches import Sources
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundled.patches import Batch, Sources, draw_batch, held_back, load_sources
 from PIL import Image
-
-from napari_genrecon.training.patches import Batch, Sources, draw_batch, held_back, load_sources
 
 
 def _sources() -> Sources:

@@ -17,12 +17,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError, UnknownModelError, WeightsError
-from napari_genrecon.models.library import models_folder, trained_models
-from napari_genrecon.training import generative, loop
-from napari_genrecon.training.child import work_steps
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.run_status import Status, is_alive, note_process, write_status
-from napari_genrecon.training.runs import create_run, find_run, find_runs, runs_folder, start_run
+from napari_genrecon.models.registry import list_models, models_folder
+from napari_genrecon.training import session
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.loop import loop
+from napari_genrecon.training.runs.status import Status, is_alive, note_process, write_status
+from napari_genrecon.training.runs.store import create_run, find_run, find_runs, runs_folder, start_run
+from napari_genrecon.training.runs.worker import work_steps
 
 TINY = {"kind": "vae", "latent": 3, "width": 4, "batch": 4, "steps": 12, "device": "cpu"}
 
@@ -68,7 +69,9 @@ def wait(run, *states, seconds=120):
 
 def child(run, before=""):
     """A process that works on a run as `Run.launch` starts it, with something done before."""
-    script = f"{before}\nimport sys\nfrom napari_genrecon.training.child import main\nsys.exit(main(sys.argv[1:]))"
+    script = (
+        f"{before}\nimport sys\nfrom napari_genrecon.training.runs.worker import main\nsys.exit(main(sys.argv[1:]))"
+    )
     with (run.folder / "child.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-c", script, str(run.folder)], stdout=log, stderr=log)
     note_process(run.folder, process.pid)
@@ -82,7 +85,7 @@ def test_run_in_another_process_is_found_again_and_leaves_a_model(crops):
     start_run(crops, TINY, name="cells")
     run = find_run("cells")  # as a window does that was opened later
     wait(run, "finished")
-    assert run.model() == "cells" == trained_models()[0].name
+    assert run.model() == "cells" == list_models()[-1].name
     assert run.samples().shape == (36, 1, 32, 32)
     assert run.log()["step"][-1] == 12 == run.progress().step
     assert run.crops().fingerprint == crops.fingerprint
@@ -118,7 +121,7 @@ def assert_same_weights(run, other):
 def test_kills_at_random_moments_lose_nothing_that_was_saved(crops):
     options = TINY | {"steps": 60}
     run = create_run(crops, options, name="killed")
-    saving = "from napari_genrecon.training import generative\ngenerative.SAVE_EVERY = 0.0"
+    saving = "from napari_genrecon.training import session\nsession.SAVE_EVERY = 0.0"
     moment, killed = random.Random(), 0
     for _ in range(4):
         process = child(run, saving)
@@ -148,7 +151,7 @@ def test_full_disk_gives_a_sentence_and_the_last_checkpoint_is_whole(crops):
     saved = sorted(path.name for path in run.folder.glob("step-*"))
     run = run.prepared()
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (70_000, 70_000))"
-    fast = "from napari_genrecon.training import generative\ngenerative.SAVE_EVERY = 0.0"
+    fast = "from napari_genrecon.training import session\nsession.SAVE_EVERY = 0.0"
     assert child(run, f"{limit}\n{fast}").wait() == 1
     assert run.state() == "failed"
     assert "the disk is full" in run.error()
@@ -232,7 +235,7 @@ def test_full_disk_here_gives_the_same_sentence(crops, monkeypatch):
 
 
 def test_last_words_fit_on_a_disk_that_is_full(crops, monkeypatch):
-    from napari_genrecon.training import run_status
+    from napari_genrecon.training.runs import status as run_status
 
     run = work(create_run(crops, TINY, name="full"), steps=2)
     real = run_status.publish
@@ -256,7 +259,7 @@ def test_finished_run_goes_on_only_with_more_minutes(crops):
 
 
 def test_less_than_a_minute_lies_between_two_checkpoints():
-    assert generative.SAVE_EVERY < 60
+    assert session.SAVE_EVERY < 60
 
 
 def test_removed_run_leaves_its_model(crops):
@@ -264,7 +267,7 @@ def test_removed_run_leaves_its_model(crops):
     run.remove()
     assert find_runs() == []
     assert list(runs_folder().iterdir()) == []
-    assert next(card.name for card in trained_models()) == "cells"
+    assert next(card.name for card in list_models() if card.path) == "cells"
 
 
 def test_log_shows_every_step_once_after_a_kill(crops):

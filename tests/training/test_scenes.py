@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
-from napari_genrecon.training import leaves, scenes
-from napari_genrecon.training.walls import walls
+from bundled import leaves, scenes
+from bundled.walls import walls
 
 ALL = [
     scenes.cells,

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundled.patches import Sources
+from bundled.upscaler import MicroscopeRecipe, UpscalerRecipe, decay_phase, new_state, stable_phase
 from safetensors.torch import load_file
 
-from napari_genrecon.models.srnet import UpscaleNet, UpscaleNets
-from napari_genrecon.training.loop import load_latest
-from napari_genrecon.training.patches import Sources
-from napari_genrecon.training.upscaler import MicroscopeRecipe, UpscalerRecipe, decay_phase, new_state, stable_phase
+from napari_genrecon.models.networks.srnet import UpscaleNet, UpscaleNets
+from napari_genrecon.training.loop.checkpoint import load_latest
 
 TINY = UpscalerRecipe(size=1, patch=8)
 

@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_genrecon.errors import GenReconWarning, OptionError
-from napari_genrecon.models import _runtime
+from napari_genrecon.models import runtime
 from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
@@ -134,8 +134,8 @@ def test_preview_of_another_dock_leaves_the_choice(viewer, qtbot):
 def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer, qtbot, monkeypatch):
     denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
     go_on = threading.Event()
-    waits = _runtime.Denoiser.__call__
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", lambda *args: (go_on.wait(60), waits(*args))[1])
+    waits = runtime.Model.__call__
+    monkeypatch.setattr(runtime.Model, "__call__", lambda *args: (go_on.wait(60), waits(*args))[1])
     press(denoise._run)
     upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
     run(qtbot, upscale)

@@ -8,11 +8,11 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import load_model, train
-from napari_genrecon.models.library import find_trained
-from napari_genrecon.training.crops import CropOptions
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.runs import find_run
-from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.models.registry import CARDED, find_model, weights_path
+from napari_genrecon.training import read_options
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.runs.store import find_run
 from napari_genrecon.widgets.generate.explore_page import TOOLS
 from napari_genrecon.widgets.generate.widget import GenerateWidget
 from napari_genrecon.widgets.train.page import SHEET
@@ -41,7 +41,7 @@ def trained(tmp_path_factory):
         patch.setenv("GENRECON_RUNS", str(folder / "runs"))
         patch.setenv("GENRECON_MODELS", str(folder / "models"))
         for kind in ("vae", "dcgan"):
-            options = TrainOptions(kind=kind, width=4, latent=6, steps=3, batch=8, device="cpu")
+            options = read_options({"kind": kind, "width": 4, "latent": 6, "steps": 3, "batch": 8, "device": "cpu"})
             scale = {"pixel_size": (0.5, 0.25), "units": ("micrometer",) * 2}
             train(kind, image, name=f"tiny-{kind}", labels=labels, options=options, **scale)
     return folder
@@ -70,6 +70,19 @@ def with_cells(viewer):
 def press(qtbot, page, button):
     button.changed.emit(True)
     qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+
+
+def test_bundled_models_are_there_as_soon_as_the_widget_is_docked(make_napari_viewer, monkeypatch, tmp_path):
+    """On a fresh installation, without a look for new ones; to be docked resets every choice."""
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "nothing"))
+    viewer = make_napari_viewer()
+    widget = GenerateWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    for page in (widget.sample, widget.explore):
+        assert set(page.choice.model.choices) == set(CARDED)
+        assert page.choice.card.name in CARDED
+        assert page.run.enabled
+        assert "Trained on 14656 crops" in page.choice._about.value
 
 
 def explore(qtbot, widget, tool):
@@ -298,7 +311,7 @@ def test_hostile_model_file_is_refused_in_a_sentence(opened, qtbot, tmp_path):
 
 def test_imported_model_is_chosen_on_both_pages(opened, qtbot, tmp_path, monkeypatch):
     _, widget, _ = opened
-    source = find_trained("tiny-dcgan")
+    source = weights_path(find_model("tiny-dcgan"))
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path))
     widget.sample.bring(str(source))
     qtbot.waitUntil(lambda: not widget.sample.panel.busy, timeout=60_000)

@@ -12,9 +12,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import Optics, deblur, denoise, upscale_z
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.models import _runtime
+from napari_genrecon.models import runtime
 from napari_genrecon.tasks.upscale_z import fine_tune_cache as lessons
-from napari_genrecon.training import isotropic
+from napari_genrecon.training.adapt import axial
 from napari_genrecon.widgets.task.preview import PLANES_ONLY
 from napari_genrecon.widgets.task.widget import (
     DeblurWidget,
@@ -103,13 +103,13 @@ def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, v
 
 def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
-    real = _runtime.Denoiser.__call__
+    real = runtime.Model.__call__
 
     def cancelling(self, *args):
         widget._job.cancel()
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", cancelling)
+    monkeypatch.setattr(runtime.Model, "__call__", cancelling)
     press(widget._run)
     wait(qtbot, widget)
     assert [x.name for x in viewer.layers] == ["cells"]
@@ -135,7 +135,7 @@ def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatc
     def fail(*args):
         raise RuntimeError("mat1 and mat2 cannot be multiplied")
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", fail)
+    monkeypatch.setattr(runtime.Model, "__call__", fail)
     press(widget._run)
     wait(qtbot, widget)
     assert "RuntimeError: mat1 and mat2" in shown[0]
@@ -260,13 +260,13 @@ def test_zarr_and_multiscale_layers_give_lazy_results_of_the_full_resolution(mak
 
 def test_no_network_runs_in_the_thread_of_the_window(opened, qtbot, monkeypatch):
     _, widget, _ = opened
-    real, threads = _runtime.Denoiser.__call__, []
+    real, threads = runtime.Model.__call__, []
 
     def noting(self, *args):
         threads.append(threading.current_thread())
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", noting)
+    monkeypatch.setattr(runtime.Model, "__call__", noting)
     for button in (widget._preview, widget._run):
         threads.clear()
         press(button)
@@ -282,14 +282,14 @@ def test_closing_the_viewer_stops_the_job(make_napari_viewer, qtbot, monkeypatch
     viewer.window.add_dock_widget(widget)
     wait(qtbot, widget)
     entered, calls = threading.Event(), []
-    real = _runtime.Denoiser.__call__
+    real = runtime.Model.__call__
 
     def counting(self, *args):
         calls.append(1)
         entered.set()
         return real(self, *args)
 
-    monkeypatch.setattr(_runtime.Denoiser, "__call__", counting)
+    monkeypatch.setattr(runtime.Model, "__call__", counting)
     press(widget._run)
     qtbot.waitUntil(entered.is_set, timeout=60_000)
     job = widget._job
@@ -392,8 +392,8 @@ def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_
 ):
     monkeypatch.setattr(lessons, "_remembered", {})
     taken = []
-    train = isotropic.train_on_planes
-    monkeypatch.setattr(isotropic, "train_on_planes", lambda *args: taken.append(args) or train(*args))
+    train = axial.train_on_planes
+    monkeypatch.setattr(axial, "train_on_planes", lambda *args: taken.append(args) or train(*args))
     viewer = make_napari_viewer()
     image = np.random.default_rng(0).poisson(30, (4, 40, 40)).astype("u2")
     viewer.add_image(image, name="stack", axis_labels=("z", "y", "x"), scale=(2.0, 1.0, 1.0), units=("um",) * 3)

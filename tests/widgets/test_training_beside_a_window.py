@@ -10,10 +10,10 @@ viewer.add_image(np.zeros((32, 32)))
 viewer.screenshot(flash=False)  # the first drawing loads what draws
 
 from napari_genrecon import train
-from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.training.recipes.vae import VAEOptions
 
 cells = np.random.default_rng(0).normal(100, 10, (256, 256)).astype("f4")
-options = TrainOptions(kind="vae", width=4, latent=4, steps=2, batch=8, device="cpu")
+options = VAEOptions(width=4, latent=4, steps=2, batch=8, device="cpu")
 train("vae", cells, name="beside-a-window", options=options)
 print("trained")
 """

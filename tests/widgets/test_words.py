@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.training.run import Run
-from napari_genrecon.training.run_status import Status, write_status
-from napari_genrecon.training.train_options import TrainOptions, TrainProgress
+from napari_genrecon.training.options import TrainOptions, TrainProgress
+from napari_genrecon.training.runs.run import Run
+from napari_genrecon.training.runs.status import Status, write_status
 from napari_genrecon.widgets.train.run_snapshot import Look, curves, state_words
 from napari_genrecon.widgets.words import TimeLeft
 

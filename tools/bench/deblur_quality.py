@@ -11,13 +11,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
+from bundled import scenes
 from scipy.ndimage import gaussian_filter
 
 from bench.table import header, row
 from napari_genrecon import NoiseModel, deblur
 from napari_genrecon.numerics.blur import Blur
 from napari_genrecon.numerics.richardson_lucy import richardson_lucy
-from napari_genrecon.training import scenes
 
 SEED = (2026, 1124)  # drawn once, after all tuning; (2026, 12) were tuned on
 SIDE = 256

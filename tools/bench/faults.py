@@ -317,7 +317,7 @@ def _snapshot(folder: Path) -> dict[str, str]:
 
 
 def hostile_weights(folder: Path) -> Count:
-    from napari_genrecon.models._weights import read_tensors
+    from napari_genrecon.models.tensors import read_tensors
 
     canary, count = folder / "canary", Count()
     for name, content in hostile_models.contents(canary):

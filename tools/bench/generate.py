@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,11 @@ from napari_genrecon.checks.memorisation import check_memorisation
 from napari_genrecon.checks.samples import coverage_and_density, kernel_distance, sliced_wasserstein
 from napari_genrecon.models.card import step_of
 from napari_genrecon.models.generative import GenerativeModel, load_model
-from napari_genrecon.training.adversarial import gan_losses, gan_state
-from napari_genrecon.training.batches import Batches
-from napari_genrecon.training.crops import Crops
-from napari_genrecon.training.generative import TrainOptions, train_steps
-from napari_genrecon.training.loop import Loss, State
-from napari_genrecon.training.variational import vae_loss, vae_state
+from napari_genrecon.training import find_recipe
+from napari_genrecon.training.data.batches import Batches
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.session import train_steps
 
 MODELS = {"GAN": "nuclei-dcgan-32", "VAE": "nuclei-vae-32"}
 SETS = ("real training crops (floor)", "GAN", "VAE", "PCA-Gaussian (ceiling)")
@@ -56,7 +56,7 @@ def run(data: Path, *, quick: bool, figure: Path | None) -> None:
 # --- how likely are real crops ---
 
 
-def _bounds(vae: GenerativeModel, crops: Crops, n: int) -> None:
+def _bounds(vae: GenerativeModel, crops: Dataset, n: int) -> None:
     """Gaussians see grey values spread evenly over their bins, the logistic sees whole ones."""
     held_out = _evenly(crops.testing[:, 0], n)
     bounds = {
@@ -72,7 +72,7 @@ def _bounds(vae: GenerativeModel, crops: Crops, n: int) -> None:
     print()
 
 
-def _gaussian(crops: Crops, held_out: np.ndarray, latent: int | None) -> np.ndarray:
+def _gaussian(crops: Dataset, held_out: np.ndarray, latent: int | None) -> np.ndarray:
     """Log likelihood under a Gaussian fitted to the training crops in their eight orientations, as the VAE saw them."""
     mean, values, vectors = _principal(crops)
     if latent is not None:  # Tipping & Bishop 1999: the rest of the variance is spread evenly
@@ -84,7 +84,7 @@ def _gaussian(crops: Crops, held_out: np.ndarray, latent: int | None) -> np.ndar
     return -0.5 * ((whitened**2).sum(0) + constant)
 
 
-def _principal(crops: Crops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _principal(crops: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, variances and directions, the largest first, of the training crops with 1/12 for the rounding."""
     x = crops.training[:, 0].astype(np.float64)
     side = x.shape[-1]
@@ -102,7 +102,7 @@ def _principal(crops: Crops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 # --- how far are samples from real crops ---
 
 
-def _sets(models: dict[str, GenerativeModel], crops: Crops, n: int) -> dict[str, np.ndarray]:
+def _sets(models: dict[str, GenerativeModel], crops: Dataset, n: int) -> dict[str, np.ndarray]:
     """(n, Y, X) whole grey values of every set."""
     mean, values, vectors = _principal(crops)
     latent = models["GAN"].card.latent
@@ -113,7 +113,7 @@ def _sets(models: dict[str, GenerativeModel], crops: Crops, n: int) -> dict[str,
     return {name: np.clip(np.round(x), 0, 255).astype(np.float32) for name, x in zip(SETS, made, strict=True)}
 
 
-def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Crops, data: Path, quick: bool) -> None:
+def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Dataset, data: Path, quick: bool) -> None:
     columns: dict[str, list[float]] = {}
     for seed in SEEDS:
         features = feature_network(crops, data, seed, 60 if quick else 500)
@@ -134,7 +134,7 @@ def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Crops, 
     print()
 
 
-def feature_network(crops: Crops, data: Path, seed: int, steps: int) -> Callable[[np.ndarray], np.ndarray]:
+def feature_network(crops: Dataset, data: Path, seed: int, steps: int) -> Callable[[np.ndarray], np.ndarray]:
     """Features of a small network that was trained to tell from which image a training crop comes.
 
     To tell that it must see sharpness, texture, noise, contrast and shape. Features are scaled to unit variance over
@@ -173,13 +173,13 @@ def feature_network(crops: Crops, data: Path, seed: int, steps: int) -> Callable
     return features
 
 
-def _images_of(crops: Crops, data: Path) -> Tensor:
+def _images_of(crops: Dataset, data: Path) -> Tensor:
     with np.load(data / "nuclei" / "nuclei32.npz", allow_pickle=False) as stored:
         index = stored["image_index"][~crops.held_out]
     return torch.from_numpy(np.unique(index, return_inverse=True)[1])
 
 
-def _copies(sets: dict[str, np.ndarray], crops: Crops) -> None:
+def _copies(sets: dict[str, np.ndarray], crops: Dataset) -> None:
     header("nearest training crop", "median ratio to held-out", "share of copies", "warned")
     held_out = _evenly(crops.testing[:, 0], 400)
     others = {**{name: sets[name][:400] for name in ("GAN", "VAE")}, "training crops": sets[SETS[0]][:400]}
@@ -192,18 +192,18 @@ def _copies(sets: dict[str, np.ndarray], crops: Crops) -> None:
 # --- how long does it take ---
 
 
-def _times(models: dict[str, GenerativeModel], crops: Crops, steps: int) -> None:
+def _times(models: dict[str, GenerativeModel], crops: Dataset, steps: int) -> None:
     header("time", "1000 samples", "steps/s", "bare PyTorch loop", "ratio of CPU time")
     for title, model in models.items():
         began = time.perf_counter()
         model.sample(1000, seed=0)
         sampling = time.perf_counter() - began
-        ours, bare, ratio = _steps_per_second(OPTIONS[model.card.kind], crops, model, steps)
+        ours, bare, ratio = _steps_per_second(OPTIONS[model.card.recipe], crops, model, steps)
         row(f"{title} ({MODELS[title]})", f"{sampling:.2f} s", f"{ours:.2f}", f"{bare:.2f}", f"{ratio:.2f}")
 
 
 def _steps_per_second(
-    options: TrainOptions, crops: Crops, model: GenerativeModel, steps: int
+    options: TrainOptions, crops: Dataset, model: GenerativeModel, steps: int
 ) -> tuple[float, float, float]:
     """Both loops in turns of ten steps; the ratio is of CPU time, because wall time is shared with other programs."""
     bare = _bare_loop(options, crops, model)
@@ -223,24 +223,29 @@ def _steps_per_second(
     return done / spent["ours"][0], done / spent["bare"][0], spent["bare"][1] / spent["ours"][1]
 
 
-def _bare_loop(options: TrainOptions, crops: Crops, model: GenerativeModel):  # type: ignore[no-untyped-def]
+def _ready(batch: torch.Tensor) -> Any:
+    """Batches that are always the same one."""
+
+    class Ready:
+        device = batch.device
+
+        def __call__(self, step: int, skipped: int) -> torch.Tensor:
+            return batch
+
+    return Ready()
+
+
+def _bare_loop(options: TrainOptions, crops: Dataset, model: GenerativeModel):  # type: ignore[no-untyped-def]
     """The same networks and losses on one batch that lies ready, with nothing around them."""
-    device, grey = torch.device("cpu"), step_of(model.card)
-    batch = Batches(crops, options, grey, device)(0, 0)
-    state: State
-    turns: tuple[Loss, ...]
-    if options.kind == "dcgan":
-        state = gan_state(crops.size, crops.channels, options, device)
-        turns = gan_losses(lambda *_: batch, options, torch.enable_grad)
-    else:
-        state = vae_state(crops.size, crops.channels, options, device)
-        step_of_grey = torch.tensor(grey)[:, None, None]
-        turns = (vae_loss(lambda *_: batch, options, step_of_grey, torch.enable_grad, {}),)
+    ready = Batches(crops, options, step_of(model.card), torch.device("cpu"))(0, 0)
+    recipe = find_recipe(options.recipe)
+    state = recipe.state(recipe.network(model.card, options), options)
+    turns = recipe.losses(_ready(ready), model.card, options, torch.enable_grad)
     step = 0
     while True:
         for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
             optimiser.zero_grad()
-            loss_at(state.net, step, 0).backward()
+            next(iter(loss_at(state.net, step, 0).values())).backward()
             optimiser.step()
         step += 1
         yield step
@@ -249,7 +254,7 @@ def _bare_loop(options: TrainOptions, crops: Crops, model: GenerativeModel):  # 
 # --- the figure ---
 
 
-def draw(path: Path, crops: Crops, sets: dict[str, np.ndarray], columns: int = 16, rows: int = 3) -> None:
+def draw(path: Path, crops: Dataset, sets: dict[str, np.ndarray], columns: int = 16, rows: int = 3) -> None:
     """Real held-out crops above samples, twice their size."""
     from PIL import Image, ImageDraw
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from napari_genrecon.models.unet import DenoiseUNet
+from napari_genrecon.models.networks.unet import DenoiseUNet
 
 CANARY = "canary"
 

@@ -1,6 +1,6 @@
 """How well masked pixels are filled in: PSNR inside the mask, beside the biharmonic equation.
 
-Photographs and textures of scikit-image, and simulated cells and filaments of :mod:`napari_genrecon.training.scenes`,
+Photographs and textures of scikit-image, and simulated cells and filaments of :mod:`bundled.scenes`,
 without and with noise on the known pixels (the truth is without). Masks are drawn anew from fixed seeds.
 """
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from bundled import scenes
 from skimage import data as photographs
 
 from bench.table import header, row
 from napari_genrecon import inpaint
-from napari_genrecon.training import scenes
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
 PEAK = 255.0

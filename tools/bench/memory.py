@@ -18,7 +18,7 @@ BUDGET = 1 << 30
 SHAPE = (512, 2048, 2048)  # uint16: 4.3 GB
 PLANES = 12  # of them denoised, where it is not said how many
 
-_BARE = "import torch, napari_genrecon.models as m; m.load_denoiser(m.find_model('auto', 'denoise'), 'cpu')"
+_BARE = "import torch, napari_genrecon.models as m; m.load_network(m.find_model('auto', 'denoise'), 'cpu')"
 
 
 def run(planes: int) -> None:
@@ -89,11 +89,11 @@ def copy_to_disk(path: str, name: str) -> None:
     from napari_genrecon.engine.run import finish
     from napari_genrecon.io.check import verify
     from napari_genrecon.io.reader import open_image
-    from napari_genrecon.models import find_model, load_denoiser
+    from napari_genrecon.models import find_model, load_network
     from napari_genrecon.tasks.files import write_steps
     from napari_genrecon.tasks.task import Result
 
-    load_denoiser(find_model("auto", "denoise"), "cpu")
+    load_network(find_model("auto", "denoise"), "cpu")
     image, target = open_image(path), Path(path).with_name(name)
     about = replace(image.about, record={"schema": "genrecon-record/1", "task": "denoise", "options": {}})
     steps = write_steps(target, Result(image.data, image.axes, {}), about, saving=Saving(pyramid=True))

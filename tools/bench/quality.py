@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from bundled import scenes
+from bundled.degrade import lag1_correlation
 from scipy.ndimage import convolve1d, gaussian_filter
 from scipy.optimize import brentq
 from skimage import data as photographs
@@ -22,8 +24,6 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise
 from napari_genrecon.noise import Stabiliser, stabiliser
-from napari_genrecon.training import scenes
-from napari_genrecon.training.degrade import lag1_correlation
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
 SIDE = 256
@@ -91,7 +91,7 @@ def _simulated(pairs: int) -> list[np.ndarray]:
 
 
 def _held_back_nuclei(folder: Path, count: int) -> list[np.ndarray]:
-    from napari_genrecon.training.patches import held_back
+    from bundled.patches import held_back
 
     with np.load(folder / "nuclei" / "fluorescence_half.npz") as archive:
         names = [name for i, name in enumerate(archive.files) if held_back(i)]

@@ -10,16 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from bundled import scenes
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means
 
 from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, measure_noise
 from napari_genrecon.axes import infer_axes
-from napari_genrecon.models import _runtime, find_model
+from napari_genrecon.models import find_model, runtime
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.plan import plan_grid
-from napari_genrecon.training import scenes
 
 CAMERA = NoiseModel(gain=2.0, offset=100.0, read_noise=3.0)
 PEAK_ELECTRONS = 60.0
@@ -51,7 +51,7 @@ def run(side: int, rounds: int) -> None:
 def _against_the_network(noisy: np.ndarray, rounds: int) -> None:
     spec = find_model("auto", "denoise")
     grid = plan_grid(noisy.shape, infer_axes(noisy.shape), spec, tile=None, device="cpu")
-    network = _runtime.load_denoiser(spec, "cpu")._network
+    network = runtime.load_network(spec, "cpu")._network
     sigma, rho = torch.ones(1), torch.zeros(1, 2)
     tensors = [torch.from_numpy(np.ascontiguousarray(noisy[tile.src]))[None, None] for tile in grid.tiles()]
     whole = torch.from_numpy(noisy)[None, None]

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from bundled import scenes
 
 from bench.quality import _camera, _correlated
 from bench.table import header, row
 from napari_genrecon import check, denoise, measure_noise
-from napari_genrecon.training import scenes
 
 SIDE, SPOTS, WIDTH = 256, 5, 1.5  # pixels; spots per scene; s.d. of a spot in pixels
 KINDS: tuple[Callable[..., np.ndarray], ...] = (scenes.cells, scenes.filaments, scenes.puncta)

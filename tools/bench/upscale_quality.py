@@ -21,6 +21,8 @@ from skimage import data as photographs
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bundled import scenes
+
 from bench import upscale_along_z, upscale_speed
 from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, upscale
@@ -28,7 +30,6 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.numerics.resample import enlarge, shrink
 from napari_genrecon.tasks.upscale import upscale_steps
 from napari_genrecon.tasks.upscale.options import FACTORS, UpscaleOptions
-from napari_genrecon.training import scenes
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
 COLOUR = ("astronaut", "coffee", "chelsea")

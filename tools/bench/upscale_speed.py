@@ -13,7 +13,7 @@ from bench.memory import peak
 from bench.table import header, row
 from napari_genrecon import upscale
 from napari_genrecon.axes import infer_axes
-from napari_genrecon.models import _runtime, find_model
+from napari_genrecon.models import find_model, runtime
 from napari_genrecon.tasks.plan import plan_grid
 
 SIDE = 1000
@@ -22,14 +22,14 @@ import numpy as np
 from napari_genrecon import upscale
 upscale(np.random.default_rng(0).random(({SIDE}, {SIDE}), np.float32), noise=0, device="cpu")
 """
-_BARE = "import torch, napari_genrecon.models as m; m.load_upscaler(m.find_model('auto', 'upscale'), 'cpu')"
+_BARE = "import torch, napari_genrecon.models as m; m.load_network(m.find_model('auto', 'upscale'), 'cpu')"
 
 
 def run(rounds: int) -> None:
     """Print the tables."""
     image = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
     spec = find_model("auto", "upscale")
-    network = _runtime.load_upscaler(spec, "cpu")
+    network = runtime.load_network(spec, "cpu")
     grid = plan_grid(image.shape, infer_axes(image.shape), spec, tile=None, device="cpu")
 
     def tiles() -> None:

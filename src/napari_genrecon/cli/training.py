@@ -41,13 +41,13 @@ def _add_train(commands: Any, *, flags: bool) -> None:
     parser.add_argument("--labels", nargs="+", type=Path, default=[], metavar="FILE", help="one labels image each")
     parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as images")
     if flags:
-        from napari_genrecon.training.crops import CropOptions
-        from napari_genrecon.training.train_options import TrainOptions
+        from napari_genrecon.training import all_options
+        from napari_genrecon.training.data.dataset import CropOptions
 
         parser.add_argument("--crops", default="auto", metavar="MODE", help="auto, grid, random, objects, whole")
         parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
         add_flags(parser, CropOptions, without=("mode", "n", "seed"))
-        add_flags(parser, TrainOptions, without=("kind",))
+        add_flags(parser, all_options(), without=("kind",))
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -90,12 +90,12 @@ def _telling(steps: Any) -> Any:
 
 
 def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
-    from napari_genrecon.training.crops import CropOptions
-    from napari_genrecon.training.train_options import TrainOptions
+    from napari_genrecon.training import all_options, read_options
+    from napari_genrecon.training.data.dataset import CropOptions
 
     crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n")}
-    training = {f.name: getattr(parsed, f.name) for f in fields(TrainOptions) if f.name != "kind"}
-    return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), TrainOptions(**training, kind=parsed.recipe)
+    training = {f.name: getattr(parsed, f.name) for f in fields(all_options()) if f.name != "kind"}
+    return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), read_options({**training, "kind": parsed.recipe})
 
 
 # --- runs ---
@@ -112,7 +112,7 @@ def _add_runs(commands: Any) -> None:
 
 def _runs(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.train import resume_steps
-    from napari_genrecon.training.runs import find_run, find_runs
+    from napari_genrecon.training.runs.store import find_run, find_runs
 
     if parsed.minutes is not None and not parsed.resume:
         raise OptionError("--minutes is for --resume")
@@ -173,7 +173,7 @@ def _sample(parsed: argparse.Namespace) -> int:
 
 
 def _models(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.models.library import export_model, import_model, remove_model
+    from napari_genrecon.models.registry import export_model, import_model, remove_model
 
     if parsed.name and not parsed.imported:
         raise OptionError("--name is for --import")
@@ -191,24 +191,22 @@ def _models(parsed: argparse.Namespace) -> int:
 
 def _list_models(task: str | None) -> None:
     from napari_genrecon.models import list_models
-    from napari_genrecon.models.library import trained_models
 
-    for spec in list_models(task):
-        say(f"{spec.name}  ({spec.task}, {spec.licence})\n    {spec.summary}")
-    if task in (None, "sample"):
-        for card in trained_models():
-            say(_line(card))
+    for card in list_models(task):
+        say(_line(card))
 
 
 def _line(card: Any) -> str:
-    """One model: what it is, and below it how it came about."""
-    from napari_genrecon.models.library import BUNDLED
+    """Say what a model is, and below it what it is for or how it came about."""
+    from napari_genrecon.models.registry import BUNDLED
 
+    if card.summary:
+        return f"{card.name}  ({card.task}, {card.licence})\n    {card.summary}"
     channels = f"{card.channels} channel" + ("s" if card.channels > 1 else "")
     where = "bundled" if card.name in BUNDLED else "yours"
     licence = f", {card.licence}" if card.licence else ""
     return (
-        f"{card.name}  (sample, {card.kind}, {where}{licence})\n"
+        f"{card.name}  ({card.task}, {card.network}, {where}{licence})\n"
         f"    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
         f"{card.seconds / 60:.1f} minutes, {card.created[:10]}"
     )

@@ -1,119 +1,71 @@
-"""The models that exist, one line each, and how to get one. Importing this loads no torch."""
+"""The models that exist and how to get one: see `models.card`. Importing this loads no torch."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+import os
 from typing import TYPE_CHECKING, Any
 
-from napari_genrecon.errors import MissingPackageError, UnknownModelError
-from napari_genrecon.models.spec import ModelSpec
+from napari_genrecon.errors import MissingPackageError
+from napari_genrecon.models.card import ModelCard, PerAxis
+from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
 
 if TYPE_CHECKING:
-    from napari_genrecon.models._runtime import Denoiser, Filler, RowsUpscaler, Upscaler
+    from napari_genrecon.models.generative import GenerativeModel
+    from napari_genrecon.models.runtime import Model
 
 __all__ = [
     "MODELS",
-    "ModelSpec",
+    "ModelCard",
+    "PerAxis",
     "available_devices",
+    "axial_card",
     "find_model",
     "list_models",
-    "load_denoiser",
-    "load_filler",
-    "load_rows_upscaler",
-    "load_upscaler",
+    "load_model",
+    "load_network",
     "resolve_device",
 ]
 
-MODELS: tuple[ModelSpec, ...] = (
-    ModelSpec(
-        name="denoise-2d",
-        task="denoise",
-        target=".unet:DenoiseUNet",
-        weights="denoise-2d.safetensors",
-        sha256="eeceed9f2df54c7a3ac5061cb8aa95f86ccf95e5d25462879cde9b38feac10aa",
-        halo=96,
-        stride=8,
-        bytes_per_pixel=500,
-        summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
-        "fluorescence and nuclei",
-        licence="BSD-3-Clause",
-    ),
-    ModelSpec(
-        name="upscale-2d",
-        task="upscale",
-        target=".srnet:UpscaleNets",
-        weights="upscale-2d.safetensors",
-        sha256="84e8fb0071d6f84803b824fbfb0f270f9f679979da0653a513e8c2142eefeaf0",
-        halo=17,
-        stride=1,
-        bytes_per_pixel=900,
-        work=0.65,
-        tile_pixels=100_000,
-        summary="2, 3 or 4 times larger, plane by plane; for sharp images with little noise, which it leaves in; "
-        "trained mostly on photographs",
-        licence="BSD-3-Clause",
-    ),
-    ModelSpec(
-        name="upscale-2d-microscope",
-        task="upscale",
-        target=".srnet:UpscaleNet",
-        weights="upscale-2d-microscope.safetensors",
-        sha256="055363d7581d64025bec22c9b726ceb4c87bf56389fee596e2d122140f5a1839",
-        halo=17,
-        stride=1,
-        bytes_per_pixel=900,
-        work=0.65,
-        denoiser="denoise-2d",
-        summary="2, 3 or 4 times larger, plane by plane; for noisy images, which it denoises first",
-        licence="BSD-3-Clause",
-    ),
-    ModelSpec(
-        name="inpaint-2d",
-        task="inpaint",
-        target=".fillnet:FillUNet",
-        weights="inpaint-2d.safetensors",
-        sha256="7e78652bc40ee508f976b4557c4fe119a0e91621c479df0f5dce4104333cd704",
-        halo=96,
-        stride=8,
-        bytes_per_pixel=500,
-        summary="Missing pixels of any pattern, plane by plane; trained on photographs, simulated fluorescence and "
-        "nuclei",
-        licence="BSD-3-Clause",
-    ),
-)
 
-
-def list_models(task: str | None = None) -> tuple[ModelSpec, ...]:
-    """The models there are, the default of each task first.
+def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> GenerativeModel | Model:
+    """Load a model: a `GenerativeModel` if it makes pictures, else a function on planes.
 
     Parameters
     ----------
-    task : str, optional
-        Only those for one task, such as ``"denoise"``.
-    """
-    return tuple(spec for spec in MODELS if task in (None, spec.task))
-
-
-def find_model(name: str, task: str) -> ModelSpec:
-    """The model of this name for this task; ``"auto"`` is the task's default.
+    name_or_path : str or path-like
+        A name that `list_models` lists, or a model file.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
 
     Raises
     ------
     UnknownModelError
-        If there is none; names the nearest.
+        If there is none of this name.
+    WeightsError
+        If its file is damaged, of another kind, or does not fit the network on its card.
+    OptionError
+        If the device does not exist here.
     """
-    specs = list_models(task)
-    for spec in specs:
-        if name in (spec.name, "auto"):
-            return spec
-    known = [spec.name for spec in specs]
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UnknownModelError(f"no {task!r} model named {name!r}; {hint}Known: {', '.join(known) or 'none'}")
+    card = find_model(name_or_path)
+    if card.task != "sample":
+        return load_network(card, device)
+    _torch_side()
+    from napari_genrecon.models.generative import load_generative
+
+    return load_generative(card, device)
 
 
-def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
-    """A denoiser ready to run; kept for the next call with the same arguments.
+def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = None) -> Model:
+    """Load a network as a function on planes; kept for the next call with the same arguments.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Which model.
+    device : str
+        As for `load_model`.
+    weights : bytes, optional
+        As safetensors: those of one that was trained further, instead of the model's own.
 
     Raises
     ------
@@ -124,29 +76,11 @@ def load_denoiser(spec: ModelSpec, device: str = "auto") -> Denoiser:
     OptionError
         If the device does not exist here.
     """
-    return _torch_side().load_denoiser(spec, resolve_device(device))
-
-
-def load_filler(spec: ModelSpec, device: str = "auto") -> Filler:
-    """An inpainting network ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`."""
-    return _torch_side().load_filler(spec, resolve_device(device))
-
-
-def load_upscaler(spec: ModelSpec, device: str = "auto", weights: bytes | None = None) -> Upscaler:
-    """An upscaler ready to run; kept for the next call with the same arguments. Raises as `load_denoiser`.
-
-    With `weights`, as safetensors, it is one that was trained further for an image.
-    """
-    return _torch_side().load_upscaler(spec, resolve_device(device), weights)
-
-
-def load_rows_upscaler(weights: bytes, factor: int, device: str) -> RowsUpscaler:
-    """The upscaler that was trained for one stack, ready to run. Raises as `load_denoiser`."""
-    return _torch_side().load_rows_upscaler(weights, factor, resolve_device(device))
+    return _torch_side().load_network(card, resolve_device(device), weights)
 
 
 def resolve_device(device: str) -> str:
-    """The device that ``"auto"`` stands for here, or the one asked for if it exists.
+    """Return the device that ``"auto"`` stands for here, or the one asked for if it exists.
 
     Raises
     ------
@@ -157,17 +91,17 @@ def resolve_device(device: str) -> str:
 
 
 def available_devices() -> tuple[str, ...]:
-    """The devices that can be used here, best first."""
+    """Return the devices that can be used here, best first."""
     return _torch_side().available_devices()
 
 
 def _torch_side() -> Any:
     try:
-        from napari_genrecon.models import _runtime
+        from napari_genrecon.models import runtime
     except (ImportError, OSError) as error:
         # On Windows, torch's libraries fail to load when Qt's came first (WinError 1114 or 126).
         raise MissingPackageError(
             f"PyTorch cannot be loaded: {error}. If this happens on Windows with napari open, start Python with "
             "'import torch' before 'import napari', or run the same job with the genrecon command"
         ) from error
-    return _runtime
+    return runtime

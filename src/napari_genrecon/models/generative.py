@@ -5,98 +5,29 @@ Everything goes in and comes out in the grey values of the training data, with t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load
 from torch import Tensor, nn
 
-from napari_genrecon.errors import ImageError, OptionError, WeightsError
-from napari_genrecon.models import resolve_device, vae
+from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.card import ModelCard, step_of
-from napari_genrecon.models.dcgan import Generator
-from napari_genrecon.models.library import find_trained, read_card
+from napari_genrecon.models.runtime import resolve_device, trained_network
 
-__all__ = ["GenerativeModel", "build_network", "load_model", "load_weights_of"]
+__all__ = ["GenerativeModel", "load_generative"]
 
 Array = NDArray[np.float32]
 
 _AT_ONCE = 256  # pictures that are computed together
 _SEED_OF_BOUNDS = 2013  # bounds are estimates; the same picture always gets the same one
-_MIN_SPREAD = 1e-3  # nats; below it a calibration says nothing
 
 
-def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> GenerativeModel:
-    """A trained model, ready to sample.
-
-    Parameters
-    ----------
-    name_or_path : str or path-like
-        A name that `trained_models` lists, or a model file.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-
-    Raises
-    ------
-    UnknownModelError
-        If there is none of this name.
-    WeightsError
-        If its file is damaged, of another kind, or does not fit the network on its card.
-    OptionError
-        If the device does not exist here.
-    """
-    path = find_trained(name_or_path)
-    card = read_card(path)
-    network = build_network(card)
-    weights = load_weights_of(card, path)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return GenerativeModel(card, network, device)
-
-
-def build_network(card: ModelCard) -> nn.Module:
-    """The network that a card describes, with random weights."""
-    network = {"dcgan": Generator, "vae": vae.VAE}[card.kind]
-    return network(card.size, card.channels, card.latent, card.options["width"])
-
-
-def load_weights_of(card: ModelCard, path: Path) -> dict[str, NDArray[Any]]:
-    """The weights in a model file, each of the name, the shape and the dtype that the card's network has.
-
-    Raises
-    ------
-    WeightsError
-        If any is missing, superfluous, of another shape or dtype, or not finite.
-    """
-    try:
-        found: dict[str, NDArray[Any]] = load(path.read_bytes())
-    except OSError as error:
-        raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
-    with torch.device("meta"):
-        wanted = build_network(card).state_dict()
-    if set(found) != set(wanted):
-        odd = sorted(set(found) ^ set(wanted))[0]
-        raise WeightsError(f"{path} does not hold the weights of the {card.kind} on its card: {odd[:80]!r} differs")
-    for name, array in found.items():
-        _check_weight(name, array, wanted[name], path)
-    return found
-
-
-def _check_weight(name: str, array: NDArray[Any], wanted: Tensor, path: Path) -> None:
-    if array.shape != tuple(wanted.shape) or str(array.dtype) != str(wanted.dtype).removeprefix("torch."):
-        raise WeightsError(
-            f"{path}: {name!r} is {array.dtype} of shape {array.shape}, its network needs "
-            f"{str(wanted.dtype).removeprefix('torch.')} of shape {tuple(wanted.shape)}"
-        )
-    if not np.isfinite(array).all():
-        raise WeightsError(f"{path} holds NaN or infinite weights in {name!r}: it is damaged")
+def load_generative(card: ModelCard, device: str = "auto") -> GenerativeModel:
+    """Load a model that makes pictures; raises as `models.load_model`."""
+    return GenerativeModel(card, trained_network(card), device)
 
 
 class GenerativeModel:
@@ -110,7 +41,7 @@ class GenerativeModel:
     card : ModelCard
         What it is.
     network : nn.Module
-        Of `build_network`, with its weights.
+        Of `runtime.build_network`, with its weights.
     device : str
         Where to compute.
     """
@@ -118,7 +49,7 @@ class GenerativeModel:
     def __init__(self, card: ModelCard, network: nn.Module, device: str = "auto") -> None:
         self.card = card
         self.device = torch.device(resolve_device(device))
-        self._network = network.eval().requires_grad_(False).to(self.device)
+        self._network: Any = network.eval().requires_grad_(False).to(self.device)
         low, high = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (card.low, card.high))
         self._low, self._range = low, high - low  # (C, 1, 1)
         self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
@@ -154,7 +85,7 @@ class GenerativeModel:
             raise OptionError(f"n must be at least 1 sample, got {n}")
         if not 0 <= truncation <= 1:
             raise OptionError(f"truncation must lie between 0 and 1, got {truncation:g}")
-        if self.card.kind == "vae" and truncation != 1:
+        if truncation != 1 and not self.card.about.truncates:
             raise OptionError("truncation is for GANs: the latents of a VAE are drawn as it was trained; leave it at 1")
         drawn = np.random.default_rng(seed).standard_normal((n, self.card.latent), np.float32)
         return drawn * np.float32(truncation)
@@ -230,7 +161,7 @@ class GenerativeModel:
             raise OptionError(f"n must be at least 2 pictures, got {n}")
         start, end = self._latent_of(a), self._latent_of(b)
         share = np.linspace(0, 1, n, dtype=np.float32)[:, None]
-        if self.card.kind == "vae":
+        if self.card.about.encodes:
             return self.decode((1 - share) * start + share * end)
         return self.decode(_great_circle(start, end, share))
 
@@ -299,18 +230,15 @@ class GenerativeModel:
         (N,) ndarray
             Nats per picture; divided by -ln 2 and the number of pixels, bits per dimension.
         """
-        from napari_genrecon.models.evidence import importance_weighted_bound
-
         if k < 1:
             raise OptionError(f"k must be at least 1 latent per picture, got {k}")
         network = self._autoencoder("tell how likely pictures are")
-        kind, step = self.card.options["likelihood"], self._step
         draws = torch.Generator().manual_seed(_SEED_OF_BOUNDS)
 
-        def of(x: Tensor) -> Tensor:
-            return importance_weighted_bound(network, kind, x, step, k, draws)
+        def bound(x: Tensor) -> Tensor:
+            return network.bound(x, self._step, k, draws)
 
-        return self._batched(of, self._scaled(images), at_once=16).numpy().astype(np.float64)
+        return self._batched(bound, self._scaled(images), at_once=16).numpy().astype(np.float64)
 
     def anomaly_map(self, images: ArrayLike) -> Array:
         """Where pictures are not as the model would make them.
@@ -356,12 +284,10 @@ class GenerativeModel:
     # --- inside ---
 
     def _mean(self, z: Tensor) -> Tensor:
-        if isinstance(self._network, vae.VAE):
-            return vae.mean_picture(self.card.options["likelihood"], self._network.decode(z), self._step)
-        return self._network(z)
+        return self._network.pictures(z, self._step)
 
-    def _autoencoder(self, what: str) -> vae.VAE:
-        if not isinstance(self._network, vae.VAE):
+    def _autoencoder(self, what: str) -> Any:
+        if not self.card.about.encodes:
             raise OptionError(f"{self.card.name!r} is a GAN, which cannot {what}: take a VAE")
         return self._network
 

@@ -21,7 +21,7 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
+from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
@@ -184,7 +184,7 @@ def denoise_steps(
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     plan = _plan(as_source(image), options)
     yield Progress(0, 0, "loading the network")
-    load_denoiser(find_model(options.model, "denoise"), options.device)
+    load_network(find_model(options.model, "denoise"), options.device)
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
@@ -197,7 +197,7 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     grid = plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device)
-    return source.size * grid.read_share * load_denoiser(spec, options.device).seconds_per_pixel()
+    return source.size * grid.read_share * load_network(spec, options.device).seconds_per_pixel()
 
 
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
@@ -220,7 +220,7 @@ class _Channel:
 class DenoisePlanes:
     """Denoises the one plane of a tile: a plain value, so that it can be sent to other processes."""
 
-    spec: ModelSpec
+    spec: ModelCard
     device: str
     axes: Axes
     channels: tuple[_Channel | None, ...]  # None: nothing to remove
@@ -243,7 +243,7 @@ class DenoisePlanes:
         # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
         even, hot = fill_hot(filled, channel.noise)
         stabilised = channel.transform.forward(even) - channel.centre
-        clean = load_denoiser(self.spec, self.device)(stabilised, self.strength, channel.rho)
+        clean = load_network(self.spec, self.device)(stabilised, self.strength, channel.rho)
         farthest = _FARTHEST * self.strength
         clean = np.clip(clean, stabilised - farthest, stabilised + farthest)
         restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
@@ -254,13 +254,13 @@ class DenoisePlanes:
 
 
 def denoising_planes(
-    spec: ModelSpec, device: str, axes: Axes, sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel]
+    spec: ModelCard, device: str, axes: Axes, sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel]
 ) -> DenoisePlanes:
     """The tile function that removes all of this noise, for a task that denoises before it does something else.
 
     Parameters
     ----------
-    spec, device : ModelSpec, str
+    spec, device : ModelCard, str
         The denoiser, and where it runs.
     axes : Axes
         Of the image.

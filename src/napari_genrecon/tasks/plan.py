@@ -15,7 +15,7 @@ from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.run import Progress, Tiled, TileFunction, map_progress, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.io.provenance import clipping_note, make_record
-from napari_genrecon.models import ModelSpec, resolve_device
+from napari_genrecon.models import ModelCard, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.task import Result
 
@@ -136,7 +136,7 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
 
 
 def plan_grid(
-    shape: tuple[int, ...], axes: Axes, spec: ModelSpec, *, tile: int | tuple[int, int] | None, device: str
+    shape: tuple[int, ...], axes: Axes, spec: ModelCard, *, tile: int | tuple[int, int] | None, device: str
 ) -> TileGrid:
     """The tiles on which a model runs over an image, plane by plane.
 
@@ -146,7 +146,7 @@ def plan_grid(
         Of the image.
     axes : Axes
         Of the image.
-    spec : ModelSpec
+    spec : ModelCard
         Tells halo, stride, scale and memory.
     tile : int, (int, int) or None
         Side of a tile in pixels, or (Y, X), or None to choose it.
@@ -156,24 +156,24 @@ def plan_grid(
     if tile is None:
         height, width = fit_tile(
             (shape[axes.y], shape[axes.x]),
-            halo=spec.halo,
-            stride=spec.stride,
+            halo=spec.halo.x,
+            stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel,
             budget=available_memory() // _MEMORY_SHARE,
             max_pixels=_most_pixels(spec, resolve_device(device)),
         )
     else:
-        height, width = check_tile(tile, spec.stride)
+        height, width = check_tile(tile, spec.stride.x)
     return TileGrid(
         shape=tuple(shape),
         tile=axes.spread(height, width, 1),
-        halo=axes.spread(spec.halo, spec.halo, 0),
-        scale=axes.spread(spec.scale, spec.scale, 1),
-        stride=axes.spread(spec.stride, spec.stride, 1),
+        halo=spec.halo.along(axes.letters, 0),
+        scale=spec.scale.along(axes.letters, 1),
+        stride=spec.stride.along(axes.letters, 1),
     )
 
 
-def _most_pixels(spec: ModelSpec, device: str) -> int:
+def _most_pixels(spec: ModelCard, device: str) -> int:
     most = int(_MAX_TILE_WORK.get(device, _MAX_TILE_WORK_ELSEWHERE) / spec.work)
     return most if device != "cpu" or spec.tile_pixels is None else min(most, spec.tile_pixels)
 

@@ -7,7 +7,6 @@ for data.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -20,9 +19,8 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import make_record
-from napari_genrecon.models import resolve_device
+from napari_genrecon.models import find_model, resolve_device
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.library import find_trained
 from napari_genrecon.tasks.shared_options import DeviceOption
 from napari_genrecon.tasks.task import Result
 
@@ -111,10 +109,10 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
         With axes TYX or TCYX; T counts the samples, as no file format has a letter for them. Its record has the
         nature ``synthetic``, the card's pixel size and the seed, also where none was given.
     """
-    from napari_genrecon.models.generative import load_model
-
     yield Progress(0, options.n, "loading the model")
-    model = load_model(options.model, options.device)
+    from napari_genrecon.models.generative import load_generative
+
+    model = load_generative(find_model(options.model, "sample"), options.device)
     seed = options.seed if options.seed is not None else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
     latents = model.latents(options.n, seed, options.truncation)
     parts = []
@@ -126,13 +124,13 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
 
 
 def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np.float32]) -> dict[str, Any]:
-    known = {"name": card.name, "kind": card.kind, "trained on": card.data, "licence": card.licence}
+    known = {"name": card.name, "kind": card.network, "trained on": card.data, "licence": card.licence}
     crops = [card.n_train + card.n_held_out, card.channels, card.size, card.size]
     return make_record(
         "sample",
         "synthetic",
         options={**asdict(options), "seed": seed},
-        model=known | {"sha256": hashlib.sha256(find_trained(options.model).read_bytes()).hexdigest()},
+        model=known | {"sha256": card.sha256},
         noise=[],
         axes={"letters": "TCYX" if data.ndim == 4 else "TYX", "assumed": False},
         input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # what the model learnt from

@@ -13,8 +13,7 @@ from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
-from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.library import find_trained, read_card
+from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.tasks.files import is_zarr_name
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
@@ -54,7 +53,7 @@ def sample_file_steps(
     if not zarr and not is_tiff(target):
         raise OutputError(f"{target} has no ending that is known: end it in .ome.tif or .ome.zarr")
     check_target(target, overwrite=overwrite, folder=zarr)
-    card = read_card(find_trained(options.model))
+    card = find_model(options.model, "sample")
     result = yield from sample_steps(options)
     write = write_zarr_steps if zarr else write_tiff_steps
     yield from write(target, result.data, about_samples(card, result), overwrite=overwrite)

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.training.child import work_steps
-from napari_genrecon.training.crops import CropOptions
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.runs import Run, create_run, find_run
-from napari_genrecon.training.train_options import TrainOptions, TrainProgress
+from napari_genrecon.models import find_model
+from napari_genrecon.training import read_options
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.options import TrainOptions, TrainProgress
+from napari_genrecon.training.runs.store import Run, create_run, find_run
+from napari_genrecon.training.runs.worker import work_steps
 
 if TYPE_CHECKING:
     from napari_genrecon.models.generative import GenerativeModel
@@ -66,7 +68,7 @@ def train(
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out.
     options : TrainOptions
-        All that can be chosen about training.
+        All that can be chosen about training: those of the recipe, such as `training.recipes.vae.VAEOptions`.
     minutes, steps, seed, device
         Of `options`, for short. (The seed is also that of the crops.)
 
@@ -101,7 +103,7 @@ def train(
         "axes": axes, "labels": labels, "points": points, "groups": groups,
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
-    trained = TrainOptions(**{**base, **given, "kind": recipe})
+    trained = read_options({**base, **given, "kind": recipe})
     return finish(interruptible(train_steps(images, cutting, trained, name=name, where=where)))
 
 
@@ -129,7 +131,7 @@ def train_steps(
     found = cut_crops(images, crops, **(where or {}))
     for note in found.notes:
         yield Progress(0, 0, f"note: {note}")
-    run = create_run(found, options, name=name or options.kind)
+    run = create_run(found, options, name=name or options.recipe)
     return (yield from _worked(run))
 
 
@@ -155,14 +157,14 @@ def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progre
 
 
 def _worked(run: Run) -> Generator[Progress, None, GenerativeModel]:
-    from napari_genrecon.models.generative import load_model
+    from napari_genrecon.models.generative import load_generative
 
     yield Progress(0, 0, f"training {run.name!r}")
-    trained = yield from map_progress(work_steps(run.folder), _told)
-    return load_model(trained, run.options["device"])
+    trained = yield from map_progress(work_steps(run.folder), _progress)
+    return load_generative(find_model(trained, "sample"), run.options["device"])
 
 
-def _told(progress: TrainProgress) -> Progress:
+def _progress(progress: TrainProgress) -> Progress:
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
     return Progress(progress.step, max(progress.total, progress.step), progress.note or losses)
 

@@ -1,0 +1,84 @@
+"""Train models: the recipes there are, one line each. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, make_dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from napari_genrecon.errors import OptionError
+
+if TYPE_CHECKING:
+    from napari_genrecon.training.options import TrainOptions
+    from napari_genrecon.training.recipe import Recipe
+
+__all__ = ["RECIPES", "all_options", "all_recipes", "find_recipe", "read_options"]
+
+RECIPES = {
+    "vae": ".recipes.vae:RECIPE",
+    "dcgan": ".recipes.dcgan:RECIPE",
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of this name.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
+    if name not in RECIPES:
+        raise OptionError(f"kind must be {' or '.join(map(repr, RECIPES))}, got {name!r}")
+    module, _, attribute = RECIPES[name].partition(":")
+    found: Recipe = getattr(import_module(module, __name__), attribute)
+    return found
+
+
+def all_recipes() -> tuple[Recipe, ...]:
+    """Return all of them, the usual one first."""
+    return tuple(find_recipe(name) for name in RECIPES)
+
+
+def read_options(values: Mapping[str, Any]) -> TrainOptions:
+    """Make the options of a recipe from values that may also belong to other recipes.
+
+    Parameters
+    ----------
+    values : mapping
+        Options by name; ``"kind"`` is the recipe's. Those of other recipes are left out.
+
+    Raises
+    ------
+    OptionError
+        If there is no such recipe or option, or a value cannot work.
+    """
+    own = find_recipe(str(values.get("kind", next(iter(RECIPES))))).options
+    known = dict.fromkeys(["kind", *(field.name for recipe in all_recipes() for field in fields(recipe.options))])
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise OptionError(f"there is no training option {unknown[0]!r}; known: {', '.join(known)}")
+    mine = {field.name for field in fields(own)}
+    options: TrainOptions = own(**{key: value for key, value in values.items() if key in mine})
+    return options
+
+
+def all_options() -> type:
+    """Return a dataclass with the options of every recipe: what is shown before one is chosen.
+
+    The metadata of an option that not all recipes have name, under ``"kind"``, those that do.
+    """
+    known = {recipe.name: get_type_hints(recipe.options, include_extras=True) for recipe in all_recipes()}
+    titles = "; ".join(recipe.title for recipe in all_recipes())
+    kind = Annotated[str, {"choices": tuple(RECIPES), "tooltip": titles}]
+    found: dict[str, tuple[Any, Any]] = {"kind": (kind, next(iter(RECIPES)))}
+    for recipe in all_recipes():
+        for option in fields(recipe.options):
+            base, metadata = known[recipe.name][option.name].__origin__, known[recipe.name][option.name].__metadata__[0]
+            owners = tuple(name for name, hints in known.items() if option.name in hints)
+            owned = {} if len(owners) == len(RECIPES) else {"kind": owners}
+            default = None if option.default is MISSING else option.default
+            found.setdefault(option.name, (Annotated[base, {**metadata, **owned}], default))
+    entries = [(name, hint, default) for name, (hint, default) in found.items()]
+    return make_dataclass("AllTrainOptions", entries, frozen=True, kw_only=True)

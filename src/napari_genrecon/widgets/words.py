@@ -9,9 +9,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["RECIPES", "TimeLeft", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
-
-RECIPES = {"vae": "VAE", "dcgan": "GAN"}
+__all__ = ["TimeLeft", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
 
 
 def sentence(error: BaseException) -> str:
@@ -83,13 +81,12 @@ def about_crops(crops: Any) -> str:
 
 def about_model(card: ModelCard) -> str:
     """A card in words: what it makes, from what, how long it learnt, what to beware of."""
-    recipe = {"vae": "VAE (can also encode and score real cells)", "dcgan": "GAN (makes pictures; no way back)"}
     size = card.pixel_size[0]
     scale = f", pixel {size:g} {card.units[0]}" if card.units[0] != "pixel" else ""
     channels = f", {card.channels} channels" if card.channels > 1 else ""
     lines = [
-        f"{recipe[card.kind]}, {card.size} x {card.size} px{scale}{channels}, grey values of {card.dtype} "
-        f"({card.low[0]:.4g} to {card.high[0]:.4g}).",
+        f"{card.about.label} ({card.about.about}), {card.size} x {card.size} px{scale}{channels}, "
+        f"grey values of {card.dtype} ({card.low[0]:.4g} to {card.high[0]:.4g}).",
         f"Trained on {card.n_train} crops ({card.n_held_out} held out), {card.steps} steps in "
         f"{duration(card.seconds).removeprefix('about ')}{f', {ago(card.created)}' if card.created else ''}. "
         f"Licence: {card.licence or 'not stated'}.",

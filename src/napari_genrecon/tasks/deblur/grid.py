@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.models import ModelSpec
+from napari_genrecon.models import ModelCard
 
 __all__ = ["deblur_grid"]
 
@@ -18,7 +18,7 @@ _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
 def deblur_grid(
-    shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelSpec, *, tile: int | tuple[int, int] | None
+    shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelCard, *, tile: int | tuple[int, int] | None
 ) -> TileGrid:
     """Tiles of whole stacks where the PSF has three dimensions, of planes where it has two.
 
@@ -28,7 +28,7 @@ def deblur_grid(
         Of the image.
     psf : tuple of int
         Shape of the PSF.
-    spec : ModelSpec
+    spec : ModelCard
         Tells stride and memory of the denoiser.
     tile : int, (int, int) or None
         Side of a tile in pixels, or (Y, X), or None to choose it.
@@ -36,24 +36,24 @@ def deblur_grid(
     in_3d = len(psf) == 3
     depth = shape[axes.letters.index("Z")] if in_3d else 1
     computed_depth = depth + psf[0] - 1 if in_3d else 1
-    halo, _ = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride)
+    halo, _ = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride.x)
     if tile is None:
         height, width = fit_tile(
             (shape[axes.y], shape[axes.x]),
             halo=halo,
-            stride=spec.stride,
+            stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel + _BYTES_PER_VOXEL * computed_depth,
             budget=available_memory() // _MEMORY_SHARE,
             max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
         )
     else:
-        height, width = check_tile(tile, spec.stride)
+        height, width = check_tile(tile, spec.stride.x)
     return TileGrid(
         shape=tuple(shape),
         tile=_along(axes, height, width, depth if in_3d else 1),
         halo=_along(axes, halo, halo, 0),
         scale=(1,) * len(shape),
-        stride=_along(axes, spec.stride, spec.stride, depth if in_3d else 1),
+        stride=_along(axes, spec.stride.y, spec.stride.x, depth if in_3d else 1),
     )
 
 

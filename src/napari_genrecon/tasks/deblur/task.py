@@ -18,7 +18,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import find_model, load_denoiser, resolve_device
+from napari_genrecon.models import find_model, load_network, resolve_device
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.deblur.constants import channel_constants, psf_notes
 from napari_genrecon.tasks.deblur.grid import deblur_grid
@@ -156,7 +156,7 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
     plan = _plan(as_source(image), options)
     if options.method == "pnp":
         yield Progress(0, 0, "loading the network")
-        load_denoiser(find_model(options.model, "denoise"), options.device)
+        load_network(find_model(options.model, "denoise"), options.device)
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
@@ -171,7 +171,7 @@ def expected_seconds(image: Any, options: DeblurOptions) -> float:
     grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
     seconds = _TRANSFORMS[options.method] * _TRANSFORM_SECONDS
     if options.method == "pnp":
-        seconds += load_denoiser(spec, options.device).seconds_per_pixel()
+        seconds += load_network(spec, options.device).seconds_per_pixel()
     return source.size * grid.read_share * _iterations(options) * seconds
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite
 from napari_genrecon.engine.tiles import Tile
-from napari_genrecon.models import ModelSpec, load_denoiser
+from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.blur import Blur
 from napari_genrecon.numerics.plug_and_play import plug_and_play, schedule
@@ -76,7 +76,7 @@ class DeblurTiles:
     method: Method
     iterations: int
     strength: float
-    spec: ModelSpec
+    spec: ModelCard
     device: str
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any] | Generator[None, None, NDArray[Any]]:
@@ -97,7 +97,7 @@ class DeblurTiles:
         return self._like(block, result)
 
     def _plug_and_play(self, image: NDArray[np.float32], seen: NDArray[np.bool_], channel: Channel) -> Any:
-        denoiser = load_denoiser(self.spec, self.device)
+        denoiser = load_network(self.spec, self.device)
 
         def prior(x: NDArray[np.float32], level: float) -> Generator[None, None, NDArray[np.float32]]:
             planes = []

@@ -28,14 +28,13 @@ Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 Denoise = Callable[[Plane, float, tuple[float, float]], Plane]
-"""``denoise(plane, sigma, rho)``, as `models.load_denoiser` gives it."""
+"""``denoise(plane, sigma, rho)``, as `models.load_network` gives it."""
 
 Draw = Callable[[int], Plane]
 """``draw(step)``: white noise of s.d. 1 for every pixel of the plane, another at every step."""
 
 STEPS = 10
 _FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in errors of the start
-_STRIDE = 8  # pixels: turned planes must lie on the network's grid as the plane itself does
 _DENSE = 0.3  # part of the pixels from which a shifted mask would leave too few
 _HIDDEN = 0.1  # of the known pixels, in a dense mask
 _HIDING_SEED = 20_260_711  # unlike any that a mask was drawn with: equal numbers would hide nothing
@@ -75,7 +74,7 @@ class Recipe:
 
 
 def find_recipe(
-    values: Plane, unknown: Mask, noise: float, rho: tuple[float, float], denoise: Denoise
+    values: Plane, unknown: Mask, noise: float, rho: tuple[float, float], denoise: Denoise, stride: int
 ) -> Generator[None, None, Recipe]:
     """Find the constants on a crop that stands for the channel, by filling known pixels that are hidden.
 
@@ -91,12 +90,14 @@ def find_recipe(
         S.d. and lag-1 correlation (x, y) of the noise of known pixels; 0 where they are exact.
     denoise : callable
         The network.
+    stride : int
+        Of the network, in pixels: turned planes must lie on its grid as the plane itself does.
     """
     held = _hold(values, unknown)
     x, start = _first(held, unknown)
     plain = Recipe(start, _levels(held.error(x), noise), (), 0, noise, rho, (held.error(x),))
-    smooth = yield from _rehearse(x, held, plain, denoise, smoothest=True)
-    measured = yield from _rehearse(x, held, plain, denoise, smoothest=False)
+    smooth = yield from _rehearse(x, held, plain, denoise, stride, smoothest=True)
+    measured = yield from _rehearse(x, held, plain, denoise, stride, smoothest=False)
     # Taking texture for smooth costs more elsewhere than the reverse, so that a near tie is none.
     clear = smooth.errors[smooth.best] < _FAR_CLEARLY * measured.errors[measured.best]
     return smooth if clear else measured
@@ -143,14 +144,14 @@ def hidden_error(
 
 
 def _rehearse(
-    x: Plane, held: _Held, plain: Recipe, denoise: Denoise, *, smoothest: bool
+    x: Plane, held: _Held, plain: Recipe, denoise: Denoise, stride: int, *, smoothest: bool
 ) -> Generator[None, None, Recipe]:
     """All steps, with the residual taken as smooth or as what it looks like, and what error they lead to."""
     residuals: list[float] = []
     errors = list(plain.errors)
     for step in range(len(plain.levels)):
         yield
-        clean = _denoised(x, step, plain, denoise)
+        clean = _denoised(x, step, plain, denoise, stride)
         rest = np.where(held.missing, 0, held.values - clean)
         residuals.append(SMOOTHEST if smoothest else shortness(lag_one(rest, ~held.missing)))
         rest = interpolate(rest, held.missing, residuals[-1], rounds=_ROUNDS, tolerance=_TOLERANCE)
@@ -184,7 +185,7 @@ def _hidden(unknown: Mask) -> Mask:
 
 
 def apply_recipe(
-    values: Plane, unknown: Mask, recipe: Recipe, denoise: Denoise, draw: Draw | None = None
+    values: Plane, unknown: Mask, recipe: Recipe, denoise: Denoise, stride: int, draw: Draw | None = None
 ) -> Generator[None, None, Plane]:
     """Fill the unknown pixels of a plane; yields before every run of the network.
 
@@ -194,8 +195,8 @@ def apply_recipe(
         As for `find_recipe`.
     recipe : Recipe
         The constants of the channel.
-    denoise : callable
-        The network.
+    denoise, stride
+        The network, and its stride in pixels.
     draw : callable, optional
         Where a sample is wanted instead of the best estimate.
 
@@ -209,7 +210,7 @@ def apply_recipe(
     for step, k in enumerate(recipe.residuals[: recipe.best] if draw is None else recipe.residuals):
         yield
         noisy = x if draw is None else x + _missing_noise(unknown, recipe, step) * draw(step)
-        clean = _denoised(noisy, step, recipe, denoise)
+        clean = _denoised(noisy, step, recipe, denoise, stride)
         rest = interpolate(values - clean, unknown, k, start=rest, rounds=_ROUNDS, tolerance=_TOLERANCE)
         x = np.where(unknown, clean + rest, values)
     return x
@@ -222,19 +223,19 @@ def _missing_noise(unknown: Mask, recipe: Recipe, step: int) -> Plane:
     return np.where(unknown, level, known).astype(np.float32)
 
 
-def _denoised(x: Plane, step: int, recipe: Recipe, denoise: Denoise) -> Plane:
+def _denoised(x: Plane, step: int, recipe: Recipe, denoise: Denoise, stride: int) -> Plane:
     """Denoise at the level of a step, turned another way at each: what the network prefers in one way averages out."""
     level = recipe.levels[step]
     share = min(recipe.noise / level, 1.0) ** 2  # the error of filled pixels is taken as white
     rho_x, rho_y = (r * share for r in recipe.rho)
     sideways = step % 2 == 1
-    turned = np.ascontiguousarray(_turned(_padded(x), step))
+    turned = np.ascontiguousarray(_turned(_padded(x, stride), step))
     clean = _turned_back(denoise(turned, level, (rho_y, rho_x) if sideways else (rho_x, rho_y)), step)
     return np.ascontiguousarray(clean[: x.shape[0], : x.shape[1]])
 
 
-def _padded(x: Plane) -> Plane:
-    bottom, right = (-x.shape[0]) % _STRIDE, (-x.shape[1]) % _STRIDE
+def _padded(x: Plane, stride: int) -> Plane:
+    bottom, right = (-x.shape[0]) % stride, (-x.shape[1]) % stride
     return np.pad(x, ((0, bottom), (0, right)), mode="symmetric")
 
 

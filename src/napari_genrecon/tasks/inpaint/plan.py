@@ -17,7 +17,7 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_filler, resolve_device
+from napari_genrecon.models import ModelCard, PerAxis, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
 from napari_genrecon.tasks.inpaint.fill import STEPS, Recipe, find_recipe, first_error, hidden_error
@@ -145,7 +145,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         axes=axes,
         channels=tuple(channels),
         halo=_HALO,
-        stride=1 if spec is None else spec.stride,
+        stride=1 if spec is None else spec.stride.x,
         dtype=_working(np.dtype(dtype)),
     )
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
@@ -188,13 +188,13 @@ def chosen_method(options: InpaintOptions) -> str:
     return "auto" if options.model == "auto" else "network"
 
 
-def find_spec(options: InpaintOptions) -> ModelSpec | None:
+def find_spec(options: InpaintOptions) -> ModelCard | None:
     """The network that fills, if the method has one."""
     method = chosen_method(options)
     return None if method == "biharmonic" else find_model(options.model, _TASKS[method])
 
 
-def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelSpec | None) -> TileGrid:
+def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelCard | None) -> TileGrid:
     """The tiles on which an image is filled in.
 
     Notes
@@ -206,7 +206,7 @@ def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec:
     than the halo it differs more: what is filled in there depends on what can be seen from the tile.
     """
     if spec is not None:
-        wider = replace(spec, halo=_HALO, bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
+        wider = replace(spec, halo=PerAxis.planes(_HALO, 0), bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
         return plan_grid(shape, axes, wider, tile=options.tile, device=options.device)
     height, width = check_tile(options.tile or _BIHARMONIC_TILE, 1)
     return TileGrid(
@@ -288,19 +288,19 @@ def _whole_blocks(mask: Mask) -> int:
 class _Networks:
     """Those that a method needs: that which fills, and the denoiser; with both, the better one fills."""
 
-    filler: ModelSpec | None
-    denoiser: ModelSpec | None
+    filler: ModelCard | None
+    denoiser: ModelCard | None
     choose: bool
     device: str
 
     def load(self) -> None:
         if self.filler is not None:
-            load_filler(self.filler, self.device)
+            load_network(self.filler, self.device)
         if self.denoiser is not None and (self.choose or self.filler is None):
-            load_denoiser(self.denoiser, self.device)
+            load_network(self.denoiser, self.device)
 
 
-def _networks(method: str, spec: ModelSpec | None, device: str) -> _Networks:
+def _networks(method: str, spec: ModelCard | None, device: str) -> _Networks:
     if method == "network":
         return _Networks(spec, find_model("auto", "denoise"), False, device)  # planes from neighbours are denoised
     return _Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device)
@@ -327,12 +327,13 @@ def _channel(
     if networks.filler is not None and not networks.choose:
         return channel
     values = to_values(window, unknown, channel)
-    denoise = load_denoiser(networks.denoiser, networks.device)
-    trying = find_recipe(values, unknown, channel.noise, (noise.rho_x, noise.rho_y), denoise)
+    denoise = load_network(networks.denoiser, networks.device)
+    rho, stride = (noise.rho_x, noise.rho_y), networks.denoiser.stride.x
+    trying = find_recipe(values, unknown, channel.noise, rho, denoise, stride)
     recipe = yield from _saying(trying, _TRYING)
     if networks.filler is None:
         return replace(channel, recipe=recipe)
-    with_network = fill_with(load_filler(networks.filler, networks.device), channel.noise, networks.filler.stride)
+    with_network = fill_with(load_network(networks.filler, networks.device), channel.noise, networks.filler.stride.x)
     error = yield from _saying(hidden_error(values, unknown, with_network), _TRYING)
     return replace(channel, recipe=None if error < recipe.errors[recipe.best] else recipe)
 

@@ -13,7 +13,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import as_plane, to_dtype
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile
-from napari_genrecon.models import ModelSpec, load_denoiser, load_filler
+from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import Stabiliser
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
@@ -96,7 +96,7 @@ class InpaintPlanes:
         Of the image's shape: what to fill.
     neighbours : mapping
         Of these planes.
-    filler, denoiser : ModelSpec or None
+    filler, denoiser : ModelCard or None
         The networks: that which fills, and that which is the prior of plug-and-play and removes the noise of planes
         that are mixed from others. The biharmonic method has neither.
     device : str
@@ -116,8 +116,8 @@ class InpaintPlanes:
     read: Reader
     mask: Mask
     neighbours: Neighbours
-    filler: ModelSpec | None
-    denoiser: ModelSpec | None
+    filler: ModelCard | None
+    denoiser: ModelCard | None
     device: str
     axes: Axes
     channels: tuple[Channel, ...]
@@ -162,16 +162,16 @@ class InpaintPlanes:
             return _biharmonic(plane, unknown, channel.fill)
         values = to_values(plane, unknown, channel)
         if channel.recipe is not None:
-            filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, draw)
+            filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, self.stride, draw)
         else:
             assert self.filler is not None  # only plug-and-play has none, and it has a recipe
-            fill = fill_with(load_filler(self.filler, self.device), channel.noise, self.stride)
+            fill = fill_with(load_network(self.filler, self.device), channel.noise, self.stride)
             filled = yield from fill(values, unknown)
         return _to_grey(filled, channel)
 
     def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
         assert self.denoiser is not None  # only the biharmonic method has none, and does not come here
-        return load_denoiser(self.denoiser, self.device)(plane, sigma, rho)
+        return load_network(self.denoiser, self.device)(plane, sigma, rho)
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
         """A plane missing as a whole: its neighbours, mixed by distance, the noise they leave removed."""

@@ -19,7 +19,7 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, Tiled, finish, map_progress, run_tiles
-from napari_genrecon.models import load_denoiser, load_filler
+from napari_genrecon.models import load_network
 from napari_genrecon.tasks.inpaint.fill import STEPS
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.plan import InpaintPlan, chosen_method, find_spec, make_grid, plan_inpaint
@@ -213,8 +213,8 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
         return float(source.size * _BIHARMONIC_SECONDS)
     grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
     if chosen_method(options) == "network":
-        seconds = _FIRST_FILL_SECONDS + TURNS * load_filler(spec, options.device).seconds_per_pixel()
+        seconds = _FIRST_FILL_SECONDS + TURNS * load_network(spec, options.device).seconds_per_pixel()
         return float(source.size * grid.read_share * seconds)
     rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
     pixels = source.size * grid.read_share * options.n + rehearsals
-    return float(STEPS * pixels * load_denoiser(spec, options.device).seconds_per_pixel())
+    return float(STEPS * pixels * load_network(spec, options.device).seconds_per_pixel())

@@ -11,7 +11,7 @@ import numpy as np
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
+from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
@@ -129,17 +129,19 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Pla
     )
 
 
-def geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
+def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:
     """The model with the scale of this run and as much border as this run needs, that of a denoiser included."""
+    halo, stride = spec.halo.x, spec.stride.x
     if spec.denoiser:
         first = find_model(spec.denoiser, "denoise")
-        halo = first.halo + -(-spec.halo // first.stride) * first.stride
-        spec = replace(spec, halo=halo, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
+        stride = first.stride.x
+        halo = first.halo.x + -(-halo // stride) * stride
+        spec = replace(spec, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
     if options.consistent:
-        reach = -(-ROUNDS * BACK_PROJECTION_REACH // spec.stride) * spec.stride
+        halo += -(-ROUNDS * BACK_PROJECTION_REACH // stride) * stride
         # With a border that wide, small tiles lose what they gain.
-        spec = replace(spec, halo=spec.halo + reach, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
-    return replace(spec, scale=options.factor)
+        spec = replace(spec, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
+    return replace(spec, halo=PerAxis.planes(halo, 0), scale=PerAxis.planes(options.factor, 1))
 
 
 def told(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[NoiseModel, ...]:
@@ -149,7 +151,7 @@ def told(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[Nois
     return tuple(NoiseModel() if _correlated(model) and _was_measured(model) else model for model in noise)
 
 
-def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelSpec, str]:
+def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelCard, str]:
     """The model, and why it was taken, in words."""
     if options.model != "auto":
         return find_model(options.model, "upscale"), "asked for"

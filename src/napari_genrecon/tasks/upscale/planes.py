@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import as_plane, fill_non_finite
 from napari_genrecon.engine.tiles import Tile
-from napari_genrecon.models import ModelSpec, load_upscaler
+from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import back_project, shrink
 from napari_genrecon.tasks.denoise import DenoisePlanes
@@ -46,7 +46,7 @@ class UpscaledChannel:
 class UpscalePlanes:
     """Enlarges the one plane of a tile: a plain value, so that it can be sent to other processes."""
 
-    spec: ModelSpec
+    spec: ModelCard
     device: str
     axes: Axes
     channels: tuple[UpscaledChannel, ...]
@@ -100,7 +100,7 @@ class UpscalePlanes:
         self, plane: NDArray[np.float32], sigma: NDArray[Any] | float
     ) -> Generator[None, None, NDArray[np.float32]]:
         """Geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
-        network, views = load_upscaler(self.spec, self.device), list(islice(VIEWS, self.views))
+        network, views = load_network(self.spec, self.device), list(islice(VIEWS, self.views))
         sigma = np.broadcast_to(sigma, plane.shape)
         total = np.zeros([n * self.factor for n in plane.shape], np.float32)
         for count, view in enumerate(views):

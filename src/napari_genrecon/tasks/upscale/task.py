@@ -16,7 +16,7 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import find_model, load_upscaler
+from napari_genrecon.models import find_model, load_network
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import plan_grid
 from napari_genrecon.tasks.task import Result
@@ -147,7 +147,7 @@ def upscale_steps(
     plan = plan_planes(source, options, measure(source, options))
     spec = find_model((plan.model or {})["name"], "upscale")
     yield Progress(0, 0, f"loading {spec.name}")
-    load_upscaler(spec, options.device)
+    load_network(spec, options.device)
     return (yield from run_audited(plan, lazy=wait, started=started))
 
 
@@ -173,4 +173,4 @@ def expected_seconds(image: Any, options: UpscaleOptions) -> float:
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
     pixels = float(views * source.size * grid.read_share * planned.work / spec.work)
-    return load_upscaler(spec, options.device).seconds_per_pixel() * pixels
+    return load_network(spec, options.device).seconds_per_pixel() * pixels

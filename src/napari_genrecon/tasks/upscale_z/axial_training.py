@@ -12,7 +12,7 @@ import numpy as np
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
-from napari_genrecon.models import ModelSpec, find_model
+from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import denoise
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import (
@@ -27,7 +27,7 @@ from napari_genrecon.tasks.upscale_z.fine_tune_cache import (
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
 if TYPE_CHECKING:
-    from napari_genrecon.training.isotropic import Lesson, SharpPlane
+    from napari_genrecon.training.adapt.axial import AxialOptions, SharpPlane
 
 __all__ = ["SMALLEST_SIDE", "Pupil", "learn"]
 
@@ -39,17 +39,17 @@ SMALLEST_SIDE = 8
 class Pupil:
     """Which network learns, how, and where."""
 
-    spec: ModelSpec
+    spec: ModelCard
     options: UpscaleZOptions
     factor: int
     device: str
 
-    def lesson(self) -> Lesson:
+    def lesson(self) -> AxialOptions:
         """How it is trained."""
-        from napari_genrecon.training.isotropic import Lesson
+        from napari_genrecon.training.adapt.axial import AxialOptions
 
         options = self.options
-        return Lesson(
+        return AxialOptions(
             factor=self.factor,
             thickness=options.thickness,
             steps=options.train_steps,
@@ -59,7 +59,7 @@ class Pupil:
 
     def key(self, sampled: Sequence[Crops]) -> str:
         """What tells this training from others: all that decides its weights, the threads included."""
-        from napari_genrecon.training.isotropic import deciding
+        from napari_genrecon.training.adapt.axial import deciding
 
         given = self.options.noise
         facts = {
@@ -97,7 +97,7 @@ def learn(
 def _learn_anew(
     pupil: Pupil, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
 ) -> Generator[Progress, None, tuple[Learnt, int]]:
-    from napari_genrecon.training.isotropic import train_on_planes
+    from napari_genrecon.training.adapt.axial import train_on_planes
 
     lesson = pupil.lesson()
     chosen = _chosen(sampled)
@@ -144,7 +144,7 @@ def _sharp_planes(
     total: int,
 ) -> Generator[Progress, None, list[SharpPlane]]:
     """The chosen planes without their noise."""
-    from napari_genrecon.training.isotropic import SharpPlane
+    from napari_genrecon.training.adapt.axial import SharpPlane
 
     planes: list[SharpPlane] = []
     count, done = sum(map(len, chosen)), 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite
 from napari_genrecon.engine.tiles import Tile
-from napari_genrecon.models import load_rows_upscaler
+from napari_genrecon.models import axial_card, load_network
 from napari_genrecon.numerics.slices import back_project_slices, sliced
 from napari_genrecon.tasks.upscale.consistency import channel_of
 from napari_genrecon.tasks.upscale.planes import UpscaledChannel
@@ -106,9 +106,9 @@ class UpscaleSides:
 
     def _views(self, views: Block, sigma: Block) -> Generator[None, None, NDArray[np.float32]]:
         """Side views (N, Z, W) with more rows: (N, Z * factor, W)."""
-        network, done = load_rows_upscaler(self.weights, self.factor, self.device), []
+        network, done = load_network(axial_card(self.factor), self.device, self.weights), []
         for part in _parts(len(views), _per_batch(*views.shape[1:])):
-            done.append(network(views[part], sigma[part]))
+            done.append(network(views[part, None], sigma[part, None])[:, 0])
             yield
         return np.concatenate(done)
 

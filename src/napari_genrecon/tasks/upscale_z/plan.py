@@ -11,7 +11,7 @@ from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
+from napari_genrecon.models import ModelCard, find_model, list_models, resolve_device
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
@@ -123,7 +123,7 @@ def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOp
         )
 
 
-def _start(options: UpscaleZOptions) -> ModelSpec:
+def _start(options: UpscaleZOptions) -> ModelCard:
     """The network to start from: if none was asked for, the one that removes noise."""
     if options.model != "auto":
         return find_model(options.model, "upscale")
@@ -131,7 +131,7 @@ def _start(options: UpscaleZOptions) -> ModelSpec:
 
 
 def _grid(
-    shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelSpec, factor: int
+    shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelCard, factor: int
 ) -> TileGrid:
     """Tiles of all Z where that is little, with a border along all three dimensions."""
     axes = measured.axes
@@ -143,7 +143,7 @@ def _grid(
         tuple({"Z": a, "Y": b, "X": c}.get(letter, other) for letter in axes.letters)
         for a, b, c, other in (
             (depth, height, width, 1),
-            (spec.halo + reach, spec.halo, spec.halo, 0),
+            (spec.halo.x + reach, spec.halo.y, spec.halo.x, 0),
             (factor, 1, 1, 1),
         )
     )
@@ -151,18 +151,18 @@ def _grid(
 
 
 def _sides(
-    shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelSpec, depth: int
+    shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelCard, depth: int
 ) -> tuple[int, int]:
     if options.tile is not None:
         return check_tile(options.tile, 1)
     axes = measured.axes
     return fit_tile(
         (shape[axes.y], shape[axes.x]),
-        halo=spec.halo,
+        halo=spec.halo.x,
         stride=1,
         bytes_per_pixel=24 * depth,
         budget=available_memory() // _MEMORY_SHARE,
-        max_pixels=(_TILE + 2 * spec.halo) ** 2,
+        max_pixels=(_TILE + 2 * spec.halo.x) ** 2,
     )
 
 

@@ -1,7 +1,7 @@
 """Upscale z: give a stack more planes.
 
-A network is trained on the planes of the stack, which show what sharp voxels look like (see `training.isotropic`), and
-then enlarges the stack seen from both sides.
+A network is trained on the planes of the stack, which show what sharp voxels look like (see `training.adapt.axial`),
+and then enlarges the stack seen from both sides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
-from napari_genrecon.models import find_model, load_upscaler
+from napari_genrecon.models import find_model, load_network
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.plan import measure, run_audited
@@ -155,4 +155,4 @@ def expected_seconds(image: Any, options: UpscaleZOptions) -> float:
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "upscale")
-    return load_upscaler(spec, options.device).seconds_per_pixel() * work_along_z(source, axes, options)
+    return load_network(spec, options.device).seconds_per_pixel() * work_along_z(source, axes, options)

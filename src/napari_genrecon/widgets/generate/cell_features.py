@@ -9,7 +9,7 @@ import pandas as pd
 from napari.layers import Labels, Points
 from numpy.typing import NDArray
 
-from napari_genrecon.training.crops import Crops
+from napari_genrecon.training.data.dataset import Dataset
 
 __all__ = ["SCORE", "measured", "own_features", "write_scores"]
 
@@ -45,12 +45,12 @@ def write_scores(viewer: Any, objects: str, label: NDArray[np.int64], scores: ND
     return f"Scores and ranks are in the features of '{objects}'; where a cell has no crop, they are empty."
 
 
-def measured(crops: Crops, labels: Any) -> dict[str, NDArray[Any]]:
+def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
     """What the points of a map can be coloured by, measured on the crops and their objects.
 
     Parameters
     ----------
-    crops : Crops
+    crops : Dataset
         Of all points.
     labels : (..., Y, X) int array_like or None
         The objects, where they are labels.
@@ -74,7 +74,7 @@ def measured(crops: Crops, labels: Any) -> dict[str, NDArray[Any]]:
     return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
 
 
-def own_features(viewer: Any, objects: str, crops: Crops) -> dict[str, NDArray[Any]]:
+def own_features(viewer: Any, objects: str, crops: Dataset) -> dict[str, NDArray[Any]]:
     """The numbers that the layer of the objects holds about them, for each crop; 0 where there is none."""
     layer = next((found for found in viewer.layers if found.name == objects), None)
     if layer is None:

@@ -13,8 +13,8 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.training.crops import CropOptions, Crops
-from napari_genrecon.training.cut import cut_crops
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.widgets.generate.cell_features import measured
 from napari_genrecon.widgets.train.crop_source import Source
 
@@ -77,11 +77,11 @@ class Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Map:
-    """Crops as points.
+    """Dataset as points.
 
     Attributes
     ----------
-    crops : Crops
+    crops : Dataset
     places : (N, 2) ndarray
         Principal components of their latents.
     share : float
@@ -92,7 +92,7 @@ class Map:
         What the points can be coloured by.
     """
 
-    crops: Crops
+    crops: Dataset
     places: Array
     share: float
     made: Array
@@ -183,7 +183,7 @@ def anomaly_steps(request: Request) -> Generator[Progress, None, tuple[Array, tu
     return out.transpose([now.index(letter) for letter in letters]), tuple(kept), beware(request.card, crops)
 
 
-def outlier_steps(request: Request) -> Generator[Progress, None, tuple[Crops, Array, str]]:
+def outlier_steps(request: Request) -> Generator[Progress, None, tuple[Dataset, Array, str]]:
     """The crops of all cells, how odd each is, and what to beware of."""
     model, crops = yield from _model_and_cells(request)
     scores = []
@@ -217,7 +217,7 @@ def map_steps(request: Request) -> Generator[Progress, None, Map]:
     )
 
 
-def beware(card: ModelCard, crops: Crops) -> str:
+def beware(card: ModelCard, crops: Dataset) -> str:
     """Why scores of these crops mean little; empty if they do."""
     low, high = np.asarray(card.low)[:, None, None], np.asarray(card.high)[:, None, None]
     x = crops.x
@@ -234,15 +234,15 @@ def beware(card: ModelCard, crops: Crops) -> str:
     return ""
 
 
-def _model_and_cells(request: Request) -> Generator[Progress, None, tuple[Any, Crops]]:
+def _model_and_cells(request: Request) -> Generator[Progress, None, tuple[Any, Dataset]]:
     yield Progress(0, 0, "Loading the model")
     model = request.models.load(request.card)
     yield Progress(0, 0, "Cutting crops")
     return model, _cells(request)
 
 
-def _cells(request: Request) -> Crops:
-    """Crops of the model's size, none held out."""
+def _cells(request: Request) -> Dataset:
+    """Dataset of the model's size, none held out."""
     card, source = request.card, request.source
     if source is None:
         raise OptionError("choose the image layer that shows the cells")
@@ -259,7 +259,7 @@ def _cells(request: Request) -> Crops:
     return crops
 
 
-def _index(crops: Crops, number: int) -> int:
+def _index(crops: Dataset, number: int) -> int:
     """Which crop has this number: the value of the object, else the place in the order of the crops."""
     if not crops.label.any():
         if not 0 <= number < len(crops):

@@ -9,7 +9,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
 
 from napari_genrecon.errors import GenReconError
-from napari_genrecon.models.card import ModelCard
+from napari_genrecon.models import ModelCard
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.generate.explore_jobs import (
     Request,
@@ -161,7 +161,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _show_what_counts(self, _event: Any = None) -> None:
         """Only the controls of the tool; a sentence where the model cannot do it."""
         tool, card, real = self._tool, self.choice.card, self._real
-        fits = card is not None and not (real and card.kind == "dcgan")
+        fits = card is not None and (card.about.encodes or not real)
         self._words.value = tool.words if fits or card is None else (
             f"'{card.name}' is a GAN: it makes pictures but cannot encode real cells. Choose or train a VAE for this."
         )  # fmt: skip

@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QListWidget
 
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.training.crops import Crops
+from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.generate.cell_features import own_features, write_scores
 from napari_genrecon.widgets.generate.explore_jobs import Map, Request, Walk
@@ -44,8 +44,8 @@ class Results:
         self._viewer, self._panel = viewer, panel
         self.on_cell: Callable[[int], object] = lambda _: None
         self._walk: tuple[Walk, Any] | None = None
-        self._ranked: tuple[Crops, np.ndarray, Request] | None = None
-        self._mapped: tuple[Crops, Any, Any] | None = None
+        self._ranked: tuple[Dataset, np.ndarray, Request] | None = None
+        self._mapped: tuple[Dataset, Any, Any] | None = None
         self.axis = ComboBox(label="axis", choices=(), tooltip="The strongest first")
         self.value = FloatSlider(label="value", value=0.0, min=-3.0, max=3.0, step=0.05)
         self.colour = ComboBox(label="colour by", choices=())
@@ -159,7 +159,7 @@ class Results:
             "bad" if beware else "good",
         )
 
-    def outliers(self, request: Request, found: tuple[Crops, Any, str]) -> None:
+    def outliers(self, request: Request, found: tuple[Dataset, Any, str]) -> None:
         """Scores into the features of the objects, and a list."""
         assert request.source is not None
         crops, scores, beware = found
@@ -196,7 +196,7 @@ class Results:
         if request.source.objects in layers and hasattr(layers[request.source.objects], "selected_label"):
             layers[request.source.objects].selected_label = int(crops.label[index])
 
-    def _centre(self, layer: Any, crops: Crops, index: int) -> None:
+    def _centre(self, layer: Any, crops: Dataset, index: int) -> None:
         plane, y, x = crops.place[index].tolist()
         middle = layer.data_to_world((0,) * (layer.ndim - 2) + (y + crops.size / 2, x + crops.size / 2))
         axes, shape = layer_axes(layer), layer_data(layer).shape
@@ -247,7 +247,7 @@ class Results:
         if chosen:
             self._show_crop(card, crops, chosen[0], made)
 
-    def _show_crop(self, card: ModelCard, crops: Crops, index: int, made: Any) -> None:
+    def _show_crop(self, card: ModelCard, crops: Dataset, index: int, made: Any) -> None:
         """A crop as a picture, beside what the model makes of it where that is known."""
         picture = crops.x[index].astype(np.float32)
         words = f"Crop {index}"
@@ -266,7 +266,12 @@ class Results:
 
 
 def _record(card: ModelCard) -> dict[str, Any]:
-    return {"nature": "synthetic", "task": "explore", "model": {"name": card.name, "kind": card.kind}, "warnings": []}
+    return {
+        "nature": "synthetic",
+        "task": "explore",
+        "model": {"name": card.name, "kind": card.network},
+        "warnings": [],
+    }
 
 
 def _synthetic(card: ModelCard) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, OptionError
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
-from napari_genrecon.training.crops import Crops
-from napari_genrecon.training.runs import find_runs
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.runs.store import find_runs
 
 __all__ = ["STRANGE", "check_steps", "pairs", "training_crops", "verdict", "with_channels"]
 
@@ -24,7 +24,7 @@ STRANGE = 1.5
 
 def check_steps(
     card: ModelCard, options: SampleOptions, made: NDArray[Any] | None
-) -> Generator[Progress, None, tuple[NDArray[Any], Crops, Memorisation]]:
+) -> Generator[Progress, None, tuple[NDArray[Any], Dataset, Memorisation]]:
     """Compare samples, made now if there are none, with the crops the model was trained on.
 
     Raises
@@ -39,7 +39,7 @@ def check_steps(
     return samples, crops, check_memorisation(with_channels(samples, card), crops.training, crops.testing)
 
 
-def training_crops(card: ModelCard) -> Crops:
+def training_crops(card: ModelCard) -> Dataset:
     """The crops that a model was trained on, from the run that made it.
 
     Raises
@@ -75,7 +75,7 @@ def verdict(found: Memorisation) -> str:
     return f"{first} {second}{'; it may not look like a cell yet: train for longer.' if median > STRANGE else '.'}"
 
 
-def pairs(samples: NDArray[Any], crops: Crops, found: Memorisation) -> NDArray[np.float32]:
+def pairs(samples: NDArray[Any], crops: Dataset, found: Memorisation) -> NDArray[np.float32]:
     """(N, C, Y, 2 X + 1) each sample, a dark line, its nearest training crop."""
     left = np.asarray(samples, np.float32).reshape(len(samples), *crops.x.shape[1:])
     right = crops.training[found.nearest].astype(np.float32)

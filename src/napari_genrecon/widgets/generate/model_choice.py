@@ -8,10 +8,9 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.library import trained_models
+from napari_genrecon.models import ModelCard, list_models
 from napari_genrecon.widgets.fit import text
-from napari_genrecon.widgets.words import RECIPES, about_model
+from napari_genrecon.widgets.words import about_model
 
 __all__ = ["ModelChoice", "Models"]
 
@@ -26,7 +25,7 @@ class Models:
 
     def load(self, card: ModelCard) -> Any:
         """The model of a card; loaded anew where another has taken its name."""
-        from napari_genrecon.models.generative import load_model
+        from napari_genrecon.models import load_model
 
         key = (card.name, f"{card.created} {card.steps}")
         if key not in self._loaded:
@@ -48,7 +47,7 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def __init__(self, on_change: Callable[[ModelCard | None], object]) -> None:
         self._on_change = on_change
         self._cards: dict[str, ModelCard] = {}
-        self.model = ComboBox(label="model", choices=(), tooltip="Bundled models, and those you trained")
+        self.model = ComboBox(label="model", choices=self._choices, tooltip="Bundled models, and those you trained")
         self._about = text()
         super().__init__(widgets=[self.model, self._about], labels=False)
         self.margins = (0, 0, 0, 0)
@@ -73,13 +72,17 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def refresh(self, wanted: str = "") -> None:
         """Look again which models there are."""
-        before = wanted or self.model.value
-        self._cards = {card.name: card for card in trained_models()}
         with self.model.changed.blocked():
-            self.model.choices = [(f"{card.name}  ({RECIPES[card.kind]})", card.name) for card in self._cards.values()]
-            if before in self._cards:
-                self.model.value = before
+            self.model.reset_choices()
+            if wanted in self._cards:
+                self.model.value = wanted
         self._changed()
+
+    def _choices(self, _widget: Any = None) -> list[tuple[str, str]]:
+        """List the user's models, then the bundled ones; magicgui asks again whenever the widget gets a parent."""
+        cards = sorted(list_models("sample"), key=lambda card: not card.path)
+        self._cards = {card.name: card for card in cards}
+        return [(f"{card.name}  ({card.about.label})", card.name) for card in cards]
 
     def _changed(self, _event: Any = None) -> None:
         self._about.value = about_model(self.card) if self.card else "No model yet: train one on the first page."

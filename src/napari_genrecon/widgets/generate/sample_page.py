@@ -15,10 +15,10 @@ from napari_genrecon.checks.memorisation import Memorisation
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.library import export_model, import_model
+from napari_genrecon.models.registry import export_model, import_model
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
-from napari_genrecon.training.crops import Crops
+from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.generate.memorised import STRANGE, check_steps, pairs, verdict, with_channels
@@ -142,14 +142,14 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # --- making ---
 
     def _model_changed(self, card: ModelCard | None) -> None:
-        self.form.use([] if card is not None and card.kind == "dcgan" else ["truncation"])
+        self.form.use([] if card is not None and card.about.truncates else ["truncation"])
         for button in (self.run, self.check, self.export_file):
             button.enabled = card is not None and not self.panel.busy
 
     def _options(self) -> SampleOptions:
         card = self.choice.chosen()
         values = self.form.values()
-        if card.kind != "dcgan":
+        if not card.about.truncates:
             values["truncation"] = 1.0
         return SampleOptions(**{**values, "model": card.name})
 
@@ -210,7 +210,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         made = self._made[1] if self._made is not None and self._made[0] == card.name else None
         self.panel.begin(lambda: check_steps(card, options, made), lambda found: self._checked(card, *found))
 
-    def _checked(self, card: ModelCard, samples: NDArray[Any], crops: Crops, found: Memorisation) -> None:
+    def _checked(self, card: ModelCard, samples: NDArray[Any], crops: Dataset, found: Memorisation) -> None:
         order = np.argsort(found.ratio)
         picture = pairs(samples, crops, found)[order]
         shown = picture[:, 0] if card.channels == 1 else picture

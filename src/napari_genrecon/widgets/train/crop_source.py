@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Points
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
-from napari_genrecon.training.crops import SIZES, CropOptions
+from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, layer_axes, layer_data
 
 __all__ = ["CropChooser", "Source", "crop_options"]

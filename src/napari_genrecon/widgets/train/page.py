@@ -11,23 +11,23 @@ from magicgui.widgets import Container, LineEdit, PushButton
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
-from napari_genrecon.training.augment import contact_sheet
-from napari_genrecon.training.crops import CropOptions, Crops
-from napari_genrecon.training.cut import cut_crops
-from napari_genrecon.training.runs import Run, start_run
-from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.training import all_options, all_recipes, find_recipe, read_options
+from napari_genrecon.training.data.augment import contact_sheet
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.runs.store import Run, start_run
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.places import look_at, put
 from napari_genrecon.widgets.train.crop_source import CropChooser, Source, crop_options
 from napari_genrecon.widgets.train.run_view import RunView
-from napari_genrecon.widgets.words import RECIPES, about_crops, duration
+from napari_genrecon.widgets.words import about_crops, duration
 
 __all__ = ["SHEET", "TrainPage"]
 
 SHEET = "crops to learn from"
-_RECIPES = (("VAE: steady, can score real cells", "vae"), ("GAN: sharper, makes new ones only", "dcgan"))
 _ROWS, _COLUMNS = 6, 8
 _RARE = ("latent", "flips", "intensity", "elastic", "augment", "device")
 
@@ -49,8 +49,8 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
         self.show_crops = PushButton(text="Show crops", tooltip="Cuts them and shows some, changed as in training")
         self.recipe = Form(
-            TrainOptions, choices={"kind": _RECIPES}, labels={"kind": "recipe", "minutes": "time"}, advanced=_RARE,
-            defaults={"minutes": 10.0},
+            all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]}, advanced=_RARE,
+            labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
         )  # fmt: skip
         self.model_name = LineEdit(label="name", tooltip="Of the model: letters, digits, '.', '_' and '-'")
         self.start = PushButton(text="Start training", tooltip="In a process of its own: the window stays free")
@@ -59,7 +59,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         named = Container(widgets=[self.model_name], labels=True)
         super().__init__(
             widgets=[
-                text("<b>1. Crops</b>: small pictures of one size, which the model learns to make."),
+                text("<b>1. Dataset</b>: small pictures of one size, which the model learns to make."),
                 self.chooser, self.cutting.container, self.show_crops,
                 text("<b>2. Training</b>"),
                 self.recipe.container, named, self.start, self.panel,
@@ -92,7 +92,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _recipe_changed(self, _event: Any = None) -> None:
         """Only the options of the chosen recipe, and how long it will take."""
         kind = self.recipe["kind"].value
-        self.recipe.use([name for name, of in _recipe_options().items() if of != kind])
+        self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
 
@@ -105,7 +105,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         if not self._named:
             image = next(iter(self.chooser.images.value), "model")
             plain = re.sub(r"[^A-Za-z0-9._-]+", "-", image).strip("-._") or "model"
-            self.model_name.value = f"{plain[:40]}-{RECIPES[self.recipe['kind'].value].lower()}"
+            self.model_name.value = f"{plain[:40]}-{find_recipe(self.recipe['kind'].value).label.lower()}"
 
     def _name_typed(self, typed: str) -> None:
         self._named = bool(typed)
@@ -114,7 +114,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         """Everything that was chosen, or None with the reason said."""
         try:
             source, cutting = self.chooser.source(), crop_options(self.chooser, self.cutting.values())
-            return source, cutting, TrainOptions(**self.recipe.values())
+            return source, cutting, read_options(self.recipe.values())
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return None
@@ -127,13 +127,13 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             return
         source, cutting, options = job
 
-        def steps() -> Generator[Progress, None, tuple[Crops, Any]]:
+        def steps() -> Generator[Progress, None, tuple[Dataset, Any]]:
             yield Progress(0, 0, "Cutting crops")
             crops = cut_crops(source.images, cutting, **source.where)
             yield Progress(0, 0, "Changing some as in training")
             return crops, changed_crops(crops, options)
 
-        def shown(found: tuple[Crops, Any]) -> None:
+        def shown(found: tuple[Dataset, Any]) -> None:
             crops, picture = found
             layer = self._add_sheet(crops, picture)
             look_at(self._viewer, layer)
@@ -141,7 +141,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
         self.panel.begin(steps, shown)
 
-    def _add_sheet(self, crops: Crops, picture: Any) -> Any:
+    def _add_sheet(self, crops: Dataset, picture: Any) -> Any:
         """The contact sheet as a layer, its channels as slices."""
         single = len(picture) == 1
         return put(
@@ -160,13 +160,13 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             return
         source, cutting, options = job
 
-        def steps() -> Generator[Progress, None, tuple[Crops, Run]]:
+        def steps() -> Generator[Progress, None, tuple[Dataset, Run]]:
             yield Progress(0, 0, "Cutting crops")
             crops = cut_crops(source.images, cutting, **source.where)
             yield Progress(0, 0, "Starting the process that trains")
             return crops, start_run(crops, options, name=name)
 
-        def started(found: tuple[Crops, Run]) -> None:
+        def started(found: tuple[Dataset, Run]) -> None:
             crops, run = found
             self.panel.say(f"Started '{run.name}': {about_crops(crops)}")
             self.runs.choose(run)
@@ -174,17 +174,17 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.panel.begin(steps, started)
 
 
-def changed_crops(crops: Crops, options: TrainOptions) -> Any:
+def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
     """(C, Y, X) some training crops side by side, changed as these options change them."""
     changes = {name: getattr(options, name) for name in ("flips", "intensity", "elastic")}
     picture = contact_sheet(crops, _ROWS, _COLUMNS, seed=options.seed, **changes)
     return picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
 
 
-def _recipe_options() -> dict[str, str]:
-    """Options that belong to one recipe only, with its name."""
+def _recipe_options() -> dict[str, tuple[str, ...]]:
+    """Options that not all recipes have, with those that do."""
     import typing
 
-    hints = typing.get_type_hints(TrainOptions, include_extras=True)
+    hints = typing.get_type_hints(all_options(), include_extras=True)
     found = {name: typing.get_args(hint)[1].get("kind") for name, hint in hints.items()}
     return {name: kind for name, kind in found.items() if kind}

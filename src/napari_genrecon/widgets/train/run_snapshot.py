@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.models.card import few_steps
-from napari_genrecon.training.runs import Run, find_runs
-from napari_genrecon.training.train_options import TrainProgress
-from napari_genrecon.widgets.words import RECIPES, ago, duration, time_left
+from napari_genrecon.training import find_recipe
+from napari_genrecon.training.options import TrainProgress
+from napari_genrecon.training.runs.store import Run, find_runs
+from napari_genrecon.widgets.words import ago, duration, time_left
 
 __all__ = ["Curves", "Look", "curves", "look_steps", "state_words"]
 
@@ -79,7 +80,7 @@ def state_words(look: Look) -> tuple[str, str]:
     """How the run stands, in words, and their look: plain, ``"good"`` or ``"bad"``."""
     if look.chosen is None:
         return "No training yet. What you start goes on when napari is closed, and is found here again.", ""
-    recipe = RECIPES[look.chosen.kind]
+    recipe = find_recipe(look.chosen.kind).label
     begun = f"{recipe}, started {ago(look.chosen.created)}"
     progress = look.progress
     done = _done(progress)
@@ -114,27 +115,17 @@ def curves(look: Look) -> list[Curves]:
     """The losses as curves that can be understood; none before the first line of the log."""
     if not look.log or look.chosen is None:
         return []
-    if look.chosen.kind == "dcgan":
-        return [
-            *_one(look.log, "Distance of samples to held-out crops (lower is better)", {"distance": "distance"}),
-            *_one(look.log, "Variety of the samples (1: as varied as real crops)", {"variety": "variety"}),
-            *_one(
-                look.log,
-                "The game (neither of the two should win)",
-                {"discriminator": "discriminator", "generator": "generator"},
-            ),
-        ]
-    log = dict(look.log)
-    if "held_out" in log and look.samples is not None:
-        log["held_out"] = -log["held_out"] / look.samples[0].size  # nats per picture, high is good -> as the training's
-    title = "Error in nats per pixel (lower is better)"
-    return [
-        *_one(log, title, {"nats": "crops it learns from", "held_out": "held-out crops"}),
-        *_one(log, "What the latent says about a crop (nats)", {"divergence": "divergence"}),
-    ]
+    found: list[Curves] = []
+    for shown in find_recipe(look.chosen.kind).curves:
+        log = dict(look.log)
+        for name in shown.per_pixel:
+            if name in log and look.samples is not None:
+                log[name] = -log[name] / look.samples[0].size  # nats per picture, high is good -> as the training's
+        found += _one(log, shown.title, shown.lines)
+    return found
 
 
-def _one(log: dict[str, Any], title: str, names: dict[str, str]) -> list[Curves]:
+def _one(log: dict[str, Any], title: str, names: Mapping[str, str]) -> list[Curves]:
     lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for name, words in names.items():
         known = np.isfinite(log[name]) if name in log else np.zeros(0, bool)

@@ -12,13 +12,14 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMessageBox
 
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.training.runs import Run
+from napari_genrecon.training import find_recipe
+from napari_genrecon.training.runs.store import Run
 from napari_genrecon.widgets.fit import text, tint
 from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.pictures import pixmap, sheet
 from napari_genrecon.widgets.train.run_snapshot import Look, curves, look_steps, state_words
-from napari_genrecon.widgets.words import RECIPES, ago
+from napari_genrecon.widgets.words import ago
 
 __all__ = ["RunView"]
 
@@ -159,7 +160,9 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             show_picture(self._samples, pixmap(sheet(look.samples, 9), _WIDTH))
 
     def _show_choices(self) -> None:
-        choices = tuple((f"{r.name}  ({RECIPES[r.kind]}, {s}, {ago(r.created)})", r.name) for r, s in self._look.runs)
+        choices = tuple(
+            (f"{r.name}  ({find_recipe(r.kind).label}, {s}, {ago(r.created)})", r.name) for r, s in self._look.runs
+        )
         if choices != self._shown_choices:
             self._shown_choices = choices
             with self.runs.changed.blocked():

@@ -1,0 +1,158 @@
+"""Whether the values on a model card can be used; cards may come from anywhere. Importing this loads no torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from napari_genrecon.errors import WeightsError
+from napari_genrecon.models.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from napari_genrecon.models.card import ModelCard
+
+__all__ = ["check_name", "from_version_1", "plain", "problem_of", "short"]
+
+_LONGEST_TEXT = 500  # characters of any text in a card
+_MOST_ENTRIES = 2000  # of any list or table in a card
+_MOST_CHANNELS = 64
+_WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_name(name: str) -> str:
+    """Return the name of a model, if it can be one (it becomes a file name).
+
+    Raises
+    ------
+    WeightsError
+        If it holds anything but letters, digits, dot, underscore and hyphen, or is longer than 64.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise WeightsError(
+            f"a model cannot be named {short(name)}: use letters, digits, '.', '_' and '-', at most 64, starting with "
+            "a letter or a digit"
+        )
+    return name
+
+
+def from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Translate a card of version 0.1, which knew networks that make pictures and nothing else."""
+    needed = ("name", "kind", "size", "channels", "latent", "low", "high", "dtype")
+    missing = [key for key in needed if key not in values]
+    if missing:
+        raise WeightsError(f"the model card cannot be used: this version lacks {', '.join(missing)}")
+    options = values.get("options")
+    options = options if isinstance(options, dict) else {}
+    kind = values.pop("kind")
+    network = NETWORKS.get(kind) if isinstance(kind, str) else None
+    known = {**options, "size": values.pop("size"), "latent": values.pop("latent")}
+    shape = {key: known.get(key) for key in (network.shape if network else ()) if key != "channels"}
+    return {"nature": "synthetic", **values, "task": "sample", "network": kind, "recipe": kind, "shape": shape}
+
+
+def plain(key: str, value: Any, kind: str) -> Any:
+    """Return the value in the type that the card declares, or raise with a sentence."""
+    if kind.startswith("tuple"):
+        if not isinstance(value, list | tuple) or len(value) > _MOST_ENTRIES:
+            raise _wrong(key, value, "a list")
+        item = kind.removeprefix("tuple[").partition(",")[0]
+        return tuple(plain(key, each, item) for each in value)
+    if kind.startswith("dict"):
+        if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
+            raise _wrong(key, value, "a table")
+        return {_cut(str(name)): _tame(key, each, 0) for name, each in value.items()}
+    if kind == "str":
+        if not isinstance(value, str):
+            raise _wrong(key, value, "text")
+        return _cut(value)
+    return None if value is None and "None" in kind else _number(key, value, kind)
+
+
+def _number(key: str, value: Any, kind: str) -> float:
+    whole = kind.startswith("int")
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or (whole and value != int(value)):
+        raise _wrong(key, value, "a whole number" if whole else "a number")
+    return int(value) if whole else float(value)
+
+
+def _tame(key: str, value: Any, depth: int) -> Any:
+    """Return a value inside a table: plain JSON, not too long, not too deep."""
+    if isinstance(value, str):
+        return _cut(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple) and len(value) <= _MOST_ENTRIES and depth < 3:
+        return [_tame(key, each, depth + 1) for each in value]
+    if isinstance(value, dict) and len(value) <= _MOST_ENTRIES and depth < 3:
+        return {_cut(str(name)): _tame(key, each, depth + 1) for name, each in value.items()}
+    raise _wrong(key, value, "plain and short")
+
+
+def problem_of(card: ModelCard) -> str:
+    """Say why no network can be built from a card; empty if one can."""
+    check_name(card.name)
+    if card.network not in NETWORKS:
+        return f"network must be one of {', '.join(NETWORKS)}, got {short(card.network)}"
+    if not 1 <= card.channels <= _MOST_CHANNELS:
+        return f"channels must lie between 1 and {_MOST_CHANNELS}, got {card.channels}"
+    allowed = NETWORKS[card.network].shape
+    given = {**card.shape, **({"channels": card.channels} if "channels" in allowed else {})}
+    if set(given) != set(allowed):
+        return f"shape must give {', '.join(sorted(allowed)) or 'nothing'}, got {short(', '.join(sorted(given)))}"
+    for key, value in given.items():
+        # True is 1 and 4.0 is 4 to Python, but neither is a width
+        if type(value) not in (int, str) or value not in allowed[key]:
+            return f"{key} must {_words_for(allowed[key])}, got {short(value)}"
+    return _problem_of_tiles(card) or _problem_of_values(card)
+
+
+def _words_for(values: Any) -> str:
+    if isinstance(values, range):
+        return f"lie between {values[0]} and {values[-1]}"
+    return f"be one of {', '.join(map(str, values))}"
+
+
+def _problem_of_tiles(card: ModelCard) -> str:
+    if not all(0 <= side <= _WIDEST_TILE for side in card.halo):
+        return f"halo must lie between 0 and {_WIDEST_TILE} pixels, got {tuple(card.halo)}"
+    for name in ("stride", "scale"):
+        if not all(1 <= side <= _WIDEST_TILE for side in getattr(card, name)):
+            return f"{name} must lie between 1 and {_WIDEST_TILE}, got {tuple(getattr(card, name))}"
+    if card.bytes_per_pixel < 1 or not card.work > 0:
+        return "bytes_per_pixel and work must be positive"
+    unknown = [what for what in card.told if what not in ("sigma", "rho", "factor")]
+    return f"a network is told sigma, rho or factor, not {short(unknown[0])}" if unknown else ""
+
+
+def _problem_of_values(card: ModelCard) -> str:
+    makes = card.task == "sample"
+    ranges = list(zip(card.low, card.high, strict=False))
+    whole = len(card.low) == len(card.high) == card.channels
+    if (makes or card.low or card.high) and (not whole or not all(low < high for low, high in ranges)):
+        return f"low and high must give a range for each of {card.channels} channels"
+    if (makes or card.dtype) and not re.fullmatch(r"(u?int(8|16|32|64)|float(16|32|64))", card.dtype):
+        return f"dtype must be that of grey values, got {short(card.dtype)}"
+    if card.channel_names and len(card.channel_names) != card.channels:
+        return f"{card.channels} channels have {len(card.channel_names)} names"
+    if len(card.pixel_size) != 2 or len(card.units) != 2 or not all(side > 0 for side in card.pixel_size):
+        return "pixel_size and units must be given along Y and X"
+    if makes and card.nature != "synthetic":
+        return f"what a generative model makes is synthetic, not {short(card.nature)}"
+    return ""
+
+
+def _cut(text: str) -> str:
+    """Return text as plain characters, not longer than is useful."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= _LONGEST_TEXT else plain[: _LONGEST_TEXT - 1] + "…"
+
+
+def short(value: Any) -> str:
+    return repr(_cut(str(value))[:60])
+
+
+def _wrong(key: str, value: Any, wanted: str) -> WeightsError:
+    return WeightsError(f"the model card cannot be used: {key} must be {wanted}, got {short(value)}")

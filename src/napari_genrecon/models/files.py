@@ -1,0 +1,98 @@
+"""Model files: one safetensors file each, with the card as JSON in its ``__metadata__``.
+
+Nothing in such a file can be executed, and nothing in it names code: ``network`` is a key of a table of ours.
+Importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import WeightsError
+from napari_genrecon.io.publish import publishing
+from napari_genrecon.models.card import ModelCard
+
+__all__ = ["ENDING", "LARGEST_FILE", "read_card", "save_model"]
+
+ENDING = ".safetensors"
+LARGEST_FILE = 256 << 20  # bytes; the largest network that a card can describe has less
+
+_KEY = "napari-genrecon"
+_LARGEST_HEADER = 4 << 20  # bytes
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Read the card of a model file, without reading its numbers.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, is of another kind, too large, cut short, or its card is not one.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(length) if length <= _LARGEST_HEADER else b""
+    except OSError as error:
+        raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
+    if size > LARGEST_FILE:
+        raise WeightsError(f"{path} has {size / 1e6:.0f} MB: a model has at most {LARGEST_FILE / 1e6:.0f} MB")
+    if header[:1] != b"{" or len(header) < length:
+        raise WeightsError(f"{path} is not a safetensors file, or was cut short: it is not read")
+    return _card_in(header, path)
+
+
+def save_model(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], path: Path, *, overwrite: bool) -> None:
+    """Write a model as one file, whole or not at all.
+
+    Parameters
+    ----------
+    card : ModelCard
+        What it is.
+    tensors : mapping of str to ndarray of float32
+        The weights of its network.
+    path : Path
+        The file.
+    overwrite : bool
+        Whether it may replace another.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; what was there is then still there.
+    """
+    from safetensors.numpy import save
+
+    content = save(dict(tensors), metadata={_KEY: json.dumps(card.to_dict())})
+    with publishing(path, overwrite=overwrite, expected_bytes=len(content)) as part:
+        part.write_bytes(content)
+
+
+def _card_in(header: bytes, path: Path) -> ModelCard:
+    try:
+        table = json.loads(header)
+        text = table.get("__metadata__", {}).get(_KEY) if isinstance(table, dict) else None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file") from error
+    if not isinstance(text, str):
+        raise WeightsError(f"{path} holds no model card: it is not a model of napari-genrecon")
+    try:
+        return ModelCard.from_dict(_json(text))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise WeightsError("the model card cannot be used: it is not JSON") from None

@@ -1,0 +1,64 @@
+"""The networks that a model card can name, one line each. Importing this loads no torch.
+
+A card from a file names a key of this table and never code. Each network says which values its constructor takes, so
+that a card can be refused before anything is built from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["NETWORKS", "Network"]
+
+_GENERATIVE: Mapping[str, Collection[int]] = {
+    "size": (32, 64, 128),
+    "channels": range(1, 5),
+    "latent": range(1, 1025),
+    "width": range(1, 257),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One architecture.
+
+    Attributes
+    ----------
+    target : str
+        Module (relative to this package) and class, ``".unet:DenoiseUNet"``.
+    shape : mapping
+        The keywords of its constructor, and the values that each can have.
+    label, about : str
+        Its short name, and what it can do, in words.
+    encodes : bool
+        Whether it can turn pictures into latents.
+    truncates : bool
+        Whether latents may be drawn towards their middle.
+    """
+
+    target: str
+    shape: Mapping[str, Collection[int | str]] = field(default_factory=dict)
+    label: str = ""
+    about: str = ""
+    encodes: bool = False
+    truncates: bool = False
+
+
+NETWORKS: Mapping[str, Network] = {
+    "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
+    "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
+    "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
+    "srnets": Network(target=".srnet:UpscaleNets", label="residual networks"),
+    "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),
+    "vae": Network(
+        target=".vae:VAE",
+        shape={**_GENERATIVE, "likelihood": ("logistic", "gaussian", "bernoulli")},
+        label="VAE",
+        about="can also encode and score real cells",
+        encodes=True,
+    ),
+    "dcgan": Network(
+        target=".dcgan:Generator", shape=_GENERATIVE, label="GAN", about="makes pictures; no way back", truncates=True
+    ),
+}

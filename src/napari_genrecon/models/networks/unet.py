@@ -1,0 +1,85 @@
+"""A small bias-free residual U-Net that removes Gaussian noise of known strength and correlation.
+
+Without a bias anywhere the network is homogeneous of degree one, ``f(a*y, a*sigma) = a*f(y, sigma)`` for ``a > 0``
+(Mohan et al., "Robust and interpretable blind image denoising via bias-free convolutional neural networks",
+ICLR 2020), so that it generalises over noise levels and grey-value units. The noise level enters as input planes, as
+in FFDNet (Zhang, Zuo & Zhang, IEEE TIP 2018), and so does its correlation. Pixel-unshuffling first makes every
+convolution work at half resolution, which is where the speed comes from.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_genrecon.models.networks.blocks import ResidualBlock, pad_to_stride
+
+__all__ = ["DenoiseUNet"]
+
+WIDTHS = (48, 96, 192)
+STRIDE = 8  # pixels: unshuffled by 2, then halved twice
+
+
+def _blocks(width: int) -> nn.Sequential:
+    return nn.Sequential(ResidualBlock(width), ResidualBlock(width))
+
+
+class DenoiseUNet(nn.Module):
+    """Estimate the clean image from a noisy one, the noise level and its correlation.
+
+    The network sees ``(y, sigma, sigma*rho_x, sigma*rho_y)`` and predicts the noise, which is subtracted from ``y``.
+    2.35 million parameters, 0.21 MFLOP per pixel.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        w0, w1, w2 = WIDTHS
+        self.head = nn.Conv2d(16, w0, 3, padding=1, bias=False)
+        self.enc = nn.ModuleList([_blocks(w0), _blocks(w1)])
+        self.down = nn.ModuleList(
+            [nn.Conv2d(w0, w1, 2, stride=2, bias=False), nn.Conv2d(w1, w2, 2, stride=2, bias=False)]
+        )
+        self.mid = _blocks(w2)
+        self.up = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(w1, w0, 2, stride=2, bias=False),
+                nn.ConvTranspose2d(w2, w1, 2, stride=2, bias=False),
+            ]
+        )
+        self.dec = nn.ModuleList([_blocks(w0), _blocks(w1)])
+        self.tail = nn.Conv2d(w0, 4, 3, padding=1, bias=False)
+
+    def forward(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
+        """Denoise a batch.
+
+        Parameters
+        ----------
+        y : (B, 1, H, W) Tensor
+            Noisy images, a global centre subtracted, in any units.
+        sigma : (B,) Tensor
+            Standard deviation of the noise, in the units of `y`.
+        rho : (B, 2) Tensor
+            Lag-1 correlation of the noise along x and along y, in [0, 1).
+
+        Returns
+        -------
+        (B, 1, H, W) Tensor
+            The denoised images, in the units of `y`.
+        """
+        height, width = y.shape[-2:]
+        padded = pad_to_stride(y, STRIDE)  # (B, 1, H', W'), multiples of 8
+        planes = torch.stack([sigma, sigma * rho[:, 0], sigma * rho[:, 1]], dim=1)  # (B, 3)
+        planes = planes[:, :, None, None].expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
+        x = F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
+        noise = F.pixel_shuffle(self._noise(x), 2)  # (B, 1, H', W')
+        return y - noise[..., :height, :width]
+
+    def _noise(self, x: Tensor) -> Tensor:
+        x0 = self.enc[0](self.head(x))  # (B, 48, h, w)
+        x1 = self.enc[1](self.down[0](x0))  # (B, 96, h/2, w/2)
+        x2 = self.mid(self.down[1](x1))  # (B, 192, h/4, w/4)
+        x1 = self.dec[1](self.up[1](x2).add_(x1))
+        x0 = self.dec[0](self.up[0](x1).add_(x0))
+        noise: Tensor = self.tail(x0)  # (B, 4, h, w)
+        return noise

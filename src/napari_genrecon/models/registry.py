@@ -1,0 +1,283 @@
+"""The models there are: those that are shipped, one entry each, and the user's, one file each.
+
+Whoever made a model, it is found, listed and loaded in the same way. Importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+
+from napari_genrecon.errors import OutputError, UnknownModelError, WeightsError
+from napari_genrecon.io.publish import publishing
+from napari_genrecon.models.card import ModelCard, PerAxis, check_name
+from napari_genrecon.models.files import ENDING, read_card, save_model
+
+__all__ = [
+    "BUNDLED",
+    "MODELS",
+    "axial_card",
+    "export_model",
+    "find_model",
+    "import_model",
+    "list_models",
+    "models_folder",
+    "remove_model",
+    "weights_path",
+]
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+MODELS: tuple[ModelCard, ...] = (
+    ModelCard(
+        name="denoise-2d",
+        task="denoise",
+        network="unet",
+        told=("sigma", "rho"),
+        sha256="eeceed9f2df54c7a3ac5061cb8aa95f86ccf95e5d25462879cde9b38feac10aa",
+        halo=PerAxis.planes(96, 0),
+        stride=PerAxis.planes(8, 1),
+        bytes_per_pixel=500,
+        summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
+        "fluorescence and nuclei",
+        licence="BSD-3-Clause",
+    ),
+    ModelCard(
+        name="upscale-2d",
+        task="upscale",
+        network="srnets",
+        told=("sigma", "factor"),
+        sha256="84e8fb0071d6f84803b824fbfb0f270f9f679979da0653a513e8c2142eefeaf0",
+        halo=PerAxis.planes(17, 0),
+        bytes_per_pixel=900,
+        work=0.65,
+        tile_pixels=100_000,
+        summary="2, 3 or 4 times larger, plane by plane; for sharp images with little noise, which it leaves in; "
+        "trained mostly on photographs",
+        licence="BSD-3-Clause",
+    ),
+    ModelCard(
+        name="upscale-2d-microscope",
+        task="upscale",
+        network="srnet",
+        told=("sigma", "factor"),
+        sha256="055363d7581d64025bec22c9b726ceb4c87bf56389fee596e2d122140f5a1839",
+        halo=PerAxis.planes(17, 0),
+        bytes_per_pixel=900,
+        work=0.65,
+        denoiser="denoise-2d",
+        summary="2, 3 or 4 times larger, plane by plane; for noisy images, which it denoises first",
+        licence="BSD-3-Clause",
+    ),
+    ModelCard(
+        name="inpaint-2d",
+        task="inpaint",
+        network="fillnet",
+        channels=4,
+        sha256="7e78652bc40ee508f976b4557c4fe119a0e91621c479df0f5dce4104333cd704",
+        halo=PerAxis.planes(96, 0),
+        stride=PerAxis.planes(8, 1),
+        bytes_per_pixel=500,
+        summary="Missing pixels of any pattern, plane by plane; trained on photographs, simulated fluorescence and "
+        "nuclei",
+        licence="BSD-3-Clause",
+    ),
+)
+"""The models that are shipped without a card in their files; the first of a task is its default."""
+
+CARDED = {
+    "nuclei-dcgan-32": "c76068249a4c2af0287b325892b7649fd283b630a6b13f02a24535f467f55558",
+    "nuclei-vae-32": "f85653b1e54688bd2ff4733d254fbc4117efd77b0c16a919b26b6bf0029bd296",
+}
+"""Those that are shipped with a card in their files, and the sha256 of these."""
+
+BUNDLED = (*(card.name for card in MODELS), *CARDED)
+
+
+def axial_card(factor: int) -> ModelCard:
+    """Return the card of an upscaler that was trained further for one stack, to give it more rows."""
+    return ModelCard(
+        name="trained-on-this-stack", task="upscale", network="axial", shape={"factor": factor}, told=("sigma",)
+    )
+
+
+def models_folder() -> Path:
+    """Return where the user's models are: ``GENRECON_MODELS`` if set, else the user's data directory. May not exist."""
+    chosen = os.environ.get("GENRECON_MODELS")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_data_path
+
+    return user_data_path("napari-genrecon", appauthor=False) / "models"
+
+
+def list_models(task: str | None = None) -> tuple[ModelCard, ...]:
+    """Return the models there are: the shipped ones, the default of each task first, then the user's by name.
+
+    Files that cannot be read are left out.
+
+    Parameters
+    ----------
+    task : str, optional
+        Only those for one task, such as ``"denoise"``, or ``"sample"`` for those that make new pictures.
+    """
+    return tuple(card for card in _known() if task in (None, card.task))
+
+
+def find_model(name: str | os.PathLike[str], task: str | None = None) -> ModelCard:
+    """Return the card of a model.
+
+    Parameters
+    ----------
+    name : str or path-like
+        A name that `list_models` lists, ``"auto"`` for the task's default, or a model file.
+    task : str, optional
+        What it must serve.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is none; names the nearest.
+    WeightsError
+        If its file cannot be read, or is not one of ours.
+    """
+    wanted = os.fspath(name)
+    for card in _bundled():
+        if task in (None, card.task) and wanted in (card.name, *(["auto"] if task else [])):
+            return card
+    for path in (_own_file(wanted), Path(wanted)):
+        if path is not None and path.is_file():
+            card = _with_sha256(_named_as_file(path) if path.parent == models_folder() else _card_at(path))
+            if task in (None, card.task):
+                return card
+    known = [card.name for card in list_models(task)]
+    close = get_close_matches(wanted, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    kind = f"{task!r} model" if task else "model"
+    raise UnknownModelError(f"no {kind} named {wanted[:200]!r}; {hint}Known: {', '.join(known) or 'none'}")
+
+
+def weights_path(card: ModelCard) -> Path:
+    """Return the file that holds the weights of a model."""
+    return Path(card.path) if card.path else WEIGHTS / f"{card.name}{ENDING}"
+
+
+def export_model(name: str | os.PathLike[str], path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Copy a model into one file, for another computer.
+
+    Raises
+    ------
+    UnknownModelError, OutputError
+        If there is no such model, or the file exists or cannot be written.
+    """
+    source, path = weights_path(find_model(name)), Path(path)
+    with publishing(path, overwrite=overwrite, sources=[source], expected_bytes=source.stat().st_size) as part:
+        shutil.copyfile(source, part)
+
+
+def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> ModelCard:
+    """Check a model file and keep it in the models folder; never over another.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it is checked as a whole before anything is kept.
+    name : str, optional
+        Another name than the one on its card.
+
+    Returns
+    -------
+    ModelCard
+        As it is kept.
+
+    Raises
+    ------
+    WeightsError
+        If the file is not a model of ours.
+    OutputError
+        If there is a model of this name already, or it cannot be written.
+    """
+    from napari_genrecon.models.runtime import read_weights
+
+    card = _card_at(Path(path))
+    weights = {key: tensor.numpy() for key, tensor in read_weights(card).items()}
+    card = dataclasses.replace(card, name=check_name(card.name if name is None else name))
+    if card.name in BUNDLED:
+        raise OutputError(f"{card.name!r} is the name of a bundled model: choose another name")
+    target = _made(models_folder()) / f"{card.name}{ENDING}"
+    if target.exists():
+        raise OutputError(
+            f"there is a model named {card.name!r} already: choose another name, or remove that one first"
+        )
+    save_model(card, weights, target, overwrite=False)
+    return dataclasses.replace(card, path=str(target))
+
+
+def remove_model(name: str) -> None:
+    """Delete one of the user's models; the bundled ones stay.
+
+    Raises
+    ------
+    UnknownModelError
+        If the user has none of this name.
+    """
+    path = models_folder() / f"{check_name(name)}{ENDING}"
+    if not path.is_file():
+        kept = "it is bundled and cannot be removed" if name in BUNDLED else "nothing was removed"
+        raise UnknownModelError(f"no model named {name!r} in {models_folder()}: {kept}")
+    path.unlink()
+
+
+def _known() -> Iterator[ModelCard]:
+    yield from _bundled()
+    folder = models_folder()
+    for path in sorted(folder.glob(f"*{ENDING}"), key=lambda path: path.stem) if folder.is_dir() else []:
+        if path.stem in BUNDLED:
+            continue
+        try:
+            yield _named_as_file(path)
+        except WeightsError:
+            continue
+
+
+def _bundled() -> Iterator[ModelCard]:
+    yield from MODELS
+    for name, sha256 in CARDED.items():
+        with suppress(WeightsError):  # a damaged installation can still do the rest
+            yield dataclasses.replace(read_card(WEIGHTS / f"{name}{ENDING}"), sha256=sha256)
+
+
+def _own_file(name: str) -> Path | None:
+    """Return where the user's model of this name would be; None for what is no name but a path."""
+    return models_folder() / f"{name}{ENDING}" if Path(name).name == name else None
+
+
+def _card_at(path: Path) -> ModelCard:
+    return dataclasses.replace(read_card(path), path=str(path))
+
+
+def _named_as_file(path: Path) -> ModelCard:
+    """Return the card under the name of its file: one renamed by hand is found under what the user called it."""
+    card = _card_at(path)
+    try:
+        return dataclasses.replace(card, name=check_name(path.stem))
+    except WeightsError:
+        return card
+
+
+def _with_sha256(card: ModelCard) -> ModelCard:
+    return dataclasses.replace(card, sha256=hashlib.sha256(weights_path(card).read_bytes()).hexdigest())
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the models folder {folder} cannot be made: {error.strerror}") from error
+    return folder

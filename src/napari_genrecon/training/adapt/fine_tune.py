@@ -1,0 +1,54 @@
+"""Train a packaged network further, one step at a time, on what one image shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from napari_genrecon.training.loop.muon import move
+
+__all__ = ["fine_tune", "saved"]
+
+_WARMUP = 10  # steps
+
+
+def fine_tune(
+    net: nn.Module, loss_at: Callable[[int], Tensor], *, steps: int, rate: float
+) -> Generator[float, None, None]:
+    """Train a network in place with Muon, the rate falling to zero.
+
+    Parameters
+    ----------
+    net : Module
+        All of whose weights are kernels.
+    loss_at : callable
+        The loss of a step, from which gradients can be taken. What it does not depend on stays as it is.
+    steps : int
+        How many.
+    rate : float
+        Learning rate after the first ten steps.
+
+    Yields
+    ------
+    float
+        The loss of every step.
+    """
+    weights = list(net.parameters())
+    moments = [torch.zeros_like(weight) for weight in weights]
+    for step in range(steps):
+        now = rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / steps)
+        with torch.inference_mode(False), torch.enable_grad():
+            loss = loss_at(step)
+            gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        for weight, gradient, moment in zip(weights, gradients, moments, strict=True):
+            if gradient is not None:
+                move(weight, gradient, moment, now)
+        yield float(loss.detach())
+
+
+def saved(net: nn.Module) -> bytes:
+    """The weights as safetensors, which no later training changes."""
+    return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})

@@ -1,0 +1,156 @@
+"""Changes that leave a cell a cell: flips, right angles, a little brightness, a little bending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.engine.intensity import to_dtype
+from napari_genrecon.training.data.dataset import Dataset
+
+__all__ = ["augment", "contact_sheet"]
+
+_KNOTS = 4  # along each side, at which the displacements are random
+
+
+def augment(
+    rng: np.random.Generator,
+    batch: NDArray[Any],
+    *,
+    low: float | Sequence[float] = -1.0,
+    flips: bool = True,
+    intensity: float = 0.1,
+    elastic: float = 0.5,
+) -> NDArray[np.float32]:
+    """Change every crop of a batch at random; the same generator state gives the same result.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the randomness comes from.
+    batch : (N, C, Y, X) ndarray
+        Dataset with Y = X; not changed.
+    low : float, or one per channel
+        The value that stays where it is when the brightness changes: the background.
+    flips : bool
+        Whether to mirror and to turn by right angles.
+    intensity : float
+        Largest relative change of brightness.
+    elastic : float
+        S.d. of the displacements of the bending, in pixels; 0 for none.
+
+    Returns
+    -------
+    (N, C, Y, X) float32 ndarray
+    """
+    batch = np.array(batch, dtype=np.float32)
+    if flips:
+        batch = _flipped(rng, batch)
+    if elastic > 0:
+        batch = _elastic_deform(rng, batch, elastic)
+    if intensity > 0:
+        gain = rng.uniform(1 - intensity, 1 + intensity, (len(batch), 1, 1, 1)).astype(np.float32)
+        floor = np.asarray(low, np.float32).reshape(-1, 1, 1)
+        batch = floor + (batch - floor) * gain
+    return batch
+
+
+def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each crop in one of the eight ways in which a square lies on itself."""
+    ways = rng.integers(0, 8, len(batch))
+    out = batch.copy()
+    for way in range(1, 8):
+        chosen = batch[ways == way]
+        turned = np.rot90(chosen, way % 4, axes=(-2, -1))
+        out[ways == way] = turned[..., ::-1] if way >= 4 else turned
+    return out
+
+
+def _elastic_deform(rng: np.random.Generator, batch: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Half of the crops, with every pixel taken from a little beside it.
+
+    The displacements are smooth: random at a few knots, bilinear between them. The other half keeps the grain of its
+    noise, which interpolation softens.
+    """
+    chosen = np.flatnonzero(rng.random(len(batch)) < 0.5)
+    height, width = batch.shape[-2:]
+    knots = rng.normal(0, sigma, (len(chosen), 2, _KNOTS, _KNOTS)).astype(np.float32)
+    rows, columns = _between(height), _between(width)
+    shifts = rows @ knots @ columns.T  # (n, 2, Y, X)
+    y = np.clip(np.arange(height, dtype=np.float32)[:, None] + shifts[:, 0], 0, height - 1)
+    x = np.clip(np.arange(width, dtype=np.float32) + shifts[:, 1], 0, width - 1)
+    out = batch.copy()
+    out[chosen] = _sampled(batch[chosen], y, x)
+    return out
+
+
+def _between(side: int) -> NDArray[np.float32]:
+    """(side, knots) weights of linear interpolation between the knots."""
+    place = np.linspace(0, _KNOTS - 1, side)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(_KNOTS))).astype(np.float32)
+
+
+def _sampled(batch: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
+    """Bilinear values of (n, C, Y, X) at (n, Y, X) places within the crop."""
+    top = np.minimum(y.astype(np.intp), batch.shape[-2] - 2)
+    left = np.minimum(x.astype(np.intp), batch.shape[-1] - 2)
+    down, right = (y - top)[:, None], (x - left)[:, None]
+    n = np.arange(len(batch))[:, None, None]
+    at = batch.transpose(0, 2, 3, 1)  # channels last, so that one look-up takes them all
+
+    def corner(row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float32]:
+        return at[n, row, column].transpose(0, 3, 1, 2)
+
+    upper = corner(top, left) * (1 - right) + corner(top, left + 1) * right
+    lower = corner(top + 1, left) * (1 - right) + corner(top + 1, left + 1) * right
+    return upper * (1 - down) + lower * down
+
+
+def contact_sheet(
+    crops: Dataset,
+    rows: int = 6,
+    columns: int = 8,
+    augmented: bool = True,
+    *,
+    seed: int = 0,
+    flips: bool = True,
+    intensity: float = 0.1,
+    elastic: float = 0.5,
+) -> NDArray[Any]:
+    """A picture of crops side by side, as training will see them.
+
+    Parameters
+    ----------
+    crops : Dataset
+        Of which training crops are taken, evenly over all of them.
+    rows, columns : int
+        Of the sheet.
+    augmented : bool
+        Whether to change them as `augment` does.
+    seed : int
+        Of the changes.
+    flips, intensity, elastic
+        As for `augment`.
+
+    Returns
+    -------
+    (Y, X) or (Y, X, C) ndarray
+        In the crops' dtype, with lines of the darkest value between them.
+    """
+    training = np.flatnonzero(~crops.held_out)
+    chosen = training[np.linspace(0, len(training) - 1, min(rows * columns, len(training))).round().astype(int)]
+    pictures = crops.x[chosen]
+    if augmented:
+        rng = np.random.default_rng(seed)
+        changed = augment(rng, pictures, low=crops.low, flips=flips, intensity=intensity, elastic=elastic)
+        pictures = to_dtype(changed, pictures.dtype)[0]
+    step = crops.size + 1
+    floor = pictures.min(axis=(0, 2, 3))
+    sheet = np.broadcast_to(floor, (rows * step - 1, columns * step - 1, crops.channels)).copy()
+    for index, picture in enumerate(pictures):
+        y, x = (index // columns) * step, (index % columns) * step
+        sheet[y : y + crops.size, x : x + crops.size] = picture.transpose(1, 2, 0)
+    return sheet[..., 0] if crops.channels == 1 else sheet

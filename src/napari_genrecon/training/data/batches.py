@@ -1,0 +1,67 @@
+"""Batches and random numbers that depend on nothing but the seed and the step: what makes a run resume exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_genrecon.training.data.augment import augment
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.options import TrainOptions
+
+__all__ = ["Batches", "draws_at", "scaled"]
+
+
+def draws_at(seed: int, skipped: int, step: int, turn: int) -> torch.Generator:
+    """Return the random numbers of one turn of one step; `skipped` gives others after a run fell back."""
+    return torch.Generator().manual_seed(_entropy(seed, skipped, step, turn))
+
+
+def scaled(x: NDArray[Any], dataset: Dataset) -> NDArray[np.float32]:
+    """Return (N, C, Y, X) grey values on the scale on which their range is -1 to 1; what lies beyond is clipped."""
+    low, high = (np.array(values, np.float64)[:, None, None] for values in (dataset.low, dataset.high))
+    return np.clip(2 * (x - low) / (high - low) - 1, -1, 1).astype(np.float32)
+
+
+class Batches:
+    """Random training crops, changed as the options say.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of which those that are not held out are drawn, with replacement.
+    options : TrainOptions
+        Batch size, changes and seed.
+    step_of_grey : tuple of float
+        Per channel, the width of one grey value on the scale of -1 to 1.
+    device : torch.device
+        Where the batches go.
+    """
+
+    def __init__(
+        self, dataset: Dataset, options: TrainOptions, step_of_grey: tuple[float, ...], device: torch.device
+    ) -> None:
+        self._x = scaled(dataset.training, dataset)
+        self._options, self.device = options, device
+        self._step = np.array(step_of_grey, np.float32)[:, None, None]
+        between = options.intensity > 0 or options.elastic > 0
+        self._snaps = between and dataset.x.dtype.kind in "ui"
+
+    def __call__(self, step: int, skipped: int) -> Tensor:
+        """Return the batch (B, C, Y, X) of a step, with whole grey values if the crops have them."""
+        options = self._options
+        rng = np.random.default_rng([options.seed, skipped, step])
+        batch = self._x[rng.integers(0, len(self._x), options.batch)]
+        batch = augment(rng, batch, low=-1.0, flips=options.flips, intensity=options.intensity, elastic=options.elastic)
+        batch = np.clip(batch, -1, 1)
+        if self._snaps:
+            batch = np.round((batch + 1) / self._step) * self._step - 1
+        return torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
+
+
+def _entropy(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -1,0 +1,95 @@
+"""Whether crops can be learnt from: enough of them, finite, varied, of enough area; and their range of grey values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.data.source import CropSource
+
+__all__ = ["NEEDED", "covered", "grey_range", "notes_on_area", "require_enough", "usable"]
+
+NEEDED = 32
+"""Training crops below which training is refused: fewer are learnt by heart."""
+_AREA = 8  # crops side by side whose area must be covered; overlapping crops show little that is new
+_TAIL = 1e-4  # share of the pixels beyond the range on either side: hot pixels must not set it
+_PIXELS = 4 << 20  # that the range is measured on
+
+
+def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """Which crops have finite pixels that differ, and sentences about the others."""
+    if not len(x):
+        return np.zeros(0, bool), ()
+    flat = x.reshape(len(x), -1)
+    finite = np.isfinite(flat).all(1) if x.dtype.kind == "f" else np.ones(len(x), bool)
+    varied = flat.max(1) > flat.min(1)
+    if not finite.any():
+        raise ImageError(f"all {len(x)} crops hold NaN or infinite pixels: fill them first, with inpaint for example")
+    if not (finite & varied).any():
+        raise ImageError(f"all {len(x)} crops are constant: there is nothing in them to learn")
+    notes = []
+    if not finite.all():
+        notes.append(f"{int((~finite).sum())} crops hold NaN or infinite pixels and were left out")
+    if (finite & ~varied).any():
+        notes.append(f"{int((finite & ~varied).sum())} crops are constant and were left out")
+    return finite & varied, tuple(notes)
+
+
+def require_enough(n: int, found: int, notes: tuple[str, ...], mode: str, options: CropOptions, needed: int) -> None:
+    """Refuse fewer than `needed` training crops, and say how to get more."""
+    if n >= needed:
+        return
+    remedy = {
+        "objects": "more images, or smaller crops",
+        "whole": "more of them",
+        "random": "more positions (n), smaller crops, or more images",
+    }.get(mode, "a smaller stride, smaller crops, or more images")
+    rest = f" ({found} were found; the others are held out or too close to those)" if found > n else ""
+    said = "".join(f"; {note}" for note in notes)
+    use = "train on" if needed >= NEEDED else "look at"
+    raise ImageError(
+        f"there are only {n} crops of {options.size} pixels to {use}{rest}, at least {needed} are needed: give "
+        f"{remedy}{said}"
+    )
+
+
+def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray[np.int64], size: int) -> float:
+    """Area that crops cover, in crops side by side: where they overlap it counts once."""
+    total = 0
+    for index, image in enumerate(sources):
+        mine = place[source == index]
+        for plane in np.unique(mine[:, 0]):
+            seen = np.zeros((image.height, image.width), bool)
+            for _, y, x in mine[mine[:, 0] == plane].tolist():
+                seen[y : y + size, x : x + size] = True
+            total += int(seen.sum())
+    return total / size**2
+
+
+def notes_on_area(area: float, n: int, mode: str, options: CropOptions, needed: int) -> tuple[str, ...]:
+    """A sentence if crops overlap so much that they show little; refused if that is to be trained on."""
+    if mode not in ("grid", "random") or area >= NEEDED:
+        return ()
+    said = f"the {n} training crops of {options.size} pixels overlap and cover the area of only {area:.0f} side by side"
+    if area < _AREA and needed >= NEEDED:
+        raise ImageError(f"{said}, at least {_AREA} are needed: take smaller crops, or more images")
+    return (f"{said}: the model may learn them by heart; smaller crops or more images help",)
+
+
+def grey_range(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The grey values that become -1 and +1, per channel, over all training crops."""
+    lows, highs = [], []
+    for channel in range(x.shape[1]):
+        values = x[:, channel].reshape(-1)
+        low, high = np.quantile(values[:: max(1, len(values) // _PIXELS)].astype(np.float64), [_TAIL, 1 - _TAIL])
+        if not high > low:
+            low, high = float(values.min()), float(values.max())
+        if not high > low:
+            raise ImageError(f"channel {channel} is constant ({low:g}) in all crops: leave it out")
+        lows.append(float(low))
+        highs.append(float(high))
+    return tuple(lows), tuple(highs)

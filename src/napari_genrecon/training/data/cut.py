@@ -1,0 +1,266 @@
+"""Cut crops from images, and decide which are held out.
+
+Which crops are held out is decided by where they come from: whole source images, or for a single image a block in a
+corner with a gap of one crop's side around it. Never crop by crop: neighbours show the same cells, and a model that
+copied them would look good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.training.data.checks import NEEDED, covered, grey_range, notes_on_area, require_enough, usable
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.data.places import (
+    Places,
+    grid_count,
+    grid_places,
+    label_places,
+    point_places,
+    random_places,
+    whole_places,
+)
+from napari_genrecon.training.data.source import CropSource, read_crops
+from napari_genrecon.training.data.split import LEFT, split_by_block, split_by_order, split_by_source
+
+__all__ = ["NEEDED", "cut_crops"]
+
+_PLENTY = 500  # crops that are aimed at where the images give fewer side by side
+MAX_CHANNELS = 4
+_MOST = 20_000
+_COVER = 4  # how often random crops cover the images
+
+
+def cut_crops(
+    images: Any,
+    options: CropOptions | None = None,
+    *,
+    axes: str | Axes | Sequence[str | Axes | None] | None = None,
+    labels: Any = None,
+    points: Any = None,
+    groups: Any = None,
+    pixel_size: tuple[float, float] | None = None,
+    units: tuple[str, str] | None = None,
+    channel_names: Sequence[str] = (),
+    needed: int = NEEDED,
+) -> Dataset:
+    """Cut crops from one image or several.
+
+    Parameters
+    ----------
+    images : (..., Y, X) array_like or sequence of them
+        Any real dtype; NumPy, memmap, dask or Zarr: what is large is read by region. A list is several images, which
+        may differ in size but not in dtype or number of channels.
+    options : CropOptions
+        How to cut.
+    axes : str, or one per image
+        What the dimensions mean; see `napari_genrecon.axes`. Channels (C, or S but for alpha) become channels.
+    labels : (..., Y, X) int array_like, or one per image
+        Objects, numbered from 1, in an array of the image's dimensions but for the channels. An object that lies on
+        several planes (Z) gives the crop of the plane on which it is largest.
+    points : (N, D) array_like, or one per image
+        Centres in pixels, one column per dimension of the image but for the channels.
+    groups : (N,) int array_like
+        For ready crops (mode ``"whole"``) in one stack: which image each comes from, if that is known. Otherwise the
+        last ones are held out together.
+    pixel_size, units : (float, float), (str, str)
+        Along Y and X.
+    channel_names : sequence of str
+        One per channel.
+    needed : int
+        How many there must be that are not held out; fewer are enough to be looked at than to be learnt from.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ImageError
+        If there are too few crops, all of them are constant, or shapes, dtypes or channels do not fit.
+    OptionError
+        If an option cannot work.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).poisson(20, (512, 512))
+    >>> crops = cut_crops(image, CropOptions(size=32))
+    >>> crops.x.shape, int(crops.held_out.sum())
+    ((865, 1, 32, 32), 100)
+    """
+    options = options or CropOptions()
+    sources = _sources(images, axes)
+    mode = _mode(sources, options, labels is not None or points is not None)
+    rng = np.random.default_rng(options.seed)
+    found = _places(sources, mode, options, labels, points, rng)
+    source = np.repeat(np.arange(len(sources)), [len(p.place) for p in found])
+    place, label = np.concatenate([p.place for p in found]), np.concatenate([p.label for p in found])
+    notes = (*_notes_on_objects(found, options.size), *_notes_on_grid(sources, mode, options))
+    origin = _origin(source, groups, mode)
+    verdict = _split(sources, origin, place, mode, options, rng)
+    kept = _thinned(np.flatnonzero(verdict != LEFT), options.n or _MOST, rng)
+    x = read_crops(sources, source[kept], place[kept], options.size)
+    good, more = usable(x)
+    kept, x = kept[good], x[good]
+    held = verdict[kept] == 1
+    require_enough(int((~held).sum()), len(source), notes, mode, options, needed)
+    area = covered(sources, source[kept][~held], place[kept][~held], options.size)
+    more = (*more, *notes_on_area(area, int((~held).sum()), mode, options, needed))
+    low, high = grey_range(x[~held])
+    return Dataset(
+        x=x, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
+        pixel_size=pixel_size or (1.0, 1.0), units=units or ("pixel", "pixel"),
+        channel_names=_names(channel_names, x.shape[1]), low=low, high=high,
+        options=asdict(options) | {"mode": mode}, notes=(*notes, *more),
+    )  # fmt: skip
+
+
+# --- the images ---
+
+
+def _sources(images: Any, axes: Any) -> list[CropSource]:
+    several = list(images) if isinstance(images, list | tuple) else [images]
+    if not several:
+        raise ImageError("no image was given to cut crops from")
+    letters = _per_image(axes, len(several), "axes")
+    sources = [CropSource(image, found) for image, found in zip(several, letters, strict=True)]
+    for what in ("channels", "dtype"):
+        values = {str(getattr(source, what)) for source in sources}
+        if len(values) > 1:
+            name = "numbers of channels" if what == "channels" else "dtypes"
+            raise ImageError(f"the images have different {name} ({', '.join(sorted(values))}): train on images alike")
+    if sources[0].channels > MAX_CHANNELS:
+        raise ImageError(
+            f"the image has {sources[0].channels} channels, at most {MAX_CHANNELS} can be learnt: choose some of them, "
+            "or say what its dimensions mean (axes)"
+        )
+    return sources
+
+
+def _per_image(value: Any, n: int, what: str) -> list[Any]:
+    if isinstance(value, list | tuple):
+        if len(value) != n:
+            raise OptionError(f"{len(value)} {what} were given for {n} images: give one for each")
+        return list(value)
+    if n > 1 and value is not None and what != "axes":
+        raise OptionError(f"one array of {what} was given for {n} images: give a list with one for each")
+    return [value] * n
+
+
+def _mode(sources: list[CropSource], options: CropOptions, objects: bool) -> str:
+    ready = all((s.height, s.width) == (options.size,) * 2 for s in sources)
+    mode = ("objects" if objects else "whole" if ready else "grid") if options.mode == "auto" else options.mode
+    if mode == "objects" and not objects:
+        raise OptionError("crops of objects need a labels image or points that say where the objects are")
+    if mode != "objects" and objects:
+        raise OptionError(f"labels and points are for crops of objects, not for the mode {mode!r}")
+    return mode
+
+
+# --- places ---
+
+
+def _places(
+    sources: list[CropSource], mode: str, options: CropOptions, labels: Any, points: Any, rng: np.random.Generator
+) -> list[Places]:
+    size = options.size
+    if mode == "objects":
+        if labels is not None and points is not None:
+            raise OptionError("labels and points were both given: give one of them")
+        given = _per_image(points if labels is None else labels, len(sources), "points" if labels is None else "labels")
+        cut = point_places if labels is None else label_places
+        return [cut(source, where, size) for source, where in zip(sources, given, strict=True)]
+    if mode == "random":
+        return [
+            random_places(source, size, n, rng) for source, n in zip(sources, _shares(sources, options), strict=True)
+        ]
+    if mode == "whole":
+        return [whole_places(source, size) for source in sources]
+    stride = _stride(sources, options)
+    return [grid_places(source, size, stride) for source in sources]
+
+
+def _stride(sources: list[CropSource], options: CropOptions) -> int:
+    """The one given; else side by side, or closer where that gives too few."""
+    stride = size = options.size
+    if options.stride:
+        return options.stride
+    while stride > size // 8 and sum(grid_count(source, size, stride) for source in sources) < _PLENTY:
+        stride //= 2
+    return stride
+
+
+def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
+    """How many random crops each image gives, by its area."""
+    areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
+    wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / options.size**2))
+    return [max(1, round(wanted * area / areas.sum())) for area in areas]
+
+
+def _notes_on_objects(found: list[Places], size: int) -> tuple[str, ...]:
+    edge, large = sum(p.edge for p in found), sum(p.large for p in found)
+    notes = []
+    if edge:
+        notes.append(f"{edge} objects are too close to the border for a crop of {size} pixels and were left out")
+    if large:
+        notes.append(f"{large} objects are larger than a crop of {size} pixels and are cut off: choose a larger size")
+    return tuple(notes)
+
+
+def _notes_on_grid(sources: list[CropSource], mode: str, options: CropOptions) -> tuple[str, ...]:
+    size, stride = options.size, _stride(sources, options)
+    if mode != "grid" or stride >= size:
+        return ()
+    n = sum(grid_count(source, size, size) for source in sources)
+    share = (-(-size // stride)) ** 2
+    return (
+        f"the crops are cut every {stride} px and overlap: a pixel lies in up to {share} of them, and side by side "
+        f"there would be {n}",
+    )
+
+
+def _origin(source: NDArray[np.int64], groups: Any, mode: str) -> NDArray[np.int64]:
+    if groups is None:
+        return source.astype(np.int64)
+    found = np.asarray(groups)
+    if mode != "whole" or found.shape != source.shape or found.dtype.kind not in "iu" or source.any():
+        raise OptionError(
+            f"groups have the shape {found.shape} and dtype {found.dtype}: they say for one stack of {len(source)} "
+            "ready crops (mode 'whole') which image each comes from, as integers"
+        )
+    return found.astype(np.int64)
+
+
+def _split(
+    sources: list[CropSource],
+    origin: NDArray[np.int64],
+    place: NDArray[np.int64],
+    mode: str,
+    options: CropOptions,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    if options.held_out == 0 or len(origin) == 0:
+        return np.zeros(len(origin), np.int64)
+    if len(np.unique(origin)) > 1:
+        return split_by_source(origin, options.held_out, rng)
+    if mode == "whole":
+        return split_by_order(len(origin), options.held_out)
+    only = sources[int(origin[0])]
+    return split_by_block(place, options.size, only.height, only.width, options.held_out)
+
+
+def _thinned(indices: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return indices if len(indices) <= n else np.sort(rng.choice(indices, n, replace=False))
+
+
+def _names(names: Sequence[str], channels: int) -> tuple[str, ...]:
+    if names and len(names) != channels:
+        raise OptionError(f"{len(names)} channel names were given for {channels} channels: give one for each, or none")
+    return tuple(names) or ("",) * channels

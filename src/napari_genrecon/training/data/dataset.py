@@ -1,0 +1,236 @@
+"""What a model is trained on: items of one size, what belongs to each, and their file.
+
+`cut_crops` makes them (see `training.data.cut`). Importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError, OptionError, OutputError
+from napari_genrecon.io.publish import sentence
+from napari_genrecon.training.publish import publish
+
+__all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
+
+SIZES = (32, 64, 128)
+MODES = ("auto", "grid", "random", "objects", "whole")
+_FORMAT = "genrecon-crops/1"
+_ARRAYS = ("x", "source", "place", "held_out", "label")
+_MAYBE = ("targets", "labels")
+_FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropOptions:
+    """How crops are cut.
+
+    Attributes
+    ----------
+    size : int
+        Side of a crop in pixels: 32, 64 or 128.
+    mode : str
+        ``"grid"``, ``"random"``, ``"objects"`` (one per labelled object or point), ``"whole"`` (every plane is a crop
+        already), or ``"auto"``: objects if there are labels or points, whole if the planes have the size of a crop,
+        else a grid.
+    stride : int or None
+        Distance between the crops of a grid in pixels; None puts them side by side, or closer where that gives fewer
+        than 500.
+    n : int or None
+        How many crops at most, or how many random positions; None takes at most 20000, and as many random positions
+        as cover the images four times, but at least 500.
+    seed : int
+        Of random positions, and of the choice of what is held out.
+    held_out : float
+        Share of the crops that is not trained on, in [0, 0.5].
+    """
+
+    size: Annotated[int, {"choices": SIZES, "tooltip": "Side of a crop in pixels"}] = 32
+    mode: Annotated[str, {"choices": MODES, "tooltip": "Where crops are cut"}] = "auto"
+    stride: Annotated[int | None, {"min": 1, "tooltip": "Distance between the crops of a grid; empty chooses"}] = None
+    n: Annotated[
+        int | None, {"min": 1, "tooltip": "How many crops at most, or how many random positions; empty chooses"}
+    ] = None
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Of random positions and of what is held out"}] = 0
+    held_out: Annotated[
+        float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Share of the crops that is not trained on"}
+    ] = 0.1
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise OptionError(f"size must be one of {', '.join(map(str, SIZES))} pixels, got {self.size}")
+        if self.mode not in MODES:
+            raise OptionError(f"crops are cut in the mode {' or '.join(map(repr, MODES))}, got {self.mode!r}")
+        if self.stride is not None and self.stride < 1:
+            raise OptionError(f"stride must be at least 1 pixel, got {self.stride}")
+        if self.n is not None and self.n < 1:
+            raise OptionError(f"n must be at least 1 crop, got {self.n}")
+        if not 0 <= self.held_out <= 0.5:
+            raise OptionError(f"held_out must lie between 0 and 0.5, got {self.held_out:g}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Items of one size, and where they come from: crops of images, or blocks of stacks.
+
+    Attributes
+    ----------
+    x : (N, C, Y, X) or (N, C, Z, Y, X) ndarray
+        What goes into a network: grey values of the images, in their dtype.
+    targets : ndarray, optional
+        What should come out, for recipes that need it: (N, C, ...) pixels, of any size.
+    labels : (N,) or (N, Y, X) or (N, Z, Y, X) ndarray of integers, optional
+        Class of each item, or of each of its pixels.
+    source : (N,) int64 ndarray
+        Which image each comes from.
+    place : (N, 3) int64 ndarray
+        Index of the first plane (over all dimensions but C, Y and X, in C order), row and column of the first pixel.
+    held_out : (N,) bool ndarray
+        Which are not trained on.
+    label : (N,) int64 ndarray
+        Number of the object that each was cut around, or of the point; 0 where there are neither.
+    pixel_size, units : (float, float), (str, str)
+        Along Y and X, as napari names units.
+    channel_names : tuple of str
+        One per channel; empty strings where they are not known.
+    low, high : tuple of float
+        Per channel: the grey values that become -1 and +1, measured once over all training items.
+    options : dict
+        How they were cut.
+    notes : tuple of str
+        What the user should know: what was left out and why.
+    """
+
+    x: NDArray[Any]
+    source: NDArray[np.int64]
+    place: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
+    label: NDArray[np.int64]
+    targets: NDArray[Any] | None = None
+    labels: NDArray[Any] | None = None
+    pixel_size: tuple[float, float] = (1.0, 1.0)
+    units: tuple[str, str] = ("pixel", "pixel")
+    channel_names: tuple[str, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    options: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.x.ndim not in (4, 5):
+            raise ImageError(f"items have the shape {self.x.shape}: (N, C, Y, X) or (N, C, Z, Y, X) is needed")
+        for name in ("source", "place", "held_out", "label", *_MAYBE):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.x):
+                raise ImageError(f"there are {len(self.x)} items and {len(values)} {name}: give one for each")
+        if self.labels is not None and self.labels.dtype.kind not in "iub":
+            raise ImageError(f"labels have dtype {self.labels.dtype}: integers are needed, one number per class")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def size(self) -> int:
+        """Width of an item in pixels."""
+        return int(self.x.shape[-1])
+
+    @property
+    def height(self) -> int:
+        """Rows of an item."""
+        return int(self.x.shape[-2])
+
+    @property
+    def depth(self) -> int:
+        """Planes of an item; 0 for one that is flat."""
+        return int(self.x.shape[2]) if self.x.ndim == 5 else 0
+
+    @property
+    def channels(self) -> int:
+        """How many channels an item has."""
+        return int(self.x.shape[1])
+
+    @property
+    def dtype(self) -> str:
+        """Of the images, such as ``"uint16"``."""
+        return str(self.x.dtype)
+
+    @property
+    def training(self) -> NDArray[Any]:
+        """The items that are trained on."""
+        return self.x[~self.held_out]
+
+    @property
+    def testing(self) -> NDArray[Any]:
+        """The items that are held out."""
+        return self.x[self.held_out]
+
+    @property
+    def judging(self) -> NDArray[Any]:
+        """The items by which a model is judged: those held out, or the training ones if there are none."""
+        return self.testing if self.held_out.any() else self.training
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the pixels, the dtype, what is held out, and of targets and labels."""
+        digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype.newbyteorder('<').str}".encode())
+        digest.update(np.ascontiguousarray(self.x, self.x.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(self.held_out).tobytes())
+        for name in _MAYBE:
+            values = getattr(self, name)
+            if values is not None:
+                digest.update(f"{name} {values.shape} {values.dtype.newbyteorder('<').str}".encode())
+                digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write them as ``.npz``, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the folder cannot be written.
+        """
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
+        buffer = io.BytesIO()
+        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
+        np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        try:
+            publish(path, buffer.getvalue())
+        except OSError as error:
+            raise OutputError(sentence(path, error)) from error
+
+    @classmethod
+    def load(cls, path: Path) -> Dataset:
+        """Read what `save` wrote; nothing in it is run.
+
+        Raises
+        ------
+        ImageError
+            If the file is missing, damaged or of another kind.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                arrays = {name: found[name] for name in (*_ARRAYS, *(name for name in _MAYBE if name in found))}
+                facts = json.loads(found["facts"].tobytes())
+            crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS})
+            whole = facts["format"] == _FORMAT and facts["fingerprint"] == crops.fingerprint
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise ImageError(f"{path} does not hold crops that can be read: {error}") from error
+        if not whole:
+            raise ImageError(f"{path} was changed since the crops were cut, or is of another version: cut them again")
+        return crops
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,55 @@
+"""Random changes of pictures that gradients pass (Zhao et al. 2020): the same in kind for real and made ones.
+
+Zhao et al.: Differentiable augmentation for data-efficient GAN training, NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+__all__ = ["augment_differentiably"]
+
+_SHIFT = 8  # shifts by up to this part of the side
+_HOLE = 4  # and a hole of this part
+
+
+def augment_differentiably(x: Tensor, draws: torch.Generator) -> Tensor:
+    """Change brightness and contrast, shift, and cut a hole, otherwise for every picture.
+
+    Parameters
+    ----------
+    x : (B, C, Y, X) Tensor
+        Values in [-1, 1].
+    draws : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    (B, C, Y, X) Tensor
+    """
+    n, side = len(x), x.shape[-1]
+    brightness, contrast = torch.rand(2, n, 1, 1, 1, generator=draws).to(x.device)
+    middle = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = (x - middle) * (0.5 + contrast) + middle + (brightness - 0.5)
+    return _cutout(_shifted(x, side // _SHIFT, draws), side // _HOLE, draws)
+
+
+def _shifted(x: Tensor, most: int, draws: torch.Generator) -> Tensor:
+    n, side = len(x), x.shape[-1]
+    dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), generator=draws).to(x.device)
+    rows = torch.arange(side, device=x.device) + dy  # (B, Y)
+    columns = torch.arange(side, device=x.device) + dx
+    room = pad(x, (most,) * 4).permute(0, 2, 3, 1)  # (B, Y + 2m, X + 2m, C)
+    images = torch.arange(n, device=x.device)[:, None, None]
+    return room[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _cutout(x: Tensor, hole: int, draws: torch.Generator) -> Tensor:
+    n, side = len(x), x.shape[-1]
+    top, left = torch.randint(1 - hole, side, (2, n, 1), generator=draws).to(x.device)
+    places = torch.arange(side, device=x.device)
+    rows = (places >= top) & (places < top + hole)  # (B, Y)
+    columns = (places >= left) & (places < left + hole)
+    return x * ~(rows[:, None, :, None] & columns[:, None, None, :])

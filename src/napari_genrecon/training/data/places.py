@@ -1,0 +1,176 @@
+"""Where crops are cut: on a grid, at random, around objects or points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.errors import ImageError
+from napari_genrecon.training.data.source import CropSource, outer_letters
+
+__all__ = ["Places", "grid_count", "grid_places", "label_places", "point_places", "random_places", "whole_places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the crops of one image are.
+
+    Attributes
+    ----------
+    place : (N, 3) int64 ndarray
+        Plane, and row and column of the first pixel; sorted by plane.
+    label : (N,) int64 ndarray
+        Of the object or point.
+    edge, large : int
+        Objects that were left out as the crop would leave the image; objects larger than the crop.
+    """
+
+    place: NDArray[np.int64]
+    label: NDArray[np.int64]
+    edge: int = 0
+    large: int = 0
+
+
+def grid_places(source: CropSource, size: int, stride: int) -> Places:
+    """Every `stride` pixels, on every plane."""
+    rows = np.arange(0, source.height - size + 1, stride)
+    columns = np.arange(0, source.width - size + 1, stride)
+    mesh = np.meshgrid(np.arange(source.n_planes), rows, columns, indexing="ij")
+    place = np.stack([axis.ravel() for axis in mesh], axis=1).astype(np.int64)
+    return Places(place, np.zeros(len(place), np.int64))
+
+
+def grid_count(source: CropSource, size: int, stride: int) -> int:
+    """How many crops a grid has."""
+    rows, columns = ((side - size) // stride + 1 for side in (source.height, source.width))
+    return source.n_planes * max(rows, 0) * max(columns, 0)
+
+
+def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator) -> Places:
+    """At `n` positions, each as likely as any other."""
+    if source.height < size or source.width < size:
+        n = 0
+    limits = (source.n_planes, max(source.height - size + 1, 1), max(source.width - size + 1, 1))
+    place = np.stack([rng.integers(0, limit, n) for limit in limits], axis=1).astype(np.int64)
+    return Places(place[np.lexsort(place.T[::-1])], np.zeros(n, np.int64))
+
+
+def whole_places(source: CropSource, size: int) -> Places:
+    """Every plane is a crop.
+
+    Raises
+    ------
+    ImageError
+        If the planes have another size.
+    """
+    if (source.height, source.width) != (size, size):
+        raise ImageError(
+            f"ready crops must have {size}x{size} pixels, these have {source.height}x{source.width}: "
+            "choose that size if it is 32, 64 or 128, or cut crops on a grid"
+        )
+    return grid_places(source, size, size)
+
+
+def label_places(source: CropSource, labels: Any, size: int) -> Places:
+    """One per object, on the plane on which it is largest.
+
+    Raises
+    ------
+    ImageError
+        If the labels are no integers, or have another shape than the image.
+    """
+    objects = _objects(source, _labels_like(source, labels))
+    centre = (objects[:, 2:4] + objects[:, 4:6]) // 2
+    large = int(np.count_nonzero((objects[:, 4:6] - objects[:, 2:4]).max(1, initial=0) > size))
+    return _around(source, size, objects[:, 0], centre, objects[:, 1], large)
+
+
+def point_places(source: CropSource, points: Any, size: int) -> Places:
+    """One per point.
+
+    Raises
+    ------
+    ImageError
+        If the points have not one column per dimension of the image but for the channels.
+    """
+    found = np.asarray(points)
+    n = len(source.outer) + 2
+    if found.ndim != 2 or found.shape[1] != n or found.dtype.kind not in "iuf" or not np.isfinite(found).all():
+        raise ImageError(
+            f"points have the shape {found.shape}: {n} finite columns are needed, one for each of the dimensions "
+            f"{outer_letters(source.axes)}YX"
+        )
+    whole = np.floor(found + 0.5).astype(np.int64)
+    inside = np.all((whole[:, :-2] >= 0) & (whole[:, :-2] < np.array(source.outer, dtype=np.int64)), axis=1)
+    whole, numbers = whole[inside], np.arange(1, len(found) + 1)[inside]
+    planes = np.zeros(len(whole), np.int64)
+    if source.outer:
+        planes = np.ravel_multi_index(tuple(whole[:, :-2].T), source.outer).astype(np.int64)
+    return _around(source, size, planes, whole[:, -2:], numbers, 0)
+
+
+def _around(
+    source: CropSource,
+    size: int,
+    planes: NDArray[np.int64],
+    centre: NDArray[np.int64],
+    label: NDArray[np.int64],
+    large: int,
+) -> Places:
+    first = centre - size // 2
+    limit = np.array([source.height - size, source.width - size])
+    inside = np.all((first >= 0) & (first <= limit), axis=1)
+    place = np.concatenate([planes[:, None], first], axis=1)[inside]
+    order = np.lexsort(place.T[::-1])
+    return Places(place[order], label[inside][order], int(np.count_nonzero(~inside)), large)
+
+
+def _labels_like(source: CropSource, labels: Any) -> CropSource:
+    dtype = np.dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
+    if dtype.kind not in "iu":
+        hint = "; number the objects of a mask first, with skimage.measure.label" if dtype.kind == "b" else ""
+        raise ImageError(f"labels have dtype {dtype}: integers are needed, one number per object{hint}")
+    letters = outer_letters(source.axes) + "YX"
+    order = [letter for letter in source.axes.letters if letter in letters]
+    expected = (*source.outer, source.height, source.width)
+    shape = tuple(getattr(labels, "shape", np.shape(labels)))
+    if sorted(shape) != sorted(expected) or len(shape) != len(order):
+        raise ImageError(
+            f"labels have the shape {shape} but the image has {expected} in its dimensions {letters}: they must match"
+        )
+    found = CropSource(labels, Axes("".join(order)))
+    if (*found.outer, found.height, found.width) != expected:
+        raise ImageError(f"labels have the shape {shape}, their order of dimensions is not the image's: {order}")
+    return found
+
+
+def _objects(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
+    """(N, 7): plane, label, first row and column, row and column behind the last, area; one row per object."""
+    rows = [row for plane in range(labels.n_planes) for row in _objects_of(labels.plane(plane)[0], plane)]
+    found = np.array(rows, np.int64).reshape(-1, 7)
+    letters = outer_letters(source.axes)
+    if "Z" in letters and len(found):
+        index = np.stack(np.unravel_index(found[:, 0], source.outer), axis=1)
+        key = np.concatenate([np.delete(index, letters.index("Z"), axis=1), found[:, 1:2]], axis=1)
+        order = np.argsort(-found[:, 6], kind="stable")
+        _, first = np.unique(key[order], axis=0, return_index=True)
+        found = found[np.sort(order[first])]
+    return found
+
+
+def _objects_of(plane: NDArray[Any], index: int) -> list[tuple[int, ...]]:
+    from scipy import ndimage
+
+    values, inverse = np.unique(plane, return_inverse=True)
+    compact = inverse.reshape(plane.shape) + 1
+    areas = np.bincount(compact.ravel())
+    rows: list[tuple[int, ...]] = []
+    for number, box in enumerate(ndimage.find_objects(compact)):
+        if values[number] > 0:
+            y, x = box
+            rows.append((index, int(values[number]), y.start, x.start, y.stop, x.stop, int(areas[number + 1])))
+    return rows

@@ -1,0 +1,37 @@
+"""Where and how precisely a generative model is trained: Lightning Fabric, on one device.
+
+Fabric (Falcon et al., Lightning AI) places networks, gives the context in which they run in bfloat16, and does the
+backward pass. What it costs was measured: 2 s of CPU time to import, nothing per step (see ``tools/benchmark.py
+generate``). It is imported when a training starts, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_genrecon.models import resolve_device
+from napari_genrecon.training.loop.triton import load_triton
+from napari_genrecon.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["fabric_for"]
+
+_PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+def fabric_for(options: TrainOptions) -> Fabric:
+    """Fabric on the device and in the precision of the options.
+
+    Raises
+    ------
+    OptionError
+        If the device does not exist here.
+    """
+    load_triton()
+    from lightning_fabric import Fabric
+
+    kind, _, index = resolve_device(options.device).partition(":")
+    devices: Any = [int(index)] if kind == "cuda" else 1
+    return Fabric(accelerator=kind, devices=devices, precision=_PRECISIONS[options.precision])

@@ -1,0 +1,162 @@
+"""One training loop, which loses nothing: it can be killed at any moment and continues exactly where it saved.
+
+A run is a `State` (network, moving average, optimiser, step) and a function from the network and the step number to a
+loss. Networks that are trained against each other are children of one network; each has an optimiser and a loss, and
+every step gives each a turn. `train_steps` is a generator: to stop is to stop asking for the next step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from napari_genrecon.errors import InferenceError
+from napari_genrecon.training.loop.checkpoint import load_latest, save_checkpoint
+from napari_genrecon.training.loop.state import State
+from napari_genrecon.training.loop.triton import load_triton
+
+__all__ = ["Loss", "State", "Step", "train_steps"]
+
+Loss = Callable[[nn.Module, int, int], Mapping[str, Tensor]]
+"""``loss(net, step, skipped)``: the loss of the batch of that step, by its name; what comes after it is only noted."""
+
+MAX_GRADIENT = 1.0  # norm above which gradients are scaled down
+MAX_RETRIES = 8  # times in a row that a run may fall back without reaching a checkpoint that is further on
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened in one step: its number, the training time in seconds, the losses and the learning rate."""
+
+    step: int
+    seconds: float
+    losses: dict[str, float]
+    rate: float
+
+    @property
+    def loss(self) -> float:
+        """The loss of the first optimiser."""
+        return next(iter(self.losses.values()))
+
+
+def train_steps(
+    state: State,
+    loss_at: Loss | tuple[Loss, ...],
+    rate_at: Callable[[int], float],
+    folder: Path,
+    *,
+    save_every: float = 180.0,
+    ema: float | Callable[[int], float] = 0.999,
+    clip: float = MAX_GRADIENT,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+    options: dict[str, Any] | None = None,
+) -> Generator[Step, None, None]:
+    """Train for ever, one step at a time; saves every few minutes and when the generator is closed.
+
+    Parameters
+    ----------
+    state : State
+        Where to start; changed in place.
+    loss_at : callable or tuple of callable
+        ``loss_at(net, step, skipped)`` is the loss of the batch of that step; one for each optimiser, in turn.
+    rate_at : callable
+        Learning rate of a step; a parameter group's ``"scale"`` multiplies it.
+    folder : Path
+        Where the checkpoints go.
+    save_every : float
+        Seconds between checkpoints.
+    ema : float or callable
+        Factor of the moving average of the weights, at a step.
+    clip : float
+        Norm above which the gradients of a turn are scaled down.
+    backward : callable
+        Computes the gradients of a loss.
+    options : dict
+        Written into the checkpoints, as a record.
+
+    Yields
+    ------
+    Step
+        After every step that changed the weights.
+
+    Raises
+    ------
+    InferenceError
+        If the loss is not finite again and again, with other data every time.
+    """
+    load_triton()
+    turns = loss_at if isinstance(loss_at, tuple) else (loss_at,)
+    factor = ema if callable(ema) else lambda _: ema
+    saved, retries = time.monotonic(), 0
+    save_checkpoint(state, folder, options)
+    try:
+        while True:
+            began, rate = time.monotonic(), rate_at(state.step)
+            losses = _step(state, turns, rate, clip, backward)
+            if losses is None:
+                retries += 1
+                _fall_back(state, folder, retries)
+                continue
+            _update_average(state, factor(state.step))
+            now = time.monotonic()
+            state.seconds += now - began
+            if now - saved > save_every:
+                save_checkpoint(state, folder, options)
+                saved, retries = now, 0
+            yield Step(state.step, state.seconds, losses, rate)
+    finally:
+        save_checkpoint(state, folder, options)
+
+
+def _step(
+    state: State, turns: tuple[Loss, ...], rate: float, clip: float, backward: Callable[[Tensor], None]
+) -> dict[str, float] | None:
+    """Give every optimiser a turn; None if a loss or a gradient is not finite, and the weights are then void."""
+    losses: dict[str, Tensor] = {}
+    for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        values = loss_at(state.net, state.step, state.skipped)
+        loss = next(iter(values.values()))
+        backward(loss)
+        norm = nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
+        finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
+        if finite:
+            optimiser.step()
+        state.net.zero_grad(set_to_none=True)  # a turn leaves gradients in the other networks, too
+        if not finite:
+            return None
+        losses |= values
+    state.step += 1
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+@torch.no_grad()
+def _update_average(state: State, ema: float) -> None:
+    weights = {name: w for name, w in state.net.state_dict().items() if name.startswith(state.averaged)}
+    if not state.average:
+        state.average = {name: weight.clone() for name, weight in weights.items()}
+    floats = [name for name, weight in weights.items() if weight.is_floating_point()]
+    average = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
+    average([state.average[name] for name in floats], [weights[name] for name in floats], 0)
+    for name in weights.keys() - set(floats):  # counters
+        state.average[name].copy_(weights[name])
+
+
+def _fall_back(state: State, folder: Path, retries: int) -> None:
+    """Return to the last checkpoint and go on with other data."""
+    if retries > MAX_RETRIES:
+        raise InferenceError(
+            f"training diverges at step {state.step}: the loss became infinite {retries} times in a row; "
+            "take a lower learning rate"
+        )
+    skipped = state.skipped + 1
+    load_latest(state, folder)
+    state.skipped = skipped

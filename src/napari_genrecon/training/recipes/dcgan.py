@@ -1,0 +1,257 @@
+"""The recipe of the GAN: what generator and discriminator try to do.
+
+With D the discriminator's number and T a random change of pictures, the same for real and made ones in kind:
+
+non-saturating (Goodfellow et al. 2014)
+    discriminator  E softplus(-D(T(x))) + E softplus(D(T(G(z)))),  generator  E softplus(-D(T(G(z)))).
+hinge (Lim & Ye 2017)
+    discriminator  E max(0, 1 - D(T(x))) + E max(0, 1 + D(T(G(z)))),  generator  -E D(T(G(z))).
+R1 penalty (Mescheder et al. 2018)
+    adds  r1/2 E |grad_x D(x)|^2 on data to the discriminator's loss, without which the game need not settle; every 16th
+    step with 16 times the weight (Karras et al. 2020).
+T, differentiable augmentation (Zhao et al. 2020)
+    brightness, contrast, shift and a hole. What the discriminator never sees unchanged, it cannot learn by heart, and
+    what is done to made pictures alike does not leak into them.
+
+Mescheder, Geiger, Nowozin: Which training methods for GANs do actually converge? ICML 2018.
+Zhao et al.: Differentiable augmentation for data-efficient GAN training, NeurIPS 2020.
+Heusel et al.: GANs trained by a two time-scale update rule, NIPS 2017.
+Lim, Ye: Geometric GAN, arXiv:1705.02894. Karras et al.: StyleGAN2, CVPR 2020.
+
+torch is imported in the functions: to read the options must not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+
+from napari_genrecon.models import ModelCard
+from napari_genrecon.models.card import ENOUGH_STEPS
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.recipe import Curves, Recipe, Score
+from napari_genrecon.training.recipes.pictures import PICTURES, sample_grid, some, with_neighbour_distances
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from napari_genrecon.models.generative import GenerativeModel
+    from napari_genrecon.training.data.batches import Batches
+    from napari_genrecon.training.loop.loop import Loss, State
+
+__all__ = ["RECIPE", "DCGANOptions", "gan_losses", "settle_norms"]
+
+COLLAPSED = 0.4
+"""Variety of samples, as a share of that of data, below which a GAN is said to have collapsed."""
+
+_PACE = {"discriminator": 2.0, "generator": 0.5}  # times the learning rate; see `_state`
+_PENALISED_EVERY = 16  # steps
+_SETTLED = ENOUGH_STEPS  # before, samples are alike because the generator knows nothing yet
+_SEED = 6  # of the samples that are judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCGANOptions(TrainOptions):
+    """Options of a GAN; see `TrainOptions`.
+
+    Attributes
+    ----------
+    latent, width : int
+        Length of the latent; feature maps at half the size of the pictures.
+    loss, r1, spectral, augment
+        See the top of this file.
+    """
+
+    recipe = "dcgan"
+
+    latent: Annotated[int, {"min": 2, "max": 1024, "tooltip": "Numbers that describe one picture"}] = 100
+    width: Annotated[
+        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more learns slower"}
+    ] = 32
+    loss: Annotated[str, {"choices": ("non-saturating", "hinge"), "advanced": True, "tooltip": "The GAN's loss"}] = (
+        "non-saturating"
+    )
+    r1: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": 1000.0,
+            "step": 0.01,
+            "advanced": True,
+            "tooltip": "Penalty on the slope of the discriminator: more is steadier and slower",
+        },
+    ] = 0.02
+    spectral: Annotated[bool, {"advanced": True, "tooltip": "Bound the discriminator's slope (spectral norm)"}] = False
+    augment: Annotated[bool, {"tooltip": "Change real and made pictures alike before judging: for few crops"}] = True
+
+
+def _shape(dataset: Dataset, options: DCGANOptions) -> dict[str, Any]:
+    return {"size": dataset.size, "latent": options.latent, "width": options.width}
+
+
+def _network(card: ModelCard, options: DCGANOptions) -> nn.Module:
+    from torch import nn
+
+    from napari_genrecon.models.networks.dcgan import Discriminator
+    from napari_genrecon.models.runtime import build_network
+
+    generator = build_network(card)
+    discriminator = Discriminator(card.size, card.channels, options.width, options.spectral)
+    return nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+
+
+def _state(network: nn.Module, options: DCGANOptions) -> State:
+    """Return generator and discriminator with fresh moments (Adam, beta1 = 0.5 as Radford et al. 2015).
+
+    The discriminator learns four times as fast (Heusel et al. 2017: two time scales): at one rate for both it fell
+    behind, could no longer tell samples from data, and had nothing left to teach.
+    """
+    from torch.optim import Adam
+
+    from napari_genrecon.training.loop.loop import State
+
+    def adam(name: str, scale: float) -> Adam:
+        player = network.get_submodule(name)
+        return Adam([{"params": list(player.parameters()), "scale": scale}], betas=(0.5, 0.99))
+
+    return State(network, tuple(adam(name, scale) for name, scale in _PACE.items()), averaged="generator.")
+
+
+def gan_losses(
+    batches: Batches,
+    card: ModelCard,
+    options: DCGANOptions,
+    precision: Callable[[], AbstractContextManager[None]],
+) -> tuple[Loss, ...]:
+    """Return the losses of the discriminator's and of the generator's turn."""
+    import torch
+    from torch.nn.functional import relu, softplus
+
+    from napari_genrecon.training.data.batches import draws_at
+
+    hinge = options.loss == "hinge"
+
+    def discriminator_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
+        made, judge = _players(net, learns="discriminator")
+        draws = draws_at(options.seed, skipped, step, turn=0)
+        real = batches(step, skipped)
+        with precision():
+            with torch.no_grad():
+                fake = made(_latents(len(real), options.latent, draws, real.device))
+            on_real, on_fake = (_judged(judge, x, options.augment, draws) for x in (real, fake))
+        if hinge:
+            loss = relu(1 - on_real).mean() + relu(1 + on_fake).mean()
+        else:
+            loss = softplus(-on_real).mean() + softplus(on_fake).mean()
+        if options.r1 and step % _PENALISED_EVERY == 0:
+            loss = loss + _PENALISED_EVERY * 0.5 * options.r1 * _r1_penalty(judge, real)
+        return {"discriminator": loss}
+
+    def generator_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
+        made, judge = _players(net, learns="generator")
+        draws = draws_at(options.seed, skipped, step, turn=1)
+        z = _latents(options.batch, options.latent, draws, next(net.parameters()).device)
+        with precision():
+            on_fake = _judged(judge, made(z), options.augment, draws)
+        return {"generator": -on_fake.mean() if hinge else softplus(-on_fake).mean()}
+
+    return discriminator_at, generator_at
+
+
+def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> None:
+    """Measure the statistics of batch normalisation anew: those of averaged weights are no average."""
+    import torch
+
+    draws = torch.Generator().manual_seed(_SEED)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+    network.train()
+    with torch.no_grad():
+        for _ in range(4):
+            network(_latents(PICTURES // 2, card.latent, draws, device))
+    network.eval()
+
+
+def _score(model: GenerativeModel, dataset: Dataset) -> Score:
+    """Return the distance of samples from held-out crops, and how varied they are."""
+    from napari_genrecon.checks.samples import sliced_wasserstein, variety
+
+    data = some(dataset.judging, PICTURES)
+    samples = model.sample(max(len(data), 64), seed=_SEED).reshape(-1, *data.shape[1:])
+    distance, varied = float(np.mean(sliced_wasserstein(samples, data))), variety(samples, data)
+    collapsed = model.card.steps >= _SETTLED and varied < COLLAPSED
+    note = (
+        f"the samples have {100 * varied:.0f} % of the variety of the crops: the generator has collapsed to a few "
+        "pictures; a larger r1, a lower rate or more crops may help"
+    )
+    return Score(value=distance, shown={"distance": distance, "variety": varied}, note=note if collapsed else "")
+
+
+def _finish(model: GenerativeModel, dataset: Dataset) -> ModelCard:
+    return with_neighbour_distances(model.card, dataset)
+
+
+def _players(net: nn.Module, learns: str) -> tuple[nn.Module, nn.Module]:
+    """Return generator and discriminator, of which one gets gradients: those of the other need not be computed."""
+    for name, player in net.named_children():
+        player.requires_grad_(name == learns)
+    return net.get_submodule("generator"), net.get_submodule("discriminator")
+
+
+def _judged(judge: nn.Module, x: Tensor, changed: bool, draws: torch.Generator) -> Tensor:
+    from napari_genrecon.training.data.differentiable import augment_differentiably
+
+    judged: Tensor = judge(augment_differentiably(x, draws) if changed else x)
+    return judged.float()
+
+
+def _r1_penalty(judge: nn.Module, real: Tensor) -> Tensor:
+    """Return the mean squared length of the discriminator's gradient on data."""
+    from torch.autograd import grad
+
+    real = real.detach().requires_grad_()
+    (slope,) = grad(judge(real).sum(), real, create_graph=True)
+    return slope.square().sum(dim=(1, 2, 3)).mean()
+
+
+def _latents(n: int, latent: int, draws: torch.Generator, device: torch.device) -> Tensor:
+    import torch
+
+    return torch.randn(n, latent, generator=draws).to(device)
+
+
+RECIPE = Recipe(
+    name="dcgan",
+    label="GAN",
+    title="GAN: sharper, makes new ones only",
+    serves="sample",
+    options=DCGANOptions,
+    rate=5e-4,
+    kept="dcgan",
+    shape=_shape,
+    network=_network,
+    state=_state,
+    losses=gan_losses,
+    score=_score,
+    preview=sample_grid,
+    finish=_finish,
+    part="generator",
+    settle=settle_norms,
+    measures=("distance", "variety"),
+    curves=(
+        Curves(title="Distance of samples to held-out crops (lower is better)", lines={"distance": "distance"}),
+        Curves(title="Variety of the samples (1: as varied as real crops)", lines={"variety": "variety"}),
+        Curves(
+            title="The game (neither of the two should win)",
+            lines={"discriminator": "discriminator", "generator": "generator"},
+        ),
+    ),
+)

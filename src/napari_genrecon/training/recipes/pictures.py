@@ -1,0 +1,51 @@
+"""What the recipes of models that make pictures share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.models import ModelCard
+from napari_genrecon.training.data.dataset import Dataset
+
+if TYPE_CHECKING:
+    from napari_genrecon.models.generative import GenerativeModel
+
+__all__ = ["PICTURES", "pictures_of", "sample_grid", "some", "with_neighbour_distances"]
+
+PICTURES = 256
+"""That are compared: enough to rank models, few enough not to slow training."""
+
+_GRID = 36  # samples that are shown
+_SEED_OF_GRID = 36
+
+
+def sample_grid(model: GenerativeModel) -> NDArray[np.float32]:
+    """Return (36, C, Y, X) samples, always of the same latents."""
+    samples = model.sample(_GRID, seed=_SEED_OF_GRID)
+    return samples.reshape(_GRID, model.card.channels, model.card.size, model.card.size)
+
+
+def with_neighbour_distances(card: ModelCard, dataset: Dataset) -> ModelCard:
+    """Return the card with how near held-out crops are to training crops, by which copies are told later."""
+    from napari_genrecon.checks.memorisation import nearest
+
+    if not dataset.held_out.any():
+        return card
+    held_out = some(some(dataset.testing, 4 * PICTURES), PICTURES)
+    distances = nearest(held_out, some(dataset.training, 16 * PICTURES))[1]
+    percentiles = np.percentile(distances, range(101)).round(5).tolist()
+    return replace(card, calibration={**card.calibration, "neighbour_distances": percentiles})
+
+
+def some(x: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return at most `n` items, spread evenly."""
+    return x[np.linspace(0, len(x) - 1, min(n, len(x))).astype(int)]
+
+
+def pictures_of(x: NDArray[Any]) -> NDArray[Any]:
+    """Return (N, C, Y, X) crops as a model takes them: of one channel without it."""
+    return x[:, 0] if x.shape[1] == 1 else x

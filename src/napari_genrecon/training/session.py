@@ -1,0 +1,142 @@
+"""Recipe x dataset -> steps: what every training does, whatever it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from napari_genrecon.io.provenance import versions
+from napari_genrecon.models.card import ModelCard, step_of
+from napari_genrecon.training import find_recipe
+from napari_genrecon.training.data.batches import Batches
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.loop.checkpoint import load_latest
+from napari_genrecon.training.loop.device import fabric_for
+from napari_genrecon.training.loop.loop import State, Step
+from napari_genrecon.training.loop.loop import train_steps as loop_steps
+from napari_genrecon.training.loop.schedule import warm_up
+from napari_genrecon.training.options import TrainOptions, TrainProgress
+from napari_genrecon.training.recipe import Recipe
+from napari_genrecon.training.runs.folder import RunFolder
+
+__all__ = ["train_steps"]
+
+SAVE_EVERY = 45.0  # seconds; a kill loses less than a minute
+_WARM_UP = 100  # steps
+
+
+def train_steps(
+    dataset: Dataset, options: TrainOptions, folder: Path, *, name: str
+) -> Generator[TrainProgress, None, ModelCard]:
+    """Train, one step at a time; continues exactly what `folder` holds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to train on.
+    options : TrainOptions
+        How; of the recipe whose options they are.
+    folder : Path
+        Receives ``log.csv`` (step, seconds and losses), ``samples.npy`` (the recipe's preview), the checkpoints, and
+        the models ``best.safetensors`` and ``last.safetensors``.
+    name : str
+        Of the model.
+
+    Yields
+    ------
+    TrainProgress
+        After every step. To stop is to close the generator: it saves everything, so that a later call continues.
+
+    Returns
+    -------
+    ModelCard
+        Of ``best.safetensors``: of the weights with the best score.
+
+    Raises
+    ------
+    InferenceError
+        If training diverges again and again.
+    OptionError
+        If the recipe does not take such data.
+    OutputError
+        If the folder cannot be written.
+    """
+    recipe = find_recipe(options.recipe)
+    recipe.check(dataset)
+    fabric = fabric_for(options)
+    card = _card(recipe, dataset, options, name)
+    torch.manual_seed(options.seed)  # of the first weights
+    network = recipe.network(card, options).to(fabric.device).to(memory_format=torch.channels_last)
+    state = recipe.state(network, options)
+    batches = Batches(dataset, options, step_of(card), fabric.device)
+    load_latest(state, folder)
+    place = RunFolder(folder, recipe, dataset, card, fabric.device)
+    rate = options.rate or recipe.rate
+    steps = loop_steps(
+        state,
+        recipe.losses(batches, card, options, fabric.autocast),
+        lambda step: warm_up(step, rate, _WARM_UP),
+        folder,
+        save_every=SAVE_EVERY,
+        ema=lambda step: min(options.ema, (1 + step) / (10 + step)),
+        clip=float("inf"),
+        backward=fabric.backward,
+        options=options.to_dict(),
+    )
+    try:
+        for step in _until_the_end(steps, state, options):
+            note = place.follow(state, step.losses)
+            yield TrainProgress(step.step, _total(state, options), step.seconds, place.means(), note)
+    finally:
+        try:
+            place.keep(state)
+        finally:
+            steps.close()  # saves
+    return place.finish(state)
+
+
+def _until_the_end(steps: Iterator[Step], state: State, options: TrainOptions) -> Iterator[Step]:
+    while not _done(state, options):
+        yield next(steps)
+
+
+def _done(state: State, options: TrainOptions) -> bool:
+    return state.step >= options.steps if options.steps else state.seconds >= 60 * options.minutes
+
+
+def _total(state: State, options: TrainOptions) -> int:
+    if options.steps:
+        return options.steps
+    return max(state.step, round(state.step * 60 * options.minutes / max(state.seconds, 1e-9)))
+
+
+def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) -> ModelCard:
+    """Return the card of a model that is not trained yet."""
+    shape = recipe.shape(dataset, options)
+    kept = {key: value for key, value in asdict(options).items() if key not in ("latent", "licence")}
+    return ModelCard(
+        name=name,
+        task=recipe.serves,
+        network=recipe.kept,
+        recipe=recipe.name,
+        nature="synthetic" if recipe.serves == "sample" else "",
+        shape=shape,
+        channels=dataset.channels,
+        channel_names=tuple(dataset.channel_names),
+        low=tuple(float(value) for value in dataset.low),
+        high=tuple(float(value) for value in dataset.high),
+        dtype=dataset.dtype,
+        pixel_size=tuple(dataset.pixel_size),
+        units=tuple(dataset.units),
+        n_train=int((~dataset.held_out).sum()),
+        n_held_out=int(dataset.held_out.sum()),
+        data=dataset.fingerprint,
+        options=kept,
+        versions=dict(versions()),
+        licence=options.licence,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,99 @@
+"""The recipe of the bundled denoiser: loss and phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bundled.patches import Batch, Sources, draw_batch
+from bundled.phases import (
+    Loss,
+    Settings,
+    best_device,
+    constant_rate,
+    falling_rate,
+    faster_in_bfloat16,
+    fresh_state,
+)
+from napari_genrecon.models.networks.unet import DenoiseUNet
+from napari_genrecon.training.loop.loop import Step
+from napari_genrecon.training.loop.state import State
+
+__all__ = ["DenoiserRecipe", "decay_phase", "new_state", "stable_phase"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserRecipe(Settings):
+    """How the denoiser is trained; see `Settings`.
+
+    Parameters
+    ----------
+    loss : {"l1", "l2"}
+        The absolute error learns fast, and its optimum is the median of what a pixel may have been; the squared error's
+        is the mean, which keeps the light of peaks and is what PSNR measures. It is for the last phase.
+    """
+
+    loss: str = "l1"
+
+
+def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
+    """A network with fresh moments on the best device, with the weights `init` or random ones."""
+    torch.manual_seed(recipe.seed)
+    return fresh_state(DenoiseUNet(), recipe, init)
+
+
+def stable_phase(
+    state: State, recipe: DenoiserRecipe, sources: Sources, folder: Path, minutes: float
+) -> Iterator[Step]:
+    """Warm up and train at the constant rate; continues what `folder` holds."""
+    return constant_rate(state, recipe, _loss(recipe, sources), folder, minutes)
+
+
+def decay_phase(state: State, recipe: DenoiserRecipe, sources: Sources, folder: Path, minutes: float) -> Iterator[Step]:
+    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
+    return falling_rate(state, recipe, _loss(recipe, sources), folder, minutes)
+
+
+def _loss(recipe: DenoiserRecipe, sources: Sources) -> Loss:
+    """Distance to the clean patches, so weighted that weak noise counts as well as strong noise."""
+    device, error_of = best_device(), _ERRORS[recipe.loss]
+
+    def loss_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
+        batch = draw_batch(sources, recipe.seed + 1000 * skipped, step, size=recipe.size, patch=recipe.patch)
+        noisy, clean, sigma, rho = _tensors(batch, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=faster_in_bfloat16(device)):
+            estimate = net(noisy, sigma, rho)
+        return {"loss": error_of(estimate.float() - clean, sigma).mean()}
+
+    return loss_at
+
+
+def _absolute(error: Tensor, sigma: Tensor) -> Tensor:
+    """(B,) of (B, 1, H, W). The error left grows about as ``sigma**0.6``; half of that is taken back."""
+    return error.abs().mean(dim=(1, 2, 3)) * _level(sigma) ** -0.3
+
+
+def _squared(error: Tensor, sigma: Tensor) -> Tensor:
+    """The same of the square, with all of the growth taken back: a decibel counts the same at every level."""
+    return error.square().mean(dim=(1, 2, 3)) * _level(sigma) ** -1.2 / _TYPICAL
+
+
+def _level(sigma: Tensor) -> Tensor:
+    """1 at sigma = 25/255."""
+    return (sigma + 4 / 255) / (29 / 255)
+
+
+_TYPICAL = 0.04  # twice the absolute error of a trained network at sigma = 25/255: gradients as long as those of L1
+_ERRORS = {"l1": _absolute, "l2": _squared}
+
+
+def _tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    noisy, clean, sigma, rho = (
+        torch.from_numpy(array).to(device, non_blocking=True)
+        for array in (batch.noisy, batch.clean, batch.sigma, batch.rho)
+    )
+    return noisy, clean, sigma, rho

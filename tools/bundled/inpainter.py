@@ -1,0 +1,89 @@
+"""The recipe of the bundled inpainting network: loss and phases. It starts from the packaged denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bundled.fills import draw_fills
+from bundled.patches import Sources
+from bundled.phases import (
+    Loss,
+    Settings,
+    best_device,
+    constant_rate,
+    falling_rate,
+    faster_in_bfloat16,
+    fresh_state,
+)
+from napari_genrecon.models import find_model
+from napari_genrecon.models.networks.fillnet import FillUNet
+from napari_genrecon.models.runtime import read_weights
+from napari_genrecon.training.loop.loop import Step
+from napari_genrecon.training.loop.state import State
+
+__all__ = ["InpainterRecipe", "decay_phase", "new_state", "stable_phase"]
+
+_SHARED = 8  # input channels that mean the same to the denoiser: image and s.d., unshuffled by 2
+_FLOOR = 0.1  # of the error of the first fill: patches that are filled better than that weigh no more
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpainterRecipe(Settings):
+    """How the inpainting network is trained; see `Settings`."""
+
+    size: int = 8
+    rate: float = 5e-4
+    optimiser: str = "muon"
+    ema: float = 0.99  # a short run must not average over weights that had not learnt the task
+
+
+def new_state(recipe: InpainterRecipe, init: Path | None = None) -> State:
+    """A network on the best device, with the weights `init`, or else those of the packaged denoiser."""
+    net = FillUNet()
+    if init is None:
+        net.load_state_dict(read_weights(find_model("auto", "denoise")))
+        with torch.no_grad():
+            net.head.weight[:, _SHARED:] = 0  # there the denoiser was told the correlation of the noise
+    return fresh_state(net, recipe, init)
+
+
+def stable_phase(
+    state: State, recipe: InpainterRecipe, sources: Sources, folder: Path, minutes: float
+) -> Iterator[Step]:
+    """Warm up and train at the constant rate; continues what `folder` holds."""
+    return constant_rate(state, recipe, _loss(recipe, sources), folder, minutes)
+
+
+def decay_phase(
+    state: State, recipe: InpainterRecipe, sources: Sources, folder: Path, minutes: float
+) -> Iterator[Step]:
+    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
+    return falling_rate(state, recipe, _loss(recipe, sources), folder, minutes)
+
+
+def _loss(recipe: InpainterRecipe, sources: Sources) -> Loss:
+    """Mean over the patches of the logarithm of the squared error at missing pixels, relative to the first fill.
+
+    That is what PSNR measures: a patch that is hard to fill weighs as much as an easy one.
+    """
+    device = best_device()
+
+    def loss_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
+        fills = draw_fills(sources, recipe.seed + 1000 * skipped, step, size=recipe.size, patch=recipe.patch)
+        planes, clean, missing = (torch.from_numpy(a).to(device) for a in (fills.planes, fills.clean, fills.missing))
+        with torch.autocast(device.type, torch.bfloat16, enabled=faster_in_bfloat16(device)):
+            estimate = net(planes)
+        ours, start = (_squared(image, clean, missing) for image in (estimate.float(), planes[:, :1]))
+        return {"loss": torch.log(ours / (start + 1e-9) + _FLOOR).mean()}
+
+    return loss_at
+
+
+def _squared(image: Tensor, clean: Tensor, missing: Tensor) -> Tensor:
+    """(B,) mean squared error at missing pixels."""
+    return ((image - clean) ** 2 * missing).sum(dim=(1, 2, 3)) / missing.sum(dim=(1, 2, 3)).clamp(min=1)

@@ -1,0 +1,299 @@
+"""The training data of the bundled denoiser: a batch is a pure function of (sources, seed, step).
+
+Nothing is remembered from one batch to the next, so that a run resumed at step k sees exactly the batch it would
+have seen. Grey values are in units of the display range (8-bit grey levels / 255).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundled.degrade import correlated_noise, noise_kernel, stripes
+from bundled.scenes import dead_leaves, fluorescence
+from bundled.walls import walls
+
+__all__ = ["Batch", "Sources", "draw_batch", "draw_clean", "held_back", "load_sources"]
+
+Image = NDArray[np.float32]
+Pixels = NDArray[Any]
+Shape = tuple[int, int]
+
+SHARES = (0.44, 0.08, 0.24, 0.1, 0.14)  # photographs, dead leaves, fluorescence, nuclei, walls
+SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
+MAX_SIGMA = 60 / 255
+POOL_SHAPE = (288, 288)
+POOL_VERSION = 1  # raise it when the scenes change, so that cached images of older code are not used
+SUFFIXES = (".webp", ".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training batch, centred, in units of the display range.
+
+    Attributes
+    ----------
+    noisy, clean : (B, 1, H, W) ndarray of float32
+        Input and target, the same constant subtracted from both.
+    sigma : (B,) ndarray of float32
+        Standard deviation of the noise.
+    rho : (B, 2) ndarray of float32
+        Lag-1 correlation of the noise along x and along y.
+    """
+
+    noisy: Image
+    clean: Image
+    sigma: Image
+    rho: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Clean images to cut patches from.
+
+    Attributes
+    ----------
+    photographs : sequence of (Y, X, 3) ndarray of uint8
+        Colour photographs without compression blocks.
+    leaves, scenes, walls : sequence of (Y, X) ndarray of float16
+        Simulated images in [0, 1].
+    nuclei : sequence of (Y, X) ndarray of uint8
+        Fluorescence images, those held back for tests left out.
+    """
+
+    photographs: Sequence[Pixels]
+    leaves: Sequence[Pixels]
+    scenes: Sequence[Pixels]
+    nuclei: Sequence[Pixels]
+    walls: Sequence[Pixels]
+
+
+def held_back(index: int) -> bool:
+    """Whether the nuclei image of this index is kept for tests and never trained on: every tenth.
+
+    Examples
+    --------
+    >>> [index for index in range(30) if held_back(index)]
+    [9, 19, 29]
+    """
+    return index % 10 == 9
+
+
+def load_sources(data: Path, cache: Path, seed: int = 0, *, pool: int = 256) -> Sources:
+    """Read the photographs and nuclei in `data`, and simulate (or read back) `pool` images of either kind.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with ``photos/`` and ``nuclei/fluorescence_half.npz``.
+    cache : Path
+        Folder for the simulated images, created if missing; safe to delete.
+    seed : int
+        Decides the simulated images.
+    pool : int
+        Number of simulated images of each kind.
+    """
+    photographs = [_read_colour(path) for path in sorted((data / "photos").iterdir()) if path.suffix in SUFFIXES]
+    with np.load(data / "nuclei" / "fluorescence_half.npz") as archive:
+        nuclei = [archive[name] for index, name in enumerate(archive.files) if not held_back(index)]
+    leaves, scenes, of_walls = (
+        list(_simulated(kind, cache, seed, pool)) for kind in (dead_leaves, fluorescence, walls)
+    )
+    return Sources(photographs, leaves, scenes, nuclei, of_walls)
+
+
+def draw_batch(sources: Sources, seed: int, step: int, *, size: int = 16, patch: int = 96) -> Batch:
+    """Draw the batch of one step.
+
+    Parameters
+    ----------
+    sources : Sources
+        Where the clean patches come from.
+    seed, step : int
+        Decide the batch, alone.
+    size, patch : int
+        Number of patches and their side, in px.
+    """
+    rng = np.random.default_rng([seed, step])
+    samples = [_sample(rng, sources, patch) for _ in range(size)]
+    noisy, clean = (np.stack([sample[i] for sample in samples])[:, None] for i in (0, 1))  # (B, 1, H, W)
+    sigma = np.array([sample[2] for sample in samples], np.float32)
+    rho = np.array([sample[3] for sample in samples], np.float32)
+    return Batch(noisy, clean, sigma, rho)
+
+
+def draw_clean(
+    rng: np.random.Generator,
+    sources: Sources,
+    patch: int,
+    *,
+    shares: tuple[float, ...] = SHARES,
+    shrink: tuple[float, float] = SHRINK,
+) -> Image:
+    """Draw one clean patch (patch, patch) of float32, about in [0, 1], turned, mirrored or inverted at random.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of all randomness.
+    sources : Sources
+        Where the patch comes from.
+    patch : int
+        Its side, in px.
+    shares : tuple of float
+        Of photographs, dead leaves, fluorescence, nuclei and walls.
+    shrink : (float, float)
+        Smallest and largest factor by which half of the photographs are made smaller; below 1 they are enlarged.
+    """
+    kind = rng.choice(len(shares), p=shares)
+    if kind == 0:
+        clean = _cut_photograph(rng, sources, patch, shrink)
+    else:
+        clean = (_cut_leaves, _cut_scene, _cut_nuclei, _cut_walls)[kind - 1](rng, sources, patch)
+    clean = _turn(rng, clean)
+    return 1 - clean if rng.random() < 0.15 else clean  # bright-field images, negatives
+
+
+def _sample(rng: np.random.Generator, sources: Sources, patch: int) -> tuple[Image, Image, float, tuple[float, float]]:
+    clean = draw_clean(rng, sources, patch)
+    contrast = np.exp(rng.normal(-0.2, 0.5))
+    # The product subtracts one constant for a whole image, which is rarely the mean of a patch.
+    centre = 0.5 * clean.mean() + 0.5 * rng.beta(2, 2) + rng.normal(0, 0.1)
+    clean = np.asarray(contrast * (clean - centre), np.float32)
+    noise, sigma, rho = _noise(rng, clean.shape)
+    return clean + noise, clean, sigma, rho
+
+
+# --- noise ---
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Image, float, tuple[float, float]]:
+    """Noise (Y, X) with its standard deviation and lag-1 correlations: half white, half correlated, some striped."""
+    rows, columns = shape
+    sigma = MAX_SIGMA * rng.random() ** 1.2
+    if rng.random() < 0.5:
+        return np.asarray(sigma * rng.standard_normal((rows, columns), np.float32), np.float32), sigma, (0.0, 0.0)
+    kernel = noise_kernel(rng)
+    noise, rho = correlated_noise(rng, (rows, columns), sigma, kernel), (kernel.rho_x, kernel.rho_y)
+    if rng.random() < 0.08:
+        noise, sigma, rho = _with_stripes(rng, noise, sigma, rho)
+    return (noise, *_as_measured(rng, sigma, rho))
+
+
+def _with_stripes(
+    rng: np.random.Generator, noise: Image, sigma: float, rho: tuple[float, float]
+) -> tuple[Image, float, tuple[float, float]]:
+    """Add faint stripes; their variance counts, and along a stripe their correlation is 1."""
+    axis, share = int(rng.integers(2)), rng.uniform(0.05, 0.6)
+    striped = noise + stripes(rng, (noise.shape[0], noise.shape[1]), share * sigma, axis)
+    variance = 1 + share**2
+    along = (rho[0] + share**2 * (axis == 1)) / variance, (rho[1] + share**2 * (axis == 0)) / variance
+    return striped, float(sigma * np.sqrt(variance)), along
+
+
+def _as_measured(rng: np.random.Generator, sigma: float, rho: tuple[float, float]) -> tuple[float, tuple[float, float]]:
+    """Half of the time, describe correlated noise as it is measured from one image: a few per cent off."""
+    if rng.random() < 0.5:
+        return sigma, rho
+    error = rng.normal(0, (0.03, 0.02, 0.02))
+    return float(sigma * (1 + error[0])), (float(rho[0] + error[1]), float(rho[1] + error[2]))
+
+
+# --- patches ---
+
+
+def _cut_photograph(rng: np.random.Generator, sources: Sources, patch: int, shrinks: tuple[float, float]) -> Image:
+    """A random mixture of the colours, at times shrunk or enlarged; of two places the busier one, half of the time."""
+    areas = np.array([photograph.shape[0] * photograph.shape[1] for photograph in sources.photographs])
+    photograph = sources.photographs[int(rng.choice(len(areas), p=np.sqrt(areas) / np.sqrt(areas).sum()))]
+    shrink = np.exp(rng.uniform(*np.log(shrinks))) if rng.random() < 0.5 else 1.0
+    side = round(patch * shrink)
+    colours = [_cut(rng, photograph, side) for _ in range(1 + (rng.random() < 0.5))]
+    colour = max(colours, key=_busyness)
+    grey = np.asarray(colour @ rng.dirichlet((1.5, 2.5, 1.5)) / 255, np.float32)
+    return grey if side == patch else _resized(grey, patch)
+
+
+def _cut_leaves(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+    return _cut(rng, _any(rng, sources.leaves), patch).astype(np.float32)
+
+
+def _cut_scene(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+    scene = _any(rng, sources.scenes)
+    cuts = [_cut(rng, scene, patch) for _ in range(1 + (rng.random() < 0.5))]
+    return max(cuts, key=_busyness).astype(np.float32)
+
+
+def _cut_nuclei(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+    return np.asarray(_cut(rng, _any(rng, sources.nuclei), patch) / 255, np.float32)
+
+
+def _cut_walls(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+    return _cut(rng, _any(rng, sources.walls), patch).astype(np.float32)
+
+
+def _any(rng: np.random.Generator, images: Sequence[Pixels]) -> Pixels:
+    return images[int(rng.integers(len(images)))]
+
+
+def _cut(rng: np.random.Generator, image: Pixels, side: int) -> Pixels:
+    """A square (side, side, ...) from a random place; an image smaller than that is mirrored at its edges."""
+    short = [max(side - n, 0) for n in image.shape[:2]]
+    if any(short):
+        image = np.pad(image, [(0, n) for n in short] + [(0, 0)] * (image.ndim - 2), mode="symmetric")
+    y, x = (int(rng.integers(n - side + 1)) for n in image.shape[:2])
+    return image[y : y + side, x : x + side]
+
+
+def _busyness(image: Pixels) -> float:
+    return float(np.asarray(image, np.float32).std())
+
+
+def _turn(rng: np.random.Generator, image: Image) -> Image:
+    turned = np.rot90(image, int(rng.integers(4)))
+    return turned[:, ::-1] if rng.random() < 0.5 else turned
+
+
+def _resized(image: Image, side: int) -> Image:
+    from PIL import Image as PillowImage
+
+    small = PillowImage.fromarray(image).resize((side, side), PillowImage.Resampling.BICUBIC)  # antialiased
+    return np.asarray(small, np.float32)
+
+
+# --- sources ---
+
+
+def _read_colour(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image as PillowImage
+
+    with PillowImage.open(path) as photograph:
+        return np.asarray(photograph.convert("RGB"))
+
+
+def _simulated(
+    scene: Callable[[np.random.Generator, Shape], Image], cache: Path, seed: int, count: int
+) -> NDArray[np.float16]:
+    """Images (count, Y, X) of one kind, read from the cache if they are there."""
+    path = cache / f"{scene.__name__}-v{POOL_VERSION}-{seed}-{count}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            images = list(pool.map(partial(_draw_one, scene, seed), range(count), chunksize=4))
+        partial_path = path.with_suffix(f".{os.getpid()}.tmp")
+        with partial_path.open("wb") as file:
+            np.save(file, np.stack(images))
+        os.replace(partial_path, path)
+    return np.asarray(np.load(path), np.float16)
+
+
+def _draw_one(scene: Callable[[np.random.Generator, Shape], Image], seed: int, index: int) -> NDArray[np.float16]:
+    return scene(np.random.default_rng([seed, index]), POOL_SHAPE).astype(np.float16)

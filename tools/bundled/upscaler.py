@@ -1,0 +1,101 @@
+"""The recipes of the bundled upscalers: loss and phases, a factor per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bundled.pairs import BICUBIC, MICROSCOPE, Mixture, draw_pairs
+from bundled.patches import Sources
+from bundled.phases import (
+    Loss,
+    Settings,
+    best_device,
+    constant_rate,
+    falling_rate,
+    faster_in_bfloat16,
+    fresh_state,
+)
+from napari_genrecon.models.networks.srnet import UpscaleNet, UpscaleNets
+from napari_genrecon.training.loop.loop import Step
+from napari_genrecon.training.loop.state import State
+
+__all__ = ["MicroscopeRecipe", "UpscalerRecipe", "decay_phase", "new_state", "stable_phase"]
+
+_SMALLEST = 1e-8  # added to a patch's mean square error: one without error has no slope
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscalerRecipe(Settings):
+    """How the upscaler of noise-free images is trained; see `Settings`. The patch is that of the small images.
+
+    Parameters
+    ----------
+    factor : {2, 3, 4}, optional
+        Train what enlarges by this factor and leave the rest as it is.
+    """
+
+    patch: int = 48
+    rate: float = 1e-3
+    factor: int | None = None
+
+    mixture: ClassVar[Mixture] = BICUBIC
+    network: ClassVar[type[nn.Module]] = UpscaleNets
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroscopeRecipe(UpscalerRecipe):
+    """How the upscaler of blurred, binned and noisy images is trained."""
+
+    mixture: ClassVar[Mixture] = MICROSCOPE
+    network: ClassVar[type[nn.Module]] = UpscaleNet
+
+
+def new_state(recipe: UpscalerRecipe, init: Path | None = None) -> State:
+    """A network with fresh moments on the best device, with the weights `init` or random ones."""
+    torch.manual_seed(recipe.seed)
+    return fresh_state(recipe.network(), recipe, init)
+
+
+def stable_phase(
+    state: State, recipe: UpscalerRecipe, sources: Sources, folder: Path, minutes: float
+) -> Iterator[Step]:
+    """Warm up and train at the constant rate; continues what `folder` holds."""
+    return constant_rate(state, recipe, _loss(recipe, sources), folder, minutes)
+
+
+def decay_phase(state: State, recipe: UpscalerRecipe, sources: Sources, folder: Path, minutes: float) -> Iterator[Step]:
+    """Let the rate fall to zero and write ``final.safetensors``; see `falling_rate`."""
+    return falling_rate(state, recipe, _loss(recipe, sources), folder, minutes)
+
+
+def _loss(recipe: UpscalerRecipe, sources: Sources) -> Loss:
+    """Root mean square error of every patch, averaged over the patches.
+
+    Within a patch this is the measure by which results are judged; between patches, as with L1, the few of highest
+    contrast do not outweigh all others.
+    """
+    device = best_device()
+
+    def loss_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
+        pairs = draw_pairs(
+            sources,
+            recipe.mixture,
+            recipe.seed + 1000 * skipped,
+            step,
+            size=recipe.size,
+            patch=recipe.patch,
+            factor=recipe.factor,
+        )
+        small, sigma, large = (torch.from_numpy(array).to(device) for array in (pairs.small, pairs.sigma, pairs.large))
+        with torch.autocast(device.type, torch.bfloat16, enabled=faster_in_bfloat16(device)):
+            estimate: Tensor = net(small, sigma, pairs.factor)
+        error = (estimate.float() - large).square().mean(dim=(1, 2, 3)).add(_SMALLEST).sqrt()
+        return {"loss": error.mean()}
+
+    return loss_at
