@@ -10,10 +10,11 @@ import pytest
 import napari_genrecon
 
 ROOT = Path(napari_genrecon.__file__).parent
-SHARED = {"axes", "errors"}
+SHARED = {"axes", "errors", "options"}
 MAY_IMPORT = {
     "axes": set(),
     "errors": set(),
+    "options": set(),
     "engine": set(),
     "numerics": {"engine"},
     "noise": {"engine"},

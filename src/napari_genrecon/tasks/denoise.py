@@ -24,6 +24,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
+from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
@@ -73,6 +74,7 @@ class DenoiseOptions:
     keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, low, high in (("strength", 0.0, 1.5), ("blend", 0.0, 1.0)):
             value = getattr(self, name)
             if not low <= value <= high:

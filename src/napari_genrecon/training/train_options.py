@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.options import check_types
 
 __all__ = ["PRECISIONS", "TrainOptions", "TrainProgress"]
 
@@ -114,6 +115,7 @@ class TrainOptions:
     licence: Annotated[str, {"advanced": True, "tooltip": "Licence of the weights, written on the model's card"}] = ""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, annotation in _annotations().items():
             _check(name, getattr(self, name), annotation)
 
