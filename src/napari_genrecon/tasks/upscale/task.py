@@ -11,10 +11,12 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish, retold, run_tiles
 from napari_genrecon.models import ModelSpec, find_model, load_upscaler
+from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import lazy_result, plan_grid, tell_planes
 from napari_genrecon.tasks.task import Result
@@ -28,7 +30,7 @@ __all__ = ["UpscaleOptions", "expected_seconds", "upscale", "upscale_steps"]
 
 
 def upscale(
-    image: Any,
+    image: ImageLike,
     *,
     factor: int = 2,
     along: str = "YX",
@@ -44,7 +46,7 @@ def upscale(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
-) -> Any:
+) -> ImageArray:
     """Enlarge an image, with sharper edges and finer detail than interpolation gives.
 
     The result covers the same field of view. Where a pixel of the image measured ``scale``, one of the result measures
@@ -53,8 +55,9 @@ def upscale(
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
-        Any real dtype. Every YX plane is enlarged by itself, and so is every colour. A NaN or infinite pixel becomes
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
+        Any real dtype; of a layer, its pixels, axes and voxel size.
+        Every YX plane is enlarged by itself, and so is every colour. A NaN or infinite pixel becomes
         ``factor**2`` such pixels, and so does one of the alpha channel of an RGBA image.
     factor : {2, 3, 4}
         How many times more pixels along Y and along X; no other dimension changes. With ``along="Z"``, how many times
@@ -114,6 +117,7 @@ def upscale(
     >>> upscale(np.full((3, 20, 30), 7), factor=3).shape
     (3, 60, 90)
     """
+    given = given_image(image, axes)
     options = UpscaleOptions(
         factor=factor,
         along=along,
@@ -125,12 +129,12 @@ def upscale(
         thickness=thickness,
         train_steps=train_steps,
         seed=seed,
-        axes=axes,
+        axes=given.axes,
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
     )
-    result = finish(upscale_steps(image, options))
+    result = finish(upscale_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
 
