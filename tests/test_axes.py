@@ -1,6 +1,6 @@
 import pytest
 
-from napari_genrecon.axes import infer_axes, resolve_axes
+from napari_genrecon.axes import Axes, assumption, infer_axes, resolve_axes
 from napari_genrecon.errors import ImageError
 
 
@@ -15,7 +15,13 @@ from napari_genrecon.errors import ImageError
         ((64, 64, 4), "YXS"),
         ((5, 64, 64, 3), "ZYXS"),
         ((64, 8, 4), "ZYX"),
-        ((64, 64, 5), "ZYX"),
+        ((64, 64, 1), "YXC"),
+        ((64, 64, 2), "YXC"),
+        ((64, 64, 8), "YXC"),
+        ((64, 64, 9), "ZYX"),
+        ((9, 64, 64, 2), "ZYXC"),
+        ((2, 3, 4, 64, 64, 3), "TZPYXS"),
+        ((2, 3, 4, 64, 64, 2), "TZPYXC"),
     ],
     ids=str,
 )
@@ -58,3 +64,41 @@ def test_channel_axis_is_c_before_s():
     assert resolve_axes("TCYX", (2, 3, 8, 8)).channel == 1
     assert resolve_axes("YXS", (8, 8, 3)).channel == 2
     assert resolve_axes("ZYX", (3, 8, 8)).channel is None
+
+
+def test_colours_that_a_layer_denies_are_channels():
+    assert infer_axes((64, 64, 3), rgb=False).letters == "YXC"
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"),
+    [
+        ((512, 512, 5), "ZYX"),
+        ((9, 512, 512, 2), "TZYX"),
+        ((512, 512, 4), "YXC"),
+        ((7, 512, 512, 4), "ZYXC"),
+        ((2, 512, 512), "CYX"),
+        ((10, 3, 512, 512), "TCYX"),
+        ((3, 10, 512, 512), "CZYX"),
+        ((512, 512, 20), "YXC"),
+        ((10, 512, 512, 20), "ZYXC"),
+    ],
+    ids=str,
+)
+def test_other_reading_of_a_shape_is_named_and_fits_it(shape, other):
+    axes = infer_axes(shape)
+    said = assumption(axes, shape)
+    assert said.startswith(f"assumed axes '{axes}' for the shape {shape}; pass axes='{other}' if ")
+    assert resolve_axes(other, shape).letters == other
+    assert not assumption(Axes(axes.letters), shape)  # they were given
+
+
+@pytest.mark.parametrize(
+    "shape", [(512, 512), (512, 512, 1), (512, 512, 3), (30, 512, 512), (100, 30, 512, 512), (3, 64, 64)], ids=str
+)
+def test_shapes_with_one_likely_reading_say_nothing(shape):
+    assert not assumption(infer_axes(shape), shape)
+
+
+def test_rgba_in_eight_bits_is_rgba():
+    assert not assumption(infer_axes((512, 512, 4)), (512, 512, 4), eight_bit=True)

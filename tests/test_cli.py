@@ -66,6 +66,36 @@ def test_one_bad_file_does_not_stop_a_batch(image, tmp_path, capsys):
     assert "1 of 2 images done, 1 failed" in captured.out
 
 
+def test_folder_can_be_processed_again_and_again(image, tmp_path, capsys):
+    for _ in range(2):
+        assert main(["denoise", str(tmp_path), "--overwrite"]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cells.tif", "cells_denoise.ome.tif"]
+    assert "left out as results of earlier runs: 1" in capsys.readouterr().err
+
+
+def test_new_folder_is_made_and_keeps_subfolders(image, tmp_path):
+    for i in range(2):
+        (tmp_path / "in" / f"Pos{i}").mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "in" / f"Pos{i}" / "img.tif", tifffile.imread(image) + i)
+    given = [str(tmp_path / "in" / f"Pos{i}" / "img.tif") for i in range(2)]
+    assert main(["denoise", *given, "-o", f"{tmp_path}/results/", "--overwrite"]) == 1
+    assert not (tmp_path / "results").exists()
+    assert main(["denoise", str(tmp_path / "in"), "-o", f"{tmp_path}/results/", "--recursive"]) == 0
+    made = [open_image(tmp_path / "results" / f"Pos{i}" / "img_denoise.ome.tif").data for i in range(2)]
+    np.testing.assert_allclose(made[1], made[0] + 1, atol=1e-3)
+
+
+def test_error_of_the_system_is_a_sentence(image, monkeypatch, capsys):
+    from napari_genrecon.tasks import files
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "open_image", refuse)
+    assert main(["denoise", str(image)]) == 1
+    assert f"{image}: cannot be read or written: Permission denied" in capsys.readouterr().err
+
+
 def test_noise_report_can_be_given_back(image, tmp_path, capsys):
     assert main(["noise", str(image), "--json"]) == 0
     report = tmp_path / "noise.json"

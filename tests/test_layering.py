@@ -10,10 +10,12 @@ import pytest
 import napari_genrecon
 
 ROOT = Path(napari_genrecon.__file__).parent
-SHARED = {"axes", "errors"}
+SHARED = {"axes", "errors", "options", "arrays"}
 MAY_IMPORT = {
     "axes": set(),
     "errors": set(),
+    "options": set(),
+    "arrays": set(),
     "engine": set(),
     "numerics": {"engine"},
     "noise": {"engine"},

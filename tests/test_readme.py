@@ -35,7 +35,6 @@ def test_commands_run_as_written(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         tifffile.imwrite(path, noisy)
-    (tmp_path / "results").mkdir()
     assert [main(shlex.split(command)[1:]) for command in commands] == [0] * len(commands)
 
 

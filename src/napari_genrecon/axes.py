@@ -6,10 +6,14 @@ looped over (``P`` position, say).
 
 **The rule when no axes are given** (`infer_axes`):
 
-- the last two dimensions are ``YX``, except that a last dimension of length 3 or 4 behind two dimensions of at least
-  16 pixels is ``S``: ``(512, 512, 3)`` is an RGB image;
+- the last two dimensions are ``YX``, except that a last dimension of at most 8 behind two dimensions of at least 16
+  pixels holds colours or channels: ``(512, 512, 3)`` and ``(512, 512, 4)`` are ``YXS``, an RGB or RGBA image,
+  ``(512, 512, 2)`` is ``YXC``;
 - what comes before is ``Z`` for one dimension, ``TZ`` for two, ``TZC`` for three. So ``(3, 512, 512)`` is a stack of
   three planes that share one noise model, not three channels: write ``axes="CYX"`` if they are channels.
+
+Where another reading is about as likely, `assumption` says what was assumed and how to say otherwise; every record of a
+task holds that sentence.
 """
 
 from __future__ import annotations
@@ -20,11 +24,15 @@ from dataclasses import dataclass
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["Axes", "infer_axes", "resolve_axes"]
+__all__ = ["Axes", "assumption", "infer_axes", "resolve_axes"]
 
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
 _COLOUR_SAMPLES = (3, 4)
-_MIN_COLOUR_SIDE = 16
+_MIN_PLANE_SIDE = 16  # pixels, of an image whose colours or channels come last
+_MOST_LAST_CHANNELS = 8  # no image is so narrow
+_FEW_PLANES = (2, 3, 4)  # as often channels as planes or frames
+_WHOLE_FIELD = 128  # pixels; in smaller images a few planes are examples or crops, whose maker knows what they are
+_STRIP = 8  # a plane this many times taller than wide, in a stack as long, may well be turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +114,55 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     """
     if len(shape) < 2:
         raise ImageError(f"image has shape {tuple(shape)}: at least two dimensions (Y, X) are needed")
-    looks_coloured = len(shape) > 2 and shape[-1] in _COLOUR_SAMPLES and min(shape[-3:-1]) >= _MIN_COLOUR_SIDE
-    colour = looks_coloured if rgb is None else rgb
-    spatial = "YXS" if colour else "YX"
-    leading = len(shape) - len(spatial)
-    if leading not in _LEADING:
+    plane_last = len(shape) < 3 or min(shape[-3:-1]) < _MIN_PLANE_SIDE
+    colour = (not plane_last and shape[-1] in _COLOUR_SAMPLES) if rgb is None else rgb
+    channels_last = not plane_last and not colour and shape[-1] <= _MOST_LAST_CHANNELS
+    spatial = "YXS" if colour else "YXC" if channels_last else "YX"
+    if len(shape) - len(spatial) not in _LEADING:
         raise ImageError(
             f"image has {len(shape)} dimensions, shape {tuple(shape)}: say in axes what they mean, for example 'PTZCYX'"
         )
-    letters = _LEADING[leading]
-    return Axes((letters.replace("C", "P") if colour else letters) + spatial, assumed=True)
+    leading = _LEADING[len(shape) - 2] if spatial == "YX" else _before(3, len(shape))
+    return Axes(leading + spatial, assumed=True)
+
+
+def assumption(axes: Axes, shape: Sequence[int], *, eight_bit: bool = False) -> str:
+    """Say what was assumed where another reading of the shape is about as likely, and how to say so; else nothing.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of the array; those that were given are never doubted.
+    shape : sequence of int
+        Of the array.
+    eight_bit : bool
+        Whether its dtype is uint8, as that of RGBA images mostly is.
+
+    >>> assumption(infer_axes((2, 512, 512)), (2, 512, 512))
+    "assumed axes 'ZYX' for the shape (2, 512, 512); pass axes='CYX' if dimension 0 holds channels"
+    """
+    other, reason = _other_reading(axes.letters, tuple(int(n) for n in shape), eight_bit) if axes.assumed else ("", "")
+    shown = tuple(int(n) for n in shape)
+    return other and f"assumed axes '{axes}' for the shape {shown}; pass axes='{other}' if {reason}"
+
+
+def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tuple[str, str]:
+    """Return the letters of the next likely reading, and what would make it right; empty where there is none."""
+    if letters.endswith("YXC") and shape[-1] > 1:
+        return f"{_LEADING[len(shape) - 2]}YX", "the last dimension is X"
+    if letters.endswith("YXS") and shape[-1] == 4 and not eight_bit:
+        return f"{letters[:-1]}C", "the last dimension holds four channels and not colours and transparency"
+    few = [i for i, letter in enumerate(letters) if letter in "TZ" and shape[i] in _FEW_PLANES]
+    if few and letters.endswith("ZYX") and min(shape[-2:]) >= _WHOLE_FIELD:
+        return f"{letters[: few[0]]}C{letters[few[0] + 1 :]}", f"dimension {few[0]} holds channels"
+    if len(shape) > 2 and letters.endswith("YX") and shape[-1] * _STRIP <= min(shape[-3:-1]):
+        return f"{_before(3, len(shape))}YXC", "the last dimension holds channels"
+    return "", ""
+
+
+def _before(last: int, ndim: int) -> str:
+    """Return the letters before the last ones, of which one is C or S."""
+    return _LEADING[ndim - last].replace("C", "P")
 
 
 def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:

@@ -119,3 +119,9 @@ def test_nothing_is_written_into_a_zarr_store(tmp_path, name):
     with pytest.raises(OutputError, match="lies inside the Zarr store"):
         finish(write(store / name, NEW, about(record=True)))
     assert sorted(path for path in store.rglob("*")) == before
+
+
+def test_folder_without_permission_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write everywhere
+    with pytest.raises(OutputError, match=r"cannot be written \(no permission for .*choose a folder you may write to"):
+        check_target(tmp_path / "a.ome.tif")

@@ -14,11 +14,11 @@ def noisy():
     return (200 + 60 * np.sin(y / 19 + x / 31) + np.random.default_rng(0).normal(0, 10, y.shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", [(128, 144), (2, 128, 144), (128, 144, 3)], ids=["YX", "ZYX", "RGB"])
-def test_a_denoised_image_passes_whatever_its_dimensions(shape, noisy):
+@pytest.mark.parametrize(("axes", "shape"), [("YX", (128, 144)), ("ZYX", (2, 128, 144)), ("YXS", (128, 144, 3))])
+def test_a_denoised_image_passes_whatever_its_dimensions(axes, shape, noisy):
     image = np.broadcast_to(noisy[..., None] if shape[-1] == 3 else noisy, shape)
     image = image + np.random.default_rng(1).normal(0, 3, shape)
-    found = check(image, denoise(image))
+    found = check(image, denoise(image, axes=axes), axes=axes)
     assert found.verdict.passed, str(found)
     assert found.deviations.shape == shape
 

@@ -124,9 +124,9 @@ def test_lazy_equals_eager(kind):
 
     image = scene((2, 150, 130))[1].astype("u2")
     source = da.from_array(image, chunks=(1, 64, 50)) if kind == "dask" else zarr.array(image, chunks=(1, 64, 50))
-    lazy = denoise(source, tile=64)
+    lazy = denoise(source, tile=64, axes="ZYX")
     assert isinstance(lazy, da.Array)
-    np.testing.assert_allclose(lazy.compute(), denoise(image, tile=64), atol=1e-4 * SIGMA)
+    np.testing.assert_allclose(lazy.compute(), denoise(image, tile=64, axes="ZYX"), atol=1e-4 * SIGMA)
 
 
 def test_memmap_gives_an_array(tmp_path):
@@ -195,7 +195,7 @@ def test_blend_mixes_in_the_original():
         ({"blend": -0.1}, OptionError, "blend must lie between 0 and 1, got -0.1"),
         ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
         ({"noise": (WHITE, WHITE)}, OptionError, "noise holds 2 models but the image has 1 channels"),
-        ({"noise": "10"}, OptionError, "noise must be the noise s.d. in grey values .* got '10'"),
+        ({"noise": "10"}, OptionError, "noise must be a NoiseModel .* or a number or None, got '10'"),
         ({"noise": (10.0, None)}, OptionError, "got None"),
         ({"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
         ({"model": "denoice-2d"}, UnknownModelError, "did you mean 'denoise-2d'"),

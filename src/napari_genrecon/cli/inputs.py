@@ -1,32 +1,21 @@
-"""The files that are given on the command line: folders opened up, each processed by itself."""
+"""The files that are given on the command line, each processed by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from napari_genrecon.cli.terminal import say, warn
-from napari_genrecon.errors import ExistsError, GenReconError, ImageError
-from napari_genrecon.io.tiff import is_tiff
+from napari_genrecon.errors import ExistsError, GenReconError
 
-__all__ = ["expand", "process_each", "sentence"]
+__all__ = ["add_folder_flags", "process_each", "sentence"]
 
 
-def expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
-    """Folders as the images in them, unless they are an image themselves."""
-    from napari_genrecon.io.omezarr import is_zarr
-
-    for path in paths:
-        if not path.is_dir() or is_zarr(path) or stack:
-            yield path
-            continue
-        inside = [p for p in sorted(path.iterdir()) if not p.name.startswith(".")]
-        images = [p for p in inside if is_tiff(p) or is_zarr(p)]
-        if not images:
-            raise ImageError(f"there is no TIFF file and no OME-Zarr in the folder {path}")
-        if len(images) < len(inside):
-            warn(f"{path}: {len(inside) - len(images)} files are neither TIFF nor OME-Zarr and are left out")
-        yield from images
+def add_folder_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what a folder is."""
+    parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as images")
+    parser.add_argument("--recursive", action="store_true", help="take the images in subfolders of a folder, too")
 
 
 def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bool, replaces: bool = False) -> int:
@@ -40,6 +29,12 @@ def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bo
                 raise
             failed += 1
             warn(f"{path}: {sentence(error, replaces=replaces)}")
+        except OSError as error:
+            if debug:
+                raise
+            failed += 1
+            where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+            warn(f"{path}: cannot be read or written: {error.strerror or error}{where}")
         except Exception as error:  # one bad file must not end a batch, nor greet the user with a traceback
             if debug:
                 raise

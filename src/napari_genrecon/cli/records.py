@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from napari_genrecon.axes import assumption
 from napari_genrecon.cli.inputs import process_each
 from napari_genrecon.cli.terminal import FAILED, add_command, watch
 from napari_genrecon.errors import ImageError
@@ -57,7 +58,9 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
             return json.dumps({"image": str(path), "noise": told})
         return json.dumps(told, indent=2)
     assumed = " (assumed)" if image.axes.assumed else ""
-    return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{noise_report(noise)}"
+    said = assumption(image.axes, image.data.shape, eight_bit=image.data.dtype == "uint8")
+    note = f"note: {said}\n" if said else ""
+    return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{note}{noise_report(noise)}"
 
 
 def _verify(parsed: argparse.Namespace) -> int:

@@ -8,10 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.cli.inputs import expand, process_each
+from napari_genrecon.cli.inputs import add_folder_flags, process_each
 from napari_genrecon.cli.terminal import FAILED, add_command, add_flags, say, warn, watch
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.reader import image_name
 from napari_genrecon.tasks import Task, find_task
 
 __all__ = ["add_task"]
@@ -23,7 +22,12 @@ def add_task(commands: Any, task: Task, *, flags: bool) -> None:
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, OME-Zarr stores, or folders of them"
     )
-    parser.add_argument("-o", "--output", type=Path, help="file (for one input) or existing folder for the results")
+    parser.add_argument(
+        "-o",
+        "--output",
+        help="file (for one input), or folder for the results: one that exists, a name that ends in a slash, or one "
+        "without an ending such as .tif; it is made if there is none",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
     parser.add_argument(
         "--pyramid",
@@ -31,7 +35,7 @@ def add_task(commands: Any, task: Task, *, flags: bool) -> None:
         help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
     )
     parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
-    parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as a batch")
+    add_folder_flags(parser)
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
     parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
@@ -41,24 +45,27 @@ def add_task(commands: Any, task: Task, *, flags: bool) -> None:
 
 def _run_task(parsed: argparse.Namespace) -> int:
     from napari_genrecon.engine.cluster import connected
+    from napari_genrecon.tasks.batch import make_folders, plan_batch
 
     task = find_task(parsed.task)
     values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
     values["noise"] = _noise_argument(values.get("noise"))
     arrays = _array_arguments(task, values)
     options = task.options(**values)
-    inputs = list(expand(parsed.inputs, stack=parsed.stack))
-    if len(inputs) > 1 and parsed.output is not None and not parsed.output.is_dir():
-        raise OptionError(f"several inputs need a folder for their results, and {parsed.output} is not one")
+    batch = plan_batch(parsed.inputs, task.name, parsed.output, stack=parsed.stack, recursive=parsed.recursive)
+    for note in batch.notes:
+        warn(note)
+    make_folders(batch)
+    targets = dict(batch.jobs)
     with connected(parsed.scheduler, parsed.workers) as client:
         failed = process_each(
-            inputs,
-            lambda path: _process(task, path, options, parsed, client, arrays),
+            list(targets),
+            lambda path: _process(task, path, targets[path], options, parsed, client, arrays),
             debug=parsed.debug,
             replaces=True,
         )
-    if len(inputs) > 1:
-        say(f"{len(inputs) - failed} of {len(inputs)} images done" + (f", {failed} failed" if failed else ""))
+    if len(targets) > 1:
+        say(f"{len(targets) - failed} of {len(targets)} images done" + (f", {failed} failed" if failed else ""))
     return FAILED if failed else 0
 
 
@@ -115,13 +122,18 @@ def _read_noise(path: Path) -> Any:
 
 
 def _process(
-    task: Task, path: Path, options: Any, parsed: argparse.Namespace, client: Any, arrays: dict[str, Path]
+    task: Task,
+    path: Path,
+    target: Path,
+    options: Any,
+    parsed: argparse.Namespace,
+    client: Any,
+    arrays: dict[str, Path],
 ) -> str:
     from napari_genrecon.io.check import choice_text
     from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 
-    target = _target(path, task, parsed.output)
     saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
     steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
     record = watch(steps, path.name)
@@ -130,10 +142,3 @@ def _process(
     for sentence in record["warnings"]:
         warn(f"{path}: note: {sentence}")
     return str(target)
-
-
-def _target(path: Path, task: Task, output: Path | None) -> Path:
-    default = f"{image_name(path)}_{task.name}.ome.{'zarr' if path.name.lower().endswith('.zarr') else 'tif'}"
-    if output is None:
-        return path.with_name(default)
-    return output / default if output.is_dir() and not output.name.lower().endswith(".zarr") else output

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.cli.inputs import expand
+from napari_genrecon.cli.inputs import add_folder_flags
 from napari_genrecon.cli.terminal import INTERRUPTED, add_command, add_flags, say, warn, watch
 from napari_genrecon.errors import OptionError
 
@@ -39,7 +39,7 @@ def _add_train(commands: Any, *, flags: bool) -> None:
     parser.add_argument("--name", default="", help="of the model; KIND if not given")
     parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
     parser.add_argument("--labels", nargs="+", type=Path, default=[], metavar="FILE", help="one labels image each")
-    parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as images")
+    add_folder_flags(parser)
     if flags:
         from napari_genrecon.training import all_options
         from napari_genrecon.training.data.dataset import CropOptions
@@ -51,12 +51,13 @@ def _add_train(commands: Any, *, flags: bool) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.folders import find_images
     from napari_genrecon.tasks.train import image_keywords, train_steps
 
     crops, options = _options_of(parsed)
-    paths = list(expand(parsed.inputs, stack=parsed.stack))
-    images, where, notes = image_keywords(paths, axes=parsed.axes, labels=parsed.labels)
-    for note in notes:
+    found, left_out = find_images(parsed.inputs, stack=parsed.stack, recursive=parsed.recursive)
+    images, where, notes = image_keywords([item.path for item in found], axes=parsed.axes, labels=parsed.labels)
+    for note in (*left_out, *notes):
         warn(f"note: {note}")
     name = parsed.name or parsed.recipe
     return _watched(train_steps(images, crops, options, name=name, where=where), name)

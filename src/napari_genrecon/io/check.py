@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
-from napari_genrecon.io.provenance import combined, digest_json, digest_pixels, facts
+from napari_genrecon.io.ome import note_in, ome_of
+from napari_genrecon.io.omezarr import is_zarr
+from napari_genrecon.io.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.sidecar import read_sidecar, sidecar_of
 
-__all__ = ["choice_text", "methods_text", "origin_text", "record_of", "verify"]
+__all__ = ["choice_text", "find_record", "methods_text", "origin_text", "record_of", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -74,6 +77,28 @@ def record_of(image: ImageFile) -> dict[str, Any]:
     if record is None:
         raise ImageError(f"{image.path} holds no record: it was not made by napari-genrecon, or lost it since")
     return record
+
+
+def find_record(path: Path) -> dict[str, Any] | None:
+    """Return the record inside a file or beside it, without reading pixels; None if there is none to be read."""
+    for read in (_stored_record, read_sidecar):
+        with suppress(
+            Exception
+        ):  # a damaged file makes tifffile raise nearly anything; it is reported when it is opened
+            record = read(path)
+            if record is not None:
+                return record
+    return None
+
+
+def _stored_record(path: Path) -> dict[str, Any] | None:
+    if path.is_dir():
+        return open_image(path).record if is_zarr(path) else None
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        ome = ome_of(tif)
+        return None if ome is None else note_in(ome, RECORD_NAMESPACE)
 
 
 def _sidecar_problems(image: ImageFile) -> list[str]:

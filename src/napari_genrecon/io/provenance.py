@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.axes import Axes, assumption
 from napari_genrecon.io.image_file import About
 
 __all__ = [
@@ -54,7 +55,8 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
     nature : str
         What kind of data the result is: ``restored``, ``upscaled``, ``deblurred``, ``inpainted`` or ``synthetic``.
     **facts
-        What the task has to say, JSON values only: options, model, noise, axes, input, output, warnings.
+        What the task has to say, JSON values only: options, model, noise, axes, input, output, warnings. What was
+        assumed about the axes joins the warnings.
 
     Returns
     -------
@@ -62,6 +64,8 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
         Ready for `json.dumps`.
     """
     assert nature in NATURES
+    if facts.get("warnings") is not None and "axes" in facts:
+        facts["warnings"] = [*_assumed(facts["axes"], facts["input"]), *facts["warnings"]]
     return {
         "schema": SCHEMA,
         "task": task,
@@ -70,6 +74,13 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
         "versions": versions(),
         **facts,
     }
+
+
+def _assumed(axes: dict[str, Any], image: dict[str, Any]) -> list[str]:
+    shape = image["shape"]
+    letters = Axes(axes["letters"][-len(shape) :], axes["assumed"])  # a result may have one more dimension in front
+    said = assumption(letters, shape, eight_bit=image["dtype"] == "uint8")
+    return [said] if said else []
 
 
 def versions() -> Mapping[str, str]:

@@ -42,7 +42,7 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
     ExistsError
         If it exists and may not be replaced.
     OutputError
-        If it is a source, if it lies inside a Zarr store, or if its folder does not exist.
+        If it is a source, if it lies inside a Zarr store, or if its folder does not exist or may not be written to.
     """
     for source in sources:
         if _is_same(path, Path(source)):
@@ -56,8 +56,11 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
         raise OutputError(f"{path} is a folder: give the name of a file")
     if folder and os.path.lexists(path) and not is_zarr(path):
         raise OutputError(f"{path} is not a Zarr store: choose another name")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"the folder {path.absolute().parent} does not exist: create it first")
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise OutputError(f"the folder {parent} does not exist: create it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written (no permission for {parent}): choose a folder you may write to")
 
 
 def _is_same(path: Path, source: Path) -> bool:

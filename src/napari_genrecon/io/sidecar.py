@@ -11,7 +11,7 @@ from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.reader import open_image
 
-__all__ = ["read_sidecar", "sidecar_of", "write_sidecar"]
+__all__ = ["is_sidecar", "read_sidecar", "sidecar_of", "write_sidecar"]
 
 _ENDING = ".genrecon.json"
 
@@ -19,6 +19,11 @@ _ENDING = ".genrecon.json"
 def sidecar_of(path: Path) -> Path:
     """Where the record of a result lies beside it: the result's whole name with ``.genrecon.json`` behind it."""
     return path.with_name(path.name + _ENDING)
+
+
+def is_sidecar(path: Path) -> bool:
+    """Whether a file has the name of a sidecar."""
+    return path.name.endswith(_ENDING)
 
 
 def write_sidecar(path: Path, *, overwrite: bool) -> Path | None:

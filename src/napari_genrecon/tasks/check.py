@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.trust import LIMIT, PlaneCheck, Verdict, check_plane, verdict
 from napari_genrecon.engine.intensity import as_plane
@@ -20,6 +21,7 @@ from napari_genrecon.io.check import record_of
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.files import finished
+from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 from napari_genrecon.tasks.replay import source_of, with_all_axes
 
@@ -47,7 +49,12 @@ class Check:
 
 
 def check(
-    image: Any, result: Any, *, noise: Noise | float | None = None, blend: float = 0.0, axes: str | Axes | None = None
+    image: ImageLike,
+    result: ImageLike,
+    *,
+    noise: Noise | float | None = None,
+    blend: float = 0.0,
+    axes: str | Axes | None = None,
 ) -> Check:
     """Compare a denoised image with its source.
 
@@ -56,7 +63,7 @@ def check(
 
     Parameters
     ----------
-    image, result : (..., Y, X) or (..., Y, X, S) array_like
+    image, result : (..., Y, X) or (..., Y, X, S) array_like, or image layers of napari
         Before and after, of one shape, in the same grey values.
     noise : NoiseModel, tuple of NoiseModel or float, optional
         What the image was denoised with; measured from it if not given.
@@ -85,7 +92,12 @@ def check(
     >>> check(noisy, denoise(noisy)).verdict.passed
     True
     """
-    return finish(check_steps(image, result, noise=noise, blend=blend, axes=axes))
+    given = given_image(image, axes)
+    source = as_source(given.pixels)
+    resolved = resolve_axes(given.axes, source.shape)
+    if not isinstance(axes, Axes):
+        warn_assumed(resolved, source)
+    return finish(check_steps(source, given_image(result).pixels, noise=noise, blend=blend, axes=resolved))
 
 
 def check_steps(

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
 from napari_genrecon.engine.lazy import is_lazy
@@ -23,6 +24,8 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
+from napari_genrecon.options import check_types
+from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
@@ -72,6 +75,7 @@ class DenoiseOptions:
     keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, low, high in (("strength", 0.0, 1.5), ("blend", 0.0, 1.0)):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -83,7 +87,7 @@ class DenoiseOptions:
 
 
 def denoise(
-    image: Any,
+    image: ImageLike,
     *,
     noise: Noise | float | None = None,
     strength: float = 1.0,
@@ -93,13 +97,14 @@ def denoise(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
-) -> Any:
+) -> ImageArray:
     """Remove the noise of an image.
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
-        Any real dtype. Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
+        Any real dtype; of a layer, its pixels and axes.
+        Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
         hot and dead ones, which stand alone far from all their neighbours. The alpha channel of RGBA is copied.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
@@ -142,17 +147,18 @@ def denoise(
     >>> bool(clean.std() < 1)
     True
     """
+    given = given_image(image, axes)
     options = DenoiseOptions(
         noise=noise,
         strength=strength,
         blend=blend,
         model=model,
-        axes=axes,
+        axes=given.axes,
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
     )
-    result = finish(denoise_steps(image, options))
+    result = finish(denoise_steps(given.pixels, options))
     result.warn()
     return result.data
 

@@ -23,6 +23,7 @@ from napari_genrecon.io.tiff import is_tiff
 from napari_genrecon.io.writer import write_tiff_steps
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.batch import is_zarr_name
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.transforms import upscaled_transform
@@ -44,11 +45,6 @@ def array_options(task: Task) -> dict[str, str]:
     hints = typing.get_type_hints(task.options, include_extras=True)
     metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
-
-
-def is_zarr_name(path: Path) -> bool:
-    """Whether a result of this name is a Zarr store."""
-    return path.name.lower().endswith(".zarr")
 
 
 def file_steps(

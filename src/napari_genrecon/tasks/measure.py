@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import fingerprint
 from napari_genrecon.noise import NoiseModel, measure_channel
+from napari_genrecon.tasks.given import given_image, warn_assumed
 
 __all__ = ["Noise", "as_source", "input_facts", "measure_noise", "noise_per_channel", "noise_report", "sample_channels"]
 
@@ -23,12 +25,12 @@ _RGB = 3
 _LARGEST = 1e18  # grey value, in either direction: float32 holds the square of it
 
 
-def measure_noise(image: Any, *, axes: str | Axes | None = None) -> Noise:
+def measure_noise(image: ImageLike, *, axes: str | Axes | None = None) -> Noise:
     """Measure the noise of an image from the image itself.
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype; NumPy, memmap, dask or Zarr. At most 64 crops of 256x256 pixels are read per channel.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `axes`).
@@ -51,8 +53,11 @@ def measure_noise(image: Any, *, axes: str | Axes | None = None) -> Noise:
     >>> round(measure_noise(noisy).sigma)
     5
     """
-    source = as_source(image)
-    resolved = resolve_axes(axes, source.shape)
+    given = given_image(image, axes)
+    source = as_source(given.pixels)
+    resolved = resolve_axes(given.axes, source.shape)
+    if not isinstance(axes, Axes):
+        warn_assumed(resolved, source)
     models = tuple(measure_channel(crops) for crops in sample_channels(source, resolved))
     return models[0] if resolved.channel is None else models
 

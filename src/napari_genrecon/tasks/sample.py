@@ -21,6 +21,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import make_record
 from napari_genrecon.models import find_model, resolve_device
 from napari_genrecon.models.card import ModelCard
+from napari_genrecon.options import check_types
 from napari_genrecon.tasks.shared_options import DeviceOption
 from napari_genrecon.tasks.task import Result
 
@@ -44,6 +45,7 @@ class SampleOptions:
     device: DeviceOption = "auto"
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.n < 1:
             raise OptionError(f"n must be at least 1 sample, got {self.n}")
         if not 0 <= self.truncation <= 1:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from napari_genrecon.axes import Axes
+
 __all__ = ["AxesOption", "DeviceOption", "KeepDtypeOption", "TileOption"]
 
 AxesOption = Annotated[
-    str | None,
+    str | Axes | None,
     {
         "advanced": True,
         "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",

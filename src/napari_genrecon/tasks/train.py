@@ -13,10 +13,14 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from numpy.typing import ArrayLike
+
+from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import find_model
+from napari_genrecon.tasks.given import given_images, given_mask
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions
@@ -34,13 +38,13 @@ T = TypeVar("T")
 
 def train(
     recipe: str,
-    images: Any,
+    images: ImageLike | Sequence[ImageLike],
     *,
     name: str = "",
-    axes: Any = None,
-    labels: Any = None,
-    points: Any = None,
-    groups: Any = None,
+    axes: str | Sequence[str] | None = None,
+    labels: ImageLike | Sequence[ImageLike] | None = None,
+    points: ArrayLike | ImageLayer | Sequence[ArrayLike | ImageLayer] | None = None,
+    groups: ArrayLike | None = None,
     pixel_size: tuple[float, float] | None = None,
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
@@ -59,12 +63,12 @@ def train(
     ----------
     recipe : {"vae", "dcgan"}
         A VAE learns steadily and knows how likely a picture is; a GAN makes sharper pictures.
-    images : (..., Y, X) array_like or list of them
+    images : (..., Y, X) array_like, an image layer of napari, or a list of them
         What to learn from; see `training.cut.cut_crops`.
     name : str
         Of the model; the recipe's if not given. A number is appended if there is one of this name.
     axes, labels, points, groups, pixel_size, units, channel_names
-        As for `cut_crops`.
+        As for `cut_crops`; labels and points can be layers of napari, too.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out.
     options : TrainOptions
@@ -99,12 +103,14 @@ def train(
     given = {key: value for key, value in short.items() if value is not None}
     base = {} if options is None else options.to_dict()
     cutting = crops or (CropOptions() if seed is None else CropOptions(seed=seed))
+    pixels, letters = given_images(images, axes)
     where = {
-        "axes": axes, "labels": labels, "points": points, "groups": groups,
+        "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",)),
+        "groups": groups,
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
     trained = read_options({**base, **given, "kind": recipe})
-    return finish(interruptible(train_steps(images, cutting, trained, name=name, where=where)))
+    return finish(interruptible(train_steps(pixels, cutting, trained, name=name, where=where)))
 
 
 def train_steps(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Self, get_type_hints
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.options import check_types
 
 __all__ = ["PRECISIONS", "TrainOptions", "TrainProgress"]
 
@@ -63,6 +64,7 @@ class TrainOptions:
     licence: Annotated[str, {"advanced": True, "tooltip": "Licence of the weights, written on the model's card"}] = ""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             if hasattr(hint, "__metadata__"):
                 _check(name, getattr(self, name), hint.__metadata__[0])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_genrecon.arrays import ImageArray, ImageLayer, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
@@ -25,6 +26,7 @@ from napari_genrecon.tasks.deblur.grid import deblur_grid
 from napari_genrecon.tasks.deblur.options import DeblurOptions
 from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_notes, psf_is_image
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
+from napari_genrecon.tasks.given import given_image, given_psf
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import Plan, run_plan
 from napari_genrecon.tasks.task import Result
@@ -37,8 +39,8 @@ _TRANSFORM_SECONDS = 4e-8  # per pixel
 
 
 def deblur(
-    image: Any,
-    psf: ArrayLike | Optics | MeasuredPSF,
+    image: ImageLike,
+    psf: ArrayLike | Optics | MeasuredPSF | ImageLayer,
     *,
     method: Method = "pnp",
     iterations: int | None = None,
@@ -49,7 +51,7 @@ def deblur(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
-) -> Any:
+) -> ImageArray:
     """Undo the blur of a known point spread function.
 
     Plug-and-play restoration (Zhang et al., IEEE TPAMI 2021) with the bundled denoiser, or Richardson-Lucy with total
@@ -58,14 +60,15 @@ def deblur(
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
-        Any real dtype. NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
+        Any real dtype; of a layer, its pixels, axes and pixel size.
+        NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
         image is copied.
-    psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
+    psf : (Y, X) or (Z, Y, X) array_like, float, Optics, MeasuredPSF, or an image layer of napari
         Centred at the pixel at half its shape; scaled to sum 1. With two dimensions every YX plane is deblurred by
-        itself, with three every ZYX stack. The pixels of an array are those of the image; a `MeasuredPSF` may have
-        others and is resampled. A number is the full width at half maximum of a Gaussian, in pixels. `Optics` with a
-        pixel size are computed. See `gaussian_psf` and `simulate_psf`.
+        itself, with three every ZYX stack. The pixels of an array are those of the image; a `MeasuredPSF` (and a layer)
+        may have others and is resampled. A number is the full width at half maximum of a Gaussian, in pixels. `Optics`
+        with a pixel size, their own or that of the image layer, are computed. See `gaussian_psf` and `simulate_psf`.
     method : {"pnp", "rl"}
         Plug-and-play, or Richardson-Lucy.
     iterations : int, optional
@@ -113,19 +116,20 @@ def deblur(
     >>> bool(deblur(seen, 4.7).max() > 1.5 * seen.max())
     True
     """
+    given = given_image(image, axes)
     options = DeblurOptions(
-        psf=psf,
+        psf=given_psf(psf),
         method=method,
         iterations=iterations,
         strength=strength,
         noise=noise,
         model=model,
-        axes=axes,
+        axes=given.axes,
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
     )
-    result = finish(deblur_steps(image, options))
+    result = finish(deblur_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.defects import find_hot
+from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.inpaint.stripes import striped_rows
 from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_channels
 
@@ -35,7 +37,7 @@ _FEWEST_FRAMES = 3
 
 
 def detect_damage(
-    image: Any,
+    image: ImageLike,
     *,
     kinds: str | Iterable[str] = ("hot", "saturated", "lines", "frames"),
     axes: str | Axes | None = None,
@@ -44,7 +46,7 @@ def detect_damage(
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype. It is read plane by plane, all of it.
     kinds : iterable of str, or str separated by commas
         ``"hot"``: single pixels far above or below all eight neighbours, judged by the noise measured from the image.
@@ -79,8 +81,11 @@ def detect_damage(
     [[20, 30]]
     """
     wanted = parse_kinds(kinds)
-    source = as_source(image)
-    resolved = resolve_axes(axes, source.shape)
+    given = given_image(image, axes)
+    source = as_source(given.pixels)
+    resolved = resolve_axes(given.axes, source.shape)
+    if not isinstance(axes, Axes):
+        warn_assumed(resolved, source)
     noise = noise_per_channel(sample_channels(source, resolved), None)
     damaged = np.zeros(source.shape, bool)
     for region, channel in _planes(source.shape, resolved, len(noise)):

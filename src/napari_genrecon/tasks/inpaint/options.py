@@ -10,6 +10,7 @@ import numpy as np
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.options import check_types
 from napari_genrecon.tasks.inpaint.damage import parse_kinds
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
@@ -79,6 +80,7 @@ class InpaintOptions:
     keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         if not 1 <= self.n <= 64:

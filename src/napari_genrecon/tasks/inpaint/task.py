@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, Tiled, finish, map_progress, run_tiles
 from napari_genrecon.models import load_network
+from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.inpaint.fill import STEPS
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.plan import InpaintPlan, chosen_method, find_spec, make_grid, plan_inpaint
@@ -36,8 +38,8 @@ _REHEARSAL_PIXELS = 2 * 160**2  # two runs of all steps over a crop
 
 
 def inpaint(
-    image: Any,
-    mask: Any = None,
+    image: ImageLike,
+    mask: ImageLike | None = None,
     *,
     method: str = "auto",
     detect: str = "",
@@ -49,15 +51,16 @@ def inpaint(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
-) -> Any:
+) -> ImageArray:
     """Fill in what is missing, and leave every other pixel as it is.
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
-        Any real dtype. NaN and infinite pixels outside the mask stay where they are and are not taken for known. The
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
+        Any real dtype; of a layer, its pixels and axes.
+        NaN and infinite pixels outside the mask stay where they are and are not taken for known. The
         alpha channel of an RGBA image is copied.
-    mask : array_like
+    mask : array_like, or a labels or image layer of napari
         Of the image's shape, of the same without its colours (S), or of the shape of its YX plane (then it holds for
         all planes); what is not 0 is filled in. It is held in memory, a byte per pixel. A plane that is masked as a
         whole is mixed from the nearest planes along T, else Z, of which at least a tenth is known; moving structure
@@ -121,20 +124,21 @@ def inpaint(
     >>> bool(np.abs(filled - clean).max() < 5)
     True
     """
+    given = given_image(image, axes)
     options = InpaintOptions(
-        mask=mask,
+        mask=given_mask(mask),
         method=method,
         detect=detect,
         n=n,
         seed=seed,
         noise=noise,
         model=model,
-        axes=axes,
+        axes=given.axes,
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
     )
-    result = finish(inpaint_steps(image, options))
+    result = finish(inpaint_steps(given.pixels, options))
     result.warn()
     return result.data
 

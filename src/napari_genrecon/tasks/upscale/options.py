@@ -8,6 +8,7 @@ from typing import Annotated
 
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
+from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -47,6 +48,7 @@ class EnlargingOptions:
     keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
         object.__setattr__(self, "factor", int(self.factor))  # 2.0 will do, too

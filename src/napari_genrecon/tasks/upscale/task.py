@@ -12,11 +12,13 @@ import warnings
 from collections.abc import Generator
 from typing import Any
 
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_network
+from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import plan_grid
 from napari_genrecon.tasks.task import Result
@@ -28,7 +30,7 @@ __all__ = ["expected_seconds", "upscale", "upscale_steps"]
 
 
 def upscale(
-    image: Any,
+    image: ImageLike,
     *,
     factor: int = 2,
     noise: Noise | float | None = None,
@@ -41,7 +43,7 @@ def upscale(
     keep_dtype: bool = False,
     along: str = "YX",
     **along_z: Any,
-) -> Any:
+) -> ImageArray:
     """Enlarge an image, with sharper edges and finer detail than interpolation gives.
 
     The result covers the same field of view. Where a pixel of the image measured ``scale``, one of the result measures
@@ -50,8 +52,9 @@ def upscale(
 
     Parameters
     ----------
-    image : (..., Y, X) or (..., Y, X, S) array_like
-        Any real dtype. Every YX plane is enlarged by itself, and so is every colour. A NaN or infinite pixel becomes
+    image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
+        Any real dtype; of a layer, its pixels, axes and voxel size.
+        Every YX plane is enlarged by itself, and so is every colour. A NaN or infinite pixel becomes
         ``factor**2`` such pixels, and so does one of the alpha channel of an RGBA image.
     factor : {2, 3, 4}
         How many times more pixels along Y and along X; no other dimension changes.
@@ -99,12 +102,13 @@ def upscale(
     >>> upscale(np.full((3, 20, 30), 7), factor=3).shape
     (3, 60, 90)
     """
+    given = given_image(image, axes)
     shared: dict[str, Any] = {
         "factor": factor,
         "noise": noise,
         "model": model,
         "consistent": consistent,
-        "axes": axes,
+        "axes": given.axes,
         "tile": tile,
         "device": device,
         "keep_dtype": keep_dtype,
@@ -112,7 +116,7 @@ def upscale(
     if along != "YX" or along_z:
         return _along_z(image, along, {**shared, **along_z})
     options = UpscaleOptions(self_ensemble=self_ensemble, **shared)
-    result = finish(upscale_steps(image, options))
+    result = finish(upscale_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
 

@@ -154,6 +154,6 @@ def _sharp_planes(
             doing = "denoising planes to learn from" if model.sigma else "reading planes"
             yield Progress(done, total, f"{doing}: {len(planes) + 1} of {count}")
             clean = denoise(part, noise=model, axes="YX", device=device) if model.sigma else part.astype(np.float32)
-            planes.append(SharpPlane(clean, model, measure_centre(crops), spread))
+            planes.append(SharpPlane(np.asarray(clean), model, measure_centre(crops), spread))
             done = cleaning * len(planes) // count if model.sigma else done
     return planes

@@ -10,10 +10,12 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.models import find_model, load_network
+from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.plan import measure, run_audited
@@ -24,7 +26,7 @@ __all__ = ["expected_seconds", "upscale_z", "upscale_z_steps"]
 
 
 def upscale_z(
-    image: Any,
+    image: ImageLike,
     *,
     factor: int = 2,
     noise: Noise | float | None = None,
@@ -38,7 +40,7 @@ def upscale_z(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
-) -> Any:
+) -> ImageArray:
     """Give a z-stack more planes, so that its voxels are as tall as wide.
 
     It takes minutes: a network is trained on the stack first (Zhao et al., "SMORE", IEEE Trans. Med. Imaging 2021). The
@@ -46,8 +48,9 @@ def upscale_z(
 
     Parameters
     ----------
-    image : (..., Z, Y, X) array_like
-        Any real dtype. Every channel and time point is enlarged by itself; Y and X stay as they are.
+    image : (..., Z, Y, X) array_like, or an image layer of napari
+        Any real dtype; of a layer, its pixels, axes and voxel size. Every channel and time point is enlarged by itself;
+        Y and X stay as they are.
     factor : {2, 3, 4}
         How many times more planes, where `spacing` does not say it.
     noise : NoiseModel, tuple of NoiseModel, float or None
@@ -97,6 +100,7 @@ def upscale_z(
     >>> upscale_z(stack, factor=2, noise=0, train_steps=0).shape
     (6, 24, 24)
     """
+    given = given_image(image, axes)
     options = UpscaleZOptions(
         factor=factor,
         noise=noise,
@@ -106,12 +110,12 @@ def upscale_z(
         thickness=thickness,
         train_steps=train_steps,
         seed=seed,
-        axes=axes,
+        axes=given.axes,
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
     )
-    result = finish(upscale_z_steps(image, options))
+    result = finish(upscale_z_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.publish import sentence
+from napari_genrecon.options import check_types
 from napari_genrecon.training.publish import publish
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
@@ -67,6 +68,7 @@ class CropOptions:
     ] = 0.1
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.size not in SIZES:
             raise OptionError(f"size must be one of {', '.join(map(str, SIZES))} pixels, got {self.size}")
         if self.mode not in MODES:

@@ -1,0 +1,141 @@
+"""Find the images in folders, by their names and without opening them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.omezarr import is_zarr
+from napari_genrecon.io.publish import PART
+from napari_genrecon.io.sidecar import is_sidecar
+from napari_genrecon.io.tiff import is_tiff
+
+__all__ = ["Found", "find_images"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image to process.
+
+    Attributes
+    ----------
+    path : Path
+        Of the file, the store or the folder of planes.
+    within : Path or None
+        Its folder relative to the folder that was searched; None if it was named itself.
+    """
+
+    path: Path
+    within: Path | None = None
+
+
+def find_images(
+    inputs: Iterable[Path], *, stack: bool = False, recursive: bool = False
+) -> tuple[list[Found], list[str]]:
+    """Replace folders by the images in them, and drop images that are named twice.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        Images, and folders of images.
+    stack : bool
+        Whether a folder is one image, a stack of planes.
+    recursive : bool
+        Whether subfolders are searched, too.
+
+    Returns
+    -------
+    found : list of Found
+    notes : list of str
+        What was left out.
+
+    Raises
+    ------
+    ImageError
+        If a folder cannot be read or holds no image.
+    """
+    found, notes = dict[Path, Found](), list[str]()
+    for path in inputs:
+        if stack or not _is_folder(path):
+            found[path.resolve()] = Found(path)  # named itself, whatever a folder holds
+            continue
+        search = _Search()
+        _search(path, Path(), recursive, search)
+        _require_images(path, search)
+        notes += search.notes(path)
+        for item in search.images:
+            found.setdefault(item.path.resolve(), item)
+    return list(found.values()), notes
+
+
+@dataclass(slots=True)
+class _Search:
+    """What was found in one folder so far."""
+
+    images: list[Found] = field(default_factory=list)
+    others: int = 0
+    subfolders: int = 0
+    unfinished: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+    def notes(self, folder: Path) -> list[str]:
+        """Say what was left out."""
+        left_out = {
+            "files are neither TIFF nor OME-Zarr and are left out": self.others,
+            "subfolders are left out: --recursive takes their images, too": self.subfolders,
+            "unfinished results are left out: --resume continues them": self.unfinished,
+        }
+        found = [f"{folder}: {count} {text}" for text, count in left_out.items() if count]
+        return found + [f"{name} cannot be read and is left out" for name in self.unreadable]
+
+
+def _search(folder: Path, within: Path, recursive: bool, search: _Search) -> None:
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        if not within.parts:
+            raise ImageError(_unreadable(folder, error)) from error
+        search.unreadable.append(f"{folder} ({error.strerror})")
+        return
+    for path in inside:
+        if path.name.startswith(".") or is_sidecar(path):
+            continue
+        if path.name.endswith(PART):
+            search.unfinished += 1
+        elif is_tiff(path) and path.is_file():
+            search.images.append(Found(path, within))
+        elif not path.is_dir():
+            search.others += 1
+        elif _is_store(path):
+            search.images.append(Found(path, within))
+        elif not recursive:
+            search.subfolders += 1
+        elif not path.is_symlink():  # a link can lead back up
+            _search(path, within / path.name, recursive, search)
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        return is_zarr(folder)
+    except OSError:  # it may not be entered, which is told when it is searched
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether this is a folder to search."""
+    try:
+        return path.is_dir() and not is_zarr(path)
+    except OSError as error:
+        raise ImageError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be read ({error.strerror}): ask its owner for the permission, or copy it to a place of yours"
+
+
+def _require_images(folder: Path, search: _Search) -> None:
+    if not search.images:
+        inside = f"; --recursive looks into its {search.subfolders} subfolders" if search.subfolders else ""
+        raise ImageError(f"there is no TIFF file and no OME-Zarr in the folder {folder}{inside}")

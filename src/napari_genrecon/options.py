@@ -1,0 +1,111 @@
+"""Check the values of an options dataclass against the types that its fields declare."""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import cache
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+
+from napari_genrecon.errors import OptionError
+
+__all__ = ["check_types"]
+
+_WORDS = {
+    float: "a number",
+    int: "a whole number",
+    bool: "True or False",
+    str: "text",
+    types.NoneType: "None",
+}
+_MISFIT = object()
+
+
+def check_types(options: Any) -> None:
+    """Refuse a value of another type than its field declares, and make Python's numbers of NumPy's.
+
+    To be called first in ``__post_init__``, whose other checks can then compare. A whole number will do for a number,
+    and one like 2.0 for a whole number; True and False are no numbers. Limits are not checked, nor what is declared as
+    ``Any``.
+
+    Parameters
+    ----------
+    options
+        A dataclass, frozen or not.
+
+    Raises
+    ------
+    OptionError
+        If a value does not fit.
+    """
+    for name, (kinds, words) in _declared(options.__class__).items():
+        value = getattr(options, name)
+        fitting = (found for kind in kinds if (found := _converted(value, kind)) is not _MISFIT)
+        found = next(fitting, _MISFIT)
+        if found is _MISFIT:
+            raise OptionError(f"{name} must be {words}, got {value!r}")
+        if found is not value:
+            object.__setattr__(options, name, found)
+
+
+@cache
+def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
+    """Return the types that every field allows, and what a value must be, in words."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    return {name: (_alternatives(hint), _words(hint)) for name, hint in hints.items()}
+
+
+def _words(hint: Any) -> str:
+    metadata = hint.__metadata__[0] if get_origin(hint) is Annotated else {}
+    choices = metadata.get("choices")
+    if not isinstance(choices, tuple):
+        return " or ".join(dict.fromkeys(map(_word, _alternatives(hint))))
+    *most, last = map(repr, choices)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is Annotated:
+        return _alternatives(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(kind for part in get_args(hint) for kind in _alternatives(part))
+    return (str,) if get_origin(hint) is Literal else (hint,)
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """Return the value as one of this type, or `_MISFIT`."""
+    if kind is Any:
+        return value
+    if get_origin(kind) is tuple:
+        return _converted_tuple(value, get_args(kind))
+    if kind is bool:
+        return bool(value) if isinstance(value, bool | np.bool_) else _MISFIT
+    if kind in (int, float) and isinstance(value, Real) and not isinstance(value, bool):
+        if kind is float:
+            return float(value)
+        if isinstance(value, Integral):
+            return int(value)
+        return int(float(value)) if float(value).is_integer() else _MISFIT
+    return value if isinstance(value, kind) else _MISFIT
+
+
+def _converted_tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
+    """Return a list or tuple as a tuple; what is in one of any length is checked by who knows what it is."""
+    if not isinstance(value, list | tuple):
+        return _MISFIT
+    if kinds[-1] is Ellipsis:
+        return tuple(value)
+    if len(value) != len(kinds):
+        return _MISFIT
+    found = tuple(_converted(entry, kind) for entry, kind in zip(value, kinds, strict=True))
+    return _MISFIT if _MISFIT in found else found
+
+
+def _word(kind: Any) -> str:
+    if get_origin(kind) is not tuple:
+        return _WORDS.get(kind, f"a {kind.__name__}")
+    first, *rest = get_args(kind)
+    return f"a tuple of {first.__name__}" if rest == [Ellipsis] else f"a tuple of {len(rest) + 1} numbers"

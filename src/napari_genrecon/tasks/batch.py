@@ -1,0 +1,199 @@
+"""Plan a batch: which images are taken, and what every result is called. Nothing is written, and only headers are read.
+
+**Where results go.** Without an output they lie beside their images, as ``NAME_TASK.ome.tif`` (``.ome.zarr`` for an
+OME-Zarr). An output is a folder if it is one already, ends in a slash, or has no ending; it is made where it does not
+exist, and results keep the subfolders of a folder that was searched. Anything else is the name of one file.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_genrecon.errors import OptionError, OutputError
+from napari_genrecon.io.check import find_record
+from napari_genrecon.io.folders import Found, find_images
+from napari_genrecon.io.reader import image_name
+
+__all__ = ["Batch", "is_zarr_name", "make_folders", "name_results", "plan_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a task is to do with files.
+
+    Attributes
+    ----------
+    jobs : tuple of (Path, Path)
+        Image and result; no two results have one name, and none has that of an image.
+    folders : tuple of Path
+        Where the results go, if an output folder was given; see `make_folders`.
+    notes : tuple of str
+        What the user should know: what was left out and why.
+    """
+
+    jobs: tuple[tuple[Path, Path], ...]
+    folders: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan_batch(
+    inputs: Iterable[Path], task: str, output: str | Path | None = None, *, stack: bool = False, recursive: bool = False
+) -> Batch:
+    """Find the images, and name their results.
+
+    Results of earlier runs that lie in a searched folder are left out: those of the same task, and those whose image
+    is among the others.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        Images, and folders of images.
+    task : str
+        Name of the task.
+    output : str or Path, optional
+        A file for one result, or a folder; see the module's text. A slash at its end counts, so a `Path` loses it.
+    stack : bool
+        Whether a folder is one image, a stack of planes.
+    recursive : bool
+        Whether subfolders are searched, too.
+
+    Raises
+    ------
+    ImageError
+        If a folder cannot be read or holds no image.
+    OptionError
+        If results would have one name, or that of an image, or if the output is no folder and several results need one.
+    """
+    found, notes = find_images(inputs, stack=stack, recursive=recursive)
+    kept = _without_results(found, task)
+    if not kept:
+        raise OptionError(
+            f"all {len(found)} images are results of '{task}' already: name the files themselves to process them again"
+        )
+    if len(kept) < len(found):
+        count = len(found) - len(kept)
+        notes.append(f"left out as results of earlier runs: {count} (name one itself to process it all the same)")
+    folder = None if output is None else _folder(output, several=len(kept) > 1)
+    if output is not None and folder is None:
+        return Batch(((kept[0].path, Path(output)),), notes=tuple(notes))
+    targets = name_results(kept, task, folder)
+    folders = () if folder is None else tuple(dict.fromkeys(target.parent for target in targets))
+    return Batch(tuple(zip((item.path for item in kept), targets, strict=True)), folders, tuple(notes))
+
+
+def make_folders(batch: Batch) -> None:
+    """Make the folders of the results.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be made.
+    """
+    for folder in batch.folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"the folder {folder} cannot be made ({error.strerror}): choose a folder you may write to"
+            ) from error
+
+
+# --- names ---
+
+
+def name_results(found: Sequence[Found], task: str, folder: Path | None) -> list[Path]:
+    """Name the result of every image; looks at names only.
+
+    Names that differ in upper and lower case or in the spelling of accents count as one: they are one file on other
+    systems.
+
+    Parameters
+    ----------
+    found : sequence of Found
+        No image twice.
+    task : str
+        Name of the task.
+    folder : Path or None
+        For the results; None puts each beside its image.
+
+    Raises
+    ------
+    OptionError
+        If two results would have one name, or one that of an image.
+    """
+    images = {_key(item.path): item.path for item in found}
+    taken: dict[str, Path] = {}
+    targets = []
+    for item in found:
+        target = _target(item, task, folder)
+        key = _key(target)
+        if key in images:
+            raise OptionError(
+                f"the result of {item.path} would be {target} and replace the input {images[key]}: choose another "
+                "folder for the results (-o)"
+            )
+        if key in taken:
+            raise OptionError(
+                f"{taken[key]} and {item.path} would both become {target}: rename one of them, process them into "
+                "different folders (-o), or give the folder above them with --recursive, which keeps its subfolders"
+            )
+        taken[key] = item.path
+        targets.append(target)
+    return targets
+
+
+def _target(item: Found, task: str, folder: Path | None) -> Path:
+    path = item.path if item.path.name not in ("", "..") else item.path.resolve()  # "." has no name
+    name = f"{image_name(path)}_{task}.ome.{'zarr' if is_zarr_name(path) else 'tif'}"
+    return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
+
+
+def _key(path: Path) -> str:
+    """Return what two names of one file have in common, on any system."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path.resolve())).casefold())
+
+
+def is_zarr_name(path: Path) -> bool:
+    """Whether a result of this name is a Zarr store."""
+    return path.name.lower().endswith(".zarr")
+
+
+def _folder(output: str | Path, *, several: bool) -> Path | None:
+    """Return the folder that an output is, or None if it is the name of one file."""
+    path = Path(output)
+    slash = str(output).endswith(("/", os.sep))
+    named = is_zarr_name(path) or (not slash and not path.is_dir() and path.suffix != "")
+    if named and several:
+        raise OptionError(
+            f"several inputs need a folder for their results, and {output} is the name of a file: give a folder, such "
+            f"as {path.stem}{os.sep}"
+        )
+    if not named and path.exists() and not path.is_dir():
+        raise OptionError(f"{path} is a file, and a folder is needed for the results: choose another name")
+    return None if named else path
+
+
+# --- results of earlier runs ---
+
+
+def _without_results(found: Sequence[Found], task: str) -> list[Found]:
+    """Leave out results in searched folders that are no inputs of this task."""
+    images = {_key(item.path) for item in found}
+    names = {(item.path.parent, image_name(item.path)) for item in found}
+    return [item for item in found if item.within is None or not _is_result(item.path, task, images, names)]
+
+
+def _is_result(path: Path, task: str, images: set[str], names: set[tuple[Path, str]]) -> bool:
+    """Whether the record in a file says that the same task made it, or any task from one of these images."""
+    record = find_record(path)
+    if record is None:
+        return False
+    source, ending = record.get("input"), f"_{record.get('task')}"
+    origin = str(source.get("path", "")) if isinstance(source, dict) else ""
+    name = image_name(path)
+    moved = name.endswith(ending) and (path.parent, name.removesuffix(ending)) in names  # together with its image
+    return record.get("task") == task or moved or (origin != "" and _key(Path(origin)) in images)

@@ -1,0 +1,111 @@
+"""What a script gives as an image: an array, a layer of napari, or by mistake the path of a file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.axes import Axes, assumption, resolve_axes
+from napari_genrecon.errors import GenReconWarning, ImageError
+from napari_genrecon.io.image_file import About
+from napari_genrecon.io.layers import about_layer, axes_of
+from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
+
+__all__ = ["Given", "given_image", "given_images", "given_mask", "given_psf", "warn_assumed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Pixels, and what a layer says about them.
+
+    Attributes
+    ----------
+    pixels : array_like
+        At full resolution.
+    axes : str, Axes or None
+        Those that were given, else those of the layer; None leaves them to the shape.
+    layer : dict or None
+        Keywords of the layer; None if an array was given.
+    """
+
+    pixels: Any
+    axes: str | Axes | None
+    layer: dict[str, Any] | None = None
+
+    def calibrate(self, options: Any) -> Any:
+        """Return options of a task with the pixel sizes of the layer where they leave them to the image."""
+        return options if self.layer is None else calibrated(options, self._about)
+
+    def _about(self) -> About:
+        assert self.layer is not None
+        shape = tuple(self.pixels.shape)
+        return replace(about_layer(self.layer, shape), axes=resolve_axes(self.axes, shape))
+
+
+def given_image(image: Any, axes: str | Axes | None = None) -> Given:
+    """Return the pixels of an image layer, or an array as it is.
+
+    Raises
+    ------
+    ImageError
+        If it is a path, or a layer of another kind.
+    """
+    if isinstance(image, str | os.PathLike):
+        path = os.fspath(image)
+        raise ImageError(
+            f"the image is the path {path!r} and not an array: read it first, for example with tifffile.imread, or "
+            "process the file with the genrecon command, which keeps its pixel size"
+        )
+    if not _is_layer(image):
+        return Given(image, axes)
+    pixels, meta = _pixels(image, ("image",), "an image layer")
+    return Given(pixels, axes or axes_of(meta.get("axis_labels", ()), tuple(pixels.shape), rgb=meta["rgb"]), meta)
+
+
+def given_images(images: Any, axes: Any) -> tuple[Any, Any]:
+    """Return the pixels and the axes of one image or of a list of them; axes that were given stay."""
+    if not isinstance(images, list | tuple):
+        found = given_image(images, axes)
+        return found.pixels, found.axes
+    several = [given_image(image) for image in images]
+    letters = [found.axes for found in several]
+    return [found.pixels for found in several], letters if axes is None and any(letters) else axes
+
+
+def given_mask(mask: Any, kinds: Sequence[str] = ("labels", "image")) -> Any:
+    """Return the pixels of a layer (or the points, or of each of a list), or anything else as it is."""
+    if isinstance(mask, list | tuple) and any(map(_is_layer, mask)):
+        return [given_mask(entry, kinds) for entry in mask]
+    return _pixels(mask, kinds, f"a {' or '.join(kinds)} layer")[0] if _is_layer(mask) else mask
+
+
+def given_psf(psf: Any) -> Any:
+    """Return the point spread function of an image layer with the size of its pixels, or anything else as it is."""
+    if not _is_layer(psf):
+        return psf
+    pixels, meta = _pixels(psf, ("image",), "an image layer")
+    return measured_psf(pixels, about_layer(meta, tuple(pixels.shape)))
+
+
+def warn_assumed(axes: Axes, source: Any) -> None:
+    """Warn the caller's caller of what was assumed about the axes of an array, where that is doubtful."""
+    said = assumption(axes, source.shape, eight_bit=source.dtype == np.uint8)
+    if said:
+        warnings.warn(said, GenReconWarning, stacklevel=3)
+
+
+def _is_layer(value: Any) -> bool:
+    return hasattr(value, "as_layer_data_tuple")  # napari is not imported for this
+
+
+def _pixels(layer: Any, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
+    # Plugins get layers behind a proxy; what it wraps gives plain values.
+    data, meta, kind = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()
+    if kind not in kinds:
+        raise ImageError(f"'{meta.get('name')}' is a {kind} layer, and {wanted} is needed: choose another layer")
+    return (data[0] if meta.get("multiscale") else data), meta
