@@ -26,7 +26,7 @@ class DeblurOptions:
     Attributes
     ----------
     psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
-        The point spread function; needed. Its centre is the pixel at half its shape. A number is the full width at half
+        The point spread function; needed. See `deblur` for its centre. A number is the full width at half
         maximum of a Gaussian, in pixels; from `Optics` it is computed, a `MeasuredPSF` is resampled.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.

@@ -65,10 +65,12 @@ def deblur(
         Any real dtype. NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
         image is copied.
     psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
-        Centred at the pixel at half its shape; scaled to sum 1. With two dimensions every YX plane is deblurred by
-        itself, with three every ZYX stack. The pixels of an array are those of the image; a `MeasuredPSF` may have
-        others and is resampled. A number is the full width at half maximum of a Gaussian, in pixels. `Optics` with a
-        pixel size are computed. See `gaussian_psf` and `simulate_psf`.
+        Centred at the pixel at half its shape; scaled to sum 1. Where the centre of a symmetric one lies up to 1.5 px
+        beside it, as it does between the pixels of even sides, it is moved there, so that the image stays where it is.
+        With two dimensions every YX plane is deblurred by itself, with three every ZYX stack. The pixels of an array
+        are those of the image; a `MeasuredPSF` may have others and is resampled. A number is the full width at half
+        maximum of a Gaussian, in pixels. `Optics` with a pixel size are computed. See `gaussian_psf` and
+        `simulate_psf`.
     method : {"pnp", "rl"}
         Plug-and-play, or Richardson-Lucy.
     iterations : int, optional
