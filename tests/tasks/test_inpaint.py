@@ -1,4 +1,5 @@
 import json
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -342,13 +343,14 @@ def test_nothing_to_fill_brings_the_image_back_with_a_note(mask, options, note):
         ({"mask": np.ones((32, 32))}, ImageError, "covers the whole image: nothing is known"),
         ({"mask": np.ones((3, 32))}, ImageError, r"mask has shape \(3, 32\) but image has shape \(32, 32\)"),
         ({"method": "telea"}, OptionError, "method must be one of auto, network, pnp, biharmonic; got 'telea'"),
-        ({"n": 0}, OptionError, "n must lie between 1 and 64, got 0"),
+        ({"n": 0}, OptionError, r"n \(the number of fillings to draw\) must lie between 1 and 64, got 0"),
         ({"n": 2, "method": "biharmonic"}, OptionError, "method 'biharmonic' gives one filling, and n is 2"),
         (
             {"n": 2, "method": "network"},
             OptionError,
             "gives one filling, and n is 2: choose 'auto' or 'pnp'",
         ),
+        ({"n": "two"}, OptionError, r"n \(.*\) must be a whole number, got 'two'"),
         ({"seed": -1}, OptionError, "seed must be 0 or more, got -1"),
         ({"detect": "hot,cold"}, OptionError, "no kind of damage named 'cold'; choose from: hot, saturated"),
         ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
@@ -510,3 +512,16 @@ def test_detected_damage_is_filled():
     image[60] = 0
     result = inpaint(image, detect="hot,lines")
     assert np.abs(result - clean).max() < 8
+
+
+def test_hot_pixels_of_photon_counts_are_found():
+    image = np.random.default_rng(0).poisson(0.05, (128, 128))
+    image[60:, 60:] = np.random.default_rng(1).poisson(30, (68, 68))
+    image[20, 30] = 500
+    assert detect_damage(image, kinds="hot")[20, 30]
+
+
+def test_window_can_offer_what_to_detect():
+    metadata = get_args(get_type_hints(InpaintOptions, include_extras=True)["detect"])[1]
+    assert metadata["several"] == KINDS
+    assert InpaintOptions(detect=",".join(KINDS)).detect

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Annotated
 
-__all__ = ["AxesOption", "DeviceOption", "KeepDtypeOption", "TileOption"]
+from napari_genrecon.errors import OptionError
+
+__all__ = ["AxesOption", "DeviceOption", "KeepDtypeOption", "TileOption", "check_number"]
 
 AxesOption = Annotated[
     str | None,
@@ -19,3 +22,18 @@ TileOption = Annotated[
 ]
 DeviceOption = Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}]
 KeepDtypeOption = Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}]
+
+
+def check_number(name: str, value: object, low: float, high: float = float("inf"), *, whole: bool = False) -> None:
+    """Check the number of an option.
+
+    Raises
+    ------
+    OptionError
+        If it is no (whole) number, or does not lie between `low` and `high`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        raise OptionError(f"{name} must be a {'whole ' if whole else ''}number, got {value!r}")
+    if not low <= value <= high:
+        limits = f"be {low:g} or more" if high == float("inf") else f"lie between {low:g} and {high:g}"
+        raise OptionError(f"{name} must {limits}, got {value}")

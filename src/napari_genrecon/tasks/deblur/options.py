@@ -11,7 +11,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.tasks.deblur.tiles import Method
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption, check_number
 
 __all__ = ["DeblurOptions"]
 
@@ -82,13 +82,9 @@ class DeblurOptions:
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         least = _LEAST_STRENGTH if self.method == "pnp" else 0.0
-        if not least <= self.strength <= _MAX_STRENGTH:
-            raise OptionError(
-                f"strength must lie between {least:g} and {_MAX_STRENGTH:g} for method {self.method!r}, "
-                f"got {self.strength}"
-            )
-        if self.iterations is not None and self.iterations < 1:
-            raise OptionError(f"iterations must be 1 or more, got {self.iterations}")
+        check_number(f"strength for method {self.method!r}", self.strength, least, _MAX_STRENGTH)
+        if self.iterations is not None:
+            check_number("iterations", self.iterations, 1, whole=True)
         if self.tile is not None:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):

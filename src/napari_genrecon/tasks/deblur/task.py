@@ -55,9 +55,9 @@ def deblur(
 ) -> Any:
     """Undo the blur of a known point spread function.
 
-    Plug-and-play restoration (Zhang et al., IEEE TPAMI 2021) with the bundled denoiser, or Richardson-Lucy with total
-    variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the light that the image
-    holds; Richardson-Lucy, which has no values below its offset, makes light of the noise where it is dark.
+    Plug-and-play restoration (Zhang et al., IEEE TPAMI 44, 2022) with the bundled denoiser, or Richardson-Lucy with
+    total variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the light that the image holds;
+    Richardson-Lucy, which has no values below its offset, makes light of the noise where it is dark.
 
     Parameters
     ----------
@@ -261,7 +261,10 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
 def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.float64]]:
     """The axes and the PSF, which must fit each other."""
     if options.psf is None:
-        raise OptionError("psf is needed: an array, or the full width at half maximum in pixels")
+        raise OptionError(
+            "psf is needed: an array such as the image of a bead, the full width at half maximum of a Gaussian in "
+            "pixels, or the optics"
+        )
     axes, psf = resolve_axes(options.axes, source.shape), psf_array(options.psf)
     if psf_is_image(options.psf, source):
         raise OptionError(

@@ -107,7 +107,7 @@ def inpaint(
 
     Notes
     -----
-    Steps and sampling follow Zhang et al. (IEEE TPAMI 2021) and Kadkhodaie & Simoncelli (NeurIPS 2021); see
+    Steps and sampling follow Zhang et al. (IEEE TPAMI 44, 2022) and Kadkhodaie & Simoncelli (NeurIPS 2021); see
     `tasks.inpaint.fill` for what is different here.
 
     Examples
