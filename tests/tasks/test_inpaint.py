@@ -514,13 +514,6 @@ def test_detected_damage_is_filled():
     assert np.abs(result - clean).max() < 8
 
 
-def test_hot_pixels_of_photon_counts_are_found():
-    image = np.random.default_rng(0).poisson(0.05, (128, 128))
-    image[60:, 60:] = np.random.default_rng(1).poisson(30, (68, 68))
-    image[20, 30] = 500
-    assert detect_damage(image, kinds="hot")[20, 30]
-
-
 def test_window_can_offer_what_to_detect():
     metadata = get_args(get_type_hints(InpaintOptions, include_extras=True)["detect"])[1]
     assert metadata["several"] == KINDS

@@ -112,7 +112,7 @@ class UpscalePlan:
         before, tiles = self.work
         if not before:
             return progress
-        return replace(progress, done=before + tiles * progress.done // progress.total, total=before + tiles)
+        return replace(progress, done=before + round(tiles * progress.fraction), total=before + tiles, work=None)
 
     def record(
         self, tiled: Tiled | None = None, audit: ConsistencyAudit | None = None, seconds: float | None = None
