@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter, zoom
 
 from napari_genrecon.engine.lazy import lazy_tiles
-from napari_genrecon.engine.run import Progress, finish, run_tiles, seconds_left
+from napari_genrecon.engine.run import Progress, finish, region_steps, run_tiles, seconds_left
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import InferenceError, OptionError
 
@@ -205,3 +205,20 @@ def test_tiles_without_work_count_for_nothing():
 @pytest.mark.parametrize(("first", "now"), [(0.0, 0.0), (0.3, 0.3), (0.3, 1.0)])
 def test_time_left_is_not_told_where_there_is_none(first, now):
     assert seconds_left(10.0, first, now) is None
+
+
+@pytest.mark.parametrize("region", [np.s_[1:2, 3:30, 20:41], np.s_[0:2, 0:1, 39:40], np.s_[:, :, :]], ids=str)
+@pytest.mark.parametrize("fn", [blur, blur_in_steps])
+def test_region_equals_that_part_of_the_whole(region, fn):
+    image = np.random.default_rng(0).normal(size=(2, 50, 41))
+    grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 4, 4))
+    whole = finish(run_tiles(blur, image, grid, np.float64)).array
+    np.testing.assert_allclose(finish(region_steps(fn, image, grid, region, np.float64)), whole[region], atol=1e-12)
+
+
+def test_region_of_a_larger_result_has_its_scale():
+    image = np.arange(60.0).reshape(1, 6, 10)
+    grid = TileGrid(image.shape, (1, 4, 4), (0, 0, 0), (1, 2, 3), (1, 1, 1))
+    larger = lambda block, tile: block.repeat(2, 1).repeat(3, 2)  # noqa: E731
+    found = finish(region_steps(larger, image, grid, np.s_[0:1, 1:3, 5:9]))
+    np.testing.assert_array_equal(found, larger(image[:, 1:3, 5:9], None))

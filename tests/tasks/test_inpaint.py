@@ -7,9 +7,12 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.run import finish
+from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.models import find_model
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
+from napari_genrecon.tasks.inpaint import plan as plan_module
+from napari_genrecon.tasks.inpaint import planes as planes_module
 from napari_genrecon.tasks.inpaint.damage import KINDS
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough
 from napari_genrecon.training import scenes
@@ -518,3 +521,45 @@ def test_window_can_offer_what_to_detect():
     metadata = get_args(get_type_hints(InpaintOptions, include_extras=True)["detect"])[1]
     assert metadata["several"] == KINDS
     assert InpaintOptions(detect=",".join(KINDS)).detect
+
+
+def counted(monkeypatch, owner, name):
+    calls, original = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
+    return calls
+
+
+def test_what_was_found_is_found_again_only_for_other_pixels_or_options(monkeypatch):
+    image, mask = scene(), scratch()
+    calls = counted(monkeypatch, plan_module, "find_recipe")
+    damage = counted(monkeypatch, plan_module, "detect_damage")
+
+    def found(**options):
+        finish(inpaint_steps(image, InpaintOptions(mask=mask.copy(), detect="hot", **options), lazy=True))
+        return len(calls), len(damage)
+
+    first = found()
+    assert found() == first == found(tile=64)
+    assert found(noise=1.0)[0] == first[0] + 1
+    image[0, 0] += 50
+    assert found() == (first[0] + 2, first[1] + 1)
+
+
+def test_part_of_a_preview_computes_that_part_only(monkeypatch):
+    image = scene((160, 640))
+    mask = dropout((160, 640), 0.1)
+    options = InpaintOptions(mask=mask, noise=1.0, method="network")
+    result = finish(inpaint_steps(image, options, lazy=True))
+    seen, network = [], planes_module.load_filler(find_model("auto", "inpaint"), "cpu")
+    monkeypatch.setattr(planes_module, "load_filler", lambda *_: lambda p: seen.append(p.shape[1:]) or network(p))
+    part = finish(region_steps(*result.tiles, np.s_[20:60, 500:560]))
+    assert max(n * m for n, m in seen) <= (60 + 104) * (60 + 2 * 104)
+    np.testing.assert_allclose(part, result.data[20:60, 500:560].compute(), atol=0.5)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_limits_are_those_of_known_pixels_where_the_filled_ones_lie_beyond(lazy):
+    image, mask = scene(), scratch()
+    image[mask] = 60000
+    result = finish(inpaint_steps(image, InpaintOptions(mask=mask, method="biharmonic"), lazy=lazy))
+    assert result.limits == (-np.inf, image[~mask].max())

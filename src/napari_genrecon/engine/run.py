@@ -18,7 +18,7 @@ from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import InferenceError
 
-__all__ = ["Progress", "TileFunction", "Tiled", "finish", "retold", "run_tiles", "seconds_left"]
+__all__ = ["Progress", "TileFunction", "Tiled", "finish", "region_steps", "retold", "run_tiles", "seconds_left"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -172,6 +172,50 @@ def run_tiles(
         account.finish(tile)
         yield account.progress(note)
     return Tiled(out, clipped, limit, nan)
+
+
+def region_steps(
+    fn: TileFunction, source: Any, grid: TileGrid, region: tuple[slice, ...], dtype: DTypeLike = np.float32
+) -> Generator[Progress, None, NDArray[Any]]:
+    """Compute a part of the result, and no more around it than it needs.
+
+    Parameters
+    ----------
+    fn, source, grid, dtype
+        As for `run_tiles`.
+    region : tuple of slice
+        In pixels of the source.
+
+    Yields
+    ------
+    Progress
+        As `run_tiles`.
+
+    Returns
+    -------
+    ndarray
+        Of the region, with the scale of the grid. What lies near the border of a tile may differ from the whole result
+        by as much as tiles make a difference.
+    """
+    ends = [part.indices(n)[:2] for part, n in zip(region, grid.shape, strict=True)]
+    start = [a // s * s for (a, _), s in zip(ends, grid.stride, strict=True)]
+    stop = [min(-(-b // s) * s, n) for (_, b), s, n in zip(ends, grid.stride, grid.shape, strict=True)]
+    out = np.empty([(b - a) * s for a, b, s in zip(start, stop, grid.scale, strict=True)], np.dtype(dtype))
+    cores = grid.split(tuple(zip(start, stop, strict=True)), grid.tile)
+    for index, core in enumerate(cores):
+        tile, note = grid.tile_of(core), "computing the part on screen"
+        yield Progress(index, len(cores), note)
+        block = fn(np.asarray(source[tile.src]), tile)
+        if isinstance(block, Generator):
+            block = yield from _each(block, Progress(index, len(cores), note))
+        inner = (slice(d.start - a * s, d.stop - a * s) for d, a, s in zip(tile.dst, start, grid.scale, strict=True))
+        out[tuple(inner)] = to_dtype(block[tile.crop], out.dtype)[0]
+    kept = (slice((a - o) * s, (b - o) * s) for (a, b), o, s in zip(ends, start, grid.scale, strict=True))
+    return out[tuple(kept)]
+
+
+def _each(steps: Generator[None, None, Block], progress: Progress) -> Generator[Progress, None, Block]:
+    return (yield from retold(steps, lambda _: progress))
 
 
 def _pixels_read(tile: Tile) -> float:

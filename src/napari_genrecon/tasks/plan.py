@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import ModelSpec, resolve_device
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["lazy_result", "output_facts", "plan_grid", "tell_planes"]
+__all__ = ["lazy_result", "output_facts", "plan_grid", "read_shapes", "tell_planes"]
 
 # A run can be cancelled between tiles: a tile of this much work takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}  # MFLOP
@@ -67,6 +69,16 @@ def _most_pixels(spec: ModelSpec, device: str) -> int:
     return most if device != "cpu" or spec.tile_pixels is None else min(most, spec.tile_pixels)
 
 
+def read_shapes(grid: TileGrid) -> Counter[tuple[int, ...]]:
+    """How many tiles read how many pixels along every dimension."""
+    found: Counter[tuple[int, ...]] = Counter({(): 1})
+    for sizes, halo, length in zip(grid.chunks, grid.halo, grid.shape, strict=True):
+        stops = list(accumulate(sizes))
+        reads = Counter(min(b + halo, length) - max(b - n - halo, 0) for b, n in zip(stops, sizes, strict=True))
+        found = Counter({(*shape, n): m * k for shape, m in found.items() for n, k in reads.items()})
+    return found
+
+
 def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
     """Say in every step of a tiled run how many planes are done."""
 
@@ -93,4 +105,4 @@ def lazy_result(
 ) -> Result:
     """A result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
     unrounded = lazy_tiles(fn, source, grid, None) if dtype.kind in "iu" else None
-    return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded)
+    return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded, tiles=(fn, source, grid))

@@ -6,6 +6,7 @@ measured once for the whole image; see `optics` for the numerics.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
@@ -20,23 +21,22 @@ from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
-from napari_genrecon.models import find_model, load_denoiser, resolve_device
+from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.deblur.constants import channel_constants, psf_notes
+from napari_genrecon.tasks.deblur.cost import Cost, measure_cost
 from napari_genrecon.tasks.deblur.grid import deblur_grid
 from napari_genrecon.tasks.deblur.options import DeblurOptions
 from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_notes, psf_is_image
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, tell_planes
+from napari_genrecon.tasks.plan import lazy_result, output_facts, read_shapes, tell_planes
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["deblur", "deblur_steps", "expected_seconds"]
 
 _ITERATIONS = {"pnp": 8, "rl": 10}
-_TRANSFORMS = {"pnp": 75, "rl": 4}  # of an iteration, counting passes over the pixels as well
-_TRANSFORM_SECONDS = 4e-8  # per pixel
 
 
 def deblur(
@@ -164,7 +164,7 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
         load_denoiser(plan.kernel.spec, options.device)
     if is_lazy(plan.source) if lazy is None else lazy:
         return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
-    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps_per_tile)
+    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps_per_tile())
     tiled = yield from tell_planes(steps, plan.axes.n_planes(plan.source.shape))
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
@@ -172,16 +172,28 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
 def expected_seconds(image: Any, options: DeblurOptions) -> float:
     """About how long `deblur` will take for this image on this machine.
 
-    For ``"pnp"`` one small tile is timed; the first call loads the network and takes about a second.
+    One Fourier transform of a tile and, for ``"pnp"``, one run of the network are timed; the first call loads the
+    network and takes about a second.
     """
     source = as_source(image)
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise")
     grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
-    seconds = _TRANSFORMS[options.method] * _TRANSFORM_SECONDS
-    if options.method == "pnp":
-        seconds += load_denoiser(spec, options.device).seconds_per_pixel()
-    return source.size * grid.read_share * _iterations(options) * seconds
+    cost = _cost(grid, axes, psf, options, spec)
+    return sum(count * cost.seconds(_spatial(read, axes, psf.ndim)) for read, count in read_shapes(grid).items())
+
+
+def _cost(grid: TileGrid, axes: Axes, psf: NDArray[np.float64], options: DeblurOptions, spec: ModelSpec) -> Cost:
+    return measure_cost(psf, _largest(grid, axes, psf.ndim), options.method, _iterations(options), spec, options.device)
+
+
+def _largest(grid: TileGrid, axes: Axes, ndim: int) -> tuple[int, ...]:
+    return _spatial(max(read_shapes(grid), key=math.prod), axes, ndim)
+
+
+def _spatial(read: tuple[int, ...], axes: Axes, ndim: int) -> tuple[int, ...]:
+    """Of what a tile reads, the dimensions that the PSF spans."""
+    return tuple(read[axes.letters.index(letter)] for letter in "ZYX"[-ndim:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +211,10 @@ class _Plan:
     unchecked: tuple[str, ...]  # why it could not be told whether the PSF fits the image
     input: dict[str, Any]
 
-    @property
-    def steps_per_tile(self) -> int:
-        depth = self.source.shape[self.axes.letters.index("Z")] + len(self.kernel.psf) - 1 if self.in_3d else 1
-        return 1 + self.kernel.iterations * (1 + depth if self.kernel.method == "pnp" else 1)
-
-    @property
-    def in_3d(self) -> bool:
-        return self.kernel.psf.ndim == 3
+    def steps_per_tile(self) -> list[float]:
+        """How long each takes."""
+        cost = _cost(self.grid, self.axes, self.kernel.psf, self.options, self.kernel.spec)
+        return cost.steps(_largest(self.grid, self.axes, self.kernel.psf.ndim))
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         options = asdict(replace(self.options, noise=None, psf=None, iterations=self.kernel.iterations))

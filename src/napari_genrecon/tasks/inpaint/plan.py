@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from napari_genrecon.models import ModelSpec, find_model, load_denoiser, load_fi
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
 from napari_genrecon.tasks.inpaint.fill import Recipe, find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint.findings import Findings, damage_once, digest, findings_once
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough, notes_on_missing
 from napari_genrecon.tasks.inpaint.planes import Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
@@ -61,6 +63,7 @@ class Plan:
     dtype: np.dtype[Any]
     warnings: tuple[str, ...]
     input: dict[str, Any]
+    limits: tuple[float, float]  # grey values beyond which there is only what was filled
 
     @property
     def n_planes(self) -> int:
@@ -141,15 +144,10 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     yield Progress(0, 0, "measuring the noise" if options.noise is None and spec else "preparing")
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
-    noise, warnings = _noise(sampled, masks, options, measured=spec is not None)
     networks = _networks(method, spec, options.device)
-    if spec is not None:
-        yield Progress(0, 0, "loading the network")
-        networks.load()
-    channels = []
-    for crops, unknown, model in zip(sampled, masks, noise, strict=True):
-        channels.append((yield from _channel(crops, unknown, model, networks)))
-    used = _used(networks, channels)
+    key = digest((options.noise, networks), chain.from_iterable((*sampled, *masks)))
+    found = yield from findings_once(key, _find(sampled, masks, options.noise, networks))
+    used = _used(networks, found.channels)
     dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
     kernel = InpaintPlanes(
         read=Reader(source),
@@ -159,7 +157,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         denoiser=networks.denoiser,
         device=options.device,
         axes=axes,
-        channels=tuple(channels),
+        channels=found.channels,
         halo=_HALO,
         stride=1 if spec is None else spec.stride,
         dtype=_working(np.dtype(dtype)),
@@ -171,12 +169,46 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         options=options,
         method=used,
         spec=networks.filler if used.startswith("network") else spec,
-        noise=noise,
+        noise=found.noise,
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
         grid=make_grid(source.shape, axes, options, spec),
         dtype=np.dtype(dtype),
-        warnings=(*warnings, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
+        warnings=(*found.notes, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
         input=input_facts(source, sampled),
+        limits=_limits_of_known(source, mask, sampled, masks),
+    )
+
+
+def _find(
+    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], given: Any, networks: _Networks
+) -> Generator[Progress, None, Findings]:
+    """Measure the noise of the known pixels, load the networks and find the constants of every channel."""
+    needed = networks.denoiser is not None
+    noise, notes = _noise(sampled, masks, given, measured=needed)
+    if needed:
+        yield Progress(0, 0, "loading the network")
+        networks.load()
+    channels = []
+    for crops, unknown, model in zip(sampled, masks, noise, strict=True):
+        channels.append((yield from _channel(crops, unknown, model, networks)))
+    return Findings(noise, tuple(channels), tuple(notes))
+
+
+def _limits_of_known(
+    source: Any, mask: Mask, sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...]
+) -> tuple[float, float]:
+    """The least and the greatest known grey value, where that of what is filled lies beyond; else infinite."""
+    pairs = list(zip(chain.from_iterable(sampled), chain.from_iterable(masks), strict=True))
+    known = [crop[~unknown & np.isfinite(crop)] for crop, unknown in pairs]
+    filled = [source[mask]] if isinstance(source, np.ndarray) else [crop[unknown] for crop, unknown in pairs]
+    (low, high), (least, greatest) = _range(known), _range([part[np.isfinite(part)] for part in filled])
+    return low if least < low else -np.inf, high if greatest > high else np.inf
+
+
+def _range(parts: list[NDArray[Any]]) -> tuple[float, float]:
+    some = [part for part in parts if part.size]
+    return min((float(part.min()) for part in some), default=np.inf), max(
+        (float(part.max()) for part in some), default=-np.inf
     )
 
 
@@ -233,7 +265,8 @@ def _whole_mask(source: Any, axes: Axes, options: InpaintOptions) -> Mask:
         raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
     mask = np.zeros(1, bool) if options.mask is None else _fitted(np.asarray(options.mask), source.shape, axes)
     if options.detect:
-        mask = mask | detect_damage(source, kinds=options.detect, axes=axes)
+        find = partial(detect_damage, source, kinds=options.detect, axes=axes)
+        mask = mask | damage_once(source, (parse_kinds(options.detect), axes), find)
     return np.broadcast_to(mask, source.shape)
 
 
@@ -258,11 +291,11 @@ def _crops_of(mask: Mask, axes: Axes, n_channels: int) -> list[list[Mask]]:
 
 
 def _noise(
-    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], options: InpaintOptions, *, measured: bool
+    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], given: Any, *, measured: bool
 ) -> tuple[tuple[NoiseModel, ...], list[str]]:
     """The noise of the known pixels; none where it cannot be seen between the masked ones."""
-    if options.noise is not None:
-        return noise_per_channel(sampled, options.noise), []
+    if given is not None:
+        return noise_per_channel(sampled, given), []
     if not measured:
         return (NoiseModel(),) * len(sampled), []
     known = [_known(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
@@ -315,7 +348,7 @@ def _networks(method: str, spec: ModelSpec | None, device: str) -> _Networks:
     return _Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device)
 
 
-def _used(networks: _Networks, channels: list[Channel]) -> str:
+def _used(networks: _Networks, channels: tuple[Channel, ...]) -> str:
     """The methods that fill, of all channels."""
     if networks.denoiser is None:
         return "biharmonic"

@@ -166,12 +166,15 @@ def inpaint_steps(
     plan = yield from plan_inpaint(as_source(image), options)
     if is_lazy(plan.source) if lazy is None else lazy:
         unrounded = _lazy_samples(plan, None) if plan.counts and plan.dtype.kind in "iu" else None
-        return Result(_lazy_samples(plan, plan.dtype), plan.out_axes, plan.record(), unrounded=unrounded)
+        tiles = (plan.kernels[0], plan.source, plan.grid)
+        data = _lazy_samples(plan, plan.dtype)
+        return Result(data, plan.out_axes, plan.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
     tiled = yield from _compute(plan)
     companions = {"filled pixels": plan.filled}
     if options.n > 1:
         companions["spread"] = tiled.array.std(axis=0, dtype=np.float32)
-    return Result(tiled.array, plan.out_axes, plan.record(tiled, time.perf_counter() - started), companions)
+    record = plan.record(tiled, time.perf_counter() - started)
+    return Result(tiled.array, plan.out_axes, record, companions, limits=plan.limits)
 
 
 def _lazy_samples(plan: Plan, dtype: np.dtype[Any] | None) -> Any:
