@@ -8,6 +8,7 @@ from napari_genrecon import NoiseModel, deblur, gaussian_psf
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps, expected_seconds
+from napari_genrecon.tasks.deblur.cost import Cost
 
 SIGMA = 3.0
 FWHM = 4.0
@@ -276,3 +277,22 @@ def test_expected_seconds_grow_with_the_planes():
     plane, options = scene((64, 64))[1], DeblurOptions(psf=FWHM)
     one, ten = expected_seconds(plane, options), expected_seconds(np.stack([plane] * 10), options)
     assert ten == pytest.approx(10 * one)
+
+
+@pytest.mark.parametrize("psf", [gaussian_psf(4.0), gaussian_psf((3.0, 4.0, 4.0))], ids=["2d", "3d"])
+def test_steps_of_a_tile_are_those_that_it_yields(psf):
+    image = np.random.default_rng(0).normal(100, 5, (4, 32, 32))
+    kernel, source, grid = finish(deblur_steps(image, DeblurOptions(psf=psf, iterations=2), lazy=True)).tiles
+    tile = next(grid.tiles())
+    steps = Cost(psf.shape, 2, 1e-8, 1e-6).steps((4, 32, 32)[-psf.ndim :])
+    assert len(steps) == 1 + len(list(kernel(source[tile.src], tile)))
+
+
+def test_expected_seconds_grow_with_the_iterations_and_the_psf():
+    plane = scene((64, 64))[1]
+    few, many, wide = (
+        expected_seconds(plane, DeblurOptions(psf=psf, method="rl", iterations=n))
+        for psf, n in ((3.0, 10), (3.0, 1000), (60.0, 1000))
+    )
+    assert many > 10 * few
+    assert wide > 2 * many

@@ -563,3 +563,22 @@ def test_limits_are_those_of_known_pixels_where_the_filled_ones_lie_beyond(lazy)
     image[mask] = 60000
     result = finish(inpaint_steps(image, InpaintOptions(mask=mask, method="biharmonic"), lazy=lazy))
     assert result.limits == (-np.inf, image[~mask].max())
+
+
+def test_expected_seconds_are_those_of_the_masked_part():
+    image = np.zeros((4, 600, 600), np.uint16)
+    one, all_planes = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
+    all_planes[:, 5::40, 5::40] = True
+    one[0] = all_planes[0]
+    seconds = [expected_seconds(image, InpaintOptions(mask=m, method="network")) for m in (one, all_planes)]
+    assert seconds[1] == pytest.approx(4 * seconds[0])
+    told = expected_seconds(image, InpaintOptions(mask=all_planes, detect="hot", method="network"))
+    assert told >= seconds[1]
+
+
+def test_progress_counts_only_tiles_that_are_filled():
+    image, mask = np.random.default_rng(0).normal(size=(40, 24, 24)), np.zeros((40, 24, 24), bool)
+    mask[[3, 37], 10, 10:14] = True
+    seen = list(inpaint_steps(image, InpaintOptions(mask=mask, noise=1.0, method="network")))
+    halves = [p.fraction for p in seen if p.note.startswith("20 of 40")]
+    assert halves[0] == pytest.approx(0.5)

@@ -32,7 +32,7 @@ from napari_genrecon.tasks.plan import output_facts, plan_grid
 if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint.options import InpaintOptions
 
-__all__ = ["Plan", "chosen_method", "find_spec", "make_grid", "plan_inpaint"]
+__all__ = ["Plan", "chosen_method", "find_spec", "fitted_mask", "make_grid", "plan_inpaint"]
 
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
@@ -263,14 +263,21 @@ def _whole_mask(source: Any, axes: Axes, options: InpaintOptions) -> Mask:
     """The mask, brought to the shape of the image, with what was detected."""
     if options.mask is None and not parse_kinds(options.detect):
         raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
-    mask = np.zeros(1, bool) if options.mask is None else _fitted(np.asarray(options.mask), source.shape, axes)
+    mask = np.zeros(1, bool) if options.mask is None else fitted_mask(np.asarray(options.mask), source.shape, axes)
     if options.detect:
         find = partial(detect_damage, source, kinds=options.detect, axes=axes)
         mask = mask | damage_once(source, (parse_kinds(options.detect), axes), find)
     return np.broadcast_to(mask, source.shape)
 
 
-def _fitted(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
+def fitted_mask(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
+    """The mask as one that can be broadcast to an image.
+
+    Raises
+    ------
+    ImageError
+        If it fits neither the image nor one plane of it.
+    """
     plane = (shape[axes.y], shape[axes.x])
     if mask.shape == tuple(shape):
         return np.asarray(mask != 0)

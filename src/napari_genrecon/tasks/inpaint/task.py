@@ -10,28 +10,28 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from napari_genrecon.axes import resolve_axes
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
-from napari_genrecon.models import load_denoiser, load_filler
-from napari_genrecon.tasks.inpaint.fill import STEPS
+from napari_genrecon.tasks.inpaint.cost import search_seconds, seconds_per_filled, steps_per_pixel
+from napari_genrecon.tasks.inpaint.damage import detect_damage
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
-from napari_genrecon.tasks.inpaint.plan import Plan, chosen_method, find_spec, make_grid, plan_inpaint
-from napari_genrecon.tasks.inpaint.planes import TURNS
+from napari_genrecon.tasks.inpaint.plan import Plan, chosen_method, find_spec, fitted_mask, make_grid, plan_inpaint
+from napari_genrecon.tasks.inpaint.planes import pixels_computed
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["expected_seconds", "inpaint", "inpaint_steps"]
 
-_FIRST_FILL_SECONDS = 6e-6  # per pixel
-_BIHARMONIC_SECONDS = 2e-5  # per pixel, where every second one is missing
-_REHEARSAL_PIXELS = 2 * 160**2  # two runs of all steps over a crop
+_TIMED = 256  # pixels, side of the part on which looking for damage is timed
 
 
 def inpaint(
@@ -184,16 +184,34 @@ def _lazy_samples(plan: Plan, dtype: np.dtype[Any] | None) -> Any:
 
 def _compute(plan: Plan) -> Generator[Progress, None, Tiled]:
     """All samples, one after the other, in one array, and the tile size in the end."""
-    steps = {"network": TURNS + 2, "biharmonic": 2}.get(plan.method, STEPS + 1)
+    each = _steps(plan)
+    steps, per_pixel = max(each, key=len), [sum(steps) for steps in each]
     if len(plan.kernels) == 1:
-        run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps)
+        work = partial(plan.kernels[0].work, per_pixel=per_pixel)
+        run = run_tiles(plan.kernels[0], plan.source, plan.grid, plan.dtype, steps=steps, work=work)
         return (yield from tell_planes(run, plan.n_planes))
     out, clipped, nan = allocate((len(plan.kernels), *plan.source.shape), plan.dtype), 0, 0
     for index, kernel in enumerate(plan.kernels):
-        run = run_tiles(kernel, plan.source, plan.grid, plan.dtype, steps=steps)
+        work = partial(kernel.work, per_pixel=per_pixel)
+        run = run_tiles(kernel, plan.source, plan.grid, plan.dtype, steps=steps, work=work)
         tiled = yield from _tell_samples(run, index, len(plan.kernels))
         out[index], clipped, nan = tiled.array, clipped + tiled.clipped, nan + tiled.nan
     return Tiled(out, clipped, tiled.tile, nan)
+
+
+def _steps(plan: Plan) -> list[list[float]]:
+    """How long each step of a tile takes per pixel, for every channel."""
+    kernel, device = plan.kernels[0], plan.options.device
+    if plan.method == "biharmonic":
+        return [[0.0, 1.0]] * len(kernel.channels)
+    drawn = plan.options.n > 1
+    recipes = [channel.recipe for channel in kernel.channels]
+    return [
+        steps_per_pixel("network", device)
+        if recipe is None
+        else steps_per_pixel("pnp", device, len(recipe.levels) if drawn else recipe.best)
+        for recipe in recipes
+    ]
 
 
 def _tell_samples(steps: Any, index: int, count: int) -> Generator[Progress, None, Any]:
@@ -203,7 +221,8 @@ def _tell_samples(steps: Any, index: int, count: int) -> Generator[Progress, Non
             progress = next(steps)
             note = f"sample {index + 1} of {count}"
             done, total = index * progress.total + progress.done, count * progress.total
-            yield Progress(done, total, f"{note}; {progress.note}" if progress.note else note)
+            note = f"{note}; {progress.note}" if progress.note else note
+            yield Progress(done, total, note, (index + progress.fraction) / count)
     except StopIteration as stop:
         return stop.value
     finally:
@@ -211,19 +230,31 @@ def _tell_samples(steps: Any, index: int, count: int) -> Generator[Progress, Non
 
 
 def expected_seconds(image: Any, options: InpaintOptions) -> float:
-    """How long `inpaint` will take for this image on this machine, if all planes have masked pixels everywhere.
+    """How long `inpaint` will take for this image on this machine.
 
-    The first call loads the network and takes about a second.
+    Damage that is still to be detected is taken to lie everywhere. The first call loads the network and takes about a
+    second.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
-    spec = find_spec(options)
+    method, spec = chosen_method(options), find_spec(options)
+    mask = None if options.mask is None else fitted_mask(np.asarray(options.mask), source.shape, axes)
+    detecting = _detecting_seconds(source, axes, options) if options.detect else 0.0
     if spec is None:
-        return float(source.size * _BIHARMONIC_SECONDS)
+        filled = source.size if mask is None else np.count_nonzero(np.broadcast_to(mask, source.shape))
+        return float(detecting + filled * seconds_per_filled())
     grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
-    if chosen_method(options) == "network":
-        seconds = _FIRST_FILL_SECONDS + TURNS * load_filler(spec, options.device).seconds_per_pixel()
-        return float(source.size * grid.read_share * seconds)
-    rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
-    pixels = source.size * grid.read_share * options.n + rehearsals
-    return float(STEPS * pixels * load_denoiser(spec, options.device).seconds_per_pixel())
+    pixels = source.size * grid.read_share
+    if mask is not None and not options.detect:
+        whole = np.broadcast_to(mask, source.shape)
+        pixels = sum(pixels_computed(whole, tile, axes, grid.halo[axes.y], spec.stride) for tile in grid.tiles())
+    per_pixel = sum(steps_per_pixel("pnp" if method == "pnp" else "network", options.device))
+    search = axes.n_channels(source.shape) * search_seconds(method, options.device)
+    return float(detecting + search + options.n * pixels * per_pixel)
+
+
+def _detecting_seconds(source: Any, axes: Axes, options: InpaintOptions) -> float:
+    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(_TIMED, _TIMED, 1))]), axes)
+    started = time.perf_counter()
+    detect_damage(part, kinds=options.detect, axes="YX")
+    return (time.perf_counter() - started) * source.size / part.size
