@@ -184,7 +184,9 @@ def expected_seconds(image: Any, options: DeblurOptions) -> float:
 
 
 def _cost(grid: TileGrid, axes: Axes, psf: NDArray[np.float64], options: DeblurOptions, spec: ModelSpec) -> Cost:
-    return measure_cost(psf, _largest(grid, axes, psf.ndim), options.method, _iterations(options), spec, options.device)
+    return measure_cost(
+        psf.shape, _largest(grid, axes, psf.ndim), options.method, _iterations(options), spec, options.device
+    )
 
 
 def _largest(grid: TileGrid, axes: Axes, ndim: int) -> tuple[int, ...]:

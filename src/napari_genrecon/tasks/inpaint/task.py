@@ -202,7 +202,7 @@ def _compute(plan: Plan) -> Generator[Progress, None, Tiled]:
 def _steps(plan: Plan) -> list[list[float]]:
     """How long each step of a tile takes per pixel, for every channel."""
     kernel, device = plan.kernels[0], plan.options.device
-    if plan.method == "biharmonic":
+    if kernel.denoiser is None:
         return [[0.0, 1.0]] * len(kernel.channels)
     drawn = plan.options.n > 1
     recipes = [channel.recipe for channel in kernel.channels]
