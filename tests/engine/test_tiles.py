@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter, zoom
 
 from napari_genrecon.engine.lazy import lazy_tiles
-from napari_genrecon.engine.run import Progress, finish, run_tiles
+from napari_genrecon.engine.run import Progress, finish, region_steps, run_tiles, seconds_left
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import InferenceError, OptionError
 
@@ -172,3 +172,53 @@ def test_function_in_steps_gives_the_same_and_can_be_stopped_between_them():
     np.testing.assert_array_equal(lazy_tiles(blur_in_steps, image, grid, np.float64).compute(), tiled.array)
     assert [p.done for p in seen] == list(range(3 * grid.n_tiles + 1))
     assert {p.total for p in seen} == {3 * grid.n_tiles}
+
+
+@pytest.mark.parametrize("costs", [(1, 1, 1), (5, 1, 0.1), (0, 0, 3)], ids=str)
+def test_time_left_is_right_whatever_the_steps_of_a_tile_and_the_tiles_cost(costs):
+    grid = TileGrid((1, 40, 24), (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 1, 1))
+    clock, told = [0.0], []
+
+    def slow(block, tile):
+        for cost in costs[:-1]:
+            clock[0] += cost * block.size
+            yield
+        clock[0] += costs[-1] * block.size
+        return block
+
+    for progress in run_tiles(slow, np.zeros(grid.shape), grid, steps=costs):
+        left = seconds_left(clock[0], 0.0, progress.fraction)
+        told.append(None if left is None else clock[0] + left)
+    np.testing.assert_allclose([total for total in told if total is not None], clock[0])
+    assert told[0] is None
+    assert told[-1] is None
+
+
+def test_tiles_without_work_count_for_nothing():
+    grid = TileGrid((16, 16), (8, 8), (0, 0), (1, 1), (1, 1))
+    seen = []
+    work = lambda tile: float(tile.dst[0].start == 8)  # noqa: E731
+    finish(run_tiles(lambda block, tile: block, np.zeros((16, 16)), grid, work=work), seen.append)
+    assert [p.fraction for p in seen] == [0, 0, 0, 0.5, 1]
+
+
+@pytest.mark.parametrize(("first", "now"), [(0.0, 0.0), (0.3, 0.3), (0.3, 1.0)])
+def test_time_left_is_not_told_where_there_is_none(first, now):
+    assert seconds_left(10.0, first, now) is None
+
+
+@pytest.mark.parametrize("region", [np.s_[1:2, 3:30, 20:41], np.s_[0:2, 0:1, 39:40], np.s_[:, :, :]], ids=str)
+@pytest.mark.parametrize("fn", [blur, blur_in_steps])
+def test_region_equals_that_part_of_the_whole(region, fn):
+    image = np.random.default_rng(0).normal(size=(2, 50, 41))
+    grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 4, 4))
+    whole = finish(run_tiles(blur, image, grid, np.float64)).array
+    np.testing.assert_allclose(finish(region_steps(fn, image, grid, region, np.float64)), whole[region], atol=1e-12)
+
+
+def test_region_of_a_larger_result_has_its_scale():
+    image = np.arange(60.0).reshape(1, 6, 10)
+    grid = TileGrid(image.shape, (1, 4, 4), (0, 0, 0), (1, 2, 3), (1, 1, 1))
+    larger = lambda block, tile: block.repeat(2, 1).repeat(3, 2)  # noqa: E731
+    found = finish(region_steps(larger, image, grid, np.s_[0:1, 1:3, 5:9]))
+    np.testing.assert_array_equal(found, larger(image[:, 1:3, 5:9], None))

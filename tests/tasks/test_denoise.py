@@ -32,6 +32,15 @@ def test_noise_is_removed_and_grey_values_are_kept(noise):
     assert abs(result.mean() - clean.mean()) < 0.02 * SIGMA
 
 
+def test_photon_counts_without_read_noise_are_denoised():
+    clean = 5 + 30 * (np.hypot(*(np.indices((96, 96)) - 48)) < 20)
+    counts = np.random.default_rng(0).poisson(clean)
+    result = denoise(counts, noise=NoiseModel(gain=1, read_noise=0))
+    assert error(result, clean) < 0.5 * error(counts, clean)
+    with pytest.warns(GenReconWarning, match="no noise was found"):
+        denoise(np.zeros((32, 32)), noise=NoiseModel(gain=1, read_noise=0))
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", ">u2", ">f4"])
 def test_any_real_dtype(dtype):
     clean, noisy = scene((64, 80))

@@ -1,4 +1,5 @@
 import json
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -7,9 +8,12 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import detect_damage, inpaint
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.run import finish
+from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
+from napari_genrecon.models import find_model
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
+from napari_genrecon.tasks.inpaint import plan as plan_module
+from napari_genrecon.tasks.inpaint import planes as planes_module
 from napari_genrecon.tasks.inpaint.damage import KINDS
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough
 
@@ -342,13 +346,14 @@ def test_nothing_to_fill_brings_the_image_back_with_a_note(mask, options, note):
         ({"mask": np.ones((32, 32))}, ImageError, "covers the whole image: nothing is known"),
         ({"mask": np.ones((3, 32))}, ImageError, r"mask has shape \(3, 32\) but image has shape \(32, 32\)"),
         ({"method": "telea"}, OptionError, "method must be one of auto, network, pnp, biharmonic; got 'telea'"),
-        ({"n": 0}, OptionError, "n must lie between 1 and 64, got 0"),
+        ({"n": 0}, OptionError, r"n \(the number of fillings to draw\) must lie between 1 and 64, got 0"),
         ({"n": 2, "method": "biharmonic"}, OptionError, "method 'biharmonic' gives one filling, and n is 2"),
         (
             {"n": 2, "method": "network"},
             OptionError,
             "gives one filling, and n is 2: choose 'auto' or 'pnp'",
         ),
+        ({"n": "two"}, OptionError, r"n \(.*\) must be a whole number, got 'two'"),
         ({"seed": -1}, OptionError, "seed must be 0 or more, got -1"),
         ({"detect": "hot,cold"}, OptionError, "no kind of damage named 'cold'; choose from: hot, saturated"),
         ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
@@ -510,3 +515,70 @@ def test_detected_damage_is_filled():
     image[60] = 0
     result = inpaint(image, detect="hot,lines")
     assert np.abs(result - clean).max() < 8
+
+
+def test_window_can_offer_what_to_detect():
+    metadata = get_args(get_type_hints(InpaintOptions, include_extras=True)["detect"])[1]
+    assert metadata["several"] == KINDS
+    assert InpaintOptions(detect=",".join(KINDS)).detect
+
+
+def counted(monkeypatch, owner, name):
+    calls, original = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **kwargs: calls.append(1) or original(*args, **kwargs))
+    return calls
+
+
+def test_what_was_found_is_found_again_only_for_other_pixels_or_options(monkeypatch):
+    image, mask = scene(), scratch()
+    calls = counted(monkeypatch, plan_module, "find_recipe")
+    damage = counted(monkeypatch, plan_module, "detect_damage")
+
+    def found(**options):
+        finish(inpaint_steps(image, InpaintOptions(mask=mask.copy(), detect="hot", **options), lazy=True))
+        return len(calls), len(damage)
+
+    first = found()
+    assert found() == first == found(tile=64)
+    assert found(noise=1.0)[0] == first[0] + 1
+    image[0, 0] += 50
+    assert found() == (first[0] + 2, first[1] + 1)
+
+
+def test_part_of_a_preview_computes_that_part_only(monkeypatch):
+    image = scene((160, 640))
+    mask = dropout((160, 640), 0.1)
+    options = InpaintOptions(mask=mask, noise=1.0, method="network")
+    result = finish(inpaint_steps(image, options, lazy=True))
+    seen, network = [], planes_module.load_network(find_model("auto", "inpaint"), "cpu")
+    monkeypatch.setattr(planes_module, "load_network", lambda *_: lambda p: seen.append(p.shape[1:]) or network(p))
+    part = finish(region_steps(*result.tiles, np.s_[20:60, 500:560]))
+    assert max(n * m for n, m in seen) <= (60 + 104) * (60 + 2 * 104)
+    np.testing.assert_allclose(part, result.data[20:60, 500:560].compute(), atol=0.5)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_limits_are_those_of_known_pixels_where_the_filled_ones_lie_beyond(lazy):
+    image, mask = scene(), scratch()
+    image[mask] = 60000
+    result = finish(inpaint_steps(image, InpaintOptions(mask=mask, method="biharmonic"), lazy=lazy))
+    assert result.limits == (-np.inf, image[~mask].max())
+
+
+def test_expected_seconds_are_those_of_the_masked_part():
+    image = np.zeros((4, 600, 600), np.uint16)
+    one, all_planes = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
+    all_planes[:, 5::40, 5::40] = True
+    one[0] = all_planes[0]
+    seconds = [expected_seconds(image, InpaintOptions(mask=m, method="network")) for m in (one, all_planes)]
+    assert seconds[1] == pytest.approx(4 * seconds[0])
+    told = expected_seconds(image, InpaintOptions(mask=all_planes, detect="hot", method="network"))
+    assert told >= seconds[1]
+
+
+def test_progress_counts_only_tiles_that_are_filled():
+    image, mask = np.random.default_rng(0).normal(size=(40, 24, 24)), np.zeros((40, 24, 24), bool)
+    mask[[3, 37], 10, 10:14] = True
+    seen = list(inpaint_steps(image, InpaintOptions(mask=mask, noise=1.0, method="network")))
+    halves = [p.fraction for p in seen if p.note.startswith("20 of 40")]
+    assert halves[0] == pytest.approx(0.5)

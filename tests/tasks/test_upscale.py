@@ -227,8 +227,13 @@ def test_reason_for_the_model_and_warning_say_the_same_of_correlated_noise():
 
 @pytest.mark.parametrize(
     ("noise", "expected"),
-    [(0, "upscale-random"), (3.0, "upscale-noisy"), (NoiseModel(read_noise=2.0, rho_x=0.5), "upscale-noisy")],
-    ids=["none", "white", "correlated, given"],
+    [
+        (0, "upscale-random"),
+        (3.0, "upscale-noisy"),
+        (NoiseModel(read_noise=2.0, rho_x=0.5), "upscale-noisy"),
+        (NoiseModel(gain=1.0, read_noise=0.0), "upscale-noisy"),
+    ],
+    ids=["none", "white", "correlated, given", "photon counts"],
 )
 def test_auto_takes_the_model_by_the_noise(noise, expected):
     record = finish(upscale_steps(scene((20, 20)), UpscaleOptions(noise=noise))).record

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate, count
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import InferenceError
 
-__all__ = ["Progress", "TileFunction", "Tiled", "finish", "map_progress", "run_tiles"]
+__all__ = ["Progress", "TileFunction", "Tiled", "finish", "region_steps", "map_progress", "run_tiles", "seconds_left"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -43,16 +44,39 @@ class Progress:
         Steps done and steps in all; `total` may grow when tiles have to be halved.
     note : str
         What is being done, in words.
+    work : float or None
+        Share of the work done, in [0, 1], where steps do not take equally long.
     """
 
     done: int
     total: int
     note: str = ""
+    work: float | None = field(default=None, compare=False)
 
     @property
     def fraction(self) -> float:
         """Share done, in [0, 1]; 0 while the total is not known."""
+        if self.work is not None:
+            return self.work
         return self.done / self.total if self.total else 0.0
+
+
+def seconds_left(seconds: float, first: float, now: float) -> float | None:
+    """Estimate how long a run still takes: as long for each share of the work as until now.
+
+    Parameters
+    ----------
+    seconds : float
+        Since the share `first` was done.
+    first, now : float
+        Shares of the work done then and now, in [0, 1].
+
+    Returns
+    -------
+    float or None
+        None while nothing has been done since, or nothing is left.
+    """
+    return seconds * (1 - now) / (now - first) if first < now < 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +102,13 @@ class Tiled:
 
 
 def run_tiles(
-    fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike = np.float32, *, steps: int = 1
+    fn: TileFunction,
+    source: Any,
+    grid: TileGrid,
+    dtype: DTypeLike = np.float32,
+    *,
+    steps: int | Sequence[float] = 1,
+    work: Callable[[Tile], float] | None = None,
 ) -> Generator[Progress, None, Tiled]:
     """Compute `fn` on every tile and assemble the result.
 
@@ -94,8 +124,11 @@ def run_tiles(
         The geometry.
     dtype : dtype
         Of the result; integers are rounded and clipped.
-    steps : int
-        How many steps of progress a tile counts for: how often `fn` yields, plus one.
+    steps : int or sequence of float
+        How many steps of progress a tile counts for: how often `fn` yields, plus one. A sequence tells how long each
+        of them takes, in any unit.
+    work : callable, optional
+        How long a tile takes, in any unit. By default as long as it has pixels, its halo included.
 
     Yields
     ------
@@ -115,17 +148,19 @@ def run_tiles(
     out = allocate(grid.out_shape, np.dtype(dtype))
     pending = deque(grid.cores())
     limit = tuple(max(sizes) for sizes in grid.chunks)
-    total, done, clipped, nan, note = grid.n_tiles * steps, 0, 0, 0, ""
-    yield Progress(0, total)
+    costs = [1.0] * steps if isinstance(steps, int) else list(steps)
+    account = _Account(work or _pixels_read, costs, grid)
+    clipped, nan, note = 0, 0, ""
+    yield account.progress(note)
     while pending:
         core = pending.popleft()
         if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):
             parts = grid.split(core, limit)
             pending.extendleft(reversed(parts))
-            total += (len(parts) - 1) * steps
+            account.replace(grid.tile_of(core), [grid.tile_of(part) for part in parts])
             continue
         tile = grid.tile_of(core)
-        block = yield from _compute(fn, source, tile, Progress(done, total, note))
+        block = yield from _compute(fn, source, tile, account, note)
         if block is None:
             size = tuple(b - a for a, b in core)
             limit = _smaller(grid, size, limit)
@@ -135,19 +170,95 @@ def run_tiles(
         out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
         clipped += n_clipped
         nan += count_nan(block[tile.crop])
-        done += steps
-        yield Progress(done, total, note)
+        account.finish(tile)
+        yield account.progress(note)
     return Tiled(out, clipped, limit, nan)
 
 
-def _compute(fn: TileFunction, source: Any, tile: Tile, start: Progress) -> Generator[Progress, None, Block | None]:
+def region_steps(
+    fn: TileFunction, source: Any, grid: TileGrid, region: tuple[slice, ...], dtype: DTypeLike = np.float32
+) -> Generator[Progress, None, NDArray[Any]]:
+    """Compute a part of the result, and no more around it than it needs.
+
+    Parameters
+    ----------
+    fn, source, grid, dtype
+        As for `run_tiles`.
+    region : tuple of slice
+        In pixels of the source.
+
+    Yields
+    ------
+    Progress
+        As `run_tiles`.
+
+    Returns
+    -------
+    ndarray
+        Of the region, with the scale of the grid. What lies near the border of a tile may differ from the whole result
+        by as much as tiles make a difference.
+    """
+    ends = [part.indices(n)[:2] for part, n in zip(region, grid.shape, strict=True)]
+    start = [a // s * s for (a, _), s in zip(ends, grid.stride, strict=True)]
+    stop = [min(-(-b // s) * s, n) for (_, b), s, n in zip(ends, grid.stride, grid.shape, strict=True)]
+    out = np.empty([(b - a) * s for a, b, s in zip(start, stop, grid.scale, strict=True)], np.dtype(dtype))
+    cores = grid.split(tuple(zip(start, stop, strict=True)), grid.tile)
+    for index, core in enumerate(cores):
+        tile, note = grid.tile_of(core), "computing the part on screen"
+        yield Progress(index, len(cores), note)
+        block = fn(np.asarray(source[tile.src]), tile)
+        if isinstance(block, Generator):
+            block = yield from map_progress(block, partial(_here, Progress(index, len(cores), note)))
+        inner = (slice(d.start - a * s, d.stop - a * s) for d, a, s in zip(tile.dst, start, grid.scale, strict=True))
+        out[tuple(inner)] = to_dtype(block[tile.crop], out.dtype)[0]
+    kept = (slice((a - o) * s, (b - o) * s) for (a, b), o, s in zip(ends, start, grid.scale, strict=True))
+    return out[tuple(kept)]
+
+
+def _here(progress: Progress, _: object) -> Progress:
+    return progress
+
+
+def _pixels_read(tile: Tile) -> float:
+    return float(math.prod(part.stop - part.start for part in tile.src))
+
+
+class _Account:
+    """Counts the steps of a tiled run, and how much of its work they are."""
+
+    def __init__(self, work: Callable[[Tile], float], costs: list[float], grid: TileGrid) -> None:
+        self._work, self._steps = work, len(costs)
+        self._shares = [part / (sum(costs) or 1.0) for part in accumulate(costs)]  # of a tile, after each step
+        self._done, self._total = 0, self._steps * grid.n_tiles
+        self._worked, self._all = 0.0, sum(map(work, grid.tiles()))
+
+    def replace(self, tile: Tile, parts: list[Tile]) -> None:
+        """Count the parts of a tile instead of the tile."""
+        self._total += (len(parts) - 1) * self._steps
+        self._all += sum(map(self._work, parts)) - self._work(tile)
+
+    def finish(self, tile: Tile) -> None:
+        """Count all steps of a tile as done."""
+        self._done += self._steps
+        self._worked += self._work(tile)
+
+    def progress(self, note: str, tile: Tile | None = None, steps: int = 0) -> Progress:
+        """How far the run is, after so many steps of a tile."""
+        inside = self._shares[min(steps, self._steps) - 1] * self._work(tile) if tile is not None and steps else 0.0
+        share = min((self._worked + inside) / self._all, 1.0) if self._all > 0 else None
+        return Progress(self._done + min(steps, self._steps), self._total, note, share)
+
+
+def _compute(
+    fn: TileFunction, source: Any, tile: Tile, account: _Account, note: str
+) -> Generator[Progress, None, Block | None]:
     # Leaving the except clause before the retry matters: the traceback would keep the failed tensors alive.
     try:
         result = fn(np.asarray(source[tile.src]), tile)
         if not isinstance(result, Generator):
             return result
-        done = count(start.done + 1)
-        return (yield from map_progress(result, lambda _: replace(start, done=next(done))))
+        done = count(1)
+        return (yield from map_progress(result, lambda _: account.progress(note, tile, next(done))))
     except MemoryError:
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["Blur"]
+__all__ = ["Blur", "domain_shape"]
 
 Image = NDArray[np.float32]
 
@@ -42,10 +42,8 @@ class Blur:
 
     def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...]) -> None:
         before = tuple(n // 2 for n in psf.shape)
-        lit = [n + k - 1 for n, k in zip(shape, psf.shape, strict=True)]
-        self.lit = tuple(slice(0, n) for n in lit)
-        guard = [0] * (psf.ndim - 2) + [_GUARD] * 2
-        self.shape = tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(lit, guard, strict=True))
+        self.lit = tuple(slice(0, n) for n in _lit(psf.shape, shape))
+        self.shape = domain_shape(psf.shape, shape)
         after_psf = tuple(k - 1 - b for k, b in zip(psf.shape, before, strict=True))
         self.seen = tuple(slice(a, a + n) for a, n in zip(after_psf, shape, strict=True))
         self._axes = tuple(range(psf.ndim))
@@ -81,3 +79,13 @@ class Blur:
     def _multiply(self, x: Image, response: NDArray[np.inexact]) -> Image:
         result: Image = fft.irfftn(fft.rfftn(x) * response, s=self.shape, axes=self._axes)
         return result
+
+
+def domain_shape(psf: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the unknown for a PSF and an image of these shapes."""
+    guard = [0] * (len(psf) - 2) + [_GUARD] * 2
+    return tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(_lit(psf, image), guard, strict=True))
+
+
+def _lit(psf: tuple[int, ...], image: tuple[int, ...]) -> list[int]:
+    return [n + k - 1 for n, k in zip(image, psf, strict=True)]

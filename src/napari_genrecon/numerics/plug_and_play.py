@@ -1,10 +1,10 @@
 """Deconvolution with a denoiser as the prior: plug-and-play half-quadratic splitting.
 
-Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE TPAMI 44 (2021), eq. 6-9: two steps
-take turns, one towards the data and one towards what images look like, and the noise level that the denoiser is told
-falls from step to step. Here the data step is weighted with the inverse noise variance of each pixel, because camera
-noise depends on the signal; pixels that were not seen have weight 0. With weights there is no closed form any more: the
-one for equal weights preconditions a few iterations, which cost little beside the denoiser.
+Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE TPAMI 44 (2022), 6360-6376, eq. 6-9: two
+steps take turns, one towards the data and one towards what images look like, and the noise level that the denoiser is
+told falls from step to step. Here the data step is weighted with the inverse noise variance of each pixel, because
+camera noise depends on the signal; pixels that were not seen have weight 0. With weights there is no closed form any
+more: the one for equal weights preconditions a few iterations, which cost little beside the denoiser.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.optics.centre import centred_psf, light_in_pixels
 from napari_genrecon.optics.psf import as_psf
 
 __all__ = ["MeasuredPSF"]
@@ -27,7 +28,7 @@ class MeasuredPSF:
     Attributes
     ----------
     pixels : (Y, X) or (Z, Y, X) array_like
-        Its centre is the pixel at half its shape.
+        Its centre is the pixel at half its shape, or near it: see `optics.centre.centred_psf`.
     pixel_size : tuple of float or None
         Of the PSF, in micrometres, one for each of its dimensions; None for one that is not known.
     image_pixel_size : tuple of float or None
@@ -74,7 +75,7 @@ class MeasuredPSF:
 
         Along a dimension of which one of the sizes is not known, or where they are the same, the pixels stay.
         """
-        psf = as_psf(self.pixels)
+        psf = centred_psf(as_psf(self.pixels))
         lowest = min(float(psf.min()), 0.0)
         for axis, ratio in enumerate(self._ratios()):
             if abs(ratio - 1) > _SAME:
@@ -109,16 +110,7 @@ def sizes_text(sizes: Sizes) -> str:
 
 
 def _pixels(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
-    """The light in pixels `ratio` times as large along the first dimension, the middle where it was; none is lost."""
-    from scipy.interpolate import make_interp_spline
-
-    n = len(psf)
-    middle = n // 2 + 0.5  # in edges
-    reach = math.ceil(max(middle, n - middle) / ratio - 0.5)
-    edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
-    below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
-    light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
-    return np.diff(light(np.clip(edges, 0, n)), axis=0)
+    return light_in_pixels(psf, ratio, len(psf) // 2 + 0.5)
 
 
 def _planes(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:

@@ -74,7 +74,10 @@ def as_psf(psf: ArrayLike) -> NDArray[np.float64]:
     OptionError
         If it cannot be a PSF.
     """
-    array = np.asarray(psf)
+    try:
+        array = np.asarray(psf)
+    except ValueError as error:  # rows of different lengths
+        raise OptionError(f"psf is no array of numbers: {error}") from None
     if array.dtype.kind not in "iuf":
         raise OptionError(f"psf has dtype {array.dtype}: an array of numbers, or a FWHM in pixels, is needed")
     array = array.astype(np.float64)
@@ -82,8 +85,10 @@ def as_psf(psf: ArrayLike) -> NDArray[np.float64]:
         return gaussian_psf(float(array))
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise OptionError(f"psf has shape {array.shape}: (Y, X) or (Z, Y, X) is needed, or a FWHM in pixels")
-    if not np.isfinite(array).all() or not array.sum() > 0:
-        raise OptionError("psf must hold finite numbers of a positive sum")
+    not_finite = int(np.count_nonzero(~np.isfinite(array)))
+    if not_finite or not array.sum() > 0:
+        got = f"{not_finite} that are NaN or infinite" if not_finite else f"a sum of {array.sum():g}"
+        raise OptionError(f"psf must hold finite numbers of a positive sum, got {got}")
     return np.asarray(array / array.sum())
 
 
@@ -119,7 +124,8 @@ def simulate_psf(
         Detected intensity, its square for a closed pinhole with the excitation near the emission, or the square of the
         excitation's intensity.
     shape : sequence of int, optional
-        Of the result; chosen to hold nearly all of the light if not given.
+        Of the result. If not given, it is chosen to hold 95 % or more of the light of each of its planes; the rest lies
+        in faint rings further out.
 
     Returns
     -------

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
+from napari_genrecon.optics.centre import FARTHEST
+
 __all__ = ["SMALLEST", "detail_beyond", "measured_notes", "size_notes", "widest_gaussian"]
 
 SMALLEST = 96
@@ -31,7 +33,6 @@ _WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are 
 _PEDESTAL = 0.05  # share of the light that may lie in a level as high as the border
 _LOWEST = 0.1  # quantile of the border, which a PSF that just fits does not reach everywhere
 _BEAD = 9  # px, side of the smallest image of a bead; smaller arrays are kernels, cut tightly on purpose
-_OFF_CENTRE = 1.5  # px
 _LARGE = 0.5  # share of the image's pixels beyond which a PSF may be an image, taken by mistake
 # Share of the light in the middle, by the number of dimensions; of PSFs at least 0.92 and 0.57, of images about 0.3.
 _CENTRAL = {2: 0.8, 3: 0.5}
@@ -54,7 +55,7 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
     smooth = gaussian_filter(psf, 1.0, mode="nearest")
     peak = np.unravel_index(int(smooth.argmax()), psf.shape)
     moved = [int(at) - side // 2 for at, side in zip(peak, psf.shape, strict=True)]
-    if smooth.max() > smooth.min() and max(map(abs, moved)) > _OFF_CENTRE:
+    if smooth.max() > smooth.min() and max(map(abs, moved)) > FARTHEST:
         places = ", ".join(f"{n:+d}" for n in moved)
         notes.append(
             f"the peak of the PSF lies ({places}) px from its middle, ({', '.join('ZYX'[-len(moved) :])}), and the "

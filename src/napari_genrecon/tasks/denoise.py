@@ -26,7 +26,7 @@ from napari_genrecon.models import ModelCard, find_model, load_network, resolve_
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.given import given_image
-from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import Noise, as_source, input_facts, is_noisy, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 from napari_genrecon.tasks.task import Result
@@ -305,7 +305,7 @@ def _plan(source: Any, options: DenoiseOptions) -> Plan:
 
 def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
     fill = measure_centre(crops)
-    if noise.sigma == 0 or options.strength == 0:
+    if options.strength == 0 or not is_noisy(noise, crops):
         return None
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))

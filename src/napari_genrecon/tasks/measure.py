@@ -17,7 +17,16 @@ from napari_genrecon.io.provenance import fingerprint
 from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.tasks.given import given_image, warn_assumed
 
-__all__ = ["Noise", "as_source", "input_facts", "measure_noise", "noise_per_channel", "noise_report", "sample_channels"]
+__all__ = [
+    "Noise",
+    "as_source",
+    "input_facts",
+    "is_noisy",
+    "measure_noise",
+    "noise_per_channel",
+    "noise_report",
+    "sample_channels",
+]
 
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
@@ -148,6 +157,14 @@ def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | flo
             f"noise holds {len(models)} models but the image has {len(channels)} channels: give one, or one each"
         )
     return models
+
+
+def is_noisy(noise: NoiseModel, crops: Sequence[NDArray[Any]]) -> bool:
+    """Whether any pixel of these crops is noisy.
+
+    The s.d. at the offset does not tell: photon counts have none there, but noise wherever there is light.
+    """
+    return noise.sigma > 0 or any(bool(noise.variance_at(crop[np.isfinite(crop)]).any()) for crop in crops)
 
 
 def _as_model(noise: object) -> NoiseModel:

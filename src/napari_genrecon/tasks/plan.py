@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from napari_genrecon.models import ModelCard, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["Plan", "lazy_result", "plan_grid", "run_plan", "tell_planes"]
+__all__ = ["Plan", "lazy_result", "plan_grid", "read_shapes", "run_plan", "tell_planes"]
 
 # A run can be cancelled between tiles: a tile of this much work takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}  # MFLOP
@@ -59,8 +61,8 @@ class Plan:
         What the user should know.
     facts : dict
         More for the record.
-    steps : int
-        Of progress per tile.
+    steps : callable
+        Returns the steps of progress that a tile counts for, as `run_tiles` wants them; asked for only by a run.
     work : (int, int)
         Of what was done before the first tile and of all tiles, in one unit.
     """
@@ -80,7 +82,7 @@ class Plan:
     device: str
     warnings: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
-    steps: int = 1
+    steps: Callable[[], int | Sequence[float]] = lambda: 1
     work: tuple[int, int] = (0, 0)
 
     @property
@@ -93,7 +95,7 @@ class Plan:
         before, tiles = self.work
         if not before:
             return progress
-        return replace(progress, done=before + tiles * progress.done // progress.total, total=before + tiles)
+        return replace(progress, done=before + round(tiles * progress.fraction), total=before + tiles, work=None)
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of the run, or of one that is computed later."""
@@ -130,7 +132,7 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     """
     if lazy:
         return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
-    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps)
+    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps())
     tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
@@ -178,6 +180,16 @@ def _most_pixels(spec: ModelCard, device: str) -> int:
     return most if device != "cpu" or spec.tile_pixels is None else min(most, spec.tile_pixels)
 
 
+def read_shapes(grid: TileGrid) -> Counter[tuple[int, ...]]:
+    """How many tiles read how many pixels along every dimension."""
+    found: Counter[tuple[int, ...]] = Counter({(): 1})
+    for sizes, halo, length in zip(grid.chunks, grid.halo, grid.shape, strict=True):
+        stops = list(accumulate(sizes))
+        reads = Counter(min(b + halo, length) - max(b - n - halo, 0) for b, n in zip(stops, sizes, strict=True))
+        found = Counter({(*shape, n): m * k for shape, m in found.items() for n, k in reads.items()})
+    return found
+
+
 def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
     """Say in every step of a tiled run how many planes are done."""
 
@@ -204,4 +216,4 @@ def lazy_result(
 ) -> Result:
     """A result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
     unrounded = lazy_tiles(fn, source, grid, None) if dtype.kind in "iu" else None
-    return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded)
+    return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded, tiles=(fn, source, grid))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from napari_genrecon.axes import Axes
+from napari_genrecon.errors import OptionError
 
 __all__ = ["AxesOption", "DeviceOption", "KeepDtypeOption", "TileOption"]
 
@@ -21,3 +22,16 @@ TileOption = Annotated[
 ]
 DeviceOption = Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}]
 KeepDtypeOption = Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}]
+
+
+def check_number(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Check that the number of an option lies between `low` and `high`.
+
+    Raises
+    ------
+    OptionError
+        If it does not.
+    """
+    if not low <= value <= high:
+        limits = f"be {low:g} or more" if high == float("inf") else f"lie between {low:g} and {high:g}"
+        raise OptionError(f"{name} must {limits}, got {value}")

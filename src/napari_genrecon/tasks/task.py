@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -32,6 +33,12 @@ class Result:
     unrounded : dask array, optional
         Of a lazy result in an integer dtype: the same before it is rounded and clipped, for who writes it and counts
         what does not fit.
+    tiles : tuple, optional
+        Of a lazy result: what `engine.run.region_steps` computes a part of it from, (function, source, grid); of
+        several plausible fillings, the first.
+    limits : (float, float)
+        Grey values below and above which the source has nothing but pixels that were replaced: not to be taken over
+        from how the source is shown.
     """
 
     data: Any
@@ -39,6 +46,8 @@ class Result:
     record: dict[str, Any]
     companions: dict[str, Any] = field(default_factory=dict)
     unrounded: Any = None
+    tiles: tuple[Any, Any, Any] | None = None
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     def warn(self) -> None:
         """Emit what the user should know as Python warnings."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.run import Progress, seconds_left
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
 
@@ -28,9 +28,8 @@ def duration(seconds: float) -> str:
 
 def time_left(seconds: float, step: int, total: int) -> str:
     """How long a training still takes, from how long it took so far."""
-    if step < 1 or total <= step:
-        return ""
-    return f"{duration(seconds * (total - step) / step)} left"
+    left = seconds_left(seconds, 0.0, step / total) if total else None
+    return "" if left is None else f"{duration(left)} left"
 
 
 class TimeLeft:
@@ -40,7 +39,7 @@ class TimeLeft:
     """
 
     def __init__(self) -> None:
-        self._total, self._done, self._since = 0, 0, 0.0
+        self._total, self._first, self._since = 0, 0.0, 0.0
 
     def of(self, progress: Progress, now: float) -> str:
         """In words; empty while nothing of this part has been done.
@@ -52,9 +51,14 @@ class TimeLeft:
         now : float
             A clock, in seconds.
         """
+        seconds = self.seconds(progress, now)
+        return "" if seconds is None else f"{duration(seconds)} left"
+
+    def seconds(self, progress: Progress, now: float) -> float | None:
+        """In seconds; None while it cannot be told."""
         if progress.total != self._total:
-            self._total, self._done, self._since = progress.total, progress.done, now
-        return time_left(now - self._since, progress.done - self._done, progress.total - self._done)
+            self._total, self._first, self._since = progress.total, progress.fraction, now
+        return seconds_left(now - self._since, self._first, progress.fraction)
 
 
 def ago(created: str) -> str:

@@ -13,6 +13,7 @@ from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects
 from napari_genrecon.tasks.deblur.tiles import Channel
+from napari_genrecon.tasks.measure import is_noisy
 
 __all__ = ["channel_constants", "psf_notes"]
 
@@ -48,7 +49,7 @@ def channel_constants(
         channels.append(channel)
         if channel is None:
             constant.append(index)
-        elif model.sigma == 0 and not _mean_variance(model, values):
+        elif not is_noisy(model, crops):
             noise_free.append(index)
     notes = []
     if constant:

@@ -12,7 +12,7 @@ from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.deblur.tiles import Method
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption, check_number
 
 __all__ = ["DeblurOptions"]
 
@@ -27,7 +27,7 @@ class DeblurOptions:
     Attributes
     ----------
     psf : (Y, X) or (Z, Y, X) array_like, float, Optics or MeasuredPSF
-        The point spread function; needed. Its centre is the pixel at half its shape. A number is the full width at half
+        The point spread function; needed. See `deblur` for its centre. A number is the full width at half
         maximum of a Gaussian, in pixels; from `Optics` it is computed, a `MeasuredPSF` is resampled.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
@@ -84,13 +84,9 @@ class DeblurOptions:
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         least = _LEAST_STRENGTH if self.method == "pnp" else 0.0
-        if not least <= self.strength <= _MAX_STRENGTH:
-            raise OptionError(
-                f"strength must lie between {least:g} and {_MAX_STRENGTH:g} for method {self.method!r}, "
-                f"got {self.strength}"
-            )
-        if self.iterations is not None and self.iterations < 1:
-            raise OptionError(f"iterations must be 1 or more, got {self.iterations}")
+        check_number(f"strength for method {self.method!r}", self.strength, least, _MAX_STRENGTH)
+        if self.iterations is not None:
+            check_number("iterations", self.iterations, 1)
         if self.tile is not None:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):

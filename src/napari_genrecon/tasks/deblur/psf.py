@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
+from napari_genrecon.optics.centre import centred_psf
 from napari_genrecon.optics.psf_check import measured_notes, size_notes
 
 __all__ = ["psf_array", "psf_facts", "psf_given_notes", "psf_is_image"]
 
 
 def psf_array(given: Any) -> NDArray[np.float64]:
-    """The PSF on the pixels of the image, of sum 1, however it was given."""
-    return given.psf() if isinstance(given, Optics | MeasuredPSF) else as_psf(given)
+    """The PSF on the pixels of the image, of sum 1 and with its centre at half its shape, however it was given."""
+    return given.psf() if isinstance(given, Optics | MeasuredPSF) else centred_psf(as_psf(given))
 
 
 def psf_given_notes(given: Any, psf: NDArray[np.float64], axes: Axes, shape: tuple[int, ...]) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def psf_given_notes(given: Any, psf: NDArray[np.float64], axes: Axes, shape: tup
         return ()
     letters = "ZYX"[-psf.ndim :]
     sides = tuple(shape[axes.letters.index(letter)] for letter in letters)
-    notes = size_notes(psf, sides) or measured_notes(as_psf(array))
+    notes = size_notes(psf, sides) or measured_notes(centred_psf(as_psf(array)))
     resampled = given.note() if isinstance(given, MeasuredPSF) else ""
     return (*([resampled] if resampled else []), *notes)
 

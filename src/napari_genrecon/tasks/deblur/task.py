@@ -6,9 +6,11 @@ measured once for the whole image; see `optics` for the numerics.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,24 +20,24 @@ from napari_genrecon.arrays import ImageArray, ImageLayer, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import find_model, load_network, resolve_device
+from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.deblur.constants import channel_constants, psf_notes
+from napari_genrecon.tasks.deblur.cost import Cost, measure_cost
 from napari_genrecon.tasks.deblur.grid import deblur_grid
 from napari_genrecon.tasks.deblur.options import DeblurOptions
 from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_notes, psf_is_image
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.given import given_image, given_psf
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, run_plan
+from napari_genrecon.tasks.plan import Plan, read_shapes, run_plan
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["deblur", "deblur_steps", "expected_seconds"]
 
 _ITERATIONS = {"pnp": 8, "rl": 10}
-_TRANSFORMS = {"pnp": 75, "rl": 4}  # of an iteration, counting passes over the pixels as well
-_TRANSFORM_SECONDS = 4e-8  # per pixel
 
 
 def deblur(
@@ -54,9 +56,9 @@ def deblur(
 ) -> ImageArray:
     """Undo the blur of a known point spread function.
 
-    Plug-and-play restoration (Zhang et al., IEEE TPAMI 2021) with the bundled denoiser, or Richardson-Lucy with total
-    variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the light that the image
-    holds; Richardson-Lucy, which has no values below its offset, makes light of the noise where it is dark.
+    Plug-and-play restoration (Zhang et al., IEEE TPAMI 44, 2022) with the bundled denoiser, or Richardson-Lucy with
+    total variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the light that the image holds;
+    Richardson-Lucy, which has no values below its offset, makes light of the noise where it is dark.
 
     Parameters
     ----------
@@ -65,10 +67,12 @@ def deblur(
         NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
         image is copied.
     psf : (Y, X) or (Z, Y, X) array_like, float, Optics, MeasuredPSF, or an image layer of napari
-        Centred at the pixel at half its shape; scaled to sum 1. With two dimensions every YX plane is deblurred by
-        itself, with three every ZYX stack. The pixels of an array are those of the image; a `MeasuredPSF` (and a layer)
-        may have others and is resampled. A number is the full width at half maximum of a Gaussian, in pixels. `Optics`
-        with a pixel size, their own or that of the image layer, are computed. See `gaussian_psf` and `simulate_psf`.
+        Centred at the pixel at half its shape; scaled to sum 1. Where the centre of a symmetric one lies up to 1.5 px
+        beside it, as it does between the pixels of even sides, it is moved there, so that the image stays where it is.
+        With two dimensions every YX plane is deblurred by itself, with three every ZYX stack. The pixels of an array
+        are those of the image; a `MeasuredPSF` (and a layer) may have others and is resampled. A number is the full
+        width at half maximum of a Gaussian, in pixels. `Optics` with a pixel size, their own or that of the image
+        layer, are computed. See `gaussian_psf` and `simulate_psf`.
     method : {"pnp", "rl"}
         Plug-and-play, or Richardson-Lucy.
     iterations : int, optional
@@ -167,16 +171,36 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
 def expected_seconds(image: Any, options: DeblurOptions) -> float:
     """About how long `deblur` will take for this image on this machine.
 
-    For ``"pnp"`` one small tile is timed; the first call loads the network and takes about a second.
+    One Fourier transform of a tile and, for ``"pnp"``, one run of the network are timed; the first call loads the
+    network and takes about a second.
     """
     source = as_source(image)
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise")
     grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
-    seconds = _TRANSFORMS[options.method] * _TRANSFORM_SECONDS
-    if options.method == "pnp":
-        seconds += load_network(spec, options.device).seconds_per_pixel()
-    return source.size * grid.read_share * _iterations(options) * seconds
+    cost = _cost(grid, axes, psf, options, spec)
+    return sum(count * cost.seconds(_spatial(read, axes, psf.ndim)) for read, count in read_shapes(grid).items())
+
+
+def _cost(grid: TileGrid, axes: Axes, psf: NDArray[np.float64], options: DeblurOptions, spec: ModelCard) -> Cost:
+    return measure_cost(
+        psf.shape, _largest(grid, axes, psf.ndim), options.method, _iterations(options), spec, options.device
+    )
+
+
+def _steps(grid: TileGrid, kernel: DeblurTiles, options: DeblurOptions) -> list[float]:
+    """Return how long each step of a tile takes."""
+    cost = _cost(grid, kernel.axes, kernel.psf, options, kernel.spec)
+    return cost.steps(_largest(grid, kernel.axes, kernel.psf.ndim))
+
+
+def _largest(grid: TileGrid, axes: Axes, ndim: int) -> tuple[int, ...]:
+    return _spatial(max(read_shapes(grid), key=math.prod), axes, ndim)
+
+
+def _spatial(read: tuple[int, ...], axes: Axes, ndim: int) -> tuple[int, ...]:
+    """Return, of what a tile reads, the dimensions that the PSF spans."""
+    return tuple(read[axes.letters.index(letter)] for letter in "ZYX"[-ndim:])
 
 
 def _plan(source: Any, options: DeblurOptions) -> Plan:
@@ -192,6 +216,7 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
     )
+    grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
     return Plan(
         task="deblur",
         nature="deblurred",
@@ -200,7 +225,7 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
         options=options,
         beside=("noise", "psf"),
         kernel=kernel,
-        grid=deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile),
+        grid=grid,
         dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
         noise=noise,
         input=input_facts(source, sampled),
@@ -208,19 +233,17 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
         device=device if learnt else "cpu",
         warnings=(*notes, *about_psf),
         facts={"psf": psf_facts(options.psf, psf) | {"unchecked": list(unchecked)}},
-        steps=_steps_per_tile(kernel, source.shape),
+        steps=partial(_steps, grid, kernel, options),
     )
-
-
-def _steps_per_tile(kernel: DeblurTiles, shape: tuple[int, ...]) -> int:
-    depth = shape[kernel.axes.letters.index("Z")] + len(kernel.psf) - 1 if kernel.psf.ndim == 3 else 1
-    return 1 + kernel.iterations * (1 + depth if kernel.method == "pnp" else 1)
 
 
 def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.float64]]:
     """The axes and the PSF, which must fit each other."""
     if options.psf is None:
-        raise OptionError("psf is needed: an array, or the full width at half maximum in pixels")
+        raise OptionError(
+            "psf is needed: an array such as the image of a bead, the full width at half maximum of a Gaussian in "
+            "pixels, or the optics"
+        )
     axes, psf = resolve_axes(options.axes, source.shape), psf_array(options.psf)
     if psf_is_image(options.psf, source):
         raise OptionError(

@@ -18,7 +18,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.defects import find_hot
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.inpaint.stripes import striped_rows
-from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import as_source, is_noisy, noise_per_channel, sample_channels
 
 __all__ = ["KINDS", "detect_damage", "parse_kinds"]
 
@@ -111,7 +111,9 @@ def parse_kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
     wanted = tuple(name.strip() for name in names if name.strip())
     unknown = [name for name in wanted if name not in KINDS]
     if unknown:
-        raise OptionError(f"no kind of damage named {unknown[0]!r}; choose from: {', '.join(KINDS)}")
+        raise OptionError(
+            f"no kind of damage named {unknown[0]!r}; choose from: {', '.join(KINDS)} (several are separated by commas)"
+        )
     return wanted
 
 
@@ -126,7 +128,7 @@ def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tup
 
 def _hot(plane: NDArray[Any], noise: NoiseModel) -> Mask:
     found = np.zeros(plane.shape, bool)
-    if min(plane.shape) < 2 or noise.sigma == 0:
+    if min(plane.shape) < 2 or not is_noisy(noise, [plane]):
         return found
     framed = np.pad(plane, 1, mode="reflect")  # pixels at the edge are judged by the neighbours they have
     for sign in (1, -1):

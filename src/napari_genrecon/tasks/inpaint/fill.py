@@ -1,11 +1,11 @@
 """Fill missing pixels with a denoiser as the prior.
 
 Plug-and-play half-quadratic splitting (Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE
-TPAMI 2021, eq. 6) takes turns: denoise at a falling level, then put the known pixels back. Here the second step also
-carries what the denoiser got wrong at the known pixels over to the unknown ones, as residual interpolation does in
-demosaicking (Kiku et al., ICIP 2013): ``x = d + K(y - d)``, where K is kriging with the correlation that this residual
-has. A white residual (texture) carries nothing over, which is plain splitting; a smooth one (blurred cells) is
-corrected everywhere. On smooth scenes that is worth several dB.
+TPAMI 44, 2022, 6360-6376, eq. 6) takes turns: denoise at a falling level, then put the known pixels back. Here the
+second step also carries what the denoiser got wrong at the known pixels over to the unknown ones, as residual
+interpolation does in demosaicking (Kiku et al., ICIP 2013): ``x = d + K(y - d)``, where K is kriging with the
+correlation that this residual has. A white residual (texture) carries nothing over, which is plain splitting; a smooth
+one (blurred cells) is corrected everywhere. On smooth scenes that is worth several dB.
 
 Samples come from the same steps with fresh noise of the present level added before each denoising (Kadkhodaie &
 Simoncelli, "Stochastic solutions for linear inverse problems using the prior implicit in a denoiser", NeurIPS 2021,

@@ -11,9 +11,9 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
-from napari_genrecon.tasks.inpaint.damage import parse_kinds
+from napari_genrecon.tasks.inpaint.damage import KINDS, parse_kinds
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption, check_number
 
 __all__ = ["InpaintOptions"]
 
@@ -51,8 +51,10 @@ class InpaintOptions:
     detect: Annotated[
         str,
         {
+            "several": KINDS,
             "tooltip": "Damage to find and fill besides the mask, separated by commas: hot (also dead) pixels, "
-            "saturated pixels, lines (dead rows and columns), frames (dropped frames or slices)"
+            "saturated pixels, lines (dead rows and columns), stripes (bands that are brighter or darker from end to "
+            "end), frames (dropped frames or slices)",
         },
     ] = ""
     n: Annotated[
@@ -60,8 +62,8 @@ class InpaintOptions:
         {
             "min": 1,
             "max": 64,
-            "tooltip": "1 gives the best estimate; more gives so many plausible fillings along a new first dimension, "
-            "whose spread shows what the image does not tell",
+            "tooltip": "How many plausible fillings to draw. 1 gives the single best estimate; more are put along a "
+            "new first dimension, and where they differ, the image does not tell what was there",
         },
     ] = 1
     seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Another seed, other plausible fillings"}] = 0
@@ -83,12 +85,12 @@ class InpaintOptions:
         check_types(self)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
-        if not 1 <= self.n <= 64:
-            raise OptionError(f"n must lie between 1 and 64, got {self.n}")
+        check_number("n (the number of fillings to draw)", self.n, 1, 64)
         if self.n > 1 and self.method not in ("auto", "pnp"):
-            raise OptionError(f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp'")
-        if self.seed < 0:
-            raise OptionError(f"seed must be 0 or more, got {self.seed}")
+            raise OptionError(
+                f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp', or n of 1"
+            )
+        check_number("seed", self.seed, 0)
         if self.tile is not None:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,14 +21,15 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, PerAxis, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel, stabiliser
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
-from napari_genrecon.tasks.inpaint.fill import STEPS, Recipe, find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint.fill import Recipe, find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint.findings import Findings, damage_once, digest, findings_once
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough, notes_on_missing
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
-from napari_genrecon.tasks.inpaint.planes import TURNS, Channel, InpaintPlanes, fill_with, to_values
+from napari_genrecon.tasks.inpaint.planes import Channel, InpaintPlanes, fill_with, to_values
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import Plan, plan_grid
 
-__all__ = ["InpaintPlan", "chosen_method", "find_spec", "make_grid", "plan_inpaint"]
+__all__ = ["InpaintPlan", "chosen_method", "find_spec", "fitted_mask", "make_grid", "plan_inpaint"]
 
 S = TypeVar("S")
 
@@ -55,10 +57,13 @@ class InpaintPlan:
         What every task decides; its kernel makes the first sample.
     kernels : tuple of InpaintPlanes
         One per sample.
+    limits : (float, float)
+        Grey values beyond which there is only what was filled.
     """
 
     common: Plan
     kernels: tuple[InpaintPlanes, ...]
+    limits: tuple[float, float]
 
     @property
     def filled(self) -> NDArray[np.uint8]:
@@ -125,15 +130,10 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     yield Progress(0, 0, "measuring the noise" if options.noise is None and spec else "preparing")
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
-    noise, warnings = _noise(sampled, masks, options, measured=spec is not None)
     networks = _networks(method, spec, options.device)
-    if spec is not None:
-        yield Progress(0, 0, "loading the network")
-        networks.load()
-    channels = []
-    for crops, unknown, model in zip(sampled, masks, noise, strict=True):
-        channels.append((yield from _channel(crops, unknown, model, networks)))
-    used = _used(networks, channels)
+    key = digest((options.noise, networks), chain.from_iterable((*sampled, *masks)))
+    found = yield from findings_once(key, _find(sampled, masks, options.noise, networks))
+    used = _used(networks, found.channels)
     dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
     kernel = InpaintPlanes(
         read=Reader(source),
@@ -143,7 +143,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         denoiser=networks.denoiser,
         device=options.device,
         axes=axes,
-        channels=tuple(channels),
+        channels=found.channels,
         halo=_HALO,
         stride=1 if spec is None else spec.stride.x,
         dtype=_working(np.dtype(dtype)),
@@ -160,15 +160,48 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         kernel=kernel,
         grid=make_grid(source.shape, axes, options, spec),
         dtype=np.dtype(dtype),
-        noise=noise,
+        noise=found.noise,
         input=input_facts(source, sampled),
         model=None if filler is None else filler.facts(),
         device="cpu" if filler is None else resolve_device(options.device),
-        warnings=(*warnings, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
+        warnings=(*found.notes, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
         facts=_facts(kernel, used, options),
-        steps={"network": TURNS + 2, "biharmonic": 2}.get(used, STEPS + 1),
     )
-    return InpaintPlan(common, tuple(replace(kernel, sample=sample) for sample in samples))
+    limits = _limits_of_known(source, mask, sampled, masks)
+    return InpaintPlan(common, tuple(replace(kernel, sample=sample) for sample in samples), limits)
+
+
+def _find(
+    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], given: Any, networks: _Networks
+) -> Generator[Progress, None, Findings]:
+    """Measure the noise of the known pixels, load the networks and find the constants of every channel."""
+    needed = networks.denoiser is not None
+    noise, notes = _noise(sampled, masks, given, measured=needed)
+    if needed:
+        yield Progress(0, 0, "loading the network")
+        networks.load()
+    channels = []
+    for crops, unknown, model in zip(sampled, masks, noise, strict=True):
+        channels.append((yield from _channel(crops, unknown, model, networks)))
+    return Findings(noise, tuple(channels), tuple(notes))
+
+
+def _limits_of_known(
+    source: Any, mask: Mask, sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...]
+) -> tuple[float, float]:
+    """The least and the greatest known grey value, where that of what is filled lies beyond; else infinite."""
+    pairs = list(zip(chain.from_iterable(sampled), chain.from_iterable(masks), strict=True))
+    known = [crop[~unknown & np.isfinite(crop)] for crop, unknown in pairs]
+    filled = [source[mask]] if isinstance(source, np.ndarray) else [crop[unknown] for crop, unknown in pairs]
+    (low, high), (least, greatest) = _range(known), _range([part[np.isfinite(part)] for part in filled])
+    return low if least < low else -np.inf, high if greatest > high else np.inf
+
+
+def _range(parts: list[NDArray[Any]]) -> tuple[float, float]:
+    some = [part for part in parts if part.size]
+    return min((float(part.min()) for part in some), default=np.inf), max(
+        (float(part.max()) for part in some), default=-np.inf
+    )
 
 
 def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -222,13 +255,21 @@ def _whole_mask(source: Any, axes: Axes, options: InpaintOptions) -> Mask:
     """The mask, brought to the shape of the image, with what was detected."""
     if options.mask is None and not parse_kinds(options.detect):
         raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
-    mask = np.zeros(1, bool) if options.mask is None else _fitted(np.asarray(options.mask), source.shape, axes)
+    mask = np.zeros(1, bool) if options.mask is None else fitted_mask(np.asarray(options.mask), source.shape, axes)
     if options.detect:
-        mask = mask | detect_damage(source, kinds=options.detect, axes=axes)
+        find = partial(detect_damage, source, kinds=options.detect, axes=axes)
+        mask = mask | damage_once(source, (parse_kinds(options.detect), axes), find)
     return np.broadcast_to(mask, source.shape)
 
 
-def _fitted(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
+def fitted_mask(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
+    """The mask as one that can be broadcast to an image.
+
+    Raises
+    ------
+    ImageError
+        If it fits neither the image nor one plane of it.
+    """
     plane = (shape[axes.y], shape[axes.x])
     if mask.shape == tuple(shape):
         return np.asarray(mask != 0)
@@ -249,11 +290,11 @@ def _crops_of(mask: Mask, axes: Axes, n_channels: int) -> list[list[Mask]]:
 
 
 def _noise(
-    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], options: InpaintOptions, *, measured: bool
+    sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...], given: Any, *, measured: bool
 ) -> tuple[tuple[NoiseModel, ...], list[str]]:
     """The noise of the known pixels; none where it cannot be seen between the masked ones."""
-    if options.noise is not None:
-        return noise_per_channel(sampled, options.noise), []
+    if given is not None:
+        return noise_per_channel(sampled, given), []
     if not measured:
         return (NoiseModel(),) * len(sampled), []
     known = [_known(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
@@ -306,7 +347,7 @@ def _networks(method: str, spec: ModelCard | None, device: str) -> _Networks:
     return _Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device)
 
 
-def _used(networks: _Networks, channels: list[Channel]) -> str:
+def _used(networks: _Networks, channels: tuple[Channel, ...]) -> str:
     """The methods that fill, of all channels."""
     if networks.denoiser is None:
         return "biharmonic"

@@ -16,25 +16,31 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.arrays import ImageArray, ImageLike
-from napari_genrecon.axes import resolve_axes
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, Tiled, finish, map_progress, run_tiles
-from napari_genrecon.models import load_network
 from napari_genrecon.tasks.given import given_image, given_mask
-from napari_genrecon.tasks.inpaint.fill import STEPS
+from napari_genrecon.tasks.inpaint.cost import search_seconds, seconds_per_filled, steps_per_pixel
+from napari_genrecon.tasks.inpaint.damage import detect_damage
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
-from napari_genrecon.tasks.inpaint.plan import InpaintPlan, chosen_method, find_spec, make_grid, plan_inpaint
-from napari_genrecon.tasks.inpaint.planes import TURNS
+from napari_genrecon.tasks.inpaint.plan import (
+    InpaintPlan,
+    chosen_method,
+    find_spec,
+    fitted_mask,
+    make_grid,
+    plan_inpaint,
+)
+from napari_genrecon.tasks.inpaint.planes import pixels_computed
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["expected_seconds", "inpaint", "inpaint_steps"]
 
-_FIRST_FILL_SECONDS = 6e-6  # per pixel
-_BIHARMONIC_SECONDS = 2e-5  # per pixel, where every second one is missing
-_REHEARSAL_PIXELS = 2 * 160**2  # two runs of all steps over a crop
+_TIMED = 256  # pixels, side of the part on which looking for damage is timed
 
 
 def inpaint(
@@ -111,7 +117,7 @@ def inpaint(
 
     Notes
     -----
-    Steps and sampling follow Zhang et al. (IEEE TPAMI 2021) and Kadkhodaie & Simoncelli (NeurIPS 2021); see
+    Steps and sampling follow Zhang et al. (IEEE TPAMI 44, 2022) and Kadkhodaie & Simoncelli (NeurIPS 2021); see
     `tasks.inpaint.fill` for what is different here.
 
     Examples
@@ -172,12 +178,15 @@ def inpaint_steps(
     common = plan.common
     if is_lazy(common.source) if lazy is None else lazy:
         unrounded = _lazy_samples(plan, None) if plan.counts and common.dtype.kind in "iu" else None
-        return Result(_lazy_samples(plan, common.dtype), plan.out_axes, common.record(), unrounded=unrounded)
+        tiles = (plan.kernels[0], common.source, common.grid)
+        data = _lazy_samples(plan, common.dtype)
+        return Result(data, plan.out_axes, common.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
     tiled = yield from _compute(plan)
     companions = {"filled pixels": plan.filled}
     if options.n > 1:
         companions["spread"] = tiled.array.std(axis=0, dtype=np.float32)
-    return Result(tiled.array, plan.out_axes, common.record(tiled, time.perf_counter() - started), companions)
+    record = common.record(tiled, time.perf_counter() - started)
+    return Result(tiled.array, plan.out_axes, record, companions, limits=plan.limits)
 
 
 def _lazy_samples(plan: InpaintPlan, dtype: np.dtype[Any] | None) -> Any:
@@ -188,7 +197,13 @@ def _lazy_samples(plan: InpaintPlan, dtype: np.dtype[Any] | None) -> Any:
 def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
     """All samples, one after the other, in one array, and the tile size in the end."""
     common, count = plan.common, len(plan.kernels)
-    runs = (run_tiles(kernel, common.source, common.grid, common.dtype, steps=common.steps) for kernel in plan.kernels)
+    each = _steps(plan)
+    steps, per_pixel = max(each, key=len), [sum(steps) for steps in each]
+    works = (partial(kernel.work, per_pixel=per_pixel) for kernel in plan.kernels)
+    runs = (
+        run_tiles(kernel, common.source, common.grid, common.dtype, steps=steps, work=work)
+        for kernel, work in zip(plan.kernels, works, strict=True)
+    )
     if count == 1:
         return (yield from tell_planes(next(runs), common.n_planes))
     out, clipped, nan = allocate((count, *common.source.shape), common.dtype), 0, 0
@@ -198,27 +213,54 @@ def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
     return Tiled(out, clipped, tiled.tile, nan)
 
 
+def _steps(plan: InpaintPlan) -> list[list[float]]:
+    """Return how long each step of a tile takes per pixel, for every channel."""
+    kernel, device = plan.kernels[0], plan.common.options.device
+    if kernel.denoiser is None:
+        return [[0.0, 1.0]] * len(kernel.channels)
+    drawn = len(plan.kernels) > 1
+    return [
+        steps_per_pixel("network", device)
+        if recipe is None
+        else steps_per_pixel("pnp", device, len(recipe.levels) if drawn else recipe.best)
+        for recipe in (channel.recipe for channel in kernel.channels)
+    ]
+
+
 def _of_samples(index: int, count: int, progress: Progress) -> Progress:
     """Count the steps of all samples as one run."""
     note = f"sample {index + 1} of {count}"
     done, total = index * progress.total + progress.done, count * progress.total
-    return Progress(done, total, f"{note}; {progress.note}" if progress.note else note)
+    note = f"{note}; {progress.note}" if progress.note else note
+    return Progress(done, total, note, (index + progress.fraction) / count)
 
 
 def expected_seconds(image: Any, options: InpaintOptions) -> float:
-    """How long `inpaint` will take for this image on this machine, if all planes have masked pixels everywhere.
+    """How long `inpaint` will take for this image on this machine.
 
-    The first call loads the network and takes about a second.
+    Damage that is still to be detected is taken to lie everywhere. The first call loads the network and takes about a
+    second.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
-    spec = find_spec(options)
+    method, spec = chosen_method(options), find_spec(options)
+    mask = None if options.mask is None else fitted_mask(np.asarray(options.mask), source.shape, axes)
+    detecting = _detecting_seconds(source, axes, options) if options.detect else 0.0
     if spec is None:
-        return float(source.size * _BIHARMONIC_SECONDS)
+        filled = source.size if mask is None else np.count_nonzero(np.broadcast_to(mask, source.shape))
+        return float(detecting + filled * seconds_per_filled())
     grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
-    if chosen_method(options) == "network":
-        seconds = _FIRST_FILL_SECONDS + TURNS * load_network(spec, options.device).seconds_per_pixel()
-        return float(source.size * grid.read_share * seconds)
-    rehearsals = _REHEARSAL_PIXELS * axes.n_channels(source.shape)
-    pixels = source.size * grid.read_share * options.n + rehearsals
-    return float(STEPS * pixels * load_network(spec, options.device).seconds_per_pixel())
+    pixels = source.size * grid.read_share
+    if mask is not None and not options.detect:
+        whole = np.broadcast_to(mask, source.shape)
+        pixels = sum(pixels_computed(whole, tile, axes, grid.halo[axes.y], spec.stride.x) for tile in grid.tiles())
+    per_pixel = sum(steps_per_pixel("pnp" if method == "pnp" else "network", options.device))
+    search = axes.n_channels(source.shape) * search_seconds(method, options.device)
+    return float(detecting + search + options.n * pixels * per_pixel)
+
+
+def _detecting_seconds(source: Any, axes: Axes, options: InpaintOptions) -> float:
+    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(_TIMED, _TIMED, 1))]), axes)
+    started = time.perf_counter()
+    detect_damage(part, kinds=options.detect, axes="YX")
+    return (time.perf_counter() - started) * source.size / part.size

@@ -125,7 +125,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Pla
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
         warnings=tuple(notes(measured.noise, options, bool(first))),
-        steps=kernel.steps,
+        steps=lambda: kernel.steps,
     )
 
 
@@ -159,18 +159,23 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
     wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)
     spec = find_model("auto", "upscale") if wanted is None else wanted
     if noisy:
-        return spec, f"the image is noisy (s.d. {max(model.sigma for model in noisy):.3g} grey values)"
+        sigma = max(model.sigma for model in noisy)  # 0 for photon counts, whose noise is that of the light alone
+        return spec, "the image is noisy" + (f" (s.d. {sigma:.3g} grey values)" if sigma else "")
     if told(noise, options) != noise:
         return spec, f"{_CORRELATED_WORDS}, and was left in"
     return spec, "the image has no noise that is worth removing"
 
 
 def _worth_removing(noise: NoiseModel) -> bool:
-    if not noise.sigma > 0:
+    if not _is_noisy(noise):
         return False
     if not _was_measured(noise) or not noise.snr:
         return True
     return noise.snr < (_CLEAN_SNR_TEXTURED if noise.textured else _CLEAN_SNR)
+
+
+def _is_noisy(noise: NoiseModel) -> bool:
+    return noise.sigma > 0 or noise.gain > 0
 
 
 def _was_measured(noise: NoiseModel) -> bool:
@@ -178,7 +183,7 @@ def _was_measured(noise: NoiseModel) -> bool:
 
 
 def _correlated(noise: NoiseModel) -> bool:
-    return noise.sigma > 0 and max(abs(noise.rho_x), abs(noise.rho_y)) > _CORRELATED
+    return _is_noisy(noise) and max(abs(noise.rho_x), abs(noise.rho_y)) > _CORRELATED
 
 
 def notes(noise: tuple[NoiseModel, ...], options: EnlargingOptions, removes: bool) -> list[str]:
@@ -206,6 +211,6 @@ def notes(noise: tuple[NoiseModel, ...], options: EnlargingOptions, removes: boo
         found.append(f"{_CORRELATED_WORDS}, and was left in: if it is noise, {remover}denoise first")
     elif not removes and any(_worth_removing(model) for model in noise):
         found.append(f"the image is noisy and {options.model} does not remove noise: choose another, or denoise first")
-    if options.consistent and any(model.sigma for model in noise):
+    if options.consistent and any(map(_is_noisy, noise)):
         found.append("the image is noisy and the result was made consistent with it, noise included: denoise first")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from napari_genrecon.axes import Axes
@@ -73,7 +74,7 @@ def plan_sides(
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
         warnings=(*said, *notes(measured.noise, options, True)),
         facts={"seed": options.seed, "trained": learnt.facts()},
-        steps=kernel.steps(_largest_read(grid, measured)),
+        steps=partial(kernel.steps, _largest_read(grid, measured)),
         work=(before, after),
     )
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from napari.utils.transforms import Affine
-from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.io.layers import axes_of
@@ -21,7 +20,6 @@ __all__ = [
     "is_no_image",
     "layer_axes",
     "layer_data",
-    "part_of_result",
     "placed_as",
     "result_layer",
     "shows_planes",
@@ -81,12 +79,20 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
     data = result.data
     full = data[0] if isinstance(data, list) else data
     kwargs = {**shown, "name": name, "metadata": {**shown["metadata"], "genrecon": result.record}}
+    if "contrast_limits" in kwargs:
+        kwargs["contrast_limits"] = _within(kwargs["contrast_limits"], result.limits)
     if isinstance(data, list):
         kwargs["multiscale"] = True
     if full.ndim > len(shape):
         return data, with_new_dimension(kwargs)
     factors = tuple(a // b for a, b in zip(full.shape, shape, strict=True))
     return data, {**kwargs, **finer(kwargs, factors)}
+
+
+def _within(contrast: Any, limits: tuple[float, float]) -> Any:
+    """Contrast limits without what only pixels had that were replaced, such as hot ones."""
+    low, high = max(contrast[0], limits[0]), min(contrast[1], limits[1])
+    return [low, high] if low < high else contrast
 
 
 def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
@@ -137,17 +143,6 @@ def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
     translate = np.linalg.solve(own[:-1, :-1], np.asarray(placed["translate"], float)[index])
     plain = {key: [placed[key][i] for i in index] for key in ("scale", "units", "axis_labels")}
     return {**plain, "translate": translate, "affine": whole[np.ix_(rows, rows)] @ own}
-
-
-def part_of_result(
-    data: Any, shape: tuple[int, ...], region: tuple[slice, ...]
-) -> tuple[NDArray[Any], tuple[int, ...]]:
-    """The pixels of a result over a region of its source, and how many times more they are along each dimension."""
-    if data.ndim > len(shape):
-        data = data[0]
-    factors = tuple(a // b for a, b in zip(data.shape, shape, strict=True))
-    parts = tuple(slice(s.start and s.start * f, s.stop and s.stop * f) for s, f in zip(region, factors, strict=True))
-    return np.asarray(data[parts]), factors
 
 
 def shows_planes(viewer: Any) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.check import choice_text
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
-from napari_genrecon.widgets.layers.snapshot import display, layer_data, part_of_result
+from napari_genrecon.widgets.layers.snapshot import display, layer_data
 
 __all__ = ["Taken", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
 
@@ -43,9 +43,10 @@ def preview_steps(
 ) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
     """Pixels of a region after and before a task, how many times more they are, and the record."""
     result = yield from task.steps(taken.data, options, lazy=True)
-    yield Progress(0, 0, "computing the part on screen")
-    after, factors = part_of_result(result.data, taken.data.shape, region)
-    return after, np.asarray(taken.data[region]), factors, result.record
+    assert result.tiles is not None  # lazy results have them
+    fn, source, grid = result.tiles
+    after = yield from region_steps(fn, source, grid, region, result.data.dtype)
+    return after, np.asarray(taken.data[region]), grid.scale, result.record
 
 
 def result_steps(

@@ -39,12 +39,21 @@ class NoiseReport:
         The chosen layers.
     jobs : JobLife
         Where the noise is measured.
+    options : callable
+        The options of a layer as they are in the form, masks and point spread functions included.
     """
 
     def __init__(
-        self, box: TextEdit, task: Task, form: TaskForm, chosen: Callable[[], list[Any]], jobs: JobLife
+        self,
+        box: TextEdit,
+        task: Task,
+        form: TaskForm,
+        chosen: Callable[[], list[Any]],
+        jobs: JobLife,
+        options: Callable[[Any], Any],
     ) -> None:
         self._box, self._task, self._form, self._chosen, self._jobs = box, task, form, chosen, jobs
+        self._options = options
         self._known = KnownNoise()
         self._warnings: list[str] = []  # of the last preview or result
         self._written: Any = None  # the pixels that the report in the box is about
@@ -165,7 +174,13 @@ class NoiseReport:
         self.timing.start()
 
     def _timed_options(self, layer: Any) -> Any:
-        """Options by which the expected time is told: a Gaussian stands for every point spread function."""
+        """Options by which the expected time is told: those of a run; a Gaussian where the PSF is still missing."""
+        try:
+            options = self._options(layer)
+            if getattr(options, "psf", 0) is not None:
+                return options
+        except (GenReconError, ValueError):  # half typed: Run will tell
+            pass
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
         try:
             return layer_options(self._task, layer, {**self._form.plain_values(), **widths})

@@ -58,7 +58,7 @@ class TaskWidget(TaskControls):
         self._jobs = JobLife(
             (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
         )
-        self._noise = NoiseReport(self._report, task, self._form, self._chosen, self._jobs)
+        self._noise = NoiseReport(self._report, task, self._form, self._chosen, self._jobs, self._options)
         self._dock = Dock(self.native, self._end_preview)
         self._connect()
         self._refresh()

@@ -1,0 +1,101 @@
+"""Bring the centre of a point spread function that lies between pixels onto a pixel.
+
+Images of beads and computed arrays of even sides have their centre between pixels, while a convolution wants it on the
+pixel at half the shape. What is left between the two would move the deblurred image by as much.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+__all__ = ["FARTHEST", "centred_psf", "light_in_pixels"]
+
+FARTHEST = 1.5
+"""Pixels from the middle, along any axis, from which a PSF counts as cut out beside its peak: it is left as it is."""
+
+_CUBIC = 3
+_CORE = 0.2  # of the range of a smoothed PSF: what is above belongs to its core
+_NOTHING = 0.05  # px, below which moving it costs more sharpness than it is worth
+_ALIKE = 0.97  # cosine between a PSF and its mirror image, from which it is symmetric
+
+
+def centred_psf(psf: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A PSF with its centre on the pixel at half its shape, its light kept.
+
+    Only a PSF that equals its mirror image has a centre that is beyond doubt. Others, such as those of a moving
+    specimen or of a lens with coma, are taken as they are, and so is one whose centre is further away than `FARTHEST`.
+
+    Parameters
+    ----------
+    psf : (Y, X) or (Z, Y, X) ndarray
+        Its sum is positive.
+
+    Returns
+    -------
+    ndarray of as many dimensions
+        Odd along every axis that was moved, of the sum of `psf`.
+    """
+    offset = _core(psf) - np.array([n // 2 for n in psf.shape])
+    if np.abs(offset).max() <= _NOTHING or np.abs(offset).max() > FARTHEST:
+        return psf
+    moved = psf
+    for axis, by in enumerate(offset):
+        if abs(by) > _NOTHING:
+            middle = psf.shape[axis] // 2 + float(by) + 0.5
+            moved = np.moveaxis(light_in_pixels(np.moveaxis(moved, axis, 0), 1.0, middle), 0, axis)
+    if not _is_symmetric(moved):
+        return psf
+    moved = np.maximum(moved, min(float(psf.min()), 0.0))  # interpolation makes no darkness below 0
+    return np.asarray(moved * (psf.sum() / moved.sum()))
+
+
+def light_in_pixels(psf: NDArray[np.float64], ratio: float, middle: float) -> NDArray[np.float64]:
+    """The light in pixels `ratio` times as large along the first dimension; none is lost.
+
+    Parameters
+    ----------
+    psf : (n, ...) ndarray
+        Light per pixel.
+    ratio : float
+        Size of the new pixels in old ones.
+    middle : float
+        Where the middle of the new pixel at half the new length lies, in old pixels from the first edge.
+
+    Returns
+    -------
+    (m, ...) ndarray
+        `m` is odd.
+    """
+    from scipy.interpolate import make_interp_spline
+
+    n = len(psf)
+    reach = math.ceil(max(middle, n - middle) / ratio - 0.5)
+    edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
+    below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
+    light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
+    return np.diff(light(np.clip(edges, 0, n)), axis=0)
+
+
+def _core(psf: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centre of mass of the bright part, in pixels from the first one; noise in the tails counts nothing."""
+    smooth = _smooth(psf)
+    weight = np.maximum(smooth - smooth.min() - _CORE * np.ptp(smooth), 0) if np.ptp(smooth) else np.ones(psf.shape)
+    profiles = [np.moveaxis(weight, i, 0).reshape(n, -1).sum(axis=1) for i, n in enumerate(psf.shape)]
+    return np.array([float(profile @ np.arange(len(profile)) / profile.sum()) for profile in profiles])
+
+
+def _is_symmetric(psf: NDArray[np.float64]) -> bool:
+    whole = _smooth(
+        np.pad(psf, [(0, 1 - n % 2) for n in psf.shape])
+    )  # an even axis was not moved: its middle is n // 2
+    whole -= whole.min()
+    return float(np.vdot(whole, np.flip(whole))) >= _ALIKE * float(np.vdot(whole, whole))
+
+
+def _smooth(psf: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without most of the noise of a measured PSF, and dark beyond its border."""
+    return np.asarray(gaussian_filter(psf, 1.0, mode="constant"))

@@ -1,0 +1,66 @@
+"""How long filling takes on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.models import find_model, load_network
+from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
+from napari_genrecon.numerics.inpaint_inputs import fill_planes
+from napari_genrecon.tasks.inpaint.fill import STEPS
+from napari_genrecon.tasks.inpaint.planes import TURNS, biharmonic
+
+__all__ = ["search_seconds", "seconds_per_filled", "steps_per_pixel"]
+
+_PROBE = 128  # pixels, side of what is timed: noise of which half is missing
+_RESIDUAL = 0.6  # of a first interpolation; 0.3 to 0.8 were measured
+_SEARCHED = 160**2  # pixels on which all steps are taken twice
+
+
+def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]:
+    """Seconds of every step of a tile, per pixel, by the network (``"network"``) or by plug-and-play (``"pnp"``)."""
+    first, fill = _interpolations()
+    if method == "pnp":
+        step = load_network(find_model("auto", "denoise"), device).seconds_per_pixel() + _RESIDUAL * first
+        return [first, *[step] * steps]
+    return [0.0, fill, *[load_network(find_model("auto", "inpaint"), device).seconds_per_pixel()] * TURNS]
+
+
+def search_seconds(method: str, device: str) -> float:
+    """How long it takes per channel to find how to fill."""
+    if method == "network":
+        return 0.0
+    other = sum(steps_per_pixel("network", device)) if method == "auto" else 0.0
+    return _SEARCHED * (2 * sum(steps_per_pixel("pnp", device)) + other)
+
+
+@lru_cache(maxsize=1)
+def seconds_per_filled() -> float:
+    """Seconds of the biharmonic equation, per pixel that is filled."""
+    values, unknown = _probe()
+    return _timed(lambda: biharmonic(values, unknown, 0.0)) / int(np.count_nonzero(unknown))
+
+
+@lru_cache(maxsize=1)
+def _interpolations() -> tuple[float, float]:
+    """Seconds per pixel of a first interpolation, and of all that the network is given."""
+    values, unknown = _probe()
+    first = _timed(lambda: interpolate(values, unknown, SMOOTHEST))
+    return first / values.size, _timed(lambda: fill_planes(values, unknown, 1.0)) / values.size
+
+
+def _probe() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(_PROBE, _PROBE)).astype(np.float32), rng.random((_PROBE, _PROBE)) < 0.5
+
+
+def _timed(job: Callable[[], Any]) -> float:
+    job()
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started

@@ -1,0 +1,85 @@
+"""What was found out about an image for filling it: kept, so that a preview and the run after it find it once.
+
+It depends on the pixels and the options alone, never on the part of the image that is looked at. Pixels are compared by
+their contents: an image that was changed in place is looked at again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.inpaint.planes import Channel
+
+__all__ = ["Findings", "damage_once", "digest", "findings_once"]
+
+_KEPT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What filling takes, for every channel.
+
+    Attributes
+    ----------
+    noise : tuple of NoiseModel
+        Of the known pixels.
+    channels : tuple of Channel
+        How to fill.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    noise: tuple[NoiseModel, ...]
+    channels: tuple[Channel, ...]
+    notes: tuple[str, ...]
+
+
+_findings: OrderedDict[str, Findings] = OrderedDict()  # the newest last
+_damage: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()  # a bit per pixel
+
+
+def digest(facts: object, arrays: Iterable[NDArray[Any]]) -> str:
+    """What tells these pixels and facts from others."""
+    found = hashlib.blake2b(repr(facts).encode(), digest_size=16)
+    for array in arrays:
+        found.update(f"{array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def findings_once(key: str, anew: Generator[Progress, None, Findings]) -> Generator[Progress, None, Findings]:
+    """Return the kept findings of this key, or find them."""
+    found = _findings.get(key)
+    if found is None:
+        found = yield from anew
+    else:
+        anew.close()
+    _keep(_findings, key, found)
+    return found
+
+
+def damage_once(source: Any, facts: object, find: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Return the kept damage of these pixels, or find it; of images that are no NumPy arrays nothing is kept."""
+    if not isinstance(source, np.ndarray):
+        return find()
+    key = digest(facts, source if source.ndim > 2 else [source])
+    packed = _damage.get(key)
+    found = find() if packed is None else np.unpackbits(packed, count=source.size).astype(bool).reshape(source.shape)
+    _keep(_damage, key, np.packbits(found) if packed is None else packed)
+    return found
+
+
+def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > _KEPT:
+        kept.popitem(last=False)

@@ -1,0 +1,84 @@
+"""How well the time is told: before a run, after its first five seconds, and what it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.table import header, row
+from napari_genrecon import gaussian_psf, simulate_psf
+from napari_genrecon.tasks import find_task
+from napari_genrecon.training import scenes
+from napari_genrecon.widgets.words import TimeLeft
+
+AFTER = 5.0  # s
+
+Clock = Callable[[], float]
+
+
+def noisy(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Simulated cells with photon noise, on planes of that shape."""
+    rng = np.random.default_rng(seed)
+    planes = [rng.poisson(20 + 200 * scenes.cells(rng, shape[-2:])) for _ in range(int(np.prod(shape[:-2])) or 1)]
+    return np.stack(planes).reshape(shape).astype(np.uint16)
+
+
+def text_mask(shape: tuple[int, int]) -> np.ndarray:
+    """Thin bars, as lettering over a part of the image has them."""
+    mask = np.zeros(shape, bool)
+    rows, columns = np.indices(shape)
+    mask[(rows // 6 % 5 == 0) & (columns // 4 % 3 != 0)] = True
+    mask[shape[0] // 2 :] = False
+    return mask
+
+
+def cases() -> dict[str, tuple[str, np.ndarray, dict[str, Any]]]:
+    """Name: task, image and options."""
+    plane, stack = noisy((512, 512)), noisy((16, 160, 160))
+    widefield = simulate_psf(na=1.2, wavelength=0.52, refractive_index=1.33, pixel_size=0.1, z_step=0.3)
+    mask, random = text_mask((1024, 1024)), np.random.default_rng(0).random((512, 512)) < 0.5
+    return {
+        "denoise 2048²": ("denoise", noisy((2048, 2048)), {}),
+        "denoise 12 planes of 256²": ("denoise", noisy((12, 256, 256)), {}),
+        "deblur 512², Gaussian": ("deblur", plane, {"psf": gaussian_psf(4.0)}),
+        "deblur 512², RL, 300 rounds": ("deblur", plane, {"psf": 4.0, "method": "rl", "iterations": 300}),
+        "deblur 16 x 160², in 3D": ("deblur", stack, {"psf": widefield}),
+        "inpaint 1024², text": ("inpaint", noisy((1024, 1024)), {"mask": mask}),
+        "inpaint 512², half missing, pnp": ("inpaint", plane, {"mask": random, "method": "pnp"}),
+        "inpaint 512², half missing, 3 fillings": ("inpaint", plane, {"mask": random, "n": 3}),
+        "inpaint 512², half missing, biharmonic": ("inpaint", plane, {"mask": random, "method": "biharmonic"}),
+        "upscale x2 512²": ("upscale", plane, {}),
+        "upscale x3 512², consistent": ("upscale", plane, {"factor": 3, "consistent": True, "noise": 0}),
+        "upscale x2 256², self-ensemble": ("upscale", plane[:256, :256], {"self_ensemble": True}),
+    }  # fmt: skip
+
+
+def told(task: str, image: np.ndarray, options: dict[str, Any], clock: Clock) -> tuple[float, float | None, float]:
+    """Seconds told before, told after the first five, and taken."""
+    found = find_task(task)
+    chosen = found.options(**options, device="cpu")
+    found.expected_seconds(image, chosen)  # loads the network
+    before, start = found.expected_seconds(image, chosen), clock()
+    left, after = TimeLeft(), None
+    for progress in found.steps(image, chosen):
+        now = clock() - start
+        seconds = left.seconds(progress, now)
+        if after is None and now >= AFTER and seconds is not None:
+            after = now + seconds
+    return before, after, clock() - start
+
+
+def run(only: str, *, processor: bool) -> None:
+    """Print the table; `processor` counts processor time, on a machine that is shared (one thread only)."""
+    clock = time.process_time if processor else time.perf_counter
+    if processor:
+        time.perf_counter = clock  # what the tasks time themselves with
+    header("seconds", "told before", "told after 5 s", "taken", "before / taken", "after 5 s / taken")
+    for name, (task, image, options) in cases().items():
+        if only in name:
+            before, after, taken = told(task, image, options, clock)
+            later = ("", "") if after is None else (f"{after:.1f}", f"{after / taken:.2f}")
+            row(name, f"{before:.1f}", later[0], f"{taken:.1f}", f"{before / taken:.2f}", later[1])
