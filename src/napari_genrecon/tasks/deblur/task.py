@@ -32,9 +32,9 @@ from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_p
 from napari_genrecon.tasks.plan import lazy_result, output_facts, tell_planes
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["deblur", "deblur_steps", "expected_seconds"]
+__all__ = ["ITERATIONS", "deblur", "deblur_steps", "expected_seconds"]
 
-_ITERATIONS = {"pnp": 8, "rl": 10}
+ITERATIONS = {"pnp": 8, "rl": 10}
 _TRANSFORMS = {"pnp": 75, "rl": 4}  # of an iteration, counting passes over the pixels as well
 _TRANSFORM_SECONDS = 4e-8  # per pixel
 
@@ -278,4 +278,4 @@ def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.floa
 
 
 def _iterations(options: DeblurOptions) -> int:
-    return _ITERATIONS[options.method] if options.iterations is None else options.iterations
+    return ITERATIONS[options.method] if options.iterations is None else options.iterations

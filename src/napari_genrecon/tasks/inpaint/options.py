@@ -10,7 +10,7 @@ import numpy as np
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.inpaint.damage import parse_kinds
+from napari_genrecon.tasks.inpaint.damage import KINDS, parse_kinds
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -50,6 +50,7 @@ class InpaintOptions:
     detect: Annotated[
         str,
         {
+            "several": KINDS,
             "tooltip": "Damage to find and fill besides the mask, separated by commas: hot (also dead) pixels, "
             "saturated pixels, lines (dead rows and columns), frames (dropped frames or slices)"
         },

@@ -15,6 +15,7 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import methods_text
 from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.jobs.life import JobLife
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
@@ -58,7 +59,7 @@ class TaskWidget(TaskControls):
         self._jobs = JobLife(
             (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
         )
-        self._noise = NoiseReport(self._report, task, self._form, self._chosen, self._jobs)
+        self._noise = NoiseReport(self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs)
         self._dock = Dock(self.native, self._end_preview)
         self._connect()
         self._refresh()
@@ -175,8 +176,11 @@ class TaskWidget(TaskControls):
             self._measure()
 
     def _options(self, layer: Any) -> Any:
-        values = self._form.values(lambda kind, name: pixels_of(kind, self._viewer.layers[name], layer))
-        return layer_options(self._task, layer, values)
+        def pixels(kind: str, name: str) -> Any:
+            given = self._viewer.layers[name]
+            return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
+
+        return layer_options(self._task, layer, self._form.values(pixels))
 
     # Preview --------------------------------------------------------------------------------------------------------
 
@@ -198,7 +202,7 @@ class TaskWidget(TaskControls):
 
         def made(found: Any) -> None:
             after, before, factors, record = found
-            self._noise.found(taken.data, record)
+            self._noise.found(taken.data, record, given=options.noise is not None)
             if self._dock.closed:  # nobody could take it away
                 return
             self._preview_layer.show(after, before, region, taken.shown, taken.name, factors, layer, asked)
@@ -266,22 +270,22 @@ class TaskWidget(TaskControls):
         self._watched.start(target)
         self._jobs.begin(
             lambda: result_steps(self._task, taken, options, target, live=live),
-            lambda result: self._add(result, taken, target),
+            lambda result: self._add(result, taken, target, given=options.noise is not None),
             failed,
             title=f"'{taken.name}'" if self._queue or self._said else "",
         )
 
-    def _add(self, result: Any, taken: Taken, target: Any) -> None:
+    def _add(self, result: Any, taken: Taken, target: Any, *, given: bool) -> None:
         """Add the layer of a result, say what came out, and go on with the next layer."""
         record, added = result.record, None
-        self._noise.found(taken.data, record)
+        self._noise.found(taken.data, record, given=given)
         self._end_preview()
         self._watched.stop()
         for warning in record["warnings"]:
             show_warning(f"{taken.name}: {warning}")
         if not nothing_to_fill(record):
             with self._adding_result():
-                name = f"{taken.name} {self._task.name}"
+                name = result_name(self._task.name, taken.name, record)
                 added = add_layers(self._viewer, result, taken.layer, taken.data.shape, name, taken.shown)
             self._record = record
         lazy = added is not None and target is None and is_lazy(layer_data(added))
@@ -314,8 +318,8 @@ class TaskWidget(TaskControls):
                 pixels, kwargs = deviations_layer(found, result)
                 with keeping_active(self._viewer):
                     self._viewer.add_image(pixels, **kwargs)
-            self._noise.say(f"Check of '{name}'\n{found}")
             where = "nothing stands out" if found.verdict.passed else f"the layer '{name}: deviations' shows where"
+            self._noise.say(f"Checked '{name}': {where}.", f"Check of '{name}'\n{found}")
             self._status.value = f"Checked '{name}': {where}. The report is above."
 
         self._jobs.begin(lambda: steps, checked)
