@@ -123,7 +123,8 @@ def _advice(model: NoiseModel) -> list[str]:
         )
     if model.hot_fraction > 0:
         advice.append(
-            "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (option 'detect', hot)."
+            "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot and "
+            "dead pixels)."
         )
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")

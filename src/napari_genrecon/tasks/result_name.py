@@ -13,6 +13,7 @@ __all__ = ["result_name"]
 # Options that change what is seen, and what a name says of them where they differ from the default. Not among them:
 # where and in which pieces it is computed, and the axes, which the layer names itself.
 _OPTIONS: dict[str, Callable[[Any], str]] = {
+    "along": "along {}".format,
     "strength": "{:g}".format,
     "blend": "blend {:g}".format,
     "method": str,
@@ -53,7 +54,9 @@ def result_name(task: str, source: str, record: Mapping[str, Any]) -> str:
         for name, words in _OPTIONS.items()
         if name in given and name in defaults and given[name] != defaults[name] and given[name] is not None
     ]
-    return " ".join([source, task.replace("_", " "), *_factor(record), *_psf(record), *said, *_iterations(given), *_noise(record)])
+    return " ".join(
+        [source, task.replace("_", " "), *_factor(record), *_psf(record), *said, *_iterations(given), *_noise(record)]
+    )
 
 
 def _factor(record: Mapping[str, Any]) -> list[str]:
@@ -81,4 +84,4 @@ def _iterations(given: Mapping[str, Any]) -> list[str]:
 def _noise(record: Mapping[str, Any]) -> list[str]:
     """The noise that was typed."""
     levels = [model["sigma"] for model in record.get("noise") or () if model.get("method") == "given"]
-    return [f"noise {levels[0]:.3g}"] if levels else []
+    return [f"noise {levels[0]:.3g}"] if any(levels) else []  # 0 stands for one that nobody needed

@@ -52,7 +52,7 @@ class InpaintOptions:
         {
             "several": KINDS,
             "tooltip": "Damage to find and fill besides the mask, separated by commas: hot (also dead) pixels, "
-            "saturated pixels, lines (dead rows and columns), frames (dropped frames or slices)"
+            "saturated pixels, lines (dead rows and columns), frames (dropped frames or slices)",
         },
     ] = ""
     n: Annotated[

@@ -31,7 +31,6 @@ from napari_genrecon.widgets.layers.snapshot import (
 __all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
 
 
-
 def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
     """Run a task on an image layer and add the result in its place, with its look and the record, as the widgets do.
 

@@ -224,7 +224,7 @@ class NoiseReport:
             where = {float: "as typed", Path: f"as in {getattr(subject, 'name', '')}"}
             source = next((said for kind, said in where.items() if isinstance(subject, kind)), "")
             words = f"Noise: {source or f'that of {subject.name!r}'}, s.d. {levels} grey values."
-        time = "" if self.seconds is None else f" Takes {duration(self.seconds)}."
+        time = "" if self.seconds is None else f" Takes {_unbroken(duration(self.seconds))}."
         return "\n".join([*said, words + time])
 
     def _details(self, layer: Any, axes: Axes, noise: Any) -> str:
@@ -278,3 +278,9 @@ class NoiseReport:
             return self._task.expected_seconds(data, options)
         except GenReconError as error:
             return sentence(error)
+
+
+def _unbroken(words: str) -> str:
+    """Keep a number and its unit in one line."""
+    number, _, unit = words.rpartition(" ")
+    return f"{number}\N{NO-BREAK SPACE}{unit}"

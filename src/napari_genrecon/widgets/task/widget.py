@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
@@ -30,6 +31,9 @@ from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
 
+_REST = 500  # milliseconds without a move of the camera from which it rests
+_SOON = 3.0  # seconds that a preview may take to be made without being asked for
+
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget"]
 
 
@@ -50,6 +54,10 @@ class TaskWidget(TaskControls):
         super().__init__(getattr(viewer, "__wrapped__", viewer), task)
         self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
+        self._resting = QTimer(self.native)  # goes with the page
+        self._resting.setSingleShot(True)
+        self._resting.setInterval(_REST)
+        self._resting.timeout.connect(self._follow_view)
         self._queue: list[Any] = []
         self._said: list[str] = []  # of the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
@@ -79,6 +87,9 @@ class TaskWidget(TaskControls):
         dims = self._viewer.dims.events
         for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._judge_again)
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
+        for event in (camera.events.center, camera.events.zoom):
+            event.connect(self._view_moved)
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(lambda _: self._queue.clear())
         self._check.changed.connect(self._start_check)
@@ -223,6 +234,24 @@ class TaskWidget(TaskControls):
         if not self._gone and self._job is None and self._preview_layer.there:
             words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
             self._said_of_preview = self._status.value = words
+
+    def _view_moved(self, _event: Any = None) -> None:
+        if not self._gone and self._preview_layer.there:
+            self._resting.start()
+
+    def _follow_view(self) -> None:
+        """The camera rests: make the preview of what is on screen now, where that is fast; else say what is missing."""
+        source = self._chosen()[:1]
+        if self._gone or self._job is not None or not self._preview_layer.there or not source:
+            return
+        region = visible_region(self._viewer, source[0])
+        seen = np.prod([piece.stop - piece.start for piece in region if piece.stop])
+        seconds = (self._noise.seconds or np.inf) * seen / layer_data(source[0]).size
+        current = self._preview_layer.is_of(source[0], self._asked()) and shows_planes(self._viewer)
+        if current and not self._preview_layer.covers(region) and seconds < _SOON:
+            self._start_preview()
+        else:
+            self._judge_again()
 
     def _judge_again(self, _event: Any = None) -> None:
         """The same, unless something else has been said meanwhile."""
