@@ -34,7 +34,8 @@ class NoiseField(ArrayField):
 
     def __init__(self, names: Names) -> None:
         super().__init__("noise", "noise", _TOOLTIP, names, others=(OWN, NUMBER, REPORT))
-        self.chooser.choices = lambda widget: [*self._others, *((f"of '{name}'", name) for name in names(widget))]
+        others = [(other, other) for other in self._others]
+        self.chooser.choices = lambda widget: [*others, *((f"of '{name}'", name) for name in names(widget))]
         self._level = number(
             "noise_level",
             "s.d.",

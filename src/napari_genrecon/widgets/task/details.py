@@ -31,7 +31,7 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         super().__init__(widgets=[self.verdict, self.fold, self.report], labels=False)
         self.margins = (0, 0, 0, 0)
         self.native.layout().setSpacing(2)
-        self._open = bool(preferences(_SECTION).get("details", False))
+        self._open, self._any = bool(preferences(_SECTION).get("details", False)), False
         self.fold.changed.connect(self._toggle)
         follow_preferences(_SECTION, self._follow)
         self.write("Choose an image layer.")
@@ -39,7 +39,7 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
     def write(self, verdict: str, details: str = "") -> None:
         """Show other words; without details there is nothing to unfold."""
         self.verdict.value, self.report.value = verdict, details or verdict
-        self.fold.visible = bool(details)
+        self._any = bool(details)
         self._show()
 
     def unfold(self) -> None:
@@ -58,4 +58,5 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
 
     def _show(self) -> None:
         self.fold.text = f"{'▾' if self._open else '▸'} Details"
-        self.report.visible = self._open and self.fold.visible
+        self.fold.visible = self._any
+        self.report.visible = self._open and self._any
