@@ -74,9 +74,8 @@ def tint(words: Words, look: str = "") -> None:
 def heading(value: str) -> Words:
     """Return words of `text` in bold, as the title of a part of a page."""
     words = text(value)
-    font = words.native.font()
-    font.setBold(True)
-    words.native.document().setDefaultFont(font)
+    # By a style sheet, as that of napari counts more than the font of the widget.
+    words.native.setStyleSheet(f"{words.native.styleSheet()} QTextEdit {{ font-weight: bold; }}")
     return words
 
 

@@ -177,11 +177,9 @@ class NoiseReport:
 
     def _subject(self, layer: Any) -> Any:
         """The layer whose noise counts; a number or the path of a report where that is none of a layer."""
+        self._axes(layer)  # those that are typed may not fit
         source = self._form.array_sources()["noise"]
-        found = layer if source is None else self._layers[source] if isinstance(source, str) else source
-        if found is layer:
-            self._axes(layer)  # those that are typed may not fit
-        return found
+        return layer if source is None else self._layers[source] if isinstance(source, str) else source
 
     def _noise_of(self, subject: Any) -> Any:
         """The noise of a subject, None where it has to be measured."""
