@@ -59,8 +59,8 @@ TOOLS = {
     tool.title: tool
     for tool in (
         Tool(
-            title="Walk along one axis of the latent space",
-            words="One picture, changed by a slider: what does one number of the latent stand for?",
+            title="Walk: change one feature of a picture",
+            words="One picture, changed by a slider: what does one of the numbers that the model makes it from stand for?",
             button="Start the walk", steps=walk_steps, result="walk", controls="s1", real=False,
         ),
         Tool(

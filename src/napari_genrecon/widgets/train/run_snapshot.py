@@ -127,10 +127,10 @@ def curves(look: Look) -> list[Curves]:
     log = dict(look.log)
     if "held_out" in log and look.samples is not None:
         log["held_out"] = -log["held_out"] / look.samples[0].size  # nats per picture, high is good -> as the training's
-    title = "Error in nats per pixel (lower is better)"
+    title = "Error (lower is better)"
     return [
         *_one(log, title, {"nats": "crops it learns from", "held_out": "held-out crops"}),
-        *_one(log, "What the latent says about a crop (nats)", {"divergence": "divergence"}),
+        *_one(log, "How much is noted about a crop", {"divergence": "divergence"}),
     ]
 
 
