@@ -168,7 +168,9 @@ def test_renamed_layers_stay_chosen(viewer, qtbot):
     assert widget._report.value.startswith("embryo: ")
     assert widget._form["mask"].value == "scratch"
     run(qtbot, widget)
-    np.testing.assert_array_equal(viewer.layers["embryo inpaint biharmonic: filled pixels"].data, viewer.layers["scratch"].data)
+    np.testing.assert_array_equal(
+        viewer.layers["embryo inpaint biharmonic: filled pixels"].data, viewer.layers["scratch"].data
+    )
 
 
 def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, image):

@@ -88,7 +88,8 @@ def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, v
     if view == "split":
         places = np.stack([preview.data_to_world((0, *at)) for at in np.ndindex(expected.shape[1:])])
         left = (places[:, -1] < viewer.scene.camera.center[-1]).reshape(expected.shape)
-        assert left.any() and not left.all()
+        assert left.any()
+        assert not left.all()
         expected = np.where(left, noisy[region], expected)
     np.testing.assert_allclose(preview.data, noisy[region] if view == "before" else expected, rtol=1e-5)
     np.testing.assert_allclose(preview.contrast_limits, layer.contrast_limits)
@@ -589,7 +590,9 @@ def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, 
     wait(qtbot, widget)
     window = viewer.layers["cells deblur NA 1.2"].data.copy()
     np.testing.assert_array_equal(window, deblur(image, Optics(na=1.2, wavelength=600, pixel_size=0.1)))
-    assert viewer.layers["cells deblur NA 1.2"].metadata["genrecon"]["psf"]["optics"]["pixel_size"] == pytest.approx(0.1)
+    assert viewer.layers["cells deblur NA 1.2"].metadata["genrecon"]["psf"]["optics"]["pixel_size"] == pytest.approx(
+        0.1
+    )
     viewer.layers.remove("cells deblur NA 1.2")
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells deblur NA 1.2"].data, window)

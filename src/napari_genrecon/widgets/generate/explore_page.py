@@ -60,7 +60,7 @@ TOOLS = {
     for tool in (
         Tool(
             title="Walk: change one feature of a picture",
-            words="One picture, changed by a slider: what does one of the numbers that the model makes it from stand for?",
+            words="One picture, changed by a slider: what does one of the numbers behind it stand for?",
             button="Start the walk", steps=walk_steps, result="walk", controls="s1", real=False,
         ),
         Tool(

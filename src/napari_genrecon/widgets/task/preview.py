@@ -66,6 +66,7 @@ class Preview:
         self._shown: _Shown | None = None
         self._layer: Any = None
         self._line: SplitLine | None = None
+        self._sides: NDArray[np.bool_] | None = None  # which pixels of the split preview are those of the source
         self._view = VIEWS[0]
         viewer.layers.events.removed.connect(self._forget)
         for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
@@ -128,6 +129,7 @@ class Preview:
         self._remove_layer()
         before, after = self._shown.before, self._shown.after
         both = np.array(after, np.result_type(before, after))  # a copy, which is filled as the line moves
+        self._sides = None
         self._add_layer({"before": before, "after": after}.get(view, both), self._shown)
         self._split()
 
@@ -166,7 +168,7 @@ class Preview:
         """Draw the line, and what lies on its sides: there is a line wherever there is a split preview."""
         canvas = canvas_of(self._viewer)
         if self._view == "split" and self.there and self._line is None and canvas is not None:
-            self._line = SplitLine(canvas)
+            self._line = SplitLine(canvas, self._layer.data.size)
             self._line.moved.connect(self._fill_sides)
         self._fill_sides()
 
@@ -180,7 +182,13 @@ class Preview:
             return
         shown, layer = self._shown, self._layer
         sides = _left_of(layer, self._viewer.dims, self._camera, 0.0 if self._line is None else self._line.offset)
-        np.copyto(layer.data, np.where(sides[..., None] if layer.rgb else sides, shown.before, shown.after))
+        changed = slice(None) if self._sides is None else _extent((sides != self._sides).any(axis=0))
+        if changed is None:
+            return
+        self._sides = sides
+        columns = (..., changed, slice(None)) if layer.rgb else (..., changed)
+        left = sides[:, changed, None] if layer.rgb else sides[:, changed]
+        layer.data[columns] = np.where(left, shown.before[columns], shown.after[columns])
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _follow(self, _event: Any = None) -> None:
@@ -234,6 +242,12 @@ class Preview:
             with suppress(RuntimeError):  # the window is being closed, and Qt has deleted it
                 line.hide()
                 line.deleteLater()
+
+
+def _extent(marked: NDArray[np.bool_]) -> slice | None:
+    """From the first to the last of what is marked; None if nothing is."""
+    where = np.flatnonzero(marked)
+    return slice(int(where[0]), int(where[-1]) + 1) if where.size else None
 
 
 def _left_of(layer: Any, dims: Any, camera: Any, offset: float) -> NDArray[np.bool_]:

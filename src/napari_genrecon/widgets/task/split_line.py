@@ -12,7 +12,8 @@ __all__ = ["SplitLine", "canvas_of"]
 
 _GRIP = 11  # pixels within which the mouse takes it
 _EDGE = 0.02  # share of the canvas from which it cannot be dragged out of sight
-_FRAME = 16  # milliseconds between two pictures
+_FRAME = 16  # milliseconds between two pictures, of few pixels
+_PACE = 60_000  # pixels a millisecond: with many, a picture takes longer than a frame to get to the screen
 
 
 def canvas_of(viewer: Any) -> QWidget | None:
@@ -24,6 +25,13 @@ def canvas_of(viewer: Any) -> QWidget | None:
 class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     """A line from top to bottom.
 
+    Parameters
+    ----------
+    canvas : QWidget
+        What it stands on.
+    pixels : int
+        How many are drawn anew when it moves.
+
     Attributes
     ----------
     share : float
@@ -33,14 +41,14 @@ class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     moved = Signal()
     """Whenever it stands elsewhere, at most once a picture; also to be asked for with `move_soon`."""
 
-    def __init__(self, canvas: QWidget) -> None:
+    def __init__(self, canvas: QWidget, pixels: int = 0) -> None:
         super().__init__(canvas)
         self.share = 0.5
         self.setCursor(Qt.CursorShape.SplitHCursor)
         self.setToolTip("Left as it is, right as it will be: drag to compare")
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
-        self._soon.setInterval(_FRAME)
+        self._soon.setInterval(max(_FRAME, pixels // _PACE))  # the window stays free between two pictures
         self._soon.timeout.connect(self.moved)
         canvas.installEventFilter(self)
         self._place()
