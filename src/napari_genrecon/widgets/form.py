@@ -158,8 +158,8 @@ class Form:
         return {name: field.source() for name, field in self._arrays.items()}
 
     def widgets_of(self, name: str) -> list[ValueWidget]:
-        """The widgets of an option that is an array."""
-        return self._arrays[name].widgets
+        """The widgets of an option that is an array; none where there is no such option."""
+        return self._arrays[name].widgets if name in self._arrays else []
 
 
 class Ticks(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy

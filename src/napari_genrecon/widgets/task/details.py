@@ -32,6 +32,8 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self.margins = (0, 0, 0, 0)
         self.native.layout().setSpacing(2)
         self._open, self._any = bool(preferences(_SECTION).get("details", False)), False
+        self._gone = False
+        self.native.destroyed.connect(self._leave)
         self.fold.changed.connect(self._toggle)
         follow_preferences(_SECTION, self._follow)
         self.write("Choose an image layer.")
@@ -52,7 +54,12 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         prefer(_SECTION, details=self._open)
         self._show()
 
+    def _leave(self, _event: Any = None) -> None:
+        self._gone = True
+
     def _follow(self, _event: Any = None) -> None:
+        if self._gone:
+            return
         self._open = bool(preferences(_SECTION).get("details", self._open))
         self._show()
 

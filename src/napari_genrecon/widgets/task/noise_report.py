@@ -178,7 +178,7 @@ class NoiseReport:
     def _subject(self, layer: Any) -> Any:
         """The layer whose noise counts; a number or the path of a report where that is none of a layer."""
         self._axes(layer)  # those that are typed may not fit
-        source = self._form.array_sources()["noise"]
+        source = self._form.array_sources().get("noise")
         return layer if source is None else self._layers[source] if isinstance(source, str) else source
 
     def _noise_of(self, subject: Any) -> Any:
