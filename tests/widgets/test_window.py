@@ -201,7 +201,7 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, qtbot, tmp_p
 def test_report_that_is_not_there_is_named_at_once(viewer, qtbot):
     widget = docked(viewer, qtbot, DenoiseWidget)
     widget._form["noise"].value = "a saved report"
-    qtbot.waitUntil(lambda: "choose the file of the noise report" in widget._verdict.value, timeout=5_000)
+    qtbot.waitUntil(lambda: "Choose the file of the noise report" in widget._verdict.value, timeout=5_000)
 
 
 # Options --------------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_report_follows_typed_axes(make_napari_viewer, qtbot, image):
     viewer = make_napari_viewer()
     viewer.add_image(np.stack([image, image * 3]), name="two", axis_labels=("z", "y", "x"))
     widget = docked(viewer, qtbot, DenoiseWidget)
-    for axes, said in (("CYX", "two: CYX, 2 planes"), ("CQX", "axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
+    for axes, said in (("CYX", "two: CYX, 2 planes"), ("CQX", "⚠ Axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
         widget._form["axes"].value = axes
         qtbot.waitUntil(lambda said=said: widget._report.value.startswith(said), timeout=20_000)
         wait(qtbot, widget)

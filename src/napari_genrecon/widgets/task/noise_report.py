@@ -83,7 +83,7 @@ class NoiseReport:
             subject = self._subject(layer)
         except (GenReconError, ValueError) as error:
             self._written = self._key(layer)
-            self._box.write(sentence(error))
+            self._box.write(_beware(sentence(error)))
             return
         if self._noise_of(subject) is not None:
             self.seconds = None  # of another layer
@@ -116,7 +116,7 @@ class NoiseReport:
         def failed(_kind: str, error: Any) -> None:
             if self._is_still(key):
                 self._written = key
-                self._box.write(sentence(error))
+                self._box.write(_beware(sentence(error)))
 
         self._jobs.begin(steps, measured, failed, quiet=True)
 
@@ -212,9 +212,7 @@ class NoiseReport:
 
     def _headline(self, subject: Any, layer: Any, noise: Any) -> str:
         """What the report comes to: warnings, the noise in a word, whether the task helps, and how long it takes."""
-        said = [f"⚠ {warning[:1].upper()}{warning[1:]}." for warning in self._warnings]
-        if self._wrong:
-            said.append(f"⚠ {self._wrong[:1].upper()}{self._wrong[1:]}{'' if self._wrong.endswith('.') else '.'}")
+        said = [_beware(words) for words in (*self._warnings, self._wrong) if words]
         if subject is layer:
             words = verdict(noise, denoising=self._task.name == "denoise")
         else:
@@ -276,6 +274,11 @@ class NoiseReport:
             return self._task.expected_seconds(data, options)
         except GenReconError as error:
             return sentence(error)
+
+
+def _beware(words: str) -> str:
+    """Return what to beware of as a sentence that is seen."""
+    return f"⚠ {words[:1].upper()}{words[1:].removesuffix('.')}."
 
 
 def _unbroken(words: str) -> str:
