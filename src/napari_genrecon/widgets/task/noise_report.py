@@ -217,9 +217,7 @@ class NoiseReport:
             words = verdict(noise, denoising=self._task.name == "denoise")
         else:
             levels = ", ".join(f"{m.sigma:.3g}" for m in ([noise] if isinstance(noise, NoiseModel) else noise))
-            where = {float: "as typed", Path: f"as in {getattr(subject, 'name', '')}"}
-            source = next((said for kind, said in where.items() if isinstance(subject, kind)), "")
-            words = f"Noise: {source or f'that of {subject.name!r}'}, s.d. {levels} grey values."
+            words = f"Noise: {_whence(subject)}, s.d. {levels} grey values."
         time = "" if self.seconds is None else f" Takes {_unbroken(duration(self.seconds))}."
         return "\n".join([*said, words + time])
 
@@ -274,6 +272,13 @@ class NoiseReport:
             return self._task.expected_seconds(data, options)
         except GenReconError as error:
             return sentence(error)
+
+
+def _whence(subject: Any) -> str:
+    """Return where noise comes from that is not that of the image."""
+    if isinstance(subject, float):
+        return "as typed"
+    return f"as in {subject.name}" if isinstance(subject, Path) else f"that of '{subject.name}'"
 
 
 def _beware(words: str) -> str:
