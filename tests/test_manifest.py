@@ -44,6 +44,20 @@ def test_defaults_in_preferences_are_those_of_the_options():
             assert entry.default == getattr(task.options(), name)
 
 
+def test_preferences_say_what_they_do():
+    for _, section in _named(MANIFEST.contributions.configurations):
+        for name, entry in section.properties.items():
+            assert entry.description, f"{section.title}: {name}"
+
+
+def test_menus_and_palette_list_each_widget_once():
+    """Menus open the widgets themselves: a command of its own for that stands beside them in the palette."""
+    commands = {widget.command for widget in MANIFEST.contributions.widgets}
+    listed = [item.command for items in MANIFEST.contributions.menus.values() for item in items]
+    assert sorted(listed) == sorted(commands)
+    assert not any("GenRecon" in command.title for command in MANIFEST.contributions.commands)
+
+
 def _named(sections):
     return sections.items() if isinstance(sections, dict) else [(s.key, s) for s in sections]
 

@@ -95,7 +95,7 @@ def test_clicked_result_is_what_the_next_task_works_on(viewer, qtbot):
         assert "denoised with napari-genrecon" in widget._status.value
         assert widget._report.value.startswith("cells denoise: ")
     run(qtbot, upscale)
-    assert viewer.layers[-1].name == "cells denoise upscale"
+    assert viewer.layers[-1].name == "cells denoise upscale x2"
 
 
 def test_result_of_the_task_itself_leaves_the_choice(viewer, qtbot):
@@ -139,7 +139,7 @@ def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer,
     press(denoise._run)
     upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
     run(qtbot, upscale)
-    assert viewer.layers.selection.active.name == "cells upscale"
+    assert viewer.layers.selection.active.name == "cells upscale x2 upscale-2d"
     go_on.set()
     wait(qtbot, denoise)
     assert denoise._layers.value == ["cells"]
@@ -168,7 +168,9 @@ def test_renamed_layers_stay_chosen(viewer, qtbot):
     assert widget._report.value.startswith("embryo: ")
     assert widget._form["mask"].value == "scratch"
     run(qtbot, widget)
-    np.testing.assert_array_equal(viewer.layers["embryo inpaint: filled pixels"].data, viewer.layers["scratch"].data)
+    np.testing.assert_array_equal(
+        viewer.layers["embryo inpaint biharmonic: filled pixels"].data, viewer.layers["scratch"].data
+    )
 
 
 def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, image):
@@ -211,7 +213,7 @@ def test_run_that_measures_no_noise_leaves_the_measured(viewer, qtbot):
     report = widget._report.value
     assert "noise s.d." in report
     run(qtbot, widget)
-    assert "cells inpaint" in viewer.layers
+    assert "cells inpaint biharmonic" in viewer.layers
     assert widget._report.value == report
 
 
@@ -325,7 +327,7 @@ def test_copied_python_lies_on_the_field_of_view_when_upscaled(viewer, qtbot):
     widget = docked(viewer, qtbot, UpscaleWidget)
     widget._form["factor"].value = 3
     same_as_window(viewer, qtbot, widget)
-    np.testing.assert_allclose(viewer.layers["cells upscale"].scale, np.array(PLACED["scale"]) / 3)
+    np.testing.assert_allclose(viewer.layers["cells upscale x3"].scale, np.array(PLACED["scale"]) / 3)
 
 
 def test_copied_python_of_optics_and_typed_axes(make_napari_viewer, qtbot, image):
@@ -346,7 +348,7 @@ def test_copied_python_fills_the_pixels_of_shapes(viewer, qtbot, shape_type):
     viewer.add_shapes(corners, shape_type=shape_type, edge_width=4, name="drawn", **WHERE)
     widget._form["mask"].value = "drawn"
     same_as_window(viewer, qtbot, widget)
-    assert viewer.layers["cells inpaint: filled pixels"].data.any()
+    assert viewer.layers["cells inpaint biharmonic: filled pixels"].data.any()
 
 
 def test_copied_python_of_a_live_result_is_lazy(viewer, qtbot):

@@ -92,8 +92,11 @@ def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, v
     region = tuple(slice(a, a + n) for a, n in zip(start, preview.data.shape, strict=True))
     expected = denoise(noisy, axes="ZYX")[region]
     if view == "split":
-        half = expected.shape[-1] // 2
-        expected[..., :half] = noisy[region][..., :half]
+        places = np.stack([preview.data_to_world((0, *at)) for at in np.ndindex(expected.shape[1:])])
+        left = (places[:, -1] < viewer.scene.camera.center[-1]).reshape(expected.shape)
+        assert left.any()
+        assert not left.all()
+        expected = np.where(left, noisy[region], expected)
     np.testing.assert_allclose(preview.data, noisy[region] if view == "before" else expected, rtol=1e-5)
     np.testing.assert_allclose(preview.contrast_limits, layer.contrast_limits)
     press(widget._run)
@@ -156,7 +159,7 @@ def test_copied_python_makes_the_same_layer(opened, noisy):
     viewer, widget, _ = opened
     widget._form["strength"].value = 0.5
     exec(widget.as_python(), {"viewer": viewer})
-    np.testing.assert_array_equal(viewer.layers["cells denoise"].data, denoise(noisy, strength=0.5, axes="ZYX"))
+    np.testing.assert_array_equal(viewer.layers["cells denoise 0.5"].data, denoise(noisy, strength=0.5, axes="ZYX"))
 
 
 def test_live_result_is_lazy(opened, qtbot, noisy):
@@ -364,7 +367,7 @@ def test_methods_text_is_about_the_result_that_was_clicked_on(opened, qtbot):
     press(widget._run)
     wait(qtbot, widget)
     viewer.layers.selection.active = layer
-    viewer.layers.selection.active = viewer.layers["cells denoise"]
+    viewer.layers.selection.active = viewer.layers["cells denoise 0.5"]
     assert "denoised with napari-genrecon" in widget._status.value
     press(widget._methods)
     assert "strength 0.5" in QApplication.clipboard().text()
@@ -410,19 +413,19 @@ def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_
     wait(qtbot, widget)
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)  # its threads share the warning filters
     assert len(taken) == 1
-    made = viewer.layers["stack upscale_z"]
+    made = viewer.layers["stack upscale z x2 8 steps"]
     lessons._remembered.clear()
     with pytest.warns(GenReconWarning, match="2 times more planes"):
         script = upscale_z(image, spacing=2.0, train_steps=8, axes="ZYX")
     np.testing.assert_array_equal(made.data, script)
 
 
-def test_options_that_do_not_fit_leave_the_noise_report(make_napari_viewer, qtbot):
+def test_axes_that_do_not_fit_are_named_until_they_do(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     widget = UpscaleWidget(viewer)
     widget._form["axes"].value = "TCZYX"
     viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="plane")
-    qtbot.waitUntil(lambda: "noise s.d." in widget._report.value and widget._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: "Axes 'TCZYX' do not fit" in widget._verdict.value, timeout=60_000)
     assert "Expected time" not in widget._report.value
     widget._form["axes"].value = ""
     qtbot.waitUntil(lambda: "Expected time" in widget._report.value, timeout=60_000)
@@ -441,7 +444,7 @@ def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qt
     for button, view, name in (
         (widget._preview, "before", "spot preview"),
         (widget._preview, "after", "spot preview"),
-        (widget._run, "after", "spot upscale"),
+        (widget._run, "after", "spot upscale x3"),
     ):
         widget._view.value = view
         press(button)
@@ -465,13 +468,13 @@ def test_several_fillings_lie_on_their_source_with_mask_and_spread(make_napari_v
     widget._form["n"].value = 2
     press(widget._run)
     wait(qtbot, widget)
-    result, spread = viewer.layers["cells inpaint"], viewer.layers["cells inpaint: spread"]
+    result, spread = viewer.layers["cells inpaint 2 fillings"], viewer.layers["cells inpaint 2 fillings: spread"]
     assert result.data.shape == (2, 48, 56)
     assert spread.data.shape == (48, 56)
     known = viewer.layers["hole"].data == 0
     np.testing.assert_array_equal(result.data[:, known], np.broadcast_to(image[known], (2, known.sum())))
     assert (spread.data[known] == 0).all()
-    np.testing.assert_array_equal(viewer.layers["cells inpaint: filled pixels"].data, ~known)
+    np.testing.assert_array_equal(viewer.layers[f"{result.name}: filled pixels"].data, ~known)
     for point in ((0, 0), (10, 30)):
         expected = source.data_to_world(point)
         np.testing.assert_allclose(result.data_to_world((0, *point))[1:], expected)
@@ -593,12 +596,14 @@ def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, 
     widget._form["psf_na"].value, widget._form["psf_wavelength"].value = 1.2, 600
     press(widget._run)
     wait(qtbot, widget)
-    window = viewer.layers["cells deblur"].data.copy()
+    window = viewer.layers["cells deblur NA 1.2"].data.copy()
     np.testing.assert_array_equal(window, deblur(image, Optics(na=1.2, wavelength=600, pixel_size=0.1)))
-    assert viewer.layers["cells deblur"].metadata["genrecon"]["psf"]["optics"]["pixel_size"] == pytest.approx(0.1)
-    viewer.layers.remove("cells deblur")
+    assert viewer.layers["cells deblur NA 1.2"].metadata["genrecon"]["psf"]["optics"]["pixel_size"] == pytest.approx(
+        0.1
+    )
+    viewer.layers.remove("cells deblur NA 1.2")
     exec(widget.as_python(), {"viewer": viewer})
-    np.testing.assert_array_equal(viewer.layers["cells deblur"].data, window)
+    np.testing.assert_array_equal(viewer.layers["cells deblur NA 1.2"].data, window)
 
 
 def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_viewer, qtbot):
@@ -613,14 +618,14 @@ def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_v
     widget._form["psf_width"].value = 7.0
     press(widget._preview)
     wait(qtbot, widget)
-    assert widget._report.value.startswith("⚠ The image shows fine detail")
-    assert "a Gaussian of up to 3" in widget._report.value
+    assert widget._verdict.value.startswith("⚠ The image shows fine detail")
+    assert "a Gaussian of up to 3" in widget._verdict.value
     widget._form["psf_width"].value = 3.5
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert "⚠" not in widget._report.value
+    assert "⚠" not in widget._verdict.value
     press(widget._preview)
     wait(qtbot, widget)
-    assert "⚠" not in widget._report.value
+    assert "⚠" not in widget._verdict.value
 
 
 def test_psf_from_a_file_is_that_of_the_layer(deblurring, qtbot, tmp_path):
@@ -769,10 +774,10 @@ def test_preview_of_a_colour_image_has_its_colours_on_the_left(make_napari_viewe
     wait(qtbot, widget)
     preview = viewer.layers["slide preview"]
     assert preview.rgb
-    half = preview.data.shape[1] // 2
     start = np.round(preview.data_to_world((0, 0))).astype(int)
-    rows, columns = slice(start[0], start[0] + preview.data.shape[0]), slice(start[1], start[1] + half)
-    np.testing.assert_array_equal(preview.data[:, :half], image[rows, columns])
+    left = int(viewer.scene.camera.center[-1] - start[1])
+    rows, columns = slice(start[0], start[0] + preview.data.shape[0]), slice(start[1], start[1] + left)
+    np.testing.assert_array_equal(preview.data[:, :left], image[rows, columns])
 
 
 def test_status_says_when_the_preview_is_of_other_options(opened, qtbot):
@@ -782,7 +787,7 @@ def test_status_says_when_the_preview_is_of_other_options(opened, qtbot):
     press(widget._preview)
     wait(qtbot, widget)
     shown = widget._status.value
-    assert shown.startswith("Preview: left half before")
+    assert shown.startswith("Preview: left of the line before")
     widget._form["strength"].value = 1.2
     assert widget._status.value.startswith("The options have changed since this preview")
     widget._form["strength"].value = 0.5

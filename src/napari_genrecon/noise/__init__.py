@@ -3,6 +3,8 @@
 from .defects import fill_hot
 from .measure import measure_channel
 from .model import NoiseModel
+from .saved import read_noise
 from .stabilise import Stabiliser, stabiliser
+from .verdict import verdict
 
-__all__ = ["NoiseModel", "Stabiliser", "fill_hot", "measure_channel", "stabiliser"]
+__all__ = ["NoiseModel", "Stabiliser", "fill_hot", "measure_channel", "read_noise", "stabiliser", "verdict"]

@@ -106,8 +106,8 @@ def _advice(model: NoiseModel) -> list[str]:
     if model.textured:
         advice.append(
             "There is fine structure everywhere and no empty or even patch, so the noise was read from the finest "
-            "detail alone. If grain stays, neighbouring pixels share their noise: measure it on an image from the same "
-            "microscope with empty background and use it here. If fine structure fades, lower the strength."
+            "detail alone. If grain stays, neighbouring pixels share their noise: take it from an image of the same "
+            "microscope with empty background (option 'noise'). If fine structure fades, denoise with less strength."
         )
     if not model.affine:
         advice.append(
@@ -123,7 +123,8 @@ def _advice(model: NoiseModel) -> list[str]:
         )
     if model.hot_fraction > 0:
         advice.append(
-            "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot)."
+            "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot and "
+            "dead pixels)."
         )
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")

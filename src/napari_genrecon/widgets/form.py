@@ -15,9 +15,11 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.models import list_models
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.layers.arrays import ArrayField, Names, PsfField
+from napari_genrecon.widgets.layers.noise_field import NoiseField
 from napari_genrecon.widgets.preferences import preferences
+from napari_genrecon.widgets.words import CHOICE_WORDS, DAMAGE, LABELS
 
-__all__ = ["Form", "TaskForm"]
+__all__ = ["Form", "TaskForm", "Ticks"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _LONGEST_SLIDER = 100  # a range beyond which a slider cannot be set finely enough
@@ -40,7 +42,7 @@ class Form:
     labels : mapping
         Other labels than the names of the options.
     arrays : mapping
-        By the kind of array that an option is: names of the layers it can be.
+        By the kind of array that an option is, or "noise": names of the layers it can be.
     left_out : sequence of str
         Options that are asked for elsewhere.
     advanced : sequence of str
@@ -70,10 +72,8 @@ class Form:
         known = {"devices": _DEVICES, **(choices or {})}
         for name, hint in typing.get_type_hints(options, include_extras=True).items():
             kind, metadata = typing.get_args(hint)[:2]
-            if "array" in metadata:
-                self._arrays[name] = (PsfField if metadata["array"] == "psf" else ArrayField)(
-                    name, _label(name), metadata["tooltip"], self._layers[metadata["array"]]
-                )
+            if "array" in metadata or name in self._layers:
+                self._arrays[name] = self._array_field(name, metadata)
                 plain += self._arrays[name].widgets
             elif metadata.get("form", True) and name not in left_out:
                 widget = _widget(name, kind, metadata, values[name], known, (labels or {}).get(name))
@@ -88,6 +88,12 @@ class Form:
     def __getitem__(self, name: str) -> ValueWidget:
         widget: ValueWidget = self.container[name]
         return widget
+
+    def _array_field(self, name: str, metadata: dict[str, Any]) -> ArrayField:
+        if name == "noise":
+            return NoiseField(self._layers["noise"])
+        kind = PsfField if metadata["array"] == "psf" else ArrayField
+        return kind(name, _label(name), metadata["tooltip"], self._layers[metadata["array"]])
 
     @property
     def choosers(self) -> list[ValueWidget]:
@@ -151,6 +157,44 @@ class Form:
         """For every option that is an array: where it comes from, see `ArrayField.source`."""
         return {name: field.source() for name, field in self._arrays.items()}
 
+    def widgets_of(self, name: str) -> list[ValueWidget]:
+        """The widgets of an option that is an array; none where there is no such option."""
+        return self._arrays[name].widgets if name in self._arrays else []
+
+
+class Ticks(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Boxes to tick, for an option that is several words separated by commas.
+
+    Parameters
+    ----------
+    words : sequence of str, or of (str, str)
+        What can be ticked: the words of the option, or pairs of what is shown and the word.
+    value : str
+        The words that are ticked at first.
+    **keywords
+        Of a container.
+    """
+
+    def __init__(self, words: Sequence[Any], value: str, **keywords: Any) -> None:
+        pairs = [pair if isinstance(pair, tuple) else (pair, pair) for pair in words]
+        tooltip = keywords.get("tooltip")
+        self._boxes = {word: CheckBox(name=f"tick_{word}", text=shown, tooltip=tooltip) for shown, word in pairs}
+        super().__init__(widgets=list(self._boxes.values()), labels=False, layout="vertical", **keywords)
+        self.margins = (0, 0, 0, 0)
+        self.native.layout().setSpacing(1)
+        self.value = value
+
+    @property
+    def value(self) -> str:
+        """The words that are ticked, separated by commas."""
+        return ",".join(word for word, box in self._boxes.items() if box.value)
+
+    @value.setter
+    def value(self, value: str) -> None:
+        ticked = [word.strip() for word in value.split(",")]
+        for word, box in self._boxes.items():
+            box.value = word in ticked
+
 
 def _label(name: str) -> str:
     return name.upper() if name == "psf" else name.replace("_", " ")
@@ -160,10 +204,13 @@ def _widget(
     name: str, kind: Any, metadata: dict[str, Any], default: Any, known: Choices, label: str | None
 ) -> ValueWidget:
     common: dict[str, Any] = {"name": name, "label": label or _label(name), "options": {"tooltip": metadata["tooltip"]}}
+    if "several" in metadata:
+        words = known.get(name, metadata["several"])
+        return Ticks(words, default, name=name, label=common["label"], tooltip=metadata["tooltip"])
     choices = metadata.get("choices")
     if choices is not None:
         found = known[name] if name in known else known[choices] if isinstance(choices, str) else choices
-        common["options"]["choices"] = list(found)
+        common["options"]["choices"] = [(CHOICE_WORDS.get(c, c), c) if isinstance(c, str) else c for c in found]
         return create_widget(default, widget_type="ComboBox", **common)
     limits = {key: metadata[key] for key in ("min", "max", "step") if key in metadata}
     if kind is float:
@@ -195,8 +242,9 @@ class TaskForm(Form):
         models = ["auto", *(spec.name for spec in list_models(task.models))]
         super().__init__(
             task.options,
-            choices={"models": models},
+            choices={"models": models, "detect": DAMAGE},
+            labels=LABELS,
             defaults=preferences(f"genrecon_{task.name}"),
-            arrays={"mask": masks, "psf": images},
+            arrays={"mask": masks, "psf": images, "noise": images},
             extra=extra,
         )

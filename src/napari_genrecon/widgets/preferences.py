@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["follow_preferences", "preferences"]
+__all__ = ["follow_preferences", "prefer", "preferences"]
 
 
 def preferences(section: str) -> dict[str, Any]:
     """The values of one section of our configurations; nothing where napari does not know the plugin (yet)."""
     found = _section(section)
     return {} if found is None else {name: getattr(found, name) for name in type(found).model_fields}
+
+
+def prefer(section: str, **values: Any) -> None:
+    """Set some of them, as if it was done in the Preferences; nothing where napari does not know the plugin."""
+    found = _section(section)
+    if found is not None:
+        found.update(values)
 
 
 def follow_preferences(section: str, changed: Callable[[Any], object]) -> None:

@@ -9,7 +9,51 @@ from napari_genrecon.engine.run import Progress, seconds_left
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["TimeLeft", "about_crops", "about_model", "ago", "duration", "sentence", "time_left"]
+__all__ = [
+    "CHOICE_WORDS",
+    "DAMAGE",
+    "LABELS",
+    "TimeLeft",
+    "about_crops",
+    "about_model",
+    "ago",
+    "duration",
+    "sentence",
+    "time_left",
+]
+
+LABELS = {
+    "detect": "also fill",
+    "n": "fillings",
+    "self_ensemble": "8 views",
+    "keep_dtype": "keep number type",
+    "blend": "mix in original",
+    "thickness": "slice thickness",
+    "tile": "tile side",
+    "consistent": "keep grey values",
+}
+"""What options are called in the window, where that is not their name."""
+
+CHOICE_WORDS = {
+    "pnp": "with the denoiser (pnp)",
+    "rl": "Richardson-Lucy (rl)",
+    "network": "network",
+    "biharmonic": "smooth (biharmonic)",
+    "cuda": "NVIDIA GPU (cuda)",
+    "mps": "Apple GPU (mps)",
+    "cpu": "processor (cpu)",
+    "auto": "automatic",
+}
+"""What the values of options are called in the window, where that is not their name."""
+
+DAMAGE = (
+    ("hot and dead pixels", "hot"),
+    ("saturated pixels", "saturated"),
+    ("dead rows and columns", "lines"),
+    ("stripes", "stripes"),
+    ("dropped frames or slices", "frames"),
+)
+"""What `inpaint` can look for: what is shown, and the word of the option."""
 
 
 def sentence(error: BaseException) -> str:

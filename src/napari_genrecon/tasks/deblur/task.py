@@ -35,9 +35,9 @@ from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_p
 from napari_genrecon.tasks.plan import Plan, read_shapes, run_plan
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["deblur", "deblur_steps", "expected_seconds"]
+__all__ = ["ITERATIONS", "deblur", "deblur_steps", "expected_seconds"]
 
-_ITERATIONS = {"pnp": 8, "rl": 10}
+ITERATIONS = {"pnp": 8, "rl": 10}
 
 
 def deblur(
@@ -262,4 +262,4 @@ def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.floa
 
 
 def _iterations(options: DeblurOptions) -> int:
-    return _ITERATIONS[options.method] if options.iterations is None else options.iterations
+    return ITERATIONS[options.method] if options.iterations is None else options.iterations

@@ -163,10 +163,10 @@ RECIPE = Recipe(
     measures=("held_out",),
     curves=(
         Curves(
-            title="Error in nats per pixel (lower is better)",
+            title="Error (lower is better)",
             lines={"nats": "crops it learns from", "held_out": "held-out crops"},
             per_pixel=("held_out",),
         ),
-        Curves(title="What the latent says about a crop (nats)", lines={"divergence": "divergence"}),
+        Curves(title="How much is noted about a crop", lines={"divergence": "divergence"}),
     ),
 )

@@ -10,7 +10,7 @@ from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
 
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models import ModelCard
-from napari_genrecon.widgets.fit import text
+from napari_genrecon.widgets.fit import make_primary, text
 from napari_genrecon.widgets.generate.explore_jobs import (
     Request,
     anomaly_steps,
@@ -59,8 +59,8 @@ TOOLS = {
     tool.title: tool
     for tool in (
         Tool(
-            title="Walk along one axis of the latent space",
-            words="One picture, changed by a slider: what does one number of the latent stand for?",
+            title="Walk: change one feature of a picture",
+            words="One picture, changed by a slider: what does one of the numbers behind it stand for?",
             button="Start the walk", steps=walk_steps, result="walk", controls="s1", real=False,
         ),
         Tool(
@@ -115,6 +115,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.second = SpinBox(value=1, min=0, max=2**31 - 1)
         self.n = SpinBox(label="how many", value=9, min=2, max=1000)
         self.run = PushButton(text="Start")
+        make_primary(self.run)
         self.panel = JobPanel([self.run], after=self._show_what_counts)
         self.results = Results(viewer, self.panel)
         what = Container(widgets=[self.tool], labels=True)

@@ -230,7 +230,7 @@ class Results:
         look_at(self._viewer, layer)
         self._panel.say(
             f"New layer '{layer.name}': {len(crops)} crops. Its two directions show {100 * found.share:.0f} % of what "
-            "differs in the latent space. Click on a point to see its crop.",
+            "differs between them. Click on a point to see its crop.",
             "good",
         )
 

@@ -19,7 +19,7 @@ from napari_genrecon.models.registry import export_model, import_model
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.training.data.dataset import Dataset
-from napari_genrecon.widgets.fit import text
+from napari_genrecon.widgets.fit import make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.generate.memorised import STRANGE, check_steps, pairs, verdict, with_channels
 from napari_genrecon.widgets.generate.model_choice import ModelChoice
@@ -52,6 +52,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         )
         self.sheet = CheckBox(text="also as one picture side by side", value=False)
         self.run = PushButton(text="Make samples", tooltip="Adds a new layer, marked as synthetic")
+        make_primary(self.run)
         self.check = PushButton(
             text="Are they new?", tooltip="Puts the nearest training crop beside every sample: does the model copy?"
         )
@@ -68,7 +69,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         files = Container(widgets=[self.import_file, self.export_file], layout="horizontal", labels=False)
         super().__init__(
             widgets=[
-                text("New pictures like those a model was trained on. They are <b>synthetic</b>: no data."),
+                text("New pictures like those a model was trained on. They are synthetic: no data."),
                 self.choice, files, self.form.container, self.sheet, row, self.panel, self._slice, self._picture,
             ],
             labels=False,

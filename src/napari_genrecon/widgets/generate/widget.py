@@ -14,7 +14,7 @@ from napari_genrecon.widgets.train.page import TrainPage
 
 __all__ = ["GenerateWidget"]
 
-_WIDTH = 380  # pixels
+_WIDTH = 396  # pixels, with a bar to scroll
 
 
 class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy

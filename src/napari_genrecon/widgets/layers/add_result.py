@@ -13,8 +13,11 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import About, ImageFile
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
 from napari_genrecon.tasks.files import array_options
+from napari_genrecon.tasks.measure import measure_noise
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
+from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.layers.choice import keeping_active
+from napari_genrecon.widgets.layers.composite import Place
 from napari_genrecon.widgets.layers.masks import mask_of
 from napari_genrecon.widgets.layers.snapshot import (
     PLACED,
@@ -26,8 +29,6 @@ from napari_genrecon.widgets.layers.snapshot import (
 )
 
 __all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
-
-_MIXING = ("additive", "minimum", "multiplicative")  # ways of blending in which the upper layer does not cover
 
 
 def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
@@ -45,8 +46,8 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
         Add the result at once and compute each plane when it is looked at. By default only where the pixels of the
         layer are not a NumPy array.
     **options
-        Those of the function of the same name, such as ``strength=0.5``. A mask or a point spread function can be a
-        layer, too, the latter also an opened file; its pixel size counts.
+        Those of the function of the same name, such as ``strength=0.5``. A mask, the noise or a point spread function
+        can be a layer, too, the latter also an opened file; its pixel size counts.
 
     Returns
     -------
@@ -69,22 +70,23 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
     >>> cells = viewer.add_image(noisy, name="cells", scale=(0.5, 0.5))
     >>> large = add_result(viewer, "upscale", cells, factor=2)
     >>> large.name, [float(v) for v in large.scale]
-    ('cells upscale', [0.25, 0.25])
+    ('cells upscale x2', [0.25, 0.25])
     """
     names = [known.name for known in TASKS]
     if task not in names:
         raise OptionError(f"no task named {task!r}; choose from: {', '.join(names)}")
     found, data = find_task(task), layer_data(layer)
-    kinds = array_options(found)
+    kinds = {"noise": "noise", **array_options(found)}
     given = {name: pixels_of(kinds.get(name, ""), value, layer) for name, value in options.items()}
     result = finish(found.steps(data, layer_options(found, layer, given), lazy=lazy))
     result.warn()
-    return add_layers(viewer, result, layer, data.shape, f"{layer.name} {task}", display(layer))
+    name = result_name(task, layer.name, result.record)
+    return add_layers(viewer, result, layer, data.shape, name, display(layer))
 
 
 def pixels_of(kind: str, given: Any, image: Any) -> Any:
     """What an option takes from a layer or an opened file: of a mask, the pixels that it marks; of a PSF, its pixels
-    and their size. Anything else is passed on.
+    and their size; of a layer that the noise is taken from, the noise that is measured. Anything else is passed on.
     """
     if kind == "psf" and isinstance(given, ImageFile):
         return measured_psf(given.data, given.about)
@@ -93,6 +95,8 @@ def pixels_of(kind: str, given: Any, image: Any) -> Any:
     if kind == "mask":
         return mask_of(given, image)
     data = layer_data(given)
+    if kind == "noise":
+        return measure_noise(data, axes=layer_axes(given))
     return measured_psf(data, _about(given)) if kind == "psf" else data
 
 
@@ -122,17 +126,17 @@ def add_layers(
 ) -> Any:
     """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
 
-    Where the blending would mix the result with its source on screen, the source is hidden: their sum is neither.
+    Where blending would mix the result with its source on screen, it takes the place of the source, see `Place`.
 
     Returns
     -------
     napari.layers.Image
         The layer of the result.
     """
-    pixels, kwargs = result_layer(result, shape, name, shown)
+    place = Place.of(viewer, source, shown["blending"], result.record)
+    pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
     added = viewer.add_image(pixels, **kwargs)
-    if shown["blending"] in _MIXING:
-        source.visible = False
+    place.take(viewer, added)
     with keeping_active(viewer):
         for title, companion in result.companions.items():
             new = len(kwargs["scale"]) - companion.ndim  # plausible fillings have one more dimension than their spread

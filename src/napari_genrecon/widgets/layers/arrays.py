@@ -15,7 +15,7 @@ from napari_genrecon.optics import Optics
 from napari_genrecon.optics.psf import Kind
 from napari_genrecon.tasks.pixel_size import measured_psf
 
-__all__ = ["FILE", "GAUSSIAN", "OPTICS", "ArrayField", "Names", "PsfField"]
+__all__ = ["FILE", "GAUSSIAN", "OPTICS", "ArrayField", "Names", "PsfField", "number"]
 
 Names = Callable[[Any], Sequence[str]]
 """The names of the layers that can be chosen."""
@@ -65,7 +65,7 @@ class PsfField(ArrayField):
 
     def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
         super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE))
-        self._width = _number(f"{name}_width", "width (px)", 3.0, (0.5, 100.0, 0.1), "Full width at half maximum")
+        self._width = number(f"{name}_width", "width (px)", 3.0, (0.5, 100.0, 0.1), "Full width at half maximum")
         self._file = create_widget(
             "", name=f"{name}_file", label="PSF file", widget_type="FileEdit", options={"tooltip": "TIFF or OME-Zarr"}
         )
@@ -114,15 +114,15 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
     kinds = {"choices": list(get_args(Kind)), "tooltip": "confocal: with a closed pinhole"}
     length = "Empty: as the layer says; else in micrometres"
     return [
-        _number(f"{name}_na", "NA", 1.4, (0.05, 2.0, 0.05), "Numerical aperture of the objective"),
-        _number(
+        number(f"{name}_na", "NA", 1.4, (0.05, 2.0, 0.05), "Numerical aperture of the objective"),
+        number(
             f"{name}_wavelength",
             "wavelength (nm)",
             520.0,
             (100.0, 10_000.0, 5.0),
             "Of the emission, or of the excitation for two-photon",
         ),
-        _number(
+        number(
             f"{name}_refractive_index",
             "refractive index",
             1.515,
@@ -144,9 +144,10 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
     ]
 
 
-def _number(
+def number(
     name: str, label: str, value: float, limits: tuple[float, float, float], tooltip: str, decimals: int = 2
 ) -> ValueWidget:
+    """A field for a number between limits (least, most, step)."""
     least, most, step = limits
     options = {"min": least, "max": most, "step": step, "tooltip": tooltip}
     widget = create_widget(value, name=name, label=label, widget_type="FloatSpinBox", options=options)

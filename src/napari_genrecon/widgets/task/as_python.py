@@ -31,11 +31,13 @@ def as_python(
     options_of : callable
         Gives the options for a layer.
     arrays : dict
-        By name, where the options that are arrays come from: a layer's name, a file, optics or a number.
+        By name, where the noise and the options that are arrays come from: a layer's name, a file, optics or a number.
     live : bool
         Whether the result is computed when it is looked at.
     """
-    lines = [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in arrays.values())]
+    noise, others = arrays.get("noise"), [given for name, given in arrays.items() if name != "noise"]
+    lines = [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in others)]
+    lines += ["from napari_genrecon.noise import read_noise"] if isinstance(noise, Path) else []
     lines.append("from napari_genrecon.widgets import add_result")
     return "\n".join([*lines, "", *(_call(task, layer, options_of(layer), arrays, live) for layer in layers)])
 
@@ -43,7 +45,7 @@ def as_python(
 def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bool) -> str:
     defaults = task.options()
     names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
-    given = {name: _source(source) for name, source in arrays.items() if source is not None}
+    given = {name: _source(name, source) for name, source in arrays.items() if source is not None}
     given |= {n: repr(getattr(options, n)) for n in names if getattr(options, n) != getattr(defaults, n)}
     if isinstance(options.axes, str):  # else they are those of the layer
         given["axes"] = repr(options.axes)
@@ -53,8 +55,8 @@ def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bo
     return f"add_result(viewer, {task.name!r}, viewer.layers[{layer.name!r}]{keywords})"
 
 
-def _source(given: Any) -> str:
+def _source(name: str, given: Any) -> str:
     """The Python of an option that is a layer, a file, optics or a number."""
     if isinstance(given, Path):
-        return f"open_image({str(given)!r})"
+        return f"{'read_noise' if name == 'noise' else 'open_image'}({str(given)!r})"
     return f"viewer.layers[{given!r}]" if isinstance(given, str) else repr(given)

@@ -7,13 +7,13 @@ from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
 from napari.layers import Image, Labels, Shapes
-from qtpy.QtCore import Qt
 
 from napari_genrecon.tasks import Task
-from napari_genrecon.widgets.fit import Words, scrolled, text
+from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, text
 from napari_genrecon.widgets.form import TaskForm
 from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.task.details import Details
 from napari_genrecon.widgets.task.preview import VIEWS
 
 __all__ = ["TaskControls"]
@@ -37,7 +37,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def __init__(self, viewer: Any, task: Task) -> None:
         self._viewer, self._task = viewer, task
         self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
-        self._report = Words(label="noise", value="Choose an image layer.")
+        self._details = Details()
+        self._report, self._verdict = self._details.report, self._details.verdict
         self._target = FileEdit(
             mode="w",
             name="target",
@@ -51,11 +52,15 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._make_buttons()
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
         self._status = text(most=_LINES)
-        self._page = Container(widgets=[self._layers, self._report, self._form.container], labels=False)
+        self._page = Container(widgets=[self._layers, self._details, self._form.container], labels=False)
+        self._fit_list = list_of_layers(self._layers, _ROWS)
+        main = _row(self._run, self._preview)
+        main.native.layout().setStretch(0, 2)
+        main.native.layout().setStretch(1, 1)
         super().__init__(
             widgets=[
-                _row(self._preview, self._view),
-                _row(self._run, self._cancel, self._live),
+                main,
+                _row(self._view, self._live, self._cancel),
                 self._progress,
                 self._status,
                 _row(self._check, self._copy, self._methods),
@@ -66,12 +71,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         area.setMinimumWidth(_WIDTH)
         self.native.layout().insertWidget(0, area, 1)  # the buttons stay in sight below it
         self._page.margins = (0, 0, 0, 0)
-        # Of long names, the start and the end are seen; a bar to scroll them would cover the only row.
-        self._layers.native.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._layers.native.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self._report.native.setReadOnly(True)
-        self._report.native.setMinimumHeight(150)
-        self._fit_list()
+        self._page.native.layout().addStretch(1)  # room that is not needed stays below
 
     def _make_buttons(self) -> None:
         self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
@@ -79,6 +79,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half as it will be"
         )
         self._run = PushButton(text=self._task.title, tooltip="Makes a new layer; the image itself is not changed")
+        make_primary(self._run)
         self._cancel = PushButton(text="Cancel", enabled=False)
         self._live = CheckBox(
             text="live", value=False, tooltip="Add the result at once and compute each plane when you scroll to it"
@@ -103,7 +104,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
     def _chosen(self) -> list[Any]:
-        return [self._viewer.layers[name] for name in self._layers.value if name in self._viewer.layers]
+        """The chosen layers, in the order of the list of layers."""
+        return [layer for layer in self._viewer.layers if layer.name in self._layers.value]
 
     def _chosen_target(self) -> Path | None:
         typed = str(self._target.value)
@@ -114,12 +116,6 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         for choice in self._choosers:
             choice.reset()
         self._fit_list()
-
-    def _fit_list(self) -> None:
-        """As many rows as there are images: what is below needs the room."""
-        native = self._layers.native
-        rows = min(max(native.count(), 1), _ROWS)
-        native.setFixedHeight(rows * (native.fontMetrics().lineSpacing() + 2) + 2 * native.frameWidth())
 
 
 def _row(*widgets: Any) -> Container[Any]:

@@ -14,19 +14,19 @@ __all__ = ["KnownNoise"]
 
 
 class KnownNoise:
-    """Remembers what was measured by the pixels it was measured from."""
+    """Remembers what was measured by the pixels it was measured from, and by the letters of their axes."""
 
     def __init__(self) -> None:
         # By the id of the pixels, which are kept so that no other array gets it.
-        self._models: dict[int, tuple[Any, Any]] = {}
+        self._models: dict[int, tuple[Any, dict[str, Any]]] = {}
 
-    def of(self, data: Any) -> Any:
+    def of(self, data: Any, axes: str) -> Any:
         """The noise model, or one per channel; None if it is not known."""
-        return self._models.get(id(data), (None, None))[1]
+        return self._models.get(id(data), (None, {}))[1].get(axes)
 
-    def put(self, data: Any, noise: Any) -> None:
+    def put(self, data: Any, axes: str, noise: Any) -> None:
         """Remember what was measured."""
-        self._models[id(data)] = (data, noise)
+        self._models.setdefault(id(data), (data, {}))[1][axes] = noise
 
     def put_recorded(self, data: Any, record: dict[str, Any]) -> bool:
         """Remember what a run found, which measures anew, as the pixels may have been changed in place.
@@ -36,7 +36,8 @@ class KnownNoise:
         noise = tuple(map(NoiseModel.from_dict, record.get("noise") or ()))
         if not noise or any(model.method == "given" for model in noise):
             return False
-        self.put(data, noise)
+        self._models.pop(id(data), None)  # by other axes, it was of other pixels
+        self.put(data, record["axes"]["letters"][-data.ndim :], noise)  # without that of several fillings
         return True
 
     def forget_removed(self, layers: Iterable[Any]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import TextEdit
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
+from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
+from napari_genrecon.noise import NoiseModel, read_noise, verdict
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise, noise_report
@@ -18,10 +21,13 @@ from napari_genrecon.widgets.jobs.life import JobLife
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.layers.add_result import layer_options
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
+from napari_genrecon.widgets.task.details import Details
 from napari_genrecon.widgets.task.known_noise import KnownNoise
 from napari_genrecon.widgets.words import duration, sentence
 
 __all__ = ["NoiseReport"]
+
+_TYPING = 400  # milliseconds without a key from which typing has ended
 
 
 class NoiseReport:
@@ -29,14 +35,16 @@ class NoiseReport:
 
     Parameters
     ----------
-    box : TextEdit
+    box : Details
         Where it is written.
     task : Task
         Whose time is told.
     form : TaskForm
-        Its options.
+        Its options. The noise may come from elsewhere, and axes may be typed.
     chosen : callable
         The chosen layers.
+    layers : napari LayerList
+        Where layers are found by name.
     jobs : JobLife
         Where the noise is measured.
     options : callable
@@ -45,20 +53,28 @@ class NoiseReport:
 
     def __init__(
         self,
-        box: TextEdit,
+        box: Details,
         task: Task,
         form: TaskForm,
         chosen: Callable[[], list[Any]],
+        layers: Any,
         jobs: JobLife,
         options: Callable[[Any], Any],
     ) -> None:
-        self._box, self._task, self._form, self._chosen, self._jobs = box, task, form, chosen, jobs
-        self._options = options
+        self._box, self._task, self._form, self._chosen, self._layers = box, task, form, chosen, layers
+        self._jobs, self._options = jobs, options
         self._known = KnownNoise()
         self._warnings: list[str] = []  # of the last preview or result
-        self._written: Any = None  # the pixels that the report in the box is about
+        self._wrong = ""  # why the options that are in the form cannot be
+        self._written: Any = None  # what the report in the box is about: pixels and axes
         self.seconds: float | None = None  # that the task will take
         self.timing: Job | None = None
+        self._typed = QTimer(box.native)  # goes with the page
+        self._typed.setSingleShot(True)
+        self._typed.setInterval(_TYPING)
+        self._typed.timeout.connect(self._measure_again)
+        for widget in (form["axes"], *form.widgets_of("noise")):
+            widget.changed.connect(lambda _: self._typed.start())
 
     def ask_for_layer(self, active: Any) -> None:
         """Nothing is chosen: say so, and nothing of layers that are gone."""
@@ -66,77 +82,92 @@ class NoiseReport:
         words = "Choose an image layer."
         if active is not None and not isinstance(active, Image):
             words = f"'{active.name}' is a {type(active).__name__} layer: choose an image layer."
-        self._box.value = words
+        self._box.write(words)
 
     def measure(self) -> None:
         """Report the noise of the chosen layer: as it is known, else measured now, or when what runs has ended."""
         self._warnings = []
         layer = self._chosen()[0]
-        data, axes = layer_data(layer), layer_axes(layer)
-        if self._known.of(data) is not None:
+        try:
+            subject = self._subject(layer)
+        except (GenReconError, ValueError) as error:
+            self._written = self._key(layer)
+            self._box.write(_beware(sentence(error)))
+            return
+        if self._noise_of(subject) is not None:
             self.seconds = None  # of another layer
             self.show()
             self._time()
             return
         self._written = None
         if self._jobs.job is not None:
-            self._box.value = f"{layer.name}: the noise is measured as soon as what runs now has ended."
+            self._box.write(f"{subject.name}: the noise is measured as soon as what runs now has ended.")
             return
-        self._box.value = f"{layer.name}: measuring the noise…"
-        options = self._timed_options(layer)
+        self._begin(layer, subject)
+
+    def _begin(self, layer: Any, subject: Any) -> None:
+        """Measure the noise of a layer in a job."""
+        self._box.write(f"{subject.name}: measuring the noise…")
+        key, data, axes = self._key(layer), layer_data(subject), self._axes(subject)
+        timed, options = layer_data(layer), self._timed_options(layer)
 
         def steps() -> Any:
             yield Progress(0, 0, "measuring the noise")
             noise = measure_noise(data, axes=axes)
-            return noise, self._expected_seconds(data, options)  # loads torch meanwhile
+            return noise, self._expected_seconds(timed, options)  # loads torch meanwhile
 
         def measured(value: Any) -> None:
-            self._known.put(data, value[0])
-            if self.is_about(data):
-                self.seconds = value[1]
+            self._known.put(data, str(axes), value[0])
+            if self._is_still(key):
+                self._note_time(value[1])
                 self.show()
 
         def failed(_kind: str, error: Any) -> None:
-            if self.is_about(data):
-                self._written, self._box.value = data, sentence(error)
+            if self._is_still(key):
+                self._written = key
+                self._box.write(_beware(sentence(error)))
 
         self._jobs.begin(steps, measured, failed, quiet=True)
 
     def is_waiting(self) -> bool:
         """Whether the chosen layer still has no report, as another one was measured or worked on."""
-        return any(layer_data(layer) is not self._written for layer in self._chosen()[:1])
+        return any(self._key(layer) != self._written for layer in self._chosen()[:1])
 
     def time_again(self, _event: Any = None) -> None:
         """Tell how long it takes with the options as they are now."""
         self._warnings = []  # of other options
         self._time()
 
-    def found(self, data: Any, record: dict[str, Any]) -> None:
-        """Show the noise that a run measured, and what it warns of."""
+    def found(self, data: Any, record: dict[str, Any], *, given: bool = False) -> None:
+        """Show the noise that a run measured, and what it warns of; `given` noise says nothing of these pixels."""
         self._warnings = list(record["warnings"])
-        self._known.put_recorded(data, record)
+        if not given:
+            self._known.put_recorded(data, record)
         self._time()  # what was learnt for a preview is not learnt again
         if self.is_about(data):
             self.show()
 
+    def of_layer(self, layer: Any) -> Any:
+        """The noise of a layer that it is taken from, as an option: as it is known, else measured."""
+        noise = self._known.of(layer_data(layer), str(layer_axes(layer)))
+        return measure_noise(layer_data(layer), axes=layer_axes(layer)) if noise is None else noise
+
     def show(self) -> None:
         """Write what is known of the chosen layer, if anything is."""
-        layers = self._chosen()
-        noise = self._known.of(layer_data(layers[0])) if layers else None
-        if noise is None:
-            return
-        layer, axes = layers[0], layer_axes(layers[0])
-        parts = [f"⚠ {warning[:1].upper()}{warning[1:]}." for warning in self._warnings]
-        planes = axes.n_planes(layer_data(layer).shape)
-        parts.append(f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}, {planes} plane{'s'[: planes > 1]}")
-        if self.seconds is not None:
-            parts.append(f"Expected time: {duration(self.seconds)}")
-        self._written = layer_data(layer)
-        self._box.value = "\n".join([*parts, noise_report(noise)])
+        for layer in self._chosen()[:1]:
+            try:
+                subject = self._subject(layer)
+                noise, axes = self._noise_of(subject), self._axes(layer)
+            except (GenReconError, ValueError):  # half typed: told when typing has ended
+                return
+            if noise is not None:
+                self._written = self._key(layer)
+                self._box.write(self._headline(subject, layer, noise), self._details(layer, axes, noise))
 
-    def say(self, words: str) -> None:
-        """Write something else, until the next report."""
-        self._box.value = words
+    def say(self, verdict: str, details: str) -> None:
+        """Write something else, with its details unfolded, until the next report."""
+        self._box.write(verdict, details)
+        self._box.unfold()
 
     def is_about(self, data: Any) -> bool:
         """Whether these are the pixels that the report is about."""
@@ -151,11 +182,66 @@ class NoiseReport:
         if self.timing is not None:
             self.timing.abandon()
 
+    # Whose noise ------------------------------------------------------------------------------------------------------
+
+    def _subject(self, layer: Any) -> Any:
+        """The layer whose noise counts; a number or the path of a report where that is none of a layer."""
+        self._axes(layer)  # those that are typed may not fit
+        source = self._form.array_sources().get("noise")
+        return layer if source is None else self._layers[source] if isinstance(source, str) else source
+
+    def _noise_of(self, subject: Any) -> Any:
+        """The noise of a subject, None where it has to be measured."""
+        if isinstance(subject, Path):
+            return read_noise(subject)
+        if isinstance(subject, float):
+            return NoiseModel.white(subject)
+        return self._known.of(layer_data(subject), str(self._axes(subject)))
+
+    def _axes(self, layer: Any) -> Axes:
+        """The axes that are typed, for the layer that is worked on, else those of the layer."""
+        typed = str(self._form["axes"].value or "").strip()
+        worked_on = any(layer is each for each in self._chosen()[:1])
+        return resolve_axes(typed, layer_data(layer).shape) if typed and worked_on else layer_axes(layer)
+
+    def _key(self, layer: Any) -> tuple[Any, ...]:
+        """What tells a report from that of other pixels, other axes or noise from elsewhere."""
+        noise = tuple(str(widget.value) for widget in self._form.widgets_of("noise"))
+        return id(layer_data(layer)), str(self._form["axes"].value), noise
+
+    def _is_still(self, key: tuple[Any, ...]) -> bool:
+        return any(self._key(layer) == key for layer in self._chosen()[:1])
+
+    def _measure_again(self) -> None:
+        """Typing has ended."""
+        if self.is_waiting():
+            self.measure()
+
+    # Words ------------------------------------------------------------------------------------------------------------
+
+    def _headline(self, subject: Any, layer: Any, noise: Any) -> str:
+        """What the report comes to: warnings, the noise in a word, whether the task helps, and how long it takes."""
+        said = [_beware(words) for words in (*self._warnings, self._wrong) if words]
+        if subject is layer:
+            words = verdict(noise, denoising=self._task.name == "denoise")
+        else:
+            levels = ", ".join(f"{m.sigma:.3g}" for m in ([noise] if isinstance(noise, NoiseModel) else noise))
+            words = f"Noise: {_whence(subject)}, s.d. {levels} grey values."
+        time = "" if self.seconds is None else f" Takes {_unbroken(duration(self.seconds))}."
+        return "\n".join([*said, words + time])
+
+    def _details(self, layer: Any, axes: Axes, noise: Any) -> str:
+        planes = axes.n_planes(layer_data(layer).shape)
+        parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}, {planes} plane{'s'[: planes > 1]}"]
+        if self.seconds is not None:
+            parts.append(f"Expected time: {duration(self.seconds)}")
+        return "\n".join([*parts, noise_report(noise)])
+
     # The time ---------------------------------------------------------------------------------------------------------
 
     def _time(self) -> None:
         layers = self._chosen()
-        if not layers or self._known.of(layer_data(layers[0])) is None:
+        if not layers or self._written is None:
             return
         data, options = layer_data(layers[0]), self._timed_options(layers[0])
 
@@ -165,13 +251,19 @@ class NoiseReport:
 
         def done(kind: str, value: Any) -> None:
             self.timing = None
-            self.seconds = value if kind == "ok" else None
+            self._note_time(value if kind == "ok" else None)
             if self.is_about(data):
                 self.show()
 
         self.abandon()
         self.timing = Job(steps, lambda _progress: None, done)
         self.timing.start()
+
+    def _note_time(self, found: float | str | None) -> None:
+        """The time, or why there is none, unless that is known already."""
+        self.seconds = None if isinstance(found, str) else found
+        if isinstance(found, str):
+            self._wrong = self._wrong or found
 
     def _timed_options(self, layer: Any) -> Any:
         """Options by which the expected time is told: those of a run; a Gaussian where the PSF is still missing."""
@@ -182,14 +274,34 @@ class NoiseReport:
         except (GenReconError, ValueError):  # half typed: Run will tell
             pass
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
+        self._wrong = ""
         try:
             return layer_options(self._task, layer, {**self._form.plain_values(), **widths})
-        except (GenReconError, ValueError):  # half typed: Run will tell
+        except (GenReconError, ValueError) as error:
+            self._wrong = sentence(error)
             return self._task.options(**widths, axes=layer_axes(layer))
 
-    def _expected_seconds(self, data: Any, options: Any) -> float | None:
-        """None where the options do not fit the image: Run will tell."""
+    def _expected_seconds(self, data: Any, options: Any) -> float | str | None:
+        """The seconds, or why the options do not fit the image."""
         try:
             return self._task.expected_seconds(data, options)
-        except GenReconError:
-            return None
+        except GenReconError as error:
+            return sentence(error)
+
+
+def _whence(subject: Any) -> str:
+    """Return where noise comes from that is not that of the image."""
+    if isinstance(subject, float):
+        return "as typed"
+    return f"as in {subject.name}" if isinstance(subject, Path) else f"that of '{subject.name}'"
+
+
+def _beware(words: str) -> str:
+    """Return what to beware of as a sentence that is seen."""
+    return f"⚠ {words[:1].upper()}{words[1:].removesuffix('.')}."
+
+
+def _unbroken(words: str) -> str:
+    """Keep a number and its unit in one line."""
+    number, _, unit = words.rpartition(" ")
+    return f"{number}\N{NO-BREAK SPACE}{unit}"

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Image
+from numpy.typing import NDArray
 
 from napari_genrecon.widgets.layers.choice import keeping_active
-from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, finer, shows_planes
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, finer, shows_planes, visible_region
+from napari_genrecon.widgets.task.split_line import SplitLine, canvas_of
 
 __all__ = ["PLANES_ONLY", "VIEWS", "Preview"]
 
 VIEWS = ("split", "after", "before")
-_WORDS = {"split": "left half before, right half after", "after": "as it will be", "before": "as it is now"}
+_WORDS = {
+    "split": "left of the line before, right of it after; drag the line",
+    "after": "as it will be",
+    "before": "as it is now",
+}
 _OTHER_PLANE = "The preview is of another plane: press Preview to see this one."
+_PART = "It covers a part of the view: press Preview to see the rest."
 _OTHER_OPTIONS = "The options have changed since this preview: press Preview to see what they make."
 PLANES_ONLY = (
     "A preview is of one plane, y by x, and is seen in 2D: go back to that view with the buttons below the list of "
@@ -28,10 +36,13 @@ _FOLLOWED = ("contrast_limits", "gamma", "colormap")
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Pixels of the result and, as many, of the source; where the first of them is; look, source and options."""
+    """Pixels of the result and, as many, of the source; where they are in the source, and the first of them in the
+    result; look, source and options.
+    """
 
     after: Any
     before: Any
+    region: tuple[slice, ...]
     offset: tuple[int, ...]
     look: dict[str, Any]
     name: str
@@ -54,10 +65,15 @@ class Preview:
         self._viewer, self._on_gone = viewer, on_gone
         self._shown: _Shown | None = None
         self._layer: Any = None
+        self._line: SplitLine | None = None
+        self._sides: NDArray[np.bool_] | None = None  # which pixels of the split preview are those of the source
         self._view = VIEWS[0]
         viewer.layers.events.removed.connect(self._forget)
         for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
             event.connect(self._hide_among_volumes)
+        self._camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
+        for event in (self._camera.events.center, self._camera.events.zoom):
+            event.connect(self._camera_moved)
 
     @property
     def there(self) -> bool:
@@ -100,21 +116,34 @@ class Preview:
         offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
         for axis, factor in enumerate(factors):
             before = before.repeat(factor, axis) if factor > 1 else before
-        self._shown = _Shown(after, before, offset, {**look, **finer(look, factors)}, name, source, options)
+        self._shown = _Shown(after, before, region, offset, {**look, **finer(look, factors)}, name, source, options)
         for follow in _FOLLOWED:
             getattr(source.events, follow).connect(self._follow)  # connecting twice does nothing
         self.set_view(self._view)
 
     def set_view(self, view: str) -> None:
-        """``"split"`` shows the left half of the source and the right half of the result, the others one of them."""
+        """``"split"`` shows the source left of a line and the result right of it, the others one of them."""
         self._view = view
         if self._shown is None:
             return
         self._remove_layer()
-        n = len(self._shown.offset)
-        halves = _halves(self._shown.before, self._shown.after, n - 1)
-        pixels = {"before": self._shown.before, "after": self._shown.after}.get(view, halves)
-        self._add_layer(pixels, self._shown)
+        before, after = self._shown.before, self._shown.after
+        both = np.array(after, np.result_type(before, after))  # a copy, which is filled as the line moves
+        self._sides = None
+        self._add_layer({"before": before, "after": after}.get(view, both), self._shown)
+        self._split()
+
+    def covers(self, region: tuple[slice, ...]) -> bool:
+        """Whether the preview is of all of this region of its source."""
+        if self._shown is None:
+            return False
+        pairs = zip(self._shown.region, region, strict=True)  # of colours, both are without ends
+        return all(there.start <= seen.start and seen.stop <= there.stop for there, seen in pairs if seen.stop)
+
+    def is_of(self, source: Any, options: Any) -> bool:
+        """Whether the preview is of the plane that is looked at of this layer, by these options."""
+        shown = self._shown
+        return shown is not None and shown.source is source and shown.options == options and self._on_screen()
 
     def words(self, options: Any, *, several: bool) -> str:
         """What is on screen: the preview by these options, of one layer or of the first of several; or why not."""
@@ -123,7 +152,10 @@ class Preview:
         if self._shown is None or options != self._shown.options:
             return _OTHER_OPTIONS
         of = f" of '{self._shown.name}'" if several else ""
-        return f"Preview{of}: {_WORDS[self._view]}; choose beside the button." if self._on_screen() else _OTHER_PLANE
+        if not self._on_screen():
+            return _OTHER_PLANE
+        part = "" if self.covers(visible_region(self._viewer, self._shown.source)) else f" {_PART}"
+        return f"Preview{of}: {_WORDS[self._view]}.{part}"
 
     def _on_screen(self) -> bool:
         """Whether the plane that is looked at is the one of the preview."""
@@ -131,6 +163,33 @@ class Preview:
         point = layer.world_to_data(dims.point[-layer.ndim :])
         hidden = [axis - dims.ndim + layer.ndim for axis in dims.not_displayed]
         return all(-0.5 <= point[i] < layer.data.shape[i] - 0.5 for i in hidden if i >= 0)
+
+    def _split(self) -> None:
+        """Draw the line, and what lies on its sides: there is a line wherever there is a split preview."""
+        canvas = canvas_of(self._viewer)
+        if self._view == "split" and self.there and self._line is None and canvas is not None:
+            self._line = SplitLine(canvas, self._layer.data.size)
+            self._line.moved.connect(self._fill_sides)
+        self._fill_sides()
+
+    def _camera_moved(self, _event: Any = None) -> None:
+        if self._line is not None:
+            self._line.move_soon()
+
+    def _fill_sides(self) -> None:
+        """Show the source left of the line and the result right of it."""
+        if self._shown is None or not self.there or self._view != "split":
+            return
+        shown, layer = self._shown, self._layer
+        sides = _left_of(layer, self._viewer.dims, self._camera, 0.0 if self._line is None else self._line.offset)
+        changed = slice(None) if self._sides is None else _extent((sides != self._sides).any(axis=0))
+        if changed is None:
+            return
+        self._sides = sides
+        columns = (..., changed, slice(None)) if layer.rgb else (..., changed)
+        left = sides[:, changed, None] if layer.rgb else sides[:, changed]
+        layer.data[columns] = np.where(left, shown.before[columns], shown.after[columns])
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _follow(self, _event: Any = None) -> None:
         """The contrast of the source is that of the preview, which covers it."""
@@ -142,6 +201,8 @@ class Preview:
         """A plane would cover what is behind it in 3D."""
         if self.there:
             self._layer.visible = shows_planes(self._viewer)
+        if self._line is not None:
+            self._line.setVisible(shows_planes(self._viewer))
 
     def remove(self) -> None:
         """Take it away."""
@@ -151,6 +212,7 @@ class Preview:
     def _forget(self, event: Any) -> None:
         if event.value is self._layer:
             self._shown = self._layer = None
+            self._remove_line()
             self._on_gone()
 
     def _add_layer(self, pixels: Any, shown: _Shown) -> None:
@@ -170,10 +232,38 @@ class Preview:
 
     def _remove_layer(self) -> None:
         self._layer = None
+        self._remove_line()
         for layer in [layer for layer in self._viewer.layers if layer.metadata.get(_MARK)]:
             self._viewer.layers.remove(layer)
 
+    def _remove_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with suppress(RuntimeError):  # the window is being closed, and Qt has deleted it
+                line.hide()
+                line.deleteLater()
 
-def _halves(left: Any, right: Any, axis: int) -> Any:
-    half = right.shape[axis] // 2
-    return np.concatenate([left.take(range(half), axis), right.take(range(half, right.shape[axis]), axis)], axis)
+
+def _extent(marked: NDArray[np.bool_]) -> slice | None:
+    """From the first to the last of what is marked; None if nothing is."""
+    where = np.flatnonzero(marked)
+    return slice(int(where[0]), int(where[-1]) + 1) if where.size else None
+
+
+def _left_of(layer: Any, dims: Any, camera: Any, offset: float) -> NDArray[np.bool_]:
+    """(Y, X) mask of the pixels of a plane that are on screen left of a line so far from the middle; (1, X) will do
+    where the rows of the layer are those of the screen.
+    """
+    across = dims.displayed[-1] - dims.ndim  # of the world, counted from the last
+    origin, step = np.zeros(layer.ndim), np.eye(layer.ndim)[-2:]
+    start = layer.data_to_world(origin)[across]
+    down, right = (layer.data_to_world(each)[across] - start for each in step)
+    rows, columns = layer.data.shape[layer.ndim - 2 : layer.ndim]
+    line = camera.center[-1] + _facing(camera) * offset / camera.zoom
+    x = start + right * np.arange(columns) + (down * np.arange(rows)[:, None] if down else np.zeros((1, 1)))
+    return np.asarray(_facing(camera) * (x - line) < 0)
+
+
+def _facing(camera: Any) -> int:
+    """1 where the world's last axis points to the right, as usual, or -1."""
+    return -1 if str(camera.orientation2d[-1]) == "left" else 1

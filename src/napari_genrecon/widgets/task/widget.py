@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
@@ -15,6 +16,7 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import methods_text
 from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.jobs.life import JobLife
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
@@ -28,6 +30,9 @@ from napari_genrecon.widgets.task.compute import Taken, about_result, nothing_to
 from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
+
+_REST = 500  # milliseconds without a move of the camera from which it rests
+_SOON = 3.0  # seconds that a preview may take to be made without being asked for
 
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget", "UpscaleZWidget"]
 
@@ -49,6 +54,10 @@ class TaskWidget(TaskControls):
         super().__init__(getattr(viewer, "__wrapped__", viewer), task)
         self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
+        self._resting = QTimer(self.native)  # goes with the page
+        self._resting.setSingleShot(True)
+        self._resting.setInterval(_REST)
+        self._resting.timeout.connect(self._follow_view)
         self._queue: list[Any] = []
         self._said: list[str] = []  # of the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
@@ -58,7 +67,9 @@ class TaskWidget(TaskControls):
         self._jobs = JobLife(
             (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
         )
-        self._noise = NoiseReport(self._report, task, self._form, self._chosen, self._jobs, self._options)
+        self._noise = NoiseReport(
+            self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
+        )
         self._dock = Dock(self.native, self._end_preview)
         self._connect()
         self._refresh()
@@ -78,6 +89,9 @@ class TaskWidget(TaskControls):
         dims = self._viewer.dims.events
         for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._judge_again)
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
+        for event in (camera.events.center, camera.events.zoom):
+            event.connect(self._view_moved)
         self._run.changed.connect(self._start_run)
         self._cancel.changed.connect(lambda _: self._queue.clear())
         self._check.changed.connect(self._start_check)
@@ -175,8 +189,11 @@ class TaskWidget(TaskControls):
             self._measure()
 
     def _options(self, layer: Any) -> Any:
-        values = self._form.values(lambda kind, name: pixels_of(kind, self._viewer.layers[name], layer))
-        return layer_options(self._task, layer, values)
+        def pixels(kind: str, name: str) -> Any:
+            given = self._viewer.layers[name]
+            return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
+
+        return layer_options(self._task, layer, self._form.values(pixels))
 
     # Preview --------------------------------------------------------------------------------------------------------
 
@@ -198,7 +215,7 @@ class TaskWidget(TaskControls):
 
         def made(found: Any) -> None:
             after, before, factors, record = found
-            self._noise.found(taken.data, record)
+            self._noise.found(taken.data, record, given=options.noise is not None)
             if self._dock.closed:  # nobody could take it away
                 return
             self._preview_layer.show(after, before, region, taken.shown, taken.name, factors, layer, asked)
@@ -219,6 +236,24 @@ class TaskWidget(TaskControls):
         if not self._gone and self._job is None and self._preview_layer.there:
             words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
             self._said_of_preview = self._status.value = words
+
+    def _view_moved(self, _event: Any = None) -> None:
+        if not self._gone and self._preview_layer.there:
+            self._resting.start()
+
+    def _follow_view(self) -> None:
+        """The camera rests: make the preview of what is on screen now, where that is fast; else say what is missing."""
+        source = self._chosen()[:1]
+        if self._gone or self._job is not None or not self._preview_layer.there or not source:
+            return
+        region = visible_region(self._viewer, source[0])
+        seen = np.prod([piece.stop - piece.start for piece in region if piece.stop])
+        seconds = (self._noise.seconds or np.inf) * seen / layer_data(source[0]).size
+        current = self._preview_layer.is_of(source[0], self._asked()) and shows_planes(self._viewer)
+        if current and not self._preview_layer.covers(region) and seconds < _SOON:
+            self._start_preview()
+        else:
+            self._judge_again()
 
     def _judge_again(self, _event: Any = None) -> None:
         """The same, unless something else has been said meanwhile."""
@@ -266,22 +301,22 @@ class TaskWidget(TaskControls):
         self._watched.start(target)
         self._jobs.begin(
             lambda: result_steps(self._task, taken, options, target, live=live),
-            lambda result: self._add(result, taken, target),
+            lambda result: self._add(result, taken, target, given=options.noise is not None),
             failed,
             title=f"'{taken.name}'" if self._queue or self._said else "",
         )
 
-    def _add(self, result: Any, taken: Taken, target: Any) -> None:
+    def _add(self, result: Any, taken: Taken, target: Any, *, given: bool) -> None:
         """Add the layer of a result, say what came out, and go on with the next layer."""
         record, added = result.record, None
-        self._noise.found(taken.data, record)
+        self._noise.found(taken.data, record, given=given)
         self._end_preview()
         self._watched.stop()
         for warning in record["warnings"]:
             show_warning(f"{taken.name}: {warning}")
         if not nothing_to_fill(record):
             with self._adding_result():
-                name = f"{taken.name} {self._task.name}"
+                name = result_name(self._task.name, taken.name, record)
                 added = add_layers(self._viewer, result, taken.layer, taken.data.shape, name, taken.shown)
             self._record = record
         lazy = added is not None and target is None and is_lazy(layer_data(added))
@@ -314,8 +349,8 @@ class TaskWidget(TaskControls):
                 pixels, kwargs = deviations_layer(found, result)
                 with keeping_active(self._viewer):
                     self._viewer.add_image(pixels, **kwargs)
-            self._noise.say(f"Check of '{name}'\n{found}")
             where = "nothing stands out" if found.verdict.passed else f"the layer '{name}: deviations' shows where"
+            self._noise.say(f"Checked '{name}': {where}.", f"Check of '{name}'\n{found}")
             self._status.value = f"Checked '{name}': {where}. The report is above."
 
         self._jobs.begin(lambda: steps, checked)

@@ -13,10 +13,12 @@ from napari.layers import Image, Labels, Points
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
+from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, layer_axes, layer_data
 
 __all__ = ["CropChooser", "Source", "crop_options"]
 
+_ROWS = 4  # of a list of layers, before it scrolls
 _MODES = (
     ("one around each object of a layer", "objects"),
     ("on a grid, overlapping if there are few", "grid"),
@@ -74,9 +76,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         )
         super().__init__(widgets=[self.images, self.together, self.mode, self.objects], labels=True)
         self.margins = (0, 0, 0, 0)
-        for chooser, height in ((self.images, 60), (self.objects, 42)):
-            chooser.native.setFixedHeight(height)
-            chooser.native.parentWidget().setFixedHeight(height + 6)  # the row, which else takes all the room there is
+        self._fits = [list_of_layers(chooser, _ROWS) for chooser in (self.images, self.objects)]
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self.refresh)
@@ -121,8 +121,11 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def refresh(self, _event: Any = None) -> None:
         """Look again which layers there are, and guess how to cut until the user has said it."""
-        for chooser in (self.images, self.objects):
+        for chooser, fit in zip((self.images, self.objects), self._fits, strict=True):
             chooser.reset_choices()
+            fit()
+            row = chooser.native.parentWidget()  # which else takes all the room there is
+            row.setFixedHeight(chooser.native.height() + 6)
         if not self._touched:
             self._guess()
 

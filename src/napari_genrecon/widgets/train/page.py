@@ -17,7 +17,7 @@ from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.runs.store import Run, start_run
-from napari_genrecon.widgets.fit import text
+from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.places import look_at, put
@@ -54,16 +54,18 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         )  # fmt: skip
         self.model_name = LineEdit(label="name", tooltip="Of the model: letters, digits, '.', '_' and '-'")
         self.start = PushButton(text="Start training", tooltip="In a process of its own: the window stays free")
+        make_primary(self.start)
         self.panel = JobPanel([self.show_crops, self.start])
         self.runs = RunView(on_model)
         named = Container(widgets=[self.model_name], labels=True)
         super().__init__(
             widgets=[
-                text("<b>1. Dataset</b>: small pictures of one size, which the model learns to make."),
+                heading("1. Dataset"),
+                text("Small pictures of one size, which the model learns to make."),
                 self.chooser, self.cutting.container, self.show_crops,
-                text("<b>2. Training</b>"),
+                heading("2. Training"),
                 self.recipe.container, named, self.start, self.panel,
-                text("<b>3. How it goes</b>"),
+                heading("3. How it goes"),
                 self.runs,
             ],
             labels=False,

@@ -49,11 +49,11 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._models: dict[str, tuple[str, str]] = {}  # by run: model and state that were told
         self.runs = ComboBox(label="run", choices=(), tooltip="All trainings on this computer")
         self._state = text()
-        self._curves = ComboBox(choices=())
+        self._curves = ComboBox(choices=(), tooltip="Errors are in nats per pixel, what is noted in nats per crop")
         self._plot = _plot()
         self._samples = picture_label()
-        self._samples.tooltip = "36 samples of a fixed latent: how they change shows what was learnt"
-        self._caption = text("Samples of the same latents, renewed every 10 s:")
+        self._samples.tooltip = "Samples of fixed latents: how they change shows what was learnt"
+        self._caption = text("The same 36 samples, made anew every 10 s:")
         self.stop = PushButton(text="Stop", tooltip="Keeps the best and the last weights; can be resumed")
         self.resume = PushButton(text="Resume", tooltip="Goes on exactly where it was saved last")
         self._minutes = FloatSpinBox(

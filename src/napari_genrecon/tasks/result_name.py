@@ -1,0 +1,87 @@
+"""Name a result by what was done, so that results of different options can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from napari_genrecon.tasks import find_task
+
+__all__ = ["result_name"]
+
+# Options that change what is seen, and what a name says of them where they differ from the default. Not among them:
+# where and in which pieces it is computed, and the axes, which the layer names itself.
+_OPTIONS: dict[str, Callable[[Any], str]] = {
+    "along": "along {}".format,
+    "strength": "{:g}".format,
+    "blend": "blend {:g}".format,
+    "method": str,
+    "detect": lambda kinds: str(kinds).replace(",", " "),
+    "n": "{} fillings".format,
+    "seed": "seed {}".format,
+    "model": str,
+    "consistent": lambda _: "consistent",
+    "self_ensemble": lambda _: "8 views",
+    "thickness": "thickness {:g}".format,
+    "train_steps": "{} steps".format,
+}
+
+
+def result_name(task: str, source: str, record: Mapping[str, Any]) -> str:
+    """Return the name of a result: its source, the task, and the options that make it another than usual.
+
+    Parameters
+    ----------
+    task : str
+        A verb of `TASKS`.
+    source : str
+        Name of the image.
+    record : dict
+        Of the result.
+
+    Examples
+    --------
+    >>> result_name("denoise", "cells", {"options": {"strength": 0.8, "blend": 0.0, "tile": 64}})
+    'cells denoise 0.8'
+    >>> result_name("upscale", "cells", {"factor": [2, 2], "options": {}})
+    'cells upscale x2'
+    """
+    defaults = asdict(find_task(task).options())
+    given = record.get("options") or {}
+    said = [
+        words(given[name])
+        for name, words in _OPTIONS.items()
+        if name in given and name in defaults and given[name] != defaults[name] and given[name] is not None
+    ]
+    return " ".join(
+        [source, task.replace("_", " "), *_factor(record), *_psf(record), *said, *_iterations(given), *_noise(record)]
+    )
+
+
+def _factor(record: Mapping[str, Any]) -> list[str]:
+    """How many times more pixels a result has, which is always said."""
+    factors = record.get("factor")
+    return [f"x{max(factors)}"] if factors else []
+
+
+def _psf(record: Mapping[str, Any]) -> list[str]:
+    """Which blur was undone, as far as a few characters tell; it has no default."""
+    psf = record.get("psf") or {}
+    if "gaussian_fwhm_px" in psf:
+        return [f"{psf['gaussian_fwhm_px']:g} px"]
+    return [f"NA {psf['optics']['na']:g}"] if "optics" in psf else []
+
+
+def _iterations(given: Mapping[str, Any]) -> list[str]:
+    """How often it was refined, where that is not as often as usual; the record holds a number in either case."""
+    from napari_genrecon.tasks.deblur.task import ITERATIONS
+
+    n = given.get("iterations")
+    return [] if n in (None, ITERATIONS.get(given.get("method", ""))) else [f"{n} iterations"]
+
+
+def _noise(record: Mapping[str, Any]) -> list[str]:
+    """The noise that was typed."""
+    levels = [model["sigma"] for model in record.get("noise") or () if model.get("method") == "given"]
+    return [f"noise {levels[0]:.3g}"] if any(levels) else []  # 0 stands for one that nobody needed

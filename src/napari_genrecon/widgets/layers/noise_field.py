@@ -1,0 +1,87 @@
+"""The form field of the noise: measured from the image itself, from another layer, read from a report, or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import create_widget
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.noise import read_noise
+from napari_genrecon.widgets.layers.arrays import ArrayField, Names, number
+
+__all__ = ["NUMBER", "OWN", "REPORT", "NoiseField"]
+
+OWN, NUMBER, REPORT = "of this image", "a number", "a saved report"
+_TOOLTIP = (
+    "Which noise is removed: that measured from the image itself, from another layer (of the same microscope and "
+    "settings, with empty background), that of a saved report, or a number"
+)
+
+
+class NoiseField(ArrayField):
+    """Where the noise comes from.
+
+    Parameters
+    ----------
+    names : callable
+        Of the layers that it can be measured from.
+    """
+
+    kind = "noise"
+
+    def __init__(self, names: Names) -> None:
+        super().__init__("noise", "noise", _TOOLTIP, names, others=(OWN, NUMBER, REPORT))
+        others = [(other, other) for other in self._others]
+        self.chooser.choices = lambda widget: [*others, *((f"of '{name}'", name) for name in names(widget))]
+        self._level = number(
+            "noise_level",
+            "s.d.",
+            1.0,
+            (1e-4, 1e9, 1.0),
+            "Standard deviation of the noise, in grey values of the image",
+            decimals=4,
+        )
+        self._file = create_widget(
+            "",
+            name="noise_file",
+            label="report",
+            widget_type="FileEdit",
+            options={
+                "filter": "JSON (*.json)",
+                "tooltip": "Written by 'genrecon noise --json', or the record of a result (NAME.genrecon.json)",
+            },
+        )
+        self.widgets += [self._level, self._file]
+        self.chooser.changed.connect(self._show)
+        self._show(self.chooser.value)
+
+    def source(self) -> Any:
+        """The name of a layer, a number, a path, or None for the image itself.
+
+        Raises
+        ------
+        OptionError
+            If no report is chosen, or there is no such file.
+        """
+        chosen = self.chooser.value
+        if chosen == NUMBER:
+            return float(self._level.value)
+        if chosen != REPORT:
+            return super().source()
+        path = Path(self._file.value)
+        if str(path) in ("", ".") or not path.is_file():
+            there = f"there is no {str(path)!r}" if str(path) not in ("", ".") else "none is given"
+            raise OptionError(f"choose the file of the noise report: {there}")
+        return path
+
+    def value(self, pixels_of: Callable[[str], Any]) -> Any:
+        """The noise: models, a number or None; `pixels_of` gives the noise of a layer by its name."""
+        source = self.source()
+        return read_noise(source) if isinstance(source, Path) else super().value(pixels_of)
+
+    def _show(self, chosen: Any) -> None:
+        self._level.visible = chosen == NUMBER
+        self._file.visible = chosen == REPORT

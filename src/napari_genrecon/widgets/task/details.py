@@ -1,0 +1,69 @@
+"""The noise report as a task widget shows it: what it comes to, always; the details, when they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import Container, PushButton
+
+from napari_genrecon.widgets.fit import text
+from napari_genrecon.widgets.preferences import follow_preferences, prefer, preferences
+
+__all__ = ["Details"]
+
+_SECTION = "genrecon_window"
+_FOLD = "QPushButton { text-align: left; border: none; background: transparent; padding: 1px; }"
+
+
+class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Words that are always seen, and further ones behind a button; all docks remember whether they are shown.
+
+    Attributes
+    ----------
+    verdict, report : Words
+        What is always seen, and the details.
+    """
+
+    def __init__(self) -> None:
+        self.verdict, self.report = text(most=8), text()
+        self.fold = PushButton(tooltip="What was measured, in numbers; this is remembered")
+        self.fold.native.setStyleSheet(_FOLD)
+        super().__init__(widgets=[self.verdict, self.fold, self.report], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self.native.layout().setSpacing(2)
+        self._open, self._any = bool(preferences(_SECTION).get("details", False)), False
+        self._gone = False
+        self.native.destroyed.connect(self._leave)
+        self.fold.changed.connect(self._toggle)
+        follow_preferences(_SECTION, self._follow)
+        self.write("Choose an image layer.")
+
+    def write(self, verdict: str, details: str = "") -> None:
+        """Show other words; without details there is nothing to unfold."""
+        self.verdict.value, self.report.value = verdict, details or verdict
+        self._any = bool(details)
+        self._show()
+
+    def unfold(self) -> None:
+        """Show the details that are there now, without remembering it."""
+        self._open = True
+        self._show()
+
+    def _toggle(self, _event: Any = None) -> None:
+        self._open = not self._open
+        prefer(_SECTION, details=self._open)
+        self._show()
+
+    def _leave(self, _event: Any = None) -> None:
+        self._gone = True
+
+    def _follow(self, _event: Any = None) -> None:
+        if self._gone:
+            return
+        self._open = bool(preferences(_SECTION).get("details", self._open))
+        self._show()
+
+    def _show(self) -> None:
+        self.fold.text = f"{'▾' if self._open else '▸'} Details"
+        self.fold.visible = self._any
+        self.report.visible = self._open and self._any

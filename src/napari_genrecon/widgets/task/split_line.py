@@ -1,0 +1,97 @@
+"""The line of a split preview: on the canvas, where it stays while the camera moves, and can be dragged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import QWidget
+
+__all__ = ["SplitLine", "canvas_of"]
+
+_GRIP = 11  # pixels within which the mouse takes it
+_EDGE = 0.02  # share of the canvas from which it cannot be dragged out of sight
+_FRAME = 16  # milliseconds between two pictures, of few pixels
+_PACE = 60_000  # pixels a millisecond: with many, a picture takes longer than a frame to get to the screen
+
+
+def canvas_of(viewer: Any) -> QWidget | None:
+    """The widget that a viewer draws on; None without a window. napari has no public name for it."""
+    canvas = getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "canvas", None)
+    return getattr(canvas, "native", None)
+
+
+class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
+    """A line from top to bottom.
+
+    Parameters
+    ----------
+    canvas : QWidget
+        What it stands on.
+    pixels : int
+        How many are drawn anew when it moves.
+
+    Attributes
+    ----------
+    share : float
+        Where it stands: 0 is the left edge of the canvas, 1 the right one.
+    """
+
+    moved = Signal()
+    """Whenever it stands elsewhere, at most once a picture; also to be asked for with `move_soon`."""
+
+    def __init__(self, canvas: QWidget, pixels: int = 0) -> None:
+        super().__init__(canvas)
+        self.share = 0.5
+        self.setCursor(Qt.CursorShape.SplitHCursor)
+        self.setToolTip("Left as it is, right as it will be: drag to compare")
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(max(_FRAME, pixels // _PACE))  # the window stays free between two pictures
+        self._soon.timeout.connect(self.moved)
+        canvas.installEventFilter(self)
+        self._place()
+        self.show()
+
+    @property
+    def offset(self) -> float:
+        """How far it stands right of the middle, in pixels of the canvas."""
+        return (self.share - 0.5) * float(self.parentWidget().width())
+
+    def drag_to(self, x: float) -> None:
+        """Put it at a pixel of the canvas."""
+        self.share = min(max(x / max(self.parentWidget().width(), 1), _EDGE), 1 - _EDGE)
+        self._place()
+        self.move_soon()
+
+    def move_soon(self, _event: Any = None) -> None:
+        """Say with the next picture that it stands elsewhere: a camera moves many times between two of them."""
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _place(self) -> None:
+        canvas = self.parentWidget()
+        self.setGeometry(round(self.share * canvas.width()) - _GRIP // 2, 0, _GRIP, canvas.height())
+        self.raise_()
+
+    # Qt's names -------------------------------------------------------------------------------------------------------
+
+    def eventFilter(self, _canvas: Any, event: Any) -> bool:
+        if event.type() == QEvent.Type.Resize:
+            self._place()
+            self.move_soon()
+        return False
+
+    def mousePressEvent(self, event: Any) -> None:
+        event.accept()  # else the camera would follow
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        self.drag_to(self.mapToParent(event.pos()).x())
+
+    def paintEvent(self, _event: Any) -> None:
+        painter, middle = QPainter(self), _GRIP // 2
+        painter.fillRect(middle - 1, 0, 3, self.height(), QColor(0, 0, 0, 110))
+        painter.fillRect(middle, 0, 1, self.height(), QColor(255, 255, 255, 220))
+        painter.fillRect(middle - 2, self.height() // 2 - 14, 5, 28, QColor(255, 255, 255, 220))
+        painter.end()

@@ -1,0 +1,272 @@
+"""What a page looks like: composites, lists, the split preview, where noise comes from, words."""
+
+import json
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari.components import ViewerModel
+
+from napari_genrecon import denoise
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.widgets import add_result
+from napari_genrecon.widgets.form import Ticks
+from napari_genrecon.widgets.task.widget import DeblurWidget, DenoiseWidget, InpaintWidget
+
+SHAPE = (64, 72)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).poisson(40, SHAPE).astype("u2")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="cells")
+    return viewer
+
+
+def docked(viewer, qtbot, kind):
+    widget = kind(viewer)
+    viewer.window.add_dock_widget(widget)
+    wait(qtbot, widget)
+    return widget
+
+
+def wait(qtbot, widget):
+    qtbot.wait(20)
+    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
+
+
+def press(qtbot, widget, button):
+    button.changed.emit(True)
+    wait(qtbot, widget)
+
+
+# Composites -----------------------------------------------------------------------------------------------------------
+
+
+def composite(n=3):
+    viewer = ViewerModel()
+    channels = np.random.default_rng(0).poisson(40, (n, *SHAPE)).astype("u2")
+    viewer.add_image(channels, channel_axis=0, name=[f"c{i}" for i in range(n)])
+    return viewer
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_result_takes_the_place_of_its_channel(channel):
+    viewer = composite()
+    result = add_result(viewer, "denoise", viewer.layers[channel])
+    names = [layer.name for layer in viewer.layers if layer.visible]
+    assert names == [f"c{i}{' denoise' if i == channel else ''}" for i in range(3)]
+    assert result.blending == "additive"
+    assert not viewer.layers[f"c{channel}"].visible
+    assert viewer.layers.selection.active is result
+
+
+def test_second_result_of_a_channel_replaces_the_first_on_screen():
+    viewer = composite()
+    for strength in (1.0, 0.5):
+        add_result(viewer, "denoise", viewer.layers["c0"], strength=strength)
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["c0 denoise 0.5", "c1", "c2"]
+
+
+def test_image_that_only_lies_beside_a_composite_stays_seen(image):
+    viewer = composite()
+    single = viewer.add_image(image, name="single", translate=(0, 500))
+    viewer.layers.move(3, 0)
+    result = add_result(viewer, "denoise", single)
+    assert single.visible
+    assert viewer.layers[-1] is result
+    assert result.blending == single.blending
+
+
+def test_several_channels_run_in_the_order_of_the_list(viewer, qtbot, image):
+    viewer.add_image(image, name="other", blending="additive")
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._layers.value = ["other", "cells"]
+    assert [layer.name for layer in widget._chosen()] == ["cells", "other"]
+
+
+# Lists ----------------------------------------------------------------------------------------------------------------
+
+
+def test_chosen_image_is_in_sight_in_a_long_list(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer(show=True)
+    for i in range(9):
+        viewer.add_image(image, name=f"image {i}")
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    for index in (8, 0, 6):
+        viewer.layers.selection.active = viewer.layers[index]
+        wait(qtbot, widget)
+        shown = widget._layers.native
+        (item,) = shown.selectedItems()
+        assert item.text() == f"image {index}"
+        assert shown.viewport().rect().contains(shown.visualItemRect(item).adjusted(0, 1, 0, -1))
+
+
+# The split preview ----------------------------------------------------------------------------------------------------
+
+
+def split_at(preview, image, clean):
+    """The first column that is the result; checked to be the same in every row."""
+    after = np.isclose(preview, clean, rtol=1e-5) & (preview != image)
+    column = int(np.argmax(after.any(axis=0)))
+    np.testing.assert_allclose(preview[:, :column], image[:, :column])
+    np.testing.assert_allclose(preview[:, column:], clean[:, column:], rtol=1e-5)
+    return column
+
+
+def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer, qtbot, image):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    press(qtbot, widget, widget._preview)
+    widget._resting.setInterval(10**6)  # no other preview meanwhile
+    preview, line, clean = viewer.layers["cells preview"], widget._preview_layer._line, denoise(image)
+    camera = viewer.scene.camera
+    camera.zoom = line.parentWidget().width() / 80
+    for move in (lambda: None, lambda: setattr(camera, "center", (0, 32, 50)), lambda: line.drag_to(20)):
+        move()
+        qtbot.wait(60)
+        place = camera.center[-1] + line.offset / camera.zoom
+        assert abs(split_at(preview.data, image, clean) - place) <= 1
+    assert line.cursor().shape() == line.cursor().shape().SplitHCursor
+    widget._view.value = "after"
+    assert widget._preview_layer._line is None
+
+
+def test_view_that_leaves_the_preview_gets_a_new_one(viewer, qtbot, monkeypatch):
+    from napari_genrecon.widgets.task import widget as module
+
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    monkeypatch.setattr(module, "visible_region", lambda *_: (slice(0, 30), slice(0, 30)))
+    press(qtbot, widget, widget._preview)
+    first = viewer.layers["cells preview"]
+    widget._follow_view()
+    assert viewer.layers["cells preview"] is first  # it is all in sight
+    monkeypatch.setattr(module, "visible_region", lambda *_: (slice(20, 64), slice(20, 72)))
+    widget._follow_view()
+    wait(qtbot, widget)
+    assert viewer.layers["cells preview"].data.shape == (44, 52)
+
+
+# Noise from elsewhere -------------------------------------------------------------------------------------------------
+
+
+def elsewhere(viewer, widget, kind, tmp_path):
+    form = widget._form
+    if kind == "layer":
+        viewer.add_image(np.random.default_rng(1).normal(10, 4, SHAPE).astype("f4"), name="background")
+        viewer.layers.selection.active = viewer.layers["cells"]
+        form["noise"].value = "background"
+    elif kind == "number":
+        form["noise"].value, form["noise_level"].value = "a number", 12.5
+    else:
+        (tmp_path / "n.json").write_text(json.dumps(NoiseModel(gain=2, read_noise=3).to_dict()))
+        form["noise"].value, form["noise_file"].value = "a saved report", tmp_path / "n.json"
+
+
+@pytest.mark.parametrize("kind", ["layer", "number", "report"])
+def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, qtbot, tmp_path, kind):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    own = widget._report.value
+    elsewhere(viewer, widget, kind, tmp_path)
+    expected = {"layer": "that of 'background', s.d. ", "number": "as typed, s.d. 12.5 ", "report": "as in n.json"}
+    qtbot.waitUntil(lambda: expected[kind] in widget._verdict.value, timeout=60_000)
+    wait(qtbot, widget)
+    press(qtbot, widget, widget._run)
+    result = viewer.layers.selection.active
+    (model,) = map(NoiseModel.from_dict, result.metadata["genrecon"]["noise"])
+    assert model.sigma == pytest.approx({"layer": 4, "number": 12.5, "report": 3}[kind], rel=0.1)
+    np.testing.assert_array_equal(result.data, denoise(viewer.layers["cells"].data, noise=model))
+    pixels = result.data.copy()
+    viewer.layers.remove(result)
+    exec(widget.as_python(), {"viewer": viewer})
+    np.testing.assert_array_equal(viewer.layers.selection.active.data, pixels)
+    viewer.layers.selection.active = viewer.layers["cells"]
+    widget._form["noise"].value = "of this image"
+    qtbot.waitUntil(lambda: "Denoising will" in widget._verdict.value, timeout=60_000)
+    wait(qtbot, widget)
+    of_noise = [line for line in own.splitlines() if "noise s.d." in line]
+    assert of_noise[0] in widget._report.value  # what was given is not taken for that of the image
+
+
+def test_report_that_is_not_there_is_named_at_once(viewer, qtbot):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._form["noise"].value = "a saved report"
+    qtbot.waitUntil(lambda: "Choose the file of the noise report" in widget._verdict.value, timeout=5_000)
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+def test_ticks_are_words_in_the_order_of_the_option():
+    ticks = Ticks(("a", ("B, in words", "b"), "c"), "c, a", name="several")
+    assert ticks.value == "a,c"
+    ticks.value = "b"
+    assert ticks.value == "b"
+    assert [box.value for box in ticks] == [False, True, False]
+
+
+def test_damage_is_ticked(viewer, qtbot):
+    widget = docked(viewer, qtbot, InpaintWidget)
+    for box in widget._form["detect"]:
+        box.value = box.name in ("tick_hot", "tick_frames")
+    assert widget._options(viewer.layers["cells"]).detect == "hot,frames"
+
+
+def test_report_follows_typed_axes(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.stack([image, image * 3]), name="two", axis_labels=("z", "y", "x"))
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    for axes, said in (("CYX", "two: CYX, 2 planes"), ("CQX", "⚠ Axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
+        widget._form["axes"].value = axes
+        qtbot.waitUntil(lambda said=said: widget._report.value.startswith(said), timeout=20_000)
+        wait(qtbot, widget)
+        assert ("channel 1\n" in widget._report.value) == (axes == "CYX")
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def test_no_page_shows_tags(make_napari_viewer, qtbot):
+    from qtpy.QtWidgets import QLabel, QTextEdit
+
+    from napari_genrecon.widgets.generate.widget import GenerateWidget
+
+    page = GenerateWidget(make_napari_viewer())
+    qtbot.addWidget(page)
+    words = [box.toPlainText() for box in page.findChildren(QTextEdit)] + [x.text() for x in page.findChildren(QLabel)]
+    assert any("Crops" in text for text in words)
+    assert not [text for text in words if re.search(r"</?[a-z]+>", text)]
+    page.train.leave(), page.sample.leave(), page.explore.leave()
+
+
+def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, qtbot):
+    widget, other = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, DeblurWidget)
+    assert re.fullmatch(r"Noise: \w+\. Denoising will .*\. Takes about \d+\ss\.", widget._verdict.value)
+    assert not any(word in widget._verdict.value for word in ("DN", "rho", "correlation"))
+    assert widget._report.native.isHidden()
+    try:
+        widget._details.fold.changed.emit(True)
+        assert not widget._report.native.isHidden()
+        assert not other._report.native.isHidden()  # all docks remember
+        assert not docked(viewer, qtbot, DenoiseWidget)._report.native.isHidden()
+    finally:
+        widget._details.fold.changed.emit(True)
+
+
+def test_main_button_is_the_biggest(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(image, name="cells")
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    qtbot.wait(100)
+    area = {b: b.native.width() * b.native.height() for b in (widget._run, widget._preview, widget._cancel)}
+    assert area[widget._run] > 1.5 * max(area[widget._preview], area[widget._cancel])
