@@ -15,6 +15,7 @@ from napari_genrecon.tasks import TASKS, Result, Task, find_task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.widgets.layers.choice import keeping_active
+from napari_genrecon.widgets.layers.live import live
 from napari_genrecon.widgets.layers.masks import mask_of
 from napari_genrecon.widgets.layers.snapshot import (
     PLACED,
@@ -118,11 +119,19 @@ def _about(layer: Any) -> About:
 
 
 def add_layers(
-    viewer: Any, result: Result, source: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]
+    viewer: Any,
+    result: Result,
+    source: Any,
+    shape: tuple[int, ...],
+    name: str,
+    shown: dict[str, Any],
+    *,
+    stored: bool = False,
 ) -> Any:
     """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
 
     Where the blending would mix the result with its source on screen, the source is hidden: their sum is neither.
+    Unless they are `stored` already, the pixels of a lazy result are computed when they are looked at; see `LiveArray`.
 
     Returns
     -------
@@ -130,7 +139,7 @@ def add_layers(
         The layer of the result.
     """
     pixels, kwargs = result_layer(result, shape, name, shown)
-    added = viewer.add_image(pixels, **kwargs)
+    added = viewer.add_image(pixels if stored else live(viewer, pixels), **kwargs)
     if shown["blending"] in _MIXING:
         source.visible = False
     with keeping_active(viewer):

@@ -14,7 +14,7 @@ from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets.form import TaskForm
-from napari_genrecon.widgets.jobs.life import JobLife
+from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.layers.add_result import layer_options
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
@@ -37,12 +37,12 @@ class NoiseReport:
         Its options.
     chosen : callable
         The chosen layers.
-    jobs : JobLife
+    jobs : JobControls
         Where the noise is measured.
     """
 
     def __init__(
-        self, box: TextEdit, task: Task, form: TaskForm, chosen: Callable[[], list[Any]], jobs: JobLife
+        self, box: TextEdit, task: Task, form: TaskForm, chosen: Callable[[], list[Any]], jobs: JobControls
     ) -> None:
         self._box, self._task, self._form, self._chosen, self._jobs = box, task, form, chosen, jobs
         self._known = KnownNoise()
