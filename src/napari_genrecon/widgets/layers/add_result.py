@@ -139,7 +139,7 @@ def add_layers(
         The layer of the result.
     """
     pixels, kwargs = result_layer(result, shape, name, shown)
-    added = viewer.add_image(pixels if stored else live(viewer, pixels), **kwargs)
+    added = viewer.add_image(pixels if stored else live(viewer, pixels, name), **kwargs)
     if shown["blending"] in _MIXING:
         source.visible = False
     with keeping_active(viewer):

@@ -16,8 +16,10 @@ import dask.array as da
 import numpy as np
 from napari.utils.notifications import show_error
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.widgets.jobs.activity import Activity
 from napari_genrecon.widgets.jobs.torch_import import as_sentence
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.words import sentence
@@ -25,6 +27,7 @@ from napari_genrecon.widgets.words import sentence
 __all__ = ["LiveArray", "live"]
 
 _KEPT = 512 << 20  # bytes of planes that need not be computed again when they are looked at again
+_EVERY = 300  # milliseconds after which the status bar says again what is going on: napari writes into it, too
 
 
 class LiveArray(da.Array):  # type: ignore[misc]  # dask is not followed by mypy
@@ -53,12 +56,12 @@ def _for_display(caller: Any) -> bool:
     return drawing and threading.current_thread() is threading.main_thread()
 
 
-def live(viewer: Any, data: Any) -> Any:
-    """Return a result as it is to be given to a layer: one that is computed when it is looked at as a `LiveArray`."""
+def live(viewer: Any, data: Any, name: str) -> Any:
+    """Return a result as it is to be given to a layer of this name: a lazy one as a `LiveArray`."""
     if not isinstance(data, da.Array) or getattr(viewer, "window", None) is None:
         return data
     found = LiveArray(data.dask, data.name, data.chunks, dtype=data.dtype)
-    found.planes = Planes(viewer, found)
+    found.planes = Planes(viewer, found, name)
     return found
 
 
@@ -71,13 +74,18 @@ class Planes:
         That shows them.
     array : LiveArray
         Whose parts.
+    name : str
+        Of its layer.
     """
 
-    def __init__(self, viewer: Any, array: LiveArray) -> None:
-        self._viewer, self._array = viewer, array
+    def __init__(self, viewer: Any, array: LiveArray, name: str) -> None:
+        self._viewer, self._array, self._name = viewer, array, name
         self._kept: OrderedDict[str, _Plane] = OrderedDict()
         self._wanted: _Plane | None = None  # the one on screen
         self._job: Job | None = None
+        self._activity: Activity | None = None
+        self._saying = QTimer()
+        self._saying.timeout.connect(lambda: self._say("is being computed"))
         viewer.layers.events.removed.connect(self._removed)
 
     def of(self, part: Any) -> NDArray[Any]:
@@ -91,7 +99,8 @@ class Planes:
         return plane.pixels.copy() if plane.missing else plane.pixels
 
     def _start(self) -> None:
-        self._say("is being computed")
+        self._saying.start(_EVERY)
+        self._activity = Activity(f"Plane of '{self._name}'", self._leave)
         self._job = Job(self._steps, self._progressed, self._ended)
         self._job.start()
 
@@ -104,15 +113,17 @@ class Planes:
     def _progressed(self, _progress: Progress) -> None:
         shown = [layer for layer in self._layers() if layer.visible]
         if not shown:
-            self._wanted = None  # until it is shown again
+            self._leave()
         for layer in shown:
             layer.refresh(extent=False, highlight=False)
 
     def _ended(self, kind: str, value: Any) -> None:
-        self._job = None
-        plane = self._wanted
+        self._job, plane = None, self._wanted
+        self._saying.stop()
+        if self._activity is not None:
+            self._activity.close()
         if kind == "error":
-            self._wanted = None
+            self._leave()
             words = sentence(as_sentence(value))
             self._say(f"cannot be computed: {words}")
             show_error(words)
@@ -123,15 +134,18 @@ class Planes:
 
     def _removed(self, _event: Any) -> None:
         if not self._layers():
-            self._wanted = None
+            self._leave()
             self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _leave(self) -> None:
+        """Compute nothing more of what is on screen, until it is looked at again."""
+        self._wanted = None
 
     def _layers(self) -> list[Any]:
         return [layer for layer in self._viewer.layers if layer.data is self._array]
 
     def _say(self, words: str) -> None:
-        for layer in self._layers()[:1]:
-            self._viewer.status = f"The plane of '{layer.name}' on screen {words}."
+        self._viewer.status = f"The plane of '{self._name}' on screen {words}."
 
 
 class _Plane:
