@@ -75,11 +75,11 @@ class Planes:
     array : LiveArray
         Whose parts.
     name : str
-        Of its layer.
+        Of the layer that it will be given to.
     """
 
     def __init__(self, viewer: Any, array: LiveArray, name: str) -> None:
-        self._viewer, self._array, self._name = viewer, array, name
+        self._viewer, self._array, self._given_name = viewer, array, name
         self._kept: OrderedDict[str, _Plane] = OrderedDict()
         self._wanted: _Plane | None = None  # the one on screen
         self._job: Job | None = None
@@ -140,6 +140,10 @@ class Planes:
     def _leave(self) -> None:
         """Compute nothing more of what is on screen, until it is looked at again."""
         self._wanted = None
+
+    @property
+    def _name(self) -> str:
+        return next((layer.name for layer in self._layers()), self._given_name)
 
     def _layers(self) -> list[Any]:
         return [layer for layer in self._viewer.layers if layer.data is self._array]
