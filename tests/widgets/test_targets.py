@@ -22,7 +22,7 @@ def test_nothing_given_keeps_results_in_memory_and_one_image_needs_no_pattern(tm
 
 def test_one_file_for_several_images_is_refused(tmp_path):
     with pytest.raises(
-        OptionError, match=r"2 images need a file each, and 'write to' names one, x.ome.tif: put \{name\}"
+        OptionError, match=r"2 images need a file each, and 'write to' names one, x\.ome\.tif: put \{name\}"
     ):
         plan_targets(tmp_path / "x.ome.tif", ["a", "b"], "denoise")
 
@@ -42,5 +42,5 @@ def test_names_of_layers_stay_within_the_folder(tmp_path, name):
 
 def test_a_result_that_exists_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "b_denoise.ome.tif").touch()
-    with pytest.raises(ExistsError, match="b_denoise.ome.tif exists already"):
+    with pytest.raises(ExistsError, match=r"b_denoise\.ome\.tif exists already"):
         plan_targets(tmp_path, ["a", "b"], "denoise")
