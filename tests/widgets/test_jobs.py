@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -41,15 +42,15 @@ class Window:
         self.viewer, self._qtbot = viewer, qtbot
         viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="cells")
         self.open()
-        self.main = self.page.window()
+        self._main = weakref.ref(self.page.window())  # napari's fixture complains of what holds its window
         self.until(lambda: self.button("Denoise").isEnabled() and "Expected time" in self.words())
 
     def open(self):
-        self.dock, page = self.viewer.window.add_plugin_dock_widget("napari-genrecon", "Denoise")
-        self.page = page.native
+        dock, page = self.viewer.window.add_plugin_dock_widget("napari-genrecon", "Denoise")
+        self._dock, self.page = weakref.ref(dock), page.native
 
     def close(self):
-        self.dock.destroyOnClose()  # what the x does
+        self._dock().destroyOnClose()  # what the x does
 
     def button(self, text):
         return next(found for found in self.page.findChildren(QPushButton) if found.text() == text)
@@ -61,7 +62,7 @@ class Window:
         """Titles and Cancel buttons in napari's activity panel."""
         return {
             label.text(): label.parent().findChild(QPushButton)
-            for label in self.main.findChildren(QLabel)
+            for label in self._main().findChildren(QLabel)
             if label.text().endswith(": ") and label.parent().findChild(QPushButton)
         }
 
