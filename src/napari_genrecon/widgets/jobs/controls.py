@@ -63,7 +63,8 @@ class JobControls:
         self._buttons, self._cancel, self._bar, self._status = buttons, cancel, bar, status
         self._on_progress, self._after = on_progress, after
         cancel.changed.connect(self._pressed)
-        status.changed.connect(lambda _: tint(status))  # what is said next is plain again
+        self._look = ""
+        status.changed.connect(lambda _: self._tint(""))  # what is said next is plain again
 
     @property
     def at_work(self) -> bool:
@@ -159,7 +160,12 @@ class JobControls:
     def say(self, words: str, look: str = "") -> None:
         """Show words: plain, ``"good"`` or ``"bad"``."""
         self._status.value = words
-        tint(self._status, look)
+        self._tint(look)
+
+    def _tint(self, look: str) -> None:
+        if look != self._look:  # Qt takes its time for a style sheet
+            self._look = look
+            tint(self._status, look)
 
     def tell(self, kind: str, value: Any) -> None:
         """Say how a job ended that has no result."""
