@@ -11,11 +11,12 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from qtpy.QtWidgets import QLabel, QPushButton, QTextEdit
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QTextEdit
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import MissingPackageError
 from napari_genrecon.widgets.jobs import controls
+from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.jobs.torch_import import as_sentence
 from napari_genrecon.widgets.task import widget as task_widget
 
@@ -154,6 +155,29 @@ def test_torch_that_cannot_be_loaded_is_one_sentence_said_once(window, monkeypat
         window.until(lambda: window.button("Denoise").isEnabled())
         assert f"PyTorch cannot be loaded: {error}. If this happens on Windows, close napari" in window.words()
     assert len(shown) == 1
+
+
+def test_panel_shows_its_bar_while_it_works_and_words_while_there_are_some(qtbot):
+    panel, gate = JobPanel([]), threading.Event()
+
+    def steps():
+        yield Progress(0, 0, "step")
+        assert gate.wait(60)
+
+    qtbot.addWidget(panel.native)
+    panel.native.show()
+    bar, words = panel.native.findChild(QProgressBar), panel.native.findChild(QTextEdit)
+    assert not bar.isVisible()
+    assert not words.isVisible()
+    panel.begin(steps, lambda _: panel.say("Made.", "good"), title="Make")
+    qtbot.waitUntil(lambda: words.toPlainText() == "Make, step", timeout=10_000)
+    assert bar.isVisible()
+    gate.set()
+    qtbot.waitUntil(lambda: words.toPlainText() == "Made.", timeout=10_000)
+    assert words.isVisible()
+    assert not bar.isVisible()
+    panel.say("")
+    assert not words.isVisible()
 
 
 def test_other_errors_stay_what_they_are():

@@ -64,7 +64,7 @@ class JobControls:
         self._on_progress, self._after = on_progress, after
         cancel.changed.connect(self._pressed)
         self._look = ""
-        status.changed.connect(lambda _: self._tint(""))  # what is said next is plain again
+        status.native.textChanged.connect(lambda: self._tint(""))  # what is said next is plain again
 
     @property
     def at_work(self) -> bool:

@@ -48,7 +48,7 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         self.margins = (0, 0, 0, 0)
         self._after = after
         self._controls = JobControls(buttons, cancel, bar, self._status, after=self._ended)
-        self._status.changed.connect(self._fit)
+        self._status.native.textChanged.connect(self._fit)
 
     @property
     def busy(self) -> bool:
@@ -82,5 +82,5 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         self._row.visible = False
         self._after()
 
-    def _fit(self, _event: Any = None) -> None:
+    def _fit(self) -> None:
         self._status.visible = bool(self.words)
