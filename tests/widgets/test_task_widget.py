@@ -133,7 +133,7 @@ def test_cancel_says_at_once_that_it_was_heard(opened, qtbot):
 def test_torch_error_is_reported_and_frees_the_buttons(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
     shown = []
-    monkeypatch.setattr("napari_genrecon.widgets.jobs.life.show_error", shown.append)
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", shown.append)
 
     def fail(*args):
         raise RuntimeError("mat1 and mat2 cannot be multiplied")
@@ -527,7 +527,7 @@ def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copie
 
 def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer, qtbot, monkeypatch):
     viewer, told = make_napari_viewer(), []
-    monkeypatch.setattr("napari_genrecon.widgets.jobs.life.show_error", told.append)
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", told.append)
     viewer.add_labels(np.ones((48, 56), int), name="hole")
     viewer.add_image(np.random.default_rng(0).normal(50, 2, (48, 56)), name="cells", scale=(0.5, 0.5))
     widget = InpaintWidget(viewer)
@@ -660,7 +660,7 @@ def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
     ids=["aperture", "pixel size", "no file", "file not there", "no number"],
 )
 def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sentence):
-    from napari_genrecon.widgets.jobs import life as _job_life
+    from napari_genrecon.widgets.jobs import controls as _job_life
 
     said = []
     monkeypatch.setattr(_job_life, "show_error", said.append)

@@ -18,7 +18,7 @@ __all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_stack", "laz
 
 def is_dask(source: Any) -> bool:
     """Whether this is a dask array; does not import dask."""
-    return type(source).__module__.split(".")[0] == "dask"
+    return any(kind.__module__.split(".")[0] == "dask" for kind in type(source).__mro__)
 
 
 def is_lazy(source: Any) -> bool:

@@ -208,4 +208,5 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self.panel.complain(error)
             return
         show = getattr(self.results, tool.result)
-        self.panel.begin(lambda: tool.steps(request), lambda found: show(request, found))
+        title = f"{tool.title}, '{request.card.name}'"
+        self.panel.begin(lambda: tool.steps(request), lambda found: show(request, found), title=title)

@@ -124,7 +124,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self.on_models(card.name)
             self.panel.say(f"Added the model '{card.name}'.", "good")
 
-        self.panel.begin(steps, added)
+        self.panel.begin(steps, added, title="Import a model")
 
     def _export(self, _event: Any = None) -> None:
         card = self.choice.card
@@ -138,7 +138,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             yield Progress(0, 0, "Writing the file")
             export_model(card.name, path, overwrite=True)  # the dialog has asked
 
-        self.panel.begin(steps, lambda _: self.panel.say(f"Written to {path}.", "good"))
+        self.panel.begin(steps, lambda _: self.panel.say(f"Written to {path}.", "good"), title=f"Export '{card.name}'")
 
     # --- making ---
 
@@ -176,7 +176,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             beware = "".join(f" Beware: {caution}." for caution in card.cautions)
             self.panel.say(said + beware, "bad" if beware else "good")
 
-        self.panel.begin(lambda: sample_steps(options), shown)
+        self.panel.begin(lambda: sample_steps(options), shown, title=f"Samples of '{card.name}'")
 
     def _add(self, result: Result, card: ModelCard) -> tuple[Any, Any]:
         """The layer of the pictures, and that of all side by side or None."""
@@ -209,7 +209,10 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self.panel.complain(error)
             return
         made = self._made[1] if self._made is not None and self._made[0] == card.name else None
-        self.panel.begin(lambda: check_steps(card, options, made), lambda found: self._checked(card, *found))
+        title = f"Check of '{card.name}'"
+        self.panel.begin(
+            lambda: check_steps(card, options, made), lambda found: self._checked(card, *found), title=title
+        )
 
     def _checked(self, card: ModelCard, samples: NDArray[Any], crops: Dataset, found: Memorisation) -> None:
         order = np.argsort(found.ratio)

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from napari_genrecon.widgets.dock import Dock
+from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.fit import scrolled
 from napari_genrecon.widgets.generate.explore_page import ExplorePage
 from napari_genrecon.widgets.generate.sample_page import SamplePage
@@ -17,18 +17,17 @@ __all__ = ["GenerateWidget"]
 _WIDTH = 396  # pixels, with a bar to scroll
 
 
-class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
+class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     """Three pages: Train, Sample, Explore.
 
     Parameters
     ----------
-    napari_viewer : napari.Viewer
-        Whose layers can be chosen, and where results go. (napari finds it by this name.)
+    viewer : napari.Viewer
+        Whose layers can be chosen, and where results go.
     """
 
-    def __init__(self, napari_viewer: Any) -> None:
+    def __init__(self, viewer: Any) -> None:
         super().__init__()
-        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.sample, self.explore = SamplePage(viewer), ExplorePage(viewer)
         self.train = TrainPage(viewer, self._new_model)
         self.sample.on_models = self._new_model
@@ -39,7 +38,7 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         self.setMinimumWidth(_WIDTH)
-        self._dock = Dock(self)
+        self._dock = Dock(self, self)
         pages = (self.train, self.sample, self.explore)
 
         def leave(*_: Any) -> None:  # no method: Qt would cut its connection before the widget is gone
@@ -51,6 +50,15 @@ class GenerateWidget(QWidget):  # type: ignore[misc]  # Qt is not followed by my
     def _new_model(self, wanted: str = "") -> None:
         for page in (self.sample, self.explore):
             page.choice.refresh(wanted)
+
+
+class GenerateWidget(PageOpener):
+    """The widget of all that trains and uses generative models."""
+
+    @staticmethod
+    def make(viewer: Any) -> GeneratePage:
+        """Return a new page."""
+        return GeneratePage(viewer)
 
 
 def _page(native: QWidget) -> QScrollArea:

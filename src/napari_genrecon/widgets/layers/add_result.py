@@ -18,6 +18,7 @@ from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.composite import Place
+from napari_genrecon.widgets.layers.live import live
 from napari_genrecon.widgets.layers.masks import mask_of
 from napari_genrecon.widgets.layers.snapshot import (
     PLACED,
@@ -122,11 +123,19 @@ def _about(layer: Any) -> About:
 
 
 def add_layers(
-    viewer: Any, result: Result, source: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]
+    viewer: Any,
+    result: Result,
+    source: Any,
+    shape: tuple[int, ...],
+    name: str,
+    shown: dict[str, Any],
+    *,
+    stored: bool = False,
 ) -> Any:
     """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
 
     Where blending would mix the result with its source on screen, it takes the place of the source, see `Place`.
+    Unless they are `stored` already, the pixels of a lazy result are computed when they are looked at; see `LiveArray`.
 
     Returns
     -------
@@ -135,7 +144,7 @@ def add_layers(
     """
     place = Place.of(viewer, source, shown["blending"], result.record)
     pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
-    added = viewer.add_image(pixels, **kwargs)
+    added = viewer.add_image(pixels if stored else live(viewer, pixels, name), **kwargs)
     place.take(viewer, added)
     with keeping_active(viewer):
         for title, companion in result.companions.items():

@@ -45,7 +45,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             label="write to",
             filter="OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
             value="",
-            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory",
+            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory. "
+            "Several images need a folder, or {name} in the name of the file, such as {name}_denoised.ome.tif",
         )
         self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
         self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]

@@ -17,7 +17,7 @@ from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise, noise_report
 from napari_genrecon.widgets.form import TaskForm
-from napari_genrecon.widgets.jobs.life import JobLife
+from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.layers.add_result import layer_options
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
@@ -45,7 +45,7 @@ class NoiseReport:
         The chosen layers.
     layers : napari LayerList
         Where layers are found by name.
-    jobs : JobLife
+    jobs : JobControls
         Where the noise is measured.
     options : callable
         The options of a layer as they are in the form, masks and point spread functions included.
@@ -58,7 +58,7 @@ class NoiseReport:
         form: TaskForm,
         chosen: Callable[[], list[Any]],
         layers: Any,
-        jobs: JobLife,
+        jobs: JobControls,
         options: Callable[[Any], Any],
     ) -> None:
         self._box, self._task, self._form, self._chosen, self._layers = box, task, form, chosen, layers

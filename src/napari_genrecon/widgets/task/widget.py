@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from napari.layers import Image
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -17,11 +18,12 @@ from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.check import methods_text
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.result_name import result_name
-from napari_genrecon.widgets.dock import Dock
-from napari_genrecon.widgets.jobs.life import JobLife
+from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_data, shows_planes, visible_region
+from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
 from napari_genrecon.widgets.task.as_python import as_python
@@ -58,19 +60,21 @@ class TaskWidget(TaskControls):
         self._resting.setSingleShot(True)
         self._resting.setInterval(_REST)
         self._resting.timeout.connect(self._follow_view)
-        self._queue: list[Any] = []
+        self._queue: list[tuple[Taken, Any, Path | None]] = []
+        self._running = False  # whether results are being made, which closing the dock does not end
         self._said: list[str] = []  # of the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
         self._gone = False
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
-        self._jobs = JobLife(
+        self._jobs = JobControls(
             (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
         )
         self._noise = NoiseReport(
             self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
         )
-        self._dock = Dock(self.native, self._end_preview)
+        self._dock = Dock(self, self.native, self._closed, self._opened)
+        self._unread = False  # whether a run has ended while the dock was closed
         self._connect()
         self._refresh()
         self._follow_active()
@@ -93,7 +97,6 @@ class TaskWidget(TaskControls):
         for event in (camera.events.center, camera.events.zoom):
             event.connect(self._view_moved)
         self._run.changed.connect(self._start_run)
-        self._cancel.changed.connect(lambda _: self._queue.clear())
         self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
@@ -106,6 +109,19 @@ class TaskWidget(TaskControls):
         self._queue.clear()
         self._jobs.abandon()
         self._noise.abandon()
+
+    def _closed(self) -> None:
+        """The dock is closed: a run goes on, and is found again when the dock is opened; a preview is taken away."""
+        if self._jobs.at_work and not self._running:
+            self._jobs.cancel()
+        self._end_preview()
+
+    def _opened(self) -> None:
+        self._refresh()
+        if not self._unread:
+            self._follow_active()
+        self._unread = False
+        self._measure_if_new()
 
     @property
     def _job(self) -> Any:
@@ -138,12 +154,12 @@ class TaskWidget(TaskControls):
     def _follow_active(self, _event: Any = None) -> None:
         """Choose the layer that was activated, if it is an image; a mask leaves the choice."""
         active = self._viewer.layers.selection.active
-        if self._stays() or (active is not None and is_no_image(active)):
+        if self._dock.closed or self._stays() or (active is not None and is_no_image(active)):
             return
         record = None if active is None else active.metadata.get("genrecon")
         if record is not None:
             self._record = record
-        if record is not None or isinstance(active, Image):
+        if (record is not None or isinstance(active, Image)) and not self._jobs.at_work:
             self._status.value = methods_text(record) if record else ""
         if isinstance(active, Image):
             self.reset_choices()
@@ -172,6 +188,8 @@ class TaskWidget(TaskControls):
             self._status.value = ""
 
     def _measure(self, _event: Any = None) -> None:
+        if self._dock.closed:
+            return
         if self._chosen():
             self._noise.measure()
         else:
@@ -182,7 +200,7 @@ class TaskWidget(TaskControls):
 
     def _measure_if_new(self) -> None:
         """A layer that was chosen while a job ran still waits for its report."""
-        if self._gone:
+        if self._gone or self._dock.closed:
             return
         self._noise.forget_removed(self._viewer.layers)
         if self._noise.is_waiting():
@@ -222,7 +240,8 @@ class TaskWidget(TaskControls):
             self._view.visible = True
             self._judge_preview()
 
-        self._jobs.begin(lambda: preview_steps(self._task, taken, options, region), made)
+        title = f"Preview of '{taken.name}'"
+        self._jobs.begin(lambda: preview_steps(self._task, taken, options, region), made, title=title)
 
     def _asked(self) -> dict[str, Any] | None:
         """The options as they are in the form; None where they cannot be."""
@@ -275,35 +294,41 @@ class TaskWidget(TaskControls):
     # Run ------------------------------------------------------------------------------------------------------------
 
     def _start_run(self, _event: Any = None) -> None:
+        """Take all that the run needs of the layers and the form; whatever cannot be is said before anything starts."""
         if self._job is not None:
             return
-        self._queue, self._said = self._chosen(), []
-        self._tell_missing(self._queue)
+        layers, self._said = self._chosen(), []
+        self._tell_missing(layers)
+        try:
+            targets = plan_targets(self._chosen_target(), [layer.name for layer in layers], self._task.name)
+            self._queue = [
+                (Taken.of(layer), self._options(layer), target) for layer, target in zip(layers, targets, strict=True)
+            ]
+        except (GenReconError, ValueError) as error:
+            self._jobs.refuse(error)
+            return
         self._next()
 
     def _next(self) -> None:
-        if not self._queue:
+        self._running = bool(self._queue)
+        if not self._running:
             return
-        layer = self._queue.pop(0)
-        try:
-            options = self._options(layer)
-        except (GenReconError, ValueError) as error:
-            self._queue.clear()
-            self._jobs.refuse(error)
-            return
-        taken, target, live = Taken.of(layer), self._chosen_target(), self._live.value
+        taken, options, target = self._queue.pop(0)
+        live = self._live.value
 
         def failed(kind: str, value: Any) -> None:
+            self._running = False
             self._queue.clear()
             self._watched.stop()
             self._jobs.tell(kind, value)
+            self._unread = self._dock.closed
 
         self._watched.start(target)
         self._jobs.begin(
             lambda: result_steps(self._task, taken, options, target, live=live),
             lambda result: self._add(result, taken, target, given=options.noise is not None),
             failed,
-            title=f"'{taken.name}'" if self._queue or self._said else "",
+            title=f"{self._task.title} '{taken.name}'",
         )
 
     def _add(self, result: Any, taken: Taken, target: Any, *, given: bool) -> None:
@@ -317,11 +342,18 @@ class TaskWidget(TaskControls):
         if not nothing_to_fill(record):
             with self._adding_result():
                 name = result_name(self._task.name, taken.name, record)
-                added = add_layers(self._viewer, result, taken.layer, taken.data.shape, name, taken.shown)
+                added = add_layers(
+                    self._viewer, result, taken.layer, taken.data.shape, name, taken.shown, stored=target is not None
+                )
             self._record = record
         lazy = added is not None and target is None and is_lazy(layer_data(added))
         self._said.append(about_result(record, added, taken, target, lazy=lazy))
-        self._status.value = " ".join(self._said)
+        self._jobs.say(" ".join(self._said))
+        if self._dock.closed:
+            self._unread = True
+            show_info(self._said[-1])
+        if self._jobs.cancelled:
+            self._queue.clear()
         self._next()
 
     def _tell_missing(self, layers: list[Any]) -> None:
@@ -353,7 +385,7 @@ class TaskWidget(TaskControls):
             self._noise.say(f"Checked '{name}': {where}.", f"Check of '{name}'\n{found}")
             self._status.value = f"Checked '{name}': {where}. The report is above."
 
-        self._jobs.begin(lambda: steps, checked)
+        self._jobs.begin(lambda: steps, checked, title=f"Check of '{name}'")
 
     # Python ---------------------------------------------------------------------------------------------------------
 
@@ -385,36 +417,46 @@ class TaskWidget(TaskControls):
 # napari makes dock widgets from classes, and finds the viewer by the name of the parameter.
 
 
-class DenoiseWidget(TaskWidget):
+class DenoiseWidget(PageOpener):
     """The widget of `denoise`."""
 
-    def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer, find_task("denoise"))
+    @staticmethod
+    def make(viewer: Any) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("denoise"))
 
 
-class DeblurWidget(TaskWidget):
+class DeblurWidget(PageOpener):
     """The widget of `deblur`."""
 
-    def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer, find_task("deblur"))
+    @staticmethod
+    def make(viewer: Any) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("deblur"))
 
 
-class InpaintWidget(TaskWidget):
+class InpaintWidget(PageOpener):
     """The widget of `inpaint`."""
 
-    def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer, find_task("inpaint"))
+    @staticmethod
+    def make(viewer: Any) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("inpaint"))
 
 
-class UpscaleWidget(TaskWidget):
+class UpscaleWidget(PageOpener):
     """The widget of `upscale`."""
 
-    def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer, find_task("upscale"))
+    @staticmethod
+    def make(viewer: Any) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("upscale"))
 
 
-class UpscaleZWidget(TaskWidget):
+class UpscaleZWidget(PageOpener):
     """The widget of `upscale_z`."""
 
-    def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(napari_viewer, find_task("upscale_z"))
+    @staticmethod
+    def make(viewer: Any) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("upscale_z"))

@@ -141,7 +141,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             look_at(self._viewer, layer)
             self.panel.say(f"{about_crops(crops)} The layer '{layer.name}' shows some, changed as in training.")
 
-        self.panel.begin(steps, shown)
+        self.panel.begin(steps, shown, title="Cut crops")
 
     def _add_sheet(self, crops: Dataset, picture: Any) -> Any:
         """The contact sheet as a layer, its channels as slices."""
@@ -173,7 +173,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self.panel.say(f"Started '{run.name}': {about_crops(crops)}")
             self.runs.choose(run)
 
-        self.panel.begin(steps, started)
+        self.panel.begin(steps, started, title=f"Start training '{name}'")
 
 
 def changed_crops(crops: Dataset, options: TrainOptions) -> Any:

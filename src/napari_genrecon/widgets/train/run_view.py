@@ -227,7 +227,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._timer.setInterval(_EVERY)
             self._poll()
 
-        self._panel.begin(steps, done)
+        self._panel.begin(steps, done, title=f"Training '{run.name}'")
 
 
 def _plot() -> Any:

@@ -1,0 +1,93 @@
+"""Running jobs in napari's activity panel, each with its progress and a button that cancels it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QTimer
+
+from napari_genrecon.engine.run import Progress
+
+__all__ = ["Activity"]
+
+_EVERY = 250  # milliseconds between two updates; jobs that end sooner do not show up
+
+
+class Activity:
+    """The entry of one job.
+
+    napari handles all events of the window whenever it draws an entry, those of other jobs and further updates of this
+    one included: so it is drawn by a timer, and not within an update.
+
+    Parameters
+    ----------
+    title : str
+        What the job does.
+    cancel : callable
+        Called when its Cancel button is pressed.
+    """
+
+    def __init__(self, title: str, cancel: Callable[[], object]) -> None:
+        self._title, self._cancel = title, cancel
+        self._entry: _Entry | None = None
+        self._drawing = self._closed = False
+        self._words, self._percent = "", 0
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._draw)
+        self._timer.start(_EVERY)
+
+    def update(self, progress: Progress, left: str) -> None:
+        """Take what is drawn next.
+
+        Parameters
+        ----------
+        progress : Progress
+            Of the job.
+        left : str
+            How long it still takes, in words.
+        """
+        self._percent, self._words = round(100 * progress.fraction), left
+
+    def close(self) -> None:
+        """Take the entry away."""
+        self._closed = True
+        self._timer.stop()
+        if self._entry is not None and not self._drawing:
+            self._entry.close()
+            self._entry = None
+
+    def _draw(self) -> None:
+        if self._drawing:
+            return
+        self._drawing = True
+        try:
+            if self._entry is None:
+                self._entry = _Entry(self._title, self._cancel)
+            else:
+                self._entry.show(self._title, self._words, self._percent)
+        finally:
+            self._drawing = False
+        if self._closed:
+            self.close()
+
+
+class _Entry(cancelable_progress):  # type: ignore[misc]  # napari is not followed by mypy
+    """A progress bar of napari whose Cancel button does something although nobody iterates over it."""
+
+    def __init__(self, title: str, cancel: Callable[[], object]) -> None:
+        self._ask = cancel
+        # The bar is drawn by napari alone: not in a terminal, and some programs with windows have none.
+        super().__init__(total=0, desc=title, file=io.StringIO(), bar_format="|")
+
+    def cancel(self) -> None:
+        """Ask the job to stop."""
+        super().cancel()
+        self._ask()
+
+    def show(self, title: str, words: str, percent: int) -> None:
+        """Draw how far the job is; at 0 the bar moves to and fro."""
+        self.total = 100 if percent else 0
+        self.update(percent - self.n)
+        self.set_description(f"{title}, {words}" if words else title)

@@ -1,0 +1,38 @@
+"""What is said when PyTorch cannot be loaded: one sentence, whichever part of the program needed it first."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from napari_genrecon.errors import MissingPackageError
+
+__all__ = ["as_sentence"]
+
+
+def as_sentence(error: Any) -> Any:
+    """Return the error of a job, or a `MissingPackageError` in its place if it came up while torch was being imported.
+
+    On Windows, the libraries of torch cannot be loaded after those of Qt (WinError 1114 or 126): an OSError that says
+    neither which package it is about nor what to do.
+    """
+    if not isinstance(error, ImportError | OSError) or isinstance(error, MissingPackageError):
+        return error
+    if not _within_torch(error.__traceback__) and getattr(error, "name", None) != "torch":
+        return error
+    found = MissingPackageError(
+        f"PyTorch cannot be loaded: {error}. If this happens on Windows, close napari and start Python with "
+        "'import torch' before 'import napari', or run the same job with the genrecon command"
+    )
+    found.__cause__ = error
+    return found
+
+
+def _within_torch(traceback: TracebackType | None) -> bool:
+    """Whether the top level of torch's package was being run."""
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
+            return True
+        traceback = traceback.tb_next
+    return False

@@ -1,0 +1,168 @@
+"""Results that are computed while they are looked at, without making the window wait.
+
+napari asks a layer for the plane on screen in the thread of the window. A plane that takes seconds would stop the
+window for as long; here it is empty at first, and is filled in as its tiles are computed in another thread.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Generator
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from napari.utils.notifications import show_error
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.widgets.jobs.activity import Activity
+from napari_genrecon.widgets.jobs.torch_import import as_sentence
+from napari_genrecon.widgets.jobs.worker import Job
+from napari_genrecon.widgets.words import sentence
+
+__all__ = ["LiveArray", "live"]
+
+_KEPT = 512 << 20  # bytes of planes that need not be computed again when they are looked at again
+_EVERY = 300  # milliseconds after which the status bar says again what is going on: napari writes into it, too
+
+
+class LiveArray(da.Array):  # type: ignore[misc]  # dask is not followed by mypy
+    """A lazy result: to napari's display, an array whose pixels come later; to all others, the dask array that it is.
+
+    Whatever reads it (a writer, a task, ``np.asarray``, a script) gets true pixels and waits for them. What is derived
+    from it is a plain dask array.
+    """
+
+    planes: Planes | None = None
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a part: pixels if the display asks for it, else a dask array."""
+        part = super().__getitem__(index)
+        return part if self.planes is None or not _for_display(sys._getframe(1)) else self.planes.of(part)
+
+
+def _for_display(caller: Any) -> bool:
+    """Whether napari's display is what reads an array, in the thread of the window.
+
+    napari has no public hook between the pixels of a layer and its display. Should its modules get other names, this
+    is never so, and the window waits for true pixels.
+    """
+    module = str(caller.f_globals.get("__name__", ""))
+    drawing = module.startswith("napari.layers.") and module.endswith("._slice")
+    return drawing and threading.current_thread() is threading.main_thread()
+
+
+def live(viewer: Any, data: Any, name: str) -> Any:
+    """Return a result as it is to be given to a layer of this name: a lazy one as a `LiveArray`."""
+    if not isinstance(data, da.Array) or getattr(viewer, "window", None) is None:
+        return data
+    found = LiveArray(data.dask, data.name, data.chunks, dtype=data.dtype)
+    found.planes = Planes(viewer, found, name)
+    return found
+
+
+class Planes:
+    """The parts of an array that have been on screen: those looked at last are kept, the one on screen is computed.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        That shows them.
+    array : LiveArray
+        Whose parts.
+    name : str
+        Of the layer that it will be given to.
+    """
+
+    def __init__(self, viewer: Any, array: LiveArray, name: str) -> None:
+        self._viewer, self._array, self._given_name = viewer, array, name
+        self._kept: OrderedDict[str, _Plane] = OrderedDict()
+        self._wanted: _Plane | None = None  # the one on screen
+        self._job: Job | None = None
+        self._activity: Activity | None = None
+        self._saying = QTimer()
+        self._saying.timeout.connect(lambda: self._say("is being computed"))
+        viewer.layers.events.removed.connect(self._removed)
+
+    def of(self, part: Any) -> NDArray[Any]:
+        """Return the pixels of a part as far as they are computed, and have the rest computed."""
+        plane = self._kept.pop(part.name, None) or _Plane(part)
+        self._kept[part.name] = self._wanted = plane
+        while len(self._kept) > 1 and sum(kept.pixels.nbytes for kept in self._kept.values()) > _KEPT:
+            self._kept.popitem(last=False)
+        if self._job is None and plane.missing:
+            self._start()
+        return plane.pixels.copy() if plane.missing else plane.pixels
+
+    def _start(self) -> None:
+        self._saying.start(_EVERY)
+        self._activity = Activity(f"Plane of '{self._name}'", self._leave)
+        self._job = Job(self._steps, self._progressed, self._ended)
+        self._job.start()
+
+    def _steps(self) -> Generator[Progress, None, None]:
+        """Compute tile by tile whatever is on screen now; planes that were left meanwhile are left alone."""
+        while (plane := self._wanted) is not None and plane.missing:
+            plane.compute_next()
+            yield Progress(0, 0)
+
+    def _progressed(self, _progress: Progress) -> None:
+        shown = [layer for layer in self._layers() if layer.visible]
+        if not shown:
+            self._leave()
+        for layer in shown:
+            layer.refresh(extent=False, highlight=False)
+
+    def _ended(self, kind: str, value: Any) -> None:
+        self._job, plane = None, self._wanted
+        self._saying.stop()
+        if self._activity is not None:
+            self._activity.close()
+        if kind == "error":
+            self._leave()
+            words = sentence(as_sentence(value))
+            self._say(f"cannot be computed: {words}")
+            show_error(words)
+        elif plane is not None and plane.missing:  # another one has come on screen at the last moment
+            self._start()
+        elif plane is not None:
+            self._say("is complete")
+
+    def _removed(self, _event: Any) -> None:
+        if not self._layers():
+            self._leave()
+            self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _leave(self) -> None:
+        """Compute nothing more of what is on screen, until it is looked at again."""
+        self._wanted = None
+
+    @property
+    def _name(self) -> str:
+        return next((layer.name for layer in self._layers()), self._given_name)
+
+    def _layers(self) -> list[Any]:
+        return [layer for layer in self._viewer.layers if layer.data is self._array]
+
+    def _say(self, words: str) -> None:
+        self._viewer.status = f"The plane of '{self._name}' on screen {words}."
+
+
+class _Plane:
+    """A part of an array, its pixels so far, and the tiles that are missing."""
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+        self.pixels = np.full(part.shape, np.nan if part.dtype.kind == "f" else 0, part.dtype)
+        self._places = dict(zip(np.ndindex(part.numblocks), da.core.slices_from_chunks(part.chunks), strict=True))
+        self.missing = list(self._places)
+
+    def compute_next(self) -> None:
+        """Compute one more tile."""
+        index = self.missing[0]
+        self.pixels[self._places[index]] = self._part.blocks[index].compute(scheduler="synchronous")
+        self.missing = self.missing[1:]

@@ -1,0 +1,66 @@
+"""The files that results are written to: one for each layer, named before anything is computed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.publish import check_target
+from napari_genrecon.tasks.files import is_zarr_name
+
+__all__ = ["NAME", "plan_targets"]
+
+NAME = "{name}"
+"""Stands for the name of the layer in the name of a file."""
+
+
+def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Path | None]:
+    """Name the result of every layer.
+
+    Parameters
+    ----------
+    given : Path, optional
+        A file; a file with ``{name}`` in its name; or a folder that exists, in which results are named as those of the
+        command line are. None keeps the results in memory.
+    names : sequence of str
+        Of the layers.
+    task : str
+        Name of the task.
+
+    Returns
+    -------
+    list of Path or None
+        As many as layers.
+
+    Raises
+    ------
+    OptionError
+        If several results would have one name.
+    OutputError
+        If a result cannot have its name, as something has it already.
+    """
+    if given is None:
+        return [None] * len(names)
+    if given.is_dir() and not is_zarr_name(given):
+        given = given / f"{NAME}_{task}.ome.tif"
+    if len(names) > 1 and NAME not in given.name:
+        raise OptionError(
+            f"{len(names)} images need a file each, and 'write to' names one, {given.name}: put {NAME} where the names "
+            f"of the images shall stand, such as {NAME}_{task}.ome.tif, or name a folder that exists"
+        )
+    targets = [given.with_name(given.name.replace(NAME, _file_name(name))) for name in names]
+    taken: dict[str, str] = {}
+    for name, target in zip(names, targets, strict=True):
+        other = taken.setdefault(unicodedata.normalize("NFD", target.name).casefold(), name)
+        if other != name:
+            raise OptionError(f"'{other}' and '{name}' would both be written to {target.name}: rename one of them")
+        check_target(target, folder=is_zarr_name(target))
+    return list(targets)
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a layer without what is no part of a file's name on some system."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(". ") or "image"
