@@ -199,13 +199,16 @@ def _noise_argument(text: str | None) -> Any:
 
 
 def _read_noise(path: Path) -> Any:
+    from napari_genrecon.io.json_file import read_json_value
     from napari_genrecon.noise import NoiseModel
 
+    message = f"--noise takes a number or a file that 'genrecon noise --json' wrote; {path} is neither"
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        message = f"--noise takes a number or a file that 'genrecon noise --json' wrote; {path} is neither ({error})"
-        raise OptionError(message) from error
+        found = read_json_value(path)
+    except ImageError as error:
+        raise OptionError(f"{message} ({error})") from error
+    if not all(isinstance(model, dict) for model in (found if isinstance(found, list) else [found])):
+        raise OptionError(message)
     return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
 
 
@@ -292,10 +295,9 @@ def _replay(parsed: argparse.Namespace) -> int:
 
     def replay(path: Path) -> str:
         found = watch(replay_steps(path, source=parsed.input), path.name)
-        notes = f" ({'; '.join(found.notes)})" if found.notes else ""
-        if not found.identical:
-            raise ImageError(f"the pixels differ by up to {found.deviation:.4g} grey values{notes}")
-        return f"{path}: made again, every pixel agrees{notes}"
+        if not found.same:
+            raise ImageError(str(found))
+        return f"{path}: {found}"
 
     return FAILED if _each(parsed.inputs, replay, debug=parsed.debug) else 0
 
