@@ -19,7 +19,7 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
-        print("genrecon: interrupted", file=sys.stderr)
+        sys.stderr.write("genrecon: interrupted\n")
         return _INTERRUPTED
 
 

@@ -137,8 +137,8 @@ class _Planes:
                 values = np.asarray(data[position])
                 plane, clipped = to_dtype(values, self._dtype)
                 self._write_one(tif, np.ascontiguousarray(plane), first=index == 1)
-                found = (count_nan(values), clipped) if counts else (None, None)
-                stored.append(Stored(digest_pixels(plane), *found, machine()))
+                known = (count_nan(values), clipped) if counts else (None, None)
+                stored.append(Stored(digest_pixels(plane), known[0], known[1], machine()))
                 yield Progress(index, total, f"{index} of {total} planes done")
         return stored
 

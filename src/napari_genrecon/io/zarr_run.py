@@ -243,12 +243,13 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Pro
     index = elsewhere[0]
     block = job.data.to_delayed()[index]
     made = block.compute(scheduler="synchronous") if client is None else client.compute(block).result()
-    there = level_array(job.part, 0)[_region(job.data.chunks, index)]
-    found = compare(to_dtype(np.asarray(made), job.dtype)[0], there, job.header.record.get("noise", ()))
+    stored = level_array(job.part, 0)[_region(job.data.chunks, index)]
+    found = compare(to_dtype(np.asarray(made), job.dtype)[0], stored, job.header.record.get("noise", ()))
     if not found.same:
+        there = done[index].machine or "another machine"
         raise OutputError(
-            f"{job.part.name} was begun by {done[index].machine or 'another machine'}, and what is computed here differs "
-            f"from it by up to {found}, where {SAME:g} is the most: continue it there, or delete it"
+            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, where "
+            f"{SAME:g} is the most: continue it there, or delete it"
         )
 
 
@@ -297,7 +298,8 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
     array = zarr.open_array(path, mode="r+")
     pixels, clipped = to_dtype(np.asarray(block), array.dtype)
     array[region] = pixels
-    return Stored(digest_pixels(pixels), *((count_nan(block), clipped) if counts else (None, None)), machine())
+    known = (count_nan(block), clipped) if counts else (None, None)
+    return Stored(digest_pixels(pixels), known[0], known[1], machine())
 
 
 def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:

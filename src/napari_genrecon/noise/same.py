@@ -23,7 +23,7 @@ SAME = 1e-3
 # What float32 can keep follows the contrast, not the noise: where an image has hardly any noise, or none is known
 # (`noise=0`, synthetic images), noise of a hundredth of the contrast is taken as the unit.
 _LEAST_NOISE = 0.01
-# Where a value lies between two numbers of the dtype, the last digits decide: up to this share of integers may tip over.
+# Where a value lies between two integers, the last digits decide how it is rounded: this share of pixels may tip over.
 _TIPPED = 1e-3
 _ROUNDING_STEPS = 2
 
@@ -48,7 +48,8 @@ class Comparison:
         self.largest = 0.0
         self._beyond = 0.0  # of the difference, what rounding does not explain
         self._pixels = self._changed = 0
-        self._shift = self._moved = 0.0  # sums of differences of integers; and a value near the mean
+        self._moved = 0.0  # sum of all differences
+        self._shift = 0.0  # a value of the image
         self._moments = np.zeros(3)  # count, sum and sum of squares of the finite pixels, `_shift` subtracted
         self._integers = False
 

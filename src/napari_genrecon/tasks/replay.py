@@ -1,7 +1,7 @@
 """Make a result again from its record, and compare.
 
-On the machine that made it, with the same versions and number of threads, every pixel must agree; elsewhere the two must
-be the same within the bound of `noise.same`.
+On the machine that made it, with the same versions and number of threads, every pixel must agree; elsewhere the two
+must be the same within the bound of `noise.same`.
 """
 
 from __future__ import annotations
