@@ -224,6 +224,7 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
     assert "times the variance of the noise" in out
 
 
+@pytest.mark.slow
 def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     """What is sent to them is where the file is, not its pixels."""
     pytest.importorskip("distributed")
