@@ -59,6 +59,7 @@ def always_used(monkeypatch):
     monkeypatch.setattr(own_image, "_misfit", lambda *args: 0.0)
 
 
+@pytest.mark.slow
 def test_a_wall_becomes_sharper_and_the_record_says_by_how_much():
     truth = wall()
     image = shrink(truth, 2)
@@ -73,6 +74,7 @@ def test_a_wall_becomes_sharper_and_the_record_says_by_how_much():
     assert f"{trained['gain']:.2f} dB better on the part kept out of the training" in result.record["model"]["chosen"]
 
 
+@pytest.mark.slow
 def test_a_pattern_of_one_size_does_not_mislead():
     """Rings that look like other rings once they are shrunk: what is learnt from those is wrong for these."""
     truth = gaussian_filter(200.0 * (np.hypot(*np.indices((256, 256))) % 9 < 4.5), 0.5)
@@ -103,6 +105,7 @@ def test_training_that_failed_is_not_used(monkeypatch):
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize(("shape", "axes"), [((140, 150), "YX"), ((2, 140, 150), "CYX"), ((140, 150, 3), "YXS")])
+@pytest.mark.slow
 def test_every_factor_and_every_channel(always_used, factor, shape, axes):
     image = np.moveaxis(texture((3, 140, 150)), 0, -1) if axes == "YXS" else texture(shape)
     result = finish(upscale_steps(image, UpscaleOptions(factor=factor, axes=axes, **QUICK)))

@@ -143,6 +143,7 @@ def test_kills_at_random_moments_lose_nothing_that_was_saved(crops):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
+@pytest.mark.slow
 def test_full_disk_gives_a_sentence_and_the_last_checkpoint_is_whole(crops):
     run = create_run(crops, TINY | {"steps": 10_000}, name="full")
     work(run, steps=3)
