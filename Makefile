@@ -4,11 +4,12 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DISPLAYED = sh tools/with_display.sh
 
-.PHONY: demo test check docs screenshot benchmark clean help
+.PHONY: demo test test-all check docs screenshot benchmark clean help
 
 help:
 	@echo "make demo       set up, denoise a real noisy image, show the noise report and where the result is"
-	@echo "make test       set up and run all tests, in a virtual display"
+	@echo "make test       set up, check and run the tests but for the slow ones, in a virtual display"
+	@echo "make test-all   the same with the slow ones, as CI does"
 	@echo "make check      formatting, lint and types"
 	@echo "make docs       the documentation site, in build/site"
 	@echo "make screenshot drive a real window and save pictures to docs"
@@ -19,6 +20,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test check
 	$(DISPLAYED) $(BIN)/python -m pytest
+
+test-all: $(VENV)/.test check
+	$(DISPLAYED) $(BIN)/python -m pytest -m ""
 
 check: $(VENV)/.test
 	$(BIN)/ruff check src tests tools

@@ -10,10 +10,13 @@ from napari_genrecon import denoise
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
+from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
+from napari_genrecon.io.provenance import digest_pixels
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.models import runtime
+from napari_genrecon.noise.same import compare
 
 SCALE = (2.0, 0.1, 0.1)
 
@@ -98,17 +101,7 @@ def test_edited_result_is_told(store, capsys):
 def test_interrupted_run_is_continued(store, monkeypatch, capsys):
     target = store.with_name("cells_denoise.ome.zarr")
     assert main(["denoise", str(store), "-o", str(store.with_name("whole.ome.zarr"))]) == 0
-    real, calls = runtime.Model.__call__, []
-
-    def interrupt_third(self, *args):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(self, *args)
-
-    monkeypatch.setattr(runtime.Model, "__call__", interrupt_third)
-    assert main(["denoise", str(store)]) == 130
-    monkeypatch.undo()
+    unfinished(store, monkeypatch)
     assert not target.exists()
     assert main(["denoise", str(target) + ".part"]) == 1
     assert "is an unfinished result" in capsys.readouterr().err
@@ -128,12 +121,83 @@ def test_folder_of_planes_is_one_stack_on_request(tmp_path, noisy):
     np.testing.assert_allclose(found.data, denoise(noisy, axes="ZYX"), rtol=1e-5)
 
 
-def test_workers_write_the_same_chunks(store):
+def test_workers_write_the_same_image(store, capsys):
+    """They have one thread each, which may change the last digits."""
     pytest.importorskip("distributed")
     here, there = store.with_name("here.ome.zarr"), store.with_name("there.ome.zarr")
     assert main(["denoise", str(store), "-o", str(here)]) == 0
-    assert main(["denoise", str(store), "-o", str(there), "--scheduler", "local"]) == 0
-    assert content(there) == content(here)
+    assert main(["denoise", str(store), "-o", str(there), "--scheduler", "local", "--workers", "1"]) == 0
+    found, made = open_image(there), open_image(here)
+    assert compare(found.data, made.data, made.record["noise"]).same
+    (worker,) = found.record["machines"]
+    assert worker.endswith("1 thread")
+    assert main(["replay", str(there)]) == 0
+
+
+def unfinished(store, monkeypatch, regions=2):
+    """A run that was interrupted after some regions."""
+    real, calls = runtime.Model.__call__, []
+
+    def interrupt(self, *args):
+        calls.append(1)
+        if len(calls) > regions:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(runtime.Model, "__call__", interrupt)
+    assert main(["denoise", str(store)]) == 130
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "scheduler"),
+    [
+        (0, []),
+        (1e-4, []),
+        (1e-2, []),
+        pytest.param(1e-4, ["--scheduler", "local", "--workers", "1"], marks=pytest.mark.slow, id="workers"),
+        pytest.param(1e-2, ["--scheduler", "local", "--workers", "1"], marks=pytest.mark.slow, id="workers-wrong"),
+    ],
+)
+def test_run_of_another_machine_is_continued_if_both_fit_together(store, monkeypatch, capsys, sigmas, scheduler):
+    if scheduler:
+        pytest.importorskip("distributed")
+    unfinished(store, monkeypatch)
+    target = store.with_name("cells_denoise.ome.zarr")
+    _as_if_made_elsewhere(target.with_name(target.name + ".part"), sigmas)
+    assert main(["denoise", str(store), "--resume", *scheduler]) == (0 if sigmas < 1e-3 else 1)
+    said = capsys.readouterr().err
+    if sigmas < 1e-3:
+        assert "not bit for bit" in said
+        assert "a machine elsewhere, 64 threads" in open_image(target).record["machines"]
+        assert main(["verify", str(target)]) == 0
+    else:
+        assert "was begun by a machine elsewhere, 64 threads" in said
+        assert "noise s.d." in said
+
+
+def _as_if_made_elsewhere(part, sigmas):
+    """Move the stored pixels, and measured numbers in their last digits, as another machine would."""
+    import zarr
+
+    header, stored = journal.read(part)
+    (noise,) = header.record["noise"]
+    sigma = noise["sigma"]
+    noise["gain"] *= 1 + 1e-12
+    pixels = zarr.open_array(part / "0", mode="r+")
+    (part / journal.JOURNAL).unlink()
+    journal.begin(part, header._replace(run="as computed there"))
+    for index, region in stored.items():
+        pixels[index[0]] = pixels[index[0]] + np.float32(sigmas * sigma)
+        digest = digest_pixels(pixels[index[0] : index[0] + 1])
+        journal.append(part, index, region._replace(digest=digest, machine="a machine elsewhere, 64 threads"))
+
+
+def test_other_options_or_noise_are_another_run(store, monkeypatch, capsys):
+    unfinished(store, monkeypatch)
+    for changed in (["--strength", "0.9"], ["--noise", "7"]):
+        assert main(["denoise", str(store), "--resume", *changed]) == 1
+        assert "other options" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", ["0", "-1"])
@@ -160,6 +224,7 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
     assert "times the variance of the noise" in out
 
 
+@pytest.mark.slow
 def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     """What is sent to them is where the file is, not its pixels."""
     pytest.importorskip("distributed")
@@ -173,6 +238,6 @@ def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     target = tmp_path / "there.ome.zarr"
     assert main(["denoise", str(source), "-o", str(target), "--scheduler", "local", "--keep-dtype"]) == 0
     found = open_image(target)
-    np.testing.assert_array_equal(np.asarray(found.data), denoise(noisy, axes="ZYX", keep_dtype=True))
+    assert compare(found.data, denoise(noisy, axes="ZYX", keep_dtype=True), found.record["noise"]).same
     assert found.record["output"] == {"dtype": "uint16", "clipped": 0, "nan": 0}
     assert source.read_bytes() == before

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import dask.array as da
+import jsonschema
 import numpy as np
 import pytest
 import tifffile
@@ -17,8 +18,6 @@ from napari_genrecon.io.layers import layers_of, write_tiff_layers, write_zarr_l
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.tasks import TASKS, find_task
 from napari_genrecon.tasks.files import about_result, write_steps
-
-jsonschema = pytest.importorskip("jsonschema")
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "record.schema.json").read_text())
 NATURES = {"denoise": "restored", "upscale": "upscaled", "deblur": "deblurred", "inpaint": "inpainted"}

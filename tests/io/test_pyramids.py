@@ -190,6 +190,7 @@ def test_ome_xml_is_looked_at_before_anything_else_parses_it(tmp_path, monkeypat
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.slow
 def test_large_files_are_read_by_region_also_in_other_processes(tmp_path, stack, monkeypatch, compression, byteorder):
     monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
     monkeypatch.setattr(tiff, "available_memory", lambda: 1000)

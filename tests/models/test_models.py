@@ -47,7 +47,7 @@ def test_running_twice_gives_the_same_bits(spec):
 
 @by_name
 @pytest.mark.parametrize("rho", [(0.0, 0.0), (0.6, 0.5)], ids=["white", "correlated"])
-@pytest.mark.parametrize("shape", [(360, 344), (317, 451)], ids=str)
+@pytest.mark.parametrize("shape", [pytest.param((360, 344), marks=pytest.mark.slow), (317, 451)], ids=str)
 def test_tiled_equals_whole(spec, rho, shape):
     """Whatever the tile: at most 1e-4 of the noise s.d., which is 1 here."""
     run, image = load_network(spec, "cpu"), noisy(shape)

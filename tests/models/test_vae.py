@@ -29,8 +29,10 @@ def _parameters(n: int) -> torch.Tensor:
 
 def _likelihoods(kind: str, grid: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     """(G, n) likelihood of every value of a grid under every parameter."""
-    rows = [log_likelihood(kind, x.expand(len(parameters), 1, 1, 1), parameters.double(), STEP.double()) for x in grid]
-    return torch.stack(rows).exp()
+    n = len(parameters)
+    values = grid.repeat_interleave(n)[:, None, None, None]
+    every = parameters.double().repeat(len(grid), 1, 1, 1)
+    return log_likelihood(kind, values, every, STEP.double()).view(len(grid), n).exp()
 
 
 def test_logistic_likelihood_sums_to_one_over_the_grey_values() -> None:

@@ -26,6 +26,7 @@ def _camera(seed=0, shape=(256, 256), gain=2.0, read=3.0):
     return 100 + gain * rng.poisson(electrons) + read * rng.standard_normal(shape)
 
 
+@pytest.mark.slow
 def test_simulated_scenes_are_measured_within_ten_percent():
     results = list(_accuracy().noise_accuracy(32, first_seed=20_000))
     assert np.mean([result.is_right for result in results]) >= 0.9

@@ -29,6 +29,7 @@ def error(a, b):
 
 
 @pytest.mark.parametrize("noise", [None, SIGMA], ids=["measured", "given"])
+@pytest.mark.slow
 def test_plug_and_play_comes_nearer_to_the_truth_than_richardson_lucy(noise):
     truth, seen = scene()
     best = min(error(deblur(seen, FWHM, noise=SIGMA, method="rl", iterations=n), truth) for n in (2, 5, 10))

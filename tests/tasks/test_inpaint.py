@@ -46,6 +46,7 @@ def steps_of(image, mask, **options):
 
 @pytest.mark.parametrize("method", ["network", "pnp"])
 @pytest.mark.parametrize("mask", [dropout(), dropout(part=0.8), scratch()], ids=["half", "most", "scratch"])
+@pytest.mark.slow
 def test_networks_fill_better_than_the_biharmonic_equation(mask, method):
     share = 0.98 if mask.mean() < 0.3 else 0.9  # in thin scratches there is less to gain
     clean = 200 * scenes.dead_leaves(np.random.default_rng(1), mask.shape)

@@ -97,6 +97,7 @@ def test_the_same_seed_gives_the_same_pixels_and_another_does_not():
 
 
 @pytest.mark.parametrize("consistent", [False, True])
+@pytest.mark.slow
 def test_tile_does_not_change_the_result(consistent):
     image = stack((70, 40, 36))
     whole = upscale_z(image, consistent=consistent, **QUICK)
@@ -112,6 +113,7 @@ def test_lazy_equals_eager():
     np.testing.assert_allclose(lazy.compute(), upscale_z(image, **QUICK), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_training_brings_the_result_nearer_to_the_truth():
     """Planes of the kind that the network learns from: it must beat itself untrained."""
     rng = np.random.default_rng(1)

@@ -118,11 +118,12 @@ def assert_same_weights(run, other):
         np.testing.assert_array_equal(weight, theirs[name])
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing_that_was_saved(crops):
     options = TINY | {"steps": 60}
     run = create_run(crops, options, name="killed")
     saving = "from napari_genrecon.training import session\nsession.SAVE_EVERY = 0.0"
-    moment, killed = random.Random(), 0
+    moment, killed = random.Random(0), 0
     for _ in range(4):
         process = child(run, saving)
         while not killed and process.poll() is None and not list(run.folder.glob("step-*")):
@@ -145,6 +146,7 @@ def test_kills_at_random_moments_lose_nothing_that_was_saved(crops):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
+@pytest.mark.slow
 def test_full_disk_gives_a_sentence_and_the_last_checkpoint_is_whole(crops):
     run = create_run(crops, TINY | {"steps": 10_000}, name="full")
     work(run, steps=3)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import napari
 import numpy as np
@@ -19,6 +21,7 @@ print("trained")
 """
 
 
+@pytest.mark.slow
 def test_training_in_the_process_of_a_window_does_not_end_it(tmp_path, monkeypatch):
     """Python code in napari's console trains there; that of the window itself is a process of its own."""
     monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))

@@ -80,10 +80,9 @@ def _replay(parsed: argparse.Namespace) -> int:
 
     def replay(path: Path) -> str:
         found = watch(replay_steps(path, source=parsed.input), path.name)
-        notes = f" ({'; '.join(found.notes)})" if found.notes else ""
-        if not found.identical:
-            raise ImageError(f"the pixels differ by up to {found.deviation:.4g} grey values{notes}")
-        return f"{path}: made again, every pixel agrees{notes}"
+        if not found.same:
+            raise ImageError(str(found))
+        return f"{path}: {found}"
 
     return FAILED if process_each(parsed.inputs, replay, debug=parsed.debug) else 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -104,21 +103,14 @@ def _is_number(text: str) -> bool:
 def _noise_argument(text: str | None) -> Any:
     if text is None:
         return None
-    try:
+    from napari_genrecon.noise import read_noise
+
+    if _is_number(text):
         return float(text)
-    except ValueError:
-        return _read_noise(Path(text))
-
-
-def _read_noise(path: Path) -> Any:
-    from napari_genrecon.noise import NoiseModel
-
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        message = f"--noise takes a number or a file that 'genrecon noise --json' wrote; {path} is neither ({error})"
-        raise OptionError(message) from error
-    return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
+        return read_noise(text)
+    except OptionError as error:
+        raise OptionError(f"--noise takes a number or a file that 'genrecon noise --json' wrote: {error}") from error
 
 
 def _process(

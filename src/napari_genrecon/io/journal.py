@@ -51,7 +51,8 @@ def begin(part: Path, header: Header) -> None:
 def append(part: Path, index: Index, stored: Stored) -> None:
     """Say that a region is stored."""
     with (part / JOURNAL).open("a", encoding="utf-8") as file:
-        _put(file, {"region": index, "sha256": stored.digest, "nan": stored.nan, "clipped": stored.clipped})
+        line = {"region": index, "sha256": stored.digest, "nan": stored.nan, "clipped": stored.clipped}
+        _put(file, line | {"machine": stored.machine})
 
 
 def _put(file: Any, line: dict[str, Any]) -> None:
@@ -84,7 +85,8 @@ def _entries(lines: list[str]) -> Iterator[tuple[Index, Stored]]:
     for line in lines:
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
-            yield tuple(entry["region"]), Stored(str(entry["sha256"]), entry["nan"], entry["clipped"])
+            found = Stored(str(entry["sha256"]), entry["nan"], entry["clipped"], entry.get("machine", ""))
+            yield tuple(entry["region"]), found
 
 
 def forget(store: Path) -> None:

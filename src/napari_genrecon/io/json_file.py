@@ -8,13 +8,13 @@ from typing import Any
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["read_json"]
+__all__ = ["read_json", "read_json_value"]
 
 _MAX_JSON = 16 << 20
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a sensible size that is not a link.
+    """Return the JSON object in a file of a sensible size that is not a link.
 
     Raises
     ------
@@ -23,12 +23,25 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if path.is_symlink():
         raise ImageError(f"{path} is a link: what leads elsewhere is not read; put the file itself there")
-    if path.stat().st_size > _MAX_JSON:
-        raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {_MAX_JSON} are read")
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ImageError(f"{path} is not readable JSON, it may be damaged: {error}") from error
+    found = read_json_value(path)
     if not isinstance(found, dict):
         raise ImageError(f"{path} is not a JSON object, it may be damaged")
     return found
+
+
+def read_json_value(path: Path) -> Any:
+    """Return whatever JSON a file of a sensible size holds, in UTF-8 or, as PowerShell redirects it, in UTF-16.
+
+    Raises
+    ------
+    ImageError
+        If it holds none.
+    """
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {_MAX_JSON} are read")
+        return json.loads(path.read_bytes())  # bytes: the encoding is told from the first ones
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{path} is not readable JSON, it may be damaged: {error}") from error

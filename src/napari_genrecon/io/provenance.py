@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +33,8 @@ __all__ = [
     "digest_pixels",
     "facts",
     "fingerprint",
+    "is_same_run",
+    "machine",
     "make_record",
     "run_digest",
     "sealed",
@@ -42,7 +47,7 @@ RECORD_NAMESPACE = "napari-genrecon/record"
 LAYER_NAMESPACE = "napari-genrecon/layer"
 """Namespace of the OME annotation that holds the look of the layer."""
 
-_DIFFERS_BETWEEN_RUNS = ("utc", "seconds", "seal", "image")
+_DIFFERS_BETWEEN_RUNS = ("utc", "seconds", "seal", "image", "machines")
 
 
 def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
         "nature": nature,
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
+        "machines": [machine()],
         **facts,
     }
 
@@ -89,6 +95,27 @@ def versions() -> Mapping[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
+def machine() -> str:
+    """What decides the order in which numbers are added up here, and so their last digits: processor and threads."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return _processor()
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
+    capability = torch.backends.cpu.get_cpu_capability() + (f", oneDNN {most}" if most else "")
+    threads = torch.get_num_threads()
+    return f"{_processor()} ({capability}), {threads} thread{'s' if threads > 1 else ''}"
+
+
+@lru_cache
+def _processor() -> str:
+    """The processor's name; its family where the system does not tell."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 # --- what is counted ---
 
 
@@ -103,11 +130,14 @@ class Stored(NamedTuple):
         How many of them were NaN when they were computed; None where only rounded pixels were seen.
     clipped : int or None
         How many did not fit into the dtype (a NaN in an integer image among them); None where only what fits was seen.
+    machine : str
+        Where it was computed, see `machine`; empty where that is not known.
     """
 
     digest: str
     nan: int | None = None
     clipped: int | None = None
+    machine: str = ""
 
 
 def counted(record: Mapping[str, Any], dtype: np.dtype[Any], regions: Iterable[Stored]) -> dict[str, Any]:
@@ -119,12 +149,28 @@ def counted(record: Mapping[str, Any], dtype: np.dtype[Any], regions: Iterable[S
     if not isinstance(output, dict):
         return dict(record)
     parts = list(regions)
+    record = _with_machines(record, parts)
     found = {**output, "nan": _first(output.get("nan"), _total(part.nan for part in parts))}
     if output.get("clipped", 0) is not None:
         return {**record, "output": found}
     clipped = _total(part.clipped for part in parts)
     notes = clipping_note(clipped, dtype)
     return {**record, "output": {**found, "clipped": clipped}, "warnings": [*record.get("warnings", []), *notes]}
+
+
+def _with_machines(record: Mapping[str, Any], parts: Iterable[Stored]) -> Mapping[str, Any]:
+    """Where the pixels were computed, if that was while they were written: before, nobody could count their NaN."""
+    machines = sorted({part.machine for part in parts if part.machine})
+    if "seal" in record or record["output"].get("nan") is not None or not machines:
+        return record
+    notes = [] if len(machines) == 1 else [_several_machines(machines)]
+    return {**record, "machines": machines, "warnings": [*record.get("warnings", []), *notes]}
+
+
+def _several_machines(machines: list[str]) -> str:
+    from napari_genrecon.noise.same import SAME
+
+    return f"computed by {' and '.join(machines)}: their parts are the same within {SAME:g} noise s.d., not bit for bit"
 
 
 def _total(counts: Iterable[int | None]) -> int | None:
@@ -154,8 +200,20 @@ def digest_json(value: Any) -> str:
 
 def run_digest(record: Mapping[str, Any]) -> str:
     """sha256 of a record but for what differs when the same run is made again: time, duration and seal."""
+    return digest_json(_of_any_run(record))
+
+
+def is_same_run(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two records are of one run, perhaps on two machines: what was measured may differ in its last digits."""
+    from napari_genrecon.noise.same import alike
+
+    a, b = ({k: v for k, v in _of_any_run(record).items() if k != "warnings"} for record in (then, now))
+    return a["options"] == b["options"] and alike(a, b)
+
+
+def _of_any_run(record: Mapping[str, Any]) -> dict[str, Any]:
     options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # the tiles stand beside them
-    return digest_json({k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options})
+    return {k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options}
 
 
 def facts(about: About) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.levels import halved, level_shapes
 from napari_genrecon.io.ome_text import ome_text
-from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, sealed
+from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, machine, sealed
 from napari_genrecon.io.publish import publishing
 
 __all__ = ["write_tiff_steps"]
@@ -137,8 +137,8 @@ class _Planes:
                 values = np.asarray(data[position])
                 plane, clipped = to_dtype(values, self._dtype)
                 self._write_one(tif, np.ascontiguousarray(plane), first=index == 1)
-                found = (count_nan(values), clipped) if counts else ()
-                stored.append(Stored(digest_pixels(plane), *found))
+                known = (count_nan(values), clipped) if counts else (None, None)
+                stored.append(Stored(digest_pixels(plane), known[0], known[1], machine()))
                 yield Progress(index, total, f"{index} of {total} planes done")
         return stored
 

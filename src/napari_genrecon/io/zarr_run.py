@@ -20,9 +20,19 @@ from napari_genrecon.errors import ImageError, InferenceError, OutputError
 from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.omezarr import METADATA
-from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, run_digest, sealed
+from napari_genrecon.io.provenance import (
+    Stored,
+    combined,
+    counted,
+    digest_pixels,
+    is_same_run,
+    machine,
+    run_digest,
+    sealed,
+)
 from napari_genrecon.io.publish import check_target, require_space, sentence
 from napari_genrecon.io.zarr_store import create_store, level_array, make_levels, publish_store
+from napari_genrecon.noise.same import SAME, compare
 
 __all__ = ["write_zarr_steps"]
 
@@ -75,7 +85,8 @@ def write_zarr_steps(
     overwrite, sources
         As for `publish.publishing`.
     resume : bool
-        Continue what an earlier run of the same job left; regions whose pixels are stored are not computed again.
+        Continue what an earlier run of the same job left; regions whose pixels are stored are not computed again, but
+        for one, where they came from another machine or number of threads: both must be the same (`noise.same`).
     client : distributed.Client, optional
         Workers that read and write their own regions; they must see the same files.
 
@@ -175,7 +186,8 @@ def _start_or_continue(job: _Job, *, resume: bool) -> None:
             f"{job.part.name} is what an earlier run left unfinished: continue it with --resume, or delete it"
         )
     header, _ = journal.read(job.part)
-    if (header.run, header.regions) != (job.header.run, job.header.regions):
+    same = header.run == job.header.run or is_same_run(header.record, job.header.record)
+    if not same or header.regions != job.header.regions:
         raise OutputError(
             f"{job.part.name} was made with another input, other options or another version: delete it, or repeat the "
             "command as it was"
@@ -199,7 +211,8 @@ def _start(job: _Job) -> None:
 
 def _fill(job: _Job, client: Any) -> Generator[Progress, None, None]:
     _, stored = journal.read(job.part)
-    done = {index for index, region in stored.items() if _is_stored(job, index, region.digest)}
+    done = {index: region for index, region in stored.items() if _is_stored(job, index, region.digest)}
+    yield from _checked(job, done, client)
     indices = list(np.ndindex(job.header.regions))
     missing = [index for index in indices if index not in done]
     total = len(indices)
@@ -216,6 +229,28 @@ def _is_stored(job: _Job, index: Index, digest: str) -> bool:
         return digest_pixels(level_array(job.part, 0)[_region(job.data.chunks, index)]) == digest
     except Exception:  # a chunk that was cut short fails in its codec, in many ways: it is computed again
         return False
+
+
+def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Progress, None, None]:
+    """Compute one of the stored regions again, if another machine made it: both must fit together.
+
+    Which machine the workers of a cluster are is not known before they have computed something.
+    """
+    elsewhere = [index for index, region in done.items() if client is not None or region.machine != machine()]
+    if not elsewhere:
+        return
+    yield Progress(0, 0, "comparing with what another machine has computed")
+    index = elsewhere[0]
+    block = job.data.to_delayed()[index]
+    made = block.compute(scheduler="synchronous") if client is None else client.compute(block).result()
+    stored = level_array(job.part, 0)[_region(job.data.chunks, index)]
+    found = compare(to_dtype(np.asarray(made), job.dtype)[0], stored, job.header.record.get("noise", ()))
+    if not found.same:
+        there = done[index].machine or "another machine"
+        raise OutputError(
+            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, where "
+            f"{SAME:g} is the most: continue it there, or delete it"
+        )
 
 
 def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], None, None]:
@@ -263,7 +298,8 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
     array = zarr.open_array(path, mode="r+")
     pixels, clipped = to_dtype(np.asarray(block), array.dtype)
     array[region] = pixels
-    return Stored(digest_pixels(pixels), *((count_nan(block), clipped) if counts else ()))
+    known = (count_nan(block), clipped) if counts else (None, None)
+    return Stored(digest_pixels(pixels), known[0], known[1], machine())
 
 
 def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:

@@ -31,7 +31,7 @@ def read_noise(path: str | PathLike[str]) -> NoiseModel | tuple[NoiseModel, ...]
         If there is no such file, or it holds no noise report.
     """
     try:
-        found = json.loads(Path(path).read_text())
+        found = json.loads(Path(path).read_bytes())  # bytes: PowerShell redirects UTF-16
     except (OSError, ValueError) as error:
         raise OptionError(f"{path} is no noise report that 'genrecon noise --json' wrote ({error})") from error
     if isinstance(found, dict) and "noise" in found:  # a line of several images: {"image": ..., "noise": ...}

@@ -1,4 +1,8 @@
-"""Make a result again from its record, and compare."""
+"""Make a result again from its record, and compare.
+
+On the machine that made it, with the same versions and number of threads, every pixel must agree; elsewhere the two
+must be the same within the bound of `noise.same`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,13 @@ from napari_genrecon.io.check import record_of
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.same import SAME, Comparison, alike
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.files import array_options, finished, tile_of
 from napari_genrecon.tasks.pixel_size import measured_psf
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
+from napari_genrecon.tasks.task import Result
 
 __all__ = ["Replay", "replay_steps", "source_of", "with_all_axes"]
 
@@ -33,17 +39,33 @@ class Replay:
 
     Attributes
     ----------
-    identical : bool
-        Whether every pixel agrees.
-    deviation : float
-        The largest difference, in grey values.
+    found : Comparison
+        How far the pixels are apart.
     notes : tuple of str
-        What differs from the first run, in sentences.
+        What differs from the first run, in sentences: another machine, other versions.
+    exact : bool
+        Whether nothing differs that could change the last digits, so that every pixel must agree.
     """
 
-    identical: bool
-    deviation: float
+    found: Comparison
     notes: tuple[str, ...]
+    exact: bool
+
+    @property
+    def same(self) -> bool:
+        """Whether the result is what the record says."""
+        return self.found.identical or (self.found.same and not self.exact)
+
+    def __str__(self) -> str:
+        if self.found.identical:
+            told = "made again, every pixel agrees"
+        elif self.same:
+            told = f"made again, the same within {SAME:g} noise s.d.: the pixels differ by up to {self.found}"
+        elif self.exact:
+            told = f"the pixels differ by up to {self.found}, where the same machine must give every pixel again"
+        else:
+            told = f"the pixels differ by up to {self.found}, where {SAME:g} is the most that another machine may make"
+        return told + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 
 def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Replay]:
@@ -71,12 +93,11 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     options = _options_of(task, record)
     result = yield from task.steps(original.data, options, lazy=True)
     for name in set(array_options(task)) & set(record):
-        if result.record[name] != record[name]:
+        if not alike(result.record[name], record[name]):
             raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
     if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
         raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
-    deviation = yield from _compare(result.data, image, record)
-    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
+    return (yield from _compared(result, image, record))
 
 
 def _in_todays_words(record: dict[str, Any]) -> dict[str, Any]:
@@ -143,22 +164,18 @@ def _array(name: str, record: dict[str, Any]) -> Any:
     return MeasuredPSF(pixels=measured_psf(found.data, found.about).pixels, **sizes)
 
 
-def _compare(data: Any, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, float]:
-    """The largest difference, part by part; the file may hold the dimensions in another order."""
+def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
+    """Compare part by part; the file may hold the dimensions in another order."""
     made = Axes(
         record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
     )
     stored = with_all_axes(image, made)
-    deviation = 0.0
+    data, comparison = result.data, Comparison(record["noise"])
     parts = _parts(data)
     for count, part in enumerate(parts, start=1):
-        a, b = np.asarray(data[part]), np.asarray(stored[part]).reshape(data[part].shape)
-        same = (a == b) | ~(np.isfinite(a) | np.isfinite(b))
-        if not same.all():
-            difference = np.abs(a.astype(np.float64) - b.astype(np.float64))[~same]
-            deviation = max(deviation, float(np.nan_to_num(difference, nan=np.inf).max()))
+        comparison.add(data[part], np.asarray(stored[part]).reshape(data[part].shape))
         yield Progress(count, len(parts), f"{count} of {len(parts)} parts compared")
-    return deviation
+    return Replay(comparison, tuple(_differences(result.record, record)), _is_exact(result.record, record))
 
 
 def _parts(data: Any) -> list[tuple[slice, ...]]:
@@ -179,12 +196,21 @@ def with_all_axes(image: ImageFile, wanted: Axes) -> Any:
     return moved[tuple(slice(None) if letter in letters else None for letter in names)]
 
 
+def _is_exact(now: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether both runs must give the same bits. Accelerators do not promise that even to themselves."""
+    one_machine = now["device"] == "cpu" and len(now["machines"]) == 1
+    return one_machine and all(now[name] == then.get(name) for name in ("device", "machines", "versions"))
+
+
 def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
     found = []
     if (now.get("model") or {}).get("sha256") != (then.get("model") or {}).get("sha256"):
         found.append("the model has other weights than then")
     if now["device"] != then["device"]:
         found.append(f"it was computed on {then['device']}, now on {now['device']}")
+    if now["machines"] != then.get("machines"):
+        machines = " and ".join(then.get("machines", ["an unknown machine"]))
+        found.append(f"it was computed by {machines}, now by {' and '.join(now['machines'])}")
     for name, version in then["versions"].items():
         if now["versions"].get(name) != version:
             found.append(f"{name} was {version}, is {now['versions'].get(name)}")
@@ -194,5 +220,4 @@ def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
 def _sampled_again(image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
     """Synthetic images have no input: the model and the seed make them again."""
     result = yield from sample_steps(SampleOptions(**record["options"]))
-    deviation = yield from _compare(result.data, image, record)
-    return Replay(deviation == 0, deviation, tuple(_differences(result.record, record)))
+    return (yield from _compared(result, image, record))
