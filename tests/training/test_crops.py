@@ -83,7 +83,7 @@ def test_channels_stay_together(axes, shape, channels):
 def test_lazy_image_is_read_by_region(monkeypatch):
     import dask.array as da
 
-    from napari_genrecon.training import crop_source
+    from napari_genrecon.training.data import source as crop_source
 
     image, seen = noise(5, 256, 256), []
     monkeypatch.setattr(crop_source, "_AT_ONCE", 1 << 17)  # a plane, but not the stack

@@ -20,7 +20,7 @@ from napari_genrecon.errors import ImageError, OptionError, OutputError, Unknown
 from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.training import session
 from napari_genrecon.training.data.cut import cut_crops
-from napari_genrecon.training.loop import loop
+from napari_genrecon.training.loop import checkpoint
 from napari_genrecon.training.runs.status import Status, is_alive, note_process, write_status
 from napari_genrecon.training.runs.store import create_run, find_run, find_runs, runs_folder, start_run
 from napari_genrecon.training.runs.worker import work_steps
@@ -226,7 +226,7 @@ def test_full_disk_here_gives_the_same_sentence(crops, monkeypatch):
 
     again = run.prepared()
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "publish", full)
+        patch.setattr(checkpoint, "publish", full)
         with pytest.raises(OutputError, match="the disk is full"):
             work(again)
     assert run.state() == "failed"
