@@ -125,7 +125,7 @@ def contact_sheet(
     intensity: float = 0.1,
     elastic: float = 0.5,
 ) -> NDArray[Any]:
-    """A picture of crops side by side, as training will see them.
+    """Return a picture of crops side by side, as training will see them.
 
     Parameters
     ----------

@@ -205,7 +205,7 @@ def _places(
 
 
 def _stride(sources: list[CropSource], options: CropOptions) -> int:
-    """The one given; else side by side, or closer where that gives too few."""
+    """Return the one given; else side by side, or closer where that gives too few."""
     stride = size = options.size
     if options.stride:
         return options.stride
@@ -215,7 +215,7 @@ def _stride(sources: list[CropSource], options: CropOptions) -> int:
 
 
 def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
-    """How many random crops each image gives, by its area."""
+    """Return how many random crops each image gives, by its area."""
     areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
     volume = options.size**2 * (options.depth or 1)
     wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / volume))

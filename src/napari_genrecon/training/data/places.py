@@ -45,7 +45,7 @@ def grid_places(source: CropSource, size: int, stride: int, depth: int | None = 
 
 
 def grid_count(source: CropSource, size: int, stride: int) -> int:
-    """How many crops a grid has."""
+    """Return how many crops a grid has."""
     rows, columns = ((side - size) // stride + 1 for side in (source.height, source.width))
     return source.n_planes * max(rows, 0) * max(columns, 0)
 

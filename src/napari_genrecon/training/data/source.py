@@ -20,7 +20,7 @@ _RGB = 3
 
 
 def outer_letters(axes: Axes) -> str:
-    """The letters of the dimensions that are neither channels nor Y nor X."""
+    """Return the letters of the dimensions that are neither channels nor Y nor X."""
     return "".join(letter for letter in axes.letters if letter not in "CSYX")
 
 
