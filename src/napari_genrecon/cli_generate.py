@@ -204,15 +204,13 @@ def _list_models(task: str | None) -> None:
 
 def _line(card: Any) -> str:
     """Say what a model is, and below it what it is for or how it came about."""
-    from napari_genrecon.models.registry import BUNDLED
-
-    if card.summary:
-        return f"{card.name}  ({card.task}, {card.licence})\n    {card.summary}"
+    made = card.task == "sample"
+    kind, where = (card.network, "yours" if card.path else "bundled") if made else ("", "yours" if card.path else "")
+    head = f"{card.name}  ({', '.join(filter(None, (card.task, kind, where, card.licence)))})"
+    if not made:
+        return f"{head}\n    {card.summary or 'no summary'}"
     channels = f"{card.channels} channel" + ("s" if card.channels > 1 else "")
-    where = "bundled" if card.name in BUNDLED else "yours"
-    licence = f", {card.licence}" if card.licence else ""
     return (
-        f"{card.name}  ({card.task}, {card.network}, {where}{licence})\n"
-        f"    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
+        f"{head}\n    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
         f"{card.seconds / 60:.1f} minutes, {card.created[:10]}"
     )

@@ -323,3 +323,15 @@ def test_request_to_end_saves(crops):
     process.send_signal(signal.SIGTERM)
     process.wait()
     assert run.state() == ("stopped" if sys.platform != "win32" else "failed")
+
+
+def test_run_of_version_1_is_found_with_its_options(crops):
+    """Its options were those of all recipes, whichever it was."""
+    run = create_run(crops, TINY, name="old")
+    path = run.folder / "run.json"
+    facts = json.loads(path.read_text())
+    facts["options"] |= {"r1": 0.5, "spectral": True, "loss": "hinge", "augment": False}
+    path.write_text(json.dumps(facts))
+    found = find_run("old")
+    assert found.options == run.options
+    assert work(found, steps=2).state() == "stopped"
