@@ -223,6 +223,17 @@ def test_any_model_goes_into_a_file_and_is_found_and_run_as_the_bundled_one(tmp_
     assert expected.shape == ((48, 72) if "factor" in card.told else (16, 24))
 
 
+def test_command_lists_a_denoiser_that_was_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_genrecon.cli import main
+
+    weights = {name: weight.numpy() for name, weight in read_weights(MODELS[0]).items()}
+    path = tmp_path / "sent.safetensors"
+    save_model(replace(MODELS[0], name="mine", summary="", licence=""), weights, path, overwrite=False)
+    assert main(["models", "--import", str(path)]) == 0
+    assert main(["models", "--task", "denoise"]) == 0
+    assert "mine  (denoise, yours)" in capsys.readouterr().out
+
+
 def test_model_that_was_changed_since_it_was_found_is_not_loaded(tmp_path: Path, models_folder: Path) -> None:
     models_folder.mkdir()
     save_model(_card(), _weights(_card()), models_folder / "cells.safetensors", overwrite=False)

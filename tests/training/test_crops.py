@@ -83,7 +83,7 @@ def test_channels_stay_together(axes, shape, channels):
 def test_lazy_image_is_read_by_region(monkeypatch):
     import dask.array as da
 
-    from napari_genrecon.training import crop_source
+    from napari_genrecon.training.data import source as crop_source
 
     image, seen = noise(5, 256, 256), []
     monkeypatch.setattr(crop_source, "_AT_ONCE", 1 << 17)  # a plane, but not the stack
@@ -206,7 +206,7 @@ def test_spoilt_crops_are_left_out_and_told():
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": 48}, {"mode": "cells"}, {"stride": 0}, {"n": 0}, {"held_out": 0.9}], ids=str
+    "options", [{"size": 3}, {"depth": 1}, {"mode": "cells"}, {"stride": 0}, {"n": 0}, {"held_out": 0.9}], ids=str
 )
 def test_options_that_cannot_work_are_refused(options):
     with pytest.raises(OptionError, match=r"must|cut in the mode"):

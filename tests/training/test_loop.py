@@ -124,3 +124,12 @@ def test_muon_direction_is_nearly_orthogonal(shape: tuple[int, int]) -> None:
     values = torch.linalg.svdvals(_orthogonal(torch.randn(shape)))
     assert values.min() > 0.5
     assert values.max() < 1.3
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux tells what is mapped")
+def test_loaded_checkpoint_is_not_mapped(tmp_path: Path) -> None:
+    """Windows would not let a mapped file be replaced or removed."""
+    state = _state()
+    _train(state, tmp_path, 2)
+    assert load_latest(state, tmp_path)
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()

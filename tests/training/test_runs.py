@@ -20,7 +20,7 @@ from napari_genrecon.errors import ImageError, OptionError, OutputError, Unknown
 from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.training import session
 from napari_genrecon.training.data.cut import cut_crops
-from napari_genrecon.training.loop import loop
+from napari_genrecon.training.loop import checkpoint
 from napari_genrecon.training.runs.status import Status, is_alive, note_process, write_status
 from napari_genrecon.training.runs.store import create_run, find_run, find_runs, runs_folder, start_run
 from napari_genrecon.training.runs.worker import work_steps
@@ -228,7 +228,7 @@ def test_full_disk_here_gives_the_same_sentence(crops, monkeypatch):
 
     again = run.prepared()
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "publish", full)
+        patch.setattr(checkpoint, "publish", full)
         with pytest.raises(OutputError, match="the disk is full"):
             work(again)
     assert run.state() == "failed"
@@ -325,3 +325,15 @@ def test_request_to_end_saves(crops):
     process.send_signal(signal.SIGTERM)
     process.wait()
     assert run.state() == ("stopped" if sys.platform != "win32" else "failed")
+
+
+def test_run_of_version_1_is_found_with_its_options(crops):
+    """Its options were those of all recipes, whichever it was."""
+    run = create_run(crops, TINY, name="old")
+    path = run.folder / "run.json"
+    facts = json.loads(path.read_text())
+    facts["options"] |= {"r1": 0.5, "spectral": True, "loss": "hinge", "augment": False}
+    path.write_text(json.dumps(facts))
+    found = find_run("old")
+    assert found.options == run.options
+    assert work(found, steps=2).state() == "stopped"

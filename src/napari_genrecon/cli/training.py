@@ -34,7 +34,7 @@ def add_commands(commands: Any, given: list[str]) -> None:
 
 def _add_train(commands: Any, *, flags: bool) -> None:
     parser = add_command(commands, "train", _train, "Train a generative model (VAE or GAN) on crops of images.")
-    parser.add_argument("recipe", metavar="KIND", help="vae (steady) or dcgan (sharper)")
+    parser.add_argument("recipe", metavar="KIND", help=_recipes())
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders")
     parser.add_argument("--name", default="", help="of the model; KIND if not given")
     parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
@@ -46,8 +46,14 @@ def _add_train(commands: Any, *, flags: bool) -> None:
 
         parser.add_argument("--crops", default="auto", metavar="MODE", help="auto, grid, random, objects, whole")
         parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
-        add_flags(parser, CropOptions, without=("mode", "n", "seed"))
+        add_flags(parser, CropOptions, without=("mode", "n", "seed", "depth"))
         add_flags(parser, all_options(), without=("kind",))
+
+
+def _recipes() -> str:
+    from napari_genrecon.training import all_recipes
+
+    return "; ".join(f"{recipe.name} ({recipe.title})" for recipe in all_recipes())
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -94,7 +100,7 @@ def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
     from napari_genrecon.training import all_options, read_options
     from napari_genrecon.training.data.dataset import CropOptions
 
-    crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n")}
+    crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n", "depth")}
     training = {f.name: getattr(parsed, f.name) for f in fields(all_options()) if f.name != "kind"}
     return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), read_options({**training, "kind": parsed.recipe})
 
@@ -199,15 +205,13 @@ def _list_models(task: str | None) -> None:
 
 def _line(card: Any) -> str:
     """Say what a model is, and below it what it is for or how it came about."""
-    from napari_genrecon.models.registry import BUNDLED
-
-    if card.summary:
-        return f"{card.name}  ({card.task}, {card.licence})\n    {card.summary}"
+    made = card.task == "sample"
+    kind, where = (card.network, "yours" if card.path else "bundled") if made else ("", "yours" if card.path else "")
+    head = f"{card.name}  ({', '.join(filter(None, (card.task, kind, where, card.licence)))})"
+    if not made:
+        return f"{head}\n    {card.summary or 'no summary'}"
     channels = f"{card.channels} channel" + ("s" if card.channels > 1 else "")
-    where = "bundled" if card.name in BUNDLED else "yours"
-    licence = f", {card.licence}" if card.licence else ""
     return (
-        f"{card.name}  ({card.task}, {card.network}, {where}{licence})\n"
-        f"    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
+        f"{head}\n    {card.size}x{card.size} pixels, {channels}; {card.n_train} crops, {card.steps} steps in "
         f"{card.seconds / 60:.1f} minutes, {card.created[:10]}"
     )

@@ -55,7 +55,7 @@ class GenerativeModel:
         self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """The weights of the network by name, for `save_model`."""
+        """Return the weights of the network by name, for `save_model`."""
         return {name: weight.cpu().contiguous().numpy() for name, weight in self._network.state_dict().items()}
 
     # --- from latents to pictures ---
@@ -106,7 +106,7 @@ class GenerativeModel:
         return self.decode(self.latents(n, seed, truncation))
 
     def decode(self, z: ArrayLike) -> Array:
-        """The pictures of latents.
+        """Return the pictures of latents.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class GenerativeModel:
         return self._grey(self._batched(self._mean, torch.from_numpy(self._checked_latents(z, 2))))
 
     def traverse(self, z: ArrayLike, axis: int, values: ArrayLike) -> Array:
-        """The pictures along one axis of the latent space.
+        """Return the pictures along one axis of the latent space.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class GenerativeModel:
     # --- from pictures to latents, for a VAE ---
 
     def encode(self, images: ArrayLike) -> Array:
-        """The latents of pictures: the means of their Gaussians.
+        """Return the latents of pictures: the means of their Gaussians.
 
         Parameters
         ----------
@@ -241,7 +241,7 @@ class GenerativeModel:
         return self._batched(bound, self._scaled(images), at_once=16).numpy().astype(np.float64)
 
     def anomaly_map(self, images: ArrayLike) -> Array:
-        """Where pictures are not as the model would make them.
+        """Return where pictures are not as the model would make them.
 
         Parameters
         ----------
@@ -265,7 +265,7 @@ class GenerativeModel:
         return np.abs(self.reconstruct(images).reshape(original.shape) - original) / wide
 
     def outlier_scores(self, images: ArrayLike) -> NDArray[np.float64]:
-        """How odd pictures are, the odd ones high.
+        """Return how odd pictures are, the odd ones high.
 
         Parameters
         ----------

@@ -64,7 +64,7 @@ def train(
     recipe : {"vae", "dcgan"}
         A VAE learns steadily and knows how likely a picture is; a GAN makes sharper pictures.
     images : (..., Y, X) array_like, an image layer of napari, or a list of them
-        What to learn from; see `training.cut.cut_crops`.
+        What to learn from; see `training.data.cut.cut_crops`.
     name : str
         Of the model; the recipe's if not given. A number is appended if there is one of this name.
     axes, labels, points, groups, pixel_size, units, channel_names

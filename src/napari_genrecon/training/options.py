@@ -48,16 +48,20 @@ class TrainOptions:
     rate: Annotated[
         float, {"min": 0.0, "max": 0.1, "step": 1e-4, "advanced": True, "tooltip": "Learning rate; 0: the usual one"}
     ] = 0.0
-    flips: Annotated[bool, {"tooltip": "Also learn from mirrored and turned crops"}] = True
-    intensity: Annotated[float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Changes of brightness"}] = 0.0
-    elastic: Annotated[float, {"min": 0.0, "max": 3.0, "step": 0.1, "tooltip": "Bending of the crops in pixels"}] = 0.0
+    flips: Annotated[bool, {"advanced": True, "tooltip": "Also learn from mirrored and turned crops"}] = True
+    intensity: Annotated[
+        float, {"min": 0.0, "max": 0.5, "step": 0.05, "advanced": True, "tooltip": "Changes of brightness"}
+    ] = 0.0
+    elastic: Annotated[
+        float, {"min": 0.0, "max": 3.0, "step": 0.1, "advanced": True, "tooltip": "Bending of the crops in pixels"}
+    ] = 0.0
     ema: Annotated[
         float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True, "tooltip": "Averaging of the weights"}
     ] = 0.999
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Of weights and batches"}] = 0
-    device: Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto': a GPU if there is one"}] = (
-        "auto"
-    )
+    device: Annotated[
+        str, {"choices": "devices", "advanced": True, "tooltip": "Where to compute; 'auto': a GPU if there is one"}
+    ] = "auto"
     precision: Annotated[
         str, {"choices": PRECISIONS, "advanced": True, "tooltip": "bfloat16 is faster on recent GPUs"}
     ] = "float32"

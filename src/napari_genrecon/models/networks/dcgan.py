@@ -123,7 +123,7 @@ class Discriminator(nn.Module):
 
 
 def _variation(x: Tensor) -> Tensor:
-    """How much the features vary over groups of the batch, as one constant feature map (Karras et al. 2018)."""
+    """Return how much the features vary over groups of the batch, as one constant feature map (Karras et al. 2018)."""
     group = min(_GROUP, len(x))
     groups = x[: len(x) // group * group].view(-1, group, *x.shape[1:])  # (G, 16, M, 4, 4)
     spread = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (G,)

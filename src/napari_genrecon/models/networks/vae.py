@@ -100,7 +100,7 @@ class VAE(nn.Module):
         self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The Gaussian over the latents of pictures.
+        """Return the Gaussian over the latents of pictures.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class VAE(nn.Module):
         return mean, log_variance.clamp(-14.0, 6.0)
 
     def decode(self, z: Tensor) -> Tensor:
-        """The parameters of the likelihood.
+        """Return the parameters of the likelihood.
 
         Parameters
         ----------
@@ -264,7 +264,7 @@ def mean_picture(kind: str, parameters: Tensor, step: Tensor) -> Tensor:
 
 
 def _of_neighbours(rest: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
-    """What the neighbours to the left, above and between say about a pixel; nothing beyond the edge."""
+    """Return what the neighbours to the left, above and between say about a pixel; nothing beyond the edge."""
     a, b = _MOST_CORRELATED * torch.tanh(along_x), _MOST_CORRELATED * torch.tanh(along_y)
     room = pad(rest, (1, 0, 1, 0))  # (B, C, Y + 1, X + 1)
     return a * room[..., 1:, :-1] + b * room[..., :-1, 1:] - a * b * room[..., :-1, :-1]

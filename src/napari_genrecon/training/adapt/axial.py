@@ -174,7 +174,7 @@ def _cut(rng: np.random.Generator, image: Image, shape: tuple[int, int]) -> Imag
 
 
 def _rows(image: Image, rows: int, stretch: float) -> Image:
-    """An image (rows, X) whose rows are so many times as tall, blurred accordingly."""
+    """Return an image (rows, X) whose rows are so many times as tall, blurred accordingly."""
     if stretch == 1:
         return image
     if stretch > 1:

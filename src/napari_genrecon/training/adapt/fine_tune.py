@@ -50,5 +50,5 @@ def fine_tune(
 
 
 def saved(net: nn.Module) -> bytes:
-    """The weights as safetensors, which no later training changes."""
+    """Return the weights as safetensors, which no later training changes."""
     return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})

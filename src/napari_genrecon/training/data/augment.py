@@ -44,23 +44,28 @@ def augment(
 
     Returns
     -------
-    (N, C, Y, X) float32 ndarray
+    float32 ndarray of the batch's shape
     """
-    batch = np.array(batch, dtype=np.float32)
+    shape = batch.shape
+    batch = np.array(batch, dtype=np.float32).reshape(len(batch), -1, *shape[-2:])
     if flips:
         batch = _flipped(rng, batch)
     if elastic > 0:
         batch = _elastic_deform(rng, batch, elastic)
+    batch = batch.reshape(shape)
     if intensity > 0:
-        gain = rng.uniform(1 - intensity, 1 + intensity, (len(batch), 1, 1, 1)).astype(np.float32)
-        floor = np.asarray(low, np.float32).reshape(-1, 1, 1)
+        gain = rng.uniform(1 - intensity, 1 + intensity, len(batch)).astype(np.float32)
+        gain = gain.reshape(-1, *(1,) * (batch.ndim - 1))
+        floor = np.asarray(low, np.float32).reshape(-1, *(1,) * (batch.ndim - 2))
         batch = floor + (batch - floor) * gain
     return batch
 
 
 def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each crop in one of the eight ways in which a square lies on itself."""
+    """Turn each crop in one of the eight ways in which a square lies on itself, or the four of an oblong."""
     ways = rng.integers(0, 8, len(batch))
+    if batch.shape[-1] != batch.shape[-2]:
+        ways -= ways % 2  # half turns only
     out = batch.copy()
     for way in range(1, 8):
         chosen = batch[ways == way]
@@ -120,7 +125,7 @@ def contact_sheet(
     intensity: float = 0.1,
     elastic: float = 0.5,
 ) -> NDArray[Any]:
-    """A picture of crops side by side, as training will see them.
+    """Return a picture of crops side by side, as training will see them.
 
     Parameters
     ----------
@@ -143,6 +148,7 @@ def contact_sheet(
     training = np.flatnonzero(~crops.held_out)
     chosen = training[np.linspace(0, len(training) - 1, min(rows * columns, len(training))).round().astype(int)]
     pictures = crops.x[chosen]
+    pictures = pictures[:, :, crops.depth // 2] if crops.depth else pictures  # the middle of a block
     if augmented:
         rng = np.random.default_rng(seed)
         changed = augment(rng, pictures, low=crops.low, flips=flips, intensity=intensity, elastic=elastic)

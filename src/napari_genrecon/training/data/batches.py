@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ def draws_at(seed: int, skipped: int, step: int, turn: int) -> torch.Generator:
 
 
 def scaled(x: NDArray[Any], dataset: Dataset) -> NDArray[np.float32]:
-    """Return (N, C, Y, X) grey values on the scale on which their range is -1 to 1; what lies beyond is clipped."""
-    low, high = (np.array(values, np.float64)[:, None, None] for values in (dataset.low, dataset.high))
+    """Return (N, C, ...) grey values on the scale on which their range is -1 to 1; what lies beyond is clipped."""
+    low, high = (_per_channel(values, x.ndim, np.float64) for values in (dataset.low, dataset.high))
     return np.clip(2 * (x - low) / (high - low) - 1, -1, 1).astype(np.float32)
 
 
@@ -47,12 +48,12 @@ class Batches:
     ) -> None:
         self._x = scaled(dataset.training, dataset)
         self._options, self.device = options, device
-        self._step = np.array(step_of_grey, np.float32)[:, None, None]
+        self._step = _per_channel(step_of_grey, self._x.ndim, np.float32)
         between = options.intensity > 0 or options.elastic > 0
         self._snaps = between and dataset.x.dtype.kind in "ui"
 
     def __call__(self, step: int, skipped: int) -> Tensor:
-        """Return the batch (B, C, Y, X) of a step, with whole grey values if the crops have them."""
+        """Return the batch (B, C, Y, X) or (B, C, Z, Y, X) of a step, with whole grey values if the crops have them."""
         options = self._options
         rng = np.random.default_rng([options.seed, skipped, step])
         batch = self._x[rng.integers(0, len(self._x), options.batch)]
@@ -60,7 +61,13 @@ class Batches:
         batch = np.clip(batch, -1, 1)
         if self._snaps:
             batch = np.round((batch + 1) / self._step) * self._step - 1
-        return torch.from_numpy(batch).to(self.device).contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
+        return torch.from_numpy(batch).to(self.device).contiguous(memory_format=layout)
+
+
+def _per_channel(values: Sequence[float], ndim: int, dtype: type) -> NDArray[Any]:
+    """Return one number per channel, in the shape of an item of a batch with so many dimensions."""
+    return np.array(values, dtype).reshape(-1, *(1,) * (ndim - 2))
 
 
 def _entropy(*numbers: int) -> int:

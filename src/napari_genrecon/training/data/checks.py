@@ -21,7 +21,7 @@ _PIXELS = 4 << 20  # that the range is measured on
 
 
 def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Which crops have finite pixels that differ, and sentences about the others."""
+    """Return which crops have finite pixels that differ, and sentences about the others."""
     if not len(x):
         return np.zeros(0, bool), ()
     flat = x.reshape(len(x), -1)
@@ -58,7 +58,7 @@ def require_enough(n: int, found: int, notes: tuple[str, ...], mode: str, option
 
 
 def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray[np.int64], size: int) -> float:
-    """Area that crops cover, in crops side by side: where they overlap it counts once."""
+    """Return the area that crops cover, in crops side by side: where they overlap it counts once."""
     total = 0
     for index, image in enumerate(sources):
         mine = place[source == index]
@@ -71,7 +71,7 @@ def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray
 
 
 def notes_on_area(area: float, n: int, mode: str, options: CropOptions, needed: int) -> tuple[str, ...]:
-    """A sentence if crops overlap so much that they show little; refused if that is to be trained on."""
+    """Return a sentence if crops overlap so much that they show little; refused if that is to be trained on."""
     if mode not in ("grid", "random") or area >= NEEDED:
         return ()
     said = f"the {n} training crops of {options.size} pixels overlap and cover the area of only {area:.0f} side by side"
@@ -81,7 +81,7 @@ def notes_on_area(area: float, n: int, mode: str, options: CropOptions, needed: 
 
 
 def grey_range(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The grey values that become -1 and +1, per channel, over all training crops."""
+    """Return the grey values that become -1 and +1, per channel, over all training crops."""
     lows, highs = [], []
     for channel in range(x.shape[1]):
         values = x[:, channel].reshape(-1)

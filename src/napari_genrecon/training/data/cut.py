@@ -49,6 +49,7 @@ def cut_crops(
     pixel_size: tuple[float, float] | None = None,
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
+    targets: Any = None,
     needed: int = NEEDED,
 ) -> Dataset:
     """Cut crops from one image or several.
@@ -74,6 +75,8 @@ def cut_crops(
         Along Y and X.
     channel_names : sequence of str
         One per channel.
+    targets : (..., Y, X) array_like, or one per image
+        What a network should make of the images, pixel by pixel: cut at the same places.
     needed : int
         How many there must be that are not held out; fewer are enough to be looked at than to be learnt from.
 
@@ -106,7 +109,7 @@ def cut_crops(
     origin = _origin(source, groups, mode)
     verdict = _split(sources, origin, place, mode, options, rng)
     kept = _thinned(np.flatnonzero(verdict != LEFT), options.n or _MOST, rng)
-    x = read_crops(sources, source[kept], place[kept], options.size)
+    x = read_crops(sources, source[kept], place[kept], options.size, options.depth)
     good, more = usable(x)
     kept, x = kept[good], x[good]
     held = verdict[kept] == 1
@@ -114,8 +117,12 @@ def cut_crops(
     area = covered(sources, source[kept][~held], place[kept][~held], options.size)
     more = (*more, *notes_on_area(area, int((~held).sum()), mode, options, needed))
     low, high = grey_range(x[~held])
+    wanted = None
+    if targets is not None:
+        pairs = _targets(sources, targets, axes)
+        wanted = read_crops(pairs, source[kept], place[kept], options.size, options.depth)
     return Dataset(
-        x=x, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
+        x=x, targets=wanted, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
         pixel_size=pixel_size or (1.0, 1.0), units=units or ("pixel", "pixel"),
         channel_names=_names(channel_names, x.shape[1]), low=low, high=high,
         options=asdict(options) | {"mode": mode}, notes=(*notes, *more),
@@ -144,6 +151,15 @@ def _sources(images: Any, axes: Any) -> list[CropSource]:
     return sources
 
 
+def _targets(sources: list[CropSource], targets: Any, axes: Any) -> list[CropSource]:
+    """Return the targets, each as large as its image."""
+    found = _sources(targets, axes)
+    if [(s.outer, s.height, s.width) for s in found] != [(s.outer, s.height, s.width) for s in sources]:
+        shapes = " and ".join(", ".join(str(tuple(s.data.shape)) for s in each) for each in (sources, found))
+        raise ImageError(f"images and targets have the shapes {shapes}: they must match pixel by pixel")
+    return found
+
+
 def _per_image(value: Any, n: int, what: str) -> list[Any]:
     if isinstance(value, list | tuple):
         if len(value) != n:
@@ -170,25 +186,26 @@ def _mode(sources: list[CropSource], options: CropOptions, objects: bool) -> str
 def _places(
     sources: list[CropSource], mode: str, options: CropOptions, labels: Any, points: Any, rng: np.random.Generator
 ) -> list[Places]:
-    size = options.size
+    size, depth = options.size, options.depth
     if mode == "objects":
         if labels is not None and points is not None:
             raise OptionError("labels and points were both given: give one of them")
         given = _per_image(points if labels is None else labels, len(sources), "points" if labels is None else "labels")
         cut = point_places if labels is None else label_places
-        return [cut(source, where, size) for source, where in zip(sources, given, strict=True)]
+        return [cut(source, where, size, depth) for source, where in zip(sources, given, strict=True)]
     if mode == "random":
         return [
-            random_places(source, size, n, rng) for source, n in zip(sources, _shares(sources, options), strict=True)
+            random_places(source, size, n, rng, depth)
+            for source, n in zip(sources, _shares(sources, options), strict=True)
         ]
     if mode == "whole":
-        return [whole_places(source, size) for source in sources]
+        return [whole_places(source, size, depth) for source in sources]
     stride = _stride(sources, options)
-    return [grid_places(source, size, stride) for source in sources]
+    return [grid_places(source, size, stride, depth) for source in sources]
 
 
 def _stride(sources: list[CropSource], options: CropOptions) -> int:
-    """The one given; else side by side, or closer where that gives too few."""
+    """Return the one given; else side by side, or closer where that gives too few."""
     stride = size = options.size
     if options.stride:
         return options.stride
@@ -198,9 +215,10 @@ def _stride(sources: list[CropSource], options: CropOptions) -> int:
 
 
 def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
-    """How many random crops each image gives, by its area."""
+    """Return how many random crops each image gives, by its area."""
     areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
-    wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / options.size**2))
+    volume = options.size**2 * (options.depth or 1)
+    wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / volume))
     return [max(1, round(wanted * area / areas.sum())) for area in areas]
 
 

@@ -25,8 +25,11 @@ from napari_genrecon.training.publish import publish
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
 SIZES = (32, 64, 128)
+"""Of crops that are offered in a form."""
+
 MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
+_SMALLEST, _LARGEST = 4, 4096  # pixels or planes of a side
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels")
 _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
@@ -39,7 +42,7 @@ class CropOptions:
     Attributes
     ----------
     size : int
-        Side of a crop in pixels: 32, 64 or 128.
+        Side of a crop in pixels: what the network takes, which is 32, 64 or 128 for those that make pictures.
     mode : str
         ``"grid"``, ``"random"``, ``"objects"`` (one per labelled object or point), ``"whole"`` (every plane is a crop
         already), or ``"auto"``: objects if there are labels or points, whole if the planes have the size of a crop,
@@ -54,6 +57,8 @@ class CropOptions:
         Of random positions, and of the choice of what is held out.
     held_out : float
         Share of the crops that is not trained on, in [0, 0.5].
+    depth : int or None
+        Planes of a block of a stack, along Z; None cuts flat crops.
     """
 
     size: Annotated[int, {"choices": SIZES, "tooltip": "Side of a crop in pixels"}] = 32
@@ -66,11 +71,14 @@ class CropOptions:
     held_out: Annotated[
         float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Share of the crops that is not trained on"}
     ] = 0.1
+    depth: Annotated[int | None, {"min": 2, "form": False, "tooltip": "Planes of a block; empty: flat crops"}] = None
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.size not in SIZES:
-            raise OptionError(f"size must be one of {', '.join(map(str, SIZES))} pixels, got {self.size}")
+        if not _SMALLEST <= self.size <= _LARGEST:
+            raise OptionError(f"size must lie between {_SMALLEST} and {_LARGEST} pixels, got {self.size}")
+        if self.depth is not None and not 2 <= self.depth <= _LARGEST:
+            raise OptionError(f"depth must lie between 2 and {_LARGEST} planes, or be None, got {self.depth}")
         if self.mode not in MODES:
             raise OptionError(f"crops are cut in the mode {' or '.join(map(repr, MODES))}, got {self.mode!r}")
         if self.stride is not None and self.stride < 1:

@@ -35,32 +35,34 @@ class Places:
     large: int = 0
 
 
-def grid_places(source: CropSource, size: int, stride: int) -> Places:
-    """Every `stride` pixels, on every plane."""
+def grid_places(source: CropSource, size: int, stride: int, depth: int | None = None) -> Places:
+    """Every `stride` pixels, on every plane; blocks of `depth` planes lie one behind the other."""
     rows = np.arange(0, source.height - size + 1, stride)
     columns = np.arange(0, source.width - size + 1, stride)
-    mesh = np.meshgrid(np.arange(source.n_planes), rows, columns, indexing="ij")
+    mesh = np.meshgrid(source.first_planes(depth, every=depth or 1), rows, columns, indexing="ij")
     place = np.stack([axis.ravel() for axis in mesh], axis=1).astype(np.int64)
     return Places(place, np.zeros(len(place), np.int64))
 
 
 def grid_count(source: CropSource, size: int, stride: int) -> int:
-    """How many crops a grid has."""
+    """Return how many crops a grid has."""
     rows, columns = ((side - size) // stride + 1 for side in (source.height, source.width))
     return source.n_planes * max(rows, 0) * max(columns, 0)
 
 
-def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator) -> Places:
+def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator, depth: int | None = None) -> Places:
     """At `n` positions, each as likely as any other."""
-    if source.height < size or source.width < size:
+    planes = source.first_planes(depth)
+    if source.height < size or source.width < size or not len(planes):
         n = 0
-    limits = (source.n_planes, max(source.height - size + 1, 1), max(source.width - size + 1, 1))
+    limits = (max(len(planes), 1), max(source.height - size + 1, 1), max(source.width - size + 1, 1))
     place = np.stack([rng.integers(0, limit, n) for limit in limits], axis=1).astype(np.int64)
+    place[:, 0] = planes[place[:, 0]]
     return Places(place[np.lexsort(place.T[::-1])], np.zeros(n, np.int64))
 
 
-def whole_places(source: CropSource, size: int) -> Places:
-    """Every plane is a crop.
+def whole_places(source: CropSource, size: int, depth: int | None = None) -> Places:
+    """Every plane is a crop, or every stack a block.
 
     Raises
     ------
@@ -72,10 +74,10 @@ def whole_places(source: CropSource, size: int) -> Places:
             f"ready crops must have {size}x{size} pixels, these have {source.height}x{source.width}: "
             "choose that size if it is 32, 64 or 128, or cut crops on a grid"
         )
-    return grid_places(source, size, size)
+    return grid_places(source, size, size, depth)
 
 
-def label_places(source: CropSource, labels: Any, size: int) -> Places:
+def label_places(source: CropSource, labels: Any, size: int, depth: int | None = None) -> Places:
     """One per object, on the plane on which it is largest.
 
     Raises
@@ -86,10 +88,10 @@ def label_places(source: CropSource, labels: Any, size: int) -> Places:
     objects = _objects(source, _labels_like(source, labels))
     centre = (objects[:, 2:4] + objects[:, 4:6]) // 2
     large = int(np.count_nonzero((objects[:, 4:6] - objects[:, 2:4]).max(1, initial=0) > size))
-    return _around(source, size, objects[:, 0], centre, objects[:, 1], large)
+    return _around(source, size, depth, objects[:, 0], centre, objects[:, 1], large)
 
 
-def point_places(source: CropSource, points: Any, size: int) -> Places:
+def point_places(source: CropSource, points: Any, size: int, depth: int | None = None) -> Places:
     """One per point.
 
     Raises
@@ -110,12 +112,13 @@ def point_places(source: CropSource, points: Any, size: int) -> Places:
     planes = np.zeros(len(whole), np.int64)
     if source.outer:
         planes = np.ravel_multi_index(tuple(whole[:, :-2].T), source.outer).astype(np.int64)
-    return _around(source, size, planes, whole[:, -2:], numbers, 0)
+    return _around(source, size, depth, planes, whole[:, -2:], numbers, 0)
 
 
 def _around(
     source: CropSource,
     size: int,
+    depth: int | None,
     planes: NDArray[np.int64],
     centre: NDArray[np.int64],
     label: NDArray[np.int64],
@@ -124,6 +127,9 @@ def _around(
     first = centre - size // 2
     limit = np.array([source.height - size, source.width - size])
     inside = np.all((first >= 0) & (first <= limit), axis=1)
+    if depth is not None:
+        planes, whole = source.centred_planes(planes, depth)
+        inside &= whole
     place = np.concatenate([planes[:, None], first], axis=1)[inside]
     order = np.lexsort(place.T[::-1])
     return Places(place[order], label[inside][order], int(np.count_nonzero(~inside)), large)

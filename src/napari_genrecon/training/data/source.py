@@ -20,7 +20,7 @@ _RGB = 3
 
 
 def outer_letters(axes: Axes) -> str:
-    """The letters of the dimensions that are neither channels nor Y nor X."""
+    """Return the letters of the dimensions that are neither channels nor Y nor X."""
     return "".join(letter for letter in axes.letters if letter not in "CSYX")
 
 
@@ -88,16 +88,56 @@ class CropSource:
         ordered = block.transpose(*self._looped, *channel, self.axes.y, self.axes.x)
         return ordered.reshape(self.channels, *ordered.shape[-2:]).astype(self.dtype, copy=False)
 
+    def first_planes(self, depth: int | None, every: int = 1) -> NDArray[np.int64]:
+        """Return the numbers of the planes at which a block of `depth` planes along Z can begin, one in `every`.
+
+        Raises
+        ------
+        ImageError
+            If blocks are wanted and there is no Z.
+        """
+        planes = np.arange(self.n_planes)
+        if depth is None:
+            return planes
+        z, _ = self._along_z()
+        index = np.unravel_index(planes, self.outer)[z]
+        return planes[(index <= self.outer[z] - depth) & (index % every == 0)]
+
+    def centred_planes(self, planes: NDArray[np.int64], depth: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the first planes of blocks of `depth` planes around these, and which blocks lie within the stack."""
+        z, apart = self._along_z()
+        first = np.unravel_index(planes, self.outer)[z] - depth // 2
+        return planes - depth // 2 * apart, (first >= 0) & (first <= self.outer[z] - depth)
+
+    def block(self, plane: int, rows: slice, columns: slice, depth: int) -> NDArray[Any]:
+        """Return (C, Z, Y, X) pixels of a region of `depth` planes along Z, the first of this number."""
+        apart = self._along_z()[1]
+        return np.stack([self.read(plane + k * apart, rows, columns) for k in range(depth)], axis=1)
+
+    def _along_z(self) -> tuple[int, int]:
+        """Return which of the outer dimensions is Z, and how far apart the numbers of its planes are."""
+        letters = outer_letters(self.axes)
+        if "Z" not in letters:
+            raise ImageError(
+                f"blocks are cut from stacks, and this image has the axes {self.axes}: say in axes which dimension is "
+                "Z, or cut flat crops (depth=None)"
+            )
+        z = letters.index("Z")
+        return z, math.prod(self.outer[z + 1 :])
+
     def plane(self, index: int) -> NDArray[Any]:
         """(C, Y, X) pixels of one plane."""
         return self.read(index, slice(0, self.height), slice(0, self.width))
 
-    def crops(self, place: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-        """(C, size, size) pixels at places (plane, y, x) that are sorted by plane."""
+    def crops(self, place: NDArray[np.int64], size: int, depth: int | None = None) -> Iterator[NDArray[Any]]:
+        """(C, size, size) or (C, depth, size, size) pixels at places (plane, y, x) that are sorted by plane."""
         at_once = self._bytes((self.channels, self.height, self.width)) <= _AT_ONCE
         last, pixels = -1, None
         for plane, y, x in place.tolist():
             rows, columns = slice(y, y + size), slice(x, x + size)
+            if depth is not None:
+                yield self.block(plane, rows, columns, depth)
+                continue
             if isinstance(self.data, np.ndarray) or not at_once:
                 yield self.read(plane, rows, columns)
                 continue
@@ -110,22 +150,26 @@ class CropSource:
 
 
 def read_crops(
-    sources: list[CropSource], source: NDArray[np.int64], place: NDArray[np.int64], size: int
+    sources: list[CropSource],
+    source: NDArray[np.int64],
+    place: NDArray[np.int64],
+    size: int,
+    depth: int | None = None,
 ) -> NDArray[Any]:
-    """(N, C, size, size) pixels of all crops, which are sorted by source and plane.
+    """(N, C, size, size) or (N, C, depth, size, size) pixels of all crops, which are sorted by source and plane.
 
     Raises
     ------
     ImageError
         If they do not fit into memory.
     """
-    shape = (len(place), sources[0].channels, size, size)
+    shape = (len(place), sources[0].channels, *(() if depth is None else (depth,)), size, size)
     try:
         x = np.empty(shape, sources[0].dtype)
     except MemoryError:
         raise ImageError(f"{len(place)} crops of {size} pixels do not fit into memory: ask for fewer (n)") from None
     for index, image in enumerate(sources):
         (mine,) = np.nonzero(source == index)
-        for row, pixels in zip(mine, image.crops(place[mine], size), strict=True):
+        for row, pixels in zip(mine, image.crops(place[mine], size, depth), strict=True):
             x[row] = pixels
     return x

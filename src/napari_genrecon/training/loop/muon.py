@@ -69,7 +69,7 @@ def move(
 
 
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: all singular values between 0.7 and 1.2."""
+    """Return the nearest semi-orthogonal matrix, roughly: all singular values between 0.7 and 1.2."""
     a, b, c = QUINTIC
     # Half of the digits are enough, but a CPU that has no instructions for them is ten times slower with them.
     x = matrix.to(torch.bfloat16 if matrix.device.type != "cpu" else torch.float32)

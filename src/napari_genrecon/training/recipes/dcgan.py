@@ -70,7 +70,9 @@ class DCGANOptions(TrainOptions):
 
     recipe = "dcgan"
 
-    latent: Annotated[int, {"min": 2, "max": 1024, "tooltip": "Numbers that describe one picture"}] = 100
+    latent: Annotated[
+        int, {"min": 2, "max": 1024, "advanced": True, "tooltip": "Numbers that describe one picture"}
+    ] = 100
     width: Annotated[
         int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more learns slower"}
     ] = 32
@@ -88,7 +90,9 @@ class DCGANOptions(TrainOptions):
         },
     ] = 0.02
     spectral: Annotated[bool, {"advanced": True, "tooltip": "Bound the discriminator's slope (spectral norm)"}] = False
-    augment: Annotated[bool, {"tooltip": "Change real and made pictures alike before judging: for few crops"}] = True
+    augment: Annotated[
+        bool, {"advanced": True, "tooltip": "Change real and made pictures alike before judging: for few crops"}
+    ] = True
 
 
 def _shape(dataset: Dataset, options: DCGANOptions) -> dict[str, Any]:

@@ -49,7 +49,9 @@ class VAEOptions(TrainOptions):
 
     recipe = "vae"
 
-    latent: Annotated[int, {"min": 2, "max": 1024, "tooltip": "Numbers that describe one picture"}] = 100
+    latent: Annotated[
+        int, {"min": 2, "max": 1024, "advanced": True, "tooltip": "Numbers that describe one picture"}
+    ] = 100
     width: Annotated[
         int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more learns slower"}
     ] = 32

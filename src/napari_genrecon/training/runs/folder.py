@@ -115,7 +115,7 @@ class RunFolder:
             self._save(self._model(state), "best")
 
     def _model(self, state: State) -> GenerativeModel:
-        """The model with the averaged weights, apart from what is trained."""
+        """Return the model with the averaged weights, apart from what is trained."""
         network = build_network(self._card).to(self._device)
         part = f"{self._recipe.part}." if self._recipe.part else ""
         network.load_state_dict({k.removeprefix(part): v for k, v in state.average.items() if k.startswith(part)})

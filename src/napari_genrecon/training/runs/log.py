@@ -29,7 +29,7 @@ def columns(text: str) -> dict[str, NDArray[np.float64]]:
 
 
 def exit_reason(folder: Path, returned: int | None) -> str:
-    """Why a process is gone that did not say so itself."""
+    """Return why a process is gone that did not say so itself."""
     with suppress(OSError):
         lines = (folder / "child.log").read_bytes()[-4000:].decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip()][-_TAIL:]

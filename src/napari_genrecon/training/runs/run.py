@@ -80,14 +80,14 @@ class Run:
         return last if last in FINAL else "failed"
 
     def progress(self) -> TrainProgress | None:
-        """The last progress that was noted, or None before the first step."""
+        """Return the last progress that was noted, or None before the first step."""
         try:
             return TrainProgress(**read_json(self.folder / "progress.json"))
         except TypeError:
             return None
 
     def is_loading(self) -> bool:
-        """Whether its process runs but has not made a step yet: what `progress` tells is of an earlier one."""
+        """Return whether its process runs but has not made a step yet: what `progress` tells is of an earlier one."""
         if self.state() != "running":
             return False
         try:
@@ -112,7 +112,7 @@ class Run:
             return None
 
     def crops(self) -> Dataset:
-        """What it is trained on.
+        """Return what it is trained on.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Run:
         return read_status(self.folder).model
 
     def error(self) -> str:
-        """Why it failed, in a sentence; empty if it did not."""
+        """Return why it failed, in a sentence; empty if it did not."""
         if self.state() != "failed":
             return ""
         return read_status(self.folder).error or exit_reason(self.folder, self._returned())
@@ -159,7 +159,7 @@ class Run:
         return run
 
     def prepared(self, *, minutes: float | None = None) -> Run:
-        """The run, ready to be worked on again; see `resume`."""
+        """Return the run, ready to be worked on again; see `resume`."""
         state = self.state()
         if state in ("starting", "running"):
             raise OptionError(f"{self.name!r} is {state} already: stop it first, or wait for its end")
@@ -215,7 +215,7 @@ class Run:
         return replace(self, options=options.to_dict())
 
     def _returned(self) -> int | None:
-        """What its process returned, if it was a child of this one and has ended."""
+        """Return what its process returned, if it was a child of this one and has ended."""
         child = _children.get(str(self.folder))
         return None if child is None else child.poll()
 

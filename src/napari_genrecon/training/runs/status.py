@@ -67,7 +67,7 @@ class Status:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if there is none that can be read."""
+    """Return a JSON object; empty if there is none that can be read."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -76,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_status(folder: Path) -> Status:
-    """How a run stands; ``starting`` before anything was written."""
+    """Return how a run stands; ``starting`` before anything was written."""
     found = read_json(folder / "status.json")
     texts = {key: found.get(key) for key in ("state", "error", "model", "sha256")}
     plain = {key: value for key, value in texts.items() if isinstance(value, str)}
@@ -167,7 +167,7 @@ def note_process(folder: Path, pid: int) -> None:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the process that was written down still runs: that one, not another that got its number."""
+    """Return whether the process that was written down still runs: that one, not another that got its number."""
     import psutil
 
     found = read_json(folder / "process.json")

@@ -32,7 +32,7 @@ _FORMAT = "genrecon-run/1"
 
 
 def runs_folder() -> Path:
-    """Where the runs are: in the user's data directory, or where the variable ``GENRECON_RUNS`` says."""
+    """Return where the runs are: in the user's data directory, or where the variable ``GENRECON_RUNS`` says."""
     chosen = os.environ.get("GENRECON_RUNS")
     if chosen:
         return Path(chosen)
@@ -115,7 +115,7 @@ def _named(part: Path, name: str, facts: dict[str, Any]) -> Path:
 
 
 def find_runs() -> list[Run]:
-    """All runs, newest first."""
+    """Return all runs, newest first."""
     root = runs_folder()
     folders = [path for path in root.iterdir() if not path.name.startswith(".")] if root.is_dir() else []
     found = [run for folder in folders if (run := _open(folder)) is not None]
@@ -123,7 +123,7 @@ def find_runs() -> list[Run]:
 
 
 def find_run(name: str) -> Run:
-    """The run of this name.
+    """Return the run of this name.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def find_run(name: str) -> Run:
 
 
 def _open(folder: Path) -> Run | None:
-    """The run in a folder; None if it is not one of ours."""
+    """Return the run in a folder; None if it is not one of ours."""
     found = read_json(folder / "run.json")
     try:
         if found["format"] != _FORMAT or found["name"] != folder.name:

@@ -159,7 +159,7 @@ def _keep(folder: Path, status: Status) -> tuple[str, str]:
 
 
 def free_name(name: str, taken: tuple[str, ...] = ()) -> str:
-    """The name, with a number if a model has it already, or if it is `taken`."""
+    """Return the name, with a number if a model has it already, or if it is `taken`."""
     number, free = 1, name
     while free in BUNDLED or free in taken or _file(free).exists():
         number += 1
@@ -179,7 +179,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sentence(error: BaseException) -> str:
-    """Why it failed, in words a biologist can act on."""
+    """Return why it failed, in words a biologist can act on."""
     if isinstance(error, GenReconError):
         return str(error)
     if isinstance(error, OSError) and error.errno in FULL:

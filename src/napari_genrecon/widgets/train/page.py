@@ -29,7 +29,6 @@ __all__ = ["SHEET", "TrainPage"]
 
 SHEET = "crops to learn from"
 _ROWS, _COLUMNS = 6, 8
-_RARE = ("latent", "flips", "intensity", "elastic", "augment", "device")
 
 
 class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -49,7 +48,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
         self.show_crops = PushButton(text="Show crops", tooltip="Cuts them and shows some, changed as in training")
         self.recipe = Form(
-            all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]}, advanced=_RARE,
+            all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
             labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
         )  # fmt: skip
         self.model_name = LineEdit(label="name", tooltip="Of the model: letters, digits, '.', '_' and '-'")
