@@ -11,9 +11,10 @@ import pytest
 import tifffile
 
 from napari_genrecon import NoiseModel
-from napari_genrecon.cli import _read_noise, main
+from napari_genrecon.cli import main
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.json_file import read_json
+from napari_genrecon.noise import read_noise
 
 START = """
 import os, signal, sys, time
@@ -67,7 +68,7 @@ def test_noise_report_is_read_however_a_shell_has_encoded_it(tmp_path, capsys, e
     text = capsys.readouterr().out.replace("\n", "\r\n")
     raw = text.encode(encoding)
     (tmp_path / "noise.json").write_bytes(codecs.BOM_UTF16_LE + raw if encoding == "utf-16-le" else raw)
-    found = _read_noise(tmp_path / "noise.json")
+    found = read_noise(tmp_path / "noise.json")
     assert all(isinstance(model, NoiseModel) for model in (found if channels > 1 else [found]))
 
 
@@ -75,7 +76,7 @@ def test_noise_report_is_read_however_a_shell_has_encoded_it(tmp_path, capsys, e
 def test_json_that_is_no_noise_report_is_refused(tmp_path, text):
     (tmp_path / "noise.json").write_text(text)
     with pytest.raises(OptionError, match="a file that 'genrecon noise --json' wrote"):
-        _read_noise(tmp_path / "noise.json")
+        read_noise(tmp_path / "noise.json")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
