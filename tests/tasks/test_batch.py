@@ -110,7 +110,6 @@ def test_folder_of_results_is_the_input_of_another_task_only(tmp_path):
         ("results", True, True),
         ("v0.5/", True, True),
         ("a.ome.tif", False, False),
-        ("a.png", False, False),
         ("a.ome.zarr/", False, False),  # as the shell completes the name of a store
     ],
 )
@@ -130,6 +129,11 @@ def test_several_results_need_a_folder(tmp_path, output):
     inputs = [image(tmp_path / name) for name in ("a.tif", "b.tif")]
     with pytest.raises(OptionError, match="several inputs need a folder for their results"):
         plan_batch(inputs, "denoise", f"{tmp_path}/{output}")
+
+
+def test_name_of_no_image_and_no_folder_gets_a_sentence(tmp_path):
+    with pytest.raises(OptionError, match=r"v0\.5 names no format .* end it in \.ome\.tif .* a slash for a folder"):
+        plan_batch([image(tmp_path / "a.tif")], "denoise", tmp_path / "v0.5")
 
 
 def test_file_in_the_place_of_the_folder_gets_a_sentence(tmp_path):

@@ -76,6 +76,8 @@ def test_masks_and_point_spread_functions_can_be_layers():
     np.testing.assert_array_equal(*filled)
     with pytest.raises(ImageError, match="is a shapes layer, and a labels or image layer is needed"):
         inpaint(NOISY[0], Shapes(np.array([[0, 0], [0, 5], [5, 5]]), shape_type="polygon"))
+    with pytest.raises(OptionError, match=r"the psf is the path 'bead\.tif' and not an array"):
+        deblur(NOISY[0], "bead.tif")
     psf = np.outer([1, 2, 1], [1, 2, 1]).astype(float)
     np.testing.assert_array_equal(
         deblur(NOISY[0], Image(psf), method="rl", iterations=1), deblur(NOISY[0], psf, method="rl", iterations=1)

@@ -17,6 +17,7 @@ from napari_genrecon.errors import OptionError, OutputError
 from napari_genrecon.io.check import find_record
 from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.reader import image_name
+from napari_genrecon.io.tiff import is_tiff
 
 __all__ = ["Batch", "is_zarr_name", "make_folders", "name_results", "plan_batch"]
 
@@ -66,7 +67,8 @@ def plan_batch(
     ImageError
         If a folder cannot be read or holds no image.
     OptionError
-        If results would have one name, or that of an image, or if the output is no folder and several results need one.
+        If results would have one name, or that of an image, if several need a folder and the output is none, or if its
+        name is that of neither a folder nor an image.
     """
     found, notes = find_images(inputs, stack=stack, recursive=recursive)
     kept = _without_results(found, task)
@@ -169,8 +171,12 @@ def _folder(output: str | Path, *, several: bool) -> Path | None:
     named = is_zarr_name(path) or (not slash and not path.is_dir() and path.suffix != "")
     if named and several:
         raise OptionError(
-            f"several inputs need a folder for their results, and {output} is the name of a file: give a folder, such "
-            f"as {path.stem}{os.sep}"
+            f"several inputs need a folder for their results, and {output} is the name of a file: end it in a slash if "
+            "it is a folder, or give another name"
+        )
+    if named and not is_zarr_name(path) and not is_tiff(path):
+        raise OptionError(
+            f"{output} names no format that is written: end it in .ome.tif or .ome.zarr, or in a slash for a folder"
         )
     if not named and path.exists() and not path.is_dir():
         raise OptionError(f"{path} is a file, and a folder is needed for the results: choose another name")

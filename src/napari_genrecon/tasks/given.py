@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.axes import Axes, assumption, resolve_axes
-from napari_genrecon.errors import GenReconWarning, ImageError
+from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
@@ -86,6 +86,11 @@ def given_mask(mask: Any, kinds: Sequence[str] = ("labels", "image")) -> Any:
 
 def given_psf(psf: Any) -> Any:
     """Return the point spread function of an image layer with the size of its pixels, or anything else as it is."""
+    if isinstance(psf, str | os.PathLike):
+        path = os.fspath(psf)
+        raise OptionError(
+            f"the psf is the path {path!r} and not an array: read it first, for example with tifffile.imread"
+        )
     if not _is_layer(psf):
         return psf
     pixels, meta = _pixels(psf, ("image",), "an image layer")
