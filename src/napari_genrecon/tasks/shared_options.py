@@ -34,6 +34,6 @@ def check_number(name: str, value: object, low: float, high: float = float("inf"
     """
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         raise OptionError(f"{name} must be a {'whole ' if whole else ''}number, got {value!r}")
-    if not low <= float(value) <= high:
+    if not low <= value <= high:
         limits = f"be {low:g} or more" if high == float("inf") else f"lie between {low:g} and {high:g}"
         raise OptionError(f"{name} must {limits}, got {value}")

@@ -43,7 +43,7 @@ def preview_steps(
 ) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
     """Pixels of a region after and before a task, how many times more they are, and the record."""
     result = yield from task.steps(taken.data, options, lazy=True)
-    assert result.tiles is not None  # every lazy result of a task has them
+    assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles
     after = yield from region_steps(fn, source, grid, region, result.data.dtype)
     return after, np.asarray(taken.data[region]), grid.scale, result.record
