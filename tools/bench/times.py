@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.table import header, row
-from napari_genrecon import gaussian_psf, simulate_psf
+from napari_genrecon import gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.training import scenes
 from napari_genrecon.widgets.words import TimeLeft
@@ -37,15 +37,14 @@ def text_mask(shape: tuple[int, int]) -> np.ndarray:
 
 def cases() -> dict[str, tuple[str, np.ndarray, dict[str, Any]]]:
     """Name: task, image and options."""
-    plane, stack = noisy((512, 512)), noisy((16, 160, 160))
-    widefield = simulate_psf(na=1.2, wavelength=0.52, refractive_index=1.33, pixel_size=0.1, z_step=0.3)
+    plane, stack = noisy((512, 512)), noisy((8, 128, 128))
     mask, random = text_mask((1024, 1024)), np.random.default_rng(0).random((512, 512)) < 0.5
     return {
         "denoise 2048²": ("denoise", noisy((2048, 2048)), {}),
         "denoise 12 planes of 256²": ("denoise", noisy((12, 256, 256)), {}),
         "deblur 512², Gaussian": ("deblur", plane, {"psf": gaussian_psf(4.0)}),
         "deblur 512², RL, 300 rounds": ("deblur", plane, {"psf": 4.0, "method": "rl", "iterations": 300}),
-        "deblur 16 x 160², in 3D": ("deblur", stack, {"psf": widefield}),
+        "deblur 8 x 128², in 3D": ("deblur", stack, {"psf": gaussian_psf((5.0, 4.0, 4.0))}),
         "inpaint 1024², text": ("inpaint", noisy((1024, 1024)), {"mask": mask}),
         "inpaint 512², half missing, pnp": ("inpaint", plane, {"mask": random, "method": "pnp"}),
         "inpaint 512², half missing, 3 fillings": ("inpaint", plane, {"mask": random, "n": 3}),

@@ -7,6 +7,7 @@ whole is mixed from its neighbours. All constants are found once per channel, on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import replace
@@ -254,7 +255,9 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
     if mask is not None and not options.detect:
         whole = np.broadcast_to(mask, source.shape)
         pixels = sum(pixels_computed(whole, tile, axes, grid.halo[axes.y], spec.stride.x) for tile in grid.tiles())
-    per_pixel = sum(steps_per_pixel("pnp" if method == "pnp" else "network", options.device))
+    # Which of the two "auto" takes is seen on the image: the geometric mean is wrong by the same factor either way.
+    either = ("network", "pnp") if method == "auto" else (method,)
+    per_pixel = math.prod(sum(steps_per_pixel(one, options.device)) for one in either) ** (1 / len(either))
     search = axes.n_channels(source.shape) * search_seconds(method, options.device)
     return float(detecting + search + options.n * pixels * per_pixel)
 
