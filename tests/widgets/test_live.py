@@ -13,6 +13,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import is_dask
@@ -123,12 +124,28 @@ def test_without_a_window_nothing_is_live():
     assert live(ViewerModel(), array, "x") is array
 
 
-def test_removed_or_hidden_layer_is_not_computed_any_more(opened, slow, qtbot):
+@pytest.mark.parametrize("how", ["removed", "hidden", "cancelled"])
+def test_layer_that_is_not_looked_at_is_not_computed_any_more(opened, slow, qtbot, how):
     viewer, layer = opened
-    viewer.layers.remove(layer)
+    if how == "removed":
+        viewer.layers.remove(layer)
+    elif how == "hidden":
+        layer.visible = False
+    else:
+        qtbot.waitUntil(lambda: bool(cancel_buttons()), timeout=10_000)
+        cancel_buttons()[0].click()
     slow.gate.set()
-    qtbot.wait(200)
+    qtbot.wait(500)
     assert len(slow.computed) <= 1
+    if how == "hidden":
+        layer.visible = True
+        qtbot.waitUntil(lambda: not np.isnan(on_screen(viewer, layer)).any(), timeout=10_000)
+
+
+def cancel_buttons():
+    """In napari's activity panel."""
+    found = [widget for widget in QApplication.allWidgets() if isinstance(widget, QPushButton)]
+    return [button for button in found if button.text() == "Cancel"]
 
 
 def test_error_is_told_once_and_leaves_the_plane_empty(opened, slow, qtbot, monkeypatch):

@@ -84,6 +84,7 @@ class Planes:
         self._wanted: _Plane | None = None  # the one on screen
         self._job: Job | None = None
         self._activity: Activity | None = None
+        self._refreshing = False
         self._saying = QTimer()
         self._saying.timeout.connect(lambda: self._say("is being computed"))
         viewer.layers.events.removed.connect(self._removed)
@@ -91,15 +92,21 @@ class Planes:
     def of(self, part: Any) -> NDArray[Any]:
         """Return the pixels of a part as far as they are computed, and have the rest computed."""
         plane = self._kept.pop(part.name, None) or _Plane(part)
-        self._kept[part.name] = self._wanted = plane
+        self._kept[part.name] = plane
         while len(self._kept) > 1 and sum(kept.pixels.nbytes for kept in self._kept.values()) > _KEPT:
             self._kept.popitem(last=False)
-        if self._job is None and plane.missing:
-            self._start()
+        if not self._refreshing:  # else it is what was computed, or has been left meanwhile
+            self._want(plane)
         return plane.pixels.copy() if plane.missing else plane.pixels
 
+    def _want(self, plane: _Plane) -> None:
+        self._wanted = plane
+        if plane.missing and not self._saying.isActive():
+            self._saying.start(_EVERY)
+        if plane.missing and self._job is None:
+            self._start()
+
     def _start(self) -> None:
-        self._saying.start(_EVERY)
         self._activity = Activity(f"Plane of '{self._name}'", self._leave)
         self._job = Job(self._steps, self._progressed, self._ended)
         self._job.start()
@@ -114,12 +121,13 @@ class Planes:
         shown = [layer for layer in self._layers() if layer.visible]
         if not shown:
             self._leave()
+        self._refreshing = True
         for layer in shown:
             layer.refresh(extent=False, highlight=False)
+        self._refreshing = False
 
     def _ended(self, kind: str, value: Any) -> None:
         self._job, plane = None, self._wanted
-        self._saying.stop()
         if self._activity is not None:
             self._activity.close()
         if kind == "error":
@@ -130,6 +138,7 @@ class Planes:
         elif plane is not None and plane.missing:  # another one has come on screen at the last moment
             self._start()
         elif plane is not None:
+            self._saying.stop()
             self._say("is complete")
 
     def _removed(self, _event: Any) -> None:
@@ -140,6 +149,7 @@ class Planes:
     def _leave(self) -> None:
         """Compute nothing more of what is on screen, until it is looked at again."""
         self._wanted = None
+        self._saying.stop()
 
     @property
     def _name(self) -> str:
