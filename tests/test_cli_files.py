@@ -12,7 +12,7 @@ from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.models import _runtime
 
 SCALE = (2.0, 0.1, 0.1)
@@ -163,7 +163,7 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
 def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     """What is sent to them is where the file is, not its pixels."""
     pytest.importorskip("distributed")
-    from napari_genrecon.io import tiff
+    from napari_genrecon.io.tiff import read as tiff
 
     source = tmp_path / "cells.tif"
     tifffile.imwrite(source, noisy, photometric="minisblack", metadata={"axes": "ZYX"})

@@ -13,7 +13,7 @@ from typing import Any
 from napari_genrecon import __version__, cli_generate
 from napari_genrecon.errors import ExistsError, GenReconError, ImageError, OptionError
 from napari_genrecon.io.reader import image_name
-from napari_genrecon.io.tiff import is_tiff
+from napari_genrecon.io.tiff.read import is_tiff
 from napari_genrecon.tasks import TASKS, Task, find_task
 from napari_genrecon.terminal import FAILED, INTERRUPTED, add_command, add_flags, say, warn, watch
 
@@ -211,7 +211,7 @@ def _read_noise(path: Path) -> Any:
 
 def expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
     """Folders as the images in them, unless they are an image themselves."""
-    from napari_genrecon.io.omezarr import is_zarr
+    from napari_genrecon.io.zarr.read import is_zarr
 
     for path in paths:
         if not path.is_dir() or is_zarr(path) or stack:

@@ -14,8 +14,8 @@ from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 OLD, NEW = np.zeros((2, 30, 40), "u2"), np.ones((2, 30, 40), "u2")
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}

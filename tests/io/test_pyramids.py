@@ -11,13 +11,14 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io import tiff, writer
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.tiff_pixels import TiffPixels
-from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.tiff import read as tiff
+from napari_genrecon.io.tiff import write as writer
+from napari_genrecon.io.tiff.pixels import TiffPixels
+from napari_genrecon.io.tiff.write import write_tiff_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
 TILES = {"tile": (64, 64), "compression": "zlib"}

@@ -16,7 +16,7 @@ from napari_genrecon.io.layers import write_tiff_layers
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import Saving
 from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
-from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.tiff.write import write_tiff_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}, "note": "µ"}
 

@@ -13,12 +13,12 @@ import zarr
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OutputError
-from napari_genrecon.io import journal
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.provenance import Stored
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {"strength": 1.0}}
 CALIBRATED = {

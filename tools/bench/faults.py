@@ -29,8 +29,8 @@ from napari_genrecon.errors import GenReconError, ImageError, OutputError, Weigh
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 CALLS = "write,pwrite64,openat,rename,renameat,renameat2,link,linkat,unlink,fsync,mkdir,ftruncate"
 ERRORS = ("ENOSPC", "EIO", "EROFS")

@@ -59,7 +59,7 @@ def make_stack(path: str) -> None:
     from bench.speed import noisy_scene
     from napari_genrecon.axes import Axes
     from napari_genrecon.io.image_file import About
-    from napari_genrecon.io.zarr_store import create_store, level_array, publish_store
+    from napari_genrecon.io.zarr.store import create_store, level_array, publish_store
 
     plane = noisy_scene(SHAPE[1])[1].clip(0, 65535).astype(np.uint16)
     part, regions = Path(path + ".part"), ((1,) * SHAPE[0], (512,) * 4, (512,) * 4)

@@ -17,11 +17,11 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.image_file import UNIT_SYMBOLS, About, ImageFile
 from napari_genrecon.io.layer_look import channel_look, limits, placed, with_more, without, without_deep_colours
-from napari_genrecon.io.omezarr import is_zarr
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import PLAIN, Saving
-from napari_genrecon.io.tiff import is_tiff, planes_in
+from napari_genrecon.io.tiff.read import is_tiff, planes_in
+from napari_genrecon.io.zarr.read import is_zarr
 
 __all__ = [
     "about_layer",
@@ -134,7 +134,7 @@ def _without_axes(look: dict[str, Any]) -> dict[str, Any]:
 
 def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
     """npe2 writer: one or several image layers as one OME-TIFF."""
-    from napari_genrecon.io.writer import write_tiff_steps
+    from napari_genrecon.io.tiff.write import write_tiff_steps
 
     for data, meta, _ in layers:
         if _pixels(data, meta).dtype == np.float16:
@@ -147,7 +147,7 @@ def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PL
 
 def write_zarr_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
     """npe2 writer: one or several image layers as one OME-Zarr."""
-    from napari_genrecon.io.zarr_run import write_zarr_steps
+    from napari_genrecon.io.zarr.write import write_zarr_steps
 
     return _written(path, layers, saving, write_zarr_steps)
 

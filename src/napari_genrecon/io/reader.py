@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
-from napari_genrecon.io.tiff import TIFF_ENDINGS, is_tiff
+from napari_genrecon.io.tiff.read import TIFF_ENDINGS, is_tiff
 
 __all__ = ["image_name", "open_image"]
 
@@ -33,8 +33,8 @@ def open_image(path: str | Path, *, axes: str | None = None) -> ImageFile:
     ImageError
         If the file is missing, of another kind, damaged or not safe to read, or does not fit the axes.
     """
-    from napari_genrecon.io.omezarr import is_zarr, open_omezarr
-    from napari_genrecon.io.tiff import open_planes, open_tiff
+    from napari_genrecon.io.tiff.read import open_planes, open_tiff
+    from napari_genrecon.io.zarr.read import is_zarr, open_omezarr
 
     path = Path(path)
     if not path.exists():

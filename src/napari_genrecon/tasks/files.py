@@ -11,7 +11,6 @@ from typing import Any
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io import journal
 from napari_genrecon.io.check import record_of
 from napari_genrecon.io.image_file import About, ImageFile
 from napari_genrecon.io.layers import layers_of
@@ -19,9 +18,10 @@ from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
-from napari_genrecon.io.tiff import is_tiff
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.tiff.read import is_tiff
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.calibration import calibrated, measured_psf
 from napari_genrecon.tasks.placement import upscaled_transform

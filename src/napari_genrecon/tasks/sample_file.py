@@ -10,9 +10,9 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import check_target
-from napari_genrecon.io.tiff import is_tiff
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.tiff.read import is_tiff
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.library import find_trained, read_card
 from napari_genrecon.tasks.files import is_zarr_name

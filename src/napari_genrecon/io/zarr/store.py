@@ -18,8 +18,8 @@ from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
-from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA
 from napari_genrecon.io.publish import refused_sentence
+from napari_genrecon.io.zarr.read import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About, ImageFile, unit_name
 from napari_genrecon.io.json_file import read_json
+from napari_genrecon.io.zarr import journal
 
 __all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "METADATA", "is_zarr", "open_level", "open_omezarr"]
 

@@ -16,10 +16,10 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.memory import available_memory
 from napari_genrecon.errors import GenReconError, ImageError, MissingPackageError
 from napari_genrecon.io.image_file import MICROMETRE, About, ImageFile, known_unit, unit_name
-from napari_genrecon.io.ome import Sizes, channels_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
-from napari_genrecon.io.tiff_checks import check_codec, check_pages, check_sizes, smaller_copies
-from napari_genrecon.io.tiff_pixels import TiffPixels
+from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
+from napari_genrecon.io.tiff.ome import Sizes, channels_in, note_in, ome_of, positions_in, sizes_in
+from napari_genrecon.io.tiff.pixels import TiffPixels
 
 __all__ = ["TIFF_ENDINGS", "is_tiff", "open_planes", "open_tiff", "planes_in"]
 

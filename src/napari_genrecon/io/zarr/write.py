@@ -17,12 +17,12 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
-from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.omezarr import METADATA
 from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, run_digest, sealed
 from napari_genrecon.io.publish import check_target, require_space, sentence
-from napari_genrecon.io.zarr_store import create_store, level_array, make_levels, publish_store
+from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.read import METADATA
+from napari_genrecon.io.zarr.store import create_store, level_array, make_levels, publish_store
 
 __all__ = ["write_zarr_steps"]
 
