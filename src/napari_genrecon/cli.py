@@ -12,8 +12,7 @@ from typing import Any
 
 from napari_genrecon import __version__, cli_generate
 from napari_genrecon.errors import ExistsError, GenReconError, ImageError, OptionError
-from napari_genrecon.io.reader import image_name
-from napari_genrecon.io.tiff.read import is_tiff
+from napari_genrecon.io.formats import image_name, images_in, is_image, result_ending
 from napari_genrecon.tasks import TASKS, Task, find_task
 from napari_genrecon.terminal import FAILED, INTERRUPTED, add_command, add_flags, say, warn, watch
 
@@ -211,18 +210,15 @@ def _read_noise(path: Path) -> Any:
 
 def expand(paths: list[Path], *, stack: bool) -> Iterator[Path]:
     """Folders as the images in them, unless they are an image themselves."""
-    from napari_genrecon.io.zarr.read import is_zarr
-
     for path in paths:
-        if not path.is_dir() or is_zarr(path) or stack:
+        if not path.is_dir() or is_image(path) or stack:
             yield path
             continue
-        inside = [p for p in sorted(path.iterdir()) if not p.name.startswith(".")]
-        images = [p for p in inside if is_tiff(p) or is_zarr(p)]
+        images, others = images_in(path)
         if not images:
-            raise ImageError(f"there is no TIFF file and no OME-Zarr in the folder {path}")
-        if len(images) < len(inside):
-            warn(f"{path}: {len(inside) - len(images)} files are neither TIFF nor OME-Zarr and are left out")
+            raise ImageError(f"there is no image that can be opened in the folder {path}")
+        if others:
+            warn(f"{path}: {len(others)} files are no images that can be opened and are left out")
         yield from images
 
 
@@ -245,7 +241,7 @@ def _process(
 
 
 def _target(path: Path, task: Task, output: Path | None) -> Path:
-    default = f"{image_name(path)}_{task.name}.ome.{'zarr' if path.name.lower().endswith('.zarr') else 'tif'}"
+    default = f"{image_name(path)}_{task.name}{result_ending(path)}"
     if output is None:
         return path.with_name(default)
     return output / default if output.is_dir() and not output.name.lower().endswith(".zarr") else output

@@ -8,13 +8,14 @@ from typing import Any
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["read_json"]
+__all__ = ["MAX_JSON", "parsed_json", "read_json"]
 
-_MAX_JSON = 16 << 20
+MAX_JSON = 16 << 20
+"""Bytes that are read at most."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a sensible size that is not a link.
+    """Return a JSON object from a file of a sensible size that is not a link.
 
     Raises
     ------
@@ -23,12 +24,27 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if path.is_symlink():
         raise ImageError(f"{path} is a link: what leads elsewhere is not read; put the file itself there")
-    if path.stat().st_size > _MAX_JSON:
-        raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {_MAX_JSON} are read")
+    if path.stat().st_size > MAX_JSON:
+        raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {MAX_JSON} are read")
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ImageError(f"{path} is not readable JSON, it may be damaged: {error}") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror or error})") from error
+    return parsed_json(str(path), content)
+
+
+def parsed_json(name: str, content: bytes) -> dict[str, Any]:
+    """Return the JSON object in the content of a file of this name.
+
+    Raises
+    ------
+    ImageError
+        If it is none.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{name} is not readable JSON, it may be damaged: {error}") from error
     if not isinstance(found, dict):
-        raise ImageError(f"{path} is not a JSON object, it may be damaged")
+        raise ImageError(f"{name} is not a JSON object, it may be damaged")
     return found

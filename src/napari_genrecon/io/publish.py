@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_genrecon.errors import ExistsError, OutputError
-from napari_genrecon.io.zarr.read import is_zarr
+from napari_genrecon.io.zarr.places import is_zarr
 
 __all__ = ["check_target", "publishing", "refused_sentence", "require_space", "sentence"]
 

@@ -1,13 +1,12 @@
-"""Read OME-Zarr 0.4 and 0.5: checked before a chunk is touched, opened without loading it.
+"""Read OME-Zarr 0.4 and 0.5 and bare Zarr arrays: checked before a chunk is touched, opened without loading them.
 
-The metadata are parsed by yaozarrs. A store can name codecs that run code when they are read (pickle), dimensions that
-no memory holds, and paths that lead out of the folder: all of that is looked for in the JSON first.
+The metadata of OME are parsed by yaozarrs. A store can name codecs that run code when they are read (pickle),
+dimensions that no memory holds, and paths that lead out of the folder: all of that is looked for in the JSON first.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,115 +15,109 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, unit_name
-from napari_genrecon.io.json_file import read_json
+from napari_genrecon.io.image_file import About, ImageFile, Series, chosen_series, unit_name
 from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.arrays import open_array
+from napari_genrecon.io.zarr.images import OLD_VERSIONS, attributes_of, images_in_store, is_array
+from napari_genrecon.io.zarr.omero import channels_of
+from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, Place, place_of
 
-__all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "METADATA", "is_zarr", "open_level", "open_omezarr"]
-
-ATTRIBUTE = "genrecon"
-"""Name of our own attribute beside OME's."""
-
-_MAX_CHUNK = 1 << 30  # bytes in memory
-_CODECS = {
-    "blosc", "zstd", "gzip", "zlib", "lz4", "bytes", "transpose", "sharding_indexed", "crc32c", "shuffle", "delta",
-    "bz2", "lzma", "fixedscaleoffset", "bitround",
-}  # fmt: skip
-_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
-METADATA, HIDDEN_METADATA = "zarr.json", "zarr.json.part"
-"""Name of the metadata of a store, and as long as we have not finished it."""
+__all__ = ["open_zarr"]
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr store."""
-    return any((path / name).is_file() for name in (METADATA, HIDDEN_METADATA, ".zgroup", ".zarray"))
-
-
-def open_omezarr(path: Path, axes: str | None) -> ImageFile:
-    """Open the first image of an OME-Zarr store; see `reader.open_image`.
+def open_zarr(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
+    """Open an image of a Zarr store; see `reader.open_image`.
 
     Raises
     ------
     ImageError
-        If it is not OME-Zarr, is damaged, or holds what is not safe to read.
+        If there is none, the store is damaged, or holds what is not safe to read.
     """
-    attributes, unfinished = _attributes(path), _how_far(path)
-    image = _parse(path, attributes.get("ome") or attributes)
-    multiscale = image.multiscales[0]
-    levels = _in_order(path, [open_level(path, dataset.path) for dataset in multiscale.datasets])
-    about = _about(multiscale, getattr(image, "omero", None), levels[0].shape, axes)
+    root = place_of(path)
+    images = images_in_store(root)
+    listed = tuple(Series(name) for name in images)
+    chosen = chosen_series(path, listed, series)
+    place = list(images.values())[chosen]
+    image = _bare(place, axes) if is_array(place) else _multiscale(place, axes)
+    return replace(image, path=path, series=listed if len(listed) > 1 else (), chosen=chosen)
+
+
+def _bare(place: Place, axes: str | None) -> ImageFile:
+    """Open an array without OME metadata; names of its dimensions are used if they are letters that we know."""
+    array = open_array(place)
+    names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS") or ()
+    letters = "".join(str(name).upper() for name in names)
+    return ImageFile(data=array, about=About(axes=_resolved(axes, letters, array.shape)), name="", path=place.root)
+
+
+def _resolved(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
+    if axes:
+        return resolve_axes(axes, shape)
+    try:
+        return Axes(resolve_axes(letters, shape).letters) if letters else resolve_axes(None, shape)
+    except ImageError:
+        return resolve_axes(None, shape)
+
+
+def _multiscale(place: Place, axes: str | None) -> ImageFile:
+    attributes, unfinished = attributes_of(place), _how_far(place)
+    ome = attributes.get("ome") or attributes
+    multiscale = _parse(place, ome).multiscales[0]
+    levels = _in_order(place, [open_array(place.at(dataset.path)) for dataset in multiscale.datasets])
+    about = _about(multiscale, ome.get("omero"), levels[0], axes)
     ours = attributes.get(ATTRIBUTE)
-    about = _with_ours(about, ours if isinstance(ours, dict) else {})
     return ImageFile(
         data=levels[0],
-        about=about,
-        name=re.sub(r"(\.ome)?\.zarr$", "", path.name, flags=re.IGNORECASE),
-        path=path,
+        about=_with_ours(about, ours if isinstance(ours, dict) else {}),
+        name="",
+        path=place.root,
         levels=() if unfinished else tuple(levels[1:]),
         unfinished=unfinished,
     )
 
 
-def _how_far(path: Path) -> str:
-    """How far a result has come that was not finished; empty for any other store."""
-    if not (path / HIDDEN_METADATA).exists():
+def _how_far(place: Place) -> str:
+    """Return how far a result has come that was not finished; empty for any other store."""
+    if place.zipped or not place.has(HIDDEN_METADATA):
         return ""
-    header, done = journal.read(path)
+    header, done = journal.read(place.root / place.inner)
     return f"{len(done)} of {math.prod(header.regions)} regions done"
 
 
-def open_level(store: Path, name: str) -> Any:
-    """One array of a store, for reading, after its metadata were checked."""
-    import zarr
-
-    folder = _inside(store, name)
-    _check_array(folder)
-    try:
-        array = zarr.open_array(folder, mode="r")
-    except Exception as error:  # zarr raises nearly anything for damaged metadata
-        raise ImageError(f"{folder} cannot be opened as a Zarr array, it may be damaged: {error}") from error
-    if array.dtype.kind not in "iuf":
-        raise ImageError(f"{folder} holds {array.dtype}: real numbers are needed")
-    return array
-
-
-def _in_order(path: Path, levels: list[Any]) -> list[Any]:
-    """The levels, each of which must be smaller than the one before: the first is taken for the measured pixels."""
+def _in_order(place: Place, levels: list[Any]) -> list[Any]:
+    """Return the levels, each of which must be smaller than the one before: the first is the measured pixels."""
     first = levels[0]
     kept = [first]
     for level in levels[1:]:
         if level.dtype != first.dtype or level.ndim != first.ndim or any(np.greater(level.shape, kept[-1].shape)):
             raise ImageError(
-                f"the levels of {path} do not go from large to small: one of shape {level.shape} {level.dtype} follows "
-                f"{kept[-1].shape} {kept[-1].dtype}, so that it is not clear which is the image"
+                f"the levels of {place} do not go from large to small: one of shape {level.shape} {level.dtype} "
+                f"follows {kept[-1].shape} {kept[-1].dtype}, so that it is not clear which is the image"
             )
         kept += [level] if level.shape != kept[-1].shape else []
     return kept
 
 
-def _attributes(path: Path) -> dict[str, Any]:
-    for name in (METADATA, HIDDEN_METADATA, ".zattrs"):
-        if (path / name).exists():
-            found = read_json(path / name)
-            attributes = found if name == ".zattrs" else found.get("attributes", {})
-            return attributes if isinstance(attributes, dict) else {}
-    raise ImageError(f"{path} holds no Zarr metadata: it is not a Zarr store, or it was not finished")
-
-
-def _parse(path: Path, ome: dict[str, Any]) -> Any:
+def _parse(place: Place, ome: dict[str, Any]) -> Any:
+    """Return the image that the metadata describe; how it is shown (omero) is looked at apart and may be incomplete."""
     import yaozarrs
 
-    if "multiscales" not in ome:
-        kinds = "a plate, a well or a bare array" if ome else "a store without OME metadata"
-        raise ImageError(f"{path} is not an OME-Zarr image but {kinds}: give the folder of one image inside it")
+    scales = ome.get("multiscales")
+    version = scales[0].get("version") if isinstance(scales, list) and scales and isinstance(scales[0], dict) else None
+    if version in OLD_VERSIONS:
+        axes = OLD_VERSIONS[version]
+        raise ImageError(
+            f"{place} is OME-Zarr {version}; 0.4 and 0.5 are read. Give its array instead, {place}/0, with the axes "
+            f"{axes} (without pixel sizes), or convert it to OME-Zarr 0.4"
+        )
     try:
-        return yaozarrs.validate_ome_object(ome)
+        return yaozarrs.validate_ome_object({key: value for key, value in ome.items() if key != "omero"})
     except Exception as error:
-        raise ImageError(f"the OME metadata of {path} are not valid: {_first_problem(error)}") from error
+        raise ImageError(f"the OME metadata of {place} are not valid: {_first_problem(error)}") from error
 
 
 def _first_problem(error: Exception) -> str:
-    """What a validation found first, and where: its whole text lists every kind of metadata that was tried."""
+    """Return what a validation found first, and where: its whole text lists every kind of metadata that was tried."""
     listed = error.errors() if hasattr(error, "errors") else []
     if not listed:
         return str(error)
@@ -132,85 +125,25 @@ def _first_problem(error: Exception) -> str:
     return f"{where}: {listed[0]['msg'].removeprefix('Value error, ')}"
 
 
-def _inside(store: Path, name: str) -> Path:
-    """The folder of an array named in the metadata, which must lie in the store and be no link."""
-    parts = str(name).split("/")
-    if not name or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
-        raise ImageError(f"{store} names an array {name!r}: only folders inside the store are read")
-    folder = store
-    for part in parts:
-        folder = folder / part
-        if folder.is_symlink():
-            raise ImageError(f"{folder} is a link: a Zarr store that leads elsewhere is not read")
-    if not folder.is_dir():
-        raise ImageError(f"{store} names an array {name!r} that is not there")
-    return folder
-
-
-def _check_array(folder: Path) -> None:
-    present = [folder / name for name in _METADATA if (folder / name).exists()]
-    metadata = {path.name: read_json(path) for path in present}
-    found = metadata.get("zarr.json") or metadata.get(".zarray")
-    if found is None:
-        raise ImageError(f"{folder} holds no Zarr array")
-    kind = found.get("data_type", found.get("dtype"))
-    if not re.fullmatch(r"[<>|]?[iuf][1248]|u?int(8|16|32|64)|float(16|32|64)", str(kind)):
-        raise ImageError(f"{folder} holds the data type {kind!r}: only real numbers are read")
-    for codec in _codecs(found):
-        if codec not in _CODECS:
-            raise ImageError(f"{folder} is stored with the codec {codec!r}, which is not read as it may run code")
-    _check_chunks(folder, found, str(kind))
-
-
-def _codecs(metadata: dict[str, Any]) -> list[str]:
-    """Names of all codecs, also of those within shards."""
-    listed = [*(metadata.get("codecs") or []), *(metadata.get("filters") or []), metadata.get("compressor")]
-    listed += metadata.get("index_codecs") or []
-    names = []
-    for codec in listed:
-        if not isinstance(codec, dict):
-            names += [str(codec)] if codec is not None else []
-            continue
-        names.append(str(codec.get("id") or codec.get("name")))
-        configuration = codec.get("configuration")
-        names += _codecs(configuration) if isinstance(configuration, dict) else []
-    return names
-
-
-def _check_chunks(folder: Path, metadata: dict[str, Any], kind: str) -> None:
-    grid = metadata.get("chunk_grid") or {}
-    chunks = (grid.get("configuration") or {}).get("chunk_shape") or metadata.get("chunks") or []
-    shape = metadata.get("shape") or []
-    whole = all(isinstance(n, int) and n > 0 for n in [*chunks, *shape])
-    if not whole or len(chunks) != len(shape) or not shape:
-        raise ImageError(f"{folder} has the shape {shape} in chunks of {chunks}: positive whole numbers are needed")
-    if math.prod(chunks) * np.dtype(kind).itemsize > _MAX_CHUNK:
-        raise ImageError(f"{folder} is stored in chunks of {chunks} pixels, over 1 GB each: too large to read")
-
-
 # --- what the pixels mean ---
 
 
-def _about(multiscale: Any, omero: Any, shape: tuple[int, ...], axes: str | None) -> About:
+def _about(multiscale: Any, omero: Any, level: Any, axes: str | None) -> About:
     letters = "".join(str(axis.name)[:1].upper() for axis in multiscale.axes)
-    found = resolve_axes(axes or letters, tuple(shape))
+    found = resolve_axes(axes or letters, tuple(level.shape))
     units = tuple(unit_name(str(getattr(axis, "unit", None) or "pixel")) for axis in multiscale.axes)
-    scale, translate = _transforms(multiscale, len(shape))
-    channels = list(getattr(omero, "channels", None) or [])
-    names = tuple(str(channel.label or "") for channel in channels)
-    colors = tuple(f"#{channel.color}".lower() if channel.color else "" for channel in channels)
+    scale, translate = _transforms(multiscale, level.ndim)
     return About(
         axes=Axes(found.letters),
         scale=scale,
         units=units,
         translate=translate if any(translate) else (),
-        channel_names=names if any(names) else (),
-        channel_colors=colors if all(colors) else (),
+        **channels_of(omero, found.n_channels(level.shape), level.dtype),
     )
 
 
 def _transforms(multiscale: Any, n: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Scale and translation of the first level: its own, then those of all levels."""
+    """Return scale and translation of the first level: its own, then those of all levels."""
     scale, translate = np.ones(n), np.zeros(n)
     for group in (multiscale.datasets[0].coordinateTransformations, multiscale.coordinateTransformations or []):
         for transform in group:

@@ -19,7 +19,7 @@ from napari_genrecon.io.image_file import About
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
 from napari_genrecon.io.publish import refused_sentence
-from napari_genrecon.io.zarr.read import ATTRIBUTE, HIDDEN_METADATA, METADATA
+from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
@@ -105,18 +105,22 @@ def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any])
     if len(names) != n or len(colors) != n:
         return {}
     pairs = zip(names, colors, strict=True)
-    low, high = _window(about, dtype)
-    window = v05.OmeroWindow(min=low, max=high, start=low, end=high)
-    channels = [v05.OmeroChannel(label=label, color=color.lstrip("#"), window=window) for label, color in pairs]
+    windows = [v05.OmeroWindow(min=a, max=b, start=a, end=b) for a, b in _windows(about, dtype, n)]
+    channels = [
+        v05.OmeroChannel(label=label, color=color.lstrip("#"), window=window)
+        for (label, color), window in zip(pairs, windows, strict=True)
+    ]
     return {"omero": v05.Omero(channels=channels)}
 
 
-def _window(about: About, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Display limits, which the format asks for: those of the layer, else the range of the dtype, else 0 to 1."""
+def _windows(about: About, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
+    """Return display limits, which the format asks for: of the layer or file, else the range of the dtype, or 0 to 1."""
     limits = (about.layer or {}).get("contrast_limits")
     if limits:
-        return float(limits[0]), float(limits[1])
-    return (0.0, float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)
+        return [(float(limits[0]), float(limits[1]))] * n
+    if len(about.channel_limits) == n:
+        return list(about.channel_limits)
+    return [(0.0, float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)] * n
 
 
 # --- the smaller levels ---

@@ -21,7 +21,7 @@ from napari_genrecon.io.image_file import About
 from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, run_digest, sealed
 from napari_genrecon.io.publish import check_target, require_space, sentence
 from napari_genrecon.io.zarr import journal
-from napari_genrecon.io.zarr.read import METADATA
+from napari_genrecon.io.zarr.places import METADATA
 from napari_genrecon.io.zarr.store import create_store, level_array, make_levels, publish_store
 
 __all__ = ["write_zarr_steps"]
