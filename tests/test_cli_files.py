@@ -163,12 +163,12 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
 def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     """What is sent to them is where the file is, not its pixels."""
     pytest.importorskip("distributed")
-    from napari_genrecon.io.tiff import read as tiff
+    from napari_genrecon.io import lazy
 
     source = tmp_path / "cells.tif"
     tifffile.imwrite(source, noisy, photometric="minisblack", metadata={"axes": "ZYX"})
-    monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
-    monkeypatch.setattr(tiff, "available_memory", lambda: 1000)
+    monkeypatch.setattr(lazy, "_ABOVE", 1000)
+    monkeypatch.setattr(lazy, "available_memory", lambda: 1000)
     before = source.read_bytes()
     target = tmp_path / "there.ome.zarr"
     assert main(["denoise", str(source), "-o", str(target), "--scheduler", "local", "--keep-dtype"]) == 0

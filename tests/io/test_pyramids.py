@@ -11,11 +11,11 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io import lazy
 from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.tiff import read as tiff
 from napari_genrecon.io.tiff import write as writer
 from napari_genrecon.io.tiff.pixels import TiffPixels
 from napari_genrecon.io.tiff.write import write_tiff_steps
@@ -192,8 +192,8 @@ def test_ome_xml_is_looked_at_before_anything_else_parses_it(tmp_path, monkeypat
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 def test_large_files_are_read_by_region_also_in_other_processes(tmp_path, stack, monkeypatch, compression, byteorder):
-    monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
-    monkeypatch.setattr(tiff, "available_memory", lambda: 1000)
+    monkeypatch.setattr(lazy, "_ABOVE", 1000)
+    monkeypatch.setattr(lazy, "available_memory", lambda: 1000)
     tifffile.imwrite(
         tmp_path / "a.tif", stack, compression=compression, byteorder=byteorder, photometric="minisblack", metadata=None
     )

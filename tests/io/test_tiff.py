@@ -153,8 +153,8 @@ def test_imagej_stack_in_one_page_does_not_pass_for_its_first_plane(tmp_path):
 def eager_or_lazy(request, monkeypatch):
     """Small files are read at once, or by region as large ones are."""
     if request.param:
-        monkeypatch.setattr("napari_genrecon.io.tiff.read._LAZY_ABOVE", 0)
-        monkeypatch.setattr("napari_genrecon.io.tiff.read.available_memory", lambda: 0)
+        monkeypatch.setattr("napari_genrecon.io.lazy._ABOVE", 0)
+        monkeypatch.setattr("napari_genrecon.io.lazy.available_memory", lambda: 0)
 
 
 @pytest.mark.usefixtures("eager_or_lazy")

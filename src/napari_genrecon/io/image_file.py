@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 
 __all__ = [
-    "UNIT_SYMBOLS", "About", "ImageFile", "Series", "chosen_series", "in_unit", "known_unit", "listed_series",
-    "unit_name",
+    "UNIT_SYMBOLS", "About", "ImageFile", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
+    "listed_series", "resolved_axes", "unit_name",
 ]  # fmt: skip
 
 MICROMETRE = "micrometer"
@@ -239,3 +240,35 @@ class ImageFile:
     def record(self) -> dict[str, Any] | None:
         """How the image was made, if it is a result of ours."""
         return self.about.record
+
+
+# --- what a file says about its dimensions ---
+
+Sizes = dict[str, tuple[float, str]]
+"""Axis letter to (size, unit)."""
+
+_UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
+
+
+def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
+    """Return the axes that were given, else those of the file if they mean something to us, else the rule's."""
+    if axes:
+        return resolve_axes(axes, shape)
+    try:
+        known = letters and not _UNKNOWN & set(letters)
+        return Axes(resolve_axes(letters, shape).letters) if known else resolve_axes(None, shape)
+    except ImageError:  # an order of dimensions that we cannot use: the rule may still do
+        return resolve_axes(None, shape)
+
+
+def about_with(axes: Axes, sizes: Sizes, **more: Any) -> About:
+    """Return what the pixels mean, from the sizes that a file tells; pixels are square if it tells one side only."""
+    one = sizes.get("X") or sizes.get("Y")
+    known = {"X": one, "Y": one, **sizes} if one else sizes
+    usable = {letter: pair for letter, pair in known.items() if pair and 0 < pair[0] < math.inf}
+    return About(
+        axes=axes,
+        scale=tuple(float(usable.get(letter, (1.0, ""))[0]) for letter in axes.letters),
+        units=tuple(usable.get(letter, (1.0, "pixel"))[1] for letter in axes.letters),
+        **more,
+    )

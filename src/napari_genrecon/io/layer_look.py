@@ -78,7 +78,8 @@ def colormaps(about: About, n: int) -> list[list[str]]:
     """Return the colours of `n` channels from dark to bright; empty if they are not known."""
     if len(about.channel_luts) == n:
         return [list(lut) for lut in about.channel_luts]
-    return [["#000000", color] for color in about.channel_colors] if len(about.channel_colors) == n else []
+    known = len(about.channel_colors) == n and not {"#000000", ""} & set(about.channel_colors)
+    return [["#000000", color] for color in about.channel_colors] if known else []
 
 
 def without(axis: int, where: dict[str, Any]) -> dict[str, Any]:

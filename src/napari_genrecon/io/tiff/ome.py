@@ -10,8 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, unit_name
-from napari_genrecon.io.tiff.sizes import Sizes
+from napari_genrecon.io.image_file import About, Sizes, unit_name
 
 __all__ = ["channels_in", "image_in", "note_in", "ome_of", "positions_in", "sizes_in"]
 

@@ -7,24 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.memory import available_memory
+from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, Series, chosen_series
+from napari_genrecon.io.image_file import About, ImageFile, Series, about_with, chosen_series, resolved_axes
+from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff.colours import converted, lut_of
 from napari_genrecon.io.tiff.look import lut_look, tiff_look
 from napari_genrecon.io.tiff.ome import channels_in, image_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.tiff.pixels import TiffPixels
-from napari_genrecon.io.tiff.sizes import Sizes, square, tiff_sizes
+from napari_genrecon.io.tiff.sizes import tiff_sizes
 
 __all__ = ["open_tiff", "samples_moved"]
 
-_UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
 _COLOURS = (3, 4)  # samples of a pixel: RGB, RGBA
-_LAZY_ABOVE = 256 << 20  # bytes; smaller files are read at once, and so are those below a share of the memory
-_LAZY_SHARE = 16
 _BESIDE = {"thumbnail", "label", "macro", "map", "overview"}  # pictures of a slide, beside the image
 
 
@@ -50,10 +47,10 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
         if not axes:
             source, target, letters = samples_moved(letters, levels[0].shape, levels[0].dtype)
             levels = [_moved(level, source, target) for level in levels]
-        found = _resolve(axes, letters, tuple(levels[0].shape))
+        found = resolved_axes(axes, letters, tuple(levels[0].shape))
         lut = lut_of(one.keyframe, shown_only=shown_only)
         if ome is None:
-            about = _placed(found, tiff_sizes(tif), **tiff_look(tif, found.letters, levels[0].shape, lut))
+            about = about_with(found, tiff_sizes(tif), **tiff_look(tif, found.letters, levels[0].shape, lut))
         else:
             about = _about_ome(found, ome, image_in(ome, index, len(tif.series)), lut)
     return ImageFile(
@@ -76,18 +73,8 @@ def _images(tif: Any) -> list[int]:
     ]
 
 
-def _placed(axes: Axes, sizes: Sizes, **more: Any) -> About:
-    known = square(sizes)
-    return About(
-        axes=axes,
-        scale=tuple(known.get(letter, (1.0, ""))[0] for letter in axes.letters),
-        units=tuple(known.get(letter, (1.0, "pixel"))[1] for letter in axes.letters),
-        **more,
-    )
-
-
 def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> About:
-    about = _placed(axes, sizes_in(image))
+    about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
     look = {"channel_colors": colors} if colors or lut is None else lut_look([lut])
     return About(
@@ -108,7 +95,7 @@ def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> About:
 def _pixels(series: Any, index: int, path: Path) -> list[Any]:
     """Return the pixels and those of smaller levels; what is large, or has levels, is not read but can be by region."""
     smaller = smaller_copies(series)
-    if smaller or series.nbytes > max(_LAZY_ABOVE, available_memory() // _LAZY_SHARE):
+    if smaller or not at_once(series.nbytes):
         return [_by_region(series, index, level, path) for level in (0, *smaller)]
     data = series.asarray()
     if tuple(data.shape) != tuple(series.shape):
@@ -149,13 +136,3 @@ def _by_region(series: Any, index: int, level: int, path: Path) -> TiffPixels:
     sides = {"Y": height, "X": width, "S": found.shape[-1]}
     chunks = tuple(min(sides.get(letter, 1), n) for letter, n in zip(found.axes, found.shape, strict=True))
     return TiffPixels(path, level, found.shape, found.dtype.newbyteorder("="), chunks, series=index)
-
-
-def _resolve(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
-    """Return the axes that were given, else those of the file if they mean something to us, else the rule."""
-    if axes:
-        return resolve_axes(axes, shape)
-    try:
-        return Axes(resolve_axes(letters, shape).letters) if not _UNKNOWN & set(letters) else resolve_axes(None, shape)
-    except ImageError:  # an order of dimensions that we cannot use: the rule may still do
-        return resolve_axes(None, shape)

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_genrecon.io.image_file import MICROMETRE, in_unit, unit_name
+from napari_genrecon.io.image_file import MICROMETRE, Sizes, in_unit, unit_name
 
-__all__ = ["Sizes", "square", "tiff_sizes"]
-
-Sizes = dict[str, tuple[float, str]]  # axis letter to (size, unit)
+__all__ = ["tiff_sizes"]
 
 _PRINTED = (
     1, 50, 60, 72, 75, 90, 96, 100, 120, 144, 150, 160, 180, 192, 200, 216, 220, 240, 250, 288, 300, 320, 350, 360, 400,
@@ -40,12 +38,6 @@ def tiff_sizes(tif: Any) -> Sizes:
         if found:
             return found
     return _usable(_tags(tif))
-
-
-def square(sizes: Sizes) -> Sizes:
-    """Return the sizes with that of X for Y, or of Y for X, where only one is known: pixels are square."""
-    known = sizes.get("X") or sizes.get("Y")
-    return {"X": known, "Y": known, **sizes} if known else sizes
 
 
 def _usable(sizes: Mapping[str, tuple[Any, str]]) -> Sizes:

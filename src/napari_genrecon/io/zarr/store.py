@@ -114,7 +114,7 @@ def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any])
 
 
 def _windows(about: About, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
-    """Return display limits, which the format asks for: of the layer or file, else the range of the dtype, or 0 to 1."""
+    """Return display limits, which the format asks for: of the layer or file, else the dtype's range."""
     limits = (about.layer or {}).get("contrast_limits")
     if limits:
         return [(float(limits[0]), float(limits[1]))] * n
