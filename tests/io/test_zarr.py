@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import dask.array as da
 import numpy as np
@@ -157,11 +159,23 @@ def test_another_run_is_not_continued(tmp_path, lazy):
 def test_second_process_is_kept_out(tmp_path, lazy):
     steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
     next(steps)
-    lock = tmp_path / "a.zarr.part" / "genrecon-lock"
-    lock.write_text("1 " + lock.read_text().split()[1])  # process 1 is always alive
-    with pytest.raises(OutputError, match="being written by another process"):
-        write(tmp_path / "a.zarr", lazy, About(**CALIBRATED), resume=True)
+    code = "import sys; from pathlib import Path; from napari_genrecon.io.zarr.journal import locked\n"
+    code += "with locked(Path(sys.argv[1])): pass"
+    run = [sys.executable, "-c", code, str(tmp_path / "a.zarr.part")]
+    refused = subprocess.run(run, capture_output=True, text=True)
+    assert "being written by another process: wait for it to end" in refused.stderr
     steps.close()
+    assert subprocess.run(run, capture_output=True).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr.part"]
+
+
+def test_lock_of_a_killed_process_holds_nobody_up(tmp_path, lazy):
+    code = "import os, sys; from pathlib import Path; from napari_genrecon.io.zarr.journal import locked\n"
+    code += "with locked(Path(sys.argv[1])): os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.zarr.part")])
+    assert [path.name for path in tmp_path.iterdir()] == [".a.zarr.part.lock"]
+    write(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
 def test_saving_without_a_record_leaves_nothing_when_it_is_cancelled(tmp_path, lazy):

@@ -113,7 +113,7 @@ FORMATS = (
         name="folder of TIFF planes", endings=(), open="tiff.planes:open_planes", folder_test="tiff.planes:is_stack",
     ),
     Format(
-        name="PNG", endings=(".png", ".jpg", ".jpeg"), open="foreign.picture:open_picture",
+        name="PNG or JPEG", endings=(".png", ".jpg", ".jpeg"), open="foreign.picture:open_picture",
         magic=((0, b"\x89PNG\r\n\x1a\n"), (0, b"\xff\xd8\xff")),
     ),
     Format(name="NumPy", endings=(".npy",), open="foreign.npy:open_npy", magic=((0, b"\x93NUMPY"),)),

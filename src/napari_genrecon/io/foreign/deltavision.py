@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import (
@@ -13,7 +16,7 @@ from napari_genrecon.io.image_file import (
     about_with,
     resolved_axes,
 )  # fmt: skip
-from napari_genrecon.io.lazy import at_once
+from napari_genrecon.io.lazy import from_planes
 
 __all__ = ["open_dv"]
 
@@ -26,13 +29,12 @@ def open_dv(path: Path, axes: str | None, _series: int | str | None = None) -> I
         if file.dtype.kind not in "iuf":
             raise ImageError(f"{path.name} holds {file.dtype}: real numbers are needed")
         sizes, size = dict(file.sizes), file.voxel_size
-        data = file.asarray(squeeze=False) if at_once(file.data.nbytes) else file.to_dask()
+        dtype = file.dtype.newbyteorder("=")
         waves = [getattr(file.hdr, f"wave{i + 1}", 0) for i in range(sizes.get("C", 1))]
-    kept = [i for i, letter in enumerate(sizes) if data.shape[i] > 1 or letter in "YX"]
-    letters = "".join(letter for letter in sizes if sizes[letter] > 1 or letter in "YX")
-    data = data.reshape([data.shape[i] for i in kept])
-    if isinstance(data, np.ndarray):
-        data = data.astype(data.dtype.newbyteorder("="), copy=False)
+    outer = tuple(n for letter, n in sizes.items() if letter not in "YX")
+    data = from_planes(partial(_plane, path), outer, (sizes["Y"], sizes["X"]), dtype)
+    letters = "".join(letter for letter, n in sizes.items() if n > 1 or letter in "YX")
+    data = data.reshape([sizes[letter] for letter in letters])
     named = len(waves) > 1 and all(waves)
     about = about_with(
         resolved_axes(axes, letters, tuple(data.shape)),
@@ -40,3 +42,10 @@ def open_dv(path: Path, axes: str | None, _series: int | str | None = None) -> I
         channel_names=tuple(f"{wave} nm" for wave in waves) if named else (),
     )
     return ImageFile(data=data, about=about, name="", path=path)
+
+
+def _plane(path: Path, index: tuple[int, ...]) -> NDArray[Any]:
+    from mrc import DVFile
+
+    with DVFile(path) as file:
+        return np.array(file[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_genrecon.io.lazy import from_planes
 __all__ = ["open_leica"]
 
 _OPEN = 4  # files that are kept open while they are read
+_READING = Lock()  # they have one place to read at
 _LUTS = {
     "red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "cyan": "#00ffff", "magenta": "#ff00ff",
     "yellow": "#ffff00", "gray": "#ffffff", "grey": "#ffffff",
@@ -64,8 +66,9 @@ def _opened(path: str, _stamp: int) -> Any:
 
 
 def _frame(path: str, stamp: int, image: int, index: tuple[int, ...]) -> NDArray[Any]:
-    frames = _opened(path, stamp).images[image].frames
-    return np.array(frames[index] if index else frames[0])
+    with _READING:
+        frames = _opened(path, stamp).images[image].frames
+        return np.array(frames[index] if index else frames[0])
 
 
 def _sizes(image: Any) -> Sizes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, resolved_axes
+from napari_genrecon.io.image_file import ImageFile, about_with, resolved_axes
 
 __all__ = ["open_picture"]
 
@@ -23,7 +23,7 @@ def open_picture(path: Path, axes: str | None, _series: int | str | None = None)
     """Open a picture as grey values or RGB, upright; its resolution in dots per inch is no pixel size."""
     data = _deep(path) if _is_deep(path) else _pixels(path)
     letters = "YXS" if data.ndim == 3 else "YX"
-    return ImageFile(data=data, about=About(axes=resolved_axes(axes, letters, data.shape)), name="", path=path)
+    return ImageFile(data=data, about=about_with(resolved_axes(axes, letters, data.shape), {}), name="", path=path)
 
 
 def _pixels(path: Path) -> NDArray[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, Series, chosen_series, resolved_axes, unit_name
+from napari_genrecon.io.image_file import About, ImageFile, Series, about_with, chosen_series, resolved_axes, unit_name
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.io.zarr.arrays import open_array
 from napari_genrecon.io.zarr.images import OLD_VERSIONS, attributes_of, images_in_store, is_array
@@ -47,7 +47,9 @@ def _bare(place: Place, axes: str | None) -> ImageFile:
     array = open_array(place)
     names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS") or ()
     letters = "".join(str(name).upper() for name in names)
-    return ImageFile(data=array, about=About(axes=resolved_axes(axes, letters, array.shape)), name="", path=place.root)
+    return ImageFile(
+        data=array, about=about_with(resolved_axes(axes, letters, array.shape), {}), name="", path=place.root
+    )
 
 
 def _multiscale(place: Place, axes: str | None) -> ImageFile:

@@ -18,7 +18,7 @@ from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
-from napari_genrecon.io.publish import refused_sentence
+from napari_genrecon.io.publish import refused_sentence, rename, sync_folder, write_file
 from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
@@ -51,7 +51,7 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Ab
     chunks = tuple(_divided(sizes[0]) for sizes in regions)
     image = _metadata(about, shapes, name, dtype)
     prepare_image(folder, image, [(shape, dtype) for shape in shapes], chunks=chunks, writer="zarr")
-    os.rename(folder / METADATA, folder / HIDDEN_METADATA)
+    rename(folder / METADATA, folder / HIDDEN_METADATA)
 
 
 def level_array(store: Path, level: int, mode: str = "r") -> Any:
@@ -160,19 +160,13 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     hidden = part / HIDDEN_METADATA
     metadata = read_json(hidden if hidden.exists() else part / METADATA)
     metadata.setdefault("attributes", {})[ATTRIBUTE] = ours
-    _write_json(part / METADATA, metadata)
+    write_file(part / METADATA, json.dumps(metadata, indent=1).encode())
     hidden.unlink(missing_ok=True)
     _sync_tree(part)
     try:
         _rename(part, target, overwrite=overwrite)
     except PermissionError as error:
         raise OutputError(refused_sentence(part, target, error)) from error
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _sync_tree(folder: Path) -> None:
@@ -185,19 +179,20 @@ def _sync_tree(folder: Path) -> None:
                 continue
             with file.open("rb+") as stream:
                 os.fsync(stream.fileno())
+    sync_folder(folder)
 
 
 def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(target):
-        os.rename(part, target)  # fails if a folder that is not empty was made there meanwhile
+        rename(part, target)  # fails if a folder that is not empty was made there meanwhile
         return
     if not overwrite:
         raise OutputError(f"{target} was created by something else meanwhile: choose another name")
     old = target.with_name(f"{target.name}.old.{os.getpid()}")
-    os.rename(target, old)
+    rename(target, old)
     try:
-        os.rename(part, target)
+        rename(part, target)
     except BaseException:
-        os.rename(old, target)
+        rename(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
