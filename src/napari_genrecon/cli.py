@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -14,9 +15,21 @@ from napari_genrecon import __version__, cli_generate
 from napari_genrecon.errors import ExistsError, GenReconError, ImageError, OptionError
 from napari_genrecon.io.formats import image_name, images_in, is_image, result_ending
 from napari_genrecon.tasks import TASKS, Task, find_task
-from napari_genrecon.terminal import FAILED, INTERRUPTED, add_command, add_flags, say, warn, watch
+from napari_genrecon.terminal import (
+    FAILED,
+    INTERRUPTED,
+    add_command,
+    add_flags,
+    add_series,
+    say,
+    warn,
+    warnings_as_sentences,
+    watch,
+)
 
 __all__ = ["main"]
+
+IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser(given).parse_args(given)
     try:
-        code: int = parsed.run(parsed)
+        with warnings_as_sentences():
+            code: int = parsed.run(parsed)
         return code
     except GenReconError as error:
         if parsed.debug:
@@ -58,10 +72,9 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     for task in TASKS:
         _add_task(commands, task, flags=task.name in given)
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
-    noise.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders of planes"
-    )
+    noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    add_series(noise)
     noise.add_argument(
         "--json",
         action="store_true",
@@ -90,9 +103,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
 def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, OME-Zarr stores, or folders of them"
-    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help=f"{IMAGES}, or folders of them")
     parser.add_argument("-o", "--output", type=Path, help="file (for one input) or existing folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
     parser.add_argument(
@@ -101,6 +112,7 @@ def _add_task(commands: Any, task: Task, *, flags: bool) -> None:
         help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
     )
     parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
+    add_series(parser)
     parser.add_argument("--stack", action="store_true", help="take a folder of planes as one stack, not as a batch")
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
@@ -229,9 +241,10 @@ def _process(
     from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 
-    target = _target(path, task, parsed.output)
+    target = _target(path, task, parsed.output, parsed.series)
     saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
-    steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
+    more = {"resume": parsed.resume, "client": client, "arrays": arrays, "series": parsed.series}
+    steps = file_steps(task, path, target, options, saving=saving, **more)
     record = watch(steps, path.name)
     if choice_text(record):
         warn(f"{path}: model {choice_text(record)}")
@@ -240,8 +253,9 @@ def _process(
     return str(target)
 
 
-def _target(path: Path, task: Task, output: Path | None) -> Path:
-    default = f"{image_name(path)}_{task.name}{result_ending(path)}"
+def _target(path: Path, task: Task, output: Path | None, series: str | None) -> Path:
+    chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
+    default = f"{image_name(path)}{chosen}_{task.name}{result_ending(path)}"
     if output is None:
         return path.with_name(default)
     return output / default if output.is_dir() and not output.name.lower().endswith(".zarr") else output
@@ -259,7 +273,7 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     from napari_genrecon.noise import NoiseModel
     from napari_genrecon.tasks.measure import measure_noise, noise_report
 
-    image = open_image(path, axes=parsed.axes)
+    image = open_image(path, axes=parsed.axes, series=parsed.series)
     noise = measure_noise(image.data, axes=image.axes)
     if parsed.json:
         found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]

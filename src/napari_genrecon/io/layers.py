@@ -66,7 +66,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     return read_layers if any(format_.fits(Path(path)) for format_ in FORMATS) else None
 
 
-def read_layers(path: str, *, series: int | str | None = None) -> list[LayerData]:
+def read_layers(path: str | Path, *, series: int | str | None = None) -> list[LayerData]:
     """Return the layers of one file, of its first image if it holds several and none is chosen."""
     return layers_of(open_image(path, series=series))
 

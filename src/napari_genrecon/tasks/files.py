@@ -53,6 +53,7 @@ def file_steps(
     resume: bool = False,
     client: Any = None,
     arrays: dict[str, Path] | None = None,
+    series: int | str | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Process one file into another.
 
@@ -72,6 +73,8 @@ def file_steps(
         Whose workers compute and write the regions of an OME-Zarr.
     arrays : dict of str to Path, optional
         Options that are read from files: masks, point spread functions.
+    series : int or str, optional
+        Which image of a source that holds several; see `io.reader.open_image`.
 
     Yields
     ------
@@ -87,13 +90,15 @@ def file_steps(
         raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
     sources = [source, *arrays.values()]
     _check(target, saving, sources)  # before hours of work, not after
-    image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
+    image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
     read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
     options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
     result = yield from task.steps(image.data, options, lazy=True if written.by_region else None)
     record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
+    if image.series:
+        record["input"]["series"] = image.chosen
     if arrays:
         record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
     about = about_result(image.about, result, record)

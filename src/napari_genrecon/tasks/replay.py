@@ -101,7 +101,8 @@ def source_of(path: Path, record: dict[str, Any], source: Path | None = None) ->
         raise ImageError(
             f"the input {origin if source or known else ''} of {path} is not there: say where it is with --input"
         )
-    return open_image(origin, axes=record["axes"]["letters"][-len(record["input"]["shape"]) :])
+    letters = record["axes"]["letters"][-len(record["input"]["shape"]) :]
+    return open_image(origin, axes=letters, series=record["input"].get("series"))
 
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:
