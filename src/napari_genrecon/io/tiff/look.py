@@ -55,15 +55,21 @@ def _hex(color: NDArray[np.float64]) -> str:
 
 
 def _imagej_look(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
-    luts = [np.asarray(table) for table in meta.get("LUTs") or ([] if lut is None else [lut])]
-    usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts) and meta.get("mode") != "grayscale"
-    found = lut_look(luts) if usable else {}
+    luts = [np.asarray(table) for table in _listed(meta.get("LUTs")) or ([] if lut is None else [lut])]
+    grey = n > 1 and meta.get("mode") == "grayscale"  # each channel by itself, without its colour
+    usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
+    found = lut_look(luts) if usable and not grey else {}
     ends = meta.get("Ranges") or ((meta.get("min"), meta.get("max")) if n == 1 else ())
     limits = tuple(zip(ends[::2], ends[1::2], strict=False))
     if len(limits) == n and all(_is_range(*pair) for pair in limits):
         found["channel_limits"] = tuple((float(low), float(high)) for low, high in limits)
-    names = _names(meta.get("Labels") or [], n)
+    names = _names(_listed(meta.get("Labels")), n)
     return found | ({"channel_names": names} if names else {})
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a list; tifffile gives the only one of several as it is."""
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _is_range(low: Any, high: Any) -> bool:
