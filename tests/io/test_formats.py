@@ -393,3 +393,13 @@ def test_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch, 
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(ImageError, match=r"may not be read \(Permission denied\)"):
         open_image(tmp_path / f"a{ending}")
+
+
+def test_folders_stay_small_and_names_do_not_repeat_them():
+    import napari_genrecon.io
+
+    root = Path(napari_genrecon.io.__file__).parent
+    for folder in (root, *(path for path in root.iterdir() if path.is_dir() and path.name != "__pycache__")):
+        names = [path.stem for path in folder.glob("*.py")]
+        assert len(names) <= 16
+        assert not [name for name in names if folder.name in name or (name != "__init__" and name.startswith("_"))]
