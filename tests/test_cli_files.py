@@ -10,11 +10,11 @@ from napari_genrecon import denoise
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.provenance import digest_pixels
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.record.provenance import digest_pixels
+from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.models import runtime
 from napari_genrecon.noise.same import compare
 
@@ -228,12 +228,12 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
 def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     """What is sent to them is where the file is, not its pixels."""
     pytest.importorskip("distributed")
-    from napari_genrecon.io import tiff
+    from napari_genrecon.io import lazy
 
     source = tmp_path / "cells.tif"
     tifffile.imwrite(source, noisy, photometric="minisblack", metadata={"axes": "ZYX"})
-    monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
-    monkeypatch.setattr(tiff, "available_memory", lambda: 1000)
+    monkeypatch.setattr(lazy, "_ABOVE", 1000)
+    monkeypatch.setattr(lazy, "available_memory", lambda: 1000)
     before = source.read_bytes()
     target = tmp_path / "there.ome.zarr"
     assert main(["denoise", str(source), "-o", str(target), "--scheduler", "local", "--keep-dtype"]) == 0

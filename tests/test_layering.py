@@ -87,7 +87,7 @@ def test_io_does_not_know_napari():
         "from napari_genrecon import list_models; list_models()",
         "from napari_genrecon.tasks import TASKS; TASKS[0].options()",
         "from napari_genrecon.cli.main import _parser; _parser(['train', 'sample']).format_help()",
-        "import napari_genrecon.tasks.train, napari_genrecon.tasks.sample_file, napari_genrecon.training.runs.store",
+        "import napari_genrecon.tasks.train, napari_genrecon.tasks.sample.file, napari_genrecon.training.runs.store",
     ],
 )
 def test_light_things_load_nothing_heavy(code):

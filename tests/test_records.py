@@ -12,10 +12,10 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import layers_of, write_tiff_layers, write_zarr_layers
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import verify
 from napari_genrecon.tasks import TASKS, find_task
 from napari_genrecon.tasks.files import about_result, write_steps
 
@@ -45,8 +45,8 @@ def result(name, image, *, lazy, **options):
 
 
 def test_schema_is_one_and_valid():
-    from napari_genrecon.io.provenance import NATURES as natures
-    from napari_genrecon.io.provenance import SCHEMA as version
+    from napari_genrecon.io.record.provenance import NATURES as natures
+    from napari_genrecon.io.record.provenance import SCHEMA as version
 
     jsonschema.validators.validator_for(SCHEMA).check_schema(SCHEMA)
     assert SCHEMA["properties"]["schema"]["const"] == version

@@ -13,7 +13,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.noise.same import compare
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "slurm.sh"

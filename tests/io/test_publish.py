@@ -10,12 +10,19 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ExistsError, OutputError
 from napari_genrecon.io import publish
-from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """What is refused for good is tried again twice, without a pause."""
+    monkeypatch.setattr(publish, "_PAUSES", (0, 0))
+
 
 OLD, NEW = np.zeros((2, 30, 40), "u2"), np.ones((2, 30, 40), "u2")
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
@@ -125,3 +132,60 @@ def test_folder_without_permission_is_told_before_the_work(tmp_path, monkeypatch
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write everywhere
     with pytest.raises(OutputError, match=r"cannot be written \(no permission for .*choose a folder you may write to"):
         check_target(tmp_path / "a.ome.tif")
+
+
+def failing(real, target, error):
+    """A function that fails twice before it gives a file this name."""
+    left = [2]
+
+    def act(source, name):
+        left[0] -= name == target
+        if name == target and left[0] >= 0:
+            raise error
+        return real(source, name)
+
+    return act
+
+
+@pytest.mark.parametrize("kind", ["ome.tif", "ome.zarr", "json"])
+def test_name_that_a_reader_holds_for_a_moment_is_given_all_the_same(tmp_path, monkeypatch, kind):
+    """As on Windows, where nothing may replace a file that is open."""
+    target = tmp_path / f"a.{kind}"
+    write = {"ome.tif": write_tiff_steps, "ome.zarr": write_zarr_steps}.get(kind)
+    if write:
+        finish(write(target, OLD, about(record=True)))
+    held = PermissionError(errno.EACCES, "used by another process")
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name), target, held))
+    if write:
+        finish(write(target, NEW, about(record=True), overwrite=True))
+        np.testing.assert_array_equal(np.asarray(open_image(target).data), NEW)
+    else:
+        publish.write_file(target, b"{}")
+        assert target.read_bytes() == b"{}"
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EPERM, errno.ENOTSUP])
+def test_file_systems_without_hard_links_get_the_file_renamed(tmp_path, monkeypatch, code):
+    def refuse_link(*_args):
+        raise OSError(code, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse_link)
+    finish(write_tiff_steps(tmp_path / "a.ome.tif", NEW, about(record=True)))
+    np.testing.assert_array_equal(open_image(tmp_path / "a.ome.tif").data, NEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.tif"]
+
+
+def test_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def refuse_folders(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.EINVAL, "not on this network drive")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    finish(write_tiff_steps(tmp_path / "a.ome.tif", NEW, about(record=True)))
+    finish(write_zarr_steps(tmp_path / "a.ome.zarr", NEW, about(record=True)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.tif", "a.ome.zarr"]

@@ -11,13 +11,14 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io import tiff, writer
-from napari_genrecon.io.check import verify
+from napari_genrecon.io import lazy
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.tiff_pixels import TiffPixels
-from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.tiff import write as writer
+from napari_genrecon.io.tiff.pixels import TiffPixels
+from napari_genrecon.io.tiff.write import write_tiff_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
 TILES = {"tile": (64, 64), "compression": "zlib"}
@@ -53,7 +54,7 @@ def test_levels_of_an_ome_tiff_are_read_one_by_one(tmp_path, stack):
     for factor, level in zip((1, 2, 4), (found.data, *found.levels), strict=True):
         np.testing.assert_array_equal(level[1, :50, 7:60], stack[:, ::factor, ::factor][1, :50, 7:60])
         np.testing.assert_array_equal(np.asarray(level), stack[:, ::factor, ::factor])
-    assert (found.axes.letters, found.scale) == ("ZYX", (1.0, 1.0, 0.1))
+    assert (found.axes.letters, found.scale) == ("ZYX", (1.0, 0.1, 0.1))
 
 
 @pytest.mark.parametrize("side", [1100, 800])
@@ -192,8 +193,8 @@ def test_ome_xml_is_looked_at_before_anything_else_parses_it(tmp_path, monkeypat
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.slow
 def test_large_files_are_read_by_region_also_in_other_processes(tmp_path, stack, monkeypatch, compression, byteorder):
-    monkeypatch.setattr(tiff, "_LAZY_ABOVE", 1000)
-    monkeypatch.setattr(tiff, "available_memory", lambda: 1000)
+    monkeypatch.setattr(lazy, "_ABOVE", 1000)
+    monkeypatch.setattr(lazy, "available_memory", lambda: 1000)
     tifffile.imwrite(
         tmp_path / "a.tif", stack, compression=compression, byteorder=byteorder, photometric="minisblack", metadata=None
     )

@@ -10,13 +10,13 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OutputError
-from napari_genrecon.io.check import record_of, verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.layers import write_tiff_layers
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import record_of, verify
+from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import Saving
-from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
-from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.tiff.write import write_tiff_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}, "note": "µ"}
 

@@ -7,11 +7,11 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, MissingPackageError, OutputError
-from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.tiff.write import write_tiff_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "text": 'a <b> & "c" µ'}
 
@@ -153,8 +153,8 @@ def test_imagej_stack_in_one_page_does_not_pass_for_its_first_plane(tmp_path):
 def eager_or_lazy(request, monkeypatch):
     """Small files are read at once, or by region as large ones are."""
     if request.param:
-        monkeypatch.setattr("napari_genrecon.io.tiff._LAZY_ABOVE", 0)
-        monkeypatch.setattr("napari_genrecon.io.tiff.available_memory", lambda: 0)
+        monkeypatch.setattr("napari_genrecon.io.lazy._ABOVE", 0)
+        monkeypatch.setattr("napari_genrecon.io.lazy.available_memory", lambda: 0)
 
 
 @pytest.mark.usefixtures("eager_or_lazy")

@@ -3,6 +3,9 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -12,13 +15,13 @@ import zarr
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
-from napari_genrecon.errors import ImageError, OutputError
-from napari_genrecon.io import journal
-from napari_genrecon.io.check import verify
+from napari_genrecon.errors import GenReconWarning, ImageError, OutputError
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.provenance import Stored
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.record.provenance import Stored
+from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {"strength": 1.0}}
 CALIBRATED = {
@@ -157,11 +160,23 @@ def test_another_run_is_not_continued(tmp_path, lazy):
 def test_second_process_is_kept_out(tmp_path, lazy):
     steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
     next(steps)
-    lock = tmp_path / "a.zarr.part" / "genrecon-lock"
-    lock.write_text("1 " + lock.read_text().split()[1])  # process 1 is always alive
-    with pytest.raises(OutputError, match="being written by another process"):
-        write(tmp_path / "a.zarr", lazy, About(**CALIBRATED), resume=True)
+    code = "import sys; from pathlib import Path; from napari_genrecon.io.zarr.journal import locked\n"
+    code += "with locked(Path(sys.argv[1])): pass"
+    run = [sys.executable, "-c", code, str(tmp_path / "a.zarr.part")]
+    refused = subprocess.run(run, capture_output=True, text=True)
+    assert "being written by another process: wait for it to end" in refused.stderr
     steps.close()
+    assert subprocess.run(run, capture_output=True).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr.part"]
+
+
+def test_lock_of_a_killed_process_holds_nobody_up(tmp_path, lazy):
+    code = "import os, sys; from pathlib import Path; from napari_genrecon.io.zarr.journal import locked\n"
+    code += "with locked(Path(sys.argv[1])): os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.zarr.part")])
+    assert [path.name for path in tmp_path.iterdir()] == [".a.zarr.part.lock"]
+    write(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
 def test_saving_without_a_record_leaves_nothing_when_it_is_cancelled(tmp_path, lazy):
@@ -315,3 +330,120 @@ def test_journal_line_that_was_cut_short_does_not_count(tmp_path):
     with (tmp_path / journal.JOURNAL).open("a") as file:
         file.write('{"region": [1], "sha256": "de')
     assert journal.read(tmp_path)[1] == {(0,): Stored("abc", 0, 0)}
+
+
+# --- other stores than one image ---
+
+SPACE = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
+
+
+def image_group(path, pixels, **more):
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", data=pixels)
+    scale = {"type": "scale", "scale": [0.5] * pixels.ndim}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    axes = [{"name": "c", "type": "channel"}, *SPACE][-pixels.ndim :]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs.update(more)
+    return path
+
+
+def plate(path):
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "B/2"}], "version": "0.4"}
+    for number, name in enumerate(("A/1", "B/2")):
+        well = group.create_group(name)
+        well.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+        for field in range(2):
+            image_group(path / name / str(field), np.full((8, 9), 10 * number + field, "u2"))
+    return path
+
+
+def zipped(path):
+    made = Path(shutil.make_archive(str(path), "zip", path))
+    shutil.rmtree(path)
+    return made
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_fields_of_a_plate_are_its_images(tmp_path, packed):
+    path = plate(tmp_path / "p.zarr")
+    path = zipped(path) if packed else path
+    found = open_image(path, series="B/2/1")
+    assert [one.name for one in found.series] == ["A/1/0", "A/1/1", "B/2/0", "B/2/1"]
+    assert (np.unique(found.data[:]).tolist(), found.scale, found.name) == ([11], (0.5, 0.5), "p B/2/1")
+    if not packed:
+        assert np.unique(open_image(path / "A" / "1" / "1").data[:]).tolist() == [1]
+        with pytest.warns(GenReconWarning, match=r"p\.zarr holds 4 images"):
+            open_image(path)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_images_of_a_converted_file_are_numbered(tmp_path, packed):
+    path = tmp_path / "a.zarr"
+    zarr.open_group(path, mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+    zarr.open_group(path / "OME", mode="w", zarr_format=2).attrs["series"] = ["0", "1"]
+    for number in range(2):
+        image_group(path / str(number), np.full((8, 9), number, "u2"))
+    path = zipped(path) if packed else path
+    assert [np.unique(open_image(path, series=i).data[:]).tolist() for i in range(2)] == [[0], [1]]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_bare_arrays_open(tmp_path, stack, packed, zarr_format):
+    path = tmp_path / "a.zarr"
+    array = zarr.create_array(path, shape=stack.shape, dtype=stack.dtype, chunks=(1, 32, 32), zarr_format=zarr_format)
+    array[:] = stack
+    found = open_image(zipped(path) if packed else path)
+    np.testing.assert_array_equal(np.asarray(found.data[1]), stack[1])
+    assert (found.axes.letters, found.axes.assumed, found.name) == ("ZYX", True, "a")
+
+
+def test_zip_of_a_result_keeps_its_record(tmp_path, stack):
+    path = zipped(write(tmp_path / "a.zarr", stack, About(**CALIBRATED)))
+    found = open_image(path)
+    np.testing.assert_array_equal(np.asarray(found.data), stack)
+    assert (found.scale, found.name) == (CALIBRATED["scale"], "a")
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
+def test_old_ome_zarr_says_which_version_it_is_and_what_to_do(tmp_path, version):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=np.ones((1, 2, 1, 8, 9), "u2"))
+    group.attrs["multiscales"] = [{"version": version, "datasets": [{"path": "0"}], "axes": list("tczyx")}]
+    with pytest.raises(ImageError, match=rf"is OME-Zarr {version}; .*Give its array instead, .*a\.zarr/0, with"):
+        open_image(tmp_path / "a.zarr")
+    assert open_image(tmp_path / "a.zarr" / "0", axes="TCZYX").data.shape == (1, 2, 1, 8, 9)
+
+
+def test_store_without_an_image_names_what_is_inside(tmp_path):
+    zarr.open_group(tmp_path / "a.zarr" / "deep" / "er", mode="w", zarr_format=2)
+    zarr.open_group(tmp_path / "a.zarr", mode="a", zarr_format=2)
+    with pytest.raises(ImageError, match=r"no OME-Zarr image and no array: give one of the folders inside it \(deep\)"):
+        open_image(tmp_path / "a.zarr")
+
+
+CHANNELS = {
+    "label only": ({"label": "a"}, ("a", "a"), (), ()),
+    "label of a number": ({"label": 1}, ("1", "1"), (), ()),
+    "no window": ({"label": "a", "color": "FF0000"}, ("a", "a"), ("#ff0000", "#ff0000"), ()),
+    "window": ({"color": "FF0000", "window": {"start": 0, "end": 9}}, (), ("#ff0000", "#ff0000"), ((0, 9), (0, 9))),
+    "whole range": ({"window": {"start": 0, "end": 65535, "min": 0, "max": 65535}}, (), (), ()),
+    "nonsense": ({"color": "red", "window": {"start": "a"}}, (), (), ()),
+    "empty": ({}, (), (), ()),
+}
+
+
+@pytest.mark.parametrize("what", CHANNELS)
+def test_incomplete_display_settings_cost_only_themselves(tmp_path, what):
+    channel, names, colors, limits = CHANNELS[what]
+    path = image_group(tmp_path / "a.zarr", np.ones((2, 8, 9), "u2"), omero={"channels": [channel, channel]})
+    about = open_image(path).about
+    assert (about.channel_names, about.channel_colors, about.channel_limits) == (names, colors, limits)
+
+
+@pytest.mark.parametrize("omero", [None, 3, [], {"channels": None}, {"channels": [{"label": "one"}]}], ids=repr)
+def test_display_settings_that_are_none_are_left_out(tmp_path, omero):
+    assert open_image(image_group(tmp_path / "a.zarr", np.ones((2, 8, 9), "u2"), omero=omero)).channel_names == ()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.folders import Found, find_images
-from napari_genrecon.io.sidecar import sidecar_of
+from napari_genrecon.io.record.sidecar import sidecar_of
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.batch import make_folders, name_results, plan_batch
 

@@ -10,9 +10,9 @@ import tifffile
 import torch
 
 from napari_genrecon.cli import main
-from napari_genrecon.io import provenance
-from napari_genrecon.io.check import record_of
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record import provenance
+from napari_genrecon.io.record.check import record_of
 from napari_genrecon.models import runtime
 
 PSF = ["--psf", "2"]

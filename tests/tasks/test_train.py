@@ -11,8 +11,8 @@ from napari_genrecon import load_model, sample, train
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.check import verify
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import verify
 from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.train import image_keywords, interruptible, train_steps

@@ -16,8 +16,8 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.widgets.layers import files
 
 RECORD = {
@@ -155,3 +155,26 @@ def test_lazily_read_source_is_never_written_over(tmp_path, link):
         files.write_tiff(str(target), [Image(data, **meta).as_layer_data_tuple()])
     assert source.read_bytes() == before
     assert not list(tmp_path.glob(".*part"))
+
+
+def test_other_images_of_a_file_are_offered_and_open(tmp_path, qtbot):
+    from napari import Viewer
+
+    from napari_genrecon.widgets.other_images import OtherImages
+
+    with tifffile.TiffWriter(tmp_path / "t.tif") as tif:
+        for size in (32, 64, 128):
+            tif.write(np.full((size, size), size, "u2"), metadata=None)
+    viewer = Viewer(show=False)
+    ((data, _, _),) = files.get_reader(str(tmp_path / "t.tif"))(str(tmp_path / "t.tif"))
+    assert data.shape == (32, 32)
+    dialog = OtherImages.shown
+    assert [dialog.images.item(i).text() for i in range(2)] == ["t.tif  1: 64 x 64", "t.tif  2: 128 x 128"]
+    dialog.images.item(1).setSelected(True)
+    dialog.open_chosen()
+    assert [(layer.name, layer.data.shape) for layer in viewer.layers] == [("t 2", (128, 128))]
+    dialog.images.selectAll()
+    dialog.open_chosen()
+    assert OtherImages.shown is None
+    assert len(viewer.layers) == 2
+    viewer.close()

@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.widgets.layers.snapshot import is_no_image
 from napari_genrecon.widgets.layers.watched import Watched
 

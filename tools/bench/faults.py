@@ -26,11 +26,11 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import to_dtype
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconError, ImageError, OutputError, WeightsError
-from napari_genrecon.io.check import verify
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 CALLS = "write,pwrite64,openat,rename,renameat,renameat2,link,linkat,unlink,fsync,mkdir,ftruncate"
 ERRORS = ("ENOSPC", "EIO", "EROFS")

@@ -16,7 +16,7 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 SHAPE = (3, 70, 90)
 

@@ -59,7 +59,7 @@ def make_stack(path: str) -> None:
     from bench.speed import noisy_scene
     from napari_genrecon.axes import Axes
     from napari_genrecon.io.image_file import About
-    from napari_genrecon.io.zarr_store import create_store, level_array, publish_store
+    from napari_genrecon.io.zarr.store import create_store, level_array, publish_store
 
     plane = noisy_scene(SHAPE[1])[1].clip(0, 65535).astype(np.uint16)
     part, regions = Path(path + ".part"), ((1,) * SHAPE[0], (512,) * 4, (512,) * 4)
@@ -87,8 +87,8 @@ def copy_to_disk(path: str, name: str) -> None:
     import torch  # noqa: F401  what a bare process has, this one must have too
 
     from napari_genrecon.engine.run import finish
-    from napari_genrecon.io.check import verify
     from napari_genrecon.io.reader import open_image
+    from napari_genrecon.io.record.check import verify
     from napari_genrecon.models import find_model, load_network
     from napari_genrecon.tasks.files import write_steps
     from napari_genrecon.tasks.task import Result

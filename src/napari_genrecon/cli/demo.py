@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.samples import sample_path
-from napari_genrecon.io.writer import write_tiff_steps
+from napari_genrecon.io.tiff.write import write_tiff_steps
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks import Result, find_task
 from napari_genrecon.tasks.files import about_result

@@ -10,11 +10,13 @@ from napari_genrecon import __version__
 from napari_genrecon.cli import records, training
 from napari_genrecon.cli.inputs import sentence
 from napari_genrecon.cli.restore import add_task
-from napari_genrecon.cli.terminal import FAILED, INTERRUPTED, add_command, warn
+from napari_genrecon.cli.terminal import FAILED, INTERRUPTED, add_command, warn, warnings_as_sentences
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.tasks import TASKS
 
 __all__ = ["main"]
+
+IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser(given).parse_args(given)
     try:
-        code: int = parsed.run(parsed)
+        with warnings_as_sentences():
+            code: int = parsed.run(parsed)
         return code
     except GenReconError as error:
         if parsed.debug:

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_genrecon.axes import assumption
 from napari_genrecon.cli.inputs import process_each
-from napari_genrecon.cli.terminal import FAILED, add_command, watch
+from napari_genrecon.cli.terminal import FAILED, IMAGES, add_command, add_series, watch
 from napari_genrecon.errors import ImageError
 
 __all__ = ["add_commands"]
@@ -18,10 +18,9 @@ __all__ = ["add_commands"]
 def add_commands(commands: Any) -> None:
     """Add ``noise``, ``verify``, ``replay``, ``check`` and ``methods``."""
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
-    noise.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders of planes"
-    )
+    noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    add_series(noise)
     noise.add_argument(
         "--json",
         action="store_true",
@@ -49,7 +48,7 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     from napari_genrecon.noise import NoiseModel
     from napari_genrecon.tasks.measure import measure_noise, noise_report
 
-    image = open_image(path, axes=parsed.axes)
+    image = open_image(path, axes=parsed.axes, series=parsed.series)
     noise = measure_noise(image.data, axes=image.axes)
     if parsed.json:
         found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
@@ -64,7 +63,7 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.io.check import verify
+    from napari_genrecon.io.record.check import verify
 
     def check(path: Path) -> str:
         changed = verify(path)
@@ -98,8 +97,8 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _methods(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.io.check import methods_text, record_of
     from napari_genrecon.io.reader import open_image
+    from napari_genrecon.io.record.check import methods_text, record_of
 
     def tell(path: Path) -> str:
         record = record_of(open_image(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.cli.inputs import add_folder_flags, process_each
-from napari_genrecon.cli.terminal import FAILED, add_command, add_flags, say, warn, watch
+from napari_genrecon.cli.terminal import FAILED, IMAGES, add_command, add_flags, add_series, say, warn, watch
 from napari_genrecon.errors import OptionError
 from napari_genrecon.tasks import Task, find_task
 
@@ -18,9 +18,7 @@ __all__ = ["add_task"]
 def add_task(commands: Any, task: Task, *, flags: bool) -> None:
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IN", help="TIFF files, OME-Zarr stores, or folders of them"
-    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help=f"{IMAGES}, or folders of them")
     parser.add_argument(
         "-o",
         "--output",
@@ -34,6 +32,7 @@ def add_task(commands: Any, task: Task, *, flags: bool) -> None:
         help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
     )
     parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
+    add_series(parser)
     add_folder_flags(parser)
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
@@ -51,7 +50,14 @@ def _run_task(parsed: argparse.Namespace) -> int:
     values["noise"] = _noise_argument(values.get("noise"))
     arrays = _array_arguments(task, values)
     options = task.options(**values)
-    batch = plan_batch(parsed.inputs, task.name, parsed.output, stack=parsed.stack, recursive=parsed.recursive)
+    batch = plan_batch(
+        parsed.inputs,
+        task.name,
+        parsed.output,
+        stack=parsed.stack,
+        recursive=parsed.recursive,
+        series=parsed.series,
+    )
     for note in batch.notes:
         warn(note)
     make_folders(batch)
@@ -122,12 +128,13 @@ def _process(
     client: Any,
     arrays: dict[str, Path],
 ) -> str:
-    from napari_genrecon.io.check import choice_text
+    from napari_genrecon.io.record.check import choice_text
     from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 
     saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
-    steps = file_steps(task, path, target, options, saving=saving, resume=parsed.resume, client=client, arrays=arrays)
+    more = {"resume": parsed.resume, "client": client, "arrays": arrays, "series": parsed.series}
+    steps = file_steps(task, path, target, options, saving=saving, **more)
     record = watch(steps, path.name)
     if choice_text(record):
         warn(f"{path}: model {choice_text(record)}")

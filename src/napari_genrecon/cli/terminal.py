@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 import typing
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "add_command", "add_flag", "add_flags", "say", "warn", "watch"]
+__all__ = [
+    "FAILED", "IMAGES", "INTERRUPTED", "USAGE", "add_command", "add_flag", "add_flags", "add_series", "say", "warn",
+    "warnings_as_sentences", "watch",
+]  # fmt: skip
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
 
 
 def add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
@@ -19,6 +27,16 @@ def add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.Ar
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_series(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that chooses an image of a file that holds several."""
+    parser.add_argument(
+        "--series",
+        "--scene",
+        metavar="N|NAME",
+        help="which image of a file that holds several: its number, from 0, or its name (default: the first)",
+    )
 
 
 def add_flags(parser: argparse.ArgumentParser, options: type, *, without: tuple[str, ...] = ()) -> None:
@@ -61,6 +79,25 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A word to the user, beside the output."""
     print(f"genrecon: {text}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_as_sentences() -> Iterator[None]:
+    """Show our own warnings as words to the user, without the place in the code where they were made."""
+    from napari_genrecon.errors import GenReconWarning
+
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: Any, *more: Any, **others: Any) -> None:
+            if issubclass(category, GenReconWarning):
+                warn(str(message))
+            else:
+                shown(message, category, *more, **others)
+
+        warnings.simplefilter("always", GenReconWarning)
+        warnings.showwarning = show
+        yield
 
 
 def watch(steps: Any, title: str) -> Any:

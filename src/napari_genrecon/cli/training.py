@@ -165,7 +165,7 @@ def _add_sample(commands: Any, *, flags: bool) -> None:
 
 def _sample(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.sample import SampleOptions
-    from napari_genrecon.tasks.sample_file import sample_file_steps
+    from napari_genrecon.tasks.sample.file import sample_file_steps
 
     options = SampleOptions(**{option.name: getattr(parsed, option.name) for option in fields(SampleOptions)})
     target = parsed.output or Path(f"{Path(options.model).stem}_sample.ome.tif")

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.omezarr import is_zarr
+from napari_genrecon.io.formats import is_image
 from napari_genrecon.io.publish import PART
-from napari_genrecon.io.sidecar import is_sidecar
-from napari_genrecon.io.tiff import is_tiff
+from napari_genrecon.io.record.sidecar import is_sidecar
 
 __all__ = ["Found", "find_images"]
 
@@ -83,7 +82,7 @@ class _Search:
     def notes(self, folder: Path) -> list[str]:
         """Say what was left out."""
         left_out = {
-            "files are neither TIFF nor OME-Zarr and are left out": self.others,
+            "files are no images that can be opened and are left out": self.others,
             "subfolders are left out: --recursive takes their images, too": self.subfolders,
             "unfinished results are left out: --resume continues them": self.unfinished,
         }
@@ -104,7 +103,7 @@ def _search(folder: Path, within: Path, recursive: bool, search: _Search) -> Non
             continue
         if path.name.endswith(PART):
             search.unfinished += 1
-        elif is_tiff(path) and path.is_file():
+        elif path.is_file() and is_image(path):
             search.images.append(Found(path, within))
         elif not path.is_dir():
             search.others += 1
@@ -118,7 +117,7 @@ def _search(folder: Path, within: Path, recursive: bool, search: _Search) -> Non
 
 def _is_store(folder: Path) -> bool:
     try:
-        return is_zarr(folder)
+        return is_image(folder)
     except OSError:  # it may not be entered, which is told when it is searched
         return False
 
@@ -126,7 +125,7 @@ def _is_store(folder: Path) -> bool:
 def _is_folder(path: Path) -> bool:
     """Whether this is a folder to search."""
     try:
-        return path.is_dir() and not is_zarr(path)
+        return path.is_dir() and not is_image(path)
     except OSError as error:
         raise ImageError(_unreadable(path, error)) from error
 
@@ -138,4 +137,4 @@ def _unreadable(path: Path, error: OSError) -> str:
 def _require_images(folder: Path, search: _Search) -> None:
     if not search.images:
         inside = f"; --recursive looks into its {search.subfolders} subfolders" if search.subfolders else ""
-        raise ImageError(f"there is no TIFF file and no OME-Zarr in the folder {folder}{inside}")
+        raise ImageError(f"there is no image that can be opened in the folder {folder}{inside}")

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.errors import ImageError
 
-__all__ = ["UNIT_SYMBOLS", "About", "ImageFile", "known_unit", "unit_name"]
+__all__ = [
+    "UNIT_SYMBOLS", "About", "ImageFile", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
+    "listed_series", "resolved_axes", "unit_name",
+]  # fmt: skip
 
 MICROMETRE = "micrometer"
+_MOST_LISTED = 12
 _UNITS = {
     "µm": MICROMETRE,
     "\u03bcm": MICROMETRE,  # the Greek letter instead of the micro sign
-    "\\u00B5m": MICROMETRE,  # as ImageJ escapes it
+    "\\u00b5m": MICROMETRE,  # as ImageJ escapes it
     "um": MICROMETRE,
     "micron": MICROMETRE,
-    "microns": MICROMETRE,
     "nm": "nanometer",
     "mm": "millimeter",
     "cm": "centimeter",
-    "m": "meter",
-    "Å": "angstrom",
-    "\u212b": "angstrom",  # the sign of the unit instead of the letter
+    "å": "angstrom",
     "pm": "picometer",
     "in": "inch",
-    "pixels": "pixel",
+    "inches": "inch",
     "s": "second",
     "sec": "second",
     "ms": "millisecond",
-    "min": "minute",
+    "msec": "millisecond",
     "h": "hour",
-}
+    "hr": "hour",
+}  # lower case
+_CASE_MATTERS = {"m": "meter", "M": "pixel", "min": "minute", "Min": "minute"}
 UNIT_SYMBOLS = {
     "micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "centimeter": "cm", "meter": "m", "pixel": "pixel",
     "second": "s", "millisecond": "ms", "minute": "min", "hour": "h",
@@ -44,16 +50,35 @@ _OTHER_UNITS = {
 }  # fmt: skip
 
 
+_METRES = {
+    "meter": 1.0, "decimeter": 1e-1, "centimeter": 1e-2, "millimeter": 1e-3, "micrometer": 1e-6, "nanometer": 1e-9,
+    "angstrom": 1e-10, "picometer": 1e-12, "femtometer": 1e-15, "kilometer": 1e3, "inch": 0.0254, "foot": 0.3048,
+}  # fmt: skip
+
+
 def unit_name(text: str) -> str:
-    """A unit as napari names it; ``"pixel"`` where there is none, or one that napari would not know."""
-    unit = _UNITS.get(text.strip(), text.strip())
-    return unit if unit in UNIT_SYMBOLS or unit in _OTHER_UNITS else "pixel"
+    """Return a unit as napari names it; ``"pixel"`` where there is none, or one that napari would not know."""
+    text = text.strip()
+    if text in _CASE_MATTERS:
+        return _CASE_MATTERS[text]
+    for word in (text.lower(), text.lower().replace("metre", "meter").removesuffix("s")):
+        unit = _UNITS.get(word, word)
+        if unit in UNIT_SYMBOLS or unit in _OTHER_UNITS:
+            return unit
+    return "pixel"
 
 
 def known_unit(text: str) -> str | None:
-    """The same for units of length and time that can be written again, else None."""
+    """Return a unit of length or time that can be written again as napari names it, else None."""
     unit = unit_name(text)
     return unit if unit in UNIT_SYMBOLS and unit != "pixel" else None
+
+
+def in_unit(size: float, unit: str, wanted: str) -> tuple[float, str]:
+    """Convert a length to another unit; what is no length in both stays as it is."""
+    if unit == wanted or unit not in _METRES or wanted not in _METRES:
+        return size, unit
+    return size * (_METRES[unit] / _METRES[wanted]), wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +97,10 @@ class About:
         Place of the centre of the first pixel per dimension, in those units. Empty: 0 everywhere.
     channel_names, channel_colors : tuple of str
         Per channel; colours as ``"#rrggbb"``. Empty if the file has none.
+    channel_luts : tuple of tuple of str
+        Colours from dark to bright per channel, where one colour does not tell them. Empty if the file has none.
+    channel_limits : tuple of (float, float)
+        Display limits per channel, in grey values. Empty if the file has none.
     record : dict or None
         How the image was made, if it is a result of ours; see `provenance`.
     layer : dict or None
@@ -84,6 +113,8 @@ class About:
     translate: tuple[float, ...] = ()
     channel_names: tuple[str, ...] = ()
     channel_colors: tuple[str, ...] = ()
+    channel_luts: tuple[tuple[str, ...], ...] = ()
+    channel_limits: tuple[tuple[float, float], ...] = ()
     record: dict[str, Any] | None = field(default=None, repr=False)
     layer: dict[str, Any] | None = field(default=None, repr=False)
 
@@ -109,6 +140,51 @@ class About:
         )
 
 
+class Series(NamedTuple):
+    """One image of several in a file: its name, which may be empty, and its shape if that is known without reading."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        return " ".join(filter(None, [f"'{self.name}'" if self.name else "", size]))
+
+
+def chosen_series(path: Path, series: Sequence[Series], wanted: int | str | None) -> int:
+    """Return the index of the image that was asked for; the first if none was.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    series : sequence of Series
+        The images that it holds.
+    wanted : int, str or None
+        The index of one, or its name.
+
+    Raises
+    ------
+    ImageError
+        If there is none such.
+    """
+    if wanted is None:
+        return 0
+    names = [one.name for one in series]
+    if str(wanted) in names:
+        return names.index(str(wanted))
+    if str(wanted).isdecimal() and int(wanted) < len(series):
+        return int(wanted)
+    raise ImageError(f"{path.name} has no image {wanted!r}: it holds {listed_series(series)}")
+
+
+def listed_series(series: Sequence[Series]) -> str:
+    """Return a text that lists images with the numbers by which they are chosen."""
+    shown = [f"{index}: {one}".rstrip(": ") for index, one in enumerate(series[:_MOST_LISTED])]
+    more = f", … {len(series) - 1}" if len(series) > _MOST_LISTED else ""
+    return ", ".join(shown) + more
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile:
     """An opened image.
@@ -125,6 +201,10 @@ class ImageFile:
         Smaller copies of the data, each about half as large along Y and X as the one before; may be empty.
     unfinished : str
         Not empty if the file is a result that was not finished: how far it came.
+    series : tuple of Series
+        All images of the file, if it holds several.
+    chosen : int
+        Which of them this is.
     """
 
     data: Any
@@ -133,6 +213,8 @@ class ImageFile:
     path: Path
     levels: tuple[Any, ...] = ()
     unfinished: str = ""
+    series: tuple[Series, ...] = ()
+    chosen: int = 0
 
     @property
     def axes(self) -> Axes:
@@ -158,3 +240,35 @@ class ImageFile:
     def record(self) -> dict[str, Any] | None:
         """How the image was made, if it is a result of ours."""
         return self.about.record
+
+
+# --- what a file says about its dimensions ---
+
+Sizes = dict[str, tuple[float, str]]
+"""Axis letter to (size, unit)."""
+
+_UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
+
+
+def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
+    """Return the axes that were given, else those of the file if they mean something to us, else the rule's."""
+    if axes:
+        return resolve_axes(axes, shape)
+    try:
+        known = letters and not _UNKNOWN & set(letters)
+        return Axes(resolve_axes(letters, shape).letters) if known else resolve_axes(None, shape)
+    except ImageError:  # an order of dimensions that we cannot use: the rule may still do
+        return resolve_axes(None, shape)
+
+
+def about_with(axes: Axes, sizes: Sizes, **more: Any) -> About:
+    """Return what the pixels mean, from the sizes that a file tells; pixels are square if it tells one side only."""
+    one = sizes.get("X") or sizes.get("Y")
+    known = {"X": one, "Y": one, **sizes} if one else sizes
+    usable = {letter: pair for letter, pair in known.items() if pair and 0 < pair[0] < math.inf}
+    return About(
+        axes=axes,
+        scale=tuple(float(usable.get(letter, (1.0, ""))[0]) for letter in axes.letters),
+        units=tuple(usable.get(letter, (1.0, "pixel"))[1] for letter in axes.letters),
+        **more,
+    )

@@ -8,9 +8,10 @@ from typing import Any
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["read_json", "read_json_value"]
+__all__ = ["MAX_JSON", "parsed_json", "read_json"]
 
-_MAX_JSON = 16 << 20
+MAX_JSON = 16 << 20
+"""Bytes that are read at most."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -23,25 +24,27 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if path.is_symlink():
         raise ImageError(f"{path} is a link: what leads elsewhere is not read; put the file itself there")
-    found = read_json_value(path)
-    if not isinstance(found, dict):
-        raise ImageError(f"{path} is not a JSON object, it may be damaged")
-    return found
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {MAX_JSON} are read")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror or error})") from error
+    return parsed_json(str(path), content)
 
 
-def read_json_value(path: Path) -> Any:
-    """Return whatever JSON a file of a sensible size holds, in UTF-8 or, as PowerShell redirects it, in UTF-16.
+def parsed_json(name: str, content: bytes) -> dict[str, Any]:
+    """Return the JSON object in the content of a file of this name, in UTF-8 or, as PowerShell writes it, in UTF-16.
 
     Raises
     ------
     ImageError
-        If it holds none.
+        If it is none.
     """
     try:
-        if path.stat().st_size > _MAX_JSON:
-            raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {_MAX_JSON} are read")
-        return json.loads(path.read_bytes())  # bytes: the encoding is told from the first ones
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{path} is not readable JSON, it may be damaged: {error}") from error
+        found = json.loads(content)  # bytes: the encoding is told from the first ones
+    except (ValueError, RecursionError) as error:
+        raise ImageError(f"{name} is not readable JSON, it may be damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise ImageError(f"{name} is not a JSON object, it may be damaged")
+    return found

@@ -13,7 +13,7 @@ from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.io.image_file import About
 
-__all__ = ["channel_look", "limits", "placed", "with_more", "without", "without_deep_colours"]
+__all__ = ["channel_look", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
@@ -50,7 +50,13 @@ def placed(about: About) -> dict[str, Any]:
 
 
 def limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | None:
-    """Display limits from a few crops of these channels: napari would read all of a lazy image for them."""
+    """Return display limits of these channels: those of the file; else, of a lazy image, from a few crops of it.
+
+    napari would read all of a lazy image for them.
+    """
+    if about.channel_limits and len(about.channel_limits) == about.axes.n_channels(data.shape):
+        lows, highs = zip(*(about.channel_limits[channel] for channel in channels), strict=True)
+        return [min(lows), max(highs)]
     if not is_lazy(data):
         return None
     crops = [crop for channel in channels for crop in sample_crops(data, about.axes, channel)]
@@ -64,10 +70,16 @@ def channel_look(about: About, name: str, n: int) -> dict[str, Any]:
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
     look = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
-    if len(about.channel_colors) == n:
-        look["colormap"] = [["#000000", color] for color in about.channel_colors]
-        look["blending"] = "additive"
-    return look
+    maps = colormaps(about, n)
+    return look | ({"colormap": maps, "blending": "additive"} if maps else {})
+
+
+def colormaps(about: About, n: int) -> list[list[str]]:
+    """Return the colours of `n` channels from dark to bright; empty if they are not known."""
+    if len(about.channel_luts) == n:
+        return [list(lut) for lut in about.channel_luts]
+    known = len(about.channel_colors) == n and not {"#000000", ""} & set(about.channel_colors)
+    return [["#000000", color] for color in about.channel_colors] if known else []
 
 
 def without(axis: int, where: dict[str, Any]) -> dict[str, Any]:

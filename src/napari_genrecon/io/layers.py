@@ -15,13 +15,20 @@ from napari_genrecon.axes import Axes, infer_axes
 from napari_genrecon.engine.lazy import as_transposable, is_lazy
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
+from napari_genrecon.io.formats import FORMATS
 from napari_genrecon.io.image_file import UNIT_SYMBOLS, About, ImageFile
-from napari_genrecon.io.layer_look import channel_look, limits, placed, with_more, without, without_deep_colours
-from napari_genrecon.io.omezarr import is_zarr
+from napari_genrecon.io.layer_look import (
+    channel_look,
+    colormaps,
+    limits,
+    placed,
+    with_more,
+    without,
+    without_deep_colours,
+)
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.saving import PLAIN, Saving
-from napari_genrecon.io.tiff import is_tiff, planes_in
 
 __all__ = [
     "about_layer",
@@ -49,22 +56,19 @@ _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layer
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: for OME-Zarr, folders of TIFF planes, and TIFFs.
+    """npe2 reader: for all formats, and folders of TIFF planes.
 
     napari looks at names only when it offers readers, and asks where several fit: a file that was given to this one is
     read, or the reason why it cannot be is told.
     """
     if not isinstance(path, str):
         return None
-    found = Path(path)
-    if found.is_dir():
-        return read_layers if is_zarr(found) or len(planes_in(found)) > 1 else None
-    return read_layers if is_tiff(found) else None
+    return read_layers if any(format_.fits(Path(path)) for format_ in FORMATS) else None
 
 
-def read_layers(path: str) -> list[LayerData]:
-    """The layers of one file."""
-    return layers_of(open_image(path))
+def read_layers(path: str | Path, *, series: int | str | None = None) -> list[LayerData]:
+    """Return the layers of one file, of its first image if it holds several and none is chosen."""
+    return layers_of(open_image(path, series=series))
 
 
 def layers_of(image: ImageFile) -> list[LayerData]:
@@ -93,7 +97,8 @@ def layers_of(image: ImageFile) -> list[LayerData]:
         # napari cuts the channels out: of what it does not know to be lazy, it would read them
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
         return [(lazy, {**common, **look}, "image")]
-    return [(data, {"name": name, **common}, "image")]
+    maps = [] if about.axes.rgb else colormaps(about, 1)
+    return [(data, {"name": name, **common, **({"colormap": maps[0]} if maps else {})}, "image")]
 
 
 def _as_saved(image: ImageFile) -> tuple[Any, About]:
@@ -134,7 +139,7 @@ def _without_axes(look: dict[str, Any]) -> dict[str, Any]:
 
 def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
     """npe2 writer: one or several image layers as one OME-TIFF."""
-    from napari_genrecon.io.writer import write_tiff_steps
+    from napari_genrecon.io.tiff.write import write_tiff_steps
 
     for data, meta, _ in layers:
         if _pixels(data, meta).dtype == np.float16:
@@ -147,13 +152,13 @@ def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PL
 
 def write_zarr_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
     """npe2 writer: one or several image layers as one OME-Zarr."""
-    from napari_genrecon.io.zarr_run import write_zarr_steps
+    from napari_genrecon.io.zarr.write import write_zarr_steps
 
     return _written(path, layers, saving, write_zarr_steps)
 
 
 def _written(path: str, layers: list[LayerData], saving: Saving, write_steps: Callable[..., Any]) -> list[str]:
-    from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
+    from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 
     try:
         data, about = _one_image(layers)

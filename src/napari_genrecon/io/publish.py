@@ -10,17 +10,26 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from napari_genrecon.errors import ExistsError, OutputError
-from napari_genrecon.io.omezarr import is_zarr
+from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["check_target", "publishing", "refused_sentence", "require_space", "sentence"]
+__all__ = [
+    "check_target", "publishing", "refused_sentence", "rename", "replace", "require_space", "sentence", "sync_folder",
+    "write_file",
+]  # fmt: skip
 
 PART = ".part"
 """Ending of the temporary name; such a file is never a result."""
+
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # seconds between attempts to give a file its name
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES, errno.EINVAL)
+"""What systems say where there are no hard links; Windows says EINVAL on exFAT."""
 
 
 def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = (), folder: bool = False) -> None:
@@ -144,10 +153,61 @@ def _sync(part: Path) -> None:
 
 def _give_name(part: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
-        os.replace(part, path)
+        replace(part, path)
     else:
         _link_or_fail(part, path)
-    _sync_folder(path.absolute().parent)
+    sync_folder(path.absolute().parent)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file over another in one step.
+
+    Windows refuses while somebody reads the old file, which on the whole takes milliseconds: it is tried again for a
+    second. A folder that may not be written is refused at once.
+    """
+    _patiently(partial(os.replace, source, target), target.absolute().parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a folder, or a file to a name that is free; patiently, as `replace` does."""
+    _patiently(partial(os.rename, source, target), target.absolute().parent)
+
+
+def _patiently(act: Callable[[], None], folder: Path) -> None:
+    for pause in _PAUSES:
+        try:
+            return act()
+        except PermissionError:
+            if not os.access(folder, os.W_OK):
+                raise
+            time.sleep(pause)
+    return act()
+
+
+def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Write a small file of the program's own so that a reader sees all of it or none of it.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it exists.
+    content : bytes
+        Of the file.
+    sync : bool
+        Whether it must also survive a power failure; costs some milliseconds.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):  # on a full disk, room for the next attempt
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _link_or_fail(part: Path, path: Path) -> None:
@@ -157,33 +217,40 @@ def _link_or_fail(part: Path, path: Path) -> None:
     except FileExistsError:
         raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EACCES):
+        if error.errno not in _NO_LINKS:
             raise
-        _claim_and_replace(part, path)
+        _rename_or_fail(part, path)
 
 
-def _claim_and_replace(part: Path, path: Path) -> None:
-    # A file system without hard links (exFAT, some network drives): claim the name first, then replace our claim.
+def _rename_or_fail(part: Path, path: Path) -> None:
+    """Give the file its name on a file system without hard links (exFAT, FAT, many network drives).
+
+    On Windows a rename refuses an existing target by itself. Elsewhere the name is claimed with an empty file first.
+    """
     try:
+        if os.name == "nt":
+            return rename(part, path)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None
     try:
-        os.replace(part, path)
+        replace(part, path)
     except BaseException:
         with suppress(OSError):
             path.unlink()  # the empty file that held the name
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to disk where the system can; a network drive that refuses is no failure."""
     if os.name != "posix":  # Windows cannot open a folder for this, and does not need it
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def refused_sentence(kept: Path, path: Path, error: OSError) -> str:

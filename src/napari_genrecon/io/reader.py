@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
-import re
+import warnings
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import ImageFile
-from napari_genrecon.io.tiff import TIFF_ENDINGS, is_tiff
+from napari_genrecon.errors import GenReconWarning, ImageError
+from napari_genrecon.io.formats import image_name, plainly, read_format
+from napari_genrecon.io.image_file import ImageFile, listed_series
 
 __all__ = ["image_name", "open_image"]
 
 
-def image_name(path: Path) -> str:
-    """The name of a file without the ending of a TIFF, OME-TIFF or OME-Zarr."""
-    return re.sub(r"(\.ome)?\.(tiff?|zarr)$", "", path.name, flags=re.IGNORECASE)
-
-
-def open_image(path: str | Path, *, axes: str | None = None) -> ImageFile:
-    """Open the first image of a TIFF file, a folder of TIFF planes or an OME-Zarr store.
+def open_image(path: str | Path, *, axes: str | None = None, series: int | str | None = None) -> ImageFile:
+    """Open an image.
 
     Parameters
     ----------
     path : path-like
-        An OME-TIFF, ImageJ TIFF or any other TIFF; a folder with at least two TIFF files of one shape, which become
-        one stack; an OME-Zarr 0.4 or 0.5 image. What is large is not loaded but can be read by region.
+        A file of one of `io.formats.FORMATS`: OME-TIFF, ImageJ TIFF or any other TIFF, OME-Zarr 0.4 or 0.5, files of
+        microscopes, PNG, NumPy…; or a folder with at least two TIFF files of one shape, which become one stack. What is
+        large is not loaded but can be read by region.
     axes : str, optional
         What the dimensions mean, if the file is wrong or silent about it.
+    series : int or str, optional
+        Which image of a file that holds several (series, scenes, positions): its number, counted from 0, or its name.
+        If not given the first is taken, and a `GenReconWarning` says so.
 
     Raises
     ------
     ImageError
         If the file is missing, of another kind, damaged or not safe to read, or does not fit the axes.
+    MissingPackageError
+        If it needs a package that is not installed.
     """
-    from napari_genrecon.io.omezarr import is_zarr, open_omezarr
-    from napari_genrecon.io.tiff import open_planes, open_tiff
-
     path = Path(path)
-    if not path.exists():
+    if not plainly(path, "image", path.exists):
         raise ImageError(f"there is no file {path}")
-    if path.is_dir():
-        return open_omezarr(path, axes) if is_zarr(path) else open_planes(path, axes)
-    if not is_tiff(path):
-        raise ImageError(
-            f"{path.name} is not an image that can be opened here: give a {' or '.join(TIFF_ENDINGS)} file, a folder "
-            "of them, or an OME-Zarr store"
-        )
-    return open_tiff(path, axes)
+    found = plainly(path, "image", partial(read_format, path)).open_file(path, axes, series)
+    image: ImageFile = replace(found, name=_name(found))
+    if series is None and image.series:
+        warnings.warn(_several(image), GenReconWarning, stacklevel=2)
+    return image
+
+
+def _name(image: ImageFile) -> str:
+    name = image_name(image.path)
+    if not image.series or not image.chosen:
+        return name
+    return f"{name} {image.series[image.chosen].name or image.chosen}"
+
+
+def _several(image: ImageFile) -> str:
+    return (
+        f"{image.path.name} holds {len(image.series)} images ({listed_series(image.series)}); the first was taken: "
+        "choose another by its number or name with series (--series on the command line)"
+    )

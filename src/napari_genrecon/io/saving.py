@@ -18,7 +18,7 @@ class Saving:
     pyramid : bool
         Whether an OME-TIFF holds smaller copies of its planes, for viewers; an OME-Zarr always does.
     sidecar : bool
-        Whether the record is also written beside the file; see `io.sidecar`.
+        Whether the record is also written beside the file; see `io.record.sidecar`.
     """
 
     overwrite: bool = False

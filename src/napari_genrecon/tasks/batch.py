@@ -8,18 +8,18 @@ exist, and results keep the subfolders of a folder that was searched. Anything e
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_genrecon.errors import OptionError, OutputError
-from napari_genrecon.io.check import find_record
 from napari_genrecon.io.folders import Found, find_images
-from napari_genrecon.io.reader import image_name
-from napari_genrecon.io.tiff import is_tiff
+from napari_genrecon.io.formats import image_name, is_written_by_region, result_ending, written_format
+from napari_genrecon.io.record.check import find_record
 
-__all__ = ["Batch", "is_zarr_name", "make_folders", "name_results", "plan_batch"]
+__all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,13 @@ class Batch:
 
 
 def plan_batch(
-    inputs: Iterable[Path], task: str, output: str | Path | None = None, *, stack: bool = False, recursive: bool = False
+    inputs: Iterable[Path],
+    task: str,
+    output: str | Path | None = None,
+    *,
+    stack: bool = False,
+    recursive: bool = False,
+    series: str | None = None,
 ) -> Batch:
     """Find the images, and name their results.
 
@@ -61,6 +67,8 @@ def plan_batch(
         Whether a folder is one image, a stack of planes.
     recursive : bool
         Whether subfolders are searched, too.
+    series : str, optional
+        Which image of files that hold several; it becomes a part of the names.
 
     Raises
     ------
@@ -82,7 +90,7 @@ def plan_batch(
     folder = None if output is None else _folder(output, several=len(kept) > 1)
     if output is not None and folder is None:
         return Batch(((kept[0].path, Path(output)),), notes=tuple(notes))
-    targets = name_results(kept, task, folder)
+    targets = name_results(kept, task, folder, series)
     folders = () if folder is None else tuple(dict.fromkeys(target.parent for target in targets))
     return Batch(tuple(zip((item.path for item in kept), targets, strict=True)), folders, tuple(notes))
 
@@ -107,7 +115,7 @@ def make_folders(batch: Batch) -> None:
 # --- names ---
 
 
-def name_results(found: Sequence[Found], task: str, folder: Path | None) -> list[Path]:
+def name_results(found: Sequence[Found], task: str, folder: Path | None, series: str | None = None) -> list[Path]:
     """Name the result of every image; looks at names only.
 
     Names that differ in upper and lower case or in the spelling of accents count as one: they are one file on other
@@ -121,6 +129,8 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None) -> list
         Name of the task.
     folder : Path or None
         For the results; None puts each beside its image.
+    series : str, optional
+        Which image of files that hold several.
 
     Raises
     ------
@@ -131,7 +141,7 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None) -> list
     taken: dict[str, Path] = {}
     targets = []
     for item in found:
-        target = _target(item, task, folder)
+        target = _target(item, task, folder, series)
         key = _key(target)
         if key in images:
             raise OptionError(
@@ -148,9 +158,10 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None) -> list
     return targets
 
 
-def _target(item: Found, task: str, folder: Path | None) -> Path:
+def _target(item: Found, task: str, folder: Path | None, series: str | None) -> Path:
     path = item.path if item.path.name not in ("", "..") else item.path.resolve()  # "." has no name
-    name = f"{image_name(path)}_{task}.ome.{'zarr' if is_zarr_name(path) else 'tif'}"
+    chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
+    name = f"{image_name(path)}{chosen}_{task}{result_ending(path)}"
     return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
 
 
@@ -159,25 +170,18 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path.resolve())).casefold())
 
 
-def is_zarr_name(path: Path) -> bool:
-    """Whether a result of this name is a Zarr store."""
-    return path.name.lower().endswith(".zarr")
-
-
 def _folder(output: str | Path, *, several: bool) -> Path | None:
     """Return the folder that an output is, or None if it is the name of one file."""
     path = Path(output)
     slash = str(output).endswith(("/", os.sep))
-    named = is_zarr_name(path) or (not slash and not path.is_dir() and path.suffix != "")
+    named = is_written_by_region(path) or (not slash and not path.is_dir() and path.suffix != "")
     if named and several:
         raise OptionError(
             f"several inputs need a folder for their results, and {output} is the name of a file: end it in a slash if "
             "it is a folder, or give another name"
         )
-    if named and not is_zarr_name(path) and not is_tiff(path):
-        raise OptionError(
-            f"{output} names no format that is written: end it in .ome.tif or .ome.zarr, or in a slash for a folder"
-        )
+    if named:
+        written_format(path)  # or a sentence
     if not named and path.exists() and not path.is_dir():
         raise OptionError(f"{path} is a file, and a folder is needed for the results: choose another name")
     return None if named else path

@@ -17,8 +17,8 @@ from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.check import record_of
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import record_of
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed

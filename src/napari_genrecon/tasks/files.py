@@ -11,19 +11,16 @@ from typing import Any
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io import journal
-from napari_genrecon.io.check import record_of
+from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import About, ImageFile
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import record_of
+from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import PLAIN, Saving
-from napari_genrecon.io.sidecar import sidecar_of, write_sidecar
-from napari_genrecon.io.tiff import is_tiff
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
+from napari_genrecon.io.zarr import journal
 from napari_genrecon.tasks import Task
-from napari_genrecon.tasks.batch import is_zarr_name
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.transforms import upscaled_transform
@@ -33,7 +30,6 @@ __all__ = [
     "array_options",
     "file_steps",
     "finished",
-    "is_zarr_name",
     "tile_of",
     "write_result_steps",
     "write_steps",
@@ -57,6 +53,7 @@ def file_steps(
     resume: bool = False,
     client: Any = None,
     arrays: dict[str, Path] | None = None,
+    series: int | str | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Process one file into another.
 
@@ -76,6 +73,8 @@ def file_steps(
         Whose workers compute and write the regions of an OME-Zarr.
     arrays : dict of str to Path, optional
         Options that are read from files: masks, point spread functions.
+    series : int or str, optional
+        Which image of a source that holds several; see `io.reader.open_image`.
 
     Yields
     ------
@@ -86,18 +85,20 @@ def file_steps(
     dict
         The record, as the file holds it.
     """
-    zarr, arrays = is_zarr_name(target), arrays or {}
-    if not zarr and (resume or client is not None):
-        raise OptionError(f"only OME-Zarr can be resumed or written by a cluster: end {target.name} in .ome.zarr")
+    written, arrays = written_format(target), arrays or {}
+    if not written.by_region and (resume or client is not None):
+        raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
     sources = [source, *arrays.values()]
     _check(target, saving, sources)  # before hours of work, not after
-    image = finished(open_image(source, axes=str(options.axes) if options.axes else None))
+    image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
     read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
     options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
-    result = yield from task.steps(image.data, options, lazy=True if zarr else None)
+    result = yield from task.steps(image.data, options, lazy=True if written.by_region else None)
     record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
+    if image.series:
+        record["input"]["series"] = image.chosen
     if arrays:
         record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
     about = about_result(image.about, result, record)
@@ -111,9 +112,8 @@ def _read(kind: str, path: Path) -> Any:
 
 
 def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:
-    if not is_zarr_name(target) and not is_tiff(target):
-        raise OptionError(f"{target.name} names no format that is written: end it in .ome.tif or .ome.zarr")
-    check_target(target, overwrite=saving.overwrite, sources=sources, folder=is_zarr_name(target))
+    folder = written_format(target).by_region
+    check_target(target, overwrite=saving.overwrite, sources=sources, folder=folder)
     if saving.sidecar:
         check_target(sidecar_of(target), overwrite=saving.overwrite, sources=sources)
 
@@ -132,10 +132,8 @@ def write_steps(
     unrounded = result.unrounded is not None
     data, dtype = (result.unrounded, result.data.dtype) if unrounded else (result.data, None)
     options: dict[str, Any] = {"dtype": dtype, "overwrite": saving.overwrite, "sources": sources}
-    if is_zarr_name(target):
-        path = yield from write_zarr_steps(target, data, about, resume=resume, client=client, **options)
-    else:
-        path = yield from write_tiff_steps(target, data, about, pyramid=saving.pyramid, **options)
+    options |= {"pyramid": saving.pyramid, "resume": resume, "client": client}
+    path = yield from written_format(target).write_steps(target, data, about, **options)
     if saving.sidecar:
         write_sidecar(path, overwrite=saving.overwrite)
     return path
@@ -156,7 +154,7 @@ def write_result_steps(
         Of the result; see `file_steps`.
     """
     _check(target, saving, [])
-    result = yield from task.steps(data, options, lazy=True if is_zarr_name(target) else None)
+    result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
     yield from write_steps(target, result, about_result(about, result, result.record), saving=saving)
     written = open_image(target)
     return replace(result, data=layers_of(written)[0][0], record=record_of(written))

@@ -13,7 +13,7 @@ from napari_genrecon.arrays import ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.io.provenance import fingerprint
+from napari_genrecon.io.record.provenance import fingerprint
 from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.tasks.given import given_image, warn_assumed
 

@@ -16,7 +16,7 @@ from napari_genrecon.engine.lazy import lazy_tiles
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.run import Progress, Tiled, TileFunction, map_progress, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.io.provenance import clipping_note, make_record
+from napari_genrecon.io.record.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelCard, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.task import Result

@@ -18,9 +18,9 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.check import record_of
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import record_of
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.same import SAME, Comparison, alike
 from napari_genrecon.optics import MeasuredPSF, Optics
@@ -131,7 +131,8 @@ def source_of(path: Path, record: dict[str, Any], source: Path | None = None) ->
         raise ImageError(
             f"the input {origin if source or known else ''} of {path} is not there: say where it is with --input"
         )
-    return open_image(origin, axes=record["axes"]["letters"][-len(record["input"]["shape"]) :])
+    letters = record["axes"]["letters"][-len(record["input"]["shape"]) :]
+    return open_image(origin, axes=letters, series=record["input"].get("series"))
 
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:

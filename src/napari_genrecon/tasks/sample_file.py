@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import OutputError
+from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.publish import check_target
-from napari_genrecon.io.tiff import is_tiff
-from napari_genrecon.io.writer import write_tiff_steps
-from napari_genrecon.io.zarr_run import write_zarr_steps
 from napari_genrecon.models import ModelCard, find_model
-from napari_genrecon.tasks.files import is_zarr_name
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 
@@ -48,15 +44,14 @@ def sample_file_steps(
     ------
     OutputError
         If the file exists already or cannot be written.
+    OptionError
+        If its name asks for no format that is written.
     """
-    zarr = is_zarr_name(target)
-    if not zarr and not is_tiff(target):
-        raise OutputError(f"{target} has no ending that is known: end it in .ome.tif or .ome.zarr")
-    check_target(target, overwrite=overwrite, folder=zarr)
+    written = written_format(target)
+    check_target(target, overwrite=overwrite, folder=written.by_region)
     card = find_model(options.model, "sample")
     result = yield from sample_steps(options)
-    write = write_zarr_steps if zarr else write_tiff_steps
-    yield from write(target, result.data, about_samples(card, result), overwrite=overwrite)
+    yield from written.write_steps(target, result.data, about_samples(card, result), overwrite=overwrite)
     return result.record
 
 

@@ -27,7 +27,7 @@ class Result:
     axes : Axes
         What the dimensions of `data` mean.
     record : dict
-        How it was made, as JSON values; see `io.provenance`.
+        How it was made, as JSON values; see `io.record.provenance`.
     companions : dict of str to ndarray
         More images of the result's place by their titles, such as which pixels were filled in.
     unrounded : dask array, optional

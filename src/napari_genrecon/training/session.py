@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from napari_genrecon.io.provenance import versions
+from napari_genrecon.io.record.provenance import versions
 from napari_genrecon.models.card import ModelCard, step_of
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.data.batches import Batches

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io import layers
-from napari_genrecon.io.check import origin_text
 from napari_genrecon.io.layers import LayerData
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import origin_text
 from napari_genrecon.io.saving import Saving
 from napari_genrecon.widgets.preferences import preferences
 
@@ -33,7 +36,18 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 
 
 def _read(path: str) -> list[LayerData]:
-    found = layers.read_layers(path)
+    from qtpy.QtWidgets import QApplication
+
+    if QApplication.instance() is None:  # a script
+        return layers.read_layers(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GenReconWarning)  # a list of the other images says so
+        image = open_image(path)
+    found = layers.layers_of(image)
+    if image.series:
+        from napari_genrecon.widgets.other_images import offer_others
+
+        offer_others(image)
     record = found[0][1].get("metadata", {}).get("genrecon")
     if isinstance(record, dict):
         _tell_later(str(_name(found[0][1])), record)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.io.formats import is_written_by_region
 from napari_genrecon.io.publish import check_target
-from napari_genrecon.tasks.files import is_zarr_name
 
 __all__ = ["NAME", "plan_targets"]
 
@@ -44,7 +44,7 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
     """
     if given is None:
         return [None] * len(names)
-    if given.is_dir() and not is_zarr_name(given):
+    if given.is_dir() and not is_written_by_region(given):
         given = given / f"{NAME}_{task}.ome.tif"
     if len(names) > 1 and NAME not in given.name:
         raise OptionError(
@@ -57,7 +57,7 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
         other = taken.setdefault(unicodedata.normalize("NFD", target.name).casefold(), name)
         if other != name:
             raise OptionError(f"'{other}' and '{name}' would both be written to {target.name}: rename one of them")
-        check_target(target, folder=is_zarr_name(target))
+        check_target(target, folder=is_written_by_region(target))
     return list(targets)
 
 

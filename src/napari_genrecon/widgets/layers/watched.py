@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError
-from napari_genrecon.io.journal import part_of
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.zarr.journal import part_of
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
 __all__ = ["Watched"]

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import GenReconError, ImageError
-from napari_genrecon.io.check import methods_text
+from napari_genrecon.io.record.check import methods_text
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock, PageOpener

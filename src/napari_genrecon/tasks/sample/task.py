@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.provenance import make_record
+from napari_genrecon.io.record.provenance import make_record
 from napari_genrecon.models import find_model, resolve_device
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.options import check_types

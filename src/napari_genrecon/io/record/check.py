@@ -11,11 +11,11 @@ import numpy as np
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
-from napari_genrecon.io.ome import note_in, ome_of
-from napari_genrecon.io.omezarr import is_zarr
-from napari_genrecon.io.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.sidecar import read_sidecar, sidecar_of
+from napari_genrecon.io.record.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
+from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
+from napari_genrecon.io.tiff.ome import note_in, ome_of
+from napari_genrecon.io.zarr.places import is_zarr
 
 __all__ = ["choice_text", "find_record", "methods_text", "origin_text", "record_of", "verify"]
 

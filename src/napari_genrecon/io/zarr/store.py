@@ -18,8 +18,8 @@ from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
-from napari_genrecon.io.omezarr import ATTRIBUTE, HIDDEN_METADATA, METADATA
-from napari_genrecon.io.publish import refused_sentence
+from napari_genrecon.io.publish import refused_sentence, rename, sync_folder, write_file
+from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
@@ -51,7 +51,7 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Ab
     chunks = tuple(_divided(sizes[0]) for sizes in regions)
     image = _metadata(about, shapes, name, dtype)
     prepare_image(folder, image, [(shape, dtype) for shape in shapes], chunks=chunks, writer="zarr")
-    os.rename(folder / METADATA, folder / HIDDEN_METADATA)
+    rename(folder / METADATA, folder / HIDDEN_METADATA)
 
 
 def level_array(store: Path, level: int, mode: str = "r") -> Any:
@@ -105,18 +105,22 @@ def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any])
     if len(names) != n or len(colors) != n:
         return {}
     pairs = zip(names, colors, strict=True)
-    low, high = _window(about, dtype)
-    window = v05.OmeroWindow(min=low, max=high, start=low, end=high)
-    channels = [v05.OmeroChannel(label=label, color=color.lstrip("#"), window=window) for label, color in pairs]
+    windows = [v05.OmeroWindow(min=a, max=b, start=a, end=b) for a, b in _windows(about, dtype, n)]
+    channels = [
+        v05.OmeroChannel(label=label, color=color.lstrip("#"), window=window)
+        for (label, color), window in zip(pairs, windows, strict=True)
+    ]
     return {"omero": v05.Omero(channels=channels)}
 
 
-def _window(about: About, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Display limits, which the format asks for: those of the layer, else the range of the dtype, else 0 to 1."""
+def _windows(about: About, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
+    """Return display limits, which the format asks for: of the layer or file, else the dtype's range."""
     limits = (about.layer or {}).get("contrast_limits")
     if limits:
-        return float(limits[0]), float(limits[1])
-    return (0.0, float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)
+        return [(float(limits[0]), float(limits[1]))] * n
+    if len(about.channel_limits) == n:
+        return list(about.channel_limits)
+    return [(0.0, float(np.iinfo(dtype).max)) if dtype.kind in "iu" else (0.0, 1.0)] * n
 
 
 # --- the smaller levels ---
@@ -156,19 +160,13 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     hidden = part / HIDDEN_METADATA
     metadata = read_json(hidden if hidden.exists() else part / METADATA)
     metadata.setdefault("attributes", {})[ATTRIBUTE] = ours
-    _write_json(part / METADATA, metadata)
+    write_file(part / METADATA, json.dumps(metadata, indent=1).encode())
     hidden.unlink(missing_ok=True)
     _sync_tree(part)
     try:
         _rename(part, target, overwrite=overwrite)
     except PermissionError as error:
         raise OutputError(refused_sentence(part, target, error)) from error
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _sync_tree(folder: Path) -> None:
@@ -181,19 +179,20 @@ def _sync_tree(folder: Path) -> None:
                 continue
             with file.open("rb+") as stream:
                 os.fsync(stream.fileno())
+    sync_folder(folder)
 
 
 def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(target):
-        os.rename(part, target)  # fails if a folder that is not empty was made there meanwhile
+        rename(part, target)  # fails if a folder that is not empty was made there meanwhile
         return
     if not overwrite:
         raise OutputError(f"{target} was created by something else meanwhile: choose another name")
     old = target.with_name(f"{target.name}.old.{os.getpid()}")
-    os.rename(target, old)
+    rename(target, old)
     try:
-        os.rename(part, target)
+        rename(part, target)
     except BaseException:
-        os.rename(old, target)
+        rename(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_genrecon.errors import OutputError
-from napari_genrecon.io.provenance import Stored
+from napari_genrecon.io.lock import exclusive
+from napari_genrecon.io.record.provenance import Stored
 
 __all__ = ["JOURNAL", "PART", "Header", "append", "begin", "forget", "locked", "part_of", "read"]
 
 PART = ".part"
 JOURNAL = "genrecon-journal.jsonl"
-_LOCK = "genrecon-lock"
 _SCHEMA = "genrecon-journal/2"
 
 Index = tuple[int, ...]
@@ -91,41 +90,19 @@ def _entries(lines: list[str]) -> Iterator[tuple[Index, Stored]]:
 
 def forget(store: Path) -> None:
     """Remove what only an unfinished result needs."""
-    for name in (JOURNAL, _LOCK):
-        (store / name).unlink(missing_ok=True)
+    (store / JOURNAL).unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(part: Path) -> Iterator[None]:
-    """Keep a second process out; a lock whose process is gone does not count.
+    """Keep a second process out.
 
     Raises
     ------
     OutputError
         If another process is writing.
     """
-    lock = part / _LOCK
-    owner = f"{os.getpid()} {socket.gethostname()}"
-    if _held(lock):
-        raise OutputError(f"{part} is being written by another process ({lock.read_text()}): wait for it to end")
-    lock.write_text(owner)
-    try:
+    with exclusive(
+        part.with_name(f".{part.name}.lock"), f"{part} is being written by another process: wait for it to end"
+    ):
         yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _held(lock: Path) -> bool:
-    try:
-        pid, host = lock.read_text().split()
-    except (OSError, ValueError):
-        return False
-    if host != socket.gethostname():
-        return True  # it cannot be asked from here
-    return int(pid) != os.getpid() and _alive(int(pid))
-
-
-def _alive(pid: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(pid))

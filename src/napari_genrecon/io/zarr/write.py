@@ -17,10 +17,9 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
-from napari_genrecon.io import journal
 from napari_genrecon.io.image_file import About
-from napari_genrecon.io.omezarr import METADATA
-from napari_genrecon.io.provenance import (
+from napari_genrecon.io.publish import check_target, rename, require_space, sentence
+from napari_genrecon.io.record.provenance import (
     Stored,
     combined,
     counted,
@@ -30,8 +29,9 @@ from napari_genrecon.io.provenance import (
     run_digest,
     sealed,
 )
-from napari_genrecon.io.publish import check_target, require_space, sentence
-from napari_genrecon.io.zarr_store import create_store, level_array, make_levels, publish_store
+from napari_genrecon.io.zarr import journal
+from napari_genrecon.io.zarr.places import METADATA
+from napari_genrecon.io.zarr.store import create_store, level_array, make_levels, publish_store
 from napari_genrecon.noise.same import SAME, compare
 
 __all__ = ["write_zarr_steps"]
@@ -200,7 +200,7 @@ def _start(job: _Job) -> None:
     try:
         create_store(fresh, job.data.chunks, job.dtype, job.about, job.target.name.split(".")[0])
         journal.begin(fresh, job.header)
-        os.rename(fresh, job.part)
+        rename(fresh, job.part)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_genrecon import __version__
 from napari_genrecon.io.image_file import UNIT_SYMBOLS, About
-from napari_genrecon.io.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
+from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 
 __all__ = ["ome_text"]
 

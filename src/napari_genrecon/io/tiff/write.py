@@ -19,9 +19,9 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.io.levels import halved, level_shapes
-from napari_genrecon.io.ome_text import ome_text
-from napari_genrecon.io.provenance import Stored, combined, counted, digest_pixels, machine, sealed
 from napari_genrecon.io.publish import publishing
+from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
+from napari_genrecon.io.tiff.ome_text import ome_text
 
 __all__ = ["write_tiff_steps"]
 

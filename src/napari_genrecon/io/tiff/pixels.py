@@ -19,7 +19,7 @@ _OPEN_FILES = 16
 
 
 class TiffPixels:
-    """One level of the first image of a TIFF file.
+    """One level of an image of a TIFF file.
 
     Knows only where the file is and what is in it, and opens it where it is read: it can be sent to other processes,
     which then read their own regions.
@@ -34,12 +34,21 @@ class TiffPixels:
         Of the level.
     chunks : tuple of int
         The shape of the pieces in which it is stored.
+    series : int
+        Which image of the file.
     """
 
     def __init__(
-        self, path: Path, level: int, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]
+        self,
+        path: Path,
+        level: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        chunks: tuple[int, ...],
+        *,
+        series: int = 0,
     ) -> None:
-        self._path, self._level, self._stamp = path.absolute(), level, _stamp(path)
+        self._path, self._series, self._level, self._stamp = path.absolute(), series, level, _stamp(path)
         self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
         self.chunks = tuple(min(int(n), _CHUNK) for n in chunks)
 
@@ -62,7 +71,7 @@ class TiffPixels:
         if _stamp(self._path) != self._stamp:
             raise ImageError(f"{self._path} was changed since it was opened: open it again")
         try:
-            opened = _opened(self._path, self._level, self._stamp)
+            opened = _opened(self._path, self._series, self._level, self._stamp)
             if tuple(opened.shape) != self.shape:
                 raise ImageError(f"{self._path} declares {self.shape} but holds {opened.shape}: its header is damaged")
             return np.asarray(opened[region]).astype(self.dtype, copy=False)  # a map has the byte order of the file
@@ -81,7 +90,7 @@ class TiffPixels:
         return f"<{self._path.name}, level {self._level}, {self.shape} {self.dtype}>"
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return (str(self._path), self._level, self._stamp)
+        return (str(self._path), self._series, self._level, self._stamp)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -94,13 +103,13 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=_OPEN_FILES)
-def _opened(path: Path, level: int, stamp: tuple[int, int]) -> Any:
-    """Something that reads by region; a file that was changed is another one."""
+def _opened(path: Path, index: int, level: int, stamp: tuple[int, int]) -> Any:
+    """Return something that reads by region; a file that was changed is another one."""
     import tifffile
     import zarr
 
     with tifffile.TiffFile(path) as tif:
-        series = tif.series[0].levels[level]
+        series = tif.series[index].levels[level]
         if level == 0 and series.dataoffset is not None and series.keyframe.is_contiguous:
-            return tifffile.memmap(path, mode="r")
-    return zarr.open(tifffile.imread(path, aszarr=True, series=0, level=level), mode="r")
+            return tifffile.memmap(path, series=index, mode="r")
+    return zarr.open(tifffile.imread(path, aszarr=True, series=index, level=level), mode="r")

@@ -18,6 +18,7 @@ __all__ = ["check_codec", "check_pages", "check_sizes", "smaller_copies"]
 _MOST_COMPRESSED = 10_000  # times; no image is smaller, but files that lie about their size are
 _PAGES_CHECKED = 4096
 _SLACK = 1 << 16  # bytes
+_HARMLESS = 256 << 20  # bytes; an image of that size may be as constant, and as small a file, as it likes
 
 
 def check_pages(path: Path, tif: Any) -> None:
@@ -73,10 +74,10 @@ def check_sizes(path: Path, series: Any) -> None:
     """
     size = path.stat().st_size
     declared = math.prod(int(n) for n in series.shape) * np.dtype(series.dtype).itemsize
-    if declared > _MOST_COMPRESSED * max(1, size):
+    if declared > max(_HARMLESS, _MOST_COMPRESSED * size):
         raise ImageError(
-            f"{path.name} declares {declared / 1e9:.1f} GB of pixels {tuple(series.shape)} "
-            f"but has {size} bytes: its header is damaged"
+            f"{path.name} declares {bytes_text(declared)} of pixels {tuple(series.shape)} but has {bytes_text(size)}: "
+            "its header is damaged, or it is constant and packed too tightly to be believed: save it uncompressed"
         )
     if 0 in series.shape:
         raise ImageError(f"{path.name} declares an image without pixels, {tuple(series.shape)}: its header is damaged")
@@ -107,8 +108,17 @@ def check_codec(path: Path, page: Any) -> None:
     except (KeyError, ImportError) as error:
         name = getattr(page.compression, "name", page.compression)
         raise MissingPackageError(
-            f"{path.name} is compressed ({name}) in a way that needs another package: pip install imagecodecs"
+            f"{path.name} is compressed ({name}) in a way that needs another package: "
+            "pip install imagecodecs, or pip install 'napari-genrecon[all]'"
         ) from error
+
+
+def bytes_text(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
 
 
 def _page_problems(series: Any, file_size: int) -> Iterator[str]:

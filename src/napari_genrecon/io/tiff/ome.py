@@ -10,11 +10,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, unit_name
+from napari_genrecon.io.image_file import About, Sizes, unit_name
 
-__all__ = ["Sizes", "channels_in", "note_in", "ome_of", "positions_in", "sizes_in"]
-
-Sizes = dict[str, tuple[float, str]]  # axis letter to (size, unit)
+__all__ = ["channels_in", "image_in", "note_in", "ome_of", "positions_in", "sizes_in"]
 
 _MAX_XML = 64 << 20
 _FILE_NAME = re.compile(r"FileName\s*=\s*[\"']([^\"']*)[\"']")
@@ -42,7 +40,14 @@ def ome_of(tif: Any) -> ElementTree.Element | None:
         raise ImageError(f"the OME-XML of this file is not XML, the file may be damaged: {error}") from error
 
 
+def image_in(ome: ElementTree.Element, index: int, count: int) -> ElementTree.Element:
+    """Return the element of one image of `count`; all of the XML if it does not list them one by one."""
+    images = ome.findall("{*}Image")
+    return images[index] if len(images) == count else ome
+
+
 def sizes_in(ome: ElementTree.Element) -> Sizes:
+    """Return size and unit per dimension, as far as they are told."""
     pixels = ome.find(".//{*}Pixels")
     if pixels is None:
         return {}

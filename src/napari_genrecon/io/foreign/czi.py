@@ -1,0 +1,91 @@
+"""Zeiss CZI, through pylibCZIrw: plane by plane, a scene at a time."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.foreign.metadata import parsed_xml
+from napari_genrecon.io.image_file import (
+    MICROMETRE,
+    About,
+    ImageFile,
+    Series,
+    Sizes,
+    about_with,
+    chosen_series,
+    resolved_axes,
+)  # fmt: skip
+from napari_genrecon.io.lazy import from_planes
+
+__all__ = ["open_czi"]
+
+_DTYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}
+_ORDER = "BHVRITCZ"  # of the dimensions outside a plane
+
+
+def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
+    """Open a scene of a CZI file; tiles of a mosaic are put together."""
+    from pylibCZIrw import czi
+
+    with czi.open_czi(str(path)) as document:
+        bounds, scenes = document.total_bounding_box, document.scenes_bounding_rectangle
+        kinds, meta = set(document.pixel_types.values()), parsed_xml(path, document.raw_metadata)
+    if len(kinds) != 1 or not kinds <= set(_DTYPES):
+        raise ImageError(f"{path.name} holds pixels of {sorted(kinds)}; one of {', '.join(_DTYPES)} is read")
+    (kind,) = kinds
+    listed = _scenes(meta, scenes) or [Series("", tuple(bounds[letter][1] - bounds[letter][0] for letter in "YX"))]
+    chosen = chosen_series(path, listed, series)
+    outer = {letter: bounds[letter] for letter in _ORDER if letter in bounds and np.diff(bounds[letter])[0] > 1}
+    first = tuple((letter, start) for letter, (start, _) in outer.items())
+    read = partial(_plane, str(path), list(scenes)[chosen] if scenes else None, first)
+    colours = kind.startswith("Bgr")
+    shape = tuple(stop - start for start, stop in outer.values())
+    data = from_planes(read, shape, (*listed[chosen].shape, 3)[: 2 + colours], np.dtype(_DTYPES[kind]))
+    found = resolved_axes(axes, "".join(outer) + "YXS"[: 2 + colours], tuple(data.shape))
+    about = _about(found, meta, dict(zip(outer, shape, strict=True)).get("C", 1))
+    several = tuple(listed) if len(listed) > 1 else ()
+    return ImageFile(data=data, about=about, name="", path=path, series=several, chosen=chosen)
+
+
+def _scenes(meta: Element, boxes: dict[int, Any]) -> list[Series]:
+    """Return names and sizes of the scenes; empty names where there are none."""
+    names = [one.get("Name", "") for one in meta.iterfind(".//{*}Image/{*}Dimensions/{*}S/{*}Scenes/{*}Scene")]
+    names += [""] * (len(boxes) - len(names))
+    return [Series(name, (box.h, box.w)) for name, box in zip(names, boxes.values(), strict=False)]
+
+
+def _plane(path: str, scene: int | None, first: tuple[tuple[str, int], ...], index: tuple[int, ...]) -> NDArray[Any]:
+    from pylibCZIrw import czi
+
+    place = {letter: start + i for (letter, start), i in zip(first, index, strict=True)}
+    with czi.open_czi(path) as document:
+        found: NDArray[Any] = document.read(plane=place, scene=scene)
+    return found[..., ::-1] if found.shape[-1] == 3 else found[..., 0]  # blue comes first
+
+
+def _about(axes: Any, meta: Element, n: int) -> About:
+    sizes: Sizes = {}
+    for distance in meta.iterfind(".//{*}Scaling/{*}Items/{*}Distance"):
+        value = distance.findtext("{*}Value")
+        if distance.get("Id") in ("X", "Y", "Z") and value:
+            sizes[str(distance.get("Id"))] = (float(value) * 1e6, MICROMETRE)  # metres
+    interval = meta.findtext(".//{*}Dimensions/{*}T/{*}Positions/{*}Interval/{*}Increment")
+    if interval:
+        sizes["T"] = (float(interval), "second")
+    names = tuple(one.get("Name", "") for one in meta.iterfind(".//{*}Image/{*}Dimensions/{*}Channels/{*}Channel"))
+    shown = meta.iterfind(".//{*}DisplaySetting/{*}Channels/{*}Channel")
+    colors = tuple(f"#{(one.findtext('{*}Color') or '')[-6:].lower()}" for one in shown)
+    known = len(colors) == n and all(len(color) == 7 for color in colors)
+    return about_with(
+        axes,
+        sizes,
+        channel_names=names if len(names) == n and any(names) else (),
+        channel_colors=colors if known else (),
+    )

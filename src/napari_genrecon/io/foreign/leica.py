@@ -1,0 +1,86 @@
+"""Leica LIF and LOF, through liffile: frame by frame, an image at a time."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.io.image_file import (
+    MICROMETRE,
+    ImageFile,
+    Series,
+    Sizes,
+    about_with,
+    chosen_series,
+    resolved_axes,
+)  # fmt: skip
+from napari_genrecon.io.lazy import from_planes
+
+__all__ = ["open_leica"]
+
+_OPEN = 4  # files that are kept open while they are read
+_READING = Lock()  # they have one place to read at
+_LUTS = {
+    "red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "cyan": "#00ffff", "magenta": "#ff00ff",
+    "yellow": "#ffff00", "gray": "#ffffff", "grey": "#ffffff",
+}  # fmt: skip
+
+
+def open_leica(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
+    """Open an image of a LIF or LOF file."""
+    stamp = path.stat().st_mtime_ns
+    images = _opened(str(path), stamp).images
+    if not len(images):
+        raise ImageError(f"{path.name} holds no image")
+    listed = [Series(str(image.path or image.name), tuple(image.shape)) for image in images]
+    chosen = chosen_series(path, listed, series)
+    image = images[chosen]
+    frames, letters = image.frames, "".join(image.dims)
+    if not letters.isalpha() or not letters.endswith(("YX", "YXS")):
+        raise ImageError(f"{path.name} holds the dimensions {image.dims}: save it as OME-TIFF in Fiji")
+    outer = tuple(image.shape[: image.ndim - len(frames.frame_shape)])
+    read = partial(_frame, str(path), stamp, chosen)
+    data = from_planes(read, outer, tuple(frames.frame_shape), np.dtype(image.dtype))
+    n = image.sizes.get("C", 1)
+    colors = tuple(_LUTS.get(name.lower(), "") for name in _luts(image))
+    about = about_with(
+        resolved_axes(axes, letters, tuple(data.shape)),
+        _sizes(image),
+        channel_colors=colors if n == len(colors) > 1 and all(colors) else (),
+    )
+    several = tuple(listed) if len(listed) > 1 else ()
+    return ImageFile(data=data, about=about, name="", path=path, series=several, chosen=chosen)
+
+
+@lru_cache(maxsize=_OPEN)
+def _opened(path: str, _stamp: int) -> Any:
+    from liffile import LifFile
+
+    return LifFile(path)
+
+
+def _frame(path: str, stamp: int, image: int, index: tuple[int, ...]) -> NDArray[Any]:
+    with _READING:
+        frames = _opened(path, stamp).images[image].frames
+        return np.array(frames[index] if index else frames[0])
+
+
+def _sizes(image: Any) -> Sizes:
+    """Return sizes from the coordinates of the pixels, which are in metres and seconds."""
+    found: Sizes = {}
+    for letter, places in image.coords.items():
+        if letter in "TZYX" and len(places) > 1:
+            step = abs(float(places[-1] - places[0])) / (len(places) - 1)
+            found[letter] = (step, "second") if letter == "T" else (step * 1e6, MICROMETRE)
+    return found
+
+
+def _luts(image: Any) -> list[str]:
+    channels = image.xml_element.iterfind("./Data/Image/ImageDescription/Channels/ChannelDescription")
+    return [str(channel.get("LUTName", "")) for channel in channels]

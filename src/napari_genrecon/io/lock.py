@@ -1,0 +1,46 @@
+"""One process at a time: a lock that the operating system lets go when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_genrecon.errors import OutputError
+
+__all__ = ["exclusive"]
+
+
+@contextmanager
+def exclusive(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file, which is removed at the end; one that a killed process left holds nobody up.
+
+    Parameters
+    ----------
+    path : Path
+        Of the lock file. It lies beside what it guards: Windows renames no folder with an open file in it.
+    refusal : str
+        What is wrong if somebody else holds it.
+
+    Raises
+    ------
+    OutputError
+        If somebody else holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0, thread_local=False)  # a run may be closed by another thread than began it
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputError(refusal) from None
+    try:
+        yield
+    finally:
+        if os.name == "posix":  # as long as it is ours
+            path.unlink(missing_ok=True)
+        lock.release()
+        if os.name == "nt":  # an open file cannot be removed there; neither can that of somebody else
+            with suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The record of a result: written, read back, put into words, verified."""

@@ -1,0 +1,1 @@
+"""TIFF: read by tifffile, written by us as OME-TIFF."""

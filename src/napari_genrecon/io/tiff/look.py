@@ -1,0 +1,99 @@
+"""Channel names, colours and display limits of a TIFF file without OME-XML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["lut_look", "tiff_look"]
+
+_COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # with which ImageJ begins the labels of hyperstacks
+_SHADES = 256
+
+
+def tiff_look(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
+    """Return what a file tells about its channels, as fields of `About`.
+
+    Parameters
+    ----------
+    tif : tifffile.TiffFile
+        Without OME-XML.
+    letters, shape
+        Dimensions of the image.
+    lut : (3, N) ndarray, optional
+        The colours of its first page, from 0 on, where they are only a way to show it.
+    """
+    n = shape[letters.index("C")] if "C" in letters else 1
+    if tif.is_imagej:
+        return _imagej_look(tif.imagej_metadata or {}, n, lut)
+    if tif.is_lsm:
+        return _lsm_look(tif.lsm_metadata or {}, n)
+    return lut_look([lut]) if lut is not None else {}
+
+
+def lut_look(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
+    """Return the colours of lookup tables: one per channel where all go from black to it, else all of them."""
+    tables = [np.asarray(lut, np.float64) / (257 if np.max(lut) > 255 else 1) for lut in luts]
+    colors = tuple(_hex(table[:, -1]) for table in tables)
+    if all(_is_ramp(table) for table in tables):
+        return {"channel_colors": colors} if set(colors) != {"#ffffff"} else {}
+    return {"channel_luts": tuple(tuple(_hex(shade) for shade in table.T) for table in tables)}
+
+
+def _is_ramp(table: NDArray[np.float64]) -> bool:
+    straight = table[:, -1:] * np.linspace(0, 1, table.shape[1])
+    return bool(np.abs(table - straight).max() < 2) and bool(table[:, -1].any())
+
+
+def _hex(color: NDArray[np.float64]) -> str:
+    red, green, blue = (round(float(part)) for part in color)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _imagej_look(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
+    luts = [np.asarray(table) for table in _listed(meta.get("LUTs")) or ([] if lut is None else [lut])]
+    grey = n > 1 and meta.get("mode") == "grayscale"  # each channel by itself, without its colour
+    usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
+    found = lut_look(luts) if usable and not grey else {}
+    ends = meta.get("Ranges") or ((meta.get("min"), meta.get("max")) if n == 1 else ())
+    limits = tuple(zip(ends[::2], ends[1::2], strict=False))
+    if len(limits) == n and all(_is_range(*pair) for pair in limits):
+        found["channel_limits"] = tuple((float(low), float(high)) for low, high in limits)
+    names = _names(_listed(meta.get("Labels")), n)
+    return found | ({"channel_names": names} if names else {})
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return a list; tifffile gives the only one of several as it is."""
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _is_range(low: Any, high: Any) -> bool:
+    numbers = isinstance(low, int | float) and isinstance(high, int | float)
+    return numbers and bool(np.isfinite([low, high]).all()) and low < high
+
+
+def _names(labels: Sequence[str], n: int) -> tuple[str, ...]:
+    """Return names of the channels from the labels of all planes, the channel being counted first.
+
+    Labels that are the same for all channels name the file, and those that differ along a channel its planes.
+    """
+    plain = [_COUNTERS.sub("", str(label).splitlines()[0] if label else "").strip() for label in labels]
+    names = tuple(plain[:n])
+    each = all(label == names[i % n] for i, label in enumerate(plain))
+    return names if n > 1 and len(set(names)) == n and all(names) and each else ()
+
+
+def _lsm_look(meta: dict[str, Any], n: int) -> dict[str, Any]:
+    found = meta.get("ChannelColors") or {}
+    colors, names = found.get("Colors") or [], found.get("ColorNames") or []
+    look: dict[str, Any] = {}
+    if len(colors) == n:
+        look["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
+    if len(names) == n and all(names):
+        look["channel_names"] = tuple(map(str, names))
+    return look

@@ -1,0 +1,1 @@
+"""Zarr: OME-Zarr is read and written; what is written can be continued after a kill."""
