@@ -36,8 +36,8 @@ class Slow:
         self.array = da.from_array(self.truth, chunks=(1, 16, 40)).map_blocks(self._wait, dtype=kind)
 
     def _wait(self, block):
-        assert self.gate.wait(60)
-        if block.size > 1:
+        if block.size:  # dask looks at an empty one
+            assert self.gate.wait(60)
             self.computed.append(int(block.flat[0]) // (SHAPE[1] * SHAPE[2]))
             self.threads.add(threading.current_thread())
         return block
