@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import threading
+from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -36,8 +37,8 @@ class Slow:
         self.array = da.from_array(self.truth, chunks=(1, 16, 40)).map_blocks(self._wait, dtype=kind)
 
     def _wait(self, block):
-        assert self.gate.wait(60)
-        if block.size > 1:
+        if block.size:  # dask looks at an empty one
+            assert self.gate.wait(60)
             self.computed.append(int(block.flat[0]) // (SHAPE[1] * SHAPE[2]))
             self.threads.add(threading.current_thread())
         return block
@@ -105,10 +106,8 @@ def test_whoever_reads_the_layer_gets_true_pixels(opened, slow, tmp_path):
 
 
 def live_of(array):
-    class Viewer(ViewerModel):
-        window = object()
-
-    return live(Viewer(), da.from_array(array, chunks=(1, 16, 40)), "x")
+    viewer = SimpleNamespace(window=object(), layers=ViewerModel().layers)
+    return live(viewer, da.from_array(array, chunks=(1, 16, 40)), "x")
 
 
 def test_live_array_is_a_dask_array_and_so_is_what_is_made_from_it():
@@ -136,7 +135,7 @@ def test_layer_that_is_not_looked_at_is_not_computed_any_more(opened, slow, qtbo
         cancel_buttons()[0].click()
     slow.gate.set()
     qtbot.wait(500)
-    assert len(slow.computed) <= 1
+    assert len(slow.computed) <= 2  # of four: what was begun is finished
     if how == "hidden":
         layer.visible = True
         qtbot.waitUntil(lambda: not np.isnan(on_screen(viewer, layer)).any(), timeout=10_000)
