@@ -41,6 +41,7 @@ def train(
     labels: Any = None,
     points: Any = None,
     groups: Any = None,
+    targets: Any = None,
     pixel_size: tuple[float, float] | None = None,
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
@@ -63,7 +64,7 @@ def train(
         What to learn from; see `training.data.cut.cut_crops`.
     name : str
         Of the model; the recipe's if not given. A number is appended if there is one of this name.
-    axes, labels, points, groups, pixel_size, units, channel_names
+    axes, labels, points, groups, targets, pixel_size, units, channel_names
         As for `cut_crops`.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out.
@@ -100,7 +101,7 @@ def train(
     base = {} if options is None else options.to_dict()
     cutting = crops or (CropOptions() if seed is None else CropOptions(seed=seed))
     where = {
-        "axes": axes, "labels": labels, "points": points, "groups": groups,
+        "axes": axes, "labels": labels, "points": points, "groups": groups, "targets": targets,
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
     trained = read_options({**base, **given, "kind": recipe})
