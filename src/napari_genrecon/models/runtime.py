@@ -120,7 +120,7 @@ def load_network(card: ModelCard, device: str, weights: bytes | None = None) -> 
 def trained_network(card: ModelCard, weights: bytes | None = None) -> nn.Module:
     """Return a new network with the weights of a model, or others as safetensors, on the CPU."""
     network = build_network(card)
-    network.load_state_dict(read_weights(card, weights))
+    network.load_state_dict(read_weights(card, weights, network))
     return network
 
 
@@ -133,7 +133,7 @@ def build_network(card: ModelCard) -> nn.Module:
     return network
 
 
-def read_weights(card: ModelCard, content: bytes | None = None) -> dict[str, Tensor]:
+def read_weights(card: ModelCard, content: bytes | None = None, network: nn.Module | None = None) -> dict[str, Tensor]:
     """Return the weights in a model's file, each of the name, the shape and the dtype that its network has.
 
     Parameters
@@ -142,6 +142,8 @@ def read_weights(card: ModelCard, content: bytes | None = None) -> dict[str, Ten
         Which model.
     content : bytes, optional
         Of a file to take instead of the model's own, as safetensors.
+    network : Module, optional
+        That of the card, if there is one already.
 
     Raises
     ------
@@ -151,8 +153,9 @@ def read_weights(card: ModelCard, content: bytes | None = None) -> dict[str, Ten
     """
     path = weights_path(card)
     found = parse_tensors(_content(card) if content is None else content, path)
-    with torch.device("meta"):
-        wanted = build_network(card).state_dict()
+    # Not on torch's "meta" device: some initialisations load a compiler there, which takes seconds and has crashed in
+    # the thread of a window. What a card can ask for is limited, so that building the network is safe.
+    wanted = (network or build_network(card)).state_dict()
     if set(found) != set(wanted):
         odd = sorted(set(found) ^ set(wanted))[0]
         raise WeightsError(
