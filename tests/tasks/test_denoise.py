@@ -329,3 +329,21 @@ def test_noise_may_be_a_number_per_channel():
     np.testing.assert_array_equal(
         denoise(image, axes="CYX", noise=[5.0, 2.0]), denoise(image, axes="CYX", noise=models)
     )
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02])
+@pytest.mark.parametrize("value", [400, 65535, None], ids=["fixed", "saturated", "random"])
+@pytest.mark.parametrize("given", [None, 10.0], ids=["measured", "given"])
+def test_hot_pixels_change_nothing_else_and_come_back_as_they_were(share, value, given):
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:128, :128]
+    truth = 100 + 30 * np.exp(-((y - 60) ** 2 + (x - 50) ** 2) / 400)
+    image = rng.poisson(truth).astype(np.uint16)
+    hot = rng.random(image.shape) < share
+    without = denoise(image, noise=given)[~hot] - truth[~hot]
+    image[hot] = value or rng.integers(400, 4095, hot.sum())
+    with pytest.warns(GenReconWarning, match=r"% of the pixels are hot or dead .* inpaint"):
+        clean = denoise(image, noise=given)
+    rest = clean[~hot] - truth[~hot]
+    assert np.sqrt(np.mean(rest**2)) < 1.1 * np.sqrt(np.mean(without**2))
+    np.testing.assert_array_equal(clean[hot], image[hot])

@@ -1,8 +1,8 @@
 """The noise of an image: measure it, describe it, make it uniform and come back."""
 
-from .defects import fill_hot
+from .defects import fill_hot, measure_hot_fraction
 from .measure import measure_channel
 from .model import NoiseModel
 from .stabilise import Stabiliser, stabiliser
 
-__all__ = ["NoiseModel", "Stabiliser", "fill_hot", "measure_channel", "stabiliser"]
+__all__ = ["NoiseModel", "Stabiliser", "fill_hot", "measure_channel", "measure_hot_fraction", "stabiliser"]

@@ -120,14 +120,7 @@ def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tup
 
 
 def _hot(plane: NDArray[Any], noise: NoiseModel) -> Mask:
-    found = np.zeros(plane.shape, bool)
-    if min(plane.shape) < 2 or noise.sigma == 0:
-        return found
-    framed = np.pad(plane, 1, mode="reflect")  # pixels at the edge are judged by the neighbours they have
-    for sign in (1, -1):
-        y, x = find_hot(framed, noise, sign)
-        found[y - 1, x - 1] = True
-    return found
+    return np.zeros(plane.shape, bool) if noise.sigma == 0 else find_hot(plane, noise)
 
 
 def _saturated(plane: NDArray[Any], noise: NoiseModel) -> Mask:

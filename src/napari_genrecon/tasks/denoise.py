@@ -23,7 +23,7 @@ from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
-from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
+from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
 from napari_genrecon.tasks.result import Result
@@ -101,7 +101,8 @@ def denoise(
     ----------
     image : (..., Y, X) or (..., Y, X, S) array_like
         Any real dtype. Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
-        hot and dead ones, which stand alone far from all their neighbours. The alpha channel of RGBA is copied.
+        hot and dead ones, which stand alone far from their neighbours: they are left out, spoil nothing around them,
+        and come back as they were. The alpha channel of RGBA is copied.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
     strength : float
@@ -207,6 +208,7 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
 # at a strong edge is.
 _FARTHEST = 8.0
+_MANY_HOT = 1e-4  # of the pixels, from which it is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,18 +245,18 @@ class DenoisePlanes:
     def _denoise(self, plane: NDArray[Any], channel: _Channel) -> NDArray[Any]:
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        filled, bad = fill_non_finite(plane, channel.fill)
         # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
-        even, hot = fill_hot(filled, channel.noise)
+        even, hot = fill_hot(plane, channel.noise)
+        even, bad = fill_non_finite(even, channel.fill)
         stabilised = channel.transform.forward(even) - channel.centre
         clean = load_denoiser(self.spec, self.device)(stabilised, self.strength, channel.rho)
         farthest = _FARTHEST * self.strength
         clean = np.clip(clean, stabilised - farthest, stabilised + farthest)
         restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
-        restored[hot] = filled[hot]
+        kept = hot if bad is None else hot | bad
         if self.blend:
-            restored = (1 - self.blend) * restored + self.blend * filled
-        return restored if bad is None else np.where(bad, plane, restored)
+            restored = (1 - self.blend) * restored + self.blend * even
+        return np.where(kept, plane, restored)
 
 
 def denoising_planes(
@@ -343,6 +345,7 @@ def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptio
     fill = measure_centre(crops)
     if noise.sigma == 0 or options.strength == 0:
         return None
+    noise = replace(noise, hot_fraction=measure_hot_fraction(crops, noise))  # of this image, whoever gave the model
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
     centre = float(transform.forward(np.array([fill]))[0])
@@ -350,8 +353,22 @@ def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptio
 
 
 def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> list[str]:
+    return [note for note in (_note_on_noise(channels, options), _note_on_hot(channels)) if note]
+
+
+def _note_on_noise(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> str:
     untouched = [i for i, channel in enumerate(channels) if channel is None]
     if options.strength == 0 or not untouched:
-        return []
+        return ""
     which = "the image" if len(channels) == 1 else f"channel {', '.join(map(str, untouched))}"
-    return [f"no noise was found in {which}, so it comes back unchanged"]
+    return f"no noise was found in {which}, so it comes back unchanged"
+
+
+def _note_on_hot(channels: tuple[_Channel | None, ...]) -> str:
+    hot = max((channel.noise.hot_fraction for channel in channels if channel), default=0.0)
+    if hot < _MANY_HOT:
+        return ""
+    return (
+        f"{100 * hot:.2g} % of the pixels are hot or dead ones, which are no noise: they were left out and come back as "
+        "they are; inpaint with detect 'hot' fills them in"
+    )
