@@ -510,3 +510,15 @@ def test_detected_damage_is_filled():
     image[60] = 0
     result = inpaint(image, detect="hot,lines")
     assert np.abs(result - clean).max() < 8
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", "u4", "i8", "u8"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+def test_known_pixels_come_back_bit_for_bit(dtype, lazy):
+    top = 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max) / 2
+    image = (np.random.default_rng(0).random((64, 64)) * top).astype(dtype)
+    mask = np.zeros((64, 64), bool)
+    mask[20:23] = True
+    filled = np.asarray(inpaint(da.from_array(image) if lazy else image, mask, method="biharmonic"))
+    np.testing.assert_array_equal(filled[~mask].astype(dtype), image[~mask])
+    assert not np.array_equal(filled[mask], image[mask])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.intensity import find_missing, without_missing
 from ..errors import ImageError
 from .blocks import Blocks, cut_blocks
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
@@ -110,6 +111,9 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
         raise ImageError(
             "there are no finite pixels to measure noise from; check that the image is not empty or all NaN"
         )
+    missing = find_missing(arrays)
+    left_out = sum(int(np.count_nonzero(np.isin(array, missing))) for array in arrays) if missing else 0
+    arrays = [without_missing(array, missing) for array in arrays]
     even, filled = _without_hot(arrays)
     levels = find_levels(even)
     dark, _median, bright = levels.levels
@@ -117,7 +121,9 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     blocks.energy[:] /= 1 - filled  # what was filled has next to no noise
     if not len(blocks) or blocks.energy.shape[1] < _SMALLEST:
         return dataclasses.replace(_model(levels, None, blocks), read_noise=_neighbour_noise(even))
-    model = _model(levels, _look_at(blocks), blocks)
+    model = dataclasses.replace(
+        _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
+    )
     return dataclasses.replace(model, hot_fraction=measure_hot_fraction(arrays, model)) if model.sigma > 0 else model
 
 

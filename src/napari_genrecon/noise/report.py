@@ -91,6 +91,12 @@ def _defects(model: NoiseModel) -> list[str]:
         found.append(
             f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}"
         )
+    if model.missing_levels:
+        levels = " and ".join(f"{level:.10g}" for level in model.missing_levels)
+        found.append(
+            f"missing: {_percent(model.missing_fraction)} of the pixels, in constant regions of {levels}, far outside "
+            "the rest"
+        )
     if model.hot_fraction > 0:
         found.append(f"hot or dead pixels: {_percent(model.hot_fraction)}")
     return found

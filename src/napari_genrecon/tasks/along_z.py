@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
-
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.intensity import missing_note
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelSpec, find_model, list_models, resolve_device
-from napari_genrecon.tasks.enlarging import UpscaledChannel
 from napari_genrecon.tasks.lessons import TRAINING_WORK, is_learnt
 from napari_genrecon.tasks.measure import sample_channels
+from napari_genrecon.tasks.plan import result_dtype
 from napari_genrecon.tasks.side_lesson import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.side_views import UpscaleSides
 from napari_genrecon.tasks.upscale_options import UpscaleOptions
-from napari_genrecon.tasks.upscale_plan import ROUNDS, Measured, UpscalePlan, notes, told
+from napari_genrecon.tasks.upscale_plan import ROUNDS, Measured, UpscalePlan, notes, told, upscaled_channels
 
 __all__ = ["factor_along_z", "plan_sides", "work_along_z"]
 
@@ -58,9 +56,7 @@ def plan_sides(
     spec, noise = _start(options), told(measured.noise, options)
     after = _SIDES * source.size if later else 0
     learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
-    channels = tuple(
-        UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(measured.sampled, noise, strict=True)
-    )
+    channels = upscaled_channels(measured, noise)
     rounds = ROUNDS if options.consistent else 0
     kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
     grid = _grid(source.shape, measured, options, spec, factor)
@@ -70,9 +66,9 @@ def plan_sides(
         measured=measured,
         kernel=kernel,
         grid=grid,
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, measured.sampled, measured.noise, keep=options.keep_dtype),
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
-        notes=(*said, *notes(measured.noise, options, True)),
+        notes=(*said, *notes(measured.noise, options, True), *missing_note([c.missing for c in channels])),
         facts={"seed": options.seed, "trained": learnt.facts()},
         steps=kernel.steps(_largest_read(grid, measured)),
         work=(before, after),

@@ -29,7 +29,7 @@ from napari_genrecon.tasks._deblur_grid import deblur_grid
 from napari_genrecon.tasks._deblur_psf import psf_array, psf_facts, psf_given_notes, psf_is_image
 from napari_genrecon.tasks._deblur_tiles import DeblurTiles, Method
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, tell_planes
+from napari_genrecon.tasks.plan import lazy_result, output_facts, result_dtype, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -330,7 +330,7 @@ def _plan(source: Any, options: DeblurOptions) -> _Plan:
         kernel=kernel,
         noise=noise,
         grid=deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile),
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         warnings=(*notes, *about_psf),
         unchecked=unchecked,
         input=input_facts(source, sampled),

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
+from napari_genrecon.engine.intensity import (
+    as_plane,
+    fill_non_finite,
+    find_missing,
+    measure_centre,
+    missing_note,
+    without_missing,
+)
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled, finish, run_tiles
@@ -25,7 +32,7 @@ from napari_genrecon.io.provenance import clipping_note, make_record
 from napari_genrecon.models import ModelSpec, find_model, load_denoiser, resolve_device
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, tell_planes
+from napari_genrecon.tasks.plan import lazy_result, output_facts, plan_grid, result_dtype, tell_planes
 from napari_genrecon.tasks.result import Result
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 
@@ -102,7 +109,8 @@ def denoise(
     image : (..., Y, X) or (..., Y, X, S) array_like
         Any real dtype. Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
         hot and dead ones, which stand alone far from their neighbours: they are left out, spoil nothing around them,
-        and come back as they were. The alpha channel of RGBA is copied.
+        and come back as they were, as do constant regions far outside the rest (padding, burnt-in bars). The alpha
+        channel of RGBA is copied.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
     strength : float
@@ -124,7 +132,8 @@ def denoise(
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a
+        Of the input's shape, in its grey values; float32 unless `keep_dtype`, or float64 where float32 cannot
+        hold the noise (on grey values of 3e9, say). A NumPy image (memmap included) gives a
         NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
 
     Raises
@@ -220,6 +229,7 @@ class _Channel:
     fill: float  # grey value for pixels that are not finite
     centre: float  # of the stabilised values
     rho: tuple[float, float]
+    missing: tuple[float, ...]  # grey values of padding, which count for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +256,7 @@ class DenoisePlanes:
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
         # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
-        even, hot = fill_hot(plane, channel.noise)
+        even, hot = fill_hot(without_missing(plane, channel.missing), channel.noise)
         even, bad = fill_non_finite(even, channel.fill)
         stabilised = channel.transform.forward(even) - channel.centre
         clean = load_denoiser(self.spec, self.device)(stabilised, self.strength, channel.rho)
@@ -335,13 +345,15 @@ def _plan(source: Any, options: DenoiseOptions) -> _Plan:
         noise=noise,
         kernel=kernel,
         grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         warnings=tuple(_notes(channels, options)),
         input=input_facts(source, sampled),
     )
 
 
 def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
+    missing = find_missing(crops)
+    crops = [without_missing(crop, missing) for crop in crops]
     fill = measure_centre(crops)
     if noise.sigma == 0 or options.strength == 0:
         return None
@@ -349,11 +361,13 @@ def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptio
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
     centre = float(transform.forward(np.array([fill]))[0])
-    return _Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y))
+    return _Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y), missing)
 
 
 def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> list[str]:
-    return [note for note in (_note_on_noise(channels, options), _note_on_hot(channels)) if note]
+    notes = [_note_on_noise(channels, options), _note_on_hot(channels)]
+    notes += missing_note([channel.missing for channel in channels if channel])
+    return [note for note in notes if note]
 
 
 def _note_on_noise(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> str:
@@ -369,6 +383,6 @@ def _note_on_hot(channels: tuple[_Channel | None, ...]) -> str:
     if hot < _MANY_HOT:
         return ""
     return (
-        f"{100 * hot:.2g} % of the pixels are hot or dead ones, which are no noise: they were left out and come back as "
-        "they are; inpaint with detect 'hot' fills them in"
+        f"{100 * hot:.2g} % of the pixels are hot or dead ones, which are no noise: they were left out and come back "
+        "as they are; inpaint with detect 'hot' fills them in"
     )

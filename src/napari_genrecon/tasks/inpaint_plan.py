@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import measure_centre, sample_crops
+from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, sample_crops, without_missing
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, Tiled
@@ -150,7 +150,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     for crops, unknown, model in zip(sampled, masks, noise, strict=True):
         channels.append((yield from _channel(crops, unknown, model, networks)))
     used = _used(networks, channels)
-    dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
+    dtype = source.dtype if options.keep_dtype else _exact(source.dtype)
     kernel = InpaintPlanes(
         read=Reader(source),
         mask=mask,
@@ -175,9 +175,21 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         kernels=tuple(replace(kernel, sample=sample) for sample in samples),
         grid=make_grid(source.shape, axes, options, spec),
         dtype=np.dtype(dtype),
-        warnings=(*warnings, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
+        warnings=(
+            *warnings,
+            *_notes(mask, options),
+            *missing_note([channel.missing for channel in channels]),
+            *notes_on_missing(neighbours, axes, enough),
+        ),
         input=input_facts(source, sampled),
     )
+
+
+def _exact(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that holds every known pixel: a float where there is one, as what is filled in has fractions."""
+    if dtype.itemsize <= (4 if dtype.kind == "f" else 2):
+        return np.dtype(np.float32)
+    return np.dtype(np.float64) if dtype.itemsize == 4 else dtype
 
 
 def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -325,14 +337,16 @@ def _used(networks: _Networks, channels: list[Channel]) -> str:
 def _channel(
     crops: Crops, masks: list[Mask], noise: NoiseModel, networks: _Networks
 ) -> Generator[Progress, None, Channel]:
+    missing = find_missing(_known(crops, masks))
+    crops = [without_missing(crop, missing) for crop in crops]
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
     fill = measure_centre(known)
-    exact = Channel(None, fill, fill)
+    exact = Channel(None, fill, fill, missing=missing)
     if networks.denoiser is None:
         return exact
     window, unknown = _rehearsal(crops, masks)
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
-    channel = _stabilised(noise, fill) if noisy else exact
+    channel = replace(_stabilised(noise, fill), missing=missing) if noisy else exact
     if networks.filler is not None and not networks.choose:
         return channel
     values = to_values(window, unknown, channel)

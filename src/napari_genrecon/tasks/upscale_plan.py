@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, without_missing
 from napari_genrecon.engine.resample import BACK_PROJECTION_REACH
 from napari_genrecon.engine.run import Progress, Tiled
 from napari_genrecon.engine.tiles import TileGrid
@@ -19,11 +20,21 @@ from napari_genrecon.tasks.consistency import ConsistencyAudit
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.enlarging import VIEWS, UpscaledChannel, UpscalePlanes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import output_facts, plan_grid
+from napari_genrecon.tasks.plan import output_facts, plan_grid, result_dtype
 from napari_genrecon.tasks.side_views import UpscaleSides
 from napari_genrecon.tasks.upscale_options import UpscaleOptions
 
-__all__ = ["ROUNDS", "Measured", "UpscalePlan", "chosen_model", "geometry", "measure", "plan_planes", "told"]
+__all__ = [
+    "ROUNDS",
+    "Measured",
+    "UpscalePlan",
+    "chosen_model",
+    "geometry",
+    "measure",
+    "plan_planes",
+    "told",
+    "upscaled_channels",
+]
 
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
 _LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
@@ -147,10 +158,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Ups
     spec, why = chosen_model(options, measured.noise)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
     noise = told(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
-    channels = tuple(
-        UpscaledChannel(model, measure_centre(crops), _LEFT)
-        for crops, model in zip(measured.sampled, noise, strict=True)
-    )
+    channels = upscaled_channels(measured, noise, _LEFT)
     kernel = UpscalePlanes(
         spec,
         options.device,
@@ -167,12 +175,24 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Ups
         measured=measured,
         kernel=kernel,
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, measured.sampled, measured.noise, keep=options.keep_dtype),
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
-        notes=tuple(notes(measured.noise, options, bool(first))),
+        notes=(*notes(measured.noise, options, bool(first)), *missing_note([channel.missing for channel in channels])),
         facts={"seed": None},  # nothing is random
         steps=kernel.steps,
     )
+
+
+def upscaled_channels(
+    measured: Measured, noise: Sequence[NoiseModel], left: float = 1.0
+) -> tuple[UpscaledChannel, ...]:
+    """The constants of every channel."""
+    channels = []
+    for crops, model in zip(measured.sampled, noise, strict=True):
+        missing = find_missing(crops)
+        centre = measure_centre([without_missing(crop, missing) for crop in crops])
+        channels.append(UpscaledChannel(model, centre, left, missing))
+    return tuple(channels)
 
 
 def geometry(spec: ModelSpec, options: UpscaleOptions) -> ModelSpec:
