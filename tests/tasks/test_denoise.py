@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -370,6 +372,8 @@ def test_padding_reaches_no_further_than_its_edge_and_comes_back_as_it_was(value
     [(3_000_000_000, "u4", True), (1e9, "f8", True), (-(10**15), "i8", True), (50, "i8", False)],
 )
 def test_the_result_holds_what_the_image_resolves(offset, dtype, wide):
+    import dask.array as da
+
     image = (np.random.default_rng(0).poisson(100, (64, 64)) + offset).astype(dtype)
     clean = denoise(image)
     assert clean.dtype == (np.float64 if wide else np.float32)

@@ -515,6 +515,8 @@ def test_detected_damage_is_filled():
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8", "u4", "i8", "u8"])
 @pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
 def test_known_pixels_come_back_bit_for_bit(dtype, lazy):
+    import dask.array as da
+
     top = 1.0 if dtype[0] == "f" else float(np.iinfo(dtype).max) / 2
     image = (np.random.default_rng(0).random((64, 64)) * top).astype(dtype)
     mask = np.zeros((64, 64), bool)

@@ -151,36 +151,42 @@ def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
         finite = [plane[np.isfinite(plane)] for plane in planes]
         finite = [values for values in finite if values.size]
         ends = {end(values).item() for values in finite for end in (np.min, np.max)}
-        level = next((v for v in (min(ends), max(ends)) if _is_padding(v, planes, finite)), None) if ends else None
+        both = (min(ends), max(ends)) if ends else ()
+        level = next((value for value in both if _is_padding(value, both, planes, finite)), None)
         if level is None:
             break
         found.append(level)
     return tuple(found)
 
 
-def _is_padding(level: float, planes: Sequence[NDArray[Any]], finite: Sequence[NDArray[Any]]) -> bool:
+def _is_padding(
+    level: float, ends: tuple[float, ...], planes: Sequence[NDArray[Any]], finite: Sequence[NDArray[Any]]
+) -> bool:
+    """Whether one of the ends of the grey values is that of padding; the other end may be, too."""
     if sum(np.count_nonzero(values == level) for values in finite) < _LEAST_AREA:
         return False
     sampled = np.concatenate([values[:: max(1, values.size // _SAMPLED)] for values in finite])
-    rest = sampled[sampled != level].astype(np.float64)
+    rest = sampled[~np.isin(sampled, ends)].astype(np.float64)
     if not rest.size:
         return False
     low, middle, high = np.quantile(rest, (0.05, 0.5, 0.95))
     distance = float(level) - middle
     if abs(distance) <= _FAR * (high - low):
         return False
-    pixels = solid = others = equal = rim = near = 0
-    for plane in planes:
-        marked = plane == level
-        seen = np.isfinite(plane) & ~marked
-        pixels, solid = pixels + np.count_nonzero(marked), solid + np.count_nonzero(_solid(marked))
-        others += np.count_nonzero(seen)
-        equal += np.count_nonzero(_solid(seen & _like_neighbours(plane)))
-        around = plane[seen & _beside(marked)].astype(np.float64)
-        rim += around.size
-        near += np.count_nonzero(np.abs(around - middle) < _NEAR * abs(distance))
+    parts = [_geometry(plane, level, middle, _NEAR * abs(distance)) for plane in planes]
+    pixels, solid, others, equal, rim, near = (sum(counts) for counts in zip(*parts, strict=True))
     is_solid = solid >= max(_LEAST_AREA, _SOLID * pixels) and max(equal, rim) < _SOLID * others
-    return bool(is_solid and near >= _RIM * rim)
+    return is_solid and near >= _RIM * rim
+
+
+def _geometry(plane: NDArray[Any], level: float, middle: float, far: float) -> tuple[int, ...]:
+    """Count pixels of this level, and those in squares; the others, those in squares, beside it, and not `far` off."""
+    marked = plane == level
+    seen = np.isfinite(plane) & ~marked
+    around = plane[seen & _beside(marked)].astype(np.float64)
+    found = (marked, _solid(marked), seen, _solid(seen & _like_neighbours(plane)))
+    near = np.abs(around - middle) < far
+    return (*(int(np.count_nonzero(mask)) for mask in found), around.size, int(np.count_nonzero(near)))
 
 
 def _solid(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -47,7 +47,7 @@ class _Crowd(NamedTuple):
 # Where many are hot, one that is a little too bright is more likely hot than noise or a bead.
 _CROWDS = (
     _Crowd(0.0, 0, _HOT, 4.0, 2.0),
-    _Crowd(1e-4, 1, 4.0, 2.5, 2.5),
+    _Crowd(3e-4, 1, 4.0, 2.5, 2.5),
     _Crowd(5e-3, 2, 3.5, 2.5, 3.5),
     _Crowd(2e-2, 3, 3.5, 2.5, 6.0),
 )
@@ -213,7 +213,7 @@ def fill_hot(plane: NDArray[Any], noise: NoiseModel) -> tuple[NDArray[Any], Mask
     return filled, hot
 
 
-def _around(plane: NDArray[np.floating], hot: Mask) -> NDArray[np.floating]:
+def _around(plane: NDArray[Any], hot: Mask) -> NDArray[np.floating]:
     """(8, N) neighbours of the hot pixels, NaN where they are hot, missing or beyond the edge."""
     known = np.pad(np.where(hot | ~np.isfinite(plane), np.nan, plane), 1, constant_values=np.nan)
     y, x = np.nonzero(hot)

@@ -217,7 +217,7 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
 # at a strong edge is.
 _FARTHEST = 8.0
-_MANY_HOT = 1e-4  # of the pixels, from which it is worth a word
+_MANY_HOT = 3e-4  # of the pixels, from which it is worth a word
 
 
 @dataclass(frozen=True, slots=True)
