@@ -13,6 +13,7 @@ from napari_genrecon.engine.slices import sliced
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
 from napari_genrecon.io.image_file import About
 from napari_genrecon.tasks import lessons as memory
+from napari_genrecon.tasks import side_lesson
 from napari_genrecon.tasks.calibration import calibrated
 from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.upscale import UpscaleOptions, expected_seconds, upscale_steps
@@ -305,3 +306,9 @@ def test_noise_is_removed_on_the_way():
 def test_consistent_with_noise_gets_a_note():
     with pytest.warns(GenReconWarning, match="consistent with it, noise included: denoise first"):
         upscale(stack(), along="Z", train_steps=0, noise=2.0, consistent=True)
+
+
+def test_a_stack_with_next_to_no_contrast_is_divided_by_no_zero():
+    crops = [1e-300 * np.random.default_rng(0).random((20, 20))]
+    (plane,) = finish(side_lesson._sharp_planes([crops], [crops], [NoiseModel()], "cpu", 0, 1))
+    assert plane.spread > 0
