@@ -7,10 +7,12 @@ from hypothesis.extra import numpy as hnp
 from napari_genrecon.axes import infer_axes, resolve_axes
 from napari_genrecon.engine.intensity import (
     fill_non_finite,
+    find_missing,
     measure_centre,
     require_real_image,
     sample_crops,
     to_dtype,
+    without_missing,
 )
 from napari_genrecon.errors import ImageError
 
@@ -115,3 +117,68 @@ def test_large_hole_is_filled_with_the_centre():
     filled, _ = fill_non_finite(plane, centre=100.0)
     assert filled[20, 20] == 100.0
     assert np.isfinite(filled).all()
+
+
+def _scene(seed=0):
+    y, x = np.mgrid[:128, :128]
+    truth = 100 + 150 * np.exp(-((y - 60) ** 2 + (x - 70) ** 2) / 600) + 80 * (np.hypot(y - 40, x - 50) < 12)
+    return np.random.default_rng(seed).poisson(truth).astype(np.float32)
+
+
+PLACES = {"margin": np.s_[:, :20], "bar": np.s_[10:20, 5:30], "top": np.s_[:9]}
+
+
+@pytest.mark.parametrize("where", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("value", [65535, 1000, -9999, -32768, 1e6])
+def test_constant_regions_far_outside_the_rest_are_missing(where, value):
+    image = _scene()
+    image[where] = value
+    assert find_missing([image]) == (value,)
+    assert find_missing([image.astype(np.int64)]) == (value,)
+    assert np.isnan(without_missing(image, (value,))[where]).all()
+    other = -5000 if value > 0 else 5000
+    image[60:90, 100:] = other
+    assert set(find_missing([image])) == {value, other}
+
+
+def test_a_margin_among_hot_pixels_is_missing():
+    image = _scene()
+    image[np.random.default_rng(1).random(image.shape) < 0.03] = 30000
+    assert find_missing([np.pad(image, 16, constant_values=65535)]) == (65535,)
+
+
+def _saturated_cells():
+    y, x = np.mgrid[:128, :128]
+    cells = 1e4 * np.exp(-((y - 60) ** 2 + (x - 70) ** 2) / 100)
+    return np.minimum(np.random.default_rng(0).poisson(20 + cells), 4095)
+
+
+NORMAL = {
+    "noise": _scene(),
+    "dark and flat": np.maximum(_scene() - 130, 0),
+    "saturated": np.minimum(_scene(), 200),
+    "saturated cells": _saturated_cells(),
+    "mask": np.where(_scene() > 150, 255, 0),
+    "labels": np.kron(np.arange(64).reshape(8, 8), np.ones((16, 16), int)),
+    "few levels": np.round(_scene() / 60),
+    "single photons": 50 * np.random.default_rng(0).poisson(0.05, (128, 128)),
+    "constant": np.full((128, 128), 7),
+}
+
+
+@pytest.mark.parametrize("image", NORMAL.values(), ids=NORMAL)
+def test_nothing_is_missing_in_normal_images(image):
+    assert find_missing([image]) == ()
+
+
+@pytest.mark.parametrize("offset", [0.0, 3e9])
+def test_filling_keeps_small_noise_on_large_grey_values(offset):
+    plane = np.random.default_rng(0).normal(offset, 1, (32, 32))
+    plane[10:14, 10:14] = np.nan
+    assert abs(fill_non_finite(plane, offset)[0][10:14, 10:14] - offset).max() < 2
+
+
+def test_floats_that_do_not_fit_are_clipped_and_counted():
+    converted, clipped = to_dtype(np.array([70000.0, -1e9, 5.0, np.nan, np.inf]), np.dtype(np.float16))
+    assert clipped == 2
+    np.testing.assert_array_equal(converted, np.array([65504, -65504, 5, np.nan, np.inf], np.float16))

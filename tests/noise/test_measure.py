@@ -157,8 +157,42 @@ def test_hot_and_dead_pixels_are_counted():
     image[8::32, 8::32] += 300
     image[20::32, 20::32] -= 300
     model = measure_channel([image])
-    assert model.hot_fraction == pytest.approx(128 / 254**2)
+    assert model.hot_fraction == pytest.approx(128 / 256**2)
     assert model.sigma == pytest.approx(5, rel=0.06)
+
+
+@pytest.mark.parametrize("value", [1000, 65535, "random", "exponential"])
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
+def test_hot_pixels_do_not_reach_the_measurement(share, value):
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:256, :256]
+    electrons = 100 + 150 * np.exp(-((y - 90) ** 2 + (x - 100) ** 2) / 900)
+    image = rng.poisson(electrons)
+    hot = rng.random(image.shape) < share
+    values = {"random": rng.integers(500, 4095, hot.sum()), "exponential": 250 + rng.exponential(500, hot.sum())}
+    image[hot] = values.get(value, value)
+    model = measure_channel([image.astype(np.uint16)])
+    np.testing.assert_allclose(model.sigma_at([100, 250]), np.sqrt([100, 250]), rtol=0.1)
+    assert model.is_white
+    assert model.saturation_level is None
+    assert model.hot_fraction == pytest.approx(hot.mean(), rel=0.1)
+
+
+def test_photons_on_a_dark_background_are_no_hot_pixels():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256]
+    photons = 0.02 + 30 * np.exp(-((y - 90) ** 2 + (x - 100) ** 2) / 900)
+    image = 20 + 28 * rng.poisson(photons) + rng.normal(0, 1.5, photons.shape)
+    model = measure_channel([image.round().astype(np.uint16)])
+    assert model.hot_fraction < 1e-4
+    assert model.gain == pytest.approx(28, rel=0.1)
+
+
+def test_thin_lines_are_no_hot_pixels():
+    image = np.random.default_rng(0).normal(100, 5, (128, 128))
+    image[20::30] += 300
+    image[:, 50] += 300
+    assert measure_channel([image]).hot_fraction < 1e-3
 
 
 def test_single_photons_are_no_hot_pixels():

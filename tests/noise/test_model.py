@@ -98,3 +98,15 @@ def test_report_of_altered_grey_values_gives_no_gain_but_the_reason():
 
 def test_report_of_the_same_noise_everywhere_says_it_once():
     assert "2.00 DN at every grey level" in NoiseModel(read_noise=2, levels=(0, 5, 10)).describe()
+
+
+@pytest.mark.parametrize(
+    ("median", "sentence"),
+    [(50.0, "no empty or even patch"), (3.0, "The background is not even: it holds smooth grain")],
+)
+def test_a_dark_background_is_not_called_structure_everywhere(median, sentence):
+    assert sentence in str(NoiseModel(read_noise=1.0, levels=(0.0, median, 100.0), textured=True))
+
+
+def test_missing_levels_are_said():
+    assert "missing: 12 % of the pixels" in str(NoiseModel(missing_levels=(65535,), missing_fraction=0.12))

@@ -1,9 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_genrecon import NoiseModel, denoise
+from napari_genrecon import NoiseModel, denoise, measure_noise
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, expected_seconds
@@ -338,3 +340,56 @@ def test_noise_may_be_a_number_per_channel():
     np.testing.assert_array_equal(
         denoise(image, axes="CYX", noise=[5.0, 2.0]), denoise(image, axes="CYX", noise=models)
     )
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02])
+@pytest.mark.parametrize("value", [400, 65535, None], ids=["fixed", "saturated", "random"])
+@pytest.mark.parametrize("given", [None, 10.0], ids=["measured", "given"])
+def test_hot_pixels_change_nothing_else_and_come_back_as_they_were(share, value, given):
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:128, :128]
+    truth = 100 + 30 * np.exp(-((y - 60) ** 2 + (x - 50) ** 2) / 400)
+    image = rng.poisson(truth).astype(np.uint16)
+    hot = rng.random(image.shape) < share
+    without = denoise(image, noise=given)[~hot] - truth[~hot]
+    image[hot] = value or rng.integers(400, 4095, hot.sum())
+    with pytest.warns(GenReconWarning, match=r"% of the pixels are hot or dead .* inpaint"):
+        clean = denoise(image, noise=given)
+    rest = clean[~hot] - truth[~hot]
+    assert np.sqrt(np.mean(rest**2)) < 1.1 * np.sqrt(np.mean(without**2))
+    np.testing.assert_array_equal(clean[hot], image[hot])
+
+
+@pytest.mark.parametrize("value", [65535, -9999, 1e6])
+def test_padding_reaches_no_further_than_its_edge_and_comes_back_as_it_was(value):
+    image = np.random.default_rng(0).poisson(100, (128, 128)).astype(np.float32)
+    image[:, :24] = np.nan
+    as_missing = denoise(image)
+    image[:, :24] = value
+    with pytest.warns(GenReconWarning, match=f"constant grey value {value:.10g} lie far outside"):
+        clean = denoise(image)
+    np.testing.assert_array_equal(clean[:, :24], image[:, :24])
+    np.testing.assert_array_equal(clean[:, 24:], as_missing[:, 24:])
+    model = measure_noise(image)
+    assert model.missing_levels == (value,)
+    assert "far outside the rest" in str(model)
+    assert NoiseModel.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+
+
+@pytest.mark.parametrize(
+    ("offset", "dtype", "wide"),
+    [(3_000_000_000, "u4", True), (1e9, "f8", True), (-(10**15), "i8", True), (50, "i8", False)],
+)
+def test_the_result_holds_what_the_image_resolves(offset, dtype, wide):
+    import dask.array as da
+
+    image = (np.random.default_rng(0).poisson(100, (64, 64)) + offset).astype(dtype)
+    clean = denoise(image)
+    assert clean.dtype == (np.float64 if wide else np.float32)
+    assert np.abs(clean - offset - 100).max() < 10
+    np.testing.assert_array_equal(denoise(da.from_array(image)).compute(), clean)
+
+
+def test_a_result_kept_in_float16_never_overshoots_to_infinity():
+    image = np.random.default_rng(0).normal(65300, 150, (64, 64)).clip(0, 65504).astype(np.float16)
+    assert np.isfinite(denoise(image, noise=150.0, keep_dtype=True)).all()

@@ -7,7 +7,7 @@ tile to tile would show as seams, one that changed from plane to plane as flicke
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,26 @@ __all__ = [
     "as_plane",
     "count_nan",
     "fill_non_finite",
+    "find_missing",
+    "mark_missing",
     "measure_centre",
+    "missing_note",
     "require_real_image",
     "sample_crops",
     "to_dtype",
+    "without_missing",
 ]
 
 MAX_CROPS = 64
 CROP_SIDE = 256
 _MAX_PLANES = 16
 _WHOLE_PLANE = MAX_CROPS * CROP_SIDE**2
+_MOST_LEVELS = 4
+_LEAST_AREA = 64  # pixels of one value that lie together ...
+_SOLID = 0.5  # ... and their part of all of this value
+_SAMPLED = 1 << 14  # pixels of a crop
+_FAR = 3.0  # ranges (5 % to 95 %) of the rest by which padding lies outside it
+_RIM, _NEAR = 0.8, 0.25  # part of the pixels around that lie in the nearest part of the way to it
 _FILL_WINDOW = 9  # pixels; what is further from any finite pixel gets the channel's centre
 
 
@@ -118,7 +128,116 @@ def as_plane(block: NDArray[Any], axes: Axes) -> NDArray[Any]:
     return block.reshape(block.shape[axes.y], block.shape[axes.x])
 
 
-def measure_centre(crops: list[NDArray[Any]]) -> float:
+def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
+    """Find the grey values of padding, saturated margins and burnt-in bars.
+
+    Such a value lies far outside the rest, holds whole regions, and ends in a sharp step. Saturated cells do not (a
+    microscope blurs their edge), nor does a dark background (it is not that far away), nor labels (they have no rest
+    that varies).
+
+    Parameters
+    ----------
+    crops : sequence of (Y, X) ndarray
+        Of one channel; NaN and infinite pixels are missing anyway.
+
+    Returns
+    -------
+    tuple of int or float
+        Pixels of exactly these values are missing. Mostly empty.
+    """
+    found: list[float] = []
+    while len(found) < _MOST_LEVELS:
+        planes = [without_missing(crop, found) for crop in crops]
+        finite = [plane[np.isfinite(plane)] for plane in planes]
+        finite = [values for values in finite if values.size]
+        ends = {end(values).item() for values in finite for end in (np.min, np.max)}
+        both = (min(ends), max(ends)) if ends else ()
+        level = next((value for value in both if _is_padding(value, both, planes, finite)), None)
+        if level is None:
+            break
+        found.append(level)
+    return tuple(found)
+
+
+def _is_padding(
+    level: float, ends: tuple[float, ...], planes: Sequence[NDArray[Any]], finite: Sequence[NDArray[Any]]
+) -> bool:
+    """Whether one of the ends of the grey values is that of padding; the other end may be, too."""
+    if sum(np.count_nonzero(values == level) for values in finite) < _LEAST_AREA:
+        return False
+    sampled = np.concatenate([values[:: max(1, values.size // _SAMPLED)] for values in finite])
+    rest = sampled[~np.isin(sampled, ends)].astype(np.float64)
+    if not rest.size:
+        return False
+    low, middle, high = np.quantile(rest, (0.05, 0.5, 0.95))
+    distance = float(level) - middle
+    if abs(distance) <= _FAR * (high - low):
+        return False
+    parts = [_geometry(plane, level, middle, _NEAR * abs(distance)) for plane in planes]
+    pixels, solid, others, equal, rim, near = (sum(counts) for counts in zip(*parts, strict=True))
+    is_solid = solid >= max(_LEAST_AREA, _SOLID * pixels) and max(equal, rim) < _SOLID * others
+    return is_solid and near >= _RIM * rim
+
+
+def _geometry(plane: NDArray[Any], level: float, middle: float, far: float) -> tuple[int, ...]:
+    """Count pixels of this level, and those in squares; the others, those in squares, beside it, and not `far` off."""
+    marked = plane == level
+    seen = np.isfinite(plane) & ~marked
+    around = plane[seen & _beside(marked)].astype(np.float64)
+    found = (marked, _solid(marked), seen, _solid(seen & _like_neighbours(plane)))
+    near = np.abs(around - middle) < far
+    return (*(int(np.count_nonzero(mask)) for mask in found), around.size, int(np.count_nonzero(near)))
+
+
+def _solid(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of squares of 2 x 2 marked ones."""
+    squares = np.pad(marked[1:, 1:] & marked[1:, :-1] & marked[:-1, 1:] & marked[:-1, :-1], 1)
+    return squares[1:, 1:] | squares[1:, :-1] | squares[:-1, 1:] | squares[:-1, :-1]
+
+
+def _like_neighbours(plane: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels that equal those on the right and below; at the edge, what is inside decides."""
+    framed = np.pad(plane, ((0, 1), (0, 1)), mode="edge")
+    return np.asarray((plane == framed[1:, :-1]) & (plane == framed[:-1, 1:]))
+
+
+def _beside(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels above, below, left and right of marked ones."""
+    framed = np.pad(marked, 1)
+    return framed[:-2, 1:-1] | framed[2:, 1:-1] | framed[1:-1, :-2] | framed[1:-1, 2:]
+
+
+def mark_missing(block: NDArray[Any], missing: Sequence[float]) -> NDArray[np.bool_]:
+    """Mark what is NaN, infinite, or has one of the values of `find_missing`."""
+    marked = ~np.isfinite(block)
+    for level in missing:
+        marked |= block == level
+    return marked
+
+
+def without_missing(block: NDArray[Any], missing: Sequence[float]) -> NDArray[Any]:
+    """Return the block with NaN where a value of `find_missing` is: the same array if there are none."""
+    if not missing:
+        return block
+    wide = np.float32 if block.dtype.itemsize <= 2 else np.float64
+    values = block.astype(block.dtype if block.dtype.kind == "f" else wide)
+    values[mark_missing(block, missing)] = np.nan
+    return values
+
+
+def missing_note(missing: Sequence[Sequence[float]]) -> list[str]:
+    """What the user should know about the values of `find_missing` of every channel."""
+    levels = sorted({level for found in missing for level in found})
+    if not levels:
+        return []
+    which = " and ".join(f"{level:.10g}" for level in levels)
+    return [
+        f"regions of the constant grey value {which} lie far outside the rest of the image: they were taken as missing "
+        "(padding, a saturated margin or a burnt-in bar) and come back as they are"
+    ]
+
+
+def measure_centre(crops: Sequence[NDArray[Any]]) -> float:
     """The median of the finite pixels of one channel.
 
     Raises
@@ -155,9 +274,10 @@ def fill_non_finite(plane: NDArray[np.floating[Any]], centre: float) -> tuple[ND
     from scipy.ndimage import uniform_filter  # a third of the start-up time, and seldom needed
 
     weight = uniform_filter((~bad).astype(np.float64), _FILL_WINDOW, mode="constant")
-    total = uniform_filter(np.where(bad, 0.0, plane), _FILL_WINDOW, mode="constant")
+    # From the centre, so that the mean loses nothing of a small noise on large grey values.
+    total = uniform_filter(np.where(bad, 0.0, plane - np.float64(centre)), _FILL_WINDOW, mode="constant")
     near = weight > 0.5 / _FILL_WINDOW**2
-    local = np.divide(total, weight, out=np.full(plane.shape, centre, np.float64), where=near)
+    local = np.divide(total, weight, out=np.zeros(plane.shape, np.float64), where=near) + centre
     return np.where(bad, local, plane).astype(plane.dtype, copy=False), bad
 
 
@@ -169,7 +289,8 @@ def count_nan(values: NDArray[Any]) -> int:
 def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
     """Convert computed grey values to a dtype without ever wrapping around.
 
-    Floats are converted as they are, and values that have this dtype already stay as they are. For integers, values
+    Values that have this dtype already stay as they are. For narrower floats, finite values beyond the largest one are
+    clipped to it (float16 ends at 65504). For integers, values
     are rounded half to even and clipped to the dtype's range; a NaN, which no integer can express, becomes 0 and counts
     as clipped.
 
@@ -179,8 +300,10 @@ def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[N
     clipped : int
         How many values did not fit.
     """
-    if dtype.kind == "f" or values.dtype == dtype:
-        return values.astype(dtype, copy=False), 0
+    if values.dtype == dtype:
+        return values, 0
+    if dtype.kind == "f":
+        return _to_float(values, dtype)
     limits = np.iinfo(dtype)
     rounded = np.rint(values.astype(np.float64, copy=False))
     outside = ~((rounded >= limits.min) & (rounded <= limits.max))
@@ -188,6 +311,14 @@ def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[N
     if n_outside:
         rounded = np.clip(np.nan_to_num(rounded, nan=0.0), limits.min, limits.max)
     return _exact_cast(rounded, limits, dtype), n_outside
+
+
+def _to_float(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
+    largest = np.finfo(dtype).max
+    beyond = np.isfinite(values) & (np.abs(values) > largest) if values.dtype.itemsize > dtype.itemsize else np.False_
+    if not beyond.any():
+        return values.astype(dtype, copy=False), 0
+    return np.where(beyond, np.clip(values, -largest, largest), values).astype(dtype), int(np.count_nonzero(beyond))
 
 
 def _exact_cast(rounded: NDArray[np.float64], limits: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

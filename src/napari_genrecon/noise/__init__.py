@@ -1,10 +1,19 @@
 """The noise of an image: measure it, describe it, make it uniform and come back."""
 
-from .defects import fill_hot
+from .defects import fill_hot, measure_hot_fraction
 from .measure import measure_channel
 from .model import NoiseModel
 from .saved import read_noise
 from .stabilise import Stabiliser, stabiliser
 from .verdict import verdict
 
-__all__ = ["NoiseModel", "Stabiliser", "fill_hot", "measure_channel", "read_noise", "stabiliser", "verdict"]
+__all__ = [
+    "NoiseModel",
+    "Stabiliser",
+    "fill_hot",
+    "measure_channel",
+    "measure_hot_fraction",
+    "read_noise",
+    "stabiliser",
+    "verdict",
+]

@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from .model import NoiseModel
 
-__all__ = ["fill_hot", "find_hot", "hot_pixels", "stripes"]
+__all__ = ["fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
 
 _FIRST = 4  # cosine frequency from which stripes are told from structure
 _SURE = 8.0  # standard errors (overlapping blocks count for less than their number)
 _FAINT = 0.05  # noise s.d.; fainter stripes are not worth a word
-_HOT = 8.0  # noise s.d. by which a hot pixel stands above all its neighbours
+_HOT = 7.0  # noise s.d. by which a hot pixel stands above all its neighbours
 _PHOTONS = 8.0  # and photo-electrons
-_ALONE = 4.0  # and how many times the spread of these neighbours
+_EIGHT = 2.85  # s.d. between the ends of eight neighbours
+_ROUNDS = 4  # of taking hot pixels out of each other's neighbourhoods
+_FEWEST = 2  # neighbours by which a pixel can be judged
+_AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
+_BESIDE = [i for i, (y, x) in enumerate(_AROUND) if not (y and x)]
+_PLACES = 1 << 18  # where noise is guessed, ...
+_ALONG = 5  # ... from so many pixels in a row
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)  # parts of them, from dark to bright
+_CLEAR = 4.0  # noise s.d. by which a level must be brighter to tell more
+_MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
+
+Mask = NDArray[np.bool_]
+
+
+class _Crowd(NamedTuple):
+    """How hot pixels are told from others, from a fraction of the pixels on that is hot."""
+
+    fraction: float
+    touching: int  # of the eight neighbours may be hot as well
+    height: float  # noise s.d. above the others from which a pixel may be hot
+    alone: float  # ... and how many times what the others scatter, ...
+    noisy: float  # ... beyond this many noise s.d., which a few of them may scatter without any structure
+
+
+# Where many are hot, one that is a little too bright is more likely hot than noise or a bead.
+_CROWDS = (
+    _Crowd(0.0, 0, _HOT, 4.0, 2.0),
+    _Crowd(3e-4, 1, 4.0, 2.5, 2.5),
+    _Crowd(5e-3, 2, 3.5, 2.5, 3.5),
+    _Crowd(2e-2, 3, 3.5, 2.5, 6.0),
+)
+
+Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> tuple[float, float]:
@@ -49,74 +85,186 @@ def _along(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: i
     return float(np.sqrt(excess / len(energy))) if excess > least else 0.0
 
 
-def hot_pixels(crops: Sequence[NDArray[np.generic]], noise: NoiseModel) -> float:
-    """Fraction of the pixels that stand alone, far above or below all eight neighbours."""
-    inner = sum(max(crop.shape[0] - 2, 0) * max(crop.shape[1] - 2, 0) for crop in crops)
-    if not inner:
-        return 0.0
-    return sum(len(find_hot(crop, noise, sign)[0]) for crop in crops for sign in (1, -1) if min(crop.shape) > 2) / inner
-
-
-def find_hot(crop: NDArray[np.generic], noise: NoiseModel, sign: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the inner pixels that stand alone.
+def measure_hot_fraction(crops: Sequence[NDArray[np.generic]], noise: NoiseModel) -> float:
+    """Return the fraction of the pixels that are hot or dead.
 
     Parameters
     ----------
-    crop : (Y, X) ndarray
-        At least 3 x 3 pixels.
+    crops : sequence of (Y, X) ndarray
+        Of one channel.
     noise : NoiseModel
-        Of the channel.
-    sign : {1, -1}
-        Far above all eight neighbours (hot), or far below (dead).
+        Of the channel; what it says of hot pixels does not matter.
     """
-    # Counted from the offset, float32 holds the noise of every dtype.
-    signed = sign * np.subtract(crop, noise.offset, dtype=np.float64 if crop.dtype.itemsize > 2 else np.float32)
-    y, x = _candidates(signed, max(_HOT * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain))
-    around = np.stack([signed[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
-    highest, lowest = around.max(axis=0), around.min(axis=0)
-    step = np.subtract(signed[y, x], highest, where=np.isfinite(highest + signed[y, x]), out=np.zeros_like(highest))
-    highest = np.where(step > 0, highest, 0)
-    sigma = noise.sigma_at(sign * highest + noise.offset)
-    # One photon on an empty background stands alone as well.
-    least = np.maximum(_HOT * sigma, _PHOTONS * noise.gain)
-    alone = (step > least) & (step > _ALONE * (highest - lowest))
-    return y[alone], x[alone]
+    fraction = 0.0
+    for _ in range(2):  # alone, then in each other's neighbourhoods
+        known = replace(noise, hot_fraction=fraction)
+        found = sum(int(np.count_nonzero(find_hot(crop, known))) for crop in crops)
+        fraction = found / (sum(crop.size for crop in crops) or 1)
+        if not _crowd(replace(noise, hot_fraction=fraction)).touching:
+            break
+    return fraction
 
 
-def fill_hot(
-    plane: NDArray[np.floating], noise: NoiseModel
-) -> tuple[NDArray[np.floating], tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Replace hot and dead pixels by the median of their neighbours.
+def _crowd(noise: NoiseModel) -> _Crowd:
+    """How to look for hot pixels: where fine detail is everywhere, it is not to be taken for many of them."""
+    fraction = 0.0 if noise.textured else noise.hot_fraction
+    return next(crowd for crowd in reversed(_CROWDS) if fraction >= crowd.fraction)
+
+
+def find_hot(plane: NDArray[np.generic], noise: NoiseModel) -> Mask:
+    """Mark hot and dead pixels: single ones far above or below their neighbours.
 
     Parameters
     ----------
-    plane : (Y, X) ndarray of float
-        Finite.
+    plane : (Y, X) ndarray
+        Real numbers; what is not finite is missing.
+    noise : NoiseModel
+        Of the channel. Where its `hot_fraction` is high, hot pixels often touch, and one or two of the eight neighbours
+        may be hot as well; else all eight must be lower, as those of thin lines are not.
+
+    Returns
+    -------
+    (Y, X) ndarray of bool
+    """
+    return _search(plane, noise)[0]
+
+
+def _search(plane: NDArray[np.generic], noise: NoiseModel) -> tuple[Mask, Mask]:
+    """Pixels that are hot or dead, and those that are, or may be."""
+    clear, likely = np.zeros(plane.shape, bool), np.zeros(plane.shape, bool)
+    if min(plane.shape) < 2:
+        return clear, likely
+    # Counted from the offset, float32 holds the noise of every dtype.
+    values = np.subtract(plane, noise.offset, dtype=np.float64 if plane.dtype.itemsize > 2 else np.float32)
+    if plane.dtype.kind == "f":
+        values[~np.isfinite(values)] = np.nan
+    framed = np.pad(values, 1, mode="reflect")  # pixels at the edge are judged by the neighbours they have
+    crowd = _crowd(noise)
+    for _ in range(_ROUNDS if crowd.touching else 1):
+        found = [_standing_out(framed, noise, sign, crowd) for sign in (1, -1)]
+        y, x, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        if not len(y):
+            break
+        likely[y - 1, x - 1] = True
+        clear[y - 1, x - 1] = height > _HOT
+        framed[1:-1, 1:-1][likely] = np.nan
+    return clear, likely
+
+
+def _standing_out(
+    framed: NDArray[np.floating], noise: NoiseModel, sign: int, crowd: _Crowd
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]:
+    """Rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
+    signed = sign * framed
+    y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain), crowd)
+    around = np.sort(np.stack([signed[y + dy, x + dx] for dy, dx in _AROUND]), axis=0)  # NaN last
+    there = np.isfinite(around).sum(axis=0)
+    count = np.maximum(there, _FEWEST)
+    left_out = np.clip((count - _FEWEST) // 2, 0, crowd.touching)
+    column = np.arange(len(y))
+    highest, lowest = around[count - 1 - left_out, column], around[left_out, column]
+    sigma = noise.sigma_at(sign * highest + noise.offset)
+    width = 2 * ndtri((count - left_out - 0.375) / (count + 0.25))  # of normal values of s.d. 1 (Blom 1958)
+    scatter = np.sqrt(np.maximum(((highest - lowest) / width) ** 2 - (crowd.noisy * sigma) ** 2, 0.0))
+    step = signed[y, x] - highest
+    # One photon on an empty background stands alone as well.
+    alone = step > np.maximum(np.maximum(crowd.height * sigma, _PHOTONS * noise.gain), crowd.alone * _EIGHT * scatter)
+    height = np.divide(step, sigma, out=np.full(step.shape, np.inf), where=sigma > 0)
+    return y[alone], x[alone], height[alone]
+
+
+def _candidates(signed: NDArray[np.floating], step: float, crowd: _Crowd) -> Places:
+    """Inner pixels above those beside them: few, so that the rest can be slow."""
+    left, right, inner = signed[1:-1, :-2], signed[1:-1, 2:], signed[1:-1, 1:-1]
+    beside = np.fmax(left, right)
+    if crowd.touching:  # two of the four may be as bright: the lower but one
+        above, below = signed[:-2, 1:-1], signed[2:, 1:-1]
+        lower = np.fmax(np.fmin(left, right), np.fmin(above, below))
+        beside = np.fmin(lower, np.fmin(beside, np.fmax(above, below)))
+    with np.errstate(invalid="ignore"):
+        y, x = np.nonzero(inner - step > beside)
+    return y + 1, x + 1
+
+
+def fill_hot(plane: NDArray[Any], noise: NoiseModel) -> tuple[NDArray[Any], Mask]:
+    """Replace hot and dead pixels, and those that may be, by the median of those beside them.
+
+    Parameters
+    ----------
+    plane : (Y, X) ndarray
+        NaN and infinite pixels are missing, and stay as they are.
     noise : NoiseModel
         Of the channel.
 
     Returns
     -------
     filled : (Y, X) ndarray
-        The same array if there was none.
-    (rows, columns) : tuple of ndarray of int
-        Where values were replaced.
+        Of float, or the same array if there was none. NaN where no neighbour is left.
+    hot : (Y, X) ndarray of bool
+        Those that clearly are.
     """
-    if min(plane.shape) < 3:
-        return plane, (np.empty(0, np.intp), np.empty(0, np.intp))
-    y, x = (np.concatenate(found) for found in zip(*(find_hot(plane, noise, sign) for sign in (1, -1)), strict=True))
-    if not len(y):
-        return plane, (y, x)
-    filled = plane.copy()
-    around = [plane[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
-    filled[y, x] = np.median(np.stack(around), axis=0)
-    return filled, (y, x)
+    hot, likely = _search(plane, noise)
+    if not likely.any():
+        return plane, hot
+    filled = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64)
+    around = _around(filled, likely)
+    beside = around[_BESIDE]
+    filled[likely] = np.where(np.isfinite(beside).sum(axis=0) < 2, _median(around), _median(beside))
+    return filled, hot
 
 
-def _candidates(signed: NDArray[np.floating], step: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Inner pixels that stand above their neighbours left and right: few, so that the rest can be slow."""
-    inner = signed[1:-1]
-    with np.errstate(invalid="ignore"):
-        high = inner[:, 1:-1] - step > np.maximum(inner[:, :-2], inner[:, 2:])
-    y, x = np.nonzero(high)
-    return y + 1, x + 1
+def _around(plane: NDArray[Any], hot: Mask) -> NDArray[np.floating]:
+    """(8, N) neighbours of the hot pixels, NaN where they are hot, missing or beyond the edge."""
+    known = np.pad(np.where(hot | ~np.isfinite(plane), np.nan, plane), 1, constant_values=np.nan)
+    y, x = np.nonzero(hot)
+    return np.stack([known[y + 1 + dy, x + 1 + dx] for dy, dx in _AROUND])
+
+
+def _median(around: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Median of the finite values of each column; NaN where there is none."""
+    ordered, there = np.sort(around, axis=0), np.isfinite(around).sum(axis=0)
+    column = np.arange(around.shape[1])
+    low, high = ordered[np.maximum(there - 1, 0) // 2, column], ordered[there // 2, column]
+    return np.where(there > 0, low + (high - low) / 2, np.nan)
+
+
+def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
+    """Guess the noise at every grey level from medians, for finding hot pixels before the noise is measured.
+
+    Parameters
+    ----------
+    crops : sequence of (Y, X) ndarray
+        Real numbers; what is not finite is missing.
+
+    Returns
+    -------
+    NoiseModel or None
+        None where the pixels equal those beside them: what differs is as likely a photon as a hot pixel then.
+    """
+    rows = max(1, sum(crop.size for crop in crops) // _PLACES)
+    parts = [crop[::rows].astype(np.float64) for crop in crops if crop.shape[1] >= _ALONG]
+    if not parts:
+        return None
+    along = [
+        np.concatenate([part[:, i : part.shape[1] - _ALONG + 1 + i].ravel() for part in parts]) for i in range(_ALONG)
+    ]
+    good = np.isfinite(along).all(axis=0)
+    # Level and noise from other pixels each, or a hot one would make its own noise.
+    level, step = np.median([values[good] for values in along[::2]], axis=0), np.abs(along[1][good] - along[3][good])
+    order = np.argsort(level, kind="stable")
+    ends = (np.array(_LEVELS) * len(order)).astype(int)
+    chosen = [order[a:b] for a, b in pairwise(ends) if b > a]
+    curve = np.array([(np.median(level[part]), np.median(step[part]) / _MEDIAN_STEP) for part in chosen]).reshape(-1, 2)
+    if not curve[:, 1].any():
+        return None
+    curve[:, 1] = np.maximum(curve[:, 1], curve[curve[:, 1] > 0, 1].min()) ** 2
+    curve = curve[np.append(np.diff(curve[:, 0]) > 0, True)]
+    model = NoiseModel(offset=float(curve[0, 0]), gain=_rough_gain(curve), read_noise=float(np.sqrt(curve[0, 1])))
+    return model if len(curve) < 2 else replace(model, curve=tuple(map(tuple, curve.tolist())), affine=False)
+
+
+def _rough_gain(curve: NDArray[np.float64]) -> float:
+    """Grey values per photo-electron, by which single photons on a dark background are told from hot pixels."""
+    above, more = (curve[1:] - curve[0]).T
+    clear = above > _CLEAR * np.sqrt(curve[0, 1])
+    return max(float(np.median(more[clear] / above[clear])), 0.0) if clear.any() else 0.0

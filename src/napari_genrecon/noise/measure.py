@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.intensity import find_missing, without_missing
 from ..errors import ImageError
 from .blocks import Blocks, cut_blocks
-from .defects import hot_pixels, stripes
+from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
 from .model import NoiseModel
 from .spectrum import (
@@ -45,6 +46,7 @@ _SMALLEST = 4  # pixels along a block in which noise can be told from structure
 _MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
 _DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
+_FEW_HOT = 1e-4  # of the pixels; that few are in few of the blocks
 _MOSTLY_FLAT = 0.6  # part of the blocks of a bin
 _WRONG = 0.6  # ratio of a bin's variance to the line's, or the other way round ...
 _WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line ...
@@ -109,13 +111,20 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
         raise ImageError(
             "there are no finite pixels to measure noise from; check that the image is not empty or all NaN"
         )
-    levels = find_levels(arrays)
+    missing = find_missing(arrays)
+    left_out = sum(int(np.count_nonzero(np.isin(array, missing))) for array in arrays) if missing else 0
+    arrays = [without_missing(array, missing) for array in arrays]
+    even, filled = _without_hot(arrays)
+    levels = find_levels(even)
     dark, _median, bright = levels.levels
-    blocks = cut_blocks(arrays, levels.clip, dark, bright - dark)
+    blocks = cut_blocks(even, levels.clip, dark, bright - dark)
+    blocks.energy[:] /= 1 - filled  # what was filled has next to no noise
     if not len(blocks) or blocks.energy.shape[1] < _SMALLEST:
-        return dataclasses.replace(_model(levels, None, blocks), read_noise=_neighbour_noise(arrays))
-    model = _model(levels, _look_at(blocks), blocks)
-    return dataclasses.replace(model, hot_fraction=hot_pixels(arrays, model)) if model.sigma > 0 else model
+        return dataclasses.replace(_model(levels, None, blocks), read_noise=_neighbour_noise(even))
+    model = dataclasses.replace(
+        _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
+    )
+    return dataclasses.replace(model, hot_fraction=measure_hot_fraction(arrays, model)) if model.sigma > 0 else model
 
 
 def _checked(crop: ArrayLike) -> NDArray[np.generic]:
@@ -125,6 +134,16 @@ def _checked(crop: ArrayLike) -> NDArray[np.generic]:
     if array.dtype.kind not in "iuf":
         raise ImageError(f"noise is measured on real numbers, got dtype {array.dtype}")
     return array
+
+
+def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
+    """Fill hot pixels that are more than a few, as they would be in every block; and which part of all they are."""
+    rough = rough_noise(crops)
+    fraction = 0.0 if rough is None else measure_hot_fraction(crops, rough)
+    if rough is None or fraction < _FEW_HOT:
+        return crops, 0.0
+    rough = dataclasses.replace(rough, hot_fraction=fraction)
+    return [fill_hot(crop, rough)[0] for crop in crops], fraction
 
 
 def _neighbour_noise(crops: Sequence[NDArray[np.generic]]) -> float:

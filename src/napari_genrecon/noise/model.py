@@ -21,6 +21,7 @@ Method = Literal["flat blocks", "high-pass", "given"]
 _DERIVED = ("sigma", "snr")
 _NON_NEGATIVE = (
     "gain", "read_noise", "row_stripes", "column_stripes", "hot_fraction", "saturated_fraction", "pixels_sampled",
+    "missing_fraction",
 )  # fmt: skip
 
 
@@ -67,6 +68,10 @@ class NoiseModel:
     textured : bool
         No flat patch was found. Correlated noise cannot be told from structure then; the noise is read from the finest
         detail and taken as white.
+    missing_levels : tuple of float
+        Grey values of constant regions far outside the rest of the image: padding, saturated margins, burnt-in bars.
+    missing_fraction : float
+        Fraction in [0, 1] of the pixels that have these.
 
     Examples
     --------
@@ -93,6 +98,8 @@ class NoiseModel:
     method: Method = "given"
     pixels_sampled: int = 0
     textured: bool = False
+    missing_levels: tuple[float, ...] = ()
+    missing_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("gain", "offset", "read_noise", "rho_x", "rho_y", *_NON_NEGATIVE):
@@ -103,7 +110,7 @@ class NoiseModel:
         for name in ("rho_x", "rho_y"):
             if abs(getattr(self, name)) >= 1:
                 raise OptionError(f"{name} is a correlation and must lie between -1 and 1, got {getattr(self, name)}")
-        for name in ("hot_fraction", "saturated_fraction"):
+        for name in ("hot_fraction", "saturated_fraction", "missing_fraction"):
             if getattr(self, name) > 1:
                 raise OptionError(f"{name} is a fraction and must lie between 0 and 1, got {getattr(self, name)}")
         for name in ("affine", "textured"):
@@ -113,6 +120,9 @@ class NoiseModel:
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         if self.saturation_level is not None:
             _check_finite("saturation_level", self.saturation_level)
+        for level in self.missing_levels:
+            _check_finite("missing_levels", level)
+        object.__setattr__(self, "missing_levels", tuple(self.missing_levels))
         object.__setattr__(self, "curve", _checked_curve(self.curve, needed=not self.affine))
         object.__setattr__(self, "levels", _checked_levels(self.levels))
 
@@ -154,6 +164,7 @@ class NoiseModel:
         """Plain numbers, lists and strings, ready for JSON; `sigma` and `snr` stand in it for the reader's sake."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data["curve"] = [list(pair) for pair in self.curve]
+        data["missing_levels"] = list(self.missing_levels)
         data["levels"] = None if self.levels is None else list(self.levels)
         return data | {"sigma": self.sigma, "snr": self.snr if math.isfinite(self.snr) else None}
 

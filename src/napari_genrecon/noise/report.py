@@ -12,6 +12,8 @@ __all__ = ["describe"]
 
 _CORRELATED = 0.1  # a lag-1 correlation below this cannot be told from none in one image
 
+_DARK = 0.1  # of the range of grey values
+
 
 def describe(model: NoiseModel) -> str:
     """One line for each finding, then advice, each beginning with an arrow.
@@ -91,6 +93,12 @@ def _defects(model: NoiseModel) -> list[str]:
         found.append(
             f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}"
         )
+    if model.missing_levels:
+        levels = " and ".join(f"{level:.10g}" for level in model.missing_levels)
+        found.append(
+            f"missing: {_percent(model.missing_fraction)} of the pixels, in constant regions of {levels}, far outside "
+            "the rest"
+        )
     if model.hot_fraction > 0:
         found.append(f"hot or dead pixels: {_percent(model.hot_fraction)}")
     return found
@@ -104,8 +112,14 @@ def _advice(model: NoiseModel) -> list[str]:
             "tools that expect white noise would remove almost nothing. It is taken into account here."
         )
     if model.textured:
+        why = (
+            "The background is not even: it holds smooth grain several pixels wide, as after a filter, an enlargement "
+            "or lossy compression, which looks the same as fine structure"
+            if _is_mostly_dark(model)
+            else "There is fine structure everywhere and no empty or even patch"
+        )
         advice.append(
-            "There is fine structure everywhere and no empty or even patch, so the noise was read from the finest "
+            f"{why}, so the noise was read from the finest "
             "detail alone. If grain stays, neighbouring pixels share their noise: take it from an image of the same "
             "microscope with empty background (option 'noise'). If fine structure fades, denoise with less strength."
         )
@@ -129,6 +143,14 @@ def _advice(model: NoiseModel) -> list[str]:
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")
     return advice
+
+
+def _is_mostly_dark(model: NoiseModel) -> bool:
+    """Whether half of the image lies at the dark end of its grey values, as where specimens are few."""
+    if model.levels is None:
+        return False
+    dark, median, bright = model.levels
+    return median - dark < _DARK * (bright - dark)
 
 
 def _number(value: float) -> str:

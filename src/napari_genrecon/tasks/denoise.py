@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
+from napari_genrecon.engine.intensity import (
+    as_plane,
+    fill_non_finite,
+    find_missing,
+    measure_centre,
+    missing_note,
+    without_missing,
+)
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
-from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, stabiliser
+from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, is_noisy, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
+from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 from napari_genrecon.tasks.task import Result
 
@@ -105,7 +112,9 @@ def denoise(
     image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype; of a layer, its pixels and axes.
         Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
-        hot and dead ones, which stand alone far from all their neighbours. The alpha channel of RGBA is copied.
+        hot and dead ones, which stand alone far from their neighbours: they are left out, spoil nothing around them,
+        and come back as they were, as do constant regions far outside the rest (padding, burnt-in bars). The alpha
+        channel of RGBA is copied.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
     strength : float
@@ -127,7 +136,8 @@ def denoise(
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a
+        Of the input's shape, in its grey values; float32 unless `keep_dtype`, or float64 where float32 cannot
+        hold the noise (on grey values of 3e9, say). A NumPy image (memmap included) gives a
         NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
 
     Raises
@@ -209,6 +219,7 @@ def expected_seconds(image: Any, options: DenoiseOptions) -> float:
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
 # at a strong edge is.
 _FARTHEST = 8.0
+_MANY_HOT = 3e-4  # of the pixels, from which it is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +231,7 @@ class _Channel:
     fill: float  # grey value for pixels that are not finite
     centre: float  # of the stabilised values
     rho: tuple[float, float]
+    missing: tuple[float, ...]  # grey values of padding, which count for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,18 +257,18 @@ class DenoisePlanes:
     def _denoise(self, plane: NDArray[Any], channel: _Channel) -> NDArray[Any]:
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        filled, bad = fill_non_finite(plane, channel.fill)
         # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
-        even, hot = fill_hot(filled, channel.noise)
+        even, hot = fill_hot(without_missing(plane, channel.missing), channel.noise)
+        even, bad = fill_non_finite(even, channel.fill)
         stabilised = channel.transform.forward(even) - channel.centre
         clean = load_network(self.spec, self.device)(stabilised, self.strength, channel.rho)
         farthest = _FARTHEST * self.strength
         clean = np.clip(clean, stabilised - farthest, stabilised + farthest)
         restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
-        restored[hot] = filled[hot]
+        kept = hot if bad is None else hot | bad
         if self.blend:
-            restored = (1 - self.blend) * restored + self.blend * filled
-        return restored if bad is None else np.where(bad, plane, restored)
+            restored = (1 - self.blend) * restored + self.blend * even
+        return np.where(kept, plane, restored)
 
 
 def denoising_planes(
@@ -294,7 +306,7 @@ def _plan(source: Any, options: DenoiseOptions) -> Plan:
         options=options,
         kernel=DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend),
         grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=input_facts(source, sampled),
         model=spec.facts(),
@@ -304,18 +316,37 @@ def _plan(source: Any, options: DenoiseOptions) -> Plan:
 
 
 def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
+    missing = find_missing(crops)
+    crops = [without_missing(crop, missing) for crop in crops]
     fill = measure_centre(crops)
     if options.strength == 0 or not is_noisy(noise, crops):
         return None
+    noise = replace(noise, hot_fraction=measure_hot_fraction(crops, noise))  # of this image, whoever gave the model
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
     centre = float(transform.forward(np.array([fill]))[0])
-    return _Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y))
+    return _Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y), missing)
 
 
 def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> list[str]:
+    notes = [_note_on_noise(channels, options), _note_on_hot(channels)]
+    notes += missing_note([channel.missing for channel in channels if channel])
+    return [note for note in notes if note]
+
+
+def _note_on_noise(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> str:
     untouched = [i for i, channel in enumerate(channels) if channel is None]
     if options.strength == 0 or not untouched:
-        return []
+        return ""
     which = "the image" if len(channels) == 1 else f"channel {', '.join(map(str, untouched))}"
-    return [f"no noise was found in {which}, so it comes back unchanged"]
+    return f"no noise was found in {which}, so it comes back unchanged"
+
+
+def _note_on_hot(channels: tuple[_Channel | None, ...]) -> str:
+    hot = max((channel.noise.hot_fraction for channel in channels if channel), default=0.0)
+    if hot < _MANY_HOT:
+        return ""
+    return (
+        f"{100 * hot:.2g} % of the pixels are hot or dead ones, which are no noise: they were left out and come back "
+        "as they are; inpaint with detect 'hot' fills them in"
+    )

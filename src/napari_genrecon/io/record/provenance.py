@@ -186,7 +186,7 @@ def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
     """The sentence about pixels that did not fit into the dtype of the result, if there were any."""
     if not clipped:
         return []
-    limits = np.iinfo(dtype)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
 
 

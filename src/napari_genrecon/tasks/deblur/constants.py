@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
-from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, without_missing
 from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects
@@ -44,14 +45,17 @@ def channel_constants(
     """Constants per channel, None where there is nothing to deblur, and what the user should know about them."""
     channels, constant, noise_free = [], [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
+        missing = find_missing(crops)
+        crops = [without_missing(crop, missing) for crop in crops]
         values = _finite(crops)
         channel = _constants(crops, values, measure_centre(crops), model)
+        channel = channel and replace(channel, missing=missing)
         channels.append(channel)
         if channel is None:
             constant.append(index)
         elif not is_noisy(model, crops):
             noise_free.append(index)
-    notes = []
+    notes = missing_note([channel.missing for channel in channels if channel])
     if constant:
         notes.append(f"{_which(constant, channels)} is constant, so it comes back unchanged")
     if noise_free:

@@ -32,7 +32,7 @@ from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_not
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.given import given_image, given_psf
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, read_shapes, run_plan
+from napari_genrecon.tasks.plan import Plan, read_shapes, result_dtype, run_plan
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["ITERATIONS", "deblur", "deblur_steps", "expected_seconds"]
@@ -226,7 +226,7 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
         beside=("noise", "psf"),
         kernel=kernel,
         grid=grid,
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=input_facts(source, sampled),
         model=spec.facts() if learnt else None,

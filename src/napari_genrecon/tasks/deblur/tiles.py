@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import fill_non_finite
+from napari_genrecon.engine.intensity import fill_non_finite, without_missing
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import NoiseModel
@@ -52,6 +52,8 @@ class Channel:
         In photo-electrons squared.
     mean : float
         Mean above the background, in photo-electrons; positive.
+    missing : tuple of float
+        Grey values of padding, which count for nothing.
     """
 
     noise: NoiseModel
@@ -64,6 +66,7 @@ class Channel:
     gain: float
     read_variance: float
     mean: float
+    missing: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +92,9 @@ class DeblurTiles:
         image = self._spatial(block)
         # Integers need float64, of which large ones lose nothing.
         image = image.astype(np.float32 if image.dtype.itemsize <= 2 else np.float64, copy=False)
-        bad = ~np.isfinite(image)
-        filled = (_filled(image, channel.centre) - channel.centre).astype(np.float32)
+        seen = without_missing(image, channel.missing)
+        bad = ~np.isfinite(seen)
+        filled = (_filled(seen, channel.centre) - channel.centre).astype(np.float32)
         method = self._plug_and_play if self.method == "pnp" else self._richardson_lucy
         sharp = yield from method(filled, ~bad, channel)
         result = np.where(bad, image, sharp.astype(image.dtype) + channel.centre)

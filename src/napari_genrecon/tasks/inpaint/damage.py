@@ -127,14 +127,7 @@ def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tup
 
 
 def _hot(plane: NDArray[Any], noise: NoiseModel) -> Mask:
-    found = np.zeros(plane.shape, bool)
-    if min(plane.shape) < 2 or not is_noisy(noise, [plane]):
-        return found
-    framed = np.pad(plane, 1, mode="reflect")  # pixels at the edge are judged by the neighbours they have
-    for sign in (1, -1):
-        y, x = find_hot(framed, noise, sign)
-        found[y - 1, x - 1] = True
-    return found
+    return find_hot(plane, noise) if is_noisy(noise, [plane]) else np.zeros(plane.shape, bool)
 
 
 def _saturated(plane: NDArray[Any], noise: NoiseModel) -> Mask:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import measure_centre, sample_crops
+from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, sample_crops, without_missing
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.run import Progress, map_progress
@@ -134,7 +134,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     key = digest((options.noise, networks), chain.from_iterable((*sampled, *masks)))
     found = yield from findings_once(key, _find(sampled, masks, options.noise, networks))
     used = _used(networks, found.channels)
-    dtype = source.dtype if options.keep_dtype else np.dtype(np.float32)
+    dtype = source.dtype if options.keep_dtype else _exact(source.dtype)
     kernel = InpaintPlanes(
         read=Reader(source),
         mask=mask,
@@ -164,7 +164,12 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         input=input_facts(source, sampled),
         model=None if filler is None else filler.facts(),
         device="cpu" if filler is None else resolve_device(options.device),
-        warnings=(*found.notes, *_notes(mask, options), *notes_on_missing(neighbours, axes, enough)),
+        warnings=(
+            *found.notes,
+            *_notes(mask, options),
+            *missing_note([channel.missing for channel in found.channels]),
+            *notes_on_missing(neighbours, axes, enough),
+        ),
         facts=_facts(kernel, used, options),
     )
     limits = _limits_of_known(source, mask, sampled, masks)
@@ -202,6 +207,13 @@ def _range(parts: list[NDArray[Any]]) -> tuple[float, float]:
     return min((float(part.min()) for part in some), default=np.inf), max(
         (float(part.max()) for part in some), default=-np.inf
     )
+
+
+def _exact(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype that holds every known pixel: a float where there is one, as what is filled in has fractions."""
+    if dtype.itemsize <= (4 if dtype.kind == "f" else 2):
+        return np.dtype(np.float32)
+    return np.dtype(np.float64) if dtype.itemsize == 4 else dtype
 
 
 def _working(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -357,14 +369,16 @@ def _used(networks: _Networks, channels: tuple[Channel, ...]) -> str:
 def _channel(
     crops: Crops, masks: list[Mask], noise: NoiseModel, networks: _Networks
 ) -> Generator[Progress, None, Channel]:
+    missing = find_missing(_known(crops, masks))
+    crops = [without_missing(crop, missing) for crop in crops]
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
     fill = measure_centre(known)
-    exact = Channel(None, fill, fill)
+    exact = Channel(None, fill, fill, missing=missing)
     if networks.denoiser is None:
         return exact
     window, unknown = _rehearsal(crops, masks)
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
-    channel = _stabilised(noise, fill) if noisy else exact
+    channel = replace(_stabilised(noise, fill), missing=missing) if noisy else exact
     if networks.filler is not None and not networks.choose:
         return channel
     values = to_values(window, unknown, channel)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import as_plane, to_dtype
+from napari_genrecon.engine.intensity import as_plane, mark_missing, to_dtype
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
@@ -49,6 +49,8 @@ class Channel:
         Its lag-1 correlation along x and y.
     recipe : Recipe or None
         How to fill by plug-and-play; None for the other methods.
+    missing : tuple of float
+        Grey values of padding, from which nothing is filled.
     """
 
     transform: Stabiliser | None
@@ -57,6 +59,7 @@ class Channel:
     noise: float = 0.0
     rho: tuple[float, float] = (0.0, 0.0)
     recipe: Recipe | None = None
+    missing: tuple[float, ...] = ()
 
 
 def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float32]:
@@ -152,7 +155,7 @@ class InpaintPlanes:
             out[:] = to_dtype(filled, self.dtype)[0]
             return out.reshape(block.shape)
         box = _box(_masked_core(masked, tile, self.axes), self.halo, self.stride)
-        unknown = masked[box] | ~np.isfinite(plane[box])
+        unknown = masked[box] | mark_missing(plane[box], channel.missing)
         origin = tuple(
             int(tile.src[i].start) + part.start for i, part in zip((self.axes.y, self.axes.x), box, strict=True)
         )
@@ -203,7 +206,7 @@ class InpaintPlanes:
         at = dict(zip(self.axes.outer, index, strict=True))
         region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(tile.src))
         plane = as_plane(self.read(region), self.axes)
-        unknown = as_plane(self.mask[region], self.axes) | ~np.isfinite(plane)
+        unknown = as_plane(self.mask[region], self.axes) | mark_missing(plane, channel.missing)
         return to_values(plane, unknown, channel), unknown
 
 

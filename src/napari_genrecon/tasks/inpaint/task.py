@@ -103,8 +103,8 @@ def inpaint(
     -------
     ndarray or dask.array.Array
         Of the input's shape (behind a first dimension of length `n` if that is more than 1), in its grey values,
-        float32 unless `keep_dtype`. Pixels outside the mask are those of the input bit by bit if its dtype is kept or
-        is float32, and else rounded to float32 (8- and 16-bit integers are exact; float64 and large integers are not).
+        float32 unless `keep_dtype`; float64 for float64 and 32-bit integers, and 64-bit integers as they are, as no
+        float holds them. Pixels outside the mask are those of the input bit by bit.
         A NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
 
     Raises

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
-
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, without_missing
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, plan_grid, run_plan
+from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
 from napari_genrecon.tasks.upscale.options import EnlargingOptions, UpscaleOptions
 from napari_genrecon.tasks.upscale.planes import VIEWS, UpscaledChannel, UpscalePlanes
 
-__all__ = ["ROUNDS", "Measured", "geometry", "measure", "notes", "plan_planes", "run_audited", "told", "upscale_plan"]
+__all__ = [
+    "ROUNDS",
+    "Measured",
+    "geometry",
+    "measure",
+    "notes",
+    "plan_planes",
+    "run_audited",
+    "told",
+    "upscale_plan",
+    "upscaled_channels",
+]
 
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
 _LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
@@ -79,7 +88,7 @@ def upscale_plan(
         axes=measured.axes,
         options=options,
         kernel=kernel,
-        dtype=source.dtype if options.keep_dtype else np.dtype(np.float32),
+        dtype=result_dtype(source.dtype, measured.sampled, measured.noise, keep=options.keep_dtype),
         noise=measured.noise,
         input=measured.input,
         device=resolve_device(options.device),
@@ -102,10 +111,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Pla
     spec, why = chosen_model(options, measured.noise)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
     noise = told(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
-    channels = tuple(
-        UpscaledChannel(model, measure_centre(crops), _LEFT)
-        for crops, model in zip(measured.sampled, noise, strict=True)
-    )
+    channels = upscaled_channels(measured, noise, _LEFT)
     kernel = UpscalePlanes(
         spec,
         options.device,
@@ -124,9 +130,24 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Pla
         kernel,
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
-        warnings=tuple(notes(measured.noise, options, bool(first))),
+        warnings=(
+            *notes(measured.noise, options, bool(first)),
+            *missing_note([channel.missing for channel in channels]),
+        ),
         steps=lambda: kernel.steps,
     )
+
+
+def upscaled_channels(
+    measured: Measured, noise: Sequence[NoiseModel], left: float = 1.0
+) -> tuple[UpscaledChannel, ...]:
+    """The constants of every channel."""
+    channels = []
+    for crops, model in zip(measured.sampled, noise, strict=True):
+        missing = find_missing(crops)
+        centre = measure_centre([without_missing(crop, missing) for crop in crops])
+        channels.append(UpscaledChannel(model, centre, left, missing))
+    return tuple(channels)
 
 
 def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:

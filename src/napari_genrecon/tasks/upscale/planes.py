@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import as_plane, fill_non_finite
+from napari_genrecon.engine.intensity import as_plane, fill_non_finite, without_missing
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import NoiseModel
@@ -32,6 +32,7 @@ class UpscaledChannel:
     noise: NoiseModel  # what the network is told
     centre: float  # subtracted, so that float32 loses nothing; fills pixels that are not finite
     left: float = 1.0  # share of the noise s.d. that the network is told: less, if a denoiser ran first
+    missing: tuple[float, ...] = ()  # grey values of padding, which count for nothing
 
     def sigma(self, plane: NDArray[Any]) -> NDArray[Any] | float:
         """Noise s.d. of every pixel (Y, X), or one for all; the level is taken from the mean of 3x3 pixels."""
@@ -73,7 +74,8 @@ class UpscalePlanes:
 
     def mismatch(self, block: NDArray[Any], large: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """How far the result, shrunk again, is from the image, on the core of the tile."""
-        axes, factor, centre = self.axes, self.factor, self.channels[channel_of(tile, self.axes)].centre
+        axes, factor, channel = self.axes, self.factor, self.channels[channel_of(tile, self.axes)]
+        centre, block, large = channel.centre, *(without_missing(b, channel.missing) for b in (block, large))
         core = tuple(slice(tile.crop[i].start // factor, tile.crop[i].stop // factor) for i in (axes.y, axes.x))
         with np.errstate(invalid="ignore"):  # infinite pixels give NaN, which is left out
             small = shrink(as_plane(large, axes) - centre, factor)[core]
@@ -87,7 +89,7 @@ class UpscalePlanes:
     def _enlarge(self, plane: NDArray[Any], channel: UpscaledChannel) -> Generator[None, None, NDArray[Any]]:
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        filled, bad = fill_non_finite(plane, channel.centre)
+        filled, bad = fill_non_finite(without_missing(plane, channel.missing), channel.centre)
         centred = (filled - channel.centre).astype(np.float32, copy=False)
         large = yield from self._mean_of_views(centred, channel.sigma(filled))
         for _ in range(self.rounds):

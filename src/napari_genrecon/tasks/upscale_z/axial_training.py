@@ -149,7 +149,9 @@ def _sharp_planes(
     planes: list[SharpPlane] = []
     count, done = sum(map(len, chosen)), 0
     for crops, parts, model in zip(sampled, chosen, noise, strict=True):
+        # Differences that are lost in float64 leave none.
         spread = float(np.sqrt(np.mean([np.var(part.astype(np.float64)) for part in parts]))) if parts else 0.0
+        spread = spread or 1.0
         for part in parts:
             doing = "denoising planes to learn from" if model.sigma else "reading planes"
             yield Progress(done, total, f"{doing}: {len(planes) + 1} of {count}")

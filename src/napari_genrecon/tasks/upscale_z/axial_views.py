@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import fill_non_finite
+from napari_genrecon.engine.intensity import fill_non_finite, without_missing
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import axial_card, load_network
 from napari_genrecon.numerics.slices import back_project_slices, sliced
@@ -64,7 +64,7 @@ class UpscaleSides:
             return self._block(stack.repeat(self.factor, axis=0), block.shape)
         channel = self.channels[index]
         stack = stack.astype(np.float32 if stack.dtype.itemsize <= 2 else np.float64, copy=False)
-        filled, bad = _filled(stack, channel.centre)
+        filled, bad = _filled(without_missing(stack, channel.missing), channel.centre)
         kept = self._kept(tile)
         fine = yield from self._enlarge(filled, channel, kept)
         core = np.s_[:, kept[0], kept[1]]
@@ -84,7 +84,8 @@ class UpscaleSides:
 
     def mismatch(self, block: Block, large: Block, tile: Tile) -> NDArray[Any]:
         """How far the planes that the result would show are from those of the image, on the core of the tile."""
-        centre, z = self.channels[channel_of(tile, self.axes)].centre, self.axes.letters.index("Z")
+        channel, z = self.channels[channel_of(tile, self.axes)], self.axes.letters.index("Z")
+        centre, block, large = channel.centre, *(without_missing(b, channel.missing) for b in (block, large))
         core = (slice(tile.crop[z].start // self.factor, tile.crop[z].stop // self.factor), *self._kept(tile))
         with np.errstate(invalid="ignore"):
             shown = sliced(self._stack(large)[:, core[1], core[2]] - centre, self.factor, self.thickness)[core[0]]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.intensity import missing_note
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
@@ -16,8 +16,7 @@ from napari_genrecon.models import ModelCard, find_model, list_models, resolve_d
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
-from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, notes, told, upscale_plan
-from napari_genrecon.tasks.upscale.planes import UpscaledChannel
+from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, notes, told, upscale_plan, upscaled_channels
 from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_learnt
@@ -58,9 +57,7 @@ def plan_sides(
     spec, noise = _start(options), told(measured.noise, options)
     after = _SIDES * source.size if later else 0
     learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
-    channels = tuple(
-        UpscaledChannel(model, measure_centre(crops)) for crops, model in zip(measured.sampled, noise, strict=True)
-    )
+    channels = upscaled_channels(measured, noise)
     rounds = ROUNDS if options.consistent else 0
     kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
     grid = _grid(source.shape, measured, options, spec, factor)
@@ -72,7 +69,7 @@ def plan_sides(
         kernel,
         grid=grid,
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
-        warnings=(*said, *notes(measured.noise, options, True)),
+        warnings=(*said, *notes(measured.noise, options, True), *missing_note([c.missing for c in channels])),
         facts={"seed": options.seed, "trained": learnt.facts()},
         steps=partial(kernel.steps, _largest_read(grid, measured)),
         work=(before, after),
