@@ -87,6 +87,7 @@ class Planes:
         self._refreshing = False
         self._saying = QTimer()
         self._saying.timeout.connect(lambda: self._say("is being computed"))
+        viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
 
     def of(self, part: Any) -> NDArray[Any]:
@@ -118,11 +119,8 @@ class Planes:
             yield Progress(0, 0)
 
     def _progressed(self, _progress: Progress) -> None:
-        shown = [layer for layer in self._layers() if layer.visible]
-        if not shown:
-            self._leave()
         self._refreshing = True
-        for layer in shown:
+        for layer in self._layers():
             layer.refresh(extent=False, highlight=False)
         self._refreshing = False
 
@@ -141,10 +139,17 @@ class Planes:
             self._saying.stop()
             self._say("is complete")
 
+    def _inserted(self, event: Any) -> None:
+        if event.value.data is self._array:
+            event.value.events.visible.connect(self._hidden)
+
+    def _hidden(self, _event: Any) -> None:
+        if not any(layer.visible for layer in self._layers()):
+            self._leave()
+
     def _removed(self, _event: Any) -> None:
         if not self._layers():
             self._leave()
-            self._viewer.layers.events.removed.disconnect(self._removed)
 
     def _leave(self) -> None:
         """Compute nothing more of what is on screen, until it is looked at again."""
