@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
-from napari_genrecon.training.crops import CropOptions
-from napari_genrecon.training.train_options import TrainOptions
+from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.options import TrainOptions
 
 from napari_genrecon import NoiseModel
 from napari_genrecon.axes import Axes
