@@ -5,8 +5,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
-from napari_genrecon.training.data.dataset import CropOptions
-from napari_genrecon.training.options import TrainOptions
 
 from napari_genrecon import NoiseModel
 from napari_genrecon.axes import Axes
@@ -15,6 +13,8 @@ from napari_genrecon.options import check_types
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.sample import SampleOptions
+from napari_genrecon.training.data.dataset import CropOptions
+from napari_genrecon.training.options import TrainOptions
 
 ALL = [*(task.options for task in TASKS), SampleOptions, CropOptions, TrainOptions]
 ARRAYS = {name for task in TASKS for name in array_options(task)}
