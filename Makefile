@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 DISPLAYED = sh tools/with_display.sh
+PARALLEL  = -n auto --dist loadfile
 
 .PHONY: demo test test-all check docs screenshot benchmark clean help
 
@@ -19,10 +20,10 @@ demo: $(VENV)/.demo
 	$(BIN)/genrecon demo --output demo-output
 
 test: $(VENV)/.test check
-	$(DISPLAYED) $(BIN)/python -m pytest
+	$(DISPLAYED) $(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(VENV)/.test check
-	$(DISPLAYED) $(BIN)/python -m pytest -m ""
+	$(DISPLAYED) $(BIN)/python -m pytest $(PARALLEL) -m ""
 
 check: $(VENV)/.test
 	$(BIN)/ruff check src tests tools

@@ -13,6 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # the benchmarks' 
 _SETTINGS = TemporaryDirectory()
 os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS.name) / "settings.yaml")
 
+# Processes that test side by side (pytest-xdist) take a thread each: more would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No test is timed: machines are shared, and benchmarks measure speed (tools/benchmark.py).
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
