@@ -132,12 +132,13 @@ def entry_points():
 def mentioned(path):
     """Modules that a file imports, or names in a string: in a registry relative to its package, else in full."""
     yield from imported(path)
-    package = module_of(path) if path.name == "__init__.py" else ""
+    registry, here = path.name == "__init__.py", module_of(path)
+    package = here if registry else here.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w.:]+", node.value):
-            name = node.value.partition(":")[0]
+            name, colon, _ = node.value.partition(":")
             yield name
-            if package:
+            if registry or colon:
                 yield f"{package}.{name.lstrip('.')}"
 
 

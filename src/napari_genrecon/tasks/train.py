@@ -45,6 +45,7 @@ def train(
     labels: ImageLike | Sequence[ImageLike] | None = None,
     points: ArrayLike | ImageLayer | Sequence[ArrayLike | ImageLayer] | None = None,
     groups: ArrayLike | None = None,
+    targets: ImageLike | Sequence[ImageLike] | None = None,
     pixel_size: tuple[float, float] | None = None,
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
@@ -67,7 +68,7 @@ def train(
         What to learn from; see `training.data.cut.cut_crops`.
     name : str
         Of the model; the recipe's if not given. A number is appended if there is one of this name.
-    axes, labels, points, groups, pixel_size, units, channel_names
+    axes, labels, points, groups, targets, pixel_size, units, channel_names
         As for `cut_crops`; labels and points can be layers of napari, too.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out.
@@ -106,7 +107,7 @@ def train(
     pixels, letters = given_images(images, axes)
     where = {
         "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",)),
-        "groups": groups,
+        "groups": groups, "targets": None if targets is None else given_images(targets, None)[0],
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
     trained = read_options({**base, **given, "kind": recipe})
