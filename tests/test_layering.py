@@ -36,7 +36,7 @@ HEAVY = {
     "torch": {"models", "training"},
     "torchvision": {"models", "training"},
     "lightning_fabric": {"training"},
-    "dask": {"engine", "io"},
+    "dask": {"engine", "io", "widgets"},
     "napari": {"widgets"},
     "qtpy": {"widgets"},
     "magicgui": {"widgets"},
