@@ -9,6 +9,7 @@ import ast
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -25,9 +26,15 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports_of(path: Path, *, lazy: bool) -> set[str]:
     """Modules of ours that a module imports when it is loaded or, with `lazy`, inside its functions as well."""
-    tree, found = ast.parse(path.read_text()), set()
+    tree, found = _tree(path), set[str]()
     for node in ast.walk(tree) if lazy else _on_loading(tree.body):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name in MODULES}
@@ -106,7 +113,7 @@ def unreachable() -> list[str]:
         path = MODULES[module]
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         todo += imports_of(path, lazy=True)
-        for text in (n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)):
+        for text in (n.value for n in ast.walk(_tree(path)) if isinstance(n, ast.Constant)):
             if isinstance(text, str) and re.fullmatch(r"\.?[\w.]+(:\w+)?", text):
                 name = text.partition(":")[0].strip(".")
                 tails = (f"napari_genrecon.{name}", f"{package}.{name}", f"napari_genrecon.tasks.{name}", name)
@@ -119,7 +126,7 @@ def unreachable() -> list[str]:
 def functions() -> Iterator[ast.FunctionDef]:
     """Every function and method."""
     for path in FILES:
-        yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+        yield from (node for node in ast.walk(_tree(path)) if isinstance(node, ast.FunctionDef))
 
 
 def length(node: ast.FunctionDef) -> int:
@@ -132,7 +139,7 @@ def constants() -> int:
     """Module-level names in capitals that hold a number, alone or in a tuple or table."""
     count = 0
     for path in FILES:
-        for node in ast.parse(path.read_text()).body:
+        for node in _tree(path).body:
             targets = (
                 node.targets
                 if isinstance(node, ast.Assign)
