@@ -12,7 +12,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 
 __all__ = [
-    "UNIT_SYMBOLS", "About", "ImageFile", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
+    "UNIT_SYMBOLS", "ImageFile", "ImageMeta", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
     "listed_series", "resolved_axes", "unit_name",
 ]  # fmt: skip
 
@@ -82,7 +82,7 @@ def in_unit(size: float, unit: str, wanted: str) -> tuple[float, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class ImageMeta:
     """What the pixels mean.
 
     Attributes
@@ -118,7 +118,7 @@ class About:
     record: dict[str, Any] | None = field(default=None, repr=False)
     layer: dict[str, Any] | None = field(default=None, repr=False)
 
-    def filled(self) -> About:
+    def filled(self) -> ImageMeta:
         """The same with a scale, a unit and a place for every dimension."""
         n = len(self.axes)
         return replace(
@@ -128,7 +128,7 @@ class About:
             translate=self.translate or (0.0,) * n,
         )
 
-    def reordered(self, order: tuple[int, ...]) -> About:
+    def reordered(self, order: tuple[int, ...]) -> ImageMeta:
         """The same for an array whose dimensions were put into this order."""
         whole = self.filled()
         return replace(
@@ -193,7 +193,7 @@ class ImageFile:
     ----------
     data : array_like
         A NumPy array, or for a large file something that is read by region.
-    about : About
+    about : ImageMeta
         What the pixels mean; its fields can also be asked of the image itself.
     name, path
         Name without ending, and where it is.
@@ -208,7 +208,7 @@ class ImageFile:
     """
 
     data: Any
-    about: About
+    about: ImageMeta
     name: str
     path: Path
     levels: tuple[Any, ...] = ()
@@ -261,12 +261,12 @@ def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axe
         return resolve_axes(None, shape)
 
 
-def about_with(axes: Axes, sizes: Sizes, **more: Any) -> About:
+def about_with(axes: Axes, sizes: Sizes, **more: Any) -> ImageMeta:
     """Return what the pixels mean, from the sizes that a file tells; pixels are square if it tells one side only."""
     one = sizes.get("X") or sizes.get("Y")
     known = {"X": one, "Y": one, **sizes} if one else sizes
     usable = {letter: pair for letter, pair in known.items() if pair and 0 < pair[0] < math.inf}
-    return About(
+    return ImageMeta(
         axes=axes,
         scale=tuple(float(usable.get(letter, (1.0, ""))[0]) for letter in axes.letters),
         units=tuple(usable.get(letter, (1.0, "pixel"))[1] for letter in axes.letters),

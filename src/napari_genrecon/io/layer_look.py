@@ -11,14 +11,14 @@ import numpy as np
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import is_lazy
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = ["channel_look", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
 
-def without_deep_colours(about: About, dtype: np.dtype[Any], n: int) -> About:
+def without_deep_colours(about: ImageMeta, dtype: np.dtype[Any], n: int) -> ImageMeta:
     """Colours of other than 8 bits as channels: napari would show a camera's as black, floats as white."""
     if not about.axes.rgb or dtype == np.uint8:
         return about
@@ -26,7 +26,7 @@ def without_deep_colours(about: About, dtype: np.dtype[Any], n: int) -> About:
     return replace(about, axes=axes, channel_names=tuple(_COLOURS)[:n], channel_colors=tuple(_COLOURS.values())[:n])
 
 
-def with_more(about: About, letters: str) -> About:
+def with_more(about: ImageMeta, letters: str) -> ImageMeta:
     """The same with more dimensions in front; what they measure is in the look of the layer."""
     n = len(letters)
     return replace(
@@ -38,7 +38,7 @@ def with_more(about: About, letters: str) -> About:
     )
 
 
-def placed(about: About) -> dict[str, Any]:
+def placed(about: ImageMeta) -> dict[str, Any]:
     """Scale, place, units and labels of the dimensions that napari shows."""
     shown = [i for i, letter in enumerate(about.axes.letters) if letter != "S"]
     return {
@@ -49,7 +49,7 @@ def placed(about: About) -> dict[str, Any]:
     }
 
 
-def limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | None:
+def limits(data: Any, about: ImageMeta, channels: Sequence[int]) -> list[float] | None:
     """Return display limits of these channels: those of the file; else, of a lazy image, from a few crops of it.
 
     napari would read all of a lazy image for them.
@@ -65,7 +65,7 @@ def limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | No
     return [low, high if high > low else low + 1.0]
 
 
-def channel_look(about: About, name: str, n: int) -> dict[str, Any]:
+def channel_look(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
     """What lets napari split an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
@@ -74,7 +74,7 @@ def channel_look(about: About, name: str, n: int) -> dict[str, Any]:
     return look | ({"colormap": maps, "blending": "additive"} if maps else {})
 
 
-def colormaps(about: About, n: int) -> list[list[str]]:
+def colormaps(about: ImageMeta, n: int) -> list[list[str]]:
     """Return the colours of `n` channels from dark to bright; empty if they are not known."""
     if len(about.channel_luts) == n:
         return [list(lut) for lut in about.channel_luts]

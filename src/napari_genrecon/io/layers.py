@@ -16,7 +16,7 @@ from napari_genrecon.engine.lazy import as_transposable, is_lazy
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.formats import FORMATS
-from napari_genrecon.io.image_file import UNIT_SYMBOLS, About, ImageFile
+from napari_genrecon.io.image_file import UNIT_SYMBOLS, ImageFile, ImageMeta
 from napari_genrecon.io.layer_look import (
     channel_look,
     colormaps,
@@ -101,7 +101,7 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     return [(data, {"name": name, **common, **({"colormap": maps[0]} if maps else {})}, "image")]
 
 
-def _as_saved(image: ImageFile) -> tuple[Any, About]:
+def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
     """Pixels and meaning in the order of dimensions the layer had, those of length 1 that readers drop included."""
     about, letters = image.about.filled(), (image.about.layer or {}).get("axes")
     levels = [image.data, *image.levels]
@@ -117,7 +117,7 @@ def _as_saved(image: ImageFile) -> tuple[Any, About]:
     return (levels if len(levels) > 1 else levels[0]), about
 
 
-def _one_by_one(data: Any, common: dict[str, Any], about: About, looks: list[dict[str, Any]]) -> list[LayerData]:
+def _one_by_one(data: Any, common: dict[str, Any], about: ImageMeta, looks: list[dict[str, Any]]) -> list[LayerData]:
     """The layers that were saved together as channels."""
     axis = about.axes.letters.index("C")
     where = without(axis, placed(about))
@@ -171,7 +171,7 @@ def _written(path: str, layers: list[LayerData], saving: Saving, write_steps: Ca
         raise OutputError(str(error)) from error  # napari swallows a ValueError and says nothing about the reason
 
 
-def _one_image(layers: list[LayerData]) -> tuple[Any, About]:
+def _one_image(layers: list[LayerData]) -> tuple[Any, ImageMeta]:
     """One layer as it is; several as the channels of one image."""
     images = [(_pixels(data, meta), about_layer(meta, _pixels(data, meta).shape)) for data, meta, _ in layers]
     if len(images) == 1:
@@ -202,10 +202,10 @@ def stacked(images: list[Any]) -> Any:
     return np.stack(images)
 
 
-def _as_channels(about: About, layers: list[LayerData]) -> About:
+def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
     whole = about.filled()
     looks = [_look(meta) for _, meta, _ in layers]
-    return About(
+    return ImageMeta(
         axes=Axes("C" + about.axes.letters),
         scale=(1.0, *whole.scale),
         units=("pixel", *whole.units),
@@ -216,7 +216,7 @@ def _as_channels(about: About, layers: list[LayerData]) -> About:
     )
 
 
-def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> About:
+def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
     """What the pixels of a layer mean, from its keywords.
 
     Parameters
@@ -235,7 +235,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> About:
                 f"axis {letter} of '{meta.get('name')}' is in {unit}, which cannot be stored: change its unit"
             )
     record = meta.get("metadata", {}).get("genrecon")
-    return About(
+    return ImageMeta(
         axes=axes,
         scale=(*map(float, meta["scale"]), *(1.0,) * samples),
         units=(*units, *("pixel",) * samples),

@@ -14,8 +14,8 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.foreign.metadata import parsed_xml
 from napari_genrecon.io.image_file import (
     MICROMETRE,
-    About,
     ImageFile,
+    ImageMeta,
     Series,
     Sizes,
     about_with,
@@ -70,7 +70,7 @@ def _plane(path: str, scene: int | None, first: tuple[tuple[str, int], ...], ind
     return found[..., ::-1] if found.shape[-1] == 3 else found[..., 0]  # blue comes first
 
 
-def _about(axes: Any, meta: Element, n: int) -> About:
+def _about(axes: Any, meta: Element, n: int) -> ImageMeta:
     sizes: Sizes = {}
     for distance in meta.iterfind(".//{*}Scaling/{*}Items/{*}Distance"):
         value = distance.findtext("{*}Value")

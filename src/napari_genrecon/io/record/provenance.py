@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, assumption
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = [
     "LAYER_NAMESPACE",
@@ -216,7 +216,7 @@ def _of_any_run(record: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options}
 
 
-def facts(about: About) -> dict[str, Any]:
+def facts(about: ImageMeta) -> dict[str, Any]:
     """What every format of ours keeps about an image, so that a change can be told."""
     whole = about.filled()
     places = zip(about.axes.letters, whole.scale, whole.units, whole.translate, strict=True)
@@ -226,14 +226,14 @@ def facts(about: About) -> dict[str, Any]:
     return {**sizes, **times} | ({"channel names": list(about.channel_names)} if about.channel_names else {})
 
 
-def sealed(record: Mapping[str, Any], about: About, regions: Iterable[int], pixels: str) -> dict[str, Any]:
+def sealed(record: Mapping[str, Any], about: ImageMeta, regions: Iterable[int], pixels: str) -> dict[str, Any]:
     """The record with checksums of the pixels and of itself, by which `check.verify` finds what was changed.
 
     Parameters
     ----------
     record : mapping
         Of `make_record`.
-    about : About
+    about : ImageMeta
         What is written beside it.
     regions : iterable of int
         Shape of the regions (the last ones along a dimension may be smaller).

@@ -16,7 +16,7 @@ _SHADES = 256
 
 
 def tiff_look(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
-    """Return what a file tells about its channels, as fields of `About`.
+    """Return what a file tells about its channels, as fields of `ImageMeta`.
 
     Parameters
     ----------

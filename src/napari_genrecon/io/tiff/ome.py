@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, Sizes, unit_name
+from napari_genrecon.io.image_file import ImageMeta, Sizes, unit_name
 
 __all__ = ["channels_in", "image_in", "note_in", "ome_of", "positions_in", "sizes_in"]
 
@@ -59,7 +59,7 @@ def sizes_in(ome: ElementTree.Element) -> Sizes:
     return sizes
 
 
-def positions_in(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
+def positions_in(ome: ElementTree.Element, about: ImageMeta) -> tuple[float, ...]:
     """Where the first pixel is, for the axes whose stage position is given in the unit of their scale."""
     plane = ome.find(".//{*}Plane")
     if plane is None:

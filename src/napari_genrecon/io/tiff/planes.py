@@ -12,7 +12,7 @@ import numpy as np
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.formats import plainly
-from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.tiff.read import open_tiff, samples_moved
 
 __all__ = ["is_stack", "open_planes", "planes_in"]
@@ -60,7 +60,7 @@ def open_planes(folder: Path, axes: str | None, series: int | str | None = None)
     letters = axes or f"{leading}{first.axes.letters}"
     found = resolve_axes(Axes(letters, assumed=not axes), (len(paths), *first.data.shape))
     about = first.about
-    more = About(
+    more = ImageMeta(
         axes=found,
         scale=(1.0, *about.scale),
         units=("pixel", *about.units),

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, Series, about_with, chosen_series, resolved_axes
+from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
 from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
@@ -73,11 +73,11 @@ def _images(tif: Any) -> list[int]:
     ]
 
 
-def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> About:
+def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
     look = {"channel_colors": colors} if colors or lut is None else lut_look([lut])
-    return About(
+    return ImageMeta(
         axes=axes,
         scale=about.scale,
         units=about.units,

@@ -17,7 +17,7 @@ from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.levels import halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
@@ -34,7 +34,7 @@ _PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image
 def write_tiff_steps(
     path: str | Path,
     data: Any,
-    about: About,
+    about: ImageMeta,
     *,
     dtype: DTypeLike | None = None,
     pyramid: bool = False,
@@ -49,7 +49,7 @@ def write_tiff_steps(
         Where to; ``.ome.tif`` is the usual ending.
     data : array_like
         NumPy, or lazy: every plane is computed when its turn comes.
-    about : About
+    about : ImageMeta
         What the pixels mean. Dimensions OME does not know (P, say) are kept in the order they have.
     dtype : dtype, optional
         Of the file, if it is not that of the data; integers are rounded and clipped, and the record says how many were.
@@ -109,7 +109,7 @@ def _spatial_last(axes: Axes) -> tuple[int, ...]:
     return (*(i for i in range(len(axes)) if i not in last), *last)
 
 
-def _record(about: About, shape: tuple[int, ...], dtype: np.dtype[Any], stored: list[Stored]) -> dict[str, Any]:
+def _record(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], stored: list[Stored]) -> dict[str, Any]:
     """The record with what was counted while the pixels were written, sealed."""
     regions = [1] * about.axes.y + list(shape[about.axes.y :])
     record = counted(about.record or {}, dtype, stored)

@@ -11,7 +11,7 @@ __all__ = ["channels_of"]
 
 
 def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return names, colours and display limits of `n` channels, as fields of `About`; only what all channels have.
+    """Return names, colours and display limits of `n` channels, as fields of `ImageMeta`; only what all channels have.
 
     Parameters
     ----------

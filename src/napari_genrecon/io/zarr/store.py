@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.errors import OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
 from napari_genrecon.io.publish import refused_sentence, rename, sync_folder, write_file
@@ -29,7 +29,7 @@ Regions = tuple[tuple[int, ...], ...]
 Region = tuple[slice, ...]
 
 
-def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: About, name: str) -> None:
+def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: ImageMeta, name: str) -> None:
     """An empty store with all levels, not yet readable as OME-Zarr.
 
     Parameters
@@ -40,7 +40,7 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Ab
         Sizes of the regions that will be written, per dimension, as dask gives chunks. No chunk reaches over a region.
     dtype : dtype
         Of the pixels.
-    about : About
+    about : ImageMeta
         Axes in the order of OME-Zarr.
     name : str
         Of the image.
@@ -67,7 +67,7 @@ def _divided(side: int) -> int:
     return side
 
 
-def _metadata(about: About, shapes: list[tuple[int, ...]], name: str, dtype: np.dtype[Any]) -> Any:
+def _metadata(about: ImageMeta, shapes: list[tuple[int, ...]], name: str, dtype: np.dtype[Any]) -> Any:
     from yaozarrs import v05
 
     multiscale = v05.Multiscale(
@@ -87,7 +87,7 @@ def _axis(v05: Any, letter: str, unit: str) -> Any:
     return kind(name=letter.lower()) if letter == "C" or unit == "pixel" else kind(name=letter.lower(), unit=unit)
 
 
-def _transforms(v05: Any, about: About, level: int) -> list[Any]:
+def _transforms(v05: Any, about: ImageMeta, level: int) -> list[Any]:
     """The centre of the first pixel of a smaller level lies between those it is the mean of."""
     factors = [2**level if letter in "YX" else 1 for letter in about.axes.letters]
     scale = [s * f for s, f in zip(about.scale, factors, strict=True)]
@@ -95,7 +95,7 @@ def _transforms(v05: Any, about: About, level: int) -> list[Any]:
     return [v05.ScaleTransformation(scale=scale), v05.TranslationTransformation(translation=moved)]
 
 
-def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+def _omero(v05: Any, about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
     """Names and colours of the channels, where there are any."""
     if "C" not in about.axes.letters:
         return {}
@@ -113,7 +113,7 @@ def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any])
     return {"omero": v05.Omero(channels=channels)}
 
 
-def _windows(about: About, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
+def _windows(about: ImageMeta, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
     """Return display limits, which the format asks for: of the layer or file, else the dtype's range."""
     limits = (about.layer or {}).get("contrast_limits")
     if limits:

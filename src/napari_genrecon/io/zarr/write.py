@@ -17,7 +17,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target, rename, require_space, sentence
 from napari_genrecon.io.record.provenance import (
     Stored,
@@ -54,14 +54,14 @@ class _Job:
     data: Any  # dask, its blocks are the regions
     dtype: np.dtype[Any]
     counts: bool  # whether it can be known how many pixels are NaN and how many are clipped
-    about: About
+    about: ImageMeta
     header: journal.Header
 
 
 def write_zarr_steps(
     path: str | Path,
     data: Any,
-    about: About,
+    about: ImageMeta,
     *,
     dtype: DTypeLike | None = None,
     overwrite: bool = False,
@@ -78,7 +78,7 @@ def write_zarr_steps(
         behind it; it stays there when the run ends early, to be continued.
     data : array_like
         NumPy or dask; of a dask array the blocks are computed one by one, or by the workers of the `client`.
-    about : About
+    about : ImageMeta
         What the pixels mean.
     dtype : dtype, optional
         Of the store, if it is not that of the data; integers are rounded and clipped, and the record says how many.
@@ -126,7 +126,7 @@ def write_zarr_steps(
     return path
 
 
-def _plan(path: Path, data: Any, about: About, dtype: DTypeLike | None) -> _Job:
+def _plan(path: Path, data: Any, about: ImageMeta, dtype: DTypeLike | None) -> _Job:
     data, about = _in_ome_order(data, about.filled())
     kind = np.dtype(data.dtype if dtype is None else dtype)
     if kind.kind not in "iuf" or kind.itemsize > _LARGEST_NUMBER:
@@ -137,7 +137,7 @@ def _plan(path: Path, data: Any, about: About, dtype: DTypeLike | None) -> _Job:
     return _Job(path, journal.part_of(path), data, kind, counts, about, header)
 
 
-def _in_ome_order(data: Any, about: About) -> tuple[Any, About]:
+def _in_ome_order(data: Any, about: ImageMeta) -> tuple[Any, ImageMeta]:
     """The dimensions as OME-Zarr wants them; RGB becomes three channels. The layer remembers how it was."""
     letters = about.axes.letters.replace("S", "C")
     if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
