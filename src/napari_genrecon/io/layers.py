@@ -17,8 +17,8 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.formats import FORMATS
 from napari_genrecon.io.image_file import UNIT_SYMBOLS, ImageFile, ImageMeta
-from napari_genrecon.io.layer_look import (
-    channel_look,
+from napari_genrecon.io.layer_display import (
+    channel_display,
     colormaps,
     limits,
     placed,
@@ -93,7 +93,7 @@ def layers_of(image: ImageFile) -> list[LayerData]:
         return [(data, {"name": name, **common, **_without_axes(look)}, "image")]
     if "C" in about.axes.letters:
         each = [limits(smallest, about, [channel]) for channel in channels]
-        look = {"contrast_limits": None if None in each else each, **channel_look(about, name, len(each))}
+        look = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
         # napari cuts the channels out: of what it does not know to be lazy, it would read them
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
         return [(lazy, {**common, **look}, "image")]

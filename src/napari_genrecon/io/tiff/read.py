@@ -14,7 +14,7 @@ from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff.colours import converted, lut_of
-from napari_genrecon.io.tiff.look import lut_look, tiff_look
+from napari_genrecon.io.tiff.display import lut_display, tiff_display
 from napari_genrecon.io.tiff.ome import channels_in, image_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.tiff.pixels import TiffPixels
 from napari_genrecon.io.tiff.sizes import tiff_sizes
@@ -50,7 +50,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
         found = resolved_axes(axes, letters, tuple(levels[0].shape))
         lut = lut_of(one.keyframe, shown_only=shown_only)
         if ome is None:
-            about = about_with(found, tiff_sizes(tif), **tiff_look(tif, found.letters, levels[0].shape, lut))
+            about = about_with(found, tiff_sizes(tif), **tiff_display(tif, found.letters, levels[0].shape, lut))
         else:
             about = _about_ome(found, ome, image_in(ome, index, len(tif.series)), lut)
     return ImageFile(
@@ -76,7 +76,7 @@ def _images(tif: Any) -> list[int]:
 def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
-    look = {"channel_colors": colors} if colors or lut is None else lut_look([lut])
+    look = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
     return ImageMeta(
         axes=axes,
         scale=about.scale,

@@ -13,7 +13,7 @@ from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.io.image_file import ImageMeta
 
-__all__ = ["channel_look", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
+__all__ = ["channel_display", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
@@ -65,7 +65,7 @@ def limits(data: Any, about: ImageMeta, channels: Sequence[int]) -> list[float] 
     return [low, high if high > low else low + 1.0]
 
 
-def channel_look(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
+def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
     """What lets napari split an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))

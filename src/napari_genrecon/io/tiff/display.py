@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["lut_look", "tiff_look"]
+__all__ = ["lut_display", "tiff_display"]
 
 _COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # with which ImageJ begins the labels of hyperstacks
 _SHADES = 256
 
 
-def tiff_look(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
+def tiff_display(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
     """Return what a file tells about its channels, as fields of `ImageMeta`.
 
     Parameters
@@ -32,10 +32,10 @@ def tiff_look(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] 
         return _imagej_look(tif.imagej_metadata or {}, n, lut)
     if tif.is_lsm:
         return _lsm_look(tif.lsm_metadata or {}, n)
-    return lut_look([lut]) if lut is not None else {}
+    return lut_display([lut]) if lut is not None else {}
 
 
-def lut_look(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
+def lut_display(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
     """Return the colours of lookup tables: one per channel where all go from black to it, else all of them."""
     tables = [np.asarray(lut, np.float64) / (257 if np.max(lut) > 255 else 1) for lut in luts]
     colors = tuple(_hex(table[:, -1]) for table in tables)
@@ -58,7 +58,7 @@ def _imagej_look(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict
     luts = [np.asarray(table) for table in _listed(meta.get("LUTs")) or ([] if lut is None else [lut])]
     grey = n > 1 and meta.get("mode") == "grayscale"  # each channel by itself, without its colour
     usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
-    found = lut_look(luts) if usable and not grey else {}
+    found = lut_display(luts) if usable and not grey else {}
     ends = meta.get("Ranges") or ((meta.get("min"), meta.get("max")) if n == 1 else ())
     limits = tuple(zip(ends[::2], ends[1::2], strict=False))
     if len(limits) == n and all(_is_range(*pair) for pair in limits):
