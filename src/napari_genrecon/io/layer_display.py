@@ -1,4 +1,4 @@
-"""How an image that was opened is shown, as keywords of ``add_image``. Knows napari's words, not napari."""
+"""Display settings of an image that was opened, as keywords of ``add_image``; does not import napari."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#
 
 
 def without_deep_colours(about: ImageMeta, dtype: np.dtype[Any], n: int) -> ImageMeta:
-    """Colours of other than 8 bits as channels: napari would show a camera's as black, floats as white."""
+    """Turn colours of other than 8 bits into channels: napari shows those of a camera as black, floats as white."""
     if not about.axes.rgb or dtype == np.uint8:
         return about
     axes = Axes(about.axes.letters.replace("S", "C"), about.axes.assumed)
@@ -27,7 +27,7 @@ def without_deep_colours(about: ImageMeta, dtype: np.dtype[Any], n: int) -> Imag
 
 
 def with_more(about: ImageMeta, letters: str) -> ImageMeta:
-    """The same with more dimensions in front; what they measure is in the look of the layer."""
+    """Add dimensions in front, of unknown size; what they measure is in the display settings of the layer."""
     n = len(letters)
     return replace(
         about,
@@ -39,7 +39,7 @@ def with_more(about: ImageMeta, letters: str) -> ImageMeta:
 
 
 def placed(about: ImageMeta) -> dict[str, Any]:
-    """Scale, place, units and labels of the dimensions that napari shows."""
+    """Return scale, place, units and labels of the dimensions that napari shows."""
     shown = [i for i, letter in enumerate(about.axes.letters) if letter != "S"]
     return {
         "scale": [about.scale[i] for i in shown],
@@ -66,7 +66,7 @@ def limits(data: Any, about: ImageMeta, channels: Sequence[int]) -> list[float] 
 
 
 def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
-    """What lets napari split an image into its channels, with their names and colours."""
+    """Return the keywords by which napari splits an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
     look = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
@@ -83,5 +83,5 @@ def colormaps(about: ImageMeta, n: int) -> list[list[str]]:
 
 
 def without(axis: int, where: dict[str, Any]) -> dict[str, Any]:
-    """What `placed` gives, without one dimension."""
+    """Remove one dimension from the result of `placed`."""
     return {key: [*values[:axis], *values[axis + 1 :]] for key, values in where.items()}

@@ -1,4 +1,4 @@
-"""Layers from files and into files: the reader and writer contributions. Knows napari's tuples, not napari."""
+"""Layers from files and into files: the reader and writer contributions, as napari's tuples; napari is not imported."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layer
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: for all formats, and folders of TIFF planes.
+    """Read any supported format, and folders of TIFF planes (npe2 reader).
 
-    napari looks at names only when it offers readers, and asks where several fit: a file that was given to this one is
-    read, or the reason why it cannot be is told.
+    napari checks only names when it offers readers, and asks the user where several fit: a file that was given to this
+    one is read, or an error says why it cannot be.
     """
     if not isinstance(path, str):
         return None
@@ -72,7 +72,7 @@ def read_layers(path: str | Path, *, series: int | str | None = None) -> list[La
 
 
 def layers_of(image: ImageFile) -> list[LayerData]:
-    """An opened image as napari layers: as it was, if it was saved from napari; else one layer per channel."""
+    """Return an opened image as napari layers: as saved if it comes from napari, else one layer per channel."""
     look = image.about.layer
     data, about = _as_saved(image)
     if not {"name", "layers"} & set(look or {}):
@@ -94,7 +94,7 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     if "C" in about.axes.letters:
         each = [limits(smallest, about, [channel]) for channel in channels]
         look = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
-        # napari cuts the channels out: of what it does not know to be lazy, it would read them
+        # napari cuts the channels out: it would read a whole array that it does not recognise as lazy
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
         return [(lazy, {**common, **look}, "image")]
     maps = [] if about.axes.rgb else colormaps(about, 1)
@@ -102,7 +102,7 @@ def layers_of(image: ImageFile) -> list[LayerData]:
 
 
 def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
-    """Pixels and meaning in the order of dimensions the layer had, those of length 1 that readers drop included."""
+    """Return pixels and metadata in the layer's order of dimensions, with those of length 1 that readers drop."""
     about, letters = image.about.filled(), (image.about.layer or {}).get("axes")
     levels = [image.data, *image.levels]
     now = about.axes.letters
@@ -118,7 +118,7 @@ def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
 
 
 def _one_by_one(data: Any, common: dict[str, Any], about: ImageMeta, looks: list[dict[str, Any]]) -> list[LayerData]:
-    """The layers that were saved together as channels."""
+    """Return the layers that were saved together as channels."""
     axis = about.axes.letters.index("C")
     where = without(axis, placed(about))
     levels = data if isinstance(data, list) else [data]
@@ -138,7 +138,7 @@ def _without_axes(look: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
-    """npe2 writer: one or several image layers as one OME-TIFF."""
+    """Write one or several image layers as one OME-TIFF (npe2 writer)."""
     from napari_genrecon.io.tiff.write import write_tiff_steps
 
     for data, meta, _ in layers:
@@ -151,7 +151,7 @@ def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PL
 
 
 def write_zarr_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
-    """npe2 writer: one or several image layers as one OME-Zarr."""
+    """Write one or several image layers as one OME-Zarr (npe2 writer)."""
     from napari_genrecon.io.zarr.write import write_zarr_steps
 
     return _written(path, layers, saving, write_zarr_steps)
@@ -168,11 +168,11 @@ def _written(path: str, layers: list[LayerData], saving: Saving, write_steps: Ca
         beside = write_sidecar(written, overwrite=saving.overwrite) if saving.sidecar else None
         return [str(written), *([str(beside)] if beside else [])]
     except (ImageError, OptionError) as error:
-        raise OutputError(str(error)) from error  # napari swallows a ValueError and says nothing about the reason
+        raise OutputError(str(error)) from error  # napari hides a ValueError: the reason would be lost
 
 
 def _one_image(layers: list[LayerData]) -> tuple[Any, ImageMeta]:
-    """One layer as it is; several as the channels of one image."""
+    """Return a single layer as it is, and several as the channels of one image."""
     images = [(_pixels(data, meta), about_layer(meta, _pixels(data, meta).shape)) for data, meta, _ in layers]
     if len(images) == 1:
         return images[0]
@@ -194,7 +194,7 @@ def _pixels(data: Any, meta: dict[str, Any]) -> Any:
 
 
 def stacked(images: list[Any]) -> Any:
-    """Images of one shape along a new first dimension; lazy if one of them is."""
+    """Stack images of one shape along a new first dimension; lazily if one of them is lazy."""
     if any(is_lazy(image) for image in images):
         import dask.array as da
 
@@ -217,14 +217,14 @@ def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
 
 
 def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
-    """What the pixels of a layer mean, from its keywords.
+    """Return the metadata of a layer's pixels, from its keywords.
 
     Parameters
     ----------
     meta : dict
-        Of ``layer.as_layer_data_tuple()``.
+        Keywords of the layer, from ``layer.as_layer_data_tuple()``.
     shape : tuple of int
-        Of the pixels, at full resolution.
+        Shape of the pixels, at full resolution.
     """
     axes = axes_of(meta.get("axis_labels", ()), tuple(shape), rgb=bool(meta.get("rgb")))
     samples = 1 if axes.rgb else 0
@@ -246,7 +246,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
 
 
 def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes:
-    """The axes a layer names, else those of the rule in `axes`."""
+    """Return the axes that a layer names, else those of the rule in `axes`."""
     names = [str(label).lower() for label in labels]
     known = set(names) <= _LETTERS and len(set(names)) == len(names) and names[-2:] == ["y", "x"]
     if known and len(names) + rgb == len(shape):
@@ -255,7 +255,7 @@ def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes
 
 
 def _look(meta: dict[str, Any]) -> dict[str, Any]:
-    """How napari showed the layer, as JSON values; the labels too, as not all of them are names of axes."""
+    """Return the display settings of a layer as JSON values; with its labels, as some are no names of axes."""
     look = {key: _plain(meta[key]) for key in (*_LOOK, *_PLACED) if key in meta}
     if meta.get("rgb"):
         look = {key: value for key, value in look.items() if key not in ("colormap", "contrast_limits", "gamma")}
@@ -265,7 +265,7 @@ def _look(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _color(look: dict[str, Any]) -> str:
-    """The brightest colour of a colormap."""
+    """Return the brightest colour of a colormap."""
     colormap = look.get("colormap")
     if not isinstance(colormap, dict):
         return "#ffffff"
@@ -274,7 +274,7 @@ def _color(look: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value: arrays as lists, NumPy numbers as Python's, units and enumerations as text."""
+    """Return a JSON value: arrays as lists, NumPy numbers as Python's, units and enumerations as text."""
     if isinstance(value, enum.Enum):
         return _plain(value.value)
     if isinstance(value, dict):

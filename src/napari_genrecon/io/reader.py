@@ -24,9 +24,9 @@ def open_image(path: str | Path, *, axes: str | None = None, series: int | str |
         microscopes, PNG, NumPy…; or a folder with at least two TIFF files of one shape, which become one stack. What is
         large is not loaded but can be read by region.
     axes : str, optional
-        What the dimensions mean, if the file is wrong or silent about it.
+        Meaning of the dimensions, if the file is wrong or silent about it.
     series : int or str, optional
-        Which image of a file that holds several (series, scenes, positions): its number, counted from 0, or its name.
+        The image to read of several (series, scenes, positions): its number, counted from 0, or its name.
         If not given the first is taken, and a `GenReconWarning` says so.
 
     Raises
