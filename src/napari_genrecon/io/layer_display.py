@@ -69,9 +69,9 @@ def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
     """Return the keywords by which napari splits an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
-    look = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
+    display = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
     maps = colormaps(about, n)
-    return look | ({"colormap": maps, "blending": "additive"} if maps else {})
+    return display | ({"colormap": maps, "blending": "additive"} if maps else {})
 
 
 def colormaps(about: ImageMeta, n: int) -> list[list[str]]:

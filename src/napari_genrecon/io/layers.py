@@ -44,7 +44,7 @@ __all__ = [
 LayerData = tuple[Any, dict[str, Any], str]
 
 _LETTERS = set("tczyx")
-_LOOK = (
+_DISPLAY = (
     "name", "rotate", "shear", "affine", "colormap", "contrast_limits", "gamma", "opacity", "blending",
     "interpolation2d", "interpolation3d", "rendering", "visible", "iso_threshold", "attenuation",
 )  # fmt: skip
@@ -73,9 +73,9 @@ def read_layers(path: str | Path, *, series: int | str | None = None) -> list[La
 
 def layers_of(image: ImageFile) -> list[LayerData]:
     """Return an opened image as napari layers: as saved if it comes from napari, else one layer per channel."""
-    look = image.about.layer
+    display = image.about.layer
     data, about = _as_saved(image)
-    if not {"name", "layers"} & set(look or {}):
+    if not {"name", "layers"} & set(display or {}):
         about = without_deep_colours(about, image.data.dtype, image.data.shape[-1])
     name = image.name + (f" (unfinished: {image.unfinished})" if image.unfinished else "")
     common: dict[str, Any] = {**placed(about), "metadata": {}, "rgb": about.axes.rgb}
@@ -87,16 +87,16 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     common |= {"multiscale": multiscale, "contrast_limits": limits(smallest, about, channels)}
     if about.axes.rgb:
         del common["contrast_limits"]
-    if look is not None and "layers" in look:
-        return _one_by_one(data, common, about, look["layers"])
-    if look is not None and "name" in look:
-        return [(data, {"name": name, **common, **_without_axes(look)}, "image")]
+    if display is not None and "layers" in display:
+        return _one_by_one(data, common, about, display["layers"])
+    if display is not None and "name" in display:
+        return [(data, {"name": name, **common, **_without_axes(display)}, "image")]
     if "C" in about.axes.letters:
         each = [limits(smallest, about, [channel]) for channel in channels]
-        look = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
+        display = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
         # napari cuts the channels out: it would read a whole array that it does not recognise as lazy
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
-        return [(lazy, {**common, **look}, "image")]
+        return [(lazy, {**common, **display}, "image")]
     maps = [] if about.axes.rgb else colormaps(about, 1)
     return [(data, {"name": name, **common, **({"colormap": maps[0]} if maps else {})}, "image")]
 
@@ -117,21 +117,21 @@ def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
     return (levels if len(levels) > 1 else levels[0]), about
 
 
-def _one_by_one(data: Any, common: dict[str, Any], about: ImageMeta, looks: list[dict[str, Any]]) -> list[LayerData]:
+def _one_by_one(data: Any, common: dict[str, Any], about: ImageMeta, displays: list[dict[str, Any]]) -> list[LayerData]:
     """Return the layers that were saved together as channels."""
     axis = about.axes.letters.index("C")
     where = without(axis, placed(about))
     levels = data if isinstance(data, list) else [data]
     layers = []
-    for index, look in enumerate(looks):
+    for index, display in enumerate(displays):
         pixels = [as_transposable(level)[(slice(None),) * axis + (index,)] for level in levels]
-        kwargs = {**common, **where, **_without_axes(look)}
+        kwargs = {**common, **where, **_without_axes(display)}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
     return layers
 
 
-def _without_axes(look: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in look.items() if key not in ("axes", "layers")}
+def _without_axes(display: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in display.items() if key not in ("axes", "layers")}
 
 
 # --- writing ---
@@ -204,15 +204,15 @@ def stacked(images: list[Any]) -> Any:
 
 def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
     whole = about.filled()
-    looks = [_look(meta) for _, meta, _ in layers]
+    displays = [_display_of(meta) for _, meta, _ in layers]
     return ImageMeta(
         axes=Axes("C" + about.axes.letters),
         scale=(1.0, *whole.scale),
         units=("pixel", *whole.units),
         translate=(0.0, *whole.translate),
         channel_names=tuple(meta["name"] for _, meta, _ in layers),
-        channel_colors=tuple(_color(look) for look in looks),
-        layer={"layers": looks},
+        channel_colors=tuple(_color(display) for display in displays),
+        layer={"layers": displays},
     )
 
 
@@ -241,7 +241,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
         units=(*units, *("pixel",) * samples),
         translate=(*map(float, meta["translate"]), *(0.0,) * samples),
         record=record if isinstance(record, dict) else None,
-        layer=_look(meta),
+        layer=_display_of(meta),
     )
 
 
@@ -254,19 +254,19 @@ def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes
     return infer_axes(shape, rgb=rgb)
 
 
-def _look(meta: dict[str, Any]) -> dict[str, Any]:
+def _display_of(meta: dict[str, Any]) -> dict[str, Any]:
     """Return the display settings of a layer as JSON values; with its labels, as some are no names of axes."""
-    look = {key: _plain(meta[key]) for key in (*_LOOK, *_PLACED) if key in meta}
+    display = {key: _plain(meta[key]) for key in (*_DISPLAY, *_PLACED) if key in meta}
     if meta.get("rgb"):
-        look = {key: value for key, value in look.items() if key not in ("colormap", "contrast_limits", "gamma")}
-    if isinstance(look.get("colormap"), dict):
-        look["colormap"] = {key: look["colormap"][key] for key in ("name", "colors", "controls")}
-    return look
+        display = {key: value for key, value in display.items() if key not in ("colormap", "contrast_limits", "gamma")}
+    if isinstance(display.get("colormap"), dict):
+        display["colormap"] = {key: display["colormap"][key] for key in ("name", "colors", "controls")}
+    return display
 
 
-def _color(look: dict[str, Any]) -> str:
+def _color(display: dict[str, Any]) -> str:
     """Return the brightest colour of a colormap."""
-    colormap = look.get("colormap")
+    colormap = display.get("colormap")
     if not isinstance(colormap, dict):
         return "#ffffff"
     red, green, blue = (round(255 * float(v)) for v in colormap["colors"][-1][:3])

@@ -29,9 +29,9 @@ def tiff_display(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[An
     """
     n = shape[letters.index("C")] if "C" in letters else 1
     if tif.is_imagej:
-        return _imagej_look(tif.imagej_metadata or {}, n, lut)
+        return _imagej_display(tif.imagej_metadata or {}, n, lut)
     if tif.is_lsm:
-        return _lsm_look(tif.lsm_metadata or {}, n)
+        return _lsm_display(tif.lsm_metadata or {}, n)
     return lut_display([lut]) if lut is not None else {}
 
 
@@ -54,7 +54,7 @@ def _hex(color: NDArray[np.float64]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _imagej_look(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
+def _imagej_display(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
     luts = [np.asarray(table) for table in _listed(meta.get("LUTs")) or ([] if lut is None else [lut])]
     grey = n > 1 and meta.get("mode") == "grayscale"  # each channel by itself, without its colour
     usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
@@ -88,12 +88,12 @@ def _names(labels: Sequence[str], n: int) -> tuple[str, ...]:
     return names if n > 1 and len(set(names)) == n and all(names) and each else ()
 
 
-def _lsm_look(meta: dict[str, Any], n: int) -> dict[str, Any]:
+def _lsm_display(meta: dict[str, Any], n: int) -> dict[str, Any]:
     found = meta.get("ChannelColors") or {}
     colors, names = found.get("Colors") or [], found.get("ColorNames") or []
-    look: dict[str, Any] = {}
+    display: dict[str, Any] = {}
     if len(colors) == n:
-        look["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
+        display["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
     if len(names) == n and all(names):
-        look["channel_names"] = tuple(map(str, names))
-    return look
+        display["channel_names"] = tuple(map(str, names))
+    return display

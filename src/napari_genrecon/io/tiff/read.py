@@ -76,7 +76,7 @@ def _images(tif: Any) -> list[int]:
 def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
-    look = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
+    display = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
     return ImageMeta(
         axes=axes,
         scale=about.scale,
@@ -85,7 +85,7 @@ def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
         channel_names=names,
         record=note_in(ome, RECORD_NAMESPACE),
         layer=note_in(ome, LAYER_NAMESPACE),
-        **look,
+        **display,
     )
 
 

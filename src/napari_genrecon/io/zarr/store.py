@@ -23,27 +23,27 @@ from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
-_LARGEST_CHUNK = 1024  # pixels along a side
+_LARGEST_CHUNK = 1024  # pixels along a side: a viewer loads a chunk at once, 2 MB at 16 bits
 
 Regions = tuple[tuple[int, ...], ...]
 Region = tuple[slice, ...]
 
 
 def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: ImageMeta, name: str) -> None:
-    """An empty store with all levels, not yet readable as OME-Zarr.
+    """Create an empty store with all levels, not yet readable as OME-Zarr.
 
     Parameters
     ----------
     folder : Path
-        Is created.
+        Folder to create.
     regions : tuple of tuple of int
         Sizes of the regions that will be written, per dimension, as dask gives chunks. No chunk reaches over a region.
     dtype : dtype
-        Of the pixels.
+        Type of the pixels.
     about : ImageMeta
         Axes in the order of OME-Zarr.
     name : str
-        Of the image.
+        Name of the image.
     """
     from yaozarrs.write.v05 import prepare_image
 
@@ -55,7 +55,7 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Im
 
 
 def level_array(store: Path, level: int, mode: str = "r") -> Any:
-    """One level as a Zarr array."""
+    """Return one level as a Zarr array."""
     import zarr
 
     return zarr.open_array(store / str(level), mode=mode)
@@ -88,7 +88,7 @@ def _axis(v05: Any, letter: str, unit: str) -> Any:
 
 
 def _transforms(v05: Any, about: ImageMeta, level: int) -> list[Any]:
-    """The centre of the first pixel of a smaller level lies between those it is the mean of."""
+    """Return scale and translation of a level: its first pixel has its centre between those that it averages."""
     factors = [2**level if letter in "YX" else 1 for letter in about.axes.letters]
     scale = [s * f for s, f in zip(about.scale, factors, strict=True)]
     moved = [t + s * (f - 1) / 2 for t, s, f in zip(about.translate, about.scale, factors, strict=True)]
@@ -96,7 +96,7 @@ def _transforms(v05: Any, about: ImageMeta, level: int) -> list[Any]:
 
 
 def _omero(v05: Any, about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Names and colours of the channels, where there are any."""
+    """Return names and colours of the channels, where there are any."""
     if "C" not in about.axes.letters:
         return {}
     n = shape[about.axes.letters.index("C")]
@@ -170,7 +170,7 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
 
 
 def _sync_tree(folder: Path) -> None:
-    """Everything to disk; what zarr left of chunks that were cut short goes."""
+    """Write all files of a folder to disk, and remove what zarr left of chunks that were cut short."""
     for where, _, names in os.walk(folder):
         for name in names:
             file = Path(where, name)
@@ -184,7 +184,7 @@ def _sync_tree(folder: Path) -> None:
 
 def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(target):
-        rename(part, target)  # fails if a folder that is not empty was made there meanwhile
+        rename(part, target)  # fails if a folder that is not empty was created there meanwhile
         return
     if not overwrite:
         raise OutputError(f"{target} was created by something else meanwhile: choose another name")
