@@ -26,8 +26,8 @@ from napari_genrecon.io.lazy import from_planes
 
 __all__ = ["open_czi"]
 
-_DTYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}
-_ORDER = "BHVRITCZ"  # of the dimensions outside a plane
+_DTYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}  # kinds of pixels read
+_ORDER = "BHVRITCZ"  # order of the dimensions outside a plane
 
 
 def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:

@@ -55,7 +55,7 @@ def _images(file: Any) -> list[str]:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf" and item.ndim > 1 and min(item.shape) > 0:
             names.append(name)
 
-    file.visititems(collect)  # goes neither through soft nor through external links
+    file.visititems(collect)  # follows neither soft nor external links
     return names
 
 

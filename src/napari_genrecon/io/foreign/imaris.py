@@ -1,4 +1,4 @@
-"""Imaris (.ims, which is HDF5), through h5py: time, channel and stack are datasets of their own; so are the levels."""
+"""Imaris (.ims, an HDF5 file), through h5py: every level, time point and channel has a dataset of its own."""
 
 from __future__ import annotations
 

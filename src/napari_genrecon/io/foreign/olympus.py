@@ -18,7 +18,7 @@ from napari_genrecon.io.image_file import (
 
 __all__ = ["open_olympus"]
 
-_AXES = 8
+_AXES = 8  # that OIF can name: "Axis 0" to "Axis 7" in its main file
 
 
 def open_olympus(path: Path, axes: str | None, _series: int | str | None = None) -> ImageFile:
@@ -41,7 +41,7 @@ def open_olympus(path: Path, axes: str | None, _series: int | str | None = None)
 
 
 def _sizes(main: Any) -> Sizes:
-    """Return sizes from where the axes begin and end; along X and Y, from the size of a pixel where it is told."""
+    """Return sizes from the ends of the axes; along X and Y, from the size of a pixel where the file states it."""
     found: Sizes = {}
     for i in range(_AXES):
         axis = main.get(f"Axis {i} Parameters Common", {})

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 __all__ = ["lut_display", "tiff_display"]
 
-_COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # with which ImageJ begins the labels of hyperstacks
-_SHADES = 256
+_COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # ImageJ begins the labels of hyperstacks with counters
+_SHADES = 256  # entries of a lookup table of ImageJ
 
 
 def tiff_display(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
-    """Return what a file tells about its channels, as fields of `ImageMeta`.
+    """Return the channel names, colours and limits that a file states, as fields of `ImageMeta`.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _hex(color: NDArray[np.float64]) -> str:
 
 def _imagej_display(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
     luts = [np.asarray(table) for table in _listed(meta.get("LUTs")) or ([] if lut is None else [lut])]
-    grey = n > 1 and meta.get("mode") == "grayscale"  # each channel by itself, without its colour
+    grey = n > 1 and meta.get("mode") == "grayscale"  # ImageJ shows each channel alone, without its colour
     usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
     found = lut_display(luts) if usable and not grey else {}
     ends = meta.get("Ranges") or ((meta.get("min"), meta.get("max")) if n == 1 else ())

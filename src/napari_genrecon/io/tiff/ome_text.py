@@ -1,4 +1,4 @@
-"""The OME-XML of a file that is written: sizes, channels, the place of the image, its record and its look."""
+"""Write the OME-XML of a file: sizes, channels, the place of the image, its record and its display settings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SIZE_KEYS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", 
 
 
 def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """OME-XML for an image whose planes are the pages of a TIFF file, in C order.
+    """Return the OME-XML of an image whose planes are the pages of a TIFF file, in C order.
 
     Parameters
     ----------
     about : ImageMeta
-        What the pixels mean; Y and X (and colour samples) come last.
+        Metadata of the pixels; Y and X (and colour samples) come last.
     shape, dtype
-        Of the image.
+        Shape and type of the image.
     """
     import tifffile
 
@@ -58,7 +58,7 @@ def _metadata(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _positions(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The place of the first pixel, for every plane."""
+    """Return the place of the first pixel, for every plane."""
     planes = math.prod(n for n, letter in zip(shape, about.axes.letters, strict=True) if letter not in "YXS")
     found: dict[str, Any] = {}
     for letter, place, unit in zip(about.axes.letters, about.translate, about.units, strict=True):

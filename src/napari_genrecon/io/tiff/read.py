@@ -30,7 +30,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
-        ome = ome_of(tif)  # first of all: tifffile parses it without asking what is in it
+        ome = ome_of(tif)  # first, because tifffile parses the OME-XML without these checks
         if not tif.series:
             raise ImageError(f"{path.name} holds no image")
         check_pages(path, tif)
