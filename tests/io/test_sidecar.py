@@ -71,7 +71,7 @@ def test_changed_sidecar_is_told(result):
 def test_sidecar_stands_for_a_record_that_another_program_lost(result):
     tifffile.imwrite(result, np.zeros((30, 40), "f4"))
     assert record_of(open_image(result))["note"] == "µ"
-    assert verify(result) == ["the record inside was lost, that of a.ome.tif.genrecon.json was taken"]
+    assert verify(result) == ["the record inside was lost, that of a.ome.tif.genrecon.json is used"]
     tifffile.imwrite(result, np.ones((30, 40), "f4"))
     assert "pixels were changed" in verify(result)
 

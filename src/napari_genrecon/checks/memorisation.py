@@ -1,9 +1,9 @@
 """Find out whether a generative model copies its training data: the nearest training crop of every sample.
 
-Distances are between pictures whose mean is taken away and whose length is made one, in all eight turned and mirrored
-orders, so that a copy in another brightness, contrast or orientation is a copy still. A sample is too near if it is
-nearer to its nearest training crop than nearly all data that was held out is to its own: real cells of other images are
-what "new" looks like (after Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying in generative
+Pictures are compared after subtracting their mean and scaling them to length one, in all eight turned and mirrored
+orders, so that a copy in another brightness, contrast or orientation still counts as a copy. A sample is too near if it
+is nearer to its nearest training crop than nearly all held-out crops are to theirs: real cells of other images show how
+far apart new ones are (after Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying in generative
 models, AISTATS 2020).
 """
 
@@ -78,7 +78,7 @@ def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayL
         shapes = ", ".join(str(pictures.shape) for pictures in sets)
         raise ImageError(f"samples, training crops and held-out crops must be pictures of one shape, got {shapes}")
     if len(sets[2]) < _FEWEST:
-        raise ImageError(f"{len(sets[2])} held-out crops do not tell what is usual: at least {_FEWEST} are needed")
+        raise ImageError(f"{len(sets[2])} held-out crops are too few: at least {_FEWEST} are needed")
     index, distance = nearest(sets[0], sets[1])
     usual = nearest(sets[2], sets[1])[1]
     median = max(float(np.median(usual)), 1e-6)

@@ -131,7 +131,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    return f"{path} cannot be read ({error.strerror}): ask its owner for the permission, or copy it to a place of yours"
+    return f"{path} cannot be read ({error.strerror}): ask its owner for permission, or copy it to a folder of yours"
 
 
 def _require_images(folder: Path, search: _Search) -> None:

@@ -220,7 +220,7 @@ def plainly(path: Path, kind: Format | str, read: Callable[[], Any]) -> Any:
             f"pip install 'napari-genrecon[{extra}]'"
         ) from error
     except PermissionError as error:
-        raise ImageError(f"{path} may not be read ({error.strerror}): ask its owner for the right") from error
+        raise ImageError(f"{path} may not be read ({error.strerror}): ask its owner for permission") from error
     except MemoryError as error:
         raise ImageError(f"{path.name} does not fit into the memory: {error}") from error
     except Exception as error:  # a damaged file makes readers raise nearly anything

@@ -23,7 +23,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If it is anything else.
     """
     if path.is_symlink():
-        raise ImageError(f"{path} is a link: what leads elsewhere is not read; put the file itself there")
+        raise ImageError(f"{path} is a link, and links are not followed: put the file itself there")
     try:
         if path.stat().st_size > MAX_JSON:
             raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {MAX_JSON} are read")

@@ -92,8 +92,8 @@ class MeasuredPSF:
         image = self.image_pixel_size or (None,) * len(self.pixel_size)
         if any(size is not None and other is None for size, other in zip(self.pixel_size, image, strict=True)):
             return (
-                f"the PSF has pixels of {of_psf}, but those of the image are not known, so that it was taken pixel "
-                "for pixel: give the image its pixel size"
+                f"the PSF has pixels of {of_psf}, but those of the image are not known, so that it was used pixel "
+                "for pixel: set the pixel size of the image"
             )
         return ""
 

@@ -1,9 +1,9 @@
 """Check that a point spread function (PSF) is plausible, and that an image can have been blurred by it.
 
-Is there detail that it would have removed? Divided by the squared modulus of the transfer function, the power spectrum
-of an image, less that of its noise, is the spectrum of the specimen. Those of specimens fall or, for single points,
-stay level; with a PSF that is too wide the quotient rises steeply to the finest detail above the noise, and
-deconvolution turns that into grain and ringing.
+An image blurred by a PSF holds no detail that the PSF removes. The power spectrum of an image, less that of its noise,
+divided by the squared modulus of the transfer function, is the spectrum of the specimen. Spectra of specimens fall or,
+for single points, stay level; with a PSF that is too wide the quotient rises steeply to the finest detail above the
+noise, and deconvolution turns that into grain and ringing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def size_notes(psf: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[str, 
     sides, those = (" x ".join(map(str, found)) for found in (psf.shape, shape))
     return (
         f"the PSF has {sides} pixels for an image of {those}, and only {share:.0%} of its light lies in the middle "
-        "half of its width and height, which is not so of a point: was an image taken for the PSF?",
+        "half of its width and height, unlike that of a point: was an image given as the PSF?",
     )
 
 

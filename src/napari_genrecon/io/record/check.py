@@ -105,7 +105,7 @@ def _sidecar_problems(image: ImageFile) -> list[str]:
     beside, name = read_sidecar(image.path), sidecar_of(image.path).name
     if beside is None or beside == image.record:
         return []
-    return [f"the record inside was lost, that of {name} was taken" if image.record is None else f"{name} was changed"]
+    return [f"the record inside was lost, that of {name} is used" if image.record is None else f"{name} was changed"]
 
 
 def _digests(data: Any, regions: list[int]) -> Iterator[str]:

@@ -115,7 +115,7 @@ class Place:
         for part in parts:
             folder = folder / part
             if folder.is_symlink():
-                raise ImageError(f"{folder} is a link: a Zarr store that leads elsewhere is not read")
+                raise ImageError(f"{folder} is a link, and links are not followed: put the folder itself there")
 
     def _key(self, name: str) -> str:
         return f"{self.inner}/{name}" if self.inner else name

@@ -248,8 +248,8 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Pro
     if not found.same:
         there = done[index].machine or "another machine"
         raise OutputError(
-            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, where "
-            f"{SAME:g} is the most: continue it there, or delete it"
+            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}; at most "
+            f"{SAME:g} is allowed: continue it there, or delete it"
         )
 
 
