@@ -81,6 +81,7 @@ def residual_z(
 
 def _as_gaussian(z: NDArray[np.float64], jump: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Return upward deviations as those of a Gaussian with the same tail; `jump` is one photon in noise s.d."""
+    # Bernstein's bound, see the notes of `residual_z`; the largest weight is that of the window's middle.
     window = _window(width)
     largest = jump * (window.max() / np.linalg.norm(window)) ** 2
     return z / np.sqrt(1 + largest * np.maximum(z, 0) / 3)

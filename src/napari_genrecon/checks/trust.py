@@ -188,6 +188,7 @@ def check_plane(
     noisy, restored = (np.where(known, image, 0.0) for image in (noisy, restored))
     z = _strongest(residual_z(noisy, restored, noise, step=step))
     erased, added = (_places(z, sign, noisy - restored, plane) for sign in (1, -1))
+    # Rounding adds a variance of step**2 / 12; the tiny value avoids a division by 0 without noise.
     sigma = np.hypot(noise.sigma_at(restored), max(step / math.sqrt(12), np.finfo(float).tiny))
     e = (noisy - restored) / sigma
     found = sorted([*erased, *added], key=lambda place: -abs(place.z))
@@ -210,6 +211,7 @@ def check_plane(
 
 def _spread_of_sums(noise: NoiseModel) -> float:
     """Return how much larger the variance of a sum of many pixels is than with white noise, for an even decay."""
+    # The sum of rho**|lag| over all lags; the limit keeps a correlation near 1 from excusing any change of intensity.
     along = (min(max(rho, 0.0), 0.95) for rho in (noise.rho_x, noise.rho_y))
     return math.prod((1 + rho) / (1 - rho) for rho in along)
 

@@ -88,12 +88,12 @@ def _even_tiles(side: int, stride: int) -> list[int]:
 def _extent(side: int, tile: int, halo: int) -> int:
     """Return the pixels that the largest tile spans with its halo, which ends at the image's edge."""
     pieces = -(-side // tile)
-    return min(side, tile + min(2, pieces - 1) * halo)
+    return min(side, tile + min(2, pieces - 1) * halo)  # inner tiles have two halos, those at an edge one
 
 
 def _computed(side: int, tile: int, halo: int) -> int:
     pieces = -(-side // tile)
-    return side + 2 * halo * (pieces - 1)
+    return side + 2 * halo * (pieces - 1)  # every cut adds a halo to both sides of it
 
 
 def check_tile(tile: int | Sequence[int], stride: int) -> tuple[int, int]:

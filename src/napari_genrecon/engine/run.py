@@ -165,7 +165,7 @@ def run_tiles(
             size = tuple(b - a for a, b in core)
             limit = _smaller(grid, size, limit)
             note = f"out of memory: tiles reduced to {'x'.join(map(str, limit))}"
-            pending.appendleft(core)
+            pending.appendleft(core)  # again, cut to the lower limit
             continue
         out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
         clipped += n_clipped
@@ -198,6 +198,7 @@ def region_steps(
         The part, with the scale of the grid. Pixels near the border of a tile may differ from those of the whole result
         by as much as tiles make a difference.
     """
+    # Compute from and to multiples of the stride, as networks need, and cut the rest off in the end.
     ends = [part.indices(n)[:2] for part, n in zip(region, grid.shape, strict=True)]
     start = [a // s * s for (a, _), s in zip(ends, grid.stride, strict=True)]
     stop = [min(-(-b // s) * s, n) for (_, b), s, n in zip(ends, grid.stride, grid.shape, strict=True)]
@@ -271,7 +272,7 @@ def _smaller(grid: TileGrid, size: tuple[int, ...], limit: tuple[int, ...]) -> t
             f"not enough memory even for a tile of {'x'.join(map(str, size))} ({needed} pixels with its border): "
             "close other programs, or choose device 'cpu'"
         )
-    return tuple(min(a, b) if a > 1 else a for a, b in zip(limit, half, strict=True))
+    return tuple(map(min, limit, half))
 
 
 def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], object] | None = None) -> T:

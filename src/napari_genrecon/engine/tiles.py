@@ -120,6 +120,7 @@ class TileGrid:
 
     def tile_of(self, core: Core) -> Tile:
         """Return the regions to read, keep and write for one core."""
+        # The halo ends at the edge of the image, so that the core may begin anywhere in what was read.
         src = [(max(a - h, 0), min(b + h, n)) for (a, b), h, n in zip(core, self.halo, self.shape, strict=True)]
         crop = [slice((a - lo) * s, (b - lo) * s) for (a, b), (lo, _), s in zip(core, src, self.scale, strict=True)]
         dst = [slice(a * s, b * s) for (a, b), s in zip(core, self.scale, strict=True)]

@@ -1,7 +1,7 @@
 """Richardson-Lucy deconvolution, with total variation as an option.
 
 Richardson, J. Opt. Soc. Am. 62, 1972; Lucy, Astron. J. 79, 1974: the maximum-likelihood image for Poisson noise, by
-expectation maximisation. Total variation as in Dey et al., Microsc. Res. Tech. 69, 2006, eq. 6. Read noise is taken for
+expectation maximisation. Total variation as in Dey et al., Microsc. Res. Tech. 69, 2006, eq. 6. Read noise counts as
 that of a constant background of as many photo-electrons as its variance (Snyder, Hammoud & White, J. Opt. Soc. Am. A
 10, 1993).
 """

@@ -73,6 +73,7 @@ def sliced(fine: NDArray[np.floating[Any]], factor: int, thickness: float) -> ND
     before, after = max(-first, 0), max(len(weights) + first - factor, 0)
     padded = np.pad(fine, [(before, after), *[(0, 0)] * (fine.ndim - 1)], mode="symmetric")
     start = first + before
+    # One strided multiply-add per weight: only the rows that planes need are computed.
     result = np.zeros((n, *fine.shape[1:]), fine.dtype)
     for k, weight in enumerate(weights):
         result += fine.dtype.type(weight) * padded[start + k : start + k + factor * (n - 1) + 1 : factor]

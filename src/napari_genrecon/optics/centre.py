@@ -75,6 +75,7 @@ def light_in_pixels(psf: NDArray[np.float64], ratio: float, middle: float) -> ND
     n = len(psf)
     reach = math.ceil(max(middle, n - middle) / ratio - 0.5)
     edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
+    # Differences of the cumulative light at the new edges: their sum is that of all light.
     below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
     light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
     return np.diff(light(np.clip(edges, 0, n)), axis=0)

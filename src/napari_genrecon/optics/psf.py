@@ -150,6 +150,7 @@ def simulate_psf(
         raise OptionError(f"shape must be positive and (Y, X), or (Z, Y, X) with a z_step; got {tuple(shape)}")
     depths = np.zeros(1) if z_step is None else z_step * np.arange(-(shape[0] // 2), -(-shape[0] // 2), dtype=float)
     distance = _subpixel_distances(shape[-2], shape[-1], pixel_size)
+    # Radii are close enough to interpolate linearly: 16 and more in every wavelength / NA.
     spacing = min(pixel_size / _SUBPIXELS, wavelength / na / 16)
     radii: NDArray[np.float64] = np.arange(math.ceil(distance.max() / spacing) + 1) * spacing
     intensity = _intensity(radii, depths, angle, 2 * math.pi * refractive_index / wavelength)
@@ -174,6 +175,7 @@ def _check_optics(
 def _default_shape(
     na: float, wavelength: float, refractive_index: float, pixel_size: float, z_step: float | None, kind: str
 ) -> tuple[int, ...]:
+    # The Airy radius is 0.61 wavelength / NA; the first dark point on the axis is at 2 n wavelength / NA**2.
     lateral, depth = _DARK_RINGS * 0.61 * wavelength / na, 0.0
     if z_step is not None:
         depth = (1.5 if kind == "widefield" else 1.0) * 2 * refractive_index * wavelength / na**2
@@ -202,6 +204,7 @@ def _intensity(
     from scipy.special import jv
 
     oscillations = wavenumber * (radii.max() * math.sin(angle) + np.abs(depths).max() * (1 - math.cos(angle))) / math.pi
+    # Gauss-Legendre nodes: two for each oscillation of the integrand, and some more.
     nodes, weights = np.polynomial.legendre.leggauss(32 + 2 * math.ceil(oscillations))
     theta = angle * (nodes + 1) / 2
     sine, cosine = np.sin(theta), np.cos(theta)

@@ -130,6 +130,7 @@ def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
         if min(crop.shape) < SMALLEST:
             continue
         values = np.asarray(crop, np.float64)
+        # Squared Hann window of sum 1: white noise of variance v has the power v at every frequency.
         weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
         weight /= weight.sum()
         spectrum = np.abs(fft.fft2((values - values.mean()) * np.sqrt(weight))) ** 2
@@ -139,7 +140,7 @@ def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
     if not counts.all():
         return np.zeros(0)
     mean, expected = sums / counts, noise / counts
-    unsure = 2 * mean / np.sqrt(counts)
+    unsure = 2 * mean / np.sqrt(counts)  # two s.d. of the mean: the power at one frequency is exponentially distributed
     hidden = mean - expected <= np.maximum(unsure, (_ABOVE_NOISE - 1) * expected)
     hidden |= mean < _LEAKAGE * mean.max()
     return (mean - expected)[: int(np.argmax(hidden)) if hidden.any() else len(mean)]
@@ -147,7 +148,7 @@ def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
 
 def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the mean squared modulus per ring; of a PSF in 3D, of what reaches one plane."""
-    size = [max(n, 128) for n in psf.shape[-2:]]
+    size = [max(n, 128) for n in psf.shape[-2:]]  # padded with zeros, so that every ring holds frequencies
     power = np.abs(fft.fftn(psf, s=(*psf.shape[:-2], *size), axes=range(psf.ndim))) ** 2
     in_plane = power.reshape(-1, *size).mean(axis=0)  # mean over the frequencies along z
     sums, counts = _rings(in_plane)

@@ -207,12 +207,13 @@ def is_same_run(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether two records are of one run, perhaps on two machines: measured values may differ slightly."""
     from napari_genrecon.noise.same import alike
 
+    # Without the warnings: their texts hold measured numbers, which cannot be compared with a tolerance.
     a, b = ({k: v for k, v in _of_any_run(record).items() if k != "warnings"} for record in (then, now))
     return a["options"] == b["options"] and alike(a, b)
 
 
 def _of_any_run(record: Mapping[str, Any]) -> dict[str, Any]:
-    options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # the tiles stand beside them
+    options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # tiles have an entry of their own
     return {k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options}
 
 

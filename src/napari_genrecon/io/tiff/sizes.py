@@ -24,7 +24,7 @@ _TAG_UNITS = {2: "inch", 3: "centimeter"}
 
 
 def tiff_sizes(tif: Any) -> Sizes:
-    """Return size and unit per dimension as far as the file tells; only sizes that are finite and positive.
+    """Return size and unit per dimension as far as the file states them; only sizes that are finite and positive.
 
     Parameters
     ----------

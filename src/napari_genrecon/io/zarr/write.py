@@ -248,8 +248,8 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Pro
     if not found.same:
         there = done[index].machine or "another machine"
         raise OutputError(
-            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}; at most "
-            f"{SAME:g} is allowed: continue it there, or delete it"
+            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, at "
+            f"most {SAME:g} is allowed: continue it there, or delete it"
         )
 
 
@@ -257,7 +257,7 @@ def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], No
     import dask
 
     for index, delayed in _delayed(job, missing):
-        with dask.config.set(scheduler="synchronous"):
+        with dask.config.set(scheduler="synchronous"):  # one block at a time: memory stays bounded
             (stored,) = dask.compute(delayed)
         yield index, stored
 
