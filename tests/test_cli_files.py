@@ -10,7 +10,7 @@ from napari_genrecon import denoise
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.provenance import digest_pixels
 from napari_genrecon.io.zarr import journal
@@ -28,7 +28,7 @@ def noisy():
 
 @pytest.fixture
 def store(tmp_path, noisy):
-    about = About(axes=Axes("ZYX"), scale=SCALE, units=("micrometer",) * 3)
+    about = ImageMeta(axes=Axes("ZYX"), scale=SCALE, units=("micrometer",) * 3)
     return finish(write_zarr_steps(tmp_path / "cells.ome.zarr", noisy, about))
 
 

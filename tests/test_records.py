@@ -12,7 +12,7 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import layers_of, write_tiff_layers, write_zarr_layers
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
@@ -87,7 +87,7 @@ def test_lazy_results_count_what_is_clipped_while_they_are_written(tmp_path, nam
     options = task.options(**NEEDED.get(name, {}), keep_dtype=True, noise=4.0)
     eager, lazy = (finish(task.steps(steep, options, lazy=way)) for way in (False, True))
     assert lazy.record["output"]["clipped"] is None
-    about = about_result(About(axes=Axes("YX")), lazy, lazy.record)
+    about = about_result(ImageMeta(axes=Axes("YX")), lazy, lazy.record)
     target = tmp_path / f"b.ome.{ending}"
     finish(write_steps(target, lazy, about))
     record = valid(open_image(target).record)

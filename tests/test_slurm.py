@@ -11,7 +11,7 @@ import pytest
 from napari_genrecon import denoise
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.write import write_zarr_steps
 from napari_genrecon.noise.same import compare
@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).parents[1] / "docs" / "slurm.sh"
 def test_job_script_runs(tmp_path):
     pytest.importorskip("distributed")
     noisy = np.random.default_rng(0).poisson(30, (2, 64, 72)).astype("u2")
-    source = finish(write_zarr_steps(tmp_path / "in.ome.zarr", noisy, About(axes=Axes("ZYX"))))
+    source = finish(write_zarr_steps(tmp_path / "in.ome.zarr", noisy, ImageMeta(axes=Axes("ZYX"))))
     srun = tmp_path / "srun"
     srun.write_text('#!/bin/bash\nexec "$@"\n')
     srun.chmod(0o755)

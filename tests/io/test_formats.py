@@ -107,7 +107,7 @@ def test_czi_opens_scene_by_scene(tmp_path):
     for s, pixels in enumerate(scenes):
         found = opens_as(path, pixels, "CZYX", (1, 0.5, 0.1, 0.1), series=s)
         assert found.channel_names == ("DAPI", "GFP")
-    with pytest.warns(GenReconWarning, match=r"a\.czi holds 2 images .*; the first was taken: .*--series"):
+    with pytest.warns(GenReconWarning, match=r"a\.czi holds 2 images .*; the first was opened: .*--series"):
         np.testing.assert_array_equal(np.asarray(open_image(path).data), STACK)
 
 

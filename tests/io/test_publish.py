@@ -10,7 +10,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ExistsError, OutputError
 from napari_genrecon.io import publish
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
@@ -29,7 +29,7 @@ RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored"
 
 
 def about(*, record):
-    return About(axes=Axes("ZYX"), record=RECORD if record else None)
+    return ImageMeta(axes=Axes("ZYX"), record=RECORD if record else None)
 
 
 def refuse(*_args, **_kwargs):

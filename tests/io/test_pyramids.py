@@ -12,7 +12,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io import lazy
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
@@ -232,7 +232,7 @@ def test_written_pyramid_holds_means_and_comes_back(tmp_path, letters, shape, dt
 
     image = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     data = da.from_array(image) if lazy else image
-    about = About(axes=Axes(letters), record=RECORD)
+    about = ImageMeta(axes=Axes(letters), record=RECORD)
     path = finish(write_tiff_steps(tmp_path / "a.ome.tif", data, about, pyramid=True))
     found = open_image(path)
     np.testing.assert_array_equal(np.asarray(found.data), image)
@@ -253,7 +253,7 @@ def test_written_pyramid_holds_means_and_comes_back(tmp_path, letters, shape, dt
 @pytest.mark.parametrize("shape", [(300, 310), (40, 50), (3, 30, 2000)])
 def test_files_are_tiled_and_compressed(tmp_path, shape, pyramid):
     image = np.zeros(shape, "u2")
-    about = About(axes=Axes("ZYX"[-len(shape) :]), record=RECORD)
+    about = ImageMeta(axes=Axes("ZYX"[-len(shape) :]), record=RECORD)
     path = finish(write_tiff_steps(tmp_path / "a.ome.tif", image, about, pyramid=pyramid))
     with tifffile.TiffFile(path) as tif:
         assert not tif.is_bigtiff
@@ -264,7 +264,7 @@ def test_files_are_tiled_and_compressed(tmp_path, shape, pyramid):
 @pytest.mark.parametrize("pyramid", [False, True])
 def test_large_files_are_bigtiff(tmp_path, monkeypatch, stack, pyramid):
     monkeypatch.setattr(writer, "_CLASSIC_LIMIT", stack.nbytes - 1)
-    about = About(axes=Axes("ZYX"), record=RECORD)
+    about = ImageMeta(axes=Axes("ZYX"), record=RECORD)
     path = finish(write_tiff_steps(tmp_path / "a.ome.tif", stack, about, pyramid=pyramid))
     with tifffile.TiffFile(path) as tif:
         assert tif.is_bigtiff
@@ -274,7 +274,7 @@ def test_large_files_are_bigtiff(tmp_path, monkeypatch, stack, pyramid):
 
 def test_other_programs_read_what_was_written(tmp_path, stack):
     """The smaller copies do not show as more planes, and the OME-XML is valid to tifffile."""
-    about = About(axes=Axes("ZYX"), scale=(2.0, 0.1, 0.1), units=("micrometer",) * 3, record=RECORD)
+    about = ImageMeta(axes=Axes("ZYX"), scale=(2.0, 0.1, 0.1), units=("micrometer",) * 3, record=RECORD)
     path = finish(write_tiff_steps(tmp_path / "a.ome.tif", stack, about, pyramid=True))
     np.testing.assert_array_equal(tifffile.imread(path), stack)
     with tifffile.TiffFile(path) as tif:
@@ -285,6 +285,6 @@ def test_other_programs_read_what_was_written(tmp_path, stack):
 def test_smaller_copies_of_what_is_not_a_number_are_not_numbers_there_only(tmp_path):
     image = np.ones((600, 600), "f4")
     image[10, 10] = np.nan
-    path = finish(write_tiff_steps(tmp_path / "a.ome.tif", image, About(axes=Axes("YX")), pyramid=True))
+    path = finish(write_tiff_steps(tmp_path / "a.ome.tif", image, ImageMeta(axes=Axes("YX")), pyramid=True))
     level = np.asarray(open_image(path).levels[0])
     assert np.argwhere(np.isnan(level)).tolist() == [[5, 5]]

@@ -10,7 +10,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import write_tiff_layers
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of, verify
@@ -31,7 +31,7 @@ def noisy(tmp_path):
 @pytest.fixture
 def result(tmp_path):
     path = tmp_path / "a.ome.tif"
-    finish(write_tiff_steps(path, np.zeros((30, 40), "f4"), About(axes=Axes("YX"), record=RECORD)))
+    finish(write_tiff_steps(path, np.zeros((30, 40), "f4"), ImageMeta(axes=Axes("YX"), record=RECORD)))
     write_sidecar(path, overwrite=False)
     return path
 
@@ -71,7 +71,7 @@ def test_changed_sidecar_is_told(result):
 def test_sidecar_stands_for_a_record_that_another_program_lost(result):
     tifffile.imwrite(result, np.zeros((30, 40), "f4"))
     assert record_of(open_image(result))["note"] == "µ"
-    assert verify(result) == ["the record inside was lost, that of a.ome.tif.genrecon.json was taken"]
+    assert verify(result) == ["the record inside was lost, that of a.ome.tif.genrecon.json is used"]
     tifffile.imwrite(result, np.ones((30, 40), "f4"))
     assert "pixels were changed" in verify(result)
 

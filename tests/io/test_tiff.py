@@ -7,7 +7,7 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, MissingPackageError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
@@ -30,7 +30,7 @@ def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy)
     units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
     data = da.from_array(image) if lazy else image
     names = ("DAPI", "GFP") if "C" in letters else ()
-    about = About(axes=Axes(letters), scale=scale, units=units, channel_names=names, record=RECORD)
+    about = ImageMeta(axes=Axes(letters), scale=scale, units=units, channel_names=names, record=RECORD)
     found = open_image(finish(write_tiff_steps(tmp_path / "a.ome.tif", data, about)))
     np.testing.assert_array_equal(found.data, image)
     assert found.data.dtype == dtype
@@ -84,7 +84,9 @@ def test_a_failed_write_leaves_nothing(tmp_path, error):
 def test_cancelling_a_write_leaves_nothing(tmp_path):
     import dask.array as da
 
-    steps = write_tiff_steps(tmp_path / "a.ome.tif", da.zeros((5, 20, 20), chunks=(1, 20, 20)), About(axes=Axes("ZYX")))
+    steps = write_tiff_steps(
+        tmp_path / "a.ome.tif", da.zeros((5, 20, 20), chunks=(1, 20, 20)), ImageMeta(axes=Axes("ZYX"))
+    )
     next(steps), next(steps)
     steps.close()
     assert list(tmp_path.iterdir()) == []
@@ -221,7 +223,7 @@ WRONG = {
 def test_wrong_words_in_ome_xml_cost_only_themselves(tmp_path, what):
     """The pixels are there, and napari can show them."""
     image = np.random.default_rng(0).integers(0, 9, (2, 30, 40)).astype("u2")
-    about = About(
+    about = ImageMeta(
         axes=Axes("CYX"), scale=(1.0, 0.1, 0.1), units=("pixel", "millimeter", "millimeter"), translate=(0.0, 4.0, 5.0),
         channel_names=("a", "b"), channel_colors=("#000000", "#000000"), layer={"odd": 1},
     )  # fmt: skip

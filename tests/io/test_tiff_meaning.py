@@ -251,7 +251,7 @@ def several(tmp_path):
 
 
 def test_first_of_several_images_is_taken_and_said_so(several):
-    with pytest.warns(GenReconWarning, match=r"holds 3 images \(0: 32 x 32, 1: 64 x 64, .*first was taken.*series"):
+    with pytest.warns(GenReconWarning, match=r"holds 3 images \(0: 32 x 32, 1: 64 x 64, .*first was opened.*series"):
         found = open_image(several)
     assert (found.data.shape, found.name, len(found.series)) == ((32, 32), "t", 3)
 

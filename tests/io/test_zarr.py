@@ -16,7 +16,7 @@ import zarr
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
 from napari_genrecon.io.record.provenance import Stored
@@ -61,7 +61,7 @@ def test_round_trip_keeps_everything(tmp_path, letters, dtype):
     scale = tuple({"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}.get(letter, 1.0) for letter in letters)
     units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
     names, colors = (("DAPI", "GFP"), ("#0000ff", "#00ff00")) if "C" in letters else ((), ())
-    about = About(
+    about = ImageMeta(
         axes=Axes(letters), scale=scale, units=units, channel_names=names, channel_colors=colors, record=RECORD
     )
     path = write(tmp_path / "a.ome.zarr", image, about)
@@ -84,7 +84,7 @@ def test_levels_lie_over_each_other(tmp_path):
     """The centre of mass of a bright pixel is at the same place in the world in every level."""
     image = np.zeros((600, 700), np.float32)
     image[301:305, 401:405] = 1
-    path = write(tmp_path / "a.zarr", image, About(axes=Axes("YX"), scale=(0.5, 0.5), units=("micrometer",) * 2))
+    path = write(tmp_path / "a.zarr", image, ImageMeta(axes=Axes("YX"), scale=(0.5, 0.5), units=("micrometer",) * 2))
     found = open_image(path)
     transforms = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]["datasets"]
     assert [level.shape for level in found.levels] == [(300, 350)]
@@ -97,7 +97,7 @@ def test_levels_lie_over_each_other(tmp_path):
 
 
 def test_killed_run_is_continued_to_the_same_chunks(tmp_path, lazy):
-    about = About(**CALIBRATED)
+    about = ImageMeta(**CALIBRATED)
     whole = write(tmp_path / "whole.zarr", lazy, about)
     for stop in (1, 3, 7, 12):
         target = tmp_path / f"{stop}.zarr"
@@ -112,7 +112,7 @@ def test_killed_run_is_continued_to_the_same_chunks(tmp_path, lazy):
 
 
 def test_finished_regions_are_not_computed_again_and_damaged_ones_are(tmp_path, stack):
-    about, computed = About(**CALIBRATED), []
+    about, computed = ImageMeta(**CALIBRATED), []
 
     def count(block, block_info=None):
         computed.append(block_info[0]["chunk-location"])
@@ -133,7 +133,7 @@ def test_finished_regions_are_not_computed_again_and_damaged_ones_are(tmp_path, 
 
 
 def test_unfinished_result_never_passes_for_a_finished_one(tmp_path, lazy):
-    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED))
     for _ in range(4):
         next(steps)
     steps.close()
@@ -144,21 +144,21 @@ def test_unfinished_result_never_passes_for_a_finished_one(tmp_path, lazy):
     assert found.unfinished == "3 of 12 regions done"
     assert verify(part) == ["it was not finished: 3 of 12 regions done"]
     with pytest.raises(OutputError, match=r"left unfinished: continue it with --resume, or delete it"):
-        write(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+        write(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED))
 
 
 def test_another_run_is_not_continued(tmp_path, lazy):
-    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED))
     for _ in range(4):
         next(steps)
     steps.close()
-    other = About(**{**CALIBRATED, "record": {**RECORD, "options": {"strength": 0.5}}})
+    other = ImageMeta(**{**CALIBRATED, "record": {**RECORD, "options": {"strength": 0.5}}})
     with pytest.raises(OutputError, match="another input, other options"):
         write(tmp_path / "a.zarr", lazy, other, resume=True)
 
 
 def test_second_process_is_kept_out(tmp_path, lazy):
-    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED))
     next(steps)
     code = "import sys; from pathlib import Path; from napari_genrecon.io.zarr.journal import locked\n"
     code += "with locked(Path(sys.argv[1])): pass"
@@ -175,12 +175,12 @@ def test_lock_of_a_killed_process_holds_nobody_up(tmp_path, lazy):
     code += "with locked(Path(sys.argv[1])): os._exit(1)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.zarr.part")])
     assert [path.name for path in tmp_path.iterdir()] == [".a.zarr.part.lock"]
-    write(tmp_path / "a.zarr", lazy, About(**CALIBRATED))
+    write(tmp_path / "a.zarr", lazy, ImageMeta(**CALIBRATED))
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
 
 
 def test_saving_without_a_record_leaves_nothing_when_it_is_cancelled(tmp_path, lazy):
-    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, About(axes=Axes("ZYX")))
+    steps = write_zarr_steps(tmp_path / "a.zarr", lazy, ImageMeta(axes=Axes("ZYX")))
     for _ in range(4):
         next(steps)
     steps.close()
@@ -189,26 +189,26 @@ def test_saving_without_a_record_leaves_nothing_when_it_is_cancelled(tmp_path, l
 
 @pytest.mark.parametrize("kind", ["store", "file", "inside", "around"])
 def test_source_and_existing_stores_are_never_replaced(tmp_path, stack, kind):
-    source = write(tmp_path / "raw.zarr", stack, About(**CALIBRATED))
+    source = write(tmp_path / "raw.zarr", stack, ImageMeta(**CALIBRATED))
     target = {"store": source, "file": tmp_path / "notes.txt", "inside": source / "a.zarr", "around": tmp_path}[kind]
     (tmp_path / "notes.txt").write_text("precious")
     before = chunks_of(source)
     with pytest.raises(OutputError):
-        write(target, stack + 1, About(**CALIBRATED), overwrite=True, sources=[source])
+        write(target, stack + 1, ImageMeta(**CALIBRATED), overwrite=True, sources=[source])
     assert chunks_of(source) == before
     assert (tmp_path / "notes.txt").read_text() == "precious"
 
 
 def test_overwriting_on_purpose_replaces_the_whole_store(tmp_path, stack):
-    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
-    write(path, stack[:1] + 1, About(**CALIBRATED), overwrite=True)
+    path = write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED))
+    write(path, stack[:1] + 1, ImageMeta(**CALIBRATED), overwrite=True)
     np.testing.assert_array_equal(np.asarray(open_image(path).data), stack[:1] + 1)
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
 @pytest.mark.parametrize("change", ["pixel", "pixel size", "record"])
 def test_changes_are_found(tmp_path, stack, change):
-    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    path = write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED))
     if change == "pixel":
         zarr.open_array(path / "0", mode="r+")[1, 2, 3] = 7
     else:
@@ -243,7 +243,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("trick", HOSTILE)
 def test_hostile_arrays_get_a_sentence(tmp_path, stack, trick):
-    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    path = write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED))
     edited(path, HOSTILE[trick])
     with pytest.raises(ImageError):
         open_image(path)
@@ -251,7 +251,7 @@ def test_hostile_arrays_get_a_sentence(tmp_path, stack, trick):
 
 @pytest.mark.parametrize("name", ["../b.zarr/0", "/etc", "http://example.org/0", "", "0/../../b.zarr/0", "c:\\0"])
 def test_paths_that_lead_out_of_the_store_are_not_followed(tmp_path, stack, name):
-    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    path = write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED))
     shutil.copytree(path, tmp_path / "b.zarr")
     edited(path, lambda m: m["attributes"]["ome"]["multiscales"][0]["datasets"][0].update(path=name), "zarr.json")
     with pytest.raises(ImageError):
@@ -259,7 +259,7 @@ def test_paths_that_lead_out_of_the_store_are_not_followed(tmp_path, stack, name
 
 
 def test_links_are_not_followed(tmp_path, stack):
-    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    path = write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED))
     (path / "0").rename(tmp_path / "elsewhere")
     (path / "0").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ImageError, match="is a link"):
@@ -292,7 +292,7 @@ def test_levels_must_go_from_large_to_small(tmp_path, order):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"attributes": 3}', b"[" * 100_000, b'{"attributes": {}}'])
 def test_broken_metadata_get_a_sentence(tmp_path, stack, content):
-    path = write(tmp_path / "a.zarr", stack, About(**CALIBRATED))
+    path = write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED))
     (path / "zarr.json").write_bytes(content)
     with pytest.raises(ImageError):
         open_image(path)
@@ -401,7 +401,7 @@ def test_bare_arrays_open(tmp_path, stack, packed, zarr_format):
 
 
 def test_zip_of_a_result_keeps_its_record(tmp_path, stack):
-    path = zipped(write(tmp_path / "a.zarr", stack, About(**CALIBRATED)))
+    path = zipped(write(tmp_path / "a.zarr", stack, ImageMeta(**CALIBRATED)))
     found = open_image(path)
     np.testing.assert_array_equal(np.asarray(found.data), stack)
     assert (found.scale, found.name) == (CALIBRATED["scale"], "a")

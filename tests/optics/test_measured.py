@@ -6,7 +6,7 @@ import pytest
 from napari_genrecon import MeasuredPSF, gaussian_psf, simulate_psf
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.optics.centre import light_in_pixels
 from napari_genrecon.tasks.pixel_size import measured_psf
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_gets_a_sentence(changes, sentence):
 
 def about(letters, *scale):
     units = tuple("nanometer" if n else "pixel" for n in scale)
-    return About(axes=Axes(letters), scale=tuple(n or 1.0 for n in scale), units=units)
+    return ImageMeta(axes=Axes(letters), scale=tuple(n or 1.0 for n in scale), units=units)
 
 
 def test_file_of_any_order_and_unit_is_a_stack_in_micrometres():

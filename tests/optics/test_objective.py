@@ -6,7 +6,7 @@ import pytest
 from napari_genrecon import Optics, simulate_psf
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.tasks.deblur import DeblurOptions
 from napari_genrecon.tasks.pixel_size import calibrated
 
@@ -14,7 +14,7 @@ WATER = {"na": 1.2, "wavelength": 600.0, "refractive_index": 1.33}
 
 
 def about(units=("micrometer",) * 3, scale=(0.3, 0.1, 0.1)):
-    return About(axes=Axes("ZYX"), scale=scale, units=units)
+    return ImageMeta(axes=Axes("ZYX"), scale=scale, units=units)
 
 
 def test_psf_is_the_simulated_one_in_nanometres_and_micrometres():

@@ -188,7 +188,7 @@ def test_psf_that_looks_like_another_image_is_told():
     rng = np.random.default_rng(3)
     image, other = cells_seen(rng), cells_seen(rng)
     said = size_notes(as_psf(other), image.shape)
-    assert "was an image taken for the PSF?" in said[0]
+    assert "was an image given as the PSF?" in said[0]
     with pytest.warns(
         GenReconWarning, match=r"the PSF has 192 x 192 pixels for an image of 192 x 192, and only \d+% of"
     ):

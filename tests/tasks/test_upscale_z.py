@@ -10,7 +10,7 @@ from napari_genrecon import NoiseModel, upscale, upscale_z
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish, map_progress
 from napari_genrecon.errors import GenReconWarning, ImageError, InferenceError, OptionError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.numerics.slices import sliced
 from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.pixel_size import calibrated
@@ -62,7 +62,7 @@ def test_result_lies_on_the_stack():
     spot = (1000 * np.exp(-0.5 * (((z - 4.2) / 1.2) ** 2 + ((y - 11) / 3) ** 2 + ((x - 12) / 3) ** 2))).astype("f4")
     options = UpscaleZOptions(spacing=3.0, axes="ZYX", train_steps=0, noise=0)
     result = finish(upscale_z_steps(spot, options))
-    about = About(axes=result.axes, scale=(1.5, 0.5, 0.5), units=("micrometer",) * 3, translate=(10.0, 0.0, -3.0))
+    about = ImageMeta(axes=result.axes, scale=(1.5, 0.5, 0.5), units=("micrometer",) * 3, translate=(10.0, 0.0, -3.0))
     placed = about_result(about, result, result.record)
     assert placed.scale == (0.5, 0.5, 0.5)
     assert placed.translate == (9.5, 0.0, -3.0)
@@ -268,10 +268,10 @@ def test_spacing_decides_the_factor_and_says_so(spacing, factor):
 
 
 def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
-    about = About(axes=Axes("ZYX"), scale=(0.9, 0.3, 0.3), units=("micrometer",) * 3)
+    about = ImageMeta(axes=Axes("ZYX"), scale=(0.9, 0.3, 0.3), units=("micrometer",) * 3)
     untold, given = UpscaleZOptions(axes="ZYX"), UpscaleZOptions(axes="ZYX", spacing=2.0)
     assert calibrated(untold, lambda: about).spacing == pytest.approx(3.0)
-    assert calibrated(untold, lambda: About(axes=Axes("ZYX"))).spacing is None
+    assert calibrated(untold, lambda: ImageMeta(axes=Axes("ZYX"))).spacing is None
     assert calibrated(given, lambda: about).spacing == 2.0
 
 

@@ -14,7 +14,7 @@ from napari.layers import Image
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.tiff.write import write_tiff_steps
 from napari_genrecon.io.zarr.write import write_zarr_steps
@@ -37,7 +37,7 @@ def said(monkeypatch):
 def write(path, *, record=RECORD, image=None):
     image = np.arange(600.0, dtype="f4").reshape(20, 30) if image is None else image
     steps = write_zarr_steps if path.name.endswith("zarr") else write_tiff_steps
-    return str(finish(steps(path, image, About(axes=Axes("YX"), record=record))))
+    return str(finish(steps(path, image, ImageMeta(axes=Axes("YX"), record=record))))
 
 
 @pytest.mark.parametrize("ending", ["ome.tif", "ome.zarr"])
@@ -124,7 +124,7 @@ def test_preferences_of_files_are_those_that_can_be_chosen():
 def test_multiscale_layer_is_saved_in_full(tmp_path):
     large = np.random.default_rng(0).integers(0, 99, (600, 700)).astype("u2")
     path = tmp_path / "a.ome.tif"
-    finish(write_tiff_steps(path, large, About(axes=Axes("YX")), pyramid=True))
+    finish(write_tiff_steps(path, large, ImageMeta(axes=Axes("YX")), pyramid=True))
     ((data, meta, _),) = files.get_reader(str(path))(str(path))
     layer = Image(data, **meta)
     for name in ("b.ome.tif", "b.ome.zarr"):
@@ -139,7 +139,7 @@ def test_lazily_read_source_is_never_written_over(tmp_path, link):
     from napari_genrecon.errors import OutputError
 
     source = tmp_path / "raw.ome.tif"
-    finish(write_tiff_steps(source, np.ones((600, 700), "u2"), About(axes=Axes("YX")), pyramid=True))
+    finish(write_tiff_steps(source, np.ones((600, 700), "u2"), ImageMeta(axes=Axes("YX")), pyramid=True))
     before = source.read_bytes()
     ((data, meta, _),) = files.get_reader(str(source))(str(source))
     target = {"itself": source, "dotted": tmp_path / "." / "raw.ome.tif"}.get(link, tmp_path / "link.ome.tif")

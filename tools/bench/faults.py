@@ -26,7 +26,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import to_dtype
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconError, ImageError, OutputError, WeightsError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
 from napari_genrecon.io.tiff.write import write_tiff_steps
@@ -35,7 +35,7 @@ from napari_genrecon.io.zarr.write import write_zarr_steps
 CALLS = "write,pwrite64,openat,rename,renameat,renameat2,link,linkat,unlink,fsync,mkdir,ftruncate"
 ERRORS = ("ENOSPC", "EIO", "EROFS")
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
-ABOUT = About(axes=Axes("ZYX"), scale=(2.0, 0.1, 0.1), units=("micrometer",) * 3, record=RECORD)
+ABOUT = ImageMeta(axes=Axes("ZYX"), scale=(2.0, 0.1, 0.1), units=("micrometer",) * 3, record=RECORD)
 LARGEST_GROWTH = 64 << 20  # bytes
 SLOWEST = 10.0  # seconds
 

@@ -15,7 +15,7 @@ import tifffile
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.zarr.write import write_zarr_steps
 
 SHAPE = (3, 70, 90)
@@ -199,7 +199,7 @@ def scales(metadata: dict) -> dict:
 
 def stores(folder: Path) -> Iterator[tuple[str, Path]]:
     good = folder / "good.zarr"
-    finish(write_zarr_steps(good, pixels(), About(axes=Axes("ZYX"))))
+    finish(write_zarr_steps(good, pixels(), ImageMeta(axes=Axes("ZYX"))))
     for edits, name in ((ARRAY, "0/zarr.json"), (IMAGE, "zarr.json")):
         for trick, edit in edits.items():
             yield trick, _edited(good, folder / f"{trick.replace('/', '_')}.zarr", name, edit)

@@ -58,12 +58,12 @@ def make_stack(path: str) -> None:
 
     from bench.speed import noisy_scene
     from napari_genrecon.axes import Axes
-    from napari_genrecon.io.image_file import About
+    from napari_genrecon.io.image_file import ImageMeta
     from napari_genrecon.io.zarr.store import create_store, level_array, publish_store
 
     plane = noisy_scene(SHAPE[1])[1].clip(0, 65535).astype(np.uint16)
     part, regions = Path(path + ".part"), ((1,) * SHAPE[0], (512,) * 4, (512,) * 4)
-    create_store(part, regions, plane.dtype, About(axes=Axes("ZYX")).filled(), "stack")
+    create_store(part, regions, plane.dtype, ImageMeta(axes=Axes("ZYX")).filled(), "stack")
     stack = level_array(part, 0, mode="r+")
     for index in range(SHAPE[0]):
         stack[index] = np.roll(plane, index * 4, axis=1)

@@ -1,9 +1,9 @@
-"""Does a generative model copy its training data? The nearest training crop of every sample, and how near it is.
+"""Find out whether a generative model copies its training data: the nearest training crop of every sample.
 
-Distances are between pictures whose mean is taken away and whose length is made one, in all eight turned and mirrored
-orders, so that a copy in another brightness, contrast or orientation is a copy still. A sample is too near if it is
-nearer to its nearest training crop than nearly all data that was held out is to its own: real cells of other images are
-what "new" looks like (after Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying in generative
+Pictures are compared after subtracting their mean and scaling them to length one, in all eight turned and mirrored
+orders, so that a copy in another brightness, contrast or orientation still counts as a copy. A sample is too near if it
+is nearer to its nearest training crop than nearly all held-out crops are to theirs: real cells of other images show how
+far apart new ones are (after Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying in generative
 models, AISTATS 2020).
 """
 
@@ -19,23 +19,23 @@ from napari_genrecon.errors import ImageError
 __all__ = ["Memorisation", "check_memorisation", "nearest"]
 
 COPIES_WARNED = 0.05
-"""Share of samples nearer than the nearest hundredth of held-out crops, from which on there is a warning."""
+"""Share of samples nearer than all but 1 % of held-out crops (0.01 is normal), from which on there is a warning."""
 
-_NEAR = 1.0  # percent of the held-out crops that are nearer than what counts as near
-_AT_ONCE = 512  # pictures that are compared together
-_FEWEST = 20  # held-out crops that can say what is usual
+_NEAR = 1.0  # percent of the held-out crops that count as near, so that 1 % of good samples do, too
+_AT_ONCE = 512  # pictures that are compared together: limits the memory, and is large enough to be fast
+_FEWEST = 20  # held-out crops; fewer do not show which distances are usual
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memorisation:
-    """What the check found.
+    """Result of the check.
 
     Attributes
     ----------
     nearest : (N,) int64 ndarray
         Index of the training crop that is nearest to each sample.
     distance : (N,) float32 ndarray
-        Its distance: 0 is a copy, 1.4 has nothing in common.
+        Distance to it: 0 is a copy, 1.4 has nothing in common.
     ratio : (N,) float32 ndarray
         The distance over the median distance of held-out crops to the training crops: near 1 is new, near 0 a copy.
     near : float
@@ -43,7 +43,7 @@ class Memorisation:
     copies : float
         Share of the samples that lie below it; of data, 0.01.
     warning : str
-        In words, if there are too many; else empty.
+        Sentence, if there are too many; else empty.
     """
 
     nearest: NDArray[np.int64]
@@ -60,7 +60,7 @@ def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayL
     Parameters
     ----------
     samples : (N, Y, X) or (N, C, Y, X) array_like
-        Of the model.
+        Samples of the model.
     training, held_out : (M, Y, X) or (M, C, Y, X) array_like
         The crops it was trained on, and those it was not, from other images.
 
@@ -78,7 +78,7 @@ def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayL
         shapes = ", ".join(str(pictures.shape) for pictures in sets)
         raise ImageError(f"samples, training crops and held-out crops must be pictures of one shape, got {shapes}")
     if len(sets[2]) < _FEWEST:
-        raise ImageError(f"{len(sets[2])} held-out crops do not tell what is usual: at least {_FEWEST} are needed")
+        raise ImageError(f"{len(sets[2])} held-out crops are too few: at least {_FEWEST} are needed")
     index, distance = nearest(sets[0], sets[1])
     usual = nearest(sets[2], sets[1])[1]
     median = max(float(np.median(usual)), 1e-6)
@@ -89,14 +89,14 @@ def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayL
 
 
 def nearest(pictures: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each picture, which of the others is nearest in any orientation, and its distance.
+    """Return which of the others is nearest to each picture, in any orientation, and its distance.
 
     Parameters
     ----------
     pictures : (N, Y, X) or (N, C, Y, X) array_like
-        What to look for.
+        Pictures to compare.
     others : (M, Y, X) or (M, C, Y, X) array_like
-        Where to look.
+        Pictures to search.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _orientations(pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, D) each without its mean per channel, of length one; a constant picture becomes zero."""
+    """Return (N, D) pictures without their mean per channel, of length one; a constant picture becomes zero."""
     rest = pictures - pictures.mean(axis=(-2, -1), keepdims=True)
     flat = rest.reshape(len(rest), -1)
     length = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What was taken away: is it noise, or was a structure removed or invented?
+"""Test the residual of a denoised image: is it noise, or was a structure removed or invented?
 
 The residual (input minus result), divided by the noise s.d. that the noise model predicts, is noise of s.d. 1 if the
 result is right. Averaged over a window it stays small; where a structure was invented or erased, the average stands
@@ -21,9 +21,9 @@ from napari_genrecon.noise import NoiseModel
 __all__ = ["WIDTHS", "residual_z"]
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0)
-"""Gaussian window widths in pixels: the sizes of structures that are looked for."""
+"""Gaussian window widths in pixels: the sizes of the structures that are tested."""
 
-_TRUNCATE = 4.0  # s.d. at which a window ends
+_TRUNCATE = 4.0  # s.d. at which a window ends; beyond lies less than 0.01 % of it
 
 
 def residual_z(
@@ -34,14 +34,14 @@ def residual_z(
     widths: Sequence[float] = WIDTHS,
     step: float = 0.0,
 ) -> NDArray[np.float64]:
-    """How far the local mean of the residual is from 0, in standard deviations.
+    """Return how far the local mean of the residual is from 0, in standard deviations.
 
     Parameters
     ----------
     noisy, restored : (Y, X) ndarray
         Input and result, in the same grey values.
     noise : NoiseModel
-        Of the input. Its correlation is taken as that of white noise behind a Gaussian filter.
+        Noise of the input. Its correlation is modelled as that of white noise behind a Gaussian filter.
     widths : sequence of float
         Gaussian window widths in pixels.
     step : float
@@ -59,7 +59,7 @@ def residual_z(
     Where few photons arrive, single ones stand out by themselves: the upper tail of Poisson noise is longer than that
     of a Gaussian. Bernstein's inequality bounds it by ``exp(-t**2 / (2 * (v + b*t/3)))`` for a sum of variance `v`
     whose jumps are at most `b`, here the gain times the window's largest weight (Boucheron, Lugosi & Massart,
-    "Concentration Inequalities", 2013, corollary 2.11). Deviations upwards are told as the Gaussian deviation of the
+    "Concentration Inequalities", 2013, corollary 2.11). Deviations upwards are given as the Gaussian deviation of the
     same bound, ``t / sqrt(v + b*t/3)``.
 
     Raises
@@ -80,14 +80,15 @@ def residual_z(
 
 
 def _as_gaussian(z: NDArray[np.float64], jump: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Deviations upwards as those of a Gaussian with the same tail; `jump` is one photon in units of the noise."""
+    """Return upward deviations as those of a Gaussian with the same tail; `jump` is one photon in noise s.d."""
+    # Bernstein's bound, see the notes of `residual_z`; the largest weight is that of the window's middle.
     window = _window(width)
     largest = jump * (window.max() / np.linalg.norm(window)) ** 2
     return z / np.sqrt(1 + largest * np.maximum(z, 0) / 3)
 
 
 def _local_mean_z(residual: NDArray[np.float64], width: float, noise: NoiseModel) -> NDArray[np.float64]:
-    # Outside the image there is no noise: the window is cut there, and its spread is that of what is left of it.
+    # The window is cut at the edge of the image, and the spread is that of the part inside.
     sums = gaussian_filter(residual, width, mode="constant", truncate=_TRUNCATE)
     spread_y = _spread(residual.shape[0], width, noise.rho_y)
     spread_x = _spread(residual.shape[1], width, noise.rho_x)
@@ -95,14 +96,14 @@ def _local_mean_z(residual: NDArray[np.float64], width: float, noise: NoiseModel
 
 
 def _spread(length: int, width: float, rho: float) -> NDArray[np.float64]:
-    """S.d. along one dimension of noise of s.d. 1 after a Gaussian filter of this width, near the edges too."""
+    """Return the s.d. along one dimension of noise of s.d. 1 after this Gaussian filter, near the edges too."""
     weights = _window(width)
     inside = np.convolve(np.ones(length), weights**2)[len(weights) // 2 :][:length]
     return np.sqrt(inside) * _correlation_gain(width, rho)
 
 
 def _correlation_gain(width: float, rho: float) -> float:
-    """How much larger that s.d. is when the noise is correlated."""
+    """Return how much larger that s.d. is when the noise is correlated."""
     if rho <= 0:
         return 1.0
     # White noise behind a Gaussian of width s has lag-1 correlation exp(-1 / (4 s^2)).

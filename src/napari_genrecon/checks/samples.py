@@ -1,4 +1,4 @@
-"""Are pictures like other pictures, and as varied: distances between sets of pictures that need no network."""
+"""Measure how like and how varied pictures are: distances between sets of pictures that need no network."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from napari_genrecon.errors import ImageError
 
 __all__ = ["coverage_and_density", "kernel_distance", "sliced_wasserstein", "variety"]
 
-_PATCH = 7  # px, as Karras et al. 2018
-_PATCHES = 16  # per picture and level
-_DIRECTIONS = 128
-_SMALLEST = 16  # px, of the pyramid's last level
-_BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16  # Burt & Adelson 1983
+_PATCH = 7  # px, side of a patch, as in Karras et al. 2018
+_PATCHES = 16  # per picture and level: fewer make the distance noisy, more only slow
+_DIRECTIONS = 128  # random projections: fewer make the distance depend on the seed, more only slow
+_SMALLEST = 16  # px, side of the pyramid's last level, as in Karras et al. 2018
+_BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16  # smoothing of the pyramid, Burt & Adelson 1983
 
 
 def sliced_wasserstein(a: ArrayLike, b: ArrayLike, seed: int = 0) -> tuple[float, ...]:
-    """Sliced Wasserstein distance between the patches of two sets, on every level of a Laplacian pyramid.
+    """Return the sliced Wasserstein distance of the patches of two sets, on every level of a Laplacian pyramid.
 
     The patches of a level are scaled by mean and s.d. of those of `b`, the reference; Karras et al. (Progressive
     growing of GANs, ICLR 2018, section 5) scale each set by its own, which does not see a wrong contrast.
@@ -28,7 +28,7 @@ def sliced_wasserstein(a: ArrayLike, b: ArrayLike, seed: int = 0) -> tuple[float
     a, b : (N, C, Y, X) or (N, Y, X) array_like
         Sets of pictures of one shape; as many of each are compared as the smaller set has.
     seed : int
-        Of the places of the patches and of the directions.
+        Seed of the places of the patches and of the directions.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def sliced_wasserstein(a: ArrayLike, b: ArrayLike, seed: int = 0) -> tuple[float
 
 
 def variety(samples: ArrayLike, data: ArrayLike) -> float:
-    """How far samples lie from each other, beside data: mean distance to the nearest other one, as a ratio.
+    """Return the mean distance of samples to the nearest other sample, relative to that of data.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def variety(samples: ArrayLike, data: ArrayLike) -> float:
 
 
 def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Kernel inception distance without its inception: unbiased MMD^2 of features with the cubic kernel.
+    """Return the unbiased MMD^2 of features with a cubic kernel: the kernel inception distance, for any features.
 
     k(x, y) = (x.y / D + 1)^3 (Binkowski et al.: Demystifying MMD GANs, ICLR 2018).
 
@@ -80,16 +80,16 @@ def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def coverage_and_density(samples: NDArray[np.floating], data: NDArray[np.floating], k: int = 5) -> tuple[float, float]:
-    """Share of the data that samples come near to, and how densely samples lie where data lies.
+    """Return the share of data near samples (coverage), and how densely samples lie where data lies (density).
 
     Naeem et al.: Reliable fidelity and diversity metrics for generative models, ICML 2020.
 
     Parameters
     ----------
     samples, data : (N, D) ndarray, (M, D) ndarray
-        Features.
+        Features of the samples and of the data.
     k : int
-        The ball around a datum reaches to its k-th neighbour among the data.
+        Neighbour among the data whose distance is the radius of the ball around each datum.
 
     Returns
     -------
@@ -97,13 +97,13 @@ def coverage_and_density(samples: NDArray[np.floating], data: NDArray[np.floatin
         Coverage in [0, 1]; density, about 1 for data.
     """
     within = _distances(data, data)
-    radius = np.sort(within, axis=1)[:, k]  # the 0-th is the datum itself
+    radius = np.sort(within, axis=1)[:, k]  # index 0 is the distance of a datum to itself
     inside = _distances(data, samples) < radius[:, None]  # (M, N)
     return float(inside.any(1).mean()), float(inside.sum() / (k * len(samples)))
 
 
 def _sets(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Two sets (N, C, Y, X) of one size, evenly thinned."""
+    """Return two sets (N, C, Y, X) of one size, evenly thinned."""
     first, second = np.asarray(a, np.float32), np.asarray(b, np.float32)
     if first.shape[1:] != second.shape[1:] or min(len(first), len(second)) < 2:
         raise ImageError(
@@ -116,7 +116,7 @@ def _sets(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.f
 
 
 def _pyramid(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """What every halving takes away, and what is left."""
+    """Return the detail that every halving removes, and what is left."""
     levels = []
     while x.shape[-1] > _SMALLEST:
         smooth = correlate1d(correlate1d(x, _BINOMIAL, -1, mode="reflect"), _BINOMIAL, -2, mode="reflect")
@@ -130,7 +130,7 @@ def _pyramid(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def _patches(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """(N * 16, C, 7, 7) patches at random places."""
+    """Return (N * 16, C, 7, 7) patches at random places."""
     n, side = len(x), x.shape[-1] - _PATCH + 1
     rows, columns = rng.integers(0, side, (2, n, _PATCHES))
     views = np.lib.stride_tricks.sliding_window_view(x, (_PATCH, _PATCH), axis=(-2, -1))  # (N, C, y, x, 7, 7)
@@ -148,7 +148,7 @@ def _sliced(a: NDArray[np.float32], b: NDArray[np.float32], rng: np.random.Gener
 
 
 def _coarse(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N, D) means over blocks, 8 a side."""
+    """Return (N, D) means over blocks, 8 a side."""
     block = x.shape[-1] // 8
     means = x.reshape(*x.shape[:2], 8, block, 8, block).mean(axis=(3, 5), dtype=np.float64)
     return means.reshape(len(x), -1)

@@ -1,4 +1,4 @@
-"""Can a denoised image be trusted: what was taken away, plane by plane, and the verdict over all planes in words."""
+"""Check whether a denoised image can be trusted: what was removed, plane by plane, and a verdict over all planes."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from napari_genrecon.noise import NoiseModel
 __all__ = ["LIMIT", "PlaneCheck", "Verdict", "check_plane", "verdict"]
 
 LIMIT = 6.0
-"""Standard deviations beyond which noise alone is no explanation: about one pixel in 10^9."""
+"""Standard deviations beyond which noise alone is no explanation: it gets there in about one pixel in 10^9."""
 
-_MOST_PLACES = 20  # that are named, per plane and in a verdict
-_WEAK = 0.8  # of the noise's variance: below, some noise was left in
-_STRONG = 1.25  # above, more than the noise was taken
-_STRUCTURED = 0.1  # of correlation beyond the noise's own
+_MOST_PLACES = 20  # listed, per plane and in a verdict
+_WEAK = 0.8  # removed variance, in that of the noise, below which some noise was left
+_STRONG = 1.25  # removed variance, in that of the noise, above which more than noise was removed
+_STRUCTURED = 0.1  # correlation of what was removed, beyond that of the noise, from which it may hold structure
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a result is further from the image than noise explains.
+    """Place where a result is further from the image than noise explains.
 
     Attributes
     ----------
     plane : tuple of int
         Indices of the plane.
     y, x : int
-        The pixel that stands out most.
+        Pixel with the largest deviation.
     z : float
-        How far, in standard deviations: positive where something was erased, negative where something was added.
+        Deviation in standard deviations: positive where something was erased, negative where something was added.
     difference : float
         Image minus result at that pixel, in grey values.
     """
@@ -49,7 +49,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class PlaneCheck:
-    """What was found in one plane.
+    """Figures of one plane.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class PlaneCheck:
     places : tuple of Place
         Separate places beyond the limit, the strongest first.
     erased, added : int
-        How many of either kind there are.
+        Number of places of either kind.
     pixels : int
         Pixels that were compared.
     energy, along_x, along_y : float
@@ -66,7 +66,7 @@ class PlaneCheck:
     removed, light, chance : float
         Sums of the residual, of the image above the camera's offset, and of the variance of the noise.
     noise : NoiseModel
-        Of this plane.
+        Noise of this plane.
     """
 
     worst: float
@@ -85,7 +85,7 @@ class PlaneCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found in all planes.
+    """Figures of all planes together.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Verdict:
     correlation, expected : (float, float)
         Correlation of neighbours along x and y in what was removed, and in the noise.
     light, chance : float
-        What was removed over all, as a share of the light in the image above the camera's offset: 0 if the intensity
+        Sum of what was removed, as a share of the light in the image above the camera's offset: 0 if the intensity
         is kept; and how large that share becomes by chance, as three standard deviations.
     places : tuple of Place
         The strongest places.
@@ -116,7 +116,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing stands out of the noise."""
+        """Whether nothing exceeds the noise."""
         return not self.places
 
     def __str__(self) -> str:
@@ -171,7 +171,7 @@ def check_plane(
     noisy, restored : (Y, X) ndarray
         Image and result, in the same grey values. Pixels that are not finite are left out.
     noise : NoiseModel
-        Of the image.
+        Noise of the image.
     step : float
         Grey values from one number that can be stored to the next; 0 for floats.
     plane : tuple of int
@@ -182,12 +182,13 @@ def check_plane(
     PlaneCheck
         The figures.
     (Y, X) ndarray of float32
-        At every pixel the deviation that stands out most among the window widths, in standard deviations.
+        Largest deviation among the window widths at every pixel, in standard deviations.
     """
     known = np.isfinite(noisy) & np.isfinite(restored)
     noisy, restored = (np.where(known, image, 0.0) for image in (noisy, restored))
     z = _strongest(residual_z(noisy, restored, noise, step=step))
     erased, added = (_places(z, sign, noisy - restored, plane) for sign in (1, -1))
+    # Rounding adds a variance of step**2 / 12; the tiny value avoids a division by 0 without noise.
     sigma = np.hypot(noise.sigma_at(restored), max(step / math.sqrt(12), np.finfo(float).tiny))
     e = (noisy - restored) / sigma
     found = sorted([*erased, *added], key=lambda place: -abs(place.z))
@@ -209,26 +210,27 @@ def check_plane(
 
 
 def _spread_of_sums(noise: NoiseModel) -> float:
-    """How much larger the variance of a sum of many pixels is than for white noise, for an even fall of correlation."""
+    """Return how much larger the variance of a sum of many pixels is than with white noise, for an even decay."""
+    # The sum of rho**|lag| over all lags; the limit keeps a correlation near 1 from excusing any change of intensity.
     along = (min(max(rho, 0.0), 0.95) for rho in (noise.rho_x, noise.rho_y))
     return math.prod((1 + rho) / (1 - rho) for rho in along)
 
 
 def _strongest(maps: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Of several maps (W, Y, X) the value (Y, X) furthest from 0 at every pixel."""
+    """Return the value (Y, X) furthest from 0 among several maps (W, Y, X), at every pixel."""
     index = np.abs(maps).argmax(axis=0)[None]
     return np.take_along_axis(maps, index, axis=0)[0].astype(np.float32)
 
 
 def _places(z: NDArray[np.float32], sign: int, difference: NDArray[np.float64], plane: tuple[int, ...]) -> list[Place]:
-    """Separate regions beyond the limit on one side, each by the pixel that stands out most."""
+    """Return the separate regions beyond the limit on one side, each by its most deviating pixel."""
     regions, count = label(sign * z > LIMIT)
     peaks = maximum_position(sign * z, regions, range(1, count + 1)) if count else []
     return [Place(plane, int(y), int(x), float(z[y, x]), float(difference[y, x])) for y, x in peaks]
 
 
 def verdict(planes: Iterable[PlaneCheck]) -> Verdict:
-    """The verdict over all planes; sums are taken, so that long stacks weigh as they are long."""
+    """Return the verdict over all planes; sums are used, so that every pixel counts the same."""
     found = list(planes)
     pixels, energy = sum(p.pixels for p in found), sum(p.energy for p in found)
     share = 1 / energy if energy else 0.0

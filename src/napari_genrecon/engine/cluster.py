@@ -10,12 +10,12 @@ from napari_genrecon.errors import MissingPackageError, OptionError
 
 __all__ = ["connected"]
 
-_TIMEOUT = 20  # seconds until a scheduler must have answered
+_TIMEOUT = 20  # seconds until a scheduler must have answered; a busy one needs some, a wrong address fails after them
 
 
 @contextmanager
 def connected(scheduler: str | None, workers: int = 2) -> Iterator[Any]:
-    """A dask client, or None where no scheduler is asked for.
+    """Open a dask client, or give None where no scheduler is asked for.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def connected(scheduler: str | None, workers: int = 2) -> Iterator[Any]:
         ``"local"`` starts worker processes that only this machine can reach; else the address of a running
         scheduler, such as ``"tcp://10.0.0.5:8786"``, or the path of its scheduler file.
     workers : int
-        How many to start for ``"local"``.
+        Number of processes to start for ``"local"``.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""The same tiles as a dask array: computing one plane of the result computes that plane's tiles only."""
+"""Tiles as a dask array: computing one plane of the result computes only that plane's tiles."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_stack", "laz
 
 
 def is_dask(source: Any) -> bool:
-    """Whether this is a dask array; does not import dask."""
+    """Return whether an array is one of dask, without importing dask."""
     return any(kind.__module__.split(".")[0] == "dask" for kind in type(source).__mro__)
 
 
 def is_lazy(source: Any) -> bool:
-    """Whether reading this array may be expensive: anything that is not a NumPy array."""
+    """Return whether reading this array may be expensive: True for anything that is not a NumPy array."""
     return not isinstance(source, np.ndarray)
 
 
 def as_transposable(source: Any) -> Any:
-    """The same pixels as an array that can be transposed and indexed like a NumPy array, without loading them."""
+    """Wrap an array so that it can be transposed and indexed like a NumPy array, without loading it."""
     if isinstance(source, np.ndarray) or is_dask(source):
         return source
     import dask.array as da
@@ -36,7 +36,7 @@ def as_transposable(source: Any) -> Any:
 
 
 def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike | None = np.float32) -> Any:
-    """A dask array whose blocks are the tiles of `grid`.
+    """Return a dask array whose blocks are the tiles of `grid`.
 
     A source that can be read by region (NumPy, memmap, Zarr) is read tile by tile, with nothing else in the graph. A
     dask source is brought onto the grid and overlapped, so that the graph also runs on a cluster. Either way the
@@ -45,20 +45,20 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike |
     Parameters
     ----------
     fn : callable
-        As for `run_tiles`. Must be picklable to run on other processes.
+        See `run_tiles`. Must be picklable to run in other processes.
     source : array_like
-        As for `run_tiles`.
+        See `run_tiles`.
     grid : TileGrid
         The geometry; its tiles become the chunks, whatever the chunks of the source. (For a dask source, tiles
         smaller than the halo are enlarged to it.)
     dtype : dtype or None
-        Of the result. None leaves every block as `fn` returns it, whatever dtype the array then claims to have: for who
-        converts it himself and counts what does not fit.
+        Type of the result. None leaves every block as `fn` returns it, whatever dtype the array states: for callers
+        that convert it and count what does not fit.
 
     Returns
     -------
     dask.array.Array
-        Of shape ``grid.out_shape``.
+        Array of shape ``grid.out_shape``.
     """
     import dask.array as da
 
@@ -70,7 +70,7 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike |
     if not is_dask(source):
         return da.map_blocks(_ReadBlock(fn, grid, wanted, source), **options)
     on_grid = source.rechunk(grid.chunks)
-    # A dimension in one piece needs no neighbours, and dask would refuse a halo larger than the piece.
+    # A dimension in one piece needs no neighbours, and dask refuses a halo larger than the piece.
     depth = {i: h if len(grid.chunks[i]) > 1 else 0 for i, h in enumerate(grid.halo)}
     overlapped = da.overlap.overlap(on_grid, depth=depth, boundary="none", allow_rechunk=False)
     return overlapped.map_blocks(_OverlapBlock(fn, grid, wanted), **options)
@@ -78,7 +78,7 @@ def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike |
 
 @dataclass(frozen=True)
 class _OverlapBlock:
-    """Computes one block from its pixels and their halo; a plain value, so that it can be sent to a worker."""
+    """Function of one block and its halo; a plain value, so that it can be sent to a worker."""
 
     fn: TileFunction
     grid: TileGrid
@@ -101,7 +101,7 @@ class _OverlapBlock:
 
 @dataclass(frozen=True)
 class _ReadBlock(_OverlapBlock):
-    """Reads what it needs from the source and computes one block."""
+    """Function that reads a block and its halo from the source and computes the block."""
 
     source: Any
 
@@ -111,9 +111,9 @@ class _ReadBlock(_OverlapBlock):
 
 
 class Reader:
-    """Reads regions of an image from within a tile function.
+    """Reader of regions of an image, for use within a tile function.
 
-    Deliberately no dataclass: dask looks into those, and would compute a whole dask array that it found there.
+    Not a dataclass on purpose: dask searches those, and would compute a whole dask array that it finds in one.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Reader:
 
 
 def lazy_stack(arrays: Sequence[Any]) -> Any:
-    """Dask arrays of one shape, along a new first dimension."""
+    """Stack dask arrays of one shape along a new first dimension."""
     import dask.array as da
 
     return da.stack(arrays)

@@ -1,4 +1,4 @@
-"""How much memory there is, and how large a tile may be."""
+"""Measure free memory, and choose tiles that fit into it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from napari_genrecon.errors import ImageError, OptionError
 
 __all__ = ["allocate", "available_memory", "check_tile", "fit_tile"]
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP = Path("/sys/fs/cgroup")  # where a container finds its own limit; psutil shows the memory of the whole machine
 
 
 def available_memory() -> int:
-    """Bytes of memory that can still be used, inside a container too."""
+    """Return the bytes of memory that can still be used, also inside a container."""
     available = int(psutil.virtual_memory().available)
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
@@ -29,7 +29,7 @@ def available_memory() -> int:
 
 
 def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """An uninitialised array, or a sentence that says why there is no room for it.
+    """Return an uninitialised array.
 
     Raises
     ------
@@ -48,14 +48,14 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.
 def fit_tile(
     side: tuple[int, int], *, halo: int, stride: int, bytes_per_pixel: int, budget: int, max_pixels: int
 ) -> tuple[int, int]:
-    """The tile, (Y, X), that computes the fewest pixels, halos included, among those that fit.
+    """Return the tile, (Y, X), that computes the fewest pixels, halos included, among those that fit.
 
     Parameters
     ----------
     side : tuple of int
         Height and width of a plane.
     halo, stride : int
-        Of the model, in pixels.
+        Border and stride of the model, in pixels.
     bytes_per_pixel : int
         Peak memory the model needs per pixel of a tile, halo included.
     budget : int
@@ -80,24 +80,24 @@ def fit_tile(
 
 
 def _even_tiles(side: int, stride: int) -> list[int]:
-    """Tiles that cut a side into 1, 2, 3, … about equal pieces, largest first."""
+    """Return the tile sizes that cut a side into 1, 2, 3, … about equal pieces, largest first."""
     most = -(-side // stride)
     return sorted({-(-side // (pieces * stride)) * stride for pieces in range(1, most + 1)}, reverse=True)
 
 
 def _extent(side: int, tile: int, halo: int) -> int:
-    """Pixels that the largest tile spans with its halo, which ends at the image's edge."""
+    """Return the pixels that the largest tile spans with its halo, which ends at the image's edge."""
     pieces = -(-side // tile)
-    return min(side, tile + min(2, pieces - 1) * halo)
+    return min(side, tile + min(2, pieces - 1) * halo)  # inner tiles have two halos, those at an edge one
 
 
 def _computed(side: int, tile: int, halo: int) -> int:
     pieces = -(-side // tile)
-    return side + 2 * halo * (pieces - 1)
+    return side + 2 * halo * (pieces - 1)  # every cut adds a halo to both sides of it
 
 
 def check_tile(tile: int | Sequence[int], stride: int) -> tuple[int, int]:
-    """A tile size asked for by hand, one number or (Y, X), rounded up to the model's stride.
+    """Round a tile size from the user, one number or (Y, X), up to the model's stride.
 
     Raises
     ------

@@ -36,14 +36,14 @@ wherever it yields.
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come.
+    """State of a run.
 
     Attributes
     ----------
     done, total : int
         Steps done and steps in all; `total` may grow when tiles have to be halved.
     note : str
-        What is being done, in words.
+        Description of the current step.
     work : float or None
         Share of the work done, in [0, 1], where steps do not take equally long.
     """
@@ -81,7 +81,7 @@ def seconds_left(seconds: float, first: float, now: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Tiled:
-    """The outcome of a tiled run.
+    """Result of a tiled run.
 
     Attributes
     ----------
@@ -123,12 +123,12 @@ def run_tiles(
     grid : TileGrid
         The geometry.
     dtype : dtype
-        Of the result; integers are rounded and clipped.
+        Type of the result; integers are rounded and clipped.
     steps : int or sequence of float
-        How many steps of progress a tile counts for: how often `fn` yields, plus one. A sequence tells how long each
+        Steps of progress that a tile counts for: how often `fn` yields, plus one. A sequence gives the time that each
         of them takes, in any unit.
     work : callable, optional
-        How long a tile takes, in any unit. By default as long as it has pixels, its halo included.
+        Estimates the time that a tile takes, in any unit. By default proportional to its pixels, halo included.
 
     Yields
     ------
@@ -154,7 +154,7 @@ def run_tiles(
     yield account.progress(note)
     while pending:
         core = pending.popleft()
-        if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):
+        if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):  # cut before the limit was lowered
             parts = grid.split(core, limit)
             pending.extendleft(reversed(parts))
             account.replace(grid.tile_of(core), [grid.tile_of(part) for part in parts])
@@ -165,7 +165,7 @@ def run_tiles(
             size = tuple(b - a for a, b in core)
             limit = _smaller(grid, size, limit)
             note = f"out of memory: tiles reduced to {'x'.join(map(str, limit))}"
-            pending.appendleft(core)
+            pending.appendleft(core)  # again, cut to the lower limit
             continue
         out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
         clipped += n_clipped
@@ -183,21 +183,22 @@ def region_steps(
     Parameters
     ----------
     fn, source, grid, dtype
-        As for `run_tiles`.
+        See `run_tiles`.
     region : tuple of slice
-        In pixels of the source.
+        Part of the source, in its pixels.
 
     Yields
     ------
     Progress
-        As `run_tiles`.
+        See `run_tiles`.
 
     Returns
     -------
     ndarray
-        Of the region, with the scale of the grid. What lies near the border of a tile may differ from the whole result
+        The part, with the scale of the grid. Pixels near the border of a tile may differ from those of the whole result
         by as much as tiles make a difference.
     """
+    # Compute from and to multiples of the stride, as networks need, and cut the rest off in the end.
     ends = [part.indices(n)[:2] for part, n in zip(region, grid.shape, strict=True)]
     start = [a // s * s for (a, _), s in zip(ends, grid.stride, strict=True)]
     stop = [min(-(-b // s) * s, n) for (_, b), s, n in zip(ends, grid.stride, grid.shape, strict=True)]
@@ -224,7 +225,7 @@ def _pixels_read(tile: Tile) -> float:
 
 
 class _Account:
-    """Counts the steps of a tiled run, and how much of its work they are."""
+    """Account of the steps of a tiled run that are done, and of their share of the work."""
 
     def __init__(self, work: Callable[[Tile], float], costs: list[float], grid: TileGrid) -> None:
         self._work, self._steps = work, len(costs)
@@ -243,7 +244,7 @@ class _Account:
         self._worked += self._work(tile)
 
     def progress(self, note: str, tile: Tile | None = None, steps: int = 0) -> Progress:
-        """How far the run is, after so many steps of a tile."""
+        """Return the progress after so many steps of a tile."""
         inside = self._shares[min(steps, self._steps) - 1] * self._work(tile) if tile is not None and steps else 0.0
         share = min((self._worked + inside) / self._all, 1.0) if self._all > 0 else None
         return Progress(self._done + min(steps, self._steps), self._total, note, share)
@@ -252,7 +253,7 @@ class _Account:
 def _compute(
     fn: TileFunction, source: Any, tile: Tile, account: _Account, note: str
 ) -> Generator[Progress, None, Block | None]:
-    # Leaving the except clause before the retry matters: the traceback would keep the failed tensors alive.
+    # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
     try:
         result = fn(np.asarray(source[tile.src]), tile)
         if not isinstance(result, Generator):
@@ -271,7 +272,7 @@ def _smaller(grid: TileGrid, size: tuple[int, ...], limit: tuple[int, ...]) -> t
             f"not enough memory even for a tile of {'x'.join(map(str, size))} ({needed} pixels with its border): "
             "close other programs, or choose device 'cpu'"
         )
-    return tuple(min(a, b) if a > 1 else a for a, b in zip(limit, half, strict=True))
+    return tuple(map(min, limit, half))
 
 
 def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], object] | None = None) -> T:
@@ -280,14 +281,14 @@ def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], obj
     Parameters
     ----------
     steps : generator of Progress
-        What a task's ``*_steps`` function returns.
+        Generator from a task's ``*_steps`` function.
     on_progress : callable, optional
         Called with every `Progress`.
 
     Returns
     -------
     object
-        What the generator returns.
+        Result of the generator.
     """
     with closing(steps):
         while True:

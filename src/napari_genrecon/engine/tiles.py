@@ -1,4 +1,4 @@
-"""Tile geometry, in pure integers: which region to read, which part of the answer to keep, where it goes.
+"""Tile geometry, in integers: which region to read, which part of the result to keep, and where to write it.
 
 The grid is anchored at zero and does not depend on how the source is stored. A tile is read with a `halo` around it
 that is computed and thrown away, so that with a halo of at least the model's receptive field the tiled result equals
@@ -24,16 +24,16 @@ Region = tuple[slice, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One step of a tiled run.
+    """Regions of one tile in the source, the computed block and the output.
 
     Attributes
     ----------
     src : tuple of slice
-        What to read from the source (core plus halo, cut at the image's edge).
+        Part of the source to read (core plus halo, cut at the image's edge).
     crop : tuple of slice
-        What to keep of the computed block (the core, in output pixels).
+        Part of the computed block to keep (the core, in output pixels).
     dst : tuple of slice
-        Where it goes in the output.
+        Part of the output to write it to.
     """
 
     src: Region
@@ -43,7 +43,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TileGrid:
-    """How an array is cut into tiles.
+    """Division of an array into tiles.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class TileGrid:
 
     @property
     def n_tiles(self) -> int:
-        """How many tiles there are."""
+        """Number of tiles."""
         return math.prod(len(sizes) for sizes in self.chunks)
 
     @property
@@ -106,27 +106,28 @@ class TileGrid:
         return math.prod(per_axis)
 
     def coarse(self) -> TileGrid:
-        """The same grid with tiles at least as large as their halo, which overlapping dask chunks need."""
+        """Return a grid whose tiles are at least as large as their halo, which overlapping dask chunks need."""
         tile = tuple(max(t, h) for t, h in zip(self.tile, self.halo, strict=True))
         return replace(self, tile=tile)
 
     def cores(self) -> Iterator[Core]:
-        """The cores of all tiles, in C order; every source pixel is in exactly one."""
+        """Iterate over the cores of all tiles, in C order; every source pixel is in exactly one."""
         yield from itertools.product(*(_spans(sizes) for sizes in self.chunks))
 
     def tiles(self) -> Iterator[Tile]:
-        """All tiles, in C order."""
+        """Iterate over all tiles, in C order."""
         return (self.tile_of(core) for core in self.cores())
 
     def tile_of(self, core: Core) -> Tile:
-        """What to read, keep and write for one core."""
+        """Return the regions to read, keep and write for one core."""
+        # The halo ends at the edge of the image, so that the core may begin anywhere in what was read.
         src = [(max(a - h, 0), min(b + h, n)) for (a, b), h, n in zip(core, self.halo, self.shape, strict=True)]
         crop = [slice((a - lo) * s, (b - lo) * s) for (a, b), (lo, _), s in zip(core, src, self.scale, strict=True)]
         dst = [slice(a * s, b * s) for (a, b), s in zip(core, self.scale, strict=True)]
         return Tile(tuple(slice(lo, hi) for lo, hi in src), tuple(crop), tuple(dst))
 
     def halved(self, size: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Half of a core's size along its longest dimension, on the stride; None if it cannot be smaller.
+        """Return a core's size halved along its longest dimension, on the stride; None if it cannot be smaller.
 
         A core shorter than its own halo would spend most of its work on pixels that are thrown away.
         """

@@ -21,7 +21,7 @@ class Found:
     Attributes
     ----------
     path : Path
-        Of the file, the store or the folder of planes.
+        Path of the file, the store or the folder of planes.
     within : Path or None
         Its folder relative to the folder that was searched; None if it was named itself.
     """
@@ -40,15 +40,15 @@ def find_images(
     inputs : iterable of Path
         Images, and folders of images.
     stack : bool
-        Whether a folder is one image, a stack of planes.
+        Whether to take a folder as one image, a stack of planes.
     recursive : bool
-        Whether subfolders are searched, too.
+        Whether to search subfolders, too.
 
     Returns
     -------
     found : list of Found
     notes : list of str
-        What was left out.
+        Sentences about what was left out.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def find_images(
 
 @dataclass(slots=True)
 class _Search:
-    """What was found in one folder so far."""
+    """Images found in one folder so far, and counts of what was left out."""
 
     images: list[Found] = field(default_factory=list)
     others: int = 0
@@ -118,12 +118,12 @@ def _search(folder: Path, within: Path, recursive: bool, search: _Search) -> Non
 def _is_store(folder: Path) -> bool:
     try:
         return is_image(folder)
-    except OSError:  # it may not be entered, which is told when it is searched
+    except OSError:  # no permission to enter it: reported when it is searched
         return False
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether this is a folder to search."""
+    """Return whether this is a folder to search."""
     try:
         return path.is_dir() and not is_image(path)
     except OSError as error:
@@ -131,7 +131,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    return f"{path} cannot be read ({error.strerror}): ask its owner for the permission, or copy it to a place of yours"
+    return f"{path} cannot be read ({error.strerror}): ask its owner for permission, or copy it to a folder of yours"
 
 
 def _require_images(folder: Path, search: _Search) -> None:

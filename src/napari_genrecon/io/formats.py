@@ -21,7 +21,6 @@ __all__ = [
     "written_endings", "written_format",
 ]  # fmt: skip
 
-_LONGEST_MAGIC = 256  # bytes
 _ROOT = "napari_genrecon.io."
 
 
@@ -32,14 +31,14 @@ class Format:
     Attributes
     ----------
     name : str
-        As it stands in sentences.
+        Name used in sentences.
     endings : tuple of str
-        What names end in, in lower case.
+        Endings of file names, in lower case.
     open : str
         ``"module:function"``, where the function takes a path, axes (str or None) and series (int, str or None) and
         returns an `ImageFile`; modules are named from `io` on.
     magic : tuple of (int, bytes)
-        What the file has at which offset; any of them is enough. A file with one is of this format whatever its name.
+        Bytes at an offset that identify the format; any of them is enough, whatever the name of the file.
     folder_test : str
         ``"module:function"`` that says whether a folder is an image of this format; empty for files.
     write : str
@@ -49,7 +48,7 @@ class Format:
     by_region : bool
         Whether results are written region by region: in bounded memory, by workers, and continued after a kill.
     package : str
-        What to install if the reader is missing; empty if it comes with napari-genrecon.
+        Package to install if the reader is missing; empty if it comes with napari-genrecon.
     """
 
     name: str
@@ -63,17 +62,17 @@ class Format:
     package: str = ""
 
     def fits_name(self, path: Path) -> bool:
-        """Whether the name ends as one of this format."""
+        """Return whether the name ends as one of this format."""
         return path.name.lower().endswith(self.endings) if self.endings else False
 
     def fits(self, path: Path) -> bool:
-        """Whether a file or folder that exists is taken for one of this format, by its name (a folder: by content)."""
+        """Return whether an existing file (by its name) or folder (by its content) counts as one of this format."""
         if path.is_dir():
             return bool(self.folder_test) and bool(_resolve(self.folder_test)(path))
         return self.fits_name(path)
 
     def open_file(self, path: Path, axes: str | None, series: int | str | None) -> ImageFile:
-        """Open an image; whatever goes wrong is told in a sentence."""
+        """Open an image; every failure is reported in a sentence."""
         found: ImageFile = plainly(path, self, partial(self._open, path, axes, series))
         return found
 
@@ -86,11 +85,11 @@ class Format:
         Raises
         ------
         OptionError
-            If it shall be resumed or written by a cluster, and the format cannot.
+            If the result is to be resumed or written by a cluster, and the format does not support it.
         """
         resume, client = options.pop("resume", False), options.pop("client", None)
         if self.by_region:
-            options.pop("pyramid", None)  # it always has one
+            options.pop("pyramid", None)  # OME-Zarr always has one
             options |= {"resume": resume, "client": client}
         elif resume or client is not None:
             raise OptionError(f"{self.name} can neither be resumed nor written by a cluster: end the name in .ome.zarr")
@@ -185,8 +184,8 @@ def read_format(path: Path) -> Format:
 def _by_magic(path: Path) -> Format | None:
     try:
         with path.open("rb") as file:
-            head = file.read(_LONGEST_MAGIC + 128)
-    except OSError:  # told in a sentence where it is opened
+            head = file.read(max(at + len(magic) for f in FORMATS for at, magic in f.magic))
+    except OSError:  # reported in a sentence when it is opened
         return None
     fits = [f for f in FORMATS if any(head[at : at + len(magic)] == magic for at, magic in f.magic)]
     by_name = [f for f in FORMATS if f.fits_name(path)]
@@ -221,7 +220,7 @@ def plainly(path: Path, kind: Format | str, read: Callable[[], Any]) -> Any:
             f"pip install 'napari-genrecon[{extra}]'"
         ) from error
     except PermissionError as error:
-        raise ImageError(f"{path} may not be read ({error.strerror}): ask its owner for the right") from error
+        raise ImageError(f"{path} may not be read ({error.strerror}): ask its owner for permission") from error
     except MemoryError as error:
         raise ImageError(f"{path.name} does not fit into the memory: {error}") from error
     except Exception as error:  # a damaged file makes readers raise nearly anything
@@ -229,7 +228,7 @@ def plainly(path: Path, kind: Format | str, read: Callable[[], Any]) -> Any:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file, by its name, or a folder, by its content, is taken for one image; no folder of planes is."""
+    """Return whether a file, by its name, or a folder, by its content, is one image; no folder of planes does."""
     return any(f.fits(path) for f in FORMATS if f.endings)
 
 
@@ -264,7 +263,7 @@ def written_format(path: Path) -> Format:
 
 
 def is_written_by_region(path: Path) -> bool:
-    """Whether a result of this name is written region by region; a name that asks for no format is not."""
+    """Return whether a result of this name is written region by region; False for a name without a known ending."""
     return any(f.by_region and path.name.lower().endswith(f.written) for f in FORMATS if f.write)
 
 

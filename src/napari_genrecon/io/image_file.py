@@ -1,4 +1,4 @@
-"""What a file says about its pixels, whatever its format."""
+"""The metadata of an image, whatever the format of its file: axes, sizes, units, channels, record."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 
 __all__ = [
-    "UNIT_SYMBOLS", "About", "ImageFile", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
+    "UNIT_SYMBOLS", "ImageFile", "ImageMeta", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
     "listed_series", "resolved_axes", "unit_name",
 ]  # fmt: skip
 
 MICROMETRE = "micrometer"
-_MOST_LISTED = 12
+_MOST_LISTED = 12  # images named in an error message; more would not fit on a screen
 _UNITS = {
     "µm": MICROMETRE,
     "\u03bcm": MICROMETRE,  # the Greek letter instead of the micro sign
@@ -82,13 +82,13 @@ def in_unit(size: float, unit: str, wanted: str) -> tuple[float, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """What the pixels mean.
+class ImageMeta:
+    """Metadata of an image: axes, pixel sizes, units, channels, and the record of how it was made.
 
     Attributes
     ----------
     axes : Axes
-        What the dimensions mean; assumed by the rule in `axes` where the file does not say.
+        Meaning of the dimensions; assumed by the rule in `axes` where the file does not say.
     scale : tuple of float
         Size of a pixel (or plane, or frame) per dimension; 1 where it is not known. Empty: 1 everywhere.
     units : tuple of str
@@ -98,13 +98,13 @@ class About:
     channel_names, channel_colors : tuple of str
         Per channel; colours as ``"#rrggbb"``. Empty if the file has none.
     channel_luts : tuple of tuple of str
-        Colours from dark to bright per channel, where one colour does not tell them. Empty if the file has none.
+        Colours from dark to bright per channel, where one colour is not enough. Empty if the file has none.
     channel_limits : tuple of (float, float)
         Display limits per channel, in grey values. Empty if the file has none.
     record : dict or None
-        How the image was made, if it is a result of ours; see `provenance`.
+        Record of how the image was made, if napari-genrecon made it; see `provenance`.
     layer : dict or None
-        How napari showed the layer that was saved: JSON values, keywords of ``add_image``.
+        Display settings of the layer that was saved: JSON values, keywords of ``add_image``.
     """
 
     axes: Axes
@@ -118,8 +118,8 @@ class About:
     record: dict[str, Any] | None = field(default=None, repr=False)
     layer: dict[str, Any] | None = field(default=None, repr=False)
 
-    def filled(self) -> About:
-        """The same with a scale, a unit and a place for every dimension."""
+    def filled(self) -> ImageMeta:
+        """Return a copy with a scale, a unit and a place for every dimension."""
         n = len(self.axes)
         return replace(
             self,
@@ -128,8 +128,8 @@ class About:
             translate=self.translate or (0.0,) * n,
         )
 
-    def reordered(self, order: tuple[int, ...]) -> About:
-        """The same for an array whose dimensions were put into this order."""
+    def reordered(self, order: tuple[int, ...]) -> ImageMeta:
+        """Return the metadata of the array whose dimensions are put into this order."""
         whole = self.filled()
         return replace(
             whole,
@@ -157,7 +157,7 @@ def chosen_series(path: Path, series: Sequence[Series], wanted: int | str | None
     Parameters
     ----------
     path : Path
-        Of the file.
+        Path of the file, for the error message.
     series : sequence of Series
         The images that it holds.
     wanted : int, str or None
@@ -193,8 +193,8 @@ class ImageFile:
     ----------
     data : array_like
         A NumPy array, or for a large file something that is read by region.
-    about : About
-        What the pixels mean; its fields can also be asked of the image itself.
+    about : ImageMeta
+        Metadata of the pixels; its fields are also attributes of the image itself.
     name, path
         Name without ending, and where it is.
     levels : tuple of array_like
@@ -204,11 +204,11 @@ class ImageFile:
     series : tuple of Series
         All images of the file, if it holds several.
     chosen : int
-        Which of them this is.
+        Index of this image among them.
     """
 
     data: Any
-    about: About
+    about: ImageMeta
     name: str
     path: Path
     levels: tuple[Any, ...] = ()
@@ -218,7 +218,7 @@ class ImageFile:
 
     @property
     def axes(self) -> Axes:
-        """What the dimensions mean."""
+        """Meaning of the dimensions."""
         return self.about.axes
 
     @property
@@ -238,7 +238,7 @@ class ImageFile:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """How the image was made, if it is a result of ours."""
+        """Record of how the image was made, if napari-genrecon made it."""
         return self.about.record
 
 
@@ -247,7 +247,7 @@ class ImageFile:
 Sizes = dict[str, tuple[float, str]]
 """Axis letter to (size, unit)."""
 
-_UNKNOWN = set("IQ")  # what tifffile calls dimensions that the file does not name
+_UNKNOWN = set("IQ")  # letters that tifffile gives to dimensions without a name in the file
 
 
 def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
@@ -257,16 +257,16 @@ def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axe
     try:
         known = letters and not _UNKNOWN & set(letters)
         return Axes(resolve_axes(letters, shape).letters) if known else resolve_axes(None, shape)
-    except ImageError:  # an order of dimensions that we cannot use: the rule may still do
+    except ImageError:  # an order of dimensions that is not supported: the rule may still do
         return resolve_axes(None, shape)
 
 
-def about_with(axes: Axes, sizes: Sizes, **more: Any) -> About:
-    """Return what the pixels mean, from the sizes that a file tells; pixels are square if it tells one side only."""
+def about_with(axes: Axes, sizes: Sizes, **more: Any) -> ImageMeta:
+    """Return the metadata from the sizes a file states; pixels are square if it states one side only."""
     one = sizes.get("X") or sizes.get("Y")
     known = {"X": one, "Y": one, **sizes} if one else sizes
     usable = {letter: pair for letter, pair in known.items() if pair and 0 < pair[0] < math.inf}
-    return About(
+    return ImageMeta(
         axes=axes,
         scale=tuple(float(usable.get(letter, (1.0, ""))[0]) for letter in axes.letters),
         units=tuple(usable.get(letter, (1.0, "pixel"))[1] for letter in axes.letters),

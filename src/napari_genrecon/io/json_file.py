@@ -1,4 +1,4 @@
-"""Read JSON that somebody else may have written."""
+"""Read JSON from files that another program may have written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_genrecon.errors import ImageError
 __all__ = ["MAX_JSON", "parsed_json", "read_json"]
 
 MAX_JSON = 16 << 20
-"""Bytes that are read at most."""
+"""Most bytes that are read: 16 MB; larger metadata are refused, as a damaged or hostile file could fill the memory."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def read_json(path: Path) -> dict[str, Any]:
         If it is anything else.
     """
     if path.is_symlink():
-        raise ImageError(f"{path} is a link: what leads elsewhere is not read; put the file itself there")
+        raise ImageError(f"{path} is a link, and links are not followed: put the file itself there")
     try:
         if path.stat().st_size > MAX_JSON:
             raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {MAX_JSON} are read")
@@ -42,7 +42,7 @@ def parsed_json(name: str, content: bytes) -> dict[str, Any]:
         If it is none.
     """
     try:
-        found = json.loads(content)  # bytes: the encoding is told from the first ones
+        found = json.loads(content)  # bytes: json finds the encoding itself
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{name} is not readable JSON, it may be damaged: {error}") from error
     if not isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""Layers from files and into files: the reader and writer contributions. Knows napari's tuples, not napari."""
+"""Layers from files and into files: the reader and writer contributions, as napari's tuples; napari is not imported."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from napari_genrecon.engine.lazy import as_transposable, is_lazy
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.formats import FORMATS
-from napari_genrecon.io.image_file import UNIT_SYMBOLS, About, ImageFile
-from napari_genrecon.io.layer_look import (
-    channel_look,
+from napari_genrecon.io.image_file import UNIT_SYMBOLS, ImageFile, ImageMeta
+from napari_genrecon.io.layer_display import (
+    channel_display,
     colormaps,
     limits,
     placed,
@@ -44,7 +44,7 @@ __all__ = [
 LayerData = tuple[Any, dict[str, Any], str]
 
 _LETTERS = set("tczyx")
-_LOOK = (
+_DISPLAY = (
     "name", "rotate", "shear", "affine", "colormap", "contrast_limits", "gamma", "opacity", "blending",
     "interpolation2d", "interpolation3d", "rendering", "visible", "iso_threshold", "attenuation",
 )  # fmt: skip
@@ -56,10 +56,10 @@ _SAME = ("scale", "translate", "rotate", "shear", "affine", "rgb")  # what layer
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: for all formats, and folders of TIFF planes.
+    """Read any supported format, and folders of TIFF planes (npe2 reader).
 
-    napari looks at names only when it offers readers, and asks where several fit: a file that was given to this one is
-    read, or the reason why it cannot be is told.
+    napari checks only names when it offers readers, and asks the user where several fit: a file that was given to this
+    one is read, or an error says why it cannot be.
     """
     if not isinstance(path, str):
         return None
@@ -72,10 +72,10 @@ def read_layers(path: str | Path, *, series: int | str | None = None) -> list[La
 
 
 def layers_of(image: ImageFile) -> list[LayerData]:
-    """An opened image as napari layers: as it was, if it was saved from napari; else one layer per channel."""
-    look = image.about.layer
+    """Return an opened image as napari layers: as saved if it comes from napari, else one layer per channel."""
+    display = image.about.layer
     data, about = _as_saved(image)
-    if not {"name", "layers"} & set(look or {}):
+    if not {"name", "layers"} & set(display or {}):
         about = without_deep_colours(about, image.data.dtype, image.data.shape[-1])
     name = image.name + (f" (unfinished: {image.unfinished})" if image.unfinished else "")
     common: dict[str, Any] = {**placed(about), "metadata": {}, "rgb": about.axes.rgb}
@@ -87,22 +87,22 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     common |= {"multiscale": multiscale, "contrast_limits": limits(smallest, about, channels)}
     if about.axes.rgb:
         del common["contrast_limits"]
-    if look is not None and "layers" in look:
-        return _one_by_one(data, common, about, look["layers"])
-    if look is not None and "name" in look:
-        return [(data, {"name": name, **common, **_without_axes(look)}, "image")]
+    if display is not None and "layers" in display:
+        return _one_by_one(data, common, about, display["layers"])
+    if display is not None and "name" in display:
+        return [(data, {"name": name, **common, **_without_axes(display)}, "image")]
     if "C" in about.axes.letters:
         each = [limits(smallest, about, [channel]) for channel in channels]
-        look = {"contrast_limits": None if None in each else each, **channel_look(about, name, len(each))}
-        # napari cuts the channels out: of what it does not know to be lazy, it would read them
+        display = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
+        # napari cuts the channels out: it would read a whole array that it does not recognise as lazy
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
-        return [(lazy, {**common, **look}, "image")]
+        return [(lazy, {**common, **display}, "image")]
     maps = [] if about.axes.rgb else colormaps(about, 1)
     return [(data, {"name": name, **common, **({"colormap": maps[0]} if maps else {})}, "image")]
 
 
-def _as_saved(image: ImageFile) -> tuple[Any, About]:
-    """Pixels and meaning in the order of dimensions the layer had, those of length 1 that readers drop included."""
+def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
+    """Return pixels and metadata in the layer's order of dimensions, with those of length 1 that readers drop."""
     about, letters = image.about.filled(), (image.about.layer or {}).get("axes")
     levels = [image.data, *image.levels]
     now = about.axes.letters
@@ -117,28 +117,28 @@ def _as_saved(image: ImageFile) -> tuple[Any, About]:
     return (levels if len(levels) > 1 else levels[0]), about
 
 
-def _one_by_one(data: Any, common: dict[str, Any], about: About, looks: list[dict[str, Any]]) -> list[LayerData]:
-    """The layers that were saved together as channels."""
+def _one_by_one(data: Any, common: dict[str, Any], about: ImageMeta, displays: list[dict[str, Any]]) -> list[LayerData]:
+    """Return the layers that were saved together as channels."""
     axis = about.axes.letters.index("C")
     where = without(axis, placed(about))
     levels = data if isinstance(data, list) else [data]
     layers = []
-    for index, look in enumerate(looks):
+    for index, display in enumerate(displays):
         pixels = [as_transposable(level)[(slice(None),) * axis + (index,)] for level in levels]
-        kwargs = {**common, **where, **_without_axes(look)}
+        kwargs = {**common, **where, **_without_axes(display)}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
     return layers
 
 
-def _without_axes(look: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in look.items() if key not in ("axes", "layers")}
+def _without_axes(display: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in display.items() if key not in ("axes", "layers")}
 
 
 # --- writing ---
 
 
 def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
-    """npe2 writer: one or several image layers as one OME-TIFF."""
+    """Write one or several image layers as one OME-TIFF (npe2 writer)."""
     from napari_genrecon.io.tiff.write import write_tiff_steps
 
     for data, meta, _ in layers:
@@ -151,7 +151,7 @@ def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PL
 
 
 def write_zarr_layers(path: str, layers: list[LayerData], *, saving: Saving = PLAIN) -> list[str]:
-    """npe2 writer: one or several image layers as one OME-Zarr."""
+    """Write one or several image layers as one OME-Zarr (npe2 writer)."""
     from napari_genrecon.io.zarr.write import write_zarr_steps
 
     return _written(path, layers, saving, write_zarr_steps)
@@ -168,11 +168,11 @@ def _written(path: str, layers: list[LayerData], saving: Saving, write_steps: Ca
         beside = write_sidecar(written, overwrite=saving.overwrite) if saving.sidecar else None
         return [str(written), *([str(beside)] if beside else [])]
     except (ImageError, OptionError) as error:
-        raise OutputError(str(error)) from error  # napari swallows a ValueError and says nothing about the reason
+        raise OutputError(str(error)) from error  # napari hides a ValueError: the reason would be lost
 
 
-def _one_image(layers: list[LayerData]) -> tuple[Any, About]:
-    """One layer as it is; several as the channels of one image."""
+def _one_image(layers: list[LayerData]) -> tuple[Any, ImageMeta]:
+    """Return a single layer as it is, and several as the channels of one image."""
     images = [(_pixels(data, meta), about_layer(meta, _pixels(data, meta).shape)) for data, meta, _ in layers]
     if len(images) == 1:
         return images[0]
@@ -194,7 +194,7 @@ def _pixels(data: Any, meta: dict[str, Any]) -> Any:
 
 
 def stacked(images: list[Any]) -> Any:
-    """Images of one shape along a new first dimension; lazy if one of them is."""
+    """Stack images of one shape along a new first dimension; lazily if one of them is lazy."""
     if any(is_lazy(image) for image in images):
         import dask.array as da
 
@@ -202,29 +202,29 @@ def stacked(images: list[Any]) -> Any:
     return np.stack(images)
 
 
-def _as_channels(about: About, layers: list[LayerData]) -> About:
+def _as_channels(about: ImageMeta, layers: list[LayerData]) -> ImageMeta:
     whole = about.filled()
-    looks = [_look(meta) for _, meta, _ in layers]
-    return About(
+    displays = [_display_of(meta) for _, meta, _ in layers]
+    return ImageMeta(
         axes=Axes("C" + about.axes.letters),
         scale=(1.0, *whole.scale),
         units=("pixel", *whole.units),
         translate=(0.0, *whole.translate),
         channel_names=tuple(meta["name"] for _, meta, _ in layers),
-        channel_colors=tuple(_color(look) for look in looks),
-        layer={"layers": looks},
+        channel_colors=tuple(_color(display) for display in displays),
+        layer={"layers": displays},
     )
 
 
-def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> About:
-    """What the pixels of a layer mean, from its keywords.
+def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
+    """Return the metadata of a layer's pixels, from its keywords.
 
     Parameters
     ----------
     meta : dict
-        Of ``layer.as_layer_data_tuple()``.
+        Keywords of the layer, from ``layer.as_layer_data_tuple()``.
     shape : tuple of int
-        Of the pixels, at full resolution.
+        Shape of the pixels, at full resolution.
     """
     axes = axes_of(meta.get("axis_labels", ()), tuple(shape), rgb=bool(meta.get("rgb")))
     samples = 1 if axes.rgb else 0
@@ -235,18 +235,18 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> About:
                 f"axis {letter} of '{meta.get('name')}' is in {unit}, which cannot be stored: change its unit"
             )
     record = meta.get("metadata", {}).get("genrecon")
-    return About(
+    return ImageMeta(
         axes=axes,
         scale=(*map(float, meta["scale"]), *(1.0,) * samples),
         units=(*units, *("pixel",) * samples),
         translate=(*map(float, meta["translate"]), *(0.0,) * samples),
         record=record if isinstance(record, dict) else None,
-        layer=_look(meta),
+        layer=_display_of(meta),
     )
 
 
 def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes:
-    """The axes a layer names, else those of the rule in `axes`."""
+    """Return the axes that a layer names, else those of the rule in `axes`."""
     names = [str(label).lower() for label in labels]
     known = set(names) <= _LETTERS and len(set(names)) == len(names) and names[-2:] == ["y", "x"]
     if known and len(names) + rgb == len(shape):
@@ -254,19 +254,19 @@ def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes
     return infer_axes(shape, rgb=rgb)
 
 
-def _look(meta: dict[str, Any]) -> dict[str, Any]:
-    """How napari showed the layer, as JSON values; the labels too, as not all of them are names of axes."""
-    look = {key: _plain(meta[key]) for key in (*_LOOK, *_PLACED) if key in meta}
+def _display_of(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the display settings of a layer as JSON values; with its labels, as some are no names of axes."""
+    display = {key: _plain(meta[key]) for key in (*_DISPLAY, *_PLACED) if key in meta}
     if meta.get("rgb"):
-        look = {key: value for key, value in look.items() if key not in ("colormap", "contrast_limits", "gamma")}
-    if isinstance(look.get("colormap"), dict):
-        look["colormap"] = {key: look["colormap"][key] for key in ("name", "colors", "controls")}
-    return look
+        display = {key: value for key, value in display.items() if key not in ("colormap", "contrast_limits", "gamma")}
+    if isinstance(display.get("colormap"), dict):
+        display["colormap"] = {key: display["colormap"][key] for key in ("name", "colors", "controls")}
+    return display
 
 
-def _color(look: dict[str, Any]) -> str:
-    """The brightest colour of a colormap."""
-    colormap = look.get("colormap")
+def _color(display: dict[str, Any]) -> str:
+    """Return the brightest colour of a colormap."""
+    colormap = display.get("colormap")
     if not isinstance(colormap, dict):
         return "#ffffff"
     red, green, blue = (round(255 * float(v)) for v in colormap["colors"][-1][:3])
@@ -274,7 +274,7 @@ def _color(look: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value: arrays as lists, NumPy numbers as Python's, units and enumerations as text."""
+    """Return a JSON value: arrays as lists, NumPy numbers as Python's, units and enumerations as text."""
     if isinstance(value, enum.Enum):
         return _plain(value.value)
     if isinstance(value, dict):

@@ -13,14 +13,14 @@ from napari_genrecon.engine.memory import available_memory
 
 __all__ = ["Regions", "at_once", "from_planes", "whole_or_regions"]
 
-_ABOVE = 256 << 20  # bytes; smaller images are read at once, and so are those below a share of the memory
-_SHARE = 16
+_ABOVE = 256 << 20  # bytes; smaller images are read at once: it takes a second or so, and every later step is faster
+_SHARE = 16  # larger ones too, up to 1/16 of the free memory: results and intermediate arrays need several times that
 
 Index = tuple[int, ...]
 
 
 def at_once(nbytes: int) -> bool:
-    """Whether an image of so many bytes is read when it is opened."""
+    """Return whether an image of so many bytes is read when it is opened."""
     return nbytes <= max(_ABOVE, available_memory() // _SHARE)
 
 
@@ -34,7 +34,7 @@ def from_planes(read: Callable[[Index], NDArray[Any]], outer: Index, plane: Inde
     outer, plane : tuple of int
         Shape of the outer dimensions, and of a plane.
     dtype : dtype
-        Of the pixels.
+        Type of the pixels.
 
     Returns
     -------
@@ -62,7 +62,7 @@ class Regions:
     read : callable
         Gives the pixels at an index as NumPy takes it. It opens the file by itself.
     shape, dtype
-        Of the image.
+        Shape and type of the image.
     chunks : tuple of int
         The shape of the pieces in which it is stored.
     """

@@ -1,4 +1,4 @@
-"""The smaller copies of an image that viewers show from afar: their sizes, and how one is made from the one before."""
+"""The smaller copies (levels) of an image for viewers that zoom out: their sizes, and how to make the next one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 __all__ = ["halved", "level_shapes"]
 
-_SMALLEST = 256  # pixels along Y and X: no level is made smaller than that
-_LEVELS = 6
+_SMALLEST = 256  # pixels along Y and X of the smallest level: smaller ones would make no viewer faster
+_LEVELS = 6  # at most: the last is 32 times smaller, enough to show a plane of 8000 pixels at the smallest size
 
 
 def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """Shapes of all levels of an image of this shape, the image itself first; its last two dimensions are Y and X."""
+    """Return the shapes of all levels of an image, itself first; its last two dimensions are Y and X."""
     shapes = [tuple(int(n) for n in shape)]
     while len(shapes) < _LEVELS and min(shapes[-1][-2:]) >= 2 * _SMALLEST:
         *outer, y, x = shapes[-1]
@@ -24,14 +24,14 @@ def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def halved(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Means of 2 x 2 pixels; the last row or column of an odd side stands for itself.
+    """Return the means of 2 x 2 pixels; the last row or column of an odd side is repeated.
 
     Parameters
     ----------
     block : (..., Y, X) ndarray
         Real numbers.
     dtype : dtype
-        Of the result; integers are rounded.
+        Type of the result; integers are rounded.
     """
     odd = [(0, 0)] * (block.ndim - 2) + [(0, n % 2) for n in block.shape[-2:]]
     even = np.pad(block, odd, mode="edge").astype(np.float64)

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that the operating system lets go when its process ends, however it ends."""
+"""A lock for one process at a time; the operating system releases it when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["exclusive"]
 
 @contextmanager
 def exclusive(path: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock file, which is removed at the end; one that a killed process left holds nobody up.
+    """Hold a lock file and remove it at the end; one that a killed process left does not block anybody.
 
     Parameters
     ----------
     path : Path
-        Of the lock file. It lies beside what it guards: Windows renames no folder with an open file in it.
+        Path of the lock file, beside the folder that it protects: Windows renames no folder with an open file in it.
     refusal : str
-        What is wrong if somebody else holds it.
+        Message of the error if another process holds the lock.
 
     Raises
     ------
     OutputError
-        If somebody else holds it.
+        If another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, timeout=0, thread_local=False)  # a run may be closed by another thread than began it
+    lock = FileLock(path, timeout=0, thread_local=False)  # a run may be closed by another thread than started it
     try:
         lock.acquire()
     except Timeout:
@@ -38,9 +38,9 @@ def exclusive(path: Path, refusal: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.name == "posix":  # as long as it is ours
+        if os.name == "posix":  # while this process holds it: later it could be the lock of another one
             path.unlink(missing_ok=True)
         lock.release()
-        if os.name == "nt":  # an open file cannot be removed there; neither can that of somebody else
+        if os.name == "nt":  # an open file, or one that another process holds by now, cannot be removed there
             with suppress(OSError):
                 path.unlink(missing_ok=True)

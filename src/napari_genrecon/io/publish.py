@@ -1,4 +1,4 @@
-"""A file appears whole or not at all, and never in the place of another one unasked.
+"""Write files whole or not at all, and never over another file unasked.
 
 The content is written beside the target under a temporary name, synced to disk, and then given its name in one step.
 A crash, a full disk or a cancel at any moment leaves either the old file or the new one.
@@ -25,11 +25,11 @@ __all__ = [
 ]  # fmt: skip
 
 PART = ".part"
-"""Ending of the temporary name; such a file is never a result."""
+"""Ending of the temporary name; a file with it is never a result."""
 
-_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # seconds between attempts to give a file its name
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)  # seconds between attempts to rename; about a second in all
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES, errno.EINVAL)
-"""What systems say where there are no hard links; Windows says EINVAL on exFAT."""
+"""Errors of file systems without hard links; Windows says EINVAL on exFAT."""
 
 
 def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = (), folder: bool = False) -> None:
@@ -38,20 +38,20 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
     Parameters
     ----------
     path : Path
-        Where a result shall go.
+        Path of the result.
     overwrite : bool
-        Whether an existing file may be replaced. Never a source.
+        Whether an existing file may be replaced. A source never is.
     sources : iterable of Path
-        Files that are being read: through links, other spellings of their names and folders above them, too.
+        Files that are being read: also through links, other spellings of their names and folders above them.
     folder : bool
         Whether the result is a folder (a Zarr store).
 
     Raises
     ------
     ExistsError
-        If it exists and may not be replaced.
+        If the file exists and may not be replaced.
     OutputError
-        If it is a source, if it lies inside a Zarr store, or if its folder does not exist or may not be written to.
+        If the path is a source, lies inside a Zarr store, or its folder does not exist or may not be written to.
     """
     for source in sources:
         if _is_same(path, Path(source)):
@@ -88,14 +88,14 @@ def publishing(
     Parameters
     ----------
     path, overwrite, sources
-        As for `check_target`.
+        See `check_target`.
     expected_bytes : int
-        Size of the content as far as it is known; the disk is checked for it first.
+        Size of the content as far as it is known; refused if the disk has less room.
 
     Yields
     ------
     Path
-        Where to write. Removed again if the block fails, or is cancelled.
+        Path to write to. The file is removed if the block fails or is cancelled.
 
     Raises
     ------
@@ -162,8 +162,8 @@ def _give_name(part: Path, path: Path, overwrite: bool) -> None:
 def replace(source: Path, target: Path) -> None:
     """Rename a file over another in one step.
 
-    Windows refuses while somebody reads the old file, which on the whole takes milliseconds: it is tried again for a
-    second. A folder that may not be written is refused at once.
+    Windows refuses while another program reads the old file, mostly for milliseconds: try again for about a second.
+    Fail at once for a folder that may not be written to.
     """
     _patiently(partial(os.replace, source, target), target.absolute().parent)
 
@@ -185,16 +185,16 @@ def _patiently(act: Callable[[], None], folder: Path) -> None:
 
 
 def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
-    """Write a small file of the program's own so that a reader sees all of it or none of it.
+    """Write a small file of the program itself so that a reader sees all of it or none of it.
 
     Parameters
     ----------
     path : Path
         Replaced if it exists.
     content : bytes
-        Of the file.
+        Content of the file.
     sync : bool
-        Whether it must also survive a power failure; costs some milliseconds.
+        Whether the file must survive a power failure; costs some milliseconds.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -205,7 +205,7 @@ def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
                 os.fsync(file.fileno())
         replace(temporary, path)
     except BaseException:
-        with suppress(OSError):  # on a full disk, room for the next attempt
+        with suppress(OSError):  # make room for the next attempt if the disk is full
             temporary.unlink(missing_ok=True)
         raise
 
@@ -254,7 +254,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def refused_sentence(kept: Path, path: Path, error: OSError) -> str:
-    """What to do with a result that is complete but was not allowed to take its name."""
+    """Say what to do with a result that is complete but was not allowed to take its name."""
     return (
         f"the result is complete but could not be named {path} ({error.strerror}): it may be open in another program. "
         f"It is kept as {kept}: close that program and rename it"
@@ -262,7 +262,7 @@ def refused_sentence(kept: Path, path: Path, error: OSError) -> str:
 
 
 def sentence(path: Path, error: OSError) -> str:
-    """What an error of the operating system means for the file that was being written."""
+    """Say what an error of the operating system means for the file that was being written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"the disk is full: {path} was not written and nothing was changed; free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -24,10 +24,10 @@ def open_image(path: str | Path, *, axes: str | None = None, series: int | str |
         microscopes, PNG, NumPy…; or a folder with at least two TIFF files of one shape, which become one stack. What is
         large is not loaded but can be read by region.
     axes : str, optional
-        What the dimensions mean, if the file is wrong or silent about it.
+        Meaning of the dimensions, if the file is wrong or silent about it.
     series : int or str, optional
-        Which image of a file that holds several (series, scenes, positions): its number, counted from 0, or its name.
-        If not given the first is taken, and a `GenReconWarning` says so.
+        The image to read of several (series, scenes, positions): its number, counted from 0, or its name.
+        If not given, the first is opened, and a `GenReconWarning` says so.
 
     Raises
     ------
@@ -55,6 +55,6 @@ def _name(image: ImageFile) -> str:
 
 def _several(image: ImageFile) -> str:
     return (
-        f"{image.path.name} holds {len(image.series)} images ({listed_series(image.series)}); the first was taken: "
+        f"{image.path.name} holds {len(image.series)} images ({listed_series(image.series)}); the first was opened: "
         "choose another by its number or name with series (--series on the command line)"
     )

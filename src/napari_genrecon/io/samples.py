@@ -18,12 +18,12 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def sample_path(name: str) -> Path:
-    """Where a sample image is.
+    """Return the path of a sample image.
 
     Raises
     ------
     ImageError
-        If it is not there.
+        If the file is missing.
     """
     for folder in _FOLDERS:
         if (folder / name).is_file():
@@ -32,17 +32,17 @@ def sample_path(name: str) -> Path:
 
 
 def fluorescence_2d() -> list[LayerData]:
-    """A real noisy image of fluorescent nuclei, (Y, X)."""
+    """Return a real noisy image of fluorescent nuclei, (Y, X)."""
     return [_layer("nuclei_2d.tif", "nuclei")]
 
 
 def stack_3d() -> list[LayerData]:
-    """A real noisy stack of fluorescent nuclei, (Z, Y, X)."""
+    """Return a real noisy stack of fluorescent nuclei, (Z, Y, X)."""
     return [_layer("nuclei_3d.tif", "nuclei stack")]
 
 
 def correlated_stack() -> list[LayerData]:
-    """A simulated stack with strongly correlated noise, (Z, Y, X), and its truth (hidden at first)."""
+    """Return a simulated stack with strongly correlated noise, (Z, Y, X), and its truth (hidden at first)."""
     return [
         _layer("correlated_truth.tif", "filaments truth", visible=False),
         _layer("correlated_noisy.tif", "filaments noisy"),
@@ -50,7 +50,7 @@ def correlated_stack() -> list[LayerData]:
 
 
 def nuclei() -> list[LayerData]:
-    """Many real nuclei to train on, (Y, X): six fields of view side by side, and which pixels are which nucleus."""
+    """Return many real nuclei to train on, (Y, X): six fields of view side by side, and a label image of the nuclei."""
     image = _layer("nuclei_many.tif", "nuclei", contrast_limits=(0, 160))
     data, keywords, _ = _layer("nuclei_many_labels.tif", "nuclei objects", opacity=0.3)
     return [image, (data, keywords, "labels")]

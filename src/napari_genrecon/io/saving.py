@@ -1,4 +1,4 @@
-"""What can be chosen about how a result is written."""
+"""Options of writing a result."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["PLAIN", "Saving"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """How a file is written.
+    """Options of writing a file.
 
     Attributes
     ----------
     overwrite : bool
-        Whether an existing file may be replaced. What is being read never is.
+        Whether an existing file may be replaced. A file that is being read never is.
     pyramid : bool
         Whether an OME-TIFF holds smaller copies of its planes, for viewers; an OME-Zarr always does.
     sidecar : bool
-        Whether the record is also written beside the file; see `io.record.sidecar`.
+        Whether to write the record beside the file, too; see `io.record.sidecar`.
     """
 
     overwrite: bool = False
@@ -27,4 +27,4 @@ class Saving:
 
 
 PLAIN = Saving()
-"""As if nothing was chosen."""
+"""The default options."""

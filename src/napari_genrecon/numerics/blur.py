@@ -1,6 +1,6 @@
-"""Blurring as a camera sees it: the specimen goes on beyond the field of view, and its light comes in.
+"""Blur as a camera does: the specimen extends beyond the field of view, and light from outside comes in.
 
-The unknown is larger than the image by the reach of the PSF on every side, and only the pixels that were seen count
+The unknown is larger than the image by the reach of the PSF on every side, and only the pixels of the image count
 (Almeida & Figueiredo, IEEE Trans. Image Process. 22, 2013: deconvolution with unknown boundaries). Nothing is assumed
 about what lies outside, so no ringing comes in from the borders.
 """
@@ -15,7 +15,7 @@ __all__ = ["Blur", "domain_shape"]
 
 Image = NDArray[np.float32]
 
-_GUARD = 64  # px at least in Y and X, so that what is filtered at one edge does not come round to the other
+_GUARD = 64  # px at least in Y and X, so that filtering at one edge does not wrap round to the opposite one
 
 
 class Blur:
@@ -26,16 +26,16 @@ class Blur:
     psf : (Y, X) or (Z, Y, X) ndarray
         Its centre is the pixel at half its shape; its sum is 1.
     shape : tuple of int
-        Of the image that was seen, of as many dimensions.
+        Shape of the image, with as many dimensions.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the unknown, as the Fourier transform wants it.
+        Shape of the unknown, rounded up to one that is fast to transform.
     seen : tuple of slice
-        Where the image lies in the unknown.
+        Part of the unknown that the image shows.
     lit : tuple of slice
-        From where light comes into the image. What is outside keeps opposite edges apart.
+        Part from which light comes into the image. The rest keeps opposite edges apart.
     power : ndarray
         Squared modulus of the transfer function, sampled for `filter`.
     """
@@ -49,6 +49,7 @@ class Blur:
         self._axes = tuple(range(psf.ndim))
         kernel = np.zeros(self.shape, np.float32)
         kernel[tuple(slice(0, k) for k in psf.shape)] = psf
+        # The Fourier transform takes index 0 for the origin: the centre of the PSF goes there.
         kernel = np.roll(kernel, [-b for b in before], axis=self._axes)
         self._transfer = fft.rfftn(kernel)
         self.power: Image = np.square(np.abs(self._transfer))
@@ -66,12 +67,12 @@ class Blur:
         return self._multiply(x, response)
 
     def extend(self, image: Image) -> Image:
-        """The image on the domain of the unknown, its edges mirrored."""
+        """Return the image on the domain of the unknown, its edges mirrored."""
         margins = [(s.start, n - s.stop) for s, n in zip(self.seen, self.shape, strict=True)]
         return np.pad(image, margins, mode="symmetric")
 
     def embed(self, image: Image) -> Image:
-        """The image on the domain of the unknown, with zeros around it."""
+        """Return the image on the domain of the unknown, with zeros around it."""
         x = np.zeros(self.shape, np.float32)
         x[self.seen] = image
         return x
@@ -82,7 +83,7 @@ class Blur:
 
 
 def domain_shape(psf: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of the unknown for a PSF and an image of these shapes."""
+    """Return the shape of the unknown for a PSF and an image of these shapes."""
     guard = [0] * (len(psf) - 2) + [_GUARD] * 2
     return tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(_lit(psf, image), guard, strict=True))
 

@@ -1,4 +1,4 @@
-"""The largest part of a plane that can be used whole."""
+"""Find the largest rectangle of usable pixels in a plane."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["largest_box"]
 
 
 def largest_box(good: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Rows and columns of the largest box that is all good.
+    """Return rows and columns of the largest box that is all good.
 
     Parameters
     ----------
     good : (Y, X) ndarray of bool
-        Which pixels may be in it.
+        True for pixels that may be in it.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def largest_box(good: NDArray[np.bool_]) -> tuple[slice, slice]:
     most, box = 0, (slice(0, 0), slice(0, 0))
     heights = np.zeros(good.shape[1], np.int64)
     for row, line in enumerate(good):
-        heights = np.where(line, heights + 1, 0)  # good pixels from this one upwards
+        heights = np.where(line, heights + 1, 0)  # number of good pixels from this row upwards
         height, left, right = _widest([*heights.tolist(), 0])
         if height * (right - left) > most:
             most, box = height * (right - left), (slice(row + 1 - height, row + 1), slice(left, right))
@@ -40,9 +40,9 @@ def largest_box(good: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _widest(heights: list[int]) -> tuple[int, int, int]:
-    """Height, left and right of the largest box below a skyline that ends with a zero."""
+    """Return height, left and right of the largest box below a skyline that ends with a zero."""
     most, best = 0, (0, 0, 0)
-    rising: list[tuple[int, int]] = []  # where each height began
+    rising: list[tuple[int, int]] = []  # (left end, height) of the boxes that are still open
     for right, height in enumerate(heights):
         left = right
         while rising and rising[-1][1] >= height:

@@ -2,7 +2,7 @@
 
 The prior is the Matern field of order 1, which on a pixel grid is the Gaussian Markov field with the precision
 ``(k + L)**2``, L being the Laplacian of the grid (Lindgren, Rue & Lindstrom, J. R. Stat. Soc. B 73, 2011, eq. 10).
-``k -> 0`` is the biharmonic spline; a large `k` has no memory, and missing pixels become 0.
+``k -> 0`` is the biharmonic spline; with a large `k` pixels are independent, and missing ones become 0.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["SMOOTHEST", "interpolate", "lag_one", "shortness"]
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-SMOOTHEST = 1e-3  # k of a field whose memory is about thirty pixels: nearly the biharmonic spline
-_ROUGHEST = 1e2  # a tenth of a pixel
-_TORUS = 64
+SMOOTHEST = 1e-3  # k of a field correlated over about thirty pixels; nearly the biharmonic spline already
+_ROUGHEST = 1e2  # k of a field correlated over a tenth of a pixel: white noise; end of the table of `shortness`
+_TORUS = 64  # pixels around: twice the thirty over which the smoothest field is correlated
 
 
 def interpolate(
@@ -30,21 +30,22 @@ def interpolate(
     Parameters
     ----------
     values : (Y, X) ndarray of float32
-        Of mean about 0. What stands at unknown pixels does not matter, but must be finite.
+        Values of mean about 0. Those at unknown pixels are ignored, but must be finite.
     unknown : (Y, X) ndarray of bool
-        What to fill.
+        True for pixels to fill.
     k : float
-        How short the memory of the field is, in 1 / pixel**2; see `shortness`.
+        Inverse square of the correlation length, in 1 / pixel**2; see `shortness`.
     start : (Y, X) ndarray, optional
-        A first guess of the unknown pixels.
+        First guess of the unknown pixels.
     rounds, tolerance : int, float
-        When the conjugate gradients stop.
+        Largest number of conjugate-gradient steps, and the residual, relative to that of no fill, at which they stop.
 
     Returns
     -------
     (Y, X) ndarray of float32
         Equal to `values` where they are known.
     """
+    # Conjugate gradients on the unknown pixels only: the precision is never built as a matrix.
     found: Plane = np.where(unknown, 0 if start is None else start, values).astype(np.float32, copy=False)
     rest = np.where(unknown, -_precision(found, k), 0)
     enough = tolerance**2 * _energy(np.where(unknown, _precision(np.where(unknown, 0, values), k), 0))
@@ -67,12 +68,12 @@ def _energy(values: Plane) -> np.float32:
 
 
 def _precision(values: Plane, k: float) -> Plane:
-    """``(k + L)**2 values``."""
+    """Return ``(k + L)**2 values``."""
     return _shifted_laplacian(_shifted_laplacian(values, np.float32(k)), np.float32(k))
 
 
 def _shifted_laplacian(values: Plane, k: np.float32) -> Plane:
-    """``(k + L) values``; nothing flows over the borders."""
+    """Return ``(k + L) values``; nothing flows over the borders."""
     out: Plane = k * values
     for difference, one, other in (
         (values[1:] - values[:-1], out[1:], out[:-1]),
@@ -84,7 +85,7 @@ def _shifted_laplacian(values: Plane, k: np.float32) -> Plane:
 
 
 def lag_one(values: Plane, known: Mask) -> float:
-    """Correlation of known neighbours, with a mean of 0; 0 where there are none."""
+    """Return the correlation of known neighbours, with a mean of 0; 0 where there are none."""
     product = power = 0.0
     for one, other, both in (
         (values[1:], values[:-1], known[1:] & known[:-1]),
@@ -97,7 +98,7 @@ def lag_one(values: Plane, known: Mask) -> float:
 
 
 def shortness(correlation: float) -> float:
-    """The `k` of a field whose neighbours have this correlation.
+    """Return the `k` of a field whose neighbours have this correlation.
 
     >>> round(shortness(0.0)), round(shortness(1.0), 3)
     (100, 0.001)
@@ -108,7 +109,7 @@ def shortness(correlation: float) -> float:
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(k, lag-1 correlation), on a torus, whose covariance is the inverse Fourier transform of its spectrum."""
+    """Return (k, lag-1 correlation) on a torus, whose covariance is the inverse Fourier transform of its spectrum."""
     wave = 2 - 2 * np.cos(2 * np.pi * np.arange(_TORUS) / _TORUS)
     ks = np.geomspace(SMOOTHEST, _ROUGHEST, 60)
     covariances = (np.fft.ifft2((k + wave[:, None] + wave) ** -2.0).real for k in ks)

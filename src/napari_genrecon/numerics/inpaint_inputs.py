@@ -1,4 +1,4 @@
-"""What the inpainting network is given: a first fill, and how far it can be trusted.
+"""Input planes of the inpainting network: a first fill, and how far it can be trusted.
 
 All four planes are of degree one in the values, so that a network without biases follows gain and units. The second
 estimate and the error are normalised convolutions (Knutsson & Westin, "Normalized and differential convolution", CVPR
@@ -18,12 +18,12 @@ __all__ = ["REACH", "fill_planes"]
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-REACH = 48  # pixels from which the normalised convolutions draw
-_WIDTHS = (16.0, 4.0, 1.0)  # pixels
-_TRUST = 0.02  # weight of the wider estimate: about one known pixel in fifty
-_DETAIL = 1.0  # pixels, of the smoothing that is taken away twice: about the fourth derivative, as in a spline's error
-_TYPICAL = 2.0  # how many times this detail a fill is usually wrong
-_ROUNDS, _TOLERANCE = 200, 3e-4
+REACH = 48  # pixels from which the normalised convolutions draw: 3 s.d. of the widest
+_WIDTHS = (16.0, 4.0, 1.0)  # s.d. of the convolutions in pixels, the wider ones for larger holes
+_TRUST = 0.02  # weight of the wider estimate: as much as one known pixel in fifty
+_DETAIL = 1.0  # px, s.d. of the smoothing that is subtracted twice: about the fourth derivative, as in a spline's error
+_TYPICAL = 2.0  # typical error of a fill, in units of this detail
+_ROUNDS, _TOLERANCE = 200, 3e-4  # most steps, and relative residual, of the fill: the network corrects it anyway
 
 
 def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float32]:
@@ -32,9 +32,9 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
     Parameters
     ----------
     values : (Y, X) ndarray of float32
-        Of mean about 0; what stands at unknown pixels does not matter, but must be finite.
+        Values of mean about 0; those at unknown pixels are ignored, but must be finite.
     unknown : (Y, X) ndarray of bool
-        What to fill.
+        True for pixels to fill.
     sigma : float
         S.d. of the noise of known pixels.
 
@@ -42,7 +42,7 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
     -------
     (4, Y, X) ndarray of float32
         The nearly biharmonic fill; the s.d. to expect (of the noise where known, of fine detail nearby where unknown);
-        the latter again with 0 where known, which tells the mask; and how far a local mean lies from the fill.
+        the latter again with 0 where known, which shows the mask; and the difference of a local mean from the fill.
     """
     fill = interpolate(values, unknown, SMOOTHEST, rounds=_ROUNDS, tolerance=_TOLERANCE)
     known = np.asarray(~unknown, np.float32)
@@ -53,12 +53,12 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
 
 
 def _finer(values: Plane) -> Plane:
-    """What is left when a smooth version is taken away."""
+    """Subtract a smooth version: keep the fine detail."""
     return np.asarray(values - gaussian_filter(values, _DETAIL, truncate=3.0))
 
 
 def _local_mean(values: Plane, known: Plane) -> Plane:
-    """Mean of the known values nearby, everywhere; 0 where there are none within reach."""
+    """Return the mean of the known values nearby, everywhere; 0 where there are none within reach."""
     seen, mean = values * known, np.zeros_like(values)
     for width in _WIDTHS:
         weight = gaussian_filter(known, width, truncate=3.0)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 __all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "shrink"]
 
-BACK_PROJECTION_REACH = 4  # pixels of the small image that one round of `back_project` looks at, to each side
+BACK_PROJECTION_REACH = 4  # pixels of the small image to each side that one round of `back_project` depends on
 
-_SUPPORT = 2.0  # the kernel is 0 from here on, in pixels of the coarser grid
+_SUPPORT = 2.0  # half width of the kernel, in pixels of the coarser grid; it is 0 beyond
 
 
 def cubic(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -1/2.
+    """Evaluate Keys' cubic convolution kernel with a = -1/2.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def cubic(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def shrink(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
-    """A plane with `factor` times fewer pixels along either side, antialiased.
+    """Return a plane with `factor` times fewer pixels along either side, antialiased.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def shrink(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
     Returns
     -------
     (Y / factor, X / factor) ndarray
-        In the dtype of `plane`.
+        Plane in the dtype of `plane`.
     """
     return _along(_along(plane, factor, 0, _shrunk), factor, 1, _shrunk)
 
 
 def enlarge(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
-    """A plane with `factor` times more pixels along either side.
+    """Return a plane with `factor` times more pixels along either side.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def enlarge(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
     Returns
     -------
     (Y * factor, X * factor) ndarray
-        In the dtype of `plane`.
+        Plane in the dtype of `plane`.
     """
     return _along(_along(plane, factor, 0, enlarged_rows), factor, 1, enlarged_rows)
 
 
 def enlarged_rows(rows: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Several times more rows (Y * factor, X) of (Y, X) ndarray of float, and no more columns, by cubic convolution."""
+    """Enlarge rows only, from (Y, X) to (Y * factor, X) ndarray of float, by cubic convolution."""
     first, phases = _enlarging_weights(factor)
     n, taps = len(rows), phases.shape[1]
     padded = _mirrored(rows, -first, taps + first - 1)
@@ -85,7 +85,7 @@ def enlarged_rows(rows: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def back_project(large: NDArray[np.floating[Any]], small: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
-    """Change an enlarged plane so that shrinking it comes closer to giving the small one back: one round.
+    """Bring the shrunk version of an enlarged plane closer to the small plane: one round of back-projection.
 
     Iterative back-projection (Irani & Peleg, CVGIP: Graphical Models and Image Processing 53, 1991, eq. 1): what is
     missing after shrinking is enlarged and added. A round leaves nothing of what is wrong at coarse scales and three
@@ -96,7 +96,7 @@ def back_project(large: NDArray[np.floating[Any]], small: NDArray[np.floating[An
     large : (Y * factor, X * factor) ndarray of float
         The first guess.
     small : (Y, X) ndarray of float
-        What it shall become when it is shrunk.
+        Plane that shrinking should give.
     factor : int
         1 or more.
 
@@ -109,7 +109,7 @@ def back_project(large: NDArray[np.floating[Any]], small: NDArray[np.floating[An
 
 
 def _along(plane: NDArray[Any], factor: int, axis: int, resample: Any) -> NDArray[Any]:
-    # Rows are contiguous either way: the axis to resample comes first.
+    # The axis to resample comes first, so that rows are contiguous either way.
     moved = plane if axis == 0 else plane.T
     result = resample(moved, factor)
     return np.ascontiguousarray(result if axis == 0 else result.T)
@@ -127,7 +127,7 @@ def _shrunk(rows: NDArray[Any], factor: int) -> NDArray[Any]:
 
 @lru_cache
 def _shrinking_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
-    """(position of the first tap, (K,) weights) for output pixel 0; the same for all others."""
+    """Return (position of the first tap, (K,) weights) for output pixel 0; they are the same for all others."""
     centre = 0.5 * factor - 0.5
     first = int(np.floor(centre - _SUPPORT * factor)) + 1
     taps = np.arange(first, int(np.ceil(centre + _SUPPORT * factor)))
@@ -137,7 +137,7 @@ def _shrinking_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
 
 @lru_cache
 def _enlarging_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
-    """(position of the first tap, (factor, 5) weights) for the output pixels within input pixel 0."""
+    """Return (position of the first tap, (factor, 5) weights) for the output pixels within input pixel 0."""
     place = (np.arange(factor) + 0.5) / factor - 0.5
     return -2, cubic(np.arange(-2, 3)[None, :] - place[:, None])
 

@@ -1,7 +1,7 @@
 """Richardson-Lucy deconvolution, with total variation as an option.
 
 Richardson, J. Opt. Soc. Am. 62, 1972; Lucy, Astron. J. 79, 1974: the maximum-likelihood image for Poisson noise, by
-expectation maximisation. Total variation as in Dey et al., Microsc. Res. Tech. 69, 2006, eq. 6. Read noise is taken for
+expectation maximisation. Total variation as in Dey et al., Microsc. Res. Tech. 69, 2006, eq. 6. Read noise counts as
 that of a constant background of as many photo-electrons as its variance (Snyder, Hammoud & White, J. Opt. Soc. Am. A
 10, 1993).
 """
@@ -19,9 +19,9 @@ __all__ = ["richardson_lucy"]
 
 Image = NDArray[np.float32]
 
-_LEAST_SEEN = 0.01  # a place of which less light is seen is not raised any further
-_FLAT = 3000.0  # times the least value: slopes below this are taken for flat, as rounding would decide on their sign
-_STRONGEST_TV = 0.8  # of the divisor, which must stay positive
+_LEAST_SEEN = 0.01  # least share of a place's light in the image by which is divided: noise would grow beyond it
+_FLAT = 3000.0  # times `dark`: slopes below this count as flat, as rounding would decide on their sign
+_STRONGEST_TV = 0.8  # largest part of the divisor that total variation may take: the divisor must stay positive
 
 
 def richardson_lucy(
@@ -44,7 +44,7 @@ def richardson_lucy(
     seen : ndarray of the same shape
         1 where a pixel counts, 0 where nothing is known.
     blur : Blur
-        Of the image's shape.
+        Blur with a PSF, for images of this shape.
     background : float
         Variance of the read noise in counts; 0 or more.
     dark : float
@@ -82,7 +82,7 @@ def richardson_lucy(
 
 
 def _tv_divisor(x: Image, tv: float, flat: float) -> Image:
-    """``1 - tv div(grad x / |grad x|)``, kept positive; slopes below `flat` hardly count."""
+    """Return ``1 - tv div(grad x / |grad x|)``, kept positive; slopes below `flat` hardly count."""
     steps = [np.diff(x, axis=axis, append=np.take(x, [-1], axis)) for axis in range(x.ndim)]
     length = np.sqrt(sum(np.square(s) for s in steps)) + np.float32(flat)
     divergence = sum(_backward(s / length, axis) for axis, s in enumerate(steps))

@@ -1,4 +1,4 @@
-"""What a stack of thick planes shows of an object whose voxels are as tall as wide, and how to be consistent with it.
+"""Turn an object with voxels as tall as wide into a stack of thick planes, and make an object agree with a stack.
 
 Plane ``i`` of the stack lies in the middle of the fine rows ``i * factor`` to ``(i + 1) * factor - 1`` and is a
 weighted mean of the rows about it. The weights are a Gaussian, as of a focus or of a slice that was excited.
@@ -17,13 +17,13 @@ from napari_genrecon.numerics.resample import enlarged_rows
 
 __all__ = ["FWHM", "back_project_slices", "slice_profile", "sliced"]
 
-FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in s.d.
-_CUT = 2.5  # s.d.
+FWHM = 2 * math.sqrt(2 * math.log(2))  # full width at half maximum of a Gaussian, in s.d.
+_CUT = 2.5  # s.d. at which the profile ends: beyond lie about 1 % of it, and each more row costs time
 
 
 @lru_cache
 def slice_profile(factor: int, thickness: float) -> tuple[int, NDArray[np.float64]]:
-    """The weights by which one plane sees the fine rows.
+    """Return the weights of the fine rows in one plane.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def slice_profile(factor: int, thickness: float) -> tuple[int, NDArray[np.float6
     first : int
         The fine row that the first weight of plane 0 belongs to.
     weights : (K,) ndarray
-        Their sum is 1.
+        Weights, of sum 1.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def slice_profile(factor: int, thickness: float) -> tuple[int, NDArray[np.float6
 
 
 def sliced(fine: NDArray[np.floating[Any]], factor: int, thickness: float) -> NDArray[Any]:
-    """The stack of planes that shows a finer one.
+    """Return the stack of thick planes of a finer stack.
 
     Parameters
     ----------
@@ -66,13 +66,14 @@ def sliced(fine: NDArray[np.floating[Any]], factor: int, thickness: float) -> ND
     Returns
     -------
     (Z, ...) ndarray
-        In the dtype of `fine`.
+        Stack in the dtype of `fine`.
     """
     first, weights = slice_profile(factor, thickness)
     n = len(fine) // factor
     before, after = max(-first, 0), max(len(weights) + first - factor, 0)
     padded = np.pad(fine, [(before, after), *[(0, 0)] * (fine.ndim - 1)], mode="symmetric")
     start = first + before
+    # One strided multiply-add per weight: only the rows that planes need are computed.
     result = np.zeros((n, *fine.shape[1:]), fine.dtype)
     for k, weight in enumerate(weights):
         result += fine.dtype.type(weight) * padded[start + k : start + k + factor * (n - 1) + 1 : factor]
@@ -89,11 +90,11 @@ def back_project_slices(
     fine : (Z * factor, ...) ndarray of float
         The first guess.
     stack : (Z, ...) ndarray of float
-        What it shall become.
+        Stack that slicing should give.
     factor, thickness
-        As for `sliced`.
+        See `sliced`.
     rounds : int
-        How often.
+        Number of rounds.
     """
     for _ in range(rounds):
         missing = (stack - sliced(fine, factor, thickness)).reshape(len(stack), -1)

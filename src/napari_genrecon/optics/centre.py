@@ -15,29 +15,29 @@ from scipy.ndimage import gaussian_filter
 __all__ = ["FARTHEST", "centred_psf", "light_in_pixels"]
 
 FARTHEST = 1.5
-"""Pixels from the middle, along any axis, from which a PSF counts as cut out beside its peak: it is left as it is."""
+"""Pixels between centre and middle, along any axis, beyond which a PSF counts as cut out beside its peak: it stays."""
 
-_CUBIC = 3
-_CORE = 0.2  # of the range of a smoothed PSF: what is above belongs to its core
-_NOTHING = 0.05  # px, below which moving it costs more sharpness than it is worth
-_ALIKE = 0.97  # cosine between a PSF and its mirror image, from which it is symmetric
+_CUBIC = 3  # degree of the spline
+_CORE = 0.2  # of the range of a smoothed PSF: brighter pixels are its core; tails below it are mostly noise
+_NOTHING = 0.05  # px; moving a PSF by less costs more sharpness than it is worth
+_ALIKE = 0.97  # cosine between a PSF and its mirror image, from which it counts as symmetric despite some noise
 
 
 def centred_psf(psf: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A PSF with its centre on the pixel at half its shape, its light kept.
+    """Move a PSF so that its centre lies on the pixel at half its shape; its light is kept.
 
-    Only a PSF that equals its mirror image has a centre that is beyond doubt. Others, such as those of a moving
-    specimen or of a lens with coma, are taken as they are, and so is one whose centre is further away than `FARTHEST`.
+    Only a PSF that equals its mirror image has a well-defined centre. Others, such as those of a moving specimen or
+    of a lens with coma, are returned unchanged, and so is one whose centre is further away than `FARTHEST`.
 
     Parameters
     ----------
     psf : (Y, X) or (Z, Y, X) ndarray
-        Its sum is positive.
+        PSF with a positive sum.
 
     Returns
     -------
     ndarray of as many dimensions
-        Odd along every axis that was moved, of the sum of `psf`.
+        PSF of odd length along every axis that was moved, with the sum of `psf`.
     """
     offset = _core(psf) - np.array([n // 2 for n in psf.shape])
     if np.abs(offset).max() <= _NOTHING or np.abs(offset).max() > FARTHEST:
@@ -49,12 +49,12 @@ def centred_psf(psf: NDArray[np.float64]) -> NDArray[np.float64]:
             moved = np.moveaxis(light_in_pixels(np.moveaxis(moved, axis, 0), 1.0, middle), 0, axis)
     if not _is_symmetric(moved):
         return psf
-    moved = np.maximum(moved, min(float(psf.min()), 0.0))  # interpolation makes no darkness below 0
+    moved = np.maximum(moved, min(float(psf.min()), 0.0))  # interpolation overshoots below 0
     return np.asarray(moved * (psf.sum() / moved.sum()))
 
 
 def light_in_pixels(psf: NDArray[np.float64], ratio: float, middle: float) -> NDArray[np.float64]:
-    """The light in pixels `ratio` times as large along the first dimension; none is lost.
+    """Return the light in pixels `ratio` times as large along the first dimension; none is lost.
 
     Parameters
     ----------
@@ -63,18 +63,19 @@ def light_in_pixels(psf: NDArray[np.float64], ratio: float, middle: float) -> ND
     ratio : float
         Size of the new pixels in old ones.
     middle : float
-        Where the middle of the new pixel at half the new length lies, in old pixels from the first edge.
+        Middle of the new pixel at half the new length, in old pixels from the first edge.
 
     Returns
     -------
     (m, ...) ndarray
-        `m` is odd.
+        Light in the new pixels; `m` is odd.
     """
     from scipy.interpolate import make_interp_spline
 
     n = len(psf)
     reach = math.ceil(max(middle, n - middle) / ratio - 0.5)
     edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
+    # Differences of the cumulative light at the new edges: their sum is that of all light.
     below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
     light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
     return np.diff(light(np.clip(edges, 0, n)), axis=0)
@@ -97,5 +98,5 @@ def _is_symmetric(psf: NDArray[np.float64]) -> bool:
 
 
 def _smooth(psf: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without most of the noise of a measured PSF, and dark beyond its border."""
+    """Remove most of the noise of a measured PSF; its surroundings are dark."""
     return np.asarray(gaussian_filter(psf, 1.0, mode="constant"))

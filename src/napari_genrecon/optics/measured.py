@@ -1,4 +1,4 @@
-"""A point spread function that was measured, such as the image of a bead, on the pixels of the image it is for."""
+"""Resample a measured point spread function, such as the image of a bead, to the pixels of the image it is for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["MeasuredPSF"]
 
 Sizes = tuple[float | None, ...]
 
-_SAME = 0.02  # part by which sizes may differ: at the rim of a PSF that reaches 25 px, half a pixel
-_MOST = 20.0  # times; beyond, one of the two sizes is wrong
-_CUBIC = 3
+_SAME = 0.02  # relative difference of sizes that is ignored: half a pixel at the rim of a PSF that reaches 25 px
+_MOST = 20.0  # times that sizes may differ; beyond, one of the two is wrong (a unit, say)
+_CUBIC = 3  # degree of the spline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,16 +28,16 @@ class MeasuredPSF:
     Attributes
     ----------
     pixels : (Y, X) or (Z, Y, X) array_like
-        Its centre is the pixel at half its shape, or near it: see `optics.centre.centred_psf`.
+        PSF with its centre at the pixel at half its shape, or near it: see `optics.centre.centred_psf`.
     pixel_size : tuple of float or None
-        Of the PSF, in micrometres, one for each of its dimensions; None for one that is not known.
+        Size of the PSF's pixels in micrometres, one for each of its dimensions; None for one that is not known.
     image_pixel_size : tuple of float or None
-        Of the image along the same dimensions. None as a whole: still to be taken from the image, where that is known.
+        Size of the image's pixels along the same dimensions. None as a whole: to be read from the image, where known.
 
     Raises
     ------
     OptionError
-        If it can be no PSF, a size is not positive, or the sizes differ by more than 20 times.
+        If it is no valid PSF, a size is not positive, or the sizes differ by more than 20 times.
 
     Examples
     --------
@@ -67,45 +67,45 @@ class MeasuredPSF:
 
     @property
     def resampled(self) -> bool:
-        """Whether its pixels are not those of the image."""
+        """Whether the PSF is resampled, as its pixels are not those of the image."""
         return any(abs(ratio - 1) > _SAME for ratio in self._ratios())
 
     def psf(self) -> NDArray[np.float64]:
-        """The PSF on the pixels of the image, of sum 1.
+        """Return the PSF on the pixels of the image, of sum 1.
 
-        Along a dimension of which one of the sizes is not known, or where they are the same, the pixels stay.
+        Along a dimension with an unknown size, or with equal sizes, the pixels stay as they are.
         """
         psf = centred_psf(as_psf(self.pixels))
         lowest = min(float(psf.min()), 0.0)
         for axis, ratio in enumerate(self._ratios()):
             if abs(ratio - 1) > _SAME:
-                # A pixel collects the light over its area; a plane is where the focus is.
+                # A pixel collects the light over its area: sum it. A plane shows one depth: interpolate.
                 resample = _planes if psf.ndim == 3 and axis == 0 else _pixels
                 psf = np.moveaxis(resample(np.moveaxis(psf, axis, 0), ratio), 0, axis)
-        return as_psf(np.maximum(psf, lowest))  # where there was no darkness below 0, interpolation makes none
+        return as_psf(np.maximum(psf, lowest))  # interpolation overshoots below 0
 
     def note(self) -> str:
-        """A sentence if something was done, or would have been if sizes were known; else empty."""
+        """Return a sentence if the PSF was resampled, or could not be as sizes are unknown; else an empty one."""
         of_psf, of_image = sizes_text(self.pixel_size), sizes_text(self.image_pixel_size or ())
         if self.resampled:
             return f"the PSF was resampled from its pixels of {of_psf} to those of the image, {of_image}"
         image = self.image_pixel_size or (None,) * len(self.pixel_size)
         if any(size is not None and other is None for size, other in zip(self.pixel_size, image, strict=True)):
             return (
-                f"the PSF has pixels of {of_psf}, but those of the image are not known, so that it was taken pixel "
-                "for pixel: give the image its pixel size"
+                f"the PSF has pixels of {of_psf}, but those of the image are not known, so that it was used pixel "
+                "for pixel: set the pixel size of the image"
             )
         return ""
 
     def _ratios(self) -> list[float]:
-        """Size of the image's pixels in those of the PSF; 1 where that is not known."""
+        """Return the size of the image's pixels in those of the PSF; 1 where that is not known."""
         image = self.image_pixel_size or (None,) * len(self.pixel_size)
         pairs = zip(self.pixel_size, image, strict=True)
         return [1.0 if own is None or other is None else other / own for own, other in pairs]
 
 
 def sizes_text(sizes: Sizes) -> str:
-    """Sizes of a pixel as a text."""
+    """Return the sizes of a pixel as text."""
     return " x ".join("?" if size is None else f"{size:.4g}" for size in sizes) + " micrometres"
 
 
@@ -114,7 +114,7 @@ def _pixels(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
 
 
 def _planes(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
-    """The planes `ratio` times as far apart, one of them the middle one."""
+    """Return planes `ratio` times as far apart, one of them the middle one."""
     from scipy.interpolate import make_interp_spline
 
     n, middle = len(psf), len(psf) // 2

@@ -1,4 +1,4 @@
-"""The optics that a point spread function is computed from, as one plain value."""
+"""The optical settings from which a point spread function is computed, as one plain value."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from napari_genrecon.optics.psf import Kind, simulate_psf
 __all__ = ["OPTICS_PREFIX", "Optics"]
 
 OPTICS_PREFIX = "optics:"
-_NM = 1e-3  # micrometres
+_NM = 1e-3  # a nanometre in micrometres
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optics:
-    """What a microscope's point spread function is computed from; see `simulate_psf`.
+    """Optical settings from which the point spread function of a microscope is computed; see `simulate_psf`.
 
     Attributes
     ----------
     na : float
         Numerical aperture of the objective.
     wavelength : float
-        Of the emission, or of the excitation for ``"two-photon"``, in nanometres.
+        Wavelength of the emission, or of the excitation for ``"two-photon"``, in nanometres.
     refractive_index : float
-        Of immersion and specimen.
+        Refractive index of immersion and specimen.
     kind : {"widefield", "confocal", "two-photon"}
-        Of the microscope.
+        Type of microscope.
     pixel_size : float or None
-        In the specimen, in micrometres; None where it is still to be taken from the image.
+        Size of a pixel in the specimen, in micrometres; None: to be read from the image.
     z_step : float or None
-        Distance of planes in micrometres. None: still to be taken from the image, if that has a Z; 0: every plane is
+        Distance of planes in micrometres. None: to be read from the image, if that has a Z; 0: every plane is
         treated by itself, with the PSF in focus.
 
     Raises
     ------
     OptionError
-        If a value cannot be.
+        If a value is impossible.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class Optics:
         return cls(**found)
 
     def psf(self) -> NDArray[np.float64]:
-        """The point spread function, (Z, Y, X) if there is a z step, else (Y, X).
+        """Compute the point spread function, (Z, Y, X) if there is a z step, else (Y, X).
 
         Raises
         ------

@@ -16,14 +16,14 @@ __all__ = ["Kind", "as_psf", "gaussian_psf", "simulate_psf"]
 Kind = Literal["widefield", "confocal", "two-photon"]
 
 _FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
-_REACH = 4.0  # s.d. after which a Gaussian is cut
-_SUBPIXELS = 3  # a pixel collects over its area: means of 3 x 3 points
-_WIDEST = 2001  # pixels
-_DARK_RINGS = 5  # in-focus reach of a computed PSF, in Airy radii
+_REACH = 4.0  # s.d. at which a Gaussian is cut: about 0.01 % of its light lies beyond
+_SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
+_WIDEST = 2001  # pixels along a side; a wider PSF mostly comes from mixed units, and takes gigabytes
+_DARK_RINGS = 5  # reach of a computed PSF in focus, in Airy radii: 95 % of the light
 
 
 def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
-    """A Gaussian PSF.
+    """Return a Gaussian PSF.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
     Returns
     -------
     (Y, X) or (Z, Y, X) ndarray
-        Of odd sides, centred, of sum 1.
+        PSF of odd sides, centred, of sum 1.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def _gaussian(fwhm: float) -> NDArray[np.float64]:
 
 
 def as_psf(psf: ArrayLike) -> NDArray[np.float64]:
-    """A PSF given as an array or as the FWHM of a Gaussian, checked and scaled to sum 1.
+    """Check a PSF given as an array or as the FWHM of a Gaussian, and scale it to sum 1.
 
     Parameters
     ----------
     psf : (Y, X) or (Z, Y, X) array_like, or float
-        Its centre is the pixel at half its shape. A number is the FWHM of a Gaussian, in pixels.
+        PSF with its centre at the pixel at half its shape, or the FWHM of a Gaussian in pixels.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def simulate_psf(
     kind: Kind = "widefield",
     shape: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
-    """The PSF of an ideal objective, by the vectorial theory of Richards & Wolf (Proc. R. Soc. A 253, 1959, eq. 2.30).
+    """Compute the PSF of an ideal objective (Richards & Wolf, Proc. R. Soc. A 253, 1959, eq. 2.30: vectorial theory).
 
     The light is taken as unpolarised (excitation) or from freely rotating dipoles (emission), the specimen as of the
     immersion's refractive index: there is no spherical aberration.
@@ -112,30 +112,30 @@ def simulate_psf(
     na : float
         Numerical aperture of the objective.
     wavelength : float
-        In vacuum, in any unit of length, such as micrometres: of the emission (``"widefield"``, ``"confocal"``) or of
-        the excitation (``"two-photon"``).
+        Wavelength in vacuum, in any unit of length, such as micrometres: of the emission (``"widefield"``,
+        ``"confocal"``) or of the excitation (``"two-photon"``).
     refractive_index : float
-        Of immersion and specimen; larger than `na`.
+        Refractive index of immersion and specimen; larger than `na`.
     pixel_size : float
-        In the specimen, in the unit of `wavelength`.
+        Size of a pixel in the specimen, in the unit of `wavelength`.
     z_step : float, optional
         Distance of planes, in the same unit. Without it the plane in focus is returned.
     kind : {"widefield", "confocal", "two-photon"}
         Detected intensity, its square for a closed pinhole with the excitation near the emission, or the square of the
         excitation's intensity.
     shape : sequence of int, optional
-        Of the result. If not given, it is chosen to hold 95 % or more of the light of each of its planes; the rest lies
+        Shape of the result. By default large enough for 95 % or more of the light of each of its planes; the rest lies
         in faint rings further out.
 
     Returns
     -------
     (Y, X) or (Z, Y, X) ndarray
-        Averaged over the area of each pixel, centred at half its shape, of sum 1.
+        PSF averaged over the area of each pixel, centred at half its shape, of sum 1.
 
     Raises
     ------
     OptionError
-        If a value cannot be.
+        If a value is impossible.
 
     Examples
     --------
@@ -150,6 +150,7 @@ def simulate_psf(
         raise OptionError(f"shape must be positive and (Y, X), or (Z, Y, X) with a z_step; got {tuple(shape)}")
     depths = np.zeros(1) if z_step is None else z_step * np.arange(-(shape[0] // 2), -(-shape[0] // 2), dtype=float)
     distance = _subpixel_distances(shape[-2], shape[-1], pixel_size)
+    # Radii are close enough to interpolate linearly: 16 and more in every wavelength / NA.
     spacing = min(pixel_size / _SUBPIXELS, wavelength / na / 16)
     radii: NDArray[np.float64] = np.arange(math.ceil(distance.max() / spacing) + 1) * spacing
     intensity = _intensity(radii, depths, angle, 2 * math.pi * refractive_index / wavelength)
@@ -174,10 +175,11 @@ def _check_optics(
 def _default_shape(
     na: float, wavelength: float, refractive_index: float, pixel_size: float, z_step: float | None, kind: str
 ) -> tuple[int, ...]:
+    # The Airy radius is 0.61 wavelength / NA; the first dark point on the axis is at 2 n wavelength / NA**2.
     lateral, depth = _DARK_RINGS * 0.61 * wavelength / na, 0.0
     if z_step is not None:
         depth = (1.5 if kind == "widefield" else 1.0) * 2 * refractive_index * wavelength / na**2
-        if kind == "widefield":  # where out of focus, light fills the cone of the objective
+        if kind == "widefield":  # out of focus, light fills the cone of the objective
             lateral += depth * math.tan(math.asin(na / refractive_index))
     side = 2 * math.ceil(lateral / pixel_size) + 1
     if side > _WIDEST:
@@ -189,7 +191,7 @@ def _default_shape(
 
 
 def _subpixel_distances(height: int, width: int, pixel_size: float) -> NDArray[np.float64]:
-    """Distances from the centre, (Y, subpixel, X, subpixel)."""
+    """Return the distances from the centre, (Y, subpixel, X, subpixel)."""
     part = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
     y, x = (((np.arange(n) - n // 2)[:, None] + part) * pixel_size for n in (height, width))
     return np.hypot(y[:, :, None, None], x[None, None])
@@ -198,10 +200,11 @@ def _subpixel_distances(height: int, width: int, pixel_size: float) -> NDArray[n
 def _intensity(
     radii: NDArray[np.float64], depths: NDArray[np.float64], angle: float, wavenumber: float
 ) -> NDArray[np.float64]:
-    """|I0|^2 + 2 |I1|^2 + |I2|^2 at (depth, radius), the mean over all polarisations."""
+    """Return |I0|^2 + 2 |I1|^2 + |I2|^2 at (depth, radius), the mean over all polarisations."""
     from scipy.special import jv
 
     oscillations = wavenumber * (radii.max() * math.sin(angle) + np.abs(depths).max() * (1 - math.cos(angle))) / math.pi
+    # Gauss-Legendre nodes: two for each oscillation of the integrand, and some more.
     nodes, weights = np.polynomial.legendre.leggauss(32 + 2 * math.ceil(oscillations))
     theta = angle * (nodes + 1) / 2
     sine, cosine = np.sin(theta), np.cos(theta)

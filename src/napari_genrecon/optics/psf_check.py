@@ -1,9 +1,9 @@
-"""Whether a point-spread function (PSF) can be one, and whether an image can have been blurred by it.
+"""Check that a point spread function (PSF) is plausible, and that an image can have been blurred by it.
 
-Is there detail that it would have removed? Divided by the squared modulus of the transfer function, the power spectrum
-of an image, less that of its noise, is the spectrum of the specimen. Those of specimens fall or, for single points,
-stay level; with a PSF that is too wide the quotient rises steeply to the finest detail above the noise, and
-deconvolution turns that into grain and ringing.
+An image blurred by a PSF holds no detail that the PSF removes. The power spectrum of an image, less that of its noise,
+divided by the squared modulus of the transfer function, is the spectrum of the specimen. Spectra of specimens fall or,
+for single points, stay level; with a PSF that is too wide the quotient rises steeply to the finest detail above the
+noise, and deconvolution turns that into grain and ringing.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from napari_genrecon.optics.centre import FARTHEST
 __all__ = ["SMALLEST", "detail_beyond", "measured_notes", "size_notes", "widest_gaussian"]
 
 SMALLEST = 96
-"""Side in pixels of a crop that shows enough frequencies."""
+"""Side in pixels of the smallest crop whose rings hold enough frequencies for a mean."""
 
-_EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel
-_FINEST = 3  # rings that are taken for the finest detail above the noise
-_LEAST = 2  # rings that it is compared to, at least
-_ABOVE_NOISE = 2.0  # power that a ring must have to count, in that of the noise
-_AXES = 2.5  # frequencies to either side of an axis, over which the window spreads what lies on it
-_LEAKAGE = 1e-6  # of the strongest ring: what the window lets leak into the others
+_EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel; narrower ones hold too few
+_FINEST = 3  # last rings above the noise that count as the finest detail
+_LEAST = 2  # coarser rings to compare it with, at least
+_ABOVE_NOISE = 2.0  # power of a ring, in that of the noise, from which it counts
+_AXES = 2.5  # frequencies to either side of an axis to which the window spreads what lies on it
+_LEAKAGE = 1e-6  # of the strongest ring: power below it may have leaked through the window
 _WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are tried
 
-_PEDESTAL = 0.05  # share of the light that may lie in a level as high as the border
-_LOWEST = 0.1  # quantile of the border, which a PSF that just fits does not reach everywhere
+_PEDESTAL = 0.05  # share of the light in a level as high as the border, above which the offset was not subtracted
+_LOWEST = 0.1  # quantile of the border taken as its level: a PSF that just fits is dark in a tenth of it
 _BEAD = 9  # px, side of the smallest image of a bead; smaller arrays are kernels, cut tightly on purpose
-_LARGE = 0.5  # share of the image's pixels beyond which a PSF may be an image, taken by mistake
+_LARGE = 0.5  # share of the image's pixels beyond which a PSF may be an image, given by mistake
 # Share of the light in the middle, by the number of dimensions; of PSFs at least 0.92 and 0.57, of images about 0.3.
 _CENTRAL = {2: 0.8, 3: 0.5}
 
@@ -41,7 +41,7 @@ Crops = Sequence[NDArray[np.generic]]
 
 
 def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
-    """What the user should know about a PSF (Y, X) or (Z, Y, X) that was measured, such as the image of a bead."""
+    """Return warnings about a measured PSF (Y, X) or (Z, Y, X), such as the image of a bead."""
     notes = []
     rows = np.concatenate([psf[..., 0, :].ravel(), psf[..., -1, :].ravel()])
     columns = np.concatenate([psf[..., 0].ravel(), psf[..., -1].ravel()])
@@ -65,7 +65,7 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
 
 
 def size_notes(psf: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[str, ...]:
-    """A sentence if a PSF looks like an image: as large as a plane or stack of that shape, and spread over it."""
+    """Return a warning if a PSF looks like an image: as large as a plane or stack of that shape, and spread over it."""
     if psf.size <= _LARGE * np.prod(shape):
         return ()
     share = _central_share(np.clip(psf, 0, None).reshape(-1, *psf.shape[-2:]).sum(axis=0))
@@ -74,12 +74,12 @@ def size_notes(psf: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[str, 
     sides, those = (" x ".join(map(str, found)) for found in (psf.shape, shape))
     return (
         f"the PSF has {sides} pixels for an image of {those}, and only {share:.0%} of its light lies in the middle "
-        "half of its width and height, which is not so of a point: was an image taken for the PSF?",
+        "half of its width and height, unlike that of a point: was an image given as the PSF?",
     )
 
 
 def _central_share(light: NDArray[np.floating]) -> float:
-    """Of the light (Y, X), within a quarter of the sides to either side of its centre of mass."""
+    """Return the share of light (Y, X) within a quarter of the sides to either side of its centre of mass."""
     near = []
     for axis, side in enumerate(light.shape):
         profile = light.sum(axis=1 - axis)
@@ -89,27 +89,27 @@ def _central_share(light: NDArray[np.floating]) -> float:
 
 
 def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[ArrayLike]) -> float:
-    """How many times stronger the finest detail is than the specimen's coarser detail lets expect; 1 or less is well.
+    """Return how many times stronger the finest detail is than coarser detail lets expect; 1 or less is good.
 
     Parameters
     ----------
     crops : sequence of (Y, X) ndarray
-        Parts of the image, finite, hot pixels taken out.
+        Parts of the image, finite, hot pixels removed.
     psf : (Y, X) or (Z, Y, X) ndarray
-        Sum 1.
+        PSF of sum 1.
     variances : sequence of float or (Y, X) ndarray
         Variance of the noise of each crop, or of each of its pixels; the noise must be white.
 
     Returns
     -------
     float
-        0 if too few frequencies are above the noise to tell.
+        Ratio; 0 if too few frequencies are above the noise.
     """
     return _rise(_power(crops, variances), _transfer(psf))
 
 
 def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
-    """Full width at half maximum, in pixels, of the widest Gaussian PSF that fits the image; 0 if none does."""
+    """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does."""
     power = _power(crops, variances)
     middle = (_EDGES[1:] + _EDGES[:-1]) / 2
     fitting = [w for w in _WIDTHS if _rise(power, np.exp(-((np.pi * w * middle) ** 2) / (2 * np.log(2)))) <= 1]
@@ -124,32 +124,33 @@ def _rise(power: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
 
 
 def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """Mean power per ring, less that of the noise, up to the first ring in which the noise hides it."""
+    """Return the mean power per ring, less that of the noise, up to the first ring in which the noise hides it."""
     sums, noise, counts = np.zeros((3, len(_EDGES) - 1))
     for crop, variance in zip(crops, variances, strict=True):
         if min(crop.shape) < SMALLEST:
             continue
         values = np.asarray(crop, np.float64)
+        # Squared Hann window of sum 1: white noise of variance v has the power v at every frequency.
         weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
         weight /= weight.sum()
         spectrum = np.abs(fft.fft2((values - values.mean()) * np.sqrt(weight))) ** 2
         ring_sums, ring_counts = _rings(spectrum)
         sums, counts = sums + ring_sums, counts + ring_counts
-        noise = noise + ring_counts * float((weight * np.asarray(variance)).sum())  # that of the middle counts most
+        noise = noise + ring_counts * float((weight * np.asarray(variance)).sum())  # the window weights the middle most
     if not counts.all():
         return np.zeros(0)
     mean, expected = sums / counts, noise / counts
-    unsure = 2 * mean / np.sqrt(counts)
+    unsure = 2 * mean / np.sqrt(counts)  # two s.d. of the mean: the power at one frequency is exponentially distributed
     hidden = mean - expected <= np.maximum(unsure, (_ABOVE_NOISE - 1) * expected)
     hidden |= mean < _LEAKAGE * mean.max()
     return (mean - expected)[: int(np.argmax(hidden)) if hidden.any() else len(mean)]
 
 
 def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean squared modulus per ring; of a PSF in 3D, of what reaches one plane."""
-    size = [max(n, 128) for n in psf.shape[-2:]]
+    """Return the mean squared modulus per ring; of a PSF in 3D, of what reaches one plane."""
+    size = [max(n, 128) for n in psf.shape[-2:]]  # padded with zeros, so that every ring holds frequencies
     power = np.abs(fft.fftn(psf, s=(*psf.shape[:-2], *size), axes=range(psf.ndim))) ** 2
-    in_plane = power.reshape(-1, *size).mean(axis=0)  # over the frequencies along z
+    in_plane = power.reshape(-1, *size).mean(axis=0)  # mean over the frequencies along z
     sums, counts = _rings(in_plane)
     return np.maximum(sums / counts / in_plane[0, 0], np.finfo(float).tiny)
 

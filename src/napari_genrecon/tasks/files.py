@@ -12,7 +12,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.formats import written_format
-from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
@@ -121,7 +121,7 @@ def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:
 def write_steps(
     target: Path,
     result: Result,
-    about: About,
+    about: ImageMeta,
     *,
     saving: Saving = PLAIN,
     sources: Iterable[Path] = (),
@@ -140,7 +140,7 @@ def write_steps(
 
 
 def write_result_steps(
-    task: Task, data: Any, options: Any, about: About, target: Path, *, saving: Saving = PLAIN
+    task: Task, data: Any, options: Any, about: ImageMeta, target: Path, *, saving: Saving = PLAIN
 ) -> Generator[Progress, None, Result]:
     """Process an image and write the result, then give back what the file holds.
 
@@ -148,7 +148,7 @@ def write_result_steps(
     ----------
     task, data, options
         As for the task's steps.
-    about : About
+    about : ImageMeta
         What the pixels of `data` mean.
     target, saving
         Of the result; see `file_steps`.
@@ -160,7 +160,7 @@ def write_result_steps(
     return replace(result, data=layers_of(written)[0][0], record=record_of(written))
 
 
-def about_result(about: About, result: Result, record: dict[str, Any]) -> About:
+def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> ImageMeta:
     """What the pixels of a result mean, from what those of its source mean: it lies in the same place."""
     whole = about.filled()
     new = len(result.axes) - len(about.axes)  # plausible fillings come along a new first dimension

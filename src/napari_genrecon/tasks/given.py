@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, assumption, resolve_axes
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 
@@ -41,7 +41,7 @@ class Given:
         """Return options of a task with the pixel sizes of the layer where they leave them to the image."""
         return options if self.layer is None else calibrated(options, self._about)
 
-    def _about(self) -> About:
+    def _about(self) -> ImageMeta:
         assert self.layer is not None
         shape = tuple(self.pixels.shape)
         return replace(about_layer(self.layer, shape), axes=resolve_axes(self.axes, shape))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.transforms import plane_spacing
 
@@ -27,7 +27,7 @@ _SQUARE = 0.01  # part by which the sides of a pixel may differ
 _CHANNELS = 6  # a file of more "channels" or frames than these is a stack: many programs write stacks like that
 
 
-def calibrated(options: Any, about_of: Callable[[], About]) -> Any:
+def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
     """The same options, with what they leave to the image's calibration: pixel size and z step of optics, the pixel
     sizes to which a measured PSF is brought, and, to upscale along z, the distance of two planes in pixels.
 
@@ -58,14 +58,14 @@ def calibrated(options: Any, about_of: Callable[[], About]) -> Any:
     return replace(options, **found) if found else options
 
 
-def measured_psf(data: Any, about: About) -> MeasuredPSF:
+def measured_psf(data: Any, about: ImageMeta) -> MeasuredPSF:
     """A point spread function from a file or a layer, with the sizes of its pixels where they are known.
 
     Parameters
     ----------
     data : array_like
         The pixels.
-    about : About
+    about : ImageMeta
         What they mean. A stack whose planes are named otherwise than Z counts as one.
 
     Raises
@@ -88,14 +88,14 @@ def measured_psf(data: Any, about: About) -> MeasuredPSF:
     return MeasuredPSF(pixels=whole.transpose(order), pixel_size=tuple(sizes.get(letters[kept[i]]) for i in order))
 
 
-def _sizes(about: About) -> dict[str, float]:
+def _sizes(about: ImageMeta) -> dict[str, float]:
     """Size of a pixel in micrometres by dimension, where it is known."""
     whole = about.filled()
     sizes = zip(whole.axes.letters, whole.scale, whole.units, strict=True)
     return {letter: abs(float(s)) * _MICROMETRES[unit] for letter, s, unit in sizes if unit in _MICROMETRES and s}
 
 
-def _filled(optics: Optics, about: About) -> Optics:
+def _filled(optics: Optics, about: ImageMeta) -> Optics:
     letters = about.axes.letters
     if optics.pixel_size is None:
         x, y = _length(about, "X", "pixel_size"), _length(about, "Y", "pixel_size")
@@ -107,7 +107,7 @@ def _filled(optics: Optics, about: About) -> Optics:
     return optics
 
 
-def _length(about: About, letter: str, name: str) -> float:
+def _length(about: ImageMeta, letter: str, name: str) -> float:
     """Size of a pixel along one dimension, in micrometres."""
     whole, index = about.filled(), about.axes.letters.index(letter)
     unit = whole.units[index]

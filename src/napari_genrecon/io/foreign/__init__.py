@@ -1,1 +1,1 @@
-"""Formats of other programs, one file each: they are read, and never written."""
+"""Formats of other programs, one file each; they are read, never written."""

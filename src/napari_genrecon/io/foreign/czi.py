@@ -14,8 +14,8 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.foreign.metadata import parsed_xml
 from napari_genrecon.io.image_file import (
     MICROMETRE,
-    About,
     ImageFile,
+    ImageMeta,
     Series,
     Sizes,
     about_with,
@@ -26,8 +26,8 @@ from napari_genrecon.io.lazy import from_planes
 
 __all__ = ["open_czi"]
 
-_DTYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}
-_ORDER = "BHVRITCZ"  # of the dimensions outside a plane
+_DTYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}  # kinds of pixels read
+_ORDER = "BHVRITCZ"  # order of the dimensions outside a plane
 
 
 def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
@@ -70,7 +70,7 @@ def _plane(path: str, scene: int | None, first: tuple[tuple[str, int], ...], ind
     return found[..., ::-1] if found.shape[-1] == 3 else found[..., 0]  # blue comes first
 
 
-def _about(axes: Any, meta: Element, n: int) -> About:
+def _about(axes: Any, meta: Element, n: int) -> ImageMeta:
     sizes: Sizes = {}
     for distance in meta.iterfind(".//{*}Scaling/{*}Items/{*}Distance"):
         value = distance.findtext("{*}Value")

@@ -51,11 +51,11 @@ def _images(file: Any) -> list[str]:
 
     names: list[str] = []
 
-    def look(name: str, item: Any) -> None:
+    def collect(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf" and item.ndim > 1 and min(item.shape) > 0:
             names.append(name)
 
-    file.visititems(look)  # goes neither through soft nor through external links
+    file.visititems(collect)  # follows neither soft nor external links
     return names
 
 

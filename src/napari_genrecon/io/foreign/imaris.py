@@ -1,4 +1,4 @@
-"""Imaris (.ims, which is HDF5), through h5py: time, channel and stack are datasets of their own; so are the levels."""
+"""Imaris (.ims, an HDF5 file), through h5py: every level, time point and channel has a dataset of its own."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def open_imaris(path: Path, axes: str | None, _series: int | str | None = None) 
         size = {letter: int(_text(info[letter])) for letter in "ZYX"}  # datasets are padded to whole blocks
         dtype = dataset.dtype
         sizes = _sizes(info, size)
-        looks = [file[f"DataSetInfo/Channel {c}"].attrs for c in range(channels) if f"DataSetInfo/Channel {c}" in file]
-        names, colors = tuple(_text(look.get("Name", "")) for look in looks), tuple(map(_color, looks))
+        displays = [
+            file[f"DataSetInfo/Channel {c}"].attrs for c in range(channels) if f"DataSetInfo/Channel {c}" in file
+        ]
+        names, colors = tuple(_text(display.get("Name", "")) for display in displays), tuple(map(_color, displays))
     outer = {"T": times, "C": channels, "Z": size["Z"]}
     read = partial(_plane, path, (size["Y"], size["X"]))
     data = from_planes(read, tuple(outer.values()), (size["Y"], size["X"]), dtype)
@@ -79,7 +81,7 @@ def _sizes(info: Any, size: dict[str, int]) -> Sizes:
     return found
 
 
-def _color(look: Any) -> str:
+def _color(display: Any) -> str:
     """Return a colour that is stored as ``"1.000 0.000 0.000"``."""
-    parts = _text(look.get("Color", "")).split()
+    parts = _text(display.get("Color", "")).split()
     return "#" + "".join(f"{round(255 * float(part)):02x}" for part in parts) if len(parts) == 3 else ""

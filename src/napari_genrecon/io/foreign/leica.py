@@ -24,8 +24,8 @@ from napari_genrecon.io.lazy import from_planes
 
 __all__ = ["open_leica"]
 
-_OPEN = 4  # files that are kept open while they are read
-_READING = Lock()  # they have one place to read at
+_OPEN = 4  # files that stay open: opening one parses all its metadata, and would be repeated for every frame
+_READING = Lock()  # a file has one read position, which threads would move under each other
 _LUTS = {
     "red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "cyan": "#00ffff", "magenta": "#ff00ff",
     "yellow": "#ffff00", "gray": "#ffffff", "grey": "#ffffff",

@@ -1,4 +1,4 @@
-"""XML in files of microscopes, parsed after it was checked."""
+"""Parse the XML in files of microscopes, after checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_genrecon.errors import ImageError
 
 __all__ = ["parsed_xml"]
 
-_MAX_XML = 256 << 20
+_MAX_XML = 256 << 20  # characters; to parse it takes several times as much memory
 
 
 def parsed_xml(path: Path, text: str) -> ElementTree.Element:

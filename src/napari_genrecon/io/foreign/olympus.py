@@ -18,7 +18,7 @@ from napari_genrecon.io.image_file import (
 
 __all__ = ["open_olympus"]
 
-_AXES = 8
+_AXES = 8  # that OIF can name: "Axis 0" to "Axis 7" in its main file
 
 
 def open_olympus(path: Path, axes: str | None, _series: int | str | None = None) -> ImageFile:
@@ -41,7 +41,7 @@ def open_olympus(path: Path, axes: str | None, _series: int | str | None = None)
 
 
 def _sizes(main: Any) -> Sizes:
-    """Return sizes from where the axes begin and end; along X and Y, from the size of a pixel where it is told."""
+    """Return sizes from the ends of the axes; along X and Y, from the size of a pixel where the file states it."""
     found: Sizes = {}
     for i in range(_AXES):
         axis = main.get(f"Axis {i} Parameters Common", {})
@@ -50,15 +50,15 @@ def _sizes(main: Any) -> Sizes:
             continue
         ends = [float(axis.get(name, 0)) for name in ("StartPosition", "EndPosition")]
         steps = n if letter in "YX" else n - 1
-        found[letter] = _told(abs(ends[1] - ends[0]) / steps, str(axis.get("UnitName", axis.get("PixUnit", ""))))
+        found[letter] = _size_in(abs(ends[1] - ends[0]) / steps, str(axis.get("UnitName", axis.get("PixUnit", ""))))
     reference = main.get("Reference Image Parameter", {})
     for letter, side in (("X", "Width"), ("Y", "Height")):
         if reference.get(f"{side}ConvertValue"):
-            found[letter] = _told(float(reference[f"{side}ConvertValue"]), str(reference.get(f"{side}Unit", "um")))
+            found[letter] = _size_in(float(reference[f"{side}ConvertValue"]), str(reference.get(f"{side}Unit", "um")))
     return found
 
 
-def _told(size: float, text: str) -> tuple[float, str]:
+def _size_in(size: float, text: str) -> tuple[float, str]:
     unit = unit_name(text)
     return (size / 1000, "second") if unit == "millisecond" else in_unit(size, unit, "micrometer")
 

@@ -13,10 +13,10 @@ from napari_genrecon.io.image_file import ImageFile, about_with, resolved_axes
 
 __all__ = ["open_picture"]
 
-_KEPT = ("1", "L", "I;16", "I", "F", "RGB", "RGBA")
+_KEPT = ("1", "L", "I;16", "I", "F", "RGB", "RGBA")  # Pillow's modes that are read as they are
 _CONVERTED = {"P": "RGB", "PA": "RGBA", "LA": "RGBA", "I;16B": "I;16"}
-_DEPTH, _KIND = 24, 25  # where a PNG says how many bits a sample has, and whether it is coloured
-_COLOURED = (2, 6)
+_DEPTH, _KIND = 24, 25  # offsets of the bits per sample and of the colour type in a PNG
+_COLOURED = (2, 6)  # colour types of PNG: RGB and RGBA
 
 
 def open_picture(path: Path, axes: str | None, _series: int | str | None = None) -> ImageFile:
@@ -41,7 +41,7 @@ def _pixels(path: Path) -> NDArray[Any]:
 
 
 def _is_deep(path: Path) -> bool:
-    """Whether it is a PNG with colours of 16 bits, which Pillow would cut to 8."""
+    """Return whether the file is a PNG with colours of 16 bits, which Pillow would cut to 8."""
     with path.open("rb") as file:
         head = file.read(_KIND + 1)
     return len(head) > _KIND and head[1:4] == b"PNG" and head[_DEPTH] == 16 and head[_KIND] in _COLOURED

@@ -1,1 +1,1 @@
-"""The record of a result: written, read back, put into words, verified."""
+"""The record of a result: write it, read it back, put it into words, verify it."""

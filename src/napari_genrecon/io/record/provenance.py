@@ -1,4 +1,4 @@
-"""The record: how a result was made, as JSON, kept with the layer and with the file, and sealed by checksums."""
+"""The record of how a result was made, as JSON: kept with the layer and in the file, and sealed by checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, assumption
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 
 __all__ = [
     "LAYER_NAMESPACE",
@@ -45,23 +45,23 @@ NATURES = ("restored", "upscaled", "deblurred", "inpainted", "synthetic")
 RECORD_NAMESPACE = "napari-genrecon/record"
 """Namespace of the OME annotation that holds the record in a file."""
 LAYER_NAMESPACE = "napari-genrecon/layer"
-"""Namespace of the OME annotation that holds the look of the layer."""
+"""Namespace of the OME annotation that holds the display settings of the layer."""
 
 _DIFFERS_BETWEEN_RUNS = ("utc", "seconds", "seal", "image", "machines")
 
 
 def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
-    """A record of one run.
+    """Return the record of one run.
 
     Parameters
     ----------
     task : str
         The task's name, such as ``"denoise"``.
     nature : str
-        What kind of data the result is: ``restored``, ``upscaled``, ``deblurred``, ``inpainted`` or ``synthetic``.
+        Kind of data that the result is: ``restored``, ``upscaled``, ``deblurred``, ``inpainted`` or ``synthetic``.
     **facts
-        What the task has to say, JSON values only: options, model, noise, axes, input, output, warnings. What was
-        assumed about the axes joins the warnings.
+        Further entries, JSON values only: options, model, noise, axes, input, output, warnings. A sentence about
+        assumed axes is added to the warnings.
 
     Returns
     -------
@@ -90,13 +90,13 @@ def _assumed(axes: dict[str, Any], image: dict[str, Any]) -> list[str]:
 
 
 def versions() -> Mapping[str, str]:
-    """Versions of what computed the result; torch only if it was loaded."""
+    """Return the versions of the software that computed the result; torch only if it was loaded."""
     names = ["napari-genrecon", "numpy", "scipy", *(["torch"] if "torch" in sys.modules else [])]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
 def machine() -> str:
-    """What decides the order in which numbers are added up here, and so their last digits: processor and threads."""
+    """Describe processor and threads: they set the order in which numbers are added up, and so the last digits."""
     torch = sys.modules.get("torch")
     if torch is None:
         return _processor()
@@ -108,7 +108,7 @@ def machine() -> str:
 
 @lru_cache
 def _processor() -> str:
-    """The processor's name; its family where the system does not tell."""
+    """Return the name of the processor, or its family where the system does not give the name."""
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("model name"):
@@ -120,18 +120,18 @@ def _processor() -> str:
 
 
 class Stored(NamedTuple):
-    """What is known of a region once it is written.
+    """Facts about a region after it was written.
 
     Attributes
     ----------
     digest : str
-        Of its pixels, see `digest_pixels`.
+        Checksum of its pixels, see `digest_pixels`.
     nan : int or None
-        How many of them were NaN when they were computed; None where only rounded pixels were seen.
+        Number of pixels that were NaN when they were computed; None where only rounded pixels were available.
     clipped : int or None
-        How many did not fit into the dtype (a NaN in an integer image among them); None where only what fits was seen.
+        Number of pixels that did not fit into the dtype (also NaN in an integer image); None where it cannot be known.
     machine : str
-        Where it was computed, see `machine`; empty where that is not known.
+        Machine that computed it, see `machine`; empty where that is not known.
     """
 
     digest: str
@@ -141,9 +141,9 @@ class Stored(NamedTuple):
 
 
 def counted(record: Mapping[str, Any], dtype: np.dtype[Any], regions: Iterable[Stored]) -> dict[str, Any]:
-    """The record of a result that was computed while it was written, with what could not be counted before.
+    """Add to the record of a lazy result what could only be counted while it was written.
 
-    A count that the record has already stays: it was made where the pixels were computed.
+    A count that the record has already is kept: it was made where the pixels were computed.
     """
     output = record.get("output")
     if not isinstance(output, dict):
@@ -159,7 +159,7 @@ def counted(record: Mapping[str, Any], dtype: np.dtype[Any], regions: Iterable[S
 
 
 def _with_machines(record: Mapping[str, Any], parts: Iterable[Stored]) -> Mapping[str, Any]:
-    """Where the pixels were computed, if that was while they were written: before, nobody could count their NaN."""
+    """Add the machines that computed the pixels, if that happened while they were written (NaN not yet counted)."""
     machines = sorted({part.machine for part in parts if part.machine})
     if "seal" in record or record["output"].get("nan") is not None or not machines:
         return record
@@ -183,7 +183,7 @@ def _first(count: int | None, other: int | None) -> int | None:
 
 
 def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
-    """The sentence about pixels that did not fit into the dtype of the result, if there were any."""
+    """Return a sentence about pixels that did not fit into the dtype of the result, if there were any."""
     if not clipped:
         return []
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
@@ -194,30 +194,31 @@ def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
 
 
 def digest_json(value: Any) -> str:
-    """sha256 of a JSON value, whatever the order of its keys."""
+    """Return the sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def run_digest(record: Mapping[str, Any]) -> str:
-    """sha256 of a record but for what differs when the same run is made again: time, duration and seal."""
+    """Return the sha256 of a record without what changes when the same run is repeated: time, duration and seal."""
     return digest_json(_of_any_run(record))
 
 
 def is_same_run(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two records are of one run, perhaps on two machines: what was measured may differ in its last digits."""
+    """Return whether two records are of one run, perhaps on two machines: measured values may differ slightly."""
     from napari_genrecon.noise.same import alike
 
+    # Without the warnings: their texts hold measured numbers, which cannot be compared with a tolerance.
     a, b = ({k: v for k, v in _of_any_run(record).items() if k != "warnings"} for record in (then, now))
     return a["options"] == b["options"] and alike(a, b)
 
 
 def _of_any_run(record: Mapping[str, Any]) -> dict[str, Any]:
-    options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # the tiles stand beside them
+    options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # tiles have an entry of their own
     return {k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options}
 
 
-def facts(about: About) -> dict[str, Any]:
-    """What every format of ours keeps about an image, so that a change can be told."""
+def facts(about: ImageMeta) -> dict[str, Any]:
+    """Return the metadata that every format we write keeps, so that a change can be found."""
     whole = about.filled()
     places = zip(about.axes.letters, whole.scale, whole.units, whole.translate, strict=True)
     found = {letter: [s, unit, t] for letter, s, unit, t in places if letter in "TZYX" and unit != "pixel"}
@@ -226,15 +227,15 @@ def facts(about: About) -> dict[str, Any]:
     return {**sizes, **times} | ({"channel names": list(about.channel_names)} if about.channel_names else {})
 
 
-def sealed(record: Mapping[str, Any], about: About, regions: Iterable[int], pixels: str) -> dict[str, Any]:
-    """The record with checksums of the pixels and of itself, by which `check.verify` finds what was changed.
+def sealed(record: Mapping[str, Any], about: ImageMeta, regions: Iterable[int], pixels: str) -> dict[str, Any]:
+    """Add checksums of the pixels and of the record, by which `check.verify` finds what was changed.
 
     Parameters
     ----------
     record : mapping
-        Of `make_record`.
-    about : About
-        What is written beside it.
+        Record from `make_record`.
+    about : ImageMeta
+        Metadata that are written beside it.
     regions : iterable of int
         Shape of the regions (the last ones along a dimension may be smaller).
     pixels : str
@@ -245,25 +246,25 @@ def sealed(record: Mapping[str, Any], about: About, regions: Iterable[int], pixe
 
 
 def digest_pixels(block: NDArray[Any]) -> str:
-    """sha256 of the pixels of a block in C order, little-endian."""
+    """Return the sha256 of the pixels of a block in C order, little-endian."""
     plain = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
     return hashlib.sha256(plain.reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def combined(digests: Iterable[str]) -> str:
-    """sha256 of the digests of all regions of an image, in the order of the regions."""
+    """Return the sha256 of the digests of all regions of an image, in the order of the regions."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def fingerprint(shape: tuple[int, ...], dtype: np.dtype[Any], crops: Iterable[NDArray[Any]]) -> str:
-    """sha256 of an image's shape, dtype and sampled crops: tells another image, not every changed pixel.
+    """Return the sha256 of an image's shape, dtype and sampled crops: finds another image, not every changed pixel.
 
     Parameters
     ----------
     shape, dtype
-        Of the image.
+        Shape and type of the image.
     crops : iterable of ndarray
-        Of `engine.intensity.sample_crops`, the same ones at every call; of a small image, all of it.
+        Crops from `engine.intensity.sample_crops`, the same at every call; of a small image, all of it.
     """
     facts = [str(tuple(shape)), np.dtype(dtype).newbyteorder("<").str]
     return combined([*facts, *(digest_pixels(crop) for crop in crops)])

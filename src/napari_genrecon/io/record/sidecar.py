@@ -17,12 +17,12 @@ _ENDING = ".genrecon.json"
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the record of a result lies beside it: the result's whole name with ``.genrecon.json`` behind it."""
+    """Return the path of a result's sidecar: the whole name of the result with ``.genrecon.json`` behind it."""
     return path.with_name(path.name + _ENDING)
 
 
 def is_sidecar(path: Path) -> bool:
-    """Whether a file has the name of a sidecar."""
+    """Return whether a file has the name of a sidecar."""
     return path.name.endswith(_ENDING)
 
 
@@ -32,14 +32,14 @@ def write_sidecar(path: Path, *, overwrite: bool) -> Path | None:
     Parameters
     ----------
     path : Path
-        Of the result.
+        Path of the result.
     overwrite : bool
-        Whether an older one may be replaced.
+        Whether an older sidecar may be replaced.
 
     Returns
     -------
     Path or None
-        Of the sidecar; None for an image that has no record, as it was not made by us.
+        Path of the sidecar; None for an image without a record, which napari-genrecon did not make.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def write_sidecar(path: Path, *, overwrite: bool) -> Path | None:
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """The record beside a result, if there is one.
+    """Return the record beside a result, if there is one.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""TIFF: read by tifffile, written by us as OME-TIFF."""
+"""Read TIFF through tifffile, and write OME-TIFF."""

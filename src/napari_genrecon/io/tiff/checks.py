@@ -1,4 +1,4 @@
-"""What a TIFF file declares about its pixels, compared with the file before anything is allocated."""
+"""Compare what a TIFF file declares about its pixels with the file, before anything is allocated."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from napari_genrecon.errors import ImageError, MissingPackageError
 
 __all__ = ["check_codec", "check_pages", "check_sizes", "smaller_copies"]
 
-_MOST_COMPRESSED = 10_000  # times; no image is smaller, but files that lie about their size are
-_PAGES_CHECKED = 4096
-_SLACK = 1 << 16  # bytes
-_HARMLESS = 256 << 20  # bytes; an image of that size may be as constant, and as small a file, as it likes
+_MOST_COMPRESSED = 10_000  # times; no real image compresses so well, but damaged headers declare it
+_PAGES_CHECKED = 4096  # of the first pages: to check more would delay the opening of files with very many
+_SLACK = 1 << 16  # bytes that a compressed piece may need beyond twice its size, for tables and headers of its codec
+_HARMLESS = 256 << 20  # bytes; smaller images may be as constant, and their files as small, as they like
 
 
 def check_pages(path: Path, tif: Any) -> None:
@@ -27,7 +27,7 @@ def check_pages(path: Path, tif: Any) -> None:
     Parameters
     ----------
     path : Path
-        Of the file.
+        Path of the file.
     tif : tifffile.TiffFile
         Just opened.
 
@@ -43,12 +43,12 @@ def check_pages(path: Path, tif: Any) -> None:
         )
     notes = (tif.imagej_metadata or {}) if tif.is_imagej else {}
     declared = max(int(notes.get("images", 1)), int(notes.get("slices", 1)) * int(notes.get("frames", 1)))
-    if declared > found and tif.series[0].kind != "imagej":  # which may hold all its planes in one page
+    if declared > found and tif.series[0].kind != "imagej":  # an ImageJ file may hold all its planes in one page
         raise ImageError(f"{path.name} declares {declared} planes but holds {found}: it is damaged or was cut short")
 
 
 def _next_page(tif: Any) -> int:
-    """Where the page behind the last one is said to be; 0 if there is none."""
+    """Return the offset in the file of the page behind the last one; 0 if there is none."""
     tif.filehandle.seek(tif.pages.next_page_offset)
     place = tif.filehandle.read(tif.tiff.offsetsize)
     if len(place) < tif.tiff.offsetsize:
@@ -62,7 +62,7 @@ def check_sizes(path: Path, series: Any) -> None:
     Parameters
     ----------
     path : Path
-        Of the file.
+        Path of the file.
     series : tifffile.TiffPageSeries
         An image, or one of its levels.
 
@@ -91,9 +91,9 @@ def check_codec(path: Path, page: Any) -> None:
     Parameters
     ----------
     path : Path
-        Of the file.
+        Path of the file.
     page : tifffile.TiffPage
-        Of an image, or of one of its levels.
+        First page of an image, or of one of its levels.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _size_of(page: Any) -> int:
 
 
 def _page_problem(page: Any, file_size: int) -> str:
-    """What cannot be about where a page's pieces are and how large they are.
+    """Say what is impossible about the places and sizes of a page's pieces; empty if nothing is.
 
     A piece that is left out has neither bytes nor a place.
     """
@@ -159,15 +159,15 @@ def _page_problem(page: Any, file_size: int) -> str:
 
 
 def _segment_bytes(page: Any) -> int:
-    """Bytes of one strip or tile when it is unpacked."""
+    """Return the bytes of one strip or tile when it is unpacked."""
     return int(math.prod(page.chunks)) * np.dtype(page.dtype).itemsize
 
 
 def smaller_copies(series: Any) -> list[int]:
-    """Indices of the levels of an image that are smaller copies of it, each smaller than the one before.
+    """Return the indices of the levels of an image that are smaller copies of it, each smaller than the one before.
 
-    What some programs put beside them (a label, a thumbnail of other proportions, a level of another dtype) is no copy
-    of the image and is left out.
+    Other pictures that some programs put beside them (a label, a thumbnail of other proportions, a level of another
+    dtype) are left out.
     """
     found, last = [], _sides(series, series)
     for index, level in enumerate(series.levels[1:], start=1):
@@ -183,7 +183,7 @@ def _is_less(sides: tuple[int, int], last: tuple[int, int]) -> bool:
 
 
 def _sides(series: Any, level: Any) -> tuple[int, int] | None:
-    """Height and width of a level that has the image's other dimensions and its dtype."""
+    """Return height and width of a level that has the image's other dimensions and its dtype, else None."""
     if level.axes != series.axes or level.dtype != series.dtype:
         return None
     sizes = dict(zip(series.axes, level.shape, strict=True))
@@ -192,7 +192,7 @@ def _sides(series: Any, level: Any) -> tuple[int, int] | None:
 
 
 def _proportional(series: Any, level: Any) -> bool:
-    """Whether a level shows all of the image: its sides are the same part of the image's, but for rounding."""
+    """Return whether a level shows all of the image: both sides are the same share of the image's, but for rounding."""
     whole, part = _sides(series, series), _sides(series, level)
     if whole is None or part is None:
         return False

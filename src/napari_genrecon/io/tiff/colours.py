@@ -1,4 +1,4 @@
-"""Samples of a TIFF file that are no grey values: colours from a palette, white for zero, inks."""
+"""Convert samples of a TIFF file that are no grey values: colours from a palette, white for zero, inks."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def lut_of(page: Any, *, shown_only: bool) -> NDArray[Any] | None:
     page : tifffile.TiffPage
         Any.
     shown_only : bool
-        Whether the program that wrote it takes palettes for ways to show grey values, as ImageJ and OME do. Else they
-        are if each of the three goes up from black: bright is bright.
+        Whether the program that wrote it uses palettes only to show grey values, as ImageJ and OME do. Else one is used
+        so if its red, green and blue all rise from black.
     """
     if page.photometric.name != "PALETTE" or page.colormap is None:
         return None
@@ -46,15 +46,15 @@ def converted(path: Path, page: Any, levels: list[Any], letters: str, *, shown_o
     Parameters
     ----------
     path : Path
-        For sentences.
+        Path of the file, for error messages.
     page : tifffile.TiffPage
         The first one.
     levels : list of array_like
         The image and its smaller copies, NumPy or lazy.
     letters : str
-        Of their dimensions.
+        Letters of their dimensions.
     shown_only : bool
-        As for `lut_of`.
+        See `lut_of`.
 
     Raises
     ------

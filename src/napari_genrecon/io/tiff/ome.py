@@ -1,4 +1,4 @@
-"""The OME-XML of a TIFF file, parsed after it was checked."""
+"""Parse the OME-XML of a TIFF file, after checks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, Sizes, unit_name
+from napari_genrecon.io.image_file import ImageMeta, Sizes, unit_name
 
 __all__ = ["channels_in", "image_in", "note_in", "ome_of", "positions_in", "sizes_in"]
 
-_MAX_XML = 64 << 20
+_MAX_XML = 64 << 20  # bytes; enough for 200 000 planes of 300 bytes each; parsing takes several times as much memory
 _FILE_NAME = re.compile(r"FileName\s*=\s*[\"']([^\"']*)[\"']")
 _OME_SIZES = (
     ("X", "PhysicalSizeX", "µm"),
@@ -25,7 +25,7 @@ _OME_SIZES = (
 
 
 def ome_of(tif: Any) -> ElementTree.Element | None:
-    """The OME-XML of a file, if it has any; it needs no entities, so none are allowed."""
+    """Return the OME-XML of a file, if it has any; OME-XML needs no entities, so none are allowed."""
     if not tif.is_ome:
         return None
     xml = tif.ome_metadata
@@ -47,7 +47,7 @@ def image_in(ome: ElementTree.Element, index: int, count: int) -> ElementTree.El
 
 
 def sizes_in(ome: ElementTree.Element) -> Sizes:
-    """Return size and unit per dimension, as far as they are told."""
+    """Return size and unit per dimension, as far as they are stated."""
     pixels = ome.find(".//{*}Pixels")
     if pixels is None:
         return {}
@@ -59,8 +59,8 @@ def sizes_in(ome: ElementTree.Element) -> Sizes:
     return sizes
 
 
-def positions_in(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
-    """Where the first pixel is, for the axes whose stage position is given in the unit of their scale."""
+def positions_in(ome: ElementTree.Element, about: ImageMeta) -> tuple[float, ...]:
+    """Return the place of the first pixel, for axes whose stage position has the unit of their scale."""
     plane = ome.find(".//{*}Plane")
     if plane is None:
         return ()
@@ -73,7 +73,7 @@ def positions_in(ome: ElementTree.Element, about: About) -> tuple[float, ...]:
 
 
 def channels_in(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and colours of the channels; OME writes a colour as a signed 32-bit RGBA integer."""
+    """Return names and colours of the channels; OME writes a colour as a signed 32-bit RGBA integer."""
     pixels = ome.find(".//{*}Pixels")
     channels = pixels.findall("{*}Channel") if pixels is not None else []
     names = [channel.get("Name", "") for channel in channels]
@@ -86,7 +86,7 @@ def channels_in(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def _number(text: str | None) -> float | None:
-    """A number, or nothing where a program wrote something else: the pixels are none the worse for it."""
+    """Return a number, or None where a program wrote something else: the pixels are still usable."""
     try:
         found = float(text or "")
     except ValueError:
@@ -95,11 +95,11 @@ def _number(text: str | None) -> float | None:
 
 
 def note_in(ome: ElementTree.Element, namespace: str) -> dict[str, Any] | None:
-    """A JSON object that our writer put into the file."""
+    """Return a JSON object that napari-genrecon wrote into the file, else None."""
     for note in ome.iterfind(".//{*}MapAnnotation"):
         entry = note.find(".//{*}M")
         if note.get("Namespace") == namespace and entry is not None and entry.text:
-            with suppress(ValueError, RecursionError):  # what is no JSON is no note of ours any more
+            with suppress(ValueError, RecursionError):  # text that is no JSON was changed by somebody else
                 found = json.loads(entry.text)
                 return found if isinstance(found, dict) else None
     return None

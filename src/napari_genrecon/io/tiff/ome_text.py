@@ -1,4 +1,4 @@
-"""The OME-XML of a file that is written: sizes, channels, the place of the image, its record and its look."""
+"""Write the OME-XML of a file: sizes, channels, the place of the image, its record and its display settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon import __version__
-from napari_genrecon.io.image_file import UNIT_SYMBOLS, About
+from napari_genrecon.io.image_file import UNIT_SYMBOLS, ImageMeta
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 
 __all__ = ["ome_text"]
@@ -17,15 +17,15 @@ __all__ = ["ome_text"]
 _SIZE_KEYS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 
 
-def ome_text(about: About, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """OME-XML for an image whose planes are the pages of a TIFF file, in C order.
+def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the OME-XML of an image whose planes are the pages of a TIFF file, in C order.
 
     Parameters
     ----------
-    about : About
-        What the pixels mean; Y and X (and colour samples) come last.
+    about : ImageMeta
+        Metadata of the pixels; Y and X (and colour samples) come last.
     shape, dtype
-        Of the image.
+        Shape and type of the image.
     """
     import tifffile
 
@@ -37,7 +37,7 @@ def ome_text(about: About, shape: tuple[int, ...], dtype: np.dtype[Any]) -> byte
     return str(text.tostring(declaration=True)).encode()
 
 
-def _metadata(about: About, shape: tuple[int, ...]) -> dict[str, Any]:
+def _metadata(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": about.axes.letters}
     for letter, size, unit in zip(about.axes.letters, about.scale, about.units, strict=True):
         if letter in _SIZE_KEYS and unit in UNIT_SYMBOLS and size > 0:
@@ -57,8 +57,8 @@ def _metadata(about: About, shape: tuple[int, ...]) -> dict[str, Any]:
     return metadata
 
 
-def _positions(about: About, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The place of the first pixel, for every plane."""
+def _positions(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the place of the first pixel, for every plane."""
     planes = math.prod(n for n, letter in zip(shape, about.axes.letters, strict=True) if letter not in "YXS")
     found: dict[str, Any] = {}
     for letter, place, unit in zip(about.axes.letters, about.translate, about.units, strict=True):
@@ -68,7 +68,7 @@ def _positions(about: About, shape: tuple[int, ...]) -> dict[str, Any]:
     return found
 
 
-def _channels(about: About) -> dict[str, Any]:
+def _channels(about: ImageMeta) -> dict[str, Any]:
     found: dict[str, Any] = {"Name": list(about.channel_names)} if about.channel_names else {}
     if about.channel_colors:
         # A signed 32-bit RGBA integer, opaque.

@@ -1,4 +1,4 @@
-"""The pixels of a TIFF file that is too large to load, read by region."""
+"""Read the pixels of a large TIFF file by region."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from napari_genrecon.errors import ImageError
 
 __all__ = ["TiffPixels"]
 
-_CHUNK = 1024  # pixels along a side, for files in strips that are larger
-_OPEN_FILES = 16
+_CHUNK = 1024  # pixels along a side of a region that is read at once, for files whose strips are larger
+_OPEN_FILES = 16  # kept open: opening one anew for every region is slow, and systems allow some hundreds per process
 
 
 class TiffPixels:
-    """One level of an image of a TIFF file.
+    """One level of an image of a TIFF file, read by region.
 
-    Knows only where the file is and what is in it, and opens it where it is read: it can be sent to other processes,
+    Holds only the path and the geometry, and opens the file when a region is read: it can be sent to other processes,
     which then read their own regions.
 
     Parameters
     ----------
     path : Path
-        Of the file.
+        Path of the file.
     level : int
         0 is the full resolution.
     shape, dtype
-        Of the level.
+        Shape and type of the level.
     chunks : tuple of int
         The shape of the pieces in which it is stored.
     series : int
-        Which image of the file.
+        Index of the image in the file.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class TiffPixels:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """What tells a file from what was written in its place."""
+    """Return modification time and size of a file: they change when it is overwritten."""
     try:
         found = os.stat(path)
     except OSError as error:

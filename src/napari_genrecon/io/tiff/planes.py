@@ -12,7 +12,7 @@ import numpy as np
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.formats import plainly
-from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.tiff.read import open_tiff, samples_moved
 
 __all__ = ["is_stack", "open_planes", "planes_in"]
@@ -28,7 +28,7 @@ def planes_in(folder: Path) -> list[Path]:
 
 
 def is_stack(folder: Path) -> bool:
-    """Whether a folder holds at least two TIFF files."""
+    """Return whether a folder holds at least two TIFF files."""
     return len(planes_in(folder)) > 1
 
 
@@ -41,9 +41,9 @@ def open_planes(folder: Path, axes: str | None, series: int | str | None = None)
         Holds at least two TIFF files; others are not looked at. The files are put in the order of the numbers in their
         names, along a new first dimension: Z for planes, T for stacks.
     axes : str, optional
-        What the dimensions mean, the new one included.
+        Meaning of the dimensions, the new one included.
     series : int or str, optional
-        Which image of every file, if they hold several.
+        The image to read of every file, if they hold several.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def open_planes(folder: Path, axes: str | None, series: int | str | None = None)
     letters = axes or f"{leading}{first.axes.letters}"
     found = resolve_axes(Axes(letters, assumed=not axes), (len(paths), *first.data.shape))
     about = first.about
-    more = About(
+    more = ImageMeta(
         axes=found,
         scale=(1.0, *about.scale),
         units=("pixel", *about.units),
@@ -87,7 +87,7 @@ def _header(path: Path, chosen: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
     with tifffile.TiffFile(path) as tif:
         series = tif.series[min(chosen, len(tif.series) - 1)]
-        if series.keyframe.photometric.name == "PALETTE" or series.dtype == bool:  # the pixels become others
+        if series.keyframe.photometric.name == "PALETTE" or series.dtype == bool:  # converted to another shape or dtype
             opened = open_tiff(path, None, chosen)
             return tuple(opened.data.shape), opened.data.dtype
         shape = [int(n) for n in series.shape]

@@ -9,12 +9,12 @@ import numpy as np
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, Series, about_with, chosen_series, resolved_axes
+from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
 from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff.colours import converted, lut_of
-from napari_genrecon.io.tiff.look import lut_look, tiff_look
+from napari_genrecon.io.tiff.display import lut_display, tiff_display
 from napari_genrecon.io.tiff.ome import channels_in, image_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.tiff.pixels import TiffPixels
 from napari_genrecon.io.tiff.sizes import tiff_sizes
@@ -30,7 +30,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
-        ome = ome_of(tif)  # first of all: tifffile parses it without asking what is in it
+        ome = ome_of(tif)  # first, because tifffile parses the OME-XML without these checks
         if not tif.series:
             raise ImageError(f"{path.name} holds no image")
         check_pages(path, tif)
@@ -50,7 +50,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
         found = resolved_axes(axes, letters, tuple(levels[0].shape))
         lut = lut_of(one.keyframe, shown_only=shown_only)
         if ome is None:
-            about = about_with(found, tiff_sizes(tif), **tiff_look(tif, found.letters, levels[0].shape, lut))
+            about = about_with(found, tiff_sizes(tif), **tiff_display(tif, found.letters, levels[0].shape, lut))
         else:
             about = _about_ome(found, ome, image_in(ome, index, len(tif.series)), lut)
     return ImageFile(
@@ -73,11 +73,11 @@ def _images(tif: Any) -> list[int]:
     ]
 
 
-def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> About:
+def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
-    look = {"channel_colors": colors} if colors or lut is None else lut_look([lut])
-    return About(
+    display = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
+    return ImageMeta(
         axes=axes,
         scale=about.scale,
         units=about.units,
@@ -85,7 +85,7 @@ def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> About:
         channel_names=names,
         record=note_in(ome, RECORD_NAMESPACE),
         layer=note_in(ome, LAYER_NAMESPACE),
-        **look,
+        **display,
     )
 
 

@@ -19,12 +19,12 @@ _PRINTED = (
 )  # fmt: skip
 """Dots per inch of screens, printers and scanners: what programs write when they know no pixel size."""
 _CENTIMETRES = 2.54  # per inch
-_TOLERANCE = 1e-3  # 300 dots per inch are also written as 118 per cm
+_TOLERANCE = 1e-3  # relative; 300 dots per inch are also written as 118 per cm
 _TAG_UNITS = {2: "inch", 3: "centimeter"}
 
 
 def tiff_sizes(tif: Any) -> Sizes:
-    """Return size and unit per dimension as far as the file tells; only sizes that are finite and positive.
+    """Return size and unit per dimension as far as the file states them; only sizes that are finite and positive.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def _tags(tif: Any) -> Sizes:
 
 
 def _is_printed(pixels: float, unit: str) -> bool:
-    """Whether a resolution is one of a screen or printer (rounded, too), and no pixel size."""
+    """Return whether a resolution is that of a screen or printer (rounded, too), and no pixel size."""
     if unit not in ("inch", "centimeter"):
         return False
     per_inch = pixels * (_CENTIMETRES if unit == "centimeter" else 1)
@@ -95,7 +95,7 @@ def _length(size: float, unit: str) -> tuple[float, str]:
 
 
 def _imagej(tif: Any) -> Mapping[str, tuple[Any, str]]:
-    """Return what ImageJ's description tells; a depth that it leaves out is 1 in the unit of X."""
+    """Return the sizes in ImageJ's description; a depth that it leaves out is 1 in the unit of X."""
     meta = tif.imagej_metadata or {}
     sizes = _imagej_plane(tif, meta)
     if "X" in sizes and "Y" in sizes:
@@ -155,6 +155,6 @@ def _zeiss_lsm(tif: Any) -> Mapping[str, tuple[Any, str]]:
 
 
 def _aperio(tif: Any) -> Mapping[str, tuple[Any, str]]:
-    """Return the size that the description of a slide tells: ``MPP = 0.2520`` micrometres per pixel."""
+    """Return the size in the description of a slide: ``MPP = 0.2520`` micrometres per pixel."""
     found = re.search(r"\bMPP\s*=\s*([\d.]+)", str(tif.pages[0].description))
     return dict.fromkeys("XY", (found[1], MICROMETRE)) if found else {}

@@ -17,7 +17,7 @@ from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.levels import halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
@@ -25,16 +25,16 @@ from napari_genrecon.io.tiff.ome_text import ome_text
 
 __all__ = ["write_tiff_steps"]
 
-_CLASSIC_LIMIT = 3 << 30  # bytes; above it, 32-bit TIFF offsets may not reach
-_TILE = 256  # pixels along a side
-_TILE_STEP = 16  # what TIFF wants the sides of tiles to be a multiple of
+_CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
+_TILE = 256  # pixels along a side: what most readers of OME-TIFF load at once
+_TILE_STEP = 16  # TIFF wants the sides of tiles to be multiples of this
 _PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image
 
 
 def write_tiff_steps(
     path: str | Path,
     data: Any,
-    about: About,
+    about: ImageMeta,
     *,
     dtype: DTypeLike | None = None,
     pyramid: bool = False,
@@ -46,18 +46,18 @@ def write_tiff_steps(
     Parameters
     ----------
     path : path-like
-        Where to; ``.ome.tif`` is the usual ending.
+        Path of the file; ``.ome.tif`` is the usual ending.
     data : array_like
         NumPy, or lazy: every plane is computed when its turn comes.
-    about : About
-        What the pixels mean. Dimensions OME does not know (P, say) are kept in the order they have.
+    about : ImageMeta
+        Metadata of the pixels. Dimensions that OME does not know (P, say) are kept in their order.
     dtype : dtype, optional
-        Of the file, if it is not that of the data; integers are rounded and clipped, and the record says how many were.
+        Type of the stored pixels, if not that of the data; integers are rounded and clipped, the record says how many.
     pyramid : bool
-        Whether smaller copies of each plane are stored with it (as SubIFDs), half, a quarter… as large, down to 256
+        Whether to store smaller copies of each plane with it (as SubIFDs), half, a quarter… as large, down to 256
         pixels: viewers show large images faster with them, and others do not see them.
     overwrite, sources
-        As for `io.publish.publishing`.
+        See `io.publish.publishing`.
 
     Yields
     ------
@@ -67,7 +67,7 @@ def write_tiff_steps(
     Returns
     -------
     Path
-        Of the finished file.
+        Path of the finished file.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def write_tiff_steps(
         If the dtype or the order of the dimensions cannot be stored.
     """
     path, kind = Path(path), _storable(np.dtype(data.dtype if dtype is None else dtype))
-    counts = dtype is not None or data.dtype.kind == "f"  # integers have lost what they were rounded from
+    counts = dtype is not None or data.dtype.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     order = _spatial_last(about.axes)
     layer = None if about.layer is None else {**about.layer, "axes": about.axes.letters}
     data, about = as_transposable(data).transpose(order), replace(about.reordered(order), layer=layer)
@@ -95,7 +95,7 @@ def write_tiff_steps(
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype in the file: OME-TIFF has no 16-bit floats and no 64-bit integers."""
+    """Return the dtype in the file: OME-TIFF has no 16-bit floats and no 64-bit integers."""
     if dtype == np.float16:
         return np.dtype("<f4")
     if dtype.kind not in "iuf" or dtype.itemsize > 8 or (dtype.kind in "iu" and dtype.itemsize == 8):
@@ -104,20 +104,20 @@ def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _spatial_last(axes: Axes) -> tuple[int, ...]:
-    """OME-TIFF stores planes: Y and X (and colour samples) come last."""
+    """Return the order of dimensions in which Y and X (and colour samples) come last: OME-TIFF stores planes."""
     last = [axes.y, axes.x, *([len(axes) - 1] if axes.rgb else [])]
     return (*(i for i in range(len(axes)) if i not in last), *last)
 
 
-def _record(about: About, shape: tuple[int, ...], dtype: np.dtype[Any], stored: list[Stored]) -> dict[str, Any]:
-    """The record with what was counted while the pixels were written, sealed."""
+def _record(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], stored: list[Stored]) -> dict[str, Any]:
+    """Return the sealed record, with what was counted while the pixels were written."""
     regions = [1] * about.axes.y + list(shape[about.axes.y :])
     record = counted(about.record or {}, dtype, stored)
     return sealed(record, about, regions, combined(plane.digest for plane in stored))
 
 
 class _Planes:
-    """Writes the planes of an image as pages, and each plane's smaller copies with it."""
+    """Writer of planes as pages, each with its smaller copies."""
 
     def __init__(
         self, part: Path, description: bytes, dtype: np.dtype[Any], axes: Axes, levels: int, bigtiff: bool

@@ -1,1 +1,1 @@
-"""Zarr: OME-Zarr is read and written; what is written can be continued after a kill."""
+"""Read and write OME-Zarr; a write that was interrupted can be continued."""

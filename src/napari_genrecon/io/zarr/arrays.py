@@ -13,7 +13,7 @@ from napari_genrecon.io.zarr.places import Place
 
 __all__ = ["open_array"]
 
-_MAX_CHUNK = 1 << 30  # bytes in memory
+_MAX_CHUNK = 1 << 30  # bytes in memory; a chunk is unpacked whole, so that a larger one could fill the memory
 _CODECS = {
     "blosc", "zstd", "gzip", "zlib", "lz4", "bytes", "transpose", "sharding_indexed", "crc32c", "shuffle", "delta",
     "bz2", "lzma", "fixedscaleoffset", "bitround",

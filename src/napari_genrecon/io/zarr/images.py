@@ -1,4 +1,4 @@
-"""Which images a Zarr store holds: one, those of a plate, of a well, of a converted file, or bare arrays."""
+"""Find the images in a Zarr store: one image, those of a plate, well or converted file, or bare arrays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def attributes_of(place: Place) -> dict[str, Any]:
 
 
 def is_array(place: Place) -> bool:
-    """Whether a node is an array."""
+    """Return whether a node is an array."""
     return place.has(".zarray") or (place.has(METADATA) and place.json(METADATA).get("node_type") == "array")
 
 

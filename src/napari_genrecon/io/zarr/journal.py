@@ -28,7 +28,7 @@ Index = tuple[int, ...]
 
 
 class Header(NamedTuple):
-    """What a journal says first: the digest of the run, its record, and how many regions there are per dimension."""
+    """First line of a journal: the digest of the run, its record, and the number of regions per dimension."""
 
     run: str
     record: dict[str, Any]
@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
 
 def part_of(target: Path) -> Path:
-    """Where an unfinished result is kept."""
+    """Return the path of an unfinished result."""
     return target.with_name(target.name + PART)
 
 
@@ -61,7 +61,7 @@ def _put(file: Any, line: dict[str, Any]) -> None:
 
 
 def read(part: Path) -> tuple[Header, dict[Index, Stored]]:
-    """The header, and what is known of every region that was stored.
+    """Return the header, and the facts about every region that was stored.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def read(part: Path) -> tuple[Header, dict[Index, Stored]]:
         raise OutputError(
             f"{part} cannot be continued, its journal is missing or damaged: delete the folder"
         ) from error
-    return header, dict(_entries(lines[1:-1]))  # what stands behind the last line break was cut short
+    return header, dict(_entries(lines[1:-1]))  # text behind the last line break was cut short
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[Index, Stored]]:

@@ -1,4 +1,4 @@
-"""How OME-Zarr says channels are shown. It is often incomplete: what is missing is left to the viewer."""
+"""Display settings of channels in OME-Zarr. They are often incomplete: what is missing is left to the viewer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["channels_of"]
 
 
 def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return names, colours and display limits of `n` channels, as fields of `About`; only what all channels have.
+    """Return names, colours and display limits of `n` channels, as fields of `ImageMeta`; only what all channels have.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     n : int
         Number of channels.
     dtype : dtype
-        Of the pixels: limits that are its whole range say nothing.
+        Type of the pixels: limits that are its whole range are ignored.
     """
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list) or len(channels) != n or not all(isinstance(one, dict) for one in channels):

@@ -1,4 +1,4 @@
-"""Where a node of a Zarr store is: a folder, or a folder inside a zip file. Nothing is read that leads elsewhere."""
+"""Address of a node of a Zarr store: a folder, also inside a zip file. No link out of the store is followed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from napari_genrecon.io.json_file import MAX_JSON, parsed_json, read_json
 __all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "METADATA", "Place", "is_zarr", "place_of"]
 
 METADATA, HIDDEN_METADATA = "zarr.json", "zarr.json.part"
-"""Name of the metadata of a store, and as long as we have not finished it."""
+"""Name of the metadata of a finished store, and of one that is not finished yet."""
 
 ATTRIBUTE = "genrecon"
-"""Name of our own attribute beside OME's."""
+"""Name of our own attribute beside those of OME."""
 
-_MAX_PACKED_CHUNK = 1 << 30  # bytes
+_MAX_PACKED_CHUNK = 1 << 30  # bytes; a chunk is read whole, so that a larger one could fill the memory
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr store."""
+    """Return whether a folder is a Zarr store."""
     return any((path / name).is_file() for name in (METADATA, HIDDEN_METADATA, ".zgroup", ".zarray"))
 
 
@@ -36,7 +36,7 @@ class Place:
     root : Path
         The folder of the store, or the zip file that holds it.
     inner : str
-        Where in it, with slashes; empty for the store itself.
+        Path inside it, with slashes; empty for the store itself.
     """
 
     root: Path
@@ -47,11 +47,11 @@ class Place:
 
     @property
     def zipped(self) -> bool:
-        """Whether it lies in a zip file."""
+        """Whether the node lies in a zip file."""
         return self.root.is_file()
 
     def has(self, name: str) -> bool:
-        """Whether a file of this name is there."""
+        """Return whether the node has a file of this name."""
         return self._key(name) in _members(self.root) if self.zipped else (self.root / self.inner / name).exists()
 
     def json(self, name: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Place:
         for part in parts:
             folder = folder / part
             if folder.is_symlink():
-                raise ImageError(f"{folder} is a link: a Zarr store that leads elsewhere is not read")
+                raise ImageError(f"{folder} is a link, and links are not followed: put the folder itself there")
 
     def _key(self, name: str) -> str:
         return f"{self.inner}/{name}" if self.inner else name

@@ -15,7 +15,15 @@ import numpy as np
 
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.image_file import About, ImageFile, Series, about_with, chosen_series, resolved_axes, unit_name
+from napari_genrecon.io.image_file import (
+    ImageFile,
+    ImageMeta,
+    Series,
+    about_with,
+    chosen_series,
+    resolved_axes,
+    unit_name,
+)
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.io.zarr.arrays import open_array
 from napari_genrecon.io.zarr.images import OLD_VERSIONS, attributes_of, images_in_store, is_array
@@ -121,12 +129,12 @@ def _first_problem(error: Exception) -> str:
 # --- what the pixels mean ---
 
 
-def _about(multiscale: Any, omero: Any, level: Any, axes: str | None) -> About:
+def _about(multiscale: Any, omero: Any, level: Any, axes: str | None) -> ImageMeta:
     letters = "".join(str(axis.name)[:1].upper() for axis in multiscale.axes)
     found = resolve_axes(axes or letters, tuple(level.shape))
     units = tuple(unit_name(str(getattr(axis, "unit", None) or "pixel")) for axis in multiscale.axes)
     scale, translate = _transforms(multiscale, level.ndim)
-    return About(
+    return ImageMeta(
         axes=Axes(found.letters),
         scale=scale,
         units=units,
@@ -147,7 +155,7 @@ def _transforms(multiscale: Any, n: int) -> tuple[tuple[float, ...], tuple[float
     return tuple(map(float, scale)), tuple(map(float, translate))
 
 
-def _with_ours(about: About, ours: dict[str, Any]) -> About:
+def _with_ours(about: ImageMeta, ours: dict[str, Any]) -> ImageMeta:
     record, layer = ours.get("record"), ours.get("layer")
     return replace(
         about,

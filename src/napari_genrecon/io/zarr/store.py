@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.errors import OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import halved, level_shapes
 from napari_genrecon.io.publish import refused_sentence, rename, sync_folder, write_file
@@ -23,27 +23,27 @@ from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
-_LARGEST_CHUNK = 1024  # pixels along a side
+_LARGEST_CHUNK = 1024  # pixels along a side: a viewer loads a chunk at once, 2 MB at 16 bits
 
 Regions = tuple[tuple[int, ...], ...]
 Region = tuple[slice, ...]
 
 
-def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: About, name: str) -> None:
-    """An empty store with all levels, not yet readable as OME-Zarr.
+def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: ImageMeta, name: str) -> None:
+    """Create an empty store with all levels, not yet readable as OME-Zarr.
 
     Parameters
     ----------
     folder : Path
-        Is created.
+        Folder to create.
     regions : tuple of tuple of int
         Sizes of the regions that will be written, per dimension, as dask gives chunks. No chunk reaches over a region.
     dtype : dtype
-        Of the pixels.
-    about : About
+        Type of the pixels.
+    about : ImageMeta
         Axes in the order of OME-Zarr.
     name : str
-        Of the image.
+        Name of the image.
     """
     from yaozarrs.write.v05 import prepare_image
 
@@ -55,7 +55,7 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Ab
 
 
 def level_array(store: Path, level: int, mode: str = "r") -> Any:
-    """One level as a Zarr array."""
+    """Return one level as a Zarr array."""
     import zarr
 
     return zarr.open_array(store / str(level), mode=mode)
@@ -67,7 +67,7 @@ def _divided(side: int) -> int:
     return side
 
 
-def _metadata(about: About, shapes: list[tuple[int, ...]], name: str, dtype: np.dtype[Any]) -> Any:
+def _metadata(about: ImageMeta, shapes: list[tuple[int, ...]], name: str, dtype: np.dtype[Any]) -> Any:
     from yaozarrs import v05
 
     multiscale = v05.Multiscale(
@@ -87,16 +87,16 @@ def _axis(v05: Any, letter: str, unit: str) -> Any:
     return kind(name=letter.lower()) if letter == "C" or unit == "pixel" else kind(name=letter.lower(), unit=unit)
 
 
-def _transforms(v05: Any, about: About, level: int) -> list[Any]:
-    """The centre of the first pixel of a smaller level lies between those it is the mean of."""
+def _transforms(v05: Any, about: ImageMeta, level: int) -> list[Any]:
+    """Return scale and translation of a level: its first pixel has its centre between those that it averages."""
     factors = [2**level if letter in "YX" else 1 for letter in about.axes.letters]
     scale = [s * f for s, f in zip(about.scale, factors, strict=True)]
     moved = [t + s * (f - 1) / 2 for t, s, f in zip(about.translate, about.scale, factors, strict=True)]
     return [v05.ScaleTransformation(scale=scale), v05.TranslationTransformation(translation=moved)]
 
 
-def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Names and colours of the channels, where there are any."""
+def _omero(v05: Any, about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return names and colours of the channels, where there are any."""
     if "C" not in about.axes.letters:
         return {}
     n = shape[about.axes.letters.index("C")]
@@ -113,7 +113,7 @@ def _omero(v05: Any, about: About, shape: tuple[int, ...], dtype: np.dtype[Any])
     return {"omero": v05.Omero(channels=channels)}
 
 
-def _windows(about: About, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
+def _windows(about: ImageMeta, dtype: np.dtype[Any], n: int) -> list[tuple[float, float]]:
     """Return display limits, which the format asks for: of the layer or file, else the dtype's range."""
     limits = (about.layer or {}).get("contrast_limits")
     if limits:
@@ -170,7 +170,7 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
 
 
 def _sync_tree(folder: Path) -> None:
-    """Everything to disk; what zarr left of chunks that were cut short goes."""
+    """Write all files of a folder to disk, and remove what zarr left of chunks that were cut short."""
     for where, _, names in os.walk(folder):
         for name in names:
             file = Path(where, name)
@@ -184,7 +184,7 @@ def _sync_tree(folder: Path) -> None:
 
 def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(target):
-        rename(part, target)  # fails if a folder that is not empty was made there meanwhile
+        rename(part, target)  # fails if a folder that is not empty was created there meanwhile
         return
     if not overwrite:
         raise OutputError(f"{target} was created by something else meanwhile: choose another name")

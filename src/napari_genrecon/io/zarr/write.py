@@ -17,7 +17,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target, rename, require_space, sentence
 from napari_genrecon.io.record.provenance import (
     Stored,
@@ -37,9 +37,9 @@ from napari_genrecon.noise.same import SAME, compare
 __all__ = ["write_zarr_steps"]
 
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
-_CHUNK = 1024  # pixels along a side, for images that have no regions of their own
-_RETRIES = 3
-_LARGEST_NUMBER = 8  # bytes
+_CHUNK = 1024  # pixels along a side of images without regions of their own: 2 MB per chunk at 16 bits
+_RETRIES = 3  # times that a region is computed again after an error, such as a short loss of a network drive
+_LARGEST_NUMBER = 8  # bytes; longer floats are not portable
 
 Index = tuple[int, ...]
 Region = tuple[slice, ...]
@@ -47,21 +47,21 @@ Region = tuple[slice, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """All that is decided before the first region."""
+    """Plan of a run: everything that is decided before the first region is computed."""
 
     target: Path
     part: Path
     data: Any  # dask, its blocks are the regions
     dtype: np.dtype[Any]
-    counts: bool  # whether it can be known how many pixels are NaN and how many are clipped
-    about: About
+    counts: bool  # whether NaN and clipped pixels can still be counted
+    about: ImageMeta
     header: journal.Header
 
 
 def write_zarr_steps(
     path: str | Path,
     data: Any,
-    about: About,
+    about: ImageMeta,
     *,
     dtype: DTypeLike | None = None,
     overwrite: bool = False,
@@ -74,16 +74,16 @@ def write_zarr_steps(
     Parameters
     ----------
     path : path-like
-        Where to; ``.ome.zarr`` is the usual ending. Until it is finished the folder is called the same with ``.part``
-        behind it; it stays there when the run ends early, to be continued.
+        Path of the store; ``.ome.zarr`` is the usual ending. While unfinished, the folder has ``.part`` after its name,
+        and stays there when the run ends early, so that it can be continued.
     data : array_like
         NumPy or dask; of a dask array the blocks are computed one by one, or by the workers of the `client`.
-    about : About
-        What the pixels mean.
+    about : ImageMeta
+        Metadata of the pixels.
     dtype : dtype, optional
-        Of the store, if it is not that of the data; integers are rounded and clipped, and the record says how many.
+        Type of the stored pixels, if not that of the data; integers are rounded and clipped, the record says how many.
     overwrite, sources
-        As for `publish.publishing`.
+        See `publish.publishing`.
     resume : bool
         Continue what an earlier run of the same job left; regions whose pixels are stored are not computed again, but
         for one, where they came from another machine or number of threads: both must be the same (`noise.same`).
@@ -98,7 +98,7 @@ def write_zarr_steps(
     Returns
     -------
     Path
-        Of the finished store.
+        Path of the finished store.
 
     Raises
     ------
@@ -126,19 +126,19 @@ def write_zarr_steps(
     return path
 
 
-def _plan(path: Path, data: Any, about: About, dtype: DTypeLike | None) -> _Job:
+def _plan(path: Path, data: Any, about: ImageMeta, dtype: DTypeLike | None) -> _Job:
     data, about = _in_ome_order(data, about.filled())
     kind = np.dtype(data.dtype if dtype is None else dtype)
     if kind.kind not in "iuf" or kind.itemsize > _LARGEST_NUMBER:
         raise ImageError(f"{kind} is not stored as OME-Zarr: real numbers are needed; convert the image first")
-    counts = dtype is not None or kind.kind == "f"  # integers have lost what they were rounded from
+    counts = dtype is not None or kind.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     record = dict(about.record or {"schema": None})
     header = journal.Header(run_digest({**record, "shape": list(data.shape)}), record, tuple(data.numblocks))
     return _Job(path, journal.part_of(path), data, kind, counts, about, header)
 
 
-def _in_ome_order(data: Any, about: About) -> tuple[Any, About]:
-    """The dimensions as OME-Zarr wants them; RGB becomes three channels. The layer remembers how it was."""
+def _in_ome_order(data: Any, about: ImageMeta) -> tuple[Any, ImageMeta]:
+    """Return the dimensions in the order of OME-Zarr, RGB as three channels; the layer metadata keep the old order."""
     letters = about.axes.letters.replace("S", "C")
     if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
         raise ImageError(f"OME-Zarr stores the axes T, C, Z, Y and X, not {about.axes}: save it as OME-TIFF")
@@ -164,7 +164,7 @@ def _as_dask(data: Any) -> Any:
 
 @contextmanager
 def _kept_if_it_can_be_continued(job: _Job) -> Iterator[None]:
-    """Without a record one run cannot be told from another: what it leaves is of no use, unless it is complete."""
+    """Remove the unfinished store after an error if it has no record, as it could not be matched with a later run."""
     try:
         yield
     except BaseException:
@@ -195,7 +195,7 @@ def _start_or_continue(job: _Job, *, resume: bool) -> None:
 
 
 def _start(job: _Job) -> None:
-    """A folder that cannot be continued until it is complete: it gets its name last."""
+    """Create the unfinished store under another name and rename it: a store that is only begun cannot be continued."""
     fresh = job.part.with_name(f"{job.part.name}.{os.getpid()}")
     try:
         create_store(fresh, job.data.chunks, job.dtype, job.about, job.target.name.split(".")[0])
@@ -227,14 +227,14 @@ def _fill(job: _Job, client: Any) -> Generator[Progress, None, None]:
 def _is_stored(job: _Job, index: Index, digest: str) -> bool:
     try:
         return digest_pixels(level_array(job.part, 0)[_region(job.data.chunks, index)]) == digest
-    except Exception:  # a chunk that was cut short fails in its codec, in many ways: it is computed again
+    except Exception:  # a chunk that was cut short fails in its codec in many ways: it is computed again
         return False
 
 
 def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Progress, None, None]:
-    """Compute one of the stored regions again, if another machine made it: both must fit together.
+    """Compute one of the stored regions again if another machine made it, and refuse to mix results that differ.
 
-    Which machine the workers of a cluster are is not known before they have computed something.
+    The machine of a cluster's workers is only known once they have computed something: always compare there.
     """
     elsewhere = [index for index, region in done.items() if client is not None or region.machine != machine()]
     if not elsewhere:
@@ -248,8 +248,8 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Pro
     if not found.same:
         there = done[index].machine or "another machine"
         raise OutputError(
-            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, where "
-            f"{SAME:g} is the most: continue it there, or delete it"
+            f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, at "
+            f"most {SAME:g} is allowed: continue it there, or delete it"
         )
 
 
@@ -257,7 +257,7 @@ def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], No
     import dask
 
     for index, delayed in _delayed(job, missing):
-        with dask.config.set(scheduler="synchronous"):
+        with dask.config.set(scheduler="synchronous"):  # one block at a time: memory stays bounded
             (stored,) = dask.compute(delayed)
         yield index, stored
 
@@ -308,7 +308,7 @@ def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:
 
 
 def _ours(job: _Job) -> dict[str, Any]:
-    """The record, sealed, and the look of the layer."""
+    """Return the sealed record and the display settings of the layer."""
     header, stored = journal.read(job.part)
     if job.about.record is None:
         return {"record": None, "layer": job.about.layer}

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.io.formats import written_format
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
@@ -55,10 +55,10 @@ def sample_file_steps(
     return result.record
 
 
-def about_samples(card: ModelCard, result: Result) -> About:
+def about_samples(card: ModelCard, result: Result) -> ImageMeta:
     """What the pixels of samples mean: the training data's, along a first dimension that counts them."""
     outer = len(result.axes) - 2
-    return About(
+    return ImageMeta(
         axes=result.axes,
         scale=(*(1.0,) * outer, *card.pixel_size),
         units=(*("pixel",) * outer, *card.units),

@@ -10,7 +10,7 @@ from napari.layers import Layer
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.image_file import About, ImageFile
+from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise
@@ -105,7 +105,7 @@ def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
     """The options of a task from their values, with what they leave to the layer: axes, pixel size, dtype of RGB."""
     options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
 
-    def about() -> About:
+    def about() -> ImageMeta:
         # Typed axes count before those of the layer.
         return replace(_about(layer), axes=resolve_axes(options.axes, layer_data(layer).shape))
 
@@ -113,9 +113,9 @@ def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
     return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
 
-def _about(layer: Any) -> About:
+def _about(layer: Any) -> ImageMeta:
     samples = 1 if layer.rgb else 0
-    return About(
+    return ImageMeta(
         axes=layer_axes(layer),
         scale=(*map(float, layer.scale), *(1.0,) * samples),
         units=(*map(str, layer.units), *("pixel",) * samples),

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["lut_look", "tiff_look"]
+__all__ = ["lut_display", "tiff_display"]
 
-_COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # with which ImageJ begins the labels of hyperstacks
-_SHADES = 256
+_COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # ImageJ begins the labels of hyperstacks with counters
+_SHADES = 256  # entries of a lookup table of ImageJ
 
 
-def tiff_look(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
-    """Return what a file tells about its channels, as fields of `About`.
+def tiff_display(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
+    """Return the channel names, colours and limits that a file states, as fields of `ImageMeta`.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ def tiff_look(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] 
     """
     n = shape[letters.index("C")] if "C" in letters else 1
     if tif.is_imagej:
-        return _imagej_look(tif.imagej_metadata or {}, n, lut)
+        return _imagej_display(tif.imagej_metadata or {}, n, lut)
     if tif.is_lsm:
-        return _lsm_look(tif.lsm_metadata or {}, n)
-    return lut_look([lut]) if lut is not None else {}
+        return _lsm_display(tif.lsm_metadata or {}, n)
+    return lut_display([lut]) if lut is not None else {}
 
 
-def lut_look(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
+def lut_display(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
     """Return the colours of lookup tables: one per channel where all go from black to it, else all of them."""
     tables = [np.asarray(lut, np.float64) / (257 if np.max(lut) > 255 else 1) for lut in luts]
     colors = tuple(_hex(table[:, -1]) for table in tables)
@@ -54,11 +54,11 @@ def _hex(color: NDArray[np.float64]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _imagej_look(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
+def _imagej_display(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> dict[str, Any]:
     luts = [np.asarray(table) for table in _listed(meta.get("LUTs")) or ([] if lut is None else [lut])]
-    grey = n > 1 and meta.get("mode") == "grayscale"  # each channel by itself, without its colour
+    grey = n > 1 and meta.get("mode") == "grayscale"  # ImageJ shows each channel alone, without its colour
     usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
-    found = lut_look(luts) if usable and not grey else {}
+    found = lut_display(luts) if usable and not grey else {}
     ends = meta.get("Ranges") or ((meta.get("min"), meta.get("max")) if n == 1 else ())
     limits = tuple(zip(ends[::2], ends[1::2], strict=False))
     if len(limits) == n and all(_is_range(*pair) for pair in limits):
@@ -88,12 +88,12 @@ def _names(labels: Sequence[str], n: int) -> tuple[str, ...]:
     return names if n > 1 and len(set(names)) == n and all(names) and each else ()
 
 
-def _lsm_look(meta: dict[str, Any], n: int) -> dict[str, Any]:
+def _lsm_display(meta: dict[str, Any], n: int) -> dict[str, Any]:
     found = meta.get("ChannelColors") or {}
     colors, names = found.get("Colors") or [], found.get("ColorNames") or []
-    look: dict[str, Any] = {}
+    display: dict[str, Any] = {}
     if len(colors) == n:
-        look["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
+        display["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
     if len(names) == n and all(names):
-        look["channel_names"] = tuple(map(str, names))
-    return look
+        display["channel_names"] = tuple(map(str, names))
+    return display

@@ -1,4 +1,4 @@
-"""How an image that was opened is shown, as keywords of ``add_image``. Knows napari's words, not napari."""
+"""Display settings of an image that was opened, as keywords of ``add_image``; does not import napari."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import is_lazy
-from napari_genrecon.io.image_file import About
+from napari_genrecon.io.image_file import ImageMeta
 
-__all__ = ["channel_look", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
+__all__ = ["channel_display", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
 
-def without_deep_colours(about: About, dtype: np.dtype[Any], n: int) -> About:
-    """Colours of other than 8 bits as channels: napari would show a camera's as black, floats as white."""
+def without_deep_colours(about: ImageMeta, dtype: np.dtype[Any], n: int) -> ImageMeta:
+    """Turn colours of other than 8 bits into channels: napari shows those of a camera as black, floats as white."""
     if not about.axes.rgb or dtype == np.uint8:
         return about
     axes = Axes(about.axes.letters.replace("S", "C"), about.axes.assumed)
     return replace(about, axes=axes, channel_names=tuple(_COLOURS)[:n], channel_colors=tuple(_COLOURS.values())[:n])
 
 
-def with_more(about: About, letters: str) -> About:
-    """The same with more dimensions in front; what they measure is in the look of the layer."""
+def with_more(about: ImageMeta, letters: str) -> ImageMeta:
+    """Add dimensions in front, of unknown size; what they measure is in the display settings of the layer."""
     n = len(letters)
     return replace(
         about,
@@ -38,8 +38,8 @@ def with_more(about: About, letters: str) -> About:
     )
 
 
-def placed(about: About) -> dict[str, Any]:
-    """Scale, place, units and labels of the dimensions that napari shows."""
+def placed(about: ImageMeta) -> dict[str, Any]:
+    """Return scale, place, units and labels of the dimensions that napari shows."""
     shown = [i for i, letter in enumerate(about.axes.letters) if letter != "S"]
     return {
         "scale": [about.scale[i] for i in shown],
@@ -49,7 +49,7 @@ def placed(about: About) -> dict[str, Any]:
     }
 
 
-def limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | None:
+def limits(data: Any, about: ImageMeta, channels: Sequence[int]) -> list[float] | None:
     """Return display limits of these channels: those of the file; else, of a lazy image, from a few crops of it.
 
     napari would read all of a lazy image for them.
@@ -65,16 +65,16 @@ def limits(data: Any, about: About, channels: Sequence[int]) -> list[float] | No
     return [low, high if high > low else low + 1.0]
 
 
-def channel_look(about: About, name: str, n: int) -> dict[str, Any]:
-    """What lets napari split an image into its channels, with their names and colours."""
+def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
+    """Return the keywords by which napari splits an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
-    look = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
+    display = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
     maps = colormaps(about, n)
-    return look | ({"colormap": maps, "blending": "additive"} if maps else {})
+    return display | ({"colormap": maps, "blending": "additive"} if maps else {})
 
 
-def colormaps(about: About, n: int) -> list[list[str]]:
+def colormaps(about: ImageMeta, n: int) -> list[list[str]]:
     """Return the colours of `n` channels from dark to bright; empty if they are not known."""
     if len(about.channel_luts) == n:
         return [list(lut) for lut in about.channel_luts]
@@ -83,5 +83,5 @@ def colormaps(about: About, n: int) -> list[list[str]]:
 
 
 def without(axis: int, where: dict[str, Any]) -> dict[str, Any]:
-    """What `placed` gives, without one dimension."""
+    """Remove one dimension from the result of `placed`."""
     return {key: [*values[:axis], *values[axis + 1 :]] for key, values in where.items()}
