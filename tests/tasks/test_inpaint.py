@@ -1,4 +1,5 @@
 import json
+from collections import OrderedDict
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -11,7 +12,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.models import find_model
-from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, inpaint_steps
+from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, findings, inpaint_steps
 from napari_genrecon.tasks.inpaint import plan as plan_module
 from napari_genrecon.tasks.inpaint import planes as planes_module
 from napari_genrecon.tasks.inpaint.damage import KINDS
@@ -65,9 +66,9 @@ def test_known_pixels_come_back_bit_by_bit(dtype, method):
     assert result[~mask].tobytes() == image[~mask].tobytes()
 
 
-def test_known_pixels_equal_the_input_as_float32():
-    mask, image = dropout((48, 48)), scene((48, 48))
-    np.testing.assert_array_equal(inpaint(image, mask)[~mask], image.astype("f4")[~mask])
+def test_known_pixels_equal_the_input_without_keep_dtype():
+    mask, image = dropout((48, 48)), scene((48, 48)).astype(np.float64)
+    np.testing.assert_array_equal(inpaint(image, mask)[~mask], image[~mask])
 
 
 @pytest.mark.parametrize("method", ["network", "pnp"])
@@ -354,7 +355,7 @@ def test_nothing_to_fill_brings_the_image_back_with_a_note(mask, options, note):
             OptionError,
             "gives one filling, and n is 2: choose 'auto' or 'pnp'",
         ),
-        ({"n": "two"}, OptionError, r"n \(.*\) must be a whole number, got 'two'"),
+        ({"n": "two"}, OptionError, "n must be a whole number, got 'two'"),
         ({"seed": -1}, OptionError, "seed must be 0 or more, got -1"),
         ({"detect": "hot,cold"}, OptionError, "no kind of damage named 'cold'; choose from: hot, saturated"),
         ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
@@ -405,6 +406,7 @@ def test_auto_takes_what_fills_hidden_pixels_better_and_says_so(monkeypatch, hid
         return hidden
 
     monkeypatch.setattr(inpaint_plan, "hidden_error", found)
+    monkeypatch.setattr(findings, "_findings", OrderedDict())  # what an earlier test found counts for nothing
     record = steps_of(scene((48, 48)), scratch((48, 48))).record
     assert (record["options"]["method"], record["method"], record["model"]["name"]) == ("auto", method, model)
 

@@ -72,7 +72,7 @@ def scene(shape, seed=0, sigma=2.0):
     ids=str,
 )
 def test_y_and_x_grow_and_nothing_else(shape, axes, expected, factor):
-    image = scene((20, 30))[0, 0] + np.random.default_rng(0).normal(size=shape)
+    image = (scene((20, 30))[0, 0] + np.random.default_rng(0).normal(size=shape)).astype(np.float32)
     letters = axes or {2: "YX", 3: "YXS" if shape[-1] == 3 else "ZYX"}[len(shape)]
     result = finish(upscale_steps(image, UpscaleOptions(factor=factor, noise=0, axes=axes)))
     assert result.data.shape == tuple(n * factor if a in "YX" else n for n, a in zip(expected, letters, strict=True))
@@ -284,7 +284,8 @@ def test_channels_have_noise_models_of_their_own():
 
 
 def test_noise_that_depends_on_the_signal_changes_the_result_where_it_is_bright():
-    image = np.where(np.arange(80) < 40, 100.0, 1000.0) + np.random.default_rng(0).normal(0, 1, (60, 80))
+    dark = np.arange(80) < 40
+    image = np.where(dark, 100.0, 1000.0) + np.random.default_rng(0).normal(0, np.where(dark, 1.0, 30.0), (60, 80))
     model = {"model": "upscale-noisy"}
     plain, told = upscale(image, noise=0, **model), upscale(image, noise=NoiseModel(gain=1.0, offset=100.0), **model)
     change = np.abs(told - plain)
