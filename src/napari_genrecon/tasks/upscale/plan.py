@@ -1,4 +1,4 @@
-"""All that is decided before the first tile is enlarged: which network, which noise it is told, which tiles."""
+"""Plan an enlargement: choose the network, the noise that it removes and the tiles."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
     "notes",
     "plan_planes",
     "run_audited",
-    "told",
+    "noise_to_remove",
     "upscale_plan",
     "upscaled_channels",
 ]
 
 ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
-_LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
+_LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; given it, the network corrects the softness as well
 # Measured noise beyond this lag-1 correlation is left in: as often as not it is fine texture, which a small image is
 # full of.
 _CORRELATED = 0.35
@@ -110,7 +110,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Pla
     device = resolve_device(options.device)
     spec, why = chosen_model(options, measured.noise)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
-    noise = told(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
+    noise = noise_to_remove(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
     channels = upscaled_channels(measured, noise, _LEFT)
     kernel = UpscalePlanes(
         spec,
@@ -165,7 +165,7 @@ def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:
     return replace(spec, halo=PerAxis.planes(halo, 0), scale=PerAxis.planes(options.factor, 1))
 
 
-def told(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[NoiseModel, ...]:
+def noise_to_remove(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[NoiseModel, ...]:
     """The noise that is to be removed; what was measured and is correlated, only if a model was asked for."""
     if options.model != "auto":
         return noise
@@ -176,13 +176,13 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
     """The model, and why it was taken, in words."""
     if options.model != "auto":
         return find_model(options.model, "upscale"), "asked for"
-    noisy = [model for model in told(noise, options) if _worth_removing(model)]
+    noisy = [model for model in noise_to_remove(noise, options) if _worth_removing(model)]
     wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)
     spec = find_model("auto", "upscale") if wanted is None else wanted
     if noisy:
         sigma = max(model.sigma for model in noisy)  # 0 for photon counts, whose noise is that of the light alone
         return spec, "the image is noisy" + (f" (s.d. {sigma:.3g} grey values)" if sigma else "")
-    if told(noise, options) != noise:
+    if noise_to_remove(noise, options) != noise:
         return spec, f"{_CORRELATED_WORDS}, and was left in"
     return spec, "the image has no noise that is worth removing"
 
@@ -220,7 +220,7 @@ def notes(noise: tuple[NoiseModel, ...], options: EnlargingOptions, removes: boo
         Whether noise is removed.
     """
     found = []
-    if told(noise, options) != noise:
+    if noise_to_remove(noise, options) != noise:
         remover = next(
             (
                 f"choose the model {spec.name!r} instead of 'auto', or "

@@ -16,7 +16,7 @@ from napari_genrecon.models import ModelCard, find_model, list_models, resolve_d
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
-from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, notes, told, upscale_plan, upscaled_channels
+from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, noise_to_remove, notes, upscale_plan, upscaled_channels
 from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
 from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_learnt
@@ -54,7 +54,7 @@ def plan_sides(
     factor, said = factor_along_z(options)
     _check_stack(source.shape, measured, options)
     device = resolve_device(options.device)
-    spec, noise = _start(options), told(measured.noise, options)
+    spec, noise = _start(options), noise_to_remove(measured.noise, options)
     after = _SIDES * source.size if later else 0
     learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
     channels = upscaled_channels(measured, noise)
