@@ -29,14 +29,14 @@ from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 if TYPE_CHECKING:
     from napari_genrecon.training.adapt.axial import AxialOptions, SharpPlane
 
-__all__ = ["SMALLEST_SIDE", "Pupil", "learn"]
+__all__ = ["SMALLEST_SIDE", "AxialTrainer", "learn"]
 
 SMALLEST_SIDE = 8
 """Pixels of a plane; with less there is nothing to learn from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pupil:
+class AxialTrainer:
     """Which network learns, how, and where."""
 
     spec: ModelCard
@@ -44,7 +44,7 @@ class Pupil:
     factor: int
     device: str
 
-    def lesson(self) -> AxialOptions:
+    def training_options(self) -> AxialOptions:
         """How it is trained."""
         from napari_genrecon.training.adapt.axial import AxialOptions
 
@@ -66,19 +66,19 @@ class Pupil:
             "noise": given if isinstance(given, list | tuple) else [given],
             "asked": self.options.model,  # decides whether correlated noise is removed
             "models": [self.spec.facts(), find_model("auto", "denoise").facts()],
-            "lesson": deciding(self.lesson(), self.device),
+            "training": deciding(self.training_options(), self.device),
         }
         return key_of(facts, sampled)
 
 
 def learn(
-    pupil: Pupil, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
+    trainer: AxialTrainer, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
 ) -> Generator[Progress, None, tuple[Learnt, int]]:
     """Train on planes of every channel, or remember it.
 
     Parameters
     ----------
-    pupil, sampled
+    trainer, sampled
         Who learns from which crops.
     noise : sequence of NoiseModel
         Of every channel; what is to be removed.
@@ -91,28 +91,28 @@ def learn(
     (Learnt, int)
         What was learnt, and the work that it took.
     """
-    return (yield from learn_once(pupil.key(sampled), _learn_anew(pupil, sampled, noise, later)))
+    return (yield from learn_once(trainer.key(sampled), _learn_anew(trainer, sampled, noise, later)))
 
 
 def _learn_anew(
-    pupil: Pupil, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
+    trainer: AxialTrainer, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
 ) -> Generator[Progress, None, tuple[Learnt, int]]:
     from napari_genrecon.training.adapt.axial import train_on_planes
 
-    lesson = pupil.lesson()
+    training = trainer.training_options()
     chosen = _chosen(sampled)
-    cleaning = _cleaning_work(pupil, chosen, noise)
-    work = cleaning + TRAINING_WORK * lesson.steps
-    planes = yield from _sharp_planes(sampled, chosen, noise, pupil.device, cleaning, work + later)
+    cleaning = _cleaning_work(trainer, chosen, noise)
+    work = cleaning + TRAINING_WORK * training.steps
+    planes = yield from _sharp_planes(sampled, chosen, noise, trainer.device, cleaning, work + later)
     losses = list[float]()
 
     def tell(loss: float) -> Progress:
         losses.append(loss)
-        said = f"learning from the planes: {len(losses)} of {lesson.steps} steps"
+        said = f"learning from the planes: {len(losses)} of {training.steps} steps"
         return Progress(cleaning + TRAINING_WORK * len(losses), work + later, said)
 
-    weights = yield from map_progress(train_on_planes(planes, pupil.spec, lesson, pupil.device), tell)
-    return Learnt(weights, tuple(losses), len(planes), {"thickness": lesson.thickness}), work
+    weights = yield from map_progress(train_on_planes(planes, trainer.spec, training, trainer.device), tell)
+    return Learnt(weights, tuple(losses), len(planes), {"thickness": training.thickness}), work
 
 
 def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
@@ -129,8 +129,8 @@ def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
     return chosen
 
 
-def _cleaning_work(pupil: Pupil, chosen: Sequence[Crops], noise: Sequence[NoiseModel]) -> int:
-    share = find_model("auto", "denoise").work / pupil.spec.work
+def _cleaning_work(trainer: AxialTrainer, chosen: Sequence[Crops], noise: Sequence[NoiseModel]) -> int:
+    share = find_model("auto", "denoise").work / trainer.spec.work
     pixels = sum(crop.size for crops, model in zip(chosen, noise, strict=True) if model.sigma for crop in crops)
     return round(share * pixels)
 

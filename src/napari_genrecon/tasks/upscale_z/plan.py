@@ -17,7 +17,7 @@ from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
 from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, noise_to_remove, notes, upscale_plan, upscaled_channels
-from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
+from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, AxialTrainer, learn
 from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_learnt
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
@@ -56,7 +56,7 @@ def plan_sides(
     device = resolve_device(options.device)
     spec, noise = _start(options), noise_to_remove(measured.noise, options)
     after = _SIDES * source.size if later else 0
-    learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
+    learnt, before = yield from learn(AxialTrainer(spec, options, factor, device), measured.sampled, noise, after)
     channels = upscaled_channels(measured, noise)
     rounds = ROUNDS if options.consistent else 0
     kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
@@ -101,8 +101,10 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
 
 def work_along_z(source: Any, axes: Axes, options: UpscaleZOptions) -> int:
     """How many pixels go through the network, or take as long: those of the training, unless it is remembered."""
-    pupil = Pupil(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
-    training = 0 if is_learnt(lambda: pupil.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
+    trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    training = (
+        0 if is_learnt(lambda: trainer.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
+    )
     return training + _SIDES * int(source.size)
 
 
