@@ -11,7 +11,7 @@ from napari_genrecon.tasks.upscale.options import EnlargingOptions
 
 __all__ = ["UpscaleZOptions"]
 
-MOST_STEPS = 5000
+MOST_STEPS = 5000  # of training: a guard against slips, about a quarter of an hour on two CPU cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class UpscaleZOptions(EnlargingOptions):
 
     spacing: Annotated[
         float | None,
-        {"form": False, "tooltip": "How many pixels one plane is from the next; from the file if not given"},
+        {"form": False, "tooltip": "Distance of two planes in pixels; from the file if not given"},
     ] = None
     thickness: Annotated[
         float,
@@ -35,14 +35,14 @@ class UpscaleZOptions(EnlargingOptions):
             "max": 3.0,
             "step": 0.1,
             "advanced": True,
-            "tooltip": "How thick the layer is that one plane shows (FWHM), in distances of planes",
+            "tooltip": "Thickness of the layer that one plane shows (FWHM), in distances of planes",
         },
     ] = 1.0
     train_steps: Annotated[
         int,
-        {"min": 0, "max": MOST_STEPS, "advanced": True, "tooltip": "How long the network is trained on the stack"},
+        {"min": 0, "max": MOST_STEPS, "advanced": True, "tooltip": "Steps of training on the stack; more take longer"},
     ] = 150
-    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Decides the order of the training"}] = 0
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Seed of the training batches"}] = 0
 
     def __post_init__(self) -> None:
         EnlargingOptions.__post_init__(self)  # slots: the class that super() would look for is another one
