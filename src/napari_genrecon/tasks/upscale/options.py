@@ -51,7 +51,7 @@ class EnlargingOptions:
         check_types(self)
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
-        object.__setattr__(self, "factor", int(self.factor))  # 2.0 will do, too
+        object.__setattr__(self, "factor", int(self.factor))  # 2.0 is accepted, too
         if self.tile is not None:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float) and not (math.isfinite(self.noise) and self.noise >= 0):

@@ -60,7 +60,7 @@ def upscale_z(
         The upscaler whose weights the training starts from; a name that `list_models` lists, or ``"auto"``.
     consistent : bool
         Correct the result by back-projection until, averaged again by the rule of `numerics.slices`, it gives the image
-        back. What noise the image has then comes back as well.
+        back. The noise of the image then comes back as well.
     spacing : float, optional
         Distance of two planes in pixels, 1.5 or more; by default from the voxel size of the layer, if it has one. It
         replaces `factor`, which becomes this rounded, 4 at most.
