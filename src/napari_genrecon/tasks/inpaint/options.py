@@ -27,7 +27,8 @@ class InpaintOptions:
     Attributes
     ----------
     mask : array_like or None
-        Of the image's shape (that of the colours may be left out), or of its YX plane: anything but 0 is filled in.
+        Mask of the image's shape (without its colours, too), or of the shape of a YX plane; anything but 0 is filled
+        in.
     method, detect, n, seed, noise, model, axes, tile, device, keep_dtype
         See `inpaint`.
     """
@@ -98,5 +99,5 @@ class InpaintOptions:
         parse_kinds(self.detect)
         if self.mask is not None and np.ndim(self.mask) == 0:
             raise OptionError(
-                f"mask must be an array, anything but 0 in it is filled in; got {self.mask!r} (a file is opened first)"
+                f"mask must be an array in which anything but 0 is filled in, got {self.mask!r} (open a file first)"
             )
