@@ -164,9 +164,9 @@ def write_result_steps(
 
 
 def about_result(about: About, result: Result, record: dict[str, Any]) -> About:
-    """What the pixels of a result mean, from what those of its source mean: it lies in the same place."""
+    """Return the metadata of a result from that of its source: axes, scale, translate and units for the same place."""
     whole = about.filled()
-    new = len(result.axes) - len(about.axes)  # plausible fillings come along a new first dimension
+    new = len(result.axes) - len(about.axes)  # 1 for several plausible fillings, which get a new first dimension
     factors = tuple(record.get("factor") or (1,) * len(about.axes))
     scale, translate = upscaled_transform(whole.scale, whole.translate, factors)
     return replace(

@@ -242,8 +242,9 @@ def result_dtype(
 
 
 def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
+    """Return whether the steps of float32 are fine beside the least noise, or the channel is constant and exact."""
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
-    low, high = np.quantile(values, (0.01, 0.99))
+    low, high = np.quantile(values, (0.01, 0.99))  # a few outliers must not decide
     seen = float(np.min(noise.sigma_at([low, high]))) or float(high - low) / _STEPS
     step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     return step <= seen / _FINE or bool(low == high == np.float32(high))

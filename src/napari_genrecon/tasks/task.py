@@ -18,7 +18,7 @@ __all__ = ["Result", "Task"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of a task.
+    """Result of a task.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Result:
 
 
 class Steps(Protocol):
-    """The generator function of a task."""
+    """Generator function of a task."""
 
     def __call__(self, image: Any, options: Any, *, lazy: bool | None = None) -> Generator[Progress, None, Result]:
         """Return the steps of the task; see `Task.steps`."""

@@ -148,7 +148,7 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
         return None
     sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
     background = _background(crops, values, model)
-    above = max(float(values.mean()) - background, 1e-3 * span)
+    above = max(float(values.mean()) - background, 1e-3 * span)  # positive, as it divides below
     poisson = model.affine and model.gain > 0
     gain = model.gain if poisson else sigma**2 / above
     return Channel(

@@ -99,8 +99,8 @@ def deblur(
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a
-        NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
+        Image of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included)
+        gives a NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
 
     Raises
     ------

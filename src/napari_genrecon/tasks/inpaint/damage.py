@@ -62,7 +62,7 @@ def detect_damage(
     Returns
     -------
     ndarray of bool
-        Of the image's shape, True where damaged. Pixels that are NaN or infinite are not marked, nor is the alpha
+        Mask of the image's shape, True where damaged. Pixels that are NaN or infinite are not marked, nor is the alpha
         channel of an RGBA image.
 
     Raises
@@ -211,6 +211,7 @@ def _frames(source: Any, axes: Axes, channel: int, n_channels: int) -> Iterator[
             continue
         plane = np.asarray(source[region])
         finite = plane[np.isfinite(plane)].astype(np.float64)
+        # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels.
         low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 0.0)
         repeated = before is not None and np.array_equal(plane, before)
         constant = not finite.size or bool(finite.min() == finite.max())

@@ -102,7 +102,7 @@ def inpaint(
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape (behind a first dimension of length `n` if that is more than 1), in its grey values,
+        Image of the input's shape (behind a first dimension of length `n` if that is more than 1), in its grey values,
         float32 unless `keep_dtype`; float64 for float64 and 32-bit integers, and 64-bit integers as they are, as no
         float holds them. Pixels outside the mask are those of the input bit by bit.
         A NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.

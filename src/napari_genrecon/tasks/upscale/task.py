@@ -82,8 +82,8 @@ def upscale(
     Returns
     -------
     ndarray or dask.array.Array
-        Of shape ``(..., Y * factor, X * factor)``, in the grey values of the input, float32 unless `keep_dtype`. A
-        NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
+        Image of shape ``(..., Y * factor, X * factor)``, in the grey values of the input, float32 unless `keep_dtype`.
+        A NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
 
     Raises
     ------

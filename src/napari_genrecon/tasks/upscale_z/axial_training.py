@@ -37,7 +37,7 @@ SMALLEST_SIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class AxialTrainer:
-    """The network to fine-tune, with what decides its training.
+    """Network to fine-tune, with all that decides its training.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ Crops = list[NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
-    """The result of a training.
+    """Result of a training.
 
     Attributes
     ----------

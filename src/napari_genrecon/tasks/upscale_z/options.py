@@ -11,6 +11,7 @@ from napari_genrecon.tasks.upscale.options import EnlargingOptions
 
 __all__ = ["UpscaleZOptions"]
 
+_THINNEST, _THICKEST = 0.3, 3.0  # distances of planes; beyond, a plane is hardly blurred along z, or nothing is resolved
 MOST_STEPS = 5000  # of training: a guard against slips, about a quarter of an hour on two CPU cores
 
 
@@ -31,8 +32,8 @@ class UpscaleZOptions(EnlargingOptions):
     thickness: Annotated[
         float,
         {
-            "min": 0.3,
-            "max": 3.0,
+            "min": _THINNEST,
+            "max": _THICKEST,
             "step": 0.1,
             "advanced": True,
             "tooltip": "Thickness of the layer that one plane shows (FWHM), in distances of planes",
@@ -48,8 +49,10 @@ class UpscaleZOptions(EnlargingOptions):
         EnlargingOptions.__post_init__(self)  # slots: the class that super() would look for is another one
         if self.spacing is not None and not (math.isfinite(self.spacing) and self.spacing > 0):
             raise OptionError(f"spacing must be a positive number of pixels, got {self.spacing}")
-        if not 0.3 <= self.thickness <= 3.0:
-            raise OptionError(f"thickness must be 0.3 to 3 distances of planes, got {self.thickness}")
+        if not _THINNEST <= self.thickness <= _THICKEST:
+            raise OptionError(
+                f"thickness must be {_THINNEST:g} to {_THICKEST:g} distances of planes, got {self.thickness}"
+            )
         if not 0 <= self.train_steps <= MOST_STEPS:
             raise OptionError(f"train_steps must be 0 to {MOST_STEPS}, got {self.train_steps}")
         if self.seed < 0:

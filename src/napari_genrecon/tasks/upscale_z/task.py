@@ -82,8 +82,9 @@ def upscale_z(
     Returns
     -------
     ndarray or dask.array.Array
-        Of shape ``(..., Z * factor, Y, X)``, in the grey values of the input, float32 unless `keep_dtype`. A NumPy
-        image (memmap included) gives a NumPy array; any other a lazy dask array, for which the network is trained now.
+        Stack of shape ``(..., Z * factor, Y, X)``, in the grey values of the input, float32 unless `keep_dtype`. A
+        NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array, for which only the network
+        is trained now.
 
     Raises
     ------
