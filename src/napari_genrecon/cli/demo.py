@@ -20,7 +20,7 @@ from napari_genrecon.tasks.files import about_result
 __all__ = ["run"]
 
 _CROP = 128  # px, side of the crop in the second row of the picture
-_ENLARGED = 4  # times; the crop is then about as wide as the samples
+_ENLARGED = 4  # times, so that single pixels are visible
 
 
 def run(folder: Path) -> None:

@@ -12,11 +12,11 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 __all__ = [
-    "FAILED", "IMAGES", "INTERRUPTED", "USAGE", "add_command", "add_flag", "add_flags", "add_series", "say", "warn",
+    "FAILED", "IMAGES", "INTERRUPTED", "add_command", "add_flag", "add_flags", "add_series", "say", "warn",
     "warnings_as_sentences", "watch",
 ]  # fmt: skip
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130  # exit statuses; wrong usage is 2, by argparse
 
 IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
 

@@ -11,7 +11,7 @@ from napari_genrecon.tasks.upscale.options import EnlargingOptions
 
 __all__ = ["UpscaleZOptions"]
 
-_THINNEST, _THICKEST = 0.3, 3.0  # distances of planes; beyond, a plane is hardly blurred along z, or nothing is resolved
+_THINNEST, _THICKEST = 0.3, 3.0  # distances of planes: thinner ones are sharp along z, thicker ones hold no detail
 MOST_STEPS = 5000  # of training: a guard against slips, about a quarter of an hour on two CPU cores
 
 
