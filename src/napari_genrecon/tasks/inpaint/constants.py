@@ -128,6 +128,7 @@ def used_methods(networks: Networks, channels: tuple[Channel, ...]) -> str:
 def _channel(
     crops: Crops, masks: list[Mask], noise: NoiseModel, networks: Networks
 ) -> Generator[Progress, None, Channel]:
+    """Find the constants of one channel; yields `Progress` before every run of a network."""
     missing = find_missing(_known(crops, masks))
     crops = [without_missing(crop, missing) for crop in crops]
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
@@ -136,6 +137,7 @@ def _channel(
     if networks.denoiser is None:
         return exact
     window, unknown = _search_window(crops, masks)
+    # Noise far below the error of an interpolation does not matter, and stabilising it would bend the grey values.
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
     channel = replace(_stabilised(noise, fill), missing=missing) if noisy else exact
     if networks.filler is not None and not networks.choose:
@@ -147,20 +149,24 @@ def _channel(
     recipe = yield from with_note(search, _SEARCHING)
     if networks.filler is None:
         return replace(channel, recipe=recipe)
+    # Both methods fill the same hidden pixels; the smaller error decides.
     with_network = fill_with(load_network(networks.filler, networks.device), channel.noise, networks.filler.stride.x)
     error = yield from with_note(hidden_error(values, unknown, with_network), _SEARCHING)
     return replace(channel, recipe=None if error < recipe.errors[recipe.best] else recipe)
 
 
 def with_note(steps: Generator[Any, None, S], note: str) -> Generator[Progress, None, S]:
+    """Run steps and yield `Progress` with the note for each."""
     return map_progress(steps, lambda _: Progress(0, 0, note))
 
 
 def _strongest(noise: NoiseModel) -> float:
+    """Return the largest noise s.d. at any grey value."""
     return float(noise.sigma if noise.levels is None else noise.sigma_at(noise.levels).max())
 
 
 def _stabilised(noise: NoiseModel, fill: float) -> Channel:
+    """Return a channel whose values are transformed to noise of s.d. 1."""
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
     centre = float(transform.forward(np.array([fill]))[0])
@@ -185,6 +191,7 @@ def _starts(side: int) -> list[int]:
 
 
 def _suitability(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:
+    """Return a key to sort windows by: known pixels, unknown pixels, then the mean step between known pixels."""
     steps = np.diff(np.where(unknown, np.nan, window.astype(np.float64)), axis=1)
     steps = np.abs(steps[np.isfinite(steps)])
     return not unknown.all(), bool(unknown.any()), float(steps.mean()) if steps.size else 0.0

@@ -22,7 +22,7 @@ from napari_genrecon.models import ModelCard, PerAxis, find_model, resolve_devic
 from napari_genrecon.tasks.inpaint.constants import find_constants, networks_of, used_methods, with_note
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
 from napari_genrecon.tasks.inpaint.fill import Recipe
-from napari_genrecon.tasks.inpaint.findings import damage_once, digest, findings_once
+from napari_genrecon.tasks.inpaint.findings import Findings, damage_once, digest, findings_once
 from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_enough, notes_on_missing
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.planes import InpaintPlanes
@@ -129,8 +129,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
     networks = networks_of(method, spec, options.device)
     key = digest((options.noise, networks), chain.from_iterable((*sampled, *masks)))
     found = yield from findings_once(key, find_constants(sampled, masks, options.noise, networks))
-    used = used_methods(networks, found.channels)
-    dtype = source.dtype if options.keep_dtype else _exact(source.dtype)
+    dtype = np.dtype(source.dtype if options.keep_dtype else _exact(source.dtype))
     kernel = InpaintPlanes(
         read=Reader(source),
         mask=mask,
@@ -142,10 +141,11 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         channels=found.channels,
         halo=_HALO,
         stride=1 if spec is None else spec.stride.x,
-        dtype=_working(np.dtype(dtype)),
+        dtype=_working(dtype),
     )
-    samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
-    filler = networks.filler if used.startswith("network") else spec
+    # Where "auto" chose plug-and-play for all channels, its denoiser is the model of the record.
+    used = used_methods(networks, found.channels)
+    model = networks.filler if used.startswith("network") else spec
     common = Plan(
         task="inpaint",
         nature="inpainted",
@@ -155,20 +155,19 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
         beside=("noise", "mask"),
         kernel=kernel,
         grid=make_grid(source.shape, axes, options, spec),
-        dtype=np.dtype(dtype),
+        dtype=dtype,
         noise=found.noise,
         input=input_facts(source, sampled),
-        model=None if filler is None else filler.facts(),
-        device="cpu" if filler is None else resolve_device(options.device),
+        model=None if model is None else model.facts(),
+        device="cpu" if model is None else resolve_device(options.device),
         warnings=(
-            *found.notes,
-            *_notes(mask, options),
-            *missing_note([channel.missing for channel in found.channels]),
+            *_notes(mask, options, found),
             *notes_on_missing(neighbours, axes, enough),
         ),
         facts=_facts(kernel, used, options),
     )
     limits = _limits_of_known(source, mask, sampled, masks)
+    samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
     return InpaintPlan(common, tuple(replace(kernel, sample=sample) for sample in samples), limits)
 
 
@@ -282,8 +281,9 @@ def _crops_of(mask: Mask, axes: Axes, n_channels: int) -> list[list[Mask]]:
     return [sample_crops(mask, axes, channel) for channel in range(n_channels)]
 
 
-def _notes(mask: Mask, options: InpaintOptions) -> list[str]:
-    return [] if mask.any() else [_nothing_to_fill(options)]
+def _notes(mask: Mask, options: InpaintOptions, found: Findings) -> list[str]:
+    nothing = [] if mask.any() else [_nothing_to_fill(options)]
+    return [*found.notes, *nothing, *missing_note([channel.missing for channel in found.channels])]
 
 
 def _nothing_to_fill(options: InpaintOptions) -> str:
