@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public name -> module it lives in. Resolved on first use, so that importing the package loads next to nothing.
+# Public name -> module that defines it. Resolved on first use, so that importing the package loads next to nothing.
 _PUBLIC = {
     "GenReconError": "errors",
     "GenReconWarning": "errors",

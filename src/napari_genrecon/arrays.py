@@ -1,4 +1,4 @@
-"""What can be passed as an image, and what comes back, as types."""
+"""Types of the images that functions accept and return."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class LazyArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """Dtype of the pixels."""
 
     def __getitem__(self, region: Any, /) -> Any:
-        """Pixels of a region."""
+        """Return the pixels of a region."""
 
     def __getattr__(self, name: str, /) -> Any:
-        """Whatever else this kind of array can do."""
+        """Return any other attribute of the array."""
 
 
 class ImageLayer(Protocol):
@@ -33,14 +33,14 @@ class ImageLayer(Protocol):
 
     @property
     def data(self) -> Any:
-        """Pixels, or those of every level of a multiscale layer."""
+        """Pixels, or a list of the pixels of every level of a multiscale layer."""
 
     def as_layer_data_tuple(self) -> tuple[Any, dict[str, Any], str]:
-        """Pixels, all that the layer says about them, and the kind of layer."""
+        """Return the pixels, the metadata of the layer, and the kind of layer."""
 
 
 ImageLike: TypeAlias = ArrayLike | LazyArray | ImageLayer
-"""A NumPy array or what becomes one, a dask or Zarr array, or an image layer of napari."""
+"""A NumPy array or anything that converts to one, a dask or Zarr array, or an image layer of napari."""
 
 ImageArray: TypeAlias = NDArray[Any] | LazyArray
-"""A NumPy array; a dask array where the image was no NumPy array."""
+"""A NumPy array for a NumPy image, else a dask array."""

@@ -1,19 +1,19 @@
-"""Axis letters: what each dimension of an array means.
+"""Describe the dimensions of an array by axis letters, given or inferred from the shape.
 
 An image is described by one capital letter per dimension: ``T`` time, ``C`` channel, ``Z`` depth, ``Y`` rows,
 ``X`` columns, ``S`` colour samples (RGB or RGBA, always last), and any other letter for a dimension that is only
-looped over (``P`` position, say).
+looped over (such as ``P`` for position).
 
 **The rule when no axes are given** (`infer_axes`):
 
 - the last two dimensions are ``YX``, except that a last dimension of at most 8 behind two dimensions of at least 16
   pixels holds colours or channels: ``(512, 512, 3)`` and ``(512, 512, 4)`` are ``YXS``, an RGB or RGBA image,
   ``(512, 512, 2)`` is ``YXC``;
-- what comes before is ``Z`` for one dimension, ``TZ`` for two, ``TZC`` for three. So ``(3, 512, 512)`` is a stack of
+- dimensions before these are ``Z`` for one, ``TZ`` for two, ``TZC`` for three. So ``(3, 512, 512)`` is a stack of
   three planes that share one noise model, not three channels: write ``axes="CYX"`` if they are channels.
 
-Where another reading is about as likely, `assumption` says what was assumed and how to say otherwise; every record of a
-task holds that sentence.
+If another reading is about as likely, `assumption` states what was assumed and how to choose the other; every record of
+a task holds that sentence.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ __all__ = ["Axes", "assumption", "infer_axes", "resolve_axes"]
 
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
 _COLOUR_SAMPLES = (3, 4)
-_MIN_PLANE_SIDE = 16  # pixels, of an image whose colours or channels come last
-_MOST_LAST_CHANNELS = 8  # no image is so narrow
-_FEW_PLANES = (2, 3, 4)  # as often channels as planes or frames
-_WHOLE_FIELD = 128  # pixels; in smaller images a few planes are examples or crops, whose maker knows what they are
-_STRIP = 8  # a plane this many times taller than wide, in a stack as long, may well be turned
+_MIN_PLANE_SIDE = 16  # px, least side of an image whose channels come last: smaller ones may be stacks of tiny crops
+_MOST_LAST_CHANNELS = 8  # a last dimension up to this length holds channels, as no image is so narrow
+_FEW_PLANES = (2, 3, 4)  # lengths of a dimension that are channels as often as planes or frames
+_WHOLE_FIELD = 128  # px; a few planes of smaller images are examples or crops, whose author knows their axes
+_STRIP = 8  # ratio of height to width from which the last dimension may hold channels after all
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """The meaning of the dimensions of one array.
+    """Meaning of the dimensions of one array.
 
     Attributes
     ----------
@@ -85,27 +85,27 @@ class Axes:
         return tuple(i for i, letter in enumerate(self.letters) if letter not in "YX")
 
     def spread(self, y: int, x: int, other: int) -> tuple[int, ...]:
-        """One integer per dimension: `y` for Y, `x` for X, and `other` elsewhere."""
+        """Return one integer per dimension: `y` for Y, `x` for X, and `other` elsewhere."""
         return tuple({"Y": y, "X": x}.get(letter, other) for letter in self.letters)
 
     def n_channels(self, shape: Sequence[int]) -> int:
-        """How many channels an array of this shape has."""
+        """Return how many channels an array of this shape has."""
         return 1 if self.channel is None else int(shape[self.channel])
 
     def n_planes(self, shape: Sequence[int]) -> int:
-        """How many YX planes an array of this shape has."""
+        """Return how many YX planes an array of this shape has."""
         return math.prod(int(shape[i]) for i in self.outer)
 
 
 def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
-    """Guess the axes of an array from its shape, by the rule in the module's text.
+    """Infer the axes of an array from its shape, by the rule in the module's docstring.
 
     Parameters
     ----------
     shape : sequence of int
         Shape of the array.
     rgb : bool, optional
-        Whether the last dimension holds colour samples, where that is known; guessed from the shape otherwise.
+        Whether the last dimension holds colour samples; inferred from the shape if not given.
 
     >>> infer_axes((3, 512, 512)).letters
     'ZYX'
@@ -127,16 +127,16 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
 
 
 def assumption(axes: Axes, shape: Sequence[int], *, eight_bit: bool = False) -> str:
-    """Say what was assumed where another reading of the shape is about as likely, and how to say so; else nothing.
+    """Return a sentence about inferred axes if another reading is about as likely, else an empty text.
 
     Parameters
     ----------
     axes : Axes
-        Of the array; those that were given are never doubted.
+        Axes of the array; there is no sentence about axes that were given.
     shape : sequence of int
-        Of the array.
+        Shape of the array.
     eight_bit : bool
-        Whether its dtype is uint8, as that of RGBA images mostly is.
+        Whether its dtype is uint8, as is usual for RGBA images.
 
     >>> assumption(infer_axes((2, 512, 512)), (2, 512, 512))
     "assumed axes 'ZYX' for the shape (2, 512, 512); pass axes='CYX' if dimension 0 holds channels"
@@ -147,7 +147,7 @@ def assumption(axes: Axes, shape: Sequence[int], *, eight_bit: bool = False) -> 
 
 
 def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tuple[str, str]:
-    """Return the letters of the next likely reading, and what would make it right; empty where there is none."""
+    """Return the letters of another likely reading, and the condition for it; empty texts if there is none."""
     if letters.endswith("YXC") and shape[-1] > 1:
         return f"{_LEADING[len(shape) - 2]}YX", "the last dimension is X"
     if letters.endswith("YXS") and shape[-1] == 4 and not eight_bit:
@@ -161,12 +161,12 @@ def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tup
 
 
 def _before(last: int, ndim: int) -> str:
-    """Return the letters before the last ones, of which one is C or S."""
+    """Return the letters before the `last` ones: as by the rule, with P for C, as C or S is among the last ones."""
     return _LEADING[ndim - last].replace("C", "P")
 
 
 def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:
-    """Check the axes that were given against a shape, or infer them.
+    """Check given axes against a shape, or infer them.
 
     Parameters
     ----------
@@ -190,6 +190,7 @@ def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:
 
 
 def _problem(letters: str, shape: tuple[int, ...]) -> str:
+    """Return what is wrong with the letters, or an empty text."""
     if not letters.isalpha() or not letters.isascii():
         return "only letters are allowed, one per dimension, such as 'ZYX' or 'TCYX'"
     if len(letters) != len(shape):

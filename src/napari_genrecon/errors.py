@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree.
+"""Define the errors that this package raises, as a tree.
 
 ::
 
@@ -13,7 +13,7 @@
     └── InferenceError                 the model failed while running
 
 Each also derives from the builtin that a caller would expect. None derives from ``RuntimeError``, which Qt worker
-classes are known to swallow.
+classes swallow.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GenReconError(Exception):
     """Base class of every error this package raises on purpose."""
 
     def __str__(self) -> str:
-        # OSError and LookupError format their arguments in ways of their own; a sentence stays a sentence.
+        # OSError and KeyError would add numbers and quotes to the sentence.
         return str(self.args[0]) if self.args else type(self).__name__
 
 

@@ -26,11 +26,11 @@ _MISFIT = object()
 
 
 def check_types(options: Any) -> None:
-    """Refuse a value of another type than its field declares, and make Python's numbers of NumPy's.
+    """Refuse values whose type is not the declared one, and convert NumPy's numbers to Python's.
 
-    To be called first in ``__post_init__``, whose other checks can then compare. A whole number will do for a number,
-    and one like 2.0 for a whole number; True and False are no numbers. Limits are not checked, nor what is declared as
-    ``Any``.
+    Call it first in ``__post_init__``, so that the other checks can compare values. A whole number is accepted as a
+    number, and a number like 2.0 as a whole number; True and False are no numbers. Limits are not checked, nor are
+    fields of the type ``Any``.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def check_types(options: Any) -> None:
 
 @cache
 def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
-    """Return the types that every field allows, and what a value must be, in words."""
+    """Return, for every field, the allowed types and a description of an allowed value."""
     hints = typing.get_type_hints(options, include_extras=True)
     own = [field.name for field in fields(options)]  # not what belongs to the class
     return {name: (_alternatives(hints[name]), _words(hints[name])) for name in own}
@@ -95,7 +95,7 @@ def _converted(value: Any, kind: Any) -> Any:
 
 
 def _converted_tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
-    """Return a list or tuple as a tuple; what is in one of any length is checked by who knows what it is."""
+    """Return a list or tuple as a tuple, or `_MISFIT`; entries of ``tuple[X, ...]`` are not checked."""
     if not isinstance(value, list | tuple):
         return _MISFIT
     if kinds[-1] is Ellipsis:

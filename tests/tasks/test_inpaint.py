@@ -13,6 +13,7 @@ from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, UnknownModelError
 from napari_genrecon.models import find_model
 from napari_genrecon.tasks.inpaint import InpaintOptions, expected_seconds, findings, inpaint_steps
+from napari_genrecon.tasks.inpaint import constants as constants_module
 from napari_genrecon.tasks.inpaint import plan as plan_module
 from napari_genrecon.tasks.inpaint import planes as planes_module
 from napari_genrecon.tasks.inpaint.damage import KINDS
@@ -399,13 +400,12 @@ def test_record_says_how_it_was_made():
 
 @pytest.mark.parametrize(("hidden", "method", "model"), [(0.0, "network", "inpaint-2d"), (1e9, "pnp", "denoise-2d")])
 def test_auto_takes_what_fills_hidden_pixels_better_and_says_so(monkeypatch, hidden, method, model):
-    from napari_genrecon.tasks.inpaint import plan as inpaint_plan
 
     def found(*_):
         yield
         return hidden
 
-    monkeypatch.setattr(inpaint_plan, "hidden_error", found)
+    monkeypatch.setattr(constants_module, "hidden_error", found)
     monkeypatch.setattr(findings, "_findings", OrderedDict())  # what an earlier test found counts for nothing
     record = steps_of(scene((48, 48)), scratch((48, 48))).record
     assert (record["options"]["method"], record["method"], record["model"]["name"]) == ("auto", method, model)
@@ -534,7 +534,7 @@ def counted(monkeypatch, owner, name):
 
 def test_what_was_found_is_found_again_only_for_other_pixels_or_options(monkeypatch):
     image, mask = scene(), scratch()
-    calls = counted(monkeypatch, plan_module, "find_recipe")
+    calls = counted(monkeypatch, constants_module, "find_recipe")
     damage = counted(monkeypatch, plan_module, "detect_damage")
 
     def found(**options):

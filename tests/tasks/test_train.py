@@ -106,7 +106,7 @@ def test_interrupt_saves_and_the_run_goes_on(image, capsys, monkeypatch):
     assert main(["runs"]) == 0
     assert "cells  (vae, finished, 4 steps" in capsys.readouterr().out
     assert main(["runs", "--stop", "cells"]) == 1
-    assert "does not run: it is finished" in capsys.readouterr().err
+    assert "is not running: it is finished" in capsys.readouterr().err
 
 
 def test_interrupt_is_left_as_it_was_found():

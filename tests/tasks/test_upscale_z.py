@@ -14,8 +14,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.numerics.slices import sliced
 from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.pixel_size import calibrated
-from napari_genrecon.tasks.upscale_z import UpscaleZOptions, expected_seconds, upscale_z_steps
-from napari_genrecon.tasks.upscale_z import fine_tune_cache as memory
+from napari_genrecon.tasks.upscale_z import UpscaleZOptions, expected_seconds, fine_tune_cache, upscale_z_steps
 from napari_genrecon.training.adapt import axial
 from napari_genrecon.training.adapt.axial import train_on_planes
 
@@ -83,7 +82,7 @@ def test_torch_error_while_learning_is_told_as_one_of_ours(monkeypatch):
     def fail(*args):
         raise RuntimeError("CUDA error: something failed")
 
-    monkeypatch.setattr(memory, "_remembered", {})
+    monkeypatch.setattr(fine_tune_cache, "_cache", {})
     monkeypatch.setattr(axial, "_loss", fail)
     with pytest.raises(InferenceError, match="failed while running: CUDA error"):
         upscale_z(stack(), **QUICK)
@@ -143,35 +142,35 @@ def test_record_says_how_the_network_was_trained():
 def test_closing_the_steps_stops_between_two_steps_of_training():
     steps = upscale_z_steps(stack(), UpscaleZOptions(train_steps=1000, noise=0))
     for progress in steps:
-        if progress.note.startswith("learning from the planes"):
+        if progress.note.startswith("training on the planes"):
             break
     steps.close()
-    assert progress.note == "learning from the planes: 1 of 1000 steps"
+    assert progress.note == "training on the planes: 1 of 1000 steps"
 
 
 @pytest.fixture
-def lessons(monkeypatch):
-    """Nothing is remembered at first; counts the steps of training."""
+def training_steps(monkeypatch):
+    """Empty the cache and count the steps of training."""
     taken = []
 
     def train(*args):
         return map_progress(train_on_planes(*args), lambda loss: taken.append(loss) or loss)
 
-    monkeypatch.setattr(memory, "_remembered", {})
+    monkeypatch.setattr(fine_tune_cache, "_cache", {})
     monkeypatch.setattr(axial, "train_on_planes", train)
     return taken
 
 
 @pytest.mark.parametrize("changed", [{}, {"consistent": True}, {"tile": 20}, {"keep_dtype": True}], ids=str)
-def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pixels(lessons, changed):
+def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pixels(training_steps, changed):
     image = stack().astype("u2")
     finish(upscale_z_steps(image, UpscaleZOptions(**QUICK), lazy=True))
-    assert len(lessons) == 1
+    assert len(training_steps) == 1
     result = finish(upscale_z_steps(image, UpscaleZOptions(**QUICK, **changed)))
-    assert len(lessons) == 1
-    memory._remembered.clear()
+    assert len(training_steps) == 1
+    fine_tune_cache._cache.clear()
     anew = finish(upscale_z_steps(image, UpscaleZOptions(**QUICK, **changed)))
-    assert len(lessons) == 2
+    assert len(training_steps) == 2
     np.testing.assert_array_equal(result.data, anew.data)
     assert result.record["trained"] == anew.record["trained"]
 
@@ -181,22 +180,22 @@ def test_what_was_learnt_for_a_preview_is_not_learnt_again_and_gives_the_same_pi
     [{"seed": 1}, {"thickness": 1.2}, {"train_steps": 2}, {"factor": 3}, {"spacing": 1.9}, {"noise": 3.0}],
     ids=str,
 )
-def test_other_lessons_are_learnt(lessons, changed):
+def test_other_options_train_again(training_steps, changed):
     options = {**QUICK, **changed}
     first, other = (finish(upscale_z_steps(stack(), UpscaleZOptions(**given))) for given in (QUICK, options))
-    assert len(lessons) == 1 + options["train_steps"]
+    assert len(training_steps) == 1 + options["train_steps"]
     assert first.record["trained"] != other.record["trained"]
 
 
-def test_a_pixel_that_changed_is_learnt_from(lessons):
+def test_a_pixel_that_changed_is_learnt_from(training_steps):
     image = stack()
     upscale_z(image, **QUICK)
     image[2, 10, 10] += 1
     upscale_z(image, **QUICK)
-    assert len(lessons) == 2
+    assert len(training_steps) == 2
 
 
-def test_expected_time_is_shorter_once_it_was_learnt(lessons):
+def test_expected_time_is_shorter_once_it_was_learnt(training_steps):
     options = UpscaleZOptions(**QUICK | {"train_steps": 3})
     before = expected_seconds(stack(), options)
     finish(upscale_z_steps(stack(), options, lazy=True))
@@ -205,7 +204,7 @@ def test_expected_time_is_shorter_once_it_was_learnt(lessons):
 
 
 @pytest.mark.parametrize("noise", [0, 5.0], ids=["clean", "noisy"])
-def test_progress_is_a_share_of_all_that_is_to_be_done(lessons, noise):
+def test_progress_is_a_share_of_all_that_is_to_be_done(training_steps, noise):
     told = []
     finish(upscale_z_steps(stack(), UpscaleZOptions(train_steps=5, noise=noise)), told.append)
     known = [progress for progress in told if progress.total]
@@ -213,7 +212,7 @@ def test_progress_is_a_share_of_all_that_is_to_be_done(lessons, noise):
     shares = [progress.fraction for progress in known]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    first = next(progress for progress in known if progress.note.startswith("learning"))
+    first = next(progress for progress in known if progress.note.startswith("training"))
     assert first.fraction < 0.3
     assert all(progress.fraction < first.fraction for progress in known[: known.index(first)])
     assert any(0 < progress.fraction < first.fraction for progress in known) == bool(noise)
@@ -226,7 +225,7 @@ def bordered(image):
     return spoilt
 
 
-def test_stack_with_a_border_of_nan_learns_from_what_is_inside(lessons):
+def test_stack_with_a_border_of_nan_learns_from_what_is_inside(training_steps):
     image = stack()
     result = finish(upscale_z_steps(bordered(image), UpscaleZOptions(**QUICK)))
     inside = finish(upscale_z_steps(image[:, 4:, :-3], UpscaleZOptions(**QUICK)))
@@ -235,7 +234,7 @@ def test_stack_with_a_border_of_nan_learns_from_what_is_inside(lessons):
     np.testing.assert_array_equal(np.isfinite(result.data), np.isfinite(bordered(image)).repeat(2, axis=0))
 
 
-def test_a_plane_of_which_little_is_left_does_not_narrow_the_others(lessons):
+def test_a_plane_of_which_little_is_left_does_not_narrow_the_others(training_steps):
     image = stack()
     image[2, :, 9:] = np.nan
     assert finish(upscale_z_steps(image, UpscaleZOptions(**QUICK))).record["trained"]["planes"] == len(image) - 1
@@ -282,7 +281,7 @@ def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
         (np.ones((5, 40, 40)), {"axes": "TYX"}, ImageError, r"needs a z-stack, and this image has the axes TYX"),
         (np.ones((1, 40, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 1 planes of 40 x 40"),
         (np.ones((9, 6, 40)), {}, ImageError, r"needs two planes of at least 8 pixels .* got 9 planes of 6 x 40"),
-        (np.ones((5, 40, 40)), {}, ImageError, r"learns from the planes of the stack, and none of them shows anything"),
+        (np.ones((5, 40, 40)), {}, ImageError, r"trains on the planes of the stack, and none of them shows anything"),
         (stack(), {"spacing": 1.1}, OptionError, r"makes voxels as tall as wide, and these are 1.10 times as tall"),
         (stack(), {"spacing": -1.0}, OptionError, r"spacing must be a positive number of pixels, got -1.0"),
         (stack(), {"thickness": 9.0}, OptionError, r"thickness must be 0.3 to 3 distances of planes, got 9.0"),

@@ -13,7 +13,7 @@ from napari_genrecon import Optics, deblur, denoise, upscale_z
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import runtime
-from napari_genrecon.tasks.upscale_z import fine_tune_cache as lessons
+from napari_genrecon.tasks.upscale_z import fine_tune_cache
 from napari_genrecon.training.adapt import axial
 from napari_genrecon.widgets.task.preview import PLANES_ONLY
 from napari_genrecon.widgets.task.widget import (
@@ -393,7 +393,7 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
 def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_less(
     make_napari_viewer, qtbot, monkeypatch
 ):
-    monkeypatch.setattr(lessons, "_remembered", {})
+    monkeypatch.setattr(fine_tune_cache, "_cache", {})
     taken = []
     train = axial.train_on_planes
     monkeypatch.setattr(axial, "train_on_planes", lambda *args: taken.append(args) or train(*args))
@@ -414,7 +414,7 @@ def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_
     qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)  # its threads share the warning filters
     assert len(taken) == 1
     made = viewer.layers["stack upscale z x2 8 steps"]
-    lessons._remembered.clear()
+    fine_tune_cache._cache.clear()
     with pytest.warns(GenReconWarning, match="2 times more planes"):
         script = upscale_z(image, spacing=2.0, train_steps=8, axes="ZYX")
     np.testing.assert_array_equal(made.data, script)

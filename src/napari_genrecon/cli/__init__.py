@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line of the package."""
 
 from napari_genrecon.cli.main import main
 

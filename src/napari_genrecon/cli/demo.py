@@ -1,4 +1,4 @@
-"""``genrecon demo``: denoise the samples and show what came out."""
+"""Run ``genrecon demo``: denoise the samples and write results and pictures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from napari_genrecon.tasks.files import about_result
 
 __all__ = ["run"]
 
-_CROP = 128  # pixels; the second row of the picture shows it enlarged
-_ENLARGED = 4
+_CROP = 128  # px, side of the crop in the second row of the picture
+_ENLARGED = 4  # times, so that single pixels are visible
 
 
 def run(folder: Path) -> None:
@@ -29,7 +29,7 @@ def run(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        Made if it does not exist; the files of an earlier demo in it are replaced.
+        Folder of the results, created if needed; the files of an earlier demo are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _denoise(folder, "nuclei_2d.tif")
@@ -54,7 +54,7 @@ def _denoise(folder: Path, name: str) -> Result:
 
 
 def psnr(truth: NDArray[Any], image: NDArray[Any]) -> float:
-    """Peak signal-to-noise ratio in dB, against the range of the truth."""
+    """Return the peak signal-to-noise ratio in dB; the peak is the range of the truth."""
     span = float(np.ptp(truth))
     return float(10 * np.log10(span**2 / np.mean((image.astype(float) - truth) ** 2)))
 
@@ -64,7 +64,7 @@ def _middle(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _picture(path: Path, before: NDArray[Any], after: NDArray[Any]) -> None:
-    """Before and after side by side, the same contrast for both, and a crop of each enlarged below."""
+    """Write before and after side by side with the same contrast, and an enlarged crop of each below."""
     from skimage.io import imsave
 
     low, high = np.percentile(before, (0.5, 99.8))
@@ -76,7 +76,7 @@ def _picture(path: Path, before: NDArray[Any], after: NDArray[Any]) -> None:
 
 
 def _brightest(plane: NDArray[Any], guide: NDArray[Any]) -> NDArray[Any]:
-    """The crop around the brightest part of the result: there is something to see there."""
+    """Return the crop of a plane at the brightest part of the guide, where there is structure to see."""
     side = min(_CROP, *guide.shape)
     tops = range(0, guide.shape[0] - side + 1, max(1, side // 2))
     lefts = range(0, guide.shape[1] - side + 1, max(1, side // 2))

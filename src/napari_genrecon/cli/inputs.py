@@ -1,4 +1,4 @@
-"""The files that are given on the command line, each processed by itself."""
+"""Process the files that are given on the command line, each by itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_folder_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bool, replaces: bool = False) -> int:
-    """Process all files; a bad one is reported and the rest go on. Returns how many failed."""
+    """Process all files, report those that fail, and return how many failed."""
     failed = 0
     for path in paths:
         try:
@@ -35,7 +35,7 @@ def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bo
             failed += 1
             where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
             warn(f"{path}: cannot be read or written: {error.strerror or error}{where}")
-        except Exception as error:  # one bad file must not end a batch, nor greet the user with a traceback
+        except Exception as error:  # one bad file must not end a batch, nor show the user a traceback
             if debug:
                 raise
             failed += 1
@@ -44,5 +44,5 @@ def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bo
 
 
 def sentence(error: GenReconError, *, replaces: bool) -> str:
-    """The sentence, with the switch that helps where there is one."""
+    """Return the sentence of an error, with the flag that helps if there is one."""
     return f"{error} (or give --overwrite)" if replaces and isinstance(error, ExistsError) else str(error)

@@ -1,4 +1,4 @@
-"""The ``genrecon`` command: sub-commands and flags come from TASKS and the tasks' options."""
+"""Run the ``genrecon`` command, whose sub-commands and flags come from TASKS and the tasks' options."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from napari_genrecon.tasks import TASKS
 
 __all__ = ["main"]
 
-IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
@@ -25,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        Without the program's name; those of the process if not given.
+        Arguments without the program's name; those of the process if not given.
 
     Returns
     -------
@@ -49,9 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser(given: list[str]) -> argparse.ArgumentParser:
-    """The parser; the flags of a task, which load the task, only where it is asked for."""
+    """Return the parser. Only the given task gets its flags, as reading them imports the task."""
     parser = argparse.ArgumentParser(
-        prog="genrecon", description="Restore microscopy images, and learn to make synthetic ones."
+        prog="genrecon", description="Restore microscopy images, and train models that make synthetic ones."
     )
     parser.add_argument("--version", action="version", version=f"napari-genrecon {__version__}")
     parser.set_defaults(debug=False)

@@ -1,4 +1,4 @@
-"""The commands that measure noise, and those that read, check and repeat what a record says."""
+"""Add the commands that measure noise, and those that verify, replay, check and describe results."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     noise = measure_noise(image.data, axes=image.axes)
     if parsed.json:
         found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
-        told = found[0] if len(found) == 1 else found
-        if len(parsed.inputs) > 1:  # a line each, which says of which image
-            return json.dumps({"image": str(path), "noise": told})
-        return json.dumps(told, indent=2)
+        report = found[0] if len(found) == 1 else found
+        if len(parsed.inputs) > 1:  # one line per image, with its path
+            return json.dumps({"image": str(path), "noise": report})
+        return json.dumps(report, indent=2)
     assumed = " (assumed)" if image.axes.assumed else ""
-    said = assumption(image.axes, image.data.shape, eight_bit=image.data.dtype == "uint8")
-    note = f"note: {said}\n" if said else ""
+    doubt = assumption(image.axes, image.data.shape, eight_bit=image.data.dtype == "uint8")
+    note = f"note: {doubt}\n" if doubt else ""
     return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{note}{noise_report(noise)}"
 
 
@@ -100,8 +100,8 @@ def _methods(parsed: argparse.Namespace) -> int:
     from napari_genrecon.io.reader import open_image
     from napari_genrecon.io.record.check import methods_text, record_of
 
-    def tell(path: Path) -> str:
+    def describe(path: Path) -> str:
         record = record_of(open_image(path))
         return json.dumps(record, indent=1) if parsed.json else methods_text(record)
 
-    return FAILED if process_each(parsed.inputs, tell, debug=parsed.debug) else 0
+    return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

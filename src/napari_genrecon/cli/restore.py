@@ -1,4 +1,4 @@
-"""The commands of the restoration tasks; their flags come from the tasks' options."""
+"""Add and run the commands of the tasks; their flags come from the tasks' options."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["add_task"]
 
 
 def add_task(commands: Any, task: Task, *, flags: bool) -> None:
+    """Add the command of a task; `flags` adds those of its options, which imports the task."""
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help=f"{IMAGES}, or folders of them")
@@ -23,7 +24,7 @@ def add_task(commands: Any, task: Task, *, flags: bool) -> None:
         "-o",
         "--output",
         help="file (for one input), or folder for the results: one that exists, a name that ends in a slash, or one "
-        "without an ending such as .tif; it is made if there is none",
+        "without an ending such as .tif; it is created if needed",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
     parser.add_argument(
@@ -74,11 +75,12 @@ def _run_task(parsed: argparse.Namespace) -> int:
     return FAILED if failed else 0
 
 
-_FILE_OF = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
+# What to give instead of a file that does not exist, by kind of array.
+_ADVICE = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
 
 
 def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
-    """Options that are read from files, taken out of the values; the width of a Gaussian and optics stay."""
+    """Return the files of array options, and set these options to None; numbers and optics are parsed in place."""
     from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
     from napari_genrecon.tasks.files import array_options
 
@@ -94,7 +96,7 @@ def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
         else:
             values[name], found[name] = None, Path(text)
             if not found[name].exists():
-                raise OptionError(f"--{name}: there is no file {text}{_FILE_OF[kind]}")
+                raise OptionError(f"--{name}: there is no file {text}{_ADVICE[kind]}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Parts of the command line that its commands share: flags from options, a bar, words on the terminal."""
+"""Build flags from options, show progress, and print sentences: the parts that all commands share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 __all__ = [
-    "FAILED", "IMAGES", "INTERRUPTED", "USAGE", "add_command", "add_flag", "add_flags", "add_series", "say", "warn",
+    "FAILED", "IMAGES", "INTERRUPTED", "add_command", "add_flag", "add_flags", "add_series", "say", "warn",
     "warnings_as_sentences", "watch",
 ]  # fmt: skip
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130  # exit statuses; wrong usage is 2, by argparse
 
 IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
 
@@ -66,24 +66,24 @@ def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> 
 
 
 def _converter(kind: Any, metadata: dict[str, Any]) -> Any:
-    """From text to an option's type; what can be several things stays text and is looked at later."""
+    """Return the converter from text to an option's type; an option of several types stays text and is read later."""
     kinds = (set(typing.get_args(kind)) or {kind}) - {type(None)}
     return float if kinds == {float} else int if int in kinds and "array" not in metadata else str
 
 
 def say(text: str) -> None:
-    """A result, for whoever reads the output."""
+    """Print a result to the standard output."""
     print(text)
 
 
 def warn(text: str) -> None:
-    """A word to the user, beside the output."""
+    """Print a note for the user to the standard error."""
     print(f"genrecon: {text}", file=sys.stderr)
 
 
 @contextmanager
 def warnings_as_sentences() -> Iterator[None]:
-    """Show our own warnings as words to the user, without the place in the code where they were made."""
+    """Print this package's warnings as sentences, without the line of code that raised them."""
     from napari_genrecon.errors import GenReconWarning
 
     with warnings.catch_warnings():
@@ -101,7 +101,7 @@ def warnings_as_sentences() -> Iterator[None]:
 
 
 def watch(steps: Any, title: str) -> Any:
-    """Take all steps with a bar on the terminal; Ctrl-C closes the steps, which clean up after themselves."""
+    """Run all steps with a progress bar and return their result; Ctrl-C closes the steps, which then clean up."""
     from tqdm import tqdm
 
     from napari_genrecon.engine.run import finish

@@ -1,4 +1,4 @@
-"""The commands of the generative models: ``train``, ``runs``, ``sample`` and ``models``."""
+"""Add and run the commands ``train``, ``runs``, ``sample`` and ``models``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: Any, given: list[str]) -> None:
-    """Add them; the many flags of training and sampling only where they are asked for."""
+    """Add the commands. ``train`` and ``sample`` get their flags only if given, as reading them takes time."""
     _add_train(commands, flags="train" in given)
     _add_runs(commands)
     _add_sample(commands, flags="sample" in given)
@@ -36,7 +36,7 @@ def _add_train(commands: Any, *, flags: bool) -> None:
     parser = add_command(commands, "train", _train, "Train a generative model (VAE or GAN) on crops of images.")
     parser.add_argument("recipe", metavar="KIND", help=_recipes())
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders")
-    parser.add_argument("--name", default="", help="of the model; KIND if not given")
+    parser.add_argument("--name", default="", help="name of the model; KIND if not given")
     parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
     parser.add_argument("--labels", nargs="+", type=Path, default=[], metavar="FILE", help="one labels image each")
     add_folder_flags(parser)
@@ -73,9 +73,9 @@ def _watched(steps: Any, name: str) -> int:
     from napari_genrecon.tasks.train import interruptible
 
     try:
-        model = watch(interruptible(_telling(steps)), name)
+        model = watch(interruptible(_print_notes(steps)), name)
     except KeyboardInterrupt:
-        warn("stopped and saved: 'genrecon runs' lists the training, 'genrecon runs --resume NAME' goes on with it")
+        warn("stopped and saved: 'genrecon runs' lists the training, 'genrecon runs --resume NAME' continues it")
         return INTERRUPTED
     for sentence in model.card.cautions:
         warn(f"note: {sentence}")
@@ -83,8 +83,8 @@ def _watched(steps: Any, name: str) -> int:
     return 0
 
 
-def _telling(steps: Any) -> Any:
-    """The same steps, with notes about the crops on the terminal, bar or no bar."""
+def _print_notes(steps: Any) -> Any:
+    """Run steps and print their notes about the crops, whether there is a bar or not."""
     with closing(steps):
         while True:
             try:
@@ -109,12 +109,12 @@ def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _add_runs(commands: Any) -> None:
-    parser = add_command(commands, "runs", _runs, "List the trainings there are; stop, resume or remove one.")
+    parser = add_command(commands, "runs", _runs, "List the training runs; stop, resume or remove one.")
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--resume", metavar="NAME", help="go on exactly where it was saved last")
-    action.add_argument("--stop", metavar="NAME", help="ask it to save and to end")
-    action.add_argument("--remove", metavar="NAME", help="delete its folder; a model that it has made stays")
-    parser.add_argument("--minutes", type=float, help="with --resume: another training time in all")
+    action.add_argument("--resume", metavar="NAME", help="continue exactly where it was saved last")
+    action.add_argument("--stop", metavar="NAME", help="save and stop it")
+    action.add_argument("--remove", metavar="NAME", help="delete its folder; a model that it made is kept")
+    parser.add_argument("--minutes", type=float, help="with --resume: new total training time")
 
 
 def _runs(parsed: argparse.Namespace) -> int:
@@ -122,7 +122,7 @@ def _runs(parsed: argparse.Namespace) -> int:
     from napari_genrecon.training.runs.store import find_run, find_runs
 
     if parsed.minutes is not None and not parsed.resume:
-        raise OptionError("--minutes is for --resume")
+        raise OptionError(f"--minutes {parsed.minutes:g} needs --resume NAME")
     if parsed.resume:
         return _watched(resume_steps(parsed.resume, minutes=parsed.minutes), parsed.resume)
     if parsed.stop:
@@ -137,7 +137,7 @@ def _runs(parsed: argparse.Namespace) -> int:
 
 def _stop(run: Any) -> None:
     if run.state() not in ("starting", "running"):
-        raise OptionError(f"{run.name!r} does not run: it is {run.state()}")
+        raise OptionError(f"{run.name!r} is not running: it is {run.state()}")
     run.stop()
 
 
@@ -183,7 +183,7 @@ def _models(parsed: argparse.Namespace) -> int:
     from napari_genrecon.models.registry import export_model, import_model, remove_model
 
     if parsed.name and not parsed.imported:
-        raise OptionError("--name is for --import")
+        raise OptionError(f"--name {parsed.name} needs --import PATH")
     if parsed.export:
         export_model(*parsed.export)
         say(parsed.export[1])
@@ -204,7 +204,7 @@ def _list_models(task: str | None) -> None:
 
 
 def _line(card: Any) -> str:
-    """Say what a model is, and below it what it is for or how it came about."""
+    """Return two lines about a model: name and licence, then its purpose or how it was trained."""
     made = card.task == "sample"
     kind, where = (card.network, "yours" if card.path else "bundled") if made else ("", "yours" if card.path else "")
     head = f"{card.name}  ({', '.join(filter(None, (card.task, kind, where, card.licence)))})"

@@ -1,4 +1,4 @@
-"""The tasks a user can ask for, one line each. Importing this loads no torch."""
+"""List the tasks that turn an image into another. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="upscale",
         title="Upscale",
-        summary="Enlarge an image 2, 3 or 4 times, sharper than interpolation does",
+        summary="Enlarge an image 2, 3 or 4 times, sharper than interpolation",
         models="upscale",
     ),
     Task(
@@ -41,5 +41,5 @@ TASKS: tuple[Task, ...] = (
 
 
 def find_task(name: str) -> Task:
-    """The task of this name."""
+    """Return the task of this name."""
     return {task.name: task for task in TASKS}[name]

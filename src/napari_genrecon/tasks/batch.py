@@ -1,8 +1,8 @@
-"""Plan a batch: which images are taken, and what every result is called. Nothing is written, and only headers are read.
+"""Plan a batch: find the images and name the results. Nothing is written, and only headers are read.
 
-**Where results go.** Without an output they lie beside their images, as ``NAME_TASK.ome.tif`` (``.ome.zarr`` for an
-OME-Zarr). An output is a folder if it is one already, ends in a slash, or has no ending; it is made where it does not
-exist, and results keep the subfolders of a folder that was searched. Anything else is the name of one file.
+**Where results go.** By default they are put beside their images, as ``NAME_TASK.ome.tif`` (``.ome.zarr`` for an
+OME-Zarr). An output is a folder if it is one already, ends in a slash, or has no ending; it is created if needed, and
+results keep the subfolders of a folder that was searched. Any other output is the name of one file.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a task is to do with files.
+    """Images and the names of their results.
 
     Attributes
     ----------
     jobs : tuple of (Path, Path)
-        Image and result; no two results have one name, and none has that of an image.
+        Image and result; all results have different names, and none has that of an image.
     folders : tuple of Path
-        Where the results go, if an output folder was given; see `make_folders`.
+        Folders of the results, if an output folder was given; see `make_folders`.
     notes : tuple of str
-        What the user should know: what was left out and why.
+        Notes for the user: which files were left out and why.
     """
 
     jobs: tuple[tuple[Path, Path], ...]
@@ -50,10 +50,10 @@ def plan_batch(
     recursive: bool = False,
     series: str | None = None,
 ) -> Batch:
-    """Find the images, and name their results.
+    """Find the images and name their results.
 
-    Results of earlier runs that lie in a searched folder are left out: those of the same task, and those whose image
-    is among the others.
+    Results of earlier runs in a searched folder are left out: those of the same task, and those whose image is also
+    found.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def plan_batch(
     output : str or Path, optional
         A file for one result, or a folder; see the module's text. A slash at its end counts, so a `Path` loses it.
     stack : bool
-        Whether a folder is one image, a stack of planes.
+        Take a folder as one image, a stack of planes.
     recursive : bool
-        Whether subfolders are searched, too.
+        Also search subfolders.
     series : str, optional
         Which image of files that hold several; it becomes a part of the names.
 
@@ -75,8 +75,8 @@ def plan_batch(
     ImageError
         If a folder cannot be read or holds no image.
     OptionError
-        If results would have one name, or that of an image, if several need a folder and the output is none, or if its
-        name is that of neither a folder nor an image.
+        If two results would have the same name or one that of an image, if the output for several images is no folder,
+        or if its name is that of neither a folder nor an image.
     """
     found, notes = find_images(inputs, stack=stack, recursive=recursive)
     kept = _without_results(found, task)
@@ -116,26 +116,26 @@ def make_folders(batch: Batch) -> None:
 
 
 def name_results(found: Sequence[Found], task: str, folder: Path | None, series: str | None = None) -> list[Path]:
-    """Name the result of every image; looks at names only.
+    """Name the result of every image; reads no file.
 
-    Names that differ in upper and lower case or in the spelling of accents count as one: they are one file on other
-    systems.
+    Names that differ only in upper and lower case or in the encoding of accents count as equal: on some systems they
+    are the same file.
 
     Parameters
     ----------
     found : sequence of Found
-        No image twice.
+        The images, none twice.
     task : str
         Name of the task.
     folder : Path or None
-        For the results; None puts each beside its image.
+        Folder of the results; None puts each beside its image.
     series : str, optional
         Which image of files that hold several.
 
     Raises
     ------
     OptionError
-        If two results would have one name, or one that of an image.
+        If two results would have the same name, or one that of an image.
     """
     images = {_key(item.path): item.path for item in found}
     taken: dict[str, Path] = {}
@@ -166,7 +166,7 @@ def _target(item: Found, task: str, folder: Path | None, series: str | None) -> 
 
 
 def _key(path: Path) -> str:
-    """Return what two names of one file have in common, on any system."""
+    """Return a form of the name that is equal for all names of one file, on any system."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path.resolve())).casefold())
 
 
@@ -181,7 +181,7 @@ def _folder(output: str | Path, *, several: bool) -> Path | None:
             "it is a folder, or give another name"
         )
     if named:
-        written_format(path)  # or a sentence
+        written_format(path)  # refuses a name of no format that is written
     if not named and path.exists() and not path.is_dir():
         raise OptionError(f"{path} is a file, and a folder is needed for the results: choose another name")
     return None if named else path
@@ -191,19 +191,20 @@ def _folder(output: str | Path, *, several: bool) -> Path | None:
 
 
 def _without_results(found: Sequence[Found], task: str) -> list[Found]:
-    """Leave out results in searched folders that are no inputs of this task."""
+    """Leave out files in searched folders that are results of this task or of the other images."""
     images = {_key(item.path) for item in found}
     names = {(item.path.parent, image_name(item.path)) for item in found}
     return [item for item in found if item.within is None or not _is_result(item.path, task, images, names)]
 
 
 def _is_result(path: Path, task: str, images: set[str], names: set[tuple[Path, str]]) -> bool:
-    """Whether the record in a file says that the same task made it, or any task from one of these images."""
+    """Return whether a file's record says that the same task made it, or any task from one of these images."""
     record = find_record(path)
     if record is None:
         return False
     source, ending = record.get("input"), f"_{record.get('task')}"
     origin = str(source.get("path", "")) if isinstance(source, dict) else ""
     name = image_name(path)
-    moved = name.endswith(ending) and (path.parent, name.removesuffix(ending)) in names  # together with its image
+    # The path in the record is out of date if the result was moved together with its image: their names still tell.
+    moved = name.endswith(ending) and (path.parent, name.removesuffix(ending)) in names
     return record.get("task") == task or moved or (origin != "" and _key(Path(origin)) in images)

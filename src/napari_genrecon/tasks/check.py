@@ -1,4 +1,4 @@
-"""Check a denoised image against its source: was anything but noise removed, was anything added?"""
+"""Check a denoised image against its source: find structure that was removed or added."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = ["LIMIT", "Check", "check", "check_file_steps", "check_steps", "noise_
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a check found.
+    """Result of a check.
 
     Attributes
     ----------
     verdict : Verdict
-        The figures; as text, in words.
+        The figures; printed, a verdict in words.
     deviations : (...) ndarray of float32, or None
-        At every pixel of the image how far the result is from what noise explains, in standard deviations: positive
-        where something was erased, negative where something was added. Beyond 6 noise is no explanation.
+        Deviation of every pixel from what noise explains, in standard deviations: positive where structure was erased,
+        negative where it was added. Noise does not explain values beyond 6.
     """
 
     verdict: Verdict
@@ -58,24 +58,24 @@ def check(
 ) -> Check:
     """Compare a denoised image with its source.
 
-    What was removed, divided by the noise that the model predicts, is noise of variance 1 if the result is right.
-    Averaged over windows of 1 to 8 pixels it stays small; where a structure was erased or invented it stands out.
+    If the result is right, the difference to the image, divided by the predicted noise, is noise of variance 1. Its
+    mean over windows of 1 to 8 pixels is then small, and large where structure was erased or invented.
 
     Parameters
     ----------
     image, result : (..., Y, X) or (..., Y, X, S) array_like, or image layers of napari
-        Before and after, of one shape, in the same grey values.
+        The image before and after, of the same shape and in the same grey values.
     noise : NoiseModel, tuple of NoiseModel or float, optional
-        What the image was denoised with; measured from it if not given.
+        Noise that the image was denoised with; measured from it if not given.
     blend : float
-        How much of the image was mixed back in, in [0, 1).
+        Share of the image that was mixed back in, in [0, 1).
     axes : str, optional
         One letter per dimension; inferred from the shape if not given.
 
     Returns
     -------
     Check
-        Printed, it is the verdict in words.
+        Verdict and deviations; printed, the verdict in words.
 
     Raises
     ------
@@ -109,9 +109,9 @@ def check_steps(
     axes: str | Axes | None = None,
     keep: bool = True,
 ) -> Generator[Progress, None, Check]:
-    """The same as `check`, step by step: yields `Progress` after every plane.
+    """Run `check` step by step; yields `Progress` after every plane.
 
-    With `keep` false no deviations are kept, so that a stack of any size can be checked.
+    Without `keep` the deviations are dropped, so that a stack of any size can be checked.
     """
     source, restored = as_source(image), as_source(result)
     if tuple(source.shape) != tuple(restored.shape):
@@ -129,7 +129,7 @@ def check_steps(
     planes = list(_planes(tuple(source.shape), letters, len(models)))
     for count, (region, channel) in enumerate(planes, start=1):
         noisy, after = (as_plane(np.asarray(a[region]), letters).astype(np.float64) for a in (source, restored))
-        if blend:
+        if blend:  # undo it: after = blend * noisy + (1 - blend) * denoised
             after = (after - blend * noisy) / (1 - blend)
         step = max(_step(source.dtype), _step(restored.dtype))
         index = tuple(region[i].start for i in letters.outer)
@@ -142,7 +142,7 @@ def check_steps(
 
 
 def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Check]:
-    """Check a file of ours against the image that its record names.
+    """Check a result file against the image that its record names.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     Raises
     ------
     ImageError
-        If there is no record, the result is none of denoising, or its image is not there.
+        If there is no record, the file is not a result of denoising, or its image is not found.
     """
     stored = finished(open_image(path))
     record = record_of(stored)
@@ -165,7 +165,7 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
 
 
 def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], float]:
-    """The noise that an image was denoised with, and how much of the image was mixed back in.
+    """Return the noise that an image was denoised with, and the share of the image that was mixed back in.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _planes(shape: tuple[int, ...], axes: Axes, channels: int) -> list[tuple[tuple[slice, ...], int]]:
-    """The region and the channel of every plane that carries grey values; the alpha of RGBA does not."""
+    """Return the region and the channel of every plane that holds grey values; the alpha of RGBA does not."""
     found = []
     for index in np.ndindex(tuple(shape[i] for i in axes.outer)):
         at = dict(zip(axes.outer, index, strict=True))
@@ -199,5 +199,5 @@ def _planes(shape: tuple[int, ...], axes: Axes, channels: int) -> list[tuple[tup
 
 
 def _step(dtype: np.dtype[Any]) -> float:
-    """Grey values from one number to the next; that of floats is far below any noise."""
+    """Return the distance of neighbouring grey values of a dtype: 1 for integers, about 0 for floats."""
     return 1.0 if dtype.kind in "iub" else 0.0

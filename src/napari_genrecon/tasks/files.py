@@ -1,4 +1,4 @@
-"""A task from file to file: open, process, write, with the record; large images region by region."""
+"""Run a task from file to file: open, process and write with the record, large images region by region."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def array_options(task: Task) -> dict[str, str]:
-    """Options of a task that are arrays, and what kind of array: ``mask`` or ``psf``."""
+    """Return the options of a task that are arrays, with the kind of array: ``mask`` or ``psf``."""
     hints = typing.get_type_hints(task.options, include_extras=True)
     metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
@@ -60,17 +60,18 @@ def file_steps(
     Parameters
     ----------
     task : Task
-        What to do.
+        The task to run.
     source, target : Path
-        A name that ends in ``.zarr`` makes an OME-Zarr, region by region in bounded memory; else an OME-TIFF.
+        The image and the result. If the result's name ends in ``.zarr``, it becomes an OME-Zarr, written region by
+        region in bounded memory; else an OME-TIFF.
     options
-        Of the task.
+        Options of the task.
     saving : Saving
         How the target is written. Files that are read are never replaced.
     resume : bool
         Continue an OME-Zarr that an earlier run left unfinished.
     client : distributed.Client, optional
-        Whose workers compute and write the regions of an OME-Zarr.
+        Cluster whose workers compute and write the regions of an OME-Zarr.
     arrays : dict of str to Path, optional
         Options that are read from files: masks, point spread functions.
     series : int or str, optional
@@ -89,7 +90,7 @@ def file_steps(
     if not written.by_region and (resume or client is not None):
         raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
     sources = [source, *arrays.values()]
-    _check(target, saving, sources)  # before hours of work, not after
+    _check(target, saving, sources)  # before the work, which may take hours
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
     read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
     options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
@@ -112,6 +113,7 @@ def _read(kind: str, path: Path) -> Any:
 
 
 def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:
+    """Refuse a target, or the sidecar beside it, that exists and may not be replaced."""
     folder = written_format(target).by_region
     check_target(target, overwrite=saving.overwrite, sources=sources, folder=folder)
     if saving.sidecar:
@@ -128,7 +130,8 @@ def write_steps(
     resume: bool = False,
     client: Any = None,
 ) -> Generator[Progress, None, Path]:
-    """Write what a task returned, in the format that the target's name asks for; see `file_steps`."""
+    """Write the result of a task in the format that the target's name asks for; see `file_steps`."""
+    # A lazy result of an integer dtype is written from its unrounded values: the writer counts the clipped pixels.
     unrounded = result.unrounded is not None
     data, dtype = (result.unrounded, result.data.dtype) if unrounded else (result.data, None)
     options: dict[str, Any] = {"dtype": dtype, "overwrite": saving.overwrite, "sources": sources}
@@ -142,16 +145,16 @@ def write_steps(
 def write_result_steps(
     task: Task, data: Any, options: Any, about: ImageMeta, target: Path, *, saving: Saving = PLAIN
 ) -> Generator[Progress, None, Result]:
-    """Process an image and write the result, then give back what the file holds.
+    """Process an image and write the result, then return the result as it is in the file.
 
     Parameters
     ----------
     task, data, options
-        As for the task's steps.
+        The task, and what its steps take.
     about : ImageMeta
         What the pixels of `data` mean.
     target, saving
-        Of the result; see `file_steps`.
+        File of the result, and how it is written; see `file_steps`.
     """
     _check(target, saving, [])
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
@@ -161,9 +164,9 @@ def write_result_steps(
 
 
 def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> ImageMeta:
-    """What the pixels of a result mean, from what those of its source mean: it lies in the same place."""
+    """Return the metadata of a result from that of its source: axes, scale, translate and units for the same place."""
     whole = about.filled()
-    new = len(result.axes) - len(about.axes)  # plausible fillings come along a new first dimension
+    new = len(result.axes) - len(about.axes)  # 1 for several plausible fillings, which get a new first dimension
     factors = tuple(record.get("factor") or (1,) * len(about.axes))
     scale, translate = upscaled_transform(whole.scale, whole.translate, factors)
     return replace(
@@ -178,13 +181,13 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
 
 
 def finished(image: ImageFile) -> ImageFile:
-    """The same image, if it is not an unfinished result."""
+    """Return the image, and refuse it if it is an unfinished result."""
     if image.unfinished:
         raise ImageError(f"{image.path} is an unfinished result ({image.unfinished}): continue it first with --resume")
     return image
 
 
 def tile_of(record: dict[str, Any]) -> tuple[int, int]:
-    """Height and width of the tiles of an earlier run: with others, the pixels would differ in the last digits."""
+    """Return the height and width of an earlier run's tiles; other tiles would change the last digits of the pixels."""
     axes, size = Axes(record["axes"]["letters"]), record["tile"]["size"]
     return int(size[axes.y]), int(size[axes.x])

@@ -1,4 +1,4 @@
-"""What a script gives as an image: an array, a layer of napari, or by mistake the path of a file."""
+"""Accept arrays and napari layers as images, masks and PSFs, and refuse paths with a sentence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Given", "given_image", "given_images", "given_mask", "given_psf", "w
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Pixels, and what a layer says about them.
+    """Pixels of an image, with the metadata of its layer.
 
     Attributes
     ----------
     pixels : array_like
-        At full resolution.
+        Pixels at full resolution.
     axes : str, Axes or None
-        Those that were given, else those of the layer; None leaves them to the shape.
+        Axes that were given, else those of the layer; None infers them from the shape.
     layer : dict or None
         Keywords of the layer; None if an array was given.
     """
@@ -38,7 +38,7 @@ class Given:
     layer: dict[str, Any] | None = None
 
     def calibrate(self, options: Any) -> Any:
-        """Return options of a task with the pixel sizes of the layer where they leave them to the image."""
+        """Return options of a task in which missing pixel sizes are those of the layer."""
         return options if self.layer is None else calibrated(options, self._about)
 
     def _about(self) -> ImageMeta:
@@ -68,7 +68,7 @@ def given_image(image: Any, axes: str | Axes | None = None) -> Given:
 
 
 def given_images(images: Any, axes: Any) -> tuple[Any, Any]:
-    """Return the pixels and the axes of one image or of a list of them; axes that were given stay."""
+    """Return the pixels and the axes of one image or of a list of images; axes that were given are kept."""
     if not isinstance(images, list | tuple):
         found = given_image(images, axes)
         return found.pixels, found.axes
@@ -98,14 +98,14 @@ def given_psf(psf: Any) -> Any:
 
 
 def warn_assumed(axes: Axes, source: Any) -> None:
-    """Warn the caller's caller of what was assumed about the axes of an array, where that is doubtful."""
+    """Warn the caller's caller if axes were inferred that may be others."""
     said = assumption(axes, source.shape, eight_bit=source.dtype == np.uint8)
     if said:
         warnings.warn(said, GenReconWarning, stacklevel=3)
 
 
 def _is_layer(value: Any) -> bool:
-    return hasattr(value, "as_layer_data_tuple")  # napari is not imported for this
+    return hasattr(value, "as_layer_data_tuple")  # unlike isinstance, without importing napari
 
 
 def _pixels(layer: Any, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:

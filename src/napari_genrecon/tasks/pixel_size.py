@@ -1,4 +1,4 @@
-"""Pixel sizes that an option leaves to the image."""
+"""Complete options with the pixel sizes of the image."""
 
 from __future__ import annotations
 
@@ -23,29 +23,31 @@ _MICROMETRES = {
     "meter": 1e6,
     "angstrom": 1e-4,
 }
-_SQUARE = 0.01  # part by which the sides of a pixel may differ
-_CHANNELS = 6  # a file of more "channels" or frames than these is a stack: many programs write stacks like that
+_SQUARE = 0.01  # share by which the sides of a pixel may differ: rounding in metadata does not exceed it
+_CHANNELS = 6  # a PSF file of more "channels" or frames is taken as a z-stack, as many programs write stacks like that
 
 
 def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
-    """The same options, with what they leave to the image's calibration: pixel size and z step of optics, the pixel
-    sizes to which a measured PSF is brought, and, to upscale along z, the distance of two planes in pixels.
+    """Return the options with missing sizes taken from the image's calibration.
+
+    These are the pixel size and z step of optics, the pixel sizes to which a measured PSF is resampled, and, to upscale
+    along z, the distance of two planes in pixels.
 
     Parameters
     ----------
     options
-        Of any task.
+        Options of any task.
     about_of : callable
         What the pixels of the image mean; only asked where it is needed.
 
     Raises
     ------
     OptionError
-        If the image does not say those of optics.
+        If the image does not state the sizes that optics need.
     """
     given = {field.name: getattr(options, field.name) for field in fields(options)}
     found: dict[str, Any] = {
-        name: _filled(value, about_of()) for name, value in given.items() if isinstance(value, Optics)
+        name: _completed(value, about_of()) for name, value in given.items() if isinstance(value, Optics)
     }
     for name, value in given.items():
         if isinstance(value, MeasuredPSF) and value.image_pixel_size is None:
@@ -59,19 +61,19 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
 
 
 def measured_psf(data: Any, about: ImageMeta) -> MeasuredPSF:
-    """A point spread function from a file or a layer, with the sizes of its pixels where they are known.
+    """Return a point spread function from a file or a layer, with the sizes of its pixels if they are known.
 
     Parameters
     ----------
     data : array_like
         The pixels.
     about : ImageMeta
-        What they mean. A stack whose planes are named otherwise than Z counts as one.
+        What they mean. A stack of many planes that are named T or C counts as a z-stack.
 
     Raises
     ------
     OptionError
-        If they have channels, or cannot be a PSF.
+        If the array has channels, or cannot be a PSF.
     """
     array, letters = np.asarray(data), about.axes.letters
     kept = [i for i, letter in enumerate(letters) if letter in "ZYX" or array.shape[i] > 1]
@@ -89,13 +91,13 @@ def measured_psf(data: Any, about: ImageMeta) -> MeasuredPSF:
 
 
 def _sizes(about: ImageMeta) -> dict[str, float]:
-    """Size of a pixel in micrometres by dimension, where it is known."""
+    """Return the known sizes of a pixel in micrometres, by dimension."""
     whole = about.filled()
     sizes = zip(whole.axes.letters, whole.scale, whole.units, strict=True)
     return {letter: abs(float(s)) * _MICROMETRES[unit] for letter, s, unit in sizes if unit in _MICROMETRES and s}
 
 
-def _filled(optics: Optics, about: ImageMeta) -> Optics:
+def _completed(optics: Optics, about: ImageMeta) -> Optics:
     letters = about.axes.letters
     if optics.pixel_size is None:
         x, y = _length(about, "X", "pixel_size"), _length(about, "Y", "pixel_size")
@@ -108,7 +110,7 @@ def _filled(optics: Optics, about: ImageMeta) -> Optics:
 
 
 def _length(about: ImageMeta, letter: str, name: str) -> float:
-    """Size of a pixel along one dimension, in micrometres."""
+    """Return the size of a pixel along one dimension, in micrometres."""
     whole, index = about.filled(), about.axes.letters.index(letter)
     unit = whole.units[index]
     if unit not in _MICROMETRES:

@@ -1,4 +1,4 @@
-"""What every task decides before the first tile, and how it is carried out."""
+"""Hold all that a task decides before the first tile, and carry it out."""
 
 from __future__ import annotations
 
@@ -24,50 +24,50 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["Plan", "lazy_result", "plan_grid", "read_shapes", "result_dtype", "run_plan", "tell_planes"]
 
-# A run can be cancelled between tiles: a tile of this much work takes about 1.5 seconds on two CPU cores.
-_MAX_TILE_WORK = {"cpu": 231_000}  # MFLOP
-_MAX_TILE_WORK_ELSEWHERE = 840_000
-_FINE = 16  # steps of float32 within a noise s.d., with which rounding is 0.02 of it
-_STEPS = 1000  # of the range of grey values, where there is no noise
-_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+# A run can be cancelled between tiles: a tile of this much work, in MFLOP, takes about 1.5 seconds on two CPU cores.
+_MAX_TILE_WORK = {"cpu": 231_000}
+_MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where larger tiles are more efficient
+_FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
+_STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
+_MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """All that is decided before the first tile.
+    """All that a task decides before the first tile.
 
     Attributes
     ----------
     task, nature : str
-        Name of the task, and what its results are, such as ``"restored"``.
+        Name of the task, and nature of its results, such as ``"restored"``.
     source : array_like
         The image.
     axes : Axes
-        Of the image.
+        Axes of the image.
     options : dataclass
-        What was asked for.
+        Options of the task.
     beside : tuple of str
-        Options that stand in full beside the options in the record, or are arrays.
+        Options that are left out of the record's options: they have an entry of their own, or are arrays.
     kernel : TileFunction
-        What is done to a tile.
+        Function that processes a tile.
     grid : TileGrid
         The tiles.
     dtype : dtype
-        Of the result.
+        Dtype of the result.
     noise : tuple of NoiseModel
-        Per channel, measured or given.
+        Noise per channel, measured or given.
     input, model : dict
-        What the record says about the image and the network; no model for none.
+        The record's entries about the image and the network; None for no network.
     device : str
-        Where the network runs, resolved.
+        Device of the network, resolved.
     warnings : tuple of str
-        What the user should know.
+        Notes for the user.
     facts : dict
-        More for the record.
+        Further entries of the record.
     steps : callable
-        Returns the steps of progress that a tile counts for, as `run_tiles` wants them; asked for only by a run.
+        Returns the steps of progress per tile, as `run_tiles` takes them; called only if tiles are computed now.
     work : (int, int)
-        Of what was done before the first tile and of all tiles, in one unit.
+        Work before the first tile and work of all tiles, in the same unit.
     """
 
     task: str
@@ -90,18 +90,18 @@ class Plan:
 
     @property
     def n_planes(self) -> int:
-        """How many planes the image has."""
+        """Number of YX planes of the image."""
         return self.axes.n_planes(self.source.shape)
 
     def of_all(self, progress: Progress) -> Progress:
-        """Return progress in the tiles as progress in all that was and is to be done."""
+        """Return the progress of the tiles as progress of all work, that before the first tile included."""
         before, tiles = self.work
         if not before:
             return progress
         return replace(progress, done=before + round(tiles * progress.fraction), total=before + tiles, work=None)
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
-        """Return the record of the run, or of one that is computed later."""
+        """Return the record of a run; without `tiled` that of a lazy result."""
         options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
         output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
         facts = {
@@ -122,16 +122,16 @@ class Plan:
 
 
 def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
-    """Carry a plan out tile by tile, or return a result of which nothing has been computed.
+    """Carry out a plan tile by tile, or return a lazy result.
 
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan.
     lazy : bool
-        Whether to compute later.
+        Return a result of which nothing has been computed.
     started : float
-        When the task began, by `time.perf_counter`.
+        `time.perf_counter` at the start of the task.
     """
     if lazy:
         return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
@@ -143,20 +143,20 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
 def plan_grid(
     shape: tuple[int, ...], axes: Axes, spec: ModelCard, *, tile: int | tuple[int, int] | None, device: str
 ) -> TileGrid:
-    """The tiles on which a model runs over an image, plane by plane.
+    """Return the tiles on which a model runs over an image, plane by plane.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the image.
+        Shape of the image.
     axes : Axes
-        Of the image.
+        Axes of the image.
     spec : ModelCard
-        Tells halo, stride, scale and memory.
+        Card of the model: halo, stride, scale and memory.
     tile : int, (int, int) or None
         Side of a tile in pixels, or (Y, X), or None to choose it.
     device : str
-        Where the model runs.
+        Device of the model.
     """
     if tile is None:
         height, width = fit_tile(
@@ -184,7 +184,7 @@ def _most_pixels(spec: ModelCard, device: str) -> int:
 
 
 def read_shapes(grid: TileGrid) -> Counter[tuple[int, ...]]:
-    """How many tiles read how many pixels along every dimension."""
+    """Count the tiles by the shape that they read, halo included."""
     found: Counter[tuple[int, ...]] = Counter({(): 1})
     for sizes, halo, length in zip(grid.chunks, grid.halo, grid.shape, strict=True):
         stops = list(accumulate(sizes))
@@ -194,7 +194,7 @@ def read_shapes(grid: TileGrid) -> Counter[tuple[int, ...]]:
 
 
 def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Generator[Progress, None, Tiled]:
-    """Say in every step of a tiled run how many planes are done."""
+    """Add to every step of a tiled run how many planes are done."""
 
     def tell(progress: Progress) -> Progress:
         planes = f"{n_planes * progress.done // progress.total} of {n_planes} planes done"
@@ -204,10 +204,10 @@ def tell_planes(steps: Generator[Progress, None, Tiled], n_planes: int) -> Gener
 
 
 def output_facts(dtype: np.dtype[Any], tiled: Tiled | None) -> dict[str, Any]:
-    """What a record says of the result's pixels.
+    """Return the record's entry about the result's pixels.
 
-    How many were NaN and how many had to be clipped is None where they are not computed yet; who writes them to a file
-    counts them then. Floats but float16 are never clipped.
+    The numbers of NaN and of clipped pixels are None for a lazy result; they are counted when it is written. Only
+    integers and float16 are ever clipped.
     """
     if tiled is None:
         return {"dtype": str(dtype), "clipped": None if _can_clip(dtype) else 0, "nan": None}
@@ -221,18 +221,18 @@ def _can_clip(dtype: np.dtype[Any]) -> bool:
 def result_dtype(
     dtype: np.dtype[Any], sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel], *, keep: bool
 ) -> np.dtype[Any]:
-    """The dtype of a result: float32, or float64 where float32 cannot hold what the image resolves.
+    """Return the dtype of a result: float32, or float64 if the steps of float32 are coarse beside the noise.
 
     Parameters
     ----------
     dtype : dtype
-        Of the image.
+        Dtype of the image.
     sampled : sequence of lists of ndarray
         Crops of every channel.
     noise : sequence of NoiseModel
-        Of every channel; where there is none, a thousandth of the range of grey values is resolved.
+        Noise of every channel; without noise a thousandth of the range of grey values takes its place.
     keep : bool
-        Whether the image's dtype was asked for.
+        Keep the image's dtype.
     """
     if keep:
         return dtype
@@ -242,8 +242,9 @@ def result_dtype(
 
 
 def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
+    """Return whether the steps of float32 are fine beside the least noise, or the channel is constant and exact."""
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
-    low, high = np.quantile(values, (0.01, 0.99))
+    low, high = np.quantile(values, (0.01, 0.99))  # a few outliers must not decide
     seen = float(np.min(noise.sigma_at([low, high]))) or float(high - low) / _STEPS
     step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     return step <= seen / _FINE or bool(low == high == np.float32(high))
@@ -252,6 +253,6 @@ def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
 def lazy_result(
     fn: TileFunction, source: Any, grid: TileGrid, dtype: np.dtype[Any], axes: Axes, record: dict[str, Any]
 ) -> Result:
-    """A result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
+    """Return a result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
     unrounded = lazy_tiles(fn, source, grid, None) if _can_clip(dtype) else None
     return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded, tiles=(fn, source, grid))

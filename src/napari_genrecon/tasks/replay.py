@@ -1,7 +1,7 @@
-"""Make a result again from its record, and compare.
+"""Make a result again from its record, and compare the pixels.
 
-On the machine that made it, with the same versions and number of threads, every pixel must agree; elsewhere the two
-must be the same within the bound of `noise.same`.
+On the machine that made it, with the same versions and number of threads, every pixel must be equal; elsewhere both
+must agree within the bound of `noise.same`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ __all__ = ["Replay", "replay_steps", "source_of", "with_all_axes"]
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came out when a result was made again.
+    """Comparison of a result with one that was made again.
 
     Attributes
     ----------
     found : Comparison
-        How far the pixels are apart.
+        Differences of the pixels.
     notes : tuple of str
-        What differs from the first run, in sentences: another machine, other versions.
+        Differences to the first run, in sentences: another machine, other versions.
     exact : bool
-        Whether nothing differs that could change the last digits, so that every pixel must agree.
+        Whether every pixel must be equal, as nothing differs that could change the last digits.
     """
 
     found: Comparison
@@ -58,14 +58,14 @@ class Replay:
 
     def __str__(self) -> str:
         if self.found.identical:
-            told = "made again, every pixel agrees"
+            outcome = "made again, every pixel agrees"
         elif self.same:
-            told = f"made again, the same within {SAME:g} noise s.d.: the pixels differ by up to {self.found}"
+            outcome = f"made again, the same within {SAME:g} noise s.d.: the pixels differ by up to {self.found}"
         elif self.exact:
-            told = f"the pixels differ by up to {self.found}, where the same machine must give every pixel again"
+            outcome = f"the pixels differ by up to {self.found}, although the same machine must give equal pixels"
         else:
-            told = f"the pixels differ by up to {self.found}, where {SAME:g} is the most that another machine may make"
-        return told + (f" ({'; '.join(self.notes)})" if self.notes else "")
+            outcome = f"the pixels differ by up to {self.found}, and {SAME:g} is the limit for another machine"
+        return outcome + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 
 def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Replay]:
@@ -74,7 +74,7 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     Parameters
     ----------
     path : Path
-        A file of ours.
+        A result file of this program.
     source : Path, optional
         The input, if it is no longer where the record says.
 
@@ -88,7 +88,7 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     if record["task"] == "sample":
         return (yield from _sampled_again(image, record))
     original = source_of(path, record, source)
-    record = _in_todays_words(record)
+    record = _updated(record)
     task = find_task(record["task"])
     options = _options_of(task, record)
     result = yield from task.steps(original.data, options, lazy=True)
@@ -100,8 +100,8 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     return (yield from _compared(result, image, record))
 
 
-def _in_todays_words(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record as this version would write it: upscaling along z was an option of `upscale` once."""
+def _updated(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record as this version would write it: earlier, upscaling along z was an option of `upscale`."""
     options = record["options"]
     if options.get("learn"):
         raise ImageError("this result was made with upscale(learn=True), which this version does not have any more")
@@ -109,21 +109,21 @@ def _in_todays_words(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def source_of(path: Path, record: dict[str, Any], source: Path | None = None) -> ImageFile:
-    """The image that a result was made from.
+    """Return the image that a result was made from.
 
     Parameters
     ----------
     path : Path
         The result.
     record : dict
-        Its record, which says where the image was.
+        Its record, with the path of the image.
     source : Path, optional
-        Where it is now, if not there.
+        Where the image is now, if it was moved.
 
     Raises
     ------
     ImageError
-        If it is not there.
+        If the image is not found.
     """
     known = record["input"].get("path", "")
     origin = source or Path(known)
@@ -148,7 +148,7 @@ def _options_of(task: Task, record: dict[str, Any]) -> Any:
 
 
 def _array(name: str, record: dict[str, Any]) -> Any:
-    """A mask or a point spread function, from where it was read."""
+    """Return a mask or a point spread function, read from its file or computed from the record."""
     given = record.get("arrays", {}).get(name)
     made_from = record.get(name) or {}
     if "optics" in made_from:
@@ -166,7 +166,7 @@ def _array(name: str, record: dict[str, Any]) -> Any:
 
 
 def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
-    """Compare part by part; the file may hold the dimensions in another order."""
+    """Compare the result with the file part by part; the file may hold the dimensions in another order."""
     made = Axes(
         record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
     )
@@ -180,9 +180,9 @@ def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Gener
 
 
 def _parts(data: Any) -> list[tuple[slice, ...]]:
-    """Regions that are computed at one go each: the chunks of a lazy array, the first dimension's entries of another.
+    """Return the regions to compare: the chunks of a lazy array, else the entries of the first dimension.
 
-    The planes of a stack that is computed as a whole must not be asked for one by one.
+    A chunk may be a whole stack; to ask for its planes one by one would compute it again for each.
     """
     sizes = getattr(data, "chunks", None) or ((1,) * data.shape[0], *((n,) for n in data.shape[1:]))
     along = [[slice(stop - n, stop) for n, stop in zip(each, accumulate(each), strict=True)] for each in sizes]
@@ -190,7 +190,7 @@ def _parts(data: Any) -> list[tuple[slice, ...]]:
 
 
 def with_all_axes(image: ImageFile, wanted: Axes) -> Any:
-    """The stored pixels with the dimensions of the result: readers drop those of length 1."""
+    """Return the stored pixels with the dimensions of the result: readers drop those of length 1."""
     letters, lazy = image.axes.letters, as_transposable(image.data)
     names = wanted.letters if "S" in letters else wanted.letters.replace("S", "C")  # OME-Zarr has no colour samples
     moved = lazy.transpose([letters.index(letter) for letter in names if letter in letters])
@@ -198,7 +198,7 @@ def with_all_axes(image: ImageFile, wanted: Axes) -> Any:
 
 
 def _is_exact(now: dict[str, Any], then: dict[str, Any]) -> bool:
-    """Whether both runs must give the same bits. Accelerators do not promise that even to themselves."""
+    """Return whether both runs must give the same bits. GPUs do not guarantee that even on the same machine."""
     one_machine = now["device"] == "cpu" and len(now["machines"]) == 1
     return one_machine and all(now[name] == then.get(name) for name in ("device", "machines", "versions"))
 
@@ -219,6 +219,6 @@ def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
 
 
 def _sampled_again(image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
-    """Synthetic images have no input: the model and the seed make them again."""
+    """Make synthetic images again; they have no input but the model and the seed."""
     result = yield from sample_steps(SampleOptions(**record["options"]))
     return (yield from _compared(result, image, record))

@@ -1,4 +1,4 @@
-"""Name a result by what was done, so that results of different options can be told apart."""
+"""Name a result after its task and options, so that results of different options have different names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from napari_genrecon.tasks import find_task
 
 __all__ = ["result_name"]
 
-# Options that change what is seen, and what a name says of them where they differ from the default. Not among them:
-# where and in which pieces it is computed, and the axes, which the layer names itself.
+# Options that change the pixels, and how a name states a value that is not the default. Device and tile are left out,
+# as they do not change the pixels, and so are the axes, which the layer shows itself.
 _OPTIONS: dict[str, Callable[[Any], str]] = {
     "along": "along {}".format,
     "strength": "{:g}".format,
@@ -29,7 +29,7 @@ _OPTIONS: dict[str, Callable[[Any], str]] = {
 
 
 def result_name(task: str, source: str, record: Mapping[str, Any]) -> str:
-    """Return the name of a result: its source, the task, and the options that make it another than usual.
+    """Return the name of a result: its source, the task, and the options that are not the defaults.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def result_name(task: str, source: str, record: Mapping[str, Any]) -> str:
     source : str
         Name of the image.
     record : dict
-        Of the result.
+        Record of the result.
 
     Examples
     --------
@@ -60,13 +60,13 @@ def result_name(task: str, source: str, record: Mapping[str, Any]) -> str:
 
 
 def _factor(record: Mapping[str, Any]) -> list[str]:
-    """How many times more pixels a result has, which is always said."""
+    """Return the factor of an enlargement, which is always stated."""
     factors = record.get("factor")
     return [f"x{max(factors)}"] if factors else []
 
 
 def _psf(record: Mapping[str, Any]) -> list[str]:
-    """Which blur was undone, as far as a few characters tell; it has no default."""
+    """Return the width or the numerical aperture of a PSF; it has no default."""
     psf = record.get("psf") or {}
     if "gaussian_fwhm_px" in psf:
         return [f"{psf['gaussian_fwhm_px']:g} px"]
@@ -74,7 +74,7 @@ def _psf(record: Mapping[str, Any]) -> list[str]:
 
 
 def _iterations(given: Mapping[str, Any]) -> list[str]:
-    """How often it was refined, where that is not as often as usual; the record holds a number in either case."""
+    """Return the number of iterations if it is not the default; the record states it in either case."""
     from napari_genrecon.tasks.deblur.task import ITERATIONS
 
     n = given.get("iterations")
@@ -82,6 +82,6 @@ def _iterations(given: Mapping[str, Any]) -> list[str]:
 
 
 def _noise(record: Mapping[str, Any]) -> list[str]:
-    """The noise that was typed."""
+    """Return the noise s.d. if it was given, not measured."""
     levels = [model["sigma"] for model in record.get("noise") or () if model.get("method") == "given"]
-    return [f"noise {levels[0]:.3g}"] if any(levels) else []  # 0 stands for one that nobody needed
+    return [f"noise {levels[0]:.3g}"] if any(levels) else []  # 0: no noise was needed

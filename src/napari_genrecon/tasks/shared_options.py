@@ -1,4 +1,4 @@
-"""Options that all tasks have, with what the form and the flags say about them."""
+"""Define the options that all tasks have, with the texts of the form and of the flags."""
 
 from __future__ import annotations
 

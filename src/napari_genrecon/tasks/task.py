@@ -1,4 +1,4 @@
-"""What a task is, and what it returns. Importing this loads no torch."""
+"""Define a task and its result. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Result", "Task"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of a task.
+    """Result of a task.
 
     Attributes
     ----------
@@ -29,16 +29,16 @@ class Result:
     record : dict
         How it was made, as JSON values; see `io.record.provenance`.
     companions : dict of str to ndarray
-        More images of the result's place by their titles, such as which pixels were filled in.
+        Further images of the same region by title, such as the mask of the filled pixels.
     unrounded : dask array, optional
-        Of a lazy result in an integer dtype: the same before it is rounded and clipped, for who writes it and counts
-        what does not fit.
+        For a lazy result in an integer dtype: its values before rounding and clipping. They are written to a file, and
+        the clipped pixels are counted then.
     tiles : tuple, optional
-        Of a lazy result: what `engine.run.region_steps` computes a part of it from, (function, source, grid); of
-        several plausible fillings, the first.
+        For a lazy result: (function, source, grid), from which `engine.run.region_steps` computes a part of it; for
+        several plausible fillings those of the first.
     limits : (float, float)
-        Grey values below and above which the source has nothing but pixels that were replaced: not to be taken over
-        from how the source is shown.
+        Grey values below and above which only replaced pixels of the source lie. Contrast limits of the source beyond
+        them are not applied to the result.
     """
 
     data: Any
@@ -50,32 +50,32 @@ class Result:
     limits: tuple[float, float] = (-math.inf, math.inf)
 
     def warn(self) -> None:
-        """Emit what the user should know as Python warnings."""
+        """Emit the record's notes for the user as Python warnings."""
         for sentence in self.record["warnings"]:
             warnings.warn(sentence, GenReconWarning, stacklevel=3)
 
 
 class Steps(Protocol):
-    """The generator function of a task."""
+    """Generator function of a task."""
 
     def __call__(self, image: Any, options: Any, *, lazy: bool | None = None) -> Generator[Progress, None, Result]:
-        """See `Task`."""
+        """Return the steps of the task; see `Task.steps`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task: the same job for the window, the command line and Python.
+    """Description of a task, shared by the window, the command line and Python.
 
     Attributes
     ----------
     name : str
-        A verb; also the module, the function, the sub-command and the suffix of result layers.
+        A verb; also the name of the module, the function, the sub-command and the suffix of result layers.
     title : str
-        On buttons and in menus.
+        Text of buttons and menus.
     summary : str
         One sentence.
     models : str
-        The task whose models it can be told to use.
+        Name of the task whose models it uses: deblurring uses denoisers.
     """
 
     name: str
@@ -85,19 +85,19 @@ class Task:
 
     @property
     def options(self) -> type:
-        """The frozen dataclass of its options."""
+        """Frozen dataclass of its options."""
         found: type = self._get(f"{self.name.title().replace('_', '')}Options")
         return found
 
     @property
     def steps(self) -> Steps:
-        """``steps(image, options, lazy=None)``: yields `Progress`, returns a `Result`."""
+        """Generator function ``steps(image, options, lazy=None)`` that yields `Progress` and returns a `Result`."""
         found: Steps = self._get(f"{self.name}_steps")
         return found
 
     @property
     def expected_seconds(self) -> Callable[[Any, Any], float]:
-        """``expected_seconds(image, options)``: how long it will take here."""
+        """Function ``expected_seconds(image, options)`` that returns the expected time on this machine."""
         found: Callable[[Any, Any], float] = self._get("expected_seconds")
         return found
 

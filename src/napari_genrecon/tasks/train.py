@@ -1,8 +1,8 @@
-"""Train a generative model on crops of images: cut, train, and keep the model.
+"""Train a generative model on crops of images: cut crops, train, and save the model.
 
-Training gives a model, not an image, so it is not one of `TASKS`: it is a public function and a command of its own. The
-window trains in another process (`training.runs`); all three write the same folder, and a run that one of them began
-can be resumed by another.
+Training returns a model, not an image, so it is not one of `TASKS` but a public function and a command of its own. The
+window trains in another process (`training.runs`). All three write the same folder: a run that one of them started can
+be resumed by another.
 """
 
 from __future__ import annotations
@@ -58,29 +58,29 @@ def train(
 ) -> GenerativeModel:
     """Train a generative model on crops of images, in this process.
 
-    Ctrl-C saves: `genrecon runs --resume NAME` or the window go on.
+    Ctrl-C saves and stops; `genrecon runs --resume NAME` or the window continue.
 
     Parameters
     ----------
     recipe : {"vae", "dcgan"}
-        A VAE learns steadily and knows how likely a picture is; a GAN makes sharper pictures.
+        A VAE trains steadily and gives the likelihood of a picture; a GAN makes sharper pictures.
     images : (..., Y, X) array_like, an image layer of napari, or a list of them
-        What to learn from; see `training.data.cut.cut_crops`.
+        Images to train on; see `training.data.cut.cut_crops`.
     name : str
-        Of the model; the recipe's if not given. A number is appended if there is one of this name.
+        Name of the model; that of the recipe if not given. A number is appended if the name exists.
     axes, labels, points, groups, targets, pixel_size, units, channel_names
-        As for `cut_crops`; labels and points can be layers of napari, too.
+        See `cut_crops`; labels and points can also be layers of napari.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out.
     options : TrainOptions
-        All that can be chosen about training: those of the recipe, such as `training.recipes.vae.VAEOptions`.
+        Options of the recipe, such as `training.recipes.vae.VAEOptions`.
     minutes, steps, seed, device
-        Of `options`, for short. (The seed is also that of the crops.)
+        Replace those of `options`. The seed is also that of the crops, unless `crops` are given.
 
     Returns
     -------
     GenerativeModel
-        Which is also kept: ``load_model(model.card.name)`` finds it again.
+        The model, which is also saved: ``load_model(model.card.name)`` returns it again.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def train(
     OptionError
         If an option cannot work.
     OutputError
-        If the disk is full; what was saved last can be resumed.
+        If the disk is full; the run can be resumed from where it was saved last.
 
     Examples
     --------
@@ -117,12 +117,12 @@ def train(
 def train_steps(
     images: Any, crops: CropOptions, options: TrainOptions, *, name: str = "", where: dict[str, Any] | None = None
 ) -> Generator[Progress, None, GenerativeModel]:
-    """The same as `train`, step by step; closing it saves.
+    """Run `train` step by step; closing the generator saves.
 
     Parameters
     ----------
     images, crops, options, name
-        As for `train`.
+        See `train`.
     where : dict
         Further keywords of `cut_crops`.
 
@@ -143,14 +143,14 @@ def train_steps(
 
 
 def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progress, None, GenerativeModel]:
-    """Go on with a run that was stopped, killed or failed, exactly where it was saved last, in this process.
+    """Continue a run that was stopped, killed or failed exactly where it was saved last, in this process.
 
     Parameters
     ----------
     name : str
-        Of the run.
+        Name of the run.
     minutes : float, optional
-        Another training time in all; a finished run goes on only with one.
+        New total training time; needed to continue a finished run.
 
     Raises
     ------
@@ -177,23 +177,23 @@ def _progress(progress: TrainProgress) -> Progress:
 
 
 def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, None, T]:
-    """The same steps, which a first Ctrl-C ends between two of them, so that they save; a second one ends at once."""
-    asked: list[int] = []
+    """Run steps so that the first Ctrl-C stops after the current step and saves; the second aborts."""
+    signals: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
-        if asked:
+    def note_signal(number: int, frame: Any) -> None:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
 
-    def tell(progress: Progress) -> Progress:
-        if asked:
+    def stop_if_asked(progress: Progress) -> Progress:
+        if signals:
             raise KeyboardInterrupt
         return progress
 
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, ask) if main else None
+    main = threading.current_thread() is threading.main_thread()  # only this thread may handle signals
+    before = signal.signal(signal.SIGINT, note_signal) if main else None
     try:
-        return (yield from map_progress(steps, tell))
+        return (yield from map_progress(steps, stop_if_asked))
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
@@ -205,16 +205,16 @@ def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, No
 def image_keywords(
     paths: Sequence[Path], *, axes: str | None = None, labels: Sequence[Path] = ()
 ) -> tuple[list[Any], dict[str, Any], tuple[str, ...]]:
-    """Images in files as what `train_steps` takes.
+    """Open image files as arguments of `train_steps`.
 
     Parameters
     ----------
     paths : sequence of Path
-        Of the images.
+        Image files.
     axes : str, optional
-        What their dimensions mean, if the files are wrong or silent about it.
+        What their dimensions mean, if the files do not state it or are wrong.
     labels : sequence of Path
-        One labels image for each, or none.
+        One labels image per image, or none.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def image_keywords(
     where : dict
         Keywords of `cut_crops`.
     notes : tuple of str
-        What the user should know.
+        Notes for the user.
     """
     if labels and len(labels) != len(paths):
         raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")

@@ -1,4 +1,4 @@
-"""Where an enlarged image lies: the numbers of a napari layer, or of a file, after the pixels became smaller."""
+"""Compute the scale and translate of an enlarged image, and the distance of planes from the voxel size."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["plane_spacing", "upscaled_transform"]
 def upscaled_transform(
     scale: Sequence[float], translate: Sequence[float], factors: Sequence[int], *, linear: ArrayLike | None = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Scale and translate that keep an enlarged image on the field of view of the original.
+    """Return the scale and translate that keep an enlarged image on the field of view of the original.
 
-    A point ``p``, in pixels, lies at ``linear @ (scale * p) + translate``. The first pixel of the original is now
-    several smaller ones, whose first lies ``(1 - 1 / factor) / 2`` old pixels before its centre.
+    A point ``p``, in pixels, has the position ``linear @ (scale * p) + translate``. The first pixel of the original
+    becomes several smaller ones; the first of them is ``(1 - 1 / factor) / 2`` old pixels before its centre.
 
     Parameters
     ----------
     scale, translate : (N,) sequence of float
-        Of the original: the size of a pixel, and where the centre of pixel 0 lies.
+        Size of a pixel of the original, and position of the centre of pixel 0.
     factors : (N,) sequence of int
         How many times more pixels there are along each dimension; 1 where nothing changes.
     linear : (N, N) array_like, optional
@@ -35,7 +35,7 @@ def upscaled_transform(
     Returns
     -------
     scale, translate : (N,) ndarray
-        Of the enlarged image.
+        Scale and translate of the enlarged image.
 
     Raises
     ------
@@ -59,14 +59,14 @@ def upscaled_transform(
 
 
 def plane_spacing(letters: str, scale: Sequence[float], units: Sequence[str]) -> float | None:
-    """How many pixels one plane of a stack is from the next; None where that is not known.
+    """Return the distance of two planes of a stack in pixels, or None if it is unknown.
 
     Parameters
     ----------
     letters : str
-        What the dimensions mean.
+        One letter per dimension.
     scale, units : sequence
-        Size of a pixel, and its unit, per dimension; the unit ``"pixel"`` means that it is not known.
+        Size of a pixel and its unit, per dimension; the unit ``"pixel"`` means that it is unknown.
 
     Examples
     --------

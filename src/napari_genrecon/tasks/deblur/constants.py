@@ -1,4 +1,4 @@
-"""The constants of each channel that `deblur` measures once, over the whole image."""
+"""Measure the constants of each channel for `deblur`, once over the whole image, and check that the PSF fits."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ __all__ = ["channel_constants", "psf_notes"]
 
 Crops = list[NDArray[np.generic]]
 
-# The first noise level: a part of the range of grey values (sparse bright structures need much), but not so many times
-# the noise that what is not seen beyond the borders would ring.
+# The noise level of the first iteration: this share of the range of grey values, as sparse bright structures need a
+# high one, and at most so many noise s.d., as the light from outside the image would make rings at its borders.
 _FIRST_LEVEL = 0.6
 _HIGHEST_LEVEL = 15.0
-_SPAN = (0.5, 99.5)  # percentiles between which grey values lie but for outliers
-_LEAST_SIGMA = 0.2  # of the mean noise: no pixel counts for more than 25
-_LEVELS = 33
-_DARK = 0.5  # percentile, where nothing else tells the grey value of no light
-_SPOT, _SURE = 4, 5.0  # px, side of the darkest places looked for; noise s.d. of their mean by which they are darker
-_NOISE_FREE = 1e-3  # of the span, the noise s.d. assumed where there is none
-_MAX_RHO = 0.9
-_BEYOND = 3.0  # from here on, detail has not come through the PSF; with true ones it was at most 1.7
-_WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be told from detail
-_MOST_TOLD = 1000.0
-_FLAT = 1e-3  # share of the pixels that may be the brightest or the darkest, and equal their neighbours
-_STEP = 5.0  # noise s.d. by which the surroundings may be brighter than the darkest pixels
-_LOOKED_AT = 16  # crops
+_SPAN = (0.5, 99.5)  # percentiles between which the grey values lie, outliers left out
+_LEAST_SIGMA = 0.2  # lower limit of a pixel's noise s.d., in that of the image: no pixel weighs more than 1 / 0.2**2
+_LEVELS = 33  # grey values at which the least noise is looked for
+_DARK = 0.5  # percentile taken as the grey value of no light where the noise model does not give it
+_SPOT = 4  # side in pixels of the squares whose least mean is looked for: smaller are noisy, larger miss narrow gaps
+_SURE = 5.0  # noise s.d. of such a mean by which it must be below the measured offset to replace it
+_NOISE_FREE = 1e-3  # noise s.d. assumed where there is none, as a share of the range: 0 would divide by 0
+_MAX_RHO = 0.9  # lag-1 correlation that is assumed at most; beyond, the sum over 9 lags is cut off too early
+_BEYOND = 3.0  # excess of fine detail from which the PSF is reported as too wide; with true PSFs it was at most 1.7
+_WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be distinguished from fine detail
+_LARGEST_STATED = 1000.0  # larger excesses are stated as "more than 1000", as their digits mean nothing
+_FLAT = 1e-3  # share of the pixels that may have the highest or the lowest value and equal their neighbours by chance
+_STEP = 5.0  # noise s.d. up to which the rim of the darkest areas may be brighter; padding has a higher edge
+_CHECKED_CROPS = 16  # crops that are compared with the PSF: enough for a mean spectrum; more only take time
 
 
 def channel_constants(
     sampled: Sequence[Crops], noise: Sequence[NoiseModel]
 ) -> tuple[tuple[Channel | None, ...], tuple[str, ...]]:
-    """Constants per channel, None where there is nothing to deblur, and what the user should know about them."""
+    """Return the constants per channel (None for a constant channel), and notes for the user."""
     channels, constant, noise_free = [], [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
         missing = find_missing(crops)
@@ -68,37 +69,51 @@ def channel_constants(
 def psf_notes(
     sampled: Sequence[Crops], noise: Sequence[NoiseModel], psf: NDArray[np.float64]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the user should know about how the PSF fits the image, and for the record why that could not be told."""
+    """Check whether the image can have been blurred by the PSF.
+
+    Returns
+    -------
+    notes : tuple of str
+        Notes for the user: channels with more fine detail than the PSF lets through.
+    unchecked : tuple of str
+        For the record: channels that could not be checked, and why.
+    """
     notes, unchecked = [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
         name = _which([index], sampled)
         if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
             unchecked.append(f"the noise of {name} is correlated from pixel to pixel")
             continue
-        telling = [crop for crop in crops[:_LOOKED_AT] if min(crop.shape) >= SMALLEST and _tells(crop, model)]
-        if not telling:
+        usable = [
+            crop for crop in crops[:_CHECKED_CROPS] if min(crop.shape) >= SMALLEST and _has_no_sharp_edge(crop, model)
+        ]
+        if not usable:
             unchecked.append(
                 f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
             )
             continue
-        planes = [without_defects(crop.astype(np.float64), model) for crop in telling]
-        models = (model,) if model.method != "given" else (model, measure_channel(crops))  # one may leave out a part
+        planes = [without_defects(crop.astype(np.float64), model) for crop in usable]
+        # A given noise model may describe a part of the noise only: the larger of it and the measured one counts.
+        models = (model,) if model.method != "given" else (model, measure_channel(crops))
         variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
-            widest = widest_gaussian(planes, variances)
-            advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
-            times = f"{beyond:.3g}" if beyond < _MOST_TOLD else f"more than {_MOST_TOLD:g}"
-            notes.append(
-                f"{name} shows fine detail {times} times stronger than this PSF can have let through, so the "
-                f"result will be grainy: {advice}. Check pixel size and optics; an image that was sharpened, or has "
-                "damaged pixels, looks like this, too"
-            )
+            notes.append(_misfit_note(name, beyond, widest_gaussian(planes, variances)))
     return tuple(notes), tuple(unchecked)
 
 
-def _tells(crop: NDArray[np.generic], model: NoiseModel) -> bool:
-    """Whether a crop shows what the PSF did: edges of missing, saturated or padded areas are sharper than any PSF."""
+def _misfit_note(name: str, beyond: float, widest: float) -> str:
+    advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
+    times = f"{beyond:.3g}" if beyond < _LARGEST_STATED else f"more than {_LARGEST_STATED:g}"
+    return (
+        f"{name} shows fine detail {times} times stronger than this PSF can have let through, so the result will be "
+        f"grainy: {advice}. Check pixel size and optics; an image that was sharpened, or has damaged pixels, looks "
+        "like this, too"
+    )
+
+
+def _has_no_sharp_edge(crop: NDArray[np.generic], model: NoiseModel) -> bool:
+    """Return whether a crop is free of missing, saturated and padded areas, whose edges are sharper than any PSF."""
     if not np.isfinite(crop).all():
         return False
     values = crop.astype(np.float64)
@@ -133,7 +148,7 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
         return None
     sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
     background = _background(crops, values, model)
-    above = max(float(values.mean()) - background, 1e-3 * span)
+    above = max(float(values.mean()) - background, 1e-3 * span)  # positive, as it divides below
     poisson = model.affine and model.gain > 0
     gain = model.gain if poisson else sigma**2 / above
     return Channel(
@@ -151,18 +166,18 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
 
 
 def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) -> float:
-    """Grey value of no light, under which Richardson-Lucy finds none."""
+    """Return the grey value of no light; Richardson-Lucy finds no light below it."""
     # A model of white noise given by hand says nothing about the offset; the others do.
     if not (model.gain > 0 or model.levels is not None):
         return float(np.percentile(values, _DARK))
-    # Measured, the offset is that of the darkest wide places; there may be narrow ones that are darker.
+    # The measured offset is that of the darkest large areas; narrow gaps between structures may be darker.
     darkest = min(_darkest(crop) for crop in crops)
     noise = float(model.sigma_at(model.offset)) / _SPOT * _rise(model)
     return darkest if darkest < model.offset - _SURE * noise else model.offset
 
 
 def _darkest(crop: NDArray[np.generic]) -> float:
-    """The least mean of whole square spots; infinite if there are none."""
+    """Return the least mean of the finite squares of `_SPOT` x `_SPOT` pixels; infinite if there are none."""
     rows, columns = (n // _SPOT for n in crop.shape)
     spots = crop[: rows * _SPOT, : columns * _SPOT].reshape(rows, _SPOT, columns, _SPOT)
     means = spots.mean(axis=(1, 3), dtype=np.float64)
@@ -170,11 +185,11 @@ def _darkest(crop: NDArray[np.generic]) -> float:
 
 
 def _rise(model: NoiseModel) -> float:
-    """S.d. of noise at frequency 0, relative to white noise."""
+    """Return the noise s.d. at frequency 0, relative to white noise of the same s.d. per pixel."""
     return (_power_at_zero(model.rho_x) * _power_at_zero(model.rho_y)) ** 0.5
 
 
 def _power_at_zero(rho: float) -> float:
-    """Of noise along one axis, relative to white noise: the sum of its autocorrelation ``rho**(lag**2)``."""
+    """Return the noise power at frequency 0 along one axis: the sum of its autocorrelation ``rho**(lag**2)``."""
     rho = min(max(rho, 0.0), _MAX_RHO)
     return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, 10)))

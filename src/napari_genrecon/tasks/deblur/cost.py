@@ -1,4 +1,4 @@
-"""How long the parts of a deblurring take on this machine."""
+"""Measure how long the parts of a deblurring take on this machine."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from napari_genrecon.tasks.deblur.tiles import Method
 
 __all__ = ["Cost", "measure_cost"]
 
-# How many blurs take as long as what else an iteration does beside the denoiser: 52 to 74 were measured for
-# plug-and-play on domains of 0.1 to 2.5 megavoxels, 3.0 to 4.6 for Richardson-Lucy.
+# Time of an iteration without the denoiser, in blurs: 52 to 74 were measured for plug-and-play on domains of 0.1 to 2.5
+# megavoxels, 3.0 to 4.6 for Richardson-Lucy.
 _BLURS = {"pnp": 62.0, "rl": 3.3}
-
-
-_REST = 0.05  # of an iteration, what comes after the last one
+_REST = 0.05  # time after the last iteration, as a share of one; only progress uses it
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Times of a tile.
+    """Time that a tile takes.
 
     Attributes
     ----------
     psf : tuple of int
         Shape of the PSF.
     iterations : int
-        Of a tile.
+        Iterations per tile.
     voxel : float
         Seconds that an iteration takes per voxel of the domain, without the denoiser.
     pixel : float
@@ -45,14 +43,17 @@ class Cost:
     pixel: float
 
     def steps(self, shape: tuple[int, ...]) -> list[float]:
-        """Seconds of every step of a tile that reads (Y, X) or (Z, Y, X) pixels: data, then plane by plane."""
+        """Return the seconds of every step of a tile that reads (Y, X) or (Z, Y, X) pixels.
+
+        An iteration is the data step and then one step per plane that is denoised.
+        """
         lit = [n + k - 1 for n, k in zip(shape, self.psf, strict=True)]
         data = self.voxel * math.prod(domain_shape(self.psf, shape))
         planes = [self.pixel * math.prod(lit[-2:])] * (math.prod(lit[:-2]) if self.pixel else 0)
         return [*([data, *planes] * self.iterations), _REST * data]
 
     def seconds(self, shape: tuple[int, ...]) -> float:
-        """Of a whole tile."""
+        """Return the seconds of a whole tile."""
         return sum(self.steps(shape))
 
 
@@ -66,10 +67,10 @@ def measure_cost(
 
 @lru_cache(maxsize=16)
 def _blur_seconds(psf: tuple[int, ...], shape: tuple[int, ...]) -> float:
-    """Per voxel of the domain, the better of two."""
+    """Return the seconds of a blur per voxel of the domain: the better of two runs."""
     blur = Blur(np.full(psf, 1 / math.prod(psf)), shape)
     x, seconds = np.zeros(blur.shape, np.float32), []
-    for _ in range(3):  # the first one plans the transforms
+    for _ in range(3):  # the first run also plans the transforms and does not count
         started = time.perf_counter()
         blur(x)
         seconds.append(time.perf_counter() - started)

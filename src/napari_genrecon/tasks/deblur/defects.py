@@ -1,4 +1,4 @@
-"""Damage of a camera that is sharper than any point spread function, and would be taken for detail of the specimen."""
+"""Replace camera defects before the PSF is checked: they are sharper than any PSF and would count as fine detail."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ __all__ = ["without_defects"]
 Plane = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-_CLEAR = 8.0  # noise s.d. by which it stands above all that is around it
-_ALONE = 8.0  # and how many times the spread of that; a point spread function does so below a FWHM of 1.8 px
-_PART = 0.1  # of a line that must do so
+_CLEAR = 8.0  # noise s.d. by which a defect is above the brightest pixel around it; noise alone hardly ever is
+_ALONE = 8.0  # and times the range of the pixels around it; a point is so only with a PSF of less than 1.8 px FWHM
+_PART = 0.1  # share of a row that must be above both neighbours: enough for a line with gaps, too many for points
+# The 12 pixels around the 2 x 2 in the middle of a 4 x 4 square, as offsets (y, x).
 _RING = [(y, x) for y, x in itertools.product(range(4), repeat=2) if y in (0, 3) or x in (0, 3)]
 
 
 def without_defects(plane: Plane, noise: NoiseModel) -> Plane:
-    """A plane with hot and dead pixels, clusters of them in 2 x 2, and one or two such lines side by side replaced.
+    """Return a plane with hot and dead pixels, clusters of up to 2 x 2 and lines of up to two replaced.
 
     Parameters
     ----------
     plane : (Y, X) ndarray of float
-        Finite.
+        Finite grey values.
     noise : NoiseModel
-        Of the channel.
+        Noise of the channel.
     """
     filled, _ = fill_hot(plane, noise)
     marked = _clusters(filled, noise)
@@ -42,14 +43,17 @@ def without_defects(plane: Plane, noise: NoiseModel) -> Plane:
 
 
 def _clusters(plane: Plane, noise: NoiseModel) -> Mask:
+    """Mark bright and dark clusters of up to 2 x 2 pixels."""
     marked = np.zeros(plane.shape, bool)
     if min(plane.shape) < 4:
         return marked
     for sign in (1, -1):
         signed = sign * plane
         inner = signed[1:-1, 1:-1]
+        # (Y - 3, X - 3) maximum of the 2 x 2 pixels in the middle of every 4 x 4 square
         core = np.maximum(np.maximum(inner[:-1, :-1], inner[:-1, 1:]), np.maximum(inner[1:, :-1], inner[1:, 1:]))
-        y, x = np.nonzero(core - signed[1:-2, :-3] > _least(noise))  # few, so that the rest can be slow
+        # One pixel of the ring is compared first: few squares pass, and only they need the whole ring.
+        y, x = np.nonzero(core - signed[1:-2, :-3] > _least(noise))
         ring = np.stack([signed[y + dy, x + dx] for dy, dx in _RING])
         alone = _alone(core[y, x], ring.max(axis=0), ring.min(axis=0), sign, noise)
         for dy, dx in itertools.product((1, 2), repeat=2):
@@ -58,6 +62,7 @@ def _clusters(plane: Plane, noise: NoiseModel) -> Mask:
 
 
 def _rows(plane: Plane, noise: NoiseModel) -> Mask:
+    """Mark (Y,) rows that are brighter or darker than two rows above and below, alone or in pairs."""
     marked = np.zeros(len(plane), bool)
     if len(plane) < 6:
         return marked
@@ -72,9 +77,11 @@ def _rows(plane: Plane, noise: NoiseModel) -> Mask:
 
 
 def _alone(core: Plane, highest: Plane, lowest: Plane, sign: int, noise: NoiseModel) -> Mask:
+    """Mark cores above all pixels around them, by more than noise and than the range of these pixels explain."""
     least = np.maximum(_CLEAR * noise.sigma_at(sign * highest), _least(noise))
     return np.asarray(core - highest > np.maximum(least, _ALONE * (highest - lowest)))
 
 
 def _least(noise: NoiseModel) -> float:
+    """Return the least height of a defect in grey values: 8 noise s.d. of the darkest pixels, or 8 photo-electrons."""
     return _CLEAR * max(float(noise.sigma_at(-np.inf)), noise.gain)

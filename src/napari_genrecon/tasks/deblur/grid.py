@@ -1,4 +1,4 @@
-"""The tiles on which `deblur` works."""
+"""Cut an image into the tiles that `deblur` computes one by one."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from napari_genrecon.models import ModelCard
 
 __all__ = ["deblur_grid"]
 
-_HALO = 64  # px beyond the reach of the PSF: what is further away changes a tile by less than 0.05 noise s.d.
-_MAX_PIXELS = 800_000  # of a tile, all planes of a stack together: a step of a run takes at most two seconds
-_MAX_VOXELS = 4_000_000
-_LEAST_SIDE = 64
-_BYTES_PER_VOXEL = 100  # a dozen images and spectra
-_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
+_HALO = 64  # px beyond the reach of the PSF: pixels further away change a tile by less than 0.05 noise s.d.
+_MAX_PIXELS = 800_000  # of a plane of a tile, halo included: a step takes at most two seconds
+_MAX_VOXELS = 4_000_000  # of a tile over a stack, halo included: a step takes at most two seconds
+_LEAST_SIDE = 64  # px without halo, also in deep stacks: narrower tiles would compute little but their halo
+_BYTES_PER_VOXEL = 100  # of the domain: about a dozen images and spectra as 32- and 64-bit floats
+_MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
 
 
 def deblur_grid(
     shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelCard, *, tile: int | tuple[int, int] | None
 ) -> TileGrid:
-    """Tiles of whole stacks where the PSF has three dimensions, of planes where it has two.
+    """Return tiles over whole stacks for a PSF of three dimensions, over planes for one of two.
 
     Parameters
     ----------
     shape, axes
-        Of the image.
+        Shape and axes of the image.
     psf : tuple of int
         Shape of the PSF.
     spec : ModelCard
-        Tells stride and memory of the denoiser.
+        Card of the denoiser: its stride and memory.
     tile : int, (int, int) or None
         Side of a tile in pixels, or (Y, X), or None to choose it.
     """
@@ -58,5 +58,5 @@ def deblur_grid(
 
 
 def _along(axes: Axes, y: int, x: int, z: int) -> tuple[int, ...]:
-    """One integer per dimension: 0 where `z` is 0 and 1 elsewhere, for the dimensions that are looped over."""
+    """Return one integer per dimension: `y`, `x`, `z` for Y, X, Z; elsewhere 1, or 0 if `z` is 0 (as in a halo)."""
     return tuple({"Z": z, "Y": y, "X": x}.get(letter, min(z, 1)) for letter in axes.letters)

@@ -16,8 +16,8 @@ from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepD
 
 __all__ = ["DeblurOptions"]
 
-_MAX_STRENGTH = 2.0  # beyond, total variation does not keep the light
-_LEAST_STRENGTH = 0.1  # plug-and-play: without a prior, deconvolution blows the noise up without limit
+_MAX_STRENGTH = 2.0  # beyond, Richardson-Lucy with total variation loses light
+_LEAST_STRENGTH = 0.1  # of plug-and-play: without a prior, deconvolution amplifies the noise without limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,5 +91,5 @@ class DeblurOptions:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
-        if self.psf is not None and not isinstance(self.psf, Optics | MeasuredPSF):  # they checked themselves
+        if self.psf is not None and not isinstance(self.psf, Optics | MeasuredPSF):  # these check themselves
             as_psf(self.psf)

@@ -1,4 +1,4 @@
-"""What `deblur` knows of the point spread function (PSF) that it was given."""
+"""Bring the point spread function (PSF) of `deblur` into one form, check it, and describe it for the record."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["psf_array", "psf_facts", "psf_given_notes", "psf_is_image"]
 
 
 def psf_array(given: Any) -> NDArray[np.float64]:
-    """The PSF on the pixels of the image, of sum 1 and with its centre at half its shape, however it was given."""
+    """Return the PSF on the pixels of the image, with sum 1 and its centre at half its shape."""
     return given.psf() if isinstance(given, Optics | MeasuredPSF) else centred_psf(as_psf(given))
 
 
 def psf_given_notes(given: Any, psf: NDArray[np.float64], axes: Axes, shape: tuple[int, ...]) -> tuple[str, ...]:
-    """What the user should know about a PSF that was given as an array, and what became of it."""
+    """Return notes for the user about a PSF that was given as an array, and about its resampling."""
     array = _array(given)
     if array is None:
         return ()
@@ -35,14 +35,14 @@ def psf_given_notes(given: Any, psf: NDArray[np.float64], axes: Axes, shape: tup
 
 
 def _array(given: Any) -> Any:
-    """The array that a PSF was given as; None where it was not."""
+    """Return the array that a PSF was given as; None if it is computed."""
     if isinstance(given, MeasuredPSF):
         return given.pixels
     return None if isinstance(given, Optics) or np.ndim(given) == 0 else given
 
 
 def psf_is_image(given: Any, source: Any) -> bool:
-    """Whether the image itself was given as the PSF."""
+    """Return whether the image itself was given as the PSF."""
     psf = _array(given)
     if psf is None or np.size(psf) != source.size:
         return False
@@ -50,7 +50,7 @@ def psf_is_image(given: Any, source: Any) -> bool:
 
 
 def psf_facts(given: Any, psf: NDArray[np.float64]) -> dict[str, Any]:
-    """A PSF for the record: what it was made from, or what tells it from others."""
+    """Return the record's entry about a PSF: what it was computed from, or a digest of the array."""
     if isinstance(given, Optics):
         return {"shape": list(psf.shape), "optics": asdict(given)}
     array = _array(given)

@@ -1,7 +1,7 @@
-"""Deblur: undo a known point spread function without raising the noise.
+"""Deblur: undo the blur of a known point spread function without amplifying the noise.
 
-By plug-and-play restoration with the bundled denoiser, or by Richardson-Lucy. The noise and every other constant are
-measured once for the whole image; see `optics` for the numerics.
+It is plug-and-play restoration with the bundled denoiser, or Richardson-Lucy. The noise and every other constant are
+measured once for the whole image; see `numerics` for the algorithms.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from napari_genrecon.tasks.task import Result
 __all__ = ["ITERATIONS", "deblur", "deblur_steps", "expected_seconds"]
 
 ITERATIONS = {"pnp": 8, "rl": 10}
+"""Default iterations. For ``"rl"`` more make the result sharper and noisier, fewer leave it blurred."""
 
 
 def deblur(
@@ -57,8 +58,8 @@ def deblur(
     """Undo the blur of a known point spread function.
 
     Plug-and-play restoration (Zhang et al., IEEE TPAMI 44, 2022) with the bundled denoiser, or Richardson-Lucy with
-    total variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the light that the image holds;
-    Richardson-Lucy, which has no values below its offset, makes light of the noise where it is dark.
+    total variation (Dey et al., Microsc. Res. Tech. 2006). Plug-and-play keeps the total light of the image.
+    Richardson-Lucy has no values below its offset, so that noise in dark areas becomes light.
 
     Parameters
     ----------
@@ -67,12 +68,12 @@ def deblur(
         NaN and infinite pixels stay where they are and count for nothing. The alpha channel of an RGBA
         image is copied.
     psf : (Y, X) or (Z, Y, X) array_like, float, Optics, MeasuredPSF, or an image layer of napari
-        Centred at the pixel at half its shape; scaled to sum 1. Where the centre of a symmetric one lies up to 1.5 px
-        beside it, as it does between the pixels of even sides, it is moved there, so that the image stays where it is.
+        The PSF. Its centre is the pixel at half its shape; it is scaled to sum 1. A symmetric PSF whose centre is up to
+        1.5 px away from there, as it is if its sides are even, is moved there, so that the image does not shift.
         With two dimensions every YX plane is deblurred by itself, with three every ZYX stack. The pixels of an array
         are those of the image; a `MeasuredPSF` (and a layer) may have others and is resampled. A number is the full
-        width at half maximum of a Gaussian, in pixels. `Optics` with a pixel size, their own or that of the image
-        layer, are computed. See `gaussian_psf` and `simulate_psf`.
+        width at half maximum of a Gaussian, in pixels. For `Optics` the PSF is computed, with their own pixel size or
+        that of the image layer. See `gaussian_psf` and `simulate_psf`.
     method : {"pnp", "rl"}
         Plug-and-play, or Richardson-Lucy.
     iterations : int, optional
@@ -98,8 +99,8 @@ def deblur(
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included) gives a
-        NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
+        Image of the input's shape, in its grey values, float32 unless `keep_dtype`. A NumPy image (memmap included)
+        gives a NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
 
     Raises
     ------
@@ -139,15 +140,14 @@ def deblur(
 
 
 def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None) -> Generator[Progress, None, Result]:
-    """The same as `deblur`, step by step.
+    """Run `deblur` step by step.
 
     Parameters
     ----------
     image, options
-        As for `deblur`.
+        See `deblur`.
     lazy : bool, optional
-        Whether to return a dask array of which nothing has been computed, rather than compute it now. By default
-        only for images that are not NumPy arrays.
+        Return a dask array and compute nothing now. By default only for images that are not NumPy arrays.
 
     Yields
     ------
@@ -169,7 +169,7 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
 
 
 def expected_seconds(image: Any, options: DeblurOptions) -> float:
-    """About how long `deblur` will take for this image on this machine.
+    """Return about how long `deblur` will take for this image on this machine, in seconds.
 
     One Fourier transform of a tile and, for ``"pnp"``, one run of the network are timed; the first call loads the
     network and takes about a second.
@@ -199,7 +199,7 @@ def _largest(grid: TileGrid, axes: Axes, ndim: int) -> tuple[int, ...]:
 
 
 def _spatial(read: tuple[int, ...], axes: Axes, ndim: int) -> tuple[int, ...]:
-    """Return, of what a tile reads, the dimensions that the PSF spans."""
+    """Return the lengths along the dimensions of the PSF of what a tile reads."""
     return tuple(read[axes.letters.index(letter)] for letter in "ZYX"[-ndim:])
 
 
@@ -212,7 +212,7 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
     channels, notes = channel_constants(sampled, noise)
     notes += psf_given_notes(options.psf, psf, axes, source.shape)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
-    options, learnt = replace(options, iterations=_iterations(options)), options.method == "pnp"
+    options, uses_network = replace(options, iterations=_iterations(options)), options.method == "pnp"
     kernel = DeblurTiles(
         axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
     )
@@ -229,8 +229,8 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=input_facts(source, sampled),
-        model=spec.facts() if learnt else None,
-        device=device if learnt else "cpu",
+        model=spec.facts() if uses_network else None,
+        device=device if uses_network else "cpu",
         warnings=(*notes, *about_psf),
         facts={"psf": psf_facts(options.psf, psf) | {"unchecked": list(unchecked)}},
         steps=partial(_steps, grid, kernel, options),
@@ -238,7 +238,7 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
 
 
 def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.float64]]:
-    """The axes and the PSF, which must fit each other."""
+    """Return the axes and the PSF, and refuse them if they do not fit each other or the image."""
     if options.psf is None:
         raise OptionError(
             "psf is needed: an array such as the image of a bead, the full width at half maximum of a Gaussian in "

@@ -1,4 +1,4 @@
-"""What `deblur` does to one tile: a plane, or a whole stack where the PSF is three-dimensional."""
+"""Deblur one tile: a plane, or a whole stack if the PSF is three-dimensional."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ __all__ = ["Channel", "DeblurTiles", "Method"]
 
 Method = Literal["pnp", "rl"]
 
-_DARK = 1e-4  # of the mean, Richardson-Lucy's least value
-_TV = 0.02  # px, Richardson-Lucy's weight of total variation at strength 1
+_DARK = 1e-4  # least value of Richardson-Lucy as a share of the mean: 0 could never become light again
+_TV = 0.02  # px, weight of total variation in Richardson-Lucy at strength 1: more flattens, less leaves the noise
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The constants of one channel, measured over the whole image.
+    """Constants of one channel, measured over the whole image.
 
     Attributes
     ----------
     noise : NoiseModel
-        In grey values.
+        Noise in grey values.
     centre : float
         Median grey value.
     first_level : float
-        Noise s.d. that the denoiser is told in the first iteration, in grey values; positive.
+        Noise s.d. that the denoiser removes in the first iteration, in grey values; positive.
     sigma : float
         Root mean square of the noise s.d. over the image, in grey values; positive.
     least_sigma : float
         Noise s.d. of the darkest parts, in grey values; positive.
     rise : float
-        How much stronger than white noise the noise is at the low frequencies that a blurred image has left (s.d.).
+        Noise s.d. at low frequencies, which are all that blur leaves of an image, relative to white noise.
     background : float
         Grey value of no light, for Richardson-Lucy.
     gain : float
-        Grey values per photo-electron, or what makes Poisson noise of about the strength of this one.
+        Grey values per photo-electron; for other noise the value that makes Poisson noise of about the same strength.
     read_variance : float
-        In photo-electrons squared.
+        Variance of the read noise in photo-electrons squared.
     mean : float
         Mean above the background, in photo-electrons; positive.
     missing : tuple of float
-        Grey values of padding, which count for nothing.
+        Grey values of padding; such pixels are treated as unknown.
     """
 
     noise: NoiseModel
@@ -71,7 +71,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeblurTiles:
-    """Deblurs a tile: a plain value, so that it can be sent to other processes."""
+    """Tile function that deblurs; a plain value, so that it can be sent to other processes."""
 
     axes: Axes
     channels: tuple[Channel | None, ...]  # None: nothing to do
@@ -90,7 +90,7 @@ class DeblurTiles:
 
     def _deblur(self, block: NDArray[Any], channel: Channel) -> Generator[None, None, NDArray[Any]]:
         image = self._spatial(block)
-        # Integers need float64, of which large ones lose nothing.
+        # 32-bit integers need float64, which holds all of them exactly.
         image = image.astype(np.float32 if image.dtype.itemsize <= 2 else np.float64, copy=False)
         seen = without_missing(image, channel.missing)
         bad = ~np.isfinite(seen)
@@ -110,10 +110,11 @@ class DeblurTiles:
                 yield
             return np.stack(planes).reshape(x.shape)
 
-        unit = np.float32(channel.sigma)  # scaled to noise of about 1, float32 has room on both sides
+        unit = np.float32(channel.sigma)  # scaled to noise of about 1, squares neither overflow nor vanish in float32
         factor = self.strength * channel.rise
 
         def weigh(clean: NDArray[np.float32]) -> NDArray[np.float32]:
+            # Weight of every pixel in the data step: its inverse noise variance, 0 where it is unknown.
             sigma = np.maximum(channel.noise.sigma_at(clean * unit + channel.centre), channel.least_sigma)
             return (seen * np.square(channel.sigma / (factor * sigma))).astype(np.float32)
 
@@ -136,15 +137,17 @@ class DeblurTiles:
         return photons * np.float32(channel.gain) + dark
 
     def _order(self) -> list[int]:
-        """The dimensions of a block, those that the PSF spans last."""
+        """Return the order of a block's dimensions in which those of the PSF come last."""
         spatial = [self.axes.letters.index(letter) for letter in "ZYX"[-self.psf.ndim :]]
         return [i for i in range(len(self.axes)) if i not in spatial] + spatial
 
     def _spatial(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Return a block as (Y, X) or (Z, Y, X), like the PSF: all other dimensions of a tile have length 1."""
         ordered = block.transpose(self._order())
         return ordered.reshape(ordered.shape[-self.psf.ndim :])
 
     def _like(self, block: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
+        """Return a (Y, X) or (Z, Y, X) image with the dimensions of the block: the inverse of `_spatial`."""
         order = self._order()
         return image.reshape([block.shape[i] for i in order]).transpose(np.argsort(order))
 

@@ -1,4 +1,4 @@
-"""Inpaint: fill in masked pixels, and nothing else."""
+"""Inpaint: fill in masked pixels and change no other."""
 
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.task import expected_seconds, inpaint, inpaint_steps

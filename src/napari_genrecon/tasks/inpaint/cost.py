@@ -1,4 +1,4 @@
-"""How long filling takes on this machine."""
+"""Measure how long filling takes on this machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import numpy as np
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
+from napari_genrecon.tasks.inpaint.constants import SEARCH_SIDE
 from napari_genrecon.tasks.inpaint.fill import STEPS
 from napari_genrecon.tasks.inpaint.planes import TURNS, biharmonic
 
 __all__ = ["search_seconds", "seconds_per_filled", "steps_per_pixel"]
 
-_PROBE = 128  # pixels, side of what is timed: noise of which half is missing
-_RESIDUAL = 0.6  # of a first interpolation; 0.3 to 0.8 were measured
-_SEARCHED = 160**2  # pixels on which all steps are taken twice
+_PROBE = 128  # px, side of the timed image, noise of which half is missing: smaller ones measure the call's overhead
+_RESIDUAL = 0.6  # time to interpolate a residual as a share of the first interpolation; 0.3 to 0.8 were measured
+_SEARCHED = SEARCH_SIDE**2  # pixels on which the search for a recipe runs all steps, twice
 
 
 def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]:
-    """Seconds of every step of a tile, per pixel, by the network (``"network"``) or by plug-and-play (``"pnp"``)."""
+    """Return the seconds per pixel of every step of a tile, for the method ``"network"`` or ``"pnp"``."""
     first, fill = _interpolations()
     if method == "pnp":
         step = load_network(find_model("auto", "denoise"), device).seconds_per_pixel() + _RESIDUAL * first
@@ -32,7 +33,7 @@ def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]
 
 
 def search_seconds(method: str, device: str) -> float:
-    """How long it takes per channel to find how to fill."""
+    """Return the seconds per channel of the search for a recipe."""
     if method == "network":
         return 0.0
     other = sum(steps_per_pixel("network", device)) if method == "auto" else 0.0
@@ -41,14 +42,14 @@ def search_seconds(method: str, device: str) -> float:
 
 @lru_cache(maxsize=1)
 def seconds_per_filled() -> float:
-    """Seconds of the biharmonic equation, per pixel that is filled."""
+    """Return the seconds of the biharmonic equation per filled pixel."""
     values, unknown = _probe()
     return _timed(lambda: biharmonic(values, unknown, 0.0)) / int(np.count_nonzero(unknown))
 
 
 @lru_cache(maxsize=1)
 def _interpolations() -> tuple[float, float]:
-    """Seconds per pixel of a first interpolation, and of all that the network is given."""
+    """Return the seconds per pixel of a first interpolation, and of all inputs of the network."""
     values, unknown = _probe()
     first = _timed(lambda: interpolate(values, unknown, SMOOTHEST))
     return first / values.size, _timed(lambda: fill_planes(values, unknown, 1.0)) / values.size
@@ -60,7 +61,7 @@ def _probe() -> tuple[Any, Any]:
 
 
 def _timed(job: Callable[[], Any]) -> float:
-    job()
+    job()  # the first run may import and allocate
     started = time.perf_counter()
     job()
     return time.perf_counter() - started

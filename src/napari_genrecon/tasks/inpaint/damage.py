@@ -1,4 +1,4 @@
-"""Find what should be filled in: hot and dead pixels, saturated pixels, dead lines, stripes, dropped frames."""
+"""Detect damage to be filled in: hot and dead pixels, saturated pixels, dead lines, stripes, dropped frames."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["KINDS", "detect_damage", "parse_kinds"]
 
 Mask = NDArray[np.bool_]
 
-_LINE = 8.0  # spreads by which a dead line stands off its neighbours
-_AGREE = 0.9  # part of its pixels that do so
-_PEAK = 1.5  # times as far as the lines beside it, which it pulls the other way
+_LINE = 8.0  # spreads of the row offsets by which a dead line is off, far beyond what noise does
+_AGREE = 0.9  # share of its pixels that are off to the same side: edges of the specimen cross a row only in part
+_PEAK = 1.5  # times the offset of the lines beside it, which a dead line gives half of its own with the other sign
 _MAD = 1.4826  # s.d. of normal values with a median absolute deviation of 1
-_QUANTILE, _NORMAL = 0.9, 1.645  # of absolute values, and what it is for normal values of s.d. 1
-_MANY = 0.25  # part of the rows that are constant, from which none of them is an exception
-_SAME = 0.5  # part of the pixels beside a constant row that have its value, from which it is background
-_SHORTEST = 8  # pixels of a line by which it can be judged
-_DARK = 0.25  # contrast of a dropped frame, as a part of the usual one
-_FEWEST_FRAMES = 3
+_QUANTILE, _NORMAL = 0.9, 1.645  # a quantile of absolute values, and its value for normal ones of s.d. 1
+_MANY = 0.25  # share of constant rows from which they are background (as in a masked or padded image), not damage
+_SAME = 0.5  # share of equal pixels in the row beside it from which a constant row is background
+_SHORTEST = 8  # pixels that a line must have: the medians of shorter ones are too noisy
+_DARK = 0.25  # contrast of a dropped frame as a share of the usual one: bleaching alone seldom takes that much
+_FEWEST_FRAMES = 3  # with two it is unknown which of them is usual
 
 
 def detect_damage(
@@ -49,20 +49,20 @@ def detect_damage(
     image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype. It is read plane by plane, all of it.
     kinds : iterable of str, or str separated by commas
-        ``"hot"``: single pixels far above or below all eight neighbours, judged by the noise measured from the image.
+        ``"hot"``: single pixels far above or below all eight neighbours, compared with the measured noise.
         ``"saturated"``: pixels at the level at which the image is clipped, if it is. ``"lines"``: rows and columns that
-        are constant, or stand off both neighbours almost everywhere. ``"stripes"``: bands of up to 12 rows or columns
-        that lie above or below both sides by the same amount from end to end, also if by less than the noise of a
-        pixel; asked for by name only, as what is in them is lost when they are filled. ``"frames"``: planes of a
-        stack or movie that are constant, equal the plane before bit by bit, have lost nearly all contrast or hold no
-        finite pixel.
+        are constant, or brighter or darker than both neighbours almost everywhere. ``"stripes"``: bands of up to 12
+        rows or columns that are brighter or darker than both sides by the same amount from end to end, even if by less
+        than the noise of a pixel; not among the defaults, as the structure in them is lost when they are filled.
+        ``"frames"``: planes of a stack or movie that are constant, equal the plane before bit by bit, have lost nearly
+        all contrast or hold no finite pixel.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `axes`).
 
     Returns
     -------
     ndarray of bool
-        Of the image's shape, True where damaged. Pixels that are NaN or infinite are not marked, nor is the alpha
+        Mask of the image's shape, True where damaged. Pixels that are NaN or infinite are not marked, nor is the alpha
         channel of an RGBA image.
 
     Raises
@@ -100,7 +100,7 @@ def detect_damage(
 
 
 def parse_kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
-    """The kinds of damage, checked.
+    """Return the names of the kinds of damage.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def parse_kinds(kinds: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tuple[tuple[slice, ...], int]]:
-    """The region and the channel of every plane that carries grey values."""
+    """Yield the region and the channel of every plane that holds grey values."""
     for index in itertools.product(*(range(shape[i]) for i in axes.outer)):
         at = dict(zip(axes.outer, index, strict=True))
         channel = 0 if axes.channel is None else at[axes.channel]
@@ -152,7 +152,7 @@ def _dead_rows(values: NDArray[np.float64]) -> Mask:
 
 
 def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
-    """Those of the constant rows that are an exception: an even background is the same in the rows beside it."""
+    """Return the constant rows that differ from the rows beside them; those of an even background do not."""
     others = np.flatnonzero(~constant)
     found = np.zeros_like(constant)
     for row in np.flatnonzero(constant) if constant.mean() < _MANY else ():
@@ -163,13 +163,13 @@ def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
 
 
 def _offset_rows(values: NDArray[np.float64]) -> Mask:
-    """Rows that stand above or below both neighbours by more than rows do here."""
+    """Return the rows that are brighter or darker than both neighbours, by more than rows of this image are."""
     framed = np.pad(values, ((1, 1), (0, 0)), mode="reflect")
     step = values - (framed[:-2] + framed[2:]) / 2
     step = np.where(np.isnan(step), 0.0, step)
     offset = np.median(step, axis=1)
     spread = _MAD * float(np.median(np.abs(offset - np.median(offset))))
-    usual = float(np.quantile(np.abs(step), _QUANTILE)) / _NORMAL  # of a pixel; where nothing is noisy, this decides
+    usual = float(np.quantile(np.abs(step), _QUANTILE)) / _NORMAL  # s.d. of a pixel; decides if there is no noise
     agree = np.mean(np.sign(step) == np.sign(offset)[:, None], axis=1)
     size = np.pad(np.abs(offset), 1)
     peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])
@@ -185,7 +185,7 @@ def _stripes(plane: NDArray[Any], _noise: NoiseModel) -> Mask:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What is remembered of a plane."""
+    """Properties of a plane by which dropped frames are found."""
 
     region: tuple[slice, ...]
     contrast: float
@@ -211,6 +211,7 @@ def _frames(source: Any, axes: Axes, channel: int, n_channels: int) -> Iterator[
             continue
         plane = np.asarray(source[region])
         finite = plane[np.isfinite(plane)].astype(np.float64)
+        # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels.
         low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 0.0)
         repeated = before is not None and np.array_equal(plane, before)
         constant = not finite.size or bool(finite.min() == finite.max())

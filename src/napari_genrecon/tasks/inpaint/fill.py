@@ -1,13 +1,13 @@
 """Fill missing pixels with a denoiser as the prior.
 
 Plug-and-play half-quadratic splitting (Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE
-TPAMI 44, 2022, 6360-6376, eq. 6) takes turns: denoise at a falling level, then put the known pixels back. Here the
-second step also carries what the denoiser got wrong at the known pixels over to the unknown ones, as residual
+TPAMI 44, 2022, 6360-6376, eq. 6) alternates two steps: denoise at a falling level, then put the known pixels back.
+Here the second step also corrects the unknown pixels by the denoiser's error at the known ones, as residual
 interpolation does in demosaicking (Kiku et al., ICIP 2013): ``x = d + K(y - d)``, where K is kriging with the
-correlation that this residual has. A white residual (texture) carries nothing over, which is plain splitting; a smooth
-one (blurred cells) is corrected everywhere. On smooth scenes that is worth several dB.
+correlation of this residual. A white residual (texture) corrects nothing, which is plain splitting; a smooth one
+(blurred cells) corrects everything. On smooth scenes this gains several dB.
 
-Samples come from the same steps with fresh noise of the present level added before each denoising (Kadkhodaie &
+Samples are drawn by the same steps with new noise of the present level added before each denoising (Kadkhodaie &
 Simoncelli, "Stochastic solutions for linear inverse problems using the prior implicit in a denoiser", NeurIPS 2021,
 algorithm 2): coarse structure is drawn first, detail later.
 """
@@ -31,31 +31,34 @@ Denoise = Callable[[Plane, float, tuple[float, float]], Plane]
 """``denoise(plane, sigma, rho)``, as `models.load_network` gives it."""
 
 Draw = Callable[[int], Plane]
-"""``draw(step)``: white noise of s.d. 1 for every pixel of the plane, another at every step."""
+"""``draw(step)``: new white noise of s.d. 1 for every pixel of the plane, at every step."""
 
 STEPS = 10
-_FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in errors of the start
-_DENSE = 0.3  # part of the pixels from which a shifted mask would leave too few
-_HIDDEN = 0.1  # of the known pixels, in a dense mask
-_HIDING_SEED = 20_260_711  # unlike any that a mask was drawn with: equal numbers would hide nothing
-_ROUNDS, _TOLERANCE = 80, 3e-4  # of a residual: looser ones make the result depend on the tiles
-_CLEARLY, _FAR_CLEARLY = 0.98, 0.9  # of an error
+"""Steps of plug-and-play: time grows with them; fewer make each fall of the level too large."""
+
+_FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in r.m.s. errors of the first interpolation
+_DENSE = 0.3  # share of missing pixels from which a mask is dense: shifted over itself it would leave too few known
+_HIDDEN = 0.1  # share of the known pixels to hide if the mask is dense: enough for an error, few enough to fill from
+_HIDING_SEED = 20_260_711  # unlike the seed of any mask: the same random numbers would hide no known pixel
+_ROUNDS, _TOLERANCE = 80, 3e-4  # of the interpolation of a residual: looser ones make the result depend on the tiles
+_CLEARLY = 0.98  # ratio of errors below which fewer steps are better than all of them, and not by chance
+_FAR_CLEARLY = 0.9  # ratio of errors below which the residual is taken as smooth; see `find_recipe`
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The constants of the steps, found once per channel, so that every tile and plane is filled alike.
+    """Constants of the steps, found once per channel, so that every tile and plane is filled alike.
 
     Attributes
     ----------
     start : float
-        Of the first interpolation, see `kriging.interpolate`.
+        Shortness of the first interpolation; see `numerics.gaussian_field.interpolate`.
     levels : tuple of float
-        What the denoiser is told at each step, in units of the values.
+        Noise s.d. that the denoiser removes at each step, in units of the values.
     residuals : tuple of float
-        The shortness of the residual at each step.
+        Shortness of the residual at each step.
     best : int
-        After how many steps the estimate is best.
+        Number of steps after which the estimate is best.
     noise : float
         S.d. of the noise of the known pixels.
     rho : (float, float)
@@ -76,29 +79,29 @@ class Recipe:
 def find_recipe(
     values: Plane, unknown: Mask, noise: float, rho: tuple[float, float], denoise: Denoise, stride: int
 ) -> Generator[None, None, Recipe]:
-    """Find the constants on a crop that stands for the channel, by filling known pixels that are hidden.
+    """Find the constants on a typical crop of the channel, by hiding known pixels and filling them.
 
     Yields before every run of the network.
 
     Parameters
     ----------
     values : (Y, X) ndarray of float32
-        A crop, its mean about 0; of any value where it is unknown.
+        The crop, with a mean of about 0; unknown pixels may have any value.
     unknown : (Y, X) ndarray of bool
-        Its mask; some pixels must be known. The hidden pixels have its shape.
+        Its mask; some pixels must be known. The hidden pixels form areas of the same shapes.
     noise, rho
         S.d. and lag-1 correlation (x, y) of the noise of known pixels; 0 where they are exact.
     denoise : callable
         The network.
     stride : int
-        Of the network, in pixels: turned planes must lie on its grid as the plane itself does.
+        Stride of the network in pixels: turned planes must lie on the same grid as the plane itself.
     """
     held = _hold(values, unknown)
     x, start = _first(held, unknown)
     plain = Recipe(start, _levels(held.error(x), noise), (), 0, noise, rho, (held.error(x),))
-    smooth = yield from _rehearse(x, held, plain, denoise, stride, smoothest=True)
-    measured = yield from _rehearse(x, held, plain, denoise, stride, smoothest=False)
-    # Taking texture for smooth costs more elsewhere than the reverse, so that a near tie is none.
+    smooth = yield from _run_hidden(x, held, plain, denoise, stride, smoothest=True)
+    measured = yield from _run_hidden(x, held, plain, denoise, stride, smoothest=False)
+    # Texture that is filled as smooth loses more in other tiles than the reverse, so smooth must win clearly.
     clear = smooth.errors[smooth.best] < _FAR_CLEARLY * measured.errors[measured.best]
     return smooth if clear else measured
 
@@ -112,7 +115,7 @@ class _Held:
     hidden: Mask
 
     def error(self, x: Plane) -> float:
-        """R.m.s. error at the hidden pixels."""
+        """Return the r.m.s. error at the hidden pixels."""
         wrong = (x - self.values)[self.hidden]
         return float(np.sqrt(np.mean(wrong**2, dtype=np.float64))) if wrong.size else 0.0
 
@@ -123,14 +126,14 @@ def _hold(values: Plane, unknown: Mask) -> _Held:
 
 
 def _first(held: _Held, unknown: Mask) -> tuple[Plane, float]:
-    """The better of two interpolations: nearly biharmonic, or with the memory that the image itself has."""
+    """Return the better of two interpolations, nearly biharmonic or with the correlation of the image, and its k."""
     starts = (SMOOTHEST, shortness(lag_one(held.values, ~unknown)))
     found = [(interpolate(held.values, held.missing, k), k) for k in starts]
     return min(found, key=lambda pair: held.error(pair[0]))
 
 
 def first_error(values: Plane, unknown: Mask) -> float:
-    """R.m.s. error of the first interpolation, before any network runs."""
+    """Return the r.m.s. error of the first interpolation, before any network runs."""
     held = _hold(values, unknown)
     return held.error(_first(held, unknown)[0])
 
@@ -138,15 +141,18 @@ def first_error(values: Plane, unknown: Mask) -> float:
 def hidden_error(
     values: Plane, unknown: Mask, fill: Callable[[Plane, Mask], Generator[None, None, Plane]]
 ) -> Generator[None, None, float]:
-    """R.m.s. error of a way to fill, at the known pixels that `find_recipe` hides."""
+    """Return the r.m.s. error of a way to fill, at the known pixels that `find_recipe` hides."""
     held = _hold(values, unknown)
     return held.error((yield from fill(np.where(held.missing, 0, values), held.missing)))
 
 
-def _rehearse(
+def _run_hidden(
     x: Plane, held: _Held, plain: Recipe, denoise: Denoise, stride: int, *, smoothest: bool
 ) -> Generator[None, None, Recipe]:
-    """All steps, with the residual taken as smooth or as what it looks like, and what error they lead to."""
+    """Run all steps with hidden pixels, the residual taken as smooth or with its measured correlation.
+
+    Returns the recipe with the shortness of every residual and the error after every step.
+    """
     residuals: list[float] = []
     errors = list(plain.errors)
     for step in range(len(plain.levels)):
@@ -161,13 +167,13 @@ def _rehearse(
 
 
 def _best(errors: list[float]) -> int:
-    """After how many steps to stop: all of them, unless stopping earlier is clearly better."""
+    """Return after how many steps to stop: all of them, unless stopping earlier is clearly better."""
     best = int(np.argmin(errors))
     return best if errors[best] < _CLEARLY * errors[-1] else len(errors) - 1
 
 
 def _levels(error: float, noise: float) -> tuple[float, ...]:
-    """Falling levels, from well above the error of the start to well below it, but not below the noise."""
+    """Return falling levels, from well above the first error to well below it, but not below the noise."""
     missing = float(np.sqrt(max(error**2 - noise**2, 0.0)))
     last = max(_LAST * missing, noise)
     if not last > 0:
@@ -176,7 +182,7 @@ def _levels(error: float, noise: float) -> tuple[float, ...]:
 
 
 def _hidden(unknown: Mask) -> Mask:
-    """Known pixels to hide: the mask itself, shifted; of a dense mask some single pixels."""
+    """Return the known pixels to hide: the mask shifted by a third of the crop, or single pixels if it is dense."""
     height, width = unknown.shape
     shifted = np.roll(unknown, (height // 3 + 1, width // 3 + 1), (0, 1)) & ~unknown
     if shifted.any() and unknown.mean() < _DENSE:
@@ -192,13 +198,13 @@ def apply_recipe(
     Parameters
     ----------
     values, unknown
-        As for `find_recipe`.
+        See `find_recipe`.
     recipe : Recipe
         The constants of the channel.
     denoise, stride
         The network, and its stride in pixels.
     draw : callable, optional
-        Where a sample is wanted instead of the best estimate.
+        Source of noise: draws a sample instead of the best estimate.
 
     Returns
     -------
@@ -217,18 +223,18 @@ def apply_recipe(
 
 
 def _missing_noise(unknown: Mask, recipe: Recipe, step: int) -> Plane:
-    """(Y, X) s.d. of what must be added for the noise to have the level of this step everywhere."""
+    """Return the (Y, X) s.d. of the noise to add, so that every pixel has the level of this step."""
     level = recipe.levels[step]
     known = np.sqrt(max(level**2 - recipe.noise**2, 0.0))
     return np.where(unknown, level, known).astype(np.float32)
 
 
 def _denoised(x: Plane, step: int, recipe: Recipe, denoise: Denoise, stride: int) -> Plane:
-    """Denoise at the level of a step, turned another way at each: what the network prefers in one way averages out."""
+    """Denoise at the level of a step, turned differently at each, as the network prefers some directions."""
     level = recipe.levels[step]
     share = min(recipe.noise / level, 1.0) ** 2  # the error of filled pixels is taken as white
     rho_x, rho_y = (r * share for r in recipe.rho)
-    sideways = step % 2 == 1
+    sideways = step % 2 == 1  # turned by 90 degrees, so that rho_x and rho_y change places
     turned = np.ascontiguousarray(_turned(_padded(x, stride), step))
     clean = _turned_back(denoise(turned, level, (rho_y, rho_x) if sideways else (rho_x, rho_y)), step)
     return np.ascontiguousarray(clean[: x.shape[0], : x.shape[1]])

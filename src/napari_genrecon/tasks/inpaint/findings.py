@@ -1,7 +1,7 @@
-"""What was found out about an image for filling it: kept, so that a preview and the run after it find it once.
+"""Cache the constants and the damage that were found in an image, so that a run after a preview does not repeat it.
 
-It depends on the pixels and the options alone, never on the part of the image that is looked at. Pixels are compared by
-their contents: an image that was changed in place is looked at again.
+They depend on the pixels and the options alone, never on the region that a preview shows. The key is a digest of the
+pixels, so that an image that was changed in place is analysed again.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from napari_genrecon.tasks.inpaint.planes import Channel
 
 __all__ = ["Findings", "damage_once", "digest", "findings_once"]
 
-_KEPT = 4
+_KEPT = 4  # entries of each cache: a preview and a few changed options find theirs again, and old images are let go
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What filling takes, for every channel.
+    """Constants for filling, per channel.
 
     Attributes
     ----------
     noise : tuple of NoiseModel
-        Of the known pixels.
+        Noise of the known pixels.
     channels : tuple of Channel
-        How to fill.
+        Constants of every channel.
     notes : tuple of str
-        What the user should know.
+        Notes for the user.
     """
 
     noise: tuple[NoiseModel, ...]
@@ -48,7 +48,7 @@ _damage: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()  # a bit per pixel
 
 
 def digest(facts: object, arrays: Iterable[NDArray[Any]]) -> str:
-    """What tells these pixels and facts from others."""
+    """Return a digest of the pixels and the facts."""
     found = hashlib.blake2b(repr(facts).encode(), digest_size=16)
     for array in arrays:
         found.update(f"{array.dtype.str} {array.shape}".encode())
@@ -57,7 +57,7 @@ def digest(facts: object, arrays: Iterable[NDArray[Any]]) -> str:
 
 
 def findings_once(key: str, anew: Generator[Progress, None, Findings]) -> Generator[Progress, None, Findings]:
-    """Return the kept findings of this key, or find them."""
+    """Return the cached findings of this key, or find them."""
     found = _findings.get(key)
     if found is None:
         found = yield from anew
@@ -68,7 +68,7 @@ def findings_once(key: str, anew: Generator[Progress, None, Findings]) -> Genera
 
 
 def damage_once(source: Any, facts: object, find: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    """Return the kept damage of these pixels, or find it; of images that are no NumPy arrays nothing is kept."""
+    """Return the cached damage of these pixels, or find it; only that of NumPy arrays is cached."""
     if not isinstance(source, np.ndarray):
         return find()
     key = digest(facts, source if source.ndim > 2 else [source])

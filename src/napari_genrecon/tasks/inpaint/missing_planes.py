@@ -1,4 +1,4 @@
-"""Planes of a stack or movie that are missing as a whole: from which others to fill them."""
+"""Find the planes from which to fill planes of a stack or movie that are missing as a whole."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ Neighbours = Mapping[Plane, tuple[tuple[Plane, float], ...]]
 Accept = Callable[[Plane], bool]
 
 _FIRST = "TZ"  # a dropped frame is filled in time, a missing slice of a single stack in depth
-_ENOUGH = 0.1  # part of a plane that must be known for others to be filled from it
-_AT_ONCE = 2**22  # pixels of a plane that are read to count the finite ones
+_ENOUGH = 0.1  # share of a plane that must be known to fill others from it: with less, most of it is guessed itself
+_AT_ONCE = 2**22  # pixels that are read at once to count the finite ones: 16 to 32 MB, whatever the plane's size
 _MIXED = "{were} mixed from {their} neighbours: what moved in between shows twice, faintly"
 _COPIED = "{were} filled from the nearest plane, as there is one on one side only: what moved stands where it was there"
 _GUESSED = "no plane beside {them} holds more than a few known pixels: what fills {them} is hardly more than a guess"
 
 
 def find_neighbours(missing: NDArray[np.bool_], axes: Axes, enough: Accept) -> Generator[None, None, Neighbours]:
-    """The nearest planes on both sides of each missing plane; yields before each.
+    """Find the nearest planes on both sides of each missing plane; yields before each.
 
-    They are looked for along T, then Z, then the other looped dimensions, but never across channels; the first
-    dimension with a plane on both sides is taken, else the first with a plane on one side. Planes that hold too little
-    are passed over, unless there is nothing else.
+    The search goes along T, then Z, then the other looped dimensions, but never across channels. It takes the first
+    dimension with a plane on both sides, else the first with a plane on one side. Planes with too few known pixels are
+    passed over, unless there are no others.
 
     Parameters
     ----------
     missing : ndarray of bool
         One entry per plane, with the dimensions of ``axes.outer``.
     axes : Axes
-        Of the image.
+        Axes of the image.
     enough : callable
-        Whether a plane holds enough to fill others from; asked only of planes that come into question.
+        Returns whether a plane has enough known pixels; called only for planes that others may be filled from.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def find_neighbours(missing: NDArray[np.bool_], axes: Axes, enough: Accept) -> G
 
 
 def holds_enough(source: Any, mask: NDArray[np.bool_], axes: Axes, plane: Plane) -> bool:
-    """Whether a tenth of a plane is finite and not masked; no more of it is read than that takes."""
+    """Return whether a tenth of a plane is finite and not masked; reads no more of it than that takes."""
     wanted = _ENOUGH * source.shape[axes.y] * source.shape[axes.x]
     if np.count_nonzero(~mask[_rows(plane, axes, slice(None))]) < wanted:
         return False
@@ -74,15 +74,15 @@ def holds_enough(source: Any, mask: NDArray[np.bool_], axes: Axes, plane: Plane)
 
 
 def notes_on_missing(neighbours: Neighbours, axes: Axes, enough: Accept) -> list[str]:
-    """What became of the missing planes, in sentences; the colours of one plane count as one."""
+    """Return sentences about how the missing planes were filled; the colours of one plane count as one."""
     ways: dict[str, set[Plane]] = {_MIXED: set(), _COPIED: set(), _GUESSED: set()}
     for plane, pairs in neighbours.items():
         way = (_MIXED if len(pairs) > 1 else _COPIED) if enough(pairs[0][0]) else _GUESSED
         ways[way].add(plane[:-1] if axes.rgb else plane)
-    return [_told(way, len(planes)) for way, planes in ways.items() if planes]
+    return [_sentence(way, len(planes)) for way, planes in ways.items() if planes]
 
 
-def _told(way: str, count: int) -> str:
+def _sentence(way: str, count: int) -> str:
     words = {"were": "was", "their": "its", "them": "it"} if count == 1 else {w: w for w in ("were", "their", "them")}
     planes = "1 plane" if count == 1 else f"{count} planes"
     return f"{planes} {words['were']} missing as a whole and {way.format(**words)}"
@@ -100,7 +100,7 @@ def _plain(index: NDArray[np.intp]) -> Plane:
 def _neighbours(
     plane: Plane, missing: NDArray[np.bool_], axes: Axes, enough: Accept
 ) -> tuple[tuple[Plane, float], ...]:
-    for accept in (enough, lambda _plane: True):
+    for accept in (enough, lambda _plane: True):  # the second round takes any plane
         one_sided: tuple[tuple[Plane, float], ...] = ()
         for dimension in _stacked(axes):
             pairs = _along(plane, missing, dimension, accept)
@@ -115,7 +115,7 @@ def _neighbours(
 
 
 def _stacked(axes: Axes) -> list[int]:
-    """Positions within `axes.outer` along which neighbours resemble each other, best first."""
+    """Return the positions within `axes.outer` along which neighbours resemble each other, T first, then Z."""
     letters = [axes.letters[i] for i in axes.outer]
     usable = [i for i, letter in enumerate(letters) if letter not in "CS"]
     return sorted(usable, key=lambda i: _FIRST.find(letters[i]) % (len(_FIRST) + 1))

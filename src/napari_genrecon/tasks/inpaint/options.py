@@ -19,6 +19,8 @@ __all__ = ["InpaintOptions"]
 
 Method = Literal["auto", "network", "pnp", "biharmonic"]
 
+_MOST_FILLINGS = 64  # each takes as long as the first; the spread of a few dozen is known well enough
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InpaintOptions:
@@ -27,7 +29,8 @@ class InpaintOptions:
     Attributes
     ----------
     mask : array_like or None
-        Of the image's shape (that of the colours may be left out), or of its YX plane: anything but 0 is filled in.
+        Mask of the image's shape (without its colours, too), or of the shape of a YX plane; anything but 0 is filled
+        in.
     method, detect, n, seed, noise, model, axes, tile, device, keep_dtype
         See `inpaint`.
     """
@@ -61,7 +64,7 @@ class InpaintOptions:
         int,
         {
             "min": 1,
-            "max": 64,
+            "max": _MOST_FILLINGS,
             "tooltip": "How many plausible fillings to draw. 1 gives the single best estimate; more are put along a "
             "new first dimension, and where they differ, the image does not tell what was there",
         },
@@ -85,7 +88,7 @@ class InpaintOptions:
         check_types(self)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
-        check_number("n (the number of fillings to draw)", self.n, 1, 64)
+        check_number("n (the number of fillings to draw)", self.n, 1, _MOST_FILLINGS)
         if self.n > 1 and self.method not in ("auto", "pnp"):
             raise OptionError(
                 f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp', or n of 1"
@@ -98,5 +101,5 @@ class InpaintOptions:
         parse_kinds(self.detect)
         if self.mask is not None and np.ndim(self.mask) == 0:
             raise OptionError(
-                f"mask must be an array, anything but 0 in it is filled in; got {self.mask!r} (a file is opened first)"
+                f"mask must be an array in which anything but 0 is filled in, got {self.mask!r} (open a file first)"
             )

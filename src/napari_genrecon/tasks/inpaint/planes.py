@@ -1,4 +1,4 @@
-"""Fill the masked pixels of one tile: what `tasks.inpaint` hands to the engine."""
+"""Fill the masked pixels of one tile."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ __all__ = ["TURNS", "Channel", "InpaintPlanes", "biharmonic", "fill_with", "pixe
 Block = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-TURNS = 4  # by quarters: what the network prefers in one direction averages out
-_MIXING = 0.3  # of the time that filling takes, to mix a plane from its neighbours and remove their noise
-_CELL = 64  # pixels: noise is drawn cell by cell, so that it does not depend on the tiles
+TURNS = 4  # quarter turns over which the network's results are averaged, as it prefers some directions
+_MIXING = 0.3  # time to mix and denoise a plane from its neighbours as a share of filling one; only progress uses it
+_CELL = 64  # px, side of the cells that noise is drawn in, which makes it independent of the tiles
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The constants of one channel, found once for the whole image.
+    """Constants of one channel, found once for the whole image.
 
     Attributes
     ----------
     transform : Stabiliser or None
-        Makes the noise of s.d. 1; None where the pixels are taken as exact.
+        Transform that gives the noise the s.d. 1; None where the pixels are taken as exact.
     fill : float
         Grey value for unknown pixels before they are filled: the median of the known ones.
     centre : float
-        Of the transformed values.
+        Median of the transformed values.
     noise : float
         S.d. of the noise of the transformed values; 0 where they are taken as exact.
     rho : (float, float)
-        Its lag-1 correlation along x and y.
+        Lag-1 correlation of the noise along x and y.
     recipe : Recipe or None
-        How to fill by plug-and-play; None for the other methods.
+        Constants of plug-and-play; None for the other methods.
     missing : tuple of float
         Grey values of padding, from which nothing is filled.
     """
@@ -63,7 +63,7 @@ class Channel:
 
 
 def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float32]:
-    """Grey values to what the steps work on: of noise s.d. 1 where there is noise, about 0, finite everywhere."""
+    """Transform grey values to values about 0 with noise of s.d. 1 (if there is noise), finite everywhere."""
     known = np.where(unknown, channel.fill, plane.astype(np.float64, copy=False))
     values = known if channel.transform is None else channel.transform.forward(known)
     return np.asarray(values - channel.centre, np.float32)
@@ -72,12 +72,12 @@ def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float
 def fill_with(
     network: Callable[[NDArray[np.float32]], NDArray[np.float32]], noise: float, stride: int
 ) -> Callable[[NDArray[np.float32], Mask], Generator[None, None, NDArray[np.float32]]]:
-    """How the network fills a plane: the mean over quarter turns; yields before every run."""
+    """Return a function that fills a plane: the mean of the network over quarter turns; yields before every run."""
 
     def fill(values: NDArray[np.float32], unknown: Mask) -> Generator[None, None, NDArray[np.float32]]:
         yield
-        planes = fill_planes(values, unknown, noise)
-        bottom, right = (-values.shape[0]) % stride, (-values.shape[1]) % stride  # turned on the same grid
+        planes = fill_planes(values, unknown, noise)  # (C, Y, X)
+        bottom, right = (-values.shape[0]) % stride, (-values.shape[1]) % stride  # turned planes lie on the same grid
         planes = np.pad(planes, ((0, 0), (0, bottom), (0, right)), mode="symmetric")
         mean = np.zeros_like(planes[0])
         for turn in range(TURNS):
@@ -90,29 +90,29 @@ def fill_with(
 
 @dataclass(frozen=True, slots=True)
 class InpaintPlanes:
-    """Fills the one plane of a tile: a plain value, so that it can be sent to other processes.
+    """Tile function that fills the plane of a tile; a plain value, so that it can be sent to other processes.
 
     Attributes
     ----------
     read : Reader
-        The image, which is only read for planes that are missing as a whole.
+        Reads the image; used only for planes that are missing as a whole.
     mask : ndarray of bool
-        Of the image's shape: what to fill.
+        Pixels to fill, of the image's shape.
     neighbours : mapping
-        Of these planes.
+        Planes to mix, for every plane that is missing as a whole.
     filler, denoiser : ModelCard or None
-        The networks: that which fills, and that which is the prior of plug-and-play and removes the noise of planes
-        that are mixed from others. The biharmonic method has neither.
+        The network that fills, and the denoiser: the prior of plug-and-play, which also denoises planes that are mixed
+        from others. The biharmonic method has neither.
     device : str
-        Where they run.
+        Device of the networks.
     axes : Axes
-        Of the image.
+        Axes of the image.
     channels : tuple of Channel
-        Their constants. A plane of a channel beyond (alpha) is copied.
+        Constants of the channels. Planes of an alpha channel, which comes after them, are copied.
     halo, stride : int
-        Pixels around masked ones that are computed; where a box of them may start.
+        Pixels around masked ones that are computed, and the grid on which a box of them starts.
     dtype : dtype
-        Of the blocks: that of the result, or floats that are rounded to it later.
+        Dtype of the blocks: that of the result, or a float that is rounded to it later.
     sample : (int, int) or None
         Seed and number of a sample; None gives the best estimate.
     """
@@ -138,7 +138,7 @@ class InpaintPlanes:
         return self._fill(block, tile, self.channels[index])
 
     def work(self, tile: Tile, per_pixel: Sequence[float]) -> float:
-        """How long a tile takes, from how long a pixel of each channel takes: copying takes next to nothing."""
+        """Return the time of a tile from the times `per_pixel` of each channel; copied tiles count as 0."""
         index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
         if index >= len(self.channels):
             return 0.0
@@ -165,7 +165,7 @@ class InpaintPlanes:
         return out.reshape(block.shape)
 
     def _filled(self, plane: Block, unknown: Mask, channel: Channel, draw: Draw | None) -> Generator[None, None, Block]:
-        """By the network, by plug-and-play, or by the biharmonic equation."""
+        """Fill a box by the network, by plug-and-play, or by the biharmonic equation."""
         if self.denoiser is None:
             yield
             return biharmonic(plane, unknown, channel.fill)
@@ -173,17 +173,17 @@ class InpaintPlanes:
         if channel.recipe is not None:
             filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, self.stride, draw)
         else:
-            assert self.filler is not None  # only plug-and-play has none, and it has a recipe
+            assert self.filler is not None  # without a recipe the network fills
             fill = fill_with(load_network(self.filler, self.device), channel.noise, self.stride)
             filled = yield from fill(values, unknown)
         return _to_grey(filled, channel)
 
     def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
-        assert self.denoiser is not None  # only the biharmonic method has none, and does not come here
+        assert self.denoiser is not None  # only the biharmonic method has none, and it never denoises
         return load_network(self.denoiser, self.device)(plane, sigma, rho)
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
-        """A plane missing as a whole: its neighbours, mixed by distance, the noise they leave removed."""
+        """Fill a plane that is missing as a whole: mix its neighbours by distance, and denoise the mixture."""
         pairs = self.neighbours[index]
         planes = [self._neighbour(at, tile, channel) for at, _ in pairs]
         holes = np.stack([unknown for _, unknown in planes])
@@ -193,16 +193,16 @@ class InpaintPlanes:
         for (_, weight), values in zip(pairs, whole, strict=True):
             mixed += np.float32(weight) * values
         if channel.noise:
-            left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))
+            left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))  # noise s.d. of the mixture
             smooth = self._denoise(mixed, left, channel.rho)
-            single = holes.any(axis=0) & ~holes.all(axis=0)  # one plane alone leaves all of its noise
+            single = holes.any(axis=0) & ~holes.all(axis=0)  # known in one plane only: all of its noise is left
             mixed = (
                 np.where(single, self._denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
             )
         return _to_grey(mixed, channel)
 
     def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> tuple[NDArray[np.float32], Mask]:
-        """Its values, and which of them are not known."""
+        """Return the values of a neighbouring plane, and which of them are unknown."""
         at = dict(zip(self.axes.outer, index, strict=True))
         region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(tile.src))
         plane = as_plane(self.read(region), self.axes)
@@ -213,16 +213,16 @@ class InpaintPlanes:
 def _completed(
     plane: tuple[NDArray[np.float32], Mask], other: tuple[NDArray[np.float32], Mask], k: float
 ) -> NDArray[np.float32]:
-    """A plane with its holes filled: with the detail of the other, raised or lowered to what is around the hole.
+    """Return a plane with its holes filled by the other plane, shifted to the brightness around each hole.
 
-    Continued from its surroundings alone, a hole would be smooth, and the mixture have half the contrast there.
+    A hole that is interpolated from its surroundings is smooth, so that the mixture would lose half the contrast there.
     """
     (values, unknown), (there, missing) = plane, other
     smooth = interpolate(values, unknown, k)
     lent = unknown & ~missing
     if not lent.any():
         return smooth
-    difference = interpolate(values - there, unknown | missing, SMOOTHEST)  # no specimen, but how bright it is
+    difference = interpolate(values - there, unknown | missing, SMOOTHEST)  # difference in brightness, without detail
     return np.where(lent, there + difference, smooth)
 
 
@@ -232,7 +232,7 @@ def _to_grey(values: NDArray[np.float32], channel: Channel) -> Block:
 
 
 def pixels_computed(mask: Mask, tile: Tile, axes: Axes, halo: int, stride: int) -> int:
-    """How many pixels go through the network for a tile of one plane: a box around the masked ones of its core."""
+    """Return how many pixels of a tile are computed: those of a box around the masked pixels of its core."""
     core = _masked_core(as_plane(mask[tile.src], axes), tile, axes)
     if not core.any():
         return 0
@@ -251,14 +251,14 @@ def biharmonic(plane: Block, unknown: Mask, fill: float) -> Block:
     """Fill the unknown pixels by the biharmonic equation; all with `fill` where nothing is known."""
     from skimage.restoration import inpaint_biharmonic
 
-    if unknown.all():  # the middle of a hole larger than a tile
+    if unknown.all():  # a tile in the middle of a larger hole
         return np.full(plane.shape, fill)
     known = np.where(unknown, fill, plane.astype(np.float64))
     return np.asarray(inpaint_biharmonic(known, unknown))
 
 
 def _box(marked: Mask, halo: int, stride: int) -> tuple[slice, slice]:
-    """The smallest box on the network's grid that holds all marked pixels and a halo around them."""
+    """Return the smallest box on the network's grid that holds all marked pixels and a halo around them."""
     rows, columns = (_span(np.flatnonzero(marked.any(axis=axis)), halo, stride) for axis in (1, 0))
     return rows, columns
 
@@ -270,7 +270,7 @@ def _span(marked: NDArray[np.intp], halo: int, stride: int) -> slice:
 
 @dataclass(frozen=True, slots=True)
 class _Noise:
-    """White noise that belongs to the pixel: the same in every tile that holds it."""
+    """White noise that depends on the position in the image only, so that all tiles that hold a pixel agree."""
 
     sample: tuple[int, int]
     plane: PlaneIndex

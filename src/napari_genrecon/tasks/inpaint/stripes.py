@@ -1,4 +1,4 @@
-"""Find stripes: bands of rows that lie above or below what is on both sides of them, from end to end."""
+"""Find stripes: bands of rows that are brighter or darker than the rows on both sides, from end to end."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ __all__ = ["WIDEST", "striped_rows"]
 
 Values = NDArray[np.float64]
 
-WIDEST = 12  # rows
-_CLEAR = 5.0  # spreads by which a step from row to row stands out from all others
-_AGREE = 0.6  # part of the columns that step the same way; half would do so without a stripe
-_PART = 40  # columns of a part of the row, each of which must step the same way, but for
-_PARTS = (4, 8)  # at least and at most so many parts
-_ALIKE = 0.5  # the smaller of the two steps of a stripe, as a part of the larger
+WIDEST = 12  # rows of a stripe: wider bands may be structure, and filling them would lose too much
+_CLEAR = 5.0  # spreads by which the step of a stripe exceeds those from row to row elsewhere
+_AGREE = 0.6  # share of the columns that step the same way; without a stripe it is half
+_PART = 40  # columns of a part of the row; every part must step the same way, which edges of structure do not
+_PARTS = (4, 8)  # least and largest number of parts: fewer test little, more have noisy medians
+_ALIKE = 0.5  # least ratio of the two steps of a stripe, up and down
 _MAD = 1.4826  # s.d. of normal values with a median absolute deviation of 1
 _MEDIAN = 1.25  # s.d. of the median of normal values, times the root of their number
-_QUANTILE, _NORMAL = 0.9, 1.645  # of the absolute values, and what it is for normal values of s.d. 1
-_FEWEST = 16  # rows, and columns, by which a stripe can be judged
+_QUANTILE, _NORMAL = 0.9, 1.645  # a quantile of absolute values, and its value for normal ones of s.d. 1
+_FEWEST = 16  # rows and columns that an image must have: the medians of fewer are too noisy
 
 
 def striped_rows(values: Values) -> NDArray[np.bool_]:
-    """Which rows belong to a stripe.
+    """Return which rows belong to a stripe.
 
-    A stripe begins with a step that nearly the whole row takes, and ends with the opposite one a few rows on. What the
-    specimen does from one row to the next has no common step, or not back again.
+    A stripe begins with a step in grey value of nearly the whole row, and ends with the opposite step a few rows on.
+    Structure of the specimen does not step along a whole row, or does not step back.
 
     Parameters
     ----------
     values : (Y, X) ndarray
-        NaN where not known.
+        Grey values; NaN where unknown.
+
+    Returns
+    -------
+    (Y,) ndarray of bool
     """
     rows, columns = values.shape
     found = np.zeros(rows, bool)
@@ -49,11 +53,11 @@ def striped_rows(values: Values) -> NDArray[np.bool_]:
 
 
 def _common_steps(values: Values) -> Values:
-    """(Y,) step from the row above that stands out, 0 where none does."""
+    """Return the (Y,) step from the row above where it is clear and common to the whole row, else 0."""
     difference = np.nan_to_num(np.diff(values, axis=0), nan=0.0)
     common = np.median(difference, axis=1)
     spread = _MAD * float(np.median(np.abs(common - np.median(common))))
-    usual = float(np.quantile(np.abs(difference), _QUANTILE)) / _NORMAL  # of noise its s.d.; edges make it larger
+    usual = float(np.quantile(np.abs(difference), _QUANTILE)) / _NORMAL  # s.d. of the noise; edges make it larger
     least = _CLEAR * max(spread, _MEDIAN * usual / np.sqrt(values.shape[1]))
     agree = np.mean(np.sign(difference) == np.sign(common)[:, None], axis=1)
     clear = (np.abs(common) > least) & (agree > _AGREE) & _goes_through(difference, common)
@@ -61,7 +65,7 @@ def _common_steps(values: Values) -> Values:
 
 
 def _goes_through(difference: Values, common: Values) -> NDArray[np.bool_]:
-    """Whether every part of a row steps the same way: the edge of something large does so in some parts only."""
+    """Return whether every part of a row steps the same way; at the edge of a large object only some parts do."""
     n = int(np.clip(difference.shape[1] // _PART, *_PARTS))
     parts = [np.median(part, axis=1) for part in np.array_split(difference, n, axis=1)]
     return np.asarray(np.all([np.sign(part) == np.sign(common) for part in parts], axis=0))

@@ -1,7 +1,7 @@
-"""Inpaint: fill in masked pixels, and nothing else.
+"""Inpaint: fill in masked pixels and change no other.
 
 The masked pixels of every plane are filled by a network that corrects a smooth fill, by plug-and-play with the bundled
-denoiser (see `tasks.inpaint.fill`) or by scikit-image's biharmonic equation; a plane of a stack that is masked as a
+denoiser (see `tasks.inpaint.fill`) or by scikit-image's biharmonic equation. A plane of a stack that is masked as a
 whole is mixed from its neighbours. All constants are found once per channel, on a crop.
 """
 
@@ -41,7 +41,7 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["expected_seconds", "inpaint", "inpaint_steps"]
 
-_TIMED = 256  # pixels, side of the part on which looking for damage is timed
+_TIMED = 256  # px, side of the part on which detecting damage is timed: a larger one would delay the answer
 
 
 def inpaint(
@@ -59,34 +59,34 @@ def inpaint(
     device: str = "auto",
     keep_dtype: bool = False,
 ) -> ImageArray:
-    """Fill in what is missing, and leave every other pixel as it is.
+    """Fill in masked or damaged pixels, and leave every other pixel as it is.
 
     Parameters
     ----------
     image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype; of a layer, its pixels and axes.
-        NaN and infinite pixels outside the mask stay where they are and are not taken for known. The
-        alpha channel of an RGBA image is copied.
+        NaN and infinite pixels outside the mask stay as they are and are treated as unknown. The alpha channel of an
+        RGBA image is copied.
     mask : array_like, or a labels or image layer of napari
-        Of the image's shape, of the same without its colours (S), or of the shape of its YX plane (then it holds for
-        all planes); what is not 0 is filled in. It is held in memory, a byte per pixel. A plane that is masked as a
-        whole is mixed from the nearest planes along T, else Z, of which at least a tenth is known; moving structure
-        then shows twice, faintly. Where there is one on one side only, it is filled from that.
+        Pixels to fill in are not 0. It has the image's shape, the same without the colours (S), or the shape of a YX
+        plane (then it holds for all planes), and is held in memory, a byte per pixel. A plane that is masked as a whole
+        is mixed from the nearest planes along T, else Z, of which at least a tenth is known; moving structure then
+        appears twice, faintly. If there is such a plane on one side only, that one is taken.
     method : {"auto", "network", "pnp", "biharmonic"}
         A network that was trained to fill in, plug-and-play with the denoiser as the prior, or scikit-image's
-        biharmonic equation. ``"auto"`` takes the better of the first two, by known pixels that are hidden on a crop of
-        each channel, and plug-and-play where `n` is more than 1; the record says which.
+        biharmonic equation. ``"auto"`` takes the better of the first two, found by filling known pixels that it hides
+        on a crop of each channel, and plug-and-play if `n` is more than 1; the record says which.
     detect : str
         Kinds of damage to find and fill besides the mask, separated by commas; see `detect_damage`. The whole image is
         read for it.
     n : int
-        1 gives the best estimate. More gives so many plausible fillings, which differ inside the mask and nowhere else;
-        ``result.std(axis=0)`` is their spread. (Planes missing as a whole are the same in all.)
+        Number of fillings. 1 gives the best estimate; more gives as many plausible fillings, which differ inside the
+        mask only; ``result.std(axis=0)`` is their spread. (Planes missing as a whole are the same in all.)
     seed : int
-        Of the fillings, where `n` is more than 1.
+        Seed of the fillings if `n` is more than 1.
     noise : NoiseModel, tuple of NoiseModel, float or None
         Noise of the known pixels: a model (or one per channel), or the s.d. of white noise in grey values. None
-        measures it. What is filled in is without noise.
+        measures it. Filled pixels have no noise.
     model : str
         A name that ``list_models("inpaint")`` lists (plug-and-play: ``list_models("denoise")``), or ``"auto"``.
     axes : str, optional
@@ -102,7 +102,7 @@ def inpaint(
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape (behind a first dimension of length `n` if that is more than 1), in its grey values,
+        Image of the input's shape (behind a first dimension of length `n` if that is more than 1), in its grey values,
         float32 unless `keep_dtype`; float64 for float64 and 32-bit integers, and 64-bit integers as they are, as no
         float holds them. Pixels outside the mask are those of the input bit by bit.
         A NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
@@ -153,15 +153,14 @@ def inpaint(
 def inpaint_steps(
     image: Any, options: InpaintOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
-    """The same as `inpaint`, step by step.
+    """Run `inpaint` step by step.
 
     Parameters
     ----------
     image, options
-        As for `inpaint`.
+        See `inpaint`.
     lazy : bool, optional
-        Whether to return a dask array of which nothing has been computed, rather than compute it now. By default
-        only for images that are not NumPy arrays.
+        Return a dask array and compute nothing now. By default only for images that are not NumPy arrays.
 
     Yields
     ------
@@ -196,7 +195,7 @@ def _lazy_samples(plan: InpaintPlan, dtype: np.dtype[Any] | None) -> Any:
 
 
 def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
-    """All samples, one after the other, in one array, and the tile size in the end."""
+    """Compute all samples one after the other into one array; return it with the last tile size."""
     common, count = plan.common, len(plan.kernels)
     each = _steps(plan)
     steps, per_pixel = max(each, key=len), [sum(steps) for steps in each]
@@ -237,10 +236,9 @@ def _of_samples(index: int, count: int, progress: Progress) -> Progress:
 
 
 def expected_seconds(image: Any, options: InpaintOptions) -> float:
-    """How long `inpaint` will take for this image on this machine.
+    """Return how long `inpaint` will take for this image on this machine, in seconds.
 
-    Damage that is still to be detected is taken to lie everywhere. The first call loads the network and takes about a
-    second.
+    If damage is to be detected, all pixels count as damaged. The first call loads the network and takes about a second.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
@@ -255,7 +253,7 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
     if mask is not None and not options.detect:
         whole = np.broadcast_to(mask, source.shape)
         pixels = sum(pixels_computed(whole, tile, axes, grid.halo[axes.y], spec.stride.x) for tile in grid.tiles())
-    # Which of the two "auto" takes is seen on the image: the geometric mean is wrong by the same factor either way.
+    # Which of the two "auto" will take is not known yet: the geometric mean is wrong by the same factor either way.
     either = ("network", "pnp") if method == "auto" else (method,)
     per_pixel = math.prod(sum(steps_per_pixel(one, options.device)) for one in either) ** (1 / len(either))
     search = axes.n_channels(source.shape) * search_seconds(method, options.device)
@@ -263,6 +261,7 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
 
 
 def _detecting_seconds(source: Any, axes: Axes, options: InpaintOptions) -> float:
+    """Return the seconds of detecting damage in the whole image, from the time of a small part."""
     part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(_TIMED, _TIMED, 1))]), axes)
     started = time.perf_counter()
     detect_damage(part, kinds=options.detect, axes="YX")

@@ -1,4 +1,4 @@
-"""Synthetic images into a file, with the pixel size of what the model was trained on."""
+"""Write synthetic images to a file, with the pixel size of the training data."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["about_samples", "sample_file_steps"]
 def sample_file_steps(
     options: SampleOptions, target: Path, *, overwrite: bool = False
 ) -> Generator[Progress, None, dict[str, Any]]:
-    """Sample into a file.
+    """Sample and write the images to a file.
 
     Parameters
     ----------
     options : SampleOptions
-        What to sample.
+        Options of `sample`.
     target : Path
         An OME-TIFF, or an OME-Zarr if the name ends in ``.zarr``.
     overwrite : bool
-        Whether an existing file may be replaced.
+        Replace an existing file.
 
     Yields
     ------
@@ -56,7 +56,7 @@ def sample_file_steps(
 
 
 def about_samples(card: ModelCard, result: Result) -> ImageMeta:
-    """What the pixels of samples mean: the training data's, along a first dimension that counts them."""
+    """Return the meaning of the samples' pixels: that of the training data, with a first dimension that counts them."""
     outer = len(result.axes) - 2
     return ImageMeta(
         axes=result.axes,

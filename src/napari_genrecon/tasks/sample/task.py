@@ -1,8 +1,7 @@
 """Make new pictures with a trained model.
 
-Sampling has no input image, so it is not one of `TASKS`, whose faces all begin with an image: it is a public function
-and a command of its own. What it makes is marked as synthetic in the record and in the name, so that nobody mistakes it
-for data.
+Sampling has no input image, so it is not one of `TASKS` but a public function and a command of its own. Its results are
+marked as synthetic in the record and in the name, so that nobody mistakes them for data.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["SampleOptions", "sample", "sample_steps"]
 
-_AT_ONCE = 64  # samples between two chances to cancel
+_AT_ONCE = 64  # samples per batch: larger ones need more memory and delay a cancel
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions:
-    """Options of `sample`, with what the form and the flags say about them."""
+    """Options of `sample`, with the texts of the form and of the flags."""
 
     model: Annotated[str, {"choices": "trained", "tooltip": "A trained model, or a model file"}] = "nuclei-dcgan-32"
     n: Annotated[int, {"min": 1, "max": 1_000_000, "tooltip": "How many pictures"}] = 64
@@ -60,14 +59,14 @@ def sample(
     truncation: float = 1.0,
     device: str = "auto",
 ) -> NDArray[np.float32]:
-    """New pictures from a trained model, in the grey values of its training data.
+    """Return new pictures from a trained model, in the grey values of its training data.
 
     Parameters
     ----------
     model : str or path-like
         A name that `genrecon models` lists, or a model file.
     n : int
-        How many.
+        Number of pictures.
     seed : int, optional
         The same seed gives the same pictures; None gives new ones each time.
     truncation : float
@@ -98,12 +97,12 @@ def sample(
 
 
 def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
-    """`sample` in steps that can be cancelled.
+    """Run `sample` step by step.
 
     Yields
     ------
     Progress
-        After every few samples.
+        After every batch of samples.
 
     Returns
     -------
@@ -135,7 +134,7 @@ def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np
         model=known | {"sha256": card.sha256},
         noise=[],
         axes={"letters": "TCYX" if data.ndim == 4 else "TYX", "assumed": False},
-        input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # what the model learnt from
+        input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # of the training data
         output={"shape": list(data.shape), "dtype": str(data.dtype), "clipped": 0, "nan": 0},
         tile={"size": list(data.shape[1:]), "halo": [0] * (data.ndim - 1)},
         device=resolve_device(options.device),

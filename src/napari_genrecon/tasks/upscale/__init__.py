@@ -1,4 +1,4 @@
-"""Upscale: enlarge every plane by a network."""
+"""Upscale: enlarge every plane with a network."""
 
 from napari_genrecon.tasks.upscale.options import UpscaleOptions
 from napari_genrecon.tasks.upscale.task import expected_seconds, upscale, upscale_steps

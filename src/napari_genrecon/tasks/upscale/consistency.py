@@ -1,4 +1,4 @@
-"""Does an enlarged image, shrunk again, give back the image it was made of? Measured tile by tile during the run."""
+"""Measure, tile by tile during the run, how well an enlarged image that is shrunk again agrees with its source."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Block = NDArray[Any]
 
 
 class Enlarger(Protocol):
-    """A tile function that enlarges, and knows how its result would be seen."""
+    """A tile function that enlarges, and can compare its result with the image."""
 
     @property
     def channels(self) -> tuple[Any, ...]:
-        """The constants of the channels that carry grey values; beyond them is the alpha of RGBA."""
+        """Constants of the channels that hold grey values; the alpha of RGBA, which comes last, has none."""
 
     @property
     def rounds(self) -> int:
-        """How many rounds of back-projection it does."""
+        """Rounds of back-projection."""
 
     def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
-        """As `engine.run.TileFunction`."""
+        """Enlarge a block; see `engine.run.TileFunction`."""
 
     def mismatch(self, block: Block, large: Block, tile: Tile) -> NDArray[Any]:
-        """The result of a tile as the image would show it, less the image, on the core of the tile."""
+        """Return the shrunk result of a tile minus the image, on the core of the tile."""
 
 
 class ConsistencyAudit:
-    """Runs a tile function that enlarges, and adds up how far from the image its results are, shrunk again.
+    """Tile function that runs another one and sums up how far its shrunk results are from the image.
 
     Parameters
     ----------
     kernel : Enlarger
-        The tile function.
+        The tile function that enlarges.
     axes : Axes
-        Of the image.
+        Axes of the image.
     """
 
     def __init__(self, kernel: Enlarger, axes: Axes) -> None:
@@ -51,7 +51,7 @@ class ConsistencyAudit:
         self._counts = np.zeros(len(kernel.channels), np.int64)
 
     def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
-        """Run the tile function."""
+        """Run the tile function and add the squared mismatch of the tile."""
         large = yield from self._kernel(block, tile)
         index = channel_of(tile, self._axes)
         if index < len(self._counts):
@@ -62,10 +62,10 @@ class ConsistencyAudit:
         return large
 
     def rms(self) -> list[float]:
-        """Root mean square so far, in grey values, per channel."""
+        """Return the root mean square mismatch so far, in grey values, per channel."""
         return [float(value) for value in np.sqrt(self._squares / np.maximum(self._counts, 1))]
 
 
 def channel_of(tile: Tile, axes: Axes) -> int:
-    """The index of the channel, or of the colour, that a tile belongs to."""
+    """Return the index of the channel, or of the colour, that a tile belongs to."""
     return 0 if axes.channel is None else int(tile.src[axes.channel].start)

@@ -15,6 +15,7 @@ from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepD
 __all__ = ["FACTORS", "EnlargingOptions", "UpscaleOptions"]
 
 FACTORS = (2, 3, 4)
+"""Factors that the networks are trained for; beyond 4 nearly all detail would be invented."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class EnlargingOptions:
         check_types(self)
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
-        object.__setattr__(self, "factor", int(self.factor))  # 2.0 will do, too
+        object.__setattr__(self, "factor", int(self.factor))  # 2.0 is accepted, too
         if self.tile is not None:
             check_tile(self.tile, 1)
         if isinstance(self.noise, int | float) and not (math.isfinite(self.noise) and self.noise >= 0):

@@ -1,4 +1,4 @@
-"""All that is decided before the first tile is enlarged: which network, which noise it is told, which tiles."""
+"""Plan an enlargement: choose the network, the noise that it removes and the tiles."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ __all__ = [
     "notes",
     "plan_planes",
     "run_audited",
-    "told",
+    "noise_to_remove",
     "upscale_plan",
     "upscaled_channels",
 ]
 
-ROUNDS = 5  # of back-projection: what is left of a mismatch is a tenth of it at the finest scale, nothing elsewhere
-_LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; told so, the network corrects its softness as well
-# Measured noise beyond this lag-1 correlation is left in: as often as not it is fine texture, which a small image is
-# full of.
+ROUNDS = 5  # of back-projection: they reduce a mismatch to a tenth at the finest scale and remove it at coarser ones
+_LEFT = 0.1  # share of the noise s.d. that the denoiser leaves; given it, the network corrects the softness as well
+# Lag-1 correlation beyond which measured noise is left in: it is fine texture as often as noise. A smaller value leaves
+# true noise of a camera in, a larger one removes texture.
 _CORRELATED = 0.35
 _CORRELATED_WORDS = "the noise looks correlated from pixel to pixel, as fine texture does"
-# Contrast in noise s.d. beyond which noise is not worth the sharpness that removing it costs. Where no flat patch was
-# found, what was measured may be the finest detail instead.
+# Contrast in noise s.d. beyond which removing the noise costs more sharpness than it is worth. Where no flat patch was
+# found, the measured noise may be fine detail, so that the limit is lower.
 _CLEAN_SNR, _CLEAN_SNR_TEXTURED = 150.0, 20.0
-_BACK_PROJECTION_WORK = 0.5  # of the network's time
+_BACK_PROJECTION_WORK = 0.5  # time of `ROUNDS` rounds as a share of the network's; only expected times use it
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found out about an image.
+    """Axes, crops and noise of an image.
 
     Attributes
     ----------
     axes : Axes
-        Of the image.
+        Axes of the image.
     sampled : tuple of lists of ndarray
         Crops of every channel.
     noise : tuple of NoiseModel
         Per channel, measured or given.
     input : dict
-        What the record says about it.
+        The record's entry about the image.
     """
 
     axes: Axes
@@ -78,7 +78,10 @@ def measure(source: Any, options: EnlargingOptions) -> Measured:
 def upscale_plan(
     task: str, source: Any, options: EnlargingOptions, measured: Measured, kernel: Enlarger, **decided: Any
 ) -> Plan:
-    """Return the plan of a task that gives an image more pixels; `decided` goes into it."""
+    """Return the plan of a task that gives an image more pixels.
+
+    Further keywords (`decided`) are fields of `Plan`; its `facts` are extended by factor and output shape.
+    """
     grid = decided["grid"]
     facts = {"factor": list(grid.scale), "output": {"shape": list(grid.out_shape)}, **decided.pop("facts", {})}
     return Plan(
@@ -98,7 +101,7 @@ def upscale_plan(
 
 
 def run_audited(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
-    """Enlarge tile by tile, or later if `lazy`, and record how well the result fits the image."""
+    """Enlarge tile by tile, or return a lazy result, and record how well the result fits the image."""
     audit = ConsistencyAudit(cast("Enlarger", plan.kernel), plan.axes)
     result = yield from run_plan(plan if lazy else replace(plan, kernel=audit), lazy=lazy, started=started)
     fit = result.record["consistency"] | {"rms": None if lazy else audit.rms()}
@@ -106,11 +109,11 @@ def run_audited(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress
 
 
 def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Plan:
-    """The plan for enlarging every YX plane."""
+    """Plan how to enlarge every YX plane."""
     device = resolve_device(options.device)
     spec, why = chosen_model(options, measured.noise)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
-    noise = told(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
+    noise = noise_to_remove(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
     channels = upscaled_channels(measured, noise, _LEFT)
     kernel = UpscalePlanes(
         spec,
@@ -141,7 +144,7 @@ def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Pla
 def upscaled_channels(
     measured: Measured, noise: Sequence[NoiseModel], left: float = 1.0
 ) -> tuple[UpscaledChannel, ...]:
-    """The constants of every channel."""
+    """Return the constants of every channel."""
     channels = []
     for crops, model in zip(measured.sampled, noise, strict=True):
         missing = find_missing(crops)
@@ -151,38 +154,38 @@ def upscaled_channels(
 
 
 def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:
-    """The model with the scale of this run and as much border as this run needs, that of a denoiser included."""
+    """Return the model's card with the scale and the halo of this run, a denoiser and back-projection included."""
     halo, stride = spec.halo.x, spec.stride.x
     if spec.denoiser:
         first = find_model(spec.denoiser, "denoise")
         stride = first.stride.x
-        halo = first.halo.x + -(-halo // stride) * stride
+        halo = first.halo.x + -(-halo // stride) * stride  # rounded up: the denoiser needs whole strides
         spec = replace(spec, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
     if options.consistent:
         halo += -(-ROUNDS * BACK_PROJECTION_REACH // stride) * stride
-        # With a border that wide, small tiles lose what they gain.
+        # With such a wide halo small tiles are no faster any more: the halo is most of their work.
         spec = replace(spec, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
     return replace(spec, halo=PerAxis.planes(halo, 0), scale=PerAxis.planes(options.factor, 1))
 
 
-def told(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[NoiseModel, ...]:
-    """The noise that is to be removed; what was measured and is correlated, only if a model was asked for."""
+def noise_to_remove(noise: tuple[NoiseModel, ...], options: EnlargingOptions) -> tuple[NoiseModel, ...]:
+    """Return the noise to remove, per channel: measured noise that is correlated only if a model was asked for."""
     if options.model != "auto":
         return noise
     return tuple(NoiseModel() if _correlated(model) and _was_measured(model) else model for model in noise)
 
 
 def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelCard, str]:
-    """The model, and why it was taken, in words."""
+    """Return the model, and a sentence that says why it was chosen."""
     if options.model != "auto":
         return find_model(options.model, "upscale"), "asked for"
-    noisy = [model for model in told(noise, options) if _worth_removing(model)]
+    noisy = [model for model in noise_to_remove(noise, options) if _worth_removing(model)]
     wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)
     spec = find_model("auto", "upscale") if wanted is None else wanted
     if noisy:
         sigma = max(model.sigma for model in noisy)  # 0 for photon counts, whose noise is that of the light alone
         return spec, "the image is noisy" + (f" (s.d. {sigma:.3g} grey values)" if sigma else "")
-    if told(noise, options) != noise:
+    if noise_to_remove(noise, options) != noise:
         return spec, f"{_CORRELATED_WORDS}, and was left in"
     return spec, "the image has no noise that is worth removing"
 
@@ -208,19 +211,19 @@ def _correlated(noise: NoiseModel) -> bool:
 
 
 def notes(noise: tuple[NoiseModel, ...], options: EnlargingOptions, removes: bool) -> list[str]:
-    """What the user should know about the noise.
+    """Return notes for the user about the noise.
 
     Parameters
     ----------
     noise : tuple of NoiseModel
-        Of the image.
+        Noise of the image, per channel.
     options : EnlargingOptions
-        What was asked for.
+        Options of the task.
     removes : bool
-        Whether noise is removed.
+        Whether the chosen model removes noise.
     """
     found = []
-    if told(noise, options) != noise:
+    if noise_to_remove(noise, options) != noise:
         remover = next(
             (
                 f"choose the model {spec.name!r} instead of 'auto', or "

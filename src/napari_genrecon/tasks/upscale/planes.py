@@ -1,4 +1,4 @@
-"""What happens to one plane when an image is enlarged."""
+"""Enlarge the plane of one tile."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from napari_genrecon.tasks.upscale.consistency import channel_of
 __all__ = ["VIEWS", "UpscalePlanes", "UpscaledChannel"]
 
 VIEWS = ((0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True))
-"""Quarters of a turn, and whether the plane is mirrored first."""
+"""(quarter turns, mirrored first) of the eight views."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpscaledChannel:
-    """The constants of one channel, measured over the whole image."""
+    """Constants of one channel, measured over the whole image."""
 
-    noise: NoiseModel  # what the network is told
+    noise: NoiseModel  # input of the network
     centre: float  # subtracted, so that float32 loses nothing; fills pixels that are not finite
-    left: float = 1.0  # share of the noise s.d. that the network is told: less, if a denoiser ran first
-    missing: tuple[float, ...] = ()  # grey values of padding, which count for nothing
+    left: float = 1.0  # share of the noise s.d. that is left if a denoiser ran first
+    missing: tuple[float, ...] = ()  # grey values of padding; such pixels are treated as unknown
 
     def sigma(self, plane: NDArray[Any]) -> NDArray[Any] | float:
-        """Noise s.d. of every pixel (Y, X), or one for all; the level is taken from the mean of 3x3 pixels."""
+        """Return the noise s.d. of every pixel (Y, X), read at the mean of 3x3 pixels, or one number for all."""
         if self.noise.affine and not self.noise.gain:
             return self.left * self.noise.sigma
         from scipy.ndimage import uniform_filter  # a third of the start-up time
@@ -45,7 +45,7 @@ class UpscaledChannel:
 
 @dataclass(frozen=True, slots=True)
 class UpscalePlanes:
-    """Enlarges the one plane of a tile: a plain value, so that it can be sent to other processes."""
+    """Tile function that enlarges the plane of a tile; a plain value, so that it can be sent to other processes."""
 
     spec: ModelCard
     device: str
@@ -53,8 +53,8 @@ class UpscalePlanes:
     channels: tuple[UpscaledChannel, ...]
     factor: int
     rounds: int
-    denoise: DenoisePlanes | None = None  # what is done first
-    views: int = 1  # turned and mirrored views of a plane whose results are averaged, 1 to 8
+    denoise: DenoisePlanes | None = None  # runs before the enlargement
+    views: int = 1  # number of turned and mirrored views whose results are averaged, 1 to 8
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
@@ -63,17 +63,17 @@ class UpscalePlanes:
         if index < len(self.channels):
             large = yield from self._enlarge(plane, self.channels[index])
         else:
-            large = self.repeated(plane)  # alpha
+            large = self.repeated(plane)  # the alpha channel holds no grey values
         scale = self.axes.spread(self.factor, self.factor, 1)
         return large.reshape([n * s for n, s in zip(block.shape, scale, strict=True)])
 
     @property
     def steps(self) -> int:
-        """How many steps of progress a tile counts for."""
+        """Steps of progress of one tile."""
         return self.views + self.rounds
 
     def mismatch(self, block: NDArray[Any], large: NDArray[Any], tile: Tile) -> NDArray[Any]:
-        """How far the result, shrunk again, is from the image, on the core of the tile."""
+        """Return the shrunk result minus the image, on the core of the tile."""
         axes, factor, channel = self.axes, self.factor, self.channels[channel_of(tile, self.axes)]
         centre, block, large = channel.centre, *(without_missing(b, channel.missing) for b in (block, large))
         core = tuple(slice(tile.crop[i].start // factor, tile.crop[i].stop // factor) for i in (axes.y, axes.x))
@@ -83,7 +83,7 @@ class UpscalePlanes:
         return error
 
     def repeated(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """Every pixel as a square of equal ones."""
+        """Return a plane in which every pixel is repeated `factor` times along Y and X."""
         return plane.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
 
     def _enlarge(self, plane: NDArray[Any], channel: UpscaledChannel) -> Generator[None, None, NDArray[Any]]:
@@ -101,7 +101,7 @@ class UpscalePlanes:
     def _mean_of_views(
         self, plane: NDArray[np.float32], sigma: NDArray[Any] | float
     ) -> Generator[None, None, NDArray[np.float32]]:
-        """Geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
+        """Average the results of all views: geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
         network, views = load_network(self.spec, self.device), list(islice(VIEWS, self.views))
         sigma = np.broadcast_to(sigma, plane.shape)
         total = np.zeros([n * self.factor for n in plane.shape], np.float32)

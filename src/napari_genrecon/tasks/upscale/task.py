@@ -1,8 +1,7 @@
-"""Upscale: enlarge every plane by a network, free of noise if it is noisy, and say how well the result fits the image.
+"""Upscale: enlarge every plane with a network, remove its noise, and record how well the result fits the image.
 
-The network adds detail to a bicubic enlargement (see `models.srnet`). What it adds is the most likely detail, not a
-measured one: the record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it
-agree.
+The network adds detail to a bicubic enlargement (see `models.networks.srnet`). This detail is likely, not measured: the
+record says how closely the result, shrunk again, agrees with the image, and `consistent` makes it agree.
 """
 
 from __future__ import annotations
@@ -46,9 +45,8 @@ def upscale(
 ) -> ImageArray:
     """Enlarge an image, with sharper edges and finer detail than interpolation gives.
 
-    The result covers the same field of view. Where a pixel of the image measured ``scale``, one of the result measures
-    ``scale / factor``, and the centre of its first pixel lies ``(scale / factor - scale) / 2`` from where that of the
-    image lay: see `upscaled_transform`.
+    The result covers the same field of view. Pixels of size ``scale`` become pixels of size ``scale / factor``, and the
+    centre of the first pixel moves by ``(scale / factor - scale) / 2``: see `upscaled_transform`.
 
     Parameters
     ----------
@@ -62,12 +60,12 @@ def upscale(
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image;
         0 says that there is none.
     model : str
-        A name that `list_models` lists, or ``"auto"``: for a noisy image the one that removes the noise on the way,
-        for all others the sharper one; the record says which, and why. Measured noise that is correlated is fine
-        texture as often as not: ``"auto"`` leaves it in.
+        A name that `list_models` lists, or ``"auto"``: the model that removes noise for a noisy image, the sharper one
+        for all others; the record says which and why. ``"auto"`` does not remove measured noise that is correlated, as
+        it is fine texture as often as noise.
     consistent : bool
         Correct the result by back-projection until, shrunk again by the rule of `numerics.resample`, it gives the image
-        back. What noise the image has then comes back as well.
+        back. The noise of the image then comes back as well.
     self_ensemble : bool
         Average the results of eight turned and mirrored views of every plane; eight times slower.
     axes : str, optional
@@ -84,8 +82,8 @@ def upscale(
     Returns
     -------
     ndarray or dask.array.Array
-        Of shape ``(..., Y * factor, X * factor)``, in the grey values of the input, float32 unless `keep_dtype`. A
-        NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
+        Image of shape ``(..., Y * factor, X * factor)``, in the grey values of the input, float32 unless `keep_dtype`.
+        A NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array.
 
     Raises
     ------
@@ -124,15 +122,14 @@ def upscale(
 def upscale_steps(
     image: Any, options: UpscaleOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
-    """The same as `upscale`, step by step.
+    """Run `upscale` step by step.
 
     Parameters
     ----------
     image, options
-        As for `upscale`.
+        See `upscale`.
     lazy : bool, optional
-        Whether to return a dask array of which nothing has been computed, rather than compute it now. By default
-        only for images that are not NumPy arrays.
+        Return a dask array and compute nothing now. By default only for images that are not NumPy arrays.
 
     Yields
     ------
@@ -156,7 +153,7 @@ def upscale_steps(
 
 
 def _along_z(image: Any, along: str, options: dict[str, Any]) -> Any:
-    """Do as earlier versions did for ``along="Z"``."""
+    """Warn that ``along="Z"`` is deprecated, and run `upscale_z`."""
     from napari_genrecon.tasks.upscale_z import upscale_z
 
     if along != "Z":

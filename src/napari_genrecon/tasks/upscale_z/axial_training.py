@@ -1,4 +1,4 @@
-"""What a network learns from the planes of a stack to see between them."""
+"""Fine-tune an upscaler on the planes of a stack, so that it can compute the planes between them."""
 
 from __future__ import annotations
 
@@ -18,34 +18,46 @@ from napari_genrecon.tasks.denoise import denoise
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import (
     TRAINING_WORK,
     Crops,
-    Learnt,
+    FineTuned,
+    cache_key,
     chosen_planes,
     finite_planes,
-    key_of,
-    learn_once,
+    train_once,
 )
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
 if TYPE_CHECKING:
     from napari_genrecon.training.adapt.axial import AxialOptions, SharpPlane
 
-__all__ = ["SMALLEST_SIDE", "Pupil", "learn"]
+__all__ = ["SMALLEST_SIDE", "AxialTrainer", "train_axial"]
 
 SMALLEST_SIDE = 8
-"""Pixels of a plane; with less there is nothing to learn from."""
+"""Least side in pixels of a plane that is trained on: the network blurs and thins planes out 2 to 4 times first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pupil:
-    """Which network learns, how, and where."""
+class AxialTrainer:
+    """Network to fine-tune, with all that decides its training.
+
+    Attributes
+    ----------
+    spec : ModelCard
+        The upscaler whose weights the training starts from.
+    options : UpscaleZOptions
+        Options of the task.
+    factor : int
+        How many times more planes.
+    device : str
+        Device of the training, resolved.
+    """
 
     spec: ModelCard
     options: UpscaleZOptions
     factor: int
     device: str
 
-    def lesson(self) -> AxialOptions:
-        """How it is trained."""
+    def training_options(self) -> AxialOptions:
+        """Return the options of the training."""
         from napari_genrecon.training.adapt.axial import AxialOptions
 
         options = self.options
@@ -58,7 +70,7 @@ class Pupil:
         )
 
     def key(self, sampled: Sequence[Crops]) -> str:
-        """What tells this training from others: all that decides its weights, the threads included."""
+        """Return the cache key: a digest of all that decides the weights, the number of threads included."""
         from napari_genrecon.training.adapt.axial import deciding
 
         given = self.options.noise
@@ -66,71 +78,74 @@ class Pupil:
             "noise": given if isinstance(given, list | tuple) else [given],
             "asked": self.options.model,  # decides whether correlated noise is removed
             "models": [self.spec.facts(), find_model("auto", "denoise").facts()],
-            "lesson": deciding(self.lesson(), self.device),
+            "training": deciding(self.training_options(), self.device),
         }
-        return key_of(facts, sampled)
+        return cache_key(facts, sampled)
 
 
-def learn(
-    pupil: Pupil, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
-) -> Generator[Progress, None, tuple[Learnt, int]]:
-    """Train on planes of every channel, or remember it.
+def train_axial(
+    trainer: AxialTrainer, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
+) -> Generator[Progress, None, tuple[FineTuned, int]]:
+    """Train on planes of every channel, or return the cached result.
 
     Parameters
     ----------
-    pupil, sampled
-        Who learns from which crops.
+    trainer : AxialTrainer
+        The network and its training.
+    sampled : sequence of lists of ndarray
+        Crops of every channel.
     noise : sequence of NoiseModel
-        Of every channel; what is to be removed.
+        The noise to remove, per channel.
     later : int
-        Work after the training, in pixels that go through the network: progress is a share of all work, so that the
-        first steps, which take no time, do not tell how long the whole takes.
+        Work after the training, in pixels that go through the network. Progress is given as a share of all work;
+        the time left would otherwise be estimated from the first steps alone, which take no time.
 
     Returns
     -------
-    (Learnt, int)
-        What was learnt, and the work that it took.
+    (FineTuned, int)
+        The fine-tuned weights, and the work that the training took.
     """
-    return (yield from learn_once(pupil.key(sampled), _learn_anew(pupil, sampled, noise, later)))
+    return (yield from train_once(trainer.key(sampled), _train(trainer, sampled, noise, later)))
 
 
-def _learn_anew(
-    pupil: Pupil, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
-) -> Generator[Progress, None, tuple[Learnt, int]]:
+def _train(
+    trainer: AxialTrainer, sampled: Sequence[Crops], noise: Sequence[NoiseModel], later: int
+) -> Generator[Progress, None, tuple[FineTuned, int]]:
     from napari_genrecon.training.adapt.axial import train_on_planes
 
-    lesson = pupil.lesson()
+    training = trainer.training_options()
     chosen = _chosen(sampled)
-    cleaning = _cleaning_work(pupil, chosen, noise)
-    work = cleaning + TRAINING_WORK * lesson.steps
-    planes = yield from _sharp_planes(sampled, chosen, noise, pupil.device, cleaning, work + later)
+    cleaning = _cleaning_work(trainer, chosen, noise)
+    work = cleaning + TRAINING_WORK * training.steps
+    planes = yield from _sharp_planes(sampled, chosen, noise, trainer.device, cleaning, work + later)
     losses = list[float]()
 
     def tell(loss: float) -> Progress:
         losses.append(loss)
-        said = f"learning from the planes: {len(losses)} of {lesson.steps} steps"
-        return Progress(cleaning + TRAINING_WORK * len(losses), work + later, said)
+        note = f"training on the planes: {len(losses)} of {training.steps} steps"
+        return Progress(cleaning + TRAINING_WORK * len(losses), work + later, note)
 
-    weights = yield from map_progress(train_on_planes(planes, pupil.spec, lesson, pupil.device), tell)
-    return Learnt(weights, tuple(losses), len(planes), {"thickness": lesson.thickness}), work
+    weights = yield from map_progress(train_on_planes(planes, trainer.spec, training, trainer.device), tell)
+    return FineTuned(weights, tuple(losses), len(planes), {"thickness": training.thickness}), work
 
 
 def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
-    """Of every channel, planes spread evenly over the stack, without what is not finite."""
+    """Return planes of every channel, spread evenly over the stack and cut to their finite part."""
     whole = finite_planes(sampled)
     if max((min(part.shape) for part in chain.from_iterable(whole)), default=0) < SMALLEST_SIDE:
         raise ImageError(
-            "along Z learns from the planes of the stack, and NaN or infinite pixels leave no box of "
+            "upscale_z trains on the planes of the stack, and NaN or infinite pixels leave no box of "
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE} pixels whole in any of them: fill them first, with inpaint for example"
         )
     chosen = chosen_planes(whole, SMALLEST_SIDE)
     if not any(chosen):
-        raise ImageError("along Z learns from the planes of the stack, and none of them shows anything: all are flat")
+        raise ImageError("upscale_z trains on the planes of the stack, and none of them shows anything: all are flat")
     return chosen
 
 
-def _cleaning_work(pupil: Pupil, chosen: Sequence[Crops], noise: Sequence[NoiseModel]) -> int:
-    share = find_model("auto", "denoise").work / pupil.spec.work
+def _cleaning_work(trainer: AxialTrainer, chosen: Sequence[Crops], noise: Sequence[NoiseModel]) -> int:
+    """Return the work of denoising the chosen planes, in pixels that go through the upscaler."""
+    share = find_model("auto", "denoise").work / trainer.spec.work
     pixels = sum(crop.size for crops, model in zip(chosen, noise, strict=True) if model.sigma for crop in crops)
     return round(share * pixels)
 
@@ -143,17 +158,17 @@ def _sharp_planes(
     cleaning: int,
     total: int,
 ) -> Generator[Progress, None, list[SharpPlane]]:
-    """The chosen planes without their noise."""
+    """Return the chosen planes, denoised."""
     from napari_genrecon.training.adapt.axial import SharpPlane
 
     planes: list[SharpPlane] = []
     count, done = sum(map(len, chosen)), 0
     for crops, parts, model in zip(sampled, chosen, noise, strict=True):
-        # Differences that are lost in float64 leave none.
+        # The spread is 0 where large grey values differ by less than float64 resolves; 1 then avoids a division by 0.
         spread = float(np.sqrt(np.mean([np.var(part.astype(np.float64)) for part in parts]))) if parts else 0.0
         spread = spread or 1.0
         for part in parts:
-            doing = "denoising planes to learn from" if model.sigma else "reading planes"
+            doing = "denoising planes to train on" if model.sigma else "reading planes"
             yield Progress(done, total, f"{doing}: {len(planes) + 1} of {count}")
             clean = denoise(part, noise=model, axes="YX", device=device) if model.sigma else part.astype(np.float32)
             planes.append(SharpPlane(np.asarray(clean), model, measure_centre(crops), spread))

@@ -1,4 +1,4 @@
-"""What happens to a block of a z-stack when its voxels are made as tall as wide."""
+"""Enlarge one tile of a z-stack along z: run the network on its XZ and YZ planes and average both."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from napari_genrecon.numerics.slices import back_project_slices, sliced
 from napari_genrecon.tasks.upscale.consistency import channel_of
 from napari_genrecon.tasks.upscale.planes import UpscaledChannel
 
-__all__ = ["UpscaleSides"]
+__all__ = ["AxialUpscale"]
 
 Block = NDArray[Any]
 
-_BATCH = 400_000  # pixels that go through the network at once: about a second on two CPU cores
+_BATCH = 400_000  # pixels that go through the network at once: about a second on two CPU cores, between two cancels
 
 
 @dataclass(frozen=True, slots=True)
-class UpscaleSides:
-    """Gives one volume of a stack more planes: a plain value, so that it can be sent to other processes.
+class AxialUpscale:
+    """Tile function that gives a (Z, Y, X) volume more planes; a plain value, so it can be sent to other processes.
 
-    Every XZ plane and every YZ plane is enlarged along z, and the mean of both is taken.
+    Every XZ plane and every YZ plane is enlarged along z, and both results are averaged.
 
     Attributes
     ----------
     weights : bytes
-        Of the network that was trained for the stack.
+        Weights of the network that was trained on the stack.
     device : str
-        Where it runs.
+        Device of the network.
     axes : Axes
-        Of the image.
+        Axes of the image.
     channels : tuple of UpscaledChannel
-        Their constants. The alpha channel beyond them is repeated.
+        Constants of the channels. Planes of an alpha channel, which comes after them, are repeated.
     factor : int
         How many times more planes.
     thickness : float
-        Of a plane; see `numerics.slices`.
+        Thickness of a plane, in distances of planes; see `numerics.slices`.
     rounds : int
-        Of back-projection.
+        Rounds of back-projection.
     """
 
     weights: bytes
@@ -78,12 +78,12 @@ class UpscaleSides:
         return self._block(large, block.shape)
 
     def steps(self, shape: tuple[int, int, int]) -> int:
-        """How many steps of progress a tile counts for that reads (Z, Y, X) pixels, at most."""
+        """Return how many steps of progress a tile that reads (Z, Y, X) pixels counts for, at most."""
         z, y, x = shape
         return 1 + math.ceil(y / _per_batch(z, x)) + math.ceil(x / _per_batch(z, y))
 
     def mismatch(self, block: Block, large: Block, tile: Tile) -> NDArray[Any]:
-        """How far the planes that the result would show are from those of the image, on the core of the tile."""
+        """Return the planes that the result would show minus those of the image, on the core of the tile."""
         channel, z = self.channels[channel_of(tile, self.axes)], self.axes.letters.index("Z")
         centre, block, large = channel.centre, *(without_missing(b, channel.missing) for b in (block, large))
         core = (slice(tile.crop[z].start // self.factor, tile.crop[z].stop // self.factor), *self._kept(tile))
@@ -95,7 +95,7 @@ class UpscaleSides:
     def _enlarge(
         self, stack: Block, channel: UpscaledChannel, kept: tuple[slice, slice]
     ) -> Generator[None, None, Block]:
-        """The mean of both views (Z * factor, y, x), of what is kept along Y and X, without the centre."""
+        """Return the mean of both views (Z * factor, y, x), cut to `kept` along Y and X, relative to the centre."""
         sigma = np.stack([np.broadcast_to(channel.sigma(plane), plane.shape) for plane in stack])
         rows, columns = kept
         centred = stack - channel.centre
@@ -106,7 +106,7 @@ class UpscaleSides:
         return both * np.float32(0.5)
 
     def _views(self, views: Block, sigma: Block) -> Generator[None, None, NDArray[np.float32]]:
-        """Side views (N, Z, W) with more rows: (N, Z * factor, W)."""
+        """Run the network on side views (N, Z, W) and return (N, Z * factor, W)."""
         network, done = load_network(axial_card(self.factor), self.device, self.weights), []
         for part in _parts(len(views), _per_batch(*views.shape[1:])):
             done.append(network(views[part, None], sigma[part, None])[:, 0])
@@ -117,13 +117,13 @@ class UpscaleSides:
         return tile.crop[self.axes.y], tile.crop[self.axes.x]
 
     def _stack(self, block: Block) -> Block:
-        """A block as a (Z, Y, X) stack, wherever its Z is."""
+        """Return a block as a (Z, Y, X) stack, in whatever order its dimensions are."""
         order = sorted("ZYX", key=self.axes.letters.index)
         sides = [block.shape[self.axes.letters.index(letter)] for letter in order]
         return block.reshape(sides).transpose([order.index(letter) for letter in "ZYX"])
 
     def _block(self, stack: Block, shape: tuple[int, ...]) -> Block:
-        """The inverse, for a stack with more planes."""
+        """Return a (Z * factor, Y, X) stack as a block, in the order of the image's dimensions."""
         order = sorted("ZYX", key=self.axes.letters.index)
         moved = stack.transpose(["ZYX".index(letter) for letter in order])
         scale = [self.factor if letter == "Z" else 1 for letter in self.axes.letters]
@@ -131,7 +131,7 @@ class UpscaleSides:
 
 
 def _filled(stack: Block, centre: float) -> tuple[Block, NDArray[np.bool_] | None]:
-    """The stack without NaN and infinities, and where they were."""
+    """Replace NaN and infinities, and return where they were; None where there are none."""
     if np.isfinite(stack).all():
         return stack, None
     return np.stack([fill_non_finite(plane, centre)[0] for plane in stack]), ~np.isfinite(stack)

@@ -1,7 +1,7 @@
-"""What a network is taught on an image, whatever it learns: the planes, and a memory of the last trainings.
+"""Choose the planes that a network is fine-tuned on, and cache the last trainings.
 
-A run after a preview, or with other options that do not touch the training, takes what was learnt: the training is a
-function of its key alone, so that the pixels are those of a run that learns anew.
+A run after a preview, or with options that do not touch the training, reuses the cached weights. They are a function of
+the key alone, so the pixels are the same as after a new training.
 """
 
 from __future__ import annotations
@@ -20,32 +20,41 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.boxes import largest_box
 
-__all__ = ["TRAINING_WORK", "Crops", "Learnt", "chosen_planes", "finite_planes", "is_learnt", "key_of", "learn_once"]
+__all__ = [
+    "TRAINING_WORK",
+    "Crops",
+    "FineTuned",
+    "chosen_planes",
+    "finite_planes",
+    "is_cached",
+    "cache_key",
+    "train_once",
+]
 
 TRAINING_WORK = 65_000
-"""A step of training takes as long as the network takes for so many pixels."""
+"""Pixels that go through the network in the time of one training step; only progress and expected times use it."""
 
-_MOST_PLANES = 12  # to learn from, per channel
-_KEPT = 4  # trainings that are remembered
-_remembered: dict[str, Learnt] = {}  # the newest last
+_MOST_PLANES = 12  # trained on per channel; all of them are denoised first, so more would lengthen the wait
+_KEPT = 4  # trainings in the cache, about 1 MB of weights each: a preview and a few changed options find theirs again
+_cache: dict[str, FineTuned] = {}  # the newest last
 
 Crops = list[NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """The outcome of a training.
+class FineTuned:
+    """Result of a training.
 
     Attributes
     ----------
     weights : bytes
-        As safetensors.
+        The weights, as safetensors.
     losses : tuple of float
-        Of every step.
+        Loss of every step.
     planes : int
-        Learnt from.
+        Number of planes that were trained on.
     more : dict
-        What else the record says.
+        Further entries of the record.
     """
 
     weights: bytes
@@ -54,7 +63,7 @@ class Learnt:
     more: Mapping[str, Any]
 
     def facts(self) -> dict[str, Any]:
-        """What the record says about the training."""
+        """Return the record's entries about the training."""
         first, last = (float(np.mean(part)) if part else None for part in (self.losses[:20], self.losses[-20:]))
         return {
             "planes": self.planes,
@@ -65,10 +74,10 @@ class Learnt:
         }
 
 
-def key_of(facts: Mapping[str, Any], sampled: Sequence[Crops]) -> str:
-    """What tells a training from others: all that decides its weights, with the crops of every channel."""
-    told = {**facts, "channels": [len(crops) for crops in sampled]}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=_plain).encode())
+def cache_key(facts: Mapping[str, Any], sampled: Sequence[Crops]) -> str:
+    """Return a digest of all that decides the weights: `facts` and the crops of every channel."""
+    described = {**facts, "channels": [len(crops) for crops in sampled]}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=_plain).encode())
     for crop in chain.from_iterable(sampled):
         digest.update(f"{crop.dtype} {crop.shape}".encode())
         digest.update(np.ascontiguousarray(crop).data)
@@ -79,57 +88,57 @@ def _plain(value: Any) -> Any:
     return value.to_dict() if isinstance(value, NoiseModel) else float(value)
 
 
-def is_learnt(read_key: Callable[[], str]) -> bool:
-    """Whether `learn_once` has only to remember; the key, which takes reading, is asked for only if it can be known."""
-    return bool(_remembered) and read_key() in _remembered
+def is_cached(read_key: Callable[[], str]) -> bool:
+    """Return whether a training is cached. `read_key`, which reads the image, is not called if the cache is empty."""
+    return bool(_cache) and read_key() in _cache
 
 
-def learn_once(
-    key: str, anew: Generator[Progress, None, tuple[Learnt, int]]
-) -> Generator[Progress, None, tuple[Learnt, int]]:
-    """Take a training, or remember it.
+def train_once(
+    key: str, anew: Generator[Progress, None, tuple[FineTuned, int]]
+) -> Generator[Progress, None, tuple[FineTuned, int]]:
+    """Return the cached result, or train.
 
     Parameters
     ----------
     key : str
-        Of `key_of`.
+        Result of `cache_key`.
     anew : generator of Progress
-        The training; not begun if it is remembered. Returns what was learnt and the work that it took.
+        The training; not started if its result is cached. Returns the fine-tuned weights and the work that it took.
 
     Returns
     -------
-    (Learnt, int)
-        What was learnt, and the work that it took: none if it is remembered.
+    (FineTuned, int)
+        The fine-tuned weights, and the work that the training took: 0 if it was cached.
     """
-    known, work = _remembered.get(key), 0
+    known, work = _cache.get(key), 0
     if known is None:
         known, work = yield from anew
     else:
-        yield Progress(0, 0, "learnt from these planes before")
-    _remembered.pop(key, None)
-    _remembered[key] = known
-    while len(_remembered) > _KEPT:
-        _remembered.pop(next(iter(_remembered)), None)
+        yield Progress(0, 0, "the network was trained on these planes before")
+    _cache.pop(key, None)  # so that it becomes the newest
+    _cache[key] = known
+    while len(_cache) > _KEPT:
+        _cache.pop(next(iter(_cache)), None)
     return known, work
 
 
 def finite_planes(sampled: Sequence[Crops]) -> list[Crops]:
-    """Of every crop the largest box without NaN and infinite pixels: turned or registered images have a border of them.
+    """Cut every crop to its largest box without NaN and infinite pixels.
 
-    An image full of them may leave boxes without any pixel.
+    Turned or registered images have a border of them. A box has no pixel where nothing is finite.
     """
     return [[crop[largest_box(np.isfinite(crop))] for crop in crops] for crops in sampled]
 
 
 def _shows(part: NDArray[Any]) -> bool:
-    """Whether it is not flat: told without a difference, for which the dtype may be too narrow."""
+    """Return whether a plane is not flat; compares instead of subtracting, which could overflow the dtype."""
     return bool(part.min() < part.max())
 
 
 def chosen_planes(sampled: Sequence[Crops], smallest: int) -> list[Crops]:
-    """Of every channel, planes spread evenly over the image; none that is flat or has a side of fewer pixels.
+    """Return planes of every channel, spread evenly over the image, without flat ones and those of too few pixels.
 
-    Nor one of less than half of the widest, as it would make what is cut out of all others as small.
+    Also drop planes narrower than half the widest one: all training cuts have the size that the smallest plane allows.
     """
     widest = max((min(part.shape) for part in chain.from_iterable(sampled)), default=0)
     least = max(smallest, widest // 2)

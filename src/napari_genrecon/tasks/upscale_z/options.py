@@ -11,7 +11,8 @@ from napari_genrecon.tasks.upscale.options import EnlargingOptions
 
 __all__ = ["UpscaleZOptions"]
 
-MOST_STEPS = 5000
+_THINNEST, _THICKEST = 0.3, 3.0  # distances of planes: thinner ones are sharp along z, thicker ones hold no detail
+MOST_STEPS = 5000  # of training: a guard against slips, about a quarter of an hour on two CPU cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,30 +27,32 @@ class UpscaleZOptions(EnlargingOptions):
 
     spacing: Annotated[
         float | None,
-        {"form": False, "tooltip": "How many pixels one plane is from the next; from the file if not given"},
+        {"form": False, "tooltip": "Distance of two planes in pixels; from the file if not given"},
     ] = None
     thickness: Annotated[
         float,
         {
-            "min": 0.3,
-            "max": 3.0,
+            "min": _THINNEST,
+            "max": _THICKEST,
             "step": 0.1,
             "advanced": True,
-            "tooltip": "How thick the layer is that one plane shows (FWHM), in distances of planes",
+            "tooltip": "Thickness of the layer that one plane shows (FWHM), in distances of planes",
         },
     ] = 1.0
     train_steps: Annotated[
         int,
-        {"min": 0, "max": MOST_STEPS, "advanced": True, "tooltip": "How long the network is trained on the stack"},
+        {"min": 0, "max": MOST_STEPS, "advanced": True, "tooltip": "Steps of training on the stack; more take longer"},
     ] = 150
-    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Decides the order of the training"}] = 0
+    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Seed of the training batches"}] = 0
 
     def __post_init__(self) -> None:
         EnlargingOptions.__post_init__(self)  # slots: the class that super() would look for is another one
         if self.spacing is not None and not (math.isfinite(self.spacing) and self.spacing > 0):
             raise OptionError(f"spacing must be a positive number of pixels, got {self.spacing}")
-        if not 0.3 <= self.thickness <= 3.0:
-            raise OptionError(f"thickness must be 0.3 to 3 distances of planes, got {self.thickness}")
+        if not _THINNEST <= self.thickness <= _THICKEST:
+            raise OptionError(
+                f"thickness must be {_THINNEST:g} to {_THICKEST:g} distances of planes, got {self.thickness}"
+            )
         if not 0 <= self.train_steps <= MOST_STEPS:
             raise OptionError(f"train_steps must be 0 to {MOST_STEPS}, got {self.train_steps}")
         if self.seed < 0:

@@ -1,4 +1,4 @@
-"""Upscale along z: train a network on the planes of the stack, then let it see between them."""
+"""Plan an enlargement along z: train a network on the planes of the stack, then choose tiles and kernel."""
 
 from __future__ import annotations
 
@@ -16,33 +16,39 @@ from napari_genrecon.models import ModelCard, find_model, list_models, resolve_d
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
-from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, notes, told, upscale_plan, upscaled_channels
-from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, Pupil, learn
-from napari_genrecon.tasks.upscale_z.axial_views import UpscaleSides
-from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_learnt
+from napari_genrecon.tasks.upscale.options import FACTORS
+from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, noise_to_remove, notes, upscale_plan, upscaled_channels
+from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, AxialTrainer, train_axial
+from napari_genrecon.tasks.upscale_z.axial_views import AxialUpscale
+from napari_genrecon.tasks.upscale_z.fine_tune_cache import TRAINING_WORK, is_cached
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 
-__all__ = ["factor_along_z", "plan_sides", "work_along_z"]
+__all__ = ["factor_along_z", "plan_axial", "work_along_z"]
 
-_SMALLEST, _LARGEST = 2, 4
+_SMALLEST, _LARGEST = min(FACTORS), max(FACTORS)
 _ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
-_SIDES = 2  # a stack is looked at from both
-_DEEPEST = 64  # planes of a tile
-_TILE = 256  # pixels, along Y and along X
+_VIEWS = 2  # every voxel goes through the network as part of an XZ and of a YZ plane
+_DEEPEST = 64  # planes of a tile; stacks up to twice as deep are not cut along Z, which saves the work in the halo
+_TILE = 256  # largest tile side in pixels: the halo of 17 is little work beside it, and larger tiles need more memory
+_BYTES_PER_VOXEL = 24  # of a tile's result: both views, their mean, the corrected and the final stack, as floats
 _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
-def plan_sides(
+def plan_axial(
     source: Any, options: UpscaleZOptions, measured: Measured, *, later: bool
 ) -> Generator[Progress, None, Plan]:
-    """Train for this stack and plan how to enlarge it along z.
+    """Train on the stack and plan how to enlarge it along z.
 
     Parameters
     ----------
-    source, options, measured
-        The stack, what was asked for, and what was found out.
+    source : array_like
+        The stack.
+    options : UpscaleZOptions
+        Options of the task.
+    measured : Measured
+        Axes, crops and noise of the stack.
     later : bool
-        Whether the stack is enlarged at once: it then counts for the time left.
+        Whether the stack is enlarged right after the training, so that progress must count it.
 
     Raises
     ------
@@ -54,12 +60,16 @@ def plan_sides(
     factor, said = factor_along_z(options)
     _check_stack(source.shape, measured, options)
     device = resolve_device(options.device)
-    spec, noise = _start(options), told(measured.noise, options)
-    after = _SIDES * source.size if later else 0
-    learnt, before = yield from learn(Pupil(spec, options, factor, device), measured.sampled, noise, after)
+    spec, noise = _start(options), noise_to_remove(measured.noise, options)
+    after = _VIEWS * source.size if later else 0
+    fine_tuned, before = yield from train_axial(
+        AxialTrainer(spec, options, factor, device), measured.sampled, noise, after
+    )
     channels = upscaled_channels(measured, noise)
     rounds = ROUNDS if options.consistent else 0
-    kernel = UpscaleSides(learnt.weights, options.device, measured.axes, channels, factor, options.thickness, rounds)
+    kernel = AxialUpscale(
+        fine_tuned.weights, options.device, measured.axes, channels, factor, options.thickness, rounds
+    )
     grid = _grid(source.shape, measured, options, spec, factor)
     return upscale_plan(
         "upscale_z",
@@ -70,14 +80,14 @@ def plan_sides(
         grid=grid,
         model={**spec.facts(), "chosen": "it was trained further on this stack"},
         warnings=(*said, *notes(measured.noise, options, True), *missing_note([c.missing for c in channels])),
-        facts={"seed": options.seed, "trained": learnt.facts()},
+        facts={"seed": options.seed, "trained": fine_tuned.facts()},
         steps=partial(kernel.steps, _largest_read(grid, measured)),
         work=(before, after),
     )
 
 
 def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
-    """How many times more planes there will be, and what to say about it.
+    """Return how many times more planes there will be, and notes for the user.
 
     Raises
     ------
@@ -100,10 +110,12 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
 
 
 def work_along_z(source: Any, axes: Axes, options: UpscaleZOptions) -> int:
-    """How many pixels go through the network, or take as long: those of the training, unless it is remembered."""
-    pupil = Pupil(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
-    training = 0 if is_learnt(lambda: pupil.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
-    return training + _SIDES * int(source.size)
+    """Return the work in pixels that go through the network; training counts unless its result is cached."""
+    trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    training = (
+        0 if is_cached(lambda: trainer.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
+    )
+    return training + _VIEWS * int(source.size)
 
 
 def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions) -> None:
@@ -116,13 +128,13 @@ def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOp
     planes, side = shape[axes.letters.index("Z")], min(shape[axes.y], shape[axes.x])
     if planes < 2 or side < SMALLEST_SIDE:
         raise ImageError(
-            f"upscale_z needs two planes of at least {SMALLEST_SIDE} pixels a side to learn from; got {planes} "
+            f"upscale_z needs two planes of at least {SMALLEST_SIDE} pixels a side to train on; got {planes} "
             f"planes of {shape[axes.y]} x {shape[axes.x]}: take 'upscale'"
         )
 
 
 def _start(options: UpscaleZOptions) -> ModelCard:
-    """The network to start from: if none was asked for, the one that removes noise."""
+    """Return the network to start from: if none was asked for, the one that expects denoised planes."""
     if options.model != "auto":
         return find_model(options.model, "upscale")
     return next((spec for spec in list_models("upscale") if spec.denoiser), find_model("auto", "upscale"))
@@ -131,7 +143,7 @@ def _start(options: UpscaleZOptions) -> ModelCard:
 def _grid(
     shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelCard, factor: int
 ) -> TileGrid:
-    """Tiles of all Z where that is little, with a border along all three dimensions."""
+    """Return the tiles, with a halo along Z, Y and X; a stack that is not deep is not cut along Z."""
     axes = measured.axes
     reach = ROUNDS * BACK_PROJECTION_REACH if options.consistent else 0
     z = axes.letters.index("Z")
@@ -158,13 +170,15 @@ def _sides(
         (shape[axes.y], shape[axes.x]),
         halo=spec.halo.x,
         stride=1,
-        bytes_per_pixel=24 * depth,
+        bytes_per_pixel=_BYTES_PER_VOXEL * depth,
         budget=available_memory() // _MEMORY_SHARE,
         max_pixels=(_TILE + 2 * spec.halo.x) ** 2,
     )
 
 
 def _largest_read(grid: TileGrid, measured: Measured) -> tuple[int, int, int]:
+    """Return how many pixels (Z, Y, X) the largest tile reads, halo included."""
+
     def read(letter: str) -> int:
         i = measured.axes.letters.index(letter)
         return min(max(grid.chunks[i]) + 2 * grid.halo[i], grid.shape[i])

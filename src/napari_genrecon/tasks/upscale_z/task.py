@@ -1,7 +1,7 @@
 """Upscale z: give a stack more planes.
 
-A network is trained on the planes of the stack, which show what sharp voxels look like (see `training.adapt.axial`),
-and then enlarges the stack seen from both sides.
+A network is trained on the planes of the stack, which are sharp along both sides (see `training.adapt.axial`), and then
+enlarges the XZ and YZ planes of the stack.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.plan import measure, run_audited
 from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
-from napari_genrecon.tasks.upscale_z.plan import plan_sides, work_along_z
+from napari_genrecon.tasks.upscale_z.plan import plan_axial, work_along_z
 
 __all__ = ["expected_seconds", "upscale_z", "upscale_z_steps"]
 
@@ -44,7 +44,7 @@ def upscale_z(
     """Give a z-stack more planes, so that its voxels are as tall as wide.
 
     It takes minutes: a network is trained on the stack first (Zhao et al., "SMORE", IEEE Trans. Med. Imaging 2021). The
-    last trainings are kept in memory, so that the same planes and options are not trained on twice.
+    last trainings are kept in memory: a second run with the same planes and options does not train again.
 
     Parameters
     ----------
@@ -60,15 +60,16 @@ def upscale_z(
         The upscaler whose weights the training starts from; a name that `list_models` lists, or ``"auto"``.
     consistent : bool
         Correct the result by back-projection until, averaged again by the rule of `numerics.slices`, it gives the image
-        back. What noise the image has then comes back as well.
+        back. The noise of the image then comes back as well.
     spacing : float, optional
-        The distance of two planes in pixels, 1.5 or more. The factor is this rounded, 4 at most. From the voxel size of
-        a file or layer where there is one.
+        Distance of two planes in pixels, 1.5 or more; by default from the voxel size of the layer, if it has one. It
+        replaces `factor`, which becomes this rounded, 4 at most.
     thickness : float
-        Full width at half maximum of what one plane shows, in distances of planes; 0.3 to 3.
-    train_steps, seed : int
-        How long the network is trained, and what decides the order of what it sees. On the same machine, with as many
-        threads, the same seed gives the same pixels.
+        Thickness of the layer that one plane shows (full width at half maximum), in distances of planes; 0.3 to 3.
+    train_steps : int
+        Steps of training.
+    seed : int
+        Seed of the training batches. On the same machine, with as many threads, the same seed gives the same pixels.
     axes : str, optional
         One letter per dimension, such as ``"TCZYX"``; inferred from the shape if not given.
     tile : int, optional
@@ -81,8 +82,9 @@ def upscale_z(
     Returns
     -------
     ndarray or dask.array.Array
-        Of shape ``(..., Z * factor, Y, X)``, in the grey values of the input, float32 unless `keep_dtype`. A NumPy
-        image (memmap included) gives a NumPy array; any other a lazy dask array, for which the network is trained now.
+        Stack of shape ``(..., Z * factor, Y, X)``, in the grey values of the input, float32 unless `keep_dtype`. A
+        NumPy image (memmap included) gives a NumPy array; any other gives a lazy dask array, for which only the network
+        is trained now.
 
     Raises
     ------
@@ -123,15 +125,14 @@ def upscale_z(
 def upscale_z_steps(
     image: Any, options: UpscaleZOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
-    """Do as `upscale_z`, step by step.
+    """Run `upscale_z` step by step.
 
     Parameters
     ----------
     image, options
-        As for `upscale_z`.
+        See `upscale_z`.
     lazy : bool, optional
-        Whether to return a dask array of which nothing but the training has been computed. By default only for images
-        that are not NumPy arrays.
+        Return a dask array and compute only the training now. By default only for images that are not NumPy arrays.
 
     Yields
     ------
@@ -147,14 +148,14 @@ def upscale_z_steps(
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
-    plan = yield from plan_sides(source, options, measure(source, options), later=not wait)
+    plan = yield from plan_axial(source, options, measure(source, options), later=not wait)
     return (yield from run_audited(plan, lazy=wait, started=started))
 
 
 def expected_seconds(image: Any, options: UpscaleZOptions) -> float:
     """Return how long `upscale_z` will take for this image on this machine, from the time of one small tile.
 
-    The first call loads the network and takes about a second. A training that is kept counts as done.
+    The first call loads the network and takes about a second. A cached training takes no time.
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
