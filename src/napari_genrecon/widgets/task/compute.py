@@ -18,11 +18,11 @@ from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
 from napari_genrecon.widgets.layers.snapshot import display, layer_data
 
-__all__ = ["Taken", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
+__all__ = ["LayerSnapshot", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LayerSnapshot:
     """All that a job needs of a layer, taken at its start: the layer may be renamed, changed or removed meanwhile."""
 
     layer: Any
@@ -33,13 +33,13 @@ class Taken:
     at: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def of(cls, layer: Any) -> Taken:
+    def of(cls, layer: Any) -> LayerSnapshot:
         """Take it now."""
         return cls(layer, layer_data(layer), display(layer), layer.name, layer.visible)
 
 
 def preview_steps(
-    task: Task, taken: Taken, options: Any, region: tuple[slice, ...]
+    task: Task, taken: LayerSnapshot, options: Any, region: tuple[slice, ...]
 ) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
     """Pixels of a region after and before a task, how many times more they are, and the record."""
     result = yield from task.steps(taken.data, options, lazy=True)
@@ -50,7 +50,7 @@ def preview_steps(
 
 
 def result_steps(
-    task: Task, taken: Taken, options: Any, target: Path | None, *, live: bool
+    task: Task, taken: LayerSnapshot, options: Any, target: Path | None, *, live: bool
 ) -> Generator[Progress, None, Result]:
     """The result, in memory, live, or written to a file."""
     if target is None:
@@ -64,7 +64,7 @@ def nothing_to_fill(record: dict[str, Any]) -> bool:
     return (record.get("mask") or {}).get("filled") == 0
 
 
-def about_result(record: dict[str, Any], added: Any, taken: Taken, target: Path | None, *, lazy: bool) -> str:
+def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, target: Path | None, *, lazy: bool) -> str:
     """What came out, in words; `added` is the new layer, or None."""
     if added is None:
         written = f" The image was written to {target} as it is." if target else ""

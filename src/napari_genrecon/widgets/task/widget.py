@@ -28,7 +28,13 @@ from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
 from napari_genrecon.widgets.task.as_python import as_python
 from napari_genrecon.widgets.task.check import check_layer_steps, deviations_layer
-from napari_genrecon.widgets.task.compute import Taken, about_result, nothing_to_fill, preview_steps, result_steps
+from napari_genrecon.widgets.task.compute import (
+    LayerSnapshot,
+    about_result,
+    nothing_to_fill,
+    preview_steps,
+    result_steps,
+)
 from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
@@ -60,7 +66,7 @@ class TaskWidget(TaskControls):
         self._resting.setSingleShot(True)
         self._resting.setInterval(_REST)
         self._resting.timeout.connect(self._follow_view)
-        self._queue: list[tuple[Taken, Any, Path | None]] = []
+        self._queue: list[tuple[LayerSnapshot, Any, Path | None]] = []
         self._running = False  # whether results are being made, which closing the dock does not end
         self._said: list[str] = []  # of the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
@@ -229,7 +235,7 @@ class TaskWidget(TaskControls):
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
             return
-        taken, asked = Taken.of(layer), self._asked()
+        taken, asked = LayerSnapshot.of(layer), self._asked()
 
         def made(found: Any) -> None:
             after, before, factors, record = found
@@ -302,7 +308,8 @@ class TaskWidget(TaskControls):
         try:
             targets = plan_targets(self._chosen_target(), [layer.name for layer in layers], self._task.name)
             self._queue = [
-                (Taken.of(layer), self._options(layer), target) for layer, target in zip(layers, targets, strict=True)
+                (LayerSnapshot.of(layer), self._options(layer), target)
+                for layer, target in zip(layers, targets, strict=True)
             ]
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
@@ -331,7 +338,7 @@ class TaskWidget(TaskControls):
             title=f"{self._task.title} '{taken.name}'",
         )
 
-    def _add(self, result: Any, taken: Taken, target: Any, *, given: bool) -> None:
+    def _add(self, result: Any, taken: LayerSnapshot, target: Any, *, given: bool) -> None:
         """Add the layer of a result, say what came out, and go on with the next layer."""
         record, added = result.record, None
         self._noise.found(taken.data, record, given=given)
