@@ -1,4 +1,4 @@
-"""napari's readers and writers: those of `io.layers`, with what only a window has: messages and Preferences."""
+"""Readers and writers for napari: those of `io.layers` with messages and the Preferences of the window."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from napari_genrecon.widgets.preferences import preferences
 
 __all__ = ["chosen_saving", "get_reader", "write_tiff", "write_zarr"]
 
-_MOST_SENTENCES = 2  # more files at once are told in one sentence
-_FIRST, _NEXT = 0.7, 6.0  # seconds after opening that the first message comes, and at least between two of them
+_MOST_SENTENCES = 2  # files opened together that get a message each; more get one that counts them
+# Seconds from opening a file to its message, so that files of one batch share it, and at least between two messages, so
+# that one can be read before the next.
+_FIRST, _NEXT = 0.7, 6.0
 
 
 class _Waiting:
-    """What was opened and is not told yet; there is one window, and one of these."""
+    """Results that were opened and not reported yet; shared, as there is one window."""
 
     opened: ClassVar[list[tuple[str, dict[str, Any]]]] = []  # names and records
     timer: ClassVar[Any] = None
@@ -31,7 +33,7 @@ class _Waiting:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: that of `io.layers`, which also says what was done to an image that is a result."""
+    """Return the npe2 reader: that of `io.layers`, with a message when a file is a result of this plugin."""
     return None if layers.get_reader(path) is None else _read
 
 
@@ -60,7 +62,7 @@ def _name(keywords: dict[str, Any]) -> Any:
 
 
 def _tell_later(name: str, record: dict[str, Any]) -> None:
-    """Soon, but not for every file of a batch: those that are opened shortly after each other get one message."""
+    """Report a result soon; results that are opened shortly after each other share one message."""
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
@@ -91,15 +93,15 @@ def _tell() -> None:
 
 
 def chosen_saving() -> Saving:
-    """How Preferences say that files are written; nothing is ever replaced from the window."""
+    """Return how files are written according to Preferences; the window never replaces a file."""
     return Saving(**preferences("genrecon_files"))
 
 
 def write_tiff(path: str, data: list[LayerData]) -> list[str]:
-    """npe2 writer: see `io.layers.write_tiff_layers`."""
+    """Write layers as OME-TIFF for npe2, see `io.layers.write_tiff_layers`."""
     return layers.write_tiff_layers(path, data, saving=chosen_saving())
 
 
 def write_zarr(path: str, data: list[LayerData]) -> list[str]:
-    """npe2 writer: see `io.layers.write_zarr_layers`."""
+    """Write layers as OME-Zarr for npe2, see `io.layers.write_zarr_layers`."""
     return layers.write_zarr_layers(path, data, saving=chosen_saving())
