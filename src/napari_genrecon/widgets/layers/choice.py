@@ -24,8 +24,8 @@ class LayerChoice:
         self._chooser, self._layers = chooser, layers
         self._chosen: list[Any] = []
         self._multiple = isinstance(chooser.value, list | tuple)
-        chooser.changed.connect(self._remember)
-        self._remember(chooser.value)
+        chooser.changed.connect(self._store)
+        self._store(chooser.value)
 
     def reset(self) -> None:
         """Read the names of the layers again."""
@@ -38,7 +38,7 @@ class LayerChoice:
             self._chooser.reset_choices()
             self._chooser.value = names if self._multiple else names[0]
 
-    def _remember(self, value: Any) -> None:
+    def _store(self, value: Any) -> None:
         names = value if self._multiple else [value]
         self._chosen = [self._layers[name] for name in names if isinstance(name, str) and name in self._layers]
 

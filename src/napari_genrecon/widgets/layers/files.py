@@ -29,7 +29,7 @@ class _Waiting:
 
     opened: ClassVar[list[tuple[str, dict[str, Any]]]] = []  # names and records
     timer: ClassVar[Any] = None
-    told: ClassVar[float] = -_NEXT  # when the last message came
+    last: ClassVar[float] = -_NEXT  # when the last message came
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -52,7 +52,7 @@ def _read(path: str) -> list[LayerData]:
         offer_others(image)
     record = found[0][1].get("metadata", {}).get("genrecon")
     if isinstance(record, dict):
-        _tell_later(str(_name(found[0][1])), record)
+        _report_later(str(_name(found[0][1])), record)
     return found
 
 
@@ -61,7 +61,7 @@ def _name(keywords: dict[str, Any]) -> Any:
     return name[0] if isinstance(name, list) else name
 
 
-def _tell_later(name: str, record: dict[str, Any]) -> None:
+def _report_later(name: str, record: dict[str, Any]) -> None:
     """Report a result soon; results that are opened shortly after each other share one message."""
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
@@ -71,25 +71,25 @@ def _tell_later(name: str, record: dict[str, Any]) -> None:
     if _Waiting.timer is None:
         _Waiting.timer = QTimer(QApplication.instance())
         _Waiting.timer.setSingleShot(True)
-        _Waiting.timer.timeout.connect(_tell)
+        _Waiting.timer.timeout.connect(_report)
     _Waiting.opened.append((name, record))
     if not _Waiting.timer.isActive():
-        wait = max(_FIRST, _Waiting.told + _NEXT - time.monotonic())
+        wait = max(_FIRST, _Waiting.last + _NEXT - time.monotonic())
         _Waiting.timer.start(round(1000 * wait))
 
 
-def _tell() -> None:
+def _report() -> None:
     from napari.utils.notifications import show_info
 
-    told, _Waiting.told = list(_Waiting.opened), time.monotonic()
+    found, _Waiting.last = list(_Waiting.opened), time.monotonic()
     _Waiting.opened.clear()
-    if len(told) <= _MOST_SENTENCES:
-        for name, record in told:
+    if len(found) <= _MOST_SENTENCES:
+        for name, record in found:
             show_info(origin_text(name, record))
         return
-    natures = Counter(str(record.get("nature")) for _, record in told)
+    natures = Counter(str(record.get("nature")) for _, record in found)
     kinds = ", ".join(f"{count} {nature}" for nature, count in natures.items())
-    show_info(f"{len(told)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
+    show_info(f"{len(found)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
 
 
 def chosen_saving() -> Saving:

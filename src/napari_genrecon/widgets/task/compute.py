@@ -23,7 +23,7 @@ __all__ = ["LayerSnapshot", "about_result", "nothing_to_fill", "preview_steps", 
 
 @dataclass(frozen=True, slots=True)
 class LayerSnapshot:
-    """Copy of what a job needs of a layer, as the layer may be renamed, changed or removed while the job runs."""
+    """What a job needs of a layer, read when it begins: the layer may be renamed, changed or removed meanwhile."""
 
     layer: Any
     data: Any

@@ -1,4 +1,4 @@
-"""What the folder of a training run says now, read in a thread and shown by `_run_view`."""
+"""Read the folders of training runs, in a thread, and describe them for `run_view`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_genrecon.widgets.words import ago, duration, time_left
 
 __all__ = ["Curves", "RunSnapshot", "curves", "snapshot_steps", "state_words"]
 
-_POINTS = 1500  # of a curve; more are not seen
+_POINTS = 1500  # points of a curve: more than pixels of the plot, so that nothing is lost on screen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +28,9 @@ class Curves:
     Attributes
     ----------
     title : str
-        What it means, in words.
+        Meaning of the axis.
     lines : dict
-        By name, x (minutes) and y.
+        x (minutes) and y of each curve, by its name.
     """
 
     title: str
@@ -39,14 +39,14 @@ class Curves:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSnapshot:
-    """All runs, and one of them in full.
+    """All training runs as they are now, and one of them in full.
 
     Attributes
     ----------
     runs : tuple of (Run, str)
-        Newest first, with their states.
+        Runs with their states, newest first.
     chosen : Run or None
-        The one that is shown.
+        The run that is shown; all further attributes are about it.
     loading : bool
         Whether its process has not made a step yet.
     """
@@ -63,7 +63,7 @@ class RunSnapshot:
 
 
 def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
-    """Read what there is; of the newest run if there is none of this name."""
+    """Read all runs, and in full the one of this name, or else the newest."""
     yield Progress(0, 0, "")
     runs = tuple((run, run.state()) for run in find_runs())
     named = [(run, state) for run, state in runs if run.name == name] or list(runs[:1])
@@ -77,7 +77,7 @@ def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
 
 
 def state_words(snapshot: RunSnapshot) -> tuple[str, str]:
-    """How the run stands, in words, and their snapshot: plain, ``"good"`` or ``"bad"``."""
+    """Return the state of a run in words, and their tone: plain, ``"good"`` or ``"bad"``."""
     if snapshot.chosen is None:
         return "No training yet. What you start goes on when napari is closed, and is found here again.", ""
     recipe = find_recipe(snapshot.chosen.kind).label
@@ -112,7 +112,7 @@ def _style(beware: str, good: str = "") -> str:
 
 
 def curves(snapshot: RunSnapshot) -> list[Curves]:
-    """The losses as curves that can be understood; none before the first line of the log."""
+    """Return the losses as curves with titles; none before the first line of the log."""
     if not snapshot.log or snapshot.chosen is None:
         return []
     found: list[Curves] = []
@@ -120,7 +120,9 @@ def curves(snapshot: RunSnapshot) -> list[Curves]:
         log = dict(snapshot.log)
         for name in shown.per_pixel:
             if name in log and snapshot.samples is not None:
-                log[name] = -log[name] / snapshot.samples[0].size  # nats per picture, high is good -> as the training's
+                log[name] = (
+                    -log[name] / snapshot.samples[0].size
+                )  # nats per picture, high is good -> nats per pixel, low is good
         found += _one(log, shown.title, shown.lines)
     return found
 

@@ -1,4 +1,4 @@
-"""The training runs: which there are, how the chosen one goes, and its buttons."""
+"""List of training runs with the progress and the buttons of the chosen one."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from napari_genrecon.widgets.words import ago
 
 __all__ = ["RunView"]
 
-_EVERY = 1000  # milliseconds between two looks at a run
-_RARELY = 5000  # milliseconds, where nothing runs
-_HEIGHT = 165  # pixels of the plot with its title
-_WIDTH = 320  # pixels of the samples
+_EVERY = 1000  # milliseconds between two readings of the runs
+_RARELY = 5000  # milliseconds, while nothing runs: spares the disk
+_HEIGHT = 165  # pixels: height of the plot with its title
+_WIDTH = 320  # pixels: width of the samples, as the dock
 _PENS = ("#4c9be8", "#e8a33d")
-_ASKED = "Asked it to save and to stop; this takes some seconds."
+_ASKED = "The training saves and stops; this takes some seconds."
 _ACTIVE = ("starting", "running")
 
 
 class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Watches the folders of the runs; holds nothing but what it shows.
+    """Show the runs by reading their folders again and again; it has no other state of theirs.
 
     Parameters
     ----------
     on_model : callable
-        Called when a run has put a model into the models folder; with its name, if that happened just now.
+        Called when a run has made a model; with its name if that happened just now, else with "".
     """
 
     def __init__(self, on_model: Callable[[str], object]) -> None:
@@ -46,13 +46,13 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._job: Job | None = None
         self._shown_choices: tuple[tuple[str, str], ...] = ()
         self._shown_end = ("", "")  # run and state that the suggested minutes are for
-        self._models: dict[str, tuple[str, str]] = {}  # by run: model and state that were told
+        self._models: dict[str, tuple[str, str]] = {}  # model and state that were reported, by run
         self.runs = ComboBox(label="run", choices=(), tooltip="All trainings on this computer")
         self._state = text()
-        self._curves = ComboBox(choices=(), tooltip="Errors are in nats per pixel, what is noted in nats per crop")
+        self._curves = ComboBox(choices=(), tooltip="Errors are in nats per pixel, information is in nats per crop")
         self._plot = _plot()
         self._samples = picture_label()
-        self._samples.tooltip = "Samples of fixed latents: how they change shows what was learnt"
+        self._samples.tooltip = "Always made from the same random numbers: what changes is the model"
         self._caption = text("The same 36 samples, made anew every 10 s:")
         self.stop = PushButton(text="Stop", tooltip="Keeps the best and the last weights; can be resumed")
         self.resume = PushButton(text="Resume", tooltip="Goes on exactly where it was saved last")
@@ -87,26 +87,26 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
 
     @property
     def words(self) -> str:
-        """What is said about the chosen run."""
+        """Description of the chosen run."""
         return str(self._state.value)
 
     def choose(self, run: Run) -> None:
-        """Show a run."""
+        """Choose a run."""
         self._wanted = run.name
         self._poll()
 
     def leave(self) -> None:
-        """Stop looking; the runs go on."""
+        """Stop reading, as the window is gone. The runs go on."""
         with suppress(RuntimeError):  # at the end of the program Qt deletes what it finds, in any order
             self._timer.stop()
         if self._job is not None:
             self._job.abandon()
         self._panel.abandon()
 
-    # --- looking ---
+    # --- reading ---
 
     def _poll(self) -> None:
-        if self._job is not None:  # the last snapshot still takes its time: the disk is slow
+        if self._job is not None:  # the last reading still goes on, as the disk is slow
             return
         wanted = self._wanted
         self._job = Job(
@@ -187,7 +187,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
                 # A single point makes no line.
                 self._plot.plot(x, y, pen=pg.mkPen(colour, width=2), symbol="o" if len(x) == 1 else None)
                 names.append(f"<span style='color: {colour}'>{name}</span>")
-        self._plot.setTitle(" · ".join(names), size="8pt")  # as a legend that covers no curve
+        self._plot.setTitle(" · ".join(names), size="8pt")  # a legend that covers no curve
 
     # --- buttons ---
 
@@ -215,7 +215,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._act(lambda run: run.remove(), f"Deleted '{run.name}'.")
 
     def _act(self, act: Callable[[Run], object], words: str) -> None:
-        """Do something to the chosen run, in a thread: disks can be slow."""
+        """Change the chosen run in a thread, as disks can be slow."""
         run = self._snapshot.chosen
         if run is None:
             return
