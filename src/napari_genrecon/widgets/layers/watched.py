@@ -31,18 +31,18 @@ class Watched:
         self._viewer = viewer
         self._part: Path | None = None
         self._layers: list[Any] = []  # one per channel
-        self._looked = 0.0
+        self._refreshed = 0.0
 
     def start(self, target: Path | None) -> None:
         """Watch the store that will become `target`. A TIFF cannot be read before it is complete."""
         self._part = part_of(target) if target is not None and target.name.endswith(".zarr") else None
-        self._looked = 0.0
+        self._refreshed = 0.0
 
     def refresh(self) -> None:
         """Show what has been written by now, every few seconds."""
-        if self._part is None or time.monotonic() - self._looked < _EVERY:
+        if self._part is None or time.monotonic() - self._refreshed < _EVERY:
             return
-        self._looked = time.monotonic()
+        self._refreshed = time.monotonic()
         with suppress(GenReconError, OSError):  # it may be published at this very moment
             if not self._layers:
                 data, kwargs, _ = layers_of(open_image(self._part))[0]
