@@ -56,8 +56,8 @@ def check_types(options: Any) -> None:
 def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
     """Return, for every field, the allowed types and a description of an allowed value."""
     hints = typing.get_type_hints(options, include_extras=True)
-    own = [field.name for field in fields(options)]  # not what belongs to the class
-    return {name: (_alternatives(hints[name]), _words(hints[name])) for name in own}
+    names = [field.name for field in fields(options)]  # class variables are not options
+    return {name: (_alternatives(hints[name]), _words(hints[name])) for name in names}
 
 
 def _words(hint: Any) -> str:

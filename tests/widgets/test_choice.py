@@ -274,7 +274,7 @@ def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer,
     widget = docked(viewer, qtbot, DenoiseWidget)
     press(widget._run)
     viewer.add_image(image[:48] * 7, name="other")
-    assert widget._report.value == "other: the noise is measured as soon as what runs now has ended."
+    assert widget._report.value == "other: the noise is measured as soon as the running job has ended."
     qtbot.waitUntil(lambda: "noise s.d." in widget._report.value, timeout=60_000)
     assert widget._report.value.startswith("other: ")
     wait(qtbot, widget)

@@ -29,7 +29,7 @@ RECORD = {
 @pytest.fixture
 def said(monkeypatch):
     sentences = []
-    monkeypatch.setattr(files._Waiting, "told", -files._NEXT)
+    monkeypatch.setattr(files._Waiting, "last", -files._NEXT)
     monkeypatch.setattr("napari.utils.notifications.show_info", sentences.append)
     return sentences
 

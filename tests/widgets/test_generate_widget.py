@@ -182,10 +182,10 @@ def test_run_in_a_process_of_its_own_gives_a_model_that_can_be_sampled(opened, q
     page.model_name.value = "from-window"
     press(qtbot, page, page.start)
     assert "Started 'from-window'" in page.panel.words
-    qtbot.waitUntil(lambda: page.runs.look.chosen.name == "from-window", timeout=10_000)
-    qtbot.waitUntil(lambda: page.runs.look.state == "finished", timeout=120_000)
+    qtbot.waitUntil(lambda: page.runs.snapshot.chosen.name == "from-window", timeout=10_000)
+    qtbot.waitUntil(lambda: page.runs.snapshot.state == "finished", timeout=120_000)
     qtbot.waitUntil(lambda: widget.sample.choice.model.value == "from-window", timeout=10_000)
-    assert page.runs.look.samples.shape == (36, 1, 32, 32)
+    assert page.runs.snapshot.samples.shape == (36, 1, 32, 32)
     assert "can be sampled" in page.runs.words
     assert page.runs.resume.native.isVisibleTo(page.native)
 

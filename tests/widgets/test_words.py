@@ -10,40 +10,42 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.training.options import TrainOptions, TrainProgress
 from napari_genrecon.training.runs.run import Run
 from napari_genrecon.training.runs.status import Status, write_status
-from napari_genrecon.widgets.train.run_snapshot import Look, curves, state_words
+from napari_genrecon.widgets.train.run_snapshot import RunSnapshot, curves, state_words
 from napari_genrecon.widgets.words import TimeLeft
 
 RUN = Run(Path("/nowhere"), "cells", "vae", "2026-01-01T10:00:00+00:00", TrainOptions().to_dict())
 SAMPLES = np.zeros((36, 1, 32, 32), np.float32)
 
 
-def look(state, step=14, **more):
-    return Look(runs=((RUN, state),), chosen=RUN, state=state, progress=TrainProgress(step, 600, 14.0, {}), **more)
+def snapshot(state, step=14, **more):
+    return RunSnapshot(
+        runs=((RUN, state),), chosen=RUN, state=state, progress=TrainProgress(step, 600, 14.0, {}), **more
+    )
 
 
 @pytest.mark.parametrize("state", ["stopped", "finished"])
 def test_model_that_has_hardly_learnt_is_no_good_news(state):
-    words, style = state_words(look(state, model="cells"))
+    words, style = state_words(snapshot(state, model="cells"))
     assert "14 steps in 14 s" in words
     assert "only 14 steps" in words
     assert style == "bad"
-    words, style = state_words(look(state, step=9000, model="cells"))
+    words, style = state_words(snapshot(state, step=9000, model="cells"))
     assert "Beware" not in words
     assert style == "good"
 
 
 def test_stopped_run_says_how_far_it_was():
-    assert "14 steps in 14 s, of about 600 that were planned" in state_words(look("stopped"))[0]
+    assert "14 steps in 14 s, of about 600 that were planned" in state_words(snapshot("stopped"))[0]
 
 
 def test_run_that_goes_on_says_nothing_of_few_steps_yet():
-    assert state_words(look("running")) == state_words(look("running", model="cells"))
-    assert "Beware" not in state_words(look("running"))[0]
+    assert state_words(snapshot("running")) == state_words(snapshot("running", model="cells"))
+    assert "Beware" not in state_words(snapshot("running"))[0]
 
 
 @pytest.mark.parametrize("state", ["starting", "running"])
 def test_resumed_run_tells_no_time_left_before_its_first_step(state):
-    words, _ = state_words(look(state, loading=state == "running"))
+    words, _ = state_words(snapshot(state, loading=state == "running"))
     assert "starting" in words
     assert "14 steps" in words
     assert "left" not in words
@@ -66,10 +68,10 @@ def test_progress_of_an_earlier_process_is_known_as_such(tmp_path, monkeypatch):
 
 def test_only_curves_with_points_are_named():
     log = {"seconds": np.arange(3.0), "nats": np.arange(3.0), "held_out": np.full(3, np.nan)}
-    (found,) = curves(look("running", log=log, samples=SAMPLES))
+    (found,) = curves(snapshot("running", log=log, samples=SAMPLES))
     assert list(found.lines) == ["crops it learns from"]
     log["held_out"] = np.array([np.nan, np.nan, 5.0])
-    (found,) = curves(look("running", log=log, samples=SAMPLES))
+    (found,) = curves(snapshot("running", log=log, samples=SAMPLES))
     assert list(found.lines) == ["crops it learns from", "held-out crops"]
 
 

@@ -1,4 +1,4 @@
-"""The dock widgets: faces of the tasks, without logic of their own; for scripts, `add_result`."""
+"""Dock widgets of the tasks, without computations of their own, and `add_result` for scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages and their docks: a page, with what runs in it, outlives its dock and is found again when it is reopened."""
+"""Pages and their docks. A page and its jobs outlive the dock; a reopened dock shows the same page again."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 __all__ = ["Dock", "PageOpener"]
 
 _pages: WeakKeyDictionary[Any, WeakValueDictionary[type, Any]] = WeakKeyDictionary()  # by viewer
-_docked: set[Any] = set()  # pages that have been docked live as long as their window
+_docked: set[Any] = set()  # pages that have been docked are kept until their window closes
 
 
 class PageOpener:
-    """What napari calls to open a page: returns the one of this viewer, made when it is opened first.
+    """Class that napari calls to open a page. It returns the page of this viewer, and makes it the first time.
 
-    napari wants a class, and finds the viewer by the name of the parameter of its ``__init__``.
+    napari wants a class, and passes the viewer to the parameter of ``__init__`` that has this name.
     """
 
     def __new__(cls, napari_viewer: Any) -> Any:
-        """Return the page: it is no PageOpener, so that Python does not call ``__init__``."""
+        """Return the page. As it is no PageOpener, Python does not call ``__init__``."""
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         pages = _pages.setdefault(viewer, WeakValueDictionary())
         page = pages.get(cls)
@@ -32,7 +32,7 @@ class PageOpener:
         return page
 
     def __init__(self, napari_viewer: Any) -> None:
-        """Name the parameter."""
+        """Only name the parameter, which napari reads; never called."""
 
     @staticmethod
     def make(viewer: Any) -> Any:
@@ -41,18 +41,20 @@ class PageOpener:
 
 
 class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
-    """The dock of a page; pages of ours share one place as tabs, as one above the other leaves too little to each.
+    """Watch the dock of a page: report when it closes and opens, and make the docks of this plugin tabs of one place.
+
+    One above the other, they would leave too little room to each.
 
     Parameters
     ----------
     page : object
         The page.
     native : QWidget
-        The widget of the page, which may be the page itself.
+        Widget of the page, which may be the page itself.
     on_closed : callable
-        Called when it is taken out of its dock: napari destroys nothing of the page then.
+        Called when the dock is closed. napari takes the widget out of it and keeps it.
     on_opened : callable
-        Called when it is docked again.
+        Called when the page is docked again.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         return False
 
     def _keep(self, window: QObject) -> None:
-        """Let the page live as long as the window."""
+        """Keep the page until the window closes, even while it has no dock."""
         if self._page in _docked:
             return
         _docked.add(self._page)
@@ -90,11 +92,11 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         window.destroyed.connect(self._end)
 
     def _end(self, _event: Any = None) -> None:
-        """The window is gone: a page that is docked goes with it, one that is not has to be deleted."""
+        """Delete the page with its window. Qt does so itself only while the page is docked."""
         self._native.deleteLater()
 
     def _join(self) -> None:
-        """Become a tab where another page of ours is docked on the same side."""
+        """Become a tab beside another page of this plugin that is docked on the same side."""
         own: Any = self._native
         while own is not None and not isinstance(own, QDockWidget):
             own = own.parent()

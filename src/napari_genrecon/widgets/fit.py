@@ -1,4 +1,4 @@
-"""What lets a page fit a narrow and low dock: words in full, choices cut off, a page that scrolls."""
+"""Make a page fit a narrow and low dock: text wraps, long choices are cut off, the page scrolls."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QComboBox, QFrame, QScrollArea, QSizePolicy, QWidget
 __all__ = ["COLOURS", "Words", "heading", "list_of_layers", "make_primary", "scrolled", "slim", "text", "tint"]
 
 COLOURS = {"": "", "good": "color: #3fae5a;", "bad": "color: #e8743b;"}
-"""Style sheets of words."""
+"""Style sheets of text by its tone."""
 _FLAT = "border: none; padding: 0px; background-color: transparent;"
-_LOWEST = 60  # pixels of a page that scrolls
-_CHOSEN = "background-color: #2a66c8; color: #ffffff;"  # 5.4 to 1, on the dark and on the light theme
+_LOWEST = 60  # pixels: least height of a page that scrolls, so that some rows stay in sight
+_CHOSEN = "background-color: #2a66c8; color: #ffffff;"  # contrast of 5.4 to 1 on either theme
 _LIST = f"QListWidget::item:selected {{ {_CHOSEN} }}"
 _PRIMARY = (
     f"QPushButton {{ {_CHOSEN} font-weight: bold; min-height: 30px; border-radius: 3px; }}"
@@ -26,22 +26,22 @@ _PRIMARY = (
 
 
 class Words(TextEdit):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Words as they are: Qt takes those that have tags in them, as names of layers may, for rich text."""
+    """Plain text. Qt would take text with tags, which names of layers may have, for rich text."""
 
     def set_value(self, value: Any) -> None:
-        """Show them."""
+        """Show this text."""
         self.native.setPlainText(value)
 
 
 def text(value: str = "", most: int = 0) -> Words:
-    """Words that wrap, within long names as well, and can be copied; no label, which cuts such names off.
+    """Return text that wraps, also within long names, and can be copied. A label would cut long names off.
 
     Parameters
     ----------
     value : str
-        The words.
+        The text.
     most : int
-        How many lines are shown without scrolling, fewer where there is no room; 0 shows all, always.
+        Number of lines that are shown without scrolling, or fewer where there is no room. 0 always shows all.
     """
     box = Words(value=value)
     native = box.native
@@ -67,12 +67,12 @@ def text(value: str = "", most: int = 0) -> Words:
 
 
 def tint(words: Words, look: str = "") -> None:
-    """Show words of `text` plain, ``"good"`` or ``"bad"``."""
+    """Show text of `text` in a tone: plain, ``"good"`` or ``"bad"``."""
     words.native.setStyleSheet(f"QTextEdit, QTextEdit > QWidget {{ {_FLAT} {COLOURS[look]} }}")
 
 
 def heading(value: str) -> Words:
-    """Return words of `text` in bold, as the title of a part of a page."""
+    """Return text in bold, as the title of a part of a page."""
     words = text(value)
     # By a style sheet, as that of napari counts more than the font of the widget.
     words.native.setStyleSheet(f"{words.native.styleSheet()} QTextEdit {{ font-weight: bold; }}")
@@ -80,28 +80,28 @@ def heading(value: str) -> Words:
 
 
 def make_primary(button: PushButton) -> None:
-    """Make a button the one that is seen first."""
+    """Make a button the most visible one of its page."""
     button.native.setStyleSheet(_PRIMARY)
 
 
 def list_of_layers(chooser: Select, rows: int) -> Callable[[], None]:
-    """Make a list of layers as high as it needs, up to some rows, with what is chosen always readable and in sight.
+    """Give a list of layers the height it needs, and keep the chosen layer readable and in sight.
 
     Parameters
     ----------
     chooser : Select
         The list.
     rows : int
-        How many it shows at most.
+        Number of rows that it shows at most.
 
     Returns
     -------
     callable
-        Fits the list again, for when there are other layers.
+        Fits the height again after layers were added or removed.
     """
     native = chooser.native
     native.setStyleSheet(_LIST)
-    # Of long names, the start and the end are seen; a bar to scroll them would cover the only row.
+    # Long names show their start and end: a horizontal scroll bar would cover the only row.
     native.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     native.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     later = QTimer(native)  # the list is filled and chosen from in several steps
@@ -123,14 +123,14 @@ def list_of_layers(chooser: Select, rows: int) -> Callable[[], None]:
 
 
 def slim(native: QWidget) -> None:
-    """Let long choices be cut off rather than make a page wider than its dock."""
+    """Cut long choices off instead of making a page wider than its dock."""
     for box in native.findChildren(QComboBox):
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(12)
 
 
 def scrolled(native: QWidget) -> QScrollArea:
-    """A page that scrolls, and takes the room that there is."""
+    """Return a page within an area that scrolls and takes the room that there is."""
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -1,4 +1,4 @@
-"""An options dataclass as a form."""
+"""Form with a widget for every option of an options dataclass."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from napari_genrecon.widgets.words import CHOICE_WORDS, DAMAGE, LABELS
 __all__ = ["Form", "TaskForm", "Ticks"]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
-_LONGEST_SLIDER = 100  # a range beyond which a slider cannot be set finely enough
+_LONGEST_SLIDER = 100  # range of a slider; a wider one would be too coarse to set and gets a number field
 
 Choices = Mapping[str, Sequence[Any]]
 
 
 class Form:
-    """One widget per option, in the order of the dataclass.
+    """Form with one widget per option, in the order of the dataclass.
 
     Parameters
     ----------
     options : type
         The dataclass.
     choices : mapping
-        What can be chosen, by the word that stands for it in the dataclass or by the option's name: values, or pairs of
-        what is shown and the value.
+        Choices by the option's name, or by the word that stands for them in the dataclass: values, or pairs of the text
+        that is shown and the value.
     defaults : mapping
-        Other defaults than the dataclass's.
+        Defaults that replace those of the dataclass.
     labels : mapping
-        Other labels than the names of the options.
+        Labels that replace the names of the options.
     arrays : mapping
-        By the kind of array that an option is, or "noise": names of the layers it can be.
+        Names of the layers that can be chosen, by the kind of array that an option is, or "noise".
     left_out : sequence of str
-        Options that are asked for elsewhere.
+        Options that have their widget elsewhere.
     advanced : sequence of str
-        Options that are folded away besides those that say so themselves.
+        Further options that belong behind "more options", besides those the dataclass marks so.
     extra : sequence of widgets
-        Shown among the options that are seldom needed.
+        Further widgets behind "more options".
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Form:
 
     @property
     def choosers(self) -> list[ValueWidget]:
-        """The choices of layers."""
+        """Widgets in which a layer is chosen."""
         return [field.chooser for field in self._arrays.values()]
 
     def use(self, unused: Collection[str]) -> None:
-        """Hide the options that say nothing at present, whether or not the seldom needed ones are shown."""
+        """Hide options that have no effect at present, whether or not "more options" is ticked."""
         self._unused = set(unused)
         shown = bool(self._folded) and self["more"].value
         for name in self._names:
@@ -109,7 +109,7 @@ class Form:
             widget.visible = name not in self._unused and (widget not in self._folded or shown)
 
     def _fold(self) -> list[ValueWidget]:
-        """The widgets that are seldom needed, behind a box that shows them when it is ticked."""
+        """Return the box "more options" and the widgets that it shows when it is ticked."""
         if not self._folded:
             return []
         more = CheckBox(name="more", label="more options", tooltip="Show the options that are seldom needed")
@@ -127,23 +127,23 @@ class Form:
             self._texts[name] = int if int in typing.get_args(kind) else str
 
     def values(self, pixels_of: Callable[[str, str], Any] = lambda _kind, name: name) -> dict[str, Any]:
-        """The values as keywords of the options; an empty line means None.
+        """Return the values as keywords of the options. An empty line means None.
 
         Parameters
         ----------
         pixels_of : callable
-            The pixels of a layer, by the kind of array that is wanted and the layer's name.
+            Returns the pixels of a layer from the kind of array that is wanted and the layer's name.
 
         Raises
         ------
         GenReconError
-            If a number is not one, or an array cannot be had.
+            If text is no number, or an array cannot be read.
         """
         arrays = {name: field.value(partial(pixels_of, field.kind)) for name, field in self._arrays.items()}
         return self.plain_values() | arrays
 
     def plain_values(self) -> dict[str, Any]:
-        """The same without the options that are arrays."""
+        """Return the values of all options but arrays."""
         found = {name: self[name].value for name in self._names}
         for name, convert in self._texts.items():
             text = str(found[name] or "").strip()
@@ -154,25 +154,25 @@ class Form:
         return found
 
     def array_sources(self) -> dict[str, Any]:
-        """For every option that is an array: where it comes from, see `ArrayField.source`."""
+        """Return the source of every option that is an array, see `ArrayField.source`."""
         return {name: field.source() for name, field in self._arrays.items()}
 
     def widgets_of(self, name: str) -> list[ValueWidget]:
-        """The widgets of an option that is an array; none where there is no such option."""
+        """Return the widgets of an option that is an array, or none where there is no such option."""
         return self._arrays[name].widgets if name in self._arrays else []
 
 
 class Ticks(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Boxes to tick, for an option that is several words separated by commas.
+    """Boxes to tick for an option that is a list of words separated by commas.
 
     Parameters
     ----------
     words : sequence of str, or of (str, str)
-        What can be ticked: the words of the option, or pairs of what is shown and the word.
+        Words of the option, or pairs of the text that is shown and the word.
     value : str
-        The words that are ticked at first.
+        Words that are ticked at first, separated by commas.
     **keywords
-        Of a container.
+        Keywords of the container.
     """
 
     def __init__(self, words: Sequence[Any], value: str, **keywords: Any) -> None:
@@ -186,7 +186,7 @@ class Ticks(Container[Any]):  # type: ignore[misc]  # magicgui is not followed b
 
     @property
     def value(self) -> str:
-        """The words that are ticked, separated by commas."""
+        """Words that are ticked, separated by commas."""
         return ",".join(word for word, box in self._boxes.items() if box.value)
 
     @value.setter
@@ -226,16 +226,16 @@ def _widget(
 
 
 class TaskForm(Form):
-    """The options of a task, with the defaults of napari's Preferences.
+    """Form of the options of a task, with the defaults of napari's Preferences.
 
     Parameters
     ----------
     task : Task
-        Whose options.
+        The task.
     masks, images : callable
-        Names of the layers that can be a mask, or a point spread function.
+        Return the names of the layers that can be a mask, or a point spread function or source of the noise.
     extra : sequence of widgets
-        Shown among the options that are seldom needed.
+        Further widgets behind "more options".
     """
 
     def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:

@@ -1,4 +1,4 @@
-"""A list of the other images of a file that holds several, to open them in the window."""
+"""Dialog that lists the other images of a file, to open them in the window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATH, _INDEX = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
 def offer_others(image: ImageFile) -> None:
-    """Show the list with the images of this file that were not opened; files that are opened together share it."""
+    """List the images of this file that were not opened. Files that are opened together share one dialog."""
     dialog = OtherImages.shown or OtherImages(_window())
     dialog.add(image)
     dialog.show()
@@ -41,7 +41,7 @@ def _window() -> QWidget | None:
 
 
 class OtherImages(QDialog):  # type: ignore[misc]
-    """Images that can be chosen; it stands beside the window and stops nothing."""
+    """Dialog of the images that can be opened; the window stays usable meanwhile."""
 
     shown: ClassVar[OtherImages | None] = None
 
@@ -63,7 +63,7 @@ class OtherImages(QDialog):  # type: ignore[misc]
         self.finished.connect(self._forget)
 
     def add(self, image: ImageFile) -> None:
-        """List the images of a file but the one that was opened."""
+        """List all images of a file but the one that was opened."""
         for index, one in enumerate(image.series):
             if index != image.chosen:
                 item = QListWidgetItem(f"{image.path.name}  {index}: {one}")
@@ -72,7 +72,7 @@ class OtherImages(QDialog):  # type: ignore[misc]
                 self.images.addItem(item)
 
     def open_chosen(self) -> None:
-        """Add the chosen images to the viewer; a damaged one is told and the rest go on."""
+        """Add the chosen images to the viewer. A damaged one is reported, and the rest are opened."""
         from napari import current_viewer
         from napari.utils.notifications import show_error
 
@@ -90,7 +90,7 @@ class OtherImages(QDialog):  # type: ignore[misc]
             self.close()
 
     def closeEvent(self, event: object) -> None:
-        """Forget this list: the next file gets a new one."""
+        """Forget this dialog: the next file gets a new one."""
         self._forget()
         super().closeEvent(event)
 

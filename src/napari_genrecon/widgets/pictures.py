@@ -1,4 +1,4 @@
-"""Small pictures side by side, for the widget and for layers."""
+"""Put small pictures side by side, for the widgets and for layers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _TINTS = {
 
 
 def sheet(pictures: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.float32]:
-    """Pictures side by side.
+    """Put pictures side by side.
 
     Parameters
     ----------
     pictures : (N, C, Y, X) ndarray
-        Of one size.
+        Pictures of one size.
     columns : int
-        How many in a row.
+        Number of pictures in a row.
     gap : int
-        Pixels between them, as dark as the darkest of all.
+        Pixels between them, as dark as the darkest pixel of all pictures.
 
     Returns
     -------
@@ -47,17 +47,17 @@ def sheet(pictures: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.floa
 
 
 def stretched(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    """(Y, X, 3) colours of a (C, Y, X) picture, each channel stretched over its own range."""
+    """Return the (Y, X, 3) colours of a (C, Y, X) picture, each channel stretched over its own range."""
     out = np.zeros((*picture.shape[1:], 3), np.float32)
     for channel, tint in zip(picture, _TINTS[len(picture)], strict=True):
-        low, high = np.percentile(channel, [0.5, 99.8])
+        low, high = np.percentile(channel, [0.5, 99.8])  # a few hot pixels must not set the contrast
         share = np.clip((channel - low) / max(float(high - low), 1e-9), 0, 1).astype(np.float32)
         out += share[..., None] * np.asarray(tint, np.float32)
     return (255 * np.clip(out, 0, 1)).round().astype(np.uint8)
 
 
 def pixmap(picture: NDArray[Any], width: int) -> QPixmap:
-    """A (C, Y, X) picture for a label of about this width, its pixels as squares."""
+    """Return a (C, Y, X) picture for a label of about this width, with pixels that stay squares."""
     colours = np.ascontiguousarray(stretched(picture))
     height, columns = colours.shape[:2]
     image = QImage(colours.data, columns, height, 3 * columns, QImage.Format.Format_RGB888).copy()

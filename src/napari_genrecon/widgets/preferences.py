@@ -1,4 +1,4 @@
-"""What the user chose in napari's Preferences."""
+"""Values of this plugin in napari's Preferences."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ __all__ = ["follow_preferences", "prefer", "preferences"]
 
 
 def preferences(section: str) -> dict[str, Any]:
-    """The values of one section of our configurations; nothing where napari does not know the plugin (yet)."""
+    """Return the values of one section; empty where napari does not know the plugin (yet)."""
     found = _section(section)
     return {} if found is None else {name: getattr(found, name) for name in type(found).model_fields}
 
 
 def prefer(section: str, **values: Any) -> None:
-    """Set some of them, as if it was done in the Preferences; nothing where napari does not know the plugin."""
+    """Set values of a section, as if in the Preferences; do nothing where napari does not know the plugin."""
     found = _section(section)
     if found is not None:
         found.update(values)
 
 
 def follow_preferences(section: str, changed: Callable[[Any], object]) -> None:
-    """Call a method with an event whenever one or more of them have been changed."""
+    """Call a function with an event whenever values of a section have changed."""
     found = _section(section)
     if found is not None:
         found.events.connect(changed)

@@ -1,4 +1,4 @@
-"""What the widgets say, in words."""
+"""Texts of the widgets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LABELS = {
     "tile": "tile side",
     "consistent": "keep grey values",
 }
-"""What options are called in the window, where that is not their name."""
+"""Names of options in the window, where they differ from those in Python."""
 
 CHOICE_WORDS = {
     "pnp": "with the denoiser (pnp)",
@@ -44,7 +44,7 @@ CHOICE_WORDS = {
     "cpu": "processor (cpu)",
     "auto": "automatic",
 }
-"""What the values of options are called in the window, where that is not their name."""
+"""Names of values in the window, where they differ from those in Python."""
 
 DAMAGE = (
     ("hot and dead pixels", "hot"),
@@ -53,60 +53,60 @@ DAMAGE = (
     ("stripes", "stripes"),
     ("dropped frames or slices", "frames"),
 )
-"""What `inpaint` can look for: what is shown, and the word of the option."""
+"""Kinds of damage that `inpaint` detects: text in the window, and word of the option."""
 
 
 def sentence(error: BaseException) -> str:
-    """An error of ours as it is; another one as something unexpected."""
+    """Return the message of a GenReconError or ValueError; report any other error as unexpected."""
     if isinstance(error, GenReconError | ValueError):
         return str(error)
     return f"This failed unexpectedly ({type(error).__name__}: {error}). The log has the details; nothing was changed."
 
 
 def duration(seconds: float) -> str:
-    """Roughly how long something takes."""
+    """Return a duration in words, roughly."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def time_left(seconds: float, step: int, total: int) -> str:
-    """How long a training still takes, from how long it took so far."""
+    """Return the time that a training still takes, in words, from the time and the steps so far."""
     left = seconds_left(seconds, 0.0, step / total) if total else None
     return "" if left is None else f"{duration(left)} left"
 
 
 class TimeLeft:
-    """How long a job still takes, told from its progress.
+    """Estimate the time that a job still takes from its progress.
 
-    A job may have several parts, each with a total of its own: the time of one says nothing about the next.
+    A job may have several parts, each with a total of its own. The speed of one says nothing about the next.
     """
 
     def __init__(self) -> None:
         self._total, self._first, self._since = 0, 0.0, 0.0
 
     def of(self, progress: Progress, now: float) -> str:
-        """In words; empty while nothing of this part has been done.
+        """Return the time left in words; empty while nothing of this part is done.
 
         Parameters
         ----------
         progress : Progress
-            Of the job.
+            Progress of the job.
         now : float
-            A clock, in seconds.
+            Time of a monotonic clock, in seconds.
         """
         seconds = self.seconds(progress, now)
         return "" if seconds is None else f"{duration(seconds)} left"
 
     def seconds(self, progress: Progress, now: float) -> float | None:
-        """In seconds; None while it cannot be told."""
+        """Return the time left in seconds; None while it is unknown."""
         if progress.total != self._total:
             self._total, self._first, self._since = progress.total, progress.fraction, now
         return seconds_left(now - self._since, self._first, progress.fraction)
 
 
 def ago(created: str) -> str:
-    """When a run was started: the time today, else the day."""
+    """Return when a run was started: the time if it was today, else the date."""
     try:
         local = datetime.fromisoformat(created).astimezone()
     except ValueError:
@@ -116,19 +116,19 @@ def ago(created: str) -> str:
 
 
 def about_crops(crops: Any) -> str:
-    """How many crops there are, how many are held out and why, and what was left out."""
+    """Describe crops: their number, how many are held out and why, and what was left out."""
     held = int(crops.held_out.sum())
     channels = f", {crops.channels} channels" if crops.channels > 1 else ""
-    parts = [f"{len(crops)} crops of {crops.size} x {crops.size} px{channels}: {len(crops) - held} to learn from"]
+    parts = [f"{len(crops)} crops of {crops.size} x {crops.size} px{channels}: {len(crops) - held} to train on"]
     if held:
-        parts[0] += f", {held} held out to check the result with (from other places, not learnt from)"
+        parts[0] += f", {held} held out to check the result with (from other places, not trained on)"
     else:
         parts.append("None is held out: the model can then neither be judged nor score cells")
     return ". ".join([*parts, *(note[:1].upper() + note[1:] for note in crops.notes)]) + "."
 
 
 def about_model(card: ModelCard) -> str:
-    """A card in words: what it makes, from what, how long it learnt, what to beware of."""
+    """Describe a model: what it makes, from which data, how long it was trained, and its cautions."""
     size = card.pixel_size[0]
     scale = f", pixel {size:g} {card.units[0]}" if card.units[0] != "pixel" else ""
     channels = f", {card.channels} channels" if card.channels > 1 else ""

@@ -1,1 +1,1 @@
-"""The Generate dock: sample a model and explore what it has learnt."""
+"""Dock "Generate": sample a model and explore it."""

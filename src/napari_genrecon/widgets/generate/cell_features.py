@@ -1,4 +1,4 @@
-"""Features of cells: into the layer of their objects, and out of it."""
+"""Write features of cells into the layer of their objects, and read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_scores(viewer: Any, objects: str, label: NDArray[np.int64], scores: ND
     Returns
     -------
     str
-        Where they are, in words.
+        Sentence that says where they are.
     """
     if objects not in viewer.layers:
         return "There is no layer of objects, so the scores are in the list only."
@@ -46,12 +46,12 @@ def write_scores(viewer: Any, objects: str, label: NDArray[np.int64], scores: ND
 
 
 def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
-    """What the points of a map can be coloured by, measured on the crops and their objects.
+    """Measure features of crops and their objects, by which the points of a map can be coloured.
 
     Parameters
     ----------
     crops : Dataset
-        Of all points.
+        Crops of all points.
     labels : (..., Y, X) int array_like or None
         The objects, where they are labels.
 
@@ -75,7 +75,7 @@ def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
 
 
 def own_features(viewer: Any, objects: str, crops: Dataset) -> dict[str, NDArray[Any]]:
-    """The numbers that the layer of the objects holds about them, for each crop; 0 where there is none."""
+    """Return the numeric features that the layer of the objects holds, for each crop; 0 where there are none."""
     layer = next((found for found in viewer.layers if found.name == objects), None)
     if layer is None:
         return {}
@@ -86,7 +86,7 @@ def own_features(viewer: Any, objects: str, crops: Dataset) -> dict[str, NDArray
 
 
 def _by_label(layer: Any) -> pd.DataFrame:
-    """The features of a Labels layer with the labels as index."""
+    """Return the features of a Labels layer with the labels as index."""
     table = layer.features.copy()
     if _INDEX in table:
         return table.drop_duplicates(_INDEX).set_index(_INDEX)

@@ -1,4 +1,4 @@
-"""What the Explore page computes: plain functions on models, crops and arrays, run in a thread."""
+"""Computations of the Explore page on models, crops and arrays, run in a thread."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ __all__ = [
     "walk_steps",
 ]  # fmt: skip
 
-_AT_ONCE = 64  # crops between two chances to cancel
-_AXES = 24  # latent axes that are offered
-_REACH = 2.0  # s.d. of a latent by which its axis is judged
+_AT_ONCE = 64  # crops per step: few, as a job can only be cancelled between two steps
+_AXES = 24  # latent axes that are offered: the strongest; the others hardly change the picture
+_REACH = 2.0  # s.d. by which a latent is moved to rank its axis: 95 % of its values lie within
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What was asked for, taken at once.
+    """Job of the Explore page, as it was asked for.
 
     Attributes
     ----------
     models : Models
         Loads the model.
     card : ModelCard
-        Of the model.
+        Card of the model.
     source, mode : Source or None, str
         Layers of real cells, and how crops are cut from them; None for new pictures.
     first, second : int
         Seeds of new pictures, or numbers of cells.
     n : int
-        How many pictures.
+        Number of pictures.
     """
 
     models: Any
@@ -59,15 +59,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """Where a walk starts.
+    """Start of a walk.
 
     Attributes
     ----------
     model : GenerativeModel
     start : (L,) ndarray
-        Its latent.
+        Latent of the first picture.
     axes : tuple of (int, float)
-        Latent axes with how much they change the picture (1: the strongest), the strongest first.
+        Latent axes and how much they change the picture, relative to the strongest, which is first.
     """
 
     model: Any
@@ -77,7 +77,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Map:
-    """Dataset as points.
+    """Crops as points in a plane.
 
     Attributes
     ----------
@@ -85,11 +85,11 @@ class Map:
     places : (N, 2) ndarray
         Principal components of their latents.
     share : float
-        How much of the variance these two show.
+        Share of the variance that these two show.
     made : (N, Y, X) or (N, C, Y, X) ndarray
-        What the model makes of the crops.
+        Reconstructions of the crops.
     features : dict of str to (N,) ndarray
-        What the points can be coloured by.
+        Features by which the points can be coloured.
     """
 
     crops: Dataset
@@ -103,11 +103,11 @@ class Map:
 
 
 def walk_steps(request: Request) -> Generator[Progress, None, Walk]:
-    """Find where to start, and which latent axes matter there."""
+    """Find the start of a walk, and the latent axes that change the picture most there."""
     yield Progress(0, 0, "Loading the model")
     model = request.models.load(request.card)
     (start,) = _latents(model, request, [request.first])
-    yield Progress(0, 0, "Looking which latent axes matter")
+    yield Progress(0, 0, "Finding the features that change most")
     moved = np.repeat(start[None], 2 * len(start), axis=0)
     index = np.arange(len(start))
     moved[2 * index, index] -= _REACH
@@ -120,7 +120,7 @@ def walk_steps(request: Request) -> Generator[Progress, None, Walk]:
 
 
 def blend_steps(request: Request) -> Generator[Progress, None, Array]:
-    """(N, Y, X) or (N, C, Y, X) pictures on the way from one to another."""
+    """Compute (N, Y, X) or (N, C, Y, X) pictures from one to another."""
     yield Progress(0, 0, "Loading the model")
     model = request.models.load(request.card)
     first, second = _latents(model, request, [request.first, request.second])
@@ -129,7 +129,7 @@ def blend_steps(request: Request) -> Generator[Progress, None, Array]:
 
 
 def posterior_steps(request: Request) -> Generator[Progress, None, Array]:
-    """A real cell, what the model makes of it, and then N pictures that it could stand for."""
+    """Stack a real cell, its reconstruction, and N pictures that it could stand for."""
     yield Progress(0, 0, "Loading the model")
     model = request.models.load(request.card)
     crops = _cells(request)
@@ -140,7 +140,7 @@ def posterior_steps(request: Request) -> Generator[Progress, None, Array]:
 
 
 def _latents(model: Any, request: Request, numbers: list[int]) -> list[Array]:
-    """Latents of new pictures by their seeds, or of real cells by their numbers."""
+    """Return latents of new pictures by their seeds, or of real cells by their numbers."""
     if request.source is None:
         return [model.latents(1, number)[0] for number in numbers]
     crops = _cells(request)
@@ -152,16 +152,16 @@ def _latents(model: Any, request: Request, numbers: list[int]) -> list[Array]:
 
 
 def anomaly_steps(request: Request) -> Generator[Progress, None, tuple[Array, tuple[int, ...], str]]:
-    """A map of an image: how far each pixel is from what the model would make of its surroundings.
+    """Map how far each pixel of an image is from the reconstruction of its crop.
 
     Returns
     -------
     (..., Y, X) float32 ndarray
-        0 outside of the crops; where they overlap, the largest.
+        Distances: 0 outside the crops; the largest where they overlap.
     tuple of int
-        Which dimensions of the image's layer it has.
+        Dimensions of the image's layer that the map has.
     str
-        What to beware of.
+        Warning, see `beware`.
     """
     model, crops = yield from _model_and_cells(request)
     assert request.source is not None
@@ -184,7 +184,7 @@ def anomaly_steps(request: Request) -> Generator[Progress, None, tuple[Array, tu
 
 
 def outlier_steps(request: Request) -> Generator[Progress, None, tuple[Dataset, Array, str]]:
-    """The crops of all cells, how odd each is, and what to beware of."""
+    """Compute the crops of all cells, a score of how odd each is, and a warning, see `beware`."""
     model, crops = yield from _model_and_cells(request)
     scores = []
     for part in _parts(len(crops)):
@@ -194,7 +194,7 @@ def outlier_steps(request: Request) -> Generator[Progress, None, tuple[Dataset, 
 
 
 def map_steps(request: Request) -> Generator[Progress, None, Map]:
-    """All crops in the plane in which their latents differ most."""
+    """Place all crops in the plane in which their latents differ most."""
     model, crops = yield from _model_and_cells(request)
     if len(crops) < 3:
         raise ImageError(f"a map needs at least 3 crops, got {len(crops)}")
@@ -218,19 +218,19 @@ def map_steps(request: Request) -> Generator[Progress, None, Map]:
 
 
 def beware(card: ModelCard, crops: Dataset) -> str:
-    """Why scores of these crops mean little; empty if they do."""
+    """Return a warning if scores of these crops mean little, else an empty string."""
     low, high = np.asarray(card.low)[:, None, None], np.asarray(card.high)[:, None, None]
     x = crops.x
     beyond = float(((x < low) | (x > high)).mean())
     span = np.ptp(x, axis=(0, 2, 3)) / (high - low).ravel()
     if beyond > 0.1 or span.min() < 0.1:
         return (
-            f"Beware: the grey values here ({x.min():.4g} to {x.max():.4g}) are not those that '{card.name}' learnt "
-            f"from ({min(card.low):.4g} to {max(card.high):.4g}), so its answers mean little."
+            f"Beware: the grey values here ({x.min():.4g} to {x.max():.4g}) are not those that '{card.name}' was "
+            f"trained on ({min(card.low):.4g} to {max(card.high):.4g}), so its answers mean little."
         )
     here, there = crops.pixel_size[0], card.pixel_size[0]
     if crops.units == tuple(card.units) and not 0.8 < here / there < 1.25:
-        return f"Beware: pixels here measure {here:g} {crops.units[0]}, those that it learnt from {there:g}."
+        return f"Beware: pixels here measure {here:g} {crops.units[0]}, those of the training {there:g}."
     return ""
 
 
@@ -242,7 +242,7 @@ def _model_and_cells(request: Request) -> Generator[Progress, None, tuple[Any, D
 
 
 def _cells(request: Request) -> Dataset:
-    """Dataset of the model's size, none held out."""
+    """Cut crops of the model's size, with none held out."""
     card, source = request.card, request.source
     if source is None:
         raise OptionError("choose the image layer that shows the cells")
@@ -260,7 +260,7 @@ def _cells(request: Request) -> Dataset:
 
 
 def _index(crops: Dataset, number: int) -> int:
-    """Which crop has this number: the value of the object, else the place in the order of the crops."""
+    """Return the index of the crop of an object, or of the crop with this number where there are no objects."""
     if not crops.label.any():
         if not 0 <= number < len(crops):
             raise OptionError(f"there is no crop {number}: they are numbered from 0 to {len(crops) - 1}")

@@ -1,4 +1,4 @@
-"""The page that explores what a model has learnt: walk, blend, look at real cells through it."""
+"""Explore page: walk and blend with a model, and compare real cells with it."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ __all__ = ["TOOLS", "ExplorePage", "Tool"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One thing that can be done with a model.
+    """Tool of the Explore page.
 
     Attributes
     ----------
     title, words, button : str
-        What it is, what will happen, what to press.
+        Title, explanation, and text of the button.
     steps : callable
-        Computes it from a `Request`.
+        Computes the result from a `Request`.
     result : str
-        Name of the method of `Results` that shows it.
+        Name of the method of `Results` that shows the result.
     controls : str
-        Which controls count: ``s`` new pictures or real cells, ``1`` and ``2`` numbers, ``n`` how many.
+        Controls that are shown: ``s`` new pictures or real cells, ``1`` and ``2`` numbers, ``n`` how many.
     real : bool
-        Whether it looks at real cells, which only a VAE can.
+        Whether it needs real cells, which only a VAE can encode.
     """
 
     title: str
@@ -97,12 +97,12 @@ _STARTS = (("new pictures", False), ("real cells of a layer", True))
 
 
 class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Look at what a model has learnt.
+    """Page to explore a model.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers can be chosen, and where results go.
+        Viewer whose layers can be chosen, and that gets the results.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -141,7 +141,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.choice.refresh()
 
     def leave(self) -> None:
-        """The window is gone."""
+        """Drop all jobs, as the window is gone."""
         self.chooser.leave()
         self.panel.abandon()
         self.results.leave()
@@ -160,7 +160,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._show_what_counts()
 
     def _show_what_counts(self, _event: Any = None) -> None:
-        """Only the controls of the tool; a sentence where the model cannot do it."""
+        """Show only the controls of the tool, or a sentence where the model cannot do it."""
         tool, card, real = self._tool, self.choice.card, self._real
         fits = card is not None and (card.about.encodes or not real)
         self._words.value = tool.words if fits or card is None else (
@@ -182,12 +182,12 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.results.show_controls_of(tool.result)
 
     def _forget(self) -> None:
-        """What is said is about another choice."""
+        """Clear the message, which was about another choice."""
         if not self.panel.busy:
             self.panel.say("")
 
     def _take_cell(self, number: int) -> None:
-        """Use a cell that was picked in a list or a map as the one to start from."""
+        """Start from a cell that was picked in a list or a map."""
         self.first.value = number
 
     # --- doing it ---

@@ -1,4 +1,4 @@
-"""What the Explore page found, as layers, a slider and a list; only touched on the main thread."""
+"""Show the results of the Explore page as layers, a slider and a list; for the main thread only."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from napari_genrecon.widgets.pictures import pixmap
 
 __all__ = ["Results"]
 
-_ODD = 3.0  # robust s.d. from which on a cell is called odd
-_LISTED = 100
-_LATER = 15  # milliseconds in which movements of the slider are drawn together
-_WIDTH = 260  # pixels of the picture of a crop
+_ODD = 3.0  # robust s.d. above which a cell is called odd: 1 of 700 normally distributed scores is
+_LISTED = 100  # cells in the list; all scores are in the features of the layer
+_LATER = 15  # milliseconds in which movements of the slider are drawn together: one frame of the screen
+_WIDTH = 260  # pixels: width of the picture of a crop
 
 
 class Results:
-    """Shows results, and goes on with them: the walk's slider, the list of odd cells, the picked point of a map.
+    """Show results and let the user work with them: the slider of a walk, the list of odd cells, the points of a map.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where layers go.
+        Viewer that gets the layers.
     panel : JobPanel
-        Where words go.
+        Panel that shows the messages.
     """
 
     def __init__(self, viewer: Any, panel: JobPanel) -> None:
@@ -67,12 +67,12 @@ class Results:
         self.show_controls_of("")
 
     def leave(self) -> None:
-        """The window is gone."""
+        """Stop the timer, as the window is gone."""
         with suppress(RuntimeError):  # at the end of the program Qt deletes what it finds, in any order
             self._later.stop()
 
     def show_controls_of(self, result: str) -> None:
-        """Only what goes on with this kind of result."""
+        """Show only the controls of this kind of result."""
         self._for = result
         walking = result == "walk" and self._walk is not None
         self.axis.visible = self.value.visible = walking
@@ -83,7 +83,7 @@ class Results:
     # --- walk ---
 
     def walk(self, request: Request, found: Walk) -> None:
-        """A layer of one picture, and the slider that changes it."""
+        """Add a layer of one picture, and show the slider that changes it."""
         picture = found.model.decode(found.start[None])[0]
         layer = put(
             self._viewer, picture, f"{request.card.name} walk",
@@ -115,7 +115,7 @@ class Results:
     # --- stacks of pictures ---
 
     def blend(self, request: Request, pictures: Any) -> None:
-        """A layer of the pictures on the way."""
+        """Add a layer of the pictures from one to the other."""
         name = f"{request.card.name} blend {request.first} to {request.second}"
         layer = put(
             self._viewer, pictures, name, **_synthetic(request.card), **stack_keywords(request.card, pictures, "step")
@@ -124,7 +124,7 @@ class Results:
         self._panel.say(f"New layer '{layer.name}': {len(pictures)} pictures, one per slice.", "good")
 
     def posterior(self, request: Request, pictures: Any) -> None:
-        """A layer of the cell, what the model makes of it, and what it could stand for."""
+        """Add a layer of a cell, its reconstruction, and the pictures that it could stand for."""
         name = f"{request.card.name} of {request.first}"
         layer = put(
             self._viewer, pictures, name, **_synthetic(request.card), **stack_keywords(request.card, pictures, "sample")
@@ -143,7 +143,7 @@ class Results:
     # --- maps and ranks ---
 
     def anomaly(self, request: Request, found: tuple[Any, tuple[int, ...], str]) -> None:
-        """The map as a layer over its image."""
+        """Add an anomaly map as a layer over its image."""
         assert request.source is not None
         values, kept, beware = found
         placed = placed_as(request.source.placed, kept)
@@ -160,7 +160,7 @@ class Results:
         )
 
     def outliers(self, request: Request, found: tuple[Dataset, Any, str]) -> None:
-        """Scores into the features of the objects, and a list."""
+        """Write scores into the features of the objects, and list the cells."""
         assert request.source is not None
         crops, scores, beware = found
         order = np.argsort(-scores)
@@ -207,7 +207,7 @@ class Results:
         look_at(self._viewer, layer, middle, 6 * crops.size * float(np.abs(layer.scale[-1])))
 
     def map(self, request: Request, found: Map) -> None:
-        """The points as a layer beside the image."""
+        """Add the points of a map as a layer beside the image."""
         assert request.source is not None
         crops, places = found.crops, found.places
         top, right, height = beside(self._viewer)
@@ -248,7 +248,7 @@ class Results:
             self._show_crop(card, crops, chosen[0], made)
 
     def _show_crop(self, card: ModelCard, crops: Dataset, index: int, made: Any) -> None:
-        """A crop as a picture, beside what the model makes of it where that is known."""
+        """Show a crop as a picture, beside its reconstruction where that is known."""
         picture = crops.x[index].astype(np.float32)
         words = f"Crop {index}"
         if crops.label.any():

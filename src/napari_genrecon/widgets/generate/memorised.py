@@ -1,4 +1,4 @@
-"""Are samples new? The comparison with the crops that a model was trained on, found again, and put into words."""
+"""Compare samples with the crops that a model was trained on, and say whether they are new."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from napari_genrecon.training.runs.store import find_runs
 __all__ = ["STRANGE", "check_steps", "pairs", "training_crops", "verdict", "with_channels"]
 
 STRANGE = 1.5
-"""Ratio of distances from which on samples do not look like data."""
+"""Ratio of distances above which samples do not look like data: half as far again as held-out crops are."""
 
 
 def check_steps(
     card: ModelCard, options: SampleOptions, made: NDArray[Any] | None
 ) -> Generator[Progress, None, tuple[NDArray[Any], Dataset, Memorisation]]:
-    """Compare samples, made now if there are none, with the crops the model was trained on.
+    """Compare samples with the crops the model was trained on; make samples if none are given.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def check_steps(
 
 
 def training_crops(card: ModelCard) -> Dataset:
-    """The crops that a model was trained on, from the run that made it.
+    """Return the crops that a model was trained on, from the run that made it.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def training_crops(card: ModelCard) -> Dataset:
     for run in [*(r for r in runs if r.model() == card.name), *(r for r in runs if r.model() != card.name)]:
         try:
             crops = run.crops()
-        except GenReconError:  # deleted or damaged: not the crops that are looked for
+        except GenReconError:  # deleted or damaged crops cannot be compared
             continue
         if crops.fingerprint == card.data:
             return crops
@@ -62,7 +62,7 @@ def training_crops(card: ModelCard) -> Dataset:
 
 
 def verdict(found: Memorisation) -> str:
-    """What a check found, in words."""
+    """Return the result of a check in words."""
     median = float(np.median(found.ratio))
     if found.warning:
         first = f"{found.warning[:1].upper()}{found.warning[1:]}."
@@ -76,7 +76,7 @@ def verdict(found: Memorisation) -> str:
 
 
 def pairs(samples: NDArray[Any], crops: Dataset, found: Memorisation) -> NDArray[np.float32]:
-    """(N, C, Y, 2 X + 1) each sample, a dark line, its nearest training crop."""
+    """Return (N, C, Y, 2 X + 1) pictures: each sample, a dark line, its nearest training crop."""
     left = np.asarray(samples, np.float32).reshape(len(samples), *crops.x.shape[1:])
     right = crops.training[found.nearest].astype(np.float32)
     floor = np.broadcast_to(np.asarray(crops.low, np.float32)[None, :, None, None], (*left.shape[:3], 1))
@@ -84,5 +84,5 @@ def pairs(samples: NDArray[Any], crops: Dataset, found: Memorisation) -> NDArray
 
 
 def with_channels(pictures: NDArray[Any], card: ModelCard) -> NDArray[Any]:
-    """(N, C, Y, X) pictures of a model."""
+    """Return the pictures of a model with a channel axis: (N, C, Y, X)."""
     return pictures if card.channels > 1 else pictures[:, None]

@@ -1,4 +1,4 @@
-"""Which trained model to use, and what is known about it."""
+"""Choose a trained model, and show what is known about it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from napari_genrecon.widgets.words import about_model
 
 __all__ = ["ModelChoice", "Models"]
 
-_KEPT = 4  # models that stay loaded
+_KEPT = 4  # models that stay loaded: enough to compare a few without loading again
 
 
 class Models:
-    """Loads models and keeps the last ones; for worker threads, as loading the first one also loads torch."""
+    """Load models and keep the last ones; for worker threads, as the first one also loads torch."""
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, str], Any] = {}
 
     def load(self, card: ModelCard) -> Any:
-        """The model of a card; loaded anew where another has taken its name."""
+        """Return the model of a card; load it again where another has taken its name."""
         from napari_genrecon.models import load_model
 
         key = (card.name, f"{card.created} {card.steps}")
@@ -36,7 +36,7 @@ class Models:
 
 
 class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """A model and its card in words.
+    """Choice of a model, with its card in words.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     @property
     def card(self) -> ModelCard | None:
-        """Of the chosen model."""
+        """Card of the chosen model, or None."""
         return self._cards.get(self.model.value)
 
     def chosen(self) -> ModelCard:
-        """Of the chosen model.
+        """Return the card of the chosen model.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         return self.card
 
     def refresh(self, wanted: str = "") -> None:
-        """Look again which models there are."""
+        """Update the list of models."""
         with self.model.changed.blocked():
             self.model.reset_choices()
             if wanted in self._cards:

@@ -1,4 +1,4 @@
-"""The page that makes new pictures, and checks that they are new."""
+"""Sample page: make new pictures, and check that they are new."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from napari_genrecon.widgets.pictures import pixmap, sheet
 
 __all__ = ["SamplePage"]
 
-_SHOWN, _COLUMNS, _WIDTH = 40, 10, 330
+_SHOWN, _COLUMNS, _WIDTH = 40, 10, 330  # samples shown in the dock, in rows of 10, and the width of all in pixels
 _FILES = "Models (*.safetensors)"
 
 
 class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Sample a model into a new layer.
+    """Page to sample a model into a new layer.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the layer goes.
+        Viewer that gets the layer.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -56,7 +56,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self.check = PushButton(
             text="Are they new?", tooltip="Puts the nearest training crop beside every sample: does the model copy?"
         )
-        self.copy = PushButton(text="Copy as Python", tooltip="Puts the same as Python code on the clipboard")
+        self.copy = PushButton(text="Copy as Python", tooltip="Puts the same job as Python code on the clipboard")
         self.import_file = PushButton(text="Import…", tooltip="Adds a model file from another computer")
         self.export_file = PushButton(text="Export…", tooltip="Writes the chosen model as one file")
         buttons = [self.run, self.check, self.import_file, self.export_file]
@@ -69,7 +69,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         files = Container(widgets=[self.import_file, self.export_file], layout="horizontal", labels=False)
         super().__init__(
             widgets=[
-                text("New pictures like those a model was trained on. They are synthetic: no data."),
+                text("New pictures like those a model was trained on. They are synthetic, not data."),
                 self.choice, files, self.form.container, self.sheet, row, self.panel, self._slice, self._picture,
             ],
             labels=False,
@@ -87,12 +87,12 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self.choice.refresh(wanted)
 
     def leave(self) -> None:
-        """The window is gone."""
+        """Drop all jobs, as the window is gone."""
         self._viewer.dims.events.current_step.disconnect(self._slice_changed)
         self.panel.abandon()
 
     def as_python(self) -> str:
-        """The calls that make the same layer."""
+        """Return the calls that make the same layer, as Python code."""
         options, card = self._options(), self.choice.chosen()
         given = "" if options.seed is None else f", seed={options.seed}"
         given += "" if options.truncation == 1 else f", truncation={options.truncation:g}"
@@ -179,7 +179,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self.panel.begin(lambda: sample_steps(options), shown, title=f"Samples of '{card.name}'")
 
     def _add(self, result: Result, card: ModelCard) -> tuple[Any, Any]:
-        """The layer of the pictures, and that of all side by side or None."""
+        """Add the layer of the pictures, and that of all side by side or None."""
         pictures = result.data
         self._made = (card.name, pictures)
         keywords = stack_keywords(card, pictures, "sample")
@@ -234,7 +234,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._slice_changed()
 
     def _slice_changed(self, _event: Any = None) -> None:
-        """Say the ratio of the pair that is on screen."""
+        """Show the distance of the pair that is on screen."""
         if self._pairs is None or self._pairs[0] not in self._viewer.layers:
             self._slice.value = ""
             return

@@ -1,4 +1,4 @@
-"""The dock widget "Generate": train a GAN or a VAE on layers, sample it, explore what it has learnt."""
+"""Dock widget "Generate": train a GAN or a VAE on layers, sample it, explore it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_genrecon.widgets.train.page import TrainPage
 
 __all__ = ["GenerateWidget"]
 
-_WIDTH = 396  # pixels, with a bar to scroll
+_WIDTH = 396  # pixels: least width of the pages, with a scroll bar
 
 
 class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
@@ -23,7 +23,7 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers can be chosen, and where results go.
+        Viewer whose layers can be chosen, and that gets the results.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -53,7 +53,7 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
 
 class GenerateWidget(PageOpener):
-    """The widget of all that trains and uses generative models."""
+    """Dock widget of training and using generative models."""
 
     @staticmethod
     def make(viewer: Any) -> GeneratePage:

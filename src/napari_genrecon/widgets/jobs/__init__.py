@@ -1,1 +1,1 @@
-"""Jobs in threads: one way to run, show, cancel and end them."""
+"""Run jobs in threads: start, show, cancel and end them."""

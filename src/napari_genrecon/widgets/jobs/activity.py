@@ -1,4 +1,4 @@
-"""Running jobs in napari's activity panel, each with its progress and a button that cancels it."""
+"""Show running jobs in napari's activity panel, each with its progress and a Cancel button."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from napari_genrecon.engine.run import Progress
 
 __all__ = ["Activity"]
 
-_EVERY = 250  # milliseconds between two updates; jobs that end sooner do not show up
+_EVERY = 250  # milliseconds between two updates; jobs that end sooner do not flash up in the panel
 
 
 class Activity:
-    """The entry of one job.
+    """Entry of one job in the panel.
 
-    napari handles all events of the window whenever it draws an entry, those of other jobs and further updates of this
-    one included: so it is drawn by a timer, and not within an update.
+    napari handles all events of the window whenever it draws an entry, also those of other jobs and further updates of
+    this one. So a timer draws it, not the update itself.
 
     Parameters
     ----------
     title : str
-        What the job does.
+        Title: the task and its image.
     cancel : callable
         Called when its Cancel button is pressed.
     """
@@ -39,19 +39,19 @@ class Activity:
         self._timer.start(_EVERY)
 
     def update(self, progress: Progress, left: str) -> None:
-        """Take what is drawn next.
+        """Store the progress that is drawn next.
 
         Parameters
         ----------
         progress : Progress
-            Of the job.
+            Progress of the job.
         left : str
-            How long it still takes, in words.
+            Time that it still takes, in words.
         """
         self._percent, self._words = round(100 * progress.fraction), left
 
     def close(self) -> None:
-        """Take the entry away."""
+        """Remove the entry."""
         self._closed = True
         self._timer.stop()
         if self._entry is not None and not self._drawing:
@@ -74,11 +74,11 @@ class Activity:
 
 
 class _Entry(cancelable_progress):  # type: ignore[misc]  # napari is not followed by mypy
-    """A progress bar of napari whose Cancel button does something although nobody iterates over it."""
+    """Progress bar of napari whose Cancel button works although nothing iterates over it."""
 
     def __init__(self, title: str, cancel: Callable[[], object]) -> None:
         self._ask = cancel
-        # The bar is drawn by napari alone: not in a terminal, and some programs with windows have none.
+        # tqdm, on which it is based, would also draw into a terminal, which programs with windows may lack.
         super().__init__(total=0, desc=title, file=io.StringIO(), bar_format="|")
 
     def cancel(self) -> None:
@@ -87,7 +87,7 @@ class _Entry(cancelable_progress):  # type: ignore[misc]  # napari is not follow
         self._ask()
 
     def show(self, title: str, words: str, percent: int) -> None:
-        """Draw how far the job is; at 0 the bar moves to and fro."""
+        """Draw the progress; at 0 % the bar moves to and fro."""
         self.total = 100 if percent else 0
         self.update(percent - self.n)
         self.set_description(f"{title}, {words}" if words else title)

@@ -1,4 +1,4 @@
-"""The jobs of a page: one at a time, its progress, a way to cancel it, its end, and what is said when it fails."""
+"""Run the jobs of a page, one at a time, with progress, Cancel and messages."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ __all__ = ["JobControls"]
 
 _LOG = logging.getLogger(__name__)
 _CANCELLING = "Cancelling: it ends after the step that is being computed."
-_notified: set[str] = set()  # what is missing here, and stays so until the program is started again
+_notified: set[str] = set()  # sentences about missing packages, each of which is shown once
 
 
 class JobControls:
-    """Runs one job at a time; the buttons that would start another one wait meanwhile.
+    """Run one job at a time, and disable the buttons that would start another one.
 
-    A job shows up in the page and in napari's activity panel, and can be cancelled in both. It goes on when the dock
-    is closed: pages outlive their docks, see `widgets.dock`.
+    A job is shown in the page and in napari's activity panel, and can be cancelled in both. It goes on when the dock
+    is closed, as pages outlive their docks, see `widgets.dock`.
 
     Parameters
     ----------
     buttons : sequence of PushButton
-        Disabled while a job runs.
+        Buttons that are disabled while a job runs.
     cancel : PushButton
-        Enabled while a job runs that somebody waits for.
+        Button that is enabled while a job runs that is not quiet.
     bar : ProgressBar
-        Shown while such a job runs.
+        Bar that is shown while such a job runs.
     status : Words
-        Where it is said how the job goes.
+        Text that shows the messages.
     on_progress : callable
         Called after every step of such a job.
     after : callable
@@ -57,18 +57,18 @@ class JobControls:
         after: Callable[[], object] = lambda: None,
     ) -> None:
         self.job: Job | None = None
-        self.cancelled = False  # whether somebody asked the last job to stop, which may have come too late
+        self.cancelled = False  # whether the last job was asked to stop, perhaps too late
         self._quiet = False
         self._activity: Activity | None = None
         self._buttons, self._cancel, self._bar, self._status = buttons, cancel, bar, status
         self._on_progress, self._after = on_progress, after
         cancel.changed.connect(self._pressed)
         self._look = ""
-        status.native.textChanged.connect(lambda: self._tint(""))  # what is said next is plain again
+        status.native.textChanged.connect(lambda: self._tint(""))  # the next message is plain again
 
     @property
     def at_work(self) -> bool:
-        """Whether a job runs that somebody waits for."""
+        """Whether a job runs that is not quiet."""
         return self.job is not None and not self._quiet
 
     def begin(
@@ -85,15 +85,15 @@ class JobControls:
         Parameters
         ----------
         steps : callable
-            Makes them, in the thread of the job.
+            Returns them; called in the thread of the job.
         on_ok : callable
-            Gets the result.
+            Called with the result.
         on_fail : callable, optional
-            Gets ("error", exception) or ("cancelled", None). By default that is told.
+            Called with ("error", exception) or ("cancelled", None). By default a message is shown.
         quiet : bool
-            Nothing is said meanwhile, and there is no way to cancel.
+            Show no messages and no Cancel button meanwhile.
         title : str
-            What is done to what.
+            Title: the task and its image.
         """
         left, self._quiet, self.cancelled = TimeLeft(), quiet, False
 
@@ -113,7 +113,7 @@ class JobControls:
         self.job.start()
 
     def cancel(self) -> None:
-        """Stop what runs before its next step."""
+        """Stop the running job before its next step."""
         if self.job is None:
             return
         self.job.cancel()
@@ -123,7 +123,7 @@ class JobControls:
             self.say(_CANCELLING)
 
     def abandon(self) -> None:
-        """The window is gone: what still runs must not touch it."""
+        """Drop the job without reporting it, as the window is gone."""
         if self.job is not None:
             self.job.abandon()
         self._end_activity()
@@ -142,7 +142,7 @@ class JobControls:
             self._activity = None
 
     def _show(self, progress: Progress, left: TimeLeft, title: str) -> None:
-        if not self._cancel.enabled:  # that it ends is what counts
+        if not self._cancel.enabled:  # cancelled: that message stays
             return
         self._bar.max = 100 if progress.total else 0
         self._bar.value = round(100 * progress.fraction)
@@ -158,17 +158,17 @@ class JobControls:
     # What is said -----------------------------------------------------------------------------------------------------
 
     def say(self, words: str, look: str = "") -> None:
-        """Show words: plain, ``"good"`` or ``"bad"``."""
+        """Show a message in a tone: plain, ``"good"`` or ``"bad"``."""
         self._status.value = words
         self._tint(look)
 
     def _tint(self, look: str) -> None:
-        if look != self._look:  # Qt takes its time for a style sheet
+        if look != self._look:  # setting a style sheet is slow in Qt
             self._look = look
             tint(self._status, look)
 
     def tell(self, kind: str, value: Any) -> None:
-        """Say how a job ended that has no result."""
+        """Say that a job was cancelled, or why it failed."""
         if kind == "cancelled":
             self.say("Cancelled: nothing was added.")
             show_info("Cancelled: nothing was added.")
@@ -177,7 +177,7 @@ class JobControls:
         self.refuse(value)
 
     def refuse(self, error: BaseException) -> None:
-        """Say why not: in full in the dock, where it can be read again, as napari's notifications cut it off."""
+        """Show an error as a notification, and in full in the dock, as napari cuts notifications off."""
         words = sentence(error)
         self.say(words, "bad")
         if not isinstance(error, MissingPackageError):
@@ -187,6 +187,6 @@ class JobControls:
             show_error(words)
 
     def ask_for(self, missing: str) -> None:
-        """Say what has to be done first."""
+        """Say what the user has to do first."""
         self.say(missing)
         show_warning(missing)

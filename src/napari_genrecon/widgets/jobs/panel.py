@@ -1,4 +1,4 @@
-"""A job's progress, a button that cancels it, and words about it, as one widget for pages that need no other layout."""
+"""Progress, Cancel button and messages of a job in one widget, for pages that need no other layout."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["JobPanel", "picture_label", "show_picture"]
 
 
 def picture_label() -> Label:
-    """A label for a picture."""
+    """Return a hidden label for a picture."""
     label = Label()
     label.visible = False
     return label
 
 
 def show_picture(label: Label, picture: Any) -> None:
-    """Show a pixmap in full."""
+    """Show a pixmap in its full size."""
     label.native.setPixmap(picture)
     label.native.setFixedSize(picture.size())
     label.visible = True
 
 
 class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Runs steps in a thread; see `JobControls`.
+    """Run steps in a thread, see `JobControls`.
 
     Parameters
     ----------
     buttons : sequence of PushButton
-        Disabled while a job runs.
+        Buttons that are disabled while a job runs.
     after : callable
-        Called when it has ended and the buttons are enabled again, to disable those that say nothing now.
+        Called when it has ended and the buttons are enabled again, to disable those without effect.
     """
 
     def __init__(self, buttons: Sequence[PushButton], after: Callable[[], object] = lambda: None) -> None:
@@ -57,11 +57,11 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
 
     @property
     def words(self) -> str:
-        """What is said now."""
+        """The message that is shown."""
         return str(self._status.value)
 
     def say(self, words: str, look: str = "") -> None:
-        """Show words: plain, ``"good"`` or ``"bad"``."""
+        """Show a message in a tone: plain, ``"good"`` or ``"bad"``."""
         self._controls.say(words, look)
 
     def complain(self, error: BaseException) -> None:
@@ -69,13 +69,13 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         self._controls.refuse(error)
 
     def begin(self, make_steps: Callable[[], Steps], on_ok: Callable[[Any], object], *, title: str) -> None:
-        """Run steps unless others run; with their result, `on_ok` is called in the main thread."""
+        """Run steps unless a job runs; `on_ok` is called with their result in the main thread."""
         if not self.busy:
             self._controls.begin(make_steps, on_ok, title=title)
             self._row.visible = True
 
     def abandon(self) -> None:
-        """The window is gone: what still runs must not touch it."""
+        """Drop the job without reporting it, as the window is gone."""
         self._controls.abandon()
 
     def _ended(self) -> None:

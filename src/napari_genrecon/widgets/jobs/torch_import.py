@@ -1,4 +1,4 @@
-"""What is said when PyTorch cannot be loaded: one sentence, whichever part of the program needed it first."""
+"""Turn any error of loading PyTorch into one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["as_sentence"]
 
 
 def as_sentence(error: Any) -> Any:
-    """Return the error of a job, or a `MissingPackageError` in its place if it came up while torch was being imported.
+    """Return the error of a job, or a `MissingPackageError` in its place if it was raised while torch was imported.
 
     On Windows, the libraries of torch cannot be loaded after those of Qt (WinError 1114 or 126): an OSError that says
     neither which package it is about nor what to do.
@@ -29,7 +29,7 @@ def as_sentence(error: Any) -> Any:
 
 
 def _within_torch(traceback: TracebackType | None) -> bool:
-    """Whether the top level of torch's package was being run."""
+    """Return whether the error came from the import of torch's own package."""
     while traceback is not None:
         frame = traceback.tb_frame
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":

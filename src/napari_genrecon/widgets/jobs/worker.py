@@ -1,4 +1,4 @@
-"""One job at a time in a thread: steps in, one outcome out.
+"""Run the steps of a job in a thread and report one outcome.
 
 The workers of Qt libraries are not used: they swallow RuntimeError, which nearly every error of torch is, and they
 change how Python shows warnings for as long as they run. That is global: two that overlap leave the hook of the dead
@@ -21,7 +21,7 @@ Steps = Generator[Progress, None, Any]
 
 
 class Job(QObject):  # type: ignore[misc]
-    """A running job.
+    """Job in a thread of its own.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ class Job(QObject):  # type: ignore[misc]
         self._cancelled = threading.Event()
         self._abandoned = False
         self._thread = threading.Thread(target=self._drive, args=(make_steps,), name="napari-genrecon job")
-        # Slots of an object of the main thread: called there, whichever thread sends.
+        # This object belongs to the main thread, so Qt calls its slots there, whichever thread emits.
         self._progressed.connect(self._tell_progress)
         self._ended.connect(self._tell_end)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)
@@ -62,7 +62,7 @@ class Job(QObject):  # type: ignore[misc]
 
     @property
     def running(self) -> bool:
-        """Whether the worker thread is still at it."""
+        """Whether the thread is alive."""
         return self._thread.is_alive()
 
     def cancel(self) -> None:
@@ -70,7 +70,7 @@ class Job(QObject):  # type: ignore[misc]
         self._cancelled.set()
 
     def abandon(self) -> None:
-        """Stop before the next step and tell nobody: those who listened are gone."""
+        """Stop before the next step and report nothing, as the listeners are gone."""
         self._abandoned = True
         self.cancel()
 

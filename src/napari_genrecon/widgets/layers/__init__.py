@@ -1,1 +1,1 @@
-"""From napari layers to arrays, options and files, and back."""
+"""Convert napari layers to arrays, options and files, and back."""

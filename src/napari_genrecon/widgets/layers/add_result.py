@@ -1,4 +1,4 @@
-"""A result as layers: for the window, and for scripts that want what the window makes."""
+"""Add results as layers, for the window and for scripts."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ __all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
 
 
 def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
-    """Run a task on an image layer and add the result in its place, with its look and the record, as the widgets do.
+    """Run a task on an image layer and add the result as the widgets do: in its place, with its colours and the record.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the result is added.
+        Viewer that gets the result.
     task : str
-        ``"denoise"``, ``"upscale"``, ``"deblur"`` or ``"inpaint"``.
+        ``"denoise"``, ``"upscale"``, ``"upscale_z"``, ``"deblur"`` or ``"inpaint"``.
     layer : napari.layers.Image
-        What to work on. Axes and pixel size are those of the layer.
+        Image to work on. Axes and pixel size are those of the layer.
     lazy : bool, optional
         Add the result at once and compute each plane when it is looked at. By default only where the pixels of the
         layer are not a NumPy array.
     **options
-        Those of the function of the same name, such as ``strength=0.5``. A mask, the noise or a point spread function
-        can be a layer, too, the latter also an opened file; its pixel size counts.
+        Options of the function of the same name, such as ``strength=0.5``. A mask, the noise or a point spread function
+        can also be a layer; a point spread function also an opened file. Their pixel size counts.
 
     Returns
     -------
@@ -86,8 +86,10 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
 
 
 def pixels_of(kind: str, given: Any, image: Any) -> Any:
-    """What an option takes from a layer or an opened file: of a mask, the pixels that it marks; of a PSF, its pixels
-    and their size; of a layer that the noise is taken from, the noise that is measured. Anything else is passed on.
+    """Return the value of an option that is given as a layer or an opened file.
+
+    A mask layer gives the pixels that it marks, a PSF its pixels and their size, a layer for the noise its measured
+    noise. Anything else is passed on.
     """
     if kind == "psf" and isinstance(given, ImageFile):
         return measured_psf(given.data, given.about)
@@ -102,7 +104,7 @@ def pixels_of(kind: str, given: Any, image: Any) -> Any:
 
 
 def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
-    """The options of a task from their values, with what they leave to the layer: axes, pixel size, dtype of RGB."""
+    """Return the options of a task, with axes and pixel size from the layer where they are not given."""
     options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
 
     def about() -> ImageMeta:
@@ -132,7 +134,7 @@ def add_layers(
     *,
     stored: bool = False,
 ) -> Any:
-    """Add the layer of a result, which becomes the active one, and layers that say more about it; see `result_layer`.
+    """Add the layer of a result, which becomes the active one, and its companions, such as what was filled in.
 
     Where blending would mix the result with its source on screen, it takes the place of the source, see `Place`.
     Unless they are `stored` already, the pixels of a lazy result are computed when they are looked at; see `LiveArray`.

@@ -1,4 +1,4 @@
-"""Form fields of options that are arrays: a choice of layers, and other ways to give a point spread function."""
+"""Form fields of options that are arrays: a choice of layers, and other sources of a point spread function."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from napari_genrecon.tasks.pixel_size import measured_psf
 __all__ = ["FILE", "GAUSSIAN", "OPTICS", "ArrayField", "Names", "PsfField", "number"]
 
 Names = Callable[[Any], Sequence[str]]
-"""The names of the layers that can be chosen."""
+"""Returns the names of the layers that can be chosen."""
 
 NONE = "none"
 GAUSSIAN, OPTICS, FILE = "Gaussian of this width", "computed from optics", "from a file"
 
 
 class ArrayField:
-    """A choice of a layer.
+    """Field to choose a layer.
 
     Parameters
     ----------
     name, label : str
-        Of the option.
+        Name and label of the option.
     tooltip : str
-        What it is.
+        Explanation of the option.
     names : callable
-        Of the layers.
+        Returns the names of the layers.
     others : sequence of str
-        What else can be chosen; the first is the default.
+        Further choices; the first is the default.
     """
 
     kind = "mask"  # of array
@@ -48,18 +48,18 @@ class ArrayField:
         self.widgets: list[ValueWidget] = [self.chooser]
 
     def source(self) -> Any:
-        """The name of a layer, or None; other kinds of field have other sources."""
+        """Return the name of the chosen layer, or None. Other kinds of field have other sources."""
         chosen = self.chooser.value
         return None if chosen in (None, *self._others) else chosen
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
-        """The value of the option; `pixels_of` gives the pixels of a layer by its name."""
+        """Return the value of the option; `pixels_of` returns the pixels of a layer from its name."""
         source = self.source()
         return pixels_of(source) if isinstance(source, str) else source
 
 
 class PsfField(ArrayField):
-    """A point spread function: a layer, a Gaussian, computed from optics, or from a file."""
+    """Field for a point spread function: a layer, a Gaussian, computed from optics, or a file."""
 
     kind = "psf"
 
@@ -76,12 +76,12 @@ class PsfField(ArrayField):
         self._show(self.chooser.value)
 
     def source(self) -> Any:
-        """The name of a layer, the width of a Gaussian in pixels, `Optics` or a path.
+        """Return the name of a layer, the width of a Gaussian in pixels, `Optics` or a path.
 
         Raises
         ------
         OptionError
-            If the optics cannot be, or there is no such file.
+            If the optics are impossible, or there is no such file.
         """
         chosen = self.chooser.value
         if chosen == OPTICS:
@@ -91,7 +91,7 @@ class PsfField(ArrayField):
         return float(self._width.value) if chosen == GAUSSIAN else super().source()
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
-        """The value of the option; see `ArrayField`."""
+        """Return the value of the option, see `ArrayField`."""
         source = self.source()
         if not isinstance(source, Path):
             return super().value(pixels_of)
@@ -111,8 +111,8 @@ class PsfField(ArrayField):
 
 
 def _optics_widgets(name: str) -> list[ValueWidget]:
-    kinds = {"choices": list(get_args(Kind)), "tooltip": "confocal: with a closed pinhole"}
-    length = "Empty: as the layer says; else in micrometres"
+    kinds = {"choices": list(get_args(Kind)), "tooltip": "'confocal' means with a closed pinhole"}
+    length = "In micrometres; empty takes that of the layer"
     return [
         number(f"{name}_na", "NA", 1.4, (0.05, 2.0, 0.05), "Numerical aperture of the objective"),
         number(
@@ -120,14 +120,14 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
             "wavelength (nm)",
             520.0,
             (100.0, 10_000.0, 5.0),
-            "Of the emission, or of the excitation for two-photon",
+            "Wavelength of the emission, or of the excitation for two-photon",
         ),
         number(
             f"{name}_refractive_index",
             "refractive index",
             1.515,
             (1.0, 4.0, 0.005),
-            "Of the immersion: air 1, water 1.33, glycerol 1.47, oil 1.515",
+            "Refractive index of the immersion: air 1, water 1.33, glycerol 1.47, oil 1.515",
             decimals=3,
         ),
         create_widget("widefield", name=f"{name}_kind", label="microscope", widget_type="ComboBox", options=kinds),
@@ -139,7 +139,7 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
             name=f"{name}_z_step",
             label="z step (µm)",
             widget_type="LineEdit",
-            options={"tooltip": f"{length}, 0 treats every plane by itself"},
+            options={"tooltip": f"{length}; 0 deblurs every plane by itself"},
         ),
     ]
 
@@ -147,7 +147,7 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
 def number(
     name: str, label: str, value: float, limits: tuple[float, float, float], tooltip: str, decimals: int = 2
 ) -> ValueWidget:
-    """A field for a number between limits (least, most, step)."""
+    """Return a field for a number between limits (least, most, step)."""
     least, most, step = limits
     options = {"min": least, "max": most, "step": step, "tooltip": tooltip}
     widget = create_widget(value, name=name, label=label, widget_type="FloatSpinBox", options=options)

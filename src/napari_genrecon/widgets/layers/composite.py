@@ -1,4 +1,4 @@
-"""Where a result goes among layers that are mixed on screen, such as the channels of a composite."""
+"""Place of a result among layers that are mixed on screen, such as the channels of a composite."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MIXING = ("additive", "minimum", "multiplicative")  # ways of blending in which
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a result in the list of layers, and how it is blended.
+    """Place of a result in the list of layers, and its blending.
 
     Attributes
     ----------
     blending : str
-        That of the source; of its siblings above, where the source is the lowest of a composite and covers what is
-        below, as the lowest channel does in napari.
+        Blending of the source. The lowest channel of a composite covers what is below it in napari; its result gets the
+        blending of the channels above.
     hidden : tuple of Image
-        Layers that the result stands for: its source, and what was made of it before.
+        Layers that the result replaces on screen: its source, and earlier results of it.
     index : int or None
-        In the list of layers, just above the source; None is the top.
+        Index in the list of layers, just above the source; None is the top.
     """
 
     blending: str
@@ -41,13 +41,13 @@ class Place:
         Parameters
         ----------
         viewer : napari.Viewer
-            Whose layers.
+            Viewer that gets the result.
         source : napari.layers.Image
-            What the result was made from; it may have been removed meanwhile.
+            Layer that the result was made from; it may have been removed meanwhile.
         blending : str
-            Of the source, at the start.
+            Blending of the source when the run began.
         record : dict
-            Of the result.
+            Record of the result.
         """
         layers = viewer.layers
         index = layers.index(source) + 1 if source in layers else None
@@ -59,7 +59,7 @@ class Place:
         return cls(mixed, (source, *earlier), index)
 
     def take(self, viewer: Any, added: Any) -> None:
-        """Move the layer of the result, which was added at the top, to its place, and hide what it stands for."""
+        """Move the layer of the result from the top to its place, and hide the layers that it replaces."""
         if self.index is not None:
             viewer.layers.move(viewer.layers.index(added), self.index)
         for layer in self.hidden:
@@ -67,20 +67,20 @@ class Place:
 
 
 def _is_sibling(layer: Any, source: Any) -> bool:
-    """Whether a layer is seen mixed with the source."""
+    """Return whether a layer is seen mixed with the source."""
     seen = isinstance(layer, Image) and layer.visible and not is_no_image(layer) and layer.blending in _MIXING
     return seen and _overlap(layer, source)
 
 
 def _overlap(one: Any, other: Any) -> bool:
-    """Whether two layers share some of the plane."""
+    """Return whether two layers overlap in the plane of the last two axes."""
     boxes = [np.asarray(layer.extent.world)[:, -2:] for layer in (one, other)]
     low, high = np.maximum(boxes[0][0], boxes[1][0]), np.minimum(boxes[0][1], boxes[1][1])
     return bool((low < high).all())
 
 
 def _made_from(layer: Any) -> str:
-    """Fingerprint of the pixels that a layer of ours was made from; empty for others."""
+    """Return the fingerprint of the pixels that a result was made from; empty for other layers."""
     record = layer.metadata.get("genrecon")
     found = record.get("input") if isinstance(record, dict) else None
     return str(found.get("fingerprint", "")) if isinstance(found, dict) else ""

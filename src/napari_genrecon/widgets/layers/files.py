@@ -1,4 +1,4 @@
-"""napari's readers and writers: those of `io.layers`, with what only a window has: messages and Preferences."""
+"""Readers and writers for napari: those of `io.layers` with messages and the Preferences of the window."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from napari_genrecon.widgets.preferences import preferences
 
 __all__ = ["chosen_saving", "get_reader", "write_tiff", "write_zarr"]
 
-_MOST_SENTENCES = 2  # more files at once are told in one sentence
-_FIRST, _NEXT = 0.7, 6.0  # seconds after opening that the first message comes, and at least between two of them
+_MOST_SENTENCES = 2  # files opened together that get a message each; more get one that counts them
+# Seconds from opening a file to its message, so that files of one batch share it, and at least between two messages, so
+# that one can be read before the next.
+_FIRST, _NEXT = 0.7, 6.0
 
 
 class _Waiting:
-    """What was opened and is not told yet; there is one window, and one of these."""
+    """Results that were opened and not reported yet; shared, as there is one window."""
 
     opened: ClassVar[list[tuple[str, dict[str, Any]]]] = []  # names and records
     timer: ClassVar[Any] = None
-    told: ClassVar[float] = -_NEXT  # when the last message came
+    last: ClassVar[float] = -_NEXT  # when the last message came
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """npe2 reader: that of `io.layers`, which also says what was done to an image that is a result."""
+    """Return the npe2 reader: that of `io.layers`, with a message when a file is a result of this plugin."""
     return None if layers.get_reader(path) is None else _read
 
 
@@ -50,7 +52,7 @@ def _read(path: str) -> list[LayerData]:
         offer_others(image)
     record = found[0][1].get("metadata", {}).get("genrecon")
     if isinstance(record, dict):
-        _tell_later(str(_name(found[0][1])), record)
+        _report_later(str(_name(found[0][1])), record)
     return found
 
 
@@ -59,8 +61,8 @@ def _name(keywords: dict[str, Any]) -> Any:
     return name[0] if isinstance(name, list) else name
 
 
-def _tell_later(name: str, record: dict[str, Any]) -> None:
-    """Soon, but not for every file of a batch: those that are opened shortly after each other get one message."""
+def _report_later(name: str, record: dict[str, Any]) -> None:
+    """Report a result soon; results that are opened shortly after each other share one message."""
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
@@ -69,37 +71,37 @@ def _tell_later(name: str, record: dict[str, Any]) -> None:
     if _Waiting.timer is None:
         _Waiting.timer = QTimer(QApplication.instance())
         _Waiting.timer.setSingleShot(True)
-        _Waiting.timer.timeout.connect(_tell)
+        _Waiting.timer.timeout.connect(_report)
     _Waiting.opened.append((name, record))
     if not _Waiting.timer.isActive():
-        wait = max(_FIRST, _Waiting.told + _NEXT - time.monotonic())
+        wait = max(_FIRST, _Waiting.last + _NEXT - time.monotonic())
         _Waiting.timer.start(round(1000 * wait))
 
 
-def _tell() -> None:
+def _report() -> None:
     from napari.utils.notifications import show_info
 
-    told, _Waiting.told = list(_Waiting.opened), time.monotonic()
+    found, _Waiting.last = list(_Waiting.opened), time.monotonic()
     _Waiting.opened.clear()
-    if len(told) <= _MOST_SENTENCES:
-        for name, record in told:
+    if len(found) <= _MOST_SENTENCES:
+        for name, record in found:
             show_info(origin_text(name, record))
         return
-    natures = Counter(str(record.get("nature")) for _, record in told)
+    natures = Counter(str(record.get("nature")) for _, record in found)
     kinds = ", ".join(f"{count} {nature}" for nature, count in natures.items())
-    show_info(f"{len(told)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
+    show_info(f"{len(found)} of the opened images are not raw data but results of napari-genrecon: {kinds}.")
 
 
 def chosen_saving() -> Saving:
-    """How Preferences say that files are written; nothing is ever replaced from the window."""
+    """Return how files are written according to Preferences; the window never replaces a file."""
     return Saving(**preferences("genrecon_files"))
 
 
 def write_tiff(path: str, data: list[LayerData]) -> list[str]:
-    """npe2 writer: see `io.layers.write_tiff_layers`."""
+    """Write layers as OME-TIFF for npe2, see `io.layers.write_tiff_layers`."""
     return layers.write_tiff_layers(path, data, saving=chosen_saving())
 
 
 def write_zarr(path: str, data: list[LayerData]) -> list[str]:
-    """npe2 writer: see `io.layers.write_zarr_layers`."""
+    """Write layers as OME-Zarr for npe2, see `io.layers.write_zarr_layers`."""
     return layers.write_zarr_layers(path, data, saving=chosen_saving())

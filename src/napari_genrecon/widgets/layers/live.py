@@ -1,7 +1,7 @@
-"""Results that are computed while they are looked at, without making the window wait.
+"""Compute live results plane by plane without making the window wait.
 
 napari asks a layer for the plane on screen in the thread of the window. A plane that takes seconds would stop the
-window for as long; here it is empty at first, and is filled in as its tiles are computed in another thread.
+window for as long. Here it is empty at first, and is filled in as its tiles are computed in another thread.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from napari_genrecon.widgets.words import sentence
 
 __all__ = ["LiveArray", "live"]
 
-_KEPT = 512 << 20  # bytes of planes that need not be computed again when they are looked at again
-_EVERY = 300  # milliseconds after which the status bar says again what is going on: napari writes into it, too
+_KEPT = 512 << 20  # bytes of planes kept for scrolling back: 30 of 2048 x 2048 pixels, without filling a small memory
+_EVERY = 300  # milliseconds after which the message in the status bar is repeated: napari writes into it, too
 
 
 class LiveArray(da.Array):  # type: ignore[misc]  # dask is not followed by mypy
-    """A lazy result: to napari's display, an array whose pixels come later; to all others, the dask array that it is.
+    """Lazy result that gives napari's display the pixels computed so far, and everybody else the dask array.
 
-    Whatever reads it (a writer, a task, ``np.asarray``, a script) gets true pixels and waits for them. What is derived
-    from it is a plain dask array.
+    Writers, tasks, ``np.asarray`` and scripts get true pixels and wait for them. Arrays derived from it are plain dask
+    arrays.
     """
 
     planes: Planes | None = None
@@ -46,10 +46,10 @@ class LiveArray(da.Array):  # type: ignore[misc]  # dask is not followed by mypy
 
 
 def _for_display(caller: Any) -> bool:
-    """Whether napari's display is what reads an array, in the thread of the window.
+    """Return whether napari's display reads an array, in the thread of the window.
 
-    napari has no public hook between the pixels of a layer and its display. Should its modules get other names, this
-    is never so, and the window waits for true pixels.
+    napari has no public hook between the pixels of a layer and its display. If its modules get other names, this is
+    never true, and the window waits for true pixels.
     """
     module = str(caller.f_globals.get("__name__", ""))
     drawing = module.startswith("napari.layers.") and module.endswith("._slice")
@@ -57,7 +57,7 @@ def _for_display(caller: Any) -> bool:
 
 
 def live(viewer: Any, data: Any, name: str) -> Any:
-    """Return a result as it is to be given to a layer of this name: a lazy one as a `LiveArray`."""
+    """Return the pixels for a layer of this name: a lazy result as a `LiveArray`, others as they are."""
     if not isinstance(data, da.Array) or getattr(viewer, "window", None) is None:
         return data
     found = LiveArray(data.dask, data.name, data.chunks, dtype=data.dtype)
@@ -66,16 +66,16 @@ def live(viewer: Any, data: Any, name: str) -> Any:
 
 
 class Planes:
-    """The parts of an array that have been on screen: those looked at last are kept, the one on screen is computed.
+    """Compute the plane of an array that is on screen, and keep the latest ones.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        That shows them.
+        Viewer that shows them.
     array : LiveArray
-        Whose parts.
+        Array of the planes.
     name : str
-        Of the layer that it will be given to.
+        Name of the layer that the array will be given to.
     """
 
     def __init__(self, viewer: Any, array: LiveArray, name: str) -> None:
@@ -91,12 +91,12 @@ class Planes:
         viewer.layers.events.removed.connect(self._removed)
 
     def of(self, part: Any) -> NDArray[Any]:
-        """Return the pixels of a part as far as they are computed, and have the rest computed."""
+        """Return the pixels of a part as far as they are computed, and start computing the rest."""
         plane = self._kept.pop(part.name, None) or _Plane(part)
         self._kept[part.name] = plane
         while len(self._kept) > 1 and sum(kept.pixels.nbytes for kept in self._kept.values()) > _KEPT:
             self._kept.popitem(last=False)
-        if not self._refreshing:  # else it is what was computed, or has been left meanwhile
+        if not self._refreshing:  # a refresh asks for what was just computed, or for a plane that was left meanwhile
             self._want(plane)
         return plane.pixels.copy() if plane.missing else plane.pixels
 
@@ -113,7 +113,7 @@ class Planes:
         self._job.start()
 
     def _steps(self) -> Generator[Progress, None, None]:
-        """Compute tile by tile whatever is on screen now; planes that were left meanwhile are left alone."""
+        """Compute the plane on screen tile by tile. A plane that has left the screen is not computed further."""
         while (plane := self._wanted) is not None and plane.missing:
             plane.compute_next()
             yield Progress(0, 0)
@@ -152,7 +152,7 @@ class Planes:
             self._leave()
 
     def _leave(self) -> None:
-        """Compute nothing more of what is on screen, until it is looked at again."""
+        """Compute nothing more until napari asks for a plane again."""
         self._wanted = None
         self._saying.stop()
 
@@ -168,7 +168,7 @@ class Planes:
 
 
 class _Plane:
-    """A part of an array, its pixels so far, and the tiles that are missing."""
+    """Part of an array: its pixels so far, and the tiles that are missing."""
 
     def __init__(self, part: Any) -> None:
         self._part = part

@@ -1,4 +1,4 @@
-"""What a layer marks of an image: drawings wherever they lie, pixels where they lie on those of the image."""
+"""Turn a layer into a mask: shapes wherever they lie, pixels where they coincide with those of the image."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ __all__ = ["mask_of"]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]  # (N, D), in pixels
 
-_NEAR = 0.1  # pixels by which those of two layers may miss each other
-_DIGITS = 2  # of a pixel: napari holds vertices as float32, and a pixel on an outline must not depend on its errors
-_FLAT = 0.01  # extent of a drawing along a dimension, as a part of its largest, below which it does not lie along it
-_ROUND = 100  # corners of an ellipse
+_NEAR = 0.1  # pixels by which two grids may miss each other: rounding errors of transforms, no real shift
+_DIGITS = 2  # decimals of a pixel: vertices are float32, and pixels on an outline must not depend on rounding
+_FLAT = 0.01  # share of the largest extent of a shape: along dimensions with less, it is flat up to float32 errors
+_ROUND = 100  # corners of an ellipse: less than 0.1 px from the curve up to a radius of 200 px
 
 
 def mask_of(layer: Any, image: Any) -> NDArray[Any]:
-    """The pixels of an image that another layer marks.
+    """Return the pixels of an image that another layer marks.
 
     Parameters
     ----------
     layer : Labels, Image or Shapes
-        Of labels and images, anything but 0 is marked: their pixels must be those of the image, or a part of them.
-        Of shapes, the pixels whose centre lies inside one, or under a line or path of its width.
+        Labels and images mark all pixels but 0; their pixels must coincide with those of the image, or a part of them.
+        Shapes mark the pixels whose centre lies inside one, or under a line or path of its width.
     image : Image
-        Where to mark them. A layer of fewer dimensions holds for all planes.
+        Image to be marked. A layer of fewer dimensions holds for all planes.
 
     Returns
     -------
     ndarray of bool
-        Of the image's shape without colours, or of its YX plane, to hold for all planes.
+        Shape of the image without colours, or of its YX plane, which then holds for all planes.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def mask_of(layer: Any, image: Any) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Place:
-    """Where a layer lies in the last dimensions of an image, as many as they share: in pixels of the image."""
+    """Transform from the pixels of a layer to those of an image, in the last dimensions, as many as they share."""
 
     matrix: Points  # (K, D) of the layer
     shift: Points  # (K,)
@@ -81,7 +81,7 @@ def _place(layer: Any, image: Any) -> _Place:
 
 
 def _to_world(layer: Any) -> tuple[Points, Points]:
-    """Matrix and shift from the pixels of a layer to the world."""
+    """Return the matrix (D, D) and shift (D,) from the pixels of a layer to the world."""
     start = np.array(layer.data_to_world(np.zeros(layer.ndim)))
     columns = [np.array(layer.data_to_world(unit)) - start for unit in np.eye(layer.ndim)]
     return np.stack(columns, axis=1), start
@@ -91,7 +91,7 @@ def _to_world(layer: Any) -> tuple[Points, Points]:
 
 
 def _laid(layer: Any, image: str, place: _Place) -> NDArray[Any]:
-    """The same pixels, where they lie a whole number of pixels away."""
+    """Return the marked pixels of labels or an image, which may lie a whole number of pixels away."""
     data = layer_data(layer)
     length = np.array(data.shape[: layer.ndim])
     if layer.ndim > len(place.shape):
@@ -134,14 +134,14 @@ def _drawn(layer: Any, place: _Place) -> Mask:
 
 
 def _ellipse(corners: Points) -> Points:
-    """The outline of an ellipse, from the corners of the rectangle around it."""
+    """Return the outline of an ellipse from the corners of the rectangle around it."""
     angle = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)[:, None]
     first, second = (corners[1] - corners[0]) / 2, (corners[2] - corners[1]) / 2
     return np.asarray(corners.mean(axis=0) + np.cos(angle) * first + np.sin(angle) * second)
 
 
 def _stroke(points: Points, width: float) -> Iterator[Points]:
-    """What a pen of this width covers, as outlines: a box for every piece, a disc where pieces meet."""
+    """Yield the outlines of what a line of this width covers: a box for every piece, a disc where pieces meet."""
     plane = list(_lies_in(points))
     for start, end in pairwise(points):
         along = (end - start)[plane]
@@ -156,7 +156,7 @@ def _stroke(points: Points, width: float) -> Iterator[Points]:
 
 
 def _lies_in(points: Points) -> tuple[int, int]:
-    """The two dimensions along which points lie: the last two, unless they lie along others only."""
+    """Return the two dimensions along which points lie: the last two, unless they lie along others only."""
     extent = np.ptp(points, axis=0)
     along = [i for i, length in enumerate(extent) if length > _FLAT * extent.max()]
     others = [i for i in reversed(range(len(extent))) if i not in along]
@@ -165,7 +165,7 @@ def _lies_in(points: Points) -> tuple[int, int]:
 
 
 def _fill(mask: Mask, points: Points) -> None:
-    """Mark what lies inside an outline, the outline included."""
+    """Mark the pixels inside an outline and on it."""
     planes, (rows, columns) = _planes(mask, points)
     inside = polygon(points[:, rows], points[:, columns], planes.shape[-2:])
     planes[(..., *inside)] = True
@@ -182,7 +182,7 @@ def _trace(mask: Mask, ends: Points) -> None:
 
 
 def _planes(mask: Mask, points: Points) -> tuple[Mask, tuple[int, int]]:
-    """The planes of a mask through which points lie (a view), and the dimensions of the planes."""
+    """Return a view of the planes of a mask through which points lie, and the two dimensions of a plane."""
     plane = _lies_in(points)
     low, high = (np.floor(end + 0.5).astype(int) for end in (points.min(axis=0), points.max(axis=0)))
     part = tuple(

@@ -1,4 +1,4 @@
-"""The form field of the noise: measured from the image itself, from another layer, read from a report, or a number."""
+"""Form field of the noise: measured from the image itself or another layer, a saved report, or a number."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _TOOLTIP = (
 
 
 class NoiseField(ArrayField):
-    """Where the noise comes from.
+    """Field to choose where the noise comes from.
 
     Parameters
     ----------
     names : callable
-        Of the layers that it can be measured from.
+        Returns the names of the layers that it can be measured from.
     """
 
     kind = "noise"
@@ -59,7 +59,7 @@ class NoiseField(ArrayField):
         self._show(self.chooser.value)
 
     def source(self) -> Any:
-        """The name of a layer, a number, a path, or None for the image itself.
+        """Return the name of a layer, a number, a path, or None for the image itself.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class NoiseField(ArrayField):
         return path
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
-        """The noise: models, a number or None; `pixels_of` gives the noise of a layer by its name."""
+        """Return the noise: models, a number or None; `pixels_of` returns the noise of a layer from its name."""
         source = self.source()
         return read_noise(source) if isinstance(source, Path) else super().value(pixels_of)
 

@@ -1,4 +1,4 @@
-"""Where layers that show something new are put: beside what is there, never over it."""
+"""Put layers that show something new beside the others, never over them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
 __all__ = ["beside", "look_at", "put", "stack_keywords"]
 
-_GAP = 0.04  # of the height of what is there
-_FILL = 0.6  # share of the canvas that is filled by what is looked at
+_GAP = 0.04  # share of the height of the other layers: enough to tell two images apart
+_FILL = 0.6  # share of the canvas that a layer fills, so that its surroundings stay in sight
 
 
 def beside(viewer: Any, but: str = "") -> tuple[float, float, float]:
-    """Top and right edge of all layers but one, with a gap, and their height, in world units of the last two axes."""
+    """Return the top and right edge of all layers but one, with a gap, and their height, in world units of Y and X."""
     boxes = [layer.extent.world for layer in viewer.layers if layer.name != but and layer.ndim >= 2]
     if not boxes:
         return 0.0, 0.0, 0.0
@@ -25,7 +25,7 @@ def beside(viewer: Any, but: str = "") -> tuple[float, float, float]:
 
 
 def stack_keywords(card: Any, data: Any, first: str) -> dict[str, Any]:
-    """Keywords of a layer of (N, Y, X) or (N, C, Y, X) pictures of a model: its pixel size, units and grey values."""
+    """Return keywords of a layer of (N, Y, X) or (N, C, Y, X) pictures of a model: scale, units and contrast limits."""
     extra = data.ndim - 2
     low, high = min(card.low), max(card.high)
     return {
@@ -37,7 +37,7 @@ def stack_keywords(card: Any, data: Any, first: str) -> dict[str, Any]:
 
 
 def put(viewer: Any, data: Any, name: str, *, replace: bool = True, helper: bool = True, **keywords: Any) -> Any:
-    """Add an image layer beside the others, in place of the one of this name that was put there before."""
+    """Add an image layer beside the others; it replaces a helper layer of the same name."""
     old = viewer.layers[name] if replace and name in viewer.layers else None
     if old is not None and NO_IMAGE in old.metadata:
         viewer.layers.remove(old)
@@ -49,7 +49,7 @@ def put(viewer: Any, data: Any, name: str, *, replace: bool = True, helper: bool
 
 
 def look_at(viewer: Any, layer: Any, centre: Any = None, side: float = 0.0) -> None:
-    """Move the camera to a layer, or to a point of the world with so much around it."""
+    """Move the camera to a layer, or to a point of the world with `side` world units around it."""
     low, high = layer.extent.world
     middle = (low + high) / 2 if centre is None else np.asarray(centre, float)
     side = side or float(max((high - low)[-2:].max(), 1e-9))

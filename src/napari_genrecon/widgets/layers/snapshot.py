@@ -1,4 +1,4 @@
-"""What a layer is to us, and how a result becomes a layer."""
+"""Read what a job needs of a layer, and make the data and keywords of a result's layer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""Keywords that say where a layer lies."""
+"""Keywords of the place of a layer."""
 NO_IMAGE = "genrecon_no_image"
-"""Key in the metadata of layers of ours that are about an image and are none themselves: previews, deviations."""
+"""Key in the metadata of layers that only illustrate an image, such as previews and deviations."""
 _COPIED = (
     *PLACED, "colormap", "contrast_limits", "gamma",
     "opacity", "blending", "interpolation2d", "interpolation3d", "rendering",
@@ -38,23 +38,23 @@ _COPIED = (
 
 
 def layer_data(layer: Any) -> Any:
-    """The pixels; of a multiscale layer, the full resolution."""
+    """Return the pixels of a layer, of a multiscale layer those of the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
 def is_no_image(layer: Any) -> bool:
-    """Whether a layer of ours is only about an image, and not to be worked on."""
+    """Return whether a layer only illustrates an image, and is not to be worked on."""
     return bool(layer.metadata.get(NO_IMAGE))
 
 
 def layer_axes(layer: Any) -> Axes:
-    """The axes a layer names, else those of the rule in `axes`."""
+    """Return the axes that a layer names, else those assumed from its shape."""
     return axes_of(layer.axis_labels, layer_data(layer).shape, rgb=layer.rgb)
 
 
 def display(layer: Any) -> dict[str, Any]:
-    """Everything about a layer but its pixels and its name, as keywords of ``add_image``."""
-    # Plugins get layers behind a proxy whose values cannot be copied; napari's own export gives plain ones.
+    """Return all properties of a layer but its pixels and name, as keywords of ``add_image``."""
+    # napari gives plugins layers behind a proxy, whose values cannot be copied; its own export gives plain ones.
     state = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()[1]
     found = {name: copy.deepcopy(state[name]) for name in _COPIED if name in state}
     if layer.rgb:
@@ -63,18 +63,18 @@ def display(layer: Any) -> dict[str, Any]:
 
 
 def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Data and keywords of the layer for a result, from what `display` said of its source at the start.
+    """Return data and keywords of the layer for a result.
 
     Parameters
     ----------
     result : Result
-        Of a task; its pixels may be smaller than those of the source, and may have a new first dimension.
+        Result of a task. Its pixels may be smaller than those of the source, and it may have a new first dimension.
     shape : tuple of int
-        Of the source.
+        Shape of the source.
     name : str
-        Of the new layer.
+        Name of the new layer.
     shown : dict
-        Keywords of the source.
+        Keywords of the source, which `display` returned when the run began.
     """
     data = result.data
     full = data[0] if isinstance(data, list) else data
@@ -90,13 +90,13 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
 
 
 def _within(contrast: Any, limits: tuple[float, float]) -> Any:
-    """Contrast limits without what only pixels had that were replaced, such as hot ones."""
+    """Narrow contrast limits to the range of the result, in which hot pixels, say, may have been replaced."""
     low, high = max(contrast[0], limits[0]), min(contrast[1], limits[1])
     return [low, high] if low < high else contrast
 
 
 def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
-    """Scale and translate of a layer with so many times more pixels over the same place."""
+    """Return scale and translate of a layer with `factors` times more pixels over the same place."""
     n = len(shown["scale"])
     turn = Affine(rotate=shown["rotate"], shear=shown["shear"], ndim=n).linear_matrix
     scale, translate = upscaled_transform(shown["scale"], shown["translate"], factors[:n], linear=turn)
@@ -104,7 +104,7 @@ def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
 
 
 def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Keywords of a layer that has one more dimension in front; what turns the others stays as an affine matrix."""
+    """Return keywords of a layer with one more dimension in front; rotation and shear become part of the affine."""
     n = len(kwargs["scale"])
     turned = Affine(rotate=kwargs["rotate"], shear=kwargs["shear"], ndim=n).linear_matrix
     whole = np.eye(n + 2)
@@ -124,14 +124,14 @@ def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_first(placed: dict[str, Any], n: int) -> dict[str, Any]:
-    """Where a layer lies, without its first `n` dimensions (0 or 1)."""
+    """Return the place of a layer without its first `n` dimensions (0 or 1)."""
     if not n:
         return placed
     return {key: np.asarray(value)[n:, n:] if key == "affine" else value[n:] for key, value in placed.items()}
 
 
 def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
-    """Where a layer lies, for an image of some of its dimensions, in order."""
+    """Return the place of a layer for an image of some of its dimensions, in order."""
     n, index = len(placed["scale"]), list(kept)
     if len(index) >= n:
         return placed
@@ -146,13 +146,13 @@ def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
 
 
 def shows_planes(viewer: Any) -> bool:
-    """Whether the planes that are worked on are what is on screen: the last two dimensions, in 2D."""
+    """Return whether planes of the last two dimensions are on screen, in 2D: those that tasks work on."""
     dims = viewer.dims
     return dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
 
 
 def visible_region(viewer: Any, layer: Any) -> tuple[slice, ...]:
-    """The part of the shown plane that is on screen, in pixels of the full resolution."""
+    """Return the part of the shown plane that is on screen, in pixels of the full resolution."""
     data = layer_data(layer)
     n_spatial = layer.ndim
     point = np.round(layer.world_to_data(viewer.dims.point)[-n_spatial:]).astype(int)

@@ -1,4 +1,4 @@
-"""The files that results are written to: one for each layer, named before anything is computed."""
+"""Name the files that results are written to, one for each layer, before anything is computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_genrecon.io.publish import check_target
 __all__ = ["NAME", "plan_targets"]
 
 NAME = "{name}"
-"""Stands for the name of the layer in the name of a file."""
+"""Placeholder for the name of the layer in the name of a file."""
 
 
 def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Path | None]:
@@ -23,24 +23,24 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
     Parameters
     ----------
     given : Path, optional
-        A file; a file with ``{name}`` in its name; or a folder that exists, in which results are named as those of the
-        command line are. None keeps the results in memory.
+        A file; a file with ``{name}`` in its name; or a folder that exists, in which results are named as on the
+        command line. None keeps the results in memory.
     names : sequence of str
-        Of the layers.
+        Names of the layers.
     task : str
         Name of the task.
 
     Returns
     -------
     list of Path or None
-        As many as layers.
+        One for each layer.
 
     Raises
     ------
     OptionError
-        If several results would have one name.
+        If several results would have the same name.
     OutputError
-        If a result cannot have its name, as something has it already.
+        If a file of this name exists.
     """
     if given is None:
         return [None] * len(names)
@@ -62,5 +62,5 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
 
 
 def _file_name(name: str) -> str:
-    """Return the name of a layer without what is no part of a file's name on some system."""
+    """Return the name of a layer without characters that some system does not allow in file names."""
     return re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(". ") or "image"

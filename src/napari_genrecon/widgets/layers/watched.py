@@ -1,4 +1,4 @@
-"""A result that is being written, watched in the viewer as it grows."""
+"""Show a result in the viewer while it is being written."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
 __all__ = ["Watched"]
 
-_EVERY = 2.0  # seconds
+_EVERY = 2.0  # seconds between two refreshes: each one reads the planes on screen from the disk again
 
 
 class Watched:
-    """A temporary layer of what has been written so far.
+    """Temporary layer of the part that has been written so far.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where it is shown.
+        Viewer that shows it.
     """
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._part: Path | None = None
         self._layers: list[Any] = []  # one per channel
-        self._looked = 0.0
+        self._refreshed = 0.0
 
     def start(self, target: Path | None) -> None:
-        """Watch the store that will become `target`; a TIFF cannot be looked at before it is complete."""
+        """Watch the store that will become `target`. A TIFF cannot be read before it is complete."""
         self._part = part_of(target) if target is not None and target.name.endswith(".zarr") else None
-        self._looked = 0.0
+        self._refreshed = 0.0
 
     def refresh(self) -> None:
-        """Show what is there by now, every few seconds."""
-        if self._part is None or time.monotonic() - self._looked < _EVERY:
+        """Show what has been written by now, every few seconds."""
+        if self._part is None or time.monotonic() - self._refreshed < _EVERY:
             return
-        self._looked = time.monotonic()
+        self._refreshed = time.monotonic()
         with suppress(GenReconError, OSError):  # it may be published at this very moment
             if not self._layers:
                 data, kwargs, _ = layers_of(open_image(self._part))[0]
@@ -53,7 +53,7 @@ class Watched:
                 layer.refresh()
 
     def stop(self) -> None:
-        """Take the layer away."""
+        """Remove the layer."""
         for layer in self._layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

@@ -1,1 +1,1 @@
-"""The dock widget of a task: layers, noise report, options, preview, run, check."""
+"""Dock widget of a task: layers, noise report, options, preview, run, check."""

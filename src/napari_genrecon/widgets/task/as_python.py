@@ -1,4 +1,4 @@
-"""What a task widget would do, as Python code."""
+"""Write the job of a task widget as Python code."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _IMPORTS = {
 def as_python(
     task: Task, layers: Sequence[Any], options_of: Callable[[Any], Any], arrays: dict[str, Any], *, live: bool = False
 ) -> str:
-    """The calls that make the same layers, one per layer.
+    """Return the calls that make the same layers, one per layer.
 
     Parameters
     ----------
     task : Task
-        What to do.
+        The task.
     layers : sequence of Image
-        The chosen ones.
+        The chosen layers.
     options_of : callable
-        Gives the options for a layer.
+        Returns the options for a layer.
     arrays : dict
-        By name, where the noise and the options that are arrays come from: a layer's name, a file, optics or a number.
+        Sources of the noise and of options that are arrays, by name: a layer's name, a file, optics or a number.
     live : bool
-        Whether the result is computed when it is looked at.
+        Whether planes of the result are computed when they come on screen.
     """
     noise, others = arrays.get("noise"), [given for name, given in arrays.items() if name != "noise"]
     lines = [line for kind, line in _IMPORTS.items() if any(isinstance(given, kind) for given in others)]
@@ -47,7 +47,7 @@ def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bo
     names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
     given = {name: _source(name, source) for name, source in arrays.items() if source is not None}
     given |= {n: repr(getattr(options, n)) for n in names if getattr(options, n) != getattr(defaults, n)}
-    if isinstance(options.axes, str):  # else they are those of the layer
+    if isinstance(options.axes, str):  # not typed, they are those of the layer
         given["axes"] = repr(options.axes)
     if live:
         given["lazy"] = "True"
@@ -56,7 +56,7 @@ def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bo
 
 
 def _source(name: str, given: Any) -> str:
-    """The Python of an option that is a layer, a file, optics or a number."""
+    """Return the Python of an option that is a layer, a file, optics or a number."""
     if isinstance(given, Path):
         return f"{'read_noise' if name == 'noise' else 'open_image'}({str(given)!r})"
     return f"viewer.layers[{given!r}]" if isinstance(given, str) else repr(given)

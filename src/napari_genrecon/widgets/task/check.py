@@ -18,11 +18,15 @@ from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, PLACED, display, l
 
 __all__ = ["check_layer_steps", "deviations_layer"]
 
-_COLOURS = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]  # where nothing deviates, the result is seen
+_COLOURS = [
+    [1.0, 0.0, 1.0],
+    [0.0, 0.0, 0.0],
+    [0.0, 1.0, 0.0],
+]  # added, equal, erased; added to the result, black leaves it as it is
 
 
 def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress, None, Check]:
-    """Find the source of a result among other layers, by its fingerprint, and compare.
+    """Find the source of a result among other layers by its fingerprint, and compare them.
 
     Raises
     ------
@@ -49,10 +53,10 @@ def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress,
 
 
 def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
-    """Data and keywords of the layer that shows where a result deviates: green was erased, magenta was added."""
+    """Return data and keywords of the layer of deviations, in which green was erased and magenta was added."""
     shown = display(result)
     deviations = np.asarray(found.deviations)
-    if shown["rgb"]:  # of the colours, the one that stands out most
+    if shown["rgb"]:  # one value per pixel: the colour that stands out most
         strongest = np.abs(deviations).argmax(axis=-1)[..., None]
         deviations = np.take_along_axis(deviations, strongest, axis=-1)[..., 0]
     return deviations, {

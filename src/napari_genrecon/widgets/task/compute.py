@@ -1,4 +1,4 @@
-"""What a task widget computes from a layer, run in a thread, and what is said of the result."""
+"""Compute previews and results from a layer, in the thread of a job, and describe the result."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
 from napari_genrecon.widgets.layers.snapshot import display, layer_data
 
-__all__ = ["Taken", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
+__all__ = ["LayerSnapshot", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """All that a job needs of a layer, taken at its start: the layer may be renamed, changed or removed meanwhile."""
+class LayerSnapshot:
+    """What a job needs of a layer, read when it begins: the layer may be renamed, changed or removed meanwhile."""
 
     layer: Any
     data: Any
@@ -33,15 +33,15 @@ class Taken:
     at: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def of(cls, layer: Any) -> Taken:
-        """Take it now."""
+    def of(cls, layer: Any) -> LayerSnapshot:
+        """Return the snapshot of a layer as it is now."""
         return cls(layer, layer_data(layer), display(layer), layer.name, layer.visible)
 
 
 def preview_steps(
-    task: Task, taken: Taken, options: Any, region: tuple[slice, ...]
+    task: Task, taken: LayerSnapshot, options: Any, region: tuple[slice, ...]
 ) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
-    """Pixels of a region after and before a task, how many times more they are, and the record."""
+    """Compute a region: its pixels after and before the task, the factor per axis, and the record."""
     result = yield from task.steps(taken.data, options, lazy=True)
     assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles
@@ -50,9 +50,9 @@ def preview_steps(
 
 
 def result_steps(
-    task: Task, taken: Taken, options: Any, target: Path | None, *, live: bool
+    task: Task, taken: LayerSnapshot, options: Any, target: Path | None, *, live: bool
 ) -> Generator[Progress, None, Result]:
-    """The result, in memory, live, or written to a file."""
+    """Compute the result in memory, live, or into a file."""
     if target is None:
         return task.steps(taken.data, options, lazy=True if live else None)
     about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
@@ -60,17 +60,17 @@ def result_steps(
 
 
 def nothing_to_fill(record: dict[str, Any]) -> bool:
-    """Whether the image is as it was, so that there is no layer to add."""
+    """Return whether inpainting found nothing to fill, so that there is no layer to add."""
     return (record.get("mask") or {}).get("filled") == 0
 
 
-def about_result(record: dict[str, Any], added: Any, taken: Taken, target: Path | None, *, lazy: bool) -> str:
-    """What came out, in words; `added` is the new layer, or None."""
+def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, target: Path | None, *, lazy: bool) -> str:
+    """Describe the result; `added` is the new layer, or None."""
     if added is None:
         written = f" The image was written to {target} as it is." if target else ""
         return f"No new layer: {'; '.join(record['warnings'])}.{written}"
     took = f"done in {time.perf_counter() - taken.at:.1f} s"
-    said = [f"New layer '{added.name}': {'computes each plane when you look at it' if lazy else took}."]
+    said = [f"New layer '{added.name}': {'computes each plane when you scroll to it' if lazy else took}."]
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
     said += [f"Written to {target}."] if target else []
     hidden = taken.visible and not taken.layer.visible

@@ -1,4 +1,4 @@
-"""The controls of a task widget, and where they stand."""
+"""Controls of a task widget and their layout."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from napari_genrecon.widgets.task.preview import VIEWS
 __all__ = ["TaskControls"]
 
 _WIDTH = 310  # pixels of the options; rows of buttons may need more
-_LINES = 8  # of what is said, before it scrolls
-_ROWS = 4  # of the list of images, before it scrolls
+_LINES = 8  # of messages before they scroll: more would push the options out of a low dock
+_ROWS = 4  # of the list of images before it scrolls
 
 
 class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """The choice of layers, the options and the buttons of a task, without what they do.
+    """Choice of layers, options and buttons of a task, without their actions.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers can be chosen.
+        Viewer whose layers can be chosen.
     task : Task
-        Whose options.
+        The task.
     """
 
     def __init__(self, viewer: Any, task: Task) -> None:
@@ -75,9 +75,11 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._page.native.layout().addStretch(1)  # room that is not needed stays below
 
     def _make_buttons(self) -> None:
-        self._preview = PushButton(text="Preview", tooltip="What will happen to the part of the plane on screen")
+        self._preview = PushButton(
+            text="Preview", tooltip="Shows what the task makes of the part of the plane on screen"
+        )
         self._view = ComboBox(
-            choices=VIEWS, visible=False, tooltip="split: the left half as it is, the right half as it will be"
+            choices=VIEWS, visible=False, tooltip="split: left of the line before, right of it after; drag the line"
         )
         self._run = PushButton(text=self._task.title, tooltip="Makes a new layer; the image itself is not changed")
         make_primary(self._run)
@@ -105,7 +107,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
     def _chosen(self) -> list[Any]:
-        """The chosen layers, in the order of the list of layers."""
+        """Return the chosen layers, in the order of the list of layers."""
         return [layer for layer in self._viewer.layers if layer.name in self._layers.value]
 
     def _chosen_target(self) -> Path | None:
@@ -113,7 +115,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         return None if typed in ("", ".") else Path(typed)
 
     def reset_choices(self, *_: Any) -> None:
-        """Look again which layers there are; napari asks docked widgets to."""
+        """Update the choices of layers; napari calls this on docked widgets."""
         for choice in self._choosers:
             choice.reset()
         self._fit_list()

@@ -1,4 +1,4 @@
-"""The noise report as a task widget shows it: what it comes to, always; the details, when they are asked for."""
+"""Noise report of a task widget: the verdict is always shown, the details on request."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FOLD = "QPushButton { text-align: left; border: none; background: transparent; 
 
 
 class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Words that are always seen, and further ones behind a button; all docks remember whether they are shown.
+    """Text that is always shown, and details behind a button. Whether they are shown is a preference of all docks.
 
     Attributes
     ----------
     verdict, report : Words
-        What is always seen, and the details.
+        Text that is always shown, and the details.
     """
 
     def __init__(self) -> None:
         self.verdict, self.report = text(most=8), text()
-        self.fold = PushButton(tooltip="What was measured, in numbers; this is remembered")
+        self.fold = PushButton(tooltip="Shows or hides the measured numbers, here and in all docks")
         self.fold.native.setStyleSheet(_FOLD)
         super().__init__(widgets=[self.verdict, self.fold, self.report], labels=False)
         self.margins = (0, 0, 0, 0)
@@ -39,13 +39,13 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self.write("Choose an image layer.")
 
     def write(self, verdict: str, details: str = "") -> None:
-        """Show other words; without details there is nothing to unfold."""
+        """Show another text; without details there is nothing to unfold."""
         self.verdict.value, self.report.value = verdict, details or verdict
         self._any = bool(details)
         self._show()
 
     def unfold(self) -> None:
-        """Show the details that are there now, without remembering it."""
+        """Show the details without changing the preference."""
         self._open = True
         self._show()
 

@@ -1,4 +1,4 @@
-"""The noise of the layers of a viewer, as far as it has been measured."""
+"""Cache of the noise that was measured from layers."""
 
 from __future__ import annotations
 
@@ -14,34 +14,39 @@ __all__ = ["KnownNoise"]
 
 
 class KnownNoise:
-    """Remembers what was measured by the pixels it was measured from, and by the letters of their axes."""
+    """Cache of noise models by the pixels they were measured from, and by the letters of their axes."""
 
     def __init__(self) -> None:
         # By the id of the pixels, which are kept so that no other array gets it.
         self._models: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def of(self, data: Any, axes: str) -> Any:
-        """The noise model, or one per channel; None if it is not known."""
+        """Return the noise model, or one per channel; None if it is not known."""
         return self._models.get(id(data), (None, {}))[1].get(axes)
 
     def put(self, data: Any, axes: str, noise: Any) -> None:
-        """Remember what was measured."""
+        """Store what was measured."""
         self._models.setdefault(id(data), (data, {}))[1][axes] = noise
 
     def put_recorded(self, data: Any, record: dict[str, Any]) -> bool:
-        """Remember what a run found, which measures anew, as the pixels may have been changed in place.
+        """Store the noise in the record of a run, which measures anew, as pixels may have been changed in place.
 
-        Where it had no need to measure, or could not, what was known stays.
+        If the run did not measure, the stored noise stays.
+
+        Returns
+        -------
+        bool
+            Whether the run had measured.
         """
         noise = tuple(map(NoiseModel.from_dict, record.get("noise") or ()))
         if not noise or any(model.method == "given" for model in noise):
             return False
-        self._models.pop(id(data), None)  # by other axes, it was of other pixels
-        self.put(data, record["axes"]["letters"][-data.ndim :], noise)  # without that of several fillings
+        self._models.pop(id(data), None)  # what other axes gave may be of pixels that were changed
+        self.put(data, record["axes"]["letters"][-data.ndim :], noise)  # without the axis of several fillings
         return True
 
     def forget_removed(self, layers: Iterable[Any]) -> None:
-        """Let go of the pixels of layers that are gone: they would stay in memory."""
+        """Release the pixels of layers that were removed, which would stay in memory."""
         present = {id(layer_data(layer)) for layer in layers if isinstance(layer, Image)}
         for key in self._models.keys() - present:
             del self._models[key]

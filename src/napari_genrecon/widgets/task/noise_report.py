@@ -1,4 +1,4 @@
-"""The noise report of a task widget: what was measured, how long the task will take, what it warned of."""
+"""Noise report of a task widget: the measured noise, the time that the task will take, and its warnings."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from napari_genrecon.widgets.words import duration, sentence
 
 __all__ = ["NoiseReport"]
 
-_TYPING = 400  # milliseconds without a key from which typing has ended
+_TYPING = 400  # milliseconds without a key after which typing has ended: shorter, and half a number is measured with
 
 
 class NoiseReport:
-    """Measures the noise of the first chosen layer and reports it, with the time that the task will take.
+    """Measure the noise of the first chosen layer and report it, with the time that the task will take.
 
     Parameters
     ----------
     box : Details
-        Where it is written.
+        Text that shows the report.
     task : Task
-        Whose time is told.
+        Task whose time is estimated.
     form : TaskForm
-        Its options. The noise may come from elsewhere, and axes may be typed.
+        Form of its options. The noise may come from elsewhere, and axes may be typed.
     chosen : callable
-        The chosen layers.
+        Returns the chosen layers.
     layers : napari LayerList
-        Where layers are found by name.
+        Layers of the viewer, found by name.
     jobs : JobControls
-        Where the noise is measured.
+        Jobs of the page, one of which measures the noise.
     options : callable
-        The options of a layer as they are in the form, masks and point spread functions included.
+        Returns the options of a layer as they are in the form, masks and point spread functions included.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class NoiseReport:
         self._jobs, self._options = jobs, options
         self._known = KnownNoise()
         self._warnings: list[str] = []  # of the last preview or result
-        self._wrong = ""  # why the options that are in the form cannot be
-        self._written: Any = None  # what the report in the box is about: pixels and axes
+        self._wrong = ""  # why the options in the form are refused
+        self._written: Any = None  # key of the report in the box, see `_key`
         self.seconds: float | None = None  # that the task will take
         self.timing: Job | None = None
         self._typed = QTimer(box.native)  # goes with the page
@@ -77,7 +77,7 @@ class NoiseReport:
             widget.changed.connect(lambda _: self._typed.start())
 
     def ask_for_layer(self, active: Any) -> None:
-        """Nothing is chosen: say so, and nothing of layers that are gone."""
+        """Ask for a layer, as none is chosen, and drop the report of the last one."""
         self._warnings, self.seconds, self._written = [], None, None
         words = "Choose an image layer."
         if active is not None and not isinstance(active, Image):
@@ -85,7 +85,7 @@ class NoiseReport:
         self._box.write(words)
 
     def measure(self) -> None:
-        """Report the noise of the chosen layer: as it is known, else measured now, or when what runs has ended."""
+        """Report the noise of the chosen layer: from the cache, else measured now, or after the job that runs."""
         self._warnings = []
         layer = self._chosen()[0]
         try:
@@ -101,7 +101,7 @@ class NoiseReport:
             return
         self._written = None
         if self._jobs.job is not None:
-            self._box.write(f"{subject.name}: the noise is measured as soon as what runs now has ended.")
+            self._box.write(f"{subject.name}: the noise is measured as soon as the running job has ended.")
             return
         self._begin(layer, subject)
 
@@ -130,68 +130,68 @@ class NoiseReport:
         self._jobs.begin(steps, measured, failed, quiet=True)
 
     def is_waiting(self) -> bool:
-        """Whether the chosen layer still has no report, as another one was measured or worked on."""
+        """Return whether the chosen layer still has no report, as another one was measured or worked on."""
         return any(self._key(layer) != self._written for layer in self._chosen()[:1])
 
     def time_again(self, _event: Any = None) -> None:
-        """Tell how long it takes with the options as they are now."""
+        """Estimate the time again, with the options as they are now."""
         self._warnings = []  # of other options
         self._time()
 
     def found(self, data: Any, record: dict[str, Any], *, given: bool = False) -> None:
-        """Show the noise that a run measured, and what it warns of; `given` noise says nothing of these pixels."""
+        """Show the noise that a run measured, and its warnings; `given` noise says nothing of these pixels."""
         self._warnings = list(record["warnings"])
         if not given:
             self._known.put_recorded(data, record)
-        self._time()  # what was learnt for a preview is not learnt again
+        self._time()  # shorter where a preview has trained a network, or found how to fill, for the run
         if self.is_about(data):
             self.show()
 
     def of_layer(self, layer: Any) -> Any:
-        """The noise of a layer that it is taken from, as an option: as it is known, else measured."""
+        """Return the noise of another layer for the option `noise`: from the cache, else measured."""
         noise = self._known.of(layer_data(layer), str(layer_axes(layer)))
         return measure_noise(layer_data(layer), axes=layer_axes(layer)) if noise is None else noise
 
     def show(self) -> None:
-        """Write what is known of the chosen layer, if anything is."""
+        """Write the report of the chosen layer, if its noise is known."""
         for layer in self._chosen()[:1]:
             try:
                 subject = self._subject(layer)
                 noise, axes = self._noise_of(subject), self._axes(layer)
-            except (GenReconError, ValueError):  # half typed: told when typing has ended
+            except (GenReconError, ValueError):  # half typed: reported when typing has ended
                 return
             if noise is not None:
                 self._written = self._key(layer)
                 self._box.write(self._headline(subject, layer, noise), self._details(layer, axes, noise))
 
     def say(self, verdict: str, details: str) -> None:
-        """Write something else, with its details unfolded, until the next report."""
+        """Write another text, with its details unfolded, until the next report."""
         self._box.write(verdict, details)
         self._box.unfold()
 
     def is_about(self, data: Any) -> bool:
-        """Whether these are the pixels that the report is about."""
+        """Return whether the report is about these pixels."""
         return any(layer_data(layer) is data for layer in self._chosen()[:1])
 
     def forget_removed(self, layers: Any) -> None:
-        """Let go of the pixels of layers that are gone."""
+        """Release the pixels of layers that were removed."""
         self._known.forget_removed(layers)
 
     def abandon(self) -> None:
-        """The window is gone: what still runs must not touch it."""
+        """Stop the timing without reporting it, as the window is gone."""
         if self.timing is not None:
             self.timing.abandon()
 
     # Whose noise ------------------------------------------------------------------------------------------------------
 
     def _subject(self, layer: Any) -> Any:
-        """The layer whose noise counts; a number or the path of a report where that is none of a layer."""
-        self._axes(layer)  # those that are typed may not fit
+        """Return the layer whose noise counts, or the number or path of a report that was given instead."""
+        self._axes(layer)  # raises if typed axes do not fit
         source = self._form.array_sources().get("noise")
         return layer if source is None else self._layers[source] if isinstance(source, str) else source
 
     def _noise_of(self, subject: Any) -> Any:
-        """The noise of a subject, None where it has to be measured."""
+        """Return the noise of a subject; None where it has to be measured."""
         if isinstance(subject, Path):
             return read_noise(subject)
         if isinstance(subject, float):
@@ -199,13 +199,13 @@ class NoiseReport:
         return self._known.of(layer_data(subject), str(self._axes(subject)))
 
     def _axes(self, layer: Any) -> Axes:
-        """The axes that are typed, for the layer that is worked on, else those of the layer."""
+        """Return the typed axes for the layer that is worked on, else the axes of the layer."""
         typed = str(self._form["axes"].value or "").strip()
         worked_on = any(layer is each for each in self._chosen()[:1])
         return resolve_axes(typed, layer_data(layer).shape) if typed and worked_on else layer_axes(layer)
 
     def _key(self, layer: Any) -> tuple[Any, ...]:
-        """What tells a report from that of other pixels, other axes or noise from elsewhere."""
+        """Return a key that identifies a report: pixels, typed axes and source of the noise."""
         noise = tuple(str(widget.value) for widget in self._form.widgets_of("noise"))
         return id(layer_data(layer)), str(self._form["axes"].value), noise
 
@@ -213,14 +213,14 @@ class NoiseReport:
         return any(self._key(layer) == key for layer in self._chosen()[:1])
 
     def _measure_again(self) -> None:
-        """Typing has ended."""
+        """Measure if the text that was typed asks for another report."""
         if self.is_waiting():
             self.measure()
 
     # Words ------------------------------------------------------------------------------------------------------------
 
     def _headline(self, subject: Any, layer: Any, noise: Any) -> str:
-        """What the report comes to: warnings, the noise in a word, whether the task helps, and how long it takes."""
+        """Return the verdict: warnings, the noise in a word, whether the task helps, and how long it takes."""
         said = [_beware(words) for words in (*self._warnings, self._wrong) if words]
         if subject is layer:
             words = verdict(noise, denoising=self._task.name == "denoise")
@@ -260,18 +260,18 @@ class NoiseReport:
         self.timing.start()
 
     def _note_time(self, found: float | str | None) -> None:
-        """The time, or why there is none, unless that is known already."""
+        """Store the time, or why there is none, unless that is known already."""
         self.seconds = None if isinstance(found, str) else found
         if isinstance(found, str):
             self._wrong = self._wrong or found
 
     def _timed_options(self, layer: Any) -> Any:
-        """Options by which the expected time is told: those of a run; a Gaussian where the PSF is still missing."""
+        """Return options to estimate the time with: those of a run; a Gaussian where the PSF is still missing."""
         try:
             options = self._options(layer)
             if getattr(options, "psf", 0) is not None:
                 return options
-        except (GenReconError, ValueError):  # half typed: Run will tell
+        except (GenReconError, ValueError):  # half typed: reported when the task is run
             pass
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
         self._wrong = ""
@@ -282,7 +282,7 @@ class NoiseReport:
             return self._task.options(**widths, axes=layer_axes(layer))
 
     def _expected_seconds(self, data: Any, options: Any) -> float | str | None:
-        """The seconds, or why the options do not fit the image."""
+        """Return the seconds, or why the options do not fit the image."""
         try:
             return self._task.expected_seconds(data, options)
         except GenReconError as error:
@@ -290,14 +290,14 @@ class NoiseReport:
 
 
 def _whence(subject: Any) -> str:
-    """Return where noise comes from that is not that of the image."""
+    """Return in words where the noise comes from, if not from the image itself."""
     if isinstance(subject, float):
         return "as typed"
     return f"as in {subject.name}" if isinstance(subject, Path) else f"that of '{subject.name}'"
 
 
 def _beware(words: str) -> str:
-    """Return what to beware of as a sentence that is seen."""
+    """Return a warning as a sentence with a sign in front."""
     return f"⚠ {words[:1].upper()}{words[1:].removesuffix('.')}."
 
 

@@ -1,4 +1,4 @@
-"""The preview: the part of the plane on screen, before and after a task, over all that lies there."""
+"""Preview of the part of the plane on screen, before and after a task, above all other layers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,24 @@ _FOLLOWED = ("contrast_limits", "gamma", "colormap")
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Pixels of the result and, as many, of the source; where they are in the source, and the first of them in the
-    result; look, source and options.
+    """Content of a preview.
+
+    Attributes
+    ----------
+    after, before : ndarray
+        Pixels of the result, and as many of the source.
+    region : tuple of slice
+        Where they are in the source.
+    offset : tuple of int
+        Index of the first of them in the result.
+    look : dict
+        Keywords of the preview layer.
+    name : str
+        Name of the source when the preview was made.
+    source : napari.layers.Image
+        Layer that the preview is of.
+    options : object
+        Options that it was made with.
     """
 
     after: Any
@@ -51,14 +67,14 @@ class _Shown:
 
 
 class Preview:
-    """One temporary layer over its source.
+    """Temporary layer above its source.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Where it is shown.
+        Viewer that shows it.
     on_gone : callable
-        Called when somebody else takes it away: another preview has its place, or it was removed by hand.
+        Called when the layer is removed from outside: by another preview, or by hand.
     """
 
     def __init__(self, viewer: Any, on_gone: Callable[[], object] = lambda: None) -> None:
@@ -100,17 +116,17 @@ class Preview:
         before : ndarray
             Pixels of the source, as many as the region has.
         region : tuple of slice
-            In the pixels of the source.
+            Region, in pixels of the source.
         look : dict
-            Keywords of the source, of `display`.
+            Keywords of the source, from `display`.
         name : str
-            Of the source.
+            Name of the source.
         factors : tuple of int
-            1 but for tasks that make more pixels.
+            Factor per axis; 1 except for tasks that make more pixels.
         source : napari.layers.Image
-            Whose contrast the preview follows.
+            Layer whose contrast the preview follows.
         options : object
-            By which it was made.
+            Options that it was made with.
         """
         n = len(look["scale"])
         offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
@@ -122,7 +138,7 @@ class Preview:
         self.set_view(self._view)
 
     def set_view(self, view: str) -> None:
-        """``"split"`` shows the source left of a line and the result right of it, the others one of them."""
+        """Show the source left of a line and the result right of it (``"split"``), or one of the two."""
         self._view = view
         if self._shown is None:
             return
@@ -134,19 +150,19 @@ class Preview:
         self._split()
 
     def covers(self, region: tuple[slice, ...]) -> bool:
-        """Whether the preview is of all of this region of its source."""
+        """Return whether the preview covers all of this region of its source."""
         if self._shown is None:
             return False
-        pairs = zip(self._shown.region, region, strict=True)  # of colours, both are without ends
+        pairs = zip(self._shown.region, region, strict=True)  # the slices of RGB have no ends
         return all(there.start <= seen.start and seen.stop <= there.stop for there, seen in pairs if seen.stop)
 
     def is_of(self, source: Any, options: Any) -> bool:
-        """Whether the preview is of the plane that is looked at of this layer, by these options."""
+        """Return whether the preview is of this layer, by these options, and of the plane on screen."""
         shown = self._shown
         return shown is not None and shown.source is source and shown.options == options and self._on_screen()
 
     def words(self, options: Any, *, several: bool) -> str:
-        """What is on screen: the preview by these options, of one layer or of the first of several; or why not."""
+        """Describe what is on screen: the preview by these options, of the first of several layers, or why not."""
         if not shows_planes(self._viewer):
             return PLANES_ONLY
         if self._shown is None or options != self._shown.options:
@@ -158,14 +174,14 @@ class Preview:
         return f"Preview{of}: {_WORDS[self._view]}.{part}"
 
     def _on_screen(self) -> bool:
-        """Whether the plane that is looked at is the one of the preview."""
+        """Return whether the plane on screen is the one of the preview."""
         dims, layer = self._viewer.dims, self._layer
         point = layer.world_to_data(dims.point[-layer.ndim :])
         hidden = [axis - dims.ndim + layer.ndim for axis in dims.not_displayed]
         return all(-0.5 <= point[i] < layer.data.shape[i] - 0.5 for i in hidden if i >= 0)
 
     def _split(self) -> None:
-        """Draw the line, and what lies on its sides: there is a line wherever there is a split preview."""
+        """Add the line of a split preview and fill its two sides."""
         canvas = canvas_of(self._viewer)
         if self._view == "split" and self.there and self._line is None and canvas is not None:
             self._line = SplitLine(canvas, self._layer.data.size)
@@ -192,20 +208,20 @@ class Preview:
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _follow(self, _event: Any = None) -> None:
-        """The contrast of the source is that of the preview, which covers it."""
+        """Give the preview the contrast of its source, which it covers."""
         if self._shown is not None and self.there and not self._layer.rgb:
             for name in _FOLLOWED:
                 setattr(self._layer, name, getattr(self._shown.source, name))
 
     def _hide_among_volumes(self, _event: Any = None) -> None:
-        """A plane would cover what is behind it in 3D."""
+        """Hide the preview in 3D, where a plane would cover what is behind it."""
         if self.there:
             self._layer.visible = shows_planes(self._viewer)
         if self._line is not None:
             self._line.setVisible(shows_planes(self._viewer))
 
     def remove(self) -> None:
-        """Take it away."""
+        """Remove the preview."""
         self._remove_layer()
         self._shown = None
 
@@ -245,14 +261,16 @@ class Preview:
 
 
 def _extent(marked: NDArray[np.bool_]) -> slice | None:
-    """From the first to the last of what is marked; None if nothing is."""
+    """Return the slice from the first to the last marked element; None if nothing is marked."""
     where = np.flatnonzero(marked)
     return slice(int(where[0]), int(where[-1]) + 1) if where.size else None
 
 
 def _left_of(layer: Any, dims: Any, camera: Any, offset: float) -> NDArray[np.bool_]:
-    """(Y, X) mask of the pixels of a plane that are on screen left of a line so far from the middle; (1, X) will do
-    where the rows of the layer are those of the screen.
+    """Return the (Y, X) mask of the pixels of a plane that are on screen left of a line.
+
+    The line is `offset` pixels of the canvas right of its middle. The mask is (1, X) where all rows are alike, as the
+    layer is not rotated on screen.
     """
     across = dims.displayed[-1] - dims.ndim  # of the world, counted from the last
     origin, step = np.zeros(layer.ndim), np.eye(layer.ndim)[-2:]
@@ -265,5 +283,5 @@ def _left_of(layer: Any, dims: Any, camera: Any, offset: float) -> NDArray[np.bo
 
 
 def _facing(camera: Any) -> int:
-    """1 where the world's last axis points to the right, as usual, or -1."""
+    """Return 1 where the last axis of the world points to the right on screen, as usual, else -1."""
     return -1 if str(camera.orientation2d[-1]) == "left" else 1

@@ -1,4 +1,4 @@
-"""The line of a split preview: on the canvas, where it stays while the camera moves, and can be dragged."""
+"""Line of a split preview, which can be dragged and stays in its place on the canvas while the camera moves."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from qtpy.QtWidgets import QWidget
 
 __all__ = ["SplitLine", "canvas_of"]
 
-_GRIP = 11  # pixels within which the mouse takes it
-_EDGE = 0.02  # share of the canvas from which it cannot be dragged out of sight
-_FRAME = 16  # milliseconds between two pictures, of few pixels
-_PACE = 60_000  # pixels a millisecond: with many, a picture takes longer than a frame to get to the screen
+_GRIP = 11  # pixels of width that the mouse can grasp; the line itself, 3 pixels wide, is hard to hit
+_EDGE = 0.02  # share of the canvas that stays on either side, so that the line cannot be dragged out of sight
+_FRAME = 16  # milliseconds between two redraws of few pixels: 60 per second
+_PACE = (
+    60_000  # pixels per millisecond that get to the screen: redraws of more pixels come less often, or would queue up
+)
 
 
 def canvas_of(viewer: Any) -> QWidget | None:
-    """The widget that a viewer draws on; None without a window. napari has no public name for it."""
+    """Return the widget that a viewer draws on; None without a window. napari has no public name for it."""
     canvas = getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "canvas", None)
     return getattr(canvas, "native", None)
 
 
 class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
-    """A line from top to bottom.
+    """Vertical line from top to bottom of the canvas.
 
     Parameters
     ----------
     canvas : QWidget
-        What it stands on.
+        Widget that it lies on.
     pixels : int
-        How many are drawn anew when it moves.
+        Number of pixels that are redrawn when it moves.
 
     Attributes
     ----------
     share : float
-        Where it stands: 0 is the left edge of the canvas, 1 the right one.
+        Position: 0 is the left edge of the canvas, 1 the right one.
     """
 
     moved = Signal()
-    """Whenever it stands elsewhere, at most once a picture; also to be asked for with `move_soon`."""
+    """Emitted when the line has moved over the image, at most once per redraw; see `move_soon`."""
 
     def __init__(self, canvas: QWidget, pixels: int = 0) -> None:
         super().__init__(canvas)
         self.share = 0.5
         self.setCursor(Qt.CursorShape.SplitHCursor)
-        self.setToolTip("Left as it is, right as it will be: drag to compare")
+        self.setToolTip("Left of the line before, right of it after: drag to compare")
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
-        self._soon.setInterval(max(_FRAME, pixels // _PACE))  # the window stays free between two pictures
+        self._soon.setInterval(max(_FRAME, pixels // _PACE))  # the window stays free between two redraws
         self._soon.timeout.connect(self.moved)
         canvas.installEventFilter(self)
         self._place()
@@ -56,17 +58,17 @@ class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     @property
     def offset(self) -> float:
-        """How far it stands right of the middle, in pixels of the canvas."""
+        """Distance to the right of the middle, in pixels of the canvas."""
         return (self.share - 0.5) * float(self.parentWidget().width())
 
     def drag_to(self, x: float) -> None:
-        """Put it at a pixel of the canvas."""
+        """Move the line to a pixel of the canvas."""
         self.share = min(max(x / max(self.parentWidget().width(), 1), _EDGE), 1 - _EDGE)
         self._place()
         self.move_soon()
 
     def move_soon(self, _event: Any = None) -> None:
-        """Say with the next picture that it stands elsewhere: a camera moves many times between two of them."""
+        """Emit `moved` with the next redraw; a camera moves many times between two of them."""
         if not self._soon.isActive():
             self._soon.start()
 

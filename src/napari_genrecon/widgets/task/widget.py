@@ -1,4 +1,4 @@
-"""The dock widget of a task: layers, noise report, options, preview, run, cancel."""
+"""Dock widget of a task: layers, noise report, options, preview, run, cancel."""
 
 from __future__ import annotations
 
@@ -28,13 +28,19 @@ from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
 from napari_genrecon.widgets.task.as_python import as_python
 from napari_genrecon.widgets.task.check import check_layer_steps, deviations_layer
-from napari_genrecon.widgets.task.compute import Taken, about_result, nothing_to_fill, preview_steps, result_steps
+from napari_genrecon.widgets.task.compute import (
+    LayerSnapshot,
+    about_result,
+    nothing_to_fill,
+    preview_steps,
+    result_steps,
+)
 from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
 
-_REST = 500  # milliseconds without a move of the camera from which it rests
-_SOON = 3.0  # seconds that a preview may take to be made without being asked for
+_REST = 500  # milliseconds without a move of the camera after which it rests: shorter, and a pause in a drag computes
+_SOON = 3.0  # seconds that a preview may take to be renewed unasked; longer ones would block the buttons by surprise
 
 __all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget", "UpscaleZWidget"]
 
@@ -45,12 +51,12 @@ class TaskWidget(TaskControls):
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers can be chosen, and where results go.
+        Viewer whose layers can be chosen, and that gets the results.
     task : Task
-        What to do.
+        The task.
     """
 
-    _adding: ClassVar[TaskWidget | None] = None  # whose result is being added now
+    _adding: ClassVar[TaskWidget | None] = None  # the widget whose result is being added now
 
     def __init__(self, viewer: Any, task: Task) -> None:
         super().__init__(getattr(viewer, "__wrapped__", viewer), task)
@@ -60,9 +66,9 @@ class TaskWidget(TaskControls):
         self._resting.setSingleShot(True)
         self._resting.setInterval(_REST)
         self._resting.timeout.connect(self._follow_view)
-        self._queue: list[tuple[Taken, Any, Path | None]] = []
-        self._running = False  # whether results are being made, which closing the dock does not end
-        self._said: list[str] = []  # of the results so far
+        self._queue: list[tuple[LayerSnapshot, Any, Path | None]] = []
+        self._running = False  # whether a run goes on, which closing the dock does not end
+        self._said: list[str] = []  # messages about the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
         self._gone = False
         self._section = f"genrecon_{task.name}"
@@ -104,14 +110,14 @@ class TaskWidget(TaskControls):
         self.native.destroyed.connect(self._leave)
 
     def _leave(self, _event: Any = None) -> None:
-        """The window is gone: what still runs must not touch it."""
+        """Drop all jobs without reporting them, as the window is gone."""
         self._gone = True
         self._queue.clear()
         self._jobs.abandon()
         self._noise.abandon()
 
     def _closed(self) -> None:
-        """The dock is closed: a run goes on, and is found again when the dock is opened; a preview is taken away."""
+        """Let a run go on while the dock is closed; cancel other jobs and remove the preview."""
         if self._jobs.at_work and not self._running:
             self._jobs.cancel()
         self._end_preview()
@@ -125,11 +131,11 @@ class TaskWidget(TaskControls):
 
     @property
     def _job(self) -> Any:
-        """What runs now, or None."""
+        """The job that runs now, or None."""
         return self._jobs.job
 
     def _take_preferences(self, _event: Any = None) -> None:
-        """What is changed in napari's Preferences is changed here, too, at once; what was not stays as it is here."""
+        """Follow changes in napari's Preferences at once; options that were not changed there stay as they are."""
         before, self._preferred = self._preferred, preferences(self._section)
         for name in () if self._gone else self._preferred.keys() & before.keys():
             if self._preferred[name] != before[name]:
@@ -152,7 +158,7 @@ class TaskWidget(TaskControls):
             self._noise.show()
 
     def _follow_active(self, _event: Any = None) -> None:
-        """Choose the layer that was activated, if it is an image; a mask leaves the choice."""
+        """Choose the layer that was activated, if it is an image. Activating a mask changes nothing."""
         active = self._viewer.layers.selection.active
         if self._dock.closed or self._stays() or (active is not None and is_no_image(active)):
             return
@@ -168,8 +174,10 @@ class TaskWidget(TaskControls):
             self._ask_for_layer()
 
     def _stays(self) -> bool:
-        """Whether a result is being added that is not chosen: one of this widget, whose button works on the source
-        again, or one of another widget while this one is at work.
+        """Return whether the choice of layers stays although a result is being added.
+
+        It does after a run of this widget, whose button then works on the source again, and after a run of another
+        widget while this one is at work.
         """
         adding = TaskWidget._adding
         return adding is self or (adding is not None and self._jobs.at_work)
@@ -199,7 +207,7 @@ class TaskWidget(TaskControls):
         QTimer.singleShot(0, self._measure_if_new)
 
     def _measure_if_new(self) -> None:
-        """A layer that was chosen while a job ran still waits for its report."""
+        """Measure a layer that was chosen while a job ran."""
         if self._gone or self._dock.closed:
             return
         self._noise.forget_removed(self._viewer.layers)
@@ -229,7 +237,7 @@ class TaskWidget(TaskControls):
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
             return
-        taken, asked = Taken.of(layer), self._asked()
+        taken, asked = LayerSnapshot.of(layer), self._asked()
 
         def made(found: Any) -> None:
             after, before, factors, record = found
@@ -244,14 +252,14 @@ class TaskWidget(TaskControls):
         self._jobs.begin(lambda: preview_steps(self._task, taken, options, region), made, title=title)
 
     def _asked(self) -> dict[str, Any] | None:
-        """The options as they are in the form; None where they cannot be."""
+        """Return the options as they are in the form; None where they are impossible."""
         try:
             return {**self._form.plain_values(), **self._form.array_sources()}
         except (GenReconError, ValueError):
             return None
 
     def _judge_preview(self, _event: Any = None) -> None:
-        """Say whether the preview is still one of the options in the form."""
+        """Say whether the preview still shows the options in the form."""
         if not self._gone and self._job is None and self._preview_layer.there:
             words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
             self._said_of_preview = self._status.value = words
@@ -261,7 +269,7 @@ class TaskWidget(TaskControls):
             self._resting.start()
 
     def _follow_view(self) -> None:
-        """The camera rests: make the preview of what is on screen now, where that is fast; else say what is missing."""
+        """Renew the preview for the view in which the camera rests, where that is fast; else say what is missing."""
         source = self._chosen()[:1]
         if self._gone or self._job is not None or not self._preview_layer.there or not source:
             return
@@ -275,7 +283,7 @@ class TaskWidget(TaskControls):
             self._judge_again()
 
     def _judge_again(self, _event: Any = None) -> None:
-        """The same, unless something else has been said meanwhile."""
+        """Renew the message about the preview, unless another message has replaced it."""
         if not self._gone and self._status.value == self._said_of_preview:
             self._judge_preview()
 
@@ -284,7 +292,7 @@ class TaskWidget(TaskControls):
         self._view.visible = False
 
     def _preview_gone(self) -> None:
-        """Another preview has its place, or it was taken out of the list of layers: nothing is said of it any more."""
+        """Clear the message about a preview that was removed from outside."""
         if self._gone:
             return
         self._view.visible = False
@@ -294,7 +302,7 @@ class TaskWidget(TaskControls):
     # Run ------------------------------------------------------------------------------------------------------------
 
     def _start_run(self, _event: Any = None) -> None:
-        """Take all that the run needs of the layers and the form; whatever cannot be is said before anything starts."""
+        """Read all that the run needs of the layers and the form, and refuse what is impossible before it starts."""
         if self._job is not None:
             return
         layers, self._said = self._chosen(), []
@@ -302,7 +310,8 @@ class TaskWidget(TaskControls):
         try:
             targets = plan_targets(self._chosen_target(), [layer.name for layer in layers], self._task.name)
             self._queue = [
-                (Taken.of(layer), self._options(layer), target) for layer, target in zip(layers, targets, strict=True)
+                (LayerSnapshot.of(layer), self._options(layer), target)
+                for layer, target in zip(layers, targets, strict=True)
             ]
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
@@ -331,8 +340,8 @@ class TaskWidget(TaskControls):
             title=f"{self._task.title} '{taken.name}'",
         )
 
-    def _add(self, result: Any, taken: Taken, target: Any, *, given: bool) -> None:
-        """Add the layer of a result, say what came out, and go on with the next layer."""
+    def _add(self, result: Any, taken: LayerSnapshot, target: Any, *, given: bool) -> None:
+        """Add the layer of a result, describe it, and go on with the next layer."""
         record, added = result.record, None
         self._noise.found(taken.data, record, given=given)
         self._end_preview()
@@ -409,16 +418,16 @@ class TaskWidget(TaskControls):
         self._status.value = "Copied: the sentences for the methods section."
 
     def as_python(self) -> str:
-        """The calls that make the same layers, as Python code."""
+        """Return the calls that make the same layers, as Python code."""
         arrays = self._form.array_sources()
         return as_python(self._task, self._chosen(), self._options, arrays, live=self._live.value)
 
 
-# napari makes dock widgets from classes, and finds the viewer by the name of the parameter.
+# napari makes dock widgets from classes, one for each task.
 
 
 class DenoiseWidget(PageOpener):
-    """The widget of `denoise`."""
+    """Dock widget of `denoise`."""
 
     @staticmethod
     def make(viewer: Any) -> TaskWidget:
@@ -427,7 +436,7 @@ class DenoiseWidget(PageOpener):
 
 
 class DeblurWidget(PageOpener):
-    """The widget of `deblur`."""
+    """Dock widget of `deblur`."""
 
     @staticmethod
     def make(viewer: Any) -> TaskWidget:
@@ -436,7 +445,7 @@ class DeblurWidget(PageOpener):
 
 
 class InpaintWidget(PageOpener):
-    """The widget of `inpaint`."""
+    """Dock widget of `inpaint`."""
 
     @staticmethod
     def make(viewer: Any) -> TaskWidget:
@@ -445,7 +454,7 @@ class InpaintWidget(PageOpener):
 
 
 class UpscaleWidget(PageOpener):
-    """The widget of `upscale`."""
+    """Dock widget of `upscale`."""
 
     @staticmethod
     def make(viewer: Any) -> TaskWidget:
@@ -454,7 +463,7 @@ class UpscaleWidget(PageOpener):
 
 
 class UpscaleZWidget(PageOpener):
-    """The widget of `upscale_z`."""
+    """Dock widget of `upscale_z`."""
 
     @staticmethod
     def make(viewer: Any) -> TaskWidget:

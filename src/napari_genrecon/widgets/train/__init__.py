@@ -1,1 +1,1 @@
-"""The Train page: crops, recipe, runs."""
+"""Train page: crops, recipe, runs."""

@@ -1,4 +1,4 @@
-"""Which layers crops are cut from, and where: one widget for training and for looking at real cells."""
+"""Choose the layers that crops are cut from, and how; for training and for exploring real cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image
 
 __all__ = ["CropChooser", "Source", "crop_options"]
 
-_ROWS = 4  # of a list of layers, before it scrolls
+_ROWS = 4  # of a list of layers before it scrolls: more would push the buttons out of sight
 _MODES = (
     ("one around each object of a layer", "objects"),
     ("on a grid, overlapping if there are few", "grid"),
@@ -29,7 +29,7 @@ _MODES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """All that is needed of the layers, taken at once: they may be renamed, changed or removed meanwhile.
+    """What a job needs of the layers, read when it begins: they may be renamed, changed or removed meanwhile.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class Source:
     where : dict
         Further keywords of `cut_crops`.
     name : str
-        Of the first image layer.
+        Name of the first image layer.
     objects : str
         Name of the first layer of objects; empty if there is none.
     placed : dict
-        Where the first image layer lies.
+        Place of the first image layer, as keywords of a layer.
     """
 
     images: list[Any]
@@ -53,12 +53,12 @@ class Source:
 
 
 class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Image layers, and how crops are cut from them.
+    """Choice of image layers, and of how crops are cut from them.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers can be chosen.
+        Viewer whose layers can be chosen.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -86,8 +86,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._follow(viewer.layers.selection.active)
         viewer.layers.selection.events.active.connect(self._follow_event)
         self._images_changed()
-        self._told = self._now()
-        self.changed.connect(self._tell_choice)
+        self._reported = self._now()
+        self.changed.connect(self._report_choice)
 
     def leave(self) -> None:
         """Stop listening to the viewer."""
@@ -97,7 +97,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._viewer.layers.selection.events.active.disconnect(self._follow_event)
 
     def source(self) -> Source:
-        """What is chosen.
+        """Return what is chosen.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
     def refresh(self, _event: Any = None) -> None:
-        """Look again which layers there are, and guess how to cut until the user has said it."""
+        """Update the lists of layers, and guess how to cut until the user has chosen it."""
         for chooser, fit in zip((self.images, self.objects), self._fits, strict=True):
             chooser.reset_choices()
             fit()
@@ -134,9 +134,9 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _now(self) -> tuple[Any, ...]:
         return tuple(self.images.value), self.together.value, self.mode.value, tuple(self.objects.value)
 
-    def _tell_choice(self, _event: Any = None) -> None:
-        if self._now() != self._told:  # lists that are filled anew say that they changed, too
-            self._told = self._now()
+    def _report_choice(self, _event: Any = None) -> None:
+        if self._now() != self._reported:  # lists that are filled anew send the event, too
+            self._reported = self._now()
             self.on_choice()
 
     def _names_of(self, *kinds: Any) -> Any:
@@ -162,7 +162,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._follow(event.value)
 
     def _follow(self, active: Any) -> None:
-        """Choose the layer that was clicked on; what a model made only if nothing else is there."""
+        """Choose the layer that was clicked on, but synthetic images only if nothing else is there."""
         if isinstance(active, Image) and active.name in self.images.choices and not _synthetic(active):
             self.images.value = [active.name]
         elif not self.images.value:
@@ -187,7 +187,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
 
 def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
-    """The options of a form together with the mode that is chosen."""
+    """Return the options of a form together with the chosen mode."""
     return CropOptions(**{**values, "mode": chooser.mode.value})
 
 
@@ -201,12 +201,12 @@ def _separate(layers: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def _as_channels(layers: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Layers of one shape as the channels of one image."""
+    """Stack layers of one shape as the channels of one image."""
     return [stacked([layer_data(layer) for layer in layers])], ["C" + str(layer_axes(layers[0]))]
 
 
 def _objects(objects: list[Any], layers: list[Any], n: int) -> dict[str, Any]:
-    """Labels or points as keywords of `cut_crops`; points in pixels of their image."""
+    """Return labels or points as keywords of `cut_crops`; points in pixels of their image."""
     if not objects:
         return {}
     kinds = {type(layer) for layer in objects}

@@ -1,4 +1,4 @@
-"""The page that trains: which crops, which recipe, start; below it the runs and how they go."""
+"""Train page: choose crops and a recipe, start; below, the runs and their progress."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from napari_genrecon.widgets.words import about_crops, duration
 
 __all__ = ["SHEET", "TrainPage"]
 
-SHEET = "crops to learn from"
-_ROWS, _COLUMNS = 6, 8
+SHEET = "crops to train on"
+_ROWS, _COLUMNS = 6, 8  # of the sheet of crops: enough to judge them, and its pixels stay visible
 
 
 class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Train on the layers of a viewer.
+    """Page to train a model on the layers of a viewer.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers.
+        Viewer whose layers can be chosen.
     on_model : callable
         Called when there is a new model, with its name.
     """
@@ -51,7 +51,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
             labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
         )  # fmt: skip
-        self.model_name = LineEdit(label="name", tooltip="Of the model: letters, digits, '.', '_' and '-'")
+        self.model_name = LineEdit(label="name", tooltip="Name of the model: letters, digits, '.', '_' and '-'")
         self.start = PushButton(text="Start training", tooltip="In a process of its own: the window stays free")
         make_primary(self.start)
         self.panel = JobPanel([self.show_crops, self.start])
@@ -60,11 +60,11 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         super().__init__(
             widgets=[
                 heading("1. Dataset"),
-                text("Small pictures of one size, which the model learns to make."),
+                text("Small pictures of one size: the model is trained to make pictures like these."),
                 self.chooser, self.cutting.container, self.show_crops,
                 heading("2. Training"),
                 self.recipe.container, named, self.start, self.panel,
-                heading("3. How it goes"),
+                heading("3. Progress"),
                 self.runs,
             ],
             labels=False,
@@ -83,7 +83,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self._recipe_changed()
 
     def leave(self) -> None:
-        """The window is gone; runs go on."""
+        """Drop all jobs, as the window is gone. Training runs go on."""
         self.chooser.leave()
         self.panel.abandon()
         self.runs.leave()
@@ -91,14 +91,14 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     # --- what counts ---
 
     def _recipe_changed(self, _event: Any = None) -> None:
-        """Only the options of the chosen recipe, and how long it will take."""
+        """Show only the options of the chosen recipe, and the training time on the button."""
         kind = self.recipe["kind"].value
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
 
     def _forget(self) -> None:
-        """What is said is about another choice."""
+        """Clear the message, which was about another choice."""
         if not self.panel.busy:
             self.panel.say("")
 
@@ -112,7 +112,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self._named = bool(typed)
 
     def _job(self) -> tuple[Source, CropOptions, TrainOptions] | None:
-        """Everything that was chosen, or None with the reason said."""
+        """Return everything that was chosen, or show why it is refused and return None."""
         try:
             source, cutting = self.chooser.source(), crop_options(self.chooser, self.cutting.values())
             return source, cutting, read_options(self.recipe.values())
@@ -143,7 +143,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.panel.begin(steps, shown, title="Cut crops")
 
     def _add_sheet(self, crops: Dataset, picture: Any) -> Any:
-        """The contact sheet as a layer, its channels as slices."""
+        """Add the contact sheet as a layer, with channels as slices."""
         single = len(picture) == 1
         return put(
             self._viewer,
@@ -176,14 +176,14 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
 
 def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
-    """(C, Y, X) some training crops side by side, changed as these options change them."""
+    """Return a (C, Y, X) sheet of some training crops, changed as these options change them."""
     changes = {name: getattr(options, name) for name in ("flips", "intensity", "elastic")}
     picture = contact_sheet(crops, _ROWS, _COLUMNS, seed=options.seed, **changes)
     return picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
 
 
 def _recipe_options() -> dict[str, tuple[str, ...]]:
-    """Options that not all recipes have, with those that do."""
+    """Return the options that not all recipes have, with the names of those that do."""
     import typing
 
     hints = typing.get_type_hints(all_options(), include_extras=True)

@@ -1,4 +1,4 @@
-"""What the folder of a training run says now, read in a thread and shown by `_run_view`."""
+"""Read the folders of training runs, in a thread, and describe them for `run_view`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from napari_genrecon.training.options import TrainProgress
 from napari_genrecon.training.runs.store import Run, find_runs
 from napari_genrecon.widgets.words import ago, duration, time_left
 
-__all__ = ["Curves", "Look", "curves", "look_steps", "state_words"]
+__all__ = ["Curves", "RunSnapshot", "curves", "snapshot_steps", "state_words"]
 
-_POINTS = 1500  # of a curve; more are not seen
+_POINTS = 1500  # points of a curve: more than pixels of the plot, so that nothing is lost on screen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +28,9 @@ class Curves:
     Attributes
     ----------
     title : str
-        What it means, in words.
+        Meaning of the axis.
     lines : dict
-        By name, x (minutes) and y.
+        x (minutes) and y of each curve, by its name.
     """
 
     title: str
@@ -38,15 +38,15 @@ class Curves:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """All runs, and one of them in full.
+class RunSnapshot:
+    """All training runs as they are now, and one of them in full.
 
     Attributes
     ----------
     runs : tuple of (Run, str)
-        Newest first, with their states.
+        Runs with their states, newest first.
     chosen : Run or None
-        The one that is shown.
+        The run that is shown; all further attributes are about it.
     loading : bool
         Whether its process has not made a step yet.
     """
@@ -62,65 +62,67 @@ class Look:
     model: str = ""
 
 
-def look_steps(name: str) -> Generator[Progress, None, Look]:
-    """Read what there is; of the newest run if there is none of this name."""
+def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
+    """Read all runs, and in full the one of this name, or else the newest."""
     yield Progress(0, 0, "")
     runs = tuple((run, run.state()) for run in find_runs())
     named = [(run, state) for run, state in runs if run.name == name] or list(runs[:1])
     if not named:
-        return Look(runs=runs)
+        return RunSnapshot(runs=runs)
     run, state = named[0]
-    return Look(
+    return RunSnapshot(
         runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
         samples=run.samples(), error=run.error() if state == "failed" else "", model=run.model(),
     )  # fmt: skip
 
 
-def state_words(look: Look) -> tuple[str, str]:
-    """How the run stands, in words, and their look: plain, ``"good"`` or ``"bad"``."""
-    if look.chosen is None:
+def state_words(snapshot: RunSnapshot) -> tuple[str, str]:
+    """Return the state of a run in words, and their tone: plain, ``"good"`` or ``"bad"``."""
+    if snapshot.chosen is None:
         return "No training yet. What you start goes on when napari is closed, and is found here again.", ""
-    recipe = find_recipe(look.chosen.kind).label
-    begun = f"{recipe}, started {ago(look.chosen.created)}"
-    progress = look.progress
+    recipe = find_recipe(snapshot.chosen.kind).label
+    begun = f"{recipe}, started {ago(snapshot.chosen.created)}"
+    progress = snapshot.progress
     done = _done(progress)
-    if look.state == "starting" or look.loading:
+    if snapshot.state == "starting" or snapshot.loading:
         before = f"{done} so far; the" if progress else "The"
         return f"{begun}. {before} process that trains is starting (some seconds)…", ""
-    ended = look.state in ("stopped", "finished")
+    ended = snapshot.state in ("stopped", "finished")
     few = few_steps(progress.step) if progress and ended else ""
     notes = [note for note in (progress.note if progress else "", few) if note]
     beware = f" Beware: {'; '.join(notes)}." if notes else ""
-    saved = f" The model '{look.model}' can be sampled." if look.model else ""
-    if look.state == "running" and progress:
+    saved = f" The model '{snapshot.model}' can be sampled." if snapshot.model else ""
+    if snapshot.state == "running" and progress:
         left = time_left(progress.seconds, progress.step, progress.total)
-        return f"{begun}. {done}{', ' + left if left else ''}. napari may be closed meanwhile.{beware}", _look(beware)
-    if look.state == "failed":
-        return f"{begun}. It failed after {done}: {look.error}. Resume goes on from what was saved last.", "bad"
-    if look.state == "stopped":
+        return f"{begun}. {done}{', ' + left if left else ''}. napari may be closed meanwhile.{beware}", _style(beware)
+    if snapshot.state == "failed":
+        return f"{begun}. It failed after {done}: {snapshot.error}. Resume goes on from what was saved last.", "bad"
+    if snapshot.state == "stopped":
         planned = f", of about {progress.total} that were planned" if progress else ""
-        return f"{begun}. Stopped after {done}{planned}; Resume goes on.{saved}{beware}", _look(beware, saved)
-    return f"{begun}. Finished: {done}.{saved}{beware}", _look(beware, saved)
+        return f"{begun}. Stopped after {done}{planned}; Resume goes on.{saved}{beware}", _style(beware, saved)
+    return f"{begun}. Finished: {done}.{saved}{beware}", _style(beware, saved)
 
 
 def _done(progress: TrainProgress | None) -> str:
     return f"{progress.step} steps in {duration(progress.seconds).removeprefix('about ')}" if progress else "0 steps"
 
 
-def _look(beware: str, good: str = "") -> str:
+def _style(beware: str, good: str = "") -> str:
     return "bad" if beware else "good" if good else ""
 
 
-def curves(look: Look) -> list[Curves]:
-    """The losses as curves that can be understood; none before the first line of the log."""
-    if not look.log or look.chosen is None:
+def curves(snapshot: RunSnapshot) -> list[Curves]:
+    """Return the losses as curves with titles; none before the first line of the log."""
+    if not snapshot.log or snapshot.chosen is None:
         return []
     found: list[Curves] = []
-    for shown in find_recipe(look.chosen.kind).curves:
-        log = dict(look.log)
+    for shown in find_recipe(snapshot.chosen.kind).curves:
+        log = dict(snapshot.log)
         for name in shown.per_pixel:
-            if name in log and look.samples is not None:
-                log[name] = -log[name] / look.samples[0].size  # nats per picture, high is good -> as the training's
+            if name in log and snapshot.samples is not None:
+                log[name] = (
+                    -log[name] / snapshot.samples[0].size
+                )  # nats per picture, high is good -> nats per pixel, low is good
         found += _one(log, shown.title, shown.lines)
     return found
 

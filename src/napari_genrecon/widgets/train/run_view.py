@@ -1,4 +1,4 @@
-"""The training runs: which there are, how the chosen one goes, and its buttons."""
+"""List of training runs with the progress and the buttons of the chosen one."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from napari_genrecon.widgets.fit import text, tint
 from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.pictures import pixmap, sheet
-from napari_genrecon.widgets.train.run_snapshot import Look, curves, look_steps, state_words
+from napari_genrecon.widgets.train.run_snapshot import RunSnapshot, curves, snapshot_steps, state_words
 from napari_genrecon.widgets.words import ago
 
 __all__ = ["RunView"]
 
-_EVERY = 1000  # milliseconds between two looks at a run
-_RARELY = 5000  # milliseconds, where nothing runs
-_HEIGHT = 165  # pixels of the plot with its title
-_WIDTH = 320  # pixels of the samples
+_EVERY = 1000  # milliseconds between two readings of the runs
+_RARELY = 5000  # milliseconds, while nothing runs: spares the disk
+_HEIGHT = 165  # pixels: height of the plot with its title
+_WIDTH = 320  # pixels: width of the samples, as the dock
 _PENS = ("#4c9be8", "#e8a33d")
-_ASKED = "Asked it to save and to stop; this takes some seconds."
+_ASKED = "The training saves and stops; this takes some seconds."
 _ACTIVE = ("starting", "running")
 
 
 class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Watches the folders of the runs; holds nothing but what it shows.
+    """Show the runs by reading their folders again and again; it has no other state of theirs.
 
     Parameters
     ----------
     on_model : callable
-        Called when a run has put a model into the models folder; with its name, if that happened just now.
+        Called when a run has made a model; with its name if that happened just now, else with "".
     """
 
     def __init__(self, on_model: Callable[[str], object]) -> None:
-        self._on_model, self._look, self._wanted = on_model, Look(runs=()), ""
+        self._on_model, self._snapshot, self._wanted = on_model, RunSnapshot(runs=()), ""
         self._job: Job | None = None
         self._shown_choices: tuple[tuple[str, str], ...] = ()
         self._shown_end = ("", "")  # run and state that the suggested minutes are for
-        self._models: dict[str, tuple[str, str]] = {}  # by run: model and state that were told
+        self._models: dict[str, tuple[str, str]] = {}  # model and state that were reported, by run
         self.runs = ComboBox(label="run", choices=(), tooltip="All trainings on this computer")
         self._state = text()
-        self._curves = ComboBox(choices=(), tooltip="Errors are in nats per pixel, what is noted in nats per crop")
+        self._curves = ComboBox(choices=(), tooltip="Errors are in nats per pixel, information is in nats per crop")
         self._plot = _plot()
         self._samples = picture_label()
-        self._samples.tooltip = "Samples of fixed latents: how they change shows what was learnt"
+        self._samples.tooltip = "Always made from the same random numbers: what changes is the model"
         self._caption = text("The same 36 samples, made anew every 10 s:")
         self.stop = PushButton(text="Stop", tooltip="Keeps the best and the last weights; can be resumed")
         self.resume = PushButton(text="Resume", tooltip="Goes on exactly where it was saved last")
@@ -81,43 +81,45 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._poll()
 
     @property
-    def look(self) -> Look:
-        """What was read last."""
-        return self._look
+    def snapshot(self) -> RunSnapshot:
+        """The runs as they were read last."""
+        return self._snapshot
 
     @property
     def words(self) -> str:
-        """What is said about the chosen run."""
+        """Description of the chosen run."""
         return str(self._state.value)
 
     def choose(self, run: Run) -> None:
-        """Show a run."""
+        """Choose a run."""
         self._wanted = run.name
         self._poll()
 
     def leave(self) -> None:
-        """Stop looking; the runs go on."""
+        """Stop reading, as the window is gone. The runs go on."""
         with suppress(RuntimeError):  # at the end of the program Qt deletes what it finds, in any order
             self._timer.stop()
         if self._job is not None:
             self._job.abandon()
         self._panel.abandon()
 
-    # --- looking ---
+    # --- reading ---
 
     def _poll(self) -> None:
-        if self._job is not None:  # the last look still takes its time: the disk is slow
+        if self._job is not None:  # the last reading still goes on, as the disk is slow
             return
         wanted = self._wanted
-        self._job = Job(lambda: look_steps(wanted), lambda _: None, lambda kind, look: self._looked(wanted, kind, look))
+        self._job = Job(
+            lambda: snapshot_steps(wanted), lambda _: None, lambda kind, found: self._take(wanted, kind, found)
+        )
         self._job.start()
 
-    def _looked(self, wanted: str, kind: str, value: Any) -> None:
+    def _take(self, wanted: str, kind: str, value: Any) -> None:
         self._job = None
         if wanted != self._wanted:  # another run was chosen meanwhile
             self._poll()
         elif kind == "ok":
-            self._look = value
+            self._snapshot = value
             self._wanted = value.chosen.name if value.chosen else ""
             self._show()
             active = any(state in _ACTIVE for _, state in value.runs)
@@ -127,65 +129,65 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._state.value = f"The runs cannot be read: {value}"
 
     def _tell_new_models(self) -> None:
-        chosen = self._look.chosen
-        key, now = (chosen.name, (self._look.model, self._look.state)) if chosen else ("", ("", ""))
+        chosen = self._snapshot.chosen
+        key, now = (chosen.name, (self._snapshot.model, self._snapshot.state)) if chosen else ("", ("", ""))
         before = self._models.get(key)
-        if chosen and self._look.model and before != now:
-            self._on_model(self._look.model if before else "")  # one that was finished before is not chosen for you
+        if chosen and self._snapshot.model and before != now:
+            self._on_model(self._snapshot.model if before else "")  # one that was finished before is not chosen for you
         self._models[key] = now
 
     # --- showing ---
 
     def _show(self) -> None:
-        look = self._look
+        snapshot = self._snapshot
         self._show_choices()
-        words, style = state_words(look)
+        words, style = state_words(snapshot)
         self._state.value = words
         tint(self._state, style)
-        active, there = look.state in _ACTIVE, look.chosen is not None
+        active, there = snapshot.state in _ACTIVE, snapshot.chosen is not None
         if self._panel.words == _ASKED and not active:
             self._panel.say("")
         self.runs.visible = there
         self.stop.visible = active
         self.resume.visible = self._minutes.visible = there and not active
         self.remove.visible = there and not active
-        titles = [found.title for found in curves(look)]
+        titles = [found.title for found in curves(snapshot)]
         if list(self._curves.choices) != titles:
             self._curves.choices = titles
         self._curves.visible = bool(titles)
         self._plot.setVisible(bool(titles))
         self._draw_curves()
-        self._samples.visible = self._caption.visible = look.samples is not None
-        if look.samples is not None:
-            show_picture(self._samples, pixmap(sheet(look.samples, 9), _WIDTH))
+        self._samples.visible = self._caption.visible = snapshot.samples is not None
+        if snapshot.samples is not None:
+            show_picture(self._samples, pixmap(sheet(snapshot.samples, 9), _WIDTH))
 
     def _show_choices(self) -> None:
         choices = tuple(
-            (f"{r.name}  ({find_recipe(r.kind).label}, {s}, {ago(r.created)})", r.name) for r, s in self._look.runs
+            (f"{r.name}  ({find_recipe(r.kind).label}, {s}, {ago(r.created)})", r.name) for r, s in self._snapshot.runs
         )
         if choices != self._shown_choices:
             self._shown_choices = choices
             with self.runs.changed.blocked():
                 self.runs.choices = choices
-        if self._look.chosen is None:
+        if self._snapshot.chosen is None:
             return
         with self.runs.changed.blocked():
             self.runs.value = self._wanted
-        now = (self._wanted, self._look.state)
+        now = (self._wanted, self._snapshot.state)
         if now != self._shown_end:
-            self._shown_end, minutes = now, self._look.chosen.options["minutes"]
-            self._minutes.value = 2 * minutes if self._look.state == "finished" else minutes
+            self._shown_end, minutes = now, self._snapshot.chosen.options["minutes"]
+            self._minutes.value = 2 * minutes if self._snapshot.state == "finished" else minutes
 
     def _draw_curves(self, _event: Any = None) -> None:
         self._plot.clear()
-        chosen = [found for found in curves(self._look) if found.title == self._curves.value]
+        chosen = [found for found in curves(self._snapshot) if found.title == self._curves.value]
         names = []
         for found in chosen[:1]:
             for (name, (x, y)), colour in zip(found.lines.items(), _PENS, strict=False):
                 # A single point makes no line.
                 self._plot.plot(x, y, pen=pg.mkPen(colour, width=2), symbol="o" if len(x) == 1 else None)
                 names.append(f"<span style='color: {colour}'>{name}</span>")
-        self._plot.setTitle(" · ".join(names), size="8pt")  # as a legend that covers no curve
+        self._plot.setTitle(" · ".join(names), size="8pt")  # a legend that covers no curve
 
     # --- buttons ---
 
@@ -198,14 +200,14 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._act(lambda run: run.stop(), _ASKED)
 
     def _resume(self, _event: Any = None) -> None:
-        run, minutes = self._look.chosen, float(self._minutes.value)
+        run, minutes = self._snapshot.chosen, float(self._minutes.value)
         if run is None:
             return
         given = None if minutes == run.options["minutes"] else minutes
         self._act(lambda run: run.resume(minutes=given), "")
 
     def _remove(self, _event: Any = None) -> None:
-        run = self._look.chosen
+        run = self._snapshot.chosen
         if run is None:
             return
         question = f"Delete the training '{run.name}' with its crops and checkpoints? A model it has made stays."
@@ -213,8 +215,8 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._act(lambda run: run.remove(), f"Deleted '{run.name}'.")
 
     def _act(self, act: Callable[[Run], object], words: str) -> None:
-        """Do something to the chosen run, in a thread: disks can be slow."""
-        run = self._look.chosen
+        """Change the chosen run in a thread, as disks can be slow."""
+        run = self._snapshot.chosen
         if run is None:
             return
 
