@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from functools import cache
@@ -55,7 +56,8 @@ def check_types(options: Any) -> None:
 def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
     """Return the types that every field allows, and what a value must be, in words."""
     hints = typing.get_type_hints(options, include_extras=True)
-    return {name: (_alternatives(hint), _words(hint)) for name, hint in hints.items()}
+    names = [field.name for field in dataclasses.fields(options)]  # a ClassVar has a hint too, but is no option
+    return {name: (_alternatives(hints[name]), _words(hints[name])) for name in names}
 
 
 def _words(hint: Any) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bundled.degrade import correlated_noise, noise_kernel, stripes
 from bundled.scenes import dead_leaves, fluorescence
 from bundled.walls import walls
+from napari_genrecon.io.publish import publishing
 
 __all__ = ["Batch", "Sources", "draw_batch", "draw_clean", "held_back", "load_sources"]
 
@@ -288,10 +289,8 @@ def _simulated(
         cache.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             images = list(pool.map(partial(_draw_one, scene, seed), range(count), chunksize=4))
-        partial_path = path.with_suffix(f".{os.getpid()}.tmp")
-        with partial_path.open("wb") as file:
+        with publishing(path, overwrite=True) as part, part.open("wb") as file:
             np.save(file, np.stack(images))
-        os.replace(partial_path, path)
     return np.asarray(np.load(path), np.float16)
 
 

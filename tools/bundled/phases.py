@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from napari_genrecon.io.publish import write_file
 from napari_genrecon.models.tensors import read_tensors
 from napari_genrecon.training.loop.checkpoint import load_latest
 from napari_genrecon.training.loop.loop import Loss, Step, train_steps
 from napari_genrecon.training.loop.muon import Muon
 from napari_genrecon.training.loop.schedule import warm_up
 from napari_genrecon.training.loop.state import State
-from napari_genrecon.training.publish import publish
 
 __all__ = ["Loss", "Settings", "best_device", "constant_rate", "falling_rate", "faster_in_bfloat16", "fresh_state"]
 
@@ -82,7 +82,7 @@ def falling_rate(state: State, recipe: Settings, loss: Loss, folder: Path, minut
 
     steps = train_steps(state, loss, rate_at, folder / "decay", ema=recipe.ema, options=asdict(recipe))
     yield from _for_minutes(steps, minutes)
-    publish(folder / "final.safetensors", save(_average(state)))
+    write_file(folder / "final.safetensors", save(_average(state)))
 
 
 def best_device() -> torch.device:

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
-from napari_genrecon.io.publish import sentence
+from napari_genrecon.io.publish import sentence, write_file
 from napari_genrecon.options import check_types
-from napari_genrecon.training.publish import publish
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
@@ -216,7 +215,7 @@ class Dataset:
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
         np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         try:
-            publish(path, buffer.getvalue())
+            write_file(path, buffer.getvalue())
         except OSError as error:
             raise OutputError(sentence(path, error)) from error
 

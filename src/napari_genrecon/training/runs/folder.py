@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_genrecon.errors import WeightsError
+from napari_genrecon.io.publish import write_file
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.files import read_card, save_model
 from napari_genrecon.models.generative import GenerativeModel, load_generative
@@ -18,7 +19,6 @@ from napari_genrecon.models.registry import find_model
 from napari_genrecon.models.runtime import build_network
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.loop.state import State
-from napari_genrecon.training.publish import publish
 from napari_genrecon.training.recipe import Recipe, Score
 
 __all__ = ["RunFolder"]
@@ -137,7 +137,7 @@ class RunFolder:
     def _show(self, model: GenerativeModel) -> None:
         content = io.BytesIO()
         np.save(content, self._recipe.preview(model))
-        publish(self._folder / "samples.npy", content.getvalue())
+        write_file(self._folder / "samples.npy", content.getvalue())
 
     def _log(self, state: State) -> None:
         """Append the means since the last line."""

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError, OutputError
+from napari_genrecon.io.publish import rename, write_file
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions, TrainProgress
-from napari_genrecon.training.publish import publish
 from napari_genrecon.training.runs.log import columns, exit_reason
 from napari_genrecon.training.runs.status import (
     FINAL,
@@ -134,7 +134,7 @@ class Run:
     def stop(self) -> None:
         """Ask the process to save and to end; it does so after the step it is at."""
         with writing(self.folder):
-            publish(self.folder / "stop", b"")
+            write_file(self.folder / "stop", b"")
 
     def resume(self, *, minutes: float | None = None) -> Run:
         """Go on exactly where it was saved last, in a new process.
@@ -206,12 +206,12 @@ class Run:
             raise OptionError(f"{self.name!r} is being trained: stop it first")
         self._returned()
         gone = Path(tempfile.mkdtemp(prefix=".old-", dir=self.folder.parent))
-        os.rename(self.folder, gone / self.name)  # in one step: no run is seen half deleted
+        rename(self.folder, gone / self.name)  # in one step: no run is seen half deleted
         shutil.rmtree(gone, ignore_errors=True)
 
     def _with(self, options: TrainOptions) -> Run:
         facts = read_json(self.folder / "run.json") | {"options": options.to_dict()}
-        publish(self.folder / "run.json", json.dumps(facts, indent=1).encode())
+        write_file(self.folder / "run.json", json.dumps(facts, indent=1).encode())
         return replace(self, options=options.to_dict())
 
     def _returned(self) -> int | None:

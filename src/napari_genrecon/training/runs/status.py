@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, OptionError, OutputError
-from napari_genrecon.io.publish import sentence
-from napari_genrecon.training.publish import FULL, publish
+from napari_genrecon.io.lock import exclusive
+from napari_genrecon.io.publish import DISK_FULL, sentence, write_file
 
 __all__ = [
     "FINAL",
@@ -88,17 +87,17 @@ def write_status(folder: Path, status: Status) -> None:
     """Write how a run stands; on a full disk, in the space that `reserve` kept."""
     content = json.dumps(asdict(replace(status, time=time.time())), indent=1).encode()
     try:
-        publish(folder / "status.json", content)
+        write_file(folder / "status.json", content)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise
         (folder / "reserve").unlink(missing_ok=True)
-        publish(folder / "status.json", content)
+        write_file(folder / "status.json", content)
 
 
 def reserve(folder: Path) -> None:
     """Keep a little space for the last words."""
-    publish(folder / "reserve", b"\0" * _RESERVE)
+    write_file(folder / "reserve", b"\0" * _RESERVE)
 
 
 @contextmanager
@@ -124,34 +123,9 @@ def lock(folder: Path) -> Iterator[None]:
     OptionError
         If another process works on it.
     """
-    with (folder / "lock").open("a+b") as file:
-        if not _locked(file):
-            raise OptionError(f"another process trains {folder.name!r} already: stop it first, or wait for its end")
+    refusal = f"another process trains {folder.name!r} already: stop it first, or wait for its end"
+    with exclusive(folder / "lock", OptionError(refusal)):
         yield
-
-
-if sys.platform == "win32":
-
-    def _locked(file: Any) -> bool:
-        import msvcrt
-
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-
-    def _locked(file: Any) -> bool:
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
 
 
 def note_process(folder: Path, pid: int) -> None:
@@ -163,7 +137,7 @@ def note_process(folder: Path, pid: int) -> None:
     except psutil.Error:  # it has ended already, and its status will tell
         started = 0.0
     facts = {"pid": pid, "started": started, "host": socket.gethostname()}
-    publish(folder / "process.json", json.dumps(facts).encode())
+    write_file(folder / "process.json", json.dumps(facts).encode())
 
 
 def is_alive(folder: Path) -> bool:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, UnknownModelError
+from napari_genrecon.io.publish import rename, write_file
 from napari_genrecon.models.card import check_name
 from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.publish import publish
 from napari_genrecon.training.runs.run import Run
 from napari_genrecon.training.runs.status import Status, read_json, write_status, writing
 from napari_genrecon.training.runs.worker import free_name
@@ -104,9 +104,9 @@ def _named(part: Path, name: str, facts: dict[str, Any]) -> Path:
         taken = (*taken, free)
         if (part.parent / free).exists():
             continue
-        publish(part / "run.json", json.dumps({**facts, "name": free}, indent=1).encode())
+        write_file(part / "run.json", json.dumps({**facts, "name": free}, indent=1).encode())
         try:
-            os.rename(part, part.parent / free)
+            rename(part, part.parent / free)
         except OSError:
             if (part.parent / free).exists():  # another start was quicker
                 continue

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, InferenceError, OptionError, OutputError
+from napari_genrecon.io.publish import DISK_FULL, write_file
 from napari_genrecon.models.registry import BUNDLED, import_model, models_folder, remove_model
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainProgress
-from napari_genrecon.training.publish import FULL, publish
 from napari_genrecon.training.runs.status import (
     Status,
     heartbeat,
@@ -121,7 +121,7 @@ def _noted(folder: Path, steps: Generator[TrainProgress, None, Any]) -> Generato
 
 def _note(folder: Path, progress: TrainProgress) -> None:
     with suppress(OSError):  # only for those who watch; what must not be lost is saved elsewhere
-        publish(folder / "progress.json", json.dumps(dataclasses.asdict(progress)).encode(), sync=False)
+        write_file(folder / "progress.json", json.dumps(dataclasses.asdict(progress)).encode(), sync=False)
 
 
 # --- the end ---
@@ -182,7 +182,7 @@ def _sentence(error: BaseException) -> str:
     """Return why it failed, in words a biologist can act on."""
     if isinstance(error, GenReconError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return "the disk is full: what was saved last is still there; free some space, then resume"
     if isinstance(error, OSError):
         return f"a file of the run could not be written ({error.strerror or error}): what was saved last is still there"
