@@ -226,8 +226,8 @@ def few_steps(steps: int) -> str:
     if not 0 < steps < ENOUGH_STEPS:
         return ""
     return (
-        f"it was trained for only {steps} steps: with fewer than {ENOUGH_STEPS} the pictures are seldom usable, and good "
-        "models take several thousand"
+        f"it was trained for only {steps} steps: with fewer than {ENOUGH_STEPS} the pictures are seldom usable, and "
+        "good models take several thousand"
     )
 
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_name", "from_version_1", "plain", "problem_of", "short"]
 
-# Limits against hostile files: far above what any honest card holds, low enough that a form can show it.
+# Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
 _MOST_ENTRIES = 2000  # entries of any list or table in a card
-_MOST_CHANNELS = 64  # more, and a first layer of a hostile card could fill the memory
+_MOST_CHANNELS = 64  # of a network's input; the crops that can be trained on have at most 4
 _WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -25,7 +25,7 @@ ENDING = ".safetensors"
 LARGEST_FILE = 256 << 20  # bytes; the largest network that a card can describe has less
 
 _KEY = "napari-genrecon"
-_LARGEST_HEADER = 4 << 20  # bytes; it holds the card and the names of the tensors, some 100 KB
+_LARGEST_HEADER = 4 << 20  # bytes; it holds the card and the names and shapes of the tensors, not the numbers
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

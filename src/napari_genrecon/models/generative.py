@@ -21,7 +21,7 @@ __all__ = ["GenerativeModel", "load_generative"]
 
 Array = NDArray[np.float32]
 
-_AT_ONCE = 256  # pictures per batch: a second or less on a CPU, below 1 GB of features at 128 pixels a side
+_AT_ONCE = 256  # pictures per batch: bounds the memory for features; results do not depend on it
 _SEED_OF_BOUNDS = 2013  # bounds are estimates; the same picture always gets the same one
 
 
@@ -155,8 +155,8 @@ class GenerativeModel:
         Returns
         -------
         (N, Y, X) or (N, C, Y, X) ndarray
-            Along a great circle for a GAN, whose latents all lie near a sphere (White 2016); along a straight line for a
-            VAE.
+            Along a great circle for a GAN, whose latents all lie near a sphere (White 2016); along a
+            straight line for a VAE.
         """
         if n < 2:
             raise OptionError(f"n must be at least 2 pictures, got {n}")

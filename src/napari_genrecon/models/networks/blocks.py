@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 __all__ = ["ResidualBlock", "pad_to_stride", "widths"]
 
-_WIDEST = 256  # feature maps; without it a network for 128 pixels would have 16 times the weights in its deepest layer
+_WIDEST = 256  # feature maps: without a limit, they would double with every halving of the side
 
 
 class ResidualBlock(nn.Module):
