@@ -66,9 +66,7 @@ class TrainOptions:
     ema: Annotated[
         float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True, "tooltip": "Averaging of the weights"}
     ] = 0.999
-    seed: Annotated[
-        int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Seed of weights and batches"}
-    ] = 0
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Seed of weights and batches"}] = 0
     device: Annotated[
         str, {"choices": "devices", "advanced": True, "tooltip": "Where to compute; 'auto': a GPU if there is one"}
     ] = "auto"

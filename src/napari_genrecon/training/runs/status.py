@@ -1,7 +1,7 @@
-"""What a run's folder says about its process: who works on it, how far it is, how it ended.
+"""Small files in a run's folder that describe its process: state, lock, process number, heartbeat.
 
-Small JSON files, each written whole. A process is known by its number and the time it was started, as numbers are used
-again; on another computer of a cluster, by the time of its last sign of life.
+Each is written whole. A process is identified by its number and its start time, as numbers are used again; on another
+computer of a cluster, by the time of its last heartbeat.
 """
 
 from __future__ import annotations
@@ -36,26 +36,28 @@ __all__ = [
 ]
 
 FINAL = ("finished", "stopped", "failed")
-_BEAT = 10.0  # seconds between signs of life
-_SILENCE = 120.0  # seconds after which a process on another computer is taken for dead
-_CLOCK = 2.0  # seconds by which the start time of one process may seem to differ
-_RESERVE = 64 << 10  # bytes kept, to be freed so that the reason can be written on a full disk
+_BEAT = 10.0  # seconds between heartbeats
+# Seconds without a heartbeat after which a process on another computer counts as dead: network drives show new times
+# late, and a live run that is taken for dead could be resumed twice.
+_SILENCE = 120.0
+_CLOCK = 2.0  # seconds of tolerance between two readings of the start time of a process
+_RESERVE = 64 << 10  # bytes of a file that is deleted on a full disk, so that the reason can be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a run stands, as its process wrote it last.
+    """State of a run, as its process wrote it last.
 
     Attributes
     ----------
     state : str
         ``starting``, ``running``, ``finished``, ``stopped`` or ``failed``.
     error : str
-        Why it failed, in a sentence.
+        Reason of a failure, in a sentence.
     model, sha256 : str
-        Name and checksum of the model that was put into the models folder.
+        Name and checksum of its model in the models folder.
     time : float
-        When this was written, in seconds since 1970.
+        Time of writing, in seconds since 1970.
     """
 
     state: str
@@ -66,7 +68,7 @@ class Status:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object; empty if there is none that can be read."""
+    """Return the JSON object in a file; empty if the file is missing or unreadable."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -75,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_status(folder: Path) -> Status:
-    """Return how a run stands; ``starting`` before anything was written."""
+    """Return the status of a run; ``starting`` before anything was written."""
     found = read_json(folder / "status.json")
     texts = {key: found.get(key) for key in ("state", "error", "model", "sha256")}
     plain = {key: value for key, value in texts.items() if isinstance(value, str)}
@@ -84,7 +86,7 @@ def read_status(folder: Path) -> Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Write how a run stands; on a full disk, in the space that `reserve` kept."""
+    """Write the status of a run; on a full disk, in the space that `reserve` kept."""
     content = json.dumps(asdict(replace(status, time=time.time())), indent=1).encode()
     try:
         write_file(folder / "status.json", content)
@@ -96,13 +98,13 @@ def write_status(folder: Path, status: Status) -> None:
 
 
 def reserve(folder: Path) -> None:
-    """Keep a little space for the last words."""
+    """Write a file that is deleted on a full disk, to make room for the last status."""
     write_file(folder / "reserve", b"\0" * _RESERVE)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in a sentence why something could not be written."""
+    """Turn an OSError into an OutputError whose message is a sentence."""
     try:
         yield
     except OSError as error:
@@ -111,12 +113,12 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(sentence(path, error)) from error
 
 
-# --- who works on it ---
+# --- the process ---
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Be the only process that works on a run; a process that is killed leaves no claim behind.
+    """Make sure that no other process works on a run; a killed process releases its lock.
 
     Raises
     ------
@@ -129,7 +131,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def note_process(folder: Path, pid: int) -> None:
-    """Write down which process works on a run."""
+    """Write which process works on a run."""
     import psutil
 
     try:
@@ -141,7 +143,7 @@ def note_process(folder: Path, pid: int) -> None:
 
 
 def is_alive(folder: Path) -> bool:
-    """Return whether the process that was written down still runs: that one, not another that got its number."""
+    """Return whether the process of a run is alive; another that got its number later is not taken for it."""
     import psutil
 
     found = read_json(folder / "process.json")
@@ -149,7 +151,7 @@ def is_alive(folder: Path) -> bool:
     if not isinstance(pid, int) or not isinstance(started, int | float):
         return False
     if found.get("host") != socket.gethostname():
-        return _heard(folder) < _SILENCE
+        return _since_heartbeat(folder) < _SILENCE
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < _CLOCK
@@ -158,8 +160,8 @@ def is_alive(folder: Path) -> bool:
         return False
 
 
-def _heard(folder: Path) -> float:
-    """Seconds since the last sign of life."""
+def _since_heartbeat(folder: Path) -> float:
+    """Return the seconds since the last heartbeat."""
     try:
         return time.time() - (folder / "heartbeat").stat().st_mtime
     except OSError:
@@ -168,7 +170,7 @@ def _heard(folder: Path) -> float:
 
 @contextmanager
 def heartbeat(folder: Path) -> Iterator[None]:
-    """Give a sign of life every few seconds."""
+    """Touch the file ``heartbeat`` every few seconds."""
     ended = threading.Event()
     path = folder / "heartbeat"
     path.touch()
