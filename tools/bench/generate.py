@@ -22,8 +22,9 @@ from train_generative import OPTIONS, nuclei
 from bench.table import header, row
 from napari_genrecon.checks.memorisation import check_memorisation
 from napari_genrecon.checks.samples import coverage_and_density, kernel_distance, sliced_wasserstein
+from napari_genrecon.models import load_model
 from napari_genrecon.models.card import step_of
-from napari_genrecon.models.generative import GenerativeModel, load_model
+from napari_genrecon.models.generative import GenerativeModel
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.data.batches import Batches
 from napari_genrecon.training.data.dataset import Dataset

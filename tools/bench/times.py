@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from bundled import scenes
 
 from bench.table import header, row
 from napari_genrecon import gaussian_psf
 from napari_genrecon.tasks import find_task
-from napari_genrecon.training import scenes
 from napari_genrecon.widgets.words import TimeLeft
 
 AFTER = 5.0  # s

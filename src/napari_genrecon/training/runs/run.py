@@ -88,7 +88,7 @@ class Run:
             return None
 
     def is_loading(self) -> bool:
-        """Return whether its process has not made a step yet, so that `progress` is that of an earlier process."""
+        """Return whether its process has not made a step yet; `progress` is then that of an earlier process."""
         if self.state() != "running":
             return False
         try:
