@@ -98,7 +98,7 @@ class Run:
         return noted < begun
 
     def log(self) -> dict[str, NDArray[np.float64]]:
-        """Return the columns of the log by name: ``step``, ``seconds`` and losses, each (N,); empty before the first."""
+        """Return the columns of the log, (N,) each, by name: ``step``, ``seconds``, losses; empty before the first."""
         try:
             text = (self.folder / "log.csv").read_text()
         except OSError:
