@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_samples_lie_in_the_grey_values_of_the_training_data(tmp_path: Path, kin
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_times_a_plus_b_gives_samples_times_a_plus_b(tmp_path: Path, kind: str) -> None:
-    options = KINDS[kind].__class__(**{**KINDS[kind].to_dict(), "steps": 4})
+    options = replace(KINDS[kind], steps=4)
     samples = []
     for factor, offset in ((1.0, 0.0), (8.0, -512.0)):
         _run(options, tmp_path / str(factor), crops=_crops(np.float32, factor, offset))

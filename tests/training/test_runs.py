@@ -254,7 +254,7 @@ def test_last_words_fit_on_a_disk_that_is_full(crops, monkeypatch):
 
 def test_finished_run_goes_on_only_with_more_minutes(crops):
     run = work(create_run(crops, TINY, name="cells"))
-    with pytest.raises(OptionError, match="is finished: give more minutes"):
+    with pytest.raises(OptionError, match="is finished: to continue, give more minutes"):
         run.prepared()
     assert run.prepared(minutes=30).options["minutes"] == 30
     assert find_run("cells").options["steps"] == 0
