@@ -256,7 +256,7 @@ RECIPE = Recipe(
         Curves(title="Distance of samples to held-out crops (lower is better)", lines={"distance": "distance"}),
         Curves(title="Variety of the samples (1: as varied as real crops)", lines={"variety": "variety"}),
         Curves(
-            title="Losses of both networks (neither should go to zero)",
+            title="Losses of both networks (neither should win)",
             lines={"discriminator": "discriminator", "generator": "generator"},
         ),
     ),
