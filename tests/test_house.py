@@ -1,7 +1,12 @@
-"""Rules of the house: how big folders may be, what modules are called, and that nothing goes round or lies idle."""
+"""Rules of the house: sizes of folders, names of modules, no circular imports, nothing that is never used."""
+
+import ast
+from pathlib import Path
 
 import house
 import pytest
+
+import napari_genrecon
 
 FOLDERS = sorted({path.parent for path in house.FILES})
 MOST_FILES = 16
@@ -25,3 +30,29 @@ def test_no_import_goes_round_in_a_circle():
 
 def test_nothing_ships_that_the_product_cannot_reach():
     assert house.unreachable() == []
+
+
+TOOLS = sorted(Path(house.__file__).parent.rglob("*.py"))
+
+
+def names_in(module):
+    """Names that a module of ours defines or imports, and the modules of a package."""
+    path = house.MODULES[module]
+    found = set(napari_genrecon.__all__) if module == "napari_genrecon" else set()
+    found |= {other.rpartition(".")[2] for other in house.MODULES if other.rpartition(".")[0] == module}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name) for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.name)
+def test_tools_import_what_there_is(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("napari_genrecon"):
+            assert node.module in house.MODULES
+            assert {alias.name for alias in node.names} <= names_in(node.module), node.module

@@ -1,12 +1,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 from npe2 import PluginManifest
 
 import napari_genrecon
+from napari_genrecon.tasks import TASKS
 
 MANIFEST = PluginManifest.from_file(Path(napari_genrecon.__file__).with_name("napari.yaml"))
 
@@ -34,9 +36,43 @@ def test_menus_are_ones_that_napari_accepts():
     assert set(MANIFEST.contributions.menus) <= set(MenuId.contributables())
 
 
-def test_defaults_in_preferences_are_those_of_the_options():
-    from napari_genrecon.tasks import TASKS
+def expected_entries(task):
+    """What napari.yaml must hold for a task, by the list it belongs to."""
+    command = f"napari-genrecon.{task.name}"
+    widget = f"napari_genrecon.widgets.task.widget:{task.options.__name__.removesuffix('Options')}Widget"
+    return {
+        "commands": {"id": command, "title": f"{task.title}…", "python_name": widget},
+        "widgets": {"command": command, "display_name": task.title},
+        "menus": {"command": command},
+        "configurations": {"key": f"genrecon_{task.name}", "title": task.title},
+    }
 
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_manifest_holds_what_each_task_needs(task):
+    parts = MANIFEST.contributions
+    found = {
+        "commands": [command.model_dump() for command in parts.commands],
+        "widgets": [widget.model_dump() for widget in parts.widgets],
+        "menus": [item.model_dump() for item in parts.menus["napari/layers/filter"]],
+        "configurations": [{"key": key, "title": section.title} for key, section in _named(parts.configurations)],
+    }
+    for kind, entry in expected_entries(task).items():
+        assert any(entry.items() <= other.items() for other in found[kind]), f"napari.yaml lacks, under {kind}: {entry}"
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_limits_in_preferences_are_those_of_the_options(task):
+    hints = get_type_hints(task.options, include_extras=True)
+    section = dict(_named(MANIFEST.contributions.configurations))[f"genrecon_{task.name}"]
+    for name, entry in section.properties.items():
+        metadata = getattr(hints[name], "__metadata__", ({},))[0]
+        assert (entry.minimum, entry.maximum) == (metadata.get("min"), metadata.get("max")), name
+        if isinstance(metadata.get("choices"), tuple):
+            assert tuple(entry.enum) == metadata["choices"], name
+
+
+def test_defaults_in_preferences_are_those_of_the_options():
     sections = MANIFEST.contributions.configurations
     for task in TASKS:
         section = next(s for key, s in _named(sections) if key == f"genrecon_{task.name}")

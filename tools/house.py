@@ -1,6 +1,6 @@
-"""How the source is built: folders, imports, lengths, constants. ``python tools/house.py`` prints the table.
+"""Measure the source: folders, imports, lengths, constants. ``python tools/house.py`` prints the table.
 
-`tests/test_house.py` holds the source to the rules; this tells how far it is from them.
+`tests/test_house.py` checks the rules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
-    """The dotted name of a module."""
+    """Return the dotted name of a module."""
     parts = ("napari_genrecon", *path.relative_to(ROOT).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -33,8 +33,8 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def imports_of(path: Path, *, lazy: bool) -> set[str]:
-    """Modules of ours that a module imports when it is loaded or, with `lazy`, inside its functions as well."""
-    tree, found = _tree(path), set[str]()
+    """Return modules of ours that a module imports on loading or, with `lazy`, inside its functions as well."""
+    tree, found = ast.parse(path.read_text()), set()
     for node in ast.walk(tree) if lazy else _on_loading(tree.body):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name in MODULES}
@@ -62,7 +62,7 @@ def _absolute(path: Path, node: ast.ImportFrom) -> str:
 
 
 def circles() -> list[set[str]]:
-    """Groups of modules that import each other when they are loaded (strongly connected components, Tarjan 1972).
+    """Return groups of modules that import each other on loading (strongly connected components, Tarjan 1972).
 
     A package that re-exports a module of its own is no circle.
     """
@@ -101,7 +101,7 @@ def circles() -> list[set[str]]:
 
 
 def unreachable() -> list[str]:
-    """Modules that no face of the product imports, by name or by a string that names them."""
+    """Return modules that the product does not reach, by an import or by a string that names them."""
     named = re.compile(r"napari_genrecon(?:\.\w+)+|(?<=[\"'])\.?[a-z_]+(?:\.[a-z_]+)*(?=[\"':])")
     seen, todo = set(), ["napari_genrecon", "napari_genrecon.__main__"]
     todo += [name for name in named.findall((ROOT / "napari.yaml").read_text()) if name in MODULES]
@@ -124,19 +124,19 @@ def unreachable() -> list[str]:
 
 
 def functions() -> Iterator[ast.FunctionDef]:
-    """Every function and method."""
+    """Yield every function and method."""
     for path in FILES:
         yield from (node for node in ast.walk(_tree(path)) if isinstance(node, ast.FunctionDef))
 
 
 def length(node: ast.FunctionDef) -> int:
-    """Lines of a function's body, its docstring left out."""
+    """Return the lines of a function's body, without its docstring."""
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     return sum((s.end_lineno or s.lineno) - s.lineno + 1 for s in body) or 1
 
 
 def constants() -> int:
-    """Module-level names in capitals that hold a number, alone or in a tuple or table."""
+    """Count module-level names in capitals that hold a number, alone or in a tuple or table."""
     count = 0
     for path in FILES:
         for node in _tree(path).body:

@@ -56,7 +56,7 @@ def _write(name: str, image: np.ndarray, axes: str) -> None:
 
 
 def _objects(field: np.ndarray) -> np.ndarray:
-    """The nuclei of a field that are bright enough and not at its border, touching ones parted, numbered from 1."""
+    """Label the nuclei of a field from 1: bright enough, not at its border, touching ones separated."""
     smooth = gaussian_filter(field.astype(float), 1)
     mask = remove_small_objects(smooth > 0.7 * threshold_otsu(smooth), max_size=40)
     depth = gaussian_filter(distance_transform_edt(mask), 1)
@@ -67,7 +67,7 @@ def _objects(field: np.ndarray) -> np.ndarray:
 
 
 def _numbered(rows: list[list[np.ndarray]]) -> np.ndarray:
-    """The fields side by side, their objects numbered on."""
+    """Put the fields side by side, and number their objects consecutively."""
     first, out = 0, []
     for row in rows:
         out.append([])
@@ -78,7 +78,7 @@ def _numbered(rows: list[list[np.ndarray]]) -> np.ndarray:
 
 
 def _correlated_stack() -> tuple[np.ndarray, np.ndarray]:
-    """Filaments that blur out of focus plane by plane, shot and read noise behind an interpolating detector."""
+    """Simulate filaments that blur out of focus plane by plane, with noise of an interpolating detector."""
     rng = np.random.default_rng(20260)
     sharp = scenes.filaments(rng, (192, 192))
     electrons = np.stack([8 + 110 * gaussian_filter(sharp, 0.6 * abs(z - 2)) for z in range(5)])

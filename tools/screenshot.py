@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication
 
 
 def wait(condition, seconds: float = 300) -> None:
-    """Let the window live until something is true."""
+    """Process the window's events until a condition is true."""
     end = time.time() + seconds
     while not condition():
         if time.time() > end:
@@ -33,7 +33,7 @@ def wait(condition, seconds: float = 300) -> None:
 
 
 def opened(title: str) -> tuple[Any, Any]:
-    """A window with a real noisy image and one widget."""
+    """Open a window with a real noisy image and one widget."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 900)
     _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", title)
@@ -44,7 +44,7 @@ def opened(title: str) -> tuple[Any, Any]:
 
 
 def preview_and_run(viewer: Any, widget: Any, target: Path) -> None:
-    """Both, with a picture of each."""
+    """Run the preview and the task, and save a picture of each."""
     viewer.scene.camera.zoom *= 2
     before = len(viewer.layers)
     widget._preview.changed.emit(True)
@@ -57,7 +57,7 @@ def preview_and_run(viewer: Any, widget: Any, target: Path) -> None:
 
 
 def generate(folder: Path, minutes: float) -> None:
-    """From open nuclei to a trained model, to samples in a layer, to a slider that moves, with a picture of each."""
+    """Train a model on nuclei, add samples as a layer, move a slider; save a picture of each."""
     for name in ("GENRECON_RUNS", "GENRECON_MODELS"):
         os.environ.setdefault(name, tempfile.mkdtemp())
     viewer = napari.Viewer(show=True)
@@ -92,7 +92,7 @@ def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
 
 
 def _explore(viewer: Any, page: Any, target: Path) -> None:
-    """The slider moved, then the map of all crops with one picked, which is what the picture shows."""
+    """Move a slider, then pick a crop on the map of all crops, and save a picture of that."""
     page.choice.refresh("nuclei-vae")
     _press(page, page.run)
     before = viewer.layers["nuclei-vae walk"].data.copy()
@@ -110,7 +110,7 @@ def _press(page: Any, button: Any) -> None:
 
 
 def _picture(viewer: Any, target: Path) -> None:
-    """Of the whole window, in 255 colours to keep it small."""
+    """Save a picture of the whole window, in 255 colours to keep it small."""
     wait(lambda: True)
     viewer.screenshot(target, canvas_only=False, flash=False)
     Image.open(target).convert("RGB").quantize(255).save(target, optimize=True)
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def tasks(folder: Path) -> None:
-    """Preview and result of every task."""
+    """Save pictures of preview and result of every task."""
     preview_and_run(*opened("Denoise"), folder / "widget.png")
     preview_and_run(*opened("Upscale"), folder / "upscale.png")
     viewer, widget = opened("Deblur")

@@ -32,7 +32,15 @@ RECIPES: dict[str, tuple[Any, Any]] = {
     "upscale": (upscaler, upscaler.UpscalerRecipe),
     "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }
-OPTIONS = ("seed", "rate", "patch", "size", "optimiser", "loss", "factor")  # of a recipe; its own where not given
+OPTIONS = (
+    "seed",
+    "rate",
+    "patch",
+    "size",
+    "optimiser",
+    "loss",
+    "factor",
+)  # of a recipe; its defaults if not given
 
 
 def main() -> None:
@@ -57,7 +65,7 @@ def main() -> None:
 
 
 def _log(steps: Iterator[Step], path: Path, phase: str) -> None:
-    """Append the mean loss of every few steps to a table."""
+    """Append the mean loss of every `LOG_EVERY` steps to a table."""
     losses: list[float] = []
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():

@@ -33,7 +33,7 @@ OPTIONS = {
 
 
 def nuclei(data: Path) -> Dataset:
-    """The crops, split by the image they come from."""
+    """Return the crops, split by the image they come from."""
     with np.load(data / "nuclei" / "nuclei32.npz", allow_pickle=False) as stored:
         return cut_crops(stored["x"], CropOptions(size=32, mode="whole"), groups=stored["image_index"])
 
@@ -44,15 +44,15 @@ def main() -> None:
     given = {name: getattr(args, name) for name in ("rate", "r1", "batch", "seed") if getattr(args, name) is not None}
     options = dataclasses.replace(OPTIONS[args.kind], minutes=args.minutes, **given)
     steps = train_steps(nuclei(args.data), options, args.out, name=f"nuclei-{args.kind}-32")
-    card, told = None, 0.0
+    card, printed = None, 0.0
     while card is None:
         try:
             progress = next(steps)
         except StopIteration as end:
             card = end.value
         else:
-            if time.monotonic() - told > 60:
-                told = time.monotonic()
+            if time.monotonic() - printed > 60:
+                printed = time.monotonic()
                 print(progress.step, f"{progress.seconds:.0f} s", progress.losses, progress.note, flush=True)
     _tell(card)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
-from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -56,7 +56,7 @@ def check_types(options: Any) -> None:
 def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
     """Return, for every field, the allowed types and a description of an allowed value."""
     hints = typing.get_type_hints(options, include_extras=True)
-    names = [field.name for field in fields(options)]  # class variables are not options
+    names = [field.name for field in dataclasses.fields(options)]  # a ClassVar has a hint too, but is no option
     return {name: (_alternatives(hints[name]), _words(hints[name])) for name in names}
 
 

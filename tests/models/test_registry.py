@@ -132,7 +132,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "endless halo": ({"halo": [0, 0, 10**9, 0]}, "halo must lie between"),
     "halo of two axes": ({"halo": [1, 1]}, "halo must give T, Z, Y and X"),
     "no stride": ({"stride": [1, 1, 0, 1]}, "stride must lie between"),
-    "told code": ({"told": ["__import__"]}, "told sigma, rho or factor"),
+    "told code": ({"told": ["__import__"]}, "told may hold sigma, rho and factor"),
     "of the future": ({"format": "genrecon-model/9"}, "a newer version"),
     "name with a path": ({"name": "../../x"}, "a model cannot be named"),
 }

@@ -177,7 +177,7 @@ def test_labels_that_do_not_fit_get_a_sentence(labels, sentence):
 def test_few_crops_are_cut_closer_and_that_is_told():
     crops = cut_crops(noise(180, 200))
     assert len(crops) > 300
-    assert any("may learn them by heart" in note for note in crops.notes)
+    assert any("may memorise them" in note for note in crops.notes)
 
 
 @pytest.mark.parametrize(

@@ -93,5 +93,5 @@ def test_recipe_refuses_sizes_that_its_network_does_not_take():
 
 def test_recipe_refuses_data_without_what_it_needs():
     recipe = replace(find_recipe("vae"), needs=("images", "targets"))
-    with pytest.raises(OptionError, match="learns from images and targets, and no targets were given"):
+    with pytest.raises(OptionError, match="trains on images and targets, and no targets were given"):
         recipe.check(cut_crops(stack(200, 200)))

@@ -228,7 +228,7 @@ def test_full_disk_here_gives_the_same_sentence(crops, monkeypatch):
 
     again = run.prepared()
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "publish", full)
+        patch.setattr(checkpoint, "write_file", full)
         with pytest.raises(OutputError, match="the disk is full"):
             work(again)
     assert run.state() == "failed"
@@ -240,21 +240,21 @@ def test_last_words_fit_on_a_disk_that_is_full(crops, monkeypatch):
     from napari_genrecon.training.runs import status as run_status
 
     run = work(create_run(crops, TINY, name="full"), steps=2)
-    real = run_status.publish
+    real = run_status.write_file
 
     def full(path, data, **options):
         if (run.folder / "reserve").exists():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, data, **options)
 
-    monkeypatch.setattr(run_status, "publish", full)
+    monkeypatch.setattr(run_status, "write_file", full)
     write_status(run.folder, Status(state="failed", error="the disk is full"))
     assert run.error() == "the disk is full"
 
 
 def test_finished_run_goes_on_only_with_more_minutes(crops):
     run = work(create_run(crops, TINY, name="cells"))
-    with pytest.raises(OptionError, match="is finished: give more minutes"):
+    with pytest.raises(OptionError, match="is finished: to continue, give more minutes"):
         run.prepared()
     assert run.prepared(minutes=30).options["minutes"] == 30
     assert find_run("cells").options["steps"] == 0

@@ -250,7 +250,7 @@ def test_sheet_and_stack_are_both_named_and_few_steps_are_warned_of(opened, qtbo
     assert all(f"'{name}'" in page.panel.words for name in names)
     assert f"beside it '{names[1]}': all at once" in page.panel.words
     for words in (page.panel.words, page.choice._about.value):
-        assert "Beware: it learnt for only 3 steps" in words
+        assert "Beware: it was trained for only 3 steps" in words
     assert any("only 3 steps" in told for told in viewer.layers[names[0]].metadata["genrecon"]["warnings"])
 
 

@@ -1,4 +1,4 @@
-"""How well deblurring does: PSNR on simulated cells and filaments, beside Richardson-Lucy stopped at its best.
+"""Measure deblurring: PSNR on simulated cells and filaments, beside Richardson-Lucy stopped at its best.
 
 The scenes are drawn larger than the image, so that light comes in over its borders, blurred, and seen by a camera.
 Schedule, first level and iteration counts of the plug-and-play method were tuned on other seeds.
@@ -28,12 +28,12 @@ PEAKS = (30.0, 200.0)  # electrons per pixel
 KINDS = (scenes.cells, scenes.filaments)
 MOST_ITERATIONS = 60
 PATIENCE = 10  # iterations after the best
-TV = 0.02
+TV = 0.02  # weight of total variation for the regularised Richardson-Lucy
 
 
 @dataclass(frozen=True)
 class Case:
-    """One blurred and noisy image, its truth, and what made it."""
+    """A blurred and noisy image, its truth, and its PSF and noise."""
 
     clean: np.ndarray
     noisy: np.ndarray
@@ -49,9 +49,7 @@ def run(quick: bool) -> None:
     for sigma in BLURS:
         for peak in PEAKS:
             _report(f"{sigma:g} px, {peak:g} e-", [_case(kind, i, sigma, peak) for kind, i in _scenes(quick)])
-    print(
-        "\nPSNR in dB, means over n scenes. Richardson-Lucy (RL) is told the true noise and offset and stopped, scene"
-    )
+    print("\nPSNR in dB, means over n scenes. Richardson-Lucy (RL) gets the true noise and offset and stopped, scene")
     print("by scene, at the iteration that is nearest to the truth, from the better of two starting images. The gain")
     print(f"is that of 'pnp, noise measured'. {time.perf_counter() - started:.0f} s in all.")
 
@@ -70,9 +68,9 @@ def _report(name: str, cases: list[Case]) -> None:
 
 
 def _scores(case: Case, measured: np.ndarray) -> list[float]:
-    told = deblur(case.noisy, case.psf, noise=case.noise, device="cpu")
+    known = deblur(case.noisy, case.psf, noise=case.noise, device="cpu")
     plain, tv = (max(_best(case, weight, start) for start in ("flat", "blurred")) for weight in (0.0, TV))
-    return [_psnr(case, case.noisy), plain, tv, _psnr(case, told), _psnr(case, measured)]
+    return [_psnr(case, case.noisy), plain, tv, _psnr(case, known), _psnr(case, measured)]
 
 
 def _psnr(case: Case, result: np.ndarray) -> float:
@@ -80,7 +78,7 @@ def _psnr(case: Case, result: np.ndarray) -> float:
 
 
 def _case(kind: int, seed: int, sigma: float, peak: float) -> Case:
-    """A scene in [0, 255] of which `peak` electrons are grey value 255."""
+    """Simulate a scene in [0, 255] in which `peak` electrons give grey value 255."""
     specimen = 255.0 * np.maximum(KINDS[kind](np.random.default_rng([*SEED, seed, kind]), (SIDE + 2 * MARGIN,) * 2), 0)
     inside = (slice(MARGIN, -MARGIN),) * 2
     rng, gain = np.random.default_rng([*SEED, seed, kind, 4]), 255.0 / peak
@@ -91,7 +89,7 @@ def _case(kind: int, seed: int, sigma: float, peak: float) -> Case:
 
 
 def _psf(sigma: float) -> np.ndarray:
-    """The kernel of `gaussian_filter`, its own impulse response."""
+    """Return the impulse response of `gaussian_filter`."""
     reach = int(4 * sigma + 0.5)
     impulse = np.zeros((2 * reach + 1,) * 2)
     impulse[reach, reach] = 1
@@ -99,7 +97,7 @@ def _psf(sigma: float) -> np.ndarray:
 
 
 def _best(case: Case, tv: float, start: str) -> float:
-    """The highest PSNR over the iterations of Richardson-Lucy; no user can do better with it."""
+    """Return the highest PSNR over the iterations of Richardson-Lucy; no user can do better with it."""
     best = -np.inf, 0
     for count, estimate in enumerate(_estimates(case, tv, start)):
         best = max(best, (_psnr(case, case.noise.gain * estimate), count))

@@ -1,4 +1,4 @@
-"""What happens when things go wrong: kills, full disks, hostile files, lost workers. Counts what must not happen.
+"""Inject faults (kills, full disks, hostile files, lost workers) and count what must not happen.
 
 System calls are made to fail, or the process is killed at them, by ``strace`` (Linux; ``apt-get install strace``). The
 job runs in a fork of this process that waits until it is traced, so that only its own calls are counted.
@@ -36,13 +36,13 @@ CALLS = "write,pwrite64,openat,rename,renameat,renameat2,link,linkat,unlink,fsyn
 ERRORS = ("ENOSPC", "EIO", "EROFS")
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "nature": "restored", "options": {}}
 ABOUT = ImageMeta(axes=Axes("ZYX"), scale=(2.0, 0.1, 0.1), units=("micrometer",) * 3, record=RECORD)
-LARGEST_GROWTH = 64 << 20  # bytes
-SLOWEST = 10.0  # seconds
+LARGEST_GROWTH = 64 << 20  # bytes of memory that refusing a hostile file may take
+SLOWEST = 10.0  # seconds that refusing it may take
 
 
 @dataclass
 class Count:
-    """How many cases, and what went wrong in which."""
+    """Number of cases, and the problems by case."""
 
     cases: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -128,7 +128,7 @@ def _wait_until_traced(pid: int) -> None:
 
 
 def kill_tiff(folder: Path, *, step: int) -> Count:
-    """Over an existing file, on purpose; ends when a run survives."""
+    """Kill a writer that replaces a file at later and later calls, until a run survives."""
     old, new = _stack(0), _stack(1)
     source, target = folder / "raw.tif", folder / "result.ome.tif"
     source.write_bytes(b"raw data")
@@ -146,7 +146,7 @@ def kill_tiff(folder: Path, *, step: int) -> Count:
 
 
 def failing_calls(folder: Path, *, step: int) -> Count:
-    """Each call fails once; the writer gives a sentence, or gets over it."""
+    """Let each system call fail once; the writer must give a sentence or succeed."""
     old, new = _stack(0), _stack(1)
     source, target = folder / "raw.tif", folder / "result.ome.tif"
     source.write_bytes(b"raw data")
@@ -186,7 +186,7 @@ def _failing_zarr(folder: Path, error: str, step: int, count: Count) -> None:
 
 
 def kill_zarr(folder: Path, *, step: int) -> Count:
-    """Killed, opened (it must not pass for finished), resumed, compared with a run that was left alone."""
+    """Kill a writer; its store must not open as finished, and must resume to that of an undisturbed run."""
     whole, target = folder / "whole.zarr", folder / "result.zarr"
     _in_child(lambda: _write_zarr(whole))
     count, n, status = Count(), 1, -signal.SIGKILL
@@ -222,7 +222,7 @@ def _write_zarr(path: Path, *, resume: bool = False) -> None:
 
 
 def _in_child(job: Callable[[], object]) -> int:
-    """Zarr's threads do not survive a fork: this process never starts them."""
+    """Run a job in a child process: Zarr's threads do not survive a fork, so this process never starts them."""
     child = os.fork()
     if child == 0:
         os._exit(_outcome(job))
@@ -258,7 +258,7 @@ def _sweep(folder: Path, keep: set[Path]) -> None:
 
 
 def overwrites(folder: Path) -> Count:
-    """By every name of the source, and over files that are there, with and without leave."""
+    """Write to every name of the source, and over existing files, with and without permission."""
     count = Count()
     for number, (name, source, target, allowed) in enumerate(_targets(folder)):
         before = _snapshot(folder)
@@ -353,7 +353,7 @@ def broken_images(folder: Path) -> Count:
 
 
 def _watched(job: Callable[[], object], expected: type[Exception], own: int) -> tuple[int, int, float]:
-    """Exit status in a child, the growth of its anonymous memory beyond `own` bytes, and the seconds it took."""
+    """Run in a child; return exit status, growth of anonymous memory beyond `own` bytes, and seconds."""
     started, child = time.monotonic(), os.fork()
     if child == 0:
         os.close(2)  # libraries complain there
@@ -385,7 +385,7 @@ def _anonymous(pid: int) -> int:
 
 
 def layer_matrix(folder: Path, *, step: int) -> Count:
-    """Dtype x storage x shape x values: the task gives an image of the same shape and leaves its source alone."""
+    """Run a task on dtype x storage x shape x values: same shape, source unchanged."""
     from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 
     count = Count()
@@ -465,7 +465,7 @@ def _special(values: str) -> np.ndarray:
 
 
 def casts(n: int) -> Count:
-    """Random arrays far beyond every range: what is left lies at the nearest end, never at the other."""
+    """Cast random arrays far beyond every range: values must land at the nearest end, never at the other."""
     count, rng = Count(), np.random.default_rng(0)
     for number in range(n):
         dtype = np.dtype(("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")[number % 8])
@@ -503,7 +503,7 @@ def memory_peaks(folder: Path) -> Count:
 
 
 def killed_workers(folder: Path, times: int) -> Count:
-    """One of two workers is killed while it computes; the store is that of an undisturbed run."""
+    """Kill one of two workers while it computes; the store must equal that of an undisturbed run."""
     count = Count()
     script = "import sys; from bench import faults; faults.run_on_workers(sys.argv[1], sys.argv[2])"
     tools = Path(__file__).parents[1]
@@ -524,7 +524,7 @@ def _with_python() -> dict[str, str]:
 
 
 def run_on_workers(target: str, mode: str) -> None:
-    """In a process of its own: dask's threads do not go with forks."""
+    """Run in a process of its own: dask's threads do not survive a fork."""
     import dask.array as da
 
     from napari_genrecon.engine.cluster import connected

@@ -1,4 +1,4 @@
-"""How good are the bundled generative models, on crops of images that they were not trained on.
+"""Measure the bundled generative models on crops of images that they were not trained on.
 
 Bits per dimension of the VAE beside Gaussians; distances of GAN and VAE samples from held-out crops, beside those of
 real training crops (the floor) and of samples of a Gaussian in PCA space (the ceiling); whether samples copy training
@@ -58,7 +58,7 @@ def run(data: Path, *, quick: bool, figure: Path | None) -> None:
 
 
 def _bounds(vae: GenerativeModel, crops: Dataset, n: int) -> None:
-    """Gaussians see grey values spread evenly over their bins, the logistic sees whole ones."""
+    """Print bits per dimension; for Gaussians, grey values are spread evenly over their bins."""
     held_out = _evenly(crops.testing[:, 0], n)
     bounds = {
         "Gaussian, full covariance": _gaussian(crops, held_out, None),
@@ -74,7 +74,7 @@ def _bounds(vae: GenerativeModel, crops: Dataset, n: int) -> None:
 
 
 def _gaussian(crops: Dataset, held_out: np.ndarray, latent: int | None) -> np.ndarray:
-    """Log likelihood under a Gaussian fitted to the training crops in their eight orientations, as the VAE saw them."""
+    """Return the log likelihood under a Gaussian fitted to the training crops in eight orientations, as for the VAE."""
     mean, values, vectors = _principal(crops)
     if latent is not None:  # Tipping & Bishop 1999: the rest of the variance is spread evenly
         values = np.where(np.arange(len(values)) < latent, values, values[latent:].mean())
@@ -86,7 +86,7 @@ def _gaussian(crops: Dataset, held_out: np.ndarray, latent: int | None) -> np.nd
 
 
 def _principal(crops: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variances and directions, the largest first, of the training crops with 1/12 for the rounding."""
+    """Return mean, variances and directions, the largest first, of the training crops with 1/12 for the rounding."""
     x = crops.training[:, 0].astype(np.float64)
     side = x.shape[-1]
     turned = [np.rot90(x, k, (1, 2)) for k in range(4)]
@@ -104,7 +104,7 @@ def _principal(crops: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _sets(models: dict[str, GenerativeModel], crops: Dataset, n: int) -> dict[str, np.ndarray]:
-    """(n, Y, X) whole grey values of every set."""
+    """Return (n, Y, X) whole grey values of every set."""
     mean, values, vectors = _principal(crops)
     latent = models["GAN"].card.latent
     z = np.random.default_rng(1).standard_normal((n, latent))
@@ -136,7 +136,7 @@ def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Dataset
 
 
 def feature_network(crops: Dataset, data: Path, seed: int, steps: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Features of a small network that was trained to tell from which image a training crop comes.
+    """Return features of a small network that was trained to recognise the image of a training crop.
 
     To tell that it must see sharpness, texture, noise, contrast and shape. Features are scaled to unit variance over
     the training crops and then to one length, so that no picture outweighs the others in the cubic kernel.
@@ -206,7 +206,7 @@ def _times(models: dict[str, GenerativeModel], crops: Dataset, steps: int) -> No
 def _steps_per_second(
     options: TrainOptions, crops: Dataset, model: GenerativeModel, steps: int
 ) -> tuple[float, float, float]:
-    """Both loops in turns of ten steps; the ratio is of CPU time, because wall time is shared with other programs."""
+    """Run both loops in turns of ten steps; the ratio is of CPU time, as other programs change wall time."""
     bare = _bare_loop(options, crops, model)
     with tempfile.TemporaryDirectory() as folder:
         ours = train_steps(crops, options, Path(folder), name="bench")
@@ -225,7 +225,7 @@ def _steps_per_second(
 
 
 def _ready(batch: torch.Tensor) -> Any:
-    """Batches that are always the same one."""
+    """Return a stand-in for `Batches` that always gives the same batch."""
 
     class Ready:
         device = batch.device
@@ -237,7 +237,7 @@ def _ready(batch: torch.Tensor) -> Any:
 
 
 def _bare_loop(options: TrainOptions, crops: Dataset, model: GenerativeModel):  # type: ignore[no-untyped-def]
-    """The same networks and losses on one batch that lies ready, with nothing around them."""
+    """Train the same networks with the same losses on one fixed batch, in a minimal loop."""
     ready = Batches(crops, options, step_of(model.card), torch.device("cpu"))(0, 0)
     recipe = find_recipe(options.recipe)
     state = recipe.state(recipe.network(model.card, options), options)
@@ -256,7 +256,7 @@ def _bare_loop(options: TrainOptions, crops: Dataset, model: GenerativeModel):  
 
 
 def draw(path: Path, crops: Dataset, sets: dict[str, np.ndarray], columns: int = 16, rows: int = 3) -> None:
-    """Real held-out crops above samples, twice their size."""
+    """Draw real held-out crops above samples, twice their size."""
     from PIL import Image, ImageDraw
 
     shown = {"real nuclei of images that were held out": _evenly(crops.testing[:, 0], rows * columns)}

@@ -1,4 +1,4 @@
-"""Images that lie about themselves, are broken, or want to fill the memory."""
+"""Hostile image files: false metadata, damage, decompression bombs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pixels() -> np.ndarray:
 
 
 def make_all(folder: Path) -> Iterator[tuple[str, Path]]:
-    """All images, one by one: name and path."""
+    """Yield name and path of every image."""
     for number, (name, content) in enumerate(tiffs()):
         path = folder / f"{number}.tif"
         path.write_bytes(content)
@@ -38,7 +38,7 @@ def make_all(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def pyramids() -> Iterator[tuple[str, bytes]]:
-    """A smaller copy, hanging on the image, that lies."""
+    """Yield TIFFs whose smaller copy contradicts the image."""
     good = pyramid(pixels()[0, ::2, ::2])
     yield "pyramid", good
     for tag in (256, 257, 258, 259, 277, 322, 323, 324, 325):
@@ -95,7 +95,7 @@ def tiff(description: bytes | None = None, **options: object) -> bytes:
 
 
 def xml(prolog: bytes) -> bytes:
-    """A file whose OME-XML has this in front."""
+    """Return a file whose OME-XML begins with this."""
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels(), ome=True, metadata={"axes": "ZYX", "Description": "x" * 200})
     content = buffer.getvalue()
@@ -107,7 +107,7 @@ def xml(prolog: bytes) -> bytes:
 
 
 def edited(content: bytes, tag: int, value: int, *, level: bool = False) -> bytes:
-    """The first value of a tag of the first directory (or of its first level) replaced, if it has the tag."""
+    """Replace the first value of a tag in the first directory (or in its first level), if it has the tag."""
     (offset,) = struct.unpack_from("<I", content, 4)
     if level:
         (offset,) = struct.unpack_from("<I", content, _entry(content, offset, 330) + 8)
@@ -124,7 +124,7 @@ def edited(content: bytes, tag: int, value: int, *, level: bool = False) -> byte
 
 
 def _entry(content: bytes, offset: int, tag: int) -> int:
-    """Where a directory has a tag."""
+    """Return the offset of a tag in a directory."""
     (count,) = struct.unpack_from("<H", content, offset)
     entries = [offset + 2 + 12 * i for i in range(count)]
     return next(at for at in entries if struct.unpack_from("<H", content, at)[0] == tag)
@@ -150,7 +150,7 @@ def other_file() -> bytes:
 
 
 def bomb() -> bytes:
-    """16 x 16 pixels whose strip unpacks to 500 MB."""
+    """Return a file of 16 x 16 pixels whose strip unpacks to 500 MB."""
     packed = zlib.compress(b"\0" * (500 << 20), 9)
     entries = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (273, 8), (277, 1), (278, 16), (279, len(packed))]
     directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in entries)

@@ -1,4 +1,4 @@
-"""Weight files that want to run code, to fill the memory, or to pass for what they are not."""
+"""Hostile weight files: code in pickles, decompression bombs, wrong formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANARY = "canary"
 
 
 class Runs:
-    """Unpickling this writes a file."""
+    """An object whose unpickling writes a file."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self.call = (function, arguments)
@@ -29,7 +29,7 @@ class Runs:
 
 
 def payloads(canary: Path) -> dict[str, object]:
-    """Objects that write the canary, by different ways."""
+    """Return objects that write the canary in different ways."""
     code = f"open({str(canary)!r}, 'w').close()"
     return {
         "system": Runs(os.system, f"touch {canary}"),
@@ -89,7 +89,7 @@ def broken_safetensors() -> Iterator[tuple[str, bytes]]:
 
 
 def wrong_networks() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Tensors that are no weights of the bundled network."""
+    """Yield tensors that are no weights of the bundled network."""
     good = DenoiseUNet().state_dict()
     first = next(iter(good))
     yield "missing key", {k: v for k, v in good.items() if k != first}

@@ -1,4 +1,4 @@
-"""How well masked pixels are filled in: PSNR inside the mask, beside the biharmonic equation.
+"""Measure inpainting: PSNR inside the mask, beside the biharmonic equation.
 
 Photographs and textures of scikit-image, and simulated cells and filaments of :mod:`bundled.scenes`,
 without and with noise on the known pixels (the truth is without). Masks are drawn anew from fixed seeds.
@@ -24,7 +24,7 @@ NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
 PEAK = 255.0
 NOISE = 5.0  # grey values of 255
 
-SECONDS = 10.0  # at most, for 512 x 512
+SECONDS = 10.0  # longest time allowed for 512 x 512
 
 Mask = np.ndarray
 
@@ -86,16 +86,16 @@ def _print_images(rows: list[Row]) -> None:
 
 
 def _print_means(rows: list[Row], kinds: list[str]) -> None:
-    """Means over images; the bar is over natural and simulated images without noise together."""
+    """Print means over images; the bar is over natural and simulated images without noise together."""
     header("images", "mask", "n", "gain, dB", "worst gain", "slowest, s", "bar, dB", "bar, s")
     for mask, bar in BARS.items():
         for wanted in ([*kinds[:2]], *([kind] for kind in kinds)):
             scores = [score for kind, name, _, score in rows if kind in wanted and name == mask]
             gains, slowest = np.array([score.gain for score in scores]), max(score.fast for score in scores)
             both = len(wanted) > 1
-            told = [f"{bar:+.1f} {_met(gains.mean() >= bar)}", f"{SECONDS:g} {_met(slowest <= SECONDS)}"]
+            verdicts = [f"{bar:+.1f} {_met(gains.mean() >= bar)}", f"{SECONDS:g} {_met(slowest <= SECONDS)}"]
             numbers = [f"{gains.mean():+.2f}", f"{gains.min():+.2f}", f"{slowest:.1f}"]
-            row(" + ".join(wanted), mask, len(scores), *numbers, *(told if both else ["", ""]))
+            row(" + ".join(wanted), mask, len(scores), *numbers, *(verdicts if both else ["", ""]))
 
 
 def _met(met: bool) -> str:
@@ -143,7 +143,7 @@ def _photograph(name: str, side: int) -> np.ndarray:
 
 
 def _simulated(pairs: int, side: int) -> dict[str, np.ndarray]:
-    """Cells and filaments in turn, in [0, 255]; their seeds are used nowhere else."""
+    """Simulate cells and filaments in turn, in [0, 255], with seeds that are used nowhere else."""
     kinds = (scenes.cells, scenes.filaments)
     return {
         f"{kind.__name__} {i}": PEAK * kind(np.random.default_rng([2026, 11, i, k]), (side, side))
@@ -160,7 +160,7 @@ def _dropout(part: float) -> Callable[[np.random.Generator, tuple[int, ...]], Ma
 
 
 def _scratches(rng: np.random.Generator, shape: tuple[int, ...]) -> Mask:
-    """Slightly bent lines of any direction, 1.5 to 4 pixels wide: about 3 % of the pixels."""
+    """Draw slightly bent lines of any direction, 1.5 to 4 pixels wide: about 3 % of the pixels."""
     mask = np.zeros(shape, bool)
     y, x = np.indices(shape)
     for _ in range(10 * shape[0] * shape[1] // 256**2):
@@ -173,7 +173,7 @@ def _scratches(rng: np.random.Generator, shape: tuple[int, ...]) -> Mask:
 
 
 def _text(rng: np.random.Generator, shape: tuple[int, ...]) -> Mask:
-    """Lines of letter-like marks, strokes of 3 pixels on 10 x 17: about 13 % of the pixels."""
+    """Draw lines of letter-like marks, strokes of 3 pixels on 10 x 17: about 13 % of the pixels."""
     mask = np.zeros(shape, bool)
     for y in range(8, shape[0] - 24, 26):
         for x in range(6, shape[1] - 14, 14):

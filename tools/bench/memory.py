@@ -1,4 +1,4 @@
-"""How much memory: the peak of anonymous pages while a stack four times a 1 GB budget is denoised to disk."""
+"""Measure memory: the peak of anonymous pages while a stack four times a 1 GB budget is denoised to disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_genrecon.io.saving import Saving
 
 BUDGET = 1 << 30
 SHAPE = (512, 2048, 2048)  # uint16: 4.3 GB
-PLANES = 12  # of them denoised, where it is not said how many
+PLANES = 12  # planes that are denoised by default
 
 _BARE = "import torch, napari_genrecon.models as m; m.load_network(m.find_model('auto', 'denoise'), 'cpu')"
 
@@ -34,7 +34,7 @@ def run(planes: int) -> None:
 
 
 def peaks(folder: Path, planes: int = PLANES) -> tuple[int, dict[str, int]]:
-    """Peak anonymous memory in bytes, of a bare process and of each job; each in a process of its own."""
+    """Return the peak anonymous memory in bytes of a bare process and of each job; each in a process of its own."""
     source = folder / "stack.zarr"
     _run(f"from bench import memory; memory.make_stack({str(source)!r})")
     bare = peak(_BARE)
@@ -53,7 +53,7 @@ def peaks(folder: Path, planes: int = PLANES) -> tuple[int, dict[str, int]]:
 
 
 def make_stack(path: str) -> None:
-    """A stack of shifted copies of one noisy plane: cheap to make, and its chunks are real."""
+    """Write a stack of shifted copies of one noisy plane: cheap to make, and its chunks are real."""
     import numpy as np
 
     from bench.speed import noisy_scene
@@ -71,7 +71,7 @@ def make_stack(path: str) -> None:
 
 
 def denoise_to_disk(path: str, planes: int) -> None:
-    """What ``genrecon denoise`` does, from OME-Zarr to OME-Zarr, ended after so many planes."""
+    """Run ``genrecon denoise`` from OME-Zarr to OME-Zarr, and stop after some planes."""
     from napari_genrecon.tasks import find_task
     from napari_genrecon.tasks.files import file_steps
 
@@ -83,7 +83,7 @@ def denoise_to_disk(path: str, planes: int) -> None:
 
 
 def copy_to_disk(path: str, name: str) -> None:
-    """The whole stack into another file, region by region or plane by plane, and what belongs to the end of a run."""
+    """Copy the whole stack into another file, region by region or plane by plane, and finish the file as a run does."""
     import torch  # noqa: F401  what a bare process has, this one must have too
 
     from napari_genrecon.engine.run import finish
@@ -108,7 +108,7 @@ def _run(code: str) -> None:
 
 
 def peak(code: str) -> int:
-    """The most anonymous memory, in bytes, of a Python process that runs this code."""
+    """Return the peak anonymous memory, in bytes, of a Python process that runs this code."""
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
     most = 0
 
@@ -127,7 +127,7 @@ def peak(code: str) -> int:
 
 
 def anonymous(pid: int) -> int:
-    """Bytes of anonymous memory of a process; 0 if it is gone."""
+    """Return the bytes of anonymous memory of a process; 0 if it is gone."""
     # Mapped files (libraries, page cache) can be dropped at any time; anonymous pages are what a process costs.
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""How good: PSNR and SSIM on images that were never trained on, beside classical methods told the true noise.
+"""Measure denoising: PSNR and SSIM on images never trained on, beside classical methods that get the true noise.
 
 The development set: six grey photographs and textures of scikit-image, simulated cells and filaments with known
 truth, and (with ``--data``) the tenth of the nuclei that training holds back, split by image. Published test sets are
@@ -32,7 +32,7 @@ PHOTON_LEVELS = (10.0, 30.0, 100.0)  # peak electrons per pixel
 
 @dataclass(frozen=True)
 class Case:
-    """One noisy image, its truth, and the true noise."""
+    """A noisy image, its truth, and the true noise."""
 
     clean: np.ndarray
     noisy: np.ndarray
@@ -81,7 +81,7 @@ def _photograph(name: str) -> np.ndarray:
 
 
 def _simulated(pairs: int) -> list[np.ndarray]:
-    """Cells and filaments in turn, in [0, 255]; their seeds are used nowhere else."""
+    """Simulate cells and filaments in turn, in [0, 255], with seeds that are used nowhere else."""
     kinds = (scenes.cells, scenes.filaments)
     return [
         255.0 * kind(np.random.default_rng([2026, 11, i, k]), (SIDE, SIDE))
@@ -108,7 +108,7 @@ def _white(clean: np.ndarray, sigma: float, seed: int) -> Case:
 
 
 def _camera(clean: np.ndarray, peak: float, seed: int) -> Case:
-    """Shot noise of `peak` electrons at grey value 255, and 2 electrons of read noise."""
+    """Add shot noise of `peak` electrons at grey value 255, and 2 electrons of read noise."""
     rng, gain = np.random.default_rng([seed, 2]), 255.0 / peak
     noisy = gain * (rng.poisson(np.maximum(clean, 0) / gain) + rng.normal(0, 2.0, clean.shape))
     return Case(clean, noisy.astype(np.float32), NoiseModel(gain=gain, offset=0.0, read_noise=2.0 * gain))
@@ -125,7 +125,7 @@ def _correlated(clean: np.ndarray, sigma: float, rho: tuple[float, float], seed:
 
 
 def _gaussian_with(rho: float) -> np.ndarray:
-    """The sampled Gaussian that gives white noise this lag-1 correlation."""
+    """Return the sampled Gaussian that gives white noise this lag-1 correlation."""
     place = np.arange(-12, 13)
 
     def profile(width: float) -> np.ndarray:
@@ -148,7 +148,7 @@ def _behind_transform(filter_one: Callable[[np.ndarray], np.ndarray]) -> Method:
 
 
 def _best_gaussian(case: Case) -> np.ndarray:
-    """The width is chosen with the truth: no user can do better with this filter."""
+    """Filter with the width that is best against the truth: no user can do better with this filter."""
     widths = np.geomspace(0.3, 6, 14)
     results = (gaussian_filter(case.noisy.astype(float), width) for width in widths)
     return min(results, key=lambda result: float(np.mean((result - case.clean) ** 2)))
@@ -159,7 +159,7 @@ def _nl_means(flat: np.ndarray) -> np.ndarray:
 
 
 def _best_tv(case: Case) -> np.ndarray:
-    """The weight is chosen with the truth, behind the transform."""
+    """Denoise the stabilised image with the weight that is best against the truth."""
     results = (
         _behind_transform(lambda flat, w=weight: denoise_tv_chambolle(flat, weight=w))(case)
         for weight in (0.3, 0.6, 1.0, 1.5, 2.5)

@@ -1,4 +1,4 @@
-"""Layers of napari written to a file and opened again: the same, or refused in a sentence."""
+"""Write layers of napari to files and open them again: equal, or refused with a sentence."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SAME = (
 
 
 def cases(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Name of a case, and what was not the same."""
+    """Yield the name of a case and the differences found."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     ways = list(itertools.product((".ome.tif", ".ome.zarr"), (False, True)))
     for number, ((name, layers), (ending, pyramid)) in enumerate(itertools.product(_layers(), ways)):

@@ -1,4 +1,4 @@
-"""How fast: the whole call against the bare network, the first preview, cancelling, and what others take."""
+"""Measure speed: the whole call against the bare network, the first preview, cancelling, and other methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEAK_ELECTRONS = 60.0
 
 
 def noisy_scene(side: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Simulated filaments as a camera sees them: (clean, noisy), in DN."""
+    """Return simulated filaments and a camera image of them: (clean, noisy), in DN."""
     rng = np.random.default_rng(seed)
     electrons = PEAK_ELECTRONS * scenes.filaments(rng, (side, side))
     clean = CAMERA.offset + CAMERA.gain * electrons
@@ -104,7 +104,7 @@ def _preview() -> None:
 
 
 def _cancel() -> None:
-    """The longest one can wait is the longest step: a request is honoured between steps."""
+    """Print the longest step: a run can be cancelled between two steps only."""
     steps = denoise_steps(noisy_scene(2048)[1], DenoiseOptions(noise=CAMERA, device="cpu"))
     waits, last = [], time.perf_counter()
     for _ in steps:
@@ -147,5 +147,5 @@ def _others(clean: np.ndarray, noisy: np.ndarray) -> None:
 
 
 def psnr(clean: np.ndarray, result: np.ndarray) -> float:
-    """In dB, against the range of the clean image."""
+    """Return the PSNR in dB, against the range of the clean image."""
     return float(peak_signal_noise_ratio(clean, result, data_range=clean.max() - clean.min()))

@@ -1,4 +1,4 @@
-"""How well the time is told: before a run, after its first five seconds, and what it took."""
+"""Measure how well the time of a run is predicted: before it, and after its first five seconds."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from napari_genrecon import gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets.words import TimeLeft
 
-AFTER = 5.0  # s
+AFTER = 5.0  # seconds into the run
 
 Clock = Callable[[], float]
 
 
 def noisy(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Simulated cells with photon noise, on planes of that shape."""
+    """Return simulated cells with photon noise, on planes of this shape."""
     rng = np.random.default_rng(seed)
     planes = [rng.poisson(20 + 200 * scenes.cells(rng, shape[-2:])) for _ in range(int(np.prod(shape[:-2])) or 1)]
     return np.stack(planes).reshape(shape).astype(np.uint16)
 
 
 def text_mask(shape: tuple[int, int]) -> np.ndarray:
-    """Thin bars, as lettering over a part of the image has them."""
+    """Return a mask of thin bars, like lettering, over half of the image."""
     mask = np.zeros(shape, bool)
     rows, columns = np.indices(shape)
     mask[(rows // 6 % 5 == 0) & (columns // 4 % 3 != 0)] = True
@@ -36,7 +36,7 @@ def text_mask(shape: tuple[int, int]) -> np.ndarray:
 
 
 def cases() -> dict[str, tuple[str, np.ndarray, dict[str, Any]]]:
-    """Name: task, image and options."""
+    """Return task, image and options by the name of the case."""
     plane, stack = noisy((512, 512)), noisy((8, 128, 128))
     mask, random = text_mask((1024, 1024)), np.random.default_rng(0).random((512, 512)) < 0.5
     return {
@@ -55,8 +55,8 @@ def cases() -> dict[str, tuple[str, np.ndarray, dict[str, Any]]]:
     }  # fmt: skip
 
 
-def told(task: str, image: np.ndarray, options: dict[str, Any], clock: Clock) -> tuple[float, float | None, float]:
-    """Seconds told before, told after the first five, and taken."""
+def predicted(task: str, image: np.ndarray, options: dict[str, Any], clock: Clock) -> tuple[float, float | None, float]:
+    """Return the seconds predicted before a run and after its first five, and those it took."""
     found = find_task(task)
     chosen = found.options(**options, device="cpu")
     found.expected_seconds(image, chosen)  # loads the network
@@ -74,10 +74,10 @@ def run(only: str, *, processor: bool) -> None:
     """Print the table; `processor` counts processor time, on a machine that is shared (one thread only)."""
     clock = time.process_time if processor else time.perf_counter
     if processor:
-        time.perf_counter = clock  # what the tasks time themselves with
-    header("seconds", "told before", "told after 5 s", "taken", "before / taken", "after 5 s / taken")
+        time.perf_counter = clock  # the clock of the tasks
+    header("seconds", "predicted before", "predicted after 5 s", "taken", "before / taken", "after 5 s / taken")
     for name, (task, image, options) in cases().items():
         if only in name:
-            before, after, taken = told(task, image, options, clock)
+            before, after, taken = predicted(task, image, options, clock)
             later = ("", "") if after is None else (f"{after:.1f}", f"{after / taken:.2f}")
             row(name, f"{before:.1f}", later[0], f"{taken:.1f}", f"{before / taken:.2f}", later[1])

@@ -1,4 +1,4 @@
-"""Can `check` be believed: does it find what was faked or erased, and is it silent where nothing was?
+"""Measure `check`: does it find structures that were added or erased, and is it silent otherwise?
 
 Scenes with known truth, as a camera with shot noise and one with correlated noise record them; the noise is measured
 from each image. Into the denoised image spots are faked, and out of it spots are erased, at random places.
@@ -66,6 +66,6 @@ def _spots(places: np.ndarray, height: float, noise: object, result: np.ndarray)
 
 
 def _found(found: tuple, places: np.ndarray, sign: int) -> int:
-    """How many spots have a place of the right kind within 4 pixels."""
+    """Return how many spots have a finding of the right kind within 4 pixels."""
     right = np.array([(place.y, place.x) for place in found if np.sign(place.z) == -sign]).reshape(-1, 2)
     return sum(bool((np.hypot(*(right - place).T) < 4).any()) for place in places)

@@ -1,4 +1,4 @@
-"""How good is upscaling along z: PSNR beside cubic interpolation, on a simulated volume of isotropic voxels.
+"""Measure upscaling along z: PSNR beside cubic interpolation, on a simulated volume of isotropic voxels.
 
 The stack shows it blurred along z, several planes binned into one, with white noise. Textured cells with bright
 membranes, and filaments, in all directions.
@@ -37,20 +37,20 @@ def run(quick: bool) -> None:
 
 
 def seen(truth: np.ndarray, factor: int, sigma: float) -> np.ndarray:
-    """The stack that a microscope would take of it."""
+    """Simulate the stack that a microscope would record."""
     blurred = gaussian_filter1d(truth, BLUR, axis=0, mode="nearest")
     binned = blurred.reshape(len(truth) // factor, factor, *truth.shape[1:]).mean(axis=1)
     return (binned + np.random.default_rng([2026, 18]).normal(0, sigma, binned.shape)).astype(np.float32)
 
 
 def cubic(stack: np.ndarray, factor: int) -> np.ndarray:
-    """Interpolated along z."""
+    """Interpolate along z."""
     flat = np.asarray(stack, np.float64).reshape(len(stack), -1)
     return enlarged_rows(flat, factor).reshape(-1, *stack.shape[1:])
 
 
 def volume(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Cells and filaments (Z, Y, X) in grey values from about 10 to 255."""
+    """Simulate cells and filaments (Z, Y, X) in grey values from about 10 to 255."""
     cells = np.zeros(shape, np.float32)
     texture = 0.25 * _smooth(rng, shape, 2.0) + 0.15 * _smooth(rng, shape, 1.0)
     for _ in range(14):

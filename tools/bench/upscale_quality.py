@@ -1,4 +1,4 @@
-"""How good is upscaling: PSNR beside bicubic interpolation, on images that were never trained on.
+"""Measure upscaling: PSNR beside bicubic interpolation, on images that were never trained on.
 
 The small images are made by antialiased bicubic shrinking, without noise and not rounded; a border of `factor` pixels
 is left out, as in the literature. Below, the same on simulated fluorescence as a microscope sees it: blurred, binned
@@ -33,11 +33,11 @@ from napari_genrecon.tasks.upscale.options import FACTORS, UpscaleOptions
 
 NATURAL = ("camera", "coins", "moon", "brick", "grass", "gravel")
 COLOUR = ("astronaut", "coffee", "chelsea")
-LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 BARS = {2: 2.3, 3: 1.5, 4: 1.2}  # dB above bicubic, mean of the six
 PEAK_ELECTRONS = 100.0
 READ_NOISE = 2.0  # electrons
-SIDE = 288
+SIDE = 288  # px: a multiple of 2, 3 and 4
 
 
 def run(quick: bool, only: tuple[str, ...] = ()) -> None:
@@ -63,7 +63,7 @@ def _each(factors: tuple[int, ...], table: Callable[[int], None]) -> None:
 
 
 def _natural(factor: int, names: tuple[str, ...]) -> None:
-    """Whether the result is good, and whether ``auto`` takes the better network."""
+    """Print PSNR on photographs, and which network ``auto`` takes."""
     header(f"x{factor}, noise-free", *METHODS, "gain")
     scores = []
     for name in names:
@@ -108,7 +108,7 @@ def _seen_by_a_camera(kind: Callable[..., np.ndarray], factor: int, seed: int) -
 
 
 def _colour(names: tuple[str, ...]) -> None:
-    """Every colour by the network, or the luma only, as is done where speed matters more."""
+    """Print PSNR of upscaling every colour, and of upscaling the luma only, which is faster."""
     header("x2, colour, PSNR over all three", "bicubic", "luma by ours, chroma bicubic", "every colour by ours")
     for name in names:
         large = getattr(photographs, name)()[..., :3].astype(float)

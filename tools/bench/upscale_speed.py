@@ -1,4 +1,4 @@
-"""How fast is upscaling by 2, and how much memory it takes, on an image of one megapixel."""
+"""Measure time and memory of upscaling by 2, on an image of one megapixel."""
 
 from __future__ import annotations
 

@@ -43,17 +43,17 @@ class NoiseKernel:
 
     @property
     def rho_x(self) -> float:
-        """Lag-1 correlation of the filtered noise along x, exact."""
+        """Exact lag-1 correlation of the filtered noise along x."""
         return lag1_correlation(self.along_x)
 
     @property
     def rho_y(self) -> float:
-        """Lag-1 correlation of the filtered noise along y, exact."""
+        """Exact lag-1 correlation of the filtered noise along y."""
         return lag1_correlation(self.along_y)
 
 
 def lag1_correlation(profile: NDArray[np.floating]) -> float:
-    """Lag-1 autocorrelation of white noise filtered with `profile`: ``sum(k[i]*k[i+1]) / sum(k**2)``.
+    """Return the lag-1 autocorrelation of white noise filtered with `profile`: ``sum(k[i]*k[i+1]) / sum(k**2)``.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def noise_kernel(rng: np.random.Generator) -> NoiseKernel:
 
 
 def correlated_noise(rng: np.random.Generator, shape: Shape, sigma: float, kernel: NoiseKernel) -> Image:
-    """Gaussian noise (Y, X) of standard deviation `sigma`, correlated by `kernel`, stationary up to the borders."""
+    """Draw Gaussian noise (Y, X) of s.d. `sigma`, correlated by `kernel`, stationary up to the borders."""
     margin_y, margin_x = len(kernel.along_y) // 2, len(kernel.along_x) // 2
     white = rng.standard_normal((shape[0] + 2 * margin_y, shape[1] + 2 * margin_x), np.float32)
     noise = ndimage.convolve1d(white, kernel.along_y, axis=0)
@@ -88,7 +88,7 @@ def correlated_noise(rng: np.random.Generator, shape: Shape, sigma: float, kerne
 def poisson_gaussian(
     rng: np.random.Generator, clean_photons: NDArray[np.floating], gain: float, offset: float, read_noise: float
 ) -> Image:
-    """What a camera reads: shot noise, amplified, plus read noise on an offset.
+    """Simulate a camera: amplified shot noise plus read noise on an offset.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def poisson_gaussian(
 
 
 def stripes(rng: np.random.Generator, shape: Shape, sigma: float, axis: int) -> Image:
-    """Offsets of standard deviation `sigma` shared by whole rows (`axis` 1) or whole columns (`axis` 0)."""
+    """Draw offsets of standard deviation `sigma` shared by whole rows (`axis` 1) or whole columns (`axis` 0)."""
     lines = (shape[0], 1) if axis == 1 else (1, shape[1])
     return np.broadcast_to(np.float32(sigma) * rng.standard_normal(lines, np.float32), shape)
 

@@ -28,20 +28,20 @@ __all__ = ["DenoiserRecipe", "decay_phase", "new_state", "stable_phase"]
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiserRecipe(Settings):
-    """How the denoiser is trained; see `Settings`.
+    """Settings of the denoiser's training; see `Settings`.
 
     Parameters
     ----------
     loss : {"l1", "l2"}
-        The absolute error learns fast, and its optimum is the median of what a pixel may have been; the squared error's
-        is the mean, which keeps the light of peaks and is what PSNR measures. It is for the last phase.
+        The absolute error trains fast; its optimum is the median of the possible values of a pixel. That of the squared
+        error is their mean, which keeps the intensity of peaks and maximises PSNR: for the last phase.
     """
 
     loss: str = "l1"
 
 
 def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
-    """A network with fresh moments on the best device, with the weights `init` or random ones."""
+    """Return a network with fresh moments on the best device, with the weights `init` or random ones."""
     torch.manual_seed(recipe.seed)
     return fresh_state(DenoiseUNet(), recipe, init)
 
@@ -59,7 +59,7 @@ def decay_phase(state: State, recipe: DenoiserRecipe, sources: Sources, folder: 
 
 
 def _loss(recipe: DenoiserRecipe, sources: Sources) -> Loss:
-    """Distance to the clean patches, so weighted that weak noise counts as well as strong noise."""
+    """Return the error against the clean patches, weighted so that weak noise counts like strong noise."""
     device, error_of = best_device(), _ERRORS[recipe.loss]
 
     def loss_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
@@ -73,17 +73,20 @@ def _loss(recipe: DenoiserRecipe, sources: Sources) -> Loss:
 
 
 def _absolute(error: Tensor, sigma: Tensor) -> Tensor:
-    """(B,) of (B, 1, H, W). The error left grows about as ``sigma**0.6``; half of that is taken back."""
+    """Return the weighted absolute error (B,) of (B, 1, H, W).
+
+    The remaining error grows about as ``sigma**0.6``; the weight takes back half of that exponent.
+    """
     return error.abs().mean(dim=(1, 2, 3)) * _level(sigma) ** -0.3
 
 
 def _squared(error: Tensor, sigma: Tensor) -> Tensor:
-    """The same of the square, with all of the growth taken back: a decibel counts the same at every level."""
+    """Return the weighted squared error (B,); the weight takes back all growth, so that a decibel counts the same."""
     return error.square().mean(dim=(1, 2, 3)) * _level(sigma) ** -1.2 / _TYPICAL
 
 
 def _level(sigma: Tensor) -> Tensor:
-    """1 at sigma = 25/255."""
+    """Return the noise level relative to sigma = 25/255."""
     return (sigma + 4 / 255) / (29 / 255)
 
 

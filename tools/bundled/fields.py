@@ -1,4 +1,4 @@
-"""Random fields and places that simulated scenes are made of. Lengths are in pixels."""
+"""Random fields for simulated scenes. Lengths are in pixels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Box = tuple[slice, slice]
 
 
 def smooth_noise(rng: np.random.Generator, shape: Shape, length: float) -> Image:
-    """Smooth Gaussian noise of mean 0 and variance 1, its structures about `length` px (less in a small image)."""
-    length = min(length, min(shape) / 6)  # beyond that hardly anything is left to scale up
+    """Draw smooth Gaussian noise of mean 0 and variance 1, its structures about `length` px (less in a small image)."""
+    length = min(length, min(shape) / 6)  # a longer one leaves hardly any variance to scale up
     field = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), length, mode="wrap")
     field -= field.mean()
     return np.asarray(field / max(float(field.std()), 1e-6), np.float32)
 
 
 def power_noise(rng: np.random.Generator, shape: Shape, slope: float) -> Image:
-    """Gaussian noise of unit variance whose amplitude spectrum falls as ``1/f**slope``."""
+    """Draw Gaussian noise of unit variance whose amplitude spectrum falls as ``1/f**slope``."""
     spectrum = np.fft.rfft2(rng.standard_normal(shape, np.float32))
     frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
     frequency[0, 0] = np.inf  # no mean
@@ -31,7 +31,7 @@ def power_noise(rng: np.random.Generator, shape: Shape, slope: float) -> Image:
 
 
 def box_around(shape: Shape, centre: NDArray[np.floating], reach: float) -> Box:
-    """The part of an image that lies within `reach` of a place."""
+    """Return the part of an image within `reach` of a place."""
     low = np.clip(np.floor(centre - reach), 0, shape).astype(int)
     high = np.clip(np.ceil(centre + reach) + 1, 0, shape).astype(int)
     return slice(low[0], high[0]), slice(low[1], high[1])

@@ -17,14 +17,14 @@ Image = NDArray[np.float32]
 
 SHARES = (0.56, 0.05, 0.22, 0.1, 0.07)  # photographs, dead leaves, fluorescence, nuclei, walls
 SHRINK = (0.8, 2.5)  # of photographs: shrunk ones hold more detail
-NOISY_SHARE = 0.2
-NOISE_SIGMA = (0.5 / 255, 25 / 255)
+NOISY_SHARE = 0.2  # of the patches; the others have no noise
+NOISE_SIGMA = (0.5 / 255, 25 / 255)  # in display ranges
 MARGIN = 8  # pixels that are cut off after the fill, because an image does not end where a patch does
 
 
 @dataclass(frozen=True, slots=True)
 class Fills:
-    """One training batch, centred, in units of the display range.
+    """A training batch, centred, in units of the display range.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ def draw_fills(sources: Sources, seed: int, step: int, *, size: int = 8, patch: 
     Parameters
     ----------
     sources : Sources
-        Where the clean patches come from.
+        Source of the clean patches.
     seed, step : int
-        Decide the batch, alone.
+        Seed of the run and step; they alone decide the batch.
     size, patch : int
         Number of patches and their side, in px.
     """

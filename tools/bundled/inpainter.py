@@ -28,27 +28,27 @@ from napari_genrecon.training.loop.state import State
 
 __all__ = ["InpainterRecipe", "decay_phase", "new_state", "stable_phase"]
 
-_SHARED = 8  # input channels that mean the same to the denoiser: image and s.d., unshuffled by 2
+_SHARED = 8  # input channels with the same meaning for the denoiser: image and s.d., unshuffled by 2
 _FLOOR = 0.1  # of the error of the first fill: patches that are filled better than that weigh no more
 
 
 @dataclass(frozen=True, kw_only=True)
 class InpainterRecipe(Settings):
-    """How the inpainting network is trained; see `Settings`."""
+    """Settings of the inpainting network's training; see `Settings`."""
 
     size: int = 8
     rate: float = 5e-4
     optimiser: str = "muon"
-    ema: float = 0.99  # a short run must not average over weights that had not learnt the task
+    ema: float = 0.99  # a short run must not average over its untrained first weights
 
 
 def new_state(recipe: InpainterRecipe, init: Path | None = None) -> State:
-    """A network on the best device, with the weights `init`, or else those of the packaged denoiser."""
+    """Return a network on the best device, with the weights `init`, or else those of the packaged denoiser."""
     net = FillUNet()
     if init is None:
         net.load_state_dict(read_weights(find_model("auto", "denoise")))
         with torch.no_grad():
-            net.head.weight[:, _SHARED:] = 0  # there the denoiser was told the correlation of the noise
+            net.head.weight[:, _SHARED:] = 0  # in these channels the denoiser has the correlation of the noise
     return fresh_state(net, recipe, init)
 
 
@@ -67,7 +67,7 @@ def decay_phase(
 
 
 def _loss(recipe: InpainterRecipe, sources: Sources) -> Loss:
-    """Mean over the patches of the logarithm of the squared error at missing pixels, relative to the first fill.
+    """Return the log of the squared error at missing pixels, relative to the first fill, averaged over the patches.
 
     That is what PSNR measures: a patch that is hard to fill weighs as much as an easy one.
     """
@@ -85,5 +85,5 @@ def _loss(recipe: InpainterRecipe, sources: Sources) -> Loss:
 
 
 def _squared(image: Tensor, clean: Tensor, missing: Tensor) -> Tensor:
-    """(B,) mean squared error at missing pixels."""
+    """Return the mean squared error (B,) at missing pixels."""
     return ((image - clean) ** 2 * missing).sum(dim=(1, 2, 3)) / missing.sum(dim=(1, 2, 3)).clamp(min=1)

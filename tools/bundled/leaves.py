@@ -61,7 +61,7 @@ def dead_leaves(rng: np.random.Generator, shape: Shape) -> Image:
 
 
 def _power_law(rng: np.random.Generator, low: float, high: float, size: int) -> NDArray[np.float64]:
-    """Radii with density proportional to ``r**-3`` on [low, high], by inversion."""
+    """Draw radii with density proportional to ``r**-3`` on [low, high], by inversion."""
     u = rng.random(size)
     return np.asarray((low**-2 - u * (low**-2 - high**-2)) ** -0.5, np.float64)
 
@@ -69,7 +69,7 @@ def _power_law(rng: np.random.Generator, low: float, high: float, size: int) -> 
 def _leaf(
     rng: np.random.Generator, shape: Shape, centre: NDArray[np.floating], radius: float
 ) -> tuple[Box, NDArray[np.bool_]]:
-    """One leaf: an ellipse, a rectangle or a convex polygon, as a mask within its box."""
+    """Draw a leaf: an ellipse, a rectangle or a convex polygon, as a mask within its box."""
     kind = rng.random()
     reach = radius if kind < 0.5 else 1.5 * radius
     box = box_around(shape, centre, reach)
@@ -89,7 +89,7 @@ def _leaf(
 
 
 def _sheet(rng: np.random.Generator, shape: Shape) -> Image:
-    """A texture from which leaves are cut, of about unit variance: power-law noise, stripes or a weave."""
+    """Draw a texture to cut leaves from, of about unit variance: power-law noise, stripes or a weave."""
     kind = rng.random()
     if kind < 0.65:
         return power_noise(rng, shape, rng.uniform(0.4, 2.0))
@@ -105,7 +105,7 @@ def _sheet(rng: np.random.Generator, shape: Shape) -> Image:
 def _leaf_grey(
     rng: np.random.Generator, sheets: list[Image], box: Box, leaf: NDArray[np.bool_], textured: float
 ) -> NDArray[np.floating]:
-    """Grey values of the visible pixels of one leaf: a level, a ramp, and a cut of one of the sheets."""
+    """Return the grey values of the visible pixels of one leaf: a level, a ramp, and a cut of one of the sheets."""
     level = rng.beta(1.2, 1.5)
     sheet = sheets[rng.integers(len(sheets))]
     amplitude = 0.15 * rng.random() ** 2 if rng.random() < textured else 0.0

@@ -16,7 +16,7 @@ __all__ = ["draw_mask"]
 
 Mask = NDArray[np.bool_]
 
-LEAST, MOST = 0.004, 0.92  # part of the pixels that is missing
+LEAST, MOST = 0.004, 0.92  # missing share of the pixels; masks beyond are drawn again
 
 
 def draw_mask(rng: np.random.Generator, side: int) -> Mask:
@@ -27,7 +27,7 @@ def draw_mask(rng: np.random.Generator, side: int) -> Mask:
     rng : numpy.random.Generator
         Source of all randomness.
     side : int
-        Of the patch, in px.
+        Side of the patch, in px.
     """
     while True:
         mask = _one(rng, side)
@@ -43,19 +43,19 @@ def _one(rng: np.random.Generator, side: int) -> Mask:
 
 
 def _dropped(rng: np.random.Generator, side: int) -> Mask:
-    """Single pixels, 5 to 85 %; the dense half more often, where more is to be gained."""
+    """Drop single pixels, 5 to 85 %; dense masks are more frequent, as fills of them have larger errors."""
     return rng.random((side, side)) < rng.uniform(0.05, 0.85) ** 0.8
 
 
 def _clumps(rng: np.random.Generator, side: int) -> Mask:
-    """Small squares."""
+    """Drop small squares."""
     size = int(rng.integers(2, 5))
     cells = rng.random((-(-side // size),) * 2) < rng.uniform(0.03, 0.4)
     return np.kron(cells, np.ones((size, size), bool))[:side, :side]
 
 
 def _writing(rng: np.random.Generator, side: int) -> Mask:
-    """Lines of letters, upright or turned."""
+    """Draw lines of letters, upright or turned."""
     canvas = PillowImage.new("1", (side, side))
     pen, size = ImageDraw.Draw(canvas), int(rng.integers(9, 34))
     font, bold = ImageFont.load_default(size=size), int(rng.integers(0, 2 + size // 16))
@@ -68,7 +68,7 @@ def _writing(rng: np.random.Generator, side: int) -> Mask:
 
 
 def _scratches(rng: np.random.Generator, side: int) -> Mask:
-    """Wandering lines, 1 to 6 pixels wide, with ends inside or outside."""
+    """Draw random walks, 1 to 6 pixels wide, with ends inside or outside."""
     canvas = PillowImage.new("1", (side, side))
     pen = ImageDraw.Draw(canvas)
     for _ in range(int(rng.integers(1, 9))):
@@ -80,13 +80,13 @@ def _scratches(rng: np.random.Generator, side: int) -> Mask:
 
 
 def _blobs(rng: np.random.Generator, side: int) -> Mask:
-    """Rounded holes."""
+    """Draw rounded holes."""
     field = smooth_noise(rng, (side, side), float(np.exp(rng.uniform(np.log(1.5), np.log(9)))))
     return np.asarray(field > rng.uniform(1.0, 2.2))
 
 
 def _lines(rng: np.random.Generator, side: int) -> Mask:
-    """Whole rows, at times also columns."""
+    """Drop whole rows, or whole columns."""
     mask = np.zeros((side, side), bool)
     for _ in range(int(rng.integers(1, 8))):
         start = int(rng.integers(side))

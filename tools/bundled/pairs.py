@@ -1,8 +1,7 @@
 """The training data of the bundled upscalers: a batch is a pure function of (sources, mixture, seed, step).
 
-Small images are made in one of two ways: as super-resolution is measured, by antialiased bicubic shrinking without
-noise, or as a microscope makes them: a point-spread function, pixels that add up the light that falls on them, and the
-noise of a camera.
+Small images are made in one of two ways: by antialiased bicubic shrinking without noise, as in benchmarks of
+super-resolution, or as in a microscope: blurred by a point spread function, binned to pixels, with camera noise.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ __all__ = ["BICUBIC", "MICROSCOPE", "Mixture", "Pairs", "draw_pairs"]
 
 Image = NDArray[np.float32]
 
-SHRINK = (0.55, 2.0)  # of photographs; enlarged ones teach to add nothing where nothing fine is to be expected
+SHRINK = (0.55, 2.0)  # of photographs; from enlarged ones a network learns to add no detail where there is none
 PSF_SIGMA = (0.0, 0.45)  # pixels of the small image
 NOISE_SIGMA = (0.5 / 255, 30 / 255)  # at the brightest grey value
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """What a model is trained on.
+    """Mixture of training images.
 
     Attributes
     ----------
     shares : tuple of float
-        Of photographs, dead leaves, fluorescence, nuclei and walls.
+        Probabilities of photographs, dead leaves, fluorescence, nuclei and walls.
     factors : tuple of float
-        Share of the batches that enlarge by 2, 3 and 4.
+        Shares of the batches with factor 2, 3 and 4.
     microscope : float
-        Share of the small images that are made as by a microscope.
+        Share of the small images that are made as in a microscope.
     """
 
     shares: tuple[float, float, float, float, float]
@@ -51,12 +50,12 @@ MICROSCOPE = Mixture((0.33, 0.03, 0.4, 0.2, 0.04), (0.4, 0.3, 0.3), 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """One training batch, all of one factor, in units of the display range.
+    """A training batch of one factor, in units of the display range.
 
     Attributes
     ----------
     factor : int
-        How many times larger the target is.
+        Side of the target divided by that of the input.
     small : (B, 1, H, W) ndarray of float32
         Input.
     sigma : (B, 1, H, W) ndarray of float32
@@ -86,15 +85,15 @@ def draw_pairs(
     Parameters
     ----------
     sources : Sources
-        Where the large images come from.
+        Source of the large images.
     mixture : Mixture
-        How often which kind is drawn.
+        Probabilities of the kinds of images.
     seed, step : int
-        Decide the batch, alone.
+        Seed of the run and step; they alone decide the batch.
     size, patch : int
         Number of pairs and the side of the small images, in px.
     factor : {2, 3, 4}, optional
-        Only this one, whatever the mixture says.
+        Draw only this factor.
     """
     rng = np.random.default_rng([seed, step])
     by = int(rng.choice(FACTORS, p=mixture.factors)) if factor is None else factor
@@ -112,17 +111,17 @@ def _degraded(rng: np.random.Generator, large: Image, factor: int, microscope: f
 
 
 def _microscope(rng: np.random.Generator, large: Image, factor: int) -> tuple[Image, Image]:
-    """The small image and the standard deviation of its noise: blurred, binned, with shot and read noise."""
+    """Return a small image, blurred and binned, with shot and read noise, and the s.d. of that noise."""
     blurred = gaussian_filter(large, factor * rng.uniform(*PSF_SIGMA), mode="reflect")
     side = len(large) // factor
     binned = blurred.reshape(side, factor, side, factor).mean(axis=(1, 3))
     strength, shot = np.float32(np.exp(rng.uniform(*np.log(NOISE_SIGMA)))), rng.random()
     # Shot noise is drawn as Gaussian: at 10 photons the shape is the same.
     noisy = binned + strength * _level(binned, shot) * rng.standard_normal(binned.shape, np.float32)
-    # The strength is told as it is found in use: from the mean of 3x3 noisy pixels.
+    # The input sigma is estimated as in use: from the mean of 3x3 noisy pixels.
     return noisy, strength * _level(uniform_filter(noisy, 3, mode="nearest"), shot)
 
 
 def _level(image: Image, shot: float) -> Image:
-    """Noise s.d. of every pixel, relative to that where the image is 1."""
+    """Return the noise s.d. of every pixel, relative to that where the image is 1."""
     return np.asarray(np.sqrt(1 - shot + shot * np.clip(image, 0, None)), np.float32)

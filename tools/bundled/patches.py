@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bundled.degrade import correlated_noise, noise_kernel, stripes
 from bundled.scenes import dead_leaves, fluorescence
 from bundled.walls import walls
+from napari_genrecon.io.publish import publishing
 
 __all__ = ["Batch", "Sources", "draw_batch", "draw_clean", "held_back", "load_sources"]
 
@@ -29,20 +30,20 @@ Shape = tuple[int, int]
 
 SHARES = (0.44, 0.08, 0.24, 0.1, 0.14)  # photographs, dead leaves, fluorescence, nuclei, walls
 SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
-MAX_SIGMA = 60 / 255
-POOL_SHAPE = (288, 288)
+MAX_SIGMA = 60 / 255  # s.d. of the strongest noise, in display ranges
+POOL_SHAPE = (288, 288)  # px of a simulated image: several patches of 96 px
 POOL_VERSION = 1  # raise it when the scenes change, so that cached images of older code are not used
 SUFFIXES = (".webp", ".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One training batch, centred, in units of the display range.
+    """A training batch, centred, in units of the display range.
 
     Attributes
     ----------
     noisy, clean : (B, 1, H, W) ndarray of float32
-        Input and target, the same constant subtracted from both.
+        Input and target, with the same constant subtracted.
     sigma : (B,) ndarray of float32
         Standard deviation of the noise.
     rho : (B, 2) ndarray of float32
@@ -77,7 +78,7 @@ class Sources:
 
 
 def held_back(index: int) -> bool:
-    """Whether the nuclei image of this index is kept for tests and never trained on: every tenth.
+    """Return whether the nuclei image of this index is held back for tests: every tenth is.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def load_sources(data: Path, cache: Path, seed: int = 0, *, pool: int = 256) -> 
     cache : Path
         Folder for the simulated images, created if missing; safe to delete.
     seed : int
-        Decides the simulated images.
+        Seed of the simulated images.
     pool : int
         Number of simulated images of each kind.
     """
@@ -116,9 +117,9 @@ def draw_batch(sources: Sources, seed: int, step: int, *, size: int = 16, patch:
     Parameters
     ----------
     sources : Sources
-        Where the clean patches come from.
+        Source of the clean patches.
     seed, step : int
-        Decide the batch, alone.
+        Seed of the run and step; they alone decide the batch.
     size, patch : int
         Number of patches and their side, in px.
     """
@@ -145,11 +146,11 @@ def draw_clean(
     rng : numpy.random.Generator
         Source of all randomness.
     sources : Sources
-        Where the patch comes from.
+        Source of the patch.
     patch : int
-        Its side, in px.
+        Side of the patch, in px.
     shares : tuple of float
-        Of photographs, dead leaves, fluorescence, nuclei and walls.
+        Probabilities of photographs, dead leaves, fluorescence, nuclei and walls.
     shrink : (float, float)
         Smallest and largest factor by which half of the photographs are made smaller; below 1 they are enlarged.
     """
@@ -176,7 +177,7 @@ def _sample(rng: np.random.Generator, sources: Sources, patch: int) -> tuple[Ima
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Image, float, tuple[float, float]]:
-    """Noise (Y, X) with its standard deviation and lag-1 correlations: half white, half correlated, some striped."""
+    """Draw noise (Y, X), its s.d. and its lag-1 correlations: half white, half correlated, some striped."""
     rows, columns = shape
     sigma = MAX_SIGMA * rng.random() ** 1.2
     if rng.random() < 0.5:
@@ -200,7 +201,7 @@ def _with_stripes(
 
 
 def _as_measured(rng: np.random.Generator, sigma: float, rho: tuple[float, float]) -> tuple[float, tuple[float, float]]:
-    """Half of the time, describe correlated noise as it is measured from one image: a few per cent off."""
+    """Change the description of correlated noise by a few per cent, half of the time, like a measurement error."""
     if rng.random() < 0.5:
         return sigma, rho
     error = rng.normal(0, (0.03, 0.02, 0.02))
@@ -211,7 +212,7 @@ def _as_measured(rng: np.random.Generator, sigma: float, rho: tuple[float, float
 
 
 def _cut_photograph(rng: np.random.Generator, sources: Sources, patch: int, shrinks: tuple[float, float]) -> Image:
-    """A random mixture of the colours, at times shrunk or enlarged; of two places the busier one, half of the time."""
+    """Mix the colours at random, at times shrink or enlarge; of two places take the busier one, half of the time."""
     areas = np.array([photograph.shape[0] * photograph.shape[1] for photograph in sources.photographs])
     photograph = sources.photographs[int(rng.choice(len(areas), p=np.sqrt(areas) / np.sqrt(areas).sum()))]
     shrink = np.exp(rng.uniform(*np.log(shrinks))) if rng.random() < 0.5 else 1.0
@@ -245,7 +246,7 @@ def _any(rng: np.random.Generator, images: Sequence[Pixels]) -> Pixels:
 
 
 def _cut(rng: np.random.Generator, image: Pixels, side: int) -> Pixels:
-    """A square (side, side, ...) from a random place; an image smaller than that is mirrored at its edges."""
+    """Cut a square (side, side, ...) at a random place; a smaller image is mirrored at its edges."""
     short = [max(side - n, 0) for n in image.shape[:2]]
     if any(short):
         image = np.pad(image, [(0, n) for n in short] + [(0, 0)] * (image.ndim - 2), mode="symmetric")
@@ -282,16 +283,14 @@ def _read_colour(path: Path) -> NDArray[np.uint8]:
 def _simulated(
     scene: Callable[[np.random.Generator, Shape], Image], cache: Path, seed: int, count: int
 ) -> NDArray[np.float16]:
-    """Images (count, Y, X) of one kind, read from the cache if they are there."""
+    """Return images (count, Y, X) of one kind, from the cache if they are there."""
     path = cache / f"{scene.__name__}-v{POOL_VERSION}-{seed}-{count}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             images = list(pool.map(partial(_draw_one, scene, seed), range(count), chunksize=4))
-        partial_path = path.with_suffix(f".{os.getpid()}.tmp")
-        with partial_path.open("wb") as file:
+        with publishing(path, overwrite=True) as part, part.open("wb") as file:
             np.save(file, np.stack(images))
-        os.replace(partial_path, path)
     return np.asarray(np.load(path), np.float16)
 
 

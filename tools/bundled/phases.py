@@ -1,4 +1,4 @@
-"""The two phases of every bundled network, a constant rate and then a falling one, and what both run on."""
+"""The two training phases of every bundled network, a constant rate and then a falling one, and their device."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from napari_genrecon.io.publish import write_file
 from napari_genrecon.models.tensors import read_tensors
 from napari_genrecon.training.loop.checkpoint import load_latest
 from napari_genrecon.training.loop.loop import Loss, Step, train_steps
 from napari_genrecon.training.loop.muon import Muon
 from napari_genrecon.training.loop.schedule import warm_up
 from napari_genrecon.training.loop.state import State
-from napari_genrecon.training.publish import publish
 
 __all__ = ["Loss", "Settings", "best_device", "constant_rate", "falling_rate", "faster_in_bfloat16", "fresh_state"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a network is trained.
+    """Settings of the training of a network.
 
     Parameters
     ----------
     seed : int
-        Decides the data.
+        Seed of the data.
     size, patch : int
         Patches per batch and their side, in px.
     rate : float
@@ -38,9 +38,9 @@ class Settings:
     warmup : int
         Steps over which the rate rises.
     optimiser : {"adamw", "muon"}
-        How all kernels are moved.
+        Optimiser of all kernels.
     ema : float
-        Factor of the moving average of the weights, which is what is published: of about ``1 / (1 - ema)`` steps.
+        Factor of the moving average of the weights, which are shipped: over about ``1 / (1 - ema)`` steps.
     """
 
     seed: int = 0
@@ -53,7 +53,7 @@ class Settings:
 
 
 def fresh_state(net: nn.Module, recipe: Settings, init: Path | None = None) -> State:
-    """The network on the best device, with the weights `init` if given, and fresh moments."""
+    """Return the network on the best device, with the weights `init` if given, and fresh moments."""
     if init is not None:
         net.load_state_dict(read_tensors(init))
     net = net.to(best_device()).to(memory_format=torch.channels_last)
@@ -82,16 +82,16 @@ def falling_rate(state: State, recipe: Settings, loss: Loss, folder: Path, minut
 
     steps = train_steps(state, loss, rate_at, folder / "decay", ema=recipe.ema, options=asdict(recipe))
     yield from _for_minutes(steps, minutes)
-    publish(folder / "final.safetensors", save(_average(state)))
+    write_file(folder / "final.safetensors", save(_average(state)))
 
 
 def best_device() -> torch.device:
-    """Where training runs."""
+    """Return the device that training runs on."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here, not merely possible."""
+    """Return whether bfloat16 is faster than float32 here, not merely possible."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     supported: bool = torch.cpu._is_avx512_bf16_supported()

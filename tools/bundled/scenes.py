@@ -158,13 +158,13 @@ def _out_of_focus(rng: np.random.Generator, image: Image) -> Image:
 
 
 def _rise(depth: NDArray[np.floating], width: float) -> Image:
-    """0 outside (`depth` <= 0), 1 deeper than `width`, smooth between."""
+    """Return 0 outside (`depth` <= 0), 1 deeper than `width`, smooth between."""
     t = np.clip(depth / width, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _scatter(rng: np.random.Generator, shape: Shape, spacing: float) -> NDArray[np.float64]:
-    """Positions (N, 2) about `spacing` px apart, gathered in colonies so that regions stay empty."""
+    """Draw positions (N, 2) about `spacing` px apart, in colonies, so that regions stay empty."""
     grid = np.stack(np.meshgrid(*[np.arange(-0.5, n / spacing + 1) for n in shape], indexing="ij"), axis=-1)
     position = (grid.reshape(-1, 2) + rng.uniform(-0.45, 0.45, (grid.size // 2, 2))) * spacing
     kept = rng.random(len(position)) < rng.uniform(0.35, 1.0)
@@ -174,7 +174,7 @@ def _scatter(rng: np.random.Generator, shape: Shape, spacing: float) -> NDArray[
 def _blob(
     rng: np.random.Generator, shape: Shape, centre: NDArray[np.floating], radius: float, roughness: float
 ) -> tuple[tuple[Box, Image], Image]:
-    """One closed smooth outline: (box, depth inside it in radii, <= 0 outside) and the cosine of the polar angle."""
+    """Draw a closed smooth outline: (box, depth inside it in radii, <= 0 outside) and the cosine of the polar angle."""
     box = box_around(shape, centre, 2.2 * radius)
     y, x = np.ogrid[box]
     stretch, turn = rng.uniform(0.65, 1.0), rng.uniform(0, np.pi)
@@ -191,7 +191,7 @@ def _blob(
 def _worm_like(
     rng: np.random.Generator, start: NDArray[np.floating], steps: int, stiffness: float
 ) -> NDArray[np.float64]:
-    """Worm-like chains: (N, steps, 2) positions half a pixel apart, the direction a random walk."""
+    """Draw worm-like chains: (N, steps, 2) positions half a pixel apart, the direction a random walk."""
     turn = rng.normal(0, np.sqrt(0.5 / stiffness), (len(start), steps))
     turn[:, 0] = rng.uniform(0, 2 * np.pi, len(start))
     angle = np.cumsum(turn, axis=1)
@@ -214,7 +214,7 @@ def _splat(shape: Shape, position: NDArray[np.floating], weight: NDArray[np.floa
 
 
 def _two_nearest(seeds: NDArray[np.floating], yx: Image) -> Image:
-    """Distance from every pixel of `yx` (2, Y, X) to its two nearest seeds: (Y, X, 2), in px."""
+    """Return the distance from every pixel of `yx` (2, Y, X) to its two nearest seeds: (Y, X, 2), in px."""
     from scipy.spatial import cKDTree
 
     distance, _ = cKDTree(seeds).query(np.moveaxis(yx, 0, -1), k=2)

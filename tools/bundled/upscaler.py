@@ -32,12 +32,12 @@ _SMALLEST = 1e-8  # added to a patch's mean square error: one without error has 
 
 @dataclass(frozen=True, kw_only=True)
 class UpscalerRecipe(Settings):
-    """How the upscaler of noise-free images is trained; see `Settings`. The patch is that of the small images.
+    """Settings for the upscaler of noise-free images; see `Settings`. The patch is that of the small images.
 
     Parameters
     ----------
     factor : {2, 3, 4}, optional
-        Train what enlarges by this factor and leave the rest as it is.
+        Train only the part for this factor.
     """
 
     patch: int = 48
@@ -50,14 +50,14 @@ class UpscalerRecipe(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class MicroscopeRecipe(UpscalerRecipe):
-    """How the upscaler of blurred, binned and noisy images is trained."""
+    """Settings for the upscaler of blurred, binned and noisy images."""
 
     mixture: ClassVar[Mixture] = MICROSCOPE
     network: ClassVar[type[nn.Module]] = UpscaleNet
 
 
 def new_state(recipe: UpscalerRecipe, init: Path | None = None) -> State:
-    """A network with fresh moments on the best device, with the weights `init` or random ones."""
+    """Return a network with fresh moments on the best device, with the weights `init` or random ones."""
     torch.manual_seed(recipe.seed)
     return fresh_state(recipe.network(), recipe, init)
 
@@ -75,7 +75,7 @@ def decay_phase(state: State, recipe: UpscalerRecipe, sources: Sources, folder: 
 
 
 def _loss(recipe: UpscalerRecipe, sources: Sources) -> Loss:
-    """Root mean square error of every patch, averaged over the patches.
+    """Return the root mean square error of every patch, averaged over the patches.
 
     Within a patch this is the measure by which results are judged; between patches, as with L1, the few of highest
     contrast do not outweigh all others.

@@ -49,7 +49,7 @@ def walls(rng: np.random.Generator, shape: Shape) -> Image:
 
 
 def _wall(rng: np.random.Generator, fine: Shape) -> NDArray[np.floating]:
-    """Courses of stones between joints, or a grating; either with a faint grain."""
+    """Draw courses of stones between joints, or a grating, with a faint grain."""
     across, along = _seen_from(rng, fine)
     period = np.exp(rng.uniform(*np.log(PERIOD)))
     grain = 0.06 * rng.random() ** 2 * power_noise(rng, fine, rng.uniform(0.4, 1.6))
@@ -75,7 +75,7 @@ def _wall(rng: np.random.Generator, fine: Shape) -> NDArray[np.floating]:
 def _parts(
     rng: np.random.Generator, place: NDArray[np.floating], period: float, irregular: float
 ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
-    """Which part of a line every place lies in, and how far it is from the part's nearer end."""
+    """Return the part of a line in which every place lies, and its distance from the part's nearer end."""
     count = int(np.ptp(place) / period * 2) + 4
     ends = place.min() - period * rng.random() + np.cumsum(period * np.maximum(rng.normal(1, irregular, count), 0.5))
     ends = np.concatenate([[-np.inf], ends, [np.inf]])
@@ -84,7 +84,7 @@ def _parts(
 
 
 def _seen_from(rng: np.random.Generator, fine: Shape) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Coordinates across and along a plane that is turned and, at times, seen in perspective."""
+    """Return coordinates across and along a plane that is turned and, at times, seen in perspective."""
     y, x = np.ogrid[: fine[0], : fine[1]]
     y, x = y / SUPERSAMPLE - fine[0] / 4, x / SUPERSAMPLE - fine[1] / 4
     turn = rng.uniform(0, np.pi) if rng.random() < 0.7 else rng.choice([0, np.pi / 2]) + rng.normal(0, 0.05)

@@ -7,26 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from napari_genrecon.errors import OutputError
+from napari_genrecon.errors import GenReconError
 
 __all__ = ["exclusive"]
 
 
 @contextmanager
-def exclusive(path: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock file and remove it at the end; one that a killed process left does not block anybody.
+def exclusive(path: Path, refusal: GenReconError) -> Iterator[None]:
+    """Hold a lock file, which is removed at the end; one that a killed process left holds nobody up.
 
     Parameters
     ----------
     path : Path
-        Path of the lock file, beside the folder that it protects: Windows renames no folder with an open file in it.
-    refusal : str
-        Message of the error if another process holds the lock.
+        The lock file. It lies beside a folder that is renamed while it is held: Windows renames no folder with an
+        open file in it.
+    refusal : GenReconError
+        The error to raise if another process holds the lock.
 
     Raises
     ------
-    OutputError
-        If another process holds the lock.
+    GenReconError
+        `refusal`, if another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -34,7 +35,7 @@ def exclusive(path: Path, refusal: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise OutputError(refusal) from None
+        raise refusal from None
     try:
         yield
     finally:

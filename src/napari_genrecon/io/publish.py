@@ -20,9 +20,12 @@ from napari_genrecon.errors import ExistsError, OutputError
 from napari_genrecon.io.zarr.places import is_zarr
 
 __all__ = [
-    "check_target", "publishing", "refused_sentence", "rename", "replace", "require_space", "sentence", "sync_folder",
-    "write_file",
+    "DISK_FULL", "check_target", "publishing", "refused_sentence", "rename", "replace", "require_space", "sentence",
+    "sync_folder", "write_file",
 ]  # fmt: skip
+
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""Error numbers that mean that the disk, or what the user may use of it, is full."""
 
 PART = ".part"
 """Ending of the temporary name; a file with it is never a result."""
@@ -262,8 +265,8 @@ def refused_sentence(kept: Path, path: Path, error: OSError) -> str:
 
 
 def sentence(path: Path, error: OSError) -> str:
-    """Say what an error of the operating system means for the file that was being written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    """What an error of the operating system means for the file that was being written."""
+    if error.errno in DISK_FULL:
         return f"the disk is full: {path} was not written and nothing was changed; free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path} cannot be written ({error.strerror}): choose a folder you may write to"

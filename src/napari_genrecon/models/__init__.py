@@ -28,7 +28,7 @@ __all__ = [
 
 
 def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> GenerativeModel | Model:
-    """Load a model: a `GenerativeModel` if it makes pictures, else a function on planes.
+    """Load a model: a `GenerativeModel` if it generates images, else a function on planes.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = 
     Parameters
     ----------
     card : ModelCard
-        Which model.
+        The model to load.
     device : str
         As for `load_model`.
     weights : bytes, optional
-        As safetensors: those of one that was trained further, instead of the model's own.
+        Weights to load instead of the model's own, as the content of a safetensors file: those of a fine-tuned network.
 
     Raises
     ------

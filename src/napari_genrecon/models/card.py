@@ -1,4 +1,4 @@
-"""What is known about a model without loading it: one card for every model, whoever made it.
+"""The card of a model: all that is known about it without loading it, whoever made it.
 
 Importing this loads no torch.
 """
@@ -16,13 +16,14 @@ from napari_genrecon.models.networks import NETWORKS, Network
 __all__ = ["ENOUGH_STEPS", "ModelCard", "PerAxis", "check_name", "few_steps", "step_of"]
 
 ENOUGH_STEPS = 1000
-"""Steps of training below which a model has hardly begun to learn; good ones take several thousand."""
+"""Training steps below which users are warned: pictures of GANs and VAEs are blobs before, and good models take
+several thousand. Larger, and short trainings of small models that are already of use would be warned about."""
 
 _FORMAT = "genrecon-model/2"
 
 
 class PerAxis(NamedTuple):
-    """One whole number for each dimension in which a network works: time, depth, height, width."""
+    """A whole number for each dimension in which a network works: time, depth, height, width."""
 
     t: int
     z: int
@@ -31,7 +32,7 @@ class PerAxis(NamedTuple):
 
     @classmethod
     def planes(cls, side: int, other: int) -> PerAxis:
-        """Give `side` along Y and X, and `other` along the dimensions that are looped over.
+        """Return `side` along Y and X, and `other` along the dimensions that are looped over.
 
         Examples
         --------
@@ -41,7 +42,7 @@ class PerAxis(NamedTuple):
         return cls(other, other, side, side)
 
     def along(self, letters: str, other: int) -> tuple[int, ...]:
-        """Return one number per dimension of an image: `other` for those that no network knows.
+        """Return one number per dimension of an image: `other` for those in which no network works.
 
         Examples
         --------
@@ -54,18 +55,18 @@ class PerAxis(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """One model: what it does, how the engine runs it, and how it came about.
+    """A model: what it does, how the engine runs it, and how it was trained.
 
     Attributes
     ----------
     name : str
-        Letters, digits, dot, underscore and hyphen, at most 64; stable, never reused for another model.
+        At most 64 letters, digits, dots, underscores and hyphens; stable, never reused for another model.
     task : str
         The task it serves, such as ``"denoise"`` or ``"sample"``.
     network : str
         A key of `networks.NETWORKS`.
     shape : dict
-        Keywords of the network's constructor, its channels aside.
+        Keywords of the network's constructor, except its channels.
     recipe : str
         Name of the recipe that trained it; empty where that is not known.
     summary, licence : str
@@ -73,54 +74,54 @@ class ModelCard:
     nature : str
         ``"synthetic"`` where what it makes shows nothing that was measured; empty where the task says it.
     channels : int
-        Of an input of the network.
+        Number of channels of the network's input.
     told : tuple of str
-        What the network is told beside the image, in this order: ``"sigma"`` (noise s.d.), ``"rho"`` (lag-1
+        Inputs of the network beside the image, in this order: ``"sigma"`` (noise s.d.), ``"rho"`` (lag-1
         correlation of the noise along x and y), ``"factor"`` (how many times larger).
     denoiser : str
         Name of the model that denoises before this one runs; empty for none.
     halo, stride, scale : PerAxis
         Pixels around a tile beyond which the influence on the tile is below 1e-4 noise s.d.; tiles start at multiples
-        of the stride; output pixels per input pixel (a network that knows several factors is told one by the task).
+        of the stride; output pixels per input pixel (the task chooses the factor of a network that has several).
     bytes_per_pixel : int
         Peak memory per pixel of a tile while it runs in float32.
     work : float
-        MFLOP per pixel of the input; tells how large a tile may be for a run to be cancelled in time.
+        MFLOP per pixel of the input; limits the size of a tile, so that a run can be cancelled in time.
     tile_pixels : int, optional
-        The most pixels of a tile on a CPU, halo included, where more of them fall out of its caches and take longer
-        than the halos of smaller tiles.
+        Largest number of pixels of a tile on a CPU, halo included, for networks whose larger tiles do not fit into its
+        caches and cost more time than the halos of smaller ones.
     low, high : tuple of float
-        Per channel, the grey values that are mapped to -1 and 1; empty where grey values go in as they are.
+        Grey values that are mapped to -1 and 1, per channel; empty for networks that take grey values unchanged.
     dtype : str
-        Of the training data; empty where it does not matter.
+        Dtype of the training data; empty where it does not matter.
     channel_names : tuple of str
-        One per channel, or none.
+        Names of the channels, one each, or empty.
     pixel_size, units : tuple
-        Of the training data, along Y and X.
+        Pixel size of the training data and its units, along Y and X.
     n_train, n_held_out : int
-        Items (crops) of the training data.
+        Numbers of crops that were trained on and held out.
     data : str
-        sha256 of the training data.
+        Checksum (sha256) of the training data.
     options : dict
-        How it was trained.
+        Options of the training.
     losses : dict of str to float
-        The last ones.
+        Last values of the losses.
     calibration : dict
-        What was measured on held-out data.
+        Measurements on held-out data.
     steps : int
-        Training steps.
+        Number of training steps.
     seconds : float
-        Training time.
+        Training time in seconds.
     versions : dict of str to str
-        Of the software.
+        Versions of the software.
     created : str
-        UTC time.
+        Time of the training, in UTC.
     warnings : tuple of str
-        What the user of the model should know.
+        Sentences that a user of the model should know.
     sha256 : str
-        Of the weight file, checked before loading; empty where it was not computed.
+        Checksum of the weight file, checked before loading; empty where it was not computed.
     path : str
-        Of the weight file; empty for the package's own folder.
+        The weight file; empty for one in the package's own folder.
     """
 
     name: str
@@ -167,7 +168,7 @@ class ModelCard:
 
     @property
     def about(self) -> Network:
-        """What its network can do."""
+        """The entry of its network in `NETWORKS`."""
         return NETWORKS[self.network]
 
     @property
@@ -182,16 +183,16 @@ class ModelCard:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """The warnings, and whether it was trained for too few steps to be of use."""
+        """The warnings, and one more if it was trained for too few steps."""
         few = few_steps(self.steps)
         return (*self.warnings, few) if few else self.warnings
 
     def facts(self) -> dict[str, str]:
-        """Return what a record says about the model that was used."""
+        """Return the entries about the model in the record of a result."""
         return {"name": self.name, "sha256": self.sha256, "licence": self.licence}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values, without those that belong to the file that holds them."""
+        """Return JSON values, except those that belong to the file (checksum and path)."""
         values = {key: value for key, value in asdict(self).items() if key not in ("sha256", "path")}
         return json.loads(json.dumps({"format": _FORMAT, **values}))
 
@@ -221,19 +222,19 @@ class ModelCard:
 
 
 def few_steps(steps: int) -> str:
-    """Return a sentence for a model that has hardly learnt; empty for others, and where it is not known (0)."""
+    """Return a warning if there were too few training steps; empty if enough, or not known (0)."""
     if not 0 < steps < ENOUGH_STEPS:
         return ""
     return (
-        f"it learnt for only {steps} steps: with fewer than {ENOUGH_STEPS} the pictures are seldom usable, and good "
-        "models take several thousand"
+        f"it was trained for only {steps} steps: with fewer than {ENOUGH_STEPS} the pictures are seldom usable, and "
+        "good models take several thousand"
     )
 
 
 def step_of(card: ModelCard) -> tuple[float, ...]:
     """Return, per channel, the width of one grey value on the model's scale of -1 to 1.
 
-    Of whole numbers that is 1; of floats, which have no such thing, 1/255 of the range.
+    A grey value is 1 wide in integer data; in float data, which has no such width, 1/255 of the range is taken.
     """
     whole = card.dtype[:1] in "ui"
     return tuple(2.0 / (high - low if whole else 255.0) for low, high in zip(card.low, card.high, strict=True))

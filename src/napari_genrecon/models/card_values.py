@@ -1,4 +1,4 @@
-"""Whether the values on a model card can be used; cards may come from anywhere. Importing this loads no torch."""
+"""Check the values on a model card, which may come from anywhere. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
 __all__ = ["check_name", "from_version_1", "plain", "problem_of", "short"]
 
+# Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
-_MOST_ENTRIES = 2000  # of any list or table in a card
-_MOST_CHANNELS = 64
+_MOST_ENTRIES = 2000  # entries of any list or table in a card
+_MOST_CHANNELS = 64  # of a network's input; the crops that can be trained on have at most 4
 _WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def check_name(name: str) -> str:
-    """Return the name of a model, if it can be one (it becomes a file name).
+    """Return the name of a model if it is allowed; it becomes a file name.
 
     Raises
     ------
     WeightsError
-        If it holds anything but letters, digits, dot, underscore and hyphen, or is longer than 64.
+        If the name holds anything but letters, digits, dot, underscore and hyphen, or is longer than 64.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise WeightsError(
@@ -38,7 +39,7 @@ def check_name(name: str) -> str:
 
 
 def from_version_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Translate a card of version 0.1, which knew networks that make pictures and nothing else."""
+    """Translate a card of version 0.1, which described generative networks only."""
     needed = ("name", "kind", "size", "channels", "latent", "low", "high", "dtype")
     missing = [key for key in needed if key not in values]
     if missing:
@@ -62,7 +63,7 @@ def plain(key: str, value: Any, kind: str) -> Any:
     if kind.startswith("dict"):
         if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
             raise _wrong(key, value, "a table")
-        return {_cut(str(name)): _tame(key, each, 0) for name, each in value.items()}
+        return {_cut(str(name)): _plain_json(key, each, 0) for name, each in value.items()}
     if kind == "str":
         if not isinstance(value, str):
             raise _wrong(key, value, "text")
@@ -78,21 +79,21 @@ def _number(key: str, value: Any, kind: str) -> float:
     return int(value) if whole else float(value)
 
 
-def _tame(key: str, value: Any, depth: int) -> Any:
-    """Return a value inside a table: plain JSON, not too long, not too deep."""
+def _plain_json(key: str, value: Any, depth: int) -> Any:
+    """Return a value inside a table, if it is plain JSON, not too long and not too deep."""
     if isinstance(value, str):
         return _cut(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple) and len(value) <= _MOST_ENTRIES and depth < 3:
-        return [_tame(key, each, depth + 1) for each in value]
+        return [_plain_json(key, each, depth + 1) for each in value]
     if isinstance(value, dict) and len(value) <= _MOST_ENTRIES and depth < 3:
-        return {_cut(str(name)): _tame(key, each, depth + 1) for name, each in value.items()}
+        return {_cut(str(name)): _plain_json(key, each, depth + 1) for name, each in value.items()}
     raise _wrong(key, value, "plain and short")
 
 
 def problem_of(card: ModelCard) -> str:
-    """Say why no network can be built from a card; empty if one can."""
+    """Return why no network can be built from a card; empty if one can."""
     check_name(card.name)
     if card.network not in NETWORKS:
         return f"network must be one of {', '.join(NETWORKS)}, got {short(card.network)}"
@@ -124,7 +125,7 @@ def _problem_of_tiles(card: ModelCard) -> str:
     if card.bytes_per_pixel < 1 or not card.work > 0:
         return "bytes_per_pixel and work must be positive"
     unknown = [what for what in card.told if what not in ("sigma", "rho", "factor")]
-    return f"a network is told sigma, rho or factor, not {short(unknown[0])}" if unknown else ""
+    return f"told may hold sigma, rho and factor, not {short(unknown[0])}" if unknown else ""
 
 
 def _problem_of_values(card: ModelCard) -> str:
@@ -145,12 +146,13 @@ def _problem_of_values(card: ModelCard) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return text as plain characters, not longer than is useful."""
+    """Return text with printable characters only, shortened to `_LONGEST_TEXT`."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain if len(plain) <= _LONGEST_TEXT else plain[: _LONGEST_TEXT - 1] + "…"
 
 
 def short(value: Any) -> str:
+    """Return a value quoted for a message, at most 60 characters of it."""
     return repr(_cut(str(value))[:60])
 
 

@@ -1,6 +1,6 @@
 """Model files: one safetensors file each, with the card as JSON in its ``__metadata__``.
 
-Nothing in such a file can be executed, and nothing in it names code: ``network`` is a key of a table of ours.
+Nothing in such a file can be executed, and nothing in it names code: ``network`` is a key of `NETWORKS`.
 Importing this loads no torch.
 """
 
@@ -25,7 +25,7 @@ ENDING = ".safetensors"
 LARGEST_FILE = 256 << 20  # bytes; the largest network that a card can describe has less
 
 _KEY = "napari-genrecon"
-_LARGEST_HEADER = 4 << 20  # bytes
+_LARGEST_HEADER = 4 << 20  # bytes; it holds the card and the names and shapes of the tensors, not the numbers
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
@@ -34,7 +34,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     Raises
     ------
     WeightsError
-        If the file cannot be read, is of another kind, too large, cut short, or its card is not one.
+        If the file cannot be read, is no safetensors file, is too large or cut short, or holds no usable card.
     """
     path = Path(path)
     try:
@@ -57,18 +57,18 @@ def save_model(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], path
     Parameters
     ----------
     card : ModelCard
-        What it is.
+        Card of the model.
     tensors : mapping of str to ndarray of float32
         The weights of its network.
     path : Path
-        The file.
+        File to write.
     overwrite : bool
-        Whether it may replace another.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     OutputError
-        If it cannot be written; what was there is then still there.
+        If the file cannot be written; an existing file is then unchanged.
     """
     from safetensors.numpy import save
 

@@ -1,4 +1,4 @@
-"""Use a trained generative model: sample, encode, reconstruct, walk through its latents, score pictures.
+"""Use a trained generative model: sample, encode, reconstruct, traverse its latent space, score pictures.
 
 Everything goes in and comes out in the grey values of the training data, with the range that is stored on the card.
 """
@@ -21,12 +21,12 @@ __all__ = ["GenerativeModel", "load_generative"]
 
 Array = NDArray[np.float32]
 
-_AT_ONCE = 256  # pictures that are computed together
+_AT_ONCE = 256  # pictures per batch: bounds the memory for features; results do not depend on it
 _SEED_OF_BOUNDS = 2013  # bounds are estimates; the same picture always gets the same one
 
 
 def load_generative(card: ModelCard, device: str = "auto") -> GenerativeModel:
-    """Load a model that makes pictures; raises as `models.load_model`."""
+    """Load a generative model; raises as `models.load_model`."""
     return GenerativeModel(card, trained_network(card), device)
 
 
@@ -39,9 +39,9 @@ class GenerativeModel:
     Parameters
     ----------
     card : ModelCard
-        What it is.
+        Card of the model.
     network : nn.Module
-        Of `runtime.build_network`, with its weights.
+        Network of `runtime.build_network`, with its weights.
     device : str
         Where to compute.
     """
@@ -61,16 +61,16 @@ class GenerativeModel:
     # --- from latents to pictures ---
 
     def latents(self, n: int = 1, seed: int | None = None, truncation: float = 1.0) -> Array:
-        """Random latents; the first ones do not depend on how many are drawn.
+        """Draw random latents; the first ones do not depend on how many are drawn.
 
         Parameters
         ----------
         n : int
-            How many.
+            Number of latents.
         seed : int, optional
-            The same seed gives the same latents; None takes another one each time.
+            The same seed gives the same latents; None takes a new one every time.
         truncation : float
-            Factor in [0, 1] that draws the latents of a GAN towards the middle: less varied, more typical pictures.
+            Factor in [0, 1] on the latents of a GAN: less gives less varied, more typical pictures.
 
         Returns
         -------
@@ -91,17 +91,17 @@ class GenerativeModel:
         return drawn * np.float32(truncation)
 
     def sample(self, n: int = 1, *, seed: int | None = None, truncation: float = 1.0) -> Array:
-        """New pictures, as if they were data. They are not: they are synthetic.
+        """Generate synthetic pictures that look like the training data.
 
         Parameters
         ----------
         n, seed, truncation
-            As of `latents`.
+            As for `latents`.
 
         Returns
         -------
         (N, Y, X) or (N, C, Y, X) ndarray
-            In the training data's grey values. Of a VAE, the mean picture of each latent, without pixel noise.
+            Grey values of the training data. A VAE gives the mean picture of each latent, without pixel noise.
         """
         return self.decode(self.latents(n, seed, truncation))
 
@@ -125,11 +125,11 @@ class GenerativeModel:
         Parameters
         ----------
         z : (L,) array_like
-            Where to start.
+            Latent to start from.
         axis : int
-            Which number of the latent to change.
+            Index of the latent number to change.
         values : (N,) array_like
-            What to set it to.
+            Values to set it to.
 
         Returns
         -------
@@ -143,19 +143,20 @@ class GenerativeModel:
         return self.decode(walk)
 
     def interpolate(self, a: ArrayLike, b: ArrayLike, n: int = 8) -> Array:
-        """Pictures on the way from one to another.
+        """Return pictures on the way from one to another.
 
         Parameters
         ----------
         a, b : (L,) or (Y, X) or (C, Y, X) array_like
             Latents, or pictures, which a VAE encodes first.
         n : int
-            How many, both ends included.
+            Number of pictures, both ends included.
 
         Returns
         -------
         (N, Y, X) or (N, C, Y, X) ndarray
-            Along a great circle for a GAN, whose latents all lie near a sphere (White 2016), straight for a VAE.
+            Along a great circle for a GAN, whose latents all lie near a sphere (White 2016); along a
+            straight line for a VAE.
         """
         if n < 2:
             raise OptionError(f"n must be at least 2 pictures, got {n}")
@@ -173,7 +174,7 @@ class GenerativeModel:
         Parameters
         ----------
         images : (N, Y, X) or (N, C, Y, X) array_like
-            In the training data's grey values; a single picture also without N.
+            Grey values of the training data; a single picture also without N.
 
         Returns
         -------
@@ -182,7 +183,7 @@ class GenerativeModel:
         Raises
         ------
         OptionError
-            If the model is a GAN, which knows no way back.
+            If the model is a GAN, which has no encoder.
         ImageError
             If the pictures do not fit.
         """
@@ -190,24 +191,24 @@ class GenerativeModel:
         return self._batched(lambda x: encoder.encode(x)[0], self._scaled(images)).numpy()
 
     def reconstruct(self, images: ArrayLike) -> Array:
-        """What the model makes of pictures: the decoder's mean at the encoder's. Parameters and errors as `encode`."""
+        """Decode the encoded pictures; parameters and errors as for `encode`."""
         return self.decode(self.encode(images))
 
     def posterior_samples(self, image: ArrayLike, n: int = 8, seed: int | None = None) -> Array:
-        """Several pictures that one picture could stand for: decoded draws from its Gaussian over the latents.
+        """Return decoded draws from the Gaussian over the latents of one picture.
 
         Parameters
         ----------
         image : (Y, X) or (C, Y, X) array_like
             The picture.
         n, seed
-            As of `latents`.
+            As for `latents`.
 
         Returns
         -------
         (N, Y, X) or (N, C, Y, X) ndarray
         """
-        encoder = self._autoencoder("draw what a picture could stand for")
+        encoder = self._autoencoder("draw reconstructions of a picture")
         scaled = self._scaled(image)
         if len(scaled) != 1:
             raise ImageError(f"posterior samples are of one picture, got {len(scaled)}")
@@ -216,7 +217,7 @@ class GenerativeModel:
         return self.decode(mean + np.exp(0.5 * log_variance) * self.latents(n, seed))
 
     def bound(self, images: ArrayLike, k: int = 64) -> NDArray[np.float64]:
-        """The importance-weighted bound on the log likelihood (Burda et al. 2016), with the same draws every time.
+        """Return the importance-weighted bound on the log likelihood (Burda et al. 2016), with fixed random draws.
 
         Parameters
         ----------
@@ -241,7 +242,7 @@ class GenerativeModel:
         return self._batched(bound, self._scaled(images), at_once=16).numpy().astype(np.float64)
 
     def anomaly_map(self, images: ArrayLike) -> Array:
-        """Return where pictures are not as the model would make them.
+        """Return how far each pixel is from its reconstruction.
 
         Parameters
         ----------
@@ -252,7 +253,7 @@ class GenerativeModel:
         -------
         (N, Y, X) or (N, C, Y, X) ndarray
             Reconstruction error in units of the error that 1 % of the pixels of held-out crops exceed: 1 is rare in
-            data like that of the training, several is odd.
+            data like that of the training, several is unusual.
 
         Raises
         ------
@@ -265,7 +266,7 @@ class GenerativeModel:
         return np.abs(self.reconstruct(images).reshape(original.shape) - original) / wide
 
     def outlier_scores(self, images: ArrayLike) -> NDArray[np.float64]:
-        """Return how odd pictures are, the odd ones high.
+        """Score how unlike the training data pictures are; high is unusual.
 
         Parameters
         ----------
@@ -276,7 +277,7 @@ class GenerativeModel:
         -------
         (N,) ndarray
             How far the bound lies below the median of held-out crops, in units of their robust s.d.: 0 is usual, above
-            3 is odd.
+            3 is unusual.
         """
         median, spread = (float(value) for value in self._calibrated("bound"))
         return (median - self.bound(images, k=8)) / spread
@@ -306,7 +307,7 @@ class GenerativeModel:
         return (grey[:, 0] if self.card.channels == 1 else grey).float().numpy()
 
     def _scaled(self, images: ArrayLike) -> Tensor:
-        """(N, C, Y, X) on the scale of -1 to 1; what lies beyond the training data's range is clipped."""
+        """Return (N, C, Y, X) on the scale of -1 to 1; values beyond the training data's range are clipped."""
         array = np.asarray(images)
         inner = (self.card.size, self.card.size)
         one = inner if self.card.channels == 1 else (self.card.channels, *inner)
@@ -339,6 +340,6 @@ def _great_circle(start: Array, end: Array, share: Array) -> Array:
     if min(lengths) == 0:
         return (1 - share) * start + share * end
     angle = np.arccos(np.clip(start @ end / (lengths[0] * lengths[1]), -1, 1))
-    if np.sin(angle) < 1e-4:  # the same or the opposite direction: there is no one circle
+    if np.sin(angle) < 1e-4:  # the same or the opposite direction: no single great circle joins them
         return (1 - share) * start + share * end
     return (np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)

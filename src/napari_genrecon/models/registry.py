@@ -1,6 +1,6 @@
-"""The models there are: those that are shipped, one entry each, and the user's, one file each.
+"""Find, list, import, export and remove models: shipped ones, one entry each, and the user's, one file each.
 
-Whoever made a model, it is found, listed and loaded in the same way. Importing this loads no torch.
+All models are found, listed and loaded in the same way. Importing this loads no torch.
 """
 
 from __future__ import annotations
@@ -95,20 +95,20 @@ CARDED = {
     "nuclei-dcgan-32": "c76068249a4c2af0287b325892b7649fd283b630a6b13f02a24535f467f55558",
     "nuclei-vae-32": "f85653b1e54688bd2ff4733d254fbc4117efd77b0c16a919b26b6bf0029bd296",
 }
-"""Those that are shipped with a card in their files, and the sha256 of these."""
+"""Shipped models with a card in their files, and the sha256 of these files."""
 
 BUNDLED = (*(card.name for card in MODELS), *CARDED)
 
 
 def axial_card(factor: int) -> ModelCard:
-    """Return the card of an upscaler that was trained further for one stack, to give it more rows."""
+    """Return the card of an upscaler that was fine-tuned on one stack, to add planes along z."""
     return ModelCard(
         name="trained-on-this-stack", task="upscale", network="axial", shape={"factor": factor}, told=("sigma",)
     )
 
 
 def models_folder() -> Path:
-    """Return where the user's models are: ``GENRECON_MODELS`` if set, else the user's data directory. May not exist."""
+    """Return the folder of the user's models, which may not exist: ``GENRECON_MODELS``, or in the data directory."""
     chosen = os.environ.get("GENRECON_MODELS")
     if chosen:
         return Path(chosen)
@@ -118,14 +118,14 @@ def models_folder() -> Path:
 
 
 def list_models(task: str | None = None) -> tuple[ModelCard, ...]:
-    """Return the models there are: the shipped ones, the default of each task first, then the user's by name.
+    """List the models: the shipped ones, the default of each task first, then the user's by name.
 
     Files that cannot be read are left out.
 
     Parameters
     ----------
     task : str, optional
-        Only those for one task, such as ``"denoise"``, or ``"sample"`` for those that make new pictures.
+        List only models for this task, such as ``"denoise"``, or ``"sample"`` for generative models.
     """
     return tuple(card for card in _known() if task in (None, card.task))
 
@@ -138,14 +138,14 @@ def find_model(name: str | os.PathLike[str], task: str | None = None) -> ModelCa
     name : str or path-like
         A name that `list_models` lists, ``"auto"`` for the task's default, or a model file.
     task : str, optional
-        What it must serve.
+        The task that the model must serve.
 
     Raises
     ------
     UnknownModelError
         If there is none; names the nearest.
     WeightsError
-        If its file cannot be read, or is not one of ours.
+        If its file cannot be read, or is not a model of napari-genrecon.
     """
     wanted = os.fspath(name)
     for card in _bundled():
@@ -182,24 +182,24 @@ def export_model(name: str | os.PathLike[str], path: str | os.PathLike[str], *, 
 
 
 def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> ModelCard:
-    """Check a model file and keep it in the models folder; never over another.
+    """Check a model file and copy it into the models folder; never over another.
 
     Parameters
     ----------
     path : path-like
-        The file; it is checked as a whole before anything is kept.
+        Model file; all of it is checked before anything is written.
     name : str, optional
-        Another name than the one on its card.
+        Name to give it, instead of the one on its card.
 
     Returns
     -------
     ModelCard
-        As it is kept.
+        Card of the model in the models folder.
 
     Raises
     ------
     WeightsError
-        If the file is not a model of ours.
+        If the file is not a model of napari-genrecon.
     OutputError
         If there is a model of this name already, or it cannot be written.
     """
@@ -210,7 +210,7 @@ def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> Mo
     card = dataclasses.replace(card, name=check_name(card.name if name is None else name))
     if card.name in BUNDLED:
         raise OutputError(f"{card.name!r} is the name of a bundled model: choose another name")
-    target = _made(models_folder()) / f"{card.name}{ENDING}"
+    target = _ensured(models_folder()) / f"{card.name}{ENDING}"
     if target.exists():
         raise OutputError(
             f"there is a model named {card.name!r} already: choose another name, or remove that one first"
@@ -220,7 +220,7 @@ def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> Mo
 
 
 def remove_model(name: str) -> None:
-    """Delete one of the user's models; the bundled ones stay.
+    """Delete one of the user's models; bundled ones cannot be deleted.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def _bundled() -> Iterator[ModelCard]:
 
 
 def _own_file(name: str) -> Path | None:
-    """Return where the user's model of this name would be; None for what is no name but a path."""
+    """Return the path of the user's model of this name; None if `name` is a path."""
     return models_folder() / f"{name}{ENDING}" if Path(name).name == name else None
 
 
@@ -263,7 +263,7 @@ def _card_at(path: Path) -> ModelCard:
 
 
 def _named_as_file(path: Path) -> ModelCard:
-    """Return the card under the name of its file: one renamed by hand is found under what the user called it."""
+    """Return the card with the name of its file, so that a file renamed by hand is found under its new name."""
     card = _card_at(path)
     try:
         return dataclasses.replace(card, name=check_name(path.stem))
@@ -275,7 +275,7 @@ def _with_sha256(card: ModelCard) -> ModelCard:
     return dataclasses.replace(card, sha256=hashlib.sha256(weights_path(card).read_bytes()).hexdigest())
 
 
-def _made(folder: Path) -> Path:
+def _ensured(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

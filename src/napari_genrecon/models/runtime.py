@@ -1,4 +1,4 @@
-"""Where tensors are: devices, weights, and the one way from arrays into a network and back."""
+"""Devices, weights, and the one adapter from arrays into a network and back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 # One forward pass at a time: torch already uses every core, and two at once would need twice the memory.
 _ONE_AT_A_TIME = threading.Lock()
-_PROBE_SIDE = 256
+_PROBE_SIDE = 256  # pixels: 14 GFLOP for the denoiser, so that the probe takes a fraction of a second on a CPU
 _PROBES: dict[str, Any] = {"sigma": 1.0, "rho": (0.0, 0.0), "factor": 2}
 
 
@@ -46,11 +46,11 @@ class Model:
     Parameters
     ----------
     card : ModelCard
-        Which model.
+        The model.
     device : str
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     weights : bytes, optional
-        As safetensors, instead of those in the model's file.
+        Content of a safetensors file to use instead of the model's file.
     """
 
     def __init__(self, card: ModelCard, device: str, weights: bytes | None = None) -> None:
@@ -67,13 +67,13 @@ class Model:
         image : (Y, X), (C, Y, X) or (N, C, Y, X) array_like
             A plane, one of several channels, or a batch; a global centre subtracted.
         *told
-            What `ModelCard.told` says, in that order: the noise s.d. (a number or an image like `image`), its
-            correlation along x and y, how many times larger.
+            The inputs that `ModelCard.told` names, in that order: the noise s.d. (a number or an image like `image`),
+            its correlation along x and y, the factor.
 
         Returns
         -------
         (Y, X), (C, Y, X) or (N, C, Y, X) ndarray of float32
-            One channel of one image as a plane; a batch as a batch.
+            A plane if image and result have one channel; a batch if a batch was given.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Model:
         return result[0, 0] if result.shape[1] == 1 else result[0]
 
     def _tensor(self, value: ArrayLike) -> Tensor:
-        """Return a batch: of images (N, C, Y, X), or of what is told about each, (1,) or (1, 2)."""
+        """Return a batch of images (N, C, Y, X), or of one further input, (1,) or (1, 2)."""
         tensor = torch.from_numpy(np.require(value, np.float32, ["C", "W"])).to(self.device)
         if tensor.ndim == 4:
             return tensor
@@ -113,7 +113,7 @@ class Model:
 
 @lru_cache(maxsize=8)
 def load_network(card: ModelCard, device: str, weights: bytes | None = None) -> Model:
-    """Return a model on a device; the last few are kept."""
+    """Return a model on a device; the last eight are cached."""
     return Model(card, device, weights)
 
 
@@ -134,16 +134,16 @@ def build_network(card: ModelCard) -> nn.Module:
 
 
 def read_weights(card: ModelCard, content: bytes | None = None, network: nn.Module | None = None) -> dict[str, Tensor]:
-    """Return the weights in a model's file, each of the name, the shape and the dtype that its network has.
+    """Read the weights of a model, and check the name, shape and dtype of each against its network.
 
     Parameters
     ----------
     card : ModelCard
-        Which model.
+        The model.
     content : bytes, optional
-        Of a file to take instead of the model's own, as safetensors.
+        Content of a safetensors file to read instead of the model's file.
     network : Module, optional
-        That of the card, if there is one already.
+        The network of the card, if it was built already.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def _words(tensor: Tensor) -> str:
 
 
 def _content(card: ModelCard) -> bytes:
-    """Return the content of a model's file, if it is the one that is known."""
+    """Read a model's file and check its sha256, if the card has one."""
     path = weights_path(card)
     try:
         content = path.read_bytes()
@@ -195,7 +195,7 @@ def _remedy(card: ModelCard) -> str:
 
 @contextmanager
 def plain_errors(name: str) -> Iterator[None]:
-    """Turn torch's errors into MemoryError, which the engine answers with smaller tiles, or into ours."""
+    """Turn torch's errors into MemoryError, which the engine answers with smaller tiles, or into InferenceError."""
     try:
         yield
     except RuntimeError as error:
@@ -216,7 +216,7 @@ def available_devices() -> tuple[str, ...]:
 
 
 def resolve_device(device: str) -> str:
-    """Resolve ``"auto"`` and ``"cuda"``, and refuse what is not there."""
+    """Resolve ``"auto"`` and ``"cuda"``, and refuse devices that do not exist here."""
     devices = available_devices()
     if device == "auto":
         return devices[0]

@@ -2,7 +2,7 @@
 
 A safetensors file holds numbers only. A file of ``torch.save`` holds a program for a small machine (pickle), which
 PyTorch restricts with ``weights_only=True``; that has been broken before (CVE-2025-32434, CVE-2026-24747), and says
-nothing about archives that unpack to more than they are. So such a file is looked at first, as an archive.
+nothing about archives that unpack to more than they are. So such a file is inspected first, as an archive.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from napari_genrecon.errors import WeightsError
 
 __all__ = ["parse_tensors", "read_tensors"]
 
-_LARGEST = 4 << 30  # bytes
-_MOST_MEMBERS = 65_536
+_LARGEST = 4 << 30  # bytes; larger files would fill the memory of a laptop
+_MOST_MEMBERS = 65_536  # of an archive: one per tensor, so thousands at most in an honest one
 _LARGEST_PICKLE = 16 << 20  # bytes; it holds the names and shapes, not the numbers
 _NESTED = ("state_dict", "params_ema", "params", "model")  # where training programs put the weights
 
@@ -38,7 +38,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        On the CPU.
+        Tensors by name, on the CPU.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _from_archive(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def _inspect(content: bytes, path: Path) -> None:
-    """What torch.save writes is a plain archive: members stored as they are, each name once, no code."""
+    """Refuse an archive unlike those of torch.save: members uncompressed, each name once, no code."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
@@ -119,7 +119,7 @@ def _problem(members: list[zipfile.ZipInfo], size: int) -> str:
 
 
 def _checked(tensors: dict[str, Tensor], size: int, path: Path) -> dict[str, Tensor]:
-    """Tensors that are as large as they say, and finite."""
+    """Return the tensors if each is finite and no larger than what the file stores."""
     if not tensors:
         raise WeightsError(f"{path} holds no tensor")
     for name, tensor in tensors.items():

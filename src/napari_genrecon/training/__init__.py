@@ -1,4 +1,4 @@
-"""Train models: the recipes there are, one line each. Importing this loads no torch."""
+"""The registry of training recipes, one line each. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def find_recipe(name: str) -> Recipe:
 
 
 def all_recipes() -> tuple[Recipe, ...]:
-    """Return all of them, the usual one first."""
+    """Return all recipes, the default one first."""
     return tuple(find_recipe(name) for name in RECIPES)
 
 
 def read_options(values: Mapping[str, Any]) -> TrainOptions:
-    """Make the options of a recipe from values that may also belong to other recipes.
+    """Return the options of a recipe, made from values that may also belong to other recipes.
 
     Parameters
     ----------
     values : mapping
-        Options by name; ``"kind"`` is the recipe's. Those of other recipes are left out.
+        Options by name; ``"kind"`` is the name of the recipe. Options of other recipes are ignored.
 
     Raises
     ------
     OptionError
-        If there is no such recipe or option, or a value cannot work.
+        If there is no such recipe or option, or a value is not allowed.
     """
     own = find_recipe(str(values.get("kind", next(iter(RECIPES))))).options
     known = dict.fromkeys(["kind", *(field.name for recipe in all_recipes() for field in fields(recipe.options))])
@@ -65,9 +65,9 @@ def read_options(values: Mapping[str, Any]) -> TrainOptions:
 
 
 def all_options() -> type:
-    """Return a dataclass with the options of every recipe: what is shown before one is chosen.
+    """Return a dataclass with the options of all recipes, for the form and the flags.
 
-    The metadata of an option that not all recipes have name, under ``"kind"``, those that do.
+    An option that only some recipes have names these in its metadata, under ``"kind"``.
     """
     known = {recipe.name: get_type_hints(recipe.options, include_extras=True) for recipe in all_recipes()}
     titles = "; ".join(recipe.title for recipe in all_recipes())

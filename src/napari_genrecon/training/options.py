@@ -1,4 +1,4 @@
-"""How a model is trained, as a form, flags and a record: what all recipes share. Importing this loads no torch."""
+"""Training options that all recipes share, for form, flags and record. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class TrainOptions:
     Attributes
     ----------
     minutes, steps : float, int
-        When to end: training time, or training steps if not 0.
+        Training time, and number of training steps; steps, if not 0, decide when to end.
     batch : int
         Crops per step.
     rate : float
-        Learning rate; 0 takes the recipe's own.
+        Learning rate; 0 takes the recipe's default.
     flips, intensity, elastic : bool, float, float
-        Changes of the crops; see `training.data.augment`.
+        Augmentation of the crops; see `training.data.augment`.
     ema : float
-        Factor of the moving average of the weights, which is what is kept.
+        Factor of the moving average of the weights; the averaged weights become the model.
     seed : int
-        Of the weights and of all batches.
+        Seed of the first weights and of all batches.
     device, precision : str
-        Where and how to compute.
+        Where to compute, and in which number format.
     licence : str
-        Written on the model's card.
+        Licence of the weights, written on the model's card.
     """
 
     recipe: ClassVar[str] = ""
@@ -46,19 +46,27 @@ class TrainOptions:
     ] = 0
     batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step"}] = 64
     rate: Annotated[
-        float, {"min": 0.0, "max": 0.1, "step": 1e-4, "advanced": True, "tooltip": "Learning rate; 0: the usual one"}
+        float,
+        {
+            "min": 0.0,
+            "max": 0.1,
+            "step": 1e-4,
+            "advanced": True,
+            "tooltip": "Learning rate; 0: the default",
+        },
     ] = 0.0
-    flips: Annotated[bool, {"advanced": True, "tooltip": "Also learn from mirrored and turned crops"}] = True
+    flips: Annotated[bool, {"advanced": True, "tooltip": "Train on mirrored and turned crops, too"}] = True
     intensity: Annotated[
-        float, {"min": 0.0, "max": 0.5, "step": 0.05, "advanced": True, "tooltip": "Changes of brightness"}
+        float, {"min": 0.0, "max": 0.5, "step": 0.05, "advanced": True, "tooltip": "Random changes of brightness"}
     ] = 0.0
     elastic: Annotated[
-        float, {"min": 0.0, "max": 3.0, "step": 0.1, "advanced": True, "tooltip": "Bending of the crops in pixels"}
+        float,
+        {"min": 0.0, "max": 3.0, "step": 0.1, "advanced": True, "tooltip": "Random elastic deformation in pixels"},
     ] = 0.0
     ema: Annotated[
         float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True, "tooltip": "Averaging of the weights"}
     ] = 0.999
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Of weights and batches"}] = 0
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Seed of weights and batches"}] = 0
     device: Annotated[
         str, {"choices": "devices", "advanced": True, "tooltip": "Where to compute; 'auto': a GPU if there is one"}
     ] = "auto"
@@ -74,11 +82,11 @@ class TrainOptions:
                 _check(name, getattr(self, name), hint.__metadata__[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values, the recipe's name among them; see `training.read_options`."""
+        """Return JSON values, with the recipe's name under ``"kind"``; see `training.read_options`."""
         return {"kind": self.recipe, **asdict(self)}
 
     def continued(self, minutes: float) -> Self:
-        """Return the same training with another end."""
+        """Return these options with another training time."""
         return replace(self, minutes=minutes, steps=0)
 
 
@@ -89,13 +97,13 @@ class TrainProgress:
     Attributes
     ----------
     step, total : int
-        Steps done, and steps in all as far as can be told from the time left.
+        Steps done, and an estimate of all steps.
     seconds : float
-        Training time so far.
+        Training time so far, in seconds.
     losses : dict of str to float
-        Means since the last time.
+        Mean losses since the last progress.
     note : str
-        What the user should know, in words; empty mostly.
+        Sentence for the user; mostly empty.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""What makes a training one of its kind. Importing this loads no torch."""
+"""A recipe: all that distinguishes one way of training from another. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Lines = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How a model in training does on data that it is not trained on.
+    """Quality of a model in training, measured on held-out data.
 
     Attributes
     ----------
     value : float
-        What ranks models: lower is better.
+        Measure that ranks models: lower is better.
     shown : dict of str to float
         Measures for the log, by name.
     note : str
-        What the user should know, in words; empty mostly.
+        Sentence for the user; mostly empty.
     """
 
     value: float
@@ -48,16 +48,16 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Which columns of the log are shown together, and what they mean.
+    """A plot of the training window: columns of the log that are shown together.
 
     Attributes
     ----------
     title : str
-        In words.
+        Title of the plot.
     lines : mapping of str to str
-        Words by the name of the column.
+        Labels of the lines, by the names of the columns.
     per_pixel : tuple of str
-        Columns of log likelihoods per picture, high is good, that are shown as errors per pixel as the others are.
+        Columns with log likelihoods per picture (high is good); shown as errors per pixel, like the other lines.
     """
 
     title: str
@@ -67,28 +67,28 @@ class Curves:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One way to train: a network, what it tries to do, and how its success is told.
+    """One way to train: network, losses, score and preview.
 
-    The functions get what they need and keep nothing; `training.session` calls them.
+    The functions keep no state; `training.session` calls them.
 
     Attributes
     ----------
     name, label, title : str
-        A key of `RECIPES`; a short name; the name with what speaks for it.
+        A key of `RECIPES`; a short name; the name and its advantages, for the form.
     serves : str
-        The task that the trained model serves.
+        Task that the trained model serves.
     needs : tuple of str
-        What the data must have: ``"images"``, and ``"targets"`` or ``"labels"``.
+        Parts that the dataset must have: ``"images"``, and ``"targets"`` or ``"labels"``.
     options : type
         A subclass of `TrainOptions`.
     rate : float
         Learning rate where the options give none.
     kept : str
-        A key of `models.networks.NETWORKS`: the network of the finished model.
+        Key in `models.networks.NETWORKS` of the network of the finished model.
     shape : callable
-        ``shape(dataset, options)``: keywords of that network, its channels aside.
+        ``shape(dataset, options)``: keywords of that network, except its channels.
     network : callable
-        ``network(card, options)``: all that is trained, one module; that which is kept is `part` of it.
+        ``network(card, options)``: a module with all networks that are trained; the finished one is its child `part`.
     state : callable
         ``state(network, options)``: the network with its optimisers.
     losses : callable
@@ -96,17 +96,17 @@ class Recipe:
     score : callable
         ``score(model, dataset)``: a `Score` of the averaged weights.
     preview : callable
-        ``preview(model)``: (N, C, Y, X) pictures that show how training goes, always of the same things.
+        ``preview(model)``: (N, C, Y, X) pictures that show the progress, always of the same latents or images.
     finish : callable
-        ``finish(model, dataset)``: the card of the best model with what is measured once, at the end.
+        ``finish(model, dataset)``: the card of the best model with measurements that are made once, at the end.
     part : str
-        Name of the child that is kept; empty for all.
+        Name of the child that becomes the model; empty if the whole module does.
     settle : callable, optional
         ``settle(network, card, device)``: prepare averaged weights for use.
     measures : tuple of str
-        Names in `Score.shown`, which are columns of the log.
+        Names in `Score.shown`; each is a column of the log.
     curves : tuple of Curves
-        How the log is shown.
+        Plots of the log.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Recipe:
     curves: tuple[Curves, ...] = ()
 
     def check(self, dataset: Dataset) -> None:
-        """Refuse data that cannot be learnt from in this way.
+        """Refuse a dataset that this recipe cannot train on.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class Recipe:
         """
         for what in self.needs:
             if what != "images" and getattr(dataset, what) is None:
-                raise OptionError(f"{self.label} learns from {' and '.join(self.needs)}, and no {what} were given")
+                raise OptionError(f"{self.label} trains on {' and '.join(self.needs)}, and no {what} were given")
         sizes = NETWORKS[self.kept].shape.get("size")
         if sizes is not None and (dataset.depth or dataset.size not in sizes or dataset.height != dataset.size):
             shape = " x ".join(map(str, dataset.x.shape[2:]))

@@ -1,4 +1,4 @@
-"""Recipe x dataset -> steps: what every training does, whatever it trains."""
+"""Run any recipe on any dataset, as a generator of training steps."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from napari_genrecon.training.runs.folder import RunFolder
 
 __all__ = ["train_steps"]
 
-SAVE_EVERY = 45.0  # seconds; a kill loses less than a minute
-_WARM_UP = 100  # steps
+SAVE_EVERY = 45.0  # seconds between checkpoints: a kill loses less than a minute
+_WARM_UP = 100  # steps until the full learning rate: Adam's moments are too noisy for it at first
 
 
 def train_steps(
@@ -37,31 +37,31 @@ def train_steps(
     Parameters
     ----------
     dataset : Dataset
-        What to train on.
+        Crops to train on.
     options : TrainOptions
-        How; of the recipe whose options they are.
+        Options of the recipe to train with; `TrainOptions.recipe` names it.
     folder : Path
         Receives ``log.csv`` (step, seconds and losses), ``samples.npy`` (the recipe's preview), the checkpoints, and
         the models ``best.safetensors`` and ``last.safetensors``.
     name : str
-        Of the model.
+        Name of the model.
 
     Yields
     ------
     TrainProgress
-        After every step. To stop is to close the generator: it saves everything, so that a later call continues.
+        After every step. Close the generator to stop: it saves everything, so that a later call continues.
 
     Returns
     -------
     ModelCard
-        Of ``best.safetensors``: of the weights with the best score.
+        Card of ``best.safetensors``, the weights with the best score.
 
     Raises
     ------
     InferenceError
         If training diverges again and again.
     OptionError
-        If the recipe does not take such data.
+        If the recipe cannot train on such data.
     OutputError
         If the folder cannot be written.
     """
@@ -69,7 +69,7 @@ def train_steps(
     recipe.check(dataset)
     fabric = fabric_for(options)
     card = _card(recipe, dataset, options, name)
-    torch.manual_seed(options.seed)  # of the first weights
+    torch.manual_seed(options.seed)  # decides the first weights; batches have generators of their own
     network = recipe.network(card, options).to(fabric.device).to(memory_format=torch.channels_last)
     state = recipe.state(network, options)
     batches = Batches(dataset, options, step_of(card), fabric.device)

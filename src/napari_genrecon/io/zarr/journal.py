@@ -102,7 +102,6 @@ def locked(part: Path) -> Iterator[None]:
     OutputError
         If another process is writing.
     """
-    with exclusive(
-        part.with_name(f".{part.name}.lock"), f"{part} is being written by another process: wait for it to end"
-    ):
+    refusal = OutputError(f"{part} is being written by another process: wait for it to end")
+    with exclusive(part.with_name(f".{part.name}.lock"), refusal):
         yield

@@ -1,4 +1,4 @@
-"""The networks that a model card can name, one line each. Importing this loads no torch.
+"""The registry of networks that a model card can name. Importing this loads no torch.
 
 A card from a file names a key of this table and never code. Each network says which values its constructor takes, so
 that a card can be refused before anything is built from it.
@@ -21,16 +21,16 @@ _GENERATIVE: Mapping[str, Collection[int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """One architecture.
+    """A network architecture.
 
     Attributes
     ----------
     target : str
         Module (relative to this package) and class, ``".unet:DenoiseUNet"``.
     shape : mapping
-        The keywords of its constructor, and the values that each can have.
+        Keywords of its constructor, and the values that each can have.
     label, about : str
-        Its short name, and what it can do, in words.
+        Short name and abilities, in words for users.
     encodes : bool
         Whether it can turn pictures into latents.
     truncates : bool

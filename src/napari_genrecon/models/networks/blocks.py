@@ -1,4 +1,4 @@
-"""Pieces that several networks share."""
+"""Blocks and sizes that several networks share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch.nn import functional as F
 
 __all__ = ["ResidualBlock", "pad_to_stride", "widths"]
 
-_WIDEST = 256  # feature maps
+_WIDEST = 256  # feature maps: without a limit, they would double with every halving of the side
 
 
 class ResidualBlock(nn.Module):
-    """x + b(relu(a(x))), two 3x3 convolutions."""
+    """Add the output of two 3x3 convolutions to the input: x + b(relu(a(x)))."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def pad_to_stride(y: Tensor, stride: int) -> Tensor:
 
 
 def widths(size: int, width: int) -> list[int]:
-    """Feature maps at 4, 8, … up to half the size.
+    """Return the numbers of feature maps at 4, 8, … pixels a side, up to half the size.
 
     Examples
     --------

@@ -10,8 +10,8 @@ where D is the sigmoid of that number; `training.recipes.dcgan` has the losses i
 
 The kernels of 4 pixels at a stride of 2 cover every pixel equally often, which leaves no checkerboard (Odena et al.
 2016). The generator has batch normalisation; the discriminator has none, because the gradient penalty is defined for
-one image at a time, but sees how much its batch varies (Karras et al. 2018), so that pictures which are all alike are
-told from data.
+one image at a time, but sees how much its batch varies (Karras et al. 2018), so that it can reject pictures which are
+all alike.
 
 Radford, Metz, Chintala: Unsupervised representation learning with deep convolutional GANs, ICLR 2016.
 Goodfellow et al.: Generative adversarial nets, NIPS 2014.
@@ -29,22 +29,22 @@ from napari_genrecon.models.networks.blocks import widths
 
 __all__ = ["Discriminator", "Generator"]
 
-_GROUP = 16  # images whose variation the discriminator sees
+_GROUP = 16  # images over which the discriminator sees the variation; fewer give a noisier estimate
 
 
 class Generator(nn.Module):
-    """A latent becomes a picture with values in [-1, 1].
+    """Turn a latent into a picture with values in [-1, 1].
 
     Parameters
     ----------
     size : int
         Side of the pictures in px: 32, 64 or 128.
     channels : int
-        Of the pictures.
+        Channels of the pictures.
     latent : int
         Length of z.
     width : int
-        Feature maps at half the size; twice as many at a quarter, and so on.
+        Feature maps at half the size; twice as many at each halving.
     """
 
     def __init__(self, size: int, channels: int, latent: int, width: int) -> None:
@@ -72,24 +72,24 @@ class Generator(nn.Module):
         x = self.first(z).view(len(z), -1, 4, 4)  # (B, M, 4, 4)
         for norm, grow in zip(self.norms, self.grow, strict=True):
             x = grow(torch.relu(norm(x)))  # (B, M/2, 2Y, 2X)
-        return torch.tanh(x)
+        return torch.tanh(x)  # (B, C, Y, X)
 
     def pictures(self, z: Tensor, step: Tensor) -> Tensor:
-        """Return what a user sees of latents (B, L): pictures (B, C, Y, X), whatever the width of a grey value."""
+        """Return the pictures (B, C, Y, X) of latents (B, L); the width of a grey value makes no difference."""
         pictures: Tensor = self(z)
         return pictures
 
 
 class Discriminator(nn.Module):
-    """A picture becomes one number: high for data, low for what the generator made.
+    """Turn a picture into one number: high for data, low for pictures of the generator.
 
     Parameters
     ----------
     size, channels, width : int
-        As of `Generator`.
+        As for `Generator`.
     spectral : bool
-        Divide every weight by its largest singular value, so that the number changes at most as fast as the picture
-        (Miyato et al. 2018).
+        Whether to divide every weight by its largest singular value, so that the number changes at most as fast as the
+        picture (Miyato et al. 2018).
     """
 
     def __init__(self, size: int, channels: int, width: int, spectral: bool) -> None:
@@ -103,7 +103,7 @@ class Discriminator(nn.Module):
         self.last = limit(nn.Linear(maps[-1] * 16, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Judge pictures.
+        """Return the discriminator's number for each picture.
 
         Parameters
         ----------
@@ -117,9 +117,9 @@ class Discriminator(nn.Module):
         for shrink in self.shrink:
             x = nn.functional.leaky_relu(shrink(x), 0.2)  # (B, 2M, Y/2, X/2)
         x = torch.cat([x, _variation(x)], dim=1)  # (B, M + 1, 4, 4)
-        x = nn.functional.leaky_relu(self.mix(x), 0.2)
-        judged: Tensor = self.last(x.flatten(1))[:, 0]
-        return judged
+        x = nn.functional.leaky_relu(self.mix(x), 0.2)  # (B, M, 4, 4)
+        score: Tensor = self.last(x.flatten(1))[:, 0]  # (B,)
+        return score
 
 
 def _variation(x: Tensor) -> Tensor:
@@ -127,6 +127,6 @@ def _variation(x: Tensor) -> Tensor:
     group = min(_GROUP, len(x))
     groups = x[: len(x) // group * group].view(-1, group, *x.shape[1:])  # (G, 16, M, 4, 4)
     spread = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (G,)
-    each = spread.repeat_interleave(group)
-    each = torch.cat([each, each[-1:].expand(len(x) - len(each))])
+    each = spread.repeat_interleave(group)  # (16 G,)
+    each = torch.cat([each, each[-1:].expand(len(x) - len(each))])  # (B,): images left over belong to the last group
     return each.view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])

@@ -17,7 +17,7 @@ __all__ = ["FillUNet"]
 
 
 class FillUNet(DenoiseUNet):
-    """Estimate the image from a first fill and planes that say how far to trust it.
+    """Estimate the image from a first fill and planes that describe its error.
 
     2.35 million parameters, 0.21 MFLOP per pixel.
     """

@@ -17,7 +17,7 @@ from napari_genrecon.models.networks.blocks import ResidualBlock, pad_to_stride
 
 __all__ = ["DenoiseUNet"]
 
-WIDTHS = (48, 96, 192)
+WIDTHS = (48, 96, 192)  # feature maps at 1/2, 1/4 and 1/8 of the resolution; the bundled weights have these
 STRIDE = 8  # pixels: unshuffled by 2, then halved twice
 
 

@@ -25,9 +25,9 @@ bernoulli
     The continuous Bernoulli density (Loaiza-Ganem & Cunningham 2019) of u, the place of x in the range of all bins,
     times the share of one bin: the cross entropy with its normaliser, without which it is no likelihood of grey values.
 
-What optics, camera and resampling leave between a picture and the decoder's mean m is correlated between neighbours. A
-likelihood that took pixels as independent would pay for that with latents spent on grain. So the first two are those of
-what a pixel adds to a separable first-order autoregression of r = x - m, in the order in which a picture is read,
+Optics, camera and resampling correlate the residual r = x - m of neighbouring pixels. With a likelihood of independent
+pixels, the model would spend latents on this grain. So the first two likelihoods are those of the innovation of a
+separable first-order autoregression of r, row by row from the top left,
 
     c[y, x] = m[y, x] + a r[y, x-1] + b r[y-1, x] - a b r[y-1, x-1],
 
@@ -62,26 +62,28 @@ __all__ = [
 
 LIKELIHOODS = ("logistic", "gaussian", "bernoulli")
 
-_LOG_SCALES = (-7.0, 1.5)  # limits of the decoder's log s, in units of the range -1 to 1
-_MOST_CORRELATED = 0.7  # with the neighbour to the left or above
-_NEAR_HALF = 1e-3  # where the continuous Bernoulli's normaliser is 0/0 and its series is used
+# Limits of the decoder's log s, in units of the range -1 to 1: below, constant crops drive the likelihood to infinity;
+# above, a scale is wider than all grey values.
+_LOG_SCALES = (-7.0, 1.5)
+_MOST_CORRELATED = 0.7  # largest a and b; near 1, neighbours alone would explain a picture and latents would go unused
+_NEAR_HALF = 1e-3  # |logit| below which the continuous Bernoulli's normaliser is 0/0 in float32; its series is used
 
 
 class VAE(nn.Module):
-    """Encoder and decoder.
+    """Encoder and decoder of a variational autoencoder.
 
     Parameters
     ----------
     size : int
         Side of the pictures in px: 32, 64 or 128.
     channels : int
-        Of the pictures.
+        Channels of the pictures.
     latent : int
         Length of z.
     width : int
-        Feature maps at half the size; twice as many at a quarter, and so on.
+        Feature maps at half the size; twice as many at each halving.
     likelihood : {"logistic", "gaussian", "bernoulli"}
-        How grey values scatter about the decoder's picture.
+        Distribution of grey values about the decoder's mean.
     """
 
     def __init__(self, size: int, channels: int, latent: int, width: int, likelihood: str = "logistic") -> None:
@@ -128,7 +130,7 @@ class VAE(nn.Module):
         Returns
         -------
         (B, 4 C, Y, X) Tensor
-            Mean (or logit) of every channel, then log scale, then what a and b are made of; see `log_likelihood`.
+            Mean (or logit) of every channel, then log scale, then the two parameters of a and b; see `log_likelihood`.
         """
         x = self.first(z).view(len(z), -1, 4, 4)  # (B, M, 4, 4)
         for grow in self.grow:
@@ -137,7 +139,7 @@ class VAE(nn.Module):
         return parameters
 
     def pictures(self, z: Tensor, step: Tensor) -> Tensor:
-        """Return what a user sees of latents (B, L): the mean pictures (B, C, Y, X), without pixel noise."""
+        """Return the mean pictures (B, C, Y, X) of latents (B, L), without pixel noise."""
         return mean_picture(self.likelihood, self.decode(z), step)
 
     def bound(self, x: Tensor, step: Tensor, k: int, draws: torch.Generator) -> Tensor:
@@ -146,7 +148,7 @@ class VAE(nn.Module):
 
 
 def evidence_lower_bound(network: VAE, x: Tensor, step: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return both parts of the bound on top of this file, with one draw.
+    """Return both parts of the evidence lower bound (see the top of this file), from one draw.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def evidence_lower_bound(network: VAE, x: Tensor, step: Tensor, draws: torch.Gen
     step : (C, 1, 1) Tensor
         Width of one grey value.
     draws : torch.Generator
-        On the CPU.
+        Random numbers, on the CPU.
 
     Returns
     -------
@@ -173,12 +175,12 @@ def evidence_lower_bound(network: VAE, x: Tensor, step: Tensor, draws: torch.Gen
 
 
 def importance_weighted_bound(network: VAE, x: Tensor, step: Tensor, k: int, draws: torch.Generator) -> Tensor:
-    """Return the bound of Burda et al. 2016 with `k` draws per picture; parameters as of `evidence_lower_bound`.
+    """Return the bound of Burda et al. 2016 with `k` draws per picture; parameters as for `evidence_lower_bound`.
 
     Returns
     -------
     (B,) Tensor
-        Nats.
+        Bound of each picture in nats.
     """
     x = spread_over_bins(network.likelihood, x, step, draws)
     mean, log_variance = network.encode(x)
@@ -204,21 +206,21 @@ def _normal(shape: torch.Size, draws: torch.Generator, like: Tensor) -> Tensor:
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence from N(0, I) in nats, (B,)."""
+    """Return the KL divergence from N(0, I) in nats, (B,)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
 def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Tensor:
-    """Log likelihood of pictures in nats of one grey value, as the formulas on top say.
+    """Return the log likelihood of pictures in nats of one grey value; the formulas are at the top of this file.
 
     Parameters
     ----------
     kind : {"logistic", "gaussian", "bernoulli"}
-        Which.
+        Distribution of the grey values.
     x : (B, C, Y, X) Tensor
         Values in [-1, 1]; bin centres for the logistic, spread over their bins for the others.
     parameters : (B, 4 C, Y, X) Tensor
-        Of `VAE.decode`.
+        Output of `VAE.decode`.
     step : (C, 1, 1) Tensor
         Width of one grey value in every channel.
 
@@ -232,7 +234,7 @@ def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Te
         u = (x + 1 + step / 2) / (2 + step)  # all bins lie side by side in [0, 1]
         each = -softplus(-mean) * u - softplus(mean) * (1 - u) + _log_normaliser(mean) + torch.log(step / (2 + step))
         return each.flatten(1).sum(1)
-    expected = mean + _of_neighbours(x - mean, along_x, along_y)
+    expected = mean + _predicted_residual(x - mean, along_x, along_y)
     if kind == "logistic":
         each = _log_logistic_mass(x, expected, log_scale, step)
     else:
@@ -242,14 +244,14 @@ def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Te
 
 
 def mean_picture(kind: str, parameters: Tensor, step: Tensor) -> Tensor:
-    """Mean of the grey values given the latent, on the scale of -1 to 1.
+    """Return the mean of the grey values given the latent, on the scale of -1 to 1.
 
     Parameters
     ----------
     kind : str
         As for `log_likelihood`.
     parameters : (B, 4 C, Y, X) Tensor
-        Of `VAE.decode`.
+        Output of `VAE.decode`.
     step : (C, 1, 1) Tensor
         Width of one grey value.
 
@@ -263,15 +265,15 @@ def mean_picture(kind: str, parameters: Tensor, step: Tensor) -> Tensor:
     return mean.clamp(-1, 1)
 
 
-def _of_neighbours(rest: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
-    """Return what the neighbours to the left, above and between say about a pixel; nothing beyond the edge."""
+def _predicted_residual(rest: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
+    """Predict each residual from those to the left, above and diagonally between; zero beyond the edge."""
     a, b = _MOST_CORRELATED * torch.tanh(along_x), _MOST_CORRELATED * torch.tanh(along_y)
     room = pad(rest, (1, 0, 1, 0))  # (B, C, Y + 1, X + 1)
     return a * room[..., 1:, :-1] + b * room[..., :-1, 1:] - a * b * room[..., :-1, :-1]
 
 
 def _log_logistic_mass(x: Tensor, mean: Tensor, log_scale: Tensor, step: Tensor) -> Tensor:
-    """Stable where both ends of the bin lie on one side: the difference is written by what the sigmoids share.
+    """Return the log mass of the bins, without cancellation where both ends of a bin lie on one side of the mean.
 
     sigmoid(a) - sigmoid(b) = sigmoid(a) * sigmoid(-b) * (1 - exp(b - a)), a > b.
     """
@@ -283,14 +285,14 @@ def _log_logistic_mass(x: Tensor, mean: Tensor, log_scale: Tensor, step: Tensor)
 
 
 def _log_normaliser(logit: Tensor) -> Tensor:
-    """Logarithm of 2 atanh(1 - 2p) / (1 - 2p), p = sigmoid(logit); of the logit, logit / tanh(logit/2)."""
+    """Return log(2 atanh(1 - 2p) / (1 - 2p)) with p = sigmoid(logit), which is log(logit / tanh(logit/2))."""
     near = logit.abs() < _NEAR_HALF
     safe = torch.where(near, torch.ones_like(logit), logit)
     return torch.where(near, math.log(2) + logit.square() / 12, torch.log(safe / torch.tanh(safe / 2)))
 
 
 def _bernoulli_mean(logit: Tensor) -> Tensor:
-    """Mean of u: p / (2p - 1) + 1 / (2 atanh(1 - 2p)), of the logit."""
+    """Return the mean of u, p / (2p - 1) + 1 / (2 atanh(1 - 2p)) with p = sigmoid(logit)."""
     near = logit.abs() < 30 * _NEAR_HALF  # two large terms cancel
     safe = torch.where(near, torch.ones_like(logit), logit)
     return torch.where(near, 0.5 + logit / 12, 1 / (1 - torch.exp(-safe)) - 1 / safe)

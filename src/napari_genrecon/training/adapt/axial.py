@@ -1,11 +1,11 @@
-"""Train a network on the planes of a stack to see between them.
+"""Fine-tune an upscaler on the planes of a stack, to add planes between them.
 
-A plane of the stack is sharp along both of its sides. Blurred and thinned out along one of them it looks as the stack
-does from the side, and shows how to undo that: no other image is needed. After Weigert et al., "Isotropic
-reconstruction of 3D fluorescence microscopy images using convolutional neural networks" (MICCAI 2017), and Zhao et
-al., "SMORE: a self-supervised anti-aliasing and super-resolution algorithm for MRI using deep learning" (IEEE Trans.
-Med. Imaging 40, 2021). Unlike there, the planes are denoised first and get the noise of the stack after they were
-thinned out, so that the network learns to remove it; and it starts from the weights of the bundled upscaler.
+A plane of the stack is sharp along X and Y. Blurred and subsampled along one of them it resembles a side view (XZ or
+YZ) of the stack, and makes a training pair with the sharp plane: no other image is needed. After Weigert et al.,
+"Isotropic reconstruction of 3D fluorescence microscopy images using convolutional neural networks" (MICCAI 2017), and
+Zhao et al., "SMORE: a self-supervised anti-aliasing and super-resolution algorithm for MRI using deep learning" (IEEE
+Trans. Med. Imaging 40, 2021). Unlike there, the planes are denoised first and get the noise of the stack after they
+were subsampled, so that the network learns to remove it; and it starts from the weights of the bundled upscaler.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ __all__ = ["AxialOptions", "SharpPlane", "deciding", "draw_sides", "train_on_pla
 
 Image = NDArray[np.float32]
 
-_SIZE = 8  # sides of a stack per batch
-_ROWS, _COLUMNS = 32, 64  # of one, in planes and in pixels
-_SMALLEST = 1e-8
+# A batch takes about 0.1 s on two cores; smaller crops would hardly reach beyond the network's 17 pixels.
+_SIZE = 8  # side views per batch
+_ROWS, _COLUMNS = 32, 64  # size of a side view, in planes and in pixels
+_SMALLEST = 1e-8  # added to a mean square error, in squared s.d. of the channel: the root of zero has no gradient
 
 
 @dataclass(frozen=True, slots=True)
 class SharpPlane:
-    """A lateral plane to learn from.
+    """A lateral (XY) plane to train on.
 
     Attributes
     ----------
     clean : (Y, X) ndarray of float32
-        Its grey values without noise.
+        Denoised grey values.
     noise : NoiseModel
-        What is added after it was thinned out.
+        Noise that is added after subsampling.
     centre, spread : float
         Level and s.d. of the grey values of its channel.
     """
@@ -59,18 +60,18 @@ class SharpPlane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxialOptions:
-    """How to train.
+    """Options of the fine-tuning along z.
 
     Attributes
     ----------
     factor : {2, 3, 4}
         Fine rows per plane of the stack.
     thickness : float
-        Of a plane; see `numerics.slices.slice_profile`.
+        Thickness of a plane; see `numerics.slices.slice_profile`.
     steps : int
-        How many.
+        Number of training steps.
     seed : int
-        Decides the batches.
+        Seed of the batches.
     stretch : float
         Height of a fine row in pixels of the planes.
     rate : float
@@ -93,11 +94,11 @@ def train_on_planes(
     Parameters
     ----------
     planes : sequence of SharpPlane
-        What to learn from.
+        Planes to train on.
     spec : ModelCard
-        Of an upscaler, whose weights are the start.
+        Card of the upscaler whose weights to start from.
     options : AxialOptions
-        How.
+        Options of the training.
     device : str
         Where to compute.
 
@@ -125,19 +126,19 @@ def train_on_planes(
 
 
 def deciding(options: AxialOptions, device: str) -> dict[str, Any]:
-    """Return what decides the weights beside the planes and the start: the options, and where it is computed."""
+    """Return the values that decide the weights, beside planes and first weights: the key of a cache."""
     return {**asdict(options), "device": device, "threads": torch.get_num_threads()}
 
 
 def draw_sides(planes: Sequence[SharpPlane], options: AxialOptions, step: int) -> tuple[Image, Image, Image]:
-    """Side views of a stack with what lies between their rows: a pure function of the planes, the options and the step.
+    """Draw simulated side views with their sharp targets: a pure function of the planes, the options and the step.
 
     Returns
     -------
     thin, sigma : (B, 1, H, W) ndarray
-        What the stack shows from the side, and the s.d. of its noise, in units of the channel's s.d.
+        Side views with noise, and the s.d. of that noise, in units of the channel's s.d.
     fine : (B, 1, H * factor, W) ndarray
-        What there is, without noise.
+        Targets without noise.
     """
     rng = np.random.default_rng([options.seed, step])
     sides = [_side(rng, planes[int(rng.integers(len(planes)))], planes, options) for _ in range(_SIZE)]
@@ -148,7 +149,7 @@ def draw_sides(planes: Sequence[SharpPlane], options: AxialOptions, step: int) -
 def _side(
     rng: np.random.Generator, plane: SharpPlane, planes: Sequence[SharpPlane], options: AxialOptions
 ) -> tuple[NDArray[Any], ...]:
-    """(thin, sigma, fine) of one place; of two places the busier one, as most of a stack may be empty."""
+    """Return (thin, sigma, fine) of the one of two random places with more contrast: most of a stack may be empty."""
     rows, columns = _shape(planes, options)
     height = math.ceil(rows * options.stretch)
     cut = max((_cut(rng, plane.clean, (height, columns)) for _ in range(2)), key=lambda image: float(image.std()))
@@ -160,7 +161,7 @@ def _side(
 
 
 def _shape(planes: Sequence[SharpPlane], options: AxialOptions) -> tuple[int, int]:
-    """Fine rows and columns of a cut: the same for all planes, and no larger than the smallest."""
+    """Return fine rows and columns of a crop: the same for all planes, and no larger than the smallest."""
     smallest = min(min(plane.clean.shape) for plane in planes)
     thin = int(smallest / (options.factor * options.stretch))
     return options.factor * max(1, min(_ROWS, thin)), min(_COLUMNS, smallest)
@@ -174,7 +175,7 @@ def _cut(rng: np.random.Generator, image: Image, shape: tuple[int, int]) -> Imag
 
 
 def _rows(image: Image, rows: int, stretch: float) -> Image:
-    """Return an image (rows, X) whose rows are so many times as tall, blurred accordingly."""
+    """Resample an image to rows `stretch` times as tall, (rows, X), blurred accordingly."""
     if stretch == 1:
         return image
     if stretch > 1:

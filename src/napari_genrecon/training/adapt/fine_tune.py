@@ -1,4 +1,4 @@
-"""Train a packaged network further, one step at a time, on what one image shows."""
+"""Fine-tune a network on one image, one step at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_genrecon.training.loop.muon import move
 
 __all__ = ["fine_tune", "saved"]
 
-_WARMUP = 10  # steps
+_WARMUP = 10  # steps until the full rate: at once, it would undo some of the trained weights
 
 
 def fine_tune(
@@ -23,11 +23,11 @@ def fine_tune(
     Parameters
     ----------
     net : Module
-        All of whose weights are kernels.
+        Network whose weights are all convolution kernels.
     loss_at : callable
-        The loss of a step, from which gradients can be taken. What it does not depend on stays as it is.
+        ``loss_at(step)``: loss of a step, with gradients. Weights that it does not depend on stay unchanged.
     steps : int
-        How many.
+        Number of steps.
     rate : float
         Learning rate after the first ten steps.
 
@@ -50,5 +50,5 @@ def fine_tune(
 
 
 def saved(net: nn.Module) -> bytes:
-    """Return the weights as safetensors, which no later training changes."""
+    """Return a copy of the weights as the content of a safetensors file."""
     return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})

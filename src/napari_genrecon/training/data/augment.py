@@ -1,4 +1,4 @@
-"""Changes that leave a cell a cell: flips, right angles, a little brightness, a little bending."""
+"""Augmentation of crops: flips, right angles, brightness, elastic deformation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_genrecon.training.data.dataset import Dataset
 
 __all__ = ["augment", "contact_sheet"]
 
-_KNOTS = 4  # along each side, at which the displacements are random
+_KNOTS = 4  # random displacements along each side, so that they vary over a third of a crop; more tear cells apart
 
 
 def augment(
@@ -25,22 +25,22 @@ def augment(
     intensity: float = 0.1,
     elastic: float = 0.5,
 ) -> NDArray[np.float32]:
-    """Change every crop of a batch at random; the same generator state gives the same result.
+    """Augment every crop of a batch at random; the same generator state gives the same result.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Where the randomness comes from.
-    batch : (N, C, Y, X) ndarray
-        Dataset with Y = X; not changed.
+        Source of the randomness.
+    batch : (N, C, Y, X) or (N, C, Z, Y, X) ndarray
+        Crops; not changed.
     low : float, or one per channel
-        The value that stays where it is when the brightness changes: the background.
+        Value of the background, which a change of brightness leaves unchanged.
     flips : bool
         Whether to mirror and to turn by right angles.
     intensity : float
         Largest relative change of brightness.
     elastic : float
-        S.d. of the displacements of the bending, in pixels; 0 for none.
+        S.d. of the displacements of the elastic deformation, in pixels; 0 for none.
 
     Returns
     -------
@@ -62,10 +62,10 @@ def augment(
 
 
 def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn each crop in one of the eight ways in which a square lies on itself, or the four of an oblong."""
+    """Apply to each crop one of the eight symmetries of a square, or one of the four of a rectangle."""
     ways = rng.integers(0, 8, len(batch))
     if batch.shape[-1] != batch.shape[-2]:
-        ways -= ways % 2  # half turns only
+        ways -= ways % 2  # quarter turns would exchange height and width
     out = batch.copy()
     for way in range(1, 8):
         chosen = batch[ways == way]
@@ -75,10 +75,9 @@ def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np
 
 
 def _elastic_deform(rng: np.random.Generator, batch: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Half of the crops, with every pixel taken from a little beside it.
+    """Deform half of the crops by smooth displacements, random at a few knots and bilinear between them.
 
-    The displacements are smooth: random at a few knots, bilinear between them. The other half keeps the grain of its
-    noise, which interpolation softens.
+    The other half keeps the grain of its noise, which interpolation softens.
     """
     chosen = np.flatnonzero(rng.random(len(batch)) < 0.5)
     height, width = batch.shape[-2:]
@@ -93,18 +92,18 @@ def _elastic_deform(rng: np.random.Generator, batch: NDArray[np.float32], sigma:
 
 
 def _between(side: int) -> NDArray[np.float32]:
-    """(side, knots) weights of linear interpolation between the knots."""
+    """Return the (side, knots) weights of linear interpolation between the knots."""
     place = np.linspace(0, _KNOTS - 1, side)
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(_KNOTS))).astype(np.float32)
 
 
 def _sampled(batch: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
-    """Bilinear values of (n, C, Y, X) at (n, Y, X) places within the crop."""
+    """Interpolate (n, C, Y, X) bilinearly at (n, Y, X) places within the crop."""
     top = np.minimum(y.astype(np.intp), batch.shape[-2] - 2)
     left = np.minimum(x.astype(np.intp), batch.shape[-1] - 2)
     down, right = (y - top)[:, None], (x - left)[:, None]
     n = np.arange(len(batch))[:, None, None]
-    at = batch.transpose(0, 2, 3, 1)  # channels last, so that one look-up takes them all
+    at = batch.transpose(0, 2, 3, 1)  # (n, Y, X, C): one index takes all channels of a pixel
 
     def corner(row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.float32]:
         return at[n, row, column].transpose(0, 3, 1, 2)
@@ -125,25 +124,25 @@ def contact_sheet(
     intensity: float = 0.1,
     elastic: float = 0.5,
 ) -> NDArray[Any]:
-    """Return a picture of crops side by side, as training will see them.
+    """Return a picture of crops side by side, augmented as in training.
 
     Parameters
     ----------
     crops : Dataset
-        Of which training crops are taken, evenly over all of them.
+        Dataset whose training crops are shown, evenly over all of them.
     rows, columns : int
-        Of the sheet.
+        Numbers of crops along Y and X.
     augmented : bool
-        Whether to change them as `augment` does.
+        Whether to apply `augment`.
     seed : int
-        Of the changes.
+        Seed of the augmentation.
     flips, intensity, elastic
         As for `augment`.
 
     Returns
     -------
     (Y, X) or (Y, X, C) ndarray
-        In the crops' dtype, with lines of the darkest value between them.
+        Sheet in the crops' dtype, with lines of the darkest value between the crops.
     """
     training = np.flatnonzero(~crops.held_out)
     chosen = training[np.linspace(0, len(training) - 1, min(rows * columns, len(training))).round().astype(int)]

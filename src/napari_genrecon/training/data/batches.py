@@ -1,4 +1,4 @@
-"""Batches and random numbers that depend on nothing but the seed and the step: what makes a run resume exactly."""
+"""Batches and random numbers that depend on the seed and the step only, so that a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -18,29 +18,37 @@ __all__ = ["Batches", "draws_at", "scaled"]
 
 
 def draws_at(seed: int, skipped: int, step: int, turn: int) -> torch.Generator:
-    """Return the random numbers of one turn of one step; `skipped` gives others after a run fell back."""
+    """Return the generator of random numbers for one loss of one step.
+
+    Parameters
+    ----------
+    seed, skipped, step : int
+        Seed of the run, its returns to a checkpoint so far (which then draw other numbers), and the step.
+    turn : int
+        Index of the loss within the step.
+    """
     return torch.Generator().manual_seed(_entropy(seed, skipped, step, turn))
 
 
 def scaled(x: NDArray[Any], dataset: Dataset) -> NDArray[np.float32]:
-    """Return (N, C, ...) grey values on the scale on which their range is -1 to 1; what lies beyond is clipped."""
+    """Scale (N, C, ...) grey values so that the dataset's range becomes -1 to 1; values beyond are clipped."""
     low, high = (_per_channel(values, x.ndim, np.float64) for values in (dataset.low, dataset.high))
     return np.clip(2 * (x - low) / (high - low) - 1, -1, 1).astype(np.float32)
 
 
 class Batches:
-    """Random training crops, changed as the options say.
+    """Random training crops, augmented as the options say.
 
     Parameters
     ----------
     dataset : Dataset
-        Of which those that are not held out are drawn, with replacement.
+        Dataset whose training crops are drawn, with replacement.
     options : TrainOptions
-        Batch size, changes and seed.
+        Batch size, augmentation and seed.
     step_of_grey : tuple of float
         Per channel, the width of one grey value on the scale of -1 to 1.
     device : torch.device
-        Where the batches go.
+        Device of the batches.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whether crops can be learnt from: enough of them, finite, varied, of enough area; and their range of grey values."""
+"""Check that crops can be trained on: enough of them, finite, varied, of enough area; and measure their grey range."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from napari_genrecon.training.data.source import CropSource
 __all__ = ["NEEDED", "covered", "grey_range", "notes_on_area", "require_enough", "usable"]
 
 NEEDED = 32
-"""Training crops below which training is refused: fewer are learnt by heart."""
-_AREA = 8  # crops side by side whose area must be covered; overlapping crops show little that is new
+"""Training crops below which training is refused: a network memorises fewer."""
+# Area that the crops must cover at least, in crops side by side: overlapping crops show little that is new.
+_AREA = 8
 _TAIL = 1e-4  # share of the pixels beyond the range on either side: hot pixels must not set it
-_PIXELS = 4 << 20  # that the range is measured on
+_PIXELS = 4 << 20  # pixels that the range is measured on: 400 lie in either tail
 
 
 def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
@@ -30,7 +31,7 @@ def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     if not finite.any():
         raise ImageError(f"all {len(x)} crops hold NaN or infinite pixels: fill them first, with inpaint for example")
     if not (finite & varied).any():
-        raise ImageError(f"all {len(x)} crops are constant: there is nothing in them to learn")
+        raise ImageError(f"all {len(x)} crops are constant: there is nothing to train on")
     notes = []
     if not finite.all():
         notes.append(f"{int((~finite).sum())} crops hold NaN or infinite pixels and were left out")
@@ -40,7 +41,7 @@ def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
 
 
 def require_enough(n: int, found: int, notes: tuple[str, ...], mode: str, options: CropOptions, needed: int) -> None:
-    """Refuse fewer than `needed` training crops, and say how to get more."""
+    """Refuse fewer than `needed` training crops; the message says how to get more."""
     if n >= needed:
         return
     remedy = {
@@ -58,7 +59,7 @@ def require_enough(n: int, found: int, notes: tuple[str, ...], mode: str, option
 
 
 def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray[np.int64], size: int) -> float:
-    """Return the area that crops cover, in crops side by side: where they overlap it counts once."""
+    """Return the area that crops cover, in crops side by side; overlaps count once."""
     total = 0
     for index, image in enumerate(sources):
         mine = place[source == index]
@@ -71,17 +72,17 @@ def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray
 
 
 def notes_on_area(area: float, n: int, mode: str, options: CropOptions, needed: int) -> tuple[str, ...]:
-    """Return a sentence if crops overlap so much that they show little; refused if that is to be trained on."""
+    """Return a sentence if crops overlap much and cover little; refuse them if they are to be trained on."""
     if mode not in ("grid", "random") or area >= NEEDED:
         return ()
     said = f"the {n} training crops of {options.size} pixels overlap and cover the area of only {area:.0f} side by side"
     if area < _AREA and needed >= NEEDED:
         raise ImageError(f"{said}, at least {_AREA} are needed: take smaller crops, or more images")
-    return (f"{said}: the model may learn them by heart; smaller crops or more images help",)
+    return (f"{said}: the model may memorise them; smaller crops or more images help",)
 
 
 def grey_range(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the grey values that become -1 and +1, per channel, over all training crops."""
+    """Measure the grey values that become -1 and +1, per channel, over all training crops."""
     lows, highs = [], []
     for channel in range(x.shape[1]):
         values = x[:, channel].reshape(-1)

@@ -1,8 +1,8 @@
-"""Cut crops from images, and decide which are held out.
+"""Cut crops from images, and choose which are held out.
 
-Which crops are held out is decided by where they come from: whole source images, or for a single image a block in a
-corner with a gap of one crop's side around it. Never crop by crop: neighbours show the same cells, and a model that
-copied them would look good.
+Held out are the crops of whole source images or, for a single image, of a block in a corner with a gap of one crop's
+side around it. Single crops are never held out: their neighbours show the same cells, and a model that copied those
+would score well.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from napari_genrecon.training.data.split import LEFT, split_by_block, split_by_o
 
 __all__ = ["NEEDED", "cut_crops"]
 
-_PLENTY = 500  # crops that are aimed at where the images give fewer side by side
-MAX_CHANNELS = 4
-_MOST = 20_000
-_COVER = 4  # how often random crops cover the images
+_PLENTY = 500  # crops below which a grid is made denser; far more overlap and show little that is new
+MAX_CHANNELS = 4  # of the crops: generative networks take no more
+_MOST = 20_000  # crops: 80 MB for 32 pixels a side in float32
+_COVER = 4  # times that random crops cover the images: fewer leave parts unseen
 
 
 def cut_crops(
@@ -60,9 +60,9 @@ def cut_crops(
         Any real dtype; NumPy, memmap, dask or Zarr: what is large is read by region. A list is several images, which
         may differ in size but not in dtype or number of channels.
     options : CropOptions
-        How to cut.
+        Options of the crops.
     axes : str, or one per image
-        What the dimensions mean; see `napari_genrecon.axes`. Channels (C, or S but for alpha) become channels.
+        Meaning of the dimensions; see `napari_genrecon.axes`. Channels (C, or S but for alpha) become channels.
     labels : (..., Y, X) int array_like, or one per image
         Objects, numbered from 1, in an array of the image's dimensions but for the channels. An object that lies on
         several planes (Z) gives the crop of the plane on which it is largest.
@@ -72,13 +72,13 @@ def cut_crops(
         For ready crops (mode ``"whole"``) in one stack: which image each comes from, if that is known. Otherwise the
         last ones are held out together.
     pixel_size, units : (float, float), (str, str)
-        Along Y and X.
+        Pixel size and its units along Y and X.
     channel_names : sequence of str
-        One per channel.
+        Names of the channels, one each.
     targets : (..., Y, X) array_like, or one per image
-        What a network should make of the images, pixel by pixel: cut at the same places.
+        Images that a network should produce, pixel by pixel; cut at the same places.
     needed : int
-        How many there must be that are not held out; fewer are enough to be looked at than to be learnt from.
+        Least number of training crops; a preview needs fewer than a training.
 
     Returns
     -------
@@ -145,14 +145,14 @@ def _sources(images: Any, axes: Any) -> list[CropSource]:
             raise ImageError(f"the images have different {name} ({', '.join(sorted(values))}): train on images alike")
     if sources[0].channels > MAX_CHANNELS:
         raise ImageError(
-            f"the image has {sources[0].channels} channels, at most {MAX_CHANNELS} can be learnt: choose some of them, "
+            f"the image has {sources[0].channels} channels, at most {MAX_CHANNELS} can be trained on: choose some, "
             "or say what its dimensions mean (axes)"
         )
     return sources
 
 
 def _targets(sources: list[CropSource], targets: Any, axes: Any) -> list[CropSource]:
-    """Return the targets, each as large as its image."""
+    """Return the targets, and refuse any that differs from its image in shape."""
     found = _sources(targets, axes)
     if [(s.outer, s.height, s.width) for s in found] != [(s.outer, s.height, s.width) for s in sources]:
         shapes = " and ".join(", ".join(str(tuple(s.data.shape)) for s in each) for each in (sources, found))
@@ -205,7 +205,7 @@ def _places(
 
 
 def _stride(sources: list[CropSource], options: CropOptions) -> int:
-    """Return the one given; else side by side, or closer where that gives too few."""
+    """Return the stride of the options; else the side of a crop, halved until there are enough crops."""
     stride = size = options.size
     if options.stride:
         return options.stride
@@ -215,7 +215,7 @@ def _stride(sources: list[CropSource], options: CropOptions) -> int:
 
 
 def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
-    """Return how many random crops each image gives, by its area."""
+    """Return the number of random crops of each image, in proportion to its area."""
     areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
     volume = options.size**2 * (options.depth or 1)
     wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / volume))

@@ -1,6 +1,6 @@
-"""What a model is trained on: items of one size, what belongs to each, and their file.
+"""A dataset to train on: items of one size, their targets and labels, and its file.
 
-`cut_crops` makes them (see `training.data.cut`). Importing this loads no torch.
+`training.data.cut.cut_crops` makes datasets. Importing this loads no torch.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
-from napari_genrecon.io.publish import sentence
+from napari_genrecon.io.publish import sentence, write_file
 from napari_genrecon.options import check_types
-from napari_genrecon.training.publish import publish
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
 SIZES = (32, 64, 128)
-"""Of crops that are offered in a form."""
+"""Sides of crops, in pixels, that the form offers."""
 
 MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
-_SMALLEST, _LARGEST = 4, 4096  # pixels or planes of a side
+_SMALLEST, _LARGEST = 4, 4096  # pixels or planes of a side; a limit against slips of the pen
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels")
 _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
@@ -37,12 +36,12 @@ _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "not
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropOptions:
-    """How crops are cut.
+    """Options of `cut_crops`.
 
     Attributes
     ----------
     size : int
-        Side of a crop in pixels: what the network takes, which is 32, 64 or 128 for those that make pictures.
+        Side of a crop in pixels. The network limits it: generative ones take 32, 64 or 128.
     mode : str
         ``"grid"``, ``"random"``, ``"objects"`` (one per labelled object or point), ``"whole"`` (every plane is a crop
         already), or ``"auto"``: objects if there are labels or points, whole if the planes have the size of a crop,
@@ -51,10 +50,10 @@ class CropOptions:
         Distance between the crops of a grid in pixels; None puts them side by side, or closer where that gives fewer
         than 500.
     n : int or None
-        How many crops at most, or how many random positions; None takes at most 20000, and as many random positions
-        as cover the images four times, but at least 500.
+        Largest number of crops, or number of random positions; None takes at most 20000 crops, and as many random
+        positions as cover the images four times, but at least 500.
     seed : int
-        Of random positions, and of the choice of what is held out.
+        Seed of random positions and of the choice of held-out crops.
     held_out : float
         Share of the crops that is not trained on, in [0, 0.5].
     depth : int or None
@@ -62,12 +61,14 @@ class CropOptions:
     """
 
     size: Annotated[int, {"choices": SIZES, "tooltip": "Side of a crop in pixels"}] = 32
-    mode: Annotated[str, {"choices": MODES, "tooltip": "Where crops are cut"}] = "auto"
+    mode: Annotated[str, {"choices": MODES, "tooltip": "Places of the crops"}] = "auto"
     stride: Annotated[int | None, {"min": 1, "tooltip": "Distance between the crops of a grid; empty chooses"}] = None
     n: Annotated[
         int | None, {"min": 1, "tooltip": "How many crops at most, or how many random positions; empty chooses"}
     ] = None
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Of random positions and of what is held out"}] = 0
+    seed: Annotated[
+        int, {"min": 0, "max": 2**31 - 1, "tooltip": "Seed of random positions and of the held-out crops"}
+    ] = 0
     held_out: Annotated[
         float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Share of the crops that is not trained on"}
     ] = 0.1
@@ -91,34 +92,34 @@ class CropOptions:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Items of one size, and where they come from: crops of images, or blocks of stacks.
+    """Items of one size (crops of images, or blocks of stacks) and their places in the images.
 
     Attributes
     ----------
     x : (N, C, Y, X) or (N, C, Z, Y, X) ndarray
-        What goes into a network: grey values of the images, in their dtype.
+        Inputs of a network: grey values of the images, in their dtype.
     targets : ndarray, optional
-        What should come out, for recipes that need it: (N, C, ...) pixels, of any size.
+        Outputs that the network should give, for recipes that need them: (N, C, ...) pixels, of any size.
     labels : (N,) or (N, Y, X) or (N, Z, Y, X) ndarray of integers, optional
         Class of each item, or of each of its pixels.
     source : (N,) int64 ndarray
-        Which image each comes from.
+        Index of the image of each item.
     place : (N, 3) int64 ndarray
         Index of the first plane (over all dimensions but C, Y and X, in C order), row and column of the first pixel.
     held_out : (N,) bool ndarray
-        Which are not trained on.
+        Items that are not trained on.
     label : (N,) int64 ndarray
         Number of the object that each was cut around, or of the point; 0 where there are neither.
     pixel_size, units : (float, float), (str, str)
-        Along Y and X, as napari names units.
+        Pixel size and its units along Y and X, as napari names units.
     channel_names : tuple of str
-        One per channel; empty strings where they are not known.
+        Names of the channels; empty strings where they are not known.
     low, high : tuple of float
-        Per channel: the grey values that become -1 and +1, measured once over all training items.
+        Grey values that become -1 and +1, per channel, measured once over all training items.
     options : dict
-        How they were cut.
+        Options of the crops.
     notes : tuple of str
-        What the user should know: what was left out and why.
+        Sentences for the user, such as how many crops were left out and why.
     """
 
     x: NDArray[Any]
@@ -166,12 +167,12 @@ class Dataset:
 
     @property
     def channels(self) -> int:
-        """How many channels an item has."""
+        """Number of channels of an item."""
         return int(self.x.shape[1])
 
     @property
     def dtype(self) -> str:
-        """Of the images, such as ``"uint16"``."""
+        """Dtype of the images, such as ``"uint16"``."""
         return str(self.x.dtype)
 
     @property
@@ -186,12 +187,12 @@ class Dataset:
 
     @property
     def judging(self) -> NDArray[Any]:
-        """The items by which a model is judged: those held out, or the training ones if there are none."""
+        """The items by which a model is scored: those held out, or the training ones if there are none."""
         return self.testing if self.held_out.any() else self.training
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the pixels, the dtype, what is held out, and of targets and labels."""
+        """Checksum (sha256) of pixels, dtype, held-out flags, targets and labels."""
         digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype.newbyteorder('<').str}".encode())
         digest.update(np.ascontiguousarray(self.x, self.x.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
         digest.update(np.ascontiguousarray(self.held_out).tobytes())
@@ -203,7 +204,7 @@ class Dataset:
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write them as ``.npz``, whole or not at all.
+        """Write the dataset as ``.npz``, whole or not at all.
 
         Raises
         ------
@@ -216,13 +217,13 @@ class Dataset:
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
         np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         try:
-            publish(path, buffer.getvalue())
+            write_file(path, buffer.getvalue())
         except OSError as error:
             raise OutputError(sentence(path, error)) from error
 
     @classmethod
     def load(cls, path: Path) -> Dataset:
-        """Read what `save` wrote; nothing in it is run.
+        """Read a file that `save` wrote; nothing in it is executed.
 
         Raises
         ------

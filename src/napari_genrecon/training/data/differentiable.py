@@ -1,4 +1,4 @@
-"""Random changes of pictures that gradients pass (Zhao et al. 2020): the same in kind for real and made ones.
+"""Differentiable augmentation of real and generated pictures (Zhao et al. 2020).
 
 Zhao et al.: Differentiable augmentation for data-efficient GAN training, NeurIPS 2020.
 """
@@ -11,19 +11,20 @@ from torch.nn.functional import pad
 
 __all__ = ["augment_differentiably"]
 
-_SHIFT = 8  # shifts by up to this part of the side
-_HOLE = 4  # and a hole of this part
+# Zhao et al. 2020 take the same shift, and a hole of half the side.
+_SHIFT = 8  # largest shift: the side divided by this
+_HOLE = 4  # side of the hole: that of the picture divided by this
 
 
 def augment_differentiably(x: Tensor, draws: torch.Generator) -> Tensor:
-    """Change brightness and contrast, shift, and cut a hole, otherwise for every picture.
+    """Change brightness and contrast, shift, and cut a hole, at random for every picture.
 
     Parameters
     ----------
     x : (B, C, Y, X) Tensor
         Values in [-1, 1].
     draws : torch.Generator
-        On the CPU.
+        Random numbers, on the CPU.
 
     Returns
     -------
@@ -41,9 +42,9 @@ def _shifted(x: Tensor, most: int, draws: torch.Generator) -> Tensor:
     dy, dx = torch.randint(0, 2 * most + 1, (2, n, 1), generator=draws).to(x.device)
     rows = torch.arange(side, device=x.device) + dy  # (B, Y)
     columns = torch.arange(side, device=x.device) + dx
-    room = pad(x, (most,) * 4).permute(0, 2, 3, 1)  # (B, Y + 2m, X + 2m, C)
+    padded = pad(x, (most,) * 4).permute(0, 2, 3, 1)  # (B, Y + 2m, X + 2m, C)
     images = torch.arange(n, device=x.device)[:, None, None]
-    return room[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return padded[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _cutout(x: Tensor, hole: int, draws: torch.Generator) -> Tensor:

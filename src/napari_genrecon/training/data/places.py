@@ -1,4 +1,4 @@
-"""Where crops are cut: on a grid, at random, around objects or points."""
+"""Places of crops: on a grid, at random, around objects or points."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Places", "grid_count", "grid_places", "label_places", "point_places"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the crops of one image are.
+    """Places of the crops of one image.
 
     Attributes
     ----------
     place : (N, 3) int64 ndarray
         Plane, and row and column of the first pixel; sorted by plane.
     label : (N,) int64 ndarray
-        Of the object or point.
+        Number of the object or point; 0 where there is none.
     edge, large : int
-        Objects that were left out as the crop would leave the image; objects larger than the crop.
+        Number of objects left out because the crop would leave the image, and of objects larger than the crop.
     """
 
     place: NDArray[np.int64]
@@ -36,7 +36,7 @@ class Places:
 
 
 def grid_places(source: CropSource, size: int, stride: int, depth: int | None = None) -> Places:
-    """Every `stride` pixels, on every plane; blocks of `depth` planes lie one behind the other."""
+    """Return places every `stride` pixels on every plane; blocks of `depth` planes follow each other along Z."""
     rows = np.arange(0, source.height - size + 1, stride)
     columns = np.arange(0, source.width - size + 1, stride)
     mesh = np.meshgrid(source.first_planes(depth, every=depth or 1), rows, columns, indexing="ij")
@@ -45,13 +45,13 @@ def grid_places(source: CropSource, size: int, stride: int, depth: int | None = 
 
 
 def grid_count(source: CropSource, size: int, stride: int) -> int:
-    """Return how many crops a grid has."""
+    """Return the number of crops of a grid."""
     rows, columns = ((side - size) // stride + 1 for side in (source.height, source.width))
     return source.n_planes * max(rows, 0) * max(columns, 0)
 
 
 def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator, depth: int | None = None) -> Places:
-    """At `n` positions, each as likely as any other."""
+    """Return `n` uniformly random places."""
     planes = source.first_planes(depth)
     if source.height < size or source.width < size or not len(planes):
         n = 0
@@ -62,7 +62,7 @@ def random_places(source: CropSource, size: int, n: int, rng: np.random.Generato
 
 
 def whole_places(source: CropSource, size: int, depth: int | None = None) -> Places:
-    """Every plane is a crop, or every stack a block.
+    """Return every plane as a crop, or every stack as a block.
 
     Raises
     ------
@@ -78,12 +78,12 @@ def whole_places(source: CropSource, size: int, depth: int | None = None) -> Pla
 
 
 def label_places(source: CropSource, labels: Any, size: int, depth: int | None = None) -> Places:
-    """One per object, on the plane on which it is largest.
+    """Return one place per object, on the plane on which the object is largest.
 
     Raises
     ------
     ImageError
-        If the labels are no integers, or have another shape than the image.
+        If the labels are not integers, or have another shape than the image.
     """
     objects = _objects(source, _labels_like(source, labels))
     centre = (objects[:, 2:4] + objects[:, 4:6]) // 2
@@ -92,12 +92,12 @@ def label_places(source: CropSource, labels: Any, size: int, depth: int | None =
 
 
 def point_places(source: CropSource, points: Any, size: int, depth: int | None = None) -> Places:
-    """One per point.
+    """Return one place per point.
 
     Raises
     ------
     ImageError
-        If the points have not one column per dimension of the image but for the channels.
+        If the points do not have one column per dimension of the image, channels excepted.
     """
     found = np.asarray(points)
     n = len(source.outer) + 2
@@ -155,7 +155,7 @@ def _labels_like(source: CropSource, labels: Any) -> CropSource:
 
 
 def _objects(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
-    """(N, 7): plane, label, first row and column, row and column behind the last, area; one row per object."""
+    """Return (N, 7), one row per object: plane, label, first row and column, row and column past the end, area."""
     rows = [row for plane in range(labels.n_planes) for row in _objects_of(labels.plane(plane)[0], plane)]
     found = np.array(rows, np.int64).reshape(-1, 7)
     letters = outer_letters(source.axes)

@@ -1,4 +1,4 @@
-"""One image as planes of channels, read by region."""
+"""An image as numbered planes of channels, read by region."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from napari_genrecon.errors import ImageError
 
 __all__ = ["CropSource", "outer_letters", "read_crops"]
 
-_AT_ONCE = 256 << 20  # bytes; a lazy image or plane up to this size is read once, a larger one crop by crop
-_RGB = 3
+# Bytes up to which a lazy image or plane is read at once; a larger one is read crop by crop, to bound the memory.
+_AT_ONCE = 256 << 20
+_RGB = 3  # channels of a colour image; alpha is left out
 
 
 def outer_letters(axes: Axes) -> str:
@@ -30,17 +31,18 @@ class CropSource:
     Parameters
     ----------
     image : (..., Y, X) array_like
-        NumPy, memmap, dask or Zarr.
+        NumPy array, memmap, dask or Zarr array.
     axes : str, Axes or None
-        What the dimensions mean.
+        Meaning of the dimensions.
 
     Attributes
     ----------
     axes : Axes
+        Meaning of the dimensions.
     outer : tuple of int
         Lengths of the dimensions that are looped over.
     channels : int
-        1 if there is no channel dimension; alpha is no channel.
+        Number of channels, without alpha; 1 if there is no channel dimension.
     """
 
     def __init__(self, image: Any, axes: str | Axes | None) -> None:
@@ -57,26 +59,26 @@ class CropSource:
 
     @property
     def n_planes(self) -> int:
-        """How many planes there are."""
+        """Number of planes."""
         return math.prod(self.outer)
 
     @property
     def height(self) -> int:
-        """Rows of a plane."""
+        """Number of rows of a plane."""
         return int(self.data.shape[self.axes.y])
 
     @property
     def width(self) -> int:
-        """Columns of a plane."""
+        """Number of columns of a plane."""
         return int(self.data.shape[self.axes.x])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """In the byte order of this machine."""
+        """Dtype of the pixels in the byte order of this machine."""
         return np.dtype(self.data.dtype).newbyteorder("=")
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """(C, Y, X) pixels of a region of one plane."""
+        """Return the (C, Y, X) pixels of a region of one plane."""
         region: list[slice] = [slice(None)] * len(self.axes)
         for dimension, index in zip(self._looped, np.unravel_index(plane, self.outer or (1,)), strict=False):
             region[dimension] = slice(int(index), int(index) + 1)
@@ -89,7 +91,7 @@ class CropSource:
         return ordered.reshape(self.channels, *ordered.shape[-2:]).astype(self.dtype, copy=False)
 
     def first_planes(self, depth: int | None, every: int = 1) -> NDArray[np.int64]:
-        """Return the numbers of the planes at which a block of `depth` planes along Z can begin, one in `every`.
+        """Return the numbers of the planes at which blocks of `depth` planes along Z begin, `every` planes apart.
 
         Raises
         ------
@@ -104,13 +106,13 @@ class CropSource:
         return planes[(index <= self.outer[z] - depth) & (index % every == 0)]
 
     def centred_planes(self, planes: NDArray[np.int64], depth: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the first planes of blocks of `depth` planes around these, and which blocks lie within the stack."""
+        """Return the first planes of blocks of `depth` planes around `planes`, and which lie within the stack."""
         z, apart = self._along_z()
         first = np.unravel_index(planes, self.outer)[z] - depth // 2
         return planes - depth // 2 * apart, (first >= 0) & (first <= self.outer[z] - depth)
 
     def block(self, plane: int, rows: slice, columns: slice, depth: int) -> NDArray[Any]:
-        """Return (C, Z, Y, X) pixels of a region of `depth` planes along Z, the first of this number."""
+        """Return the (C, Z, Y, X) pixels of a region of `depth` planes along Z, starting at plane number `plane`."""
         apart = self._along_z()[1]
         return np.stack([self.read(plane + k * apart, rows, columns) for k in range(depth)], axis=1)
 
@@ -126,11 +128,11 @@ class CropSource:
         return z, math.prod(self.outer[z + 1 :])
 
     def plane(self, index: int) -> NDArray[Any]:
-        """(C, Y, X) pixels of one plane."""
+        """Return the (C, Y, X) pixels of one plane."""
         return self.read(index, slice(0, self.height), slice(0, self.width))
 
     def crops(self, place: NDArray[np.int64], size: int, depth: int | None = None) -> Iterator[NDArray[Any]]:
-        """(C, size, size) or (C, depth, size, size) pixels at places (plane, y, x) that are sorted by plane."""
+        """Yield (C, size, size) or (C, depth, size, size) pixels at places (plane, y, x) that are sorted by plane."""
         at_once = self._bytes((self.channels, self.height, self.width)) <= _AT_ONCE
         last, pixels = -1, None
         for plane, y, x in place.tolist():
@@ -156,12 +158,12 @@ def read_crops(
     size: int,
     depth: int | None = None,
 ) -> NDArray[Any]:
-    """(N, C, size, size) or (N, C, depth, size, size) pixels of all crops, which are sorted by source and plane.
+    """Return (N, C, size, size) or (N, C, depth, size, size) pixels of all crops, sorted by source and plane.
 
     Raises
     ------
     ImageError
-        If they do not fit into memory.
+        If the crops do not fit into memory.
     """
     shape = (len(place), sources[0].channels, *(() if depth is None else (depth,)), size, size)
     try:

@@ -1,4 +1,4 @@
-"""Which crops are held out: whole images, or a block in a corner of the only image."""
+"""Hold out crops: those of whole images, or of a block in a corner of the only image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_genrecon.errors import ImageError
 __all__ = ["split_by_block", "split_by_order", "split_by_source"]
 
 TRAIN, HELD, LEFT = 0, 1, 2
-_STEPS = 40
+_STEPS = 40  # sizes of the block that are tried: the share is met within about 1/40 of each side
 
 
 def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -19,11 +19,11 @@ def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Gene
     Parameters
     ----------
     source : (N,) int64 ndarray
-        Which image each crop comes from; at least two differ.
+        Index of the image of each crop; at least two differ.
     share : float
-        In (0, 0.5].
+        Share of the crops to hold out, in (0, 0.5].
     rng : numpy.random.Generator
-        Decides between images.
+        Source of the random order of images.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Gene
 
 
 def split_by_order(n: int, share: float) -> NDArray[np.int64]:
-    """Hold out the last ones: neighbours in a stack of ready crops are likely to come from the same image."""
+    """Hold out the last crops: neighbours in a stack of ready crops are likely to come from the same image."""
     verdict = np.zeros(n, np.int64)
     verdict[n - max(1, round(share * n)) :] = HELD
     return verdict
@@ -52,7 +52,7 @@ def split_by_order(n: int, share: float) -> NDArray[np.int64]:
 def split_by_block(place: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64]:
     """Hold out a block in a corner, the same on all planes, with a gap of one crop's side around it.
 
-    Of the four corners, the one that costs the fewest crops.
+    The corner that leaves the most training crops is taken.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def split_by_block(place: NDArray[np.int64], size: int, height: int, width: int,
     size : int
         Side of a crop, and width of the gap, in pixels.
     height, width : int
-        Of the image.
+        Size of the image in pixels.
     share : float
-        Of the crops that are left, in (0, 0.5].
+        Share of held-out crops among those that are not in the gap, in (0, 0.5].
 
     Returns
     -------
@@ -92,13 +92,13 @@ def split_by_block(place: NDArray[np.int64], size: int, height: int, width: int,
 def _from_corner(
     place: NDArray[np.int64], size: int, height: int, width: int, bottom: bool, right: bool
 ) -> NDArray[np.int64]:
-    """(N, 2): distance of a crop's far side from the corner's two edges, in pixels."""
+    """Return (N, 2): distance of a crop's far side from the corner's two edges, in pixels."""
     y, x = place[:, 1], place[:, 2]
     return np.stack([height - y if bottom else y + size, width - x if right else x + size], axis=1)
 
 
 def _grow(reach: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64] | None:
-    """Grow the block until it holds the share; None if it never does, or leaves nothing to train on."""
+    """Grow the block until it holds the share; return None if it never does or leaves no training crops."""
     for part in np.linspace(0, 1, _STEPS + 1)[1:]:
         block = np.maximum(np.array([height, width]) * part, size)
         held = np.all(reach <= block, axis=1)

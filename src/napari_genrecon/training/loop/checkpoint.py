@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from napari_genrecon.io.publish import write_file
 from napari_genrecon.training.loop.state import State
-from napari_genrecon.training.publish import publish
 
 __all__ = ["GENERATIONS", "load_latest", "save_checkpoint"]
 
-GENERATIONS = 2  # kept: if the newest was cut short, the one before is whole
+GENERATIONS = 2  # checkpoints that are kept: if the newest was cut short, the one before is whole
 
 
 def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None = None) -> None:
@@ -27,7 +27,7 @@ def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None =
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step-{state.step:08d}"
     tensors = save(_tensors(state))
-    publish(folder / f"{name}.safetensors", tensors)
+    write_file(folder / f"{name}.safetensors", tensors)
     record = {
         "step": state.step,
         "skipped": state.skipped,
@@ -35,7 +35,7 @@ def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None =
         "sha256": hashlib.sha256(tensors).hexdigest(),
         "options": options or {},
     }
-    publish(folder / f"{name}.json", json.dumps(record, indent=1).encode())
+    write_file(folder / f"{name}.json", json.dumps(record, indent=1).encode())
     for old in sorted(folder.glob("step-*.json"))[:-GENERATIONS]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Where and how precisely a generative model is trained: Lightning Fabric, on one device.
+"""Device and precision of a training: Lightning Fabric, on one device.
 
 Fabric (Falcon et al., Lightning AI) places networks, gives the context in which they run in bfloat16, and does the
-backward pass. What it costs was measured: 2 s of CPU time to import, nothing per step (see ``tools/benchmark.py
-generate``). It is imported when a training starts, not before.
+backward pass. Its cost, measured with ``tools/benchmark.py generate``: 2 s of CPU time to import,
+nothing per step. It is imported when a training starts, not before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 def fabric_for(options: TrainOptions) -> Fabric:
-    """Fabric on the device and in the precision of the options.
+    """Return Fabric on the device and in the precision of the options.
 
     Raises
     ------

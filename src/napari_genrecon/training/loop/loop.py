@@ -1,8 +1,8 @@
-"""One training loop, which loses nothing: it can be killed at any moment and continues exactly where it saved.
+"""The training loop: it can be killed at any moment, and continues exactly from its last checkpoint.
 
 A run is a `State` (network, moving average, optimiser, step) and a function from the network and the step number to a
-loss. Networks that are trained against each other are children of one network; each has an optimiser and a loss, and
-every step gives each a turn. `train_steps` is a generator: to stop is to stop asking for the next step.
+loss. Adversarial networks are children of one network; each has an optimiser and a loss, and a step updates them in
+turn. `train_steps` is a generator: close it to stop.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from napari_genrecon.training.loop.triton import load_triton
 __all__ = ["Loss", "State", "Step", "train_steps"]
 
 Loss = Callable[[nn.Module, int, int], Mapping[str, Tensor]]
-"""``loss(net, step, skipped)``: the loss of the batch of that step, by its name; what comes after it is only noted."""
+"""``loss(net, step, skipped)``: losses by name; the first is minimised, the others are only logged."""
 
-MAX_GRADIENT = 1.0  # norm above which gradients are scaled down
-MAX_RETRIES = 8  # times in a row that a run may fall back without reaching a checkpoint that is further on
+MAX_GRADIENT = 1.0  # norm above which gradients are scaled down: larger, and one odd batch can spoil the weights
+MAX_RETRIES = 8  # consecutive returns to a checkpoint before giving up; more only delay the error message
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened in one step: its number, the training time in seconds, the losses and the learning rate."""
+    """One training step: its number, the training time in seconds, the losses and the learning rate."""
 
     step: int
     seconds: float
@@ -58,28 +58,28 @@ def train_steps(
     backward: Callable[[Tensor], None] = Tensor.backward,
     options: dict[str, Any] | None = None,
 ) -> Generator[Step, None, None]:
-    """Train for ever, one step at a time; saves every few minutes and when the generator is closed.
+    """Train until the generator is closed, which saves a checkpoint; others are saved every few minutes.
 
     Parameters
     ----------
     state : State
-        Where to start; changed in place.
+        State to start from; changed in place.
     loss_at : callable or tuple of callable
-        ``loss_at(net, step, skipped)`` is the loss of the batch of that step; one for each optimiser, in turn.
+        `Loss` of the batch of a step; one for each optimiser, in turn.
     rate_at : callable
-        Learning rate of a step; a parameter group's ``"scale"`` multiplies it.
+        ``rate_at(step)``: learning rate; a parameter group's ``"scale"`` multiplies it.
     folder : Path
-        Where the checkpoints go.
+        Folder of the checkpoints.
     save_every : float
         Seconds between checkpoints.
     ema : float or callable
-        Factor of the moving average of the weights, at a step.
+        Factor of the moving average of the weights, or a function of the step.
     clip : float
         Norm above which the gradients of a turn are scaled down.
     backward : callable
-        Computes the gradients of a loss.
+        Function that computes the gradients of a loss.
     options : dict
-        Written into the checkpoints, as a record.
+        Options to record in the checkpoints.
 
     Yields
     ------
@@ -118,7 +118,7 @@ def train_steps(
 def _step(
     state: State, turns: tuple[Loss, ...], rate: float, clip: float, backward: Callable[[Tensor], None]
 ) -> dict[str, float] | None:
-    """Give every optimiser a turn; None if a loss or a gradient is not finite, and the weights are then void."""
+    """Update with every optimiser in turn; None if a loss or gradient is not finite: the weights are then void."""
     losses: dict[str, Tensor] = {}
     for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
         for group in optimiser.param_groups:
@@ -130,7 +130,7 @@ def _step(
         finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
         if finite:
             optimiser.step()
-        state.net.zero_grad(set_to_none=True)  # a turn leaves gradients in the other networks, too
+        state.net.zero_grad(set_to_none=True)  # a loss leaves gradients in the other networks, too
         if not finite:
             return None
         losses |= values
@@ -151,7 +151,7 @@ def _update_average(state: State, ema: float) -> None:
 
 
 def _fall_back(state: State, folder: Path, retries: int) -> None:
-    """Return to the last checkpoint and go on with other data."""
+    """Return to the last checkpoint and continue with other batches."""
     if retries > MAX_RETRIES:
         raise InferenceError(
             f"training diverges at step {state.step}: the loss became infinite {retries} times in a row; "

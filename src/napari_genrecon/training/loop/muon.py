@@ -1,4 +1,4 @@
-"""Muon: momentum whose direction is made orthogonal, for convolution kernels.
+"""Muon: momentum with an orthogonalised update, for convolution kernels.
 
 After Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). :class:`torch.optim.Muon` takes
 matrices only; here a kernel ``(out, in, k, k)`` is read as the matrix ``(out, in*k*k)``.
@@ -56,10 +56,10 @@ class Muon(Optimizer):
 def move(
     weight: Tensor, gradient: Tensor, moment: Tensor, lr: float, *, momentum: float = 0.95, weight_decay: float = 0.0
 ) -> None:
-    """One update of one kernel and of its running mean, in place; parameters as for `Muon`.
+    """Update one kernel and its running mean in place; parameters as for `Muon`.
 
-    For those who cannot make an optimiser of torch: it loads a compiler first, which takes seconds and has crashed in a
-    thread of a window.
+    For callers that cannot create a torch optimiser: that loads a compiler first, which takes seconds and has crashed
+    in a thread of a window.
     """
     moment.lerp_(gradient, 1 - momentum)
     ahead = torch.lerp(gradient, moment, momentum)

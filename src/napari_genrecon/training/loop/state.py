@@ -1,4 +1,4 @@
-"""All that a training must remember."""
+"""The state of a training, as a checkpoint holds it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["State"]
 
 @dataclass(slots=True)
 class State:
-    """All that a training must remember: it is what a checkpoint holds.
+    """The state of a training, as a checkpoint holds it.
 
     Attributes
     ----------
     net : nn.Module
-        The network that is trained.
+        Network that is trained.
     optimiser : Optimizer or tuple of Optimizer
-        Hold the moments; already know the parameters of `net`, each its own.
+        Optimisers with their moments; together they hold the parameters of `net`.
     average : dict of str to Tensor
         Exponential moving average of the weights; empty until the first step.
     step : int
-        Steps done. With the seed it decides the next batch.
+        Number of steps done. With the seed it decides the next batch.
     skipped : int
-        Times the run fell back to a checkpoint; shifts the data, so that the same batch does not come again.
+        Number of returns to a checkpoint; it changes the batches, so that the one that diverged is not drawn again.
     seconds : float
-        Training time so far.
+        Training time so far, in seconds.
     averaged : str
         Only weights whose names begin with this have a moving average; all if empty.
     """
@@ -42,5 +42,5 @@ class State:
 
     @property
     def optimisers(self) -> tuple[Optimizer, ...]:
-        """All of them."""
+        """The optimisers, always as a tuple."""
         return self.optimiser if isinstance(self.optimiser, tuple) else (self.optimiser,)

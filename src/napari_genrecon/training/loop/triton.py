@@ -1,4 +1,4 @@
-"""Triton, which torch's optimisers and Lightning import, beside a window."""
+"""Load Triton safely beside a window; torch's optimisers and Lightning import it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The recipe of the GAN: what generator and discriminator try to do.
+"""The recipe of the GAN: losses, penalties and augmentation.
 
-With D the discriminator's number and T a random change of pictures, the same for real and made ones in kind:
+With D the discriminator's number and T a random augmentation of the same kind for real and generated pictures:
 
 non-saturating (Goodfellow et al. 2014)
     discriminator  E softplus(-D(T(x))) + E softplus(D(T(G(z)))),  generator  E softplus(-D(T(G(z)))).
@@ -10,15 +10,15 @@ R1 penalty (Mescheder et al. 2018)
     adds  r1/2 E |grad_x D(x)|^2 on data to the discriminator's loss, without which the game need not settle; every 16th
     step with 16 times the weight (Karras et al. 2020).
 T, differentiable augmentation (Zhao et al. 2020)
-    brightness, contrast, shift and a hole. What the discriminator never sees unchanged, it cannot learn by heart, and
-    what is done to made pictures alike does not leak into them.
+    brightness, contrast, shift and a hole. The discriminator never sees a picture unchanged, so it cannot memorise the
+    crops; generated pictures are augmented as well, so they do not look augmented.
 
 Mescheder, Geiger, Nowozin: Which training methods for GANs do actually converge? ICML 2018.
 Zhao et al.: Differentiable augmentation for data-efficient GAN training, NeurIPS 2020.
 Heusel et al.: GANs trained by a two time-scale update rule, NIPS 2017.
 Lim, Ye: Geometric GAN, arXiv:1705.02894. Karras et al.: StyleGAN2, CVPR 2020.
 
-torch is imported in the functions: to read the options must not load it.
+torch is imported inside the functions, so that reading the options does not load it.
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ if TYPE_CHECKING:
 __all__ = ["RECIPE", "DCGANOptions", "gan_losses", "settle_norms"]
 
 COLLAPSED = 0.4
-"""Variety of samples, as a share of that of data, below which a GAN is said to have collapsed."""
+"""Variety of samples, as a share of that of data, below which a collapse is reported. Larger, and sound trainings of
+few crops would be warned about; smaller, and samples of a handful of pictures would pass."""
 
-_PACE = {"discriminator": 2.0, "generator": 0.5}  # times the learning rate; see `_state`
-_PENALISED_EVERY = 16  # steps
-_SETTLED = ENOUGH_STEPS  # before, samples are alike because the generator knows nothing yet
-_SEED = 6  # of the samples that are judged
+_PACE = {"discriminator": 2.0, "generator": 0.5}  # factors of the learning rate; see `_state`
+_PENALISED_EVERY = 16  # steps, as Karras et al. 2020; the penalty takes a second backward pass
+_SETTLED = ENOUGH_STEPS  # before, samples are alike because the generator is hardly trained
+_SEED = 6  # of the samples that are scored: always the same latents, so that scores compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class DCGANOptions(TrainOptions):
     latent, width : int
         Length of the latent; feature maps at half the size of the pictures.
     loss, r1, spectral, augment
-        See the top of this file.
+        Losses and penalties; see the top of this file.
     """
 
     recipe = "dcgan"
@@ -74,7 +75,7 @@ class DCGANOptions(TrainOptions):
         int, {"min": 2, "max": 1024, "advanced": True, "tooltip": "Numbers that describe one picture"}
     ] = 100
     width: Annotated[
-        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more learns slower"}
+        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more trains slower"}
     ] = 32
     loss: Annotated[str, {"choices": ("non-saturating", "hinge"), "advanced": True, "tooltip": "The GAN's loss"}] = (
         "non-saturating"
@@ -91,7 +92,7 @@ class DCGANOptions(TrainOptions):
     ] = 0.02
     spectral: Annotated[bool, {"advanced": True, "tooltip": "Bound the discriminator's slope (spectral norm)"}] = False
     augment: Annotated[
-        bool, {"advanced": True, "tooltip": "Change real and made pictures alike before judging: for few crops"}
+        bool, {"advanced": True, "tooltip": "Augment real and generated pictures alike: helps with few crops"}
     ] = True
 
 
@@ -113,16 +114,16 @@ def _network(card: ModelCard, options: DCGANOptions) -> nn.Module:
 def _state(network: nn.Module, options: DCGANOptions) -> State:
     """Return generator and discriminator with fresh moments (Adam, beta1 = 0.5 as Radford et al. 2015).
 
-    The discriminator learns four times as fast (Heusel et al. 2017: two time scales): at one rate for both it fell
-    behind, could no longer tell samples from data, and had nothing left to teach.
+    The discriminator has four times the rate (Heusel et al. 2017: two time scales): at one rate for both it fell
+    behind and could no longer distinguish samples from data, which leaves the generator without gradients.
     """
     from torch.optim import Adam
 
     from napari_genrecon.training.loop.loop import State
 
     def adam(name: str, scale: float) -> Adam:
-        player = network.get_submodule(name)
-        return Adam([{"params": list(player.parameters()), "scale": scale}], betas=(0.5, 0.99))
+        weights = network.get_submodule(name).parameters()
+        return Adam([{"params": list(weights), "scale": scale}], betas=(0.5, 0.99))
 
     return State(network, tuple(adam(name, scale) for name, scale in _PACE.items()), averaged="generator.")
 
@@ -133,7 +134,7 @@ def gan_losses(
     options: DCGANOptions,
     precision: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Loss, ...]:
-    """Return the losses of the discriminator's and of the generator's turn."""
+    """Return the losses of the discriminator and of the generator."""
     import torch
     from torch.nn.functional import relu, softplus
 
@@ -142,34 +143,34 @@ def gan_losses(
     hinge = options.loss == "hinge"
 
     def discriminator_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
-        made, judge = _players(net, learns="discriminator")
+        generator, discriminator = _networks(net, trained="discriminator")
         draws = draws_at(options.seed, skipped, step, turn=0)
         real = batches(step, skipped)
         with precision():
             with torch.no_grad():
-                fake = made(_latents(len(real), options.latent, draws, real.device))
-            on_real, on_fake = (_judged(judge, x, options.augment, draws) for x in (real, fake))
+                fake = generator(_latents(len(real), options.latent, draws, real.device))
+            on_real, on_fake = (_scores(discriminator, x, options.augment, draws) for x in (real, fake))
         if hinge:
             loss = relu(1 - on_real).mean() + relu(1 + on_fake).mean()
         else:
             loss = softplus(-on_real).mean() + softplus(on_fake).mean()
         if options.r1 and step % _PENALISED_EVERY == 0:
-            loss = loss + _PENALISED_EVERY * 0.5 * options.r1 * _r1_penalty(judge, real)
+            loss = loss + _PENALISED_EVERY * 0.5 * options.r1 * _r1_penalty(discriminator, real)
         return {"discriminator": loss}
 
     def generator_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
-        made, judge = _players(net, learns="generator")
+        generator, discriminator = _networks(net, trained="generator")
         draws = draws_at(options.seed, skipped, step, turn=1)
         z = _latents(options.batch, options.latent, draws, next(net.parameters()).device)
         with precision():
-            on_fake = _judged(judge, made(z), options.augment, draws)
+            on_fake = _scores(discriminator, generator(z), options.augment, draws)
         return {"generator": -on_fake.mean() if hinge else softplus(-on_fake).mean()}
 
     return discriminator_at, generator_at
 
 
 def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> None:
-    """Measure the statistics of batch normalisation anew: those of averaged weights are no average."""
+    """Measure the statistics of batch normalisation for averaged weights, which those of training do not fit."""
     import torch
 
     draws = torch.Generator().manual_seed(_SEED)
@@ -185,7 +186,7 @@ def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> N
 
 
 def _score(model: GenerativeModel, dataset: Dataset) -> Score:
-    """Return the distance of samples from held-out crops, and how varied they are."""
+    """Score samples by their distance from held-out crops, and measure their variety."""
     from napari_genrecon.checks.samples import sliced_wasserstein, variety
 
     data = some(dataset.judging, PICTURES)
@@ -203,26 +204,27 @@ def _finish(model: GenerativeModel, dataset: Dataset) -> ModelCard:
     return with_neighbour_distances(model.card, dataset)
 
 
-def _players(net: nn.Module, learns: str) -> tuple[nn.Module, nn.Module]:
-    """Return generator and discriminator, of which one gets gradients: those of the other need not be computed."""
-    for name, player in net.named_children():
-        player.requires_grad_(name == learns)
+def _networks(net: nn.Module, trained: str) -> tuple[nn.Module, nn.Module]:
+    """Return generator and discriminator; gradients are computed for the weights of the `trained` one only."""
+    for name, child in net.named_children():
+        child.requires_grad_(name == trained)
     return net.get_submodule("generator"), net.get_submodule("discriminator")
 
 
-def _judged(judge: nn.Module, x: Tensor, changed: bool, draws: torch.Generator) -> Tensor:
+def _scores(discriminator: nn.Module, x: Tensor, augment: bool, draws: torch.Generator) -> Tensor:
+    """Return the discriminator's number (B,) for each picture, augmented or not."""
     from napari_genrecon.training.data.differentiable import augment_differentiably
 
-    judged: Tensor = judge(augment_differentiably(x, draws) if changed else x)
-    return judged.float()
+    scores: Tensor = discriminator(augment_differentiably(x, draws) if augment else x)
+    return scores.float()
 
 
-def _r1_penalty(judge: nn.Module, real: Tensor) -> Tensor:
+def _r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     """Return the mean squared length of the discriminator's gradient on data."""
     from torch.autograd import grad
 
     real = real.detach().requires_grad_()
-    (slope,) = grad(judge(real).sum(), real, create_graph=True)
+    (slope,) = grad(discriminator(real).sum(), real, create_graph=True)
     return slope.square().sum(dim=(1, 2, 3)).mean()
 
 
@@ -254,7 +256,7 @@ RECIPE = Recipe(
         Curves(title="Distance of samples to held-out crops (lower is better)", lines={"distance": "distance"}),
         Curves(title="Variety of the samples (1: as varied as real crops)", lines={"variety": "variety"}),
         Curves(
-            title="The game (neither of the two should win)",
+            title="Losses of both networks (neither should win)",
             lines={"discriminator": "discriminator", "generator": "generator"},
         ),
     ),

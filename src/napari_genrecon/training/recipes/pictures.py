@@ -1,4 +1,4 @@
-"""What the recipes of models that make pictures share."""
+"""Functions that the recipes of generative models share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["PICTURES", "pictures_of", "sample_grid", "some", "with_neighbour_distances"]
 
 PICTURES = 256
-"""That are compared: enough to rank models, few enough not to slow training."""
+"""Number of pictures that are scored: enough to rank models, few enough not to slow training."""
 
-_GRID = 36  # samples that are shown
+_GRID = 36  # samples in the preview, 6 x 6
 _SEED_OF_GRID = 36
 
 
@@ -30,7 +30,7 @@ def sample_grid(model: GenerativeModel) -> NDArray[np.float32]:
 
 
 def with_neighbour_distances(card: ModelCard, dataset: Dataset) -> ModelCard:
-    """Return the card with how near held-out crops are to training crops, by which copies are told later."""
+    """Return the card with the distances of held-out crops to training crops, the scale by which copies are found."""
     from napari_genrecon.checks.memorisation import nearest
 
     if not dataset.held_out.any():
@@ -47,5 +47,5 @@ def some(x: NDArray[Any], n: int) -> NDArray[Any]:
 
 
 def pictures_of(x: NDArray[Any]) -> NDArray[Any]:
-    """Return (N, C, Y, X) crops as a model takes them: of one channel without it."""
+    """Return (N, C, Y, X) crops as a model takes them: without the channel axis if there is one channel."""
     return x[:, 0] if x.shape[1] == 1 else x

@@ -1,6 +1,6 @@
-"""The recipe of the VAE: the evidence lower bound of its network, per pixel, as a loss.
+"""The recipe of the VAE: minimise the negative evidence lower bound per pixel.
 
-torch is imported in the functions: to read the options must not load it.
+torch is imported inside the functions, so that reading the options does not load it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class VAEOptions(TrainOptions):
     latent, width : int
         Length of the latent; feature maps at half the size of the pictures.
     beta, likelihood
-        See `models.networks.vae`.
+        Weight of the divergence, and distribution of grey values; see `models.networks.vae`.
     """
 
     recipe = "vae"
@@ -53,7 +53,7 @@ class VAEOptions(TrainOptions):
         int, {"min": 2, "max": 1024, "advanced": True, "tooltip": "Numbers that describe one picture"}
     ] = 100
     width: Annotated[
-        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more learns slower"}
+        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more trains slower"}
     ] = 32
     beta: Annotated[
         float,
@@ -62,7 +62,7 @@ class VAEOptions(TrainOptions):
             "max": 100.0,
             "step": 0.1,
             "advanced": True,
-            "tooltip": "Weight of the latent's simplicity: more gives tidier latents and blurrier pictures",
+            "tooltip": "Weight of the divergence: more gives more regular latents and blurrier pictures",
         },
     ] = 1.0
     likelihood: Annotated[
@@ -131,7 +131,7 @@ def _score(model: GenerativeModel, dataset: Dataset) -> Score:
 
 
 def _finish(model: GenerativeModel, dataset: Dataset) -> ModelCard:
-    """Return the card with what held-out crops are like to the model, by which pictures are scored later."""
+    """Return the card with errors and bounds of held-out crops, the scale on which pictures are scored."""
     card = with_neighbour_distances(model.card, dataset)
     if not dataset.held_out.any():
         return card
@@ -166,9 +166,9 @@ RECIPE = Recipe(
     curves=(
         Curves(
             title="Error (lower is better)",
-            lines={"nats": "crops it learns from", "held_out": "held-out crops"},
+            lines={"nats": "training crops", "held_out": "held-out crops"},
             per_pixel=("held_out",),
         ),
-        Curves(title="How much is noted about a crop", lines={"divergence": "divergence"}),
+        Curves(title="Information in the latents (KL divergence, nats per crop)", lines={"divergence": "divergence"}),
     ),
 )

@@ -1,4 +1,4 @@
-"""What a training leaves in its folder while it runs: a table of losses, a grid of samples, the best and last model."""
+"""Files that a training writes while it runs: a table of losses, a grid of samples, the best and last model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_genrecon.errors import WeightsError
+from napari_genrecon.io.publish import write_file
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.files import read_card, save_model
 from napari_genrecon.models.generative import GenerativeModel, load_generative
@@ -18,16 +19,16 @@ from napari_genrecon.models.registry import find_model
 from napari_genrecon.models.runtime import build_network
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.loop.state import State
-from napari_genrecon.training.publish import publish
 from napari_genrecon.training.recipe import Recipe, Score
 
 __all__ = ["RunFolder"]
 
-_LOG_EVERY = 2.0  # seconds
+# Seconds between two writings: more often costs training time, more seldom leaves the window without news.
+_LOG_EVERY = 2.0
 _SHOW_EVERY = 10.0
-_JUDGE_EVERY = 30.0
+_SCORE_EVERY = 30.0
 _FIRST = 2.0  # seconds until the first samples
-_SHARE = 0.02  # of all time, for each of the above
+_SHARE = 0.02  # largest share of the training time for each of the three
 
 
 class RunFolder:
@@ -36,15 +37,15 @@ class RunFolder:
     Parameters
     ----------
     folder : Path
-        Where; made if it is not there.
+        Folder of the run; created if missing.
     recipe : Recipe
-        How it is trained.
+        Recipe of the training.
     dataset : Dataset
-        What is trained on.
+        Crops that are trained on.
     card : ModelCard
-        Of the model, as far as it is known before training.
+        Card of the model, as known before training.
     device : torch.device
-        Where the networks are.
+        Device of the networks.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, dataset: Dataset, card: ModelCard, device: torch.device) -> None:
@@ -57,20 +58,20 @@ class RunFolder:
         self._score: Score | None = None
         self._notes: dict[str, str] = {}
         self._best = _best_so_far(folder)
-        self._log_due, self._show_due, self._judge_due = (
+        self._log_due, self._show_due, self._score_due = (
             _Due(_LOG_EVERY, 0.0),
             _Due(_SHOW_EVERY, _FIRST),
-            _Due(_JUDGE_EVERY),
+            _Due(_SCORE_EVERY),
         )
 
     def follow(self, state: State, losses: dict[str, float]) -> str:
-        """Note the losses of a step, and write what is due; returns what the user should know, in words."""
+        """Add the losses of a step, write the files that are due, and return sentences for the user."""
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
-        if self._judge_due:
-            with self._judge_due:
-                self._judge(state)
+        if self._score_due:
+            with self._score_due:
+                self._evaluate(state)
         if self._log_due:
             with self._log_due:
                 self._log(state)
@@ -84,11 +85,11 @@ class RunFolder:
         return "; ".join(self._notes.values())
 
     def means(self) -> dict[str, float]:
-        """Mean losses of the last while, and the last judgement."""
+        """Return the mean losses since the log was written last, and the last score."""
         return self._shown | (self._score.shown if self._score else {})
 
     def keep(self, state: State) -> None:
-        """Write samples and ``last.safetensors``; the checkpoint is the loop's."""
+        """Write samples and ``last.safetensors``; the loop writes the checkpoint."""
         if not state.average:
             return
         if self._count:
@@ -98,14 +99,14 @@ class RunFolder:
         self._save(model, "last")
 
     def finish(self, state: State) -> ModelCard:
-        """Judge once more, calibrate ``best.safetensors`` on held-out crops, and return its card."""
-        self._judge(state)
+        """Score the last weights, calibrate ``best.safetensors`` on held-out crops, and return its card."""
+        self._evaluate(state)
         best = load_generative(find_model(self._folder / "best.safetensors"), str(self._device))
         card = self._recipe.finish(best, self._dataset)
         save_model(card, best.weights(), self._folder / "best.safetensors", overwrite=True)
         return card
 
-    def _judge(self, state: State) -> None:
+    def _evaluate(self, state: State) -> None:
         self._score = score = self._recipe.score(self._model(state), self._dataset)
         self._notes.pop("score", None)
         if score.note:
@@ -115,7 +116,7 @@ class RunFolder:
             self._save(self._model(state), "best")
 
     def _model(self, state: State) -> GenerativeModel:
-        """Return the model with the averaged weights, apart from what is trained."""
+        """Return a model with a copy of the averaged weights."""
         network = build_network(self._card).to(self._device)
         part = f"{self._recipe.part}." if self._recipe.part else ""
         network.load_state_dict({k.removeprefix(part): v for k, v in state.average.items() if k.startswith(part)})
@@ -137,7 +138,7 @@ class RunFolder:
     def _show(self, model: GenerativeModel) -> None:
         content = io.BytesIO()
         np.save(content, self._recipe.preview(model))
-        publish(self._folder / "samples.npy", content.getvalue())
+        write_file(self._folder / "samples.npy", content.getvalue())
 
     def _log(self, state: State) -> None:
         """Append the means since the last line."""
@@ -153,9 +154,9 @@ class RunFolder:
 
 
 class _Due:
-    """True when something is to be done again: every so many seconds, but never for more than a small share of time.
+    """A timer that is true when an action is due: every so many seconds, but for a small share of the time only.
 
-    Used as a context around doing it.
+    Used as a context around the action, whose duration it measures.
     """
 
     def __init__(self, every: float, first: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a run's process wrote on its way: losses as columns, and its last words."""
+"""Read the logs of a run's process: losses as columns, and why the process ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 __all__ = ["columns", "exit_reason"]
 
-_TAIL = 3  # lines of its log that are shown
+_TAIL = 3  # lines of its log that an error message quotes
 
 
 def columns(text: str) -> dict[str, NDArray[np.float64]]:
-    """A log as columns; of steps that were made again after a kill, the later ones; a line cut short is left out."""
+    """Return a log as columns. Steps repeated after a kill replace earlier ones; a line cut short is left out."""
     lines = text.splitlines()
     names = lines[0].split(",") if lines else []
     rows: list[list[float]] = []
@@ -29,14 +29,14 @@ def columns(text: str) -> dict[str, NDArray[np.float64]]:
 
 
 def exit_reason(folder: Path, returned: int | None) -> str:
-    """Return why a process is gone that did not say so itself."""
+    """Return why a process ended that wrote no reason itself."""
     with suppress(OSError):
         lines = (folder / "child.log").read_bytes()[-4000:].decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip()][-_TAIL:]
         killed = f" by signal {-returned}" if returned is not None and returned < 0 else ""
-        words = f"; its last words: {' / '.join(said)}" if said else ""
+        words = f"; the end of its log: {' / '.join(said)}" if said else ""
         return (
             f"the process that trained it was ended from outside{killed} (the computer was switched off, memory ran "
             f"out, or it was killed): what was saved last can be resumed{words}"
         )
-    return "the process that trained it is gone without a word: what was saved last can be resumed"
+    return "the process that trained it ended for an unknown reason: what was saved last can be resumed"

@@ -1,4 +1,4 @@
-"""One training run, known by its folder: how it stands, what it has made, and how to stop it and to go on."""
+"""A training run, identified by its folder: state, progress and results; stop, resume, remove."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError, OutputError
+from napari_genrecon.io.publish import rename, write_file
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions, TrainProgress
-from napari_genrecon.training.publish import publish
 from napari_genrecon.training.runs.log import columns, exit_reason
 from napari_genrecon.training.runs.status import (
     FINAL,
@@ -37,26 +37,27 @@ from napari_genrecon.training.runs.status import (
 
 __all__ = ["Run"]
 
-_PATIENCE = 60.0  # seconds that a process may take until it is known
-_children: dict[str, subprocess.Popen[bytes]] = {}  # of this process, so that their ends are noticed
+# Seconds until a process that was started must have written its number: importing torch can take most of a minute.
+_PATIENCE = 60.0
+_children: dict[str, subprocess.Popen[bytes]] = {}  # processes that this one started: only it can see how they ended
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run, by its folder; every method reads what the folder says now.
+    """A training run; every method reads the current state from its folder.
 
     Attributes
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
     name : str
-        Of the run, and of the model it makes.
+        Name of the run and of its model.
     kind : str
         Name of the recipe.
     created : str
-        When it was made, in UTC.
+        Time of its creation, in UTC.
     options : dict
-        Fields of `TrainOptions`.
+        Fields of its `TrainOptions`.
     """
 
     folder: Path
@@ -66,28 +67,28 @@ class Run:
     options: dict[str, Any]
 
     def state(self) -> str:
-        """One of `runs.STATES`: ``failed`` also if the process is gone without having said why."""
+        """Return one of `runs.STATES`; ``failed`` also if the process is gone without a reason."""
         status = read_status(self.folder)
         if status.state in FINAL:
             return status.state
-        self._returned()
+        self._exit_status()
         if is_alive(self.folder):
             return status.state
         unknown = not (self.folder / "process.json").exists()
         if unknown and time.time() - status.time < _PATIENCE:
             return "starting"
-        last = read_status(self.folder).state  # it may have ended between the two looks
+        last = read_status(self.folder).state  # it may have ended since the first reading
         return last if last in FINAL else "failed"
 
     def progress(self) -> TrainProgress | None:
-        """Return the last progress that was noted, or None before the first step."""
+        """Return the last progress that was written, or None before the first step."""
         try:
             return TrainProgress(**read_json(self.folder / "progress.json"))
         except TypeError:
             return None
 
     def is_loading(self) -> bool:
-        """Return whether its process runs but has not made a step yet: what `progress` tells is of an earlier one."""
+        """Return whether its process has not made a step yet; `progress` is then that of an earlier process."""
         if self.state() != "running":
             return False
         try:
@@ -97,7 +98,7 @@ class Run:
         return noted < begun
 
     def log(self) -> dict[str, NDArray[np.float64]]:
-        """Columns of the log by name: ``step``, ``seconds`` and the losses, each (N,); empty before there are any."""
+        """Return the columns of the log, (N,) each, by name: ``step``, ``seconds``, losses; empty before the first."""
         try:
             text = (self.folder / "log.csv").read_text()
         except OSError:
@@ -105,14 +106,14 @@ class Run:
         return columns(text)
 
     def samples(self) -> NDArray[np.float32] | None:
-        """(N, C, Y, X) samples of a fixed latent in grey values, or None before the first."""
+        """Return (N, C, Y, X) samples of fixed latents in grey values, or None before the first."""
         try:
             return np.load(io.BytesIO((self.folder / "samples.npy").read_bytes()), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
 
     def crops(self) -> Dataset:
-        """Return what it is trained on.
+        """Return the dataset it is trained on.
 
         Raises
         ------
@@ -122,50 +123,50 @@ class Run:
         return Dataset.load(self.folder / "crops.npz")
 
     def model(self) -> str:
-        """Name of the model it has put into the models folder; empty before."""
+        """Return the name of its model in the models folder; empty before there is one."""
         return read_status(self.folder).model
 
     def error(self) -> str:
         """Return why it failed, in a sentence; empty if it did not."""
         if self.state() != "failed":
             return ""
-        return read_status(self.folder).error or exit_reason(self.folder, self._returned())
+        return read_status(self.folder).error or exit_reason(self.folder, self._exit_status())
 
     def stop(self) -> None:
-        """Ask the process to save and to end; it does so after the step it is at."""
+        """Ask the process to save and to end after the current step."""
         with writing(self.folder):
-            publish(self.folder / "stop", b"")
+            write_file(self.folder / "stop", b"")
 
     def resume(self, *, minutes: float | None = None) -> Run:
-        """Go on exactly where it was saved last, in a new process.
+        """Continue exactly from the last checkpoint, in a new process.
 
         Parameters
         ----------
         minutes : float, optional
-            Another training time in all; a finished run goes on only with one.
+            New total training time; a finished run needs one to continue.
 
         Returns
         -------
         Run
-            The same, with its options as they are now.
+            The same run with its current options.
 
         Raises
         ------
         OptionError
-            If it is running, or finished and no more minutes were given.
+            If the run is active, or finished and no more minutes were given.
         """
         run = self.prepared(minutes=minutes)
         run.launch()
         return run
 
     def prepared(self, *, minutes: float | None = None) -> Run:
-        """Return the run, ready to be worked on again; see `resume`."""
+        """Return the run, ready for a new process; see `resume`."""
         state = self.state()
         if state in ("starting", "running"):
             raise OptionError(f"{self.name!r} is {state} already: stop it first, or wait for its end")
         if state == "finished" and minutes is None:
             raise OptionError(
-                f"{self.name!r} is finished: give more minutes than the {self.options['minutes']:g} it had to go on"
+                f"{self.name!r} is finished: to continue, give more minutes than the {self.options['minutes']:g} it had"
             )
         with writing(self.folder):
             run = (
@@ -179,7 +180,7 @@ class Run:
         return run
 
     def launch(self) -> None:
-        """Start the process that works on it; see `start_run` and `resume`."""
+        """Start the process that trains; see `start_run` and `resume`."""
         module = "napari_genrecon.training.runs.worker"
         # -P: a module that lies in the current folder is not imported.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", module, str(self.folder.absolute())]
@@ -191,11 +192,11 @@ class Run:
             write_status(self.folder, Status(state="failed", error=words))
             raise OutputError(words) from error
         _children[str(self.folder)] = child
-        with suppress(OSError):  # the process writes the same about itself
+        with suppress(OSError):  # the process also writes this itself
             note_process(self.folder, child.pid)
 
     def remove(self) -> None:
-        """Delete its folder, for good; a model it has made stays.
+        """Delete its folder for good; its model in the models folder stays.
 
         Raises
         ------
@@ -204,18 +205,18 @@ class Run:
         """
         if self.state() in ("starting", "running"):
             raise OptionError(f"{self.name!r} is being trained: stop it first")
-        self._returned()
+        self._exit_status()
         gone = Path(tempfile.mkdtemp(prefix=".old-", dir=self.folder.parent))
-        os.rename(self.folder, gone / self.name)  # in one step: no run is seen half deleted
+        rename(self.folder, gone / self.name)  # in one step: no run is seen half deleted
         shutil.rmtree(gone, ignore_errors=True)
 
     def _with(self, options: TrainOptions) -> Run:
         facts = read_json(self.folder / "run.json") | {"options": options.to_dict()}
-        publish(self.folder / "run.json", json.dumps(facts, indent=1).encode())
+        write_file(self.folder / "run.json", json.dumps(facts, indent=1).encode())
         return replace(self, options=options.to_dict())
 
-    def _returned(self) -> int | None:
-        """Return what its process returned, if it was a child of this one and has ended."""
+    def _exit_status(self) -> int | None:
+        """Return the exit status of its process, if this process started it and it has ended."""
         child = _children.get(str(self.folder))
         return None if child is None else child.poll()
 

@@ -1,7 +1,7 @@
-"""What a run's folder says about its process: who works on it, how far it is, how it ended.
+"""Small files in a run's folder that describe its process: state, lock, process number, heartbeat.
 
-Small JSON files, each written whole. A process is known by its number and the time it was started, as numbers are used
-again; on another computer of a cluster, by the time of its last sign of life.
+Each is written whole. A process is identified by its number and its start time, as numbers are used again; on another
+computer of a cluster, by the time of its last heartbeat.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, OptionError, OutputError
-from napari_genrecon.io.publish import sentence
-from napari_genrecon.training.publish import FULL, publish
+from napari_genrecon.io.lock import exclusive
+from napari_genrecon.io.publish import DISK_FULL, sentence, write_file
 
 __all__ = [
     "FINAL",
@@ -37,26 +36,28 @@ __all__ = [
 ]
 
 FINAL = ("finished", "stopped", "failed")
-_BEAT = 10.0  # seconds between signs of life
-_SILENCE = 120.0  # seconds after which a process on another computer is taken for dead
-_CLOCK = 2.0  # seconds by which the start time of one process may seem to differ
-_RESERVE = 64 << 10  # bytes kept, to be freed so that the reason can be written on a full disk
+_BEAT = 10.0  # seconds between heartbeats
+# Seconds without a heartbeat after which a process on another computer counts as dead: network drives show new times
+# late, and a live run that is taken for dead could be resumed twice.
+_SILENCE = 120.0
+_CLOCK = 2.0  # seconds of tolerance between two readings of the start time of a process
+_RESERVE = 64 << 10  # bytes of a file that is deleted on a full disk, so that the reason can be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a run stands, as its process wrote it last.
+    """State of a run, as its process wrote it last.
 
     Attributes
     ----------
     state : str
         ``starting``, ``running``, ``finished``, ``stopped`` or ``failed``.
     error : str
-        Why it failed, in a sentence.
+        Reason of a failure, in a sentence.
     model, sha256 : str
-        Name and checksum of the model that was put into the models folder.
+        Name and checksum of its model in the models folder.
     time : float
-        When this was written, in seconds since 1970.
+        Time of writing, in seconds since 1970.
     """
 
     state: str
@@ -67,7 +68,7 @@ class Status:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object; empty if there is none that can be read."""
+    """Return the JSON object in a file; empty if the file is missing or unreadable."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -76,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_status(folder: Path) -> Status:
-    """Return how a run stands; ``starting`` before anything was written."""
+    """Return the status of a run; ``starting`` before anything was written."""
     found = read_json(folder / "status.json")
     texts = {key: found.get(key) for key in ("state", "error", "model", "sha256")}
     plain = {key: value for key, value in texts.items() if isinstance(value, str)}
@@ -85,25 +86,25 @@ def read_status(folder: Path) -> Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Write how a run stands; on a full disk, in the space that `reserve` kept."""
+    """Write the status of a run; on a full disk, in the space that `reserve` kept."""
     content = json.dumps(asdict(replace(status, time=time.time())), indent=1).encode()
     try:
-        publish(folder / "status.json", content)
+        write_file(folder / "status.json", content)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise
         (folder / "reserve").unlink(missing_ok=True)
-        publish(folder / "status.json", content)
+        write_file(folder / "status.json", content)
 
 
 def reserve(folder: Path) -> None:
-    """Keep a little space for the last words."""
-    publish(folder / "reserve", b"\0" * _RESERVE)
+    """Write a file that is deleted on a full disk, to make room for the last status."""
+    write_file(folder / "reserve", b"\0" * _RESERVE)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in a sentence why something could not be written."""
+    """Turn an OSError into an OutputError whose message is a sentence."""
     try:
         yield
     except OSError as error:
@@ -112,50 +113,25 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(sentence(path, error)) from error
 
 
-# --- who works on it ---
+# --- the process ---
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Be the only process that works on a run; a process that is killed leaves no claim behind.
+    """Make sure that no other process works on a run; a killed process releases its lock.
 
     Raises
     ------
     OptionError
         If another process works on it.
     """
-    with (folder / "lock").open("a+b") as file:
-        if not _locked(file):
-            raise OptionError(f"another process trains {folder.name!r} already: stop it first, or wait for its end")
+    refusal = f"another process trains {folder.name!r} already: stop it first, or wait for its end"
+    with exclusive(folder / "lock", OptionError(refusal)):
         yield
 
 
-if sys.platform == "win32":
-
-    def _locked(file: Any) -> bool:
-        import msvcrt
-
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-
-    def _locked(file: Any) -> bool:
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-
 def note_process(folder: Path, pid: int) -> None:
-    """Write down which process works on a run."""
+    """Write which process works on a run."""
     import psutil
 
     try:
@@ -163,11 +139,11 @@ def note_process(folder: Path, pid: int) -> None:
     except psutil.Error:  # it has ended already, and its status will tell
         started = 0.0
     facts = {"pid": pid, "started": started, "host": socket.gethostname()}
-    publish(folder / "process.json", json.dumps(facts).encode())
+    write_file(folder / "process.json", json.dumps(facts).encode())
 
 
 def is_alive(folder: Path) -> bool:
-    """Return whether the process that was written down still runs: that one, not another that got its number."""
+    """Return whether the process of a run is alive; another that got its number later is not taken for it."""
     import psutil
 
     found = read_json(folder / "process.json")
@@ -175,7 +151,7 @@ def is_alive(folder: Path) -> bool:
     if not isinstance(pid, int) or not isinstance(started, int | float):
         return False
     if found.get("host") != socket.gethostname():
-        return _heard(folder) < _SILENCE
+        return _since_heartbeat(folder) < _SILENCE
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < _CLOCK
@@ -184,8 +160,8 @@ def is_alive(folder: Path) -> bool:
         return False
 
 
-def _heard(folder: Path) -> float:
-    """Seconds since the last sign of life."""
+def _since_heartbeat(folder: Path) -> float:
+    """Return the seconds since the last heartbeat."""
     try:
         return time.time() - (folder / "heartbeat").stat().st_mtime
     except OSError:
@@ -194,7 +170,7 @@ def _heard(folder: Path) -> float:
 
 @contextmanager
 def heartbeat(folder: Path) -> Iterator[None]:
-    """Give a sign of life every few seconds."""
+    """Touch the file ``heartbeat`` every few seconds."""
     ended = threading.Event()
     path = folder / "heartbeat"
     path.touch()

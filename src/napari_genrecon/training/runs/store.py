@@ -1,7 +1,7 @@
-"""Training runs: each a folder in the user's data directory, worked on by a process of its own.
+"""Start, list and find training runs: each has a folder in the user's data directory and a process of its own.
 
-The process outlives the window that started it. All that is known about a run is in its folder, so a napari that was
-closed and opened again finds it; nothing in the folder can be executed. Importing this loads no torch.
+The process outlives the window that started it. The folder holds all that is known about a run, so that a napari that
+was closed and opened again finds it; nothing in the folder can be executed. Importing this loads no torch.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, UnknownModelError
+from napari_genrecon.io.publish import rename, write_file
 from napari_genrecon.models.card import check_name
 from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.publish import publish
 from napari_genrecon.training.runs.run import Run
 from napari_genrecon.training.runs.status import Status, read_json, write_status, writing
 from napari_genrecon.training.runs.worker import free_name
@@ -32,7 +32,7 @@ _FORMAT = "genrecon-run/1"
 
 
 def runs_folder() -> Path:
-    """Return where the runs are: in the user's data directory, or where the variable ``GENRECON_RUNS`` says."""
+    """Return the folder of all runs: the variable ``GENRECON_RUNS``, or one in the user's data directory."""
     chosen = os.environ.get("GENRECON_RUNS")
     if chosen:
         return Path(chosen)
@@ -42,26 +42,26 @@ def runs_folder() -> Path:
 
 
 def start_run(crops: Dataset, options: dict[str, Any] | TrainOptions, *, name: str) -> Run:
-    """Start training in a process of its own, which goes on when this one ends.
+    """Start training in a process of its own, which continues when this one ends.
 
     Parameters
     ----------
     crops : Dataset
-        What to train on; copied into the run's folder.
+        Crops to train on; copied into the run's folder.
     options : TrainOptions or dict of its fields
-        How to train.
+        Options of the training.
     name : str
-        Of the model; a number is appended if a run or a model has it already.
+        Name of the model; a number is appended if a run or a model has it already.
 
     Returns
     -------
     Run
-        The `Run.name` tells the name that was free.
+        The run; `Run.name` is the name that was free.
 
     Raises
     ------
     OptionError, WeightsError
-        If an option or the name cannot work.
+        If an option or the name is not allowed.
     OutputError
         If the folder cannot be written.
     """
@@ -71,7 +71,7 @@ def start_run(crops: Dataset, options: dict[str, Any] | TrainOptions, *, name: s
 
 
 def create_run(crops: Dataset, options: dict[str, Any] | TrainOptions, *, name: str) -> Run:
-    """Make the folder of a run, which then waits to be worked on; see `start_run`."""
+    """Create the folder of a run without starting its process; see `start_run`."""
     chosen = options if isinstance(options, TrainOptions) else read_options(options)
     check_name(name)
     find_recipe(chosen.recipe).check(crops)
@@ -97,18 +97,18 @@ def create_run(crops: Dataset, options: dict[str, Any] | TrainOptions, *, name: 
 
 
 def _named(part: Path, name: str, facts: dict[str, Any]) -> Path:
-    """Give the finished folder a name that no run and no model has; in one step, so that two starts cannot share it."""
+    """Rename the complete folder to a name that no run and no model has; atomic, so that two starts cannot share it."""
     taken: tuple[str, ...] = ()
     while True:
         free = free_name(name, taken)
         taken = (*taken, free)
         if (part.parent / free).exists():
             continue
-        publish(part / "run.json", json.dumps({**facts, "name": free}, indent=1).encode())
+        write_file(part / "run.json", json.dumps({**facts, "name": free}, indent=1).encode())
         try:
-            os.rename(part, part.parent / free)
+            rename(part, part.parent / free)
         except OSError:
-            if (part.parent / free).exists():  # another start was quicker
+            if (part.parent / free).exists():  # another process took the name meanwhile
                 continue
             raise
         return part.parent / free
@@ -128,7 +128,7 @@ def find_run(name: str) -> Run:
     Raises
     ------
     UnknownModelError
-        If there is none; names the nearest.
+        If there is none; the message names the nearest.
     """
     runs = {run.name: run for run in find_runs()}
     if name in runs:
@@ -139,7 +139,7 @@ def find_run(name: str) -> Run:
 
 
 def _open(folder: Path) -> Run | None:
-    """Return the run in a folder; None if it is not one of ours."""
+    """Return the run in a folder; None if the folder holds no run."""
     found = read_json(folder / "run.json")
     try:
         if found["format"] != _FORMAT or found["name"] != folder.name:

@@ -1,6 +1,6 @@
 """The process that trains: ``python -m napari_genrecon.training.runs.worker FOLDER``.
 
-`work_steps` is the whole of it, so that a run in the same process (a script, the command line) does exactly the same.
+It only drives `work_steps`, so that a run in the same process (a script, the command line) does exactly the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.errors import GenReconError, InferenceError, OptionError, OutputError
+from napari_genrecon.io.publish import DISK_FULL, write_file
 from napari_genrecon.models.registry import BUNDLED, import_model, models_folder, remove_model
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainProgress
-from napari_genrecon.training.publish import FULL, publish
 from napari_genrecon.training.runs.status import (
     Status,
     heartbeat,
@@ -36,19 +36,19 @@ from napari_genrecon.training.runs.status import (
 
 __all__ = ["free_name", "main", "work_steps"]
 
-_EVERY = 0.5  # seconds between two notes of the progress
-_NICE = 5  # the window, and all else that is being done here, goes first
+_EVERY = 0.5  # seconds between two writings of the progress, which a window polls
+_NICE = 5  # added to the niceness of the process: the window and other programs have priority
 
 
 def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
-    """Train what a run's folder says, from where it was saved last.
+    """Train a run from its last checkpoint.
 
-    Closing the generator saves, and keeps the best weights as a model.
+    Closing the generator saves, and puts the best weights into the models folder.
 
     Parameters
     ----------
     folder : Path
-        Of the run, as `runs.start_run` makes it.
+        Folder of the run, as `create_run` makes it.
 
     Yields
     ------
@@ -57,7 +57,7 @@ def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
     Returns
     -------
     str
-        Name of the model that is now in the models folder.
+        Name of the model in the models folder.
 
     Raises
     ------
@@ -66,16 +66,16 @@ def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
     OutputError
         If the disk is full; what was saved last is still there.
     InferenceError
-        If the training broke in another way.
+        If the training fails for another reason.
     """
     with lock(folder):
         note_process(folder, os.getpid())
-        _tidy(folder)
+        _remove_leftovers(folder)
         reserve(folder)
         write_status(folder, dataclasses.replace(read_status(folder), state="running", error=""))
         try:
             with heartbeat(folder):
-                yield from _noted(folder, _training(folder))
+                yield from _with_progress_file(folder, _training(folder))
         except GeneratorExit:
             _end(folder, "stopped")
             raise
@@ -88,8 +88,8 @@ def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
         return _end(folder, "finished")
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what a process that was killed had half written."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove files that a killed process left half written."""
     for pattern in (".*.tmp", ".*.part"):
         for left in folder.glob(pattern):
             left.unlink(missing_ok=True)
@@ -103,35 +103,37 @@ def _training(folder: Path) -> Generator[TrainProgress, None, Any]:
     return train_steps(crops, read_options({"kind": run["kind"], **run["options"]}), folder, name=run["name"])
 
 
-def _noted(folder: Path, steps: Generator[TrainProgress, None, Any]) -> Generator[TrainProgress, None, None]:
-    """The same steps, with the last one on disk for whoever watches."""
-    noted, last = 0.0, None
+def _with_progress_file(
+    folder: Path, steps: Generator[TrainProgress, None, Any]
+) -> Generator[TrainProgress, None, None]:
+    """Yield the steps, and write the last progress to disk for those who watch the run."""
+    written, last = 0.0, None
     with closing(steps):
         try:
             for progress in steps:
                 last = progress
-                if time.monotonic() - noted > _EVERY:
-                    _note(folder, progress)
-                    noted = time.monotonic()
+                if time.monotonic() - written > _EVERY:
+                    _write_progress(folder, progress)
+                    written = time.monotonic()
                 yield progress
         finally:
             if last is not None:
-                _note(folder, last)
+                _write_progress(folder, last)
 
 
-def _note(folder: Path, progress: TrainProgress) -> None:
-    with suppress(OSError):  # only for those who watch; what must not be lost is saved elsewhere
-        publish(folder / "progress.json", json.dumps(dataclasses.asdict(progress)).encode(), sync=False)
+def _write_progress(folder: Path, progress: TrainProgress) -> None:
+    with suppress(OSError):  # only shown; a training need not stop because of it
+        write_file(folder / "progress.json", json.dumps(dataclasses.asdict(progress)).encode(), sync=False)
 
 
 # --- the end ---
 
 
 def _end(folder: Path, state: str) -> str:
-    """Keep the best weights as a model, and write how the run ended."""
+    """Put the best weights into the models folder, and write how the run ended."""
     status = read_status(folder)
     try:
-        model, sha256 = _keep(folder, status)
+        model, sha256 = _publish_model(folder, status)
     except GenReconError as error:
         sentence = f"the model was trained but not put into the models folder: {error}"
         write_status(folder, dataclasses.replace(status, state="failed", error=sentence))
@@ -140,10 +142,10 @@ def _end(folder: Path, state: str) -> str:
     return model
 
 
-def _keep(folder: Path, status: Status) -> tuple[str, str]:
-    """Name and checksum of the run's model in the models folder: in place of its own older one, never of another."""
+def _publish_model(folder: Path, status: Status) -> tuple[str, str]:
+    """Copy the model into the models folder, over its own older one only, and return its name and checksum."""
     files = [folder / name for name in ("best.safetensors", "last.safetensors") if (folder / name).is_file()]
-    if not files:  # stopped before the first weights were worth keeping
+    if not files:  # stopped before the first weights were saved
         return status.model, status.sha256
     if status.model and _sha256(_file(status.model)) == status.sha256:
         remove_model(status.model)
@@ -159,7 +161,7 @@ def _keep(folder: Path, status: Status) -> tuple[str, str]:
 
 
 def free_name(name: str, taken: tuple[str, ...] = ()) -> str:
-    """Return the name, with a number if a model has it already, or if it is `taken`."""
+    """Return the name, with a number appended if a model has it already or if it is `taken`."""
     number, free = 1, name
     while free in BUNDLED or free in taken or _file(free).exists():
         number += 1
@@ -179,10 +181,10 @@ def _sha256(path: Path) -> str:
 
 
 def _sentence(error: BaseException) -> str:
-    """Return why it failed, in words a biologist can act on."""
+    """Return the reason of a failure, in words that a biologist can act on."""
     if isinstance(error, GenReconError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return "the disk is full: what was saved last is still there; free some space, then resume"
     if isinstance(error, OSError):
         return f"a file of the run could not be written ({error.strerror or error}): what was saved last is still there"
@@ -190,7 +192,7 @@ def _sentence(error: BaseException) -> str:
         return "the memory ran out: choose a smaller batch or size, or close other programs, then resume"
     if isinstance(error, KeyboardInterrupt):
         return "it was interrupted; what was saved last can be resumed"
-    return f"it broke with {type(error).__name__}: {error}"
+    return f"the training failed with {type(error).__name__}: {error}"
 
 
 # --- the process ---
@@ -209,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise OptionError(f"one folder of a run is needed, got {len(given)} arguments")
     folder, asked = Path(given[0]), []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
-    _step_back()
+    _lower_priority()
     with closing(work_steps(folder)) as steps:
         for _ in steps:
             if asked or (folder / "stop").exists():
@@ -217,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     import psutil
 
     with suppress(psutil.Error, OSError):
