@@ -69,10 +69,10 @@ def test_progress_of_an_earlier_process_is_known_as_such(tmp_path, monkeypatch):
 def test_only_curves_with_points_are_named():
     log = {"seconds": np.arange(3.0), "nats": np.arange(3.0), "held_out": np.full(3, np.nan)}
     (found,) = curves(snapshot("running", log=log, samples=SAMPLES))
-    assert list(found.lines) == ["crops it learns from"]
+    assert list(found.lines) == ["training crops"]
     log["held_out"] = np.array([np.nan, np.nan, 5.0])
     (found,) = curves(snapshot("running", log=log, samples=SAMPLES))
-    assert list(found.lines) == ["crops it learns from", "held-out crops"]
+    assert list(found.lines) == ["training crops", "held-out crops"]
 
 
 def test_time_left_of_one_part_is_not_told_from_another():
