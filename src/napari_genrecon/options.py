@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -55,7 +56,8 @@ def check_types(options: Any) -> None:
 def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
     """Return the types that every field allows, and what a value must be, in words."""
     hints = typing.get_type_hints(options, include_extras=True)
-    return {name: (_alternatives(hint), _words(hint)) for name, hint in hints.items()}
+    named = {field.name: hints[field.name] for field in fields(options)}  # hints are those of class variables, too
+    return {name: (_alternatives(hint), _words(hint)) for name, hint in named.items()}
 
 
 def _words(hint: Any) -> str:
