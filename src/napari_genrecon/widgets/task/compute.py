@@ -40,13 +40,13 @@ class Taken:
 
 def preview_steps(
     task: Task, taken: Taken, options: Any, region: tuple[slice, ...]
-) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
-    """Pixels of a region after and before a task, how many times more they are, and the record."""
+) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], Result]]:
+    """Pixels of a region after and before a task, how many times more they are, and the whole result, lazy."""
     result = yield from task.steps(taken.data, options, lazy=True)
     assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles
     after = yield from region_steps(fn, source, grid, region, result.data.dtype)
-    return after, np.asarray(taken.data[region]), grid.scale, result.record
+    return after, np.asarray(taken.data[region]), grid.scale, result
 
 
 def result_steps(

@@ -86,7 +86,7 @@ class NoiseReport:
 
     def measure(self) -> None:
         """Report the noise of the chosen layer: as it is known, else measured now, or when what runs has ended."""
-        self._warnings = []
+        self._warnings, self._wrong = [], ""
         layer = self._chosen()[0]
         try:
             subject = self._subject(layer)
@@ -267,6 +267,7 @@ class NoiseReport:
 
     def _timed_options(self, layer: Any) -> Any:
         """Options by which the expected time is told: those of a run; a Gaussian where the PSF is still missing."""
+        self._wrong = ""  # of other options
         try:
             options = self._options(layer)
             if getattr(options, "psf", 0) is not None:
@@ -274,7 +275,6 @@ class NoiseReport:
         except (GenReconError, ValueError):  # half typed: Run will tell
             pass
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
-        self._wrong = ""
         try:
             return layer_options(self._task, layer, {**self._form.plain_values(), **widths})
         except (GenReconError, ValueError) as error:
