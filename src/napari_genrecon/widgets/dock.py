@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
@@ -16,10 +17,11 @@ _pages: WeakKeyDictionary[Any, WeakValueDictionary[type, Any]] = WeakKeyDictiona
 _docked: set[Any] = set()  # pages that have been docked live as long as their window
 
 
-class PageOpener:
+class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by mypy
     """What napari calls to open a page: returns the one of this viewer, made when it is opened first.
 
-    napari wants a class, and finds the viewer by the name of the parameter of its ``__init__``.
+    napari wants a class, its menus that of a widget, and finds the viewer by the name of the parameter of its
+    ``__init__``.
     """
 
     def __new__(cls, napari_viewer: Any) -> Any:
