@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,15 @@ def test_discovery_loads_neither_torch_nor_us():
     code += "print({'torch', 'napari_genrecon.tasks'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "set()"
+
+
+@pytest.mark.parametrize("widget", MANIFEST.contributions.widgets, ids=lambda widget: widget.display_name)
+def test_menus_can_open_every_widget(widget):
+    """The menus of napari refuse what is no class of a widget; its `add_plugin_dock_widget` does not."""
+    qtpy = pytest.importorskip("qtpy.QtWidgets")
+    from magicgui.widgets.bases import Widget
+
+    names = {command.id: command.python_name for command in MANIFEST.contributions.commands}
+    opener = _resolve(names[widget.command])
+    assert issubclass(opener, (qtpy.QWidget, Widget))
+    assert "napari_viewer" in inspect.signature(opener.__init__).parameters

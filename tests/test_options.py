@@ -1,7 +1,7 @@
 """Values of options that have another type than the field declares."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ from napari_genrecon.options import check_types
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.sample import SampleOptions
+from napari_genrecon.training import all_recipes
 from napari_genrecon.training.data.dataset import CropOptions
-from napari_genrecon.training.options import TrainOptions
 
-ALL = [*(task.options for task in TASKS), SampleOptions, CropOptions, TrainOptions]
+ALL = [*(task.options for task in TASKS), SampleOptions, CropOptions, *(recipe.options for recipe in all_recipes())]
 ARRAYS = {name for task in TASKS for name in array_options(task)}
 OPTIONS = [(kind, field.name) for kind in ALL for field in fields(kind) if field.name not in ARRAYS]
 
@@ -30,6 +30,7 @@ class Options:
     word: Literal["a", "b"] = "a"
     noise: NoiseModel | tuple[NoiseModel, ...] | float | None = None
     anything: Any = None
+    of_the_class: ClassVar[str] = ""
 
     __post_init__ = check_types
 

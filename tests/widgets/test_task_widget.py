@@ -1,6 +1,8 @@
 import os
+import re
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -225,6 +227,19 @@ def test_all_chosen_layers_are_processed_in_turn(opened, qtbot, noisy):
     assert widget._status.value.count("New layer") == 2
 
 
+def test_time_of_a_result_does_not_count_those_before_it(opened, qtbot, noisy):
+    viewer, widget, _ = opened
+    viewer.add_image(noisy[0], name="plane")
+    wait(qtbot, widget)
+    widget._layers.value = ["cells", "plane"]
+    wait(qtbot, widget)
+    start = time.perf_counter()
+    press(widget._run)
+    qtbot.waitUntil(lambda: "plane denoise" in viewer.layers, timeout=60_000)
+    told = [float(seconds) for seconds in re.findall(r"done in ([\d.]+) s", widget._status.value)]
+    assert sum(told) <= time.perf_counter() - start + 0.1  # each is rounded
+
+
 def test_renamed_layer_stays_in_the_choice_and_names_the_result(opened, qtbot):
     viewer, widget, layer = opened
     layer.name = "embryo"
@@ -427,8 +442,9 @@ def test_axes_that_do_not_fit_are_named_until_they_do(make_napari_viewer, qtbot)
     viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="plane")
     qtbot.waitUntil(lambda: "Axes 'TCZYX' do not fit" in widget._verdict.value, timeout=60_000)
     assert "Expected time" not in widget._report.value
-    widget._form["axes"].value = ""
+    widget._form["axes"].value = "YX"  # others, which fit, not those of before, whose noise is known
     qtbot.waitUntil(lambda: "Expected time" in widget._report.value, timeout=60_000)
+    assert "do not fit" not in widget._verdict.value
 
 
 def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qtbot):
@@ -839,6 +855,21 @@ def test_preview_follows_the_contrast_of_its_source(opened, qtbot):
         widget._view.value = view
         preview = viewer.layers["cells preview"]
         assert (list(preview.contrast_limits), preview.gamma, preview.colormap.name) == ([20, 40], 0.5, "green")
+
+
+def test_preview_is_seen_whatever_the_pixels_looked_like_that_are_replaced(make_napari_viewer, qtbot):
+    image = np.random.default_rng(0).normal(500, 20, (64, 64))
+    image[10::20, 10::20] = 60_000
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="camera")
+    viewer.add_image(image > 50_000, name="hot")
+    widget = InpaintWidget(viewer)
+    widget._layers.value = ["camera"]
+    widget._form["mask"].value, widget._form["method"].value = "hot", "biharmonic"
+    wait(qtbot, widget)
+    press(widget._preview)
+    wait(qtbot, widget)
+    assert viewer.layers["camera preview"].contrast_limits[1] == image[image < 50_000].max()
 
 
 @pytest.mark.parametrize("name", ["image", "plate_2_well_B07_field_04_" * 4], ids=["short", "long"])

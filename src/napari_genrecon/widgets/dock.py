@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
@@ -16,10 +17,11 @@ _pages: WeakKeyDictionary[Any, WeakValueDictionary[type, Any]] = WeakKeyDictiona
 _docked: set[Any] = set()  # pages that have been docked are kept until their window closes
 
 
-class PageOpener:
+class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by mypy
     """Class that napari calls to open a page. It returns the page of this viewer, and makes it the first time.
 
-    napari wants a class, and passes the viewer to the parameter of ``__init__`` that has this name.
+    napari wants a class, its menus that of a widget, and passes the viewer to the parameter of ``__init__`` that has
+    this name.
     """
 
     def __new__(cls, napari_viewer: Any) -> Any:

@@ -24,6 +24,7 @@ __all__ = [
     "result_layer",
     "shows_planes",
     "visible_region",
+    "within",
     "without_first",
 ]
 
@@ -80,7 +81,7 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
     full = data[0] if isinstance(data, list) else data
     kwargs = {**shown, "name": name, "metadata": {**shown["metadata"], "genrecon": result.record}}
     if "contrast_limits" in kwargs:
-        kwargs["contrast_limits"] = _within(kwargs["contrast_limits"], result.limits)
+        kwargs["contrast_limits"] = within(kwargs["contrast_limits"], result.limits)
     if isinstance(data, list):
         kwargs["multiscale"] = True
     if full.ndim > len(shape):
@@ -89,7 +90,7 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
     return data, {**kwargs, **finer(kwargs, factors)}
 
 
-def _within(contrast: Any, limits: tuple[float, float]) -> Any:
+def within(contrast: Any, limits: tuple[float, float]) -> Any:
     """Narrow contrast limits to the range of the result, in which hot pixels, say, may have been replaced."""
     low, high = max(contrast[0], limits[0]), min(contrast[1], limits[1])
     return [low, high] if low < high else contrast

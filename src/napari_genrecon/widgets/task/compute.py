@@ -40,13 +40,13 @@ class LayerSnapshot:
 
 def preview_steps(
     task: Task, taken: LayerSnapshot, options: Any, region: tuple[slice, ...]
-) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], dict[str, Any]]]:
-    """Compute a region: its pixels after and before the task, the factor per axis, and the record."""
+) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], Result]]:
+    """Compute a region: its pixels after and before the task, the factor per axis, and the whole result, lazy."""
     result = yield from task.steps(taken.data, options, lazy=True)
     assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles
     after = yield from region_steps(fn, source, grid, region, result.data.dtype)
-    return after, np.asarray(taken.data[region]), grid.scale, result.record
+    return after, np.asarray(taken.data[region]), grid.scale, result
 
 
 def result_steps(

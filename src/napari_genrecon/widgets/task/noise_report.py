@@ -86,7 +86,7 @@ class NoiseReport:
 
     def measure(self) -> None:
         """Report the noise of the chosen layer: from the cache, else measured now, or after the job that runs."""
-        self._warnings = []
+        self._warnings, self._wrong = [], ""
         layer = self._chosen()[0]
         try:
             subject = self._subject(layer)
@@ -267,6 +267,7 @@ class NoiseReport:
 
     def _timed_options(self, layer: Any) -> Any:
         """Return options to estimate the time with: those of a run; a Gaussian where the PSF is still missing."""
+        self._wrong = ""  # of other options
         try:
             options = self._options(layer)
             if getattr(options, "psf", 0) is not None:
@@ -274,7 +275,6 @@ class NoiseReport:
         except (GenReconError, ValueError):  # half typed: reported when the task is run
             pass
         widths = {name: 3.0 for name, kind in array_options(self._task).items() if kind == "psf"}
-        self._wrong = ""
         try:
             return layer_options(self._task, layer, {**self._form.plain_values(), **widths})
         except (GenReconError, ValueError) as error:

@@ -12,7 +12,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_genrecon.widgets.layers.choice import keeping_active
-from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, finer, shows_planes, visible_region
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, finer, shows_planes, visible_region, within
 from napari_genrecon.widgets.task.split_line import SplitLine, canvas_of
 
 __all__ = ["PLANES_ONLY", "VIEWS", "Preview"]
@@ -64,6 +64,7 @@ class _Shown:
     name: str
     source: Any
     options: Any
+    limits: tuple[float, float]
 
 
 class Preview:
@@ -106,6 +107,7 @@ class Preview:
         factors: tuple[int, ...],
         source: Any,
         options: Any,
+        limits: tuple[float, float],
     ) -> None:
         """Show the result for a region of the source.
 
@@ -127,12 +129,15 @@ class Preview:
             Layer whose contrast the preview follows.
         options : object
             Options that it was made with.
+        limits : (float, float)
+            Grey values of the result beyond which contrast says nothing, see `Result`.
         """
         n = len(look["scale"])
         offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
         for axis, factor in enumerate(factors):
             before = before.repeat(factor, axis) if factor > 1 else before
-        self._shown = _Shown(after, before, region, offset, {**look, **finer(look, factors)}, name, source, options)
+        look = {**look, **finer(look, factors)}
+        self._shown = _Shown(after, before, region, offset, look, name, source, options, limits)
         for follow in _FOLLOWED:
             getattr(source.events, follow).connect(self._follow)  # connecting twice does nothing
         self.set_view(self._view)
@@ -208,10 +213,12 @@ class Preview:
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _follow(self, _event: Any = None) -> None:
-        """Give the preview the contrast of its source, which it covers."""
-        if self._shown is not None and self.there and not self._layer.rgb:
+        """Give the preview the contrast of its source, which it covers, as far as the result has such values."""
+        shown = self._shown
+        if shown is not None and self.there and not self._layer.rgb:
             for name in _FOLLOWED:
-                setattr(self._layer, name, getattr(self._shown.source, name))
+                setattr(self._layer, name, getattr(shown.source, name))
+            self._layer.contrast_limits = within(shown.source.contrast_limits, shown.limits)
 
     def _hide_among_volumes(self, _event: Any = None) -> None:
         """Hide the preview in 3D, where a plane would cover what is behind it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -240,11 +242,12 @@ class TaskWidget(TaskControls):
         taken, asked = LayerSnapshot.of(layer), self._asked()
 
         def made(found: Any) -> None:
-            after, before, factors, record = found
-            self._noise.found(taken.data, record, given=options.noise is not None)
+            after, before, factors, result = found
+            self._noise.found(taken.data, result.record, given=options.noise is not None)
             if self._dock.closed:  # nobody could take it away
                 return
-            self._preview_layer.show(after, before, region, taken.shown, taken.name, factors, layer, asked)
+            shown, limits = self._preview_layer, result.limits
+            shown.show(after, before, region, taken.shown, taken.name, factors, layer, asked, limits)
             self._view.visible = True
             self._judge_preview()
 
@@ -323,7 +326,7 @@ class TaskWidget(TaskControls):
         if not self._running:
             return
         taken, options, target = self._queue.pop(0)
-        live = self._live.value
+        taken, live = replace(taken, at=time.perf_counter()), self._live.value
 
         def failed(kind: str, value: Any) -> None:
             self._running = False
