@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.intensity import find_missing, without_missing
+from ..engine.missing import find_missing, without_missing
 from ..errors import ImageError
 from .blocks import Blocks, cut_blocks
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
