@@ -5,15 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_genrecon.axes import infer_axes, resolve_axes
-from napari_genrecon.engine.intensity import (
-    fill_non_finite,
-    find_missing,
-    measure_centre,
-    require_real_image,
-    sample_crops,
-    to_dtype,
-    without_missing,
-)
+from napari_genrecon.engine.intensity import fill_non_finite, measure_centre, require_real_image, sample_crops, to_dtype
+from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.errors import ImageError
 
 INTEGERS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"]

@@ -258,3 +258,13 @@ def test_what_cannot_be_measured_is_refused_with_a_reason(crops, message):
 def test_measured_model_survives_a_dictionary():
     model = measure_channel([_camera()])
     assert NoiseModel.from_dict(model.to_dict()) == model
+
+
+def test_white_noise_over_blurred_structure_is_no_texture():
+    rng = np.random.default_rng(0)
+    blurred = ndimage.gaussian_filter(rng.standard_normal((256, 256)), 4)
+    image = 600 + np.abs(60 * blurred / blurred.std()) + rng.normal(0, 10, blurred.shape)
+    model = measure_channel([image])
+    assert model.sigma == pytest.approx(10, rel=0.05)
+    assert model.is_white
+    assert not model.textured

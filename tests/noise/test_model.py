@@ -85,7 +85,7 @@ def test_report_says_when_denoising_will_change_little():
 
 def test_report_of_a_structured_image_says_what_was_not_measured_and_what_to_do():
     report = NoiseModel(read_noise=1, textured=True).describe()
-    for words in ("could not be measured", "no empty or even patch", "If grain stays", "lower the strength"):
+    for words in ("could not be measured", "no empty or even patch", "If grain stays", "with less strength"):
         assert words in report
 
 

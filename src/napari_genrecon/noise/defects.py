@@ -21,6 +21,8 @@ _FAINT = 0.05  # noise s.d.; fainter stripes are not worth a word
 _HOT = 7.0  # noise s.d. by which a hot pixel stands above all its neighbours
 _PHOTONS = 8.0  # and photo-electrons
 _EIGHT = 2.85  # s.d. between the ends of eight neighbours
+_FEWEST_PAIRS = 3  # of opposite neighbours, of the four
+_PAIRS = 0.7  # s.d. by which the highest of eight values lies above the highest of four means of two
 _ROUNDS = 4  # of taking hot pixels out of each other's neighbourhoods
 _FEWEST = 2  # neighbours by which a pixel can be judged
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
@@ -32,6 +34,7 @@ _CLEAR = 4.0  # noise s.d. by which a level must be brighter to tell more
 _MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating]
 
 
 class _Crowd(NamedTuple):
@@ -157,20 +160,49 @@ def _standing_out(
     """Rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
     signed = sign * framed
     y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain), crowd)
-    around = np.sort(np.stack([signed[y + dy, x + dx] for dy, dx in _AROUND]), axis=0)  # NaN last
-    there = np.isfinite(around).sum(axis=0)
-    count = np.maximum(there, _FEWEST)
-    left_out = np.clip((count - _FEWEST) // 2, 0, crowd.touching)
-    column = np.arange(len(y))
-    highest, lowest = around[count - 1 - left_out, column], around[left_out, column]
-    sigma = noise.sigma_at(sign * highest + noise.offset)
-    width = 2 * ndtri((count - left_out - 0.375) / (count + 0.25))  # of normal values of s.d. 1 (Blom 1958)
-    scatter = np.sqrt(np.maximum(((highest - lowest) / width) ** 2 - (crowd.noisy * sigma) ** 2, 0.0))
-    step = signed[y, x] - highest
-    # One photon on an empty background stands alone as well.
-    alone = step > np.maximum(np.maximum(crowd.height * sigma, _PHOTONS * noise.gain), crowd.alone * _EIGHT * scatter)
-    height = np.divide(step, sigma, out=np.full(step.shape, np.inf), where=sigma > 0)
+    values, around = signed[y, x], np.stack([signed[y + dy, x + dx] for dy, dx in _AROUND])
+    height = _above_all(values, around, noise, sign, crowd)
+    if crowd.touching:  # many are hot, so some are on the slopes of cells
+        height = np.fmax(height, _above_slope(values, around, noise, sign, crowd))
+    alone = ~np.isnan(height)
     return y[alone], x[alone], height[alone]
+
+
+def _above_all(values: Floats, around: Floats, noise: NoiseModel, sign: int, crowd: _Crowd) -> Floats:
+    """Height in noise s.d. above all neighbours but those that may be hot; NaN where they scatter as much."""
+    around = np.sort(around, axis=0)  # NaN last
+    count = np.maximum(np.isfinite(around).sum(axis=0), _FEWEST)
+    left_out = np.clip((count - _FEWEST) // 2, 0, crowd.touching)
+    column = np.arange(len(values))
+    highest, lowest = around[count - 1 - left_out, column], around[left_out, column]
+    width = 2 * ndtri((count - left_out - 0.375) / (count + 0.25))  # of normal values of s.d. 1 (Blom 1958)
+    return _height(values, highest, (highest - lowest) / width * _EIGHT, noise, sign, crowd, 0.0)
+
+
+def _above_slope(values: Floats, around: Floats, noise: NoiseModel, sign: int, crowd: _Crowd) -> Floats:
+    """Height in noise s.d. above the means of opposite neighbours, which are alike on the slope of a cell.
+
+    Along a thin line one of these means is as high as the pixel.
+    """
+    middle, around = np.sort((around[:4] + around[:3:-1]) / 2, axis=0), np.sort(around, axis=0)
+    column, count = np.arange(len(values)), np.isfinite(middle).sum(axis=0)
+    highest, lowest = middle[np.maximum(count - 1, 0), column], middle[0]
+    scatter = np.where(count < _FEWEST_PAIRS, np.inf, highest - lowest)
+    # Where half of the neighbours are hot, so is every mean.
+    highest = np.fmax(highest, around[np.isfinite(around).sum(axis=0) // 2, column])
+    return _height(values, highest, scatter, noise, sign, crowd, _PAIRS)
+
+
+def _height(
+    values: Floats, highest: Floats, spread: Floats, noise: NoiseModel, sign: int, crowd: _Crowd, more: float
+) -> Floats:
+    sigma = noise.sigma_at(sign * highest + noise.offset)
+    spread = np.sqrt(np.maximum(spread**2 - (_EIGHT * crowd.noisy * sigma) ** 2, 0.0))
+    step = values - highest
+    # One photon on an empty background stands alone as well.
+    alone = step > np.maximum(np.maximum((crowd.height + more) * sigma, _PHOTONS * noise.gain), crowd.alone * spread)
+    height = np.divide(step, sigma, out=np.full(step.shape, np.inf), where=sigma > 0)
+    return np.where(alone, height, np.nan)
 
 
 def _candidates(signed: NDArray[np.floating], step: float, crowd: _Crowd) -> Places:

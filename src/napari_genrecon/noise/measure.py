@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.intensity import find_missing, without_missing
+from ..engine.missing import find_missing, without_missing
 from ..errors import ImageError
 from .blocks import Blocks, cut_blocks
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
@@ -168,11 +168,13 @@ def _look_at(blocks: Blocks) -> _Noise:
     energy, count = _mean_energy(blocks, line, flat, dof)
     flat_part = count / KEEP / len(blocks)
     on_white = is_texture_on_white(energy, shape, count, flat_part)
-    textured = on_white or holds_structure(energy, shape, flat_part)
-    if textured:
+    structured = on_white or holds_structure(energy, shape, flat_part)
+    # Blurred structure under white noise leaves no doubt: the higher frequencies tell that the noise is white.
+    textured = structured and max(shape.rho_x, shape.rho_y) >= WHITE
+    if structured:
         shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
-    lines = (0.0, 0.0) if textured else stripes(energy, shape.spectrum, count)
+    lines = (0.0, 0.0) if structured else stripes(energy, shape.spectrum, count)
     if is_white:
         used = top_frequencies(size) if on_white else high_frequencies(size)
         flat, dof = _block_variance(blocks, white_shape(size), used)

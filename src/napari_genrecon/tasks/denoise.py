@@ -16,16 +16,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import (
-    as_plane,
-    fill_non_finite,
-    find_missing,
-    measure_centre,
-    missing_note,
-    without_missing,
-)
+from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
+from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
-from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, without_missing
+from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
 from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.engine.intensity import find_missing, measure_centre, without_missing
+from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.models import ModelCard, find_model, load_network
 from napari_genrecon.noise import NoiseModel, stabiliser

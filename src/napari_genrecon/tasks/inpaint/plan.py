@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import missing_note, sample_crops
+from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.memory import check_tile
+from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError

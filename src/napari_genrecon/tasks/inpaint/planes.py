@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import as_plane, mark_missing, to_dtype
+from napari_genrecon.engine.intensity import as_plane, to_dtype
 from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.missing import mark_missing
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import Stabiliser

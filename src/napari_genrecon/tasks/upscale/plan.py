@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import find_missing, measure_centre, missing_note, without_missing
+from napari_genrecon.engine.intensity import measure_centre
+from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import fill_non_finite, without_missing
+from napari_genrecon.engine.intensity import fill_non_finite
+from napari_genrecon.engine.missing import without_missing
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import axial_card, load_network
 from napari_genrecon.numerics.slices import back_project_slices, sliced

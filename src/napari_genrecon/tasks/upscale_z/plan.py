@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.intensity import missing_note
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
