@@ -306,6 +306,14 @@ def test_consistent_with_noise_gets_a_note():
         upscale_z(stack(), train_steps=0, noise=2.0, consistent=True)
 
 
+def test_photon_counts_without_read_noise_are_denoised_before_the_training():
+    notes = []
+    counts = np.random.default_rng(0).poisson(stack() - stack().min() + 5).astype(float)
+    options = UpscaleZOptions(noise=NoiseModel(gain=1.0, read_noise=0.0), train_steps=0)
+    finish(upscale_z_steps(counts, options), lambda progress: notes.append(progress.note))
+    assert any("denoising planes" in note for note in notes)
+
+
 def test_the_old_keyword_gives_the_same_pixels_and_is_deprecated():
     options = {"factor": 3, "thickness": 1.2, **QUICK}
     with pytest.warns(DeprecationWarning, match=r"call upscale_z\("):

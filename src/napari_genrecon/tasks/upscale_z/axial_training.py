@@ -15,6 +15,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import denoise
+from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.upscale_z.fine_tune_cache import (
     TRAINING_WORK,
     Crops,
@@ -146,7 +147,9 @@ def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
 def _cleaning_work(trainer: AxialTrainer, chosen: Sequence[Crops], noise: Sequence[NoiseModel]) -> int:
     """Return the work of denoising the chosen planes, in pixels that go through the upscaler."""
     share = find_model("auto", "denoise").work / trainer.spec.work
-    pixels = sum(crop.size for crops, model in zip(chosen, noise, strict=True) if model.sigma for crop in crops)
+    pixels = sum(
+        crop.size for crops, model in zip(chosen, noise, strict=True) if is_noisy(model, crops) for crop in crops
+    )
     return round(share * pixels)
 
 
@@ -167,10 +170,11 @@ def _sharp_planes(
         # The spread is 0 where large grey values differ by less than float64 resolves; 1 then avoids a division by 0.
         spread = float(np.sqrt(np.mean([np.var(part.astype(np.float64)) for part in parts]))) if parts else 0.0
         spread = spread or 1.0
+        noisy = is_noisy(model, parts)
         for part in parts:
-            doing = "denoising planes to train on" if model.sigma else "reading planes"
+            doing = "denoising planes to train on" if noisy else "reading planes"
             yield Progress(done, total, f"{doing}: {len(planes) + 1} of {count}")
-            clean = denoise(part, noise=model, axes="YX", device=device) if model.sigma else part.astype(np.float32)
+            clean = denoise(part, noise=model, axes="YX", device=device) if noisy else part.astype(np.float32)
             planes.append(SharpPlane(np.asarray(clean), model, measure_centre(crops), spread))
-            done = cleaning * len(planes) // count if model.sigma else done
+            done = cleaning * len(planes) // count if noisy else done
     return planes
