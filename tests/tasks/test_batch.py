@@ -132,7 +132,9 @@ def test_several_results_need_a_folder(tmp_path, output):
 
 
 def test_name_of_no_image_and_no_folder_gets_a_sentence(tmp_path):
-    with pytest.raises(OptionError, match=r"v0\.5 names no format .* end it in \.ome\.tif .* a slash for a folder"):
+    with pytest.raises(
+        OptionError, match=r"v0\.5 names no format .* end it in \.ome\.zarr or \.ome\.tif, or in a slash for a folder"
+    ):
         plan_batch([image(tmp_path / "a.tif")], "denoise", tmp_path / "v0.5")
 
 
@@ -161,7 +163,7 @@ def test_subfolders_are_named_or_searched_and_kept(tmp_path):
 
 def test_folder_without_images_says_what_would_find_some(tmp_path):
     image(tmp_path / "Pos0" / "img.tif")
-    with pytest.raises(ImageError, match=r"no TIFF file and no OME-Zarr .* --recursive looks into its 1 subfolders"):
+    with pytest.raises(ImageError, match=r"no image that can be opened .* --recursive looks into its 1 subfolders"):
         find_images([tmp_path])
 
 

@@ -135,7 +135,13 @@ def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer,
     denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
     go_on = threading.Event()
     waits = runtime.Model.__call__
-    monkeypatch.setattr(runtime.Model, "__call__", lambda *args: (go_on.wait(60), waits(*args))[1])
+
+    def wait_to_denoise(model, *args):
+        if model.card.task == "denoise":
+            go_on.wait(60)
+        return waits(model, *args)
+
+    monkeypatch.setattr(runtime.Model, "__call__", wait_to_denoise)
     press(denoise._run)
     upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
     run(qtbot, upscale)
@@ -376,10 +382,10 @@ def same_as_window(viewer, qtbot, widget):
 def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monkeypatch):
     from qtpy.QtWidgets import QApplication
 
-    from napari_genrecon.widgets.jobs import life as _job_life
+    from napari_genrecon.widgets.jobs import controls
 
     warned = []
-    monkeypatch.setattr(_job_life, "show_warning", warned.append)
+    monkeypatch.setattr(controls, "show_warning", warned.append)
     QApplication.clipboard().setText("mine")
     widget = DenoiseWidget(make_napari_viewer())
     press(widget._copy)
@@ -388,7 +394,9 @@ def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monke
 
 
 def test_unknown_task_gets_a_sentence(viewer):
-    with pytest.raises(OptionError, match="no task named 'sharpen'; choose from: denoise, upscale, deblur, inpaint"):
+    with pytest.raises(
+        OptionError, match="no task named 'sharpen'; choose from: denoise, upscale, upscale_z, deblur, inpaint"
+    ):
         add_result(viewer, "sharpen", viewer.layers["cells"])
 
 
@@ -430,7 +438,7 @@ def test_what_waits_for_a_job_is_dropped_with_the_window(make_napari_viewer, ima
     viewer.add_image(image, name="cells")
     widget = DenoiseWidget(viewer)
     widget._job.abandon()
-    widget._jobs.finish()  # looks again, as soon as Qt has time, whether a layer waits
+    widget._jobs._finish()  # looks again, as soon as Qt has time, whether a layer waits
     widget.native.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     QCoreApplication.processEvents()  # an error in there fails the test

@@ -202,11 +202,15 @@ def test_run_goes_on_when_the_viewer_is_closed_and_is_found_again(opened, qtbot,
         viewer.close()
         again, _ = with_cells(make_napari_viewer())
         view = again.train.runs
-        qtbot.waitUntil(lambda: view.look.chosen is not None and view.look.chosen.name == "survivor", timeout=10_000)
-        qtbot.waitUntil(lambda: view.look.state == "running" and view.look.progress is not None, timeout=120_000)
+        qtbot.waitUntil(
+            lambda: view.snapshot.chosen is not None and view.snapshot.chosen.name == "survivor", timeout=10_000
+        )
+        qtbot.waitUntil(
+            lambda: view.snapshot.state == "running" and view.snapshot.progress is not None, timeout=120_000
+        )
         assert "napari may be closed" in view.words
         view.stop.changed.emit(True)
-        qtbot.waitUntil(lambda: view.look.state == "stopped", timeout=60_000)
+        qtbot.waitUntil(lambda: view.snapshot.state == "stopped", timeout=60_000)
         assert load_model("survivor").card.steps > 0
         assert "only" in view.words
         assert "Asked" not in view._panel.words

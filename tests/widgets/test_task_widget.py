@@ -257,7 +257,7 @@ def test_second_result_gets_a_name_of_its_own(opened, qtbot):
     for _ in range(2):
         press(widget._run)
         wait(qtbot, widget)
-    assert [x.name for x in viewer.layers] == ["cells", "cells denoise", "cells denoise [1]"]
+    assert {x.name for x in viewer.layers} == {"cells", "cells denoise", "cells denoise [1]"}
 
 
 def test_zarr_and_multiscale_layers_give_lazy_results_of_the_full_resolution(make_napari_viewer, qtbot, noisy):

@@ -181,7 +181,10 @@ def _folder(output: str | Path, *, several: bool) -> Path | None:
             "it is a folder, or give another name"
         )
     if named:
-        written_format(path)  # refuses a name of no format that is written
+        try:
+            written_format(path)
+        except OptionError as error:
+            raise OptionError(f"{error}, or in a slash for a folder") from error
     if not named and path.exists() and not path.is_dir():
         raise OptionError(f"{path} is a file, and a folder is needed for the results: choose another name")
     return None if named else path
