@@ -41,4 +41,4 @@ def read_noise(path: str | PathLike[str]) -> NoiseModel | tuple[NoiseModel, ...]
     try:
         return tuple(map(NoiseModel.from_dict, found)) if isinstance(found, list) else NoiseModel.from_dict(found)
     except (TypeError, AttributeError, ValueError) as error:  # OptionError is a ValueError
-        raise OptionError(f"{path} holds no noise report: {error}") from error
+        raise OptionError(f"{path} holds no noise report that 'genrecon noise --json' wrote: {error}") from error
