@@ -82,7 +82,7 @@ def test_old_record_that_names_no_machine_is_replayed_within_the_bound(source, m
     def old_record(*args, **facts):
         return {key: value for key, value in real(*args, **facts).items() if key != "machines"}
 
-    monkeypatch.setattr("napari_genrecon.tasks.denoise.make_record", old_record)
+    monkeypatch.setattr("napari_genrecon.tasks.plan.make_record", old_record)
     target = made(source)
     monkeypatch.undo()
     assert "machines" not in record_of(open_image(target))

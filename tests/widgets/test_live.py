@@ -135,7 +135,7 @@ def test_layer_that_is_not_looked_at_is_not_computed_any_more(opened, slow, qtbo
         cancel_buttons()[0].click()
     slow.gate.set()
     qtbot.wait(500)
-    assert len(slow.computed) <= 2  # of four: what was begun is finished
+    assert len(set(slow.computed)) <= 2  # of four planes: what was begun is finished
     if how == "hidden":
         layer.visible = True
         qtbot.waitUntil(lambda: not np.isnan(on_screen(viewer, layer)).any(), timeout=10_000)

@@ -244,7 +244,7 @@ def test_no_page_shows_tags(make_napari_viewer, qtbot):
     page = GenerateWidget(make_napari_viewer())
     qtbot.addWidget(page)
     words = [box.toPlainText() for box in page.findChildren(QTextEdit)] + [x.text() for x in page.findChildren(QLabel)]
-    assert any("Crops" in text for text in words)
+    assert any("Dataset" in text for text in words)
     assert not [text for text in words if re.search(r"</?[a-z]+>", text)]
     page.train.leave(), page.sample.leave(), page.explore.leave()
 
