@@ -77,7 +77,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return (str,) if get_origin(hint) is Literal else (hint,)
 
 
-def _converted(value: Any, kind: Any) -> Any:
+def _converted(value: object, kind: Any) -> Any:
     """Return the value as one of this type, or `_MISFIT`."""
     if kind is Any:
         return value
@@ -94,7 +94,7 @@ def _converted(value: Any, kind: Any) -> Any:
     return value if isinstance(value, kind) else _MISFIT
 
 
-def _converted_tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
+def _converted_tuple(value: object, kinds: tuple[Any, ...]) -> Any:
     """Return a list or tuple as a tuple, or `_MISFIT`; entries of ``tuple[X, ...]`` are not checked."""
     if not isinstance(value, list | tuple):
         return _MISFIT

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from napari_genrecon.axes import assumption
 from napari_genrecon.cli.inputs import process_each
-from napari_genrecon.cli.terminal import FAILED, IMAGES, add_command, add_series, watch
+from napari_genrecon.cli.terminal import FAILED, IMAGES, Subparsers, add_command, add_series, watch
 from napari_genrecon.errors import ImageError
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Any) -> None:
+def add_commands(commands: Subparsers) -> None:
     """Add ``noise``, ``verify``, ``replay``, ``check`` and ``methods``."""
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")

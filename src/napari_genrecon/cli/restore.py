@@ -5,17 +5,30 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.cli.inputs import add_folder_flags, process_each
-from napari_genrecon.cli.terminal import FAILED, IMAGES, add_command, add_flags, add_series, say, warn, watch
+from napari_genrecon.cli.terminal import (
+    FAILED,
+    IMAGES,
+    Subparsers,
+    add_command,
+    add_flags,
+    add_series,
+    say,
+    warn,
+    watch,
+)
 from napari_genrecon.errors import OptionError
 from napari_genrecon.tasks import Task, find_task
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["add_task"]
 
 
-def add_task(commands: Any, task: Task, *, flags: bool) -> None:
+def add_task(commands: Subparsers, task: Task, *, flags: bool) -> None:
     """Add the command of a task; `flags` adds those of its options, which imports the task."""
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
@@ -127,7 +140,7 @@ def _process(
     target: Path,
     options: Any,
     parsed: argparse.Namespace,
-    client: Any,
+    client: Client | None,
     arrays: dict[str, Path],
 ) -> str:
     from napari_genrecon.io.record.check import choice_text

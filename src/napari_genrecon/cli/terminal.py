@@ -6,22 +6,26 @@ import argparse
 import sys
 import typing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 __all__ = [
-    "FAILED", "IMAGES", "INTERRUPTED", "add_command", "add_flag", "add_flags", "add_series", "say", "warn",
-    "warnings_as_sentences", "watch",
+    "FAILED", "IMAGES", "INTERRUPTED", "Subparsers", "add_command", "add_flag", "add_flags", "add_series", "say",
+    "warn", "warnings_as_sentences", "watch",
 ]  # fmt: skip
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 FAILED, INTERRUPTED = 1, 130  # exit statuses; wrong usage is 2, by argparse
 
 IMAGES = "image files (TIFF, OME-Zarr, CZI, ND2, LIF and others)"
 
 
-def add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+def add_command(
+    commands: Subparsers, name: str, run: Callable[[argparse.Namespace], int], summary: str
+) -> argparse.ArgumentParser:
     """Add a sub-command; `run` gets the parsed arguments and returns the exit status."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -89,7 +93,7 @@ def warnings_as_sentences() -> Iterator[None]:
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
-        def show(message: Any, category: Any, *more: Any, **others: Any) -> None:
+        def show(message: Warning | str, category: type[Warning], *more: Any, **others: Any) -> None:
             if issubclass(category, GenReconWarning):
                 warn(str(message))
             else:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_genrecon.cli.inputs import add_folder_flags
-from napari_genrecon.cli.terminal import INTERRUPTED, add_command, add_flags, say, warn, watch
+from napari_genrecon.cli.terminal import INTERRUPTED, Subparsers, add_command, add_flags, say, warn, watch
 from napari_genrecon.errors import OptionError
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Any, given: list[str]) -> None:
+def add_commands(commands: Subparsers, given: list[str]) -> None:
     """Add the commands. ``train`` and ``sample`` get their flags only if given, as reading them takes time."""
     _add_train(commands, flags="train" in given)
     _add_runs(commands)
@@ -32,7 +32,7 @@ def add_commands(commands: Any, given: list[str]) -> None:
 # --- train ---
 
 
-def _add_train(commands: Any, *, flags: bool) -> None:
+def _add_train(commands: Subparsers, *, flags: bool) -> None:
     parser = add_command(commands, "train", _train, "Train a generative model (VAE or GAN) on crops of images.")
     parser.add_argument("recipe", metavar="KIND", help=_recipes())
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders")
@@ -108,7 +108,7 @@ def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
 # --- runs ---
 
 
-def _add_runs(commands: Any) -> None:
+def _add_runs(commands: Subparsers) -> None:
     parser = add_command(commands, "runs", _runs, "List the training runs; stop, resume or remove one.")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--resume", metavar="NAME", help="continue exactly where it was saved last")
@@ -151,7 +151,7 @@ def _run_line(run: Any) -> str:
 # --- sample ---
 
 
-def _add_sample(commands: Any, *, flags: bool) -> None:
+def _add_sample(commands: Subparsers, *, flags: bool) -> None:
     parser = add_command(commands, "sample", _sample, "Make synthetic images with a trained model.")
     parser.add_argument("model", metavar="MODEL", help="a name that 'genrecon models' lists, or a model file")
     parser.add_argument("-o", "--output", type=Path, help="the file; MODEL_sample.ome.tif if not given")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 
@@ -51,7 +52,7 @@ def require_real_image(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise ImageError(f"image has dtype {dtype}: real numbers (integers or floats) are needed")
 
 
-def sample_crops(source: Any, axes: Axes, channel: int = 0) -> list[NDArray[Any]]:
+def sample_crops(source: ImageArray, axes: Axes, channel: int = 0) -> list[NDArray[Any]]:
     """Read crops of one channel that stand for the whole image.
 
     At most 64 crops of 256x256 are read, from at most 16 planes spread evenly over the stack; a single plane of up to

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.engine.intensity import to_dtype
 from napari_genrecon.engine.run import TileFunction, finish
 from napari_genrecon.engine.tiles import Tile, TileGrid
 
+if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
+
 __all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_stack", "lazy_tiles"]
 
 
-def is_dask(source: Any) -> bool:
+def is_dask(source: ImageArray) -> TypeGuard[DaskArray]:
     """Return whether an array is one of dask, without importing dask."""
     return any(kind.__module__.split(".")[0] == "dask" for kind in type(source).__mro__)
 
 
-def is_lazy(source: Any) -> bool:
+def is_lazy(source: ImageArray) -> bool:
     """Return whether reading this array may be expensive: True for anything that is not a NumPy array."""
     return not isinstance(source, np.ndarray)
 
 
-def as_transposable(source: Any) -> Any:
+def as_transposable(source: ImageArray) -> Any:
     """Wrap an array so that it can be transposed and indexed like a NumPy array, without loading it."""
     if isinstance(source, np.ndarray) or is_dask(source):
         return source
@@ -35,7 +39,7 @@ def as_transposable(source: Any) -> Any:
     return da.from_array(source)
 
 
-def lazy_tiles(fn: TileFunction, source: Any, grid: TileGrid, dtype: DTypeLike | None = np.float32) -> Any:
+def lazy_tiles(fn: TileFunction, source: ImageArray, grid: TileGrid, dtype: DTypeLike | None = np.float32) -> Any:
     """Return a dask array whose blocks are the tiles of `grid`.
 
     A source that can be read by region (NumPy, memmap, Zarr) is read tile by tile, with nothing else in the graph. A
@@ -121,7 +125,7 @@ class Reader:
         Anything that can be read by region.
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: ImageArray) -> None:
         self._source = source
 
     def __call__(self, region: tuple[slice, ...]) -> NDArray[Any]:

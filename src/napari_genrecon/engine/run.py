@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Tile, TileGrid
@@ -103,7 +104,7 @@ class Tiled:
 
 def run_tiles(
     fn: TileFunction,
-    source: Any,
+    source: ImageArray,
     grid: TileGrid,
     dtype: DTypeLike = np.float32,
     *,
@@ -176,7 +177,7 @@ def run_tiles(
 
 
 def region_steps(
-    fn: TileFunction, source: Any, grid: TileGrid, region: tuple[slice, ...], dtype: DTypeLike = np.float32
+    fn: TileFunction, source: ImageArray, grid: TileGrid, region: tuple[slice, ...], dtype: DTypeLike = np.float32
 ) -> Generator[Progress, None, NDArray[Any]]:
     """Compute a part of the result, and no more around it than it needs.
 
@@ -251,7 +252,7 @@ class _Account:
 
 
 def _compute(
-    fn: TileFunction, source: Any, tile: Tile, account: _Account, note: str
+    fn: TileFunction, source: ImageArray, tile: Tile, account: _Account, note: str
 ) -> Generator[Progress, None, Block | None]:
     # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
     try:

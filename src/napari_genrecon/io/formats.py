@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import GenReconError, ImageError, MissingPackageError, OptionError
 from napari_genrecon.io.image_file import ImageFile
 
@@ -79,7 +80,7 @@ class Format:
     def _open(self, path: Path, axes: str | None, series: int | str | None) -> Any:
         return _resolve(self.open)(path, axes, series)
 
-    def write_steps(self, path: Path, data: Any, about: Any, **options: Any) -> Generator[Any, None, Path]:
+    def write_steps(self, path: Path, data: ImageArray, about: Any, **options: Any) -> Generator[Any, None, Path]:
         """Write an image; options: dtype, overwrite, sources, pyramid, resume, client (see `tiff.write`, `zarr.write`).
 
         Raises

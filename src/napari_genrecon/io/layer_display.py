@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import is_lazy
@@ -49,7 +50,7 @@ def placed(about: ImageMeta) -> dict[str, Any]:
     }
 
 
-def limits(data: Any, about: ImageMeta, channels: Sequence[int]) -> list[float] | None:
+def limits(data: ImageArray, about: ImageMeta, channels: Sequence[int]) -> list[float] | None:
     """Return display limits of these channels: those of the file; else, of a lazy image, from a few crops of it.
 
     napari would read all of a lazy image for them.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, infer_axes
 from napari_genrecon.engine.lazy import as_transposable, is_lazy
 from napari_genrecon.engine.run import finish
@@ -117,7 +118,9 @@ def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
     return (levels if len(levels) > 1 else levels[0]), about
 
 
-def _one_by_one(data: Any, common: dict[str, Any], about: ImageMeta, displays: list[dict[str, Any]]) -> list[LayerData]:
+def _one_by_one(
+    data: ImageArray, common: dict[str, Any], about: ImageMeta, displays: list[dict[str, Any]]
+) -> list[LayerData]:
     """Return the layers that were saved together as channels."""
     axis = about.axes.letters.index("C")
     where = without(axis, placed(about))
@@ -189,7 +192,7 @@ def _one_image(layers: list[LayerData]) -> tuple[Any, ImageMeta]:
     return stacked([pixels for pixels, _ in images]), _as_channels(about, layers)
 
 
-def _pixels(data: Any, meta: dict[str, Any]) -> Any:
+def _pixels(data: ImageArray, meta: dict[str, Any]) -> Any:
     return data[0] if meta.get("multiscale") else data
 
 
@@ -273,7 +276,7 @@ def _color(display: dict[str, Any]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a JSON value: arrays as lists, NumPy numbers as Python's, units and enumerations as text."""
     if isinstance(value, enum.Enum):
         return _plain(value.value)

@@ -240,7 +240,7 @@ def step_of(card: ModelCard) -> tuple[float, ...]:
     return tuple(2.0 / (high - low if whole else 255.0) for low, high in zip(card.low, card.high, strict=True))
 
 
-def _typed(key: str, value: Any, kind: str) -> Any:
+def _typed(key: str, value: object, kind: str) -> Any:
     if kind != "PerAxis":
         return plain(key, value, kind)
     numbers = plain(key, value, "tuple[int, ...]")

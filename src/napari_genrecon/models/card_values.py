@@ -53,7 +53,7 @@ def from_version_1(values: dict[str, Any]) -> dict[str, Any]:
     return {"nature": "synthetic", **values, "task": "sample", "network": kind, "recipe": kind, "shape": shape}
 
 
-def plain(key: str, value: Any, kind: str) -> Any:
+def plain(key: str, value: object, kind: str) -> Any:
     """Return the value in the type that the card declares, or raise with a sentence."""
     if kind.startswith("tuple"):
         if not isinstance(value, list | tuple) or len(value) > _MOST_ENTRIES:
@@ -71,15 +71,17 @@ def plain(key: str, value: Any, kind: str) -> Any:
     return None if value is None and "None" in kind else _number(key, value, kind)
 
 
-def _number(key: str, value: Any, kind: str) -> float:
+def _number(key: str, value: object, kind: str) -> float:
     whole = kind.startswith("int")
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or (whole and value != int(value)):
-        raise _wrong(key, value, "a whole number" if whole else "a number")
+    kind_named = "a whole number" if whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong(key, value, kind_named)
+    if whole and value != int(value):
+        raise _wrong(key, value, kind_named)
     return int(value) if whole else float(value)
 
 
-def _plain_json(key: str, value: Any, depth: int) -> Any:
+def _plain_json(key: str, value: object, depth: int) -> Any:
     """Return a value inside a table, if it is plain JSON, not too long and not too deep."""
     if isinstance(value, str):
         return _cut(value)
@@ -151,10 +153,10 @@ def _cut(text: str) -> str:
     return plain if len(plain) <= _LONGEST_TEXT else plain[: _LONGEST_TEXT - 1] + "…"
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return a value quoted for a message, at most 60 characters of it."""
     return repr(_cut(str(value))[:60])
 
 
-def _wrong(key: str, value: Any, wanted: str) -> WeightsError:
+def _wrong(key: str, value: object, wanted: str) -> WeightsError:
     return WeightsError(f"the model card cannot be used: {key} must be {wanted}, got {short(value)}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.trust import LIMIT, PlaneCheck, Verdict, check_plane, verdict
 from napari_genrecon.engine.intensity import as_plane
@@ -101,7 +101,7 @@ def check(
 
 
 def check_steps(
-    image: Any,
+    image: ImageArray,
     result: Any,
     *,
     noise: Noise | float | None = None,

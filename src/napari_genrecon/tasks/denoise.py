@@ -168,7 +168,7 @@ def denoise(
 
 
 def denoise_steps(
-    image: Any, options: DenoiseOptions, *, lazy: bool | None = None
+    image: ImageArray, options: DenoiseOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
     """The same as `denoise`, step by step.
 
@@ -198,7 +198,7 @@ def denoise_steps(
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
-def expected_seconds(image: Any, options: DenoiseOptions) -> float:
+def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     """How long `denoise` will take for this image on this machine, from the time of one small tile.
 
     The first call loads the network and takes about a second.
@@ -285,7 +285,7 @@ def denoising_planes(
     return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0)
 
 
-def _plan(source: Any, options: DenoiseOptions) -> Plan:
+def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     device = resolve_device(options.device)

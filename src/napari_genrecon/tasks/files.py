@@ -6,8 +6,9 @@ import typing
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
@@ -24,6 +25,9 @@ from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.transforms import upscaled_transform
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = [
     "about_result",
@@ -51,7 +55,7 @@ def file_steps(
     *,
     saving: Saving = PLAIN,
     resume: bool = False,
-    client: Any = None,
+    client: Client | None = None,
     arrays: dict[str, Path] | None = None,
     series: int | str | None = None,
 ) -> Generator[Progress, None, dict[str, Any]]:
@@ -128,7 +132,7 @@ def write_steps(
     saving: Saving = PLAIN,
     sources: Iterable[Path] = (),
     resume: bool = False,
-    client: Any = None,
+    client: Client | None = None,
 ) -> Generator[Progress, None, Path]:
     """Write the result of a task in the format that the target's name asks for; see `file_steps`."""
     # A lazy result of an integer dtype is written from its unrounded values: the writer counts the clipped pixels.
@@ -143,7 +147,7 @@ def write_steps(
 
 
 def write_result_steps(
-    task: Task, data: Any, options: Any, about: ImageMeta, target: Path, *, saving: Saving = PLAIN
+    task: Task, data: ImageArray, options: Any, about: ImageMeta, target: Path, *, saving: Saving = PLAIN
 ) -> Generator[Progress, None, Result]:
     """Process an image and write the result, then return the result as it is in the file.
 

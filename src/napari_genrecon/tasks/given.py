@@ -6,15 +6,19 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, assumption, resolve_axes
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 __all__ = ["Given", "given_image", "given_images", "given_mask", "given_psf", "warn_assumed"]
 
@@ -47,7 +51,7 @@ class Given:
         return replace(about_layer(self.layer, shape), axes=resolve_axes(self.axes, shape))
 
 
-def given_image(image: Any, axes: str | Axes | None = None) -> Given:
+def given_image(image: ImageLike, axes: str | Axes | None = None) -> Given:
     """Return the pixels of an image layer, or an array as it is.
 
     Raises
@@ -97,18 +101,18 @@ def given_psf(psf: Any) -> Any:
     return measured_psf(pixels, about_layer(meta, tuple(pixels.shape)))
 
 
-def warn_assumed(axes: Axes, source: Any) -> None:
+def warn_assumed(axes: Axes, source: ImageArray) -> None:
     """Warn the caller's caller if axes were inferred that may be others."""
     said = assumption(axes, source.shape, eight_bit=source.dtype == np.uint8)
     if said:
         warnings.warn(said, GenReconWarning, stacklevel=3)
 
 
-def _is_layer(value: Any) -> bool:
+def _is_layer(value: object) -> bool:
     return hasattr(value, "as_layer_data_tuple")  # unlike isinstance, without importing napari
 
 
-def _pixels(layer: Any, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
+def _pixels(layer: Layer, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
     # Plugins get layers behind a proxy; what it wraps gives plain values.
     data, meta, kind = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()
     if kind not in kinds:

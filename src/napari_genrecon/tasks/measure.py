@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import ImageError, OptionError
@@ -78,7 +78,7 @@ def noise_report(noise: Noise) -> str:
     return "\n".join(f"channel {index}\n{model}" for index, model in enumerate(noise))
 
 
-def as_source(image: Any) -> Any:
+def as_source(image: ImageArray) -> Any:
     """An array that has a shape and a dtype and can be read by region, checked to be an image.
 
     Raises
@@ -105,7 +105,7 @@ def as_source(image: Any) -> Any:
     return source
 
 
-def sample_channels(source: Any, axes: Axes) -> tuple[list[NDArray[Any]], ...]:
+def sample_channels(source: ImageArray, axes: Axes) -> tuple[list[NDArray[Any]], ...]:
     """Crops that stand for each channel that carries grey values; the alpha of RGBA does not.
 
     Raises
@@ -132,7 +132,7 @@ def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
         raise ImageError(f"{name} has grey values of {largest:.3g}, and at most {_LARGEST:g} can be used: rescale it")
 
 
-def input_facts(source: Any, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
+def input_facts(source: ImageArray, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
     """What a record says about the input: shape, dtype and a fingerprint of the sampled crops."""
     found = fingerprint(tuple(source.shape), source.dtype, chain.from_iterable(sampled))
     return {"shape": list(source.shape), "dtype": str(source.dtype), "fingerprint": found}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.optics import MeasuredPSF, Optics
@@ -60,7 +61,7 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
     return replace(options, **found) if found else options
 
 
-def measured_psf(data: Any, about: ImageMeta) -> MeasuredPSF:
+def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:
     """Return a point spread function from a file or a layer, with the sizes of its pixels if they are known.
 
     Parameters

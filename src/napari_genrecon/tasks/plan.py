@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import lazy_tiles
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
@@ -251,7 +252,7 @@ def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
 
 
 def lazy_result(
-    fn: TileFunction, source: Any, grid: TileGrid, dtype: np.dtype[Any], axes: Axes, record: dict[str, Any]
+    fn: TileFunction, source: ImageArray, grid: TileGrid, dtype: np.dtype[Any], axes: Axes, record: dict[str, Any]
 ) -> Result:
     """Return a result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
     unrounded = lazy_tiles(fn, source, grid, None) if _can_clip(dtype) else None

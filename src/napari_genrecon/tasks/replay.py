@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
@@ -179,7 +180,7 @@ def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Gener
     return Replay(comparison, tuple(_differences(result.record, record)), _is_exact(result.record, record))
 
 
-def _parts(data: Any) -> list[tuple[slice, ...]]:
+def _parts(data: ImageArray) -> list[tuple[slice, ...]]:
     """Return the regions to compare: the chunks of a lazy array, else the entries of the first dimension.
 
     A chunk may be a whole stack; to ask for its planes one by one would compute it again for each.

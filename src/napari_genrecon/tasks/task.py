@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconWarning
@@ -58,7 +59,9 @@ class Result:
 class Steps(Protocol):
     """Generator function of a task."""
 
-    def __call__(self, image: Any, options: Any, *, lazy: bool | None = None) -> Generator[Progress, None, Result]:
+    def __call__(
+        self, image: ImageArray, options: Any, *, lazy: bool | None = None
+    ) -> Generator[Progress, None, Result]:
         """Return the steps of the task; see `Task.steps`."""
 
 

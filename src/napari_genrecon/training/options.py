@@ -113,7 +113,7 @@ class TrainProgress:
     note: str = ""
 
 
-def _check(name: str, value: Any, annotation: dict[str, Any]) -> None:
+def _check(name: str, value: object, annotation: dict[str, Any]) -> None:
     choices = annotation.get("choices")
     if isinstance(choices, tuple) and value not in choices:
         raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")

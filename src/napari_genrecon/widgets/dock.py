@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["Dock", "PageOpener"]
 
@@ -24,7 +27,7 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
     this name.
     """
 
-    def __new__(cls, napari_viewer: Any) -> Any:
+    def __new__(cls, napari_viewer: Viewer) -> Any:
         """Return the page. As it is no PageOpener, Python does not call ``__init__``."""
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         pages = _pages.setdefault(viewer, WeakValueDictionary())
@@ -33,11 +36,11 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
             page = pages[cls] = cls.make(viewer)
         return page
 
-    def __init__(self, napari_viewer: Any) -> None:
+    def __init__(self, napari_viewer: Viewer) -> None:
         """Only name the parameter, which napari reads; never called."""
 
     @staticmethod
-    def make(viewer: Any) -> Any:
+    def make(viewer: Viewer) -> Any:
         """Return a new page."""
         raise NotImplementedError
 
@@ -74,7 +77,7 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         self.closed = False
         native.installEventFilter(self)
 
-    def eventFilter(self, native: Any, event: Any) -> bool:  # Qt's name
+    def eventFilter(self, native: QObject, event: QEvent) -> bool:  # Qt's name
         if event.type() == QEvent.Type.ParentChange:
             before, self.closed = self.closed, native.parent() is None
             if self.closed:
@@ -93,7 +96,7 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         self._native.destroyed.connect(partial(_docked.discard, self._page))
         window.destroyed.connect(self._end)
 
-    def _end(self, _event: Any = None) -> None:
+    def _end(self, _event: object = None) -> None:
         """Delete the page with its window. Qt does so itself only while the page is docked."""
         self._native.deleteLater()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from magicgui.widgets import PushButton, Select, TextEdit
 from qtpy.QtCore import Qt, QTimer
@@ -28,7 +27,7 @@ _PRIMARY = (
 class Words(TextEdit):  # type: ignore[misc]  # magicgui is not followed by mypy
     """Plain text. Qt would take text with tags, which names of layers may have, for rich text."""
 
-    def set_value(self, value: Any) -> None:
+    def set_value(self, value: object) -> None:
         """Show this text."""
         self.native.setPlainText(value)
 
@@ -55,7 +54,7 @@ def text(value: str = "", most: int = 0) -> Words:
     native.document().setDocumentMargin(1)
     tint(box)
 
-    def fit(_size: Any = None) -> None:
+    def fit(_size: object = None) -> None:
         height = math.ceil(native.document().size().height())
         line = native.fontMetrics().lineSpacing()
         native.setMinimumHeight(min(height, line + 2) if most else height)

@@ -65,7 +65,7 @@ def _plane(path: Path, sides: tuple[int, int], index: tuple[int, ...]) -> NDArra
         return np.asarray(file[_DATA.format(time, channel)][z, : sides[0], : sides[1]])
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Return text that Imaris stores letter by letter."""
     if isinstance(value, np.ndarray):
         return b"".join(np.atleast_1d(value).astype("S1")).decode("utf-8", "replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from napari_genrecon.io.image_file import (
     resolved_axes,
 )  # fmt: skip
 from napari_genrecon.io.lazy import from_planes
+
+if TYPE_CHECKING:
+    from liffile import LifImage
 
 __all__ = ["open_leica"]
 
@@ -71,7 +74,7 @@ def _frame(path: str, stamp: int, image: int, index: tuple[int, ...]) -> NDArray
         return np.array(frames[index] if index else frames[0])
 
 
-def _sizes(image: Any) -> Sizes:
+def _sizes(image: LifImage) -> Sizes:
     """Return sizes from the coordinates of the pixels, which are in metres and seconds."""
     found: Sizes = {}
     for letter, places in image.coords.items():
@@ -81,6 +84,6 @@ def _sizes(image: Any) -> Sizes:
     return found
 
 
-def _luts(image: Any) -> list[str]:
+def _luts(image: LifImage) -> list[str]:
     channels = image.xml_element.iterfind("./Data/Image/ImageDescription/Channels/ChannelDescription")
     return [str(channel.get("LUTName", "")) for channel in channels]

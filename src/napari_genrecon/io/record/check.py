@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
@@ -108,7 +109,7 @@ def _sidecar_problems(image: ImageFile) -> list[str]:
     return [f"the record inside was lost, that of {name} is used" if image.record is None else f"{name} was changed"]
 
 
-def _digests(data: Any, regions: list[int]) -> Iterator[str]:
+def _digests(data: ImageArray, regions: list[int]) -> Iterator[str]:
     for region in _regions(tuple(data.shape), regions):
         yield digest_pixels(np.asarray(data[region]))
 

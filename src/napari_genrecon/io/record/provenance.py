@@ -193,7 +193,7 @@ def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
 # --- checksums ---
 
 
-def digest_json(value: Any) -> str:
+def digest_json(value: object) -> str:
     """Return the sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

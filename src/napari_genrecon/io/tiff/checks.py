@@ -7,11 +7,14 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_genrecon.errors import ImageError, MissingPackageError
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 __all__ = ["check_codec", "check_pages", "check_sizes", "smaller_copies"]
 
@@ -21,7 +24,7 @@ _SLACK = 1 << 16  # bytes that a compressed piece may need beyond twice its size
 _HARMLESS = 256 << 20  # bytes; smaller images may be as constant, and their files as small, as they like
 
 
-def check_pages(path: Path, tif: Any) -> None:
+def check_pages(path: Path, tif: TiffFile) -> None:
     """Refuse a file of which only the first pages are there: what is left of it would pass for the whole image.
 
     Parameters
@@ -47,7 +50,7 @@ def check_pages(path: Path, tif: Any) -> None:
         raise ImageError(f"{path.name} declares {declared} planes but holds {found}: it is damaged or was cut short")
 
 
-def _next_page(tif: Any) -> int:
+def _next_page(tif: TiffFile) -> int:
     """Return the offset in the file of the page behind the last one; 0 if there is none."""
     tif.filehandle.seek(tif.pages.next_page_offset)
     place = tif.filehandle.read(tif.tiff.offsetsize)
@@ -56,7 +59,7 @@ def _next_page(tif: Any) -> int:
     return int(struct.unpack(tif.tiff.offsetformat, place)[0])
 
 
-def check_sizes(path: Path, series: Any) -> None:
+def check_sizes(path: Path, series: TiffPageSeries) -> None:
     """Refuse a series of pages that cannot be what it says.
 
     Parameters
@@ -85,7 +88,7 @@ def check_sizes(path: Path, series: Any) -> None:
         raise ImageError(f"{path.name} {problem}: it is damaged or was cut short")
 
 
-def check_codec(path: Path, page: Any) -> None:
+def check_codec(path: Path, page: TiffPage) -> None:
     """Refuse a page that nothing installed can unpack: tifffile knows few ways of compression by itself.
 
     Parameters
@@ -121,7 +124,7 @@ def bytes_text(count: int) -> str:
     return f"{count} bytes"
 
 
-def _page_problems(series: Any, file_size: int) -> Iterator[str]:
+def _page_problems(series: TiffPageSeries, file_size: int) -> Iterator[str]:
     pages = list(islice(series.pages, _PAGES_CHECKED))
     missing = sum(page is None for page in pages)
     if missing and series.kind == "ome":
@@ -136,11 +139,11 @@ def _page_problems(series: Any, file_size: int) -> Iterator[str]:
             yield problem
 
 
-def _size_of(page: Any) -> int:
+def _size_of(page: TiffPage) -> int:
     return Path(page.parent.filehandle.path).stat().st_size
 
 
-def _page_problem(page: Any, file_size: int) -> str:
+def _page_problem(page: TiffPage, file_size: int) -> str:
     """Say what is impossible about the places and sizes of a page's pieces; empty if nothing is.
 
     A piece that is left out has neither bytes nor a place.
@@ -158,12 +161,12 @@ def _page_problem(page: Any, file_size: int) -> str:
     return ""
 
 
-def _segment_bytes(page: Any) -> int:
+def _segment_bytes(page: TiffPage) -> int:
     """Return the bytes of one strip or tile when it is unpacked."""
     return int(math.prod(page.chunks)) * np.dtype(page.dtype).itemsize
 
 
-def smaller_copies(series: Any) -> list[int]:
+def smaller_copies(series: TiffPageSeries) -> list[int]:
     """Return the indices of the levels of an image that are smaller copies of it, each smaller than the one before.
 
     Other pictures that some programs put beside them (a label, a thumbnail of other proportions, a level of another
@@ -182,7 +185,7 @@ def _is_less(sides: tuple[int, int], last: tuple[int, int]) -> bool:
     return sides != last and sides[0] <= last[0] and sides[1] <= last[1]
 
 
-def _sides(series: Any, level: Any) -> tuple[int, int] | None:
+def _sides(series: TiffPageSeries, level: Any) -> tuple[int, int] | None:
     """Return height and width of a level that has the image's other dimensions and its dtype, else None."""
     if level.axes != series.axes or level.dtype != series.dtype:
         return None
@@ -191,7 +194,7 @@ def _sides(series: Any, level: Any) -> tuple[int, int] | None:
     return (sizes["Y"], sizes["X"]) if same and "Y" in sizes and "X" in sizes else None
 
 
-def _proportional(series: Any, level: Any) -> bool:
+def _proportional(series: TiffPageSeries, level: Any) -> bool:
     """Return whether a level shows all of the image: both sides are the same share of the image's, but for rounding."""
     whole, part = _sides(series, series), _sides(series, level)
     if whole is None or part is None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import ImageError
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
 
 __all__ = ["converted", "lut_of"]
 
@@ -22,7 +26,7 @@ _REFUSED = {
 _JPEG = {6, 7, 22610, 33003, 33005, 33007, 34712, 34892, 34927, 34933}  # compressions whose decoders give RGB
 
 
-def lut_of(page: Any, *, shown_only: bool) -> NDArray[Any] | None:
+def lut_of(page: TiffPage, *, shown_only: bool) -> NDArray[Any] | None:
     """Return the lookup table of a page whose samples are grey values all the same, (3, N); None for all others.
 
     Parameters
@@ -40,7 +44,9 @@ def lut_of(page: Any, *, shown_only: bool) -> NDArray[Any] | None:
     return lut if shown_only or rises else None
 
 
-def converted(path: Path, page: Any, levels: list[Any], letters: str, *, shown_only: bool) -> tuple[list[Any], str]:
+def converted(
+    path: Path, page: TiffPage, levels: list[Any], letters: str, *, shown_only: bool
+) -> tuple[list[Any], str]:
     """Return the pixels as grey values or RGB, and the letters of their dimensions then.
 
     Parameters
@@ -78,7 +84,7 @@ def _looked_up(indices: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
     return table[np.minimum(indices, len(table) - 1)]
 
 
-def _inverted(path: Path, data: Any, bits: int) -> Any:
+def _inverted(path: Path, data: ImageArray, bits: int) -> Any:
     if data.dtype == bool:
         return _each(data, np.logical_not, data.dtype)
     if data.dtype.kind != "u":
@@ -88,7 +94,7 @@ def _inverted(path: Path, data: Any, bits: int) -> Any:
     return _each(data, partial(np.subtract, data.dtype.type(2**bits - 1)), data.dtype)
 
 
-def _each(data: Any, function: Callable[..., Any], dtype: np.dtype[Any], samples: int = 0) -> Any:
+def _each(data: ImageArray, function: Callable[..., Any], dtype: np.dtype[Any], samples: int = 0) -> Any:
     """Apply a function to all pixels, at once or when they are read."""
     if isinstance(data, np.ndarray):
         return function(data)

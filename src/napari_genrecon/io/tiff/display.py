@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 __all__ = ["lut_display", "tiff_display"]
 
@@ -15,7 +18,7 @@ _COUNTERS = re.compile(r"^([czt]:\d+/\d+\s*)+(-\s*)?")  # ImageJ begins the labe
 _SHADES = 256  # entries of a lookup table of ImageJ
 
 
-def tiff_display(tif: Any, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
+def tiff_display(tif: TiffFile, letters: str, shape: tuple[int, ...], lut: NDArray[Any] | None) -> dict[str, Any]:
     """Return the channel names, colours and limits that a file states, as fields of `ImageMeta`.
 
     Parameters
@@ -67,7 +70,7 @@ def _imagej_display(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> d
     return found | ({"channel_names": names} if names else {})
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[Any]:
     """Return a list; tifffile gives the only one of several as it is."""
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 

@@ -6,11 +6,14 @@ import json
 import math
 import re
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageMeta, Sizes, unit_name
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 __all__ = ["channels_in", "image_in", "note_in", "ome_of", "positions_in", "sizes_in"]
 
@@ -24,7 +27,7 @@ _OME_SIZES = (
 )
 
 
-def ome_of(tif: Any) -> ElementTree.Element | None:
+def ome_of(tif: TiffFile) -> ElementTree.Element | None:
     """Return the OME-XML of a file, if it has any; OME-XML needs no entities, so none are allowed."""
     if not tif.is_ome:
         return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
@@ -18,6 +19,12 @@ from napari_genrecon.io.tiff.display import lut_display, tiff_display
 from napari_genrecon.io.tiff.ome import channels_in, image_in, note_in, ome_of, positions_in, sizes_in
 from napari_genrecon.io.tiff.pixels import TiffPixels
 from napari_genrecon.io.tiff.sizes import tiff_sizes
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from numpy.typing import NDArray
+    from tifffile import TiffFile, TiffPageSeries
 
 __all__ = ["open_tiff", "samples_moved"]
 
@@ -64,7 +71,7 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
     )
 
 
-def _images(tif: Any) -> list[int]:
+def _images(tif: TiffFile) -> list[int]:
     """Return the indices of the images of a file: the first, and others that are no small pictures of it."""
     return [
         index
@@ -73,7 +80,7 @@ def _images(tif: Any) -> list[int]:
     ]
 
 
-def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
+def _about_ome(axes: Axes, ome: Element, image: Element, lut: NDArray[Any] | None) -> ImageMeta:
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
     display = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
@@ -92,7 +99,7 @@ def _about_ome(axes: Axes, ome: Any, image: Any, lut: Any) -> ImageMeta:
 # --- pixels ---
 
 
-def _pixels(series: Any, index: int, path: Path) -> list[Any]:
+def _pixels(series: TiffPageSeries, index: int, path: Path) -> list[Any]:
     """Return the pixels and those of smaller levels; what is large, or has levels, is not read but can be by region."""
     smaller = smaller_copies(series)
     if smaller or not at_once(series.nbytes):
@@ -118,7 +125,7 @@ def samples_moved(letters: str, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     return 0, 0, letters
 
 
-def _moved(data: Any, source: int, target: int) -> Any:
+def _moved(data: ImageArray, source: int, target: int) -> Any:
     """Return the same pixels with one axis elsewhere; a view, or lazy."""
     if source == target:
         return data
@@ -129,7 +136,7 @@ def _moved(data: Any, source: int, target: int) -> Any:
     return da.moveaxis(data if hasattr(data, "dask") else da.from_array(data, chunks=data.chunks), source, target)
 
 
-def _by_region(series: Any, index: int, level: int, path: Path) -> TiffPixels:
+def _by_region(series: TiffPageSeries, index: int, level: int, path: Path) -> TiffPixels:
     found = series.levels[level]
     page = found.keyframe
     height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_genrecon.io.image_file import MICROMETRE, Sizes, in_unit, unit_name
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 __all__ = ["tiff_sizes"]
 
@@ -23,7 +26,7 @@ _TOLERANCE = 1e-3  # relative; 300 dots per inch are also written as 118 per cm
 _TAG_UNITS = {2: "inch", 3: "centimeter"}
 
 
-def tiff_sizes(tif: Any) -> Sizes:
+def tiff_sizes(tif: TiffFile) -> Sizes:
     """Return size and unit per dimension as far as the file states them; only sizes that are finite and positive.
 
     Parameters
@@ -45,10 +48,10 @@ def _usable(sizes: Mapping[str, tuple[Any, str]]) -> Sizes:
     return {letter: (size, unit) for letter, (size, unit) in numbers.items() if 0 < size < math.inf}
 
 
-def _number(value: Any) -> float:
+def _number(value: float | str | None) -> float:
     """Return a number, or 0 for what is none."""
     try:
-        return float(value)
+        return float(value)  # type: ignore[arg-type]  # None is a TypeError
     except (TypeError, ValueError):
         return 0.0
 
@@ -56,7 +59,7 @@ def _number(value: Any) -> float:
 # --- tags ---
 
 
-def _resolutions(tif: Any) -> dict[str, float]:
+def _resolutions(tif: TiffFile) -> dict[str, float]:
     """Return pixels per unit along X and Y; nothing where a tag is missing or 0."""
     found = {}
     for letter, name in (("X", "XResolution"), ("Y", "YResolution")):
@@ -66,7 +69,7 @@ def _resolutions(tif: Any) -> dict[str, float]:
     return found
 
 
-def _tags(tif: Any) -> Sizes:
+def _tags(tif: TiffFile) -> Sizes:
     unit = _TAG_UNITS.get(int(tif.pages[0].tags.valueof("ResolutionUnit", 1)))
     if unit is None:
         return {}
@@ -94,7 +97,7 @@ def _length(size: float, unit: str) -> tuple[float, str]:
 # --- ImageJ ---
 
 
-def _imagej(tif: Any) -> Mapping[str, tuple[Any, str]]:
+def _imagej(tif: TiffFile) -> Mapping[str, tuple[Any, str]]:
     """Return the sizes in ImageJ's description; a depth that it leaves out is 1 in the unit of X."""
     meta = tif.imagej_metadata or {}
     sizes = _imagej_plane(tif, meta)
@@ -107,7 +110,7 @@ def _imagej(tif: Any) -> Mapping[str, tuple[Any, str]]:
     return {letter: _length(size, unit) for letter, (size, unit) in sizes.items()}
 
 
-def _imagej_plane(tif: Any, meta: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+def _imagej_plane(tif: TiffFile, meta: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
     """Return the sizes along X and Y, Y in the unit of X."""
     tag = _TAG_UNITS.get(int(tif.pages[0].tags.valueof("ResolutionUnit", 1)), "pixel")
     found = {}
@@ -131,7 +134,7 @@ def _imagej_depth(meta: Mapping[str, Any], unit: str) -> tuple[float, str]:
 # --- microscopes ---
 
 
-def _metamorph(tif: Any) -> Mapping[str, tuple[Any, str]]:
+def _metamorph(tif: TiffFile) -> Mapping[str, tuple[Any, str]]:
     """Return the sizes of a MetaMorph stack; its z steps are in micrometres."""
     meta = tif.stk_metadata or {}
     found: dict[str, tuple[Any, str]] = {}
@@ -147,14 +150,14 @@ def _metamorph(tif: Any) -> Mapping[str, tuple[Any, str]]:
     return found
 
 
-def _zeiss_lsm(tif: Any) -> Mapping[str, tuple[Any, str]]:
+def _zeiss_lsm(tif: TiffFile) -> Mapping[str, tuple[Any, str]]:
     """Return the sizes of an LSM file, which has metres."""
     meta = tif.lsm_metadata or {}
     sizes = {letter: (_number(meta.get(f"VoxelSize{letter}")) * 1e6, MICROMETRE) for letter in "XYZ"}
     return {**sizes, "T": (meta.get("TimeIntervall"), "second")}
 
 
-def _aperio(tif: Any) -> Mapping[str, tuple[Any, str]]:
+def _aperio(tif: TiffFile) -> Mapping[str, tuple[Any, str]]:
     """Return the size in the description of a slide: ``MPP = 0.2520`` micrometres per pixel."""
     found = re.search(r"\bMPP\s*=\s*([\d.]+)", str(tif.pages[0].description))
     return dict.fromkeys("XY", (found[1], MICROMETRE)) if found else {}

@@ -6,12 +6,13 @@ import math
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon import __version__
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.lazy import as_transposable
@@ -23,6 +24,9 @@ from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
 from napari_genrecon.io.tiff.ome_text import ome_text
 
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
 __all__ = ["write_tiff_steps"]
 
 _CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
@@ -33,7 +37,7 @@ _PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image
 
 def write_tiff_steps(
     path: str | Path,
-    data: Any,
+    data: ImageArray,
     about: ImageMeta,
     *,
     dtype: DTypeLike | None = None,
@@ -125,7 +129,7 @@ class _Planes:
         self._part, self._description, self._dtype, self._axes = part, description, dtype, axes
         self._levels, self._bigtiff = levels, bigtiff
 
-    def write(self, data: Any, *, counts: bool) -> Generator[Progress, None, list[Stored]]:
+    def write(self, data: ImageArray, *, counts: bool) -> Generator[Progress, None, list[Stored]]:
         """Compute and write one plane after the other."""
         import tifffile
 
@@ -142,7 +146,7 @@ class _Planes:
                 yield Progress(index, total, f"{index} of {total} planes done")
         return stored
 
-    def _write_one(self, tif: Any, plane: NDArray[Any], *, first: bool) -> None:
+    def _write_one(self, tif: TiffFile, plane: NDArray[Any], *, first: bool) -> None:
         description = self._description if first else None
         tif.write(plane, subifds=self._levels - 1, description=description, **self._options(plane))
         for _ in range(self._levels - 1):

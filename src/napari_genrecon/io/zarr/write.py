@@ -8,11 +8,12 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
@@ -33,6 +34,9 @@ from napari_genrecon.io.zarr import journal
 from napari_genrecon.io.zarr.places import METADATA
 from napari_genrecon.io.zarr.store import create_store, level_array, make_levels, publish_store
 from napari_genrecon.noise.same import SAME, compare
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["write_zarr_steps"]
 
@@ -60,14 +64,14 @@ class _Job:
 
 def write_zarr_steps(
     path: str | Path,
-    data: Any,
+    data: ImageArray,
     about: ImageMeta,
     *,
     dtype: DTypeLike | None = None,
     overwrite: bool = False,
     sources: Iterable[Path] = (),
     resume: bool = False,
-    client: Any = None,
+    client: Client | None = None,
 ) -> Generator[Progress, None, Path]:
     """Compute an image region by region into an OME-Zarr store.
 
@@ -126,18 +130,18 @@ def write_zarr_steps(
     return path
 
 
-def _plan(path: Path, data: Any, about: ImageMeta, dtype: DTypeLike | None) -> _Job:
-    data, about = _in_ome_order(data, about.filled())
-    kind = np.dtype(data.dtype if dtype is None else dtype)
+def _plan(path: Path, data: ImageArray, about: ImageMeta, dtype: DTypeLike | None) -> _Job:
+    ordered, about = _in_ome_order(data, about.filled())
+    kind = np.dtype(ordered.dtype if dtype is None else dtype)
     if kind.kind not in "iuf" or kind.itemsize > _LARGEST_NUMBER:
         raise ImageError(f"{kind} is not stored as OME-Zarr: real numbers are needed; convert the image first")
     counts = dtype is not None or kind.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     record = dict(about.record or {"schema": None})
-    header = journal.Header(run_digest({**record, "shape": list(data.shape)}), record, tuple(data.numblocks))
-    return _Job(path, journal.part_of(path), data, kind, counts, about, header)
+    header = journal.Header(run_digest({**record, "shape": list(ordered.shape)}), record, tuple(ordered.numblocks))
+    return _Job(path, journal.part_of(path), ordered, kind, counts, about, header)
 
 
-def _in_ome_order(data: Any, about: ImageMeta) -> tuple[Any, ImageMeta]:
+def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
     """Return the dimensions in the order of OME-Zarr, RGB as three channels; the layer metadata keep the old order."""
     letters = about.axes.letters.replace("S", "C")
     if set(letters) - set(_ORDER) or len(set(letters)) < len(letters):
@@ -153,7 +157,7 @@ def _in_ome_order(data: Any, about: ImageMeta) -> tuple[Any, ImageMeta]:
     return _as_dask(data).transpose(order), replace(more, axes=axes, layer=layer)
 
 
-def _as_dask(data: Any) -> Any:
+def _as_dask(data: ImageArray) -> Any:
     import dask.array as da
 
     if hasattr(data, "dask"):
@@ -209,7 +213,7 @@ def _start(job: _Job) -> None:
 # --- the regions ---
 
 
-def _fill(job: _Job, client: Any) -> Generator[Progress, None, None]:
+def _fill(job: _Job, client: Client | None) -> Generator[Progress, None, None]:
     _, stored = journal.read(job.part)
     done = {index: region for index, region in stored.items() if _is_stored(job, index, region.digest)}
     yield from _checked(job, done, client)
@@ -231,7 +235,7 @@ def _is_stored(job: _Job, index: Index, digest: str) -> bool:
         return False
 
 
-def _checked(job: _Job, done: dict[Index, Stored], client: Any) -> Generator[Progress, None, None]:
+def _checked(job: _Job, done: dict[Index, Stored], client: Client | None) -> Generator[Progress, None, None]:
     """Compute one of the stored regions again if another machine made it, and refuse to mix results that differ.
 
     The machine of a cluster's workers is only known once they have computed something: always compare there.
@@ -262,7 +266,7 @@ def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], No
         yield index, stored
 
 
-def _on_workers(job: _Job, missing: list[Index], client: Any) -> Generator[tuple[Index, Stored], None, None]:
+def _on_workers(job: _Job, missing: list[Index], client: Client) -> Generator[tuple[Index, Stored], None, None]:
     from distributed import as_completed
     from distributed.client import FutureCancelledError
     from distributed.scheduler import KilledWorker

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.optics.centre import centred_psf
@@ -41,7 +42,7 @@ def _array(given: Any) -> Any:
     return None if isinstance(given, Optics) or np.ndim(given) == 0 else given
 
 
-def psf_is_image(given: Any, source: Any) -> bool:
+def psf_is_image(given: Any, source: ImageArray) -> bool:
     """Return whether the image itself was given as the PSF."""
     psf = _array(given)
     if psf is None or np.size(psf) != source.size:

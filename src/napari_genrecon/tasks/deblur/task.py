@@ -11,7 +11,6 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -139,7 +138,9 @@ def deblur(
     return result.data
 
 
-def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None) -> Generator[Progress, None, Result]:
+def deblur_steps(
+    image: ImageArray, options: DeblurOptions, *, lazy: bool | None = None
+) -> Generator[Progress, None, Result]:
     """Run `deblur` step by step.
 
     Parameters
@@ -168,7 +169,7 @@ def deblur_steps(image: Any, options: DeblurOptions, *, lazy: bool | None = None
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
-def expected_seconds(image: Any, options: DeblurOptions) -> float:
+def expected_seconds(image: ImageArray, options: DeblurOptions) -> float:
     """Return about how long `deblur` will take for this image on this machine, in seconds.
 
     One Fourier transform of a tile and, for ``"pnp"``, one run of the network are timed; the first call loads the
@@ -203,7 +204,7 @@ def _spatial(read: tuple[int, ...], axes: Axes, ndim: int) -> tuple[int, ...]:
     return tuple(read[axes.letters.index(letter)] for letter in "ZYX"[-ndim:])
 
 
-def _plan(source: Any, options: DeblurOptions) -> Plan:
+def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise")
     device = resolve_device(options.device)
@@ -237,7 +238,7 @@ def _plan(source: Any, options: DeblurOptions) -> Plan:
     )
 
 
-def _fitting(source: Any, options: DeblurOptions) -> tuple[Axes, NDArray[np.float64]]:
+def _fitting(source: ImageArray, options: DeblurOptions) -> tuple[Axes, NDArray[np.float64]]:
     """Return the axes and the PSF, and refuse them if they do not fit each other or the image."""
     if options.psf is None:
         raise OptionError(

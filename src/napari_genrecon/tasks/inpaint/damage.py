@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.arrays import ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
@@ -193,7 +193,7 @@ class _Frame:
     repeated: bool
 
 
-def _mark_frames(source: Any, axes: Axes, n_channels: int, damaged: Mask) -> None:
+def _mark_frames(source: ImageArray, axes: Axes, n_channels: int, damaged: Mask) -> None:
     for channel in range(n_channels):
         frames = list(_frames(source, axes, channel, n_channels))
         usual = float(np.median([frame.contrast for frame in frames]))
@@ -204,7 +204,7 @@ def _mark_frames(source: Any, axes: Axes, n_channels: int, damaged: Mask) -> Non
                 damaged[frame.region] = True
 
 
-def _frames(source: Any, axes: Axes, channel: int, n_channels: int) -> Iterator[_Frame]:
+def _frames(source: ImageArray, axes: Axes, channel: int, n_channels: int) -> Iterator[_Frame]:
     before: NDArray[Any] | None = None
     for region, which in _planes(source.shape, axes, n_channels):
         if which != channel:

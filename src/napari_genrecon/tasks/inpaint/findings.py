@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.inpaint.planes import Channel
@@ -67,7 +68,7 @@ def findings_once(key: str, anew: Generator[Progress, None, Findings]) -> Genera
     return found
 
 
-def damage_once(source: Any, facts: object, find: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def damage_once(source: ImageArray, facts: object, find: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """Return the cached damage of these pixels, or find it; only that of NumPy arrays is cached."""
     if not isinstance(source, np.ndarray):
         return find()
@@ -78,7 +79,7 @@ def damage_once(source: Any, facts: object, find: Callable[[], NDArray[np.bool_]
     return found
 
 
-def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
+def _keep(kept: OrderedDict[str, Any], key: str, value: object) -> None:
     kept[key] = value
     kept.move_to_end(key)
     while len(kept) > _KEPT:

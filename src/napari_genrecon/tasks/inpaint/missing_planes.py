@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 
@@ -57,7 +57,7 @@ def find_neighbours(missing: NDArray[np.bool_], axes: Axes, enough: Accept) -> G
     return found
 
 
-def holds_enough(source: Any, mask: NDArray[np.bool_], axes: Axes, plane: Plane) -> bool:
+def holds_enough(source: ImageArray, mask: NDArray[np.bool_], axes: Axes, plane: Plane) -> bool:
     """Return whether a tenth of a plane is finite and not masked; reads no more of it than that takes."""
     wanted = _ENOUGH * source.shape[axes.y] * source.shape[axes.x]
     if np.count_nonzero(~mask[_rows(plane, axes, slice(None))]) < wanted:

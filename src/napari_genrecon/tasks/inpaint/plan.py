@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import Reader
@@ -105,7 +106,7 @@ def _recipe_facts(recipe: Recipe) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
-def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, None, InpaintPlan]:
+def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progress, None, InpaintPlan]:
     """Check the mask, measure the noise of the known pixels, and find the constants of every channel.
 
     Raises
@@ -173,7 +174,7 @@ def plan_inpaint(source: Any, options: InpaintOptions) -> Generator[Progress, No
 
 
 def _limits_of_known(
-    source: Any, mask: Mask, sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...]
+    source: ImageArray, mask: Mask, sampled: tuple[Crops, ...], masks: tuple[list[Mask], ...]
 ) -> tuple[float, float]:
     """Return the least and the greatest known grey value, infinite where no masked pixel has a value beyond it."""
     pairs = list(zip(chain.from_iterable(sampled), chain.from_iterable(masks), strict=True))
@@ -244,7 +245,7 @@ def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec:
     )
 
 
-def _whole_mask(source: Any, axes: Axes, options: InpaintOptions) -> Mask:
+def _whole_mask(source: ImageArray, axes: Axes, options: InpaintOptions) -> Mask:
     """Return the mask together with the detected damage, in the shape of the image."""
     if options.mask is None and not parse_kinds(options.detect):
         raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")

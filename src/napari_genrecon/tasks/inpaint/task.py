@@ -151,7 +151,7 @@ def inpaint(
 
 
 def inpaint_steps(
-    image: Any, options: InpaintOptions, *, lazy: bool | None = None
+    image: ImageArray, options: InpaintOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
     """Run `inpaint` step by step.
 
@@ -235,7 +235,7 @@ def _of_samples(index: int, count: int, progress: Progress) -> Progress:
     return Progress(done, total, note, (index + progress.fraction) / count)
 
 
-def expected_seconds(image: Any, options: InpaintOptions) -> float:
+def expected_seconds(image: ImageArray, options: InpaintOptions) -> float:
     """Return how long `inpaint` will take for this image on this machine, in seconds.
 
     If damage is to be detected, all pixels count as damaged. The first call loads the network and takes about a second.
@@ -260,7 +260,7 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
     return float(detecting + search + options.n * pixels * per_pixel)
 
 
-def _detecting_seconds(source: Any, axes: Axes, options: InpaintOptions) -> float:
+def _detecting_seconds(source: ImageArray, axes: Axes, options: InpaintOptions) -> float:
     """Return the seconds of detecting damage in the whole image, from the time of a small part."""
     part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(_TIMED, _TIMED, 1))]), axes)
     started = time.perf_counter()

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
@@ -68,7 +69,7 @@ class Measured:
     input: dict[str, Any]
 
 
-def measure(source: Any, options: EnlargingOptions) -> Measured:
+def measure(source: ImageArray, options: EnlargingOptions) -> Measured:
     """Read the image once, as a lazy one may be slow, and measure its noise if none was given."""
     axes = resolve_axes(options.axes, source.shape)
     sampled = sample_channels(source, axes)
@@ -77,7 +78,7 @@ def measure(source: Any, options: EnlargingOptions) -> Measured:
 
 
 def upscale_plan(
-    task: str, source: Any, options: EnlargingOptions, measured: Measured, kernel: Enlarger, **decided: Any
+    task: str, source: ImageArray, options: EnlargingOptions, measured: Measured, kernel: Enlarger, **decided: Any
 ) -> Plan:
     """Return the plan of a task that gives an image more pixels.
 
@@ -109,7 +110,7 @@ def run_audited(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress
     return replace(result, record={**result.record, "consistency": fit})
 
 
-def plan_planes(source: Any, options: UpscaleOptions, measured: Measured) -> Plan:
+def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured) -> Plan:
     """Plan how to enlarge every YX plane."""
     device = resolve_device(options.device)
     spec, why = chosen_model(options, measured.noise)

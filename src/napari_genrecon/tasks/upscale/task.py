@@ -120,7 +120,7 @@ def upscale(
 
 
 def upscale_steps(
-    image: Any, options: UpscaleOptions, *, lazy: bool | None = None
+    image: ImageArray, options: UpscaleOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
     """Run `upscale` step by step.
 
@@ -152,7 +152,7 @@ def upscale_steps(
     return (yield from run_audited(plan, lazy=wait, started=started))
 
 
-def _along_z(image: Any, along: str, options: dict[str, Any]) -> Any:
+def _along_z(image: ImageLike, along: str, options: dict[str, Any]) -> Any:
     """Warn that ``along="Z"`` is deprecated, and run `upscale_z`."""
     from napari_genrecon.tasks.upscale_z import upscale_z
 
@@ -162,7 +162,7 @@ def _along_z(image: Any, along: str, options: dict[str, Any]) -> Any:
     return upscale_z(image, **options)
 
 
-def expected_seconds(image: Any, options: UpscaleOptions) -> float:
+def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
     """Return how long `upscale` will take for this image on this machine, from the time of one small tile.
 
     The first call loads the network and takes about a second.

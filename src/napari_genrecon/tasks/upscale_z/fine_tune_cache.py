@@ -84,7 +84,7 @@ def cache_key(facts: Mapping[str, Any], sampled: Sequence[Crops]) -> str:
     return digest.hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: NoiseModel | np.number[Any]) -> Any:
     return value.to_dict() if isinstance(value, NoiseModel) else float(value)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from functools import partial
-from typing import Any
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.missing import missing_note
@@ -35,7 +35,7 @@ _MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
 def plan_axial(
-    source: Any, options: UpscaleZOptions, measured: Measured, *, later: bool
+    source: ImageArray, options: UpscaleZOptions, measured: Measured, *, later: bool
 ) -> Generator[Progress, None, Plan]:
     """Train on the stack and plan how to enlarge it along z.
 
@@ -109,7 +109,7 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
     return factor, [said]
 
 
-def work_along_z(source: Any, axes: Axes, options: UpscaleZOptions) -> int:
+def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> int:
     """Return the work in pixels that go through the network; training counts unless its result is cached."""
     trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
     training = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import resolve_axes
@@ -123,7 +122,7 @@ def upscale_z(
 
 
 def upscale_z_steps(
-    image: Any, options: UpscaleZOptions, *, lazy: bool | None = None
+    image: ImageArray, options: UpscaleZOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
     """Run `upscale_z` step by step.
 
@@ -152,7 +151,7 @@ def upscale_z_steps(
     return (yield from run_audited(plan, lazy=wait, started=started))
 
 
-def expected_seconds(image: Any, options: UpscaleZOptions) -> float:
+def expected_seconds(image: ImageArray, options: UpscaleZOptions) -> float:
     """Return how long `upscale_z` will take for this image on this machine, from the time of one small tile.
 
     The first call loads the network and takes about a second. A cached training takes no time.

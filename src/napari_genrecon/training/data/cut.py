@@ -160,7 +160,7 @@ def _targets(sources: list[CropSource], targets: Any, axes: Any) -> list[CropSou
     return found
 
 
-def _per_image(value: Any, n: int, what: str) -> list[Any]:
+def _per_image(value: object, n: int, what: str) -> list[Any]:
     if isinstance(value, list | tuple):
         if len(value) != n:
             raise OptionError(f"{len(value)} {what} were given for {n} images: give one for each")

@@ -243,5 +243,5 @@ class Dataset:
         return crops
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> Any:
     return tuple(value) if isinstance(value, list) else value

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image
 from napari_genrecon.errors import ImageError
@@ -45,7 +46,7 @@ class CropSource:
         Number of channels, without alpha; 1 if there is no channel dimension.
     """
 
-    def __init__(self, image: Any, axes: str | Axes | None) -> None:
+    def __init__(self, image: ImageArray, axes: str | Axes | None) -> None:
         known = hasattr(image, "shape") and isinstance(getattr(image, "dtype", None), np.dtype)
         self.data = image if known else np.asarray(image)
         require_real_image(tuple(self.data.shape), self.data.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from napari_genrecon.training.data.dataset import Dataset
 
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
 __all__ = ["SCORE", "measured", "own_features", "write_scores"]
 
 SCORE, RANK = "outlier score", "outlier rank"
 _INDEX = "index"  # the column by which napari finds the row of a label
 
 
-def write_scores(viewer: Any, objects: str, label: NDArray[np.int64], scores: NDArray[Any]) -> str:
+def write_scores(viewer: Viewer, objects: str, label: NDArray[np.int64], scores: NDArray[Any]) -> str:
     """Write scores and ranks into the features of a Labels or Points layer, beside what is there.
 
     Returns
@@ -74,7 +78,7 @@ def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
     return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
 
 
-def own_features(viewer: Any, objects: str, crops: Dataset) -> dict[str, NDArray[Any]]:
+def own_features(viewer: Viewer, objects: str, crops: Dataset) -> dict[str, NDArray[Any]]:
     """Return the numeric features that the layer of the objects holds, for each crop; 0 where there are none."""
     layer = next((found for found in viewer.layers if found.name == objects), None)
     if layer is None:
@@ -85,7 +89,7 @@ def own_features(viewer: Any, objects: str, crops: Dataset) -> dict[str, NDArray
     return {name: column.reindex(crops.label).fillna(0).to_numpy(float) for name, column in numbers.items()}
 
 
-def _by_label(layer: Any) -> pd.DataFrame:
+def _by_label(layer: Layer) -> pd.DataFrame:
     """Return the features of a Labels layer with the labels as index."""
     table = layer.features.copy()
     if _INDEX in table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
 
@@ -24,6 +24,9 @@ from napari_genrecon.widgets.generate.explore_results import Results
 from napari_genrecon.widgets.generate.model_choice import ModelChoice, Models
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.train.crop_source import CropChooser
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["TOOLS", "ExplorePage", "Tool"]
 
@@ -105,7 +108,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         Viewer whose layers can be chosen, and that gets the results.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._models = Models()
         self.tool = ComboBox(label="what", choices=tuple(TOOLS), tooltip="What to do with the model")
         self._words = text()
@@ -159,7 +162,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _model_changed(self, _card: ModelCard | None) -> None:
         self._show_what_counts()
 
-    def _show_what_counts(self, _event: Any = None) -> None:
+    def _show_what_counts(self, _event: object = None) -> None:
         """Show only the controls of the tool, or a sentence where the model cannot do it."""
         tool, card, real = self._tool, self.choice.card, self._real
         fits = card is not None and (card.about.encodes or not real)
@@ -192,7 +195,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     # --- doing it ---
 
-    def _run(self, _event: Any = None) -> None:
+    def _run(self, _event: object = None) -> None:
         tool = self._tool
         try:
             request = Request(

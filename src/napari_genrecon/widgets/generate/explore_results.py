@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import ComboBox, Container, FloatSlider
@@ -20,6 +20,10 @@ from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_pic
 from napari_genrecon.widgets.layers.places import beside, look_at, put, stack_keywords
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, layer_axes, layer_data, placed_as
 from napari_genrecon.widgets.pictures import pixmap
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
 
 __all__ = ["Results"]
 
@@ -40,7 +44,7 @@ class Results:
         Panel that shows the messages.
     """
 
-    def __init__(self, viewer: Any, panel: JobPanel) -> None:
+    def __init__(self, viewer: Viewer, panel: JobPanel) -> None:
         self._viewer, self._panel = viewer, panel
         self.on_cell: Callable[[int], object] = lambda _: None
         self._walk: tuple[Walk, Any] | None = None
@@ -97,7 +101,7 @@ class Results:
         look_at(self._viewer, layer)
         self._panel.say(f"Move the slider: the layer '{layer.name}' follows. The strongest axes come first.", "good")
 
-    def _axis_changed(self, _event: Any = None) -> None:
+    def _axis_changed(self, _event: object = None) -> None:
         if self._walk is not None and self.axis.value is not None:
             with self.value.changed.blocked():
                 self.value.value = float(np.clip(self._walk[0].start[self.axis.value], -3, 3))
@@ -136,7 +140,7 @@ class Results:
             "good",
         )
 
-    def _first_slice(self, layer: Any) -> None:
+    def _first_slice(self, layer: Layer) -> None:
         look_at(self._viewer, layer)
         self._viewer.dims.set_current_step(self._viewer.dims.ndim - layer.ndim, 0)
 
@@ -196,7 +200,7 @@ class Results:
         if request.source.objects in layers and hasattr(layers[request.source.objects], "selected_label"):
             layers[request.source.objects].selected_label = int(crops.label[index])
 
-    def _centre(self, layer: Any, crops: Dataset, index: int) -> None:
+    def _centre(self, layer: Layer, crops: Dataset, index: int) -> None:
         plane, y, x = crops.place[index].tolist()
         middle = layer.data_to_world((0,) * (layer.ndim - 2) + (y + crops.size / 2, x + crops.size / 2))
         axes, shape = layer_axes(layer), layer_data(layer).shape

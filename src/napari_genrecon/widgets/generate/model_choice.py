@@ -78,12 +78,12 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
                 self.model.value = wanted
         self._changed()
 
-    def _choices(self, _widget: Any = None) -> list[tuple[str, str]]:
+    def _choices(self, _widget: object = None) -> list[tuple[str, str]]:
         """List the user's models, then the bundled ones; magicgui asks again whenever the widget gets a parent."""
         cards = sorted(list_models("sample"), key=lambda card: not card.path)
         self._cards = {card.name: card for card in cards}
         return [(f"{card.name}  ({card.about.label})", card.name) for card in cards]
 
-    def _changed(self, _event: Any = None) -> None:
+    def _changed(self, _event: object = None) -> None:
         self._about.value = about_model(self.card) if self.card else "No model yet: train one on the first page."
         self._on_change(self.card)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, Container, PushButton
@@ -27,6 +27,9 @@ from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_pic
 from napari_genrecon.widgets.layers.places import look_at, put, stack_keywords
 from napari_genrecon.widgets.pictures import pixmap, sheet
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 __all__ = ["SamplePage"]
 
 _SHOWN, _COLUMNS, _WIDTH = 40, 10, 330  # samples shown in the dock, in rows of 10, and the width of all in pixels
@@ -42,7 +45,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         Viewer that gets the layer.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.on_models: Callable[[str], object] = self._refresh
         self._made: tuple[str, NDArray[Any]] | None = None  # model and pictures that were made last
@@ -108,7 +111,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     # --- models as files ---
 
-    def _import(self, _event: Any = None) -> None:
+    def _import(self, _event: object = None) -> None:
         path, _ = QFileDialog.getOpenFileName(self.native, "Import a model", "", _FILES)
         if path:
             self.bring(path)
@@ -126,7 +129,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
         self.panel.begin(steps, added, title="Import a model")
 
-    def _export(self, _event: Any = None) -> None:
+    def _export(self, _event: object = None) -> None:
         card = self.choice.card
         if card is None:
             return
@@ -154,7 +157,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             values["truncation"] = 1.0
         return SampleOptions(**{**values, "model": card.name})
 
-    def _run(self, _event: Any = None) -> None:
+    def _run(self, _event: object = None) -> None:
         try:
             options, card = self._options(), self.choice.chosen()
         except (GenReconError, ValueError) as error:
@@ -202,7 +205,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     # --- checking ---
 
-    def _check(self, _event: Any = None) -> None:
+    def _check(self, _event: object = None) -> None:
         try:
             options, card = self._options(), self.choice.chosen()
         except (GenReconError, ValueError) as error:
@@ -233,7 +236,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self.panel.say(f"{verdict(found)} Layer '{layer.name}', the nearest first.", look)
         self._slice_changed()
 
-    def _slice_changed(self, _event: Any = None) -> None:
+    def _slice_changed(self, _event: object = None) -> None:
         """Show the distance of the pair that is on screen."""
         if self._pairs is None or self._pairs[0] not in self._viewer.layers:
             self._slice.value = ""
@@ -242,7 +245,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         step = self._viewer.dims.current_step[self._viewer.dims.ndim - layer.ndim]
         self._slice.value = words[step] if 0 <= step < len(words) else ""
 
-    def _copy(self, _event: Any = None) -> None:
+    def _copy(self, _event: object = None) -> None:
         try:
             QApplication.clipboard().setText(self.as_python())
             self.panel.say("Copied: paste it into napari's console or a script.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
@@ -11,6 +11,9 @@ from napari_genrecon.widgets.fit import scrolled
 from napari_genrecon.widgets.generate.explore_page import ExplorePage
 from napari_genrecon.widgets.generate.sample_page import SamplePage
 from napari_genrecon.widgets.train.page import TrainPage
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["GenerateWidget"]
 
@@ -26,7 +29,7 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         Viewer whose layers can be chosen, and that gets the results.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.sample, self.explore = SamplePage(viewer), ExplorePage(viewer)
         self.train = TrainPage(viewer, self._new_model)
@@ -56,7 +59,7 @@ class GenerateWidget(PageOpener):
     """Dock widget of training and using generative models."""
 
     @staticmethod
-    def make(viewer: Any) -> GeneratePage:
+    def make(viewer: Viewer) -> GeneratePage:
         """Return a new page."""
         return GeneratePage(viewer)
 

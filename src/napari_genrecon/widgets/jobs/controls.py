@@ -97,7 +97,7 @@ class JobControls:
         """
         left, self._quiet, self.cancelled = TimeLeft(), quiet, False
 
-        def done(kind: str, value: Any) -> None:
+        def done(kind: str, value: object) -> None:
             self._finish()
             if kind == "ok":
                 on_ok(value)
@@ -152,7 +152,7 @@ class JobControls:
             self._activity.update(progress, words)
         self._on_progress()
 
-    def _pressed(self, _event: Any = None) -> None:
+    def _pressed(self, _event: object = None) -> None:
         self.cancel()
 
     # What is said -----------------------------------------------------------------------------------------------------

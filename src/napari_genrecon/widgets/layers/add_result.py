@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
 
@@ -29,10 +29,13 @@ from napari_genrecon.widgets.layers.snapshot import (
     without_first,
 )
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 __all__ = ["add_layers", "add_result", "layer_options", "pixels_of"]
 
 
-def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, **options: Any) -> Any:
+def add_result(viewer: Viewer, task: str, layer: Layer, *, lazy: bool | None = None, **options: Any) -> Any:
     """Run a task on an image layer and add the result as the widgets do: in its place, with its colours and the record.
 
     Parameters
@@ -85,7 +88,7 @@ def add_result(viewer: Any, task: str, layer: Any, *, lazy: bool | None = None, 
     return add_layers(viewer, result, layer, data.shape, name, display(layer))
 
 
-def pixels_of(kind: str, given: Any, image: Any) -> Any:
+def pixels_of(kind: str, given: Any, image: Layer) -> Any:
     """Return the value of an option that is given as a layer or an opened file.
 
     A mask layer gives the pixels that it marks, a PSF its pixels and their size, a layer for the noise its measured
@@ -103,7 +106,7 @@ def pixels_of(kind: str, given: Any, image: Any) -> Any:
     return measured_psf(data, _about(given)) if kind == "psf" else data
 
 
-def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
+def layer_options(task: Task, layer: Layer, values: dict[str, Any]) -> Any:
     """Return the options of a task, with axes and pixel size from the layer where they are not given."""
     options = task.options(**{**values, "axes": values.get("axes") or layer_axes(layer)})
 
@@ -115,7 +118,7 @@ def layer_options(task: Task, layer: Any, values: dict[str, Any]) -> Any:
     return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
 
 
-def _about(layer: Any) -> ImageMeta:
+def _about(layer: Layer) -> ImageMeta:
     samples = 1 if layer.rgb else 0
     return ImageMeta(
         axes=layer_axes(layer),
@@ -125,9 +128,9 @@ def _about(layer: Any) -> ImageMeta:
 
 
 def add_layers(
-    viewer: Any,
+    viewer: Viewer,
     result: Result,
-    source: Any,
+    source: Layer,
     shape: tuple[int, ...],
     name: str,
     shown: dict[str, Any],

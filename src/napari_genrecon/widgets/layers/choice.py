@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["LayerChoice", "keeping_active"]
 
@@ -38,13 +41,13 @@ class LayerChoice:
             self._chooser.reset_choices()
             self._chooser.value = names if self._multiple else names[0]
 
-    def _store(self, value: Any) -> None:
-        names = value if self._multiple else [value]
+    def _store(self, value: list[str] | str | None) -> None:
+        names = value if isinstance(value, list | tuple) else [value]
         self._chosen = [self._layers[name] for name in names if isinstance(name, str) and name in self._layers]
 
 
 @contextmanager
-def keeping_active(viewer: Any) -> Iterator[None]:
+def keeping_active(viewer: Viewer) -> Iterator[None]:
     """Keep the active layer while others are added, without events about it."""
     selection = viewer.layers.selection
     active = selection.active

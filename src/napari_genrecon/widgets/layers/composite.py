@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
 
 from napari_genrecon.widgets.layers.snapshot import is_no_image
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
 
 __all__ = ["Place"]
 
@@ -35,7 +39,7 @@ class Place:
     index: int | None = None
 
     @classmethod
-    def of(cls, viewer: Any, source: Any, blending: str, record: dict[str, Any]) -> Place:
+    def of(cls, viewer: Viewer, source: Layer, blending: str, record: dict[str, Any]) -> Place:
         """Find the place of a result before it is added.
 
         Parameters
@@ -58,7 +62,7 @@ class Place:
         mixed = blending if blending in _MIXING else siblings[0].blending
         return cls(mixed, (source, *earlier), index)
 
-    def take(self, viewer: Any, added: Any) -> None:
+    def take(self, viewer: Viewer, added: Any) -> None:
         """Move the layer of the result from the top to its place, and hide the layers that it replaces."""
         if self.index is not None:
             viewer.layers.move(viewer.layers.index(added), self.index)
@@ -66,7 +70,7 @@ class Place:
             layer.visible = False
 
 
-def _is_sibling(layer: Any, source: Any) -> bool:
+def _is_sibling(layer: Layer, source: Layer) -> bool:
     """Return whether a layer is seen mixed with the source."""
     seen = isinstance(layer, Image) and layer.visible and not is_no_image(layer) and layer.blending in _MIXING
     return seen and _overlap(layer, source)
@@ -79,7 +83,7 @@ def _overlap(one: Any, other: Any) -> bool:
     return bool((low < high).all())
 
 
-def _made_from(layer: Any) -> str:
+def _made_from(layer: Layer) -> str:
     """Return the fingerprint of the pixels that a result was made from; empty for other layers."""
     record = layer.metadata.get("genrecon")
     found = record.get("input") if isinstance(record, dict) else None

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -18,11 +18,15 @@ from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.widgets.jobs.activity import Activity
 from napari_genrecon.widgets.jobs.torch_import import as_sentence
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.words import sentence
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["LiveArray", "live"]
 
@@ -56,7 +60,7 @@ def _for_display(caller: Any) -> bool:
     return drawing and threading.current_thread() is threading.main_thread()
 
 
-def live(viewer: Any, data: Any, name: str) -> Any:
+def live(viewer: Viewer, data: ImageArray, name: str) -> Any:
     """Return the pixels for a layer of this name: a lazy result as a `LiveArray`, others as they are."""
     if not isinstance(data, da.Array) or getattr(viewer, "window", None) is None:
         return data
@@ -78,7 +82,7 @@ class Planes:
         Name of the layer that the array will be given to.
     """
 
-    def __init__(self, viewer: Any, array: LiveArray, name: str) -> None:
+    def __init__(self, viewer: Viewer, array: LiveArray, name: str) -> None:
         self._viewer, self._array, self._given_name = viewer, array, name
         self._kept: OrderedDict[str, _Plane] = OrderedDict()
         self._wanted: _Plane | None = None  # the one on screen
@@ -124,7 +128,7 @@ class Planes:
             layer.refresh(extent=False, highlight=False)
         self._refreshing = False
 
-    def _ended(self, kind: str, value: Any) -> None:
+    def _ended(self, kind: str, value: object) -> None:
         self._job, plane = None, self._wanted
         if self._activity is not None:
             self._activity.close()
@@ -143,11 +147,11 @@ class Planes:
         if event.value.data is self._array:
             event.value.events.visible.connect(self._hidden)
 
-    def _hidden(self, _event: Any) -> None:
+    def _hidden(self, _event: object) -> None:
         if not any(layer.visible for layer in self._layers()):
             self._leave()
 
-    def _removed(self, _event: Any) -> None:
+    def _removed(self, _event: object) -> None:
         if not self._layers():
             self._leave()
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 from skimage.draw import line, polygon
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.widgets.layers.snapshot import layer_data
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 __all__ = ["mask_of"]
 
@@ -26,7 +29,7 @@ _FLAT = 0.01  # share of the largest extent of a shape: along dimensions with le
 _ROUND = 100  # corners of an ellipse: less than 0.1 px from the curve up to a radius of 200 px
 
 
-def mask_of(layer: Any, image: Any) -> NDArray[Any]:
+def mask_of(layer: Layer, image: Image) -> NDArray[Any]:
     """Return the pixels of an image that another layer marks.
 
     Parameters
@@ -65,7 +68,7 @@ class _Place:
         return np.asarray(np.round(points @ self.matrix.T + self.shift, _DIGITS))
 
 
-def _place(layer: Any, image: Any) -> _Place:
+def _place(layer: Layer, image: Image) -> _Place:
     shared = min(layer.ndim, image.ndim)
     (turn, origin), (theirs, start) = _to_world(image), _to_world(layer)
     shape = np.array(layer_data(image).shape[: image.ndim])
@@ -80,7 +83,7 @@ def _place(layer: Any, image: Any) -> _Place:
     return _Place(matrix, inverse @ (start[-shared:] - origin[-shared:]), tuple(map(int, shape[first:])))
 
 
-def _to_world(layer: Any) -> tuple[Points, Points]:
+def _to_world(layer: Layer) -> tuple[Points, Points]:
     """Return the matrix (D, D) and shift (D,) from the pixels of a layer to the world."""
     start = np.array(layer.data_to_world(np.zeros(layer.ndim)))
     columns = [np.array(layer.data_to_world(unit)) - start for unit in np.eye(layer.ndim)]
@@ -90,7 +93,7 @@ def _to_world(layer: Any) -> tuple[Points, Points]:
 # Pixels -------------------------------------------------------------------------------------------------------------
 
 
-def _laid(layer: Any, image: str, place: _Place) -> NDArray[Any]:
+def _laid(layer: Layer, image: str, place: _Place) -> NDArray[Any]:
     """Return the marked pixels of labels or an image, which may lie a whole number of pixels away."""
     data = layer_data(layer)
     length = np.array(data.shape[: layer.ndim])
@@ -119,7 +122,7 @@ def _laid(layer: Any, image: str, place: _Place) -> NDArray[Any]:
 # Drawings -----------------------------------------------------------------------------------------------------------
 
 
-def _drawn(layer: Any, place: _Place) -> Mask:
+def _drawn(layer: Layer, place: _Place) -> Mask:
     mask = np.zeros(place.shape, bool)
     for vertices, kind, width in zip(layer.data, layer.shape_type, layer.edge_width, strict=True):
         points = np.asarray(vertices, np.float64)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
 
 __all__ = ["beside", "look_at", "put", "stack_keywords"]
 
@@ -14,7 +19,7 @@ _GAP = 0.04  # share of the height of the other layers: enough to tell two image
 _FILL = 0.6  # share of the canvas that a layer fills, so that its surroundings stay in sight
 
 
-def beside(viewer: Any, but: str = "") -> tuple[float, float, float]:
+def beside(viewer: Viewer, but: str = "") -> tuple[float, float, float]:
     """Return the top and right edge of all layers but one, with a gap, and their height, in world units of Y and X."""
     boxes = [layer.extent.world for layer in viewer.layers if layer.name != but and layer.ndim >= 2]
     if not boxes:
@@ -24,7 +29,7 @@ def beside(viewer: Any, but: str = "") -> tuple[float, float, float]:
     return float(low[0]), float(high[1] + _GAP * height), height
 
 
-def stack_keywords(card: Any, data: Any, first: str) -> dict[str, Any]:
+def stack_keywords(card: Any, data: ImageArray, first: str) -> dict[str, Any]:
     """Return keywords of a layer of (N, Y, X) or (N, C, Y, X) pictures of a model: scale, units and contrast limits."""
     extra = data.ndim - 2
     low, high = min(card.low), max(card.high)
@@ -36,7 +41,9 @@ def stack_keywords(card: Any, data: Any, first: str) -> dict[str, Any]:
     }
 
 
-def put(viewer: Any, data: Any, name: str, *, replace: bool = True, helper: bool = True, **keywords: Any) -> Any:
+def put(
+    viewer: Viewer, data: ImageArray, name: str, *, replace: bool = True, helper: bool = True, **keywords: Any
+) -> Any:
     """Add an image layer beside the others; it replaces a helper layer of the same name."""
     old = viewer.layers[name] if replace and name in viewer.layers else None
     if old is not None and NO_IMAGE in old.metadata:
@@ -48,7 +55,7 @@ def put(viewer: Any, data: Any, name: str, *, replace: bool = True, helper: bool
     return viewer.add_image(data, name=name, **keywords)
 
 
-def look_at(viewer: Any, layer: Any, centre: Any = None, side: float = 0.0) -> None:
+def look_at(viewer: Viewer, layer: Layer, centre: Any = None, side: float = 0.0) -> None:
     """Move the camera to a layer, or to a point of the world with `side` world units around it."""
     low, high = layer.extent.world
     middle = (low + high) / 2 if centre is None else np.asarray(centre, float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.transforms import Affine
@@ -11,6 +11,10 @@ from napari.utils.transforms import Affine
 from napari_genrecon.axes import Axes
 from napari_genrecon.io.layers import axes_of
 from napari_genrecon.tasks.transforms import upscaled_transform
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
 
 __all__ = [
     "NO_IMAGE",
@@ -38,22 +42,22 @@ _COPIED = (
 )  # fmt: skip
 
 
-def layer_data(layer: Any) -> Any:
+def layer_data(layer: Layer) -> Any:
     """Return the pixels of a layer, of a multiscale layer those of the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def is_no_image(layer: Any) -> bool:
+def is_no_image(layer: Layer) -> bool:
     """Return whether a layer only illustrates an image, and is not to be worked on."""
     return bool(layer.metadata.get(NO_IMAGE))
 
 
-def layer_axes(layer: Any) -> Axes:
+def layer_axes(layer: Layer) -> Axes:
     """Return the axes that a layer names, else those assumed from its shape."""
     return axes_of(layer.axis_labels, layer_data(layer).shape, rgb=layer.rgb)
 
 
-def display(layer: Any) -> dict[str, Any]:
+def display(layer: Layer) -> dict[str, Any]:
     """Return all properties of a layer but its pixels and name, as keywords of ``add_image``."""
     # napari gives plugins layers behind a proxy, whose values cannot be copied; its own export gives plain ones.
     state = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()[1]
@@ -146,13 +150,13 @@ def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
     return {**plain, "translate": translate, "affine": whole[np.ix_(rows, rows)] @ own}
 
 
-def shows_planes(viewer: Any) -> bool:
+def shows_planes(viewer: Viewer) -> bool:
     """Return whether planes of the last two dimensions are on screen, in 2D: those that tasks work on."""
     dims = viewer.dims
     return dims.ndisplay == 2 and sorted(dims.displayed) == [dims.ndim - 2, dims.ndim - 1]
 
 
-def visible_region(viewer: Any, layer: Any) -> tuple[slice, ...]:
+def visible_region(viewer: Viewer, layer: Layer) -> tuple[slice, ...]:
     """Return the part of the shown plane that is on screen, in pixels of the full resolution."""
     data = layer_data(layer)
     n_spatial = layer.ndim

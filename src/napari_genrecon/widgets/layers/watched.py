@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.journal import part_of
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["Watched"]
 
@@ -27,7 +30,7 @@ class Watched:
         Viewer that shows it.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._part: Path | None = None
         self._layers: list[Any] = []  # one per channel

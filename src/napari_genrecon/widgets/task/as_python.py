@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.optics import Optics
 from napari_genrecon.tasks import Task
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 __all__ = ["as_python"]
 
@@ -42,7 +45,7 @@ def as_python(
     return "\n".join([*lines, "", *(_call(task, layer, options_of(layer), arrays, live) for layer in layers)])
 
 
-def _call(task: Task, layer: Any, options: Any, arrays: dict[str, Any], live: bool) -> str:
+def _call(task: Task, layer: Layer, options: Any, arrays: dict[str, Any], live: bool) -> str:
     defaults = task.options()
     names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
     given = {name: _source(name, source) for name, source in arrays.items() if source is not None}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
 from napari_genrecon.widgets.layers.snapshot import display, layer_data
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 __all__ = ["LayerSnapshot", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
 
@@ -33,7 +36,7 @@ class LayerSnapshot:
     at: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def of(cls, layer: Any) -> LayerSnapshot:
+    def of(cls, layer: Layer) -> LayerSnapshot:
         """Return the snapshot of a layer as it is now."""
         return cls(layer, layer_data(layer), display(layer), layer.name, layer.visible)
 

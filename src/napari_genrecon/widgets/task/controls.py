@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
 from napari.layers import Image, Labels, Shapes
@@ -15,6 +15,9 @@ from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image
 from napari_genrecon.widgets.task.details import Details
 from napari_genrecon.widgets.task.preview import VIEWS
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["TaskControls"]
 
@@ -34,7 +37,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         The task.
     """
 
-    def __init__(self, viewer: Any, task: Task) -> None:
+    def __init__(self, viewer: Viewer, task: Task) -> None:
         self._viewer, self._task = viewer, task
         self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
         self._details = Details()
@@ -97,10 +100,10 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             tooltip="Compares the selected result with its image: was anything but noise removed or added?",
         )
 
-    def _images(self, _widget: Any = None) -> list[str]:
+    def _images(self, _widget: object = None) -> list[str]:
         return self._named(Image)
 
-    def _masks(self, _widget: Any = None) -> list[str]:
+    def _masks(self, _widget: object = None) -> list[str]:
         return self._named(Image | Labels | Shapes)
 
     def _named(self, kinds: Any) -> list[str]:

@@ -49,15 +49,15 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._open = True
         self._show()
 
-    def _toggle(self, _event: Any = None) -> None:
+    def _toggle(self, _event: object = None) -> None:
         self._open = not self._open
         prefer(_SECTION, details=self._open)
         self._show()
 
-    def _leave(self, _event: Any = None) -> None:
+    def _leave(self, _event: object = None) -> None:
         self._gone = True
 
-    def _follow(self, _event: Any = None) -> None:
+    def _follow(self, _event: object = None) -> None:
         if self._gone:
             return
         self._open = bool(preferences(_SECTION).get("details", self._open))

@@ -7,6 +7,7 @@ from typing import Any
 
 from napari.layers import Image
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.layers.snapshot import layer_data
 
@@ -20,15 +21,15 @@ class KnownNoise:
         # By the id of the pixels, which are kept so that no other array gets it.
         self._models: dict[int, tuple[Any, dict[str, Any]]] = {}
 
-    def of(self, data: Any, axes: str) -> Any:
+    def of(self, data: ImageArray, axes: str) -> Any:
         """Return the noise model, or one per channel; None if it is not known."""
         return self._models.get(id(data), (None, {}))[1].get(axes)
 
-    def put(self, data: Any, axes: str, noise: Any) -> None:
+    def put(self, data: ImageArray, axes: str, noise: Any) -> None:
         """Store what was measured."""
         self._models.setdefault(id(data), (data, {}))[1][axes] = noise
 
-    def put_recorded(self, data: Any, record: dict[str, Any]) -> bool:
+    def put_recorded(self, data: ImageArray, record: dict[str, Any]) -> bool:
         """Store the noise in the record of a run, which measures anew, as pixels may have been changed in place.
 
         If the run did not measure, the stored noise stays.

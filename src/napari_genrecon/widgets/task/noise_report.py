@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
@@ -24,6 +25,9 @@ from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
 from napari_genrecon.widgets.task.details import Details
 from napari_genrecon.widgets.task.known_noise import KnownNoise
 from napari_genrecon.widgets.words import duration, sentence
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 __all__ = ["NoiseReport"]
 
@@ -76,7 +80,7 @@ class NoiseReport:
         for widget in (form["axes"], *form.widgets_of("noise")):
             widget.changed.connect(lambda _: self._typed.start())
 
-    def ask_for_layer(self, active: Any) -> None:
+    def ask_for_layer(self, active: Layer | None) -> None:
         """Ask for a layer, as none is chosen, and drop the report of the last one."""
         self._warnings, self.seconds, self._written = [], None, None
         words = "Choose an image layer."
@@ -105,7 +109,7 @@ class NoiseReport:
             return
         self._begin(layer, subject)
 
-    def _begin(self, layer: Any, subject: Any) -> None:
+    def _begin(self, layer: Layer, subject: Any) -> None:
         """Measure the noise of a layer in a job."""
         self._box.write(f"{subject.name}: measuring the noise…")
         key, data, axes = self._key(layer), layer_data(subject), self._axes(subject)
@@ -116,7 +120,7 @@ class NoiseReport:
             noise = measure_noise(data, axes=axes)
             return noise, self._expected_seconds(timed, options)  # loads torch meanwhile
 
-        def measured(value: Any) -> None:
+        def measured(value: tuple[tuple[NoiseModel, ...], float | str | None]) -> None:
             self._known.put(data, str(axes), value[0])
             if self._is_still(key):
                 self._note_time(value[1])
@@ -133,12 +137,12 @@ class NoiseReport:
         """Return whether the chosen layer still has no report, as another one was measured or worked on."""
         return any(self._key(layer) != self._written for layer in self._chosen()[:1])
 
-    def time_again(self, _event: Any = None) -> None:
+    def time_again(self, _event: object = None) -> None:
         """Estimate the time again, with the options as they are now."""
         self._warnings = []  # of other options
         self._time()
 
-    def found(self, data: Any, record: dict[str, Any], *, given: bool = False) -> None:
+    def found(self, data: ImageArray, record: dict[str, Any], *, given: bool = False) -> None:
         """Show the noise that a run measured, and its warnings; `given` noise says nothing of these pixels."""
         self._warnings = list(record["warnings"])
         if not given:
@@ -147,7 +151,7 @@ class NoiseReport:
         if self.is_about(data):
             self.show()
 
-    def of_layer(self, layer: Any) -> Any:
+    def of_layer(self, layer: Layer) -> Any:
         """Return the noise of another layer for the option `noise`: from the cache, else measured."""
         noise = self._known.of(layer_data(layer), str(layer_axes(layer)))
         return measure_noise(layer_data(layer), axes=layer_axes(layer)) if noise is None else noise
@@ -169,7 +173,7 @@ class NoiseReport:
         self._box.write(verdict, details)
         self._box.unfold()
 
-    def is_about(self, data: Any) -> bool:
+    def is_about(self, data: ImageArray) -> bool:
         """Return whether the report is about these pixels."""
         return any(layer_data(layer) is data for layer in self._chosen()[:1])
 
@@ -184,7 +188,7 @@ class NoiseReport:
 
     # Whose noise ------------------------------------------------------------------------------------------------------
 
-    def _subject(self, layer: Any) -> Any:
+    def _subject(self, layer: Layer) -> Any:
         """Return the layer whose noise counts, or the number or path of a report that was given instead."""
         self._axes(layer)  # raises if typed axes do not fit
         source = self._form.array_sources().get("noise")
@@ -198,13 +202,13 @@ class NoiseReport:
             return NoiseModel.white(subject)
         return self._known.of(layer_data(subject), str(self._axes(subject)))
 
-    def _axes(self, layer: Any) -> Axes:
+    def _axes(self, layer: Layer) -> Axes:
         """Return the typed axes for the layer that is worked on, else the axes of the layer."""
         typed = str(self._form["axes"].value or "").strip()
         worked_on = any(layer is each for each in self._chosen()[:1])
         return resolve_axes(typed, layer_data(layer).shape) if typed and worked_on else layer_axes(layer)
 
-    def _key(self, layer: Any) -> tuple[Any, ...]:
+    def _key(self, layer: Layer) -> tuple[Any, ...]:
         """Return a key that identifies a report: pixels, typed axes and source of the noise."""
         noise = tuple(str(widget.value) for widget in self._form.widgets_of("noise"))
         return id(layer_data(layer)), str(self._form["axes"].value), noise
@@ -219,7 +223,7 @@ class NoiseReport:
 
     # Words ------------------------------------------------------------------------------------------------------------
 
-    def _headline(self, subject: Any, layer: Any, noise: Any) -> str:
+    def _headline(self, subject: Any, layer: Layer, noise: Any) -> str:
         """Return the verdict: warnings, the noise in a word, whether the task helps, and how long it takes."""
         said = [_beware(words) for words in (*self._warnings, self._wrong) if words]
         if subject is layer:
@@ -230,7 +234,7 @@ class NoiseReport:
         time = "" if self.seconds is None else f" Takes {_unbroken(duration(self.seconds))}."
         return "\n".join([*said, words + time])
 
-    def _details(self, layer: Any, axes: Axes, noise: Any) -> str:
+    def _details(self, layer: Layer, axes: Axes, noise: Any) -> str:
         planes = axes.n_planes(layer_data(layer).shape)
         parts = [f"{layer.name}: {axes}{' (assumed)' if axes.assumed else ''}, {planes} plane{'s'[: planes > 1]}"]
         if self.seconds is not None:
@@ -265,7 +269,7 @@ class NoiseReport:
         if isinstance(found, str):
             self._wrong = self._wrong or found
 
-    def _timed_options(self, layer: Any) -> Any:
+    def _timed_options(self, layer: Layer) -> Any:
         """Return options to estimate the time with: those of a run; a Gaussian where the PSF is still missing."""
         self._wrong = ""  # of other options
         try:
@@ -281,7 +285,7 @@ class NoiseReport:
             self._wrong = sentence(error)
             return self._task.options(**widths, axes=layer_axes(layer))
 
-    def _expected_seconds(self, data: Any, options: Any) -> float | str | None:
+    def _expected_seconds(self, data: ImageArray, options: Any) -> float | str | None:
         """Return the seconds, or why the options do not fit the image."""
         try:
             return self._task.expected_seconds(data, options)

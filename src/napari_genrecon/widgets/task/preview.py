@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, finer, shows_planes, visible_region, within
 from napari_genrecon.widgets.task.split_line import SplitLine, canvas_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
 
 __all__ = ["PLANES_ONLY", "VIEWS", "Preview"]
 
@@ -78,7 +82,7 @@ class Preview:
         Called when the layer is removed from outside: by another preview, or by hand.
     """
 
-    def __init__(self, viewer: Any, on_gone: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, viewer: Viewer, on_gone: Callable[[], object] = lambda: None) -> None:
         self._viewer, self._on_gone = viewer, on_gone
         self._shown: _Shown | None = None
         self._layer: Any = None
@@ -105,7 +109,7 @@ class Preview:
         look: dict[str, Any],
         name: str,
         factors: tuple[int, ...],
-        source: Any,
+        source: Image,
         options: Any,
         limits: tuple[float, float],
     ) -> None:
@@ -161,7 +165,7 @@ class Preview:
         pairs = zip(self._shown.region, region, strict=True)  # the slices of RGB have no ends
         return all(there.start <= seen.start and seen.stop <= there.stop for there, seen in pairs if seen.stop)
 
-    def is_of(self, source: Any, options: Any) -> bool:
+    def is_of(self, source: Image, options: Any) -> bool:
         """Return whether the preview is of this layer, by these options, and of the plane on screen."""
         shown = self._shown
         return shown is not None and shown.source is source and shown.options == options and self._on_screen()
@@ -193,7 +197,7 @@ class Preview:
             self._line.moved.connect(self._fill_sides)
         self._fill_sides()
 
-    def _camera_moved(self, _event: Any = None) -> None:
+    def _camera_moved(self, _event: object = None) -> None:
         if self._line is not None:
             self._line.move_soon()
 
@@ -212,7 +216,7 @@ class Preview:
         layer.data[columns] = np.where(left, shown.before[columns], shown.after[columns])
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
-    def _follow(self, _event: Any = None) -> None:
+    def _follow(self, _event: object = None) -> None:
         """Give the preview the contrast of its source, which it covers, as far as the result has such values."""
         shown = self._shown
         if shown is not None and self.there and not self._layer.rgb:
@@ -220,7 +224,7 @@ class Preview:
                 setattr(self._layer, name, getattr(shown.source, name))
             self._layer.contrast_limits = within(shown.source.contrast_limits, shown.limits)
 
-    def _hide_among_volumes(self, _event: Any = None) -> None:
+    def _hide_among_volumes(self, _event: object = None) -> None:
         """Hide the preview in 3D, where a plane would cover what is behind it."""
         if self.there:
             self._layer.visible = shows_planes(self._viewer)
@@ -273,7 +277,7 @@ def _extent(marked: NDArray[np.bool_]) -> slice | None:
     return slice(int(where[0]), int(where[-1]) + 1) if where.size else None
 
 
-def _left_of(layer: Any, dims: Any, camera: Any, offset: float) -> NDArray[np.bool_]:
+def _left_of(layer: Layer, dims: Any, camera: Any, offset: float) -> NDArray[np.bool_]:
     """Return the (Y, X) mask of the pixels of a plane that are on screen left of a line.
 
     The line is `offset` pixels of the canvas right of its middle. The mask is (1, X) where all rows are alike, as the

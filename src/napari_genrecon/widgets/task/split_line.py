@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QPainter
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter
 from qtpy.QtWidgets import QWidget
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["SplitLine", "canvas_of"]
 
@@ -18,7 +21,7 @@ _PACE = (
 )
 
 
-def canvas_of(viewer: Any) -> QWidget | None:
+def canvas_of(viewer: Viewer) -> QWidget | None:
     """Return the widget that a viewer draws on; None without a window. napari has no public name for it."""
     canvas = getattr(getattr(getattr(viewer, "window", None), "_qt_viewer", None), "canvas", None)
     return getattr(canvas, "native", None)
@@ -67,7 +70,7 @@ class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         self._place()
         self.move_soon()
 
-    def move_soon(self, _event: Any = None) -> None:
+    def move_soon(self, _event: object = None) -> None:
         """Emit `moved` with the next redraw; a camera moves many times between two of them."""
         if not self._soon.isActive():
             self._soon.start()
@@ -79,19 +82,19 @@ class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     # Qt's names -------------------------------------------------------------------------------------------------------
 
-    def eventFilter(self, _canvas: Any, event: Any) -> bool:
+    def eventFilter(self, _canvas: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:
             self._place()
             self.move_soon()
         return False
 
-    def mousePressEvent(self, event: Any) -> None:
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         event.accept()  # else the camera would follow
 
-    def mouseMoveEvent(self, event: Any) -> None:
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self.drag_to(self.mapToParent(event.pos()).x())
 
-    def paintEvent(self, _event: Any) -> None:
+    def paintEvent(self, _event: object) -> None:
         painter, middle = QPainter(self), _GRIP // 2
         painter.fillRect(middle - 1, 0, 3, self.height(), QColor(0, 0, 0, 110))
         painter.fillRect(middle, 0, 1, self.height(), QColor(255, 255, 255, 220))

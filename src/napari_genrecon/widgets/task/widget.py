@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from napari.layers import Image
@@ -41,6 +41,10 @@ from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
 
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
 _REST = 500  # milliseconds without a move of the camera after which it rests: shorter, and a pause in a drag computes
 _SOON = 3.0  # seconds that a preview may take to be renewed unasked; longer ones would block the buttons by surprise
 
@@ -60,7 +64,7 @@ class TaskWidget(TaskControls):
 
     _adding: ClassVar[TaskWidget | None] = None  # the widget whose result is being added now
 
-    def __init__(self, viewer: Any, task: Task) -> None:
+    def __init__(self, viewer: Viewer, task: Task) -> None:
         super().__init__(getattr(viewer, "__wrapped__", viewer), task)
         self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
@@ -111,7 +115,7 @@ class TaskWidget(TaskControls):
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
-    def _leave(self, _event: Any = None) -> None:
+    def _leave(self, _event: object = None) -> None:
         """Drop all jobs without reporting them, as the window is gone."""
         self._gone = True
         self._queue.clear()
@@ -136,7 +140,7 @@ class TaskWidget(TaskControls):
         """The job that runs now, or None."""
         return self._jobs.job
 
-    def _take_preferences(self, _event: Any = None) -> None:
+    def _take_preferences(self, _event: object = None) -> None:
         """Follow changes in napari's Preferences at once; options that were not changed there stay as they are."""
         before, self._preferred = self._preferred, preferences(self._section)
         for name in () if self._gone else self._preferred.keys() & before.keys():
@@ -145,7 +149,7 @@ class TaskWidget(TaskControls):
 
     # Layers ---------------------------------------------------------------------------------------------------------
 
-    def _refresh(self, _event: Any = None) -> None:
+    def _refresh(self, _event: object = None) -> None:
         self.reset_choices()
         self._noise.forget_removed(self._viewer.layers)
         for layer in self._viewer.layers:
@@ -159,7 +163,7 @@ class TaskWidget(TaskControls):
         if self._viewer.layers[event.index] in self._chosen()[:1]:
             self._noise.show()
 
-    def _follow_active(self, _event: Any = None) -> None:
+    def _follow_active(self, _event: object = None) -> None:
         """Choose the layer that was activated, if it is an image. Activating a mask changes nothing."""
         active = self._viewer.layers.selection.active
         if self._dock.closed or self._stays() or (active is not None and is_no_image(active)):
@@ -197,7 +201,7 @@ class TaskWidget(TaskControls):
         if not self._viewer.layers and self._job is None:
             self._status.value = ""
 
-    def _measure(self, _event: Any = None) -> None:
+    def _measure(self, _event: object = None) -> None:
         if self._dock.closed:
             return
         if self._chosen():
@@ -216,7 +220,7 @@ class TaskWidget(TaskControls):
         if self._noise.is_waiting():
             self._measure()
 
-    def _options(self, layer: Any) -> Any:
+    def _options(self, layer: Layer) -> Any:
         def pixels(kind: str, name: str) -> Any:
             given = self._viewer.layers[name]
             return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
@@ -225,7 +229,7 @@ class TaskWidget(TaskControls):
 
     # Preview --------------------------------------------------------------------------------------------------------
 
-    def _start_preview(self, _event: Any = None) -> None:
+    def _start_preview(self, _event: object = None) -> None:
         layers = self._chosen()
         if not layers or self._job is not None:
             self._tell_missing(layers)
@@ -261,13 +265,13 @@ class TaskWidget(TaskControls):
         except (GenReconError, ValueError):
             return None
 
-    def _judge_preview(self, _event: Any = None) -> None:
+    def _judge_preview(self, _event: object = None) -> None:
         """Say whether the preview still shows the options in the form."""
         if not self._gone and self._job is None and self._preview_layer.there:
             words = self._preview_layer.words(self._asked(), several=len(self._chosen()) > 1)
             self._said_of_preview = self._status.value = words
 
-    def _view_moved(self, _event: Any = None) -> None:
+    def _view_moved(self, _event: object = None) -> None:
         if not self._gone and self._preview_layer.there:
             self._resting.start()
 
@@ -285,7 +289,7 @@ class TaskWidget(TaskControls):
         else:
             self._judge_again()
 
-    def _judge_again(self, _event: Any = None) -> None:
+    def _judge_again(self, _event: object = None) -> None:
         """Renew the message about the preview, unless another message has replaced it."""
         if not self._gone and self._status.value == self._said_of_preview:
             self._judge_preview()
@@ -304,7 +308,7 @@ class TaskWidget(TaskControls):
 
     # Run ------------------------------------------------------------------------------------------------------------
 
-    def _start_run(self, _event: Any = None) -> None:
+    def _start_run(self, _event: object = None) -> None:
         """Read all that the run needs of the layers and the form, and refuse what is impossible before it starts."""
         if self._job is not None:
             return
@@ -328,7 +332,7 @@ class TaskWidget(TaskControls):
         taken, options, target = self._queue.pop(0)
         taken, live = replace(taken, at=time.perf_counter()), self._live.value
 
-        def failed(kind: str, value: Any) -> None:
+        def failed(kind: str, value: object) -> None:
             self._running = False
             self._queue.clear()
             self._watched.stop()
@@ -374,7 +378,7 @@ class TaskWidget(TaskControls):
 
     # Check ----------------------------------------------------------------------------------------------------------
 
-    def _start_check(self, _event: Any = None) -> None:
+    def _start_check(self, _event: object = None) -> None:
         result = self._viewer.layers.selection.active
         if self._job is not None:
             return
@@ -401,7 +405,7 @@ class TaskWidget(TaskControls):
 
     # Python ---------------------------------------------------------------------------------------------------------
 
-    def _copy_python(self, _event: Any = None) -> None:
+    def _copy_python(self, _event: object = None) -> None:
         if not self._chosen():
             self._tell_missing([])
             return
@@ -413,7 +417,7 @@ class TaskWidget(TaskControls):
         QApplication.clipboard().setText(code)
         self._status.value = "Copied: paste it into napari's console or a script."
 
-    def _copy_methods(self, _event: Any = None) -> None:
+    def _copy_methods(self, _event: object = None) -> None:
         if self._record is None:
             self._jobs.ask_for("There is no result yet: run the task, or click on a layer that is a result.")
             return
@@ -433,7 +437,7 @@ class DenoiseWidget(PageOpener):
     """Dock widget of `denoise`."""
 
     @staticmethod
-    def make(viewer: Any) -> TaskWidget:
+    def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("denoise"))
 
@@ -442,7 +446,7 @@ class DeblurWidget(PageOpener):
     """Dock widget of `deblur`."""
 
     @staticmethod
-    def make(viewer: Any) -> TaskWidget:
+    def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("deblur"))
 
@@ -451,7 +455,7 @@ class InpaintWidget(PageOpener):
     """Dock widget of `inpaint`."""
 
     @staticmethod
-    def make(viewer: Any) -> TaskWidget:
+    def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("inpaint"))
 
@@ -460,7 +464,7 @@ class UpscaleWidget(PageOpener):
     """Dock widget of `upscale`."""
 
     @staticmethod
-    def make(viewer: Any) -> TaskWidget:
+    def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("upscale"))
 
@@ -469,6 +473,6 @@ class UpscaleZWidget(PageOpener):
     """Dock widget of `upscale_z`."""
 
     @staticmethod
-    def make(viewer: Any) -> TaskWidget:
+    def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("upscale_z"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, Select
@@ -15,6 +15,10 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, layer_axes, layer_data
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
 
 __all__ = ["CropChooser", "Source", "crop_options"]
 
@@ -61,7 +65,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         Viewer whose layers can be chosen.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer, self._touched, self._alike = viewer, False, False
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
@@ -119,7 +123,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         first = objects[0].name if objects else ""
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
-    def refresh(self, _event: Any = None) -> None:
+    def refresh(self, _event: object = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
         for chooser, fit in zip((self.images, self.objects), self._fits, strict=True):
             chooser.reset_choices()
@@ -134,13 +138,13 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _now(self) -> tuple[Any, ...]:
         return tuple(self.images.value), self.together.value, self.mode.value, tuple(self.objects.value)
 
-    def _report_choice(self, _event: Any = None) -> None:
+    def _report_choice(self, _event: object = None) -> None:
         if self._now() != self._reported:  # lists that are filled anew send the event, too
             self._reported = self._now()
             self.on_choice()
 
     def _names_of(self, *kinds: Any) -> Any:
-        def names(_widget: Any = None) -> list[str]:
+        def names(_widget: object = None) -> list[str]:
             return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
         return names
@@ -161,19 +165,19 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _follow_event(self, event: Any) -> None:
         self._follow(event.value)
 
-    def _follow(self, active: Any) -> None:
+    def _follow(self, active: Layer | None) -> None:
         """Choose the layer that was clicked on, but synthetic images only if nothing else is there."""
         if isinstance(active, Image) and active.name in self.images.choices and not _synthetic(active):
             self.images.value = [active.name]
         elif not self.images.value:
             self.images.value = [n for n in self.images.choices if not _synthetic(self._viewer.layers[n])][-1:]
 
-    def _images_changed(self, _event: Any = None) -> None:
+    def _images_changed(self, _event: object = None) -> None:
         if not self._touched:
             self._guess()
         self._show_what_counts()
 
-    def _mode_changed(self, _event: Any = None) -> None:
+    def _mode_changed(self, _event: object = None) -> None:
         self._touched = True
         self._show_what_counts()
 
@@ -191,7 +195,7 @@ def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
     return CropOptions(**{**values, "mode": chooser.mode.value})
 
 
-def _synthetic(layer: Any) -> bool:
+def _synthetic(layer: Layer) -> bool:
     record = layer.metadata.get("genrecon")
     return isinstance(record, dict) and record.get("nature") == "synthetic"
 
@@ -222,7 +226,7 @@ def _objects(objects: list[Any], layers: list[Any], n: int) -> dict[str, Any]:
     return {"points": [_in_pixels(points, image) for points, image in pairs]}
 
 
-def _in_pixels(points: Any, image: Any) -> Any:
+def _in_pixels(points: Points, image: Image) -> Any:
     if points.ndim != image.ndim:
         raise OptionError(
             f"'{points.name}' has {points.ndim} dimensions, '{image.name}' has {image.ndim}: points need as many as "
@@ -231,6 +235,6 @@ def _in_pixels(points: Any, image: Any) -> Any:
     return np.array([image.world_to_data(points.data_to_world(p)) for p in points.data]).reshape(-1, image.ndim)
 
 
-def _scale(layer: Any) -> dict[str, Any]:
+def _scale(layer: Layer) -> dict[str, Any]:
     size, units = np.abs(np.asarray(layer.scale, float))[-2:], [str(unit) for unit in layer.units][-2:]
     return {"pixel_size": (float(size[0]), float(size[1])), "units": (units[0], units[1])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import Container, LineEdit, PushButton
@@ -25,6 +25,9 @@ from napari_genrecon.widgets.train.crop_source import CropChooser, Source, crop_
 from napari_genrecon.widgets.train.run_view import RunView
 from napari_genrecon.widgets.words import about_crops, duration
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 __all__ = ["SHEET", "TrainPage"]
 
 SHEET = "crops to train on"
@@ -42,7 +45,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         Called when there is a new model, with its name.
     """
 
-    def __init__(self, viewer: Any, on_model: Callable[[str], object]) -> None:
+    def __init__(self, viewer: Viewer, on_model: Callable[[str], object]) -> None:
         self._viewer, self._named = viewer, False
         self.chooser = CropChooser(viewer)
         self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
@@ -90,7 +93,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     # --- what counts ---
 
-    def _recipe_changed(self, _event: Any = None) -> None:
+    def _recipe_changed(self, _event: object = None) -> None:
         """Show only the options of the chosen recipe, and the training time on the button."""
         kind = self.recipe["kind"].value
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
@@ -102,7 +105,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         if not self.panel.busy:
             self.panel.say("")
 
-    def _suggest_name(self, _event: Any = None) -> None:
+    def _suggest_name(self, _event: object = None) -> None:
         if not self._named:
             image = next(iter(self.chooser.images.value), "model")
             plain = re.sub(r"[^A-Za-z0-9._-]+", "-", image).strip("-._") or "model"
@@ -122,7 +125,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     # --- buttons ---
 
-    def _show_crops(self, _event: Any = None) -> None:
+    def _show_crops(self, _event: object = None) -> None:
         job = self._job()
         if job is None:
             return
@@ -155,7 +158,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             contrast_limits=(min(crops.low), max(crops.high)),
         )
 
-    def _start(self, _event: Any = None) -> None:
+    def _start(self, _event: object = None) -> None:
         job, name = self._job(), str(self.model_name.value).strip()
         if job is None:
             return

@@ -178,7 +178,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._shown_end, minutes = now, self._snapshot.chosen.options["minutes"]
             self._minutes.value = 2 * minutes if self._snapshot.state == "finished" else minutes
 
-    def _draw_curves(self, _event: Any = None) -> None:
+    def _draw_curves(self, _event: object = None) -> None:
         self._plot.clear()
         chosen = [found for found in curves(self._snapshot) if found.title == self._curves.value]
         names = []
@@ -196,17 +196,17 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._wanted = name
             self._poll()
 
-    def _stop(self, _event: Any = None) -> None:
+    def _stop(self, _event: object = None) -> None:
         self._act(lambda run: run.stop(), _ASKED)
 
-    def _resume(self, _event: Any = None) -> None:
+    def _resume(self, _event: object = None) -> None:
         run, minutes = self._snapshot.chosen, float(self._minutes.value)
         if run is None:
             return
         given = None if minutes == run.options["minutes"] else minutes
         self._act(lambda run: run.resume(minutes=given), "")
 
-    def _remove(self, _event: Any = None) -> None:
+    def _remove(self, _event: object = None) -> None:
         run = self._snapshot.chosen
         if run is None:
             return
