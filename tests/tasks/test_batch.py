@@ -47,6 +47,11 @@ def test_no_two_results_have_one_name_and_none_that_of_an_image(found, folder):
     assert not names & {same_file(item.path) for item in found}
 
 
+def test_the_root_of_the_file_system_is_refused():
+    with pytest.raises(OptionError, match="a result cannot be named after it"):
+        name_results([Found(Path("/data/../.."))], "denoise", None)
+
+
 @settings(max_examples=60)
 @given(st.lists(PARTS.filter(lambda part: part != "..").map(str.casefold), unique=True, max_size=4))
 def test_images_of_different_names_get_results(names):

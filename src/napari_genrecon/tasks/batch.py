@@ -160,6 +160,8 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None, series:
 
 def _target(item: Found, task: str, folder: Path | None, series: str | None) -> Path:
     path = item.path if item.path.name not in ("", "..") else item.path.resolve()  # "." has no name
+    if not path.name:
+        raise OptionError(f"{path} is the root of the file system, and a result cannot be named after it: name a file")
     chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
     name = f"{image_name(path)}{chosen}_{task}{result_ending(path)}"
     return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
