@@ -43,12 +43,13 @@ class Given:
 
     def calibrate(self, options: Any) -> Any:
         """Return options of a task in which missing pixel sizes are those of the layer."""
-        return options if self.layer is None else calibrated(options, self._about)
+        return options if self.layer is None else calibrated(options, self.about)
 
-    def _about(self) -> ImageMeta:
-        assert self.layer is not None
-        shape = tuple(self.pixels.shape)
-        return replace(about_layer(self.layer, shape), axes=resolve_axes(self.axes, shape))
+    def about(self) -> ImageMeta:
+        """Return the metadata of the image: the axes, and all that the layer says."""
+        shape = tuple(np.shape(self.pixels))
+        axes = resolve_axes(self.axes, shape)
+        return ImageMeta(axes=axes) if self.layer is None else replace(about_layer(self.layer, shape), axes=axes)
 
 
 def given_image(image: ImageLike, axes: str | Axes | None = None) -> Given:
