@@ -249,7 +249,8 @@ def write_result_steps(
     """
     _check(target, saving, [])
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
-    yield from write_steps(target, result, about_result(about, result, result.record), saving=saving)
+    record = made_from(result.record, about.record)
+    yield from write_steps(target, result, about_result(about, result, record), saving=saving)
     written = open_image(target)
     return replace(result, data=layers_of(written)[0][0], record=record_of(written))
 
