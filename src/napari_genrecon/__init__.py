@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
+    from napari_genrecon.tasks.pipeline import pipeline as pipeline
     from napari_genrecon.tasks.sample import sample as sample
     from napari_genrecon.tasks.train import train as train
     from napari_genrecon.tasks.transforms import upscaled_transform as upscaled_transform
@@ -52,6 +53,7 @@ _PUBLIC = {
     "list_models": "models",
     "load_model": "models",
     "measure_noise": "tasks.measure",
+    "pipeline": "tasks.pipeline",
     "sample": "tasks.sample",
     "simulate_psf": "optics",
     "train": "tasks.train",
@@ -76,6 +78,7 @@ __all__ = [
     "list_models",
     "load_model",
     "measure_noise",
+    "pipeline",
     "sample",
     "simulate_psf",
     "train",

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from napari_genrecon import __version__
-from napari_genrecon.cli import records, training
+from napari_genrecon.cli import pipeline, records, training
 from napari_genrecon.cli.inputs import sentence
 from napari_genrecon.cli.restore import add_task
 from napari_genrecon.cli.terminal import FAILED, INTERRUPTED, add_command, warn, warnings_as_sentences
@@ -56,6 +56,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for task in TASKS:
         add_task(commands, task, flags=task.name in given)
+    pipeline.add_commands(commands)
     records.add_commands(commands)
     training.add_commands(commands, given)
     demo = add_command(commands, "demo", _demo, "Denoise the samples that ship with the package.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Generator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_genrecon.cli.inputs import add_folder_flags, process_each
 from napari_genrecon.cli.terminal import (
@@ -19,19 +20,23 @@ from napari_genrecon.cli.terminal import (
     warn,
     watch,
 )
-from napari_genrecon.errors import OptionError
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.tasks import Task, find_task
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-__all__ = ["add_task"]
+__all__ = ["add_file_flags", "add_task", "run_batch"]
 
 
 def add_task(commands: Subparsers, task: Task, *, flags: bool) -> None:
     """Add the command of a task; `flags` adds those of its options, which imports the task."""
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
+    add_file_flags(parser)
+    if flags:
+        add_flags(parser, task.options)
+
+
+def add_file_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the images, and the flags that say where and how their results are written."""
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help=f"{IMAGES}, or folders of them")
     parser.add_argument(
         "-o",
@@ -51,35 +56,54 @@ def add_task(commands: Subparsers, task: Task, *, flags: bool) -> None:
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
     parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
-    if flags:
-        add_flags(parser, task.options)
 
 
 def _run_task(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.engine.cluster import connected
-    from napari_genrecon.tasks.batch import make_folders, plan_batch
+    from napari_genrecon.tasks.files import file_steps
+    from napari_genrecon.tasks.from_text import options_from_text
 
     task = find_task(parsed.task)
     values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
-    values["noise"] = _noise_argument(values.get("noise"))
-    arrays = _array_arguments(task, values)
-    options = task.options(**values)
-    batch = plan_batch(
-        parsed.inputs,
-        task.name,
-        parsed.output,
-        stack=parsed.stack,
-        recursive=parsed.recursive,
-        series=parsed.series,
-    )
+    options, arrays = options_from_text(task, values, flag="--")
+
+    def process(path: Path, target: Path, more: dict[str, Any]) -> Generator[Progress, None, dict[str, Any]]:
+        return file_steps(task, path, target, options, arrays=arrays, **more)
+
+    return run_batch(parsed, task.name, process)
+
+
+def run_batch(
+    parsed: argparse.Namespace,
+    name: str,
+    process: Callable[[Path, Path, dict[str, Any]], Generator[Progress, None, dict[str, Any]]],
+) -> int:
+    """Process the images of the command line, each into a file of its own.
+
+    Parameters
+    ----------
+    parsed : argparse.Namespace
+        Arguments from the flags of `add_file_flags`.
+    name : str
+        Name of the task, by which the results are named.
+    process : callable
+        ``process(image, result, keywords)``, which are those of `file_steps`, returns steps that return the record.
+    """
+    from napari_genrecon.engine.cluster import connected
+    from napari_genrecon.io.saving import Saving
+    from napari_genrecon.tasks.batch import make_folders, plan_batch
+
+    places = {"stack": parsed.stack, "recursive": parsed.recursive, "series": parsed.series}
+    batch = plan_batch(parsed.inputs, name, parsed.output, **places)
     for note in batch.notes:
         warn(note)
     make_folders(batch)
     targets = dict(batch.jobs)
+    saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
     with connected(parsed.scheduler, parsed.workers) as client:
+        more = {"saving": saving, "resume": parsed.resume, "client": client, "series": parsed.series}
         failed = process_each(
             list(targets),
-            lambda path: _process(task, path, targets[path], options, parsed, client, arrays),
+            lambda path: _told(path, targets[path], process(path, targets[path], more)),
             debug=parsed.debug,
             replaces=True,
         )
@@ -88,71 +112,14 @@ def _run_task(parsed: argparse.Namespace) -> int:
     return FAILED if failed else 0
 
 
-# What to give instead of a file that does not exist, by kind of array.
-_ADVICE = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
-
-
-def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:
-    """Return the files of array options, and set these options to None; numbers and optics are parsed in place."""
-    from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
-    from napari_genrecon.tasks.files import array_options
-
-    found = {}
-    for name, kind in array_options(task).items():
-        text = values[name]
-        if text is None:
-            continue
-        if kind == "psf" and text.startswith(OPTICS_PREFIX):
-            values[name] = Optics.from_text(text)
-        elif kind == "psf" and _is_number(text):
-            values[name] = float(text)
-        else:
-            values[name], found[name] = None, Path(text)
-            if not found[name].exists():
-                raise OptionError(f"--{name}: there is no file {text}{_ADVICE[kind]}")
-    return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _noise_argument(text: str | None) -> Any:
-    if text is None:
-        return None
-    from napari_genrecon.noise import read_noise
-
-    if _is_number(text):
-        return float(text)
-    try:
-        return read_noise(text)
-    except OptionError as error:
-        raise OptionError(f"--noise takes a number or a file that 'genrecon noise --json' wrote: {error}") from error
-
-
-def _process(
-    task: Task,
-    path: Path,
-    target: Path,
-    options: Any,
-    parsed: argparse.Namespace,
-    client: Client | None,
-    arrays: dict[str, Path],
-) -> str:
+def _told(path: Path, target: Path, steps: Generator[Progress, None, dict[str, Any]]) -> str:
+    """Process a file, print what is to be known of the result, and return its name."""
     from napari_genrecon.io.record.check import choice_text
-    from napari_genrecon.io.saving import Saving
-    from napari_genrecon.tasks.files import file_steps
+    from napari_genrecon.io.record.history import steps_of_run
 
-    saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
-    more = {"resume": parsed.resume, "client": client, "arrays": arrays, "series": parsed.series}
-    steps = file_steps(task, path, target, options, saving=saving, **more)
-    record = watch(steps, path.name)
-    if choice_text(record):
-        warn(f"{path}: model {choice_text(record)}")
-    for sentence in record["warnings"]:
-        warn(f"{path}: note: {sentence}")
+    for record in steps_of_run(watch(steps, path.name)):
+        if choice_text(record):
+            warn(f"{path}: model {choice_text(record)}")
+        for sentence in record["warnings"]:
+            warn(f"{path}: note: {sentence}")
     return str(target)

@@ -18,6 +18,7 @@ from napari_genrecon.errors import OptionError, OutputError
 from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.formats import image_name, is_written_by_region, result_ending, written_format
 from napari_genrecon.io.record.check import find_record
+from napari_genrecon.io.record.history import steps_of_run
 
 __all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
 
@@ -207,8 +208,8 @@ def _is_result(path: Path, task: str, images: set[str], names: set[tuple[Path, s
     record = find_record(path)
     if record is None:
         return False
-    source, ending = record.get("input"), f"_{record.get('task')}"
-    origin = str(source.get("path", "")) if isinstance(source, dict) else ""
+    ending = f"_{record.get('task')}"
+    origin = str((steps_of_run(record)[0].get("input") or {}).get("path", ""))
     name = image_name(path)
     # The path in the record is out of date if the result was moved together with its image: their names still tell.
     moved = name.endswith(ending) and (path.parent, name.removesuffix(ending)) in names

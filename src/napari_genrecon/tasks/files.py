@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
@@ -18,6 +19,7 @@ from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
+from napari_genrecon.io.record.history import made_from
 from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.zarr import journal
@@ -34,10 +36,16 @@ __all__ = [
     "array_options",
     "file_steps",
     "finished",
+    "process_file_steps",
+    "processed_steps",
+    "record_from_file",
     "tile_of",
     "write_result_steps",
     "write_steps",
 ]
+
+Record: TypeAlias = dict[str, Any]
+Processing: TypeAlias = Generator[Progress, None, tuple[Result, ImageMeta]]
 
 
 def array_options(task: Task) -> dict[str, str]:
@@ -58,7 +66,7 @@ def file_steps(
     client: Client | None = None,
     arrays: dict[str, Path] | None = None,
     series: int | str | None = None,
-) -> Generator[Progress, None, dict[str, Any]]:
+) -> Generator[Progress, None, Record]:
     """Process one file into another.
 
     Parameters
@@ -90,25 +98,104 @@ def file_steps(
     dict
         The record, as the file holds it.
     """
-    written, arrays = written_format(target), arrays or {}
+    arrays = arrays or {}
+
+    def process(image: ImageFile, lazy: bool | None, begun: Record | None) -> Processing:
+        wanted = options if begun is None else replace(options, tile=tile_of(begun))
+        return processed_steps(task, image.data, image.about, wanted, files=arrays, lazy=lazy)
+
+    axes, files = options.axes, list(arrays.values())
+    more: dict[str, Any] = {"axes": axes, "saving": saving, "resume": resume, "client": client, "series": series}
+    return (yield from process_file_steps(process, source, target, files=files, **more))
+
+
+def process_file_steps(
+    process: Callable[[ImageFile, bool | None, Record | None], Processing],
+    source: Path,
+    target: Path,
+    *,
+    axes: str | Axes | None = None,
+    files: Sequence[Path] = (),
+    saving: Saving = PLAIN,
+    resume: bool = False,
+    client: Client | None = None,
+    series: int | str | None = None,
+) -> Generator[Progress, None, Record]:
+    """Open a file, process the image, and write the result with its record.
+
+    Parameters
+    ----------
+    process : callable
+        ``process(image, lazy, begun)`` returns the steps that make a result and its metadata; `begun` is the record of
+        an unfinished result that is to be continued.
+    axes : str or Axes, optional
+        Axes of the image, if the file does not tell them.
+    files : sequence of Path
+        Other files that are read, which must not be replaced either.
+    source, target, saving, resume, client, series
+        See `file_steps`.
+    """
+    written = written_format(target)
     if not written.by_region and (resume or client is not None):
         raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
-    sources = [source, *arrays.values()]
+    sources = [source, *files]
     _check(target, saving, sources)  # before the work, which may take hours
-    image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
-    read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
-    options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
-    if resume and journal.part_of(target).exists():
-        options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
-    result = yield from task.steps(image.data, options, lazy=True if written.by_region else None)
-    record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
-    if image.series:
-        record["input"]["series"] = image.chosen
-    if arrays:
-        record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
-    about = about_result(image.about, result, record)
+    image = finished(open_image(source, axes=str(axes) if axes else None, series=series))
+    part = journal.part_of(target)
+    begun = journal.read(part)[0].record if resume and part.exists() else None
+    result, about = yield from process(image, True if written.by_region else None, begun)
+    about = replace(about, record=record_from_file(result.record, image, source))
     yield from write_steps(target, result, about, saving=saving, sources=sources, resume=resume, client=client)
     return record_of(open_image(target))
+
+
+def record_from_file(record: Record, image: ImageFile, source: Path) -> Record:
+    """Return the record of a result with the path of the file that the first step was made from, and its record."""
+    first = {**record["input"]}
+    if "record" in first:  # made by several steps
+        return {**record, "input": {**first, "record": record_from_file(first["record"], image, source)}}
+    first["path"] = str(source.resolve())
+    if image.series:
+        first["series"] = image.chosen
+    return made_from({**record, "input": first}, image.record)
+
+
+def processed_steps(
+    task: Task,
+    data: ImageArray,
+    about: ImageMeta,
+    options: Any,
+    *,
+    files: Mapping[str, Path] = MappingProxyType({}),
+    lazy: bool | None = None,
+) -> Processing:
+    """Run a task on an image whose axes and pixel sizes are known.
+
+    Parameters
+    ----------
+    task, options
+        The task and its options, whose axes are replaced by those of the image.
+    data, about
+        The image and its metadata.
+    files : mapping of str to Path
+        Options that are read from files: masks, point spread functions.
+    lazy : bool, optional
+        See `Task.steps`.
+
+    Returns
+    -------
+    Result
+        The result.
+    ImageMeta
+        Its metadata, with the record.
+    """
+    read = {name: _read(array_options(task)[name], path) for name, path in files.items()}
+    options = calibrated(replace(options, axes=about.axes, **read), lambda: about)
+    result = yield from task.steps(data, options, lazy=lazy)
+    if files:
+        named = {name: str(path.resolve()) for name, path in files.items()}
+        result = replace(result, record={**result.record, "arrays": named})
+    return result, about_result(about, result, result.record)
 
 
 def _read(kind: str, path: Path) -> Any:
@@ -162,7 +249,8 @@ def write_result_steps(
     """
     _check(target, saving, [])
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
-    yield from write_steps(target, result, about_result(about, result, result.record), saving=saving)
+    record = made_from(result.record, about.record)
+    yield from write_steps(target, result, about_result(about, result, record), saving=saving)
     written = open_image(target)
     return replace(result, data=layers_of(written)[0][0], record=record_of(written))
 

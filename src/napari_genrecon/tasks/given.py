@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
 
 __all__ = ["Given", "given_image", "given_images", "given_mask", "given_psf", "warn_assumed"]
 
@@ -43,12 +40,13 @@ class Given:
 
     def calibrate(self, options: Any) -> Any:
         """Return options of a task in which missing pixel sizes are those of the layer."""
-        return options if self.layer is None else calibrated(options, self._about)
+        return options if self.layer is None else calibrated(options, self.about)
 
-    def _about(self) -> ImageMeta:
-        assert self.layer is not None
-        shape = tuple(self.pixels.shape)
-        return replace(about_layer(self.layer, shape), axes=resolve_axes(self.axes, shape))
+    def about(self) -> ImageMeta:
+        """Return the metadata of the image: the axes, and all that the layer says."""
+        shape = tuple(np.shape(self.pixels))
+        axes = resolve_axes(self.axes, shape)
+        return ImageMeta(axes=axes) if self.layer is None else replace(about_layer(self.layer, shape), axes=axes)
 
 
 def given_image(image: ImageLike, axes: str | Axes | None = None) -> Given:
@@ -112,7 +110,7 @@ def _is_layer(value: object) -> bool:
     return hasattr(value, "as_layer_data_tuple")  # unlike isinstance, without importing napari
 
 
-def _pixels(layer: Layer, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
+def _pixels(layer: Any, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
     # Plugins get layers behind a proxy; what it wraps gives plain values.
     data, meta, kind = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()
     if kind not in kinds:

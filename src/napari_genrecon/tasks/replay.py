@@ -22,6 +22,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
+from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.same import SAME, Comparison, alike
 from napari_genrecon.optics import MeasuredPSF, Optics
@@ -88,17 +89,27 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     record = record_of(image)
     if record["task"] == "sample":
         return (yield from _sampled_again(image, record))
-    original = source_of(path, record, source)
-    record = _updated(record)
+    records = [_updated(step) for step in steps_of_run(record)]
+    original = source_of(path, records[0], source)
+    data = original.data
+    for step in records:
+        result = yield from _step_again(path, step, data)
+        if step is records[0] and result.record["input"]["fingerprint"] != step["input"]["fingerprint"]:
+            raise ImageError(
+                f"{original.path} is not the image that {path} was made from: give the right one with --input"
+            )
+        data = result.data
+    return (yield from _compared(result, image, records[-1]))
+
+
+def _step_again(path: Path, record: dict[str, Any], data: ImageArray) -> Generator[Progress, None, Result]:
+    """Run a step again, lazily, with the noise and the tiles of its record."""
     task = find_task(record["task"])
-    options = _options_of(task, record)
-    result = yield from task.steps(original.data, options, lazy=True)
+    result = yield from task.steps(data, _options_of(task, record), lazy=True)
     for name in set(array_options(task)) & set(record):
         if not alike(result.record[name], record[name]):
             raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
-    if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
-        raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
-    return (yield from _compared(result, image, record))
+    return result
 
 
 def _updated(record: dict[str, Any]) -> dict[str, Any]:

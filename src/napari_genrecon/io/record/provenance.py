@@ -208,13 +208,19 @@ def is_same_run(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     from napari_genrecon.noise.same import alike
 
     # Without the warnings: their texts hold measured numbers, which cannot be compared with a tolerance.
-    a, b = ({k: v for k, v in _of_any_run(record).items() if k != "warnings"} for record in (then, now))
+    a, b = _without_warnings(then), _without_warnings(now)
     return a["options"] == b["options"] and alike(a, b)
+
+
+def _without_warnings(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in _of_any_run(record).items() if k != "warnings"}
 
 
 def _of_any_run(record: Mapping[str, Any]) -> dict[str, Any]:
     options = {k: v for k, v in record.get("options", {}).items() if k != "tile"}  # tiles have an entry of their own
-    return {k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options}
+    found = {k: v for k, v in record.items() if k not in _DIFFERS_BETWEEN_RUNS} | {"options": options}
+    before = (record.get("input") or {}).get("record")
+    return found if before is None else found | {"input": {**record["input"], "record": _without_warnings(before)}}
 
 
 def facts(about: ImageMeta) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.io.record.check import choice_text
+from napari_genrecon.io.record.history import made_from
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
@@ -57,9 +58,10 @@ def result_steps(
 ) -> Generator[Progress, None, Result]:
     """Compute the result in memory, live, or into a file."""
     if target is None:
-        return task.steps(taken.data, options, lazy=True if live else None)
+        result = yield from task.steps(taken.data, options, lazy=True if live else None)
+        return replace(result, record=made_from(result.record, taken.shown["metadata"].get("genrecon")))
     about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
-    return write_result_steps(task, taken.data, options, about, target, saving=chosen_saving())
+    return (yield from write_result_steps(task, taken.data, options, about, target, saving=chosen_saving()))
 
 
 def nothing_to_fill(record: dict[str, Any]) -> bool:

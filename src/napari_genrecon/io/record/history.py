@@ -1,0 +1,44 @@
+"""Keep the record of the image that a result was made from inside the record of the result, however many steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["history", "made_from", "steps_of_run"]
+
+_OF_THE_FILE = ("seal", "image")  # entries about a file that was written, not about how its pixels were made
+
+
+def made_from(record: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the record of a result with the record of its source inside, if the source is a result itself.
+
+    A second denoising is pointed out: what the first has left is no longer the noise that was measured.
+    """
+    if not isinstance(source, Mapping) or "task" not in source:
+        return dict(record)
+    before = {key: value for key, value in source.items() if key not in _OF_THE_FILE}
+    found = {**record, "input": {**record["input"], "record": before}}
+    earlier = [step["task"] for step in history(found)[:-1]]
+    if record["task"] == "denoise" and "denoise" in earlier:
+        note = (
+            "the image was denoised before, and what is left in it is no camera noise: denoise the raw image instead, "
+            "with another strength"
+        )
+        found["warnings"] = [*record["warnings"], note]
+    return found
+
+
+def history(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of all steps from the first image to this result, as far as they are known."""
+    steps = [dict(record)]
+    while isinstance(before := (steps[0].get("input") or {}).get("record"), Mapping):
+        steps.insert(0, dict(before))
+    return steps
+
+
+def steps_of_run(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of the steps that were run in a row from an image in a file to this result."""
+    steps = history(record)
+    first = next((i for i in reversed(range(len(steps))) if "path" in (steps[i].get("input") or {})), 0)
+    return steps[first:]

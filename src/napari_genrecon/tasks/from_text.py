@@ -1,0 +1,78 @@
+"""Read options from the text of a command line or of a file of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
+from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.files import array_options
+
+__all__ = ["options_from_text"]
+
+# What to give instead of a file that does not exist, by kind of array.
+_ADVICE = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
+
+
+def options_from_text(
+    task: Task, given: Mapping[str, Any], *, folder: Path | None = None, flag: str = ""
+) -> tuple[Any, dict[str, Path]]:
+    """Return the options of a task, and the files of those that are arrays.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    given : mapping
+        Values by the name of the option. A mask is the path of an image; a point spread function, too, or a number or
+        ``optics:...``; noise is a number or the path of a report.
+    folder : Path, optional
+        Folder that relative paths start from; by default the current one.
+    flag : str
+        What stands before the name of an option in messages, such as ``"--"``.
+
+    Raises
+    ------
+    OptionError
+        If a value cannot be read, or a file does not exist.
+    """
+    values, files = dict(given), {}
+    if values.get("noise") is not None:
+        values["noise"] = _noise(str(values["noise"]), folder, flag)
+    for name, kind in array_options(task).items():
+        text = values.get(name)
+        if text is None:
+            continue
+        if kind == "psf" and str(text).startswith(OPTICS_PREFIX):
+            values[name] = Optics.from_text(str(text))
+        elif kind == "psf" and _is_number(text):
+            values[name] = float(text)
+        else:
+            values[name], files[name] = None, (folder or Path()) / str(text)
+            if not files[name].exists():
+                raise OptionError(f"{flag}{name}: there is no file {text}{_ADVICE[kind]}")
+    return task.options(**values), files
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _noise(text: str, folder: Path | None, flag: str) -> Any:
+    from napari_genrecon.noise import read_noise
+
+    if _is_number(text):
+        return float(text)
+    try:
+        return read_noise((folder or Path()) / text)
+    except OptionError as error:
+        raise OptionError(
+            f"{flag}noise takes a number or a file that 'genrecon noise --json' wrote: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Page that runs several tasks in a row."""

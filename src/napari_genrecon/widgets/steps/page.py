@@ -1,0 +1,319 @@
+"""Page that runs several tasks in a row: steps are added, taken from a result, edited, saved, and run on images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, ProgressBar, PushButton, Select
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+from qtpy.QtWidgets import QFileDialog
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import GenReconError, OptionError
+from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.layers import about_layer
+from napari_genrecon.io.record.history import made_from
+from napari_genrecon.tasks import TASKS, Result
+from napari_genrecon.tasks.pipeline import Pipeline, Step, pipeline_steps, read_pipeline, steps_of
+from napari_genrecon.tasks.result_name import result_name
+from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.fit import list_of_layers, make_primary, text
+from napari_genrecon.widgets.jobs.controls import JobControls
+from napari_genrecon.widgets.layers.add_result import add_layers
+from napari_genrecon.widgets.layers.choice import LayerChoice
+from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.task.compute import LayerSnapshot
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+__all__ = ["StepsPage", "StepsWidget"]
+
+_ROWS = 4  # of the lists of images and of steps before they scroll
+_LINES = 8  # of messages before they scroll
+_FILES = "Steps (*.json)"
+_Made = list[tuple[Result, ImageMeta]]
+
+
+class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Run several tasks in a row on image layers.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Viewer whose layers can be chosen, and that gets the results.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer: Viewer = getattr(viewer, "__wrapped__", viewer)
+        self.steps: list[Step] = []
+        self._folder: Path | None = None  # from which paths in the steps start
+        self._queue: list[LayerSnapshot] = []
+        self._make_controls()
+        self._jobs = JobControls((self.run,), self.cancel, self._progress, self.status)
+        super().__init__(
+            widgets=[
+                Label(value="Images"),
+                self.images,
+                Label(value="Steps, from first to last"),
+                self.chosen,
+                _row(self.task, self.add_step, self.from_result),
+                _row(self.move_up, self.remove_steps, self.open_file, self.save_file),
+                _row(Label(value="options"), self.step_options),
+                self.keep,
+                _row(self.run, self.cancel),
+                self._progress,
+                self.status,
+            ],
+            labels=False,
+        )
+        self._dock = Dock(self, self.native, lambda: None, self.reset_choices)
+        self._choice = LayerChoice(self.images, self._viewer.layers)
+        self._fit_lists = [list_of_layers(each, _ROWS) for each in (self.images, self.chosen)]
+        self.native.layout().addStretch(1)  # room that is not needed stays below
+        self._connect()
+        self._choose_active()
+        self._show()
+        self.status.value = "Add steps, or choose a result layer and press 'From result' to do the same again."
+
+    def _make_controls(self) -> None:
+        self.images = Select(choices=self._image_names, tooltip="Images that the steps are run on, one after the other")
+        self.chosen = Select(choices=(), tooltip="Choose a step to edit, move or remove it")
+        self.task = ComboBox(choices=[(task.title, task.name) for task in TASKS], tooltip="What the next step does")
+        self.add_step = PushButton(text="Add", tooltip="Puts this task at the end")
+        self.from_result = PushButton(
+            text="From result", tooltip="Takes the steps that made the selected layer, to run them on other images"
+        )
+        self.move_up = PushButton(text="Up", tooltip="The chosen step runs one step earlier")
+        self.remove_steps = PushButton(text="Remove", tooltip="Removes the chosen steps")
+        self.open_file = PushButton(text="Open…", tooltip="Reads steps from a JSON file")
+        self.save_file = PushButton(text="Save…", tooltip="Writes the steps as JSON; 'genrecon run' runs it on folders")
+        self.step_options = LineEdit(
+            tooltip="Options of the chosen step, such as: strength=0.8, tile=256 (those of the Python function); "
+            "what is left out has its default. Press Enter"
+        )
+        self.keep = CheckBox(text="add the results of all steps", tooltip="Else only the last one becomes a layer")
+        self.run = PushButton(text="Run", tooltip="Makes new layers; the images themselves are not changed")
+        make_primary(self.run)
+        self.cancel = PushButton(text="Cancel", enabled=False)
+        self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
+        self.status = text(most=_LINES)
+
+    def _connect(self) -> None:
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.connect(self.reset_choices)
+        self._viewer.layers.events.renamed.connect(self.reset_choices)
+        self._viewer.layers.events.inserted.connect(self._choose_active)
+        self.add_step.changed.connect(lambda: self._change([*self.steps, Step(self.task.value)]))
+        self.from_result.changed.connect(self._take)
+        self.move_up.changed.connect(self._move_up)
+        self.remove_steps.changed.connect(self._remove)
+        self.open_file.changed.connect(self._open)
+        self.save_file.changed.connect(self._save)
+        self.chosen.changed.connect(self._show_options)
+        self.step_options.native.editingFinished.connect(self._edit)
+        self.run.changed.connect(self._start)
+
+    # Steps ----------------------------------------------------------------------------------------------------------
+
+    def _image_names(self, _widget: object = None) -> list[str]:
+        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not is_no_image(layer)]
+
+    def _choose_active(self, _event: object = None) -> None:
+        """Choose an image where none is chosen yet."""
+        active = self._viewer.layers.selection.active
+        names = self._image_names()
+        if not self.images.value and names:
+            self.images.value = [active.name if active is not None and active.name in names else names[0]]
+
+    def _step_names(self) -> list[tuple[str, int]]:
+        return [(f"{index + 1}. {step}", index) for index, step in enumerate(self.steps)]
+
+    def reset_choices(self, *_: Any) -> None:
+        """Update the choices of layers; napari calls this on docked widgets."""
+        self._choice.reset()
+        for fit in self._fit_lists:
+            fit()
+
+    def _change(self, steps: list[Step], chosen: int | None = None) -> None:
+        self.steps = steps
+        self._show(len(steps) - 1 if chosen is None else chosen)
+        self._say("")
+
+    def _show(self, chosen: int = -1) -> None:
+        """Show the steps, with one of them chosen."""
+        self.chosen.choices = ()  # else changed entries would move to the end
+        self.chosen.choices = self._step_names()
+        self.chosen.value = [chosen] if 0 <= chosen < len(self.steps) else []
+        self._fit_lists[1]()
+        self._show_options()
+        self.run.enabled = bool(self.steps)
+
+    def _index(self) -> int | None:
+        """Return the index of the step that is chosen; None if there is not exactly one."""
+        return self.chosen.value[0] if len(self.chosen.value) == 1 else None
+
+    def _show_options(self, _event: object = None) -> None:
+        index = self._index()
+        self.step_options.enabled = index is not None
+        options = {} if index is None else self.steps[index].options
+        self.step_options.value = ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
+
+    def _edit(self) -> None:
+        index = self._index()
+        if index is None:
+            return
+        try:
+            step = Step(self.steps[index].task, _options(self.step_options.value))
+            Pipeline((step,), self._folder)
+        except GenReconError as error:
+            self._jobs.refuse(error)
+            return
+        if step != self.steps[index]:
+            self._change([*self.steps[:index], step, *self.steps[index + 1 :]], index)
+
+    def _move_up(self, _event: object = None) -> None:
+        index = self._index()
+        if index:
+            moved = [*self.steps]
+            moved[index - 1 : index + 1] = moved[index], moved[index - 1]
+            self._change(moved, index - 1)
+
+    def _remove(self, _event: object = None) -> None:
+        self._change([step for index, step in enumerate(self.steps) if index not in self.chosen.value])
+
+    def _take(self, _event: object = None) -> None:
+        layer = self._viewer.layers.selection.active
+        record = None if layer is None else layer.metadata.get("genrecon")
+        if not isinstance(record, dict):
+            self._jobs.ask_for("Select the layer of a result first: its steps are taken from its record.")
+            return
+        try:
+            self._change(list(steps_of(record).steps))
+        except GenReconError as error:
+            self._jobs.refuse(error)
+
+    def _open(self, _event: object = None) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Open steps", "", _FILES)
+        if path:
+            self.read(path)
+
+    def read(self, path: str | Path) -> None:
+        """Take the steps of a file."""
+        try:
+            found = read_pipeline(path)
+        except GenReconError as error:
+            self._jobs.refuse(error)
+            return
+        self._folder = found.folder
+        self._change(list(found.steps))
+
+    def _save(self, _event: object = None) -> None:
+        path, _ = QFileDialog.getSaveFileName(self.native, "Save steps", "steps.json", _FILES)
+        if path:
+            self.write(path)
+
+    def write(self, path: str | Path) -> None:
+        """Write the steps to a file; the dialog has asked before an existing one is replaced."""
+        try:
+            saved = self._pipeline().save(Path(path).with_suffix(".json"), overwrite=True)
+        except GenReconError as error:
+            self._jobs.refuse(error)
+            return
+        self._say(f"Saved. On a folder of images: genrecon run {saved} FOLDER")
+
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(tuple(self.steps), self._folder)
+
+    def _say(self, words: str) -> None:
+        self._jobs.say(words)
+
+    # Run ------------------------------------------------------------------------------------------------------------
+
+    def _start(self, _event: object = None) -> None:
+        layers = [layer for layer in self._viewer.layers if layer.name in self.images.value]
+        if not layers:
+            self._jobs.ask_for("Choose an image first.")
+            return
+        try:
+            self._pipeline()
+        except GenReconError as error:
+            self._jobs.refuse(error)
+            return
+        self._queue = [LayerSnapshot.of(layer) for layer in layers]
+        self._next()
+
+    def _next(self) -> None:
+        if not self._queue:
+            return
+        taken, steps, keep = self._queue.pop(0), self._pipeline(), self.keep.value
+        about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
+
+        def run() -> Generator[Progress, None, _Made]:
+            return pipeline_steps(steps, taken.data, about, keep=keep)
+
+        def failed(kind: str, value: Any) -> None:
+            self._queue.clear()
+            self._jobs.tell(kind, value)
+
+        self._jobs.begin(run, lambda made: self._add(made, taken), failed, title=f"{steps.name} '{taken.name}'")
+
+    def _add(self, made: _Made, taken: LayerSnapshot) -> None:
+        """Add the results of one image, and go on with the next."""
+        name, names = taken.name, []
+        for number, (result, _about) in enumerate(made):
+            last = number == len(made) - 1
+            record = made_from(result.record, taken.shown["metadata"].get("genrecon")) if not number else result.record
+            task = str(record["task"])
+            name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {self._pipeline().name}"
+            for warning in record["warnings"]:
+                show_warning(f"{name}: {warning}")
+            added = add_layers(
+                self._viewer, replace(result, record=record), taken.layer, taken.data.shape, name, taken.shown
+            )
+            added.visible = last
+            names.append(added.name)
+        self._say(f"New layer{'s' if len(names) > 1 else ''}: {', '.join(names)}.")
+        if self._jobs.cancelled:
+            self._queue.clear()
+        self._next()
+
+
+def _options(given: str) -> dict[str, Any]:
+    """Read options as they are written in Python: ``strength=0.8, detect="hot"``; quotes can be left out."""
+    found: dict[str, Any] = {}
+    for part in _parts(given):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not name:
+            raise OptionError(f"options are written as name=value, with commas between them; got {part.strip()!r}")
+        try:
+            found[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _parts(given: str) -> list[str]:
+    """Split at the commas that stand before the next ``name=``, as values may hold commas."""
+    return [part for part in re.split(r",\s*(?=\w+\s*=)", given) if part.strip()]
+
+
+def _row(*widgets: Any) -> Container[Any]:
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+class StepsWidget(PageOpener):
+    """Dock widget of several tasks in a row."""
+
+    @staticmethod
+    def make(viewer: Viewer) -> StepsPage:
+        """Return a new page."""
+        return StepsPage(viewer)
