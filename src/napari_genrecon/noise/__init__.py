@@ -4,10 +4,12 @@ from .defects import fill_hot, measure_hot_fraction
 from .measure import measure_channel
 from .model import NoiseModel
 from .saved import read_noise
+from .second_look import Denoiser
 from .stabilise import Stabiliser, stabiliser
 from .verdict import verdict
 
 __all__ = [
+    "Denoiser",
     "NoiseModel",
     "Stabiliser",
     "fill_hot",

@@ -14,6 +14,7 @@ from .blocks import Blocks, cut_blocks
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
 from .model import NoiseModel
+from .second_look import Denoiser, second_look
 from .spectrum import (
     WHITE,
     Shape,
@@ -68,7 +69,7 @@ class _Noise:
     affine: bool
 
 
-def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
+def measure_channel(crops: Sequence[ArrayLike], denoise: Denoiser | None = None) -> NoiseModel:
     """The noise of one channel, from 2D crops of it.
 
     Parameters
@@ -76,6 +77,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     crops : sequence of (Y, X) array_like
         Any real dtype; NaN and infinite pixels are left out. Contiguous pieces of 64 x 64 or more are best, and 4
         megapixels in all are plenty.
+    denoise : callable, optional
+        A denoiser, with which correlated noise is measured again; see `second_look`.
 
     Returns
     -------
@@ -124,6 +127,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     model = dataclasses.replace(
         _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
     )
+    if denoise is not None and model.method == "flat blocks" and model.sigma > 0:
+        model = second_look(even, levels.clip, model, denoise)
     return dataclasses.replace(model, hot_fraction=measure_hot_fraction(arrays, model)) if model.sigma > 0 else model
 
 
