@@ -59,7 +59,7 @@ def test_white_noise_needs_a_positive_sigma(sigma):
         ({"read_noise": -1}, "read_noise must be 0 or more, got -1"),
         ({"rho_x": 1.2}, "rho_x is a correlation and must lie between -1 and 1, got 1.2"),
         ({"saturated_fraction": 2}, "saturated_fraction is a fraction and must lie between 0 and 1, got 2"),
-        ({"method": "guess"}, "method must be one of flat blocks, high-pass, given; got 'guess'"),
+        ({"method": "guess"}, "method must be one of flat blocks, high-pass, residual, counts, given; got 'guess'"),
         ({"affine": False}, "needs a curve of at least two"),
         ({"curve": [(2, 1), (1, 1)]}, "curve must have finite, ascending means"),
         ({"curve": "steep"}, "curve must be a list of"),

@@ -16,7 +16,7 @@ from .report import describe
 
 __all__ = ["FAR", "Method", "NoiseModel"]
 
-Method = Literal["flat blocks", "high-pass", "residual", "given"]
+Method = Literal["flat blocks", "high-pass", "residual", "counts", "given"]
 FAR = (2, 3, 5)
 """Distances in pixels of `NoiseModel.far_x` and `far_y`."""
 
@@ -64,9 +64,10 @@ class NoiseModel:
         Fraction in [0, 1] of single hot (or dead) pixels, and of pixels at `saturation_level`.
     saturation_level : float or None
         The grey value at which the image is clipped; None where no clipping was seen.
-    method : {"flat blocks", "high-pass", "residual", "given"}
+    method : {"flat blocks", "high-pass", "residual", "counts", "given"}
         From what the variance was measured: of flat blocks, all but the lowest frequencies (correlated noise) or only
-        the high ones (white); or what a denoiser takes away where its result is even (correlated noise).
+        the high ones (white); what a denoiser takes away where its result is even (correlated noise); or not at all,
+        as counted photons have a variance that is their mean.
     pixels_sampled : int
         Number of pixels looked at.
     textured : bool
