@@ -7,7 +7,7 @@ of correlated noise. A denoised image shows where it is even, and what was taken
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,15 +104,18 @@ def _pieces(crops: Crops, clip: tuple[float, float], model: NoiseModel) -> list[
     return sorted(pieces, key=lambda piece: piece.unevenness)[:_PIECES]
 
 
-def _cut(crops: Crops) -> list[NDArray[np.generic]]:
+def _cut(crops: Crops) -> Iterator[NDArray[np.generic]]:
     """Cut the crops into pieces that hold whole blocks."""
-    return [
-        crop[top : top + min(_SIDE, (crop.shape[0] - top) // _BLOCK * _BLOCK),
-             left : left + min(_SIDE, (crop.shape[1] - left) // _BLOCK * _BLOCK)]
-        for crop in crops
-        for top in range(0, crop.shape[0] - _BLOCK + 1, _SIDE)
-        for left in range(0, crop.shape[1] - _BLOCK + 1, _SIDE)
-    ]  # fmt: skip
+    for crop in crops:
+        rows, columns = (_spans(length) for length in crop.shape)
+        yield from (crop[y, x] for y in rows for x in columns)
+
+
+def _spans(length: int) -> list[slice]:
+    """Pieces of about the largest side."""
+    count = max(round(length / _SIDE), 1)
+    size = min(length // count, _SIDE) // _BLOCK * _BLOCK
+    return [slice(i * length // count, i * length // count + size) for i in range(count)] if size else []
 
 
 def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -1,0 +1,74 @@
+"""The noise spectrum as it was measured, where a family of shapes does not hold it.
+
+A family (`spectrum`) tells correlated noise from white noise with few blocks. But demosaiced noise is not separable,
+its pixels are not alike (one in two or four was measured, the rest interpolated), and it may have a long tail.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from .blocks import cosine_basis
+from .spectrum import LEAST, Shape, inner_frequencies
+
+__all__ = ["independent_part", "measured_shape"]
+
+Floats = NDArray[np.float64]
+_SMOOTHING = 1.0  # frequencies, s.d.
+
+
+def measured_shape(energy: Floats, family: Shape) -> Shape:
+    """Return the smoothed spectrum of flat blocks.
+
+    Parameters
+    ----------
+    energy : (SIZE, SIZE) ndarray
+        Their mean energies.
+    family : Shape
+        Fitted to them. Only what it lacks is smoothed; and the lowest frequencies, which hold structure, and those
+        constant along an axis, which hold stripes, get what their neighbours lack.
+    """
+    used = inner_frequencies(len(energy)) * 1.0
+    lacking = used * np.log((energy + LEAST) / (family.spectrum + LEAST))
+    smooth = gaussian_filter(lacking, _SMOOTHING, mode="constant") / gaussian_filter(used, _SMOOTHING, mode="constant")
+    spectrum = family.spectrum * np.exp(smooth)
+    spectrum /= spectrum.mean()
+    rho_x, rho_y = (
+        float(np.clip(rho + _lag1(spectrum, axis) - _lag1(family.spectrum, axis), -0.95, 0.95))
+        for rho, axis in ((family.rho_x, 1), (family.rho_y, 0))
+    )
+    return Shape(round(rho_x, 2), round(rho_y, 2), spectrum)
+
+
+def _lag1(spectrum: Floats, axis: int) -> float:
+    """Mean product of neighbours along an axis, for noise of this spectrum."""
+    along = spectrum.mean(1 - axis)
+    basis = cosine_basis(len(along))
+    return float(along @ (basis[:, 1:] * basis[:, :-1]).mean(1) / along.mean())
+
+
+def independent_part(energy: Floats, share: Floats) -> float:
+    """Return which part of the degrees of freedom is left where frequencies are not independent.
+
+    Parameters
+    ----------
+    energy : (N, SIZE, SIZE) ndarray
+        Energies of flat blocks, divided by their variance and by the spectrum, so that their mean is 1.
+    share : (SIZE, SIZE) ndarray
+        Share of each frequency in the variance of a block.
+
+    Notes
+    -----
+    Where every second pixel is interpolated, each frequency is mirrored at half of the highest. For normal noise the
+    covariance of two energies is twice their squared correlation.
+    """
+    above = energy - 1
+    own = float((share**2).sum())
+    mirrored = 0.0
+    for axes in ((1,), (2,), (1, 2)):
+        partner = np.flip(above, axes)
+        both = share * np.flip(share, tuple(axis - 1 for axis in axes))
+        mirrored += float((both * (above * partner).mean(0)).sum()) / 2
+    return own / (own + max(mirrored, 0.0))
