@@ -1,7 +1,7 @@
 """The noise of an image: measure it, describe it, make it uniform and come back."""
 
 from .defects import fill_hot, measure_hot_fraction
-from .light import conserve_light, is_low_light
+from .low_light import conserve_light, is_low_light
 from .measure import measure_channel
 from .model import NoiseModel
 from .saved import read_noise

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..engine.missing import find_missing, without_missing
 from ..errors import ImageError
 from .blocks import Blocks, cut_blocks
-from .counts import Counts, find_counts
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
+from .low_light import counted_photons
 from .measured_spectrum import independent_part, measured_shape
 from .model import NoiseModel
 from .second_look import Denoiser, second_look
@@ -131,9 +131,9 @@ def measure_channel(crops: Sequence[ArrayLike], denoise: Denoiser | None = None)
     model = dataclasses.replace(
         _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
     )
-    counts = find_counts(arrays, blocks)
-    if counts is not None:
-        model = _counting(model, counts, blocks)
+    counted = counted_photons(model, arrays, blocks)
+    if counted is not None:
+        model = counted
     elif denoise is not None and model.method == "flat blocks" and model.sigma > 0:
         model = second_look(even, levels.clip, model, denoise)
     return dataclasses.replace(model, hot_fraction=measure_hot_fraction(arrays, model)) if model.sigma > 0 else model
@@ -278,27 +278,6 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
         affine=noise.affine or len(curve) < 2,
         textured=noise.textured,
         method="high-pass" if noise.is_white else "flat blocks",
-    )
-
-
-def _counting(model: NoiseModel, counts: Counts, blocks: Blocks) -> NoiseModel:
-    """The model of counted photons. The grey levels are those of whole blocks: means of few pixels are mostly 0."""
-    dark, median, bright = (
-        float(level) for level in np.quantile(blocks.means, (0.01, 0.5, 0.99)) * blocks.unit + blocks.origin
-    )
-    return dataclasses.replace(
-        model,
-        gain=counts.step,
-        offset=counts.zero,
-        read_noise=0.0,
-        rho_x=0.0,
-        rho_y=0.0,
-        row_stripes=0.0,
-        column_stripes=0.0,
-        affine=True,
-        levels=(dark, median, bright),
-        textured=False,
-        method="counts",
     )
 
 

@@ -123,7 +123,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "The background is not even: it holds smooth grain several pixels wide, as after a filter, an enlargement "
             "or lossy compression, which looks the same as fine structure"
             if _is_mostly_dark(model)
-            else "There is fine structure everywhere and no empty or even patch"
+            else "There is fine structure nearly everywhere and hardly any empty or even patch"
         )
         advice.append(
             f"{why}, so the noise was read from the finest "

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import NoiseModel
-from .stabilise import Stabiliser
+from ..model import NoiseModel
+from ..stabilise import Stabiliser
 
 __all__ = ["conserve_light", "is_low_light"]
 
