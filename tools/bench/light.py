@@ -25,7 +25,7 @@ def run(*, quick: bool) -> None:
 def _errors(electrons: float, seed: int) -> tuple[float, float, float, float]:
     rng = np.random.default_rng([seed, 8])
     flat = rng.poisson(electrons, (_SIDE, _SIDE)).astype(np.uint16)
-    camera = 100 + 12 * (flat + rng.normal(0, 0.15, flat.shape))
+    camera = 100 + 12 * (flat + rng.normal(0, 0.3, flat.shape))
     y, x = np.mgrid[:_SIDE, :_SIDE]
     distances = [np.hypot(y - top, x - left) for top, left in rng.uniform(20, _SIDE - 20, (4, 2))]
     scene = electrons + sum(20 * np.exp(-(distance**2) / 2 / 4**2) for distance in distances)
