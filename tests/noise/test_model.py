@@ -59,7 +59,7 @@ def test_white_noise_needs_a_positive_sigma(sigma):
         ({"read_noise": -1}, "read_noise must be 0 or more, got -1"),
         ({"rho_x": 1.2}, "rho_x is a correlation and must lie between -1 and 1, got 1.2"),
         ({"saturated_fraction": 2}, "saturated_fraction is a fraction and must lie between 0 and 1, got 2"),
-        ({"method": "guess"}, "method must be one of flat blocks, high-pass, given; got 'guess'"),
+        ({"method": "guess"}, "method must be one of flat blocks, high-pass, residual, counts, given; got 'guess'"),
         ({"affine": False}, "needs a curve of at least two"),
         ({"curve": [(2, 1), (1, 1)]}, "curve must have finite, ascending means"),
         ({"curve": "steep"}, "curve must be a list of"),
@@ -85,7 +85,7 @@ def test_report_says_when_denoising_will_change_little():
 
 def test_report_of_a_structured_image_says_what_was_not_measured_and_what_to_do():
     report = NoiseModel(read_noise=1, textured=True).describe()
-    for words in ("could not be measured", "no empty or even patch", "If grain stays", "with less strength"):
+    for words in ("could not be measured", "hardly any empty or even patch", "If grain stays", "with less strength"):
         assert words in report
 
 
@@ -102,7 +102,7 @@ def test_report_of_the_same_noise_everywhere_says_it_once():
 
 @pytest.mark.parametrize(
     ("median", "sentence"),
-    [(50.0, "no empty or even patch"), (3.0, "The background is not even: it holds smooth grain")],
+    [(50.0, "hardly any empty or even patch"), (3.0, "The background is not even: it holds smooth grain")],
 )
 def test_a_dark_background_is_not_called_structure_everywhere(median, sentence):
     assert sentence in str(NoiseModel(read_noise=1.0, levels=(0.0, median, 100.0), textured=True))

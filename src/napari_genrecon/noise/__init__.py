@@ -1,16 +1,21 @@
 """The noise of an image: measure it, describe it, make it uniform and come back."""
 
 from .defects import fill_hot, measure_hot_fraction
+from .low_light import conserve_light, is_low_light
 from .measure import measure_channel
 from .model import NoiseModel
 from .saved import read_noise
+from .second_look import Denoiser
 from .stabilise import Stabiliser, stabiliser
 from .verdict import verdict
 
 __all__ = [
+    "Denoiser",
     "NoiseModel",
     "Stabiliser",
+    "conserve_light",
     "fill_hot",
+    "is_low_light",
     "measure_channel",
     "measure_hot_fraction",
     "read_noise",

@@ -13,8 +13,12 @@ from ..errors import ImageError
 from .blocks import Blocks, cut_blocks
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
+from .low_light import counted_photons
+from .measured_spectrum import independent_part, measured_shape
 from .model import NoiseModel
+from .second_look import Denoiser, second_look
 from .spectrum import (
+    LEAST,
     WHITE,
     Shape,
     fit_shape,
@@ -44,6 +48,7 @@ __all__ = ["measure_channel"]
 _ROUNDS = 3
 _SMALLEST = 4  # pixels along a block in which noise can be told from structure
 _MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
+_MOST_REFINED = 2048  # blocks that tell which frequencies are independent
 _DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
 _FEW_HOT = 1e-4  # of the pixels; that few are in few of the blocks
@@ -68,7 +73,7 @@ class _Noise:
     affine: bool
 
 
-def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
+def measure_channel(crops: Sequence[ArrayLike], denoise: Denoiser | None = None) -> NoiseModel:
     """The noise of one channel, from 2D crops of it.
 
     Parameters
@@ -76,6 +81,8 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     crops : sequence of (Y, X) array_like
         Any real dtype; NaN and infinite pixels are left out. Contiguous pieces of 64 x 64 or more are best, and 4
         megapixels in all are plenty.
+    denoise : callable, optional
+        A denoiser, with which correlated noise is measured again; see `second_look`.
 
     Returns
     -------
@@ -124,6 +131,11 @@ def measure_channel(crops: Sequence[ArrayLike]) -> NoiseModel:
     model = dataclasses.replace(
         _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
     )
+    counted = counted_photons(model, arrays, blocks)
+    if counted is not None:
+        model = counted
+    elif denoise is not None and model.method == "flat blocks" and model.sigma > 0:
+        model = second_look(even, levels.clip, model, denoise)
     return dataclasses.replace(model, hot_fraction=measure_hot_fraction(arrays, model)) if model.sigma > 0 else model
 
 
@@ -174,6 +186,8 @@ def _look_at(blocks: Blocks) -> _Noise:
     if structured:
         shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
+    if not is_white:
+        shape, line, flat, dof = _refined(blocks, energy, shape, line, flat, dof, bins)
     lines = (0.0, 0.0) if structured else stripes(energy, shape.spectrum, count)
     if is_white:
         used = top_frequencies(size) if on_white else high_frequencies(size)
@@ -189,15 +203,31 @@ def _look_at(blocks: Blocks) -> _Noise:
     return _Noise(shape, line, curve if affine else curve[trusted], lines, is_white, textured, affine)
 
 
-def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins) -> tuple[Line, Floats, float]:
+def _refined(
+    blocks: Blocks, energy: Floats, shape: Shape, line: Line, flat: Floats, dof: float, bins: Bins
+) -> tuple[Shape, Line, Floats, float]:
+    """The measurement with the spectrum as it is, and as many degrees of freedom as it leaves."""
+    level = expected(line, blocks.means, flat)
+    keep = np.flatnonzero(is_flat(flat, level, dof))[:_MOST_REFINED]
+    shape = measured_shape(energy, shape)
+    relative = blocks.energy[keep] / (level[keep, None, None] * (shape.spectrum + LEAST))
+    size = len(shape.spectrum)
+    share = np.where(inner_frequencies(size), shape.spectrum / (shape.spectrum + _SOFT), 0.0)
+    part = independent_part(relative / (relative.mean(0) + LEAST), share)
+    return shape, *_correlated_line(blocks, shape, bins, part)
+
+
+def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins, independent: float = 1.0) -> tuple[Line, Floats, float]:
     """The line for correlated noise, and the variance of each block with its degrees of freedom.
 
     How the variance depends on the signal is read from the higher frequencies, where structure is weak; its level
     from all.
     """
     size = blocks.energy.shape[1]
-    line = fit_line(blocks.means, *_block_variance(blocks, shape, high_frequencies(size, shape.spectrum)), bins)
+    flat, dof = _block_variance(blocks, shape, high_frequencies(size, shape.spectrum))
+    line = fit_line(blocks.means, flat, dof * independent, bins)
     flat, dof = _block_variance(blocks, shape, inner_frequencies(size), soft=_SOFT)
+    dof *= independent
     level = expected(line, blocks.means, flat)
     return line.scaled(flat_variance(flat / level, dof)), flat, dof
 

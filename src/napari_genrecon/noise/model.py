@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import OptionError
 from .report import describe
 
-__all__ = ["Method", "NoiseModel"]
+__all__ = ["FAR", "Method", "NoiseModel"]
 
-Method = Literal["flat blocks", "high-pass", "given"]
+Method = Literal["flat blocks", "high-pass", "residual", "counts", "given"]
+FAR = (2, 3, 5)
+"""Distances in pixels of `NoiseModel.far_x` and `far_y`."""
 
 _DERIVED = ("sigma", "snr")
 _NON_NEGATIVE = (
@@ -47,6 +49,8 @@ class NoiseModel:
         otherwise read noise and the shot noise of the darkest background together.
     rho_x, rho_y : float
         Correlation of the noise of neighbouring pixels along x and y, in (-1, 1). 0 for a camera's raw pixels.
+    far_x, far_y : tuple of three floats, or ()
+        Correlation at distances of 2, 3 and 5 pixels along x and y; empty where it was not measured.
     row_stripes, column_stripes : float
         S.d. in DN of offsets common to a whole row or column, which are not part of ``read_noise``.
     curve : tuple of (mean, variance) pairs
@@ -60,9 +64,10 @@ class NoiseModel:
         Fraction in [0, 1] of single hot (or dead) pixels, and of pixels at `saturation_level`.
     saturation_level : float or None
         The grey value at which the image is clipped; None where no clipping was seen.
-    method : {"flat blocks", "high-pass", "given"}
-        From which frequencies the variance was measured: all but the lowest (correlated noise), or only the high ones
-        (white).
+    method : {"flat blocks", "high-pass", "residual", "counts", "given"}
+        From what the variance was measured: of flat blocks, all but the lowest frequencies (correlated noise) or only
+        the high ones (white); what a denoiser takes away where its result is even (correlated noise); or not at all,
+        as counted photons have a variance that is their mean.
     pixels_sampled : int
         Number of pixels looked at.
     textured : bool
@@ -100,6 +105,8 @@ class NoiseModel:
     textured: bool = False
     missing_levels: tuple[float, ...] = ()
     missing_fraction: float = 0.0
+    far_x: tuple[float, ...] = ()
+    far_y: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("gain", "offset", "read_noise", "rho_x", "rho_y", *_NON_NEGATIVE):
@@ -110,6 +117,8 @@ class NoiseModel:
         for name in ("rho_x", "rho_y"):
             if abs(getattr(self, name)) >= 1:
                 raise OptionError(f"{name} is a correlation and must lie between -1 and 1, got {getattr(self, name)}")
+        for name in ("far_x", "far_y"):
+            object.__setattr__(self, name, _checked_far(name, getattr(self, name)))
         for name in ("hot_fraction", "saturated_fraction", "missing_fraction"):
             if getattr(self, name) > 1:
                 raise OptionError(f"{name} is a fraction and must lie between 0 and 1, got {getattr(self, name)}")
@@ -164,6 +173,7 @@ class NoiseModel:
         """Plain numbers, lists and strings, ready for JSON; `sigma` and `snr` stand in it for the reader's sake."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data["curve"] = [list(pair) for pair in self.curve]
+        data |= {"far_x": list(self.far_x), "far_y": list(self.far_y)}
         data["missing_levels"] = list(self.missing_levels)
         data["levels"] = None if self.levels is None else list(self.levels)
         return data | {"sigma": self.sigma, "snr": self.snr if math.isfinite(self.snr) else None}
@@ -214,6 +224,16 @@ def _check_finite(name: str, value: object) -> None:
         raise OptionError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value):
         raise OptionError(f"{name} must be a finite number, got {value}")
+
+
+def _checked_far(name: str, far: object) -> tuple[float, ...]:
+    if not isinstance(far, Sequence) or len(far) not in (0, len(FAR)):
+        raise OptionError(f"{name} must hold the correlation at distances of {FAR} pixels, or nothing; got {far!r}")
+    for rho in far:
+        _check_finite(name, rho)
+        if abs(rho) > 1:
+            raise OptionError(f"{name} holds correlations, which lie between -1 and 1; got {rho}")
+    return tuple(map(float, far))
 
 
 def _checked_curve(curve: object, *, needed: bool) -> tuple[tuple[float, float], ...]:

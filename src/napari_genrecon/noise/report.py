@@ -12,6 +12,7 @@ __all__ = ["describe"]
 
 _CORRELATED = 0.1  # a lag-1 correlation below this cannot be told from none in one image
 
+_COARSE = 0.04  # correlation 5 pixels away; grains that are 2.5 pixels wide give 0.001
 _DARK = 0.1  # of the range of grey values
 
 
@@ -71,7 +72,13 @@ def _correlation(model: NoiseModel) -> str:
     if model.is_white:
         return f"correlation between neighbours: none ({values})"
     reach = max(_reach(model.rho_x), _reach(model.rho_y))
-    return f"correlation between neighbours: {_word(model)} ({values}), noise grains about {reach:.1f} pixels wide"
+    grains = f"noise grains about {reach:.1f} pixels wide{', with a coarse part' if _has_coarse_part(model) else ''}"
+    return f"correlation between neighbours: {_word(model)} ({values}), {grains}"
+
+
+def _has_coarse_part(model: NoiseModel) -> bool:
+    """Whether noise is still correlated at the largest distance, 5 pixels, where single grains of usual width end."""
+    return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= _COARSE
 
 
 def _word(model: NoiseModel) -> str:
@@ -116,7 +123,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "The background is not even: it holds smooth grain several pixels wide, as after a filter, an enlargement "
             "or lossy compression, which looks the same as fine structure"
             if _is_mostly_dark(model)
-            else "There is fine structure everywhere and no empty or even patch"
+            else "There is fine structure nearly everywhere and hardly any empty or even patch"
         )
         advice.append(
             f"{why}, so the noise was read from the finest "

@@ -68,7 +68,7 @@ def _caveats(models: list[NoiseModel], worst: str) -> list[str]:
     if worst != "none" and any(not model.is_white for model in models):
         said.append("It is grainy: neighbouring pixels share it, which is taken into account.")
     if any(model.textured for model in models):
-        said.append("No even patch was found to measure it on: look at the details.")
+        said.append("Hardly any even patch was found to measure it on: look at the details.")
     if any(model.hot_fraction > 0 for model in models):
         said.append("There are hot or dead pixels, which Inpaint fills.")
     return said

@@ -24,7 +24,15 @@ from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
-from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
+from napari_genrecon.noise import (
+    NoiseModel,
+    Stabiliser,
+    conserve_light,
+    fill_hot,
+    is_low_light,
+    measure_hot_fraction,
+    stabiliser,
+)
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, is_noisy, noise_per_channel, sample_channels
@@ -254,15 +262,34 @@ class DenoisePlanes:
         # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
         even, hot = fill_hot(without_missing(plane, channel.missing), channel.noise)
         even, bad = fill_non_finite(even, channel.fill)
-        stabilised = channel.transform.forward(even) - channel.centre
-        clean = load_network(self.spec, self.device)(stabilised, self.strength, channel.rho)
-        farthest = _FARTHEST * self.strength
-        clean = np.clip(clean, stabilised - farthest, stabilised + farthest)
-        restored = channel.transform.inverse(clean + channel.centre, dtype=plane.dtype)
+        clean = self._clean(channel.transform.forward(even), channel)
+        restored = channel.transform.inverse(clean, dtype=plane.dtype)
         kept = hot if bad is None else hot | bad
         if self.blend:
             restored = (1 - self.blend) * restored + self.blend * even
         return np.where(kept, plane, restored)
+
+    def _clean(self, stabilised: NDArray[np.float32], channel: _Channel) -> NDArray[np.float32]:
+        """Remove noise of s.d. 1."""
+        centred = stabilised - channel.centre
+        clean = load_network(self.spec, self.device)(centred, self.strength, channel.rho)
+        farthest = _FARTHEST * self.strength
+        return np.asarray(np.clip(clean, centred - farthest, centred + farthest) + channel.centre, np.float32)
+
+    def conserving_light(self, sampled: Sequence[list[NDArray[Any]]]) -> DenoisePlanes:
+        """Return the same tile function, but so that channels of few photons keep their light."""
+        pairs = zip(self.channels, sampled, strict=True)
+        return replace(self, channels=tuple(channel and self._with_light(channel, crops) for channel, crops in pairs))
+
+    def _with_light(self, channel: _Channel, crops: list[NDArray[Any]]) -> _Channel:
+        if not is_low_light(channel.noise):
+            return channel
+        planes = [fill_hot(without_missing(crop, channel.missing), channel.noise)[0] for crop in crops]
+        planes = [fill_non_finite(plane.astype(np.float64), channel.fill)[0] for plane in planes]
+        transform = conserve_light(
+            channel.transform, channel.noise.gain, planes, lambda values: self._clean(values, channel)
+        )
+        return replace(channel, transform=transform)
 
 
 def denoising_planes(
@@ -282,7 +309,7 @@ def denoising_planes(
         Of every channel.
     """
     channels = tuple(_channel(crops, model, DenoiseOptions()) for crops, model in zip(sampled, noise, strict=True))
-    return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0)
+    return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0).conserving_light(sampled)
 
 
 def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
@@ -292,13 +319,14 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels = tuple(_channel(crops, model, options) for crops, model in zip(sampled, noise, strict=True))
+    kernel = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend)
     return Plan(
         task="denoise",
         nature="restored",
         source=source,
         axes=axes,
         options=options,
-        kernel=DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend),
+        kernel=kernel.conserving_light(sampled),
         grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,

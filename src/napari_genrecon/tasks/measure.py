@@ -1,4 +1,4 @@
-"""Measure the noise of an image: sample it, then ask `noise.measure_channel` channel by channel."""
+"""Measure the noise of an image, channel by channel: one measurement for all tasks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.record.provenance import fingerprint
+from napari_genrecon.models import find_model, load_network
 from napari_genrecon.noise import NoiseModel, measure_channel
 from napari_genrecon.tasks.given import given_image, warn_assumed
 
@@ -22,6 +23,7 @@ __all__ = [
     "as_source",
     "input_facts",
     "is_noisy",
+    "measure_crops",
     "measure_noise",
     "noise_per_channel",
     "noise_report",
@@ -67,8 +69,21 @@ def measure_noise(image: ImageLike, *, axes: str | Axes | None = None) -> Noise:
     resolved = resolve_axes(given.axes, source.shape)
     if not isinstance(axes, Axes):
         warn_assumed(resolved, source)
-    models = tuple(measure_channel(crops) for crops in sample_channels(source, resolved))
+    models = tuple(map(measure_crops, sample_channels(source, resolved)))
     return models[0] if resolved.channel is None else models
+
+
+def measure_crops(crops: Sequence[NDArray[Any]]) -> NoiseModel:
+    """Measure the noise of one channel from crops of it, as every task does.
+
+    Correlated noise is measured with the packaged denoiser, always on the CPU: what was measured does not depend on
+    the device or the model that a task then uses.
+    """
+    return measure_channel(crops, _packaged_denoiser)
+
+
+def _packaged_denoiser(plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
+    return load_network(find_model("auto", "denoise"), "cpu")(plane, sigma, rho)
 
 
 def noise_report(noise: Noise) -> str:
@@ -147,7 +162,7 @@ def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | flo
         If a number is not a possible standard deviation, or the count of models is not that of the channels.
     """
     if noise is None:
-        return tuple(measure_channel(crops) for crops in channels)
+        return tuple(map(measure_crops, channels))
     if isinstance(noise, Sequence) and not isinstance(noise, str):
         models = tuple(map(_as_model, noise))
     else:

@@ -11,11 +11,11 @@ from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
-from napari_genrecon.noise import NoiseModel, measure_channel
+from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects
 from napari_genrecon.tasks.deblur.tiles import Channel
-from napari_genrecon.tasks.measure import is_noisy
+from napari_genrecon.tasks.measure import is_noisy, measure_crops
 
 __all__ = ["channel_constants", "psf_notes"]
 
@@ -95,7 +95,7 @@ def psf_notes(
             continue
         planes = [without_defects(crop.astype(np.float64), model) for crop in usable]
         # A given noise model may describe a part of the noise only: the larger of it and the measured one counts.
-        models = (model,) if model.method != "given" else (model, measure_channel(crops))
+        models = (model,) if model.method != "given" else (model, measure_crops(crops))
         variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
