@@ -1,0 +1,29 @@
+"""The recipe Noise2Noise: learn from repeats of a noisy image, or from neighbouring frames of a movie.
+
+After Lehtinen et al., "Noise2Noise: learning image restoration without clean data" (ICML 2018). The target of a frame
+is another frame, or the mean of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_genrecon.training.recipes.restoration import RestorationOptions, restoration
+
+__all__ = ["RECIPE", "Noise2NoiseOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise2NoiseOptions(RestorationOptions):
+    """Options of Noise2Noise; see `RestorationOptions`."""
+
+    recipe = "noise2noise"
+
+
+RECIPE = restoration(
+    "noise2noise",
+    label="Noise2Noise",
+    title="Noise2Noise: denoise; from repeats or a movie",
+    needs=("frames",),
+    options=Noise2NoiseOptions,
+)
