@@ -35,9 +35,7 @@ def notes_on_model(card: ModelCard, noise: Sequence[NoiseModel], pixel_size: flo
     found = [_on_brightness(data.get("snr"), noise), _on_correlation(data.get("rho"), noise)]
     found += [_on_pixels(card, pixel_size), _on_channels(data.get("channels"), len(noise))]
     unlike = [each for each in found if each]
-    said = (
-        f"the image is unlike those that {card.name!r} was trained on: {'; '.join(unlike)}. Compare with model 'auto'"
-    )
+    said = f"the image is unlike those that {card.name!r} was trained on ({'; '.join(unlike)}): compare with 'auto'"
     return [*card.warnings, *([said] if unlike else [])]
 
 

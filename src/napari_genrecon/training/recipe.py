@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from napari_genrecon.training.data.batches import Batches
     from napari_genrecon.training.loop.loop import Loss, State
 
 __all__ = ["Curves", "Recipe", "Score"]
@@ -124,6 +123,8 @@ class Recipe:
         How crops are cut where nothing else is asked for.
     warm_up : int
         Steps until the full learning rate: Adam's moments are too noisy for it at first.
+    about_data : str
+        What images it needs, in words for the window.
     caption : str
         What the preview shows, in words for the window.
     columns : int
@@ -149,7 +150,7 @@ class Recipe:
     shape: Callable[[Dataset, Any], dict[str, Any]]
     network: Callable[[ModelCard, Any], nn.Module]
     state: Callable[[nn.Module, Any], State]
-    losses: Callable[[Batches, ModelCard, Any, Callable[[], AbstractContextManager[None]]], tuple[Loss, ...]]
+    losses: Callable[[Any, ModelCard, Any, Callable[[], AbstractContextManager[None]]], tuple[Loss, ...]]
     score: Callable[[Any, Dataset], Score]
     preview: Callable[[Any, Dataset], NDArray[np.float32]]
     finish: Callable[[Any, Dataset], ModelCard]
@@ -159,12 +160,18 @@ class Recipe:
     stabilised: bool = False
     crops: CropOptions = CropOptions()  # noqa: RUF009 - frozen
     warm_up: int = 100
+    about_data: str = "Small pictures of one size: the model is trained to make pictures like these."
     caption: str = "The same 36 samples, made anew every 10 s:"
     columns: int = 9
     part: str = ""
     settle: Callable[[nn.Module, ModelCard, torch.device], None] | None = None
     measures: tuple[str, ...] = ()
     curves: tuple[Curves, ...] = ()
+
+    @property
+    def generates(self) -> bool:
+        """Whether the trained model makes new pictures."""
+        return self.serves == "sample"
 
     def check(self, dataset: Dataset) -> None:
         """Refuse a dataset that this recipe cannot train on.

@@ -126,9 +126,9 @@ def _from_frames(images: Any, crops: CropOptions, where: dict[str, Any]) -> Data
     total = np.zeros(found.x.shape, np.float32)
     for turn in range(1, n_partners + 1):
         place = found.place.copy()
-        for source, axis in enumerate(along):
-            mine = found.source == source
-            place[mine, 0] = _partner(place[mine, 0], sources[source].outer, axis, turn, repeats)
+        for number, (source, axis) in enumerate(zip(sources, along, strict=True)):
+            mine = found.source == number
+            place[mine, 0] = _partner(place[mine, 0], source.outer, axis, turn, repeats)
         total += _stabilised(kernels, found.source, read_crops(sources, found.source, place, found.size)) / n_partners
     notes = () if repeats else (_about_frames(sources[0], along[0]),)
     return _planes(replace(found, notes=(*found.notes, *notes)), kernels, total, {"frames": n_partners})

@@ -19,7 +19,9 @@ Image = NDArray[Any]
 _FINE, _COARSE = 2.0, 16.0
 _SIDE = 1024  # pixels of each side that are compared: more costs time and tells nothing new
 _LEAST = 0.1  # correlation below which two images are taken as different: that of fields with little structure is 0.3
-_SURE = 4.0  # s.d. of the correlation of unrelated images that a match must exceed
+_SURE = 3.0  # s.d. of the correlation at all other shifts that a match must exceed, ...
+_ENOUGH = 0.5  # ... or this correlation: a field with one large cell matches at many shifts
+_FOUND = 7.0  # s.d. that the best of all shifts must exceed: of thousands, one exceeds 5 by chance
 _BETTER = 1.1  # how many times better two shifted images must match than as they are, before they count as shifted
 _BLUR = 3.0  # pixels of the blur before grey values are compared: noise would flatten the line through them
 _CLIPPED = 0.01  # share of the pixels at the largest grey value from which an image counts as saturated
@@ -37,14 +39,25 @@ class Match:
         Correlation after the best shift by whole pixels.
     shift : (int, int)
         Rows and columns by which the second one is shifted against the first.
-    needed : float
-        Correlation below which they do not match.
+    chance : float
+        S.d. of the correlation over all shifts: what unrelated images have.
     """
 
     correlation: float
     best: float
     shift: tuple[int, int]
-    needed: float
+    chance: float
+
+    @property
+    def needed(self) -> float:
+        """Correlation below which they do not match."""
+        return min(max(_LEAST, _SURE * self.chance), _ENOUGH)
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether they match much better after a shift."""
+        clear = self.best > max(2 * _LEAST, _FOUND * self.chance)
+        return clear and self.shift != (0, 0) and self.best > _BETTER * max(self.correlation, 0.0)
 
 
 def match(first: Image, second: Image) -> Match:
@@ -60,9 +73,7 @@ def match(first: Image, second: Image) -> Match:
     both /= np.sqrt(np.sum(a * a) * np.sum(b * b)) or 1.0
     y, x = np.unravel_index(int(np.argmax(both)), both.shape)
     shift = tuple(int(at if at <= n // 2 else at - n) for at, n in zip((y, x), both.shape, strict=True))
-    # Band-passed noise varies over about 4 pi _FINE**2 pixels, so that many fewer values are independent.
-    needed = max(_LEAST, _SURE * np.sqrt(4 * np.pi * _FINE**2 / a.size))
-    return Match(float(both[0, 0]), float(both[y, x]), (shift[0], shift[1]), float(needed))
+    return Match(float(both[0, 0]), float(both[y, x]), (shift[0], shift[1]), float(both.std()))
 
 
 def require_match(first: Image, second: Image, names: str) -> Match:
@@ -77,16 +88,16 @@ def require_match(first: Image, second: Image, names: str) -> Match:
         if not float(np.nanmax(image)) > float(np.nanmin(image)):
             raise ImageError(f"{names}: one of the two is constant ({float(np.nanmin(image)):g}), so it shows nothing")
     found = match(first, second)
-    if found.best < found.needed:
-        raise ImageError(
-            f"{names} do not match: their structures have a correlation of {found.correlation:.2f}, at least "
-            f"{found.needed:.2f} is needed. Give images of the same field in the same order, or leave this pair out"
-        )
-    if found.shift != (0, 0) and found.best > _BETTER * max(found.correlation, 0.0):
+    if found.is_shifted:
         y, x = found.shift
         raise ImageError(
             f"{names} are shifted by {y} px along y and {x} px along x: register them first (correlation "
             f"{found.correlation:.2f} as they are, {found.best:.2f} when shifted)"
+        )
+    if found.correlation < found.needed:
+        raise ImageError(
+            f"{names} do not match: their structures have a correlation of {found.correlation:.2f}, at least "
+            f"{found.needed:.2f} is needed. Give images of the same field in the same order, or leave this pair out"
         )
     return found
 

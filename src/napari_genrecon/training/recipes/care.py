@@ -26,5 +26,7 @@ RECIPE = restoration(
     label="CARE",
     title="CARE: denoise; from pairs of noisy and clean images",
     needs=("images", "targets"),
+    about_data="Noisy images, and clean ones of the same fields in the same order: longer exposed, or averaged. Pairs "
+    "must match pixel by pixel; their brightness may differ.",
     options=CareOptions,
 )

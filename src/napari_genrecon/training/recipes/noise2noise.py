@@ -25,5 +25,7 @@ RECIPE = restoration(
     label="Noise2Noise",
     title="Noise2Noise: denoise; from repeats or a movie",
     needs=("frames",),
+    about_data="Two or more images of one field, recorded one after another; or one movie that is sampled so densely "
+    "that little changes from frame to frame.",
     options=Noise2NoiseOptions,
 )

@@ -65,7 +65,7 @@ class RestorationOptions(TrainOptions):
                 )
 
 
-def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], options: type) -> Recipe:
+def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], about_data: str, options: type) -> Recipe:
     """Return a recipe that fine-tunes the bundled denoiser on pairs of planes."""
     return Recipe(
         name=name,
@@ -89,6 +89,7 @@ def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], op
         stabilised=True,
         crops=CropOptions(size=64, n=4000, held_out=0.2),
         warm_up=10,
+        about_data=about_data,
         caption="Held-out crops: as recorded, with the bundled model, with the model in training",
         columns=3,
         measures=("gain",),

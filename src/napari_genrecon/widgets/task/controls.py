@@ -119,6 +119,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         for choice in self._choosers:
             choice.reset()
         self._fit_list()
+        self._form.refresh_models()
 
 
 def _row(*widgets: Any) -> Container[Any]:

@@ -80,18 +80,19 @@ def state_words(snapshot: RunSnapshot) -> tuple[str, str]:
     """Return the state of a run in words, and their tone: plain, ``"good"`` or ``"bad"``."""
     if snapshot.chosen is None:
         return "No training yet. What you start goes on when napari is closed, and is found here again.", ""
-    recipe = find_recipe(snapshot.chosen.kind).label
-    begun = f"{recipe}, started {ago(snapshot.chosen.created)}"
+    recipe = find_recipe(snapshot.chosen.kind)
+    begun = f"{recipe.label}, started {ago(snapshot.chosen.created)}"
     progress = snapshot.progress
     done = _done(progress)
     if snapshot.state == "starting" or snapshot.loading:
         before = f"{done} so far; the" if progress else "The"
         return f"{begun}. {before} process that trains is starting (some seconds)…", ""
     ended = snapshot.state in ("stopped", "finished")
-    few = few_steps(progress.step) if progress and ended else ""
+    few = few_steps(progress.step) if progress and ended and recipe.generates else ""
     notes = [note for note in (progress.note if progress else "", few) if note]
     beware = f" Beware: {'; '.join(notes)}." if notes else ""
-    saved = f" The model '{snapshot.model}' can be sampled." if snapshot.model else ""
+    use = "can be sampled" if recipe.generates else f"can be chosen in the dock {recipe.serves.title()}"
+    saved = f" The model '{snapshot.model}' {use}." if snapshot.model else ""
     if snapshot.state == "running" and progress:
         left = time_left(progress.seconds, progress.step, progress.total)
         return f"{begun}. {done}{', ' + left if left else ''}. napari may be closed meanwhile.{beware}", _style(beware)
