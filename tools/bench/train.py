@@ -39,9 +39,8 @@ def run(quick: bool, only: str = "") -> None:
             if only in f"{name}, {recipe}":
                 found = [_train(noise, electrons, recipe, seed, steps) for seed in range(1 if quick else 4)]
                 _report(name, recipe, np.array(found))
-    print(
-        f"\n{steps} steps each; means over n scenes, least gain in brackets. {time.perf_counter() - started:.0f} s in all."
-    )
+    print(f"\n{steps} steps each; means over n scenes, least gain in brackets.")
+    print(f"{time.perf_counter() - started:.0f} s in all.")
 
 
 def _cases() -> Iterator[tuple[str, float, str]]:

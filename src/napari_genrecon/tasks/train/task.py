@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.models import load_model
-from napari_genrecon.tasks.given import given_images, given_mask
+from napari_genrecon.tasks.given import given_images, given_mask, given_pixel_size
 from napari_genrecon.tasks.train.data import training_data
 from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
@@ -116,6 +116,8 @@ def train(
         "groups": groups, "targets": None if targets is None else given_images(targets, None)[0],
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
+    if pixel_size is None:
+        where |= given_pixel_size(images[0] if isinstance(images, list | tuple) and images else images)
     trained = read_options({**base, **given, "kind": recipe})
     return finish(interruptible(train_steps(pixels, cutting, trained, name=name, where=where)))
 
