@@ -64,8 +64,7 @@ def test_network_is_trained_on_what_it_sees_in_use(repeats):
     frame, y, x = found.place[5]
     plane = repeats[frame].astype(np.float32)
     whole = kernel.channels[0].stabilise(kernel.channels[0].even(plane)[0])
-    np.testing.assert_allclose(found.x[5, 0], whole[y : y + 32, x : x + 32], atol=0.5)
-    assert np.corrcoef(found.x[5, 0].ravel(), whole[y : y + 32, x : x + 32].ravel())[0, 1] > 0.999
+    np.testing.assert_allclose(found.x[5, 0], whole[y : y + 32, x : x + 32], atol=1e-3)
     assert found.told[5].tolist() == pytest.approx([1.0, *kernel.channels[0].rho])
 
 

@@ -11,7 +11,7 @@ from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
-__all__ = ["Dock", "PageOpener"]
+__all__ = ["Dock", "PageOpener", "pages_of"]
 
 _pages: WeakKeyDictionary[Any, WeakValueDictionary[type, Any]] = WeakKeyDictionary()  # by viewer
 _docked: set[Any] = set()  # pages that have been docked are kept until their window closes
@@ -40,6 +40,11 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
     def make(viewer: Any) -> Any:
         """Return a new page."""
         raise NotImplementedError
+
+
+def pages_of(viewer: Any) -> list[Any]:
+    """Return the pages of a viewer that were opened so far."""
+    return list(_pages.get(getattr(viewer, "__wrapped__", viewer), {}).values())
 
 
 class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy

@@ -17,7 +17,7 @@ from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.data.match import fit_levels, require_match, saturated
-from napari_genrecon.training.data.source import CropSource, outer_letters, read_crops
+from napari_genrecon.training.data.source import CropSource, outer_letters
 from napari_genrecon.training.recipe import Recipe
 
 __all__ = ["training_data"]
@@ -25,6 +25,7 @@ __all__ = ["training_data"]
 Grey = NDArray[Any]
 
 _MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
+_STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
 _TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a hundredth of the noise s.d. in a camera
 _SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
 
@@ -52,6 +53,8 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
     """
     if not recipe.stabilised:
         return cut_crops(images, crops, **where)
+    if where.get("groups") is not None or crops.depth is not None:
+        raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups, and depth of the crops")
     return _from_frames(images, crops, where) if "frames" in recipe.needs else _from_targets(images, crops, where)
 
 
@@ -73,7 +76,7 @@ def _from_targets(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dat
         if len(mine):
             noisy, clean = found.x[mine, channel], found.targets[mine, channel]
             targets[mine, channel] = _expected(kernels[source], channel, noisy, clean)
-    return _planes(found, kernels, targets, {})
+    return _planes(found, sources, kernels, targets, {})
 
 
 def _check_pairs(sources: list[CropSource], targets: list[CropSource]) -> None:
@@ -129,9 +132,10 @@ def _from_frames(images: Any, crops: CropOptions, where: dict[str, Any]) -> Data
         for number, (source, axis) in enumerate(zip(sources, along, strict=True)):
             mine = found.source == number
             place[mine, 0] = _partner(place[mine, 0], source.outer, axis, turn, repeats)
-        total += _stabilised(kernels, found.source, read_crops(sources, found.source, place, found.size)) / n_partners
+        total += _stabilised(sources, kernels, found, place) / n_partners
     notes = () if repeats else (_about_frames(sources[0], along[0]),)
-    return _planes(replace(found, notes=(*found.notes, *notes)), kernels, total, {"frames": n_partners})
+    found = replace(found, notes=(*found.notes, *notes))
+    return _planes(found, sources, kernels, total, {"frames": n_partners})
 
 
 def _movies(images: Any, axes: Any) -> tuple[list[Any], list[Axes], bool]:
@@ -212,27 +216,45 @@ def _opened(images: list[Any], axes: Any) -> list[CropSource]:
     return [CropSource(image, letters) for image, letters in zip(images, _axes_of(images, axes), strict=True)]
 
 
-def _stabilised(kernels: Sequence[DenoisePlanes], source: NDArray[np.int64], x: Grey) -> NDArray[np.float32]:
-    """Return (N, C, Y, X) crops with noise of s.d. 1, as the denoiser sees them in use."""
-    out = np.zeros(x.shape, np.float32)
-    for item, index in np.ndindex(*x.shape[:2]):
-        channel = kernels[int(source[item])].channels[index]
-        if channel is None:
-            raise ImageError(
-                f"no noise was found in channel {index} of image {int(source[item]) + 1}: there is nothing to remove, "
-                "so leave it out"
-            )
-        plane = x[item, index]
-        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        out[item, index] = channel.stabilise(channel.even(plane)[0])
+def _stabilised(
+    sources: Sequence[CropSource], kernels: Sequence[DenoisePlanes], found: Dataset, place: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return (N, C, Y, X) crops at these places with noise of s.d. 1, as the denoiser sees them in use."""
+    out = np.zeros((len(place), found.channels, found.size, found.size), np.float32)
+    strips = np.stack([found.source, place[:, 0], place[:, 1] // _STRIP], axis=1)
+    for strip in np.unique(strips, axis=0):
+        mine = np.flatnonzero(np.all(strips == strip, axis=1))
+        low, high = place[mine, 1:].min(0), place[mine, 1:].max(0) + found.size
+        block = sources[strip[0]].read(int(strip[1]), slice(low[0], high[0]), slice(low[1], high[1]))
+        planes = _seen(kernels[strip[0]], block, int(strip[0]) + 1)
+        for item, (y, x) in zip(mine, place[mine, 1:] - low, strict=True):
+            out[item] = planes[:, y : y + found.size, x : x + found.size]
     return out
 
 
+def _seen(kernel: DenoisePlanes, block: Grey, number: int) -> NDArray[np.float32]:
+    """Return the channels (C, Y, X) of a region of a plane as the denoiser sees them."""
+    planes = []
+    for index, plane in enumerate(block):
+        channel = kernel.channels[index]
+        if channel is None:
+            raise ImageError(
+                f"no noise was found in channel {index} of image {number}: there is nothing to remove, so leave it out"
+            )
+        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
+        planes.append(channel.stabilise(channel.even(plane)[0]))
+    return np.stack(planes)
+
+
 def _planes(
-    found: Dataset, kernels: Sequence[DenoisePlanes], targets: NDArray[np.float32], facts: dict[str, Any]
+    found: Dataset,
+    sources: Sequence[CropSource],
+    kernels: Sequence[DenoisePlanes],
+    targets: NDArray[np.float32],
+    facts: dict[str, Any],
 ) -> Dataset:
     """Return the dataset with stabilised planes of one channel each, and what the network is told of their noise."""
-    x = _stabilised(kernels, found.source, found.x)
+    x = _stabilised(sources, kernels, found, found.place)
     told = np.array([[(1.0, *_rho(kernels[s], c)) for c in range(found.channels)] for s in found.source], np.float32)
     kept = np.isfinite(targets).all(axis=(2, 3)).ravel()
     several = np.repeat(np.arange(len(found)), found.channels)[kept]

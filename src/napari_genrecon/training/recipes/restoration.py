@@ -257,7 +257,7 @@ def _denoised(model: Model, dataset: Dataset, chosen: NDArray[np.intp]) -> NDArr
     return np.stack([model(plane, told[0], told[1:]) for plane, told in pairs])[:, None]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _at_start(dataset: Dataset, device: str) -> NDArray[np.float32]:
     """Return what the bundled model makes of the judged crops."""
     return _denoised(_start(device), dataset, _judged(dataset))
