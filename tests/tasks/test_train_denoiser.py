@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import denoise, load_model, train
@@ -12,6 +13,7 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.cli import main
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.models.registry import find_model, list_models
+from napari_genrecon.models.runtime import build_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import measured_planes
 from napari_genrecon.tasks.model_fit import notes_on_model
@@ -22,8 +24,8 @@ from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.runs.store import find_runs
 
 TINY = {"batch": 2, "steps": 2, "device": "cpu"}
-SMALL = CropOptions(size=32, held_out=0.2)
-FLAGS = ["--batch", "2", "--steps", "2", "--device", "cpu", "--size", "32"]
+SMALL = CropOptions(size=32, held_out=0.2, n=60)
+FLAGS = ["--batch", "2", "--steps", "2", "--device", "cpu", "--size", "32", "--n-crops", "60"]
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +38,6 @@ def _own_folders(tmp_path, monkeypatch):
 def clean(seed=0, side=192):
     image = gaussian_filter(np.random.default_rng(seed).normal(size=(side, side)), 3)
     return 200 + 4000 * np.clip(image, 0, None)
-
-
-def blocky():
-    return np.kron(clean()[::8, ::8], np.ones((8, 8)))
 
 
 def noisy(image, seed):
@@ -123,13 +121,8 @@ def test_channels_become_planes_with_noise_of_their_own():
             "2 images and 1 targets were given: give one target for each image",
         ),
         (noisy(clean(), 0)[:64, :64], {"targets": clean()[:64, :64]}, "too small to hold out|are needed"),
-        (
-            np.kron(clean()[::8, ::8], np.ones((8, 8))),
-            {"targets": clean()},
-            "no noise was found in channel 0 of image 1",
-        ),
     ],
-    ids=["none", "shape", "other-field", "shift", "constant", "saturated", "count", "too-little", "no-noise"],
+    ids=["none", "shape", "other-field", "shift", "constant", "saturated", "count", "too-little"],
 )
 def test_pairs_that_cannot_be_trained_on_get_a_sentence(images, where, sentence):
     with pytest.raises((ImageError, OptionError), match=sentence):
@@ -161,6 +154,7 @@ def test_options_that_a_denoiser_cannot_have_get_a_sentence(repeats):
 # --- the model ---
 
 
+@pytest.mark.slow
 def test_model_that_is_not_better_says_so_and_gives_the_pixels_of_the_bundled_one(repeats):
     model = train("noise2noise", repeats, name="mito", crops=SMALL, options=options("noise2noise", rate=1e-9))
     assert model.card.calibration["share"] == 0
@@ -171,11 +165,17 @@ def test_model_that_is_not_better_says_so_and_gives_the_pixels_of_the_bundled_on
 
 
 def test_weights_that_make_it_worse_are_given_up(repeats):
-    model = train("noise2noise", repeats, name="bad", crops=SMALL, options=options("noise2noise", rate=0.05, steps=4))
-    start = load_model("denoise-2d", "cpu").weights()
-    for name, weight in load_model("bad", "cpu").weights().items():
-        np.testing.assert_array_equal(weight, start[name])
-    assert model.card.calibration["share"] == 0
+    recipe = find_recipe("noise2noise")
+    found = training_data(recipe, repeats, SMALL, {})
+    start = load_model("denoise-2d", "cpu")
+    network, rng = build_network(start.card), np.random.default_rng(0)
+    weights = {name: w + 0.05 * w.std() * rng.normal(size=w.shape) for name, w in start.weights().items()}
+    network.load_state_dict({name: torch.from_numpy(w.astype("f4")) for name, w in weights.items()})
+    score = recipe.score(recipe.model(start.card, network, "cpu"), found)
+    assert score.calibration["share"] == 0
+    assert "not better than the bundled model" in score.note
+    for name, weight in start.weights().items():
+        np.testing.assert_array_equal(score.weights[name], weight)
 
 
 @pytest.fixture
@@ -217,6 +217,7 @@ def test_training_that_helps_is_kept_and_used(repeats):
     np.testing.assert_allclose(tiled, denoise(other, model="mito", device="cpu"), atol=0.05)
 
 
+@pytest.mark.slow
 def test_command_line_and_script_train_the_same_denoiser(tmp_path, capsys):
     for seed in range(2):
         image = clean(seed)
@@ -231,7 +232,7 @@ def test_command_line_and_script_train_the_same_denoiser(tmp_path, capsys):
     assert "2 pairs by name" in said.err
     assert "trained command  (denoise, yours" in said.out or "trained command  (denoise" in said.out
     low, high = ([tifffile.imread(tmp_path / kind / f"{seed}.tif") for seed in range(2)] for kind in ("low", "high"))
-    made = train("care", low, high, name="script", crops=replace(SMALL, n=4000), options=options("care"))
+    made = train("care", low, high, name="script", crops=SMALL, options=options("care"))
     for name, weight in load_model("command", "cpu").weights().items():
         np.testing.assert_array_equal(weight, made.weights()[name])
     assert [card.name for card in list_models("denoise")] == ["denoise-2d", "command", "script"]
