@@ -41,17 +41,19 @@ def notes_on_model(card: ModelCard, noise: Sequence[NoiseModel], pixel_size: flo
 
 def _on_brightness(known: object, noise: Sequence[NoiseModel]) -> str:
     levels = [model.snr for model in noise if model.snr > 0 and math.isfinite(model.snr)]
-    if not _is_range(known) or not levels:
+    span = _range(known)
+    if span is None or not levels:
         return ""
-    low, high = known
+    low, high = span
     off = next((level for level in levels if not low / _BRIGHTNESS <= level <= high * _BRIGHTNESS), None)
     return "" if off is None else f"its signal is {off:.3g} times its noise, theirs {_words(low, high)} times"
 
 
 def _on_correlation(known: object, noise: Sequence[NoiseModel]) -> str:
-    if not _is_range(known):
+    span = _range(known)
+    if span is None:
         return ""
-    low, high = known
+    low, high = span
     levels = [max(model.rho_x, model.rho_y) for model in noise]
     off = next((level for level in levels if not low - _CORRELATION <= level <= high + _CORRELATION), None)
     if off is None:
@@ -72,8 +74,11 @@ def _on_channels(known: object, channels: int) -> str:
     return f"it has {channels} channel{'s' if channels > 1 else ''}, they had {known}"
 
 
-def _is_range(known: object) -> bool:
-    return isinstance(known, list | tuple) and len(known) == 2 and all(isinstance(v, int | float) for v in known)
+def _range(known: object) -> tuple[float, float] | None:
+    """Return the two numbers that a card of any origin should hold, or None."""
+    if not isinstance(known, list | tuple) or len(known) != 2 or not all(isinstance(v, int | float) for v in known):
+        return None
+    return float(known[0]), float(known[1])
 
 
 def _words(low: float, high: float) -> str:

@@ -114,7 +114,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers = self._chosen(self.images)
         if not layers:
             raise OptionError("choose an image layer first")
-        if not self._whole:
+        if not self.any_crops:
             return self._pairs(layers)
         objects = self._chosen(self.objects) if self.mode.value == "objects" else []
         if self.mode.value == "objects" and not objects:
@@ -131,9 +131,9 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def use(self, needs: tuple[str, ...]) -> None:
         """Show the choices that a recipe needs; see `Recipe.needs`."""
         self._needs = needs
-        self.mode.visible = self._whole
+        self.mode.visible = self.any_crops
         self.targets.visible = "targets" in needs
-        if self.targets.visible and not self.targets.value:
+        if "targets" in needs and not self.targets.value:
             chosen = self._chosen(self.images)[:1]
             others = [layer for layer in self._viewer.layers if isinstance(layer, Image) and layer not in chosen]
             alike = [x.name for x in others if chosen and layer_data(x).shape == layer_data(chosen[0]).shape]
@@ -141,7 +141,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._show_what_counts()
 
     @property
-    def _whole(self) -> bool:
+    def any_crops(self) -> bool:
         """Whether crops of any images do, and not pairs or repeats."""
         return not {"targets", "frames"} & set(self._needs)
 
@@ -223,14 +223,14 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers = self._chosen(self.images)
         shapes = {(tuple(layer_data(x).shape), str(layer_data(x).dtype)) for x in layers}
         plain = all(layer_axes(layer).channel is None for layer in layers)
-        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain and self._whole
+        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain and self.any_crops
         self.together.visible = self._alike
-        self.objects.visible = self.mode.value == "objects" and self._whole
+        self.objects.visible = self.mode.value == "objects" and self.any_crops
 
 
 def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
     """Return the options of a form together with the chosen mode."""
-    return CropOptions(**{**values, "mode": chooser.mode.value if chooser.mode.visible else "grid"})
+    return CropOptions(**{**values, "mode": chooser.mode.value if chooser.any_crops else "grid"})
 
 
 def _synthetic(layer: Any) -> bool:
