@@ -24,7 +24,7 @@ class CareOptions(RestorationOptions):
 RECIPE = restoration(
     "care",
     label="CARE",
-    title="CARE: denoise; from pairs of noisy and clean images",
+    title="CARE: denoiser from pairs of images",
     needs=("images", "targets"),
     about_data="Noisy images, and clean ones of the same fields in the same order: longer exposed, or averaged. Pairs "
     "must match pixel by pixel; their brightness may differ.",

@@ -23,7 +23,7 @@ class Noise2NoiseOptions(RestorationOptions):
 RECIPE = restoration(
     "noise2noise",
     label="Noise2Noise",
-    title="Noise2Noise: denoise; from repeats or a movie",
+    title="Noise2Noise: denoiser from repeats",
     needs=("frames",),
     about_data="Two or more images of one field, recorded one after another; or one movie that is sampled so densely "
     "that little changes from frame to frame.",
