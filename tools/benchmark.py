@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-_WHAT = ("speed", "times", "memory", "quality", "cameras", "light", "trust", "faults", "generate")
+_WHAT = ("speed", "times", "memory", "quality", "cameras", "light", "trust", "faults", "generate", "train")
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
     parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
     parser.add_argument("--quick", action="store_true", help="fewer images")
-    parser.add_argument("--only", default="", help="faults, times, cameras: rows whose name contains this")
+    parser.add_argument("--only", default="", help="faults, times, cameras, train: rows whose name contains this")
     parser.add_argument(
         "--processor", action="store_true", help="times: count processor time, for a shared machine and one thread"
     )
@@ -61,6 +61,10 @@ def main() -> int:
         from bench import generate
 
         generate.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, figure=arguments.figure)
+    elif arguments.what == "train":
+        from bench import train
+
+        train.run(arguments.quick, arguments.only)
     elif arguments.what == "faults":
         from bench import faults
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,21 @@ def add_commands(commands: Subparsers, given: list[str]) -> None:
 
 
 def _add_train(commands: Subparsers, *, flags: bool) -> None:
-    parser = add_command(commands, "train", _train, "Train a generative model (VAE or GAN) on crops of images.")
+    parser = add_command(
+        commands, "train", _train, "Train a generative model or a denoiser of your own on crops of images."
+    )
     parser.add_argument("recipe", metavar="KIND", help=_recipes())
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help="TIFF files, OME-Zarr stores, folders")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="TIFF files, OME-Zarr stores, folders; for pairs of noisy and clean images, the noisy ones and then the "
+        "clean ones: two files or two folders",
+    )
+    parser.add_argument(
+        "--targets", nargs="+", type=Path, default=[], metavar="FILE", help="clean images, one for each noisy one"
+    )
     parser.add_argument("--name", default="", help="name of the model; KIND if not given")
     parser.add_argument("--axes", help="what the dimensions of the images mean, such as CYX")
     parser.add_argument("--labels", nargs="+", type=Path, default=[], metavar="FILE", help="one labels image each")
@@ -48,6 +60,16 @@ def _add_train(commands: Subparsers, *, flags: bool) -> None:
         parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
         add_flags(parser, CropOptions, without=("mode", "n", "seed", "depth"))
         add_flags(parser, all_options(), without=("kind",))
+        parser.set_defaults(**dict.fromkeys(_flags()), crops=None)  # what is not given is up to the recipe
+
+
+def _flags() -> list[str]:
+    """Return the names of the options that flags of ``train`` can set."""
+    from napari_genrecon.training import all_options
+    from napari_genrecon.training.data.dataset import CropOptions
+
+    names = [field.name for options in (CropOptions, all_options()) for field in fields(options)]
+    return [name for name in names if name not in ("mode", "n", "depth", "kind")]
 
 
 def _recipes() -> str:
@@ -61,12 +83,34 @@ def _train(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.train import image_keywords, train_steps
 
     crops, options = _options_of(parsed)
-    found, left_out = find_images(parsed.inputs, stack=parsed.stack, recursive=parsed.recursive)
-    images, where, notes = image_keywords([item.path for item in found], axes=parsed.axes, labels=parsed.labels)
-    for note in (*left_out, *notes):
+    inputs, targets = _split_inputs(parsed)
+    found, left_out = find_images(inputs, stack=parsed.stack, recursive=parsed.recursive)
+    wanted, more = find_images(targets, stack=parsed.stack, recursive=parsed.recursive) if targets else ([], [])
+    images, where, notes = image_keywords(
+        [item.path for item in found],
+        axes=parsed.axes,
+        labels=parsed.labels,
+        targets=[item.path for item in wanted],
+    )
+    for note in (*left_out, *more, *notes):
         warn(f"note: {note}")
     name = parsed.name or parsed.recipe
     return _watched(train_steps(images, crops, options, name=name, where=where), name)
+
+
+def _split_inputs(parsed: argparse.Namespace) -> tuple[list[Path], list[Path]]:
+    """Return the images and the targets; of two inputs, the second holds the targets where the recipe needs some."""
+    from napari_genrecon.training import find_recipe
+
+    recipe = find_recipe(parsed.recipe)
+    if parsed.targets or "targets" not in recipe.needs:
+        return parsed.inputs, parsed.targets
+    if len(parsed.inputs) != 2:
+        raise OptionError(
+            f"{recipe.label} trains on pairs, and {len(parsed.inputs)} inputs were given: give the noisy images and "
+            "then the clean ones (two files or two folders), or name the clean ones with --targets"
+        )
+    return parsed.inputs[:1], parsed.inputs[1:]
 
 
 def _watched(steps: Any, name: str) -> int:
@@ -97,12 +141,15 @@ def _print_notes(steps: Any) -> Any:
 
 
 def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
-    from napari_genrecon.training import all_options, read_options
+    from napari_genrecon.training import all_options, find_recipe, read_options
     from napari_genrecon.training.data.dataset import CropOptions
 
-    crops = {f.name: getattr(parsed, f.name) for f in fields(CropOptions) if f.name not in ("mode", "n", "depth")}
-    training = {f.name: getattr(parsed, f.name) for f in fields(all_options()) if f.name != "kind"}
-    return CropOptions(**crops, mode=parsed.crops, n=parsed.n_crops), read_options({**training, "kind": parsed.recipe})
+    flags = {name: getattr(parsed, name) for name in _flags() if getattr(parsed, name) is not None}
+    training = {field.name: flags[field.name] for field in fields(all_options()) if field.name in flags}
+    crops = {field.name: flags[field.name] for field in fields(CropOptions) if field.name in flags}
+    crops |= {} if parsed.crops is None else {"mode": parsed.crops}
+    crops |= {} if parsed.n_crops is None else {"n": parsed.n_crops}
+    return replace(find_recipe(parsed.recipe).crops, **crops), read_options({**training, "kind": parsed.recipe})
 
 
 # --- runs ---

@@ -183,8 +183,8 @@ class ModelCard:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """The warnings, and one more if it was trained for too few steps."""
-        few = few_steps(self.steps)
+        """The warnings, and one more if a generative model was trained for too few steps."""
+        few = few_steps(self.steps) if self.task == "sample" else ""
         return (*self.warnings, few) if few else self.warnings
 
     def facts(self) -> dict[str, str]:

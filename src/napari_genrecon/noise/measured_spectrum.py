@@ -34,7 +34,7 @@ def measured_shape(energy: Floats, family: Shape) -> Shape:
         constant along an axis, which hold stripes, get what their neighbours lack.
     """
     size = len(energy)
-    used = (inner_frequencies(size) & (np.add.outer(np.arange(size), np.arange(size)) >= _LOWEST * size)) * 1.0
+    used = (inner_frequencies(size) & (np.add.outer(np.arange(size), np.arange(size)) >= _LOWEST * size)).astype(float)
     lacking = used * np.log((energy + LEAST) / (family.spectrum + LEAST))
     smooth = _smoothed(lacking) / _smoothed(used)
     spectrum = family.spectrum * np.exp(smooth)

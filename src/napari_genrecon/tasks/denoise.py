@@ -36,6 +36,7 @@ from napari_genrecon.noise import (
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, is_noisy, noise_per_channel, sample_channels
+from napari_genrecon.tasks.model_fit import notes_on_model
 from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
 from napari_genrecon.tasks.task import Result
@@ -51,7 +52,7 @@ class DenoiseOptions:
     ----------
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
-    strength, blend, model, axes, tile, device, keep_dtype
+    strength, blend, model, pixel_size, axes, tile, device, keep_dtype
         See `denoise`.
     """
 
@@ -78,6 +79,14 @@ class DenoiseOptions:
         {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How much of the original to mix back in: 0 is none"},
     ] = 0.0
     model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    pixel_size: Annotated[
+        float | None,
+        {
+            "form": False,
+            "tooltip": "Pixel size in micrometres, only to tell whether a model of your own fits; "
+            "from the file if not given",
+        },
+    ] = None
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
@@ -91,6 +100,8 @@ class DenoiseOptions:
                 raise OptionError(f"{name} must lie between {low:g} and {high:g}, got {value}")
         if self.tile is not None:
             check_tile(self.tile, 1)
+        if self.pixel_size is not None and not 0 < self.pixel_size < np.inf:
+            raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
 
@@ -102,6 +113,7 @@ def denoise(
     strength: float = 1.0,
     blend: float = 0.0,
     model: str = "auto",
+    pixel_size: float | None = None,
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
@@ -124,7 +136,10 @@ def denoise(
     blend : float
         Share of the input mixed back into the result, in [0, 1].
     model : str
-        A name that `list_models` lists, or ``"auto"``.
+        A name that `list_models` lists, or ``"auto"``. A model that you trained says where the image is unlike those it
+        was trained on.
+    pixel_size : float, optional
+        Side of a pixel in micrometres, only to tell whether such a model fits; that of the layer if not given.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int or (int, int), optional
@@ -165,12 +180,13 @@ def denoise(
         strength=strength,
         blend=blend,
         model=model,
+        pixel_size=pixel_size,
         axes=given.axes,
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
     )
-    result = finish(denoise_steps(given.pixels, options))
+    result = finish(denoise_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
 
@@ -235,6 +251,19 @@ class _Channel:
     rho: tuple[float, float]
     missing: tuple[float, ...]  # grey values of padding, which count for nothing
 
+    def even(self, plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return a plane of floats without hot, missing and non-finite pixels, and where these were.
+
+        A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
+        """
+        even, hot = fill_hot(without_missing(plane, self.missing), self.noise)
+        even, bad = fill_non_finite(even, self.fill)
+        return even, hot if bad is None else hot | bad
+
+    def stabilise(self, even: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the network sees: noise of s.d. 1, the centre of the image at 0."""
+        return self.transform.forward(even) - np.float32(self.centre)
+
 
 @dataclass(frozen=True, slots=True)
 class DenoisePlanes:
@@ -259,12 +288,9 @@ class DenoisePlanes:
     def _denoise(self, plane: NDArray[Any], channel: _Channel) -> NDArray[Any]:
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
-        even, hot = fill_hot(without_missing(plane, channel.missing), channel.noise)
-        even, bad = fill_non_finite(even, channel.fill)
+        even, kept = channel.even(plane)
         clean = self._clean(channel.transform.forward(even), channel)
         restored = channel.transform.inverse(clean, dtype=plane.dtype)
-        kept = hot if bad is None else hot | bad
         if self.blend:
             restored = (1 - self.blend) * restored + self.blend * even
         return np.where(kept, plane, restored)
@@ -284,8 +310,7 @@ class DenoisePlanes:
     def _with_light(self, channel: _Channel, crops: list[NDArray[Any]]) -> _Channel:
         if not is_low_light(channel.noise):
             return channel
-        planes = [fill_hot(without_missing(crop, channel.missing), channel.noise)[0] for crop in crops]
-        planes = [fill_non_finite(plane.astype(np.float64), channel.fill)[0] for plane in planes]
+        planes = [channel.even(crop.astype(np.float64))[0] for crop in crops]
         transform = conserve_light(
             channel.transform, channel.noise.gain, planes, lambda values: self._clean(values, channel)
         )
@@ -312,6 +337,13 @@ def denoising_planes(
     return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0).conserving_light(sampled)
 
 
+def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
+    """The tile function of `denoise` with all that it measures: a training must see what the network sees in use."""
+    kernel = _plan(as_source(image), DenoiseOptions(axes=axes.letters)).kernel
+    assert isinstance(kernel, DenoisePlanes)
+    return kernel
+
+
 def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
@@ -333,7 +365,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         input=input_facts(source, sampled),
         model=spec.facts(),
         device=device,
-        warnings=tuple(_notes(channels, options)),
+        warnings=(*_notes(channels, options), *notes_on_model(spec, noise, options.pixel_size)),
     )
 
 

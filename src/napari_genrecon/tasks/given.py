@@ -17,7 +17,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 
-__all__ = ["Given", "given_image", "given_images", "given_mask", "given_psf", "warn_assumed"]
+__all__ = ["Given", "given_image", "given_images", "given_mask", "given_pixel_size", "given_psf", "warn_assumed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,19 @@ def given_image(image: ImageLike, axes: str | Axes | None = None) -> Given:
         return Given(image, axes)
     pixels, meta = _pixels(image, ("image",), "an image layer")
     return Given(pixels, axes or axes_of(meta.get("axis_labels", ()), tuple(pixels.shape), rgb=meta["rgb"]), meta)
+
+
+def given_pixel_size(image: Any) -> dict[str, Any]:
+    """Return pixel size and units of a layer along Y and X, as keywords; nothing for an array."""
+    found = given_image(image)
+    if found.layer is None:
+        return {}
+    whole = found.about().filled()
+    y, x = whole.axes.y, whole.axes.x
+    return {
+        "pixel_size": (abs(float(whole.scale[y])), abs(float(whole.scale[x]))),
+        "units": (whole.units[y], whole.units[x]),
+    }
 
 
 def given_images(images: Any, axes: Any) -> tuple[Any, Any]:

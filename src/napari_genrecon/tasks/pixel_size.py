@@ -14,7 +14,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.transforms import plane_spacing
 
-__all__ = ["calibrated", "measured_psf"]
+__all__ = ["calibrated", "measured_psf", "micrometres"]
 
 _MICROMETRES = {
     "nanometer": 1e-3,
@@ -32,7 +32,7 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
     """Return the options with missing sizes taken from the image's calibration.
 
     These are the pixel size and z step of optics, the pixel sizes to which a measured PSF is resampled, and, to upscale
-    along z, the distance of two planes in pixels.
+    along z, the distance of two planes in pixels; and the pixel size by which a trained model is judged to fit.
 
     Parameters
     ----------
@@ -58,7 +58,14 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
     if "spacing" in given and given["spacing"] is None:
         whole = about_of().filled()
         found["spacing"] = plane_spacing(str(options.axes), whole.scale, whole.units)
+    if given.get("pixel_size", 0) is None and given["model"] != "auto":  # the bundled models fit any size
+        found["pixel_size"] = _sizes(about_of()).get("X")
     return replace(options, **found) if found else options
+
+
+def micrometres(size: float, unit: str) -> float | None:
+    """Return a size in micrometres; None if its unit is no length."""
+    return abs(float(size)) * _MICROMETRES[unit] if unit in _MICROMETRES and size else None
 
 
 def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:

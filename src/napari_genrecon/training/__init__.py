@@ -18,6 +18,8 @@ __all__ = ["RECIPES", "all_options", "all_recipes", "find_recipe", "read_options
 RECIPES = {
     "vae": ".recipes.vae:RECIPE",
     "dcgan": ".recipes.dcgan:RECIPE",
+    "care": ".recipes.care:RECIPE",
+    "noise2noise": ".recipes.noise2noise:RECIPE",
 }
 
 

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard
 from napari_genrecon.models.networks import NETWORKS
-from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from napari_genrecon.training.data.batches import Batches
     from napari_genrecon.training.loop.loop import Loss, State
 
 __all__ = ["Curves", "Recipe", "Score"]
@@ -39,11 +38,17 @@ class Score:
         Measures for the log, by name.
     note : str
         Sentence for the user; mostly empty.
+    calibration : dict
+        Measurements for the card of the model.
+    weights : mapping of str to ndarray, optional
+        Weights to keep instead of those that were scored, such as a mixture of them with the weights at the start.
     """
 
     value: float
     shown: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,12 @@ class Curves:
     per_pixel: tuple[str, ...] = ()
 
 
+def _generative(card: ModelCard, network: nn.Module, device: str) -> Any:
+    from napari_genrecon.models.generative import GenerativeModel
+
+    return GenerativeModel(card, network, device)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One way to train: network, losses, score and preview.
@@ -78,7 +89,8 @@ class Recipe:
     serves : str
         Task that the trained model serves.
     needs : tuple of str
-        Parts that the dataset must have: ``"images"``, and ``"targets"`` or ``"labels"``.
+        Parts that the dataset must have: ``"images"`` and ``"targets"`` or ``"labels"``, or ``"frames"``, repeated
+        images of one field.
     options : type
         A subclass of `TrainOptions`.
     rate : float
@@ -96,9 +108,27 @@ class Recipe:
     score : callable
         ``score(model, dataset)``: a `Score` of the averaged weights.
     preview : callable
-        ``preview(model)``: (N, C, Y, X) pictures that show the progress, always of the same latents or images.
+        ``preview(model, dataset)``: (N, C, Y, X) pictures that show the progress, always of the same latents or images.
     finish : callable
         ``finish(model, dataset)``: the card of the best model with measurements that are made once, at the end.
+    model : callable
+        ``model(card, network, device)``: the trained network as `score`, `preview` and `finish` use it.
+    card : callable, optional
+        ``card(card, dataset)``: complete the card of a model before it is trained.
+    batches : callable, optional
+        ``batches(dataset, options, card, device)``: batches for `losses`; `data.batches.Batches` by default.
+    stabilised : bool
+        Whether items and targets are planes in which the noise has s.d. 1, as denoisers take them, and not grey values.
+    crops : CropOptions
+        How crops are cut where nothing else is asked for.
+    warm_up : int
+        Steps until the full learning rate: Adam's moments are too noisy for it at first.
+    about_data : str
+        What images it needs, in words for the window.
+    caption : str
+        What the preview shows, in words for the window.
+    columns : int
+        Pictures of the preview in one row.
     part : str
         Name of the child that becomes the model; empty if the whole module does.
     settle : callable, optional
@@ -120,14 +150,28 @@ class Recipe:
     shape: Callable[[Dataset, Any], dict[str, Any]]
     network: Callable[[ModelCard, Any], nn.Module]
     state: Callable[[nn.Module, Any], State]
-    losses: Callable[[Batches, ModelCard, Any, Callable[[], AbstractContextManager[None]]], tuple[Loss, ...]]
+    losses: Callable[[Any, ModelCard, Any, Callable[[], AbstractContextManager[None]]], tuple[Loss, ...]]
     score: Callable[[Any, Dataset], Score]
-    preview: Callable[[Any], NDArray[np.float32]]
+    preview: Callable[[Any, Dataset], NDArray[np.float32]]
     finish: Callable[[Any, Dataset], ModelCard]
+    model: Callable[[ModelCard, nn.Module, str], Any] = _generative
+    card: Callable[[ModelCard, Dataset], ModelCard] | None = None
+    batches: Callable[[Dataset, Any, ModelCard, torch.device], Any] | None = None
+    stabilised: bool = False
+    crops: CropOptions = CropOptions()  # noqa: RUF009 - frozen
+    warm_up: int = 100
+    about_data: str = "Small pictures of one size: the model is trained to make pictures like these."
+    caption: str = "The same 36 samples, made anew every 10 s:"
+    columns: int = 9
     part: str = ""
     settle: Callable[[nn.Module, ModelCard, torch.device], None] | None = None
     measures: tuple[str, ...] = ()
     curves: tuple[Curves, ...] = ()
+
+    @property
+    def generates(self) -> bool:
+        """Whether the trained model makes new pictures."""
+        return self.serves == "sample"
 
     def check(self, dataset: Dataset) -> None:
         """Refuse a dataset that this recipe cannot train on.
@@ -135,11 +179,15 @@ class Recipe:
         Raises
         ------
         OptionError
-            If targets or labels are missing, or the network does not take crops of this size.
+            If targets or labels are missing, nothing is held out for a recipe that needs it, or the network does not
+            take crops of this size.
         """
         for what in self.needs:
-            if what != "images" and getattr(dataset, what) is None:
+            part = {"images": "x", "frames": "targets"}.get(what, what)
+            if getattr(dataset, part) is None:
                 raise OptionError(f"{self.label} trains on {' and '.join(self.needs)}, and no {what} were given")
+        if self.stabilised and not dataset.held_out.any():
+            raise OptionError(f"{self.label} is judged on held-out crops, and there are none: hold some out (held_out)")
         sizes = NETWORKS[self.kept].shape.get("size")
         if sizes is not None and (dataset.depth or dataset.size not in sizes or dataset.height != dataset.size):
             shape = " x ".join(map(str, dataset.x.shape[2:]))

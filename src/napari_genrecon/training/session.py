@@ -26,7 +26,6 @@ from napari_genrecon.training.runs.folder import RunFolder
 __all__ = ["train_steps"]
 
 SAVE_EVERY = 45.0  # seconds between checkpoints: a kill loses less than a minute
-_WARM_UP = 100  # steps until the full learning rate: Adam's moments are too noisy for it at first
 
 
 def train_steps(
@@ -72,14 +71,14 @@ def train_steps(
     torch.manual_seed(options.seed)  # decides the first weights; batches have generators of their own
     network = recipe.network(card, options).to(fabric.device).to(memory_format=torch.channels_last)
     state = recipe.state(network, options)
-    batches = Batches(dataset, options, step_of(card), fabric.device)
+    batches = (recipe.batches or _grey_batches)(dataset, options, card, fabric.device)
     load_latest(state, folder)
     place = RunFolder(folder, recipe, dataset, card, fabric.device)
     rate = options.rate or recipe.rate
     steps = loop_steps(
         state,
         recipe.losses(batches, card, options, fabric.autocast),
-        lambda step: warm_up(step, rate, _WARM_UP),
+        lambda step: warm_up(step, rate, recipe.warm_up),
         folder,
         save_every=SAVE_EVERY,
         ema=lambda step: min(options.ema, (1 + step) / (10 + step)),
@@ -114,11 +113,15 @@ def _total(state: State, options: TrainOptions) -> int:
     return max(state.step, round(state.step * 60 * options.minutes / max(state.seconds, 1e-9)))
 
 
+def _grey_batches(dataset: Dataset, options: TrainOptions, card: ModelCard, device: torch.device) -> Batches:
+    return Batches(dataset, options, step_of(card), device)
+
+
 def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) -> ModelCard:
     """Return the card of a model that is not trained yet."""
     shape = recipe.shape(dataset, options)
     kept = {key: value for key, value in asdict(options).items() if key not in ("latent", "licence")}
-    return ModelCard(
+    card = ModelCard(
         name=name,
         task=recipe.serves,
         network=recipe.kept,
@@ -140,3 +143,4 @@ def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) ->
         licence=options.licence,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    return card if recipe.card is None else recipe.card(card, dataset)

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["Dock", "PageOpener"]
+__all__ = ["Dock", "PageOpener", "pages_of"]
 
 _pages: WeakKeyDictionary[Any, WeakValueDictionary[type, Any]] = WeakKeyDictionary()  # by viewer
 _docked: set[Any] = set()  # pages that have been docked are kept until their window closes
@@ -43,6 +43,11 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
     def make(viewer: Viewer) -> Any:
         """Return a new page."""
         raise NotImplementedError
+
+
+def pages_of(viewer: Any) -> list[Any]:
+    """Return the pages of a viewer that were opened so far."""
+    return list(_pages.get(getattr(viewer, "__wrapped__", viewer), {}).values())
 
 
 class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy

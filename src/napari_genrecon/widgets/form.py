@@ -239,12 +239,26 @@ class TaskForm(Form):
     """
 
     def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
-        models = ["auto", *(spec.name for spec in list_models(task.models))]
+        self._task = task
         super().__init__(
             task.options,
-            choices={"models": models, "detect": DAMAGE},
+            choices={"models": self._models(), "detect": DAMAGE},
             labels=LABELS,
             defaults=preferences(f"genrecon_{task.name}"),
             arrays={"mask": masks, "psf": images, "noise": images},
             extra=extra,
         )
+
+    def _models(self) -> list[str]:
+        return ["auto", *(spec.name for spec in list_models(self._task.models))]
+
+    def refresh_models(self) -> None:
+        """Update the list of models, to which a training may have added one; the choice stays if it still exists."""
+        if "model" not in self._names:
+            return
+        widget, models = self["model"], self._models()
+        if list(widget.choices) != models:
+            chosen = widget.value
+            with widget.changed.blocked():
+                widget.choices = [(CHOICE_WORDS.get(name, name), name) for name in models]
+                widget.value = chosen if chosen in models else "auto"

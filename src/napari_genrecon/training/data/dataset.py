@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,8 +30,9 @@ MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
 _SMALLEST, _LARGEST = 4, 4096  # pixels or planes of a side; a limit against slips of the pen
 _ARRAYS = ("x", "source", "place", "held_out", "label")
-_MAYBE = ("targets", "labels")
+_MAYBE = ("targets", "labels", "told")
 _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
+_LATER = ("measured",)  # facts that files of older versions do not have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ class Dataset:
         Outputs that the network should give, for recipes that need them: (N, C, ...) pixels, of any size.
     labels : (N,) or (N, Y, X) or (N, Z, Y, X) ndarray of integers, optional
         Class of each item, or of each of its pixels.
+    told : (N, K) ndarray of float32, optional
+        Numbers that the network is given beside each item, such as the strength of its noise.
     source : (N,) int64 ndarray
         Index of the image of each item.
     place : (N, 3) int64 ndarray
@@ -115,11 +118,14 @@ class Dataset:
     channel_names : tuple of str
         Names of the channels; empty strings where they are not known.
     low, high : tuple of float
-        Grey values that become -1 and +1, per channel, measured once over all training items.
+        Grey values that become -1 and +1, per channel, measured once over all training items; empty for items that are
+        not grey values.
     options : dict
         Options of the crops.
     notes : tuple of str
         Sentences for the user, such as how many crops were left out and why.
+    measured : dict
+        Measurements of the images, as JSON values, for the model's card.
     """
 
     x: NDArray[Any]
@@ -129,6 +135,7 @@ class Dataset:
     label: NDArray[np.int64]
     targets: NDArray[Any] | None = None
     labels: NDArray[Any] | None = None
+    told: NDArray[np.float32] | None = None
     pixel_size: tuple[float, float] = (1.0, 1.0)
     units: tuple[str, str] = ("pixel", "pixel")
     channel_names: tuple[str, ...] = ()
@@ -136,6 +143,7 @@ class Dataset:
     high: tuple[float, ...] = ()
     options: dict[str, Any]
     notes: tuple[str, ...] = ()
+    measured: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.x.ndim not in (4, 5):
@@ -192,7 +200,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Checksum (sha256) of pixels, dtype, held-out flags, targets and labels."""
+        """Checksum (sha256) of pixels, dtype, held-out flags, targets, labels and told numbers."""
         digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype.newbyteorder('<').str}".encode())
         digest.update(np.ascontiguousarray(self.x, self.x.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
         digest.update(np.ascontiguousarray(self.held_out).tobytes())
@@ -211,7 +219,7 @@ class Dataset:
         OutputError
             If the disk is full or the folder cannot be written.
         """
-        facts = {name: getattr(self, name) for name in _FACTS}
+        facts = {name: getattr(self, name) for name in (*_FACTS, *_LATER)}
         facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
@@ -234,7 +242,8 @@ class Dataset:
             with np.load(path, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in (*_ARRAYS, *(name for name in _MAYBE if name in found))}
                 facts = json.loads(found["facts"].tobytes())
-            crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS})
+            later = {name: facts[name] for name in _LATER if name in facts}
+            crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS}, **later)
             whole = facts["format"] == _FORMAT and facts["fingerprint"] == crops.fingerprint
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise ImageError(f"{path} does not hold crops that can be read: {error}") from error

@@ -23,7 +23,7 @@ _GRID = 36  # samples in the preview, 6 x 6
 _SEED_OF_GRID = 36
 
 
-def sample_grid(model: GenerativeModel) -> NDArray[np.float32]:
+def sample_grid(model: GenerativeModel, dataset: Dataset) -> NDArray[np.float32]:
     """Return (36, C, Y, X) samples, always of the same latents."""
     samples = model.sample(_GRID, seed=_SEED_OF_GRID)
     return samples.reshape(_GRID, model.card.channels, model.card.size, model.card.size)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.io.publish import write_file
+from napari_genrecon.models import load_model
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.files import read_card, save_model
-from napari_genrecon.models.generative import GenerativeModel, load_generative
-from napari_genrecon.models.registry import find_model
 from napari_genrecon.models.runtime import build_network
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.loop.state import State
@@ -56,6 +58,7 @@ class RunFolder:
         self._count = 0
         self._shown: dict[str, float] = {}
         self._score: Score | None = None
+        self._scored = -1  # step of it
         self._notes: dict[str, str] = {}
         self._best = _best_so_far(folder)
         self._log_due, self._show_due, self._score_due = (
@@ -89,55 +92,66 @@ class RunFolder:
         return self._shown | (self._score.shown if self._score else {})
 
     def keep(self, state: State) -> None:
-        """Write samples and ``last.safetensors``; the loop writes the checkpoint."""
+        """Score the weights, write samples and ``last.safetensors``; the loop writes the checkpoint."""
         if not state.average:
             return
+        self._evaluate(state)
         if self._count:
             self._log(state)
         model = self._model(state)
         self._show(model)
-        self._save(model, "last")
+        self._save(model.card, model.weights(), "last")
 
     def finish(self, state: State) -> ModelCard:
         """Score the last weights, calibrate ``best.safetensors`` on held-out crops, and return its card."""
         self._evaluate(state)
-        best = load_generative(find_model(self._folder / "best.safetensors"), str(self._device))
+        best = load_model(self._folder / "best.safetensors", str(self._device))
         card = self._recipe.finish(best, self._dataset)
         save_model(card, best.weights(), self._folder / "best.safetensors", overwrite=True)
         return card
 
     def _evaluate(self, state: State) -> None:
-        self._score = score = self._recipe.score(self._model(state), self._dataset)
+        """Score the weights, and save them, or what the score makes of them, if they are the best so far."""
+        if state.step == self._scored:
+            return
+        model = self._model(state)
+        self._score = score = self._recipe.score(model, self._dataset)
+        self._scored = state.step
         self._notes.pop("score", None)
         if score.note:
             self._notes["score"] = score.note
         if score.value < self._best:
             self._best = score.value
-            self._save(self._model(state), "best")
+            card = replace(self._trained(state), calibration={**model.card.calibration, **score.calibration})
+            self._save(card, model.weights() if score.weights is None else score.weights, "best")
 
-    def _model(self, state: State) -> GenerativeModel:
+    def _model(self, state: State) -> Any:
         """Return a model with a copy of the averaged weights."""
         network = build_network(self._card).to(self._device)
         part = f"{self._recipe.part}." if self._recipe.part else ""
         network.load_state_dict({k.removeprefix(part): v for k, v in state.average.items() if k.startswith(part)})
+        card = self._trained(state)
+        if self._recipe.settle is not None:
+            self._recipe.settle(network, card, self._device)
+        return self._recipe.model(card, network, str(self._device))
+
+    def _trained(self, state: State) -> ModelCard:
+        """Return the card with what is known now."""
         losses = {name: float(value) for name, value in self.means().items() if np.isfinite(value)}
-        card = replace(
+        return replace(
             self._card,
             losses=losses | ({"score": self._score.value} if self._score else {}),
             steps=state.step,
             seconds=round(state.seconds, 1),
             warnings=tuple(self._notes.values()),
         )
-        if self._recipe.settle is not None:
-            self._recipe.settle(network, card, self._device)
-        return GenerativeModel(card, network, str(self._device))
 
-    def _save(self, model: GenerativeModel, name: str) -> None:
-        save_model(model.card, model.weights(), self._folder / f"{name}.safetensors", overwrite=True)
+    def _save(self, card: ModelCard, weights: Mapping[str, NDArray[Any]], name: str) -> None:
+        save_model(card, weights, self._folder / f"{name}.safetensors", overwrite=True)
 
-    def _show(self, model: GenerativeModel) -> None:
+    def _show(self, model: Any) -> None:
         content = io.BytesIO()
-        np.save(content, self._recipe.preview(model))
+        np.save(content, self._recipe.preview(model, self._dataset))
         write_file(self._folder / "samples.npy", content.getvalue())
 
     def _log(self, state: State) -> None:

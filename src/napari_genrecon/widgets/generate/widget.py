@@ -1,4 +1,4 @@
-"""Dock widget "Generate": train a GAN or a VAE on layers, sample it, explore it."""
+"""Dock widget "Generate": train a GAN, a VAE or a denoiser on layers, sample it, explore it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock, PageOpener, pages_of
 from napari_genrecon.widgets.fit import scrolled
 from napari_genrecon.widgets.generate.explore_page import ExplorePage
 from napari_genrecon.widgets.generate.sample_page import SamplePage
+from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.train.page import TrainPage
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        self._viewer = viewer
         self.sample, self.explore = SamplePage(viewer), ExplorePage(viewer)
         self.train = TrainPage(viewer, self._new_model)
         self.sample.on_models = self._new_model
@@ -53,6 +55,9 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     def _new_model(self, wanted: str = "") -> None:
         for page in (self.sample, self.explore):
             page.choice.refresh(wanted)
+        for task in pages_of(self._viewer):
+            if isinstance(task, TaskControls):
+                task.refresh_models()
 
 
 class GenerateWidget(PageOpener):

@@ -122,6 +122,11 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         for choice in self._choosers:
             choice.reset()
         self._fit_list()
+        self.refresh_models()
+
+    def refresh_models(self) -> None:
+        """Update the choice of models, to which a training may have added one."""
+        self._form.refresh_models()
 
 
 def _row(*widgets: Any) -> Container[Any]:

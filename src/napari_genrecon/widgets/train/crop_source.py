@@ -69,6 +69,12 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._viewer, self._touched, self._alike = viewer, False, False
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
+        self.targets = Select(
+            label="clean images",
+            choices=self._names_of(Image),
+            tooltip="What the noisy images should look like: one layer for each, in the same order",
+        )
+        self._needs: tuple[str, ...] = ("images",)
         self.together = CheckBox(
             text="they are channels of one image", tooltip="2 to 4 layers of one shape that belong together"
         )
@@ -78,9 +84,10 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             choices=self._names_of(Labels, Points),
             tooltip="Labels or points: one picture around each object; one layer for each image, in the same order",
         )
-        super().__init__(widgets=[self.images, self.together, self.mode, self.objects], labels=True)
+        super().__init__(widgets=[self.images, self.targets, self.together, self.mode, self.objects], labels=True)
         self.margins = (0, 0, 0, 0)
-        self._fits = [list_of_layers(chooser, _ROWS) for chooser in (self.images, self.objects)]
+        self._lists = (self.images, self.targets, self.objects)
+        self._fits = [list_of_layers(chooser, _ROWS) for chooser in self._lists]
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self.refresh)
@@ -111,6 +118,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers = self._chosen(self.images)
         if not layers:
             raise OptionError("choose an image layer first")
+        if not self.any_crops:
+            return self._pairs(layers)
         objects = self._chosen(self.objects) if self.mode.value == "objects" else []
         if self.mode.value == "objects" and not objects:
             raise OptionError("choose a Labels or Points layer that says where the objects are, or another way to cut")
@@ -123,9 +132,41 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         first = objects[0].name if objects else ""
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
+    def use(self, needs: tuple[str, ...]) -> None:
+        """Show the choices that a recipe needs; see `Recipe.needs`."""
+        self._needs = needs
+        self.mode.visible = self.any_crops
+        self.targets.visible = "targets" in needs
+        if "targets" in needs and not self.targets.value:
+            chosen = self._chosen(self.images)[:1]
+            others = [layer for layer in self._viewer.layers if isinstance(layer, Image) and layer not in chosen]
+            alike = [x.name for x in others if chosen and layer_data(x).shape == layer_data(chosen[0]).shape]
+            self.targets.value = [name for name in alike if name in self.targets.choices][:1]
+        self._show_what_counts()
+
+    @property
+    def any_crops(self) -> bool:
+        """Whether crops of any images do, and not pairs or repeats."""
+        return not {"targets", "frames"} & set(self._needs)
+
+    def _pairs(self, layers: list[Any]) -> Source:
+        """Return noisy images with their targets, or repeats of one field."""
+        images, axes = _separate(layers)
+        where: dict[str, Any] = {"axes": axes, **_scale(layers[0])}
+        if "targets" in self._needs:
+            targets = self._chosen(self.targets)
+            same = [layer.name for layer in layers if layer in targets]
+            if not targets:
+                raise OptionError("choose the clean images, too: one layer for each noisy one")
+            if same:
+                raise OptionError(f"'{same[0]}' is chosen as a noisy and as a clean image: choose another layer")
+            where["targets"] = [layer_data(layer) for layer in targets]
+        placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
+        return Source(images=images, where=where, name=layers[0].name, objects="", placed=placed)
+
     def refresh(self, _event: object = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
-        for chooser, fit in zip((self.images, self.objects), self._fits, strict=True):
+        for chooser, fit in zip(self._lists, self._fits, strict=True):
             chooser.reset_choices()
             fit()
             row = chooser.native.parentWidget()  # which else takes all the room there is
@@ -136,7 +177,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     # --- what is chosen ---
 
     def _now(self) -> tuple[Any, ...]:
-        return tuple(self.images.value), self.together.value, self.mode.value, tuple(self.objects.value)
+        chosen = tuple(tuple(chooser.value) for chooser in self._lists)
+        return *chosen, self.together.value, self.mode.value
 
     def _report_choice(self, _event: object = None) -> None:
         if self._now() != self._reported:  # lists that are filled anew send the event, too
@@ -185,14 +227,14 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers = self._chosen(self.images)
         shapes = {(tuple(layer_data(x).shape), str(layer_data(x).dtype)) for x in layers}
         plain = all(layer_axes(layer).channel is None for layer in layers)
-        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain
+        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain and self.any_crops
         self.together.visible = self._alike
-        self.objects.visible = self.mode.value == "objects"
+        self.objects.visible = self.mode.value == "objects" and self.any_crops
 
 
 def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
     """Return the options of a form together with the chosen mode."""
-    return CropOptions(**{**values, "mode": chooser.mode.value})
+    return CropOptions(**{**values, "mode": chooser.mode.value if chooser.any_crops else "grid"})
 
 
 def _synthetic(layer: Layer) -> bool:

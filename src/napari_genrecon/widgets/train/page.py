@@ -11,9 +11,9 @@ from magicgui.widgets import Container, LineEdit, PushButton
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
+from napari_genrecon.tasks.train import training_data
 from napari_genrecon.training import all_options, all_recipes, find_recipe, read_options
 from napari_genrecon.training.data.augment import contact_sheet
-from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.runs.store import Run, start_run
@@ -21,6 +21,7 @@ from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.places import look_at, put
+from napari_genrecon.widgets.pictures import sheet
 from napari_genrecon.widgets.train.crop_source import CropChooser, Source, crop_options
 from napari_genrecon.widgets.train.run_view import RunView
 from napari_genrecon.widgets.words import about_crops, duration
@@ -54,6 +55,8 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
             labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
         )  # fmt: skip
+        self._kind = str(self.recipe["kind"].value)  # whose defaults the forms show
+        self._about_data = text()
         self.model_name = LineEdit(label="name", tooltip="Name of the model: letters, digits, '.', '_' and '-'")
         self.start = PushButton(text="Start training", tooltip="In a process of its own: the window stays free")
         make_primary(self.start)
@@ -62,11 +65,11 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         named = Container(widgets=[self.model_name], labels=True)
         super().__init__(
             widgets=[
-                heading("1. Dataset"),
-                text("Small pictures of one size: the model is trained to make pictures like these."),
-                self.chooser, self.cutting.container, self.show_crops,
-                heading("2. Training"),
-                self.recipe.container, named, self.start, self.panel,
+                heading("1. Recipe"),
+                self.recipe.container,
+                heading("2. Dataset"),
+                self._about_data, self.chooser, self.cutting.container, self.show_crops,
+                named, self.start, self.panel,
                 heading("3. Progress"),
                 self.runs,
             ],
@@ -96,6 +99,13 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _recipe_changed(self, _event: object = None) -> None:
         """Show only the options of the chosen recipe, and the training time on the button."""
         kind = self.recipe["kind"].value
+        if kind != self._kind:
+            before, after = find_recipe(self._kind), find_recipe(kind)
+            _take_defaults(self.recipe, before.options(), after.options())
+            _take_defaults(self.cutting, before.crops, after.crops)
+            self._kind = kind
+        self._about_data.value = find_recipe(kind).about_data
+        self.chooser.use(find_recipe(kind).needs)
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
@@ -133,15 +143,16 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
         def steps() -> Generator[Progress, None, tuple[Dataset, Any]]:
             yield Progress(0, 0, "Cutting crops")
-            crops = cut_crops(source.images, cutting, **source.where)
+            crops = training_data(find_recipe(options.recipe), source.images, cutting, source.where)
             yield Progress(0, 0, "Changing some as in training")
-            return crops, changed_crops(crops, options)
+            return crops, pairs(crops) if crops.targets is not None else changed_crops(crops, options)
 
         def shown(found: tuple[Dataset, Any]) -> None:
             crops, picture = found
             layer = self._add_sheet(crops, picture)
             look_at(self._viewer, layer)
-            self.panel.say(f"{about_crops(crops)} The layer '{layer.name}' shows some, changed as in training.")
+            what = "pairs of image and target" if crops.targets is not None else "some, changed as in training"
+            self.panel.say(f"{about_crops(crops)} The layer '{layer.name}' shows {what}.")
 
         self.panel.begin(steps, shown, title="Cut crops")
 
@@ -155,7 +166,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             scale=crops.pixel_size if single else (1.0, *crops.pixel_size),
             units=crops.units if single else ("pixel", *crops.units),
             axis_labels=("y", "x") if single else ("c", "y", "x"),
-            contrast_limits=(min(crops.low), max(crops.high)),
+            contrast_limits=(min(crops.low), max(crops.high)) if crops.low else limits_of(picture),
         )
 
     def _start(self, _event: object = None) -> None:
@@ -166,7 +177,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
         def steps() -> Generator[Progress, None, tuple[Dataset, Run]]:
             yield Progress(0, 0, "Cutting crops")
-            crops = cut_crops(source.images, cutting, **source.where)
+            crops = training_data(find_recipe(options.recipe), source.images, cutting, source.where)
             yield Progress(0, 0, "Starting the process that trains")
             return crops, start_run(crops, options, name=name)
 
@@ -183,6 +194,32 @@ def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
     changes = {name: getattr(options, name) for name in ("flips", "intensity", "elastic")}
     picture = contact_sheet(crops, _ROWS, _COLUMNS, seed=options.seed, **changes)
     return picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
+
+
+def pairs(crops: Dataset) -> Any:
+    """Return a (1, Y, X) sheet of some training crops, each with its target on the right."""
+    assert crops.targets is not None
+    training = np.flatnonzero(~crops.held_out)
+    chosen = training[np.linspace(0, len(training) - 1, min(_ROWS * _COLUMNS // 2, len(training))).astype(int)]
+    both = np.stack([crops.x[chosen], crops.targets[chosen]], axis=1)  # (N, 2, 1, Y, X)
+    return sheet(both.reshape(-1, *both.shape[2:]), _COLUMNS)
+
+
+def limits_of(picture: Any) -> tuple[float, float]:
+    """Return contrast limits that leave out the darkest and brightest pixels."""
+    low, high = np.percentile(picture, [0.5, 99.8])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _take_defaults(form: Form, before: Any, after: Any) -> None:
+    """Change the options that have the defaults of one recipe to those of another; what was typed stays."""
+    values = form.plain_values()
+    for name in values:
+        old, new = getattr(before, name, None), getattr(after, name, None)
+        if values[name] == old and new not in (None, old):
+            form[name].value = str(new) if isinstance(form[name], LineEdit) else new
+        elif values[name] == old and new is None and isinstance(form[name], LineEdit):
+            form[name].value = ""
 
 
 def _recipe_options() -> dict[str, tuple[str, ...]]:

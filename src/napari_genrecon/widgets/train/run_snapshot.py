@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.card import few_steps
+from napari_genrecon.models.files import ENDING, read_card
+from napari_genrecon.models.registry import models_folder
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.options import TrainProgress
 from napari_genrecon.training.runs.store import Run, find_runs
@@ -49,6 +52,8 @@ class RunSnapshot:
         The run that is shown; all further attributes are about it.
     loading : bool
         Whether its process has not made a step yet.
+    summary : str
+        What the card of its model says of it.
     """
 
     runs: tuple[tuple[Run, str], ...]
@@ -60,6 +65,7 @@ class RunSnapshot:
     samples: NDArray[np.float32] | None = None
     error: str = ""
     model: str = ""
+    summary: str = ""
 
 
 def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
@@ -73,25 +79,36 @@ def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
     return RunSnapshot(
         runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
         samples=run.samples(), error=run.error() if state == "failed" else "", model=run.model(),
+        summary=_summary(run.model()),
     )  # fmt: skip
+
+
+def _summary(model: str) -> str:
+    """Return what the card of a model says of it; empty if there is none any more."""
+    try:
+        return read_card(models_folder() / f"{model}{ENDING}").summary if model else ""
+    except WeightsError:
+        return ""
 
 
 def state_words(snapshot: RunSnapshot) -> tuple[str, str]:
     """Return the state of a run in words, and their tone: plain, ``"good"`` or ``"bad"``."""
     if snapshot.chosen is None:
         return "No training yet. What you start goes on when napari is closed, and is found here again.", ""
-    recipe = find_recipe(snapshot.chosen.kind).label
-    begun = f"{recipe}, started {ago(snapshot.chosen.created)}"
+    recipe = find_recipe(snapshot.chosen.kind)
+    begun = f"{recipe.label}, started {ago(snapshot.chosen.created)}"
     progress = snapshot.progress
     done = _done(progress)
     if snapshot.state == "starting" or snapshot.loading:
         before = f"{done} so far; the" if progress else "The"
         return f"{begun}. {before} process that trains is starting (some seconds)…", ""
     ended = snapshot.state in ("stopped", "finished")
-    few = few_steps(progress.step) if progress and ended else ""
+    few = few_steps(progress.step) if progress and ended and recipe.generates else ""
     notes = [note for note in (progress.note if progress else "", few) if note]
     beware = f" Beware: {'; '.join(notes)}." if notes else ""
-    saved = f" The model '{snapshot.model}' can be sampled." if snapshot.model else ""
+    use = "can be sampled" if recipe.generates else f"can be chosen in the dock {recipe.serves.title()}"
+    saved = f" The model '{snapshot.model}' {use}." if snapshot.model else ""
+    saved += f" {snapshot.summary}." if snapshot.model and snapshot.summary else ""
     if snapshot.state == "running" and progress:
         left = time_left(progress.seconds, progress.step, progress.total)
         return f"{begun}. {done}{', ' + left if left else ''}. napari may be closed meanwhile.{beware}", _style(beware)

@@ -49,11 +49,11 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._models: dict[str, tuple[str, str]] = {}  # model and state that were reported, by run
         self.runs = ComboBox(label="run", choices=(), tooltip="All trainings on this computer")
         self._state = text()
-        self._curves = ComboBox(choices=(), tooltip="Errors are in nats per pixel, information is in nats per crop")
+        self._curves = ComboBox(choices=(), tooltip="What is measured while it trains, by the title of the plot")
         self._plot = _plot()
         self._samples = picture_label()
-        self._samples.tooltip = "Always made from the same random numbers: what changes is the model"
-        self._caption = text("The same 36 samples, made anew every 10 s:")
+        self._samples.tooltip = "Always of the same random numbers or crops: what changes is the model"
+        self._caption = text()
         self.stop = PushButton(text="Stop", tooltip="Keeps the best and the last weights; can be resumed")
         self.resume = PushButton(text="Resume", tooltip="Goes on exactly where it was saved last")
         self._minutes = FloatSpinBox(
@@ -158,8 +158,10 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._plot.setVisible(bool(titles))
         self._draw_curves()
         self._samples.visible = self._caption.visible = snapshot.samples is not None
-        if snapshot.samples is not None:
-            show_picture(self._samples, pixmap(sheet(snapshot.samples, 9), _WIDTH))
+        if snapshot.samples is not None and snapshot.chosen is not None:
+            recipe = find_recipe(snapshot.chosen.kind)
+            self._caption.value = recipe.caption
+            show_picture(self._samples, pixmap(sheet(snapshot.samples, recipe.columns), _WIDTH))
 
     def _show_choices(self) -> None:
         choices = tuple(

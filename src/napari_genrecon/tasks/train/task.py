@@ -1,4 +1,4 @@
-"""Train a generative model on crops of images: cut crops, train, and save the model.
+"""Train a model on crops of images: cut crops, train, and save the model.
 
 Training returns a model, not an image, so it is not one of `TASKS` but a public function and a command of its own. The
 window trains in another process (`training.runs`). All three write the same folder: a run that one of them started can
@@ -10,19 +10,17 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Generator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
 
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.engine.run import Progress, finish, map_progress
-from napari_genrecon.errors import OptionError
-from napari_genrecon.io.reader import open_image
-from napari_genrecon.models import find_model
-from napari_genrecon.tasks.given import given_images, given_mask
-from napari_genrecon.training import read_options
-from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.models import load_model
+from napari_genrecon.tasks.given import given_images, given_mask, given_pixel_size
+from napari_genrecon.tasks.train.data import training_data
+from napari_genrecon.training import find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.options import TrainOptions, TrainProgress
 from napari_genrecon.training.runs.store import Run, create_run, find_run
@@ -30,8 +28,9 @@ from napari_genrecon.training.runs.worker import work_steps
 
 if TYPE_CHECKING:
     from napari_genrecon.models.generative import GenerativeModel
+    from napari_genrecon.models.runtime import Model
 
-__all__ = ["image_keywords", "interruptible", "resume_steps", "train", "train_steps"]
+__all__ = ["interruptible", "resume_steps", "train", "train_steps"]
 
 T = TypeVar("T")
 
@@ -39,13 +38,13 @@ T = TypeVar("T")
 def train(
     recipe: str,
     images: ImageLike | Sequence[ImageLike],
+    targets: ImageLike | Sequence[ImageLike] | None = None,
     *,
     name: str = "",
     axes: str | Sequence[str] | None = None,
     labels: ImageLike | Sequence[ImageLike] | None = None,
     points: ArrayLike | ImageLayer | Sequence[ArrayLike | ImageLayer] | None = None,
     groups: ArrayLike | None = None,
-    targets: ImageLike | Sequence[ImageLike] | None = None,
     pixel_size: tuple[float, float] | None = None,
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
@@ -55,23 +54,27 @@ def train(
     steps: int | None = None,
     seed: int | None = None,
     device: str | None = None,
-) -> GenerativeModel:
-    """Train a generative model on crops of images, in this process.
+) -> GenerativeModel | Model:
+    """Train a model on crops of images, in this process.
 
     Ctrl-C saves and stops; `genrecon runs --resume NAME` or the window continue.
 
     Parameters
     ----------
-    recipe : {"vae", "dcgan"}
-        A VAE trains steadily and gives the likelihood of a picture; a GAN makes sharper pictures.
+    recipe : str
+        A key of `training.RECIPES`. A VAE trains steadily and gives the likelihood of a picture; a GAN makes sharper
+        pictures. CARE and Noise2Noise fine-tune the bundled denoiser on your own images.
     images : (..., Y, X) array_like, an image layer of napari, or a list of them
-        Images to train on; see `training.data.cut.cut_crops`.
+        Images to train on; see `training.data.cut.cut_crops`. For Noise2Noise a list of repeats of one field, or a
+        movie, whose frames are learnt from their neighbours.
+    targets : (..., Y, X) array_like, an image layer of napari, or a list of them
+        For CARE: clean images, one for each of `images`, of the same field pixel by pixel. Their brightness may differ.
     name : str
         Name of the model; that of the recipe if not given. A number is appended if the name exists.
-    axes, labels, points, groups, targets, pixel_size, units, channel_names
+    axes, labels, points, groups, pixel_size, units, channel_names
         See `cut_crops`; labels and points can also be layers of napari.
     crops : CropOptions
-        How crops are cut: size, mode, stride, number, share held out.
+        How crops are cut: size, mode, stride, number, share held out; those of the recipe if not given.
     options : TrainOptions
         Options of the recipe, such as `training.recipes.vae.VAEOptions`.
     minutes, steps, seed, device
@@ -79,8 +82,10 @@ def train(
 
     Returns
     -------
-    GenerativeModel
-        The model, which is also saved: ``load_model(model.card.name)`` returns it again.
+    GenerativeModel or Model
+        The model, which is also saved: ``load_model(model.card.name)`` returns it again. A denoiser is used with
+        ``denoise(image, model=model.card.name)``; ``model.card.calibration`` tells by how many dB it is better than the
+        bundled one on held-out crops, and ``model.card.warnings`` if it is not.
 
     Raises
     ------
@@ -103,20 +108,23 @@ def train(
     short = {"minutes": minutes, "steps": steps, "seed": seed, "device": device}
     given = {key: value for key, value in short.items() if value is not None}
     base = {} if options is None else options.to_dict()
-    cutting = crops or (CropOptions() if seed is None else CropOptions(seed=seed))
+    usual = find_recipe(recipe).crops
+    cutting = crops or (usual if seed is None else replace(usual, seed=seed))
     pixels, letters = given_images(images, axes)
     where = {
         "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",)),
         "groups": groups, "targets": None if targets is None else given_images(targets, None)[0],
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
+    if pixel_size is None:
+        where |= given_pixel_size(images[0] if isinstance(images, list | tuple) and images else images)
     trained = read_options({**base, **given, "kind": recipe})
     return finish(interruptible(train_steps(pixels, cutting, trained, name=name, where=where)))
 
 
 def train_steps(
     images: Any, crops: CropOptions, options: TrainOptions, *, name: str = "", where: dict[str, Any] | None = None
-) -> Generator[Progress, None, GenerativeModel]:
+) -> Generator[Progress, None, GenerativeModel | Model]:
     """Run `train` step by step; closing the generator saves.
 
     Parameters
@@ -132,17 +140,17 @@ def train_steps(
 
     Returns
     -------
-    GenerativeModel
+    GenerativeModel or Model
     """
     yield Progress(0, 0, "cutting crops")
-    found = cut_crops(images, crops, **(where or {}))
+    found = training_data(find_recipe(options.recipe), images, crops, where or {})
     for note in found.notes:
         yield Progress(0, 0, f"note: {note}")
     run = create_run(found, options, name=name or options.recipe)
     return (yield from _worked(run))
 
 
-def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progress, None, GenerativeModel]:
+def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progress, None, GenerativeModel | Model]:
     """Continue a run that was stopped, killed or failed exactly where it was saved last, in this process.
 
     Parameters
@@ -163,12 +171,10 @@ def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progre
     return (yield from _worked(run))
 
 
-def _worked(run: Run) -> Generator[Progress, None, GenerativeModel]:
-    from napari_genrecon.models.generative import load_generative
-
+def _worked(run: Run) -> Generator[Progress, None, GenerativeModel | Model]:
     yield Progress(0, 0, f"training {run.name!r}")
     trained = yield from map_progress(work_steps(run.folder), _progress)
-    return load_generative(find_model(trained, "sample"), run.options["device"])
+    return load_model(trained, run.options["device"])
 
 
 def _progress(progress: TrainProgress) -> Progress:
@@ -197,49 +203,3 @@ def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, No
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
-
-
-# --- files ---
-
-
-def image_keywords(
-    paths: Sequence[Path], *, axes: str | None = None, labels: Sequence[Path] = ()
-) -> tuple[list[Any], dict[str, Any], tuple[str, ...]]:
-    """Open image files as arguments of `train_steps`.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Image files.
-    axes : str, optional
-        What their dimensions mean, if the files do not state it or are wrong.
-    labels : sequence of Path
-        One labels image per image, or none.
-
-    Returns
-    -------
-    images : list of array_like
-    where : dict
-        Keywords of `cut_crops`.
-    notes : tuple of str
-        Notes for the user.
-    """
-    if labels and len(labels) != len(paths):
-        raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
-    opened = [open_image(path, axes=axes) for path in paths]
-    abouts = [image.about.filled() for image in opened]
-    sizes = [(a.scale[a.axes.y], a.scale[a.axes.x]) for a in abouts]
-    units = [(a.units[a.axes.y], a.units[a.axes.x]) for a in abouts]
-    notes = []
-    if len(set(zip(sizes, units, strict=True))) > 1:
-        said = ", ".join(sorted({f"{size[1]:g} {unit[1]}" for size, unit in zip(sizes, units, strict=True)}))
-        notes.append(f"the images have different pixel sizes ({said}): the model gets that of the first")
-    names = opened[0].channel_names if abouts[0].axes.channel is not None else ()
-    where = {
-        "axes": [image.axes for image in opened],
-        "labels": [open_image(path).data for path in labels] or None,
-        "pixel_size": sizes[0],
-        "units": units[0],
-        "channel_names": names,
-    }
-    return [image.data for image in opened], where, tuple(notes)

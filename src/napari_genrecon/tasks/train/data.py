@@ -1,0 +1,289 @@
+"""Make the dataset of a recipe from images: crops of grey values, or pairs of planes as a denoiser sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.io.layers import stacked
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
+from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.data.match import fit_levels, require_match, saturated
+from napari_genrecon.training.data.source import CropSource, outer_letters
+from napari_genrecon.training.recipe import Recipe
+
+__all__ = ["training_data"]
+
+Grey = NDArray[Any]
+
+_MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
+_STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
+_TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a hundredth of the noise s.d. in a camera
+_SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
+
+
+def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
+    """Cut the crops that a recipe trains on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe.
+    images : (..., Y, X) array_like, or a list of them
+        Images; for Noise2Noise, repeats of one field, or movies.
+    crops : CropOptions
+        How crops are cut.
+    where : dict
+        Further keywords of `cut_crops`.
+
+    Raises
+    ------
+    ImageError
+        If there are too few crops, or images and targets, or frames, do not match.
+    OptionError
+        If what the recipe needs was not given.
+    """
+    if not recipe.stabilised:
+        return cut_crops(images, crops, **where)
+    if where.get("groups") is not None or crops.depth is not None:
+        raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups, and depth of the crops")
+    return _from_frames(images, crops, where) if "frames" in recipe.needs else _from_targets(images, crops, where)
+
+
+# --- images and targets ---
+
+
+def _from_targets(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
+    if where.get("targets") is None:
+        raise OptionError("pairs of noisy and clean images are needed, and no clean ones (targets) were given")
+    several = _listed(images)
+    sources = _opened(several, where.get("axes"))
+    _check_pairs(sources, _opened(_listed(where["targets"]), where.get("axes")))
+    found = cut_crops(several, crops, **where)
+    assert found.targets is not None
+    kernels = [measured_planes(source.data, source.axes) for source in sources]
+    targets = np.empty(found.x.shape, np.float32)
+    for source, channel in np.ndindex(len(sources), found.channels):
+        mine = np.flatnonzero(found.source == source)
+        if len(mine):
+            noisy, clean = found.x[mine, channel], found.targets[mine, channel]
+            targets[mine, channel] = _expected(kernels[source], channel, noisy, clean)
+    return _planes(found, sources, kernels, targets, {})
+
+
+def _check_pairs(sources: list[CropSource], targets: list[CropSource]) -> None:
+    if len(sources) != len(targets):
+        raise OptionError(
+            f"{len(sources)} images and {len(targets)} targets were given: give one target for each image"
+        )
+    for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
+        names = f"image {number} and its target" if len(sources) > 1 else "the image and its target"
+        shapes = [(*one.outer, one.height, one.width) for one in (source, target)]
+        if shapes[0] != shapes[1] or source.channels != target.channels:
+            shown = " and ".join(f"{tuple(one.data.shape)} ({one.axes})" for one in (source, target))
+            raise ImageError(f"{names} have the shapes {shown}: they must match pixel by pixel, channel by channel")
+        planes = [one.plane(one.n_planes // 2) for one in (source, target)]
+        for noisy, clean in zip(*planes, strict=True):
+            require_match(noisy, clean, names)
+            if saturated(clean) > _SATURATED:
+                raise ImageError(
+                    f"{names}: {100 * saturated(clean):.0f} % of the pixels of the target are at its largest value "
+                    f"({float(clean.max()):g}), so it is saturated: expose it shorter, or leave this pair out"
+                )
+
+
+def _expected(kernel: DenoisePlanes, index: int, noisy: Grey, clean: Grey) -> NDArray[np.float32]:
+    """Return what a denoiser should make of stabilised crops, so that its inverse gives the clean grey values."""
+    channel = kernel.channels[index]
+    if channel is None:
+        return np.zeros(noisy.shape, np.float32)  # refused in `_planes`
+    slope, offset = fit_levels(noisy, clean)
+    wanted = slope * clean.astype(np.float64) + offset
+    seen = channel.transform.forward(np.array([wanted.min(), wanted.max()]))
+    table = np.linspace(float(seen.min()) - 2, float(seen.max()) + 2, _TABLE)
+    grey = np.maximum.accumulate(channel.transform.inverse(table, dtype=np.float64))
+    return (np.interp(wanted, grey, table) - channel.centre).astype(np.float32)
+
+
+# --- repeats and movies ---
+
+
+def _from_frames(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
+    several, axes, repeats = _movies(images, where.get("axes"))
+    sources = _opened(several, axes)
+    along = [_frame_axis(source) for source in sources]
+    for number, (source, axis) in enumerate(zip(sources, along, strict=True), 1):
+        _check_frames(source, axis, f"of image {number} " if len(sources) > 1 else "")
+    found = cut_crops(several, crops, **{**where, "axes": axes})
+    kernels = [measured_planes(source.data, source.axes) for source in sources]
+    count = min(source.outer[axis] for source, axis in zip(sources, along, strict=True)) - 1
+    n_partners = min(count, _MOST_FRAMES) if repeats else 1
+    total = np.zeros(found.x.shape, np.float32)
+    for turn in range(1, n_partners + 1):
+        place = found.place.copy()
+        for number, (source, axis) in enumerate(zip(sources, along, strict=True)):
+            mine = found.source == number
+            place[mine, 0] = _partner(place[mine, 0], source.outer, axis, turn, repeats)
+        total += _stabilised(sources, kernels, found, place) / n_partners
+    notes = () if repeats else (_about_frames(sources[0], along[0]),)
+    found = replace(found, notes=(*found.notes, *notes))
+    return _planes(found, sources, kernels, total, {"frames": n_partners})
+
+
+def _movies(images: Any, axes: Any) -> tuple[list[Any], list[Axes], bool]:
+    """Return movies with their axes, and whether their frames are repeats of one field rather than a movie."""
+    several = _listed(images)
+    letters = _axes_of(several, axes)
+    if len(several) == 1 or any("T" in each.letters for each in letters):
+        return several, letters, False
+    shapes = {tuple(image.shape) for image in several}
+    if len(shapes) > 1:
+        shown = ", ".join(sorted(map(str, shapes)))
+        raise ImageError(f"the repeats have different shapes ({shown}): give images of one field and one size")
+    return [stacked(several)], [Axes("T" + letters[0].letters)], True
+
+
+def _frame_axis(source: CropSource) -> int:
+    """Return which of the outer dimensions of an image holds its frames: T, else Z, else the first."""
+    letters = outer_letters(source.axes)
+    axis = next((letters.index(letter) for letter in "TZ" if letter in letters), 0)
+    if not letters or source.outer[axis] < 2:
+        raise ImageError(
+            f"repeats of a field are needed, and this image has the shape {tuple(source.data.shape)} ({source.axes}): "
+            "give a list of images of one field, or a movie (T)"
+        )
+    return axis
+
+
+def _about_frames(source: CropSource, axis: int) -> str:
+    letter = outer_letters(source.axes)[axis]
+    what = "planes along Z" if letter == "Z" else f"frames along {letter}"
+    return (
+        f"each of the {source.outer[axis]} {what} is learnt from its neighbour: what differs between them besides the "
+        "noise is learnt to be blurred"
+    )
+
+
+def _check_frames(source: CropSource, axis: int, name: str) -> None:
+    """Refuse frames that do not match their neighbours, in the middle of the movie."""
+    first = source.outer[axis] // 2 - 1
+    index = [n // 2 for n in source.outer]
+    planes = []
+    for frame in (first, first + 1):
+        index[axis] = frame
+        planes.append(source.plane(int(np.ravel_multi_index(index, source.outer))))
+    for one, other in zip(*planes, strict=True):
+        require_match(one, other, f"frames {first} and {first + 1} {name}".rstrip())
+
+
+def _partner(
+    plane: NDArray[np.int64], outer: tuple[int, ...], axis: int, turn: int, repeats: bool
+) -> NDArray[np.int64]:
+    """Return the planes of the frames from which these are learnt: the next one, or for the last the one before."""
+    index = list(np.unravel_index(plane, outer))
+    last = outer[axis] - 1
+    if repeats:
+        index[axis] = (index[axis] + turn) % outer[axis]
+    else:
+        index[axis] = np.where(index[axis] < last, index[axis] + 1, last - 1)
+    return np.ravel_multi_index(index, outer).astype(np.int64)
+
+
+# --- both ---
+
+
+def _listed(images: Any) -> list[Any]:
+    several = list(images) if isinstance(images, list | tuple) else [images]
+    return [image if hasattr(image, "shape") else np.asarray(image) for image in several]
+
+
+def _axes_of(images: list[Any], axes: Any) -> list[Axes]:
+    given = axes if isinstance(axes, list | tuple) else [axes] * len(images)
+    if len(given) != len(images):
+        raise OptionError(f"{len(given)} axes were given for {len(images)} images: give one for each")
+    return [resolve_axes(letters, image.shape) for letters, image in zip(given, images, strict=True)]
+
+
+def _opened(images: list[Any], axes: Any) -> list[CropSource]:
+    return [CropSource(image, letters) for image, letters in zip(images, _axes_of(images, axes), strict=True)]
+
+
+def _stabilised(
+    sources: Sequence[CropSource], kernels: Sequence[DenoisePlanes], found: Dataset, place: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return (N, C, Y, X) crops at these places with noise of s.d. 1, as the denoiser sees them in use."""
+    out = np.zeros((len(place), found.channels, found.size, found.size), np.float32)
+    strips = np.stack([found.source, place[:, 0], place[:, 1] // _STRIP], axis=1)
+    for strip in np.unique(strips, axis=0):
+        mine = np.flatnonzero(np.all(strips == strip, axis=1))
+        low, high = place[mine, 1:].min(0), place[mine, 1:].max(0) + found.size
+        block = sources[strip[0]].read(int(strip[1]), slice(low[0], high[0]), slice(low[1], high[1]))
+        planes = _seen(kernels[strip[0]], block, int(strip[0]) + 1)
+        for item, (y, x) in zip(mine, place[mine, 1:] - low, strict=True):
+            out[item] = planes[:, y : y + found.size, x : x + found.size]
+    return out
+
+
+def _seen(kernel: DenoisePlanes, block: Grey, number: int) -> NDArray[np.float32]:
+    """Return the channels (C, Y, X) of a region of a plane as the denoiser sees them."""
+    planes = []
+    for index, plane in enumerate(block):
+        channel = kernel.channels[index]
+        if channel is None:
+            raise ImageError(
+                f"no noise was found in channel {index} of image {number}: there is nothing to remove, so leave it out"
+            )
+        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
+        planes.append(channel.stabilise(channel.even(plane)[0]))
+    return np.stack(planes)
+
+
+def _planes(
+    found: Dataset,
+    sources: Sequence[CropSource],
+    kernels: Sequence[DenoisePlanes],
+    targets: NDArray[np.float32],
+    facts: dict[str, Any],
+) -> Dataset:
+    """Return the dataset with stabilised planes of one channel each, and what the network is told of their noise."""
+    x = _stabilised(sources, kernels, found, found.place)
+    told = np.array([[(1.0, *_rho(kernels[s], c)) for c in range(found.channels)] for s in found.source], np.float32)
+    kept = np.isfinite(targets).all(axis=(2, 3)).ravel()
+    several = np.repeat(np.arange(len(found)), found.channels)[kept]
+    noise = [channel.noise for kernel in kernels for channel in kernel.channels if channel is not None]
+    side = (1, *x.shape[2:])
+    return replace(
+        found,
+        x=x.reshape(-1, *side)[kept],
+        targets=targets.reshape(-1, *side)[kept],
+        told=told.reshape(-1, 3)[kept],
+        source=found.source[several],
+        place=found.place[several],
+        held_out=found.held_out[several],
+        label=found.label[several],
+        channel_names=(),
+        low=(),
+        high=(),
+        measured={**facts, **_about_noise(noise), "channels": found.channels, "names": list(found.channel_names)},
+    )
+
+
+def _rho(kernel: DenoisePlanes, index: int) -> tuple[float, float]:
+    channel = kernel.channels[index]
+    assert channel is not None
+    return channel.rho
+
+
+def _about_noise(noise: Sequence[NoiseModel]) -> dict[str, Any]:
+    """Return the ranges of brightness in noise s.d. and of the correlation, by which unlike images are known."""
+    snr = [model.snr for model in noise if np.isfinite(model.snr)]
+    rho = [max(model.rho_x, model.rho_y) for model in noise]
+    return {"snr": [min(snr), max(snr)] if snr else [], "rho": [min(rho), max(rho)]}

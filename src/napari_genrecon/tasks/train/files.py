@@ -1,0 +1,109 @@
+"""Open the files that a model is trained on, and find which belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.reader import open_image
+
+__all__ = ["image_keywords", "paired"]
+
+_NAMED = 3  # files that a sentence names
+
+
+def image_keywords(
+    paths: Sequence[Path], *, axes: str | None = None, labels: Sequence[Path] = (), targets: Sequence[Path] = ()
+) -> tuple[list[Any], dict[str, Any], tuple[str, ...]]:
+    """Open image files as arguments of `train_steps`.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Image files.
+    axes : str, optional
+        What their dimensions mean, if the files do not state it or are wrong.
+    labels : sequence of Path
+        One labels image per image, or none.
+    targets : sequence of Path
+        One target per image, paired by name or by order; see `paired`. Or none.
+
+    Returns
+    -------
+    images : list of array_like
+    where : dict
+        Keywords of `cut_crops`.
+    notes : tuple of str
+        Notes for the user.
+    """
+    if labels and len(labels) != len(paths):
+        raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
+    pairs, pairing = paired(paths, targets) if targets else ([(path, path) for path in paths], ())
+    paths = [path for path, _ in pairs]
+    opened = [open_image(path, axes=axes) for path in paths]
+    abouts = [image.about.filled() for image in opened]
+    sizes = [(a.scale[a.axes.y], a.scale[a.axes.x]) for a in abouts]
+    units = [(a.units[a.axes.y], a.units[a.axes.x]) for a in abouts]
+    notes = list(pairing)
+    if len(set(zip(sizes, units, strict=True))) > 1:
+        said = ", ".join(sorted({f"{size[1]:g} {unit[1]}" for size, unit in zip(sizes, units, strict=True)}))
+        notes.append(f"the images have different pixel sizes ({said}): the model gets that of the first")
+    names = opened[0].channel_names if abouts[0].axes.channel is not None else ()
+    where = {
+        "axes": [image.axes for image in opened],
+        "labels": [open_image(path).data for path in labels] or None,
+        "pixel_size": sizes[0],
+        "units": units[0],
+        "channel_names": names,
+    }
+    if targets:
+        where["targets"] = [open_image(target, axes=axes).data for _, target in pairs]
+    return [image.data for image in opened], where, tuple(notes)
+
+
+def paired(images: Sequence[Path], targets: Sequence[Path]) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
+    """Return which target belongs to which image, by their names if some are equal, else by their order.
+
+    Parameters
+    ----------
+    images, targets : sequence of Path
+        Files; their endings do not count.
+
+    Returns
+    -------
+    pairs : list of (Path, Path)
+    notes : tuple of str
+        How they were paired, and what was left out.
+
+    Raises
+    ------
+    OptionError
+        If no names are equal and there are more of one than of the other.
+    """
+    named = {_stem(path): path for path in targets}
+    by_name = [(path, named[_stem(path)]) for path in images if _stem(path) in named]
+    if len(images) == len(targets) == 1:
+        return [(images[0], targets[0])], ()
+    if by_name:
+        used = {path for pair in by_name for path in pair}
+        left = [path.name for path in (*images, *targets) if path not in used]
+        notes = (f"{len(left)} files have no partner of the same name and are left out: {_some(left)}",) if left else ()
+        return by_name, (f"{len(by_name)} pairs by name", *notes)
+    if len(images) != len(targets):
+        raise OptionError(
+            f"there are {len(images)} images and {len(targets)} targets, and none have the same name, so they cannot "
+            f"be paired: name a target as its image ({_some([path.name for path in images])})"
+        )
+    pairs = list(zip(images, targets, strict=True))
+    shown = _some([f"{image.name} with {target.name}" for image, target in pairs])
+    return pairs, (f"{len(pairs)} pairs by order, as no names are equal: {shown}",)
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0].casefold()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")

@@ -1,0 +1,147 @@
+"""Check that two images show the same field, pixel by pixel, and bring their grey values to one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from napari_genrecon.errors import ImageError
+
+__all__ = ["Match", "fit_levels", "match", "require_match", "saturated"]
+
+Image = NDArray[Any]
+
+# Pixels: between these widths lies structure, of which noise leaves little and uneven illumination nothing.
+_FINE, _COARSE = 2.0, 16.0
+_SIDE = 1024  # pixels of each side that are compared: more costs time and tells nothing new
+_LEAST = 0.1  # correlation below which two images are taken as different: that of fields with little structure is 0.3
+_SURE = 3.0  # s.d. of the correlation at all other shifts that a match must exceed, ...
+_ENOUGH = 0.5  # ... or this correlation: a field with one large cell matches at many shifts
+_FOUND = 7.0  # s.d. that the best of all shifts must exceed: of thousands, one exceeds 5 by chance
+_BETTER = 1.1  # how many times better two shifted images must match than as they are, before they count as shifted
+_BLUR = 3.0  # pixels of the blur before grey values are compared: noise would flatten the line through them
+_CLIPPED = 0.01  # share of the pixels at the largest grey value from which an image counts as saturated
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well two images match.
+
+    Attributes
+    ----------
+    correlation : float
+        Correlation of their structure, as they lie.
+    best : float
+        Correlation after the best shift by whole pixels.
+    shift : (int, int)
+        Rows and columns by which the second one is shifted against the first.
+    chance : float
+        S.d. of the correlation over all shifts: what unrelated images have.
+    """
+
+    correlation: float
+    best: float
+    shift: tuple[int, int]
+    chance: float
+
+    @property
+    def needed(self) -> float:
+        """Correlation below which they do not match."""
+        return min(max(_LEAST, _SURE * self.chance), _ENOUGH)
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether they match much better after a shift."""
+        clear = self.best > max(2 * _LEAST, _FOUND * self.chance)
+        return clear and self.shift != (0, 0) and self.best > _BETTER * max(self.correlation, 0.0)
+
+
+def match(first: Image, second: Image) -> Match:
+    """Compare the structure of two images by cross-correlation.
+
+    Parameters
+    ----------
+    first, second : (Y, X) ndarray
+        Images of one shape; their middle is compared.
+    """
+    a, b = (_structure(_middle(image)) for image in (first, second))
+    both = np.fft.irfft2(np.conj(np.fft.rfft2(a)) * np.fft.rfft2(b), a.shape)
+    both /= np.sqrt(np.sum(a * a) * np.sum(b * b)) or 1.0
+    y, x = np.unravel_index(int(np.argmax(both)), both.shape)
+    shift = tuple(int(at if at <= n // 2 else at - n) for at, n in zip((y, x), both.shape, strict=True))
+    return Match(float(both[0, 0]), float(both[y, x]), (shift[0], shift[1]), float(both.std()))
+
+
+def require_match(first: Image, second: Image, names: str) -> Match:
+    """Compare two images and refuse them if they do not match; `names` begins the message.
+
+    Raises
+    ------
+    ImageError
+        If they show something else, or are shifted against each other.
+    """
+    for image in (first, second):
+        if not float(np.nanmax(image)) > float(np.nanmin(image)):
+            raise ImageError(f"{names}: one of the two is constant ({float(np.nanmin(image)):g}), so it shows nothing")
+    found = match(first, second)
+    if found.is_shifted:
+        y, x = found.shift
+        raise ImageError(
+            f"{names} are shifted by {y} px along y and {x} px along x: register them first (correlation "
+            f"{found.correlation:.2f} as they are, {found.best:.2f} when shifted)"
+        )
+    if found.correlation < found.needed:
+        raise ImageError(
+            f"{names} do not match: their structures have a correlation of {found.correlation:.2f}, at least "
+            f"{found.needed:.2f} is needed. Give images of the same field in the same order, or leave this pair out"
+        )
+    return found
+
+
+def fit_levels(noisy: Image, clean: Image) -> tuple[float, float]:
+    """Return slope and offset that bring the grey values of clean crops to those of noisy ones.
+
+    Parameters
+    ----------
+    noisy, clean : (N, Y, X) ndarray
+        Crops of the same places.
+
+    Raises
+    ------
+    ImageError
+        If the clean crops are constant, or brighter where the noisy ones are darker.
+    """
+    x, y = (gaussian_filter(np.asarray(crops, np.float64), (0, _BLUR, _BLUR)).ravel() for crops in (clean, noisy))
+    spread = float(np.var(x))
+    if spread == 0:
+        raise ImageError(f"the targets are constant ({x[0]:g}), so there is nothing to learn from them")
+    slope = float(np.mean((x - x.mean()) * (y - y.mean()))) / spread
+    if not slope > 0:
+        raise ImageError(
+            f"the targets are darker where the images are brighter (slope {slope:.3g}): give targets of the same "
+            "structures, or invert them"
+        )
+    return slope, float(y.mean() - slope * x.mean())
+
+
+def saturated(image: Image) -> float:
+    """Return the share of the pixels at the largest grey value, if that is more than a few; else 0."""
+    share = float(np.mean(image == np.max(image)))
+    return share if share > _CLIPPED and image.size else 0.0
+
+
+def _middle(image: Image) -> NDArray[np.float64]:
+    cut = tuple(slice(max(0, (n - _SIDE) // 2), max(0, (n - _SIDE) // 2) + _SIDE) for n in image.shape)
+    values = np.asarray(image[cut], np.float64)
+    return np.where(np.isfinite(values), values, np.nanmedian(values))
+
+
+def _structure(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the band-passed image, which fades out towards its border."""
+    band = gaussian_filter(image, _FINE) - gaussian_filter(image, _COARSE)
+    window = np.hanning(image.shape[0] + 2)[1:-1, None] * np.hanning(image.shape[1] + 2)[1:-1]
+    return np.asarray((band - band.mean()) * window)

@@ -1,0 +1,311 @@
+"""Functions that the recipes of denoisers share: start from the bundled weights, and keep what held-out data confirm.
+
+Planes are variance-stabilised (noise of s.d. 1), as the denoiser takes them in use. The loss is the mean square error
+against the targets; its minimum is the mean of the possible clean values even where targets are noisy themselves, as
+long as their noise is independent of that of the input (Lehtinen et al., "Noise2Noise: learning image restoration
+without clean data", ICML 2018). The learnt weights are mixed with those at the start as far as held-out planes say
+(Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022), and given up if they are not better.
+
+torch is imported inside the functions, so that reading the options does not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.recipe import Curves, Recipe, Score
+from napari_genrecon.training.recipes.pictures import some
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from napari_genrecon.models.runtime import Model
+    from napari_genrecon.training.data.pairs import PairBatches
+    from napari_genrecon.training.loop.loop import Loss, State
+
+__all__ = ["RestorationOptions", "held_out_gain", "restoration"]
+
+Floats = NDArray[np.floating[Any]]
+
+_TASK = "denoise"
+_JUDGED = 48  # held-out crops that are compared: about 2 s on one core of a laptop
+_BLOCK = 16  # pixels of the squares whose errors are resampled: structure and noise reach less far
+_SHOWN = 4  # crops of the preview
+_DRAWS = 400  # resamplings of the held-out crops: the ends of the interval vary by a few per cent of its width
+_INTERVAL = (2.5, 97.5)  # percentiles
+_LEAST_SHARE = 0.1  # of the learnt weights: with less, the model is the bundled one but for digits
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorationOptions(TrainOptions):
+    """Options of the training of a denoiser; see `TrainOptions`."""
+
+    minutes: Annotated[float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time"}] = 3.0
+    batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step"}] = 8
+
+    def __post_init__(self) -> None:
+        TrainOptions.__post_init__(self)
+        for name in ("intensity", "elastic"):
+            if getattr(self, name):
+                raise OptionError(
+                    f"{name} must be 0 for a denoiser, got {getattr(self, name):g}: images and targets are trained on "
+                    "as they are, else noise and structure would no longer be those of the microscope"
+                )
+
+
+def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], about_data: str, options: type) -> Recipe:
+    """Return a recipe that fine-tunes the bundled denoiser on pairs of planes."""
+    return Recipe(
+        name=name,
+        label=label,
+        title=title,
+        serves=_TASK,
+        needs=needs,
+        options=options,
+        rate=1e-4,  # 3e-4 gains more on noise that was measured wrongly, and loses on white noise
+        kept="unet",
+        shape=lambda dataset, options: {},
+        network=_network,
+        state=_state,
+        losses=_losses,
+        score=_score,
+        preview=_preview,
+        finish=_finish,
+        model=_model,
+        card=_card,
+        batches=_batches,
+        stabilised=True,
+        crops=CropOptions(size=64, n=4000, held_out=0.2),
+        warm_up=10,
+        about_data=about_data,
+        caption="Held-out crops: as recorded, with the bundled model, with the model in training",
+        columns=3,
+        measures=("gain",),
+        curves=(
+            Curves(title="Gain over the bundled model on held-out crops (dB)", lines={"gain": "gain"}),
+            Curves(title="Mean square error of training crops (noise s.d. 1)", lines={"error": "error"}),
+        ),
+    )
+
+
+# --- before and while it trains ---
+
+
+def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
+    """Complete the card with what the engine needs to know, which is that of the model at the start."""
+    start = find_model("auto", _TASK)
+    return replace(
+        card,
+        told=start.told,
+        halo=start.halo,
+        stride=start.stride,
+        bytes_per_pixel=start.bytes_per_pixel,
+        work=start.work,
+        tile_pixels=start.tile_pixels,
+        calibration={"start": start.name, "start_sha256": start.sha256, "data": dict(dataset.measured)},
+    )
+
+
+def _network(card: ModelCard, options: TrainOptions) -> nn.Module:
+    from napari_genrecon.models.runtime import trained_network
+
+    return trained_network(find_model("auto", _TASK))
+
+
+def _state(network: nn.Module, options: TrainOptions) -> State:
+    from napari_genrecon.training.loop.muon import Muon
+    from napari_genrecon.training.loop.state import State
+
+    return State(network, Muon(network.parameters()))
+
+
+def _batches(dataset: Dataset, options: TrainOptions, card: ModelCard, device: torch.device) -> PairBatches:
+    from napari_genrecon.training.data.pairs import PairBatches
+
+    return PairBatches(dataset, options, card, device)
+
+
+def _losses(
+    batches: PairBatches,
+    card: ModelCard,
+    options: TrainOptions,
+    precision: Callable[[], AbstractContextManager[None]],
+) -> tuple[Loss, ...]:
+    """Return the loss: the mean square error in units of the noise variance."""
+
+    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
+        x, targets, told = batches(step, skipped)
+        with precision():
+            estimate = net(x, told[:, 0], told[:, 1:])
+        return {"error": (estimate.float() - targets).square().mean()}
+
+    return (loss_at,)
+
+
+def _model(card: ModelCard, network: nn.Module, device: str) -> Model:
+    from napari_genrecon.models.runtime import Model
+
+    return Model(card, device, network=network)
+
+
+# --- judge it ---
+
+
+def _score(model: Model, dataset: Dataset) -> Score:
+    """Mix the weights with those at the start as far as held-out crops say, and compare both on these."""
+    held = _judged(dataset)
+    x, targets = dataset.x[held], _targets(dataset)[held]
+    start, name = _at_start(dataset, model.device), find_model("auto", _TASK).name
+    learnt = _denoised(model, dataset, held)
+    share = _best_share(start, learnt, targets)
+    weights = _mixed(_start_weights(model.device), model.weights(), share)
+    kept = _denoised(_with(model, weights), dataset, held) if share else start
+    errors = [_errors(each - targets) for each in (start, kept)]
+    frames = int(dataset.measured.get("frames", 0))
+    noise = _errors(x - targets) / (frames + 1) if frames else np.zeros(len(errors[0]))
+    gain, (low, high) = held_out_gain(errors[0], errors[1], noise)
+    found = {"gain_db": gain, "gain_95": [low, high], "share": share, "judged": len(held)}
+    if share and low > 0:
+        return Score(value=float(errors[1].mean()), shown={"gain": gain}, calibration=found, weights=weights)
+    note = (
+        f"not better than the bundled model {name!r} on {len(held)} held-out crops ({gain:+.2f} dB, 95 % between "
+        f"{low:+.2f} and {high:+.2f}): it is kept, and this model gives the same pixels"
+    )
+    return Score(
+        value=float(errors[0].mean()),
+        shown={"gain": gain},
+        note=note,
+        calibration={**found, "share": 0.0},
+        weights=_start_weights(model.device),
+    )
+
+
+def _errors(difference: Floats) -> Floats:
+    """Return the mean squares (M,) of all squares of `_BLOCK` pixels of (N, 1, Y, X) differences."""
+    n, _, height, width = difference.shape
+    rows, columns = height // _BLOCK, width // _BLOCK
+    cut = difference[..., : rows * _BLOCK, : columns * _BLOCK].astype(np.float64)
+    return np.asarray(np.mean(cut.reshape(n, rows, _BLOCK, columns, _BLOCK) ** 2, axis=(2, 4)).ravel())
+
+
+def held_out_gain(start: Floats, kept: Floats, noise: Floats) -> tuple[float, tuple[float, float]]:
+    """Return by how many dB an error has fallen, with the 95 % interval of a bootstrap over squares.
+
+    Parameters
+    ----------
+    start, kept : (N,) ndarray
+        Mean square errors of squares against their targets, before and after.
+    noise : (N,) ndarray
+        Variance of the noise of the targets there, which is part of both errors.
+
+    Examples
+    --------
+    >>> gain, interval = held_out_gain(np.full(9, 1.1), np.full(9, 1.05), np.ones(9))
+    >>> round(gain, 2), round(interval[0], 2)
+    (3.01, 3.01)
+    """
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(start), (_DRAWS, len(start)))
+    low, high = np.percentile(_decibels(start[drawn], kept[drawn], noise[drawn]), _INTERVAL)
+    return float(_decibels(start, kept, noise)), (float(low), float(high))
+
+
+def _decibels(start: Floats, kept: Floats, noise: Floats) -> Floats:
+    before, after = start.mean(-1), kept.mean(-1)
+    # Where the noise of the targets is overestimated, as when things move, a tenth of the error is left at least.
+    floor = np.minimum(noise.mean(-1), 0.9 * np.minimum(before, after))
+    return np.asarray(10 * np.log10((before - floor) / (after - floor)))
+
+
+def _best_share(start: Floats, learnt: Floats, targets: Floats) -> float:
+    """Return the share of the learnt weights at which the error is least, if results mix as weights do."""
+    step = (learnt - start).astype(np.float64)
+    length = float(np.sum(step * step))
+    share = float(np.sum(step * (targets - start))) / length if length else 0.0
+    return 0.0 if share < _LEAST_SHARE else min(share, 1.0)
+
+
+def _judged(dataset: Dataset) -> NDArray[np.intp]:
+    """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly."""
+    held = np.flatnonzero(dataset.held_out)
+    place = dataset.place[held]
+    apart = np.all((place[:, 1:] - place[:, 1:].min(0)) % dataset.size == 0, axis=1)
+    return np.asarray(some(held[apart], _JUDGED))
+
+
+def _targets(dataset: Dataset) -> NDArray[Any]:
+    assert dataset.targets is not None
+    return dataset.targets
+
+
+def _denoised(model: Model, dataset: Dataset, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the results (N, 1, Y, X) of a model for some of the crops."""
+    assert dataset.told is not None
+    pairs = zip(dataset.x[chosen, 0], dataset.told[chosen], strict=True)
+    return np.stack([model(plane, told[0], told[1:]) for plane, told in pairs])[:, None]
+
+
+@lru_cache(maxsize=1)
+def _at_start(dataset: Dataset, device: str) -> NDArray[np.float32]:
+    """Return what the bundled model makes of the judged crops."""
+    return _denoised(_start(device), dataset, _judged(dataset))
+
+
+def _start(device: str) -> Model:
+    from napari_genrecon.models.runtime import load_network
+
+    return load_network(find_model("auto", _TASK), device)
+
+
+def _start_weights(device: str) -> dict[str, NDArray[Any]]:
+    return _start(device).weights()
+
+
+def _mixed(
+    start: Mapping[str, NDArray[Any]], learnt: Mapping[str, NDArray[Any]], share: float
+) -> dict[str, NDArray[Any]]:
+    return {name: ((1 - share) * weight + share * learnt[name]).astype(weight.dtype) for name, weight in start.items()}
+
+
+def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
+    """Return a model of the same card with other weights."""
+    import torch
+
+    from napari_genrecon.models.runtime import build_network
+
+    network = build_network(model.card)
+    network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
+    return _model(model.card, network, model.device)
+
+
+def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
+    """Return rows of a held-out crop as it is, with the bundled model and with this one."""
+    held, start = _judged(dataset), _at_start(dataset, model.device)
+    lively = np.argsort(-start.std(axis=(1, 2, 3)), kind="stable")[:_SHOWN]
+    now = _denoised(model, dataset, held[lively])
+    rows = np.stack([dataset.x[held[lively]], start[lively], now], axis=1)  # (N, 3, 1, Y, X)
+    return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)
+
+
+def _finish(model: Model, dataset: Dataset) -> ModelCard:
+    """Return the card with a summary of what was measured."""
+    card, found = model.card, model.card.calibration
+    low, high = found["gain_95"]
+    verdict = (
+        f"{found['gain_db']:+.2f} dB ({low:+.2f} to {high:+.2f}) over {found['start']} on held-out crops"
+        if found["share"]
+        else f"not better than {found['start']}, whose weights it has"
+    )
+    return replace(card, summary=f"Trained on {card.n_train} crops of your images: {verdict}")

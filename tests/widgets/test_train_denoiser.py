@@ -1,0 +1,110 @@
+"""The Train page for a denoiser of one's own: which layers it asks for, what it shows, and where the model appears."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon.models.registry import find_model
+from napari_genrecon.widgets.generate.widget import GenerateWidget
+from napari_genrecon.widgets.task.widget import DenoiseWidget
+from napari_genrecon.widgets.train.page import SHEET
+
+PLACED = {"scale": (0.2, 0.2), "units": ("micrometer",) * 2}
+
+
+def field(seed=0):
+    return 200 + 4000 * np.clip(gaussian_filter(np.random.default_rng(seed).normal(size=(192, 192)), 3), 0, None)
+
+
+def noisy(seed):
+    return (np.random.default_rng(seed).poisson(field() / 10) * 10 + 100).astype("uint16")
+
+
+@pytest.fixture
+def opened(make_napari_viewer, monkeypatch, tmp_path):
+    """A viewer with a noisy and a clean image, and the Generate widget on its Train page with the recipe CARE."""
+    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    viewer = make_napari_viewer()
+    viewer.add_image(field().astype("uint16"), name="clean", **PLACED)
+    viewer.add_image(noisy(0), name="noisy", **PLACED)
+    widget = GenerateWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.train.recipe["kind"].value = "care"
+    widget.train.cutting["size"].value = 32
+    return viewer, widget
+
+
+def press(qtbot, page, button):
+    button.changed.emit(True)
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+
+
+def test_recipe_shows_the_layers_it_needs_and_takes_its_own_defaults(opened):
+    _, widget = opened
+    page, chooser = widget.train, widget.train.chooser
+    assert not chooser.targets.native.isHidden()
+    assert chooser.mode.native.isHidden()
+    assert (chooser.images.value, chooser.targets.value) == (["noisy"], ["clean"])
+    assert page.recipe["minutes"].value == 3
+    assert page.model_name.value == "noisy-care"
+    page.recipe["kind"].value = "noise2noise"
+    assert chooser.targets.native.isHidden()
+    page.recipe["kind"].value = "vae"
+    assert not chooser.mode.native.isHidden()
+    assert page.recipe["minutes"].value == 10
+    assert page.cutting["size"].value == 32  # as it was set by hand
+
+
+def test_pairs_are_shown_side_by_side_before_training(opened, qtbot):
+    viewer, widget = opened
+    press(qtbot, widget.train, widget.train.show_crops)
+    assert "shows pairs of image and target" in widget.train.panel.words
+    picture = viewer.layers[SHEET].data
+    left, right = picture[:32, :32].ravel(), picture[:32, 33:65].ravel()
+    assert np.corrcoef(left, right)[0, 1] > 0.5
+    assert left.std() > right.std()  # noise
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [([], "choose the clean images, too"), (["noisy"], "'noisy' is chosen as a noisy and as a clean image")],
+    ids=["none", "same"],
+)
+def test_layers_that_make_no_pair_are_refused_in_the_page(opened, qtbot, targets, words):
+    _, widget = opened
+    widget.train.chooser.targets.value = targets
+    press(qtbot, widget.train, widget.train.start)
+    assert words in widget.train.panel.words
+
+
+def test_images_that_do_not_match_are_refused_in_the_page(opened, qtbot):
+    viewer, widget = opened
+    viewer.layers["clean"].data = np.roll(field(), 9, 0)
+    press(qtbot, widget.train, widget.train.start)
+    assert "are shifted by 9 px along y and 0 px along x" in widget.train.panel.words
+
+
+@pytest.mark.slow
+def test_denoiser_trained_in_the_window_can_be_chosen_in_denoise(opened, qtbot):
+    viewer, widget = opened
+    denoise = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(denoise.native)
+    page = widget.train
+    for name, value in {"steps": 2, "batch": 2, "device": "cpu"}.items():
+        page.recipe[name].value = value
+    page.cutting["n"].value = "60"
+    page.model_name.value = "mito"
+    press(qtbot, page, page.start)
+    assert "Started 'mito'" in page.panel.words
+    qtbot.waitUntil(lambda: page.runs.snapshot.state == "finished", timeout=120_000)
+    qtbot.waitUntil(lambda: "mito" in denoise._form["model"].choices, timeout=10_000)
+    assert "can be chosen in the dock Denoise" in page.runs.words
+    assert page.runs.snapshot.samples.shape == (12, 1, 32, 32)  # four crops: as they are, before and now
+    assert find_model("mito", "denoise").pixel_size == pytest.approx((0.2, 0.2))
