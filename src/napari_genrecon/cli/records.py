@@ -16,7 +16,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``noise``, ``verify``, ``replay``, ``check`` and ``methods``."""
+    """Add ``noise``, ``verify``, ``replay``, ``check``, ``resolution`` and ``methods``."""
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
@@ -34,6 +34,16 @@ def add_commands(commands: Any) -> None:
     check = add_command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
     check.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of 'genrecon denoise'")
     check.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
+    resolution = add_command(
+        commands,
+        "resolution",
+        _resolution,
+        "Measure the resolution before and after denoising (Fourier rings, at 1/7).",
+    )
+    resolution.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=IMAGES)
+    resolution.add_argument("--second", type=Path, help="another frame of the same thing, in which nothing has moved")
+    resolution.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    add_series(resolution)
     methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
@@ -94,6 +104,21 @@ def _check(parsed: argparse.Namespace) -> int:
         return f"{path}\n{found}"
 
     return FAILED if process_each(parsed.inputs, check, debug=parsed.debug) else 0
+
+
+def _resolution(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.tasks.check import resolution
+    from napari_genrecon.tasks.pixel_size import known_sizes
+
+    def measure(path: Path) -> str:
+        image = open_image(path, axes=parsed.axes, series=parsed.series)
+        other = parsed.second and open_image(parsed.second, axes=parsed.axes, series=parsed.series)
+        size = known_sizes(image.about).get("X")
+        found = resolution(image.data, other and other.data, axes=image.axes, pixel_size=size)
+        return "\n".join([str(path), *map(str, found)])
+
+    return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
 
 
 def _methods(parsed: argparse.Namespace) -> int:
