@@ -160,6 +160,10 @@ def _advice(model: NoiseModel) -> list[str]:
             "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot and "
             "dead pixels)."
         )
+    if 0 < model.snr <= 50:
+        advice.append(
+            "Measure intensities on the raw image: of small objects of few photons, denoising keeps part of the light."
+        )
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")
     return advice

@@ -136,8 +136,8 @@ def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> t
     if len(frames) == 1:
         if not noise.is_white:
             raise ImageError(
-                f"neighbouring pixels share their noise (correlation {max(noise.rho_x, noise.rho_y):.2f}), so one image "
-                "cannot be split into two of independent noise: give two frames of the same thing"
+                f"neighbouring pixels share their noise (correlation {max(noise.rho_x, noise.rho_y):.2f}), so one "
+                "image cannot be split into two of independent noise: give two frames of the same thing"
             )
         level = gaussian_filter(frames[0], _SMOOTH)
         first, second = split(frames[0], level, noise, np.random.default_rng(0))
