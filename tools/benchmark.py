@@ -27,7 +27,9 @@ def main() -> int:
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
     parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
-    parser.add_argument("--only", default="", help="faults, times: rows whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="faults, times, trust, quality of denoise: rows whose name contains this"
+    )
     parser.add_argument(
         "--processor", action="store_true", help="times: count processor time, for a shared machine and one thread"
     )
@@ -48,7 +50,7 @@ def main() -> int:
     elif arguments.what == "trust":
         from bench import trust
 
-        trust.run(arguments.quick)
+        trust.run(arguments.quick, arguments.only)
     elif arguments.what == "linearity":
         from bench import linearity
 
@@ -70,7 +72,7 @@ def main() -> int:
     else:
         from bench import quality
 
-        quality.run(arguments.data, quick=arguments.quick)
+        quality.run(arguments.data, quick=arguments.quick, only=arguments.only)
     return 0
 
 

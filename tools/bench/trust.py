@@ -11,23 +11,22 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from bundled import scenes
 from scipy.ndimage import gaussian_filter
 from scipy.signal import lfilter
 
+from bench import unseen
 from bench.quality import _camera, _correlated
 from bench.table import header, row
 from napari_genrecon import NoiseModel, check, denoise, measure_noise
 from napari_genrecon.checks.trust import check_plane, verdict
 
 SIDE, SPOTS, WIDTH = 256, 5, 1.5  # pixels; spots per scene; s.d. of a spot in pixels
-KINDS: tuple[Callable[..., np.ndarray], ...] = (scenes.cells, scenes.filaments, scenes.puncta)
 BLURS = (0.5, 1.0, 1.5)  # pixels, s.d.
 STRENGTHS = (5, 7)  # s.d. of the noise, averaged over the spot
 
 
-def run(quick: bool) -> None:
-    """Print the tables, over 12 scenes of each noise, or 3 if quick."""
+def run(quick: bool, only: str = "") -> None:
+    """Print the tables, over 12 scenes of each noise, or 3 if quick; `only` takes the rows whose name contains it."""
     started, count = time.perf_counter(), 1 if quick else 4
     kinds = [f"{kind} spots of {z} s.d. found" for z in STRENGTHS for kind in ("faked", "erased")]
     header("noise", "scenes", "truth: flagged", "denoised: flagged", *kinds)
@@ -38,7 +37,9 @@ def run(quick: bool) -> None:
         ("1000 e-", lambda clean, i: _camera(clean, 1000.0, i)),
         ("correlated, rho 0.6", lambda clean, i: _correlated(clean, 25, (0.6, 0.6), i)),
     ):
-        cases = [noisy(_scene(kind, i), i) for kind in KINDS for i in range(count)]
+        if only not in name:
+            continue
+        cases = [noisy(_scene(kind, i), i) for kind in unseen.KINDS for i in range(count)]
         found = np.array([_one(case, i) for i, case in enumerate(cases)])
         spots = (f"{100 * n / (SPOTS * len(cases)):.1f} %" for n in found[:, 2:6].sum(axis=0))
         row(name, len(cases), *found[:, :2].sum(axis=0), *spots)
@@ -47,7 +48,8 @@ def run(quick: bool) -> None:
     header("noise", "scenes", *(f"truth blurred by {w} px: flagged" for w in BLURS), "denoised, then by 1 px: flagged")
     for line in blurred:
         row(*line)
-    _noise_alone(3 if quick else 25)
+    if only in "noise alone":
+        _noise_alone(3 if quick else 25)
     print(f"\n{time.perf_counter() - started:.0f} s in all.")
 
 
