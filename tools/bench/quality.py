@@ -1,8 +1,8 @@
 """Measure denoising: PSNR and SSIM on images never trained on, beside classical methods that get the true noise.
 
 The development set: six grey photographs and textures of scikit-image, simulated tissue and fibres with known truth,
-drawn by other generators than those of the training (`bench.unseen`), and (with ``--data``) the tenth of the nuclei that
-training holds back, split by image. Published test sets are not touched here.
+drawn by other generators than those of the training (`bench.unseen`), and (with ``--data``) the tenth of the nuclei
+that training holds back, split by image. Published test sets are not touched here.
 """
 
 from __future__ import annotations
