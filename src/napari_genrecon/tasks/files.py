@@ -100,6 +100,9 @@ def file_steps(
     record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
     if image.series:
         record["input"]["series"] = image.chosen
+    acquisition = image.about.acquisition or ((image.record or {}).get("input") or {}).get("acquisition")
+    if acquisition:
+        record["input"]["acquisition"] = acquisition
     if arrays:
         record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
     about = about_result(image.about, result, record)

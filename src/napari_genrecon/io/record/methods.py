@@ -55,7 +55,9 @@ def methods_text(record: Mapping[str, Any], defaults: Mapping[str, Any] | None =
     if record.get("nature") == "synthetic":
         return _synthetic_text(record)
     versions, psf, noise = record.get("versions", {}), record.get("psf"), record.get("noise")
+    acquired = (record.get("input") or {}).get("acquisition")
     said = [
+        *([_acquisition_text(acquired)] if acquired else []),
         _what(record, versions) + _options_text(record, defaults or {}) + ".",
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
         *([_noise_text(noise)] if noise else []),
@@ -66,7 +68,27 @@ def methods_text(record: Mapping[str, Any], defaults: Mapping[str, Any] | None =
         said.append(f"{clipped} pixels were clipped to the range of {record['output']['dtype']}.")
     said.append(f"It was computed with {_software(versions)}.")
     said.append("Intensities of small objects are not linear in the result; the unprocessed image has them.")
-    return " ".join(said)
+    return " ".join(filter(None, said))
+
+
+def _acquisition_text(acquired: Mapping[str, Any]) -> str:
+    """Say how the image was acquired, as its file states it."""
+    lens = acquired.get("objective") or {}
+    words = {"na": "NA {}", "magnification": "{}x", "immersion": "immersion {}", "model": "{}"}
+    objective = ", ".join(text.format(lens[name]) for name, text in words.items() if lens.get(name))
+    channels = [
+        " ".join(f"{name} {channel[name]}" for name in ("excitation", "emission", "pinhole") if channel.get(name))
+        for channel in acquired.get("channels") or []
+    ]
+    parts = [
+        acquired.get("microscope", ""),
+        f"objective {objective}" if objective else "",
+        f"detector {(acquired.get('detector') or {}).get('model', '')}".removesuffix("detector "),
+        "; ".join(filter(None, channels)),
+        f"exposure {acquired['exposure']}" if acquired.get("exposure") else "",
+    ]
+    said = ", ".join(filter(None, parts))
+    return f"The file says of the acquisition: {said}." if said else ""
 
 
 def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
