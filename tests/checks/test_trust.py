@@ -129,3 +129,12 @@ def test_stacks_add_up():
     whole = verdict(planes)
     assert whole.variance == pytest.approx(np.mean([verdict([plane]).variance for plane in planes]))
     assert whole.worst == max(plane.worst for plane in planes)
+
+
+def test_the_outcome_in_short_says_where_to_look():
+    right = checked(scene() + noise(8), scene())
+    spot = checked(scene() + noise(8) + spots(PLACES, 40.0), scene())
+    dim = checked(scene() + noise(8), 0.9 * scene() + 9)
+    assert right.in_short("the layer") == "nothing was found"
+    assert spot.in_short("the layer") == "the layer shows what stands out"
+    assert not dim.passed

@@ -100,7 +100,9 @@ def _spectrum(image: Plane) -> NDArray[np.complex128]:
     return np.asarray(np.fft.fft2((image - image.mean()) * window[:, None] * window[None, :]))
 
 
-def split(image: Plane, level: Plane, noise: NoiseModel, rng: np.random.Generator) -> tuple[Plane, Plane]:
+def split(
+    image: NDArray[np.float64], level: Plane, noise: NoiseModel, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return two images of the same mean and of independent noise, each of twice the variance.
 
     Parameters

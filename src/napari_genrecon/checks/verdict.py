@@ -89,6 +89,12 @@ class Verdict:
         blurred = self.blur is not None and not self.blur.passed
         return not (self.places or blurred or self._removes_too_much() or self._changes_light())
 
+    def in_short(self, layer: str) -> str:
+        """Return the outcome in a few words; `layer` is the name of the layer of deviations."""
+        if self.places:
+            return f"{layer} shows what stands out"
+        return "nothing was found" if self.passed else "blur, light or amount is not right, see the report"
+
     def _removes_too_much(self) -> bool:
         return self.variance - self.variance_chance > _TOO_STRONG
 

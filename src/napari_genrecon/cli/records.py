@@ -113,9 +113,9 @@ def _resolution(parsed: argparse.Namespace) -> int:
 
     def measure(path: Path) -> str:
         image = open_image(path, axes=parsed.axes, series=parsed.series)
-        other = parsed.second and open_image(parsed.second, axes=parsed.axes, series=parsed.series)
+        other = None if parsed.second is None else open_image(parsed.second, axes=parsed.axes, series=parsed.series)
         size = known_sizes(image.about).get("X")
-        found = resolution(image.data, other and other.data, axes=image.axes, pixel_size=size)
+        found = resolution(image.data, None if other is None else other.data, axes=image.axes, pixel_size=size)
         return "\n".join([str(path), *map(str, found)])
 
     return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0

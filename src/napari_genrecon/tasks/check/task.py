@@ -159,7 +159,8 @@ class _Sharpest:
     """The crop of a result that holds the most fine structure, and what belongs to it."""
 
     def __init__(self) -> None:
-        self._most, self._crops = 0.0, None
+        self._most = 0.0
+        self._crops: tuple[Plane, Plane, NoiseModel] | None = None
 
     def look(self, noisy: Plane, restored: Plane, noise: NoiseModel) -> None:
         """Keep the best crop of a plane if it is better than the one that is kept."""

@@ -66,5 +66,5 @@ def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
         "blending": "additive",
         "contrast_limits": (-2 * found.verdict.limit, 2 * found.verdict.limit),
         "metadata": {NO_IMAGE: True},
-        "visible": not found.verdict.passed,
+        "visible": bool(found.verdict.places),
     }

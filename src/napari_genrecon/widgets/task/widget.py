@@ -393,7 +393,7 @@ class TaskWidget(TaskControls):
                 pixels, kwargs = deviations_layer(found, result)
                 with keeping_active(self._viewer):
                     self._viewer.add_image(pixels, **kwargs)
-            where = "nothing stands out" if found.verdict.passed else f"the layer '{name}: deviations' shows where"
+            where = found.verdict.in_short(f"the layer '{name}: deviations'")
             self._noise.say(f"Checked '{name}': {where}.", f"Check of '{name}'\n{found}")
             self._status.value = f"Checked '{name}': {where}. The report is above."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,12 +120,12 @@ def resolution(
     return tuple(found)
 
 
-def _middle(source: ImageLike, axes: Axes, channel: int) -> NDArray[np.float64]:
+def _middle(source: Any, axes: Axes, channel: int) -> NDArray[np.float64]:
     """Return the middle of the middle plane of a channel."""
-    shape: Sequence[int] = source.shape  # type: ignore[union-attr]
+    shape: Sequence[int] = source.shape
     at = {i: shape[i] // 2 for i in axes.outer} | ({} if axes.channel is None else {axes.channel: channel})
     region = tuple(slice(at[i], at[i] + 1) if i in at else _centred(n) for i, n in enumerate(shape))
-    return as_plane(np.asarray(source[region]), axes).astype(np.float64)  # type: ignore[index]
+    return as_plane(np.asarray(source[region]), axes).astype(np.float64)
 
 
 def _centred(length: int) -> slice:
@@ -133,6 +134,7 @@ def _centred(length: int) -> slice:
 
 
 def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> tuple[float, float]:
+    first, second = frames[0], frames[-1]
     if len(frames) == 1:
         if not noise.is_white:
             raise ImageError(
@@ -142,11 +144,9 @@ def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> t
         level = gaussian_filter(frames[0], _SMOOTH)
         first, second = split(frames[0], level, noise, np.random.default_rng(0))
         noise = noise_of_half(noise)
-    else:
-        first, second = frames
     restored = [_denoised(frame, noise) for frame in (first, second)]
     return ring_correlation(first, second).resolution, ring_correlation(*restored).resolution
 
 
-def _denoised(frame: NDArray[np.float64], noise: NoiseModel) -> NDArray[np.float64]:
+def _denoised(frame: NDArray[np.floating[Any]], noise: NoiseModel) -> NDArray[np.float64]:
     return np.asarray(finish(denoise_steps(frame, DenoiseOptions(noise=noise, axes="YX"))).data, np.float64)
