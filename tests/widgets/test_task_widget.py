@@ -576,8 +576,8 @@ def test_check_tells_what_was_removed_and_shows_where(opened, qtbot):
     assert viewer.layers.selection.active.name == "cells denoise"
     press(widget._check)
     wait(qtbot, widget)
-    assert "none was erased or added" in widget._report.value
-    assert "nothing stands out" in widget._status.value
+    assert "isolated changes: none found" in widget._report.value
+    assert "nothing was found" in widget._status.value
     deviations = viewer.layers["cells denoise: deviations"]
     assert deviations.data.shape == SHAPE
     np.testing.assert_allclose(deviations.scale, layer.scale)

@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
     replay = add_command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
     replay.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     replay.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
-    check = add_command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
+    check = add_command(commands, "check", _check, "Look for isolated changes, blur and lost light in denoised images.")
     check.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of 'genrecon denoise'")
     check.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
     resolution = add_command(

@@ -71,7 +71,8 @@ def _camera(model: NoiseModel) -> list[str]:
     electrons = (
         f", {_number(model.read_noise / model.gain)} e- (read noise, and shot noise if the background is not dark)"
     )
-    return [f"gain: {_number(1 / model.gain)} e-/DN (photon transfer curve: {growth})", dark + electrons]
+    multiplied = "twice that if electrons are multiplied (EMCCD), which the noise cannot tell"
+    return [f"gain: {_number(1 / model.gain)} e-/DN (photon transfer curve: {growth}; {multiplied})", dark + electrons]
 
 
 def _no_dependence(model: NoiseModel) -> str:
