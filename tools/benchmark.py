@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-_WHAT = ("speed", "times", "memory", "quality", "cameras", "light", "trust", "faults", "generate", "train")
+_WHAT = ("speed", "times", "memory", "quality", "cameras", "light", "trust", "linearity", "faults", "generate", "train")
 
 
 def main() -> int:
@@ -56,7 +56,11 @@ def main() -> int:
     elif arguments.what == "trust":
         from bench import trust
 
-        trust.run(arguments.quick)
+        trust.run(arguments.quick, arguments.only)
+    elif arguments.what == "linearity":
+        from bench import linearity
+
+        linearity.run(arguments.quick)
     elif arguments.what == "generate":
         from bench import generate
 
@@ -78,7 +82,7 @@ def main() -> int:
     else:
         from bench import quality
 
-        quality.run(arguments.data, quick=arguments.quick)
+        quality.run(arguments.data, quick=arguments.quick, only=arguments.only)
     return 0
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.check import check as check
+    from napari_genrecon.tasks.check import resolution as resolution
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
@@ -54,6 +55,7 @@ _PUBLIC = {
     "load_model": "models",
     "measure_noise": "tasks.measure",
     "pipeline": "tasks.pipeline",
+    "resolution": "tasks.check",
     "sample": "tasks.sample",
     "simulate_psf": "optics",
     "train": "tasks.train",
@@ -79,6 +81,7 @@ __all__ = [
     "load_model",
     "measure_noise",
     "pipeline",
+    "resolution",
     "sample",
     "simulate_psf",
     "train",

@@ -139,11 +139,11 @@ def assumption(axes: Axes, shape: Sequence[int], *, eight_bit: bool = False) -> 
         Whether its dtype is uint8, as is usual for RGBA images.
 
     >>> assumption(infer_axes((2, 512, 512)), (2, 512, 512))
-    "assumed axes 'ZYX' for the shape (2, 512, 512); pass axes='CYX' if dimension 0 holds channels"
+    "assumed axes 'ZYX' for the shape (2, 512, 512); set axes to 'CYX' if dimension 0 holds channels"
     """
     other, reason = _other_reading(axes.letters, tuple(int(n) for n in shape), eight_bit) if axes.assumed else ("", "")
     shown = tuple(int(n) for n in shape)
-    return other and f"assumed axes '{axes}' for the shape {shown}; pass axes='{other}' if {reason}"
+    return other and f"assumed axes '{axes}' for the shape {shown}; set axes to '{other}' if {reason}"
 
 
 def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.checks.memorisation import check_memorisation, nearest
+from napari_genrecon.checks.memorisation import COPIES_WARNED, check_memorisation, nearest, rank_test
 from napari_genrecon.errors import ImageError
 
 
@@ -44,6 +44,20 @@ def test_held_out_data_are_not_taken_for_copies() -> None:
     assert not found.warning
     assert found.copies < 0.04
     assert 0.9 < np.median(found.ratio) < 1.1
+
+
+@pytest.mark.parametrize("held_out", [20, 50, 100, 400])
+def test_false_warnings_are_rare_however_few_crops_were_held_out(held_out: int) -> None:
+    rng = np.random.default_rng(held_out)
+    chances = [rank_test(rng.normal(size=200), rng.normal(size=held_out))[1:] for _ in range(1000)]
+    assert np.mean([copies >= COPIES_WARNED and chance <= 0.01 for copies, chance in chances]) <= 0.02
+
+
+def test_copies_are_not_taken_for_chance() -> None:
+    rng = np.random.default_rng(0)
+    distance, usual = rng.normal(5, 1, 200), rng.normal(5, 1, 100)
+    distance[:30] = 0.1
+    assert rank_test(distance, usual)[2] < 1e-5
 
 
 def test_too_few_held_out_crops_are_refused() -> None:

@@ -33,7 +33,7 @@ def test_the_truth_passes(seed):
     assert found.passed
     assert found.variance == pytest.approx(1, abs=0.03)
     assert abs(found.light) < found.chance
-    assert "none was erased or added" in str(found)
+    assert "isolated changes: none found" in str(found)
 
 
 PLACES = [(40, 50), (120, 200), (200, 90)]
@@ -92,7 +92,36 @@ def test_pixels_that_are_not_finite_are_left_out():
 
 
 def test_a_gain_is_told_by_the_light():
-    assert checked(scene() + noise(5), 0.9 * scene()).light == pytest.approx(0.1, abs=0.01)
+    found = checked(scene() + noise(5), 0.9 * scene())
+    assert found.light == pytest.approx(0.1, abs=0.01)
+    assert not found.passed
+    assert "intensity was not kept" in str(found)
+
+
+def test_light_that_was_added_evenly_does_not_pass():
+    """Half again as many photons as there were: no place stands out."""
+    truth = np.full((256, 256), 0.05)
+    noisy = poisson_gaussian(np.random.default_rng(0), truth, gain=30.0, offset=5.0, read_noise=2.0)
+    model = NoiseModel(gain=30.0, offset=5.0, read_noise=2.0)
+    assert checked(noisy, 30 * truth + 5, model).passed
+    brighter = checked(noisy, 30 * 1.53 * truth + 5, model)
+    assert not brighter.places
+    assert not brighter.passed
+
+
+def test_more_removed_than_the_noise_does_not_pass():
+    many = np.random.default_rng(1).normal(0, 8, (256, 256))  # structure of single pixels, each below the limit
+    found = checked(scene() + many + noise(6), scene())
+    assert found.variance == pytest.approx(1.64, abs=0.05)
+    assert not found.passed
+
+
+def test_the_limit_follows_all_pixels_that_are_checked():
+    one, of_many = (
+        check_plane(scene() + noise(7), scene(), WHITE, step=0.0, plane=(), pixels=n)[0] for n in (None, 10**8)
+    )
+    assert one.limit < of_many.limit
+    assert "one above about 7 s.d. is found" in str(verdict([one]))
 
 
 def test_stacks_add_up():
@@ -100,3 +129,12 @@ def test_stacks_add_up():
     whole = verdict(planes)
     assert whole.variance == pytest.approx(np.mean([verdict([plane]).variance for plane in planes]))
     assert whole.worst == max(plane.worst for plane in planes)
+
+
+def test_the_outcome_in_short_says_where_to_look():
+    right = checked(scene() + noise(8), scene())
+    spot = checked(scene() + noise(8) + spots(PLACES, 40.0), scene())
+    dim = checked(scene() + noise(8), 0.9 * scene() + 9)
+    assert right.in_short("the layer") == "nothing was found"
+    assert spot.in_short("the layer") == "the layer shows what stands out"
+    assert not dim.passed

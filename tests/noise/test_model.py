@@ -80,7 +80,10 @@ def test_report_speaks_of_electrons_correlation_and_saturation():
 
 
 def test_report_says_when_denoising_will_change_little():
-    assert "SNR is 100: denoising will change little" in NoiseModel(read_noise=1, levels=(0, 10, 100)).describe()
+    assert (
+        "contrast-to-noise ratio is 100: denoising will change little"
+        in NoiseModel(read_noise=1, levels=(0, 10, 100)).describe()
+    )
 
 
 def test_report_of_a_structured_image_says_what_was_not_measured_and_what_to_do():
@@ -110,3 +113,18 @@ def test_a_dark_background_is_not_called_structure_everywhere(median, sentence):
 
 def test_missing_levels_are_said():
     assert "missing: 12 % of the pixels" in str(NoiseModel(missing_levels=(65535,), missing_fraction=0.12))
+
+
+def test_report_gives_no_electrons_where_grey_values_are_no_counts():
+    """An image of 0.46 e-/DN that was divided by 65535."""
+    camera = NoiseModel(gain=2.0, offset=100, read_noise=5, levels=(100, 200, 5000))
+    assert "gain: 0.5 e-/DN" in str(camera)
+    scale = 1 / 65535
+    scaled = NoiseModel(gain=2 * scale, offset=100 * scale, read_noise=5 * scale, levels=(0.0015, 0.003, 0.076))
+    assert "e-" not in str(scaled).replace("e-05", "")
+    assert "no detector's count" in str(scaled)
+
+
+def test_report_of_a_flat_field_says_that_the_gain_cannot_be_told():
+    assert "cannot be told" in str(NoiseModel(read_noise=2, levels=(98, 100, 102), method="high-pass"))
+    assert "as strong in the dark" in str(NoiseModel(read_noise=2, levels=(90, 100, 150), method="high-pass"))

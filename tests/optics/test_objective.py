@@ -1,5 +1,7 @@
 """Optics as a plain value: what can be, what a text says, and what comes from the image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,25 @@ def test_image_that_does_not_say_its_sizes_gets_a_sentence(image, sentence):
 def test_optics_without_a_pixel_size_are_no_psf():
     with pytest.raises(OptionError, match=r"the pixel size is not known: give it \(pixel_size\) in micrometres"):
         Optics(**WATER).psf()
+
+
+def test_pinhole_and_excitation_reach_the_psf():
+    sizes = {"pixel_size": 0.1, "z_step": 0.3}
+    optics = Optics.from_text(
+        "optics:na=1.2,wavelength=600,refractive_index=1.33,kind=confocal,pinhole=1,excitation=561"
+    )
+    expected = simulate_psf(
+        na=1.2, wavelength=0.6, refractive_index=1.33, kind="confocal", pinhole=1, excitation=0.561, **sizes
+    )
+    np.testing.assert_array_equal(replace(optics, **sizes).psf(), expected)
+    with pytest.raises(OptionError, match="pinhole fits only a confocal microscope"):
+        Optics(**WATER, pinhole=1)
+    with pytest.raises(OptionError, match=r"excitation must lie between 100 and 10000 nanometres, got 0.488"):
+        Optics(**WATER, kind="confocal", excitation=0.488)
+
+
+def test_records_of_before_there_was_a_pinhole_compare_as_equal():
+    from napari_genrecon.tasks.deblur.psf import psf_facts
+
+    facts = psf_facts(Optics(**WATER, pixel_size=0.1, kind="confocal"), np.ones((3, 3)))
+    assert not {"pinhole", "excitation"} & set(facts["optics"])

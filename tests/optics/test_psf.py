@@ -100,3 +100,59 @@ def test_optics_that_cannot_be_get_a_sentence(changes, sentence):
 def test_what_is_no_psf_gets_a_sentence(psf, sentence):
     with pytest.raises(OptionError, match=sentence):
         as_psf(psf)
+
+
+CONFOCAL = {**OPTICS, "kind": "confocal", "pixel_size": 0.02, "shape": (61, 61)}
+
+
+def confocal_width(**settings):
+    psf = simulate_psf(**CONFOCAL | settings)
+    return width(psf[30]) * 0.02
+
+
+def test_a_nearly_closed_pinhole_is_a_closed_one():
+    np.testing.assert_allclose(
+        simulate_psf(**CONFOCAL, pinhole=0.02), simulate_psf(**CONFOCAL), atol=1e-3 * simulate_psf(**CONFOCAL).max()
+    )
+
+
+def test_an_open_pinhole_leaves_the_excitation():
+    exciting = simulate_psf(**OPTICS | {"wavelength": 0.488, "pixel_size": 0.02}, shape=(61, 61))
+    assert confocal_width(pinhole=8, excitation=0.488) == pytest.approx(width(exciting[30]) * 0.02, rel=0.01)
+
+
+def test_width_grows_with_the_pinhole_and_shrinks_with_the_excitation():
+    widths = [confocal_width(pinhole=size) for size in (0.1, 0.5, 1.0, 2.0)]
+    assert widths == sorted(widths)
+    assert confocal_width(pinhole=1) == pytest.approx(0.198, rel=0.02)  # 1 Airy unit, NA 1.4, 520 nm
+    assert confocal_width(pinhole=1, excitation=0.488) < confocal_width(pinhole=1)
+
+
+def test_the_pinhole_is_a_disk():
+    """Against a convolution on a fine grid, in the limit of a small aperture, where the theory is scalar."""
+    from scipy.signal import fftconvolve
+
+    optics = {"na": 0.1, "wavelength": 0.5, "refractive_index": 1.0, "pixel_size": 0.1}
+    wide = simulate_psf(**optics, shape=(201, 201))
+    y, x = (np.indices(wide.shape) - 100) * 0.1
+    disk = np.hypot(y, x) <= 0.5 * 1.22 * 0.5 / 0.1
+    expected = wide * fftconvolve(wide, disk.astype(float), mode="same")
+    found = simulate_psf(**optics, kind="confocal", pinhole=1, shape=(201, 201))
+    middle = slice(60, 141)
+    np.testing.assert_allclose(
+        (found / found.max())[middle, middle], (expected / expected.max())[middle, middle], atol=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"kind": "widefield", "pinhole": 1}, "pinhole fits only a confocal microscope; got pinhole 1"),
+        ({"kind": "two-photon", "excitation": 0.4}, "excitation fits only a confocal microscope"),
+        ({"pinhole": 0}, "pinhole must be a positive number, got 0"),
+        ({"pinhole": 11}, "pinhole must be at most 10 Airy units, got 11"),
+    ],
+)
+def test_pinholes_that_cannot_be_get_a_sentence(settings, sentence):
+    with pytest.raises(OptionError, match=sentence):
+        simulate_psf(**CONFOCAL | settings)

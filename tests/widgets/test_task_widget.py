@@ -576,8 +576,8 @@ def test_check_tells_what_was_removed_and_shows_where(opened, qtbot):
     assert viewer.layers.selection.active.name == "cells denoise"
     press(widget._check)
     wait(qtbot, widget)
-    assert "none was erased or added" in widget._report.value
-    assert "nothing stands out" in widget._status.value
+    assert "isolated changes: none found" in widget._report.value
+    assert "nothing was found" in widget._status.value
     deviations = viewer.layers["cells denoise: deviations"]
     assert deviations.data.shape == SHAPE
     np.testing.assert_allclose(deviations.scale, layer.scale)
@@ -620,6 +620,19 @@ def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, 
     viewer.layers.remove("cells deblur NA 1.2")
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells deblur NA 1.2"].data, window)
+
+
+def test_pinhole_and_excitation_are_asked_of_a_confocal_microscope(deblurring):
+    _, widget, _ = deblurring
+    form = widget._form
+    form["psf"].value = "computed from optics"
+    assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [True, True]
+    assert "pinhole" not in widget.as_python().replace("pinhole=None", "")
+    form["psf_kind"].value, form["psf_excitation"].value = "confocal", "488"
+    assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [False, False]
+    assert "pinhole=1.0, excitation=488.0" in widget.as_python()
+    form["psf"].value = "cells"
+    assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [True, True]
 
 
 def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_viewer, qtbot):

@@ -4,7 +4,8 @@ Pictures are compared after subtracting their mean and scaling them to length on
 orders, so that a copy in another brightness, contrast or orientation still counts as a copy. A sample is too near if it
 is nearer to its nearest training crop than nearly all held-out crops are to theirs: real cells of other images show how
 far apart new ones are (after Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying in generative
-models, AISTATS 2020).
+models, AISTATS 2020). Whether more samples are too near than chance explains is told by ranks: of a model that makes
+new crops, samples and held-out crops come in any order with the same probability.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import betabinom
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["Memorisation", "check_memorisation", "nearest"]
+__all__ = ["Memorisation", "check_memorisation", "nearest", "rank_test"]
 
 COPIES_WARNED = 0.05
 """Share of samples nearer than all but 1 % of held-out crops (0.01 is normal), from which on there is a warning."""
 
-_NEAR = 1.0  # percent of the held-out crops that count as near, so that 1 % of good samples do, too
+_NEAR = 0.01  # share of the held-out crops that count as near, so that 1 % of good samples do, too
+_FALSE = 0.01  # probability of a warning about a model that makes new crops
 _AT_ONCE = 512  # pictures that are compared together: limits the memory, and is large enough to be fast
 _FEWEST = 20  # held-out crops; fewer do not show which distances are usual
 
@@ -39,9 +42,11 @@ class Memorisation:
     ratio : (N,) float32 ndarray
         The distance over the median distance of held-out crops to the training crops: near 1 is new, near 0 a copy.
     near : float
-        Ratio below which only 1 % of the held-out crops lie.
+        Ratio below which only 1 % of the held-out crops lie, or the least of fewer than 100.
     copies : float
-        Share of the samples that lie below it; of data, 0.01.
+        Share of the samples that lie below it; of data, 0.01, or one in the number of held-out crops plus one.
+    chance : float
+        Probability of so many or more, if samples and held-out crops were alike.
     warning : str
         Sentence, if there are too many; else empty.
     """
@@ -51,6 +56,7 @@ class Memorisation:
     ratio: NDArray[np.float32]
     near: float
     copies: float
+    chance: float
     warning: str
 
 
@@ -82,10 +88,41 @@ def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayL
     index, distance = nearest(sets[0], sets[1])
     usual = nearest(sets[2], sets[1])[1]
     median = max(float(np.median(usual)), 1e-6)
-    near = float(np.percentile(usual, _NEAR))
-    copies = float(np.mean(distance < near))
+    near, copies, chance = rank_test(distance, usual)
     ratio = (distance / median).astype(np.float32)
-    return Memorisation(index, distance, ratio, near / median, copies, _in_words(copies, len(distance)))
+    return Memorisation(index, distance, ratio, near / median, copies, chance, _in_words(copies, chance))
+
+
+def rank_test(distance: ArrayLike, usual: ArrayLike) -> tuple[float, float, float]:
+    """Test whether more samples than chance explains are nearer to the training crops than 1 % of held-out crops are.
+
+    Parameters
+    ----------
+    distance, usual : (N,) array_like, (M,) array_like
+        Distances of samples, and of held-out crops, to their nearest training crop.
+
+    Returns
+    -------
+    near, copies, chance : float
+        See `Memorisation`.
+
+    Notes
+    -----
+    Of exchangeable distances, the number of samples below the r-th smallest of M held-out ones is beta-binomial with
+    parameters r and M + 1 - r, whatever their distribution.
+
+    Examples
+    --------
+    >>> near, copies, chance = rank_test([0.1, 0.2, 5, 6], range(1, 200))
+    >>> copies, chance < 0.01
+    (0.5, True)
+    """
+    samples, others = np.asarray(distance), np.sort(np.asarray(usual))
+    rank = max(1, round(_NEAR * len(others)))
+    near = others[rank - 1]
+    count = int(np.count_nonzero(samples < near))
+    chance = betabinom.sf(count - 1, len(samples), rank, len(others) + 1 - rank)
+    return float(near), count / len(samples), float(chance)
 
 
 def nearest(pictures: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -130,10 +167,10 @@ def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat / np.where(length > 0, length, 1)
 
 
-def _in_words(copies: float, n: int) -> str:
-    if copies < COPIES_WARNED or copies * n < 2:
+def _in_words(copies: float, chance: float) -> str:
+    if copies < COPIES_WARNED or chance > _FALSE:
         return ""
     return (
-        f"{100 * copies:.0f} % of the samples are nearer to a training crop than all but 1 % of real crops of other "
+        f"{100 * copies:.0f} % of the samples are nearer to a training crop than nearly all real crops of other "
         "images are: the model copies its training data; train on more crops, with augmentation, or for less time"
     )

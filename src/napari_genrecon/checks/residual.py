@@ -1,4 +1,4 @@
-"""Test the residual of a denoised image: is it noise, or was a structure removed or invented?
+"""Test the residual of a denoised image: is it noise, or was an isolated structure removed or invented?
 
 The residual (input minus result), divided by the noise s.d. that the noise model predicts, is noise of s.d. 1 if the
 result is right. Averaged over a window it stays small; where a structure was invented or erased, the average stands
@@ -14,16 +14,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 
-__all__ = ["WIDTHS", "residual_z"]
+__all__ = ["WIDTHS", "limit", "normalised_residual", "residual_z"]
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0)
 """Gaussian window widths in pixels: the sizes of the structures that are tested."""
 
 _TRUNCATE = 4.0  # s.d. at which a window ends; beyond lies less than 0.01 % of it
+_FALSE = 0.01  # share of flawless images, stacks included, in which noise alone may cross the limit
+_UNCERTAIN = 0.1  # lag-1 correlation that one image cannot tell from none, as in the noise report
+_MEDIAN = 0.6745  # median of the absolute value of a standard Gaussian
+
+
+def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
+    """Return the deviation that noise alone reaches in 1 % of flawless images of so many pixels.
+
+    Parameters
+    ----------
+    pixels : int
+        Pixels that are compared, in all planes together.
+    widths : sequence of float
+        Window widths in pixels that are tested.
+
+    Returns
+    -------
+    float
+        In standard deviations.
+
+    Notes
+    -----
+    The expected number of separate places above t in a smooth Gaussian field of A pixels is
+    ``A * 4 ln 2 / (2 pi)**1.5 / FWHM**2 * t * exp(-t**2 / 2)`` (Worsley, Evans, Marrett & Neelin, J. Cereb. Blood Flow
+    Metab. 12, 1992), FWHM being that of the window. It is never more than that of pixels above t. Both signs and all
+    widths add up.
+
+    Examples
+    --------
+    >>> [round(limit(n), 1) for n in (256**2, 2048**2, 100 * 2048**2)]
+    [5.4, 6.1, 6.8]
+    """
+
+    def expected(t: float) -> float:
+        places = (math.log(2) * 4 / (2 * math.pi) ** 1.5 / (8 * math.log(2) * w**2) for w in widths)
+        peak = t * math.exp(-(t**2) / 2)
+        return 2 * pixels * sum(min(share * peak, float(ndtr(-t))) for share in places)
+
+    # Above t = 1 the expected number falls; below it, so few pixels are left that any deviation is one of noise.
+    return float(brentq(lambda t: expected(t) - _FALSE, 1.0, 40.0)) if expected(1.0) > _FALSE else 1.0
 
 
 def residual_z(
@@ -41,7 +83,7 @@ def residual_z(
     noisy, restored : (Y, X) ndarray
         Input and result, in the same grey values.
     noise : NoiseModel
-        Noise of the input. Its correlation is modelled as that of white noise behind a Gaussian filter.
+        Noise of the input.
     widths : sequence of float
         Gaussian window widths in pixels.
     step : float
@@ -52,13 +94,18 @@ def residual_z(
     -------
     (W, Y, X) ndarray
         One map per width. Positive where the result is too dark (something was erased), negative where it is too
-        bright (something was added). For a right result about 1 pixel in 10^9 is beyond 6.
+        bright (something was added). Compare with `limit`.
 
     Notes
     -----
+    The variance of a sum over a window with weights w is the sum of ``w_i * w_j * rho(i - j)`` over all pairs of
+    pixels. The model holds the correlation of neighbours only. Further away it may fall as a Gaussian (noise behind a
+    smooth filter) or as slowly as an exponential (a recursive filter, a scanning detector): between these two the
+    spread is that of the map itself, as its median tells it, which isolated structures do not change.
+
     Where few photons arrive, single ones stand out by themselves: the upper tail of Poisson noise is longer than that
     of a Gaussian. Bernstein's inequality bounds it by ``exp(-t**2 / (2 * (v + b*t/3)))`` for a sum of variance `v`
-    whose jumps are at most `b`, here the gain times the window's largest weight (Boucheron, Lugosi & Massart,
+    whose jumps are at most `b`, the largest product of weight and gain in the window (Boucheron, Lugosi & Massart,
     "Concentration Inequalities", 2013, corollary 2.11). Deviations upwards are given as the Gaussian deviation of the
     same bound, ``t / sqrt(v + b*t/3)``.
 
@@ -67,6 +114,21 @@ def residual_z(
     ImageError
         If the shapes differ.
     """
+    residual, sigma = normalised_residual(noisy, restored, noise, step=step)
+    maps = [_local_mean_z(residual, width, noise) for width in widths]
+    if noise.gain > 0:
+        jump = np.divide(noise.gain, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
+        maps = [_as_gaussian(z, jump, width) for z, width in zip(maps, widths, strict=True)]
+    return np.stack(maps)
+
+
+def normalised_residual(
+    noisy: NDArray[Any], restored: NDArray[Any], noise: NoiseModel, *, step: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the residual in noise s.d., beyond what rounding explains, and the noise s.d., both (Y, X).
+
+    See `residual_z` for the parameters; 0 where the model has no noise.
+    """
     if noisy.shape != restored.shape:
         raise ImageError(f"noisy has shape {noisy.shape} but restored has shape {restored.shape}: they must be equal")
     noise_alone = noise.sigma_at(restored)
@@ -74,42 +136,66 @@ def residual_z(
     difference = noisy - restored
     slack = np.where(noise_alone < step / 2, step / 2, 0)
     difference = np.sign(difference) * np.maximum(np.abs(difference) - slack, 0)
-    residual = np.divide(difference, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
-    jump = np.divide(noise.gain, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
-    return np.stack([_as_gaussian(_local_mean_z(residual, width, noise), jump, width) for width in widths])
-
-
-def _as_gaussian(z: NDArray[np.float64], jump: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return upward deviations as those of a Gaussian with the same tail; `jump` is one photon in noise s.d."""
-    # Bernstein's bound, see the notes of `residual_z`; the largest weight is that of the window's middle.
-    window = _window(width)
-    largest = jump * (window.max() / np.linalg.norm(window)) ** 2
-    return z / np.sqrt(1 + largest * np.maximum(z, 0) / 3)
+    return np.divide(difference, sigma, out=np.zeros(noisy.shape), where=sigma > 0), sigma
 
 
 def _local_mean_z(residual: NDArray[np.float64], width: float, noise: NoiseModel) -> NDArray[np.float64]:
     # The window is cut at the edge of the image, and the spread is that of the part inside.
     sums = gaussian_filter(residual, width, mode="constant", truncate=_TRUNCATE)
-    spread_y = _spread(residual.shape[0], width, noise.rho_y)
-    spread_x = _spread(residual.shape[1], width, noise.rho_x)
-    return sums / (spread_y[:, None] * spread_x[None, :])
+    spread_y, spread_x = (_spread(length, width) for length in residual.shape)
+    z = sums / (spread_y[:, None] * spread_x[None, :])
+    # Far from any difference a window holds zeros, which tell nothing about the noise.
+    differing = np.abs(z[z != 0])
+    observed = float(np.median(differing)) / _MEDIAN if differing.size else 0.0
+    least, most = (_correlation_gain(width, noise, power) for power in (2.0, 1.0))
+    return z / min(max(observed, least), most)
 
 
-def _spread(length: int, width: float, rho: float) -> NDArray[np.float64]:
-    """Return the s.d. along one dimension of noise of s.d. 1 after this Gaussian filter, near the edges too."""
+def _spread(length: int, width: float) -> NDArray[np.float64]:
+    """Return the s.d. along one dimension of white noise of s.d. 1 after this Gaussian filter, near the edges too."""
     weights = _window(width)
     inside = np.convolve(np.ones(length), weights**2)[len(weights) // 2 :][:length]
-    return np.sqrt(inside) * _correlation_gain(width, rho)
+    return np.sqrt(inside)
 
 
-def _correlation_gain(width: float, rho: float) -> float:
-    """Return how much larger that s.d. is when the noise is correlated."""
+def _correlation_gain(width: float, noise: NoiseModel, power: float) -> float:
+    """Return how much larger that s.d. is in a plane when the noise is correlated.
+
+    The correlation falls as ``exp(-r**power)`` with the distance r, so that neighbours have that of the model: power 2
+    is a Gaussian, power 1 an exponential, of which at least that of `_UNCERTAIN` is possible.
+    """
+    least = _UNCERTAIN if power < 2 else 0.0
+    weights = _window(width)
+    overlap = np.convolve(weights, weights) / (weights**2).sum()  # 1 in the middle
+    lags = np.abs(np.arange(len(overlap)) - len(overlap) // 2)
+    y, x = (_steps(lags, max(rho, least), power) for rho in (noise.rho_y, noise.rho_x))
+    correlation = np.exp(-((y[:, None] ** 2 + x[None, :] ** 2) ** (power / 2)))
+    return math.sqrt(float(overlap @ correlation @ overlap))
+
+
+def _steps(lags: NDArray[np.int64], rho: float, power: float) -> NDArray[np.float64]:
+    """Return distances for which ``exp(-distance**power)`` is `rho` at lag 1; far away without correlation."""
     if rho <= 0:
-        return 1.0
-    # White noise behind a Gaussian of width s has lag-1 correlation exp(-1 / (4 s^2)).
-    own = math.sqrt(-1 / (4 * math.log(rho)))
-    norms = [float(np.linalg.norm(_window(w))) for w in (math.hypot(width, own), own, width)]
-    return norms[0] / (norms[1] * norms[2])
+        return np.where(lags == 0, 0.0, 1e3)
+    return lags * (-math.log(rho)) ** (1 / power)
+
+
+def _as_gaussian(z: NDArray[np.float64], jump: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Return upward deviations as those of a Gaussian with the same tail; `jump` is one photon in noise s.d."""
+    # Bernstein's bound, see the notes of `residual_z`.
+    spread_y, spread_x = (_spread(length, width) for length in z.shape)
+    largest = _largest_weighted(_largest_weighted(jump, width).T, width).T / (spread_y[:, None] * spread_x)
+    return z / np.sqrt(1 + largest * np.maximum(z, 0) / 3)
+
+
+def _largest_weighted(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Return the largest product of value and weight in the window around every pixel, along the first dimension."""
+    weights = _window(width)
+    found = weights.max() * values
+    for lag, weight in enumerate(weights[len(weights) // 2 + 1 :], start=1):
+        np.maximum(found[lag:], weight * values[:-lag], out=found[lag:])
+        np.maximum(found[:-lag], weight * values[lag:], out=found[:-lag])
+    return found
 
 
 def _window(width: float) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: Subparsers) -> None:
-    """Add ``noise``, ``verify``, ``replay``, ``check`` and ``methods``."""
+    """Add ``noise``, ``verify``, ``replay``, ``check``, ``resolution`` and ``methods``."""
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
@@ -30,9 +30,19 @@ def add_commands(commands: Subparsers) -> None:
     replay = add_command(commands, "replay", _replay, "Make a result again from its record and compare the pixels.")
     replay.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     replay.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
-    check = add_command(commands, "check", _check, "Say whether denoising removed or added anything but noise.")
+    check = add_command(commands, "check", _check, "Look for isolated changes, blur and lost light in denoised images.")
     check.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of 'genrecon denoise'")
     check.add_argument("--input", type=Path, help="the image it was made from, if it is no longer where it was")
+    resolution = add_command(
+        commands,
+        "resolution",
+        _resolution,
+        "Measure the resolution before and after denoising (Fourier rings, at 1/7).",
+    )
+    resolution.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=IMAGES)
+    resolution.add_argument("--second", type=Path, help="another frame of the same thing, in which nothing has moved")
+    resolution.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    add_series(resolution)
     methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
@@ -95,12 +105,29 @@ def _check(parsed: argparse.Namespace) -> int:
     return FAILED if process_each(parsed.inputs, check, debug=parsed.debug) else 0
 
 
+def _resolution(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.tasks.check import resolution
+    from napari_genrecon.tasks.pixel_size import known_sizes
+
+    def measure(path: Path) -> str:
+        image = open_image(path, axes=parsed.axes, series=parsed.series)
+        other = None if parsed.second is None else open_image(parsed.second, axes=parsed.axes, series=parsed.series)
+        size = known_sizes(image.about).get("X")
+        found = resolution(image.data, None if other is None else other.data, axes=image.axes, pixel_size=size)
+        return "\n".join([str(path), *map(str, found)])
+
+    return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
+
+
 def _methods(parsed: argparse.Namespace) -> int:
     from napari_genrecon.io.reader import open_image
-    from napari_genrecon.io.record.check import methods_text, record_of
+    from napari_genrecon.io.record.check import record_of
+    from napari_genrecon.io.record.methods import methods_text
+    from napari_genrecon.tasks import defaults_of
 
     def describe(path: Path) -> str:
         record = record_of(open_image(path))
-        return json.dumps(record, indent=1) if parsed.json else methods_text(record)
+        return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of(record["task"]))
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -103,6 +103,8 @@ class ImageMeta:
         Display limits per channel, in grey values. Empty if the file has none.
     record : dict or None
         Record of how the image was made, if napari-genrecon made it; see `provenance`.
+    acquisition : dict or None
+        How the image was acquired, as far as its file says: JSON values; see `io.tiff.acquisition`.
     layer : dict or None
         Display settings of the layer that was saved: JSON values, keywords of ``add_image``.
     """
@@ -117,6 +119,7 @@ class ImageMeta:
     channel_limits: tuple[tuple[float, float], ...] = ()
     record: dict[str, Any] | None = field(default=None, repr=False)
     layer: dict[str, Any] | None = field(default=None, repr=False)
+    acquisition: dict[str, Any] | None = field(default=None, repr=False)
 
     def filled(self) -> ImageMeta:
         """Return a copy with a scale, a unit and a place for every dimension."""

@@ -197,7 +197,7 @@ class NoiseModel:
 
     @property
     def snr(self) -> float:
-        """How far the bright level stands above the dark one, in noise s.d. of the bright level; 0 where unknown.
+        """Contrast-to-noise ratio: bright level minus dark level, in noise s.d. of the bright level; 0 if unknown.
 
         Infinite without noise.
         """

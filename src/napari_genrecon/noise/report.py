@@ -14,6 +14,11 @@ _CORRELATED = 0.1  # a lag-1 correlation below this cannot be told from none in 
 
 _COARSE = 0.04  # correlation 5 pixels away; grains that are 2.5 pixels wide give 0.001
 _DARK = 0.1  # of the range of grey values
+_COUNTS = (0.002, 300.0)
+"""Electrons per grey value of detectors that count: from an EMCCD's gain of 500 to a full well of 75,000 in 8 bits.
+
+Outside, the grey values were scaled since, or are means of many images."""
+_FLAT = 6.0  # range of grey values in noise s.d. that noise alone reaches in the 4 x 4 means, at any correlation
 
 
 def describe(model: NoiseModel) -> str:
@@ -38,15 +43,15 @@ def _strength(model: NoiseModel) -> str:
         return f"noise s.d.: {_number(model.sigma)} DN at the offset level"
     dark, median, bright = model.levels
     if model.affine and model.gain == 0:
-        return f"noise s.d.: {_number(model.sigma)} DN at every grey level; SNR {_snr(model)}"
+        return f"noise s.d.: {_number(model.sigma)} DN at every grey level; contrast-to-noise ratio {_contrast(model)}"
     at_ends = f"{_number(float(model.sigma_at(dark)))} to {_number(float(model.sigma_at(bright)))} DN"
     return (
         f"noise s.d.: {_number(model.sigma)} DN at the median level {_number(median)} "
-        f"({at_ends} from dark to bright); SNR {_snr(model)}"
+        f"({at_ends} from dark to bright); contrast-to-noise ratio {_contrast(model)}"
     )
 
 
-def _snr(model: NoiseModel) -> str:
+def _contrast(model: NoiseModel) -> str:
     return _number(model.snr) if math.isfinite(model.snr) else "not limited by noise"
 
 
@@ -56,13 +61,29 @@ def _camera(model: NoiseModel) -> list[str]:
             "signal dependence: not a camera's (no gain can be given); the noise measured at each grey level is used"
         ]
     if model.gain == 0:
-        return ["signal dependence: none, the noise is as strong in the dark as in the bright"]
-    electrons = model.read_noise / model.gain
-    return [
-        f"gain: {_number(1 / model.gain)} e-/DN "
-        f"(photon transfer curve: the variance grows by {_number(model.gain)} DN² per DN)",
-        f"noise at the dark level {_number(model.offset)}: {_number(model.read_noise)} DN, {_number(electrons)} e-",
-    ]
+        return [f"signal dependence: {_no_dependence(model)}"]
+    growth = f"the variance grows by {_number(model.gain)} DN² per DN"
+    dark = f"noise at the darkest level {_number(model.offset)}: {_number(model.read_noise)} DN"
+    if not _COUNTS[0] <= 1 / model.gain <= _COUNTS[1]:
+        scaled = (
+            f"gain: {growth}; that is no detector's count, as after scaling or averaging, so electrons are not given"
+        )
+        return [scaled, dark]
+    electrons = (
+        f", {_number(model.read_noise / model.gain)} e- (read noise, and shot noise if the background is not dark)"
+    )
+    multiplied = "twice that if electrons are multiplied (EMCCD), which the noise cannot tell"
+    return [f"gain: {_number(1 / model.gain)} e-/DN (photon transfer curve: {growth}; {multiplied})", dark + electrons]
+
+
+def _no_dependence(model: NoiseModel) -> str:
+    """Say why there is no gain: the noise is the same everywhere, or there are too few grey levels to see."""
+    if model.method == "given" or model.levels is None:
+        return "none, the noise is as strong in the dark as in the bright"
+    dark, _, bright = model.levels
+    if bright - dark < _FLAT * model.sigma:
+        return "cannot be told, as the image is too even: its bright and dark levels are too near each other"
+    return "none, the noise is as strong in the dark as in the bright"
 
 
 def _correlation(model: NoiseModel) -> str:
@@ -116,7 +137,7 @@ def _advice(model: NoiseModel) -> list[str]:
     if not model.is_white:
         advice.append(
             "Noise is correlated between neighbours (an interpolated, binned, scanned or filtered image): "
-            "tools that expect white noise would remove almost nothing. It is taken into account here."
+            "tools that expect white noise remove less of it. It is taken into account here."
         )
     if model.textured:
         why = (
@@ -137,7 +158,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "original data if you have them."
         )
     if model.snr > 50:
-        advice.append(f"SNR is {_snr(model)}: denoising will change little.")
+        advice.append(f"The contrast-to-noise ratio is {_contrast(model)}: denoising will change little.")
     if model.saturated_fraction > 0.001:
         advice.append(
             "Saturated pixels have lost their true value, and no denoiser brings it back: lower the exposure."
@@ -146,6 +167,10 @@ def _advice(model: NoiseModel) -> list[str]:
         advice.append(
             "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot and "
             "dead pixels)."
+        )
+    if 0 < model.snr <= 50:
+        advice.append(
+            "Measure intensities on the raw image: of small objects of few photons, denoising keeps part of the light."
         )
     if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")

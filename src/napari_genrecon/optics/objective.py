@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.optics.psf import Kind, simulate_psf
+from napari_genrecon.optics.psf import Kind, check_confocal, simulate_psf
 
 __all__ = ["OPTICS_PREFIX", "Optics"]
 
@@ -32,6 +32,10 @@ class Optics:
         Refractive index of immersion and specimen.
     kind : {"widefield", "confocal", "two-photon"}
         Type of microscope.
+    pinhole : float or None
+        Diameter of the pinhole of a confocal microscope in Airy units; None: closed.
+    excitation : float or None
+        Wavelength of the excitation of a confocal microscope in nanometres; None: that of the emission.
     pixel_size : float or None
         Size of a pixel in the specimen, in micrometres; None: to be read from the image.
     z_step : float or None
@@ -55,6 +59,8 @@ class Optics:
     kind: Kind = "widefield"
     pixel_size: float | None = None
     z_step: float | None = None
+    pinhole: float | None = None
+    excitation: float | None = None
 
     def __post_init__(self) -> None:
         positive = {"na": self.na, "wavelength": self.wavelength, "refractive_index": self.refractive_index}
@@ -68,12 +74,14 @@ class Optics:
                 f"na must be below the refractive index of the immersion, which is {self.refractive_index:g}; "
                 f"got {self.na:g}: 1.33 is water, 1.515 is oil"
             )
-        if not 100 <= self.wavelength <= 10_000:
-            raise OptionError(f"wavelength must lie between 100 and 10000 nanometres, got {self.wavelength:g}")
+        for name, length in (("wavelength", self.wavelength), ("excitation", self.excitation)):
+            if length is not None and not 100 <= length <= 10_000:
+                raise OptionError(f"{name} must lie between 100 and 10000 nanometres, got {length:g}")
         if self.kind not in get_args(Kind):
             raise OptionError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
         if self.z_step is not None and not (math.isfinite(self.z_step) and self.z_step >= 0):
             raise OptionError(f"z step must be 0 or more micrometres, got {self.z_step}")
+        check_confocal(self.kind, self.pinhole, self.excitation)
 
     @classmethod
     def from_text(cls, text: str) -> Optics:
@@ -114,6 +122,8 @@ class Optics:
             pixel_size=self.pixel_size,
             z_step=self.z_step or None,
             kind=self.kind,
+            pinhole=self.pinhole,
+            excitation=None if self.excitation is None else self.excitation * _NM,
         )
 
 

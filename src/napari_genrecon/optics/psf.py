@@ -11,15 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["Kind", "as_psf", "gaussian_psf", "simulate_psf"]
+__all__ = ["Kind", "as_psf", "check_confocal", "gaussian_psf", "simulate_psf"]
 
 Kind = Literal["widefield", "confocal", "two-photon"]
 
 _FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+_DISK_POINTS, _PER_AIRY = 24, 12  # points across and around a pinhole, at least, and per Airy unit
 _REACH = 4.0  # s.d. at which a Gaussian is cut: about 0.01 % of its light lies beyond
 _SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
 _WIDEST = 2001  # pixels along a side; a wider PSF mostly comes from mixed units, and takes gigabytes
-_DARK_RINGS = 5  # reach of a computed PSF in focus, in Airy radii: 95 % of the light
+_WIDEST_PINHOLE = 10.0  # Airy units; beyond, nearly all of the light passes, and nothing is confocal
+_DARK_RINGS = 5  # reach of a computed PSF in focus, in Airy radii: about 95 % of the light
 
 
 def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
@@ -100,6 +102,8 @@ def simulate_psf(
     pixel_size: float,
     z_step: float | None = None,
     kind: Kind = "widefield",
+    pinhole: float | None = None,
+    excitation: float | None = None,
     shape: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """Compute the PSF of an ideal objective (Richards & Wolf, Proc. R. Soc. A 253, 1959, eq. 2.30: vectorial theory).
@@ -121,10 +125,17 @@ def simulate_psf(
     z_step : float, optional
         Distance of planes, in the same unit. Without it the plane in focus is returned.
     kind : {"widefield", "confocal", "two-photon"}
-        Detected intensity, its square for a closed pinhole with the excitation near the emission, or the square of the
+        Detected intensity; its product with that of the excitation, behind the pinhole; or the square of the
         excitation's intensity.
+    pinhole : float, optional
+        Diameter of the pinhole of a confocal microscope in Airy units, 1.22 `wavelength` / `na`: the emission is then
+        that of a disk. By default the pinhole is closed, which no microscope's is: 1 Airy unit is usual, and its PSF
+        is wider.
+    excitation : float, optional
+        Wavelength of the excitation of a confocal microscope, in the unit of `wavelength`. By default that of the
+        emission, which makes the PSF a few per cent too wide.
     shape : sequence of int, optional
-        Shape of the result. By default large enough for 95 % or more of the light of each of its planes; the rest lies
+        Shape of the result. By default large enough for about 95 % of the light of each of its planes; the rest lies
         in faint rings further out.
 
     Returns
@@ -143,6 +154,7 @@ def simulate_psf(
     (25, 25)
     """
     _check_optics(na, wavelength, refractive_index, pixel_size, z_step, kind)
+    check_confocal(kind, pinhole, excitation)
     angle = math.asin(na / refractive_index)
     if shape is None:
         shape = _default_shape(na, wavelength, refractive_index, pixel_size, z_step, kind)
@@ -153,8 +165,15 @@ def simulate_psf(
     # Radii are close enough to interpolate linearly: 16 and more in every wavelength / NA.
     spacing = min(pixel_size / _SUBPIXELS, wavelength / na / 16)
     radii: NDArray[np.float64] = np.arange(math.ceil(distance.max() / spacing) + 1) * spacing
-    intensity = _intensity(radii, depths, angle, 2 * math.pi * refractive_index / wavelength)
-    profiles = intensity if kind == "widefield" else np.square(intensity)
+    wavenumber = 2 * math.pi * refractive_index / wavelength
+    profiles = _intensity(radii, depths, angle, wavenumber)
+    if kind == "two-photon":
+        profiles = np.square(profiles)
+    elif kind == "confocal":
+        exciting = _intensity(radii, depths, angle, wavenumber * wavelength / (excitation or wavelength))
+        disk = 0.5 * (pinhole or 0.0) * 1.22 * wavelength / na
+        points = max(_DISK_POINTS, math.ceil(_PER_AIRY * (pinhole or 0.0)))
+        profiles = exciting * _behind_pinhole(profiles, radii, depths, angle, wavenumber, disk, points)
     psf = np.stack([np.interp(distance, radii, plane).mean(axis=(1, 3)) for plane in profiles])
     return np.asarray((psf if z_step is not None else psf[0]) / psf.sum())
 
@@ -170,6 +189,19 @@ def _check_optics(
         raise OptionError(f"na must be below the refractive index {refractive_index} of the immersion, got {na}")
     if kind not in get_args(Kind):
         raise OptionError(f"kind must be one of {', '.join(get_args(Kind))}; got {kind!r}")
+
+
+def check_confocal(kind: str, pinhole: float | None, excitation: float | None) -> None:
+    """Raise an `OptionError` if there is a pinhole or an excitation that cannot be."""
+    for name, value in {"pinhole": pinhole, "excitation": excitation}.items():
+        if value is None:
+            continue
+        if kind != "confocal":
+            raise OptionError(f"{name} fits only a confocal microscope; got {name} {value} and kind {kind!r}")
+        if not (math.isfinite(value) and value > 0):
+            raise OptionError(f"{name} must be a positive number, got {value}")
+    if pinhole is not None and pinhole > _WIDEST_PINHOLE:
+        raise OptionError(f"pinhole must be at most {_WIDEST_PINHOLE:g} Airy units, got {pinhole:g}")
 
 
 def _default_shape(
@@ -216,3 +248,31 @@ def _intensity(
     )
     intensity: NDArray[np.float64] = np.add.reduce(list(terms))
     return intensity
+
+
+def _behind_pinhole(
+    profiles: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    depths: NDArray[np.float64],
+    angle: float,
+    wavenumber: float,
+    disk: float,
+    points: int,
+) -> NDArray[np.float64]:
+    """Return the mean, (depth, radius), of an intensity over a disk of radius `disk` around every radius."""
+    if not disk:
+        return profiles
+    spacing = radii[1] - radii[0] if len(radii) > 1 else disk / points
+    wide = np.arange(math.ceil((radii.max() + disk) / spacing) + 2) * spacing
+    emission = _intensity(wide, depths, angle, wavenumber)
+    # Gauss-Legendre nodes in the squared distance from the disk's middle, so that each stands for the same area.
+    nodes, weights = np.polynomial.legendre.leggauss(points)
+    inner = disk * np.sqrt((nodes + 1) / 2)  # (distance,)
+    turn = (np.arange(points) + 0.5) * math.pi / points  # (angle,) over half a circle
+    mean = np.zeros_like(profiles)
+    for distance, weight in zip(inner, weights / 2, strict=True):
+        around = np.sqrt(
+            np.maximum(radii**2 + distance**2 - 2 * distance * np.outer(np.cos(turn), radii), 0)
+        )  # (angle, radius)
+        mean += weight * np.stack([np.interp(around, wide, plane).mean(axis=0) for plane in emission])
+    return mean

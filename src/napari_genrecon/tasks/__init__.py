@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from napari_genrecon.tasks.task import Result, Task
 
-__all__ = ["TASKS", "Result", "Task", "find_task"]
+__all__ = ["TASKS", "Result", "Task", "defaults_of", "find_task"]
 
 TASKS: tuple[Task, ...] = (
     Task(
@@ -43,3 +46,9 @@ TASKS: tuple[Task, ...] = (
 def find_task(name: str) -> Task:
     """Return the task of this name."""
     return {task.name: task for task in TASKS}[name]
+
+
+def defaults_of(name: str) -> dict[str, Any]:
+    """Return the default values of the options of a task; none of a task that is not known."""
+    known = {task.name for task in TASKS}
+    return asdict(find_task(name).options()) if name in known else {}

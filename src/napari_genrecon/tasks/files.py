@@ -157,6 +157,9 @@ def record_from_file(record: Record, image: ImageFile, source: Path) -> Record:
     first["path"] = str(source.resolve())
     if image.series:
         first["series"] = image.chosen
+    acquisition = image.about.acquisition or ((image.record or {}).get("input") or {}).get("acquisition")
+    if acquisition:
+        first["acquisition"] = acquisition
     return made_from({**record, "input": first}, image.record)
 
 

@@ -14,7 +14,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.transforms import plane_spacing
 
-__all__ = ["calibrated", "measured_psf", "micrometres"]
+__all__ = ["calibrated", "known_sizes", "measured_psf", "micrometres"]
 
 _MICROMETRES = {
     "nanometer": 1e-3,
@@ -52,14 +52,14 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
     }
     for name, value in given.items():
         if isinstance(value, MeasuredPSF) and value.image_pixel_size is None:
-            sizes = _sizes(about_of())
+            sizes = known_sizes(about_of())
             letters = "ZYX"[-len(value.pixel_size) :]
             found[name] = replace(value, image_pixel_size=tuple(sizes.get(letter) for letter in letters))
     if "spacing" in given and given["spacing"] is None:
         whole = about_of().filled()
         found["spacing"] = plane_spacing(str(options.axes), whole.scale, whole.units)
     if given.get("pixel_size", 0) is None and given["model"] != "auto":  # the bundled models fit any size
-        found["pixel_size"] = _sizes(about_of()).get("X")
+        found["pixel_size"] = known_sizes(about_of()).get("X")
     return replace(options, **found) if found else options
 
 
@@ -94,11 +94,11 @@ def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:
             "and time of it"
         )
     whole = array[tuple(slice(None) if i in kept else 0 for i in range(array.ndim))]
-    order, sizes = [names.index(letter) for letter in "ZYX" if letter in names], _sizes(about)
+    order, sizes = [names.index(letter) for letter in "ZYX" if letter in names], known_sizes(about)
     return MeasuredPSF(pixels=whole.transpose(order), pixel_size=tuple(sizes.get(letters[kept[i]]) for i in order))
 
 
-def _sizes(about: ImageMeta) -> dict[str, float]:
+def known_sizes(about: ImageMeta) -> dict[str, float]:
     """Return the known sizes of a pixel in micrometres, by dimension."""
     whole = about.filled()
     sizes = zip(whole.axes.letters, whole.scale, whole.units, strict=True)

@@ -1,4 +1,4 @@
-"""Verify that a result was not changed since it was made, and describe in words how it was made."""
+"""Verify that a result was not changed since it was made, and say in a sentence what it is."""
 
 from __future__ import annotations
 
@@ -13,22 +13,15 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.methods import DONE
 from napari_genrecon.io.record.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
 from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
 from napari_genrecon.io.tiff.ome import note_in, ome_of
 from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["choice_text", "find_record", "methods_text", "origin_text", "record_of", "verify"]
+__all__ = ["choice_text", "find_record", "origin_text", "record_of", "verify"]
 
 Region = tuple[slice, ...]
-
-_DONE = {
-    "restored": "denoised",
-    "upscaled": "upscaled",
-    "deblurred": "deblurred",
-    "inpainted": "inpainted",
-    "synthetic": "generated",
-}  # by the nature of the result
 
 
 def verify(path: str | Path) -> list[str]:
@@ -120,47 +113,6 @@ def _regions(shape: tuple[int, ...], sizes: list[int]) -> Iterator[Region]:
         yield tuple(slice(i * s, min((i + 1) * s, n)) for i, s, n in zip(index, sizes, shape, strict=True))
 
 
-def methods_text(record: dict[str, Any]) -> str:
-    """Return the sentences for the methods section of a paper, from a record."""
-    if record.get("nature") == "synthetic":
-        return _synthetic_text(record)
-    versions = record.get("versions", {})
-    model = record.get("model") or {}
-    done = _DONE.get(str(record.get("nature")), "processed")
-    parts = [f"The image was {done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"]
-    if model:
-        parts.append(f", model {_model_text(model)}")
-        if model.get("denoiser"):
-            parts.append(f" after {_model_text(model['denoiser'])}")
-    options = {
-        k: v for k, v in record.get("options", {}).items() if v is not None and k not in ("axes", "tile", "model")
-    }
-    if options:
-        parts.append(", with " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in options.items()))
-    text = "".join(parts) + "."
-    if isinstance(record.get("psf"), dict):
-        text += " " + _psf_text(record["psf"])
-    if record.get("noise"):
-        text += " " + _noise_text(record["noise"])
-    trained = record.get("trained")
-    if trained:
-        text += " " + _training_text(trained)
-    clipped = (record.get("output") or {}).get("clipped")
-    if clipped:
-        text += f" {clipped} pixels were clipped to the range of {record['output']['dtype']}."
-    return text + f" It was computed with {_software(versions)}. The unprocessed image was kept."
-
-
-def _training_text(trained: dict[str, Any]) -> str:
-    """Describe the training on the image itself."""
-    planes, share = trained["planes"], trained.get("share", 1)
-    on = f"for {trained['steps']} steps on {planes} plane{'s' if planes > 1 else ''} of the image itself"
-    if not share:
-        return f"Training the model further {on} was tried and did not help; its weights are those of the package."
-    mixed = f"; its weights are {share:.0%} those and {1 - share:.0%} those of the package" if share < 1 else ""
-    return f"The model was trained further {on}{mixed}."
-
-
 def origin_text(name: str, record: dict[str, Any]) -> str:
     """Describe in one sentence how an image was made, for a user who opens it; the most important words come first."""
     nature = str(record.get("nature"))
@@ -170,7 +122,7 @@ def origin_text(name: str, record: dict[str, Any]) -> str:
     origin = f" from {Path(str(source)).name}" if source else ""
     by = f" with the model {model}" if model else ""
     day = f" on {record['utc'][:10]}" if isinstance(record.get("utc"), str) else ""
-    done = _DONE.get(nature, "processed").capitalize()
+    done = DONE.get(nature, "processed").capitalize()
     return f"{done}, not raw: '{name}' was made{origin} by napari-genrecon{by}{day}."
 
 
@@ -179,58 +131,3 @@ def choice_text(record: dict[str, Any]) -> str:
     model = record.get("model") or {}
     asked = (record.get("options") or {}).get("model")
     return f"{model['name']}, because {model['chosen']}" if asked == "auto" and model.get("chosen") else ""
-
-
-def _model_text(model: dict[str, Any]) -> str:
-    return f"{model.get('name')} (sha256 {str(model.get('sha256'))[:12]})"
-
-
-def _psf_text(psf: dict[str, Any]) -> str:
-    """Describe the point spread function."""
-    known = psf.get("optics")
-    if known:
-        step = f", planes {known['z_step']:g} micrometres apart" if known.get("z_step") else ""
-        return (
-            f"The point spread function was computed for a {known['kind']} microscope of NA {known['na']:g}, "
-            f"refractive index {known['refractive_index']:g}, at {known['wavelength']:g} nm, for pixels of "
-            f"{known['pixel_size']:g} micrometres{step} (Richards & Wolf 1959)."
-        )
-    if "gaussian_fwhm_px" in psf:
-        return f"The point spread function was a Gaussian of {psf['gaussian_fwhm_px']:g} pixels (FWHM)."
-    changed = ""
-    if psf.get("resampled"):
-        own, image = (
-            " x ".join("?" if n is None else f"{n:g}" for n in psf[k]) for k in ("pixel_size", "image_pixel_size")
-        )
-        changed = f", resampled from pixels of {own} to {image} micrometres"
-    shape = " x ".join(map(str, psf["shape"]))
-    return f"The point spread function was given as {shape} pixels (sha256 {str(psf.get('sha256'))[:12]}){changed}."
-
-
-def _noise_text(noise: list[dict[str, Any]]) -> str:
-    said = []
-    for index, model in enumerate(noise):
-        where = f"channel {index}: " if len(noise) > 1 else ""
-        said.append(
-            f"{where}gain {model['gain']:.4g}, offset {model['offset']:.4g}, read noise {model['read_noise']:.4g} "
-            f"(grey values), correlation {model['rho_x']:.2f} along x and {model['rho_y']:.2f} along y"
-        )
-    return f"The noise model was {'; '.join(said)}."
-
-
-def _software(versions: dict[str, Any]) -> str:
-    names = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
-    return ", ".join(f"{title} {versions[name]}" for name, title in names.items() if name in versions)
-
-
-def _synthetic_text(record: dict[str, Any]) -> str:
-    versions, model, options = (record.get(key) or {} for key in ("versions", "model", "options"))
-    version = versions.get("napari-genrecon", "(version unknown)")
-    crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
-    return (
-        f"{options.get('n')} synthetic images were generated with napari-genrecon {version} by the model "
-        f"{model.get('name')} ({str(model.get('kind')).upper()}, sha256 {str(model.get('sha256'))[:12]}), which was "
-        f"trained on {crops} image crops (sha256 {str(model.get('trained on'))[:12]}), with seed {options.get('seed')} "
-        f"and truncation {options.get('truncation')}. It was computed with {_software(versions)}. They are no "
-        "measurements."
-    )

@@ -13,6 +13,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
 from napari_genrecon.io.lazy import at_once
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
+from napari_genrecon.io.tiff.acquisition import acquisition_in
 from napari_genrecon.io.tiff.checks import check_codec, check_pages, check_sizes, smaller_copies
 from napari_genrecon.io.tiff.colours import converted, lut_of
 from napari_genrecon.io.tiff.display import lut_display, tiff_display
@@ -92,6 +93,7 @@ def _about_ome(axes: Axes, ome: Element, image: Element, lut: NDArray[Any] | Non
         channel_names=names,
         record=note_in(ome, RECORD_NAMESPACE),
         layer=note_in(ome, LAYER_NAMESPACE),
+        acquisition=acquisition_in(ome, image) or None,
         **display,
     )
 

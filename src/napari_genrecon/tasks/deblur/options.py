@@ -42,7 +42,8 @@ class DeblurOptions:
             "tooltip": "The point spread function: an image of a bead, the full width at half maximum of a Gaussian in "
             "pixels, or computed from the optics",
             "flag": "FILE, pixels, or optics:na=1.4,wavelength=520 (in nm; also refractive_index=1.515, "
-            "kind=widefield|confocal|two-photon, and pixel_size and z_step in micrometres, else those of the image)",
+            "kind=widefield|confocal|two-photon, pinhole=1 in Airy units and excitation=488 of a confocal, and "
+            "pixel_size and z_step in micrometres, else those of the image)",
         },
     ] = field(default=None, compare=False)
     method: Annotated[

@@ -53,7 +53,9 @@ def psf_is_image(given: Any, source: ImageArray) -> bool:
 def psf_facts(given: Any, psf: NDArray[np.float64]) -> dict[str, Any]:
     """Return the record's entry about a PSF: what it was computed from, or a digest of the array."""
     if isinstance(given, Optics):
-        return {"shape": list(psf.shape), "optics": asdict(given)}
+        # Left out where they are not given, as records of earlier versions have none: both must compare as equal.
+        unset = {name for name in ("pinhole", "excitation") if getattr(given, name) is None}
+        return {"shape": list(psf.shape), "optics": {k: v for k, v in asdict(given).items() if k not in unset}}
     array = _array(given)
     if array is None:
         return {"shape": list(psf.shape), "gaussian_fwhm_px": float(given)}

@@ -81,7 +81,8 @@ def inpaint(
         read for it.
     n : int
         Number of fillings. 1 gives the best estimate; more gives as many plausible fillings, which differ inside the
-        mask only; ``result.std(axis=0)`` is their spread. (Planes missing as a whole are the same in all.)
+        mask only. ``result.std(axis=0)``, their spread, is a lower bound of the error: they differ less than they miss
+        the truth. (Planes missing as a whole are the same in all.)
     seed : int
         Seed of the fillings if `n` is more than 1.
     noise : NoiseModel, tuple of NoiseModel, float or None

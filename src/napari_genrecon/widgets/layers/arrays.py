@@ -73,6 +73,7 @@ class PsfField(ArrayField):
         self._shown = {GAUSSIAN: [self._width], FILE: [self._file], OPTICS: list(self._optics.values())}
         self.widgets += [widget for group in self._shown.values() for widget in group]
         self.chooser.changed.connect(self._show)
+        self._optics["kind"].changed.connect(self._show_confocal)
         self._show(self.chooser.value)
 
     def source(self) -> Any:
@@ -100,18 +101,26 @@ class PsfField(ArrayField):
 
     def _given_optics(self) -> Optics:
         values = {name: widget.value for name, widget in self._optics.items()}
-        for name in ("pixel_size", "z_step"):
+        for name in ("pixel_size", "z_step", "pinhole", "excitation"):
             values[name] = _optional(self._optics[name].label, values[name])
+        if values["kind"] != "confocal":  # the fields are hidden then
+            values |= {"pinhole": None, "excitation": None}
         return Optics(**values)
 
     def _show(self, chosen: Any) -> None:
         for kind, widgets in self._shown.items():
             for widget in widgets:
                 widget.visible = kind == chosen
+        self._show_confocal()
+
+    def _show_confocal(self, _kind: Any = None) -> None:
+        for name in ("pinhole", "excitation"):
+            confocal = self._optics["kind"].value == "confocal"
+            self._optics[name].visible = self.chooser.value == OPTICS and confocal
 
 
 def _optics_widgets(name: str) -> list[ValueWidget]:
-    kinds = {"choices": list(get_args(Kind)), "tooltip": "'confocal' means with a closed pinhole"}
+    kinds = {"choices": list(get_args(Kind)), "tooltip": "Type of microscope"}
     length = "In micrometres; empty takes that of the layer"
     return [
         number(f"{name}_na", "NA", 1.4, (0.05, 2.0, 0.05), "Numerical aperture of the objective"),
@@ -131,6 +140,20 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
             decimals=3,
         ),
         create_widget("widefield", name=f"{name}_kind", label="microscope", widget_type="ComboBox", options=kinds),
+        create_widget(
+            "1",
+            name=f"{name}_pinhole",
+            label="pinhole (Airy units)",
+            widget_type="LineEdit",
+            options={"tooltip": "Diameter of the pinhole; 1 is usual. Empty: closed"},
+        ),
+        create_widget(
+            "",
+            name=f"{name}_excitation",
+            label="excitation (nm)",
+            widget_type="LineEdit",
+            options={"tooltip": "Wavelength of the laser; empty takes that of the emission"},
+        ),
         create_widget(
             "", name=f"{name}_pixel_size", label="pixel size (µm)", widget_type="LineEdit", options={"tooltip": length}
         ),

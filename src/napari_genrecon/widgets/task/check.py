@@ -12,7 +12,7 @@ from napari.utils import Colormap
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
-from napari_genrecon.tasks.check import LIMIT, Check, check_steps, noise_of_record
+from napari_genrecon.tasks.check import Check, check_steps, noise_of_record
 from napari_genrecon.tasks.measure import input_facts, sample_channels
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, PLACED, display, layer_data
 
@@ -64,7 +64,7 @@ def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
         "name": f"{result.name}: deviations",
         "colormap": Colormap(_COLOURS, name="added - erased"),
         "blending": "additive",
-        "contrast_limits": (-2 * LIMIT, 2 * LIMIT),
+        "contrast_limits": (-2 * found.verdict.limit, 2 * found.verdict.limit),
         "metadata": {NO_IMAGE: True},
-        "visible": not found.verdict.passed,
+        "visible": bool(found.verdict.places),
     }

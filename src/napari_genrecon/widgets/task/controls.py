@@ -97,7 +97,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._check = PushButton(
             text="Check result",
             visible=self._task.name == "denoise",
-            tooltip="Compares the selected result with its image: was anything but noise removed or added?",
+            tooltip="Compares the selected result with its image: isolated changes, blur, lost light",
         )
 
     def _images(self, _widget: object = None) -> list[str]:

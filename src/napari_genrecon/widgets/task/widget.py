@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import GenReconError, ImageError
-from napari_genrecon.io.record.check import methods_text
-from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.io.record.methods import methods_text
+from napari_genrecon.tasks import Task, defaults_of, find_task
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.jobs.controls import JobControls
@@ -172,7 +172,7 @@ class TaskWidget(TaskControls):
         if record is not None:
             self._record = record
         if (record is not None or isinstance(active, Image)) and not self._jobs.at_work:
-            self._status.value = methods_text(record) if record else ""
+            self._status.value = methods_text(record, defaults_of(record["task"])) if record else ""
         if isinstance(active, Image):
             self.reset_choices()
             self._layers.value = [active.name]
@@ -397,7 +397,7 @@ class TaskWidget(TaskControls):
                 pixels, kwargs = deviations_layer(found, result)
                 with keeping_active(self._viewer):
                     self._viewer.add_image(pixels, **kwargs)
-            where = "nothing stands out" if found.verdict.passed else f"the layer '{name}: deviations' shows where"
+            where = found.verdict.in_short(f"the layer '{name}: deviations'")
             self._noise.say(f"Checked '{name}': {where}.", f"Check of '{name}'\n{found}")
             self._status.value = f"Checked '{name}': {where}. The report is above."
 
@@ -421,7 +421,7 @@ class TaskWidget(TaskControls):
         if self._record is None:
             self._jobs.ask_for("There is no result yet: run the task, or click on a layer that is a result.")
             return
-        QApplication.clipboard().setText(methods_text(self._record))
+        QApplication.clipboard().setText(methods_text(self._record, defaults_of(self._record["task"])))
         self._status.value = "Copied: the sentences for the methods section."
 
     def as_python(self) -> str:

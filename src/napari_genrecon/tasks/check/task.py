@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.checks.trust import LIMIT, PlaneCheck, Verdict, check_plane, verdict
+from napari_genrecon.checks.blur import Blur, blur_test, structure
+from napari_genrecon.checks.trust import PlaneCheck, check_plane, verdict
+from napari_genrecon.checks.verdict import Verdict
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, finish
@@ -20,12 +22,17 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 from napari_genrecon.tasks.replay import source_of, with_all_axes
 
-__all__ = ["LIMIT", "Check", "check", "check_file_steps", "check_steps", "noise_of_record"]
+__all__ = ["Check", "check", "check_file_steps", "check_steps", "noise_of_record"]
+
+Plane = NDArray[np.floating[Any]]
+
+_CROP = 512  # pixels, side of the part whose sharpness is tested: as large as a second allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Check:
         The figures; printed, a verdict in words.
     deviations : (...) ndarray of float32, or None
         Deviation of every pixel from what noise explains, in standard deviations: positive where structure was erased,
-        negative where it was added. Noise does not explain values beyond 6.
+        negative where it was added. Noise does not explain values beyond `verdict.limit`.
     """
 
     verdict: Verdict
@@ -59,7 +66,10 @@ def check(
     """Compare a denoised image with its source.
 
     If the result is right, the difference to the image, divided by the predicted noise, is noise of variance 1. Its
-    mean over windows of 1 to 8 pixels is then small, and large where structure was erased or invented.
+    mean over windows of 1 to 8 pixels is then small, and large where an isolated structure was erased or invented. A
+    blur is found if more fine structure was removed than `denoise` removes from an image like the result (it is run on
+    one crop with simulated noise); and so is a change of the light, or of the amount removed. Many changes that are
+    each below the limit, and a blur below that of denoising, are not found.
 
     Parameters
     ----------
@@ -127,18 +137,50 @@ def check_steps(
     deviations = _zeros(tuple(source.shape)) if keep else None
     found: list[PlaneCheck] = []
     planes = list(_planes(tuple(source.shape), letters, len(models)))
+    pixels = len(planes) * source.shape[letters.y] * source.shape[letters.x]
+    sharpest = _Sharpest()
     for count, (region, channel) in enumerate(planes, start=1):
         noisy, after = (as_plane(np.asarray(a[region]), letters).astype(np.float64) for a in (source, restored))
         if blend:  # undo it: after = blend * noisy + (1 - blend) * denoised
             after = (after - blend * noisy) / (1 - blend)
         step = max(_step(source.dtype), _step(restored.dtype))
         index = tuple(region[i].start for i in letters.outer)
-        figures, z = check_plane(noisy, after, models[channel], step=step, plane=index)
+        figures, z = check_plane(noisy, after, models[channel], step=step, plane=index, pixels=pixels)
         found.append(figures)
+        sharpest.look(noisy, after, models[channel])
         if deviations is not None:
             deviations[region] = z.reshape(deviations[region].shape)
         yield Progress(count, len(planes), f"{count} of {len(planes)} planes checked")
-    return Check(verdict(found), deviations)
+    yield Progress(len(planes), len(planes), "comparing the sharpness with that of a simulation")
+    return Check(verdict(found, sharpest.blur(max(_step(source.dtype), _step(restored.dtype)))), deviations)
+
+
+class _Sharpest:
+    """The crop of a result that holds the most fine structure, and what belongs to it."""
+
+    def __init__(self) -> None:
+        self._most = 0.0
+        self._crops: tuple[Plane, Plane, NoiseModel] | None = None
+
+    def look(self, noisy: Plane, restored: Plane, noise: NoiseModel) -> None:
+        """Keep the best crop of a plane if it is better than the one that is kept."""
+        for y, x in np.ndindex(*(-(-n // _CROP) for n in restored.shape)):
+            part = (slice(y * _CROP, (y + 1) * _CROP), slice(x * _CROP, (x + 1) * _CROP))
+            found = structure(restored[part], noise) * restored[part].size
+            if found > self._most:
+                self._most, self._crops = found, (noisy[part].copy(), restored[part].copy(), noise)
+
+    def blur(self, step: float) -> Blur | None:
+        """Test the crop for blur; None if there is no structure."""
+        if self._crops is None:
+            return None
+        noisy, restored, noise = self._crops
+
+        def denoiser(image: NDArray[np.float32]) -> Plane:
+            options = DenoiseOptions(noise=noise, axes="YX")
+            return np.asarray(finish(denoise_steps(image, options)).data)
+
+        return blur_test(noisy, restored, noise, denoiser, step=step)
 
 
 def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Check]:

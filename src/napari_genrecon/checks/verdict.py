@@ -1,0 +1,151 @@
+"""Verdict of a check, in figures and in words: what was compared, what it would have shown, and what it cannot show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from napari_genrecon.checks.blur import Blur
+
+__all__ = ["Place", "Verdict"]
+
+_WEAK = 0.8  # removed variance, in that of the noise, below which some noise was left
+_STRONG = 1.25  # removed variance, in that of the noise, above which more than noise was removed
+_TOO_STRONG = 1.5  # above which that is no error of the noise measurement, which is within 10 % in 96 of 100 scenes
+_STRUCTURED = 0.1  # correlation of what was removed, beyond that of the noise, from which it may hold structure
+_LIGHT = 0.02  # share of the light that may be lost or added: what `denoise` may do where few photons arrive
+_POWER = 1.645  # s.d. above the limit at which a change is found in 19 of 20 images
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Place where a result is further from the image than noise explains.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Indices of the plane.
+    y, x : int
+        Pixel with the largest deviation.
+    z : float
+        Deviation in standard deviations: positive where something was erased, negative where something was added.
+    difference : float
+        Image minus result at that pixel, in grey values.
+    """
+
+    plane: tuple[int, ...]
+    y: int
+    x: int
+    z: float
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Figures of all planes together.
+
+    Attributes
+    ----------
+    erased, added : int
+        Places where the result is darker, or brighter, than the image by more than noise explains.
+    worst, limit : float
+        The largest deviation, and the one that noise alone reaches in 1 % of flawless images of this size, in standard
+        deviations of the noise averaged over a window of 1 to 8 pixels.
+    variance, variance_chance : float
+        Variance of what was removed, over that of the noise: 1 if it was all the noise and nothing else; and how far
+        from 1 chance brings it, as three standard deviations.
+    correlation, expected : (float, float)
+        Correlation of neighbours along x and y in what was removed, and in the noise.
+    light, chance : float
+        Sum of what was removed, as a share of the light in the image above the camera's offset: 0 if the intensity
+        is kept; and how large that share becomes by chance, as three standard deviations.
+    places : tuple of Place
+        The strongest places.
+    blur : Blur or None
+        Fine structure in what was removed; None where it was not tested.
+    """
+
+    erased: int
+    added: int
+    worst: float
+    limit: float
+    variance: float
+    variance_chance: float
+    correlation: tuple[float, float]
+    expected: tuple[float, float]
+    light: float
+    chance: float
+    places: tuple[Place, ...]
+    blur: Blur | None = None
+
+    @property
+    def found_from(self) -> float:
+        """Deviation from which on a change is found in 19 of 20 images."""
+        return self.limit + _POWER
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found: no isolated change, no blur, not much more than the noise, the light kept."""
+        blurred = self.blur is not None and not self.blur.passed
+        return not (self.places or blurred or self._removes_too_much() or self._changes_light())
+
+    def in_short(self, layer: str) -> str:
+        """Return the outcome in a few words; `layer` is the name of the layer of deviations."""
+        if self.places:
+            return f"{layer} shows what stands out"
+        return "nothing was found" if self.passed else "blur, light or amount is not right, see the report"
+
+    def _removes_too_much(self) -> bool:
+        return self.variance - self.variance_chance > _TOO_STRONG
+
+    def _changes_light(self) -> bool:
+        return math.isfinite(self.light) and abs(self.light) > _LIGHT + self.chance
+
+    def __str__(self) -> str:
+        lines = [self._structures(), *self._fine_structure(), self._amount(), *self._pattern()]
+        return "\n".join([*lines, f"intensity: {self._intensity()}"])
+
+    def _structures(self) -> str:
+        power = f"in an image of this size, one above about {self.found_from:.0f} s.d. is found"
+        if not self.places:
+            largest = f"largest deviation {self.worst:.1f} s.d., limit {self.limit:.1f}"
+            return f"isolated changes: none found ({largest}; {power})"
+        first = self.places[0]
+        where = f"plane {', '.join(map(str, first.plane))}, " if first.plane else ""
+        return (
+            f"isolated changes: {self.erased} places look erased or weakened, {self.added} added; the strongest at "
+            f"{where}y {first.y}, x {first.x}: {first.z:+.0f} s.d. (limit {self.limit:.1f}), {first.difference:+.3g} "
+            "grey values\n→ Compare them with the image; if they are structures, lower the strength."
+        )
+
+    def _fine_structure(self) -> list[str]:
+        if self.blur is None:
+            return []
+        said = (
+            f"sharpness: what was removed holds as much fine structure as a blur of s.d. {self.blur.found:.2f} pixels "
+            f"takes away; denoising such an image takes {self.blur.usual:.2f}, and {self.blur.limit:.2f} is the limit"
+        )
+        return [said] if self.blur.passed else [said, "→ The result is blurred more than denoising has to."]
+
+    def _amount(self) -> str:
+        text = f"removed: {self.variance:.2f} times the variance of the noise"
+        if self.variance < _WEAK:
+            return f"{text}; some noise is left in"
+        return f"{text}; more than the noise" if self.variance > _STRONG else text
+
+    def _pattern(self) -> list[str]:
+        beyond = max(found - known for found, known in zip(self.correlation, self.expected, strict=True))
+        if beyond <= _STRUCTURED:
+            return []
+        x, y = self.correlation
+        return [
+            f"→ What was removed is more correlated ({x:.2f} along x, {y:.2f} along y) than the noise "
+            f"({self.expected[0]:.2f}, {self.expected[1]:.2f}): structure may be in it."
+        ]
+
+    def _intensity(self) -> str:
+        if not math.isfinite(self.light):
+            return "there is no light above the darkest level to compare"
+        change, chance = -100 * self.light, 100 * self.chance
+        said = f"the light above the darkest level changed by {change:+.2f} % (noise alone explains {chance:.2f} %)"
+        return f"{said}\n→ The intensity was not kept." if self._changes_light() else said

@@ -1,0 +1,207 @@
+"""Write the sentences about a result for the methods section of a paper: only what the record knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["DONE", "methods_text"]
+
+DONE = {
+    "restored": "denoised",
+    "upscaled": "upscaled",
+    "deblurred": "deblurred",
+    "inpainted": "inpainted",
+    "synthetic": "generated",
+}
+"""What was done, by the nature of the result."""
+
+_PNP = "(plug-and-play: Zhang et al. 2022, doi:10.1109/TPAMI.2021.3088914)"
+_BIAS_FREE = "(a bias-free convolutional network: Mohan et al. 2020, doi:10.48550/arXiv.1906.05478)"
+_STABILISED = "stabilised and brought back without bias (Makitalo & Foi 2013, doi:10.1109/TIP.2012.2202675)"
+_MEASURED = "(Foi et al. 2008, doi:10.1109/TIP.2008.2001399)"
+_WOLF = "(Richards & Wolf 1959, doi:10.1098/rspa.1959.0200)"
+_HOW = {
+    ("denoise", ""): _BIAS_FREE,
+    ("upscale", ""): "(a residual network: Lim et al. 2017, doi:10.1109/CVPRW.2017.151)",
+    ("upscale_z", ""): "(a network trained on the stack's own planes: Zhao et al. 2021, doi:10.1109/TMI.2020.3037187)",
+    ("deblur", "pnp"): _PNP,
+    ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
+    ("inpaint", "pnp"): _PNP,
+    ("inpaint", "network"): _BIAS_FREE,
+    ("inpaint", "biharmonic"): "(the biharmonic equation: Damelin & Hoang 2018, doi:10.1155/2018/3950312)",
+}
+"""Paper of each method, by task and method."""
+
+_BESIDE = ("axes", "tile", "model", "device", "keep_dtype", "method")
+"""Options that say nothing about the pixels, or are told elsewhere in the text."""
+
+
+def methods_text(record: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+    """Return the sentences for the methods section of a paper.
+
+    Parameters
+    ----------
+    record : mapping
+        Record of a result.
+    defaults : mapping, optional
+        Default values of the task's options, which are left out.
+
+    Returns
+    -------
+    str
+        What was done, by which method, with which options that are not the defaults, and with which software.
+    """
+    if record.get("nature") == "synthetic":
+        return _synthetic_text(record)
+    versions, psf, noise = record.get("versions", {}), record.get("psf"), record.get("noise")
+    acquired = (record.get("input") or {}).get("acquisition")
+    said = [
+        *([_acquisition_text(acquired)] if acquired else []),
+        _what(record, versions) + _options_text(record, defaults or {}) + ".",
+        *([_psf_text(psf)] if isinstance(psf, dict) else []),
+        *([_noise_text(noise)] if noise else []),
+        *([_training_text(record["trained"])] if record.get("trained") else []),
+    ]
+    clipped = (record.get("output") or {}).get("clipped")
+    if clipped:
+        said.append(f"{clipped} pixels were clipped to the range of {record['output']['dtype']}.")
+    said.append(f"It was computed with {_software(versions)}.")
+    said.append("Intensities of small objects are not linear in the result; the unprocessed image has them.")
+    return " ".join(filter(None, said))
+
+
+def _acquisition_text(acquired: Mapping[str, Any]) -> str:
+    """Say how the image was acquired, as its file states it."""
+    lens = acquired.get("objective") or {}
+    words = {"na": "NA {}", "magnification": "{}x", "immersion": "immersion {}", "model": "{}"}
+    objective = ", ".join(text.format(lens[name]) for name, text in words.items() if lens.get(name))
+    channels = [
+        " ".join(f"{name} {channel[name]}" for name in ("excitation", "emission", "pinhole") if channel.get(name))
+        for channel in acquired.get("channels") or []
+    ]
+    parts = [
+        acquired.get("microscope", ""),
+        f"objective {objective}" if objective else "",
+        f"detector {(acquired.get('detector') or {}).get('model', '')}".removesuffix("detector "),
+        "; ".join(filter(None, channels)),
+        f"exposure {acquired['exposure']}" if acquired.get("exposure") else "",
+    ]
+    said = ", ".join(filter(None, parts))
+    return f"The file says of the acquisition: {said}." if said else ""
+
+
+def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    done, model = DONE.get(str(record.get("nature")), "processed"), record.get("model") or {}
+    text = f"The image was {done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"
+    if model:
+        text += f", model {_model_text(model)}"
+        if model.get("denoiser"):
+            text += f" after {_model_text(model['denoiser'])}"
+    papers = [paper for method in _methods_of(record) if (paper := _HOW.get((str(record.get("task")), method)))]
+    return " ".join([text, *papers])
+
+
+def _methods_of(record: Mapping[str, Any]) -> list[str]:
+    """Return the names of the methods that made the pixels; one of no name where a task has one way only."""
+    method = record.get("method") or (record.get("options") or {}).get("method") or ""
+    return str(method).split(" and ")
+
+
+def _options_text(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    options = record.get("options") or {}
+    chosen = {k: v for k, v in options.items() if v is not None and k not in _BESIDE and v != defaults.get(k)}
+    said = [f"{name.replace('_', ' ')} {value}" for name, value in chosen.items()]
+    return f", with {', '.join(said)}" if said else ""
+
+
+def _training_text(trained: dict[str, Any]) -> str:
+    """Describe the training on the image itself."""
+    planes, share = trained["planes"], trained.get("share", 1)
+    on = f"for {trained['steps']} steps on {planes} plane{'s' if planes > 1 else ''} of the image itself"
+    if not share:
+        return f"Training the model further {on} was tried and did not help; its weights are those of the package."
+    mixed = f"; its weights are {share:.0%} those and {1 - share:.0%} those of the package" if share < 1 else ""
+    return f"The model was trained further {on}{mixed}."
+
+
+def _psf_text(psf: dict[str, Any]) -> str:
+    """Describe the point spread function."""
+    known = psf.get("optics")
+    if known:
+        step = f", planes {known['z_step']:g} micrometres apart" if known.get("z_step") else ""
+        return (
+            f"The point spread function was computed for a {known['kind']} microscope{_pinhole_text(known)} of NA "
+            f"{known['na']:g}, refractive index {known['refractive_index']:g}, at {known['wavelength']:g} nm, for "
+            f"pixels of {known['pixel_size']:g} micrometres{step} {_WOLF}."
+        )
+    if "gaussian_fwhm_px" in psf:
+        return f"The point spread function was a Gaussian of {psf['gaussian_fwhm_px']:g} pixels (FWHM)."
+    changed = ""
+    if psf.get("resampled"):
+        own, image = (
+            " x ".join("?" if n is None else f"{n:g}" for n in psf[k]) for k in ("pixel_size", "image_pixel_size")
+        )
+        changed = f", resampled from pixels of {own} to {image} micrometres"
+    shape = " x ".join(map(str, psf["shape"]))
+    return f"The point spread function was given as {shape} pixels (sha256 {str(psf.get('sha256'))[:12]}){changed}."
+
+
+def _noise_text(noise: list[dict[str, Any]]) -> str:
+    channels = [(f"channel {index}: " if len(noise) > 1 else "") + _channel_text(m) for index, m in enumerate(noise)]
+    given = all(model.get("method") == "given" for model in noise)
+    source = "given" if given else f"measured from the image {_MEASURED}"
+    said = f"The noise model was {source}: {'; '.join(channels)}."
+    depends = any(model["gain"] or not model.get("affine", True) for model in noise)
+    return f"{said} The noise was {_STABILISED}." if depends else said
+
+
+def _channel_text(model: Mapping[str, Any]) -> str:
+    """Describe the noise as measured: one image does not tell a camera's offset and read noise from its background."""
+    along = f"{model['rho_x']:.2f} along x and {model['rho_y']:.2f} along y"
+    return f"{_strength_text(model)}, correlation of neighbours {along}"
+
+
+def _strength_text(model: Mapping[str, Any]) -> str:
+    if not model.get("affine", True):
+        (low, first), (high, last) = model["curve"][0], model["curve"][-1]
+        ends = f"s.d. {first**0.5:.4g} at the grey value {low:.4g} to {last**0.5:.4g} at {high:.4g}"
+        return f"{ends}, along a measured curve"
+    if not model["gain"]:
+        return f"s.d. {model['read_noise']:.4g} grey values at every level"
+    return (
+        f"s.d. {model['read_noise']:.4g} grey values at the darkest level {model['offset']:.4g}, the variance growing "
+        f"by {model['gain']:.4g} per grey value"
+    )
+
+
+def _pinhole_text(known: Mapping[str, Any]) -> str:
+    """Describe pinhole and excitation of a confocal microscope."""
+    if known.get("kind") != "confocal":
+        return ""
+    pinhole = known.get("pinhole")
+    size = "a closed pinhole" if pinhole is None else f"a pinhole of {pinhole:g} Airy units"
+    excited = known.get("excitation")
+    return f" with {size}, excited at {excited:g} nm," if excited else f" with {size}"
+
+
+def _model_text(model: Mapping[str, Any]) -> str:
+    return f"{model.get('name')} (sha256 {str(model.get('sha256'))[:12]})"
+
+
+def _software(versions: Mapping[str, Any]) -> str:
+    names = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
+    return ", ".join(f"{title} {versions[name]}" for name, title in names.items() if name in versions)
+
+
+def _synthetic_text(record: Mapping[str, Any]) -> str:
+    versions, model, options = (record.get(key) or {} for key in ("versions", "model", "options"))
+    version = versions.get("napari-genrecon", "(version unknown)")
+    crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
+    return (
+        f"{options.get('n')} synthetic images were generated with napari-genrecon {version} by the model "
+        f"{model.get('name')} ({str(model.get('kind')).upper()}, sha256 {str(model.get('sha256'))[:12]}), which was "
+        f"trained on {crops} image crops (sha256 {str(model.get('trained on'))[:12]}), with seed {options.get('seed')} "
+        f"and truncation {options.get('truncation')}. It was computed with {_software(versions)}. They are no "
+        "measurements."
+    )

@@ -1,0 +1,90 @@
+"""The methods text says what the record knows, and no more."""
+
+import re
+
+import numpy as np
+import pytest
+
+from napari_genrecon import NoiseModel, Optics
+from napari_genrecon.engine.run import finish
+from napari_genrecon.io.record.methods import methods_text
+from napari_genrecon.tasks import TASKS, defaults_of, find_task
+
+CAMERA = NoiseModel(gain=0.5, offset=100, read_noise=2)
+MASK = np.zeros((48, 48), "u1")
+MASK[10:14, 20:30] = 1
+
+
+def record_of(task, **options):
+    image = np.random.default_rng(0).poisson(20, (48, 48)).astype("f4")
+    return finish(find_task(task).steps(image, find_task(task).options(**options))).record
+
+
+def text_of(task, **options):
+    record = record_of(task, **options)
+    return methods_text(record, defaults_of(record["task"]))
+
+
+def test_defaults_are_left_out_and_choices_named():
+    assert ", with" not in text_of("denoise", noise=CAMERA)
+    assert text_of("denoise", noise=CAMERA, strength=0.8).count(", with strength 0.8.") == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "papers"),
+    [
+        ("denoise", {"noise": CAMERA}, ["arXiv.1906.05478", "10.1109/TIP.2012.2202675"]),
+        ("upscale", {"noise": 1.0}, ["10.1109/CVPRW.2017.151"]),
+        ("deblur", {"psf": 2.0, "noise": CAMERA}, ["10.1109/TPAMI.2021.3088914"]),
+        ("deblur", {"psf": 2.0, "method": "rl"}, ["10.1002/jemt.20294"]),
+        ("inpaint", {"mask": MASK, "method": "biharmonic"}, ["10.1155/2018/3950312"]),
+    ],
+    ids=["denoise", "upscale", "pnp", "rl", "biharmonic"],
+)
+def test_every_method_is_cited_and_no_other(task, options, papers):
+    text = text_of(task, **options)
+    for paper in papers:
+        assert f"doi:{paper}" in text or paper in text
+    way = re.findall(r"\((?:plug|Rich|a res|a bias|the bih)", text.partition("The noise model")[0])
+    assert len(way) == 1
+
+
+def test_measured_noise_cites_how_and_given_noise_does_not():
+    assert "10.1109/TIP.2008.2001399" in text_of("denoise")
+    assert "10.1109/TIP.2008.2001399" not in text_of("denoise", noise=CAMERA)
+
+
+def test_noise_is_described_as_what_one_image_shows():
+    text = text_of("denoise", noise=CAMERA)
+    assert "s.d. 2 grey values at the darkest level 100, the variance growing by 0.5 per grey value" in text
+    for word in ("offset", "read noise", "gain"):
+        assert word not in text
+    assert "s.d. 3 grey values at every level" in text_of("denoise", noise=3.0)
+    curved = NoiseModel(affine=False, curve=((0, 4), (100, 9)))
+    assert "s.d. 2 at the grey value 0 to 3 at 100, along a measured curve" in text_of("denoise", noise=curved)
+
+
+def test_nothing_is_claimed_that_software_cannot_know():
+    text = text_of("denoise", noise=CAMERA)
+    assert "was kept" not in text
+    assert "not linear" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "confocal microscope with a closed pinhole of NA"),
+        ({"pinhole": 1.0}, "confocal microscope with a pinhole of 1 Airy units of NA"),
+        ({"pinhole": 1.0, "excitation": 488}, "with a pinhole of 1 Airy units, excited at 488 nm, of NA"),
+    ],
+    ids=["closed", "pinhole", "excitation"],
+)
+def test_the_pinhole_is_named(settings, words):
+    optics = Optics(na=1.2, wavelength=520, pixel_size=0.1, kind="confocal", z_step=0, **settings)
+    assert words in text_of("deblur", psf=optics, noise=CAMERA)
+
+
+@pytest.mark.parametrize("task", [task.name for task in TASKS])
+def test_defaults_are_those_of_the_options(task):
+    assert defaults_of(task)["device"] == "auto"
+    assert defaults_of("sample") == {}
