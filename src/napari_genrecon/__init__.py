@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.tasks.augment import augment as augment
     from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
@@ -42,6 +43,7 @@ _PUBLIC = {
     "GenReconWarning": "errors",
     "MeasuredPSF": "optics",
     "NoiseModel": "noise",
+    "augment": "tasks.augment",
     "check": "tasks.check",
     "Optics": "optics",
     "deblur": "tasks.deblur",
@@ -67,6 +69,7 @@ __all__ = [
     "NoiseModel",
     "Optics",
     "__version__",
+    "augment",
     "check",
     "deblur",
     "denoise",

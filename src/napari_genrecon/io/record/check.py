@@ -225,6 +225,8 @@ def _software(versions: dict[str, Any]) -> str:
 def _synthetic_text(record: dict[str, Any]) -> str:
     versions, model, options = (record.get(key) or {} for key in ("versions", "model", "options"))
     version = versions.get("napari-genrecon", "(version unknown)")
+    if record.get("task") == "augment":
+        return _augmented_text(record, version)
     crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
     return (
         f"{options.get('n')} synthetic images were generated with napari-genrecon {version} by the model "
@@ -233,3 +235,20 @@ def _synthetic_text(record: dict[str, Any]) -> str:
         f"and truncation {options.get('truncation')}. It was computed with {_software(versions)}. They are no "
         "measurements."
     )
+
+
+def _augmented_text(record: dict[str, Any], version: str) -> str:
+    drawn = {k: v for k, v in (record.get("parameters") or {}).items() if v not in (0, 0.0, 1.0, False, [])}
+    said = ", ".join(f"{name} {_plain(value)}" for name, value in drawn.items())
+    again = f" {_noise_text(record['noise'])}" if record.get("noise") else ""
+    return (
+        f"This training image was made with napari-genrecon {version} from another one (sha256 "
+        f"{str((record.get('input') or {}).get('fingerprint'))[:12]}) by random changes: {said}; seed "
+        f"{record.get('seed')}.{again} It is no measurement."
+    )
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return "(" + ", ".join(map(_plain, value)) + ")"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
