@@ -9,7 +9,7 @@ from napari_genrecon.numerics.coordinate_map import CoordinateMap, knot_weights,
 from napari_genrecon.numerics.symmetries import random_ways, turned, turned_points
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10_000),
     shape=st.sampled_from([(20, 33), (64, 64), (300, 200), (5, 48, 64), (24, 64, 64)]),

@@ -20,13 +20,13 @@ STILL = {"flips": False, "rotate": 0.0, "scale": 0.0, "elastic": 0.0, "gamma": 0
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text())
 
 
-def scene(shape, seed=0, half=2):
+def scene(shape, seed=0, half=3):
     """Boxes that do not touch, with numbers far apart, and their centres."""
     rng = np.random.default_rng(seed)
     y, x = (np.linspace(5, n - 6, 6).round() for n in shape[-2:])
     points = rng.permutation(np.stack(np.meshgrid(y, x), axis=-1).reshape(-1, 2))[:30]
     if len(shape) == 3:
-        points = np.column_stack([rng.integers(3, shape[0] - 3, 30), points])
+        points = np.column_stack([rng.integers(4, shape[0] - 4, 30), points])
     labels = np.zeros(shape, np.int32)
     for number, point in enumerate(points.astype(int)):
         labels[tuple(slice(a - half, a + half + 1) for a in point)] = 3000 * number + 1
@@ -76,7 +76,7 @@ def test_flips_alone_move_pixels_labels_and_points_exactly():
         np.testing.assert_array_equal(example.image > 1000, example.labels > 0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]),
     seed=st.integers(0, 99),
@@ -125,7 +125,7 @@ def test_points_are_dropped_only_where_their_place_has_left_the_image(options):
         assert (example.points >= -0.5).all()
         assert (example.points <= 127.5).all()
         for number in gone:  # of the object around a point that left, less than half is still there
-            assert (example.labels == 3000 * number + 1).sum() <= 15
+            assert (example.labels == 3000 * number + 1).sum() <= 28
         assert max(misses(example)) < (1.0 if "scale" in options else 0.5)
 
 

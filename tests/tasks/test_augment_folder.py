@@ -218,6 +218,16 @@ def test_labels_are_found_by_the_names_of_their_images(tmp_path):
         belonging(["img3"], files, "labels", in_order=False)
 
 
+def test_folder_may_hold_images_and_labels(files, capsys):
+    for path in (files / "labels").iterdir():
+        path.rename(files / "images" / path.name)
+    both = str(files / "images")
+    assert main(["augment", both, "--labels", both, "-o", str(files / "out"), "--n", "1"]) == 0
+    assert "3 new images from 3 to train on, 1 set aside" in capsys.readouterr().out
+    manifest = json.loads((files / "out" / "manifest.json").read_text())
+    assert all("labels" in entry for entry in manifest["files"])
+
+
 # --- points ---
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.io.record.provenance import make_record
+from napari_genrecon.io.record.provenance import machine, make_record, versions
 from napari_genrecon.noise.draw import draw_noise
 from napari_genrecon.numerics.coordinate_map import CoordinateMap, Places, random_map
 from napari_genrecon.numerics.symmetries import random_ways, turned, turned_points
@@ -212,4 +212,6 @@ def _record(
         seed=options.seed,
         warnings=list(parent.notes),
     )
-    return {key: value for key, value in record.items() if key != "utc"}
+    network = parent.model is not None  # torch may be loaded for something else, and did nothing here
+    by = {"versions": versions(network=network), "machines": [machine(network=network)]}
+    return {key: value for key, value in (record | by).items() if key != "utc"}

@@ -159,7 +159,7 @@ def _fill_steps(
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "nature": "synthetic",
-        "versions": dict(versions()),
+        "versions": dict(versions(network=options.exposure > 0)),
         "options": asdict(replace(options, axes=None)),
         "seed": options.seed,
         "validation": validation,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.folders import find_images
+from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.augment.points_file import read_points
@@ -47,9 +47,12 @@ def open_sources(
         If an image has no labels or points, or several.
     """
     found, notes = find_images(images, stack=stack, recursive=recursive)
+    label_list = _listed(labels)
+    if any(path.is_dir() for path in labels):
+        found, label_list = _apart(found, label_list)
     opened = [finished(open_image(item.path, axes=axes)) for item in found]
     names = [image.name for image in opened]
-    label_files = belonging(names, _listed(labels), "labels", in_order=not any(path.is_dir() for path in labels))
+    label_files = belonging(names, label_list, "labels", in_order=not any(path.is_dir() for path in labels))
     point_files = belonging(names, _listed_points(points), "points", in_order=not any(path.is_dir() for path in points))
     sources = [
         Source(
@@ -93,11 +96,7 @@ def belonging(names: Sequence[str], files: Sequence[Path], what: str, *, in_orde
 
 def _of_name(name: str, files: Sequence[Path], what: str) -> Path:
     exact = [path for path in files if _stem(path) == name]
-    begun = (
-        [path for path in files if _stem(path).startswith(name) and not _stem(path)[len(name)].isalnum()]
-        if not exact
-        else []
-    )
+    begun = [path for path in files if _is_longer(_stem(path), name)]
     found = exact or begun
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
@@ -106,6 +105,22 @@ def _of_name(name: str, files: Sequence[Path], what: str) -> Path:
             f"{listed}"
         )
     return found[0]
+
+
+def _apart(images: list[Found], labels: list[Path]) -> tuple[list[Found], list[Path]]:
+    """Tell labels from images where one folder holds both: labels have the name of an image and more."""
+    both = {item.path.resolve() for item in images} & {path.resolve() for path in labels}
+    stems = {_stem(path) for path in both}
+    of_image = {path for path in both if any(_is_longer(_stem(path), stem) for stem in stems)}
+    return (
+        [item for item in images if item.path.resolve() not in of_image],
+        [path for path in labels if path.resolve() not in both - of_image],
+    )
+
+
+def _is_longer(name: str, image: str) -> bool:
+    """Return whether a name is that of an image and more, and not that of another image with a longer number."""
+    return len(name) > len(image) and name.startswith(image) and not name[len(image)].isalnum()
 
 
 def _stem(path: Path) -> str:
