@@ -10,12 +10,12 @@ from napari_genrecon import NoiseModel, advise
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.noise.draw import draw_noise
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.advise import task as advising
 from napari_genrecon.tasks.advise.rules import RULES
 from napari_genrecon.tasks.advise.situation import GOALS, Machine, Situation, object_count
 from napari_genrecon.tasks.advise.task import advices, nothing_to_do
+from napari_genrecon.tasks.augment.grain import draw_noise
 
 HERE = Machine(device="cpu", cores=2, memory=1 << 33)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from napari_genrecon import NoiseModel, augment, measure_noise
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.noise.draw import at_exposure, draw_noise
 from napari_genrecon.tasks.augment import AugmentOptions, augment_steps
 from napari_genrecon.tasks.augment import parent as parents
+from napari_genrecon.tasks.augment.grain import at_exposure, draw_noise
 
 STILL = {"flips": False, "rotate": 0.0, "scale": 0.0, "elastic": 0.0, "gamma": 0.0}
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text())

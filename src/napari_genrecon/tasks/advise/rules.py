@@ -97,8 +97,8 @@ def _noisy(s: Situation) -> str:
     if not 0 < s.snr < WEAK:
         return ""
     said = [
-        f"the noise is {'strong' if s.snr < STRONG else 'moderate'}: bright structures stand {s.snr:.2g} noise s.d. above "
-        "the background.",
+        f"the noise is {'strong' if s.snr < STRONG else 'moderate'}:",
+        f"bright structures stand {s.snr:.2g} noise s.d. above the background.",
         "" if s.worst.is_white else "Neighbouring pixels share it, which is taken into account.",
         "Do it before you look for objects." if s.goal == "count" and s.snr < STRONG else "",
         "" if s.bytes < s.machine.memory / 2 else "The image is larger than the memory: write the result as .ome.zarr.",
@@ -157,8 +157,8 @@ def _crowded(s: Situation) -> str:
     if not s.points or density < CROWDED or not 0 < s.snr < STRONG:
         return ""
     return (
-        f"{s.points} points are {density:.0f} in a megapixel, and the image is dim (SNR {s.snr:.2g}): spots overlap, and "
-        "the network was trained on scenes like this."
+        f"{s.points} points are {density:.0f} in a megapixel, and the image is dim (SNR {s.snr:.2g}): spots overlap, "
+        "and the network was trained on scenes like this."
     )
 
 
@@ -231,7 +231,8 @@ RULES: tuple[Rule, ...] = (
         options=lambda _: {"frames": "T"}, needs=("frames",), source=f"{_BENCHMARKS}, denoise",
     ),
     Rule(
-        name="noisy", task="denoise", title="Denoise", why=_noisy, source=f"{_BENCHMARKS}, denoise; Rose, JOSA 38, 1948",
+        name="noisy", task="denoise", title="Denoise", why=_noisy,
+        source=f"{_BENCHMARKS}, denoise; Rose, JOSA 38, 1948",
     ),
     Rule(
         name="not noisy", task="denoise", do=False, title="Do not denoise", why=_clean,

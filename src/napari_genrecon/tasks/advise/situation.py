@@ -24,8 +24,6 @@ GOALS = {
 }
 """What a user can want: the word of the option, and the text in the window."""
 
-_SMALLEST = 8  # px; a pixel size is a fact only in a unit of length
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -137,7 +135,7 @@ class Situation:
         return {
             "shape": list(self.shape), "axes": self.axes.letters, "dtype": self.dtype,
             "snr": self.snr if np.isfinite(self.snr) else None,
-            "noise": [model.to_dict() for model in self.noise],
+            "noise": [{k: v for k, v in model.to_dict().items() if k != "curve"} for model in self.noise],
             "images": self.images, "objects": self.objects, "points": self.points, "classes": list(self.classes),
             "goal": self.goal, "device": self.machine.device, "cores": self.machine.cores,
             "free memory": self.machine.memory,

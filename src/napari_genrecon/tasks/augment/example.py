@@ -13,9 +13,9 @@ from scipy import ndimage
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.io.record.provenance import machine, make_record, versions
-from napari_genrecon.noise.draw import draw_noise
 from napari_genrecon.numerics.coordinate_map import CoordinateMap, Places, random_map
 from napari_genrecon.numerics.symmetries import random_ways, turned, turned_points
+from napari_genrecon.tasks.augment.grain import draw_noise
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.augment.parent import COLOURS, Parent
 

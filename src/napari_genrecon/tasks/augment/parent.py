@@ -14,7 +14,7 @@ from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.record.provenance import combined, digest_pixels
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.noise.draw import at_exposure
+from napari_genrecon.tasks.augment.grain import at_exposure
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_channels

@@ -223,6 +223,13 @@ class TaskWidget(TaskControls):
 
         return layer_options(self._task, layer, self._form.values(pixels))
 
+    def fill(self, layer: str, options: dict[str, Any]) -> None:
+        """Choose an image layer and set options in the form."""
+        if layer in self._layers.choices:
+            self._layers.value = [layer]
+        for name, value in options.items():
+            self._form[name].value = value
+
     # Preview --------------------------------------------------------------------------------------------------------
 
     def _start_preview(self, _event: Any = None) -> None:
