@@ -165,8 +165,7 @@ def files(tmp_path):
 
 
 def test_command_line_and_python_give_the_same_pixels(files, capsys):
-    command = ["augment", str(files / "images"), "-o", str(files / "out"), "-n", "2", "--seed", "3"]
-    command[5] = "--n"
+    command = ["augment", str(files / "images"), "-o", str(files / "out"), "--n", "2", "--seed", "3"]
     assert main([*command, "--labels", str(files / "labels"), "--points", str(files / "points")]) == 0
     assert "6 new images from 3 to train on, 1 set aside" in capsys.readouterr().out
     manifest = json.loads((files / "out" / "manifest.json").read_text())

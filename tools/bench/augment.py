@@ -7,10 +7,9 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.table import header, row
 from napari_genrecon import NoiseModel, augment, measure_noise
 from napari_genrecon.tasks.augment.grain import at_exposure, draw_noise
-
-from .table import header, row
 
 __all__ = ["run"]
 

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["add_commands"]
 
-_GOALS = ("any", "see", "count", "classify", "train")
-
 
 def add_commands(commands: Any) -> None:
     """Add the command."""
+    from napari_genrecon.tasks.advise.situation import GOALS
+
     parser = add_command(commands, "advise", _advise, "Say what is worth doing with an image, and what is not.")
     parser.add_argument(
         "inputs", nargs="+", type=Path, metavar="IMAGE",
         help=f"{IMAGES}, or folders of them; the first is looked at, the others count as images like it",
     )  # fmt: skip
-    parser.add_argument("--goal", choices=_GOALS, default="any", help="what it is for (default any: not sure yet)")
+    parser.add_argument("--goal", choices=tuple(GOALS), default="any", help="what it is for (default any)")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="labelled objects of the first image")
     parser.add_argument("--points", type=Path, metavar="CSV", help="marked objects of the first image")
     parser.add_argument("--classes", metavar="N,N,...", help="number of labels of each class, such as 12,9,30")
