@@ -67,7 +67,7 @@ def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np
     """Turn and mirror each crop at random."""
     ways = random_ways(rng, len(batch), square=batch.shape[-1] == batch.shape[-2])
     out = batch.copy()
-    for way in range(1, 8):
+    for way in np.unique(ways):
         out[ways == way] = turned(batch[ways == way], way)
     return out
 
