@@ -227,6 +227,15 @@ def test_folder_may_hold_images_and_labels(files, capsys):
     assert all("labels" in entry for entry in manifest["files"])
 
 
+def test_new_images_are_no_parents_again(files, capsys):
+    assert main(["augment", str(files / "images"), "-o", str(files / "out"), "--n", "1"]) == 0
+    train = str(files / "out" / "train" / "images")
+    assert main(["augment", train, "-o", str(files / "again"), "--n", "1", "--validation", "0"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("is a new image already and is left out") == 3
+    assert "3 new images from 3 to train on" in told.out
+
+
 # --- points ---
 
 

@@ -50,7 +50,11 @@ def open_sources(
     label_list = _listed(labels)
     if any(path.is_dir() for path in labels):
         found, label_list = _apart(found, label_list)
-    opened = [finished(open_image(item.path, axes=axes)) for item in found]
+    opened, made = [], []
+    for item in found:
+        image = finished(open_image(item.path, axes=axes))
+        (made if (image.record or {}).get("task") == "augment" else opened).append(image)
+    notes += [f"{image.path} is a new image already and is left out" for image in made]
     names = [image.name for image in opened]
     label_files = belonging(names, label_list, "labels", in_order=not any(path.is_dir() for path in labels))
     point_files = belonging(names, _listed_points(points), "points", in_order=not any(path.is_dir() for path in points))
