@@ -92,6 +92,17 @@ def test_code_of_the_page_makes_the_same_layers(viewer, qtbot):
     np.testing.assert_array_equal(viewer.layers[-1].data, made)
 
 
+def test_typed_axes_count_before_those_of_the_layer(viewer, qtbot):
+    frames = np.stack([scene()[0]] * 3)
+    viewer.add_image(frames, name="frames")
+    page = docked(viewer, AugmentWidget)
+    page.fill("frames", {"n": 1, "axes": "TYX"})
+    page.chooser.labels.value = page.chooser.points.value = []
+    press(qtbot, page, page.add)
+    made = viewer.layers["frames augmented"].data[0]
+    np.testing.assert_array_equal(made[0], made[2])  # frames move alike, planes of a stack do not
+
+
 def test_folder_of_several_layers_is_split_by_layer(viewer, qtbot, tmp_path):
     for seed in (1, 2):
         image, labels, _ = scene(seed)

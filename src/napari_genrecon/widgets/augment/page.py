@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from magicgui.widgets import Container, FloatSlider, PushButton
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.tasks.augment import AugmentOptions, Example, augment_steps
@@ -97,7 +97,8 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _job(self) -> tuple[list[Source], AugmentOptions] | None:
         """Return what was chosen, or show why it is refused and return None."""
         try:
-            return self.chooser.sources(), AugmentOptions(**self.form.values())
+            options = AugmentOptions(**self.form.values())
+            return [_with_axes(source, options) for source in self.chooser.sources()], options
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return None
@@ -199,6 +200,14 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             lines.append(f"new = augment({', '.join([*layers, *given])})")
             lines.append(f"viewer.add_image(np.stack([one.image for one in new]), name={f'{image} augmented'!r})")
         return "\n".join(lines)
+
+
+def _with_axes(source: Source, options: AugmentOptions) -> Source:
+    """Return a source with the axes that were typed, if any were: they count before those of the layer."""
+    if not options.axes:
+        return source
+    axes = resolve_axes(options.axes, tuple(source.pixels.shape))
+    return replace(source, about=replace(source.about, axes=axes))
 
 
 def _values(options: AugmentOptions) -> dict[str, Any]:
