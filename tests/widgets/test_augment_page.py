@@ -97,7 +97,7 @@ def test_typed_axes_count_before_those_of_the_layer(viewer, qtbot):
     viewer.add_image(frames, name="frames")
     page = docked(viewer, AugmentWidget)
     page.fill("frames", {"n": 1, "axes": "TYX"})
-    page.chooser.labels.value = page.chooser.points.value = []
+    page.chooser.label_layers.value = page.chooser.point_layers.value = []
     press(qtbot, page, page.add)
     made = viewer.layers["frames augmented"].data[0]
     np.testing.assert_array_equal(made[0], made[2])  # frames move alike, planes of a stack do not
@@ -110,8 +110,8 @@ def test_folder_of_several_layers_is_split_by_layer(viewer, qtbot, tmp_path):
         viewer.add_labels(labels, name=f"objects {seed}", **SCALE)
     page = docked(viewer, AugmentWidget)
     page.chooser.images.value = ["cells", "cells 1", "cells 2"]
-    page.chooser.labels.value = ["objects", "objects 1", "objects 2"]
-    page.chooser.points.value = []
+    page.chooser.label_layers.value = ["objects", "objects 1", "objects 2"]
+    page.chooser.point_layers.value = []
     page.form["n"].value = 2
     page.write(tmp_path / "a")
     qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)

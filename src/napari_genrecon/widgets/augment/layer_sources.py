@@ -28,23 +28,24 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
     ----------
     viewer : napari.Viewer
         Viewer whose layers can be chosen.
-    on_choice : callable
-        Called when other layers are chosen.
     """
 
-    def __init__(self, viewer: Any, on_choice: Callable[[], object]) -> None:
-        self._viewer, self._on_choice = viewer, on_choice
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
         self._seen: set[str] = set()
         self.images = _chooser("images", self._names_of(Image), "One or several image layers")
-        self.labels = _chooser("labels", self._names_of(Labels), "One labels layer for each image, in order; or none")
-        self.points = _chooser("points", self._names_of(Points), "One points layer for each image, in order; or none")
-        super().__init__(widgets=[self.images, self.labels, self.points], labels=True)
+        self.label_layers = _chooser(
+            "labels", self._names_of(Labels), "One labels layer for each image, in order; or none"
+        )
+        self.point_layers = _chooser(
+            "points", self._names_of(Points), "One points layer for each image, in order; or none"
+        )
+        super().__init__(widgets=[self.images, self.label_layers, self.point_layers], labels=True)
         self.margins = (0, 0, 0, 0)
-        self._fits = [list_of_layers(chooser, _ROWS) for chooser in (self.images, self.labels, self.points)]
+        self._fits = [list_of_layers(chooser, _ROWS) for chooser in (self.images, self.label_layers, self.point_layers)]
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.connect(self.refresh)
-        self.changed.connect(lambda _: self._on_choice())
         self.refresh()
 
     def leave(self) -> None:
@@ -55,7 +56,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
 
     def refresh(self, _event: Any = None) -> None:
         """Update the lists; a new layer is chosen where nothing else is."""
-        for chooser, fit in zip((self.images, self.labels, self.points), self._fits, strict=True):
+        for chooser, fit in zip((self.images, self.label_layers, self.point_layers), self._fits, strict=True):
             chosen = list(chooser.value)
             chooser.reset_choices()
             new = [name for name in chooser.choices if name not in self._seen]
@@ -77,7 +78,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         images = self._chosen(self.images)
         if not images:
             raise OptionError("choose an image layer first")
-        labels, points = (_for_each(self._chosen(c), images, c.name) for c in (self.labels, self.points))
+        labels, points = (_for_each(self._chosen(c), images, c.label) for c in (self.label_layers, self.point_layers))
         return [source_of(*each) for each in zip(images, labels, points, strict=True)]
 
     def _names_of(self, kind: Any) -> Callable[[Any], list[str]]:
@@ -125,4 +126,4 @@ def _for_each(layers: Sequence[Any], images: Sequence[Any], what: str) -> list[A
 
 
 def _chooser(name: str, names: Callable[[Any], list[str]], tooltip: str) -> Select:
-    return Select(name=name, label=name, choices=names, tooltip=tooltip)
+    return Select(name=f"{name}_chosen", label=name, choices=names, tooltip=tooltip)

@@ -27,7 +27,6 @@ from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 __all__ = ["SHEET", "AugmentPage"]
 
 SHEET = "new images, some"
-_CHOSEN = ("images", "labels", "points")
 
 
 class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -41,7 +40,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self.chooser = SourceChooser(viewer, self._forget)
+        self.chooser = SourceChooser(viewer)
         self.form = Form(
             AugmentOptions,
             labels={"n": "new images", "gamma": "contrast (gamma)", "elastic": "deformation", "exposure": "new noise"},
@@ -71,6 +70,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         )  # fmt: skip
         for row in (self.form.container, shown, made, kept):
             row.margins = (0, 0, 0, 0)
+        self.chooser.changed.connect(self._forget)
         self.form.container.changed.connect(self._forget)
         self.show_sheet.changed.connect(self._show_sheet)
         self.add.changed.connect(self._add)
@@ -188,14 +188,12 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         """Return the calls that make the same images, as Python code."""
         options, defaults = AugmentOptions(**self.form.values()), AugmentOptions()
         given = [f"{name}={value!r}" for name, value in _values(options).items() if value != getattr(defaults, name)]
-        chosen = [list(getattr(self.chooser, kind).value) for kind in _CHOSEN]
+        others = {"labels": self.chooser.label_layers.value, "points": self.chooser.point_layers.value}
         lines = ["import numpy as np", "from napari_genrecon import augment", ""]
-        for index, image in enumerate(chosen[0]):
+        for index, image in enumerate(self.chooser.images.value):
             layers = [f"viewer.layers[{image!r}]"]
             layers += [
-                f"{kind}=viewer.layers[{names[index]!r}]"
-                for kind, names in zip(_CHOSEN[1:], chosen[1:], strict=True)
-                if index < len(names)
+                f"{kind}=viewer.layers[{names[index]!r}]" for kind, names in others.items() if index < len(names)
             ]
             lines.append(f"new = augment({', '.join([*layers, *given])})")
             lines.append(f"viewer.add_image(np.stack([one.image for one in new]), name={f'{image} augmented'!r})")
