@@ -16,6 +16,7 @@ from napari_genrecon.widgets.advise.open_dock import dock_of
 from napari_genrecon.widgets.advise.widget import AdviseWidget
 from napari_genrecon.widgets.augment.page import SHEET
 from napari_genrecon.widgets.augment.widget import AugmentWidget
+from napari_genrecon.widgets.task.widget import InpaintWidget
 
 SCALE = {"scale": (0.5, 0.5), "units": ("micrometer", "micrometer"), "axis_labels": ("y", "x")}
 
@@ -136,7 +137,7 @@ def test_page_says_what_is_missing(viewer, qtbot, images, sentence):
 # --- Advise ---
 
 
-def test_advice_opens_the_right_dock_filled_in(viewer, qtbot):
+def test_advice_opens_the_right_dock_filled_in(viewer, qtbot, monkeypatch):
     page = docked(viewer, AdviseWidget)
     page.image.value = "cells"
     press(qtbot, page, page.look)
@@ -145,9 +146,15 @@ def test_advice_opens_the_right_dock_filled_in(viewer, qtbot):
     advice = Advice(
         rule="r", task="inpaint", do=True, title="t", reason="r", source="s", options={"detect": "hot,stripes"}
     )
-    page._open(advice, "cells")
-    from napari_genrecon.widgets.task.widget import InpaintWidget
+    asked = []
 
+    def opened(plugin, title):  # tests of napari find no plugins
+        asked.append((plugin, title))
+        return None, InpaintWidget(viewer)
+
+    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", opened)
+    page._open(advice, "cells")
+    assert asked == [("napari-genrecon", "Inpaint")]
     form = InpaintWidget(viewer)
     qtbot.waitUntil(lambda: form._job is None, timeout=60_000)
     assert form._form["detect"].value == "hot,stripes"
