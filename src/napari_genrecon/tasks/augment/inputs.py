@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.folders import Found, find_images
+from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.augment.points_file import read_points
@@ -50,7 +51,7 @@ def open_sources(
     label_list = _listed(labels)
     if any(path.is_dir() for path in labels):
         found, label_list = _apart(found, label_list)
-    opened, made = [], []
+    opened, made = list[ImageFile](), list[ImageFile]()
     for item in found:
         image = finished(open_image(item.path, axes=axes))
         (made if (image.record or {}).get("task") == "augment" else opened).append(image)

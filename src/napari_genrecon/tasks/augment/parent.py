@@ -146,8 +146,8 @@ def parent_steps(image: Any, options: AugmentOptions, labels: Any, points: Any) 
     letters = [letter for letter in axes.letters if letter not in "CS"]
     shape = tuple(pixels.shape[axes.letters.index(letter)] for letter in letters)
     found_labels = None if labels is None else _checked_labels(labels, shape, letters)
-    found_points, notes = (None, []) if points is None else _checked_points(points, shape, letters)
-    clean, noise, model = pixels, (), None
+    found_points, notes = _checked_points(points, shape, letters)
+    clean, noise, model = pixels, tuple[NoiseModel, ...](), None
     if options.exposure > 0:
         result, measured = yield from _without_noise(pixels, axes, options)
         clean, model = np.asarray(result.data), result.record["model"]
