@@ -193,7 +193,11 @@ def _checked_labels(labels: Any, shape: tuple[int, ...], letters: list[str]) -> 
     return found
 
 
-def _checked_points(points: Any, shape: tuple[int, ...], letters: list[str]) -> tuple[NDArray[np.float64], list[str]]:
+def _checked_points(
+    points: Any, shape: tuple[int, ...], letters: list[str]
+) -> tuple[NDArray[np.float64] | None, list[str]]:
+    if points is None:
+        return None, []
     found = np.asarray(points)
     found = found.reshape(-1, len(shape)) if found.size == 0 else found
     real = found.dtype.kind in "iuf"
