@@ -39,6 +39,8 @@ class Contact:
         Their points, in pixels of the sheet.
     n : int
         How many pictures.
+    side : int
+        Width of a picture in pixels of the sheet.
     step : int
         Every how many pixels are shown.
     """
@@ -47,6 +49,7 @@ class Contact:
     labels: NDArray[Any] | None
     points: NDArray[np.float64] | None
     n: int
+    side: int
     step: int
 
 
@@ -127,7 +130,7 @@ def _side_by_side(pictures: list[_Picture], parent: Parent) -> Contact:
         points += [] if picture.points is None else [picture.points + np.array([y, x])]
     return Contact(
         _channels_placed(image, parent.axes), labels, np.concatenate(points) if points else None, len(pictures),
-        _step(parent),
+        width, _step(parent),
     )  # fmt: skip
 
 

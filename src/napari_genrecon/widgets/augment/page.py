@@ -27,6 +27,8 @@ from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 __all__ = ["SHEET", "AugmentPage"]
 
 SHEET = "new images, some"
+_ZOOM = 0.65  # of what `look_at` shows around a layer: the sheet is what counts now, and not its surroundings
+_MARK = 30  # times that a point fits into the side of a picture of the sheet
 
 
 class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -119,7 +121,8 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _sheet_made(self, source: Source) -> Callable[[Contact], None]:
         def shown(found: Contact) -> None:
             layer = _put_sheet(self._viewer, found, source)
-            look_at(self._viewer, layer)
+            low, high = layer.extent.world
+            look_at(self._viewer, layer, side=_ZOOM * float(max((high - low)[-2:])))
             often = f", every {found.step}th pixel of them" if found.step > 1 else ""
             self.panel.say(
                 f"The first {found.n} new images of '{source.name}' side by side{often}. Are objects still objects, "
@@ -225,15 +228,22 @@ def _put_sheet(viewer: Any, found: Contact, source: Source) -> Any:
         "metadata": {NO_IMAGE: True},
     }
     extra = found.image.ndim - 2 if not axes.rgb else 0
-    layer = viewer.add_image(found.image, name=SHEET, rgb=axes.rgb, **_with_extra(place, extra))
+    limits = {} if axes.rgb else {"contrast_limits": _limits(found.image)}
+    layer = viewer.add_image(found.image, name=SHEET, rgb=axes.rgb, **limits, **_with_extra(place, extra))
     if found.labels is not None:
         viewer.add_labels(found.labels, name=f"{SHEET}: labels", opacity=0.35, **place)
     if found.points is not None and len(found.points):
         viewer.add_points(
-            found.points, name=f"{SHEET}: points", size=5, face_color="transparent", border_color="yellow", **place
+            found.points, name=f"{SHEET}: points", size=max(3, found.side // _MARK), face_color="yellow", **place
         )
     viewer.layers.selection.active = layer
     return layer
+
+
+def _limits(image: Any) -> tuple[float, float]:
+    """Return contrast limits that a few hot pixels do not set."""
+    low, high = np.nanpercentile(image, [0.5, 99.8])
+    return (float(low), float(high)) if low < high else (float(low), float(low) + 1)
 
 
 def _with_extra(place: dict[str, Any], n: int) -> dict[str, Any]:
