@@ -209,7 +209,7 @@ def _few_crops(s: Situation) -> str:
     if _crops(s) >= MANY_CROPS:
         return ""
     there = f"there are about {_crops(s)} crops of {CROP} pixels"
-    return f"{there}, and with fewer than {MANY_CROPS} a GAN copies them instead of learning."
+    return f"{there}, and with fewer than {MANY_CROPS} a GAN tends to copy them."
 
 
 def _many_crops(s: Situation) -> str:
