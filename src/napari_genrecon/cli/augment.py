@@ -38,7 +38,8 @@ def add_commands(commands: Any, given: list[str]) -> None:
     if "augment" in given:
         from napari_genrecon.tasks.augment import AugmentOptions
 
-        add_flags(parser, AugmentOptions)
+        parser.add_argument("-n", "--n", type=int, default=AugmentOptions().n, help="new images from each (default 8)")
+        add_flags(parser, AugmentOptions, without=("n",))
 
 
 def _augment(parsed: argparse.Namespace) -> int:
