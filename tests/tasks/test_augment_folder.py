@@ -209,6 +209,13 @@ def test_command_line_refuses_with_a_sentence(files, monkeypatch, capsys, more, 
     assert not (files / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["augment", "advise"])
+def test_help_of_the_command_can_be_read(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert "--labels" in capsys.readouterr().out
+
+
 def test_labels_are_found_by_the_names_of_their_images(tmp_path):
     files = [tmp_path / name for name in ("img10_mask.tif", "img1_mask.tif", "img2.ome.tif")]
     found = belonging(["img1", "img2", "img10"], files, "labels", in_order=False)

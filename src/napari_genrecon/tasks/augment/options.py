@@ -27,7 +27,7 @@ class AugmentOptions:
         float, {"min": 0.0, "max": 180.0, "step": 1.0, "tooltip": "Largest turn in the plane, in degrees"}
     ] = 15.0
     scale: Annotated[
-        float, {"min": 0.0, "max": 0.5, "step": 0.01, "tooltip": "Largest change of size: 0.1 is 10 % up or down"}
+        float, {"min": 0.0, "max": 0.5, "step": 0.01, "tooltip": "Largest change of size: 0.1 is a tenth up or down"}
     ] = 0.1
     elastic: Annotated[
         float,
