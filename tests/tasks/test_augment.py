@@ -262,6 +262,14 @@ def test_image_without_a_finite_pixel_gets_a_sentence():
         augment(np.full((32, 32), np.nan))
 
 
+def test_more_images_than_the_memory_holds_are_refused(monkeypatch):
+    from napari_genrecon.tasks.augment import task
+
+    monkeypatch.setattr(task, "available_memory", lambda: 10_000)
+    with pytest.raises(ImageError, match=r"8 new images need .* make fewer, or write them into a folder"):
+        augment(np.zeros((40, 40), "u2") + np.arange(40, dtype="u2"))
+
+
 def test_points_outside_the_image_are_told():
     steps = augment_steps(np.random.default_rng(0).poisson(9, (40, 40)), AugmentOptions(n=1), None, [[5, 5], [50, 5]])
     (example,) = finish(steps)

@@ -145,9 +145,9 @@ def _blurred(s: Situation) -> str:
 
 
 def _countable(s: Situation) -> str:
-    if _crowded(s) or (s.goal != "count" and not s.points):
+    if s.goal != "count" and not s.points:
         return ""
-    marked = f" The {s.points} points you marked show it what to look for." if s.points else ""
+    marked = f" Compare what it finds with the {s.points} points you marked." if s.points else ""
     after = " Take the denoised image." if 0 < s.snr < STRONG else ""
     return f"it finds objects against the measured noise, at a share of false ones that you choose.{marked}{after}"
 
@@ -187,8 +187,7 @@ def _few_labels(s: Situation) -> str:
 def _many_labels(s: Situation) -> str:
     if not s.classes or _one_class(s) or min(s.classes) < FEW_LABELS:
         return ""
-    more = f"every class has {min(s.classes)} labels or more"
-    return f"{more}: a small network may beat the features, and is kept only where it does."
+    return f"every class has {min(s.classes)} labels or more: fixed features come close to a network trained for it."
 
 
 def _few_images(s: Situation) -> str:
@@ -252,11 +251,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="crowded and dim", task="detect", title="Detect spots with the network", why=_crowded,
-        goals=("any", "count"), source=f"{_BENCHMARKS}, detect: F1 at 500 crowded spots",
+        goals=("any", "count"), needs=("method",), source="tools/benchmark.py detect, 500 crowded spots",
     ),
     Rule(
         name="count", task="detect", title="Detect objects", why=_countable, goals=("any", "count"),
-        source=f"{_BENCHMARKS}, detect: nuclei at noise 1.0, F1 .80, denoised first .85",
+        source="tools/benchmark.py detect; Rose, JOSA 38, 1948",
     ),
     Rule(
         name="too few classes", task="classify", do=False, title="Do not classify yet", why=_one_class,
@@ -264,11 +263,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="few labels", task="classify", title="Classify with fixed features", why=_few_labels,
-        goals=("any", "classify"), source=f"{_BENCHMARKS}, classify: 5 and 10 labels a class",
+        goals=("any", "classify"), source="tools/benchmark.py classify, 5 and 10 labels a class",
     ),
     Rule(
-        name="many labels", task="classify", title="Classify, and let it try a small network", why=_many_labels,
-        goals=("any", "classify"), source=f"{_BENCHMARKS}, classify: 40 labels a class",
+        name="many labels", task="classify", title="Classify", why=_many_labels,
+        goals=("any", "classify"), source="tools/benchmark.py classify, 40 labels a class",
     ),
     Rule(
         name="few labelled images", task="augment", title="Augment the labelled images", why=_few_images,

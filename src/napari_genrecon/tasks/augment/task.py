@@ -9,10 +9,12 @@ from numpy.typing import ArrayLike
 
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.axes import resolve_axes
+from napari_genrecon.engine.memory import available_memory
 from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.errors import ImageError
 from napari_genrecon.tasks.augment.example import Example, example_steps
 from napari_genrecon.tasks.augment.options import AugmentOptions
-from napari_genrecon.tasks.augment.parent import parent_steps
+from napari_genrecon.tasks.augment.parent import Parent, parent_steps
 from napari_genrecon.tasks.given import given_image, given_mask, warn_assumed
 from napari_genrecon.tasks.measure import as_source
 
@@ -125,10 +127,26 @@ def augment_steps(
     ------
     Progress
         After every plane.
+
+    Raises
+    ------
+    ImageError
+        If all new images together do not fit into the memory; `folder.folder_steps` writes one after the other.
     """
     parent = yield from parent_steps(image, options, labels, points)
+    _require_memory(parent, options.n)
     examples = []
     for index in range(options.n):
         examples.append((yield from example_steps(parent, options, index)))
     yield Progress(options.n, options.n, "done")
     return examples
+
+
+def _require_memory(parent: Parent, n: int) -> None:
+    needed = n * (parent.pixels.nbytes + (0 if parent.labels is None else parent.labels.nbytes))
+    free = available_memory()
+    if needed > free:
+        raise ImageError(
+            f"{n} new images need {needed / 1e9:.1f} GB but only {free / 1e9:.1f} GB of memory is free: make fewer, or "
+            "write them into a folder (genrecon augment), one after the other"
+        )
