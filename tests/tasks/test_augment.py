@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_genrecon import NoiseModel, augment, measure_noise
+from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.tasks.augment import AugmentOptions, augment_steps
 from napari_genrecon.tasks.augment import parent as parents
+from napari_genrecon.tasks.augment.contact import contact_steps
+from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.augment.grain import at_exposure, draw_noise
 
 STILL = {"flips": False, "rotate": 0.0, "scale": 0.0, "elastic": 0.0, "gamma": 0.0}
@@ -202,6 +206,37 @@ def test_fractions_stay_fractions():
     (example,) = augment(image, n=1, exposure=0.5)
     assert example.image.min() >= 0
     assert example.image.max() <= 1
+
+
+# --- contact sheet ---
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "sheet"),
+    [
+        ("YX", (40, 60), (84, 188)),
+        ("CYX", (2, 40, 60), (2, 84, 188)),
+        ("YXS", (40, 60, 3), (84, 188, 3)),
+        ("YXC", (40, 60, 2), (2, 84, 188)),
+        ("TZYX", (3, 5, 40, 60), (84, 188)),
+        ("YX", (300, 400), (516, 776)),
+    ],
+)
+def test_contact_sheet_shows_the_middle_of_the_first_new_images(axes, shape, sheet):
+    axes = Axes(axes)
+    image = np.random.default_rng(0).integers(0, 99, shape).astype("u1")
+    letters = [i for i, letter in enumerate(axes.letters) if letter not in "CS"]
+    labels = np.ones([shape[i] for i in letters], int)
+    points = [[(shape[i] - 1) / 2 if axes.letters[i] in "YX" else shape[i] // 2 for i in letters]]
+    source = Source(name="a", pixels=image, about=ImageMeta(axes=axes), labels=labels, points=points)
+    options = AugmentOptions(n=5, **STILL)
+    found = finish(contact_steps(source, options))
+    assert found.image.shape == sheet
+    assert found.labels.shape == tuple(n for n in sheet if n > 4)
+    assert found.n == 5
+    assert len(found.points) == 5
+    assert found.labels[tuple(found.points.round().astype(int).T)].all()
+    assert found.whole == (max(shape) <= 256)
 
 
 # --- record, cancel, bad input ---

@@ -61,7 +61,7 @@ def test_contact_sheet_shows_image_labels_and_points_and_changes_nothing(viewer,
     rows = viewer.layers[f"{SHEET}: points"].data.round().astype(int)
     assert (labels[tuple(rows.T)] > 0).mean() > 0.9
     np.testing.assert_array_equal(viewer.layers["cells"].data, before)
-    assert "The first 8 new images of 'cells'" in page.panel.words
+    assert "the first 8 new images of 'cells'" in page.panel.words
     press(qtbot, page, page.show_sheet)
     assert {layer.name for layer in viewer.layers} == names  # replaced, and not a source itself
     assert SHEET not in page.chooser.images.choices

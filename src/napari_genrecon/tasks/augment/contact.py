@@ -21,13 +21,13 @@ __all__ = ["Contact", "contact_steps"]
 
 _MOST, _FEW = 12, 4  # new images that are shown: enough to judge them; of large ones fewer, as each takes seconds
 _LARGE = 4_000_000  # pixels
-_SIDE = 256  # px of a picture at most: more than a screen shows of twelve
+_SIDE = 256  # px of a picture at most: what a screen shows of twelve at full resolution, in which objects are judged
 _GAP = 4  # px between pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contact:
-    """New images side by side; of stacks and movies the middle plane.
+    """New images side by side: of large ones the middle, of stacks and movies the middle plane.
 
     Attributes
     ----------
@@ -41,8 +41,8 @@ class Contact:
         How many pictures.
     side : int
         Width of a picture in pixels of the sheet.
-    step : int
-        Every how many pixels are shown.
+    whole : bool
+        Whether all of each plane is shown, and not only its middle.
     """
 
     image: NDArray[Any]
@@ -50,7 +50,7 @@ class Contact:
     points: NDArray[np.float64] | None
     n: int
     side: int
-    step: int
+    whole: bool
 
 
 def contact_steps(source: Source, options: AugmentOptions) -> Generator[Progress, None, Contact]:
@@ -85,21 +85,26 @@ class _Picture:
 
 
 def _picture(example: Example, parent: Parent) -> _Picture:
-    """Return the middle plane of an example, of which only every `step`-th pixel is kept."""
-    step = _step(parent)
-    letters, space = parent.axes.letters, parent.label_letters
+    """Return the middle of the middle plane of an example."""
+    letters = parent.axes.letters
+    window = tuple(_central(example.image.shape[i]) for i in (parent.axes.y, parent.axes.x))
     image = _middle(example.image, letters, keep="CSYX")
-    channel = letters.translate(str.maketrans("", "", "TZP")).find("S")
-    image = np.moveaxis(image, -1, 0) if channel >= 0 else image
-    image = image if image.ndim == 3 else image[None]
-    image = np.moveaxis(image, -1, 0) if letters.endswith("C") else image
-    labels = None if example.labels is None else _middle(example.labels, space, keep="YX")[::step, ::step]
-    points = None if example.points is None else _in_middle(example.points, parent)[:, -2:] / step
-    return _Picture(image[:, ::step, ::step], labels, points)
+    channel = "".join(letter for letter in letters if letter in "CSYX").find("S" if parent.axes.rgb else "C")
+    image = image[None] if channel < 0 else np.moveaxis(image, channel, 0)
+    labels = None if example.labels is None else _middle(example.labels, parent.label_letters, keep="YX")[window]
+    points = None if example.points is None else _within(_in_middle(example.points, parent)[:, -2:], window)
+    return _Picture(image[(slice(None), *window)], labels, points)
 
 
-def _step(parent: Parent) -> int:
-    return -(-max(parent.pixels.shape[i] for i in parent.space[-2:]) // _SIDE)
+def _central(length: int) -> slice:
+    start = max(0, (length - _SIDE) // 2)
+    return slice(start, min(start + _SIDE, length))
+
+
+def _within(points: NDArray[np.float64], window: tuple[slice, ...]) -> NDArray[np.float64]:
+    """Return the points within a window, from its first pixel."""
+    first, end = (np.array([getattr(part, name) for part in window], float) for name in ("start", "stop"))
+    return points[np.all((points >= first - 0.5) & (points <= end - 0.5), axis=1)] - first
 
 
 def _middle(pixels: NDArray[Any], letters: str, keep: str) -> NDArray[Any]:
@@ -130,7 +135,7 @@ def _side_by_side(pictures: list[_Picture], parent: Parent) -> Contact:
         points += [] if picture.points is None else [picture.points + np.array([y, x])]
     return Contact(
         _channels_placed(image, parent.axes), labels, np.concatenate(points) if points else None, len(pictures),
-        width, _step(parent),
+        width, max(parent.pixels.shape[i] for i in parent.space[-2:]) <= _SIDE,
     )  # fmt: skip
 
 

@@ -123,9 +123,9 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             layer = _put_sheet(self._viewer, found, source)
             low, high = layer.extent.world
             look_at(self._viewer, layer, side=_ZOOM * float(max((high - low)[-2:])))
-            often = f", every {found.step}th pixel of them" if found.step > 1 else ""
+            part = "" if found.whole else "the middle of "
             self.panel.say(
-                f"The first {found.n} new images of '{source.name}' side by side{often}. Are objects still objects, "
+                f"Side by side: {part}the first {found.n} new images of '{source.name}'. Are objects still objects, "
                 "and labels and points on them? Then make them below."
             )
 
@@ -222,7 +222,7 @@ def _put_sheet(viewer: Any, found: Contact, source: Source) -> Any:
             viewer.layers.remove(viewer.layers[name])
     axes, about = source.about.axes, source.about.filled()
     place: dict[str, Any] = {
-        "scale": tuple(about.scale[i] * found.step for i in (axes.y, axes.x)),
+        "scale": tuple(about.scale[i] for i in (axes.y, axes.x)),
         "units": tuple(about.units[i] for i in (axes.y, axes.x)),
         "translate": beside(viewer)[:2],
         "metadata": {NO_IMAGE: True},
