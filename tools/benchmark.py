@@ -11,7 +11,20 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-_WHAT = ("speed", "times", "memory", "quality", "cameras", "light", "trust", "linearity", "faults", "generate", "train")
+_WHAT = (
+    "speed",
+    "times",
+    "memory",
+    "quality",
+    "cameras",
+    "light",
+    "trust",
+    "linearity",
+    "faults",
+    "generate",
+    "train",
+    "augment",
+)
 
 
 def main() -> int:
@@ -69,6 +82,10 @@ def main() -> int:
         from bench import train
 
         train.run(arguments.quick, arguments.only)
+    elif arguments.what == "augment":
+        from bench import augment
+
+        augment.run()
     elif arguments.what == "faults":
         from bench import faults
 

@@ -1,5 +1,6 @@
 """Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
 
+``screenshot.py docs augment`` makes only those of Augment and Advise, and
 ``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
 folder has a finished run of the name already).
 """
@@ -78,6 +79,27 @@ def generate(folder: Path, minutes: float) -> None:
     viewer.close()
 
 
+def augment(folder: Path) -> None:
+    """Show the contact sheet of nuclei with their masks, and the advice about a noisy image; save a picture of each."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 1000)
+    viewer.open_sample("napari-genrecon", "nuclei")
+    viewer.reset_view()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-genrecon", "Augment")
+    _press(dock.page, dock.page.show_sheet)
+    _picture(viewer, folder / "augment.png")
+    viewer.close()
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 800)
+    viewer.open_sample("napari-genrecon", "fluorescence_2d")
+    viewer.reset_view()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-genrecon", "Advise")
+    dock.page.goal.value = "train"
+    _press(dock.page, dock.page.look)
+    _picture(viewer, folder / "advise.png")
+    viewer.close()
+
+
 def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     page = widget.train
     _press(page, page.show_crops)
@@ -119,9 +141,13 @@ def _picture(viewer: Any, target: Path) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    if sys.argv[2:3] == ["augment"]:
+        augment(folder)
+        return
     generate(folder, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
     if sys.argv[2:3] != ["generate"]:
         tasks(folder)
+        augment(folder)
 
 
 def tasks(folder: Path) -> None:

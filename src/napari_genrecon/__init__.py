@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.tasks.advise import advise as advise
+    from napari_genrecon.tasks.augment import augment as augment
     from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.check import resolution as resolution
     from napari_genrecon.tasks.deblur import deblur as deblur
@@ -44,6 +46,8 @@ _PUBLIC = {
     "GenReconWarning": "errors",
     "MeasuredPSF": "optics",
     "NoiseModel": "noise",
+    "advise": "tasks.advise",
+    "augment": "tasks.augment",
     "check": "tasks.check",
     "Optics": "optics",
     "deblur": "tasks.deblur",
@@ -71,6 +75,8 @@ __all__ = [
     "NoiseModel",
     "Optics",
     "__version__",
+    "advise",
+    "augment",
     "check",
     "deblur",
     "denoise",

@@ -22,7 +22,7 @@ def record_of(task, **options):
 
 def text_of(task, **options):
     record = record_of(task, **options)
-    return methods_text(record, defaults_of(record["task"]))
+    return methods_text(record, defaults_of)
 
 
 def test_defaults_are_left_out_and_choices_named():

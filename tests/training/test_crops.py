@@ -271,6 +271,13 @@ def test_flips_only_move_pixels():
     assert (changed != batch).any(axis=(1, 2, 3)).mean() > 0.7
 
 
+def test_rectangles_are_turned_by_half_turns_only():
+    batch = noise(32, 1, 24, 32).astype("float32")
+    changed = augment(np.random.default_rng(0), batch, intensity=0, elastic=0)
+    ways = [batch, batch[..., ::-1], batch[..., ::-1, :], batch[..., ::-1, ::-1]]
+    assert all(any(np.array_equal(crop, way[i]) for way in ways) for i, crop in enumerate(changed))
+
+
 def test_brightness_leaves_the_background():
     batch = np.full((16, 2, 32, 32), -1.0, np.float32)
     batch[:, :, 8:16] = 0.5

@@ -128,6 +128,6 @@ def _methods(parsed: argparse.Namespace) -> int:
 
     def describe(path: Path) -> str:
         record = record_of(open_image(path))
-        return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of(record["task"]))
+        return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of)
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -27,6 +27,9 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.same import SAME, Comparison, alike
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks import Task, find_task
+from napari_genrecon.tasks.augment.example import example_steps
+from napari_genrecon.tasks.augment.options import AugmentOptions
+from napari_genrecon.tasks.augment.parent import parent_steps
 from napari_genrecon.tasks.files import array_options, finished, tile_of
 from napari_genrecon.tasks.pixel_size import measured_psf
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
@@ -89,6 +92,8 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     record = record_of(image)
     if record["task"] == "sample":
         return (yield from _sampled_again(image, record))
+    if record["task"] == "augment":
+        return (yield from _augmented_again(image, record, source_of(path, record, source)))
     records = [_updated(step) for step in steps_of_run(record)]
     original = source_of(path, records[0], source)
     data = original.data
@@ -110,6 +115,20 @@ def _step_again(path: Path, record: dict[str, Any], data: ImageArray) -> Generat
         if not alike(result.record[name], record[name]):
             raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
     return result
+
+
+def _augmented_again(
+    image: ImageFile, record: dict[str, Any], original: ImageFile
+) -> Generator[Progress, None, Replay]:
+    if record.get("of") == "labels":
+        raise ImageError(f"{image.path} holds the labels of a new image: replay the image, which is in 'images'")
+    parent = yield from parent_steps(original.data, AugmentOptions(**record["options"]), None, None)
+    if parent.digest != record["input"]["fingerprint"]:
+        raise ImageError(
+            f"{original.path} is not the image that {image.path} was made from: give the right one with --input"
+        )
+    example = yield from example_steps(parent, AugmentOptions(**record["options"]), record["parameters"]["index"])
+    return (yield from _compared(Result(example.image, parent.axes, example.record), image, record))
 
 
 def _updated(record: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from napari_genrecon.io.record.history import history
 
 __all__ = ["DONE", "methods_text"]
 
@@ -37,38 +39,46 @@ _BESIDE = ("axes", "tile", "model", "device", "keep_dtype", "method")
 """Options that say nothing about the pixels, or are told elsewhere in the text."""
 
 
-def methods_text(record: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+def methods_text(record: Mapping[str, Any], defaults_of: Callable[[str], Mapping[str, Any]] = lambda _: {}) -> str:
     """Return the sentences for the methods section of a paper.
 
     Parameters
     ----------
     record : mapping
         Record of a result.
-    defaults : mapping, optional
-        Default values of the task's options, which are left out.
+    defaults_of : callable, optional
+        Returns the default values of the options of a task, which are left out.
 
     Returns
     -------
     str
-        What was done, by which method, with which options that are not the defaults, and with which software.
+        What was done, by which method, with which options that are not the defaults, and with which software; of a
+        result that was made from another one, all steps in their order.
     """
     if record.get("nature") == "synthetic":
         return _synthetic_text(record)
-    versions, psf, noise = record.get("versions", {}), record.get("psf"), record.get("noise")
-    acquired = (record.get("input") or {}).get("acquisition")
-    said = [
-        *([_acquisition_text(acquired)] if acquired else []),
-        _what(record, versions) + _options_text(record, defaults or {}) + ".",
+    steps = history(record)
+    acquired = (steps[0].get("input") or {}).get("acquisition")
+    said = [_acquisition_text(acquired)] if acquired else []
+    for number, step in enumerate(steps):
+        said += _step_sentences(step, "Then it was" if number else "The image was", defaults_of)
+    said.append(f"It was computed with {_software(record.get('versions', {}))}.")
+    said.append("Intensities of small objects are not linear in the result; the unprocessed image has them.")
+    return " ".join(filter(None, said))
+
+
+def _step_sentences(
+    record: Mapping[str, Any], begin: str, defaults_of: Callable[[str], Mapping[str, Any]]
+) -> list[str]:
+    psf, noise, clipped = record.get("psf"), record.get("noise"), (record.get("output") or {}).get("clipped")
+    options = _options_text(record, defaults_of(str(record.get("task"))))
+    return [
+        f"{begin} {_what(record, record.get('versions', {}))}{options}.",
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
         *([_noise_text(noise)] if noise else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
+        *([f"{clipped} pixels were clipped to the range of {record['output']['dtype']}."] if clipped else []),
     ]
-    clipped = (record.get("output") or {}).get("clipped")
-    if clipped:
-        said.append(f"{clipped} pixels were clipped to the range of {record['output']['dtype']}.")
-    said.append(f"It was computed with {_software(versions)}.")
-    said.append("Intensities of small objects are not linear in the result; the unprocessed image has them.")
-    return " ".join(filter(None, said))
 
 
 def _acquisition_text(acquired: Mapping[str, Any]) -> str:
@@ -93,7 +103,7 @@ def _acquisition_text(acquired: Mapping[str, Any]) -> str:
 
 def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     done, model = DONE.get(str(record.get("nature")), "processed"), record.get("model") or {}
-    text = f"The image was {done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"
+    text = f"{done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"
     if model:
         text += f", model {_model_text(model)}"
         if model.get("denoiser"):
@@ -197,6 +207,8 @@ def _software(versions: Mapping[str, Any]) -> str:
 def _synthetic_text(record: Mapping[str, Any]) -> str:
     versions, model, options = (record.get(key) or {} for key in ("versions", "model", "options"))
     version = versions.get("napari-genrecon", "(version unknown)")
+    if record.get("task") == "augment":
+        return _augmented_text(record, version)
     crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
     return (
         f"{options.get('n')} synthetic images were generated with napari-genrecon {version} by the model "
@@ -205,3 +217,20 @@ def _synthetic_text(record: Mapping[str, Any]) -> str:
         f"and truncation {options.get('truncation')}. It was computed with {_software(versions)}. They are no "
         "measurements."
     )
+
+
+def _augmented_text(record: Mapping[str, Any], version: str) -> str:
+    drawn = {k: v for k, v in (record.get("parameters") or {}).items() if v not in (0, 0.0, 1.0, False, [])}
+    said = ", ".join(f"{name} {_plain(value)}" for name, value in drawn.items())
+    again = f" {_noise_text(record['noise'])}" if record.get("noise") else ""
+    return (
+        f"This training image was made with napari-genrecon {version} from another one (sha256 "
+        f"{str((record.get('input') or {}).get('fingerprint'))[:12]}) by random changes: {said}; seed "
+        f"{record.get('seed')}.{again} It is no measurement."
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return "(" + ", ".join(map(_plain, value)) + ")"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -38,6 +38,7 @@ __all__ = [
     "make_record",
     "run_digest",
     "sealed",
+    "versions",
 ]
 
 SCHEMA = "genrecon-record/1"
@@ -89,16 +90,16 @@ def _assumed(axes: dict[str, Any], image: dict[str, Any]) -> list[str]:
     return [said] if said else []
 
 
-def versions() -> Mapping[str, str]:
-    """Return the versions of the software that computed the result; torch only if it was loaded."""
-    names = ["napari-genrecon", "numpy", "scipy", *(["torch"] if "torch" in sys.modules else [])]
+def versions(*, network: bool = True) -> Mapping[str, str]:
+    """Return the versions of the software that computed the result; torch only if it was loaded for a network."""
+    names = ["napari-genrecon", "numpy", "scipy", *(["torch"] if network and "torch" in sys.modules else [])]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
-def machine() -> str:
+def machine(*, network: bool = True) -> str:
     """Describe processor and threads: they set the order in which numbers are added up, and so the last digits."""
     torch = sys.modules.get("torch")
-    if torch is None:
+    if torch is None or not network:
         return _processor()
     most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
     capability = torch.backends.cpu.get_cpu_capability() + (f", oneDNN {most}" if most else "")

@@ -17,7 +17,7 @@ __all__ = ["ome_text"]
 _SIZE_KEYS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 
 
-def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], identity: str | None = None) -> bytes:
     """Return the OME-XML of an image whose planes are the pages of a TIFF file, in C order.
 
     Parameters
@@ -26,12 +26,15 @@ def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
         Metadata of the pixels; Y and X (and colour samples) come last.
     shape, dtype
         Shape and type of the image.
+    identity : str, optional
+        UUID of the file; a random one if not given.
     """
     import tifffile
 
     height, width, *samples = shape[about.axes.y :]
     planes = math.prod(shape[: about.axes.y])
-    text = tifffile.OmeXml(Creator=f"napari-genrecon {__version__}")
+    known = {} if identity is None else {"UUID": f"urn:uuid:{identity}"}
+    text = tifffile.OmeXml(Creator=f"napari-genrecon {__version__}", **known)
     stored = (planes, 1, 1, height, width, samples[0] if samples else 1)
     text.addimage(dtype.name, shape, stored, **_metadata(about, shape))
     return str(text.tostring(declaration=True)).encode()

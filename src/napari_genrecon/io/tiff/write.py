@@ -44,6 +44,7 @@ def write_tiff_steps(
     pyramid: bool = False,
     overwrite: bool = False,
     sources: Iterable[Path] = (),
+    identity: str | None = None,
 ) -> Generator[Progress, None, Path]:
     """Write an image plane by plane, so that a lazy one is never in memory as a whole.
 
@@ -62,6 +63,8 @@ def write_tiff_steps(
         pixels: viewers show large images faster with them, and others do not see them.
     overwrite, sources
         See `io.publish.publishing`.
+    identity : str, optional
+        UUID of the file, for files whose bytes must come out equal; a random one if not given.
 
     Yields
     ------
@@ -90,10 +93,13 @@ def write_tiff_steps(
     with publishing(path, overwrite=overwrite, sources=sources, expected_bytes=expected) as part:
         yield Progress(0, 1, "writing")
         levels = len(level_shapes(shape[about.axes.y : about.axes.y + 2])) if pyramid else 1
-        planes = _Planes(part, ome_text(about, shape, kind), kind, about.axes, levels, expected > _CLASSIC_LIMIT)
+        planes = _Planes(
+            part, ome_text(about, shape, kind, identity), kind, about.axes, levels, expected > _CLASSIC_LIMIT
+        )
         stored = yield from planes.write(data, counts=counts)
         if about.record is not None:
-            _describe(part, ome_text(replace(about, record=_record(about, shape, kind, stored)), shape, kind))
+            whole = replace(about, record=_record(about, shape, kind, stored))
+            _describe(part, ome_text(whole, shape, kind, identity))
         _verify(part, shape, kind, levels)
     return path
 

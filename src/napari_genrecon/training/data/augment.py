@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.engine.intensity import to_dtype
+from napari_genrecon.numerics.coordinate_map import knot_weights
+from napari_genrecon.numerics.symmetries import random_ways, turned
 from napari_genrecon.training.data.dataset import Dataset
 
 __all__ = ["augment", "contact_sheet"]
@@ -62,15 +64,11 @@ def augment(
 
 
 def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Apply to each crop one of the eight symmetries of a square, or one of the four of a rectangle."""
-    ways = rng.integers(0, 8, len(batch))
-    if batch.shape[-1] != batch.shape[-2]:
-        ways -= ways % 2  # quarter turns would exchange height and width
+    """Turn and mirror each crop at random."""
+    ways = random_ways(rng, len(batch), square=batch.shape[-1] == batch.shape[-2])
     out = batch.copy()
-    for way in range(1, 8):
-        chosen = batch[ways == way]
-        turned = np.rot90(chosen, way % 4, axes=(-2, -1))
-        out[ways == way] = turned[..., ::-1] if way >= 4 else turned
+    for way in np.unique(ways):
+        out[ways == way] = turned(batch[ways == way], way)
     return out
 
 
@@ -93,8 +91,7 @@ def _elastic_deform(rng: np.random.Generator, batch: NDArray[np.float32], sigma:
 
 def _between(side: int) -> NDArray[np.float32]:
     """Return the (side, knots) weights of linear interpolation between the knots."""
-    place = np.linspace(0, _KNOTS - 1, side)
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(_KNOTS))).astype(np.float32)
+    return knot_weights(np.linspace(0, _KNOTS - 1, side), _KNOTS, linear=True).astype(np.float32)
 
 
 def _sampled(batch: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:

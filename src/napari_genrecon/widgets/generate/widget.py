@@ -52,6 +52,13 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
         self.destroyed.connect(leave)
 
+    def fill(self, layer: str, options: dict[str, Any]) -> None:
+        """Show the Train page with an image layer chosen; training has no options that an image sets."""
+        del options
+        self.tabs.setCurrentIndex(0)
+        if layer in self.train.chooser.images.choices:
+            self.train.chooser.images.value = [layer]
+
     def _new_model(self, wanted: str = "") -> None:
         for page in (self.sample, self.explore):
             page.choice.refresh(wanted)

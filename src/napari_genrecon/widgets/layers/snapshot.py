@@ -22,6 +22,7 @@ __all__ = [
     "display",
     "finer",
     "is_no_image",
+    "is_synthetic",
     "layer_axes",
     "layer_data",
     "placed_as",
@@ -50,6 +51,12 @@ def layer_data(layer: Layer) -> Any:
 def is_no_image(layer: Layer) -> bool:
     """Return whether a layer only illustrates an image, and is not to be worked on."""
     return bool(layer.metadata.get(NO_IMAGE))
+
+
+def is_synthetic(layer: Layer) -> bool:
+    """Return whether a layer holds images that were made up, by a model or from others."""
+    record = layer.metadata.get("genrecon")
+    return isinstance(record, dict) and record.get("nature") == "synthetic"
 
 
 def layer_axes(layer: Layer) -> Axes:

@@ -172,7 +172,7 @@ class TaskWidget(TaskControls):
         if record is not None:
             self._record = record
         if (record is not None or isinstance(active, Image)) and not self._jobs.at_work:
-            self._status.value = methods_text(record, defaults_of(record["task"])) if record else ""
+            self._status.value = methods_text(record, defaults_of) if record else ""
         if isinstance(active, Image):
             self.reset_choices()
             self._layers.value = [active.name]
@@ -226,6 +226,13 @@ class TaskWidget(TaskControls):
             return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
 
         return layer_options(self._task, layer, self._form.values(pixels))
+
+    def fill(self, layer: str, options: dict[str, Any]) -> None:
+        """Choose an image layer and set options in the form."""
+        if layer in self._layers.choices:
+            self._layers.value = [layer]
+        for name, value in options.items():
+            self._form[name].value = value
 
     # Preview --------------------------------------------------------------------------------------------------------
 
@@ -421,7 +428,7 @@ class TaskWidget(TaskControls):
         if self._record is None:
             self._jobs.ask_for("There is no result yet: run the task, or click on a layer that is a result.")
             return
-        QApplication.clipboard().setText(methods_text(self._record, defaults_of(self._record["task"])))
+        QApplication.clipboard().setText(methods_text(self._record, defaults_of))
         self._status.value = "Copied: the sentences for the methods section."
 
     def as_python(self) -> str:

@@ -14,7 +14,8 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
-from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, layer_axes, layer_data
+from napari_genrecon.widgets.layers.places import in_pixels
+from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, is_synthetic, layer_axes, layer_data
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -209,10 +210,10 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _follow(self, active: Layer | None) -> None:
         """Choose the layer that was clicked on, but synthetic images only if nothing else is there."""
-        if isinstance(active, Image) and active.name in self.images.choices and not _synthetic(active):
+        if isinstance(active, Image) and active.name in self.images.choices and not is_synthetic(active):
             self.images.value = [active.name]
         elif not self.images.value:
-            self.images.value = [n for n in self.images.choices if not _synthetic(self._viewer.layers[n])][-1:]
+            self.images.value = [n for n in self.images.choices if not is_synthetic(self._viewer.layers[n])][-1:]
 
     def _images_changed(self, _event: object = None) -> None:
         if not self._touched:
@@ -235,11 +236,6 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 def crop_options(chooser: CropChooser, values: dict[str, Any]) -> CropOptions:
     """Return the options of a form together with the chosen mode."""
     return CropOptions(**{**values, "mode": chooser.mode.value if chooser.any_crops else "grid"})
-
-
-def _synthetic(layer: Layer) -> bool:
-    record = layer.metadata.get("genrecon")
-    return isinstance(record, dict) and record.get("nature") == "synthetic"
 
 
 def _separate(layers: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -265,16 +261,7 @@ def _objects(objects: list[Any], layers: list[Any], n: int) -> dict[str, Any]:
     if kinds == {Labels}:
         return {"labels": [layer_data(layer) for layer in objects]}
     pairs = zip(objects, layers, strict=False)
-    return {"points": [_in_pixels(points, image) for points, image in pairs]}
-
-
-def _in_pixels(points: Points, image: Image) -> Any:
-    if points.ndim != image.ndim:
-        raise OptionError(
-            f"'{points.name}' has {points.ndim} dimensions, '{image.name}' has {image.ndim}: points need as many as "
-            "their image"
-        )
-    return np.array([image.world_to_data(points.data_to_world(p)) for p in points.data]).reshape(-1, image.ndim)
+    return {"points": [in_pixels(points, image) for points, image in pairs]}
 
 
 def _scale(layer: Layer) -> dict[str, Any]:

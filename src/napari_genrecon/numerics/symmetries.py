@@ -1,0 +1,64 @@
+"""Turn and mirror planes: the eight symmetries of a square, which only move pixels."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["random_ways", "turned", "turned_points"]
+
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+_WAYS = 8  # 0 to 3: quarter turns; 4 to 7: the same, then mirrored along X
+
+
+def random_ways(rng: np.random.Generator, n: int, *, square: bool) -> NDArray[np.int64]:
+    """Draw `n` of the eight symmetries of a square, or of the four of a rectangle.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the randomness.
+    n : int
+        How many.
+    square : bool
+        Whether height and width are equal. If not, quarter turns would exchange them, and are left out.
+
+    Returns
+    -------
+    (n,) ndarray of int64
+        Numbers from 0 to 7, as `turned` takes them.
+    """
+    ways = rng.integers(0, _WAYS, n)
+    return ways if square else ways - ways % 2
+
+
+def turned(pixels: NDArray[Pixel], way: int) -> NDArray[Pixel]:
+    """Return the (..., Y, X) array turned by `way` quarter turns, and mirrored along X from 4 on.
+
+    >>> turned(np.array([[1, 2], [3, 4]]), 5).tolist()
+    [[4, 2], [3, 1]]
+    """
+    found = np.rot90(pixels, way % 4, axes=(-2, -1))
+    return found[..., ::-1] if way >= 4 else found
+
+
+def turned_points(points: NDArray[np.float64], way: int, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return where points of a plane lie after `turned`.
+
+    Parameters
+    ----------
+    points : (N, 2) ndarray of float64
+        Rows and columns, in pixels.
+    way : int
+        From 0 to 7.
+    shape : (int, int)
+        Height and width of the plane before it is turned.
+    """
+    (height, width), (y, x) = shape, points.T
+    for _ in range(way % 4):
+        y, x = width - 1 - x, y
+        height, width = width, height
+    return np.stack([y, width - 1 - x if way >= 4 else x], axis=1)

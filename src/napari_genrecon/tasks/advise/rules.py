@@ -1,0 +1,286 @@
+"""The table of rules: when a task is worth trying on an image, and when it is not.
+
+Their order is the order of the advice: what spoils everything after it comes first. A rule speaks only of tasks that
+this installation has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_genrecon.tasks.advise.situation import Situation
+
+__all__ = ["RULES", "Rule"]
+
+WEAK = 50.0
+"""SNR from which denoising changes little; the noise report says the same."""
+STRONG = 10.0
+"""SNR below which details of half the contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948."""
+STRIPED = 0.3
+"""Stripes, in noise s.d., from which they are seen; the noise report says the same."""
+FRAMES = 3
+"""Frames of a movie from which averaging over time has something to average."""
+FLAT_VOXELS, PLANES = 1.5, 8
+"""Ratio of height to width from which the shape of voxels is seen, and planes from which a stack can be learnt from."""
+FEW_LABELS = 10
+"""Labels of a class below which a network trained from scratch loses against fixed features."""
+FEW_IMAGES = 50
+"""Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
+MANY_CROPS, CROP = 500, 32
+"""Crops below which a GAN copies its training data, and the side in pixels of the smallest crops."""
+SECONDS_PER_PIXEL = 1.5e-6
+"""Of one new image: 0.38 s for 512 x 512 pixels on one core of a laptop."""
+CROWDED = 1900.0
+"""Points per megapixel from which neighbouring spots overlap: 500 in a field of 512 x 512."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    Attributes
+    ----------
+    name : str
+        Name of the rule.
+    task : str
+        The task it is about.
+    title : str
+        The advice in a few words, verb first.
+    source : str
+        Evidence for it.
+    why : callable
+        Returns the reason, or an empty text where the rule does not apply.
+    do : bool
+        Whether to do it; False is advice against it.
+    goals : tuple of str
+        Goals of the user for which the rule counts; empty for all.
+    options : callable
+        Returns options of the task to begin with.
+    needs : tuple of str
+        Options that the task must have; a rule about an option that does not exist says nothing.
+    seconds : callable or None
+        Returns the expected time, for tasks that cannot tell it themselves.
+    """
+
+    name: str
+    task: str
+    title: str
+    source: str
+    why: Callable[[Situation], str]
+    do: bool = True
+    goals: tuple[str, ...] = ()
+    options: Callable[[Situation], dict[str, Any]] = field(default=lambda _: {})
+    needs: tuple[str, ...] = ()
+    seconds: Callable[[Situation], float] | None = None
+
+
+def _damage(s: Situation) -> dict[str, str]:
+    """Return the kinds of damage that `inpaint` can detect, with what was measured."""
+    hot = max(model.hot_fraction for model in s.noise)
+    stripes = max(max(m.row_stripes, m.column_stripes) / m.sigma if m.sigma else 0.0 for m in s.noise)
+    found = {
+        "hot": f"{100 * hot:.2g} % of the pixels are hot or dead" if hot > 0 else "",
+        "stripes": f"rows or columns differ by {stripes:.2g} noise s.d." if stripes > STRIPED else "",
+    }
+    return {kind: words for kind, words in found.items() if words}
+
+
+def _damaged(s: Situation) -> str:
+    found = _damage(s)
+    return f"{', and '.join(found.values())}. That is no noise: other tasks leave it or spread it." if found else ""
+
+
+def _noisy(s: Situation) -> str:
+    if not 0 < s.snr < WEAK:
+        return ""
+    said = [
+        f"the noise is {'strong' if s.snr < STRONG else 'moderate'}:",
+        f"bright structures stand {s.snr:.2g} noise s.d. above the background.",
+        "" if s.worst.is_white else "Neighbouring pixels share it, which is taken into account.",
+        "Do it before you look for objects." if s.goal == "count" and s.snr < STRONG else "",
+        "" if s.bytes < s.machine.memory / 2 else "The image is larger than the memory: write the result as .ome.zarr.",
+    ]
+    return " ".join(filter(None, said))
+
+
+def _movie(s: Situation) -> str:
+    if not _noisy(s) or s.length("T") < FRAMES:
+        return ""
+    return f"{_noisy(s)} What its {s.length('T')} frames agree on can be averaged first."
+
+
+def _clean(s: Situation) -> str:
+    if s.snr == 0 or s.snr < WEAK:
+        return ""
+    if math.isinf(s.snr):
+        return "no noise was found."
+    return f"bright structures stand {s.snr:.3g} noise s.d. above the background, and {WEAK:g} is plenty."
+
+
+def _correlated(s: Situation) -> str:
+    if s.worst.is_white or not 0 < s.snr < WEAK:
+        return ""
+    rho = max((s.worst.rho_x, s.worst.rho_y), key=abs)
+    return (
+        f"neighbouring pixels share their noise (correlation {rho:.2f}), and such a network predicts a pixel from its "
+        "neighbours: it would learn the noise and keep it."
+    )
+
+
+def _flat_voxels(s: Situation) -> str:
+    z, x = s.size("Z"), s.size("X")
+    if z is None or x is None or s.length("Z") < PLANES or z < FLAT_VOXELS * x:
+        return ""
+    tall = f"voxels are {z / x:.2g} times as tall as wide, so that side views are blocky"
+    return f"{tall}; the planes of the stack teach a network how to fill them in."
+
+
+def _blurred(s: Situation) -> str:
+    if s.size("X") is None or 0 < s.snr < STRONG:
+        return ""
+    return "the pixel size is known; with the objective's NA and the wavelength, the microscope's blur can be computed."
+
+
+def _countable(s: Situation) -> str:
+    if s.goal != "count" and not s.points:
+        return ""
+    marked = f" Compare what it finds with the {s.points} points you marked." if s.points else ""
+    after = " Take the denoised image." if 0 < s.snr < STRONG else ""
+    return f"it finds objects against the measured noise, at a share of false ones that you choose.{marked}{after}"
+
+
+def _crowded(s: Situation) -> str:
+    density = s.points / (s.pixels / 1e6)
+    if not s.points or density < CROWDED or not 0 < s.snr < STRONG:
+        return ""
+    return (
+        f"{s.points} points are {density:.0f} in a megapixel, and the image is dim (SNR {s.snr:.2g}): spots overlap, "
+        "and the network was trained on scenes like this."
+    )
+
+
+def _one_class(s: Situation) -> str:
+    used = sum(count > 0 for count in s.classes)
+    if s.goal != "classify" and not s.classes:
+        return ""
+    if used >= 2 and min(count for count in s.classes if count) >= 2:
+        return ""
+    if not s.classes:
+        return ""
+    return f"{used} of {len(s.classes)} classes have labels: at least two classes with two labels each are needed."
+
+
+def _few_labels(s: Situation) -> str:
+    if _one_class(s) or (s.goal != "classify" and not s.classes):
+        return ""
+    if not s.classes:
+        return "begin with five labels a class: fixed features need no training, and show at once what is mixed up."
+    least = min(s.classes)
+    if least >= FEW_LABELS:
+        return ""
+    return f"the smallest class has {least} labels: below {FEW_LABELS}, fixed features beat a network trained for it."
+
+
+def _many_labels(s: Situation) -> str:
+    if not s.classes or _one_class(s) or min(s.classes) < FEW_LABELS:
+        return ""
+    return f"every class has {min(s.classes)} labels or more: fixed features come close to a network trained for it."
+
+
+def _few_images(s: Situation) -> str:
+    wanted = s.goal in ("train", "classify", "count")
+    if not (s.objects or s.points) or s.images >= FEW_IMAGES or not wanted:
+        return ""
+    what = f"{s.objects} labelled objects" if s.objects else f"{s.points} points"
+    several = f"{s.images} image" + ("s" if s.images > 1 else "")
+    return f"{what} in {several} are few to train a network on: turned, deformed and noisy copies make them more."
+
+
+def _crops(s: Situation) -> int:
+    """Return how many crops there are to train on, side by side or one for each object."""
+    return s.objects or s.points or s.images * s.pixels // CROP**2 * s.length("T") * s.length("Z")
+
+
+def _few_crops(s: Situation) -> str:
+    if _crops(s) >= MANY_CROPS:
+        return ""
+    there = f"there are about {_crops(s)} crops of {CROP} pixels"
+    return f"{there}, and with fewer than {MANY_CROPS} a GAN tends to copy them."
+
+
+def _many_crops(s: Situation) -> str:
+    if _crops(s) < MANY_CROPS:
+        return ""
+    return f"about {_crops(s)} crops of {CROP} pixels are enough to learn what such pictures look like."
+
+
+_BENCHMARKS = "docs: Benchmarks"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="defects first", task="inpaint", title="Fill in defect pixels first", why=_damaged,
+        options=lambda s: {"detect": ",".join(_damage(s))},
+        source=f"{_BENCHMARKS}, inpaint; Janesick, Photon Transfer, 2007",
+    ),
+    Rule(
+        name="movie", task="denoise", title="Denoise the frames together", why=_movie,
+        options=lambda _: {"frames": "T"}, needs=("frames",), source=f"{_BENCHMARKS}, denoise",
+    ),
+    Rule(
+        name="noisy", task="denoise", title="Denoise", why=_noisy,
+        source=f"{_BENCHMARKS}, denoise; Rose, JOSA 38, 1948",
+    ),
+    Rule(
+        name="not noisy", task="denoise", do=False, title="Do not denoise", why=_clean,
+        source="docs: Which model; the noise report says the same",
+    ),
+    Rule(
+        name="correlated noise", task="denoise", do=False, title="Do not train a blind-spot network (Noise2Void)",
+        why=_correlated, source="Broaddus et al., ISBI 2020; Krull et al., CVPR 2019, section 5",
+    ),
+    Rule(
+        name="flat voxels", task="upscale_z", title="Make the voxels even", why=_flat_voxels, goals=("any", "see"),
+        source=f"{_BENCHMARKS}, upscale along z",
+    ),
+    Rule(
+        name="known optics", task="deblur", title="Deblur, if you know the objective", why=_blurred, goals=("see",),
+        source=f"{_BENCHMARKS}, deblur",
+    ),
+    Rule(
+        name="crowded and dim", task="detect", title="Detect spots with the network", why=_crowded,
+        goals=("any", "count"), needs=("method",), source="tools/benchmark.py detect, 500 crowded spots",
+    ),
+    Rule(
+        name="count", task="detect", title="Detect objects", why=_countable, goals=("any", "count"),
+        source="tools/benchmark.py detect; Rose, JOSA 38, 1948",
+    ),
+    Rule(
+        name="too few classes", task="classify", do=False, title="Do not classify yet", why=_one_class,
+        goals=("any", "classify"), source="a classifier has to see what it should tell apart",
+    ),
+    Rule(
+        name="few labels", task="classify", title="Classify with fixed features", why=_few_labels,
+        goals=("any", "classify"), source="tools/benchmark.py classify, 5 and 10 labels a class",
+    ),
+    Rule(
+        name="many labels", task="classify", title="Classify", why=_many_labels,
+        goals=("any", "classify"), source="tools/benchmark.py classify, 40 labels a class",
+    ),
+    Rule(
+        name="few labelled images", task="augment", title="Augment the labelled images", why=_few_images,
+        source="Ronneberger et al., MICCAI 2015: 30 images, deformed",
+        seconds=lambda s: 8 * SECONDS_PER_PIXEL * s.pixels * s.length("Z"),
+    ),
+    Rule(
+        name="too few crops", task="train", do=False, title="Do not train a GAN", why=_few_crops, goals=("train",),
+        source="Karras et al., NeurIPS 2020 (limited data); Zhao et al., NeurIPS 2020",
+    ),
+    Rule(
+        name="enough crops", task="train", title="Train a generative model", why=_many_crops, goals=("train",),
+        source="docs: Train and sample a generative model", seconds=lambda _: 600.0,
+    ),
+)  # fmt: skip
+"""All rules, in the order of the advice."""

@@ -1,0 +1,129 @@
+"""Choose image layers with their labels and points, and read them as sources of new images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import Container, Select
+from napari.layers import Image, Labels, Points
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.tasks.augment.folder import Source
+from napari_genrecon.widgets.fit import list_of_layers
+from napari_genrecon.widgets.layers.places import in_pixels
+from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, layer_axes, layer_data
+
+__all__ = ["SourceChooser", "source_of"]
+
+_ROWS = 4  # of a list of layers before it scrolls: more would push the buttons out of sight
+
+
+class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Choice of image layers, and of the labels and points that belong to them.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Viewer whose layers can be chosen.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._seen: set[str] = set()
+        self.images = _chooser("images", self._names_of(Image), "One or several image layers")
+        self.label_layers = _chooser(
+            "labels", self._names_of(Labels), "One labels layer for each image, in order; or none"
+        )
+        self.point_layers = _chooser(
+            "points", self._names_of(Points), "One points layer for each image, in order; or none"
+        )
+        super().__init__(widgets=[self.images, self.label_layers, self.point_layers], labels=True)
+        self.margins = (0, 0, 0, 0)
+        self._fits = [list_of_layers(chooser, _ROWS) for chooser in (self.images, self.label_layers, self.point_layers)]
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self.refresh)
+        self.refresh()
+
+    def leave(self) -> None:
+        """Stop listening to the viewer."""
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.disconnect(self.refresh)
+
+    def refresh(self, _event: Any = None) -> None:
+        """Update the lists; a new layer is chosen where nothing else is."""
+        for chooser, fit in zip((self.images, self.label_layers, self.point_layers), self._fits, strict=True):
+            chosen = list(chooser.value)
+            chooser.reset_choices()
+            new = [name for name in chooser.choices if name not in self._seen]
+            chooser.value = [name for name in chosen if name in chooser.choices] or new[:1]
+            fit()
+            row = chooser.native.parentWidget()  # which else takes all the room there is
+            row.setFixedHeight(chooser.native.height() + 6)
+            chooser.visible = bool(chooser.choices) or chooser is self.images
+        self._seen = {layer.name for layer in self._viewer.layers}
+
+    def sources(self) -> list[Source]:
+        """Return what is chosen.
+
+        Raises
+        ------
+        OptionError
+            If no image is chosen, or the layers do not fit together.
+        """
+        images = self._chosen(self.images)
+        if not images:
+            raise OptionError("choose an image layer first")
+        labels, points = (_for_each(self._chosen(c), images, c.label) for c in (self.label_layers, self.point_layers))
+        return [source_of(*each) for each in zip(images, labels, points, strict=True)]
+
+    def _names_of(self, kind: Any) -> Callable[[Any], list[str]]:
+        def names(_widget: Any = None) -> list[str]:
+            layers = [layer for layer in self._viewer.layers if isinstance(layer, kind)]
+            return [layer.name for layer in layers if not is_no_image(layer) and not is_synthetic(layer)]
+
+        return names
+
+    def _chosen(self, chooser: Select) -> list[Any]:
+        return [self._viewer.layers[name] for name in chooser.value if name in self._viewer.layers]
+
+
+def source_of(image: Any, labels: Any, points: Any) -> Source:
+    """Return an image layer as a source of new images, with a labels and a points layer or None."""
+    samples = 1 if image.rgb else 0
+    about = ImageMeta(
+        axes=layer_axes(image),
+        scale=(*(abs(float(size)) for size in image.scale), *(1.0,) * samples),
+        units=(*map(str, image.units), *("pixel",) * samples),
+    )
+    return Source(
+        name=image.name,
+        pixels=layer_data(image),
+        about=about,
+        labels=None if labels is None else layer_data(labels),
+        points=None if points is None else _without_channels(in_pixels(points, image), image),
+    )
+
+
+def _without_channels(points: Any, image: Any) -> Any:
+    letters = layer_axes(image).letters
+    kept = [i for i in range(image.ndim) if letters[i] not in "CS"]
+    return np.asarray(points)[:, kept]
+
+
+def _for_each(layers: Sequence[Any], images: Sequence[Any], what: str) -> list[Any]:
+    if not layers:
+        return [None] * len(images)
+    if len(layers) != len(images):
+        raise OptionError(
+            f"{len(layers)} layers of {what} are chosen for {len(images)} images: choose one for each, or none"
+        )
+    return list(layers)
+
+
+def _chooser(name: str, names: Callable[[Any], list[str]], tooltip: str) -> Select:
+    return Select(name=f"{name}_chosen", label=name, choices=names, tooltip=tooltip)

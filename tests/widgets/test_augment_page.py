@@ -1,0 +1,189 @@
+"""The docks Augment and Advise, in a window."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon import augment
+from napari_genrecon.tasks.advise.advice import Advice
+from napari_genrecon.widgets.advise.open_dock import dock_of
+from napari_genrecon.widgets.advise.widget import AdviseWidget
+from napari_genrecon.widgets.augment.page import SHEET
+from napari_genrecon.widgets.augment.widget import AugmentWidget
+from napari_genrecon.widgets.task.widget import InpaintWidget
+
+SCALE = {"scale": (0.5, 0.5), "units": ("micrometer", "micrometer"), "axis_labels": ("y", "x")}
+
+
+def scene(seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:20, 12:22], labels[40:52, 30:44] = 3, 9
+    return rng.poisson(20 + 40 * (labels > 0)).astype("u2"), labels, np.array([[14.5, 16.5], [45.5, 36.5]])
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer()
+    image, labels, points = scene()
+    viewer.add_image(image, name="cells", **SCALE)
+    viewer.add_labels(labels, name="objects", **SCALE)
+    viewer.add_points(points, name="marks", **SCALE)
+    return viewer
+
+
+def docked(viewer, kind):
+    dock = kind(viewer)
+    viewer.window.add_dock_widget(dock)
+    return dock.page
+
+
+def press(qtbot, page, button):
+    button.changed.emit(True)
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    qtbot.wait(20)
+
+
+def test_contact_sheet_shows_image_labels_and_points_and_changes_nothing(viewer, qtbot):
+    page = docked(viewer, AugmentWidget)
+    before = viewer.layers["cells"].data.copy()
+    press(qtbot, page, page.show_sheet)
+    names = {layer.name for layer in viewer.layers}
+    assert names == {"cells", "objects", "marks", SHEET, f"{SHEET}: labels", f"{SHEET}: points"}
+    sheet, labels = viewer.layers[SHEET], viewer.layers[f"{SHEET}: labels"].data
+    assert sheet.data.dtype == "uint16"
+    rows = viewer.layers[f"{SHEET}: points"].data.round().astype(int)
+    assert (labels[tuple(rows.T)] > 0).mean() > 0.9
+    np.testing.assert_array_equal(viewer.layers["cells"].data, before)
+    assert "the first 8 new images of 'cells'" in page.panel.words
+    press(qtbot, page, page.show_sheet)
+    assert {layer.name for layer in viewer.layers} == names  # replaced, and not a source itself
+    assert SHEET not in page.chooser.images.choices
+
+
+def test_layers_of_new_images_are_those_of_python(viewer, qtbot):
+    page = docked(viewer, AugmentWidget)
+    page.fill("cells", {"n": 3, "rotate": 40.0, "seed": 5})
+    press(qtbot, page, page.add)
+    image, labels, points = scene()
+    expected = augment(image, labels, points, n=3, rotate=40.0, seed=5)
+    made = viewer.layers["cells augmented"]
+    np.testing.assert_array_equal(made.data, np.stack([one.image for one in expected]))
+    np.testing.assert_array_equal(viewer.layers["cells augmented: labels"].data, [one.labels for one in expected])
+    marks = viewer.layers["cells augmented: points"].data
+    for index, one in enumerate(expected):
+        np.testing.assert_allclose(marks[marks[:, 0] == index, 1:], one.points)
+    assert made.metadata["genrecon"]["nature"] == "synthetic"
+    np.testing.assert_allclose(made.scale, (1, 0.5, 0.5))
+    assert "cells augmented" not in page.chooser.images.choices
+
+
+def test_code_of_the_page_makes_the_same_layers(viewer, qtbot):
+    page = docked(viewer, AugmentWidget)
+    page.fill("cells", {"n": 2, "elastic": 3.0})
+    press(qtbot, page, page.add)
+    made = viewer.layers["cells augmented"].data
+    exec(page.as_python(), {"viewer": viewer})
+    np.testing.assert_array_equal(viewer.layers[-1].data, made)
+
+
+def test_typed_axes_count_before_those_of_the_layer(viewer, qtbot):
+    frames = np.stack([scene()[0]] * 3)
+    viewer.add_image(frames, name="frames")
+    page = docked(viewer, AugmentWidget)
+    page.fill("frames", {"n": 1, "axes": "TYX"})
+    page.chooser.label_layers.value = page.chooser.point_layers.value = []
+    press(qtbot, page, page.add)
+    made = viewer.layers["frames augmented"].data[0]
+    np.testing.assert_array_equal(made[0], made[2])  # frames move alike, planes of a stack do not
+
+
+def test_folder_of_several_layers_is_split_by_layer(viewer, qtbot, tmp_path):
+    for seed in (1, 2):
+        image, labels, _ = scene(seed)
+        viewer.add_image(image, name=f"cells {seed}", **SCALE)
+        viewer.add_labels(labels, name=f"objects {seed}", **SCALE)
+    page = docked(viewer, AugmentWidget)
+    page.chooser.images.value = ["cells", "cells 1", "cells 2"]
+    page.chooser.label_layers.value = ["objects", "objects 1", "objects 2"]
+    page.chooser.point_layers.value = []
+    page.form["n"].value = 2
+    page.write(tmp_path / "a")
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert [parent["split"] for parent in manifest["parents"]].count("validation") == 1
+    assert "4 new images from 2 to train on, 1 set aside" in page.panel.words
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [([], "choose an image layer first"), (["cells", "other"], "1 layers of labels are chosen for 2 images")],
+)
+def test_page_says_what_is_missing(viewer, qtbot, images, sentence):
+    viewer.add_image(scene(3)[0], name="other", **SCALE)
+    page = docked(viewer, AugmentWidget)
+    page.chooser.images.value = images
+    press(qtbot, page, page.add)
+    assert sentence in page.panel.words
+    assert not any("augmented" in layer.name for layer in viewer.layers)
+
+
+# --- Advise ---
+
+
+def test_advice_opens_the_right_dock_filled_in(viewer, qtbot, monkeypatch):
+    page = docked(viewer, AdviseWidget)
+    page.image.value = "cells"
+    press(qtbot, page, page.look)
+    assert page.advice
+    assert "worth doing with 'cells'" in page.panel.words
+    advice = Advice(
+        rule="r", task="inpaint", do=True, title="t", reason="r", source="s", options={"detect": "hot,stripes"}
+    )
+    asked = []
+
+    def opened(plugin, title):  # tests of napari find no plugins
+        asked.append((plugin, title))
+        return None, InpaintWidget(viewer)
+
+    monkeypatch.setattr(viewer.window, "add_plugin_dock_widget", opened)
+    page._open(advice, "cells")
+    assert asked == [("napari-genrecon", "Inpaint")]
+    form = InpaintWidget(viewer)
+    qtbot.waitUntil(lambda: form._job is None, timeout=60_000)
+    assert form._form["detect"].value == "hot,stripes"
+    assert form._layers.value == ["cells"]
+
+
+def test_advice_counts_images_labels_and_points(viewer, qtbot):
+    page = docked(viewer, AdviseWidget)
+    viewer.add_image(scene(1)[0], name="other")
+    facts = page._facts(viewer.layers["cells"])
+    assert (facts["images"], len(facts["points"])) == (2, 2)
+    assert facts["labels"].max() == 9
+    page.goal.value = "train"
+    page.image.value = "cells"
+    press(qtbot, page, page.look)
+    assert {"few labelled images", "too few crops"} <= {advice.rule for advice in page.advice}
+    page.goal.value = "see"
+    assert page.advice == ()  # it was about something else
+    assert len(page.cards) == 0
+
+
+def test_advise_without_an_image_asks_for_one(make_napari_viewer, qtbot):
+    page = docked(make_napari_viewer(), AdviseWidget)
+    page.look.changed.emit(True)
+    assert "open an image" in page.panel.words
+
+
+def test_docks_of_tasks_are_found_by_their_names():
+    assert [dock_of(task) for task in ("denoise", "upscale_z", "train", "augment")] == [
+        "Denoise", "Upscale Z", "Generate", "Augment",
+    ]  # fmt: skip
+    assert dock_of("no such task") == ""
