@@ -180,9 +180,6 @@ def test_bfloat16_counts_where_it_is_native(monkeypatch):
             torch.cuda, "get_device_properties", lambda device, major=major: SimpleNamespace(major=major)
         )
         assert precision.bfloat16_is_native("cuda:0") is native
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert precision.bfloat16_is_native("cpu")
 
 
 def test_training_in_emulated_bfloat16_is_refused(cards, monkeypatch):

@@ -24,6 +24,7 @@ __all__ = [
     "axial_card",
     "describe_devices",
     "device_note",
+    "device_words",
     "find_model",
     "free_memory",
     "known_devices",
@@ -33,6 +34,7 @@ __all__ = [
     "load_torch",
     "release_memory",
     "resolve_device",
+    "resolve_precision",
     "torch_missing",
 ]
 
@@ -62,7 +64,9 @@ def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> Ge
     return _torch_side("generative").load_generative(card, device)
 
 
-def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = None) -> Model:
+def load_network(
+    card: ModelCard, device: str = "auto", weights: bytes | None = None, precision: str = "float32"
+) -> Model:
     """Load a network as a function on planes; kept for the next call with the same arguments.
 
     Parameters
@@ -73,6 +77,8 @@ def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = 
         As for `load_model`.
     weights : bytes, optional
         Weights to load instead of the model's own, as the content of a safetensors file: those of a fine-tuned network.
+    precision : {"float32", "auto"}
+        ``"auto"`` computes in bfloat16 where the device is fast in it and the model's card says that it is safe.
 
     Raises
     ------
@@ -83,7 +89,8 @@ def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = 
     OptionError
         If the device does not exist here.
     """
-    return _torch_side("runtime").load_network(card, resolve_device(device), weights)
+    where = resolve_device(device)
+    return _torch_side("runtime").load_network(card, where, weights, resolve_precision(precision, card, where))
 
 
 def resolve_device(device: str) -> str:
@@ -122,6 +129,16 @@ def device_note(asked: str, used: str) -> list[str]:
 def free_memory(device: str) -> int:
     """Return the bytes of memory that can still be used on a device that `resolve_device` returned."""
     return _torch_side("devices").free_memory(device)
+
+
+def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
+    """Return the number format, ``"float32"`` or ``"bfloat16"``, that a model uses on a device."""
+    return _torch_side("precision").resolve_precision(asked, card, resolve_device(device))
+
+
+def device_words(device: str, precision: str = "float32") -> str:
+    """Name a device for the record; empty for the CPU in float32."""
+    return _torch_side("devices").device_words(device, precision)
 
 
 def release_memory(device: str) -> None:

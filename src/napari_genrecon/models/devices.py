@@ -23,6 +23,7 @@ __all__ = [
     "conv_layout",
     "describe_devices",
     "device_note",
+    "device_words",
     "free_memory",
     "release_memory",
     "resolve_device",
@@ -104,6 +105,12 @@ def free_memory(device: str) -> int:
     except RuntimeError:  # a GPU that cannot compute may not tell its memory either
         return 0
     return available_memory()
+
+
+def device_words(device: str, precision: str = "float32") -> str:
+    """Name a device for the record, such as ``"NVIDIA A100 (cuda:0), bfloat16"``; empty for the CPU in float32."""
+    named = "" if device == "cpu" else f"{_title(device)} ({device})"
+    return ", ".join(filter(None, [named, "" if precision == "float32" else precision]))
 
 
 def release_memory(device: str) -> None:

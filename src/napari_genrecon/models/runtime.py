@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from napari_genrecon.errors import InferenceError, OutOfMemoryError, WeightsError
+from napari_genrecon.io.record.provenance import note_device
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.devices import conv_layout
+from napari_genrecon.models.devices import conv_layout, device_words
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.models.networks import __name__ as _NETWORKS
-from napari_genrecon.models.precision import full_float32
+from napari_genrecon.models.precision import fits_bfloat16, full_float32, mixed, resolve_precision
 from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import parse_tensors
 
@@ -50,10 +51,14 @@ class Model:
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     weights : bytes, optional
         Content of a safetensors file to use instead of the model's file.
+    precision : {"float32", "auto", "bfloat16"}
+        See `precision.resolve_precision`. In bfloat16, images of larger contrast than the card allows still run in
+        float32.
     """
 
-    def __init__(self, card: ModelCard, device: str, weights: bytes | None = None) -> None:
+    def __init__(self, card: ModelCard, device: str, weights: bytes | None = None, precision: str = "float32") -> None:
         self.card, self.device = card, device
+        self.precision = resolve_precision(precision, card, device)
         self._network = on_device(trained_network(card, weights).eval(), card.name, device)
 
     def __call__(self, image: ArrayLike, *told: Any) -> NDArray[np.float32]:
@@ -81,8 +86,12 @@ class Model:
         """
         with _ONE_AT_A_TIME, plain_errors(self.card.name, self.device), torch.inference_mode(), full_float32():
             keywords = dict(zip(self.card.told, told, strict=True))
+            lower = self.precision == "bfloat16" and fits_bfloat16(self.card, image, keywords.get("sigma", 0.0))
+            note_device(device_words(self.device, self.precision))
             tensors = {key: value if key == "factor" else self._tensor(value) for key, value in keywords.items()}
-            result: NDArray[np.float32] = self._network(self._tensor(image), **tensors).cpu().numpy()  # (N, C, Y, X)
+            with mixed(self.device, lower=lower):
+                made = self._network(self._tensor(image), **tensors)
+            result: NDArray[np.float32] = made.float().cpu().numpy()  # (N, C, Y, X)
         if np.ndim(image) == 4:
             return result
         return result[0, 0] if result.shape[1] == 1 else result[0]
@@ -109,9 +118,9 @@ class Model:
 
 
 @lru_cache(maxsize=8)
-def load_network(card: ModelCard, device: str, weights: bytes | None = None) -> Model:
+def load_network(card: ModelCard, device: str, weights: bytes | None = None, precision: str = "float32") -> Model:
     """Return a model on a device; the last eight are cached."""
-    return Model(card, device, weights)
+    return Model(card, device, weights, precision)
 
 
 def on_device(network: nn.Module, name: str, device: str | torch.device) -> nn.Module:

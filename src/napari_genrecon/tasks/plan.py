@@ -17,8 +17,15 @@ from napari_genrecon.engine.lazy import lazy_tiles
 from napari_genrecon.engine.memory import check_tile, fit_tile
 from napari_genrecon.engine.run import Progress, Tiled, TileFunction, map_progress, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.io.record.provenance import clipping_note, make_record
-from napari_genrecon.models import ModelCard, device_note, free_memory, release_memory, resolve_device
+from napari_genrecon.io.record.provenance import clipping_note, machine, make_record, note_device
+from napari_genrecon.models import (
+    ModelCard,
+    device_note,
+    device_words,
+    free_memory,
+    release_memory,
+    resolve_device,
+)
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.task import Result
 
@@ -104,8 +111,10 @@ class Plan:
         """Return the record of a run; without `tiled` that of a lazy result."""
         options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
         output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
+        precision = self.facts.get("precision", "float32")
         facts = {
             "seed": None,  # nothing is random
+            "precision": precision,
             **self.facts,
             "options": {name: value for name, value in options.items() if name not in self.beside},
             "model": self.model,
@@ -115,6 +124,7 @@ class Plan:
             "output": output,
             "tile": {"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             "device": self.device,
+            "machines": [machine(device_words(self.device, precision) if self.model is not None else "")],
             "seconds": None if seconds is None else round(seconds, 3),
             "warnings": [*self.warnings, *self._passed_over(), *clipping_note(output["clipped"], self.dtype)],
         }
@@ -144,6 +154,7 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     finally:
         if plan.model is not None:
             release_memory(plan.device)
+            note_device("")
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
 
