@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "engine": set(),
     "numerics": {"engine"},
     "noise": {"engine"},
-    "models": {"io"},
+    "models": {"io", "engine"},
     "optics": set(),
     "training": {"models", "engine", "numerics", "noise", "checks", "io"},
     "checks": {"noise", "engine"},

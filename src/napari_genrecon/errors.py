@@ -11,6 +11,7 @@
     │   └── ExistsError(FileExistsError)   something has its name already
     ├── MissingPackageError(ImportError) an optional package is not installed or cannot be loaded
     └── InferenceError                 the model failed while running
+        └── OutOfMemoryError(MemoryError)  it did not fit into the memory
 
 Each also derives from the builtin that a caller would expect. None derives from ``RuntimeError``, which Qt worker
 classes swallow.
@@ -26,6 +27,7 @@ __all__ = [
     "InferenceError",
     "MissingPackageError",
     "OptionError",
+    "OutOfMemoryError",
     "OutputError",
     "UnknownModelError",
     "WeightsError",
@@ -70,6 +72,10 @@ class MissingPackageError(GenReconError, ImportError):
 
 class InferenceError(GenReconError):
     """A model failed while running."""
+
+
+class OutOfMemoryError(InferenceError, MemoryError):
+    """A model did not fit into the memory of its device; a smaller tile may."""
 
 
 class GenReconWarning(UserWarning):

@@ -2,12 +2,11 @@ import hashlib
 
 import numpy as np
 import pytest
-import torch
 
 from napari_genrecon.engine.run import finish, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.errors import InferenceError, MissingPackageError, OptionError, UnknownModelError, WeightsError
-from napari_genrecon.models import MODELS, find_model, list_models, load_network, registry, resolve_device, runtime
+from napari_genrecon.errors import UnknownModelError, WeightsError
+from napari_genrecon.models import MODELS, find_model, list_models, load_network, registry, runtime
 
 DENOISERS = list_models("denoise")
 by_name = pytest.mark.parametrize("spec", DENOISERS, ids=lambda s: s.name)
@@ -83,11 +82,6 @@ def test_unknown_model_suggests_the_nearest():
         find_model("denoise2d", "denoise")
 
 
-def test_unknown_device_is_refused_not_exchanged():
-    with pytest.raises(OptionError, match=r"device 'cuda:9' is not available here; choose 'auto' or one of: .*cpu"):
-        resolve_device("cuda:9")
-
-
 def test_damaged_weights_are_refused(monkeypatch, tmp_path):
     spec = DENOISERS[0]
     content = bytearray(registry.weights_path(spec).read_bytes())
@@ -102,39 +96,3 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     with pytest.raises(WeightsError, match=r"cannot be read from .*denoise-2d.safetensors"):
         runtime.Model(DENOISERS[0], "cpu")
-
-
-@pytest.mark.parametrize(
-    ("error", "becomes", "match"),
-    [
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), MemoryError, "allocate"),
-        (torch.OutOfMemoryError("CUDA out of memory"), MemoryError, "out of memory"),
-        (RuntimeError("shape mismatch"), InferenceError, "failed while running: shape mismatch"),
-    ],
-    ids=["cpu memory", "gpu memory", "other"],
-)
-def test_torch_errors_become_plain_ones(monkeypatch, error, becomes, match):
-    run = runtime.Model(DENOISERS[0], "cpu")
-
-    def fail(*args, **told):
-        raise error
-
-    monkeypatch.setattr(run, "_network", fail)
-    with pytest.raises(becomes, match=match):
-        run(noisy((16, 16)), 1.0, (0.0, 0.0))
-
-
-def test_torch_that_cannot_be_loaded_gets_a_sentence(monkeypatch):
-    """Windows refuses torch's libraries when Qt's were loaded first."""
-    import builtins
-
-    real = builtins.__import__
-
-    def failing(name, globals=None, locals=None, fromlist=(), level=0):
-        if fromlist and "runtime" in fromlist:
-            raise OSError("[WinError 1114] A dynamic link library initialization routine failed")
-        return real(name, globals, locals, fromlist, level)
-
-    monkeypatch.setattr(builtins, "__import__", failing)
-    with pytest.raises(MissingPackageError, match=r"PyTorch cannot be loaded: .*1114.*'import torch' before"):
-        load_network(DENOISERS[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.engine.intensity import to_dtype
-from napari_genrecon.engine.run import TileFunction, finish
-from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.engine.run import TileFunction, core_steps, finish
+from napari_genrecon.engine.tiles import Core, TileGrid
 
 if TYPE_CHECKING:
     from dask.array import Array as DaskArray
@@ -89,18 +89,15 @@ class _OverlapBlock:
     dtype: np.dtype[Any] | None
 
     def __call__(self, block: NDArray[Any], block_info: dict[Any, Any]) -> NDArray[Any]:
-        return self.compute(np.asarray(block), self.tile(block_info))
+        return self.compute(np.asarray(block), self.core(block_info))
 
-    def tile(self, block_info: dict[Any, Any]) -> Tile:
+    def core(self, block_info: dict[Any, Any]) -> Core:
         location = block_info[None]["array-location"]
-        return self.grid.tile_of(tuple((a // s, b // s) for (a, b), s in zip(location, self.grid.scale, strict=True)))
+        return tuple((a // s, b // s) for (a, b), s in zip(location, self.grid.scale, strict=True))
 
-    def compute(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
-        result = self.fn(block, tile)
-        if isinstance(result, Generator):
-            result = finish(result)
-        core = result[tile.crop]
-        return core if self.dtype is None else to_dtype(core, self.dtype)[0]
+    def compute(self, block: NDArray[Any], core: Core) -> NDArray[Any]:
+        made = finish(core_steps(self.fn, block, self.grid, core))
+        return made if self.dtype is None else to_dtype(made, self.dtype)[0]
 
 
 @dataclass(frozen=True)
@@ -110,8 +107,8 @@ class _ReadBlock(_OverlapBlock):
     source: Any
 
     def __call__(self, block_info: dict[Any, Any]) -> NDArray[Any]:  # type: ignore[override]
-        tile = self.tile(block_info)
-        return self.compute(np.asarray(self.source[tile.src]), tile)
+        core = self.core(block_info)
+        return self.compute(np.asarray(self.source[self.grid.tile_of(core).src]), core)
 
 
 class Reader:

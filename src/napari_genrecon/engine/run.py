@@ -17,10 +17,20 @@ from numpy.typing import DTypeLike, NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.memory import allocate
-from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.engine.tiles import Core, Region, Tile, TileGrid
 from napari_genrecon.errors import InferenceError
 
-__all__ = ["Progress", "TileFunction", "Tiled", "finish", "region_steps", "map_progress", "run_tiles", "seconds_left"]
+__all__ = [
+    "Progress",
+    "TileFunction",
+    "Tiled",
+    "core_steps",
+    "finish",
+    "region_steps",
+    "map_progress",
+    "run_tiles",
+    "seconds_left",
+]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -208,13 +218,59 @@ def region_steps(
     for index, core in enumerate(cores):
         tile, note = grid.tile_of(core), "computing the part on screen"
         yield Progress(index, len(cores), note)
-        block = fn(np.asarray(source[tile.src]), tile)
-        if isinstance(block, Generator):
-            block = yield from map_progress(block, partial(_here, Progress(index, len(cores), note)))
+        steps = core_steps(fn, np.asarray(source[tile.src]), grid, core)
+        made = yield from map_progress(steps, partial(_here, Progress(index, len(cores), note)))
         inner = (slice(d.start - a * s, d.stop - a * s) for d, a, s in zip(tile.dst, start, grid.scale, strict=True))
-        out[tuple(inner)] = to_dtype(block[tile.crop], out.dtype)[0]
+        out[tuple(inner)] = to_dtype(made, out.dtype)[0]
     kept = (slice((a - o) * s, (b - o) * s) for (a, b), o, s in zip(ends, start, grid.scale, strict=True))
     return out[tuple(kept)]
+
+
+def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core) -> Generator[object, None, Block]:
+    """Compute the core of one tile; where memory runs out, in halves, and those in halves again.
+
+    Parameters
+    ----------
+    fn, grid
+        See `run_tiles`.
+    block : ndarray
+        What the tile of this core reads.
+    core : tuple of (int, int)
+        The core, in pixels of the source.
+
+    Returns
+    -------
+    ndarray
+        The output pixels of the core.
+
+    Raises
+    ------
+    InferenceError
+        If even the smallest tile does not fit into memory.
+    """
+    tile = grid.tile_of(core)
+    # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
+    try:
+        result = fn(block, tile)
+        if isinstance(result, Generator):
+            result = yield from result
+        return result[tile.crop]
+    except MemoryError:
+        size = tuple(b - a for a, b in core)
+    out: NDArray[Any] | None = None
+    for part in grid.split(core, _smaller(grid, size, size)):
+        inner = grid.tile_of(part)
+        made = yield from core_steps(fn, block[_within(inner.src, tile.src)], grid, part)
+        if out is None:
+            out = np.empty([place.stop - place.start for place in tile.dst], made.dtype)
+        out[_within(inner.dst, tile.dst)] = made
+    assert out is not None
+    return out
+
+
+def _within(inner: Region, outer: Region) -> Region:
+    """Return a region of the image in the pixels of a region around it."""
+    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
 
 
 def _here(progress: Progress, _: object) -> Progress:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["Core", "Tile", "TileGrid"]
+__all__ = ["Core", "Region", "Tile", "TileGrid"]
 
 Core = tuple[tuple[int, int], ...]
 """The pixels one tile answers for: (start, stop) per dimension, in source pixels."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.errors import MissingPackageError
@@ -10,6 +12,7 @@ from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
 
 if TYPE_CHECKING:
+    from napari_genrecon.models.devices import DeviceReport
     from napari_genrecon.models.generative import GenerativeModel
     from napari_genrecon.models.runtime import Model
 
@@ -19,11 +22,20 @@ __all__ = [
     "PerAxis",
     "available_devices",
     "axial_card",
+    "describe_devices",
+    "device_note",
+    "device_words",
     "find_model",
+    "free_memory",
+    "known_devices",
     "list_models",
     "load_model",
     "load_network",
+    "load_torch",
+    "release_memory",
     "resolve_device",
+    "resolve_precision",
+    "torch_missing",
 ]
 
 
@@ -49,13 +61,12 @@ def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> Ge
     card = find_model(name_or_path)
     if card.task != "sample":
         return load_network(card, device)
-    _torch_side()
-    from napari_genrecon.models.generative import load_generative
-
-    return load_generative(card, device)
+    return _torch_side("generative").load_generative(card, device)
 
 
-def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = None) -> Model:
+def load_network(
+    card: ModelCard, device: str = "auto", weights: bytes | None = None, precision: str = "float32"
+) -> Model:
     """Load a network as a function on planes; kept for the next call with the same arguments.
 
     Parameters
@@ -66,6 +77,8 @@ def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = 
         As for `load_model`.
     weights : bytes, optional
         Weights to load instead of the model's own, as the content of a safetensors file: those of a fine-tuned network.
+    precision : {"float32", "auto"}
+        ``"auto"`` computes in bfloat16 where the device is fast in it and the model's card says that it is safe.
 
     Raises
     ------
@@ -76,32 +89,85 @@ def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = 
     OptionError
         If the device does not exist here.
     """
-    return _torch_side().load_network(card, resolve_device(device), weights)
+    where = resolve_device(device)
+    return _torch_side("runtime").load_network(card, where, weights, resolve_precision(precision, card, where))
 
 
 def resolve_device(device: str) -> str:
-    """Return the device that ``"auto"`` stands for here, or the one asked for if it exists.
+    """Return the device that ``"auto"`` stands for here, or the one asked for if it exists and computes.
 
     Raises
     ------
     OptionError
-        If a device was asked for that does not exist here; it is never exchanged for another.
+        If a device was asked for that does not exist here or cannot compute; it is never exchanged for another.
     """
-    return _torch_side().resolve_device(device)
+    return _torch_side("devices").resolve_device(device)
 
 
 def available_devices() -> tuple[str, ...]:
-    """Return the devices that can be used here, best first."""
-    return _torch_side().available_devices()
+    """Return the devices that exist here, GPUs first."""
+    return _torch_side("devices").available_devices()
 
 
-def _torch_side() -> Any:
+def known_devices() -> tuple[str, ...]:
+    """Return the values of the option ``device``: those that exist here, or all kinds while torch is not loaded."""
+    if "torch" not in sys.modules:
+        return ("auto", "cpu", "cuda", "mps")
+    return ("auto", *available_devices())
+
+
+def describe_devices() -> tuple[list[DeviceReport], list[str]]:
+    """Return what was found, best first, and sentences about what was not."""
+    return _torch_side("devices").describe_devices()
+
+
+def device_note(asked: str, used: str) -> list[str]:
+    """Return a sentence for the record if ``"auto"`` passed over a GPU that cannot compute; else nothing."""
+    return _torch_side("devices").device_note(asked, used)
+
+
+def free_memory(device: str) -> int:
+    """Return the bytes of memory that can still be used on a device that `resolve_device` returned."""
+    return _torch_side("devices").free_memory(device)
+
+
+def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
+    """Return the number format, ``"float32"`` or ``"bfloat16"``, that a model uses on a device."""
+    return _torch_side("precision").resolve_precision(asked, card, resolve_device(device))
+
+
+def device_words(device: str, precision: str = "float32") -> str:
+    """Name a device for the record; empty for the CPU in float32."""
+    return _torch_side("devices").device_words(device, precision)
+
+
+def release_memory(device: str) -> None:
+    """Give memory that torch keeps for later back to the device, at the end of a job."""
+    _torch_side("devices").release_memory(device)
+
+
+def load_torch() -> None:
+    """Load torch now, for programs in which other libraries must come after it.
+
+    Raises
+    ------
+    MissingPackageError
+        If it cannot be loaded.
+    """
+    _torch_side("devices")
+
+
+def torch_missing(error: BaseException) -> MissingPackageError:
+    """Return the sentence for an error that was raised while torch was imported."""
+    return MissingPackageError(
+        f"PyTorch cannot be loaded: {error}. On Windows this happens where napari's window came first: close napari "
+        "and start it with 'genrecon window'. Elsewhere, install PyTorch again: https://pytorch.org/get-started/locally"
+    )
+
+
+def _torch_side(module: str) -> Any:
     try:
-        from napari_genrecon.models import runtime
+        return import_module(f"{__name__}.{module}")
     except (ImportError, OSError) as error:
         # On Windows, torch's libraries fail to load when Qt's came first (WinError 1114 or 126).
-        raise MissingPackageError(
-            f"PyTorch cannot be loaded: {error}. If this happens on Windows with napari open, start Python with "
-            "'import torch' before 'import napari', or run the same job with the genrecon command"
-        ) from error
-    return runtime
+        raise torch_missing(error) from error

@@ -87,6 +87,9 @@ class ModelCard:
         Peak memory per pixel of a tile while it runs in float32.
     work : float
         MFLOP per pixel of the input; limits the size of a tile, so that a run can be cancelled in time.
+    bfloat16 : float
+        Largest contrast, in noise s.d., up to which the network may run in bfloat16: its results then stay within 0.05
+        noise s.d. (0.01 root mean square) of those in float32. 0: never.
     tile_pixels : int, optional
         Largest number of pixels of a tile on a CPU, halo included, for networks whose larger tiles do not fit into its
         caches and cost more time than the halos of smaller ones.
@@ -140,6 +143,7 @@ class ModelCard:
     scale: PerAxis = PerAxis.planes(1, 1)  # noqa: RUF009
     bytes_per_pixel: int = 500
     work: float = 0.21
+    bfloat16: float = 0.0
     tile_pixels: int | None = None
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()

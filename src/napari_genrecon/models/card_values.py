@@ -20,6 +20,8 @@ _MOST_ENTRIES = 2000  # entries of any list or table in a card
 _MOST_CHANNELS = 64  # of a network's input; the crops that can be trained on have at most 4
 _WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Devices of Windows, with any ending: a file of this name cannot be made there.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def check_name(name: str) -> str:
@@ -28,12 +30,17 @@ def check_name(name: str) -> str:
     Raises
     ------
     WeightsError
-        If the name holds anything but letters, digits, dot, underscore and hyphen, or is longer than 64.
+        If the name holds anything but letters, digits, dot, underscore and hyphen, or is longer than 64; or if Windows
+        could not make a file or folder of this name.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise WeightsError(
             f"a model cannot be named {short(name)}: use letters, digits, '.', '_' and '-', at most 64, starting with "
             "a letter or a digit"
+        )
+    if _RESERVED.fullmatch(name) or name.endswith("."):
+        raise WeightsError(
+            f"a model cannot be named {short(name)}: Windows cannot make such a file; choose another name"
         )
     return name
 
@@ -126,6 +133,8 @@ def _problem_of_tiles(card: ModelCard) -> str:
             return f"{name} must lie between 1 and {_WIDEST_TILE}, got {tuple(getattr(card, name))}"
     if card.bytes_per_pixel < 1 or not card.work > 0:
         return "bytes_per_pixel and work must be positive"
+    if not card.bfloat16 >= 0:
+        return f"bfloat16 must be a contrast of 0 or more, got {card.bfloat16:g}"
     unknown = [what for what in card.told if what not in ("sigma", "rho", "factor")]
     return f"told may hold sigma, rho and factor, not {short(unknown[0])}" if unknown else ""
 

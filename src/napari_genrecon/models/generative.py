@@ -13,9 +13,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.errors import ImageError, OptionError, OutOfMemoryError
 from napari_genrecon.models.card import ModelCard, step_of
-from napari_genrecon.models.runtime import resolve_device, trained_network
+from napari_genrecon.models.devices import resolve_device
+from napari_genrecon.models.failures import plain_errors
+from napari_genrecon.models.precision import full_float32
+from napari_genrecon.models.runtime import on_device, trained_network
 
 __all__ = ["GenerativeModel", "load_generative"]
 
@@ -49,7 +52,7 @@ class GenerativeModel:
     def __init__(self, card: ModelCard, network: nn.Module, device: str = "auto") -> None:
         self.card = card
         self.device = torch.device(resolve_device(device))
-        self._network: Any = network.eval().requires_grad_(False).to(self.device)
+        self._network: Any = on_device(network.eval().requires_grad_(False), card.name, self.device)
         low, high = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (card.low, card.high))
         self._low, self._range = low, high - low  # (C, 1, 1)
         self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
@@ -212,8 +215,8 @@ class GenerativeModel:
         scaled = self._scaled(image)
         if len(scaled) != 1:
             raise ImageError(f"posterior samples are of one picture, got {len(scaled)}")
-        with torch.inference_mode():
-            mean, log_variance = (part.cpu().numpy() for part in encoder.encode(scaled.to(self.device)))
+        parts = self._batched(lambda x: torch.stack(encoder.encode(x), dim=1), scaled)[0]  # (2, L)
+        mean, log_variance = parts.numpy()
         return self.decode(mean + np.exp(0.5 * log_variance) * self.latents(n, seed))
 
     def bound(self, images: ArrayLike, k: int = 64) -> NDArray[np.float64]:
@@ -236,10 +239,10 @@ class GenerativeModel:
         network = self._autoencoder("tell how likely pictures are")
         draws = torch.Generator().manual_seed(_SEED_OF_BOUNDS)
 
-        def bound(x: Tensor) -> Tensor:
+        def bound(x: Tensor) -> Tensor:  # draws go on from batch to batch: smaller ones would get others
             return network.bound(x, self._step, k, draws)
 
-        return self._batched(bound, self._scaled(images), at_once=16).numpy().astype(np.float64)
+        return self._batched(bound, self._scaled(images), at_once=16, smaller=False).numpy().astype(np.float64)
 
     def anomaly_map(self, images: ArrayLike) -> Array:
         """Return how far each pixel is from its reconstruction.
@@ -298,9 +301,29 @@ class GenerativeModel:
             raise OptionError(f"{self.card.name!r} was trained without held-out crops, so it cannot score pictures")
         return self.card.calibration[key]
 
-    @torch.inference_mode()
-    def _batched(self, function: Callable[[Tensor], Tensor], inputs: Tensor, at_once: int = _AT_ONCE) -> Tensor:
-        return torch.cat([function(part.to(self.device)).float().cpu() for part in torch.split(inputs, at_once)])
+    def _batched(
+        self, function: Callable[[Tensor], Tensor], inputs: Tensor, at_once: int = _AT_ONCE, smaller: bool = True
+    ) -> Tensor:
+        """Apply a function to batches of at most `at_once`; `smaller` halves them where the memory does not suffice."""
+        parts, rest = list[Tensor](), inputs
+        while len(rest) or not parts:
+            part = self._on_device(function, rest[:at_once], retry=smaller and at_once > 1)
+            if part is None:
+                at_once = -(-min(at_once, len(rest)) // 2)
+                continue
+            parts.append(part)
+            rest = rest[at_once:]
+        return torch.cat(parts)
+
+    def _on_device(self, function: Callable[[Tensor], Tensor], batch: Tensor, retry: bool) -> Tensor | None:
+        """Return the function of a batch, on the CPU; None if memory ran out and the caller can `retry` with less."""
+        try:
+            with plain_errors(self.card.name, str(self.device)), torch.inference_mode(), full_float32():
+                return function(batch.to(self.device)).float().cpu()
+        except OutOfMemoryError:
+            if not retry:
+                raise
+            return None
 
     def _grey(self, x: Tensor) -> Array:
         grey = self._low + 0.5 * (x.double() + 1) * self._range  # (N, C, Y, X)

@@ -44,6 +44,7 @@ MODELS: tuple[ModelCard, ...] = (
         halo=PerAxis.planes(96, 0),
         stride=PerAxis.planes(8, 1),
         bytes_per_pixel=500,
+        bfloat16=12.0,  # tests/models/test_precision.py
         summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
         "fluorescence and nuclei",
         licence="BSD-3-Clause",

@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .model import NoiseModel
 
-__all__ = ["SAME", "Comparison", "alike", "compare"]
+__all__ = ["SAME", "Comparison", "alike", "bound_of", "compare"]
 
 SAME = 1e-3
 """Noise s.d. by which a pixel may differ on another machine or with another number of threads."""
+
+_SAME_BFLOAT16 = 0.05  # noise s.d.: what the cards of models allow bfloat16 to change
 
 # What float32 can keep follows the contrast, not the noise: where an image has hardly any noise, or none is known
 # (`noise=0`, synthetic images), noise of a hundredth of the contrast is taken as the unit.
@@ -28,6 +30,11 @@ _TIPPED = 1e-3
 _ROUNDING_STEPS = 2
 
 
+def bound_of(*records: Mapping[str, Any]) -> float:
+    """Return by how many noise s.d. results with these records may differ: more if one was computed in bfloat16."""
+    return _SAME_BFLOAT16 if any(record.get("precision") == "bfloat16" for record in records) else SAME
+
+
 class Comparison:
     """How far two versions of one image are apart, added up part by part.
 
@@ -35,14 +42,19 @@ class Comparison:
     ----------
     noise : iterable of NoiseModel or dict
         Of the channels, as a record holds them; empty where it is not known. The weakest one is the unit.
+    bound : float
+        How far apart the two may be, in these units; see `bound_of`.
 
     Attributes
     ----------
+    bound : float
+        As above.
     largest : float
         The largest difference in grey values; infinite where one is NaN and the other is not.
     """
 
-    def __init__(self, noise: Iterable[NoiseModel | Mapping[str, Any]] = ()) -> None:
+    def __init__(self, noise: Iterable[NoiseModel | Mapping[str, Any]] = (), bound: float = SAME) -> None:
+        self.bound = bound
         models = [model if isinstance(model, NoiseModel) else NoiseModel.from_dict(model) for model in noise]
         self._sigma = min((model.sigma for model in models if model.sigma > 0), default=0.0)
         self.largest = 0.0
@@ -84,8 +96,8 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether they are the same within `SAME` units."""
-        bound = SAME * self._unit
+        """Whether they are the same within `bound` units."""
+        bound = self.bound * self._unit
         tipped = not self._integers or self._moved <= self._pixels * max(bound, _TIPPED)
         return self._beyond <= bound and tipped
 
@@ -117,7 +129,9 @@ def _rounding(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | float:
     return np.nan_to_num(steps, nan=0.0)
 
 
-def compare(first: ArrayLike, second: ArrayLike, noise: Iterable[NoiseModel | Mapping[str, Any]] = ()) -> Comparison:
+def compare(
+    first: ArrayLike, second: ArrayLike, noise: Iterable[NoiseModel | Mapping[str, Any]] = (), bound: float = SAME
+) -> Comparison:
     """Compare two whole images; see `Comparison`.
 
     Examples
@@ -128,7 +142,7 @@ def compare(first: ArrayLike, second: ArrayLike, noise: Iterable[NoiseModel | Ma
     >>> print(compare(image, image + 0.05, [NoiseModel.white(5)]))
     0.05 grey values (0.01 noise s.d.)
     """
-    found = Comparison(noise)
+    found = Comparison(noise, bound)
     found.add(first, second)
     return found
 

@@ -15,11 +15,18 @@ from numpy.typing import NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import lazy_tiles
-from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.memory import check_tile, fit_tile
 from napari_genrecon.engine.run import Progress, Tiled, TileFunction, map_progress, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.io.record.provenance import clipping_note, make_record
-from napari_genrecon.models import ModelCard, resolve_device
+from napari_genrecon.io.record.provenance import clipping_note, machine, make_record, note_device
+from napari_genrecon.models import (
+    ModelCard,
+    device_note,
+    device_words,
+    free_memory,
+    release_memory,
+    resolve_device,
+)
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.task import Result
 
@@ -105,8 +112,10 @@ class Plan:
         """Return the record of a run; without `tiled` that of a lazy result."""
         options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
         output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
+        precision = self.facts.get("precision", "float32")
         facts = {
             "seed": None,  # nothing is random
+            "precision": precision,
             **self.facts,
             "options": {name: value for name, value in options.items() if name not in self.beside},
             "model": self.model,
@@ -116,10 +125,14 @@ class Plan:
             "output": output,
             "tile": {"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             "device": self.device,
+            "machines": [machine(device_words(self.device, precision) if self.model is not None else "")],
             "seconds": None if seconds is None else round(seconds, 3),
-            "warnings": [*self.warnings, *clipping_note(output["clipped"], self.dtype)],
+            "warnings": [*self.warnings, *self._passed_over(), *clipping_note(output["clipped"], self.dtype)],
         }
         return make_record(self.task, self.nature, **facts)
+
+    def _passed_over(self) -> list[str]:
+        return [] if self.model is None else device_note(self.options.device, self.device)
 
 
 def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
@@ -137,7 +150,12 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     if lazy:
         return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
     steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps())
-    tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
+    try:
+        tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
+    finally:
+        if plan.model is not None:
+            release_memory(plan.device)
+            note_device("")
     return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
 
 
@@ -160,13 +178,14 @@ def plan_grid(
         Device of the model.
     """
     if tile is None:
+        where = resolve_device(device)
         height, width = fit_tile(
             (shape[axes.y], shape[axes.x]),
             halo=spec.halo.x,
             stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel,
-            budget=available_memory() // _MEMORY_SHARE,
-            max_pixels=_most_pixels(spec, resolve_device(device)),
+            budget=free_memory(where) // _MEMORY_SHARE,
+            max_pixels=_most_pixels(spec, where),
         )
     else:
         height, width = check_tile(tile, spec.stride.x)

@@ -24,7 +24,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
 from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.noise.same import SAME, Comparison, alike
+from napari_genrecon.noise.same import Comparison, alike, bound_of
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks import Task, find_task
 from napari_genrecon.tasks.augment.example import example_steps
@@ -65,11 +65,15 @@ class Replay:
         if self.found.identical:
             outcome = "made again, every pixel agrees"
         elif self.same:
-            outcome = f"made again, the same within {SAME:g} noise s.d.: the pixels differ by up to {self.found}"
+            outcome = (
+                f"made again, the same within {self.found.bound:g} noise s.d.: the pixels differ by up to {self.found}"
+            )
         elif self.exact:
             outcome = f"the pixels differ by up to {self.found}, although the same machine must give equal pixels"
         else:
-            outcome = f"the pixels differ by up to {self.found}, and {SAME:g} is the limit for another machine"
+            outcome = (
+                f"the pixels differ by up to {self.found}, and {self.found.bound:g} is the limit for another machine"
+            )
         return outcome + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 
@@ -202,7 +206,7 @@ def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Gener
         record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
     )
     stored = with_all_axes(image, made)
-    data, comparison = result.data, Comparison(record["noise"])
+    data, comparison = result.data, Comparison(record["noise"], bound_of(result.record, record))
     parts = _parts(data)
     for count, part in enumerate(parts, start=1):
         comparison.add(data[part], np.asarray(stored[part]).reshape(data[part].shape))
@@ -240,6 +244,9 @@ def _differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
         found.append("the model has other weights than then")
     if now["device"] != then["device"]:
         found.append(f"it was computed on {then['device']}, now on {now['device']}")
+    precisions = [record.get("precision", "float32") for record in (now, then)]
+    if precisions[0] != precisions[1]:
+        found.append(f"it was computed in {precisions[1]}, now in {precisions[0]}")
     if now["machines"] != then.get("machines"):
         machines = " and ".join(then.get("machines", ["an unknown machine"]))
         found.append(f"it was computed by {machines}, now by {' and '.join(now['machines'])}")

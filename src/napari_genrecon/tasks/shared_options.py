@@ -7,7 +7,16 @@ from typing import Annotated
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
 
-__all__ = ["AxesOption", "DeviceOption", "KeepDtypeOption", "TileOption"]
+__all__ = [
+    "PRECISIONS",
+    "AxesOption",
+    "DeviceOption",
+    "KeepDtypeOption",
+    "PrecisionOption",
+    "TileOption",
+    "check_number",
+    "check_precision",
+]
 
 AxesOption = Annotated[
     str | Axes | None,
@@ -21,7 +30,28 @@ TileOption = Annotated[
     {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
 ]
 DeviceOption = Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}]
+PRECISIONS = ("auto", "float32")
+PrecisionOption = Annotated[
+    str,
+    {
+        "choices": PRECISIONS,
+        "advanced": True,
+        "tooltip": "Number format of the network; 'auto' takes the faster bfloat16 where that is safe",
+    },
+]
 KeepDtypeOption = Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}]
+
+
+def check_precision(precision: str) -> None:
+    """Check the option ``precision``.
+
+    Raises
+    ------
+    OptionError
+        If it is not one of `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, got {precision!r}")
 
 
 def check_number(name: str, value: float, low: float, high: float = float("inf")) -> None:

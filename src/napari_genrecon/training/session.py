@@ -11,6 +11,7 @@ import torch
 
 from napari_genrecon.io.record.provenance import versions
 from napari_genrecon.models.card import ModelCard, step_of
+from napari_genrecon.models.runtime import on_device
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.data.batches import Batches
 from napari_genrecon.training.data.dataset import Dataset
@@ -69,7 +70,7 @@ def train_steps(
     fabric = fabric_for(options)
     card = _card(recipe, dataset, options, name)
     torch.manual_seed(options.seed)  # decides the first weights; batches have generators of their own
-    network = recipe.network(card, options).to(fabric.device).to(memory_format=torch.channels_last)
+    network = on_device(recipe.network(card, options), name, fabric.device)
     state = recipe.state(network, options)
     batches = (recipe.batches or _grey_batches)(dataset, options, card, fabric.device)
     load_latest(state, folder)

@@ -12,7 +12,7 @@ from magicgui.widgets import CheckBox, Container, LineEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import list_models
+from napari_genrecon.models import known_devices, list_models
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.layers.arrays import ArrayField, Names, PsfField
 from napari_genrecon.widgets.layers.noise_field import NoiseField
@@ -21,7 +21,6 @@ from napari_genrecon.widgets.words import CHOICE_WORDS, DAMAGE, LABELS
 
 __all__ = ["Form", "TaskForm", "Ticks"]
 
-_DEVICES = ("auto", "cpu", "cuda", "mps")
 _LONGEST_SLIDER = 100  # range of a slider; a wider one would be too coarse to set and gets a number field
 
 Choices = Mapping[str, Sequence[Any]]
@@ -69,7 +68,7 @@ class Form:
         plain: list[ValueWidget] = []
         folded: list[ValueWidget] = []
         values = {option.name: option.default for option in fields(options)} | dict(defaults or {})
-        known = {"devices": _DEVICES, **(choices or {})}
+        known = {"devices": _devices(str(values.get("device", "auto"))), **(choices or {})}
         for name, hint in typing.get_type_hints(options, include_extras=True).items():
             kind, metadata = typing.get_args(hint)[:2]
             if "array" in metadata or name in self._layers:
@@ -194,6 +193,11 @@ class Ticks(Container[Any]):  # type: ignore[misc]  # magicgui is not followed b
         ticked = [word.strip() for word in value.split(",")]
         for word, box in self._boxes.items():
             box.value = word in ticked
+
+
+def _devices(chosen: str) -> list[str]:
+    """Return the devices to choose from, and with them the one of the Preferences, which may not exist here."""
+    return list(dict.fromkeys((*known_devices(), chosen)))
 
 
 def _label(name: str) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ __all__ = [
     "is_same_run",
     "machine",
     "make_record",
+    "note_device",
     "run_digest",
     "sealed",
     "versions",
@@ -96,8 +98,29 @@ def versions(*, network: bool = True) -> Mapping[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
 
 
-def machine(*, network: bool = True) -> str:
-    """Describe processor and threads: they set the order in which numbers are added up, and so the last digits."""
+_USED = threading.local()  # the device that this thread has computed on last
+
+
+def note_device(words: str) -> None:
+    """Remember the device on which this thread has just run a network, for `machine`; empty for the CPU."""
+    _USED.words = words
+
+
+def machine(device: str | None = None, *, network: bool = True) -> str:
+    """Describe processor, threads and device: they set the order in which numbers are added up, and so the last digits.
+
+    Parameters
+    ----------
+    device : str, optional
+        Words for the device; by default those of the last network that ran in this thread.
+    network : bool
+        Whether a network made the result; else threads and device do not count.
+    """
+    used = getattr(_USED, "words", "") if device is None else device
+    return ", ".join(filter(None, [_cpu(network=network), used if network else ""]))
+
+
+def _cpu(*, network: bool) -> str:
     torch = sys.modules.get("torch")
     if torch is None or not network:
         return _processor()

@@ -27,13 +27,14 @@ from napari_genrecon.io.record.provenance import (
     digest_pixels,
     is_same_run,
     machine,
+    note_device,
     run_digest,
     sealed,
 )
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.io.zarr.places import METADATA
 from napari_genrecon.io.zarr.store import create_store, level_array, make_levels, publish_store
-from napari_genrecon.noise.same import SAME, compare
+from napari_genrecon.noise.same import bound_of, compare
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -248,12 +249,17 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Client | None) -> Gen
     block = job.data.to_delayed()[index]
     made = block.compute(scheduler="synchronous") if client is None else client.compute(block).result()
     stored = level_array(job.part, 0)[_region(job.data.chunks, index)]
-    found = compare(to_dtype(np.asarray(made), job.dtype)[0], stored, job.header.record.get("noise", ()))
+    found = compare(
+        to_dtype(np.asarray(made), job.dtype)[0],
+        stored,
+        job.header.record.get("noise", ()),
+        bound_of(job.header.record),
+    )
     if not found.same:
         there = done[index].machine or "another machine"
         raise OutputError(
             f"{job.part.name} was begun by {there}, and what is computed here differs from it by up to {found}, at "
-            f"most {SAME:g} is allowed: continue it there, or delete it"
+            f"most {found.bound:g} is allowed: continue it there, or delete it"
         )
 
 
@@ -303,7 +309,9 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
     pixels, clipped = to_dtype(np.asarray(block), array.dtype)
     array[region] = pixels
     known = (count_nan(block), clipped) if counts else (None, None)
-    return Stored(digest_pixels(pixels), known[0], known[1], machine())
+    computed_by = machine()
+    note_device("")  # the next region may need no network
+    return Stored(digest_pixels(pixels), known[0], known[1], computed_by)
 
 
 def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:

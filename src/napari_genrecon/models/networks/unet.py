@@ -76,7 +76,9 @@ class DenoiseUNet(nn.Module):
         return y - noise[..., :height, :width]
 
     def _noise(self, x: Tensor) -> Tensor:
-        x0 = self.enc[0](self.head(x))  # (B, 48, h, w)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
+            x = self.head(x)
+        x0 = self.enc[0](x)  # (B, 48, h, w)
         x1 = self.enc[1](self.down[0](x0))  # (B, 96, h/2, w/2)
         x2 = self.mid(self.down[1](x1))  # (B, 192, h/4, w/4)
         x1 = self.dec[1](self.up[1](x2).add_(x1))

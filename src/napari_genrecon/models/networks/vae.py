@@ -135,7 +135,8 @@ class VAE(nn.Module):
         x = self.first(z).view(len(z), -1, 4, 4)  # (B, M, 4, 4)
         for grow in self.grow:
             x = grow(nn.functional.silu(x))  # (B, M/2, 2Y, 2X)
-        parameters: Tensor = self.last(nn.functional.silu(x))
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 has too few digits for grey values
+            parameters: Tensor = self.last(nn.functional.silu(x.float()))
         return parameters
 
     def pictures(self, z: Tensor, step: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.record.provenance import make_record
-from napari_genrecon.models import find_model, resolve_device
+from napari_genrecon.models import device_note, find_model, release_memory, resolve_device
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.shared_options import DeviceOption
@@ -117,15 +117,19 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
     seed = options.seed if options.seed is not None else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
     latents = model.latents(options.n, seed, options.truncation)
     parts = []
-    for start in range(0, options.n, _AT_ONCE):
-        parts.append(model.decode(latents[start : start + _AT_ONCE]))
-        yield Progress(min(start + _AT_ONCE, options.n), options.n, "sampling")
+    try:
+        for start in range(0, options.n, _AT_ONCE):
+            parts.append(model.decode(latents[start : start + _AT_ONCE]))
+            yield Progress(min(start + _AT_ONCE, options.n), options.n, "sampling")
+    finally:
+        release_memory(str(model.device))
     data = np.concatenate(parts)
     return Result(data, Axes("TCYX" if data.ndim == 4 else "TYX"), _record(options, seed, model.card, data))
 
 
 def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np.float32]) -> dict[str, Any]:
     known = {"name": card.name, "kind": card.network, "trained on": card.data, "licence": card.licence}
+    device = resolve_device(options.device)
     crops = [card.n_train + card.n_held_out, card.channels, card.size, card.size]
     return make_record(
         "sample",
@@ -137,8 +141,8 @@ def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np
         input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # of the training data
         output={"shape": list(data.shape), "dtype": str(data.dtype), "clipped": 0, "nan": 0},
         tile={"size": list(data.shape[1:]), "halo": [0] * (data.ndim - 1)},
-        device=resolve_device(options.device),
+        device=device,
         seed=seed,
         pixel_size=dict(zip("YX", zip(card.pixel_size, card.units, strict=True), strict=True)),
-        warnings=list(card.cautions),
+        warnings=[*card.cautions, *device_note(options.device, device)],
     )

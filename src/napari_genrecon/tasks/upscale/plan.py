@@ -112,7 +112,6 @@ def run_audited(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress
 
 def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured) -> Plan:
     """Plan how to enlarge every YX plane."""
-    device = resolve_device(options.device)
     spec, why = chosen_model(options, measured.noise)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
     noise = noise_to_remove(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
@@ -124,7 +123,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
         channels,
         options.factor,
         rounds=ROUNDS if options.consistent else 0,
-        denoise=denoising_planes(first, device, measured.axes, measured.sampled, noise) if first else None,
+        denoise=denoising_planes(first, options.device, measured.axes, measured.sampled, noise) if first else None,
         views=len(VIEWS) if options.self_ensemble else 1,
     )
     return upscale_plan(

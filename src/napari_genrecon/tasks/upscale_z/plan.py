@@ -7,12 +7,12 @@ from functools import partial
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
+from napari_genrecon.engine.memory import check_tile, fit_tile
 from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelCard, find_model, list_models, resolve_device
+from napari_genrecon.models import ModelCard, find_model, free_memory, list_models, resolve_device
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
@@ -171,7 +171,7 @@ def _sides(
         halo=spec.halo.x,
         stride=1,
         bytes_per_pixel=_BYTES_PER_VOXEL * depth,
-        budget=available_memory() // _MEMORY_SHARE,
+        budget=free_memory(resolve_device(options.device)) // _MEMORY_SHARE,
         max_pixels=(_TILE + 2 * spec.halo.x) ** 2,
     )
 

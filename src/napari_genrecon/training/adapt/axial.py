@@ -23,7 +23,8 @@ from scipy.ndimage import affine_transform, gaussian_filter1d, uniform_filter
 from torch import Tensor, nn
 
 from napari_genrecon.models import ModelCard
-from napari_genrecon.models.runtime import plain_errors, trained_network
+from napari_genrecon.models.failures import plain_errors
+from napari_genrecon.models.runtime import on_device, trained_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.slices import FWHM, sliced
 from napari_genrecon.training.adapt.fine_tune import fine_tune, saved
@@ -114,13 +115,13 @@ def train_on_planes(
 
     Raises
     ------
-    MemoryError, InferenceError
-        If the network fails while it is trained.
+    InferenceError
+        If the network fails while it is trained, or the memory runs out.
     """
     upscaler: Any = trained_network(spec)
-    net = upscaler.axial(options.factor).to(device).to(memory_format=torch.channels_last).train()
+    net = on_device(upscaler.axial(options.factor), spec.name, device).train()
     loss_at = partial(_loss, net, planes, options, device)
-    with plain_errors(spec.name):
+    with plain_errors(spec.name, device):
         yield from fine_tune(net, loss_at, steps=options.steps, rate=options.rate)
     return saved(net)
 

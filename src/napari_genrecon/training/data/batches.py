@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_genrecon.models.devices import conv_layout
 from napari_genrecon.training.data.augment import augment
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
@@ -69,7 +70,7 @@ class Batches:
         batch = np.clip(batch, -1, 1)
         if self._snaps:
             batch = np.round((batch + 1) / self._step) * self._step - 1
-        layout = torch.channels_last if batch.ndim == 4 else torch.channels_last_3d
+        layout = conv_layout(self.device, batch.ndim)
         return torch.from_numpy(batch).to(self.device).contiguous(memory_format=layout)
 
 

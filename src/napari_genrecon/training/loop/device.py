@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_genrecon.errors import OptionError
 from napari_genrecon.models import resolve_device
+from napari_genrecon.models.precision import bfloat16_is_native
 from napari_genrecon.training.loop.triton import load_triton
 from napari_genrecon.training.options import TrainOptions
 
@@ -27,11 +29,14 @@ def fabric_for(options: TrainOptions) -> Fabric:
     Raises
     ------
     OptionError
-        If the device does not exist here.
+        If the device does not exist here, or is a GPU that only emulates the precision.
     """
     load_triton()
     from lightning_fabric import Fabric
 
-    kind, _, index = resolve_device(options.device).partition(":")
+    device = resolve_device(options.device)
+    if options.precision == "bfloat16" and device != "cpu" and not bfloat16_is_native(device):
+        raise OptionError(f"device {device!r} has no instructions for bfloat16: choose precision 'float32'")
+    kind, _, index = device.partition(":")
     devices: Any = [int(index)] if kind == "cuda" else 1
     return Fabric(accelerator=kind, devices=devices, precision=_PRECISIONS[options.precision])

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from napari_genrecon.models.precision import bfloat16_is_native
+
 __all__ = ["Muon", "move"]
 
 # Coefficients of the quintic Newton-Schulz iteration of Jordan et al., chosen for speed at small singular values.
@@ -71,8 +73,10 @@ def move(
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """Return the nearest semi-orthogonal matrix, roughly: all singular values between 0.7 and 1.2."""
     a, b, c = QUINTIC
-    # Half of the digits are enough, but a CPU that has no instructions for them is ten times slower with them.
-    x = matrix.to(torch.bfloat16 if matrix.device.type != "cpu" else torch.float32)
+    # Half of the digits are enough, but a device that has no instructions for them is ten times slower with them.
+    # The CPU always takes float32, so that processors agree.
+    fast = matrix.device.type != "cpu" and bfloat16_is_native(matrix.device)
+    x = matrix.to(torch.bfloat16 if fast else torch.float32)
     x = x.T if x.shape[0] > x.shape[1] else x
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from napari_genrecon.errors import MissingPackageError
+from napari_genrecon.models import torch_missing
 
 __all__ = ["as_sentence"]
 
@@ -20,10 +21,7 @@ def as_sentence(error: Any) -> Any:
         return error
     if not _within_torch(error.__traceback__) and getattr(error, "name", None) != "torch":
         return error
-    found = MissingPackageError(
-        f"PyTorch cannot be loaded: {error}. If this happens on Windows, close napari and start Python with "
-        "'import torch' before 'import napari', or run the same job with the genrecon command"
-    )
+    found = torch_missing(error)
     found.__cause__ = error
     return found
 
