@@ -97,11 +97,10 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _methods(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.io.reader import open_image
-    from napari_genrecon.io.record.check import methods_text, record_of
+    from napari_genrecon.io.record.check import methods_text, record_at
 
     def describe(path: Path) -> str:
-        record = record_of(open_image(path))
+        record = record_at(path)
         return json.dumps(record, indent=1) if parsed.json else methods_text(record)
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -27,19 +27,27 @@ def add_task(commands: Any, task: Task, *, flags: bool) -> None:
         "without an ending such as .tif; it is created if needed",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
+    add_series(parser)
+    add_folder_flags(parser)
+    if task.makes == "image":
+        _add_image_flags(parser)
+    else:
+        parser.set_defaults(pyramid=False, sidecar=True, resume=False, scheduler=None, workers=0)
+    if flags:
+        add_flags(parser, task.options)
+
+
+def _add_image_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how images are written."""
     parser.add_argument(
         "--pyramid",
         action="store_true",
         help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
     )
     parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
-    add_series(parser)
-    add_folder_flags(parser)
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
     parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
-    if flags:
-        add_flags(parser, task.options)
 
 
 def _run_task(parsed: argparse.Namespace) -> int:

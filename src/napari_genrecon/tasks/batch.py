@@ -1,7 +1,7 @@
 """Plan a batch: find the images and name the results. Nothing is written, and only headers are read.
 
 **Where results go.** By default they are put beside their images, as ``NAME_TASK.ome.tif`` (``.ome.zarr`` for an
-OME-Zarr). An output is a folder if it is one already, ends in a slash, or has no ending; it is created if needed, and
+OME-Zarr, ``.csv`` for points). An output is a folder if it is one already, ends in a slash, or has no ending; it is created if needed, and
 results keep the subfolders of a folder that was searched. Any other output is the name of one file.
 """
 
@@ -17,7 +17,9 @@ from pathlib import Path
 from napari_genrecon.errors import OptionError, OutputError
 from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.formats import image_name, is_written_by_region, result_ending, written_format
+from napari_genrecon.io.points import ENDING as POINTS
 from napari_genrecon.io.record.check import find_record
+from napari_genrecon.tasks import find_task
 
 __all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
 
@@ -87,7 +89,7 @@ def plan_batch(
     if len(kept) < len(found):
         count = len(found) - len(kept)
         notes.append(f"left out as results of earlier runs: {count} (name one itself to process it all the same)")
-    folder = None if output is None else _folder(output, several=len(kept) > 1)
+    folder = None if output is None else _folder(output, _ending(task), several=len(kept) > 1)
     if output is not None and folder is None:
         return Batch(((kept[0].path, Path(output)),), notes=tuple(notes))
     targets = name_results(kept, task, folder, series)
@@ -161,7 +163,7 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None, series:
 def _target(item: Found, task: str, folder: Path | None, series: str | None) -> Path:
     path = item.path if item.path.name not in ("", "..") else item.path.resolve()  # "." has no name
     chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
-    name = f"{image_name(path)}{chosen}_{task}{result_ending(path)}"
+    name = f"{image_name(path)}{chosen}_{task}{_ending(task) or result_ending(path)}"
     return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
 
 
@@ -170,7 +172,12 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path.resolve())).casefold())
 
 
-def _folder(output: str | Path, *, several: bool) -> Path | None:
+def _ending(task: str) -> str:
+    """Return the ending of the results of a task that makes no images; empty for images."""
+    return POINTS if find_task(task).makes == "points" else ""
+
+
+def _folder(output: str | Path, ending: str, *, several: bool) -> Path | None:
     """Return the folder that an output is, or None if it is the name of one file."""
     path = Path(output)
     slash = str(output).endswith(("/", os.sep))
@@ -180,8 +187,10 @@ def _folder(output: str | Path, *, several: bool) -> Path | None:
             f"several inputs need a folder for their results, and {output} is the name of a file: end it in a slash if "
             "it is a folder, or give another name"
         )
-    if named:
+    if named and not (ending and path.suffix.lower() == ending):
         try:
+            if ending:
+                raise OptionError(f"{path.name} names no format of points that is written: end it in {ending}")
             written_format(path)
         except OptionError as error:
             raise OptionError(f"{error}, or in a slash for a folder") from error

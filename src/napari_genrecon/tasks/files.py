@@ -14,6 +14,7 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.layers import layers_of
+from napari_genrecon.io.points import check_points_target, read_places, write_points
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
@@ -37,7 +38,7 @@ __all__ = [
 
 
 def array_options(task: Task) -> dict[str, str]:
-    """Return the options of a task that are arrays, with the kind of array: ``mask`` or ``psf``."""
+    """Return the options of a task that are arrays, with the kind of array: ``mask``, ``psf`` or ``points``."""
     hints = typing.get_type_hints(task.options, include_extras=True)
     metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
@@ -86,28 +87,64 @@ def file_steps(
     dict
         The record, as the file holds it.
     """
+    if task.makes == "points":
+        return (yield from _points_steps(task, source, target, options, saving, arrays or {}, series))
     written, arrays = written_format(target), arrays or {}
     if not written.by_region and (resume or client is not None):
         raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
     sources = [source, *arrays.values()]
     _check(target, saving, sources)  # before the work, which may take hours
-    image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
-    read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
-    options = calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
+    image, options = _opened(task, source, options, arrays, series)
     if resume and journal.part_of(target).exists():
         options = replace(options, tile=tile_of(journal.read(journal.part_of(target))[0].record))
     result = yield from task.steps(image.data, options, lazy=True if written.by_region else None)
-    record = {**result.record, "input": {**result.record["input"], "path": str(source.resolve())}}
-    if image.series:
-        record["input"]["series"] = image.chosen
-    if arrays:
-        record["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
+    record = _with_paths(result.record, source, image, arrays)
     about = about_result(image.about, result, record)
     yield from write_steps(target, result, about, saving=saving, sources=sources, resume=resume, client=client)
     return record_of(open_image(target))
 
 
+def _opened(
+    task: Task, source: Path, options: Any, arrays: dict[str, Path], series: int | str | None
+) -> tuple[ImageFile, Any]:
+    """Open the image, and complete the options with what it and the other files say."""
+    image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
+    read = {name: _read(array_options(task)[name], path) for name, path in arrays.items()}
+    return image, calibrated(replace(options, axes=image.axes, **read), lambda: image.about)
+
+
+def _with_paths(record: dict[str, Any], source: Path, image: ImageFile, arrays: dict[str, Path]) -> dict[str, Any]:
+    """Add to a record the files that were read."""
+    known = {**record, "input": {**record["input"], "path": str(source.resolve())}}
+    if image.series:
+        known["input"]["series"] = image.chosen
+    if arrays:
+        known["arrays"] = {name: str(path.resolve()) for name, path in arrays.items()}
+    return known
+
+
+def _points_steps(
+    task: Task,
+    source: Path,
+    target: Path,
+    options: Any,
+    saving: Saving,
+    arrays: dict[str, Path],
+    series: int | str | None,
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Write the points that a task finds in a file into a CSV file, and the record beside it."""
+    sources = [source, *arrays.values()]
+    check_points_target(target, overwrite=saving.overwrite, sources=sources)
+    image, options = _opened(task, source, options, arrays, series)
+    result = yield from task.steps(image.data, options)
+    record = _with_paths(result.record, source, image, arrays)
+    points = replace(result.data, meta=image.about)
+    return write_points(target, points, record, overwrite=saving.overwrite, sources=sources)
+
+
 def _read(kind: str, path: Path) -> Any:
+    if kind == "points":
+        return read_places(path)
     image = open_image(path)
     return measured_psf(image.data, image.about) if kind == "psf" else image.data
 
@@ -156,6 +193,11 @@ def write_result_steps(
     target, saving
         File of the result, and how it is written; see `file_steps`.
     """
+    if task.makes == "points":
+        check_points_target(target, overwrite=saving.overwrite)
+        result = yield from task.steps(data, options)
+        points = replace(result.data, meta=about)
+        return replace(result, record=write_points(target, points, result.record, overwrite=saving.overwrite))
     _check(target, saving, [])
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
     yield from write_steps(target, result, about_result(about, result, result.record), saving=saving)

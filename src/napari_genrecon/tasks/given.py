@@ -39,9 +39,10 @@ class Given:
 
     def calibrate(self, options: Any) -> Any:
         """Return options of a task in which missing pixel sizes are those of the layer."""
-        return options if self.layer is None else calibrated(options, self._about)
+        return options if self.layer is None else calibrated(options, self.about)
 
-    def _about(self) -> ImageMeta:
+    def about(self) -> ImageMeta:
+        """Return what the pixels mean; only for a layer."""
         assert self.layer is not None
         shape = tuple(self.pixels.shape)
         return replace(about_layer(self.layer, shape), axes=resolve_axes(self.axes, shape))
