@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.deblur import deblur as deblur
-    from napari_genrecon.tasks.detect import detect as detect
     from napari_genrecon.tasks.denoise import denoise as denoise
+    from napari_genrecon.tasks.detect import detect as detect
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise

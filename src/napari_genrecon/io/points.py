@@ -26,7 +26,7 @@ from napari_genrecon.io.publish import check_target, publishing
 from napari_genrecon.io.record.provenance import digest_json
 from napari_genrecon.io.record.sidecar import sidecar_of
 
-__all__ = ["ENDING", "Points", "check_points_target", "read_places", "verify_points", "write_points"]
+__all__ = ["ENDING", "Points", "check_points_target", "read_columns", "read_places", "verify_points", "write_points"]
 
 ENDING = ".csv"
 """Ending of files of points."""
@@ -189,6 +189,23 @@ def read_places(path: Path) -> NDArray[np.float64]:
     if not np.isfinite(found).all():
         raise ImageError(f"{path} holds a place that is not finite")
     return found
+
+
+def read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Return all columns of a file of points that this program wrote, by name.
+
+    Raises
+    ------
+    ImageError
+        If it holds what is no number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = csv.reader(file)
+            values = np.array([[float(value) for value in row] for row in rows], np.float64).reshape(-1, len(names))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ImageError(f"{path} cannot be read as points: {error}") from error
+    return dict(zip(names, values.T, strict=True))
 
 
 def _place_columns(path: Path, names: list[str]) -> list[int]:

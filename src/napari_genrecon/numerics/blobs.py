@@ -20,7 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-__all__ = ["FWHM", "LEAST_Z", "Blobs", "Filters", "filter_widths", "find_blobs", "joined", "noise_density", "noise_field", "widest_halo"]
+__all__ = [
+    "FWHM",
+    "LEAST_Z",
+    "Blobs",
+    "Filters",
+    "filter_widths",
+    "find_blobs",
+    "joined",
+    "noise_density",
+    "noise_field",
+    "widest_halo",
+]
 
 Floats = NDArray[np.floating]
 

@@ -1,8 +1,9 @@
 """Plan a batch: find the images and name the results. Nothing is written, and only headers are read.
 
 **Where results go.** By default they are put beside their images, as ``NAME_TASK.ome.tif`` (``.ome.zarr`` for an
-OME-Zarr, ``.csv`` for points). An output is a folder if it is one already, ends in a slash, or has no ending; it is created if needed, and
-results keep the subfolders of a folder that was searched. Any other output is the name of one file.
+OME-Zarr, ``.csv`` for points). An output is a folder if it is one already, ends in a slash, or has no ending; it
+is created if needed, and results keep the subfolders of a folder that was searched. Any other output is the name of one
+file.
 """
 
 from __future__ import annotations

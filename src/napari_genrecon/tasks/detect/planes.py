@@ -132,7 +132,9 @@ def _search(
     values, bad = _prepared(planes, channel)
     starts = np.array([tile.src[i].start for i in spatial])
     stops = [tile.src[i].stop for i in spatial]
-    ends = [(bool(start == 0), bool(stop == source.shape[i])) for start, stop, i in zip(starts, stops, spatial, strict=True)]
+    ends = [
+        (bool(start == 0), bool(stop == source.shape[i])) for start, stop, i in zip(starts, stops, spatial, strict=True)
+    ]
     blobs = find_blobs(-values if dark else values, filters, ends)
     core = [(tile.dst[i].start - start, tile.dst[i].stop - start) for start, i in zip(starts, spatial, strict=True)]
     nearest = np.round(blobs.places).astype(int)

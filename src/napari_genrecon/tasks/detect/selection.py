@@ -66,9 +66,7 @@ def select(blobs: Blobs, planes: NDArray[np.intp], filters: Filters, pixels: int
     by_level = [pixels * noise_density(filters, index, blobs.z) for index in range(len(filters.widths) - 2)]
     chance = np.sum(by_level, axis=0)
     any_sure = _sure(blobs, planes, filters, chance, fdr)[0]
-    hits = [
-        int((false_shares(own[blobs.level == index]) <= fdr).sum()) for index, own in enumerate(by_level)
-    ]
+    hits = [int((false_shares(own[blobs.level == index]) <= fdr).sum()) for index, own in enumerate(by_level)]
     best = int(np.argmax(np.array(hits) >= _MOST * max(hits, default=0)))
     weighted = np.where(blobs.level == best, by_level[best] / _WEIGHT, (chance - by_level[best]) / (1 - _WEIGHT))
     kept, shares = _sure(blobs, planes, filters, weighted, fdr, best)

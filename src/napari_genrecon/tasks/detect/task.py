@@ -18,7 +18,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.provenance import make_record
-from napari_genrecon.numerics.blobs import FWHM, Filters, filter_widths
+from napari_genrecon.numerics.blobs import Filters, filter_widths
 from napari_genrecon.tasks.detect.options import DetectOptions, Objects
 from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find_steps, search_grid, spatial_axes
 from napari_genrecon.tasks.detect.selection import Selection, select
@@ -130,15 +130,15 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     axes = resolve_axes(options.axes, source.shape)
     if options.volume and "Z" not in axes.letters:
         raise ImageError(
-            f"the image has the axes {axes} and no Z, which 'volume' needs: say in axes which dimension is Z, or search "
-            "every plane by itself"
+            f"the image has the axes {axes} and no Z, which 'volume' needs: say in axes which dimension is Z, or "
+            "search every plane by itself"
         )
     sampled = _sampled(source, axes)
     noise = noise_per_channel(sampled, options.noise)
     channels = [channel_of(crops, model) for crops, model in zip(sampled, noise, strict=True)]
     filters = [_filters(options, channel) for channel in channels]
     found = yield from find_steps(source, axes, channels, filters, dark=options.objects == "dark")
-    chosen = [select(f.blobs, _planes(f, source), w, f.pixels, options.fdr) for f, w in zip(found, filters, strict=True)]
+    chosen = [select(f.blobs, _planes(f), w, f.pixels, options.fdr) for f, w in zip(found, filters, strict=True)]
     points = _points(found, chosen, filters, axes, volume=options.volume)
     record = _record(options, source, axes, sampled, channels, filters, chosen, time.perf_counter() - started)
     return Result(points, axes, record)
@@ -174,7 +174,7 @@ def _filters(options: DetectOptions, channel: Channel) -> Filters:
     return Filters(widths, (0.0, *rho), (options.spacing or 1.0, 1.0, 1.0))
 
 
-def _planes(found: Found, source: Any) -> NDArray[np.intp]:
+def _planes(found: Found) -> NDArray[np.intp]:
     """Return a number for the plane of every maximum."""
     total = np.zeros(len(found.blobs), np.intp)
     for column in found.outer.T:
@@ -215,6 +215,9 @@ def _record(
     counts = [len(selection.blobs) for selection in chosen]
     sizes = [None if s.level is None else round(f.sizes[s.level], 3) for s, f in zip(chosen, filters, strict=True)]
     notes = missing_note([channel.missing for channel in channels])
+    if not any(counts):
+        sizes_asked = f"{options.min_size:g} to {options.max_size:g} pixels"
+        notes.append(f"nothing stands out from the noise: no {options.objects} object of {sizes_asked} was found")
     if not all(channel.noise.sigma > 0 for channel in channels):
         notes.append("no noise was found, so the share of false points says nothing: thousandths of the range count")
     return make_record(
