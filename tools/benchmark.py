@@ -1,4 +1,4 @@
-"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|trust|faults|generate``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|trust|faults|generate|detect``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -14,7 +14,9 @@ from pathlib import Path
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "times", "memory", "quality", "trust", "faults", "generate"])
+    parser.add_argument(
+        "what", choices=["speed", "times", "memory", "quality", "trust", "faults", "generate", "detect"]
+    )
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
@@ -51,6 +53,10 @@ def main() -> int:
         from bench import generate
 
         generate.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, figure=arguments.figure)
+    elif arguments.what == "detect":
+        from bench import detect
+
+        detect.run(arguments.quick)
     elif arguments.what == "faults":
         from bench import faults
 
