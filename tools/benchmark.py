@@ -24,6 +24,7 @@ _WHAT = (
     "generate",
     "train",
     "augment",
+    "detect",
 )
 
 
@@ -86,6 +87,10 @@ def main() -> int:
         from bench import augment
 
         augment.run()
+    elif arguments.what == "detect":
+        from bench import detect
+
+        detect.run(arguments.quick)
     elif arguments.what == "faults":
         from bench import faults
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconError as GenReconError
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
+    from napari_genrecon.io.points import Points as Points
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.models import load_model as load_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.check import resolution as resolution
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
+    from napari_genrecon.tasks.detect import detect as detect
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
@@ -50,8 +52,10 @@ _PUBLIC = {
     "augment": "tasks.augment",
     "check": "tasks.check",
     "Optics": "optics",
+    "Points": "io.points",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
+    "detect": "tasks.detect",
     "detect_damage": "tasks.inpaint.damage",
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
@@ -74,12 +78,14 @@ __all__ = [
     "MeasuredPSF",
     "NoiseModel",
     "Optics",
+    "Points",
     "__version__",
     "advise",
     "augment",
     "check",
     "deblur",
     "denoise",
+    "detect",
     "detect_damage",
     "inpaint",
     "gaussian_psf",

@@ -121,13 +121,12 @@ def _resolution(parsed: argparse.Namespace) -> int:
 
 
 def _methods(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.io.reader import open_image
-    from napari_genrecon.io.record.check import record_of
+    from napari_genrecon.io.record.check import record_at
     from napari_genrecon.io.record.methods import methods_text
     from napari_genrecon.tasks import defaults_of
 
     def describe(path: Path) -> str:
-        record = record_of(open_image(path))
+        record = record_at(path)
         return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of)
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -30,13 +30,13 @@ def add_task(commands: Subparsers, task: Task, *, flags: bool) -> None:
     """Add the command of a task; `flags` adds those of its options, which imports the task."""
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
     parser.set_defaults(task=task.name)
-    add_file_flags(parser)
+    add_file_flags(parser, images=task.makes == "image")
     if flags:
         add_flags(parser, task.options)
 
 
-def add_file_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the images, and the flags that say where and how their results are written."""
+def add_file_flags(parser: argparse.ArgumentParser, *, images: bool = True) -> None:
+    """Add the images, and the flags that say where and how their results, perhaps images, are written."""
     parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help=f"{IMAGES}, or folders of them")
     parser.add_argument(
         "-o",
@@ -45,14 +45,22 @@ def add_file_flags(parser: argparse.ArgumentParser) -> None:
         "without an ending such as .tif; it is created if needed",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
+    add_series(parser)
+    add_folder_flags(parser)
+    if images:
+        _add_image_flags(parser)
+    else:
+        parser.set_defaults(pyramid=False, sidecar=True, resume=False, scheduler=None, workers=0)
+
+
+def _add_image_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how images are written."""
     parser.add_argument(
         "--pyramid",
         action="store_true",
         help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
     )
     parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
-    add_series(parser)
-    add_folder_flags(parser)
     parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
     parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")

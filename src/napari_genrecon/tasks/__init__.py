@@ -1,4 +1,4 @@
-"""List the tasks that turn an image into another. Importing this loads no torch."""
+"""List the tasks that turn an image into another, or into points. Importing this loads no torch."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ TASKS: tuple[Task, ...] = (
         title="Inpaint",
         summary="Fill in masked or damaged pixels and leave all others as they are",
         models="inpaint",
+    ),
+    Task(
+        name="detect",
+        title="Detect",
+        summary="Find spots and cells, with a share of false ones that the measured noise vouches for",
+        models="detect",
+        makes="points",
     ),
 )
 

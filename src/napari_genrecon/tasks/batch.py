@@ -1,8 +1,9 @@
 """Plan a batch: find the images and name the results. Nothing is written, and only headers are read.
 
 **Where results go.** By default they are put beside their images, as ``NAME_TASK.ome.tif`` (``.ome.zarr`` for an
-OME-Zarr). An output is a folder if it is one already, ends in a slash, or has no ending; it is created if needed, and
-results keep the subfolders of a folder that was searched. Any other output is the name of one file.
+OME-Zarr, ``.csv`` for points). An output is a folder if it is one already, ends in a slash, or has no ending; it
+is created if needed, and results keep the subfolders of a folder that was searched. Any other output is the name of one
+file.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pathlib import Path
 from napari_genrecon.errors import OptionError, OutputError
 from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.formats import image_name, is_written_by_region, result_ending, written_format
+from napari_genrecon.io.points import ENDING as POINTS
 from napari_genrecon.io.record.check import find_record
 from napari_genrecon.io.record.history import steps_of_run
+from napari_genrecon.tasks import find_task
 
 __all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
 
@@ -88,7 +91,7 @@ def plan_batch(
     if len(kept) < len(found):
         count = len(found) - len(kept)
         notes.append(f"left out as results of earlier runs: {count} (name one itself to process it all the same)")
-    folder = None if output is None else _folder(output, several=len(kept) > 1)
+    folder = None if output is None else _folder(output, _ending(task), several=len(kept) > 1)
     if output is not None and folder is None:
         return Batch(((kept[0].path, Path(output)),), notes=tuple(notes))
     targets = name_results(kept, task, folder, series)
@@ -164,7 +167,7 @@ def _target(item: Found, task: str, folder: Path | None, series: str | None) -> 
     if not path.name:
         raise OptionError(f"{path} is the root of the file system, and a result cannot be named after it: name a file")
     chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
-    name = f"{image_name(path)}{chosen}_{task}{result_ending(path)}"
+    name = f"{image_name(path)}{chosen}_{task}{_ending(task) or result_ending(path)}"
     return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
 
 
@@ -173,7 +176,12 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path.resolve())).casefold())
 
 
-def _folder(output: str | Path, *, several: bool) -> Path | None:
+def _ending(task: str) -> str:
+    """Return the ending of the results of a task that makes no images; empty for images."""
+    return POINTS if find_task(task).makes == "points" else ""
+
+
+def _folder(output: str | Path, ending: str, *, several: bool) -> Path | None:
     """Return the folder that an output is, or None if it is the name of one file."""
     path = Path(output)
     slash = str(output).endswith(("/", os.sep))
@@ -183,8 +191,10 @@ def _folder(output: str | Path, *, several: bool) -> Path | None:
             f"several inputs need a folder for their results, and {output} is the name of a file: end it in a slash if "
             "it is a folder, or give another name"
         )
-    if named:
+    if named and not (ending and path.suffix.lower() == ending):
         try:
+            if ending:
+                raise OptionError(f"{path.name} names no format of points that is written: end it in {ending}")
             written_format(path)
         except OptionError as error:
             raise OptionError(f"{error}, or in a slash for a folder") from error

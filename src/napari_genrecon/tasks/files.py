@@ -16,6 +16,7 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.layers import layers_of
+from napari_genrecon.io.points import check_points_target, read_places, write_points
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
@@ -49,7 +50,7 @@ Processing: TypeAlias = Generator[Progress, None, tuple[Result, ImageMeta]]
 
 
 def array_options(task: Task) -> dict[str, str]:
-    """Return the options of a task that are arrays, with the kind of array: ``mask`` or ``psf``."""
+    """Return the options of a task that are arrays, with the kind of array: ``mask``, ``psf`` or ``points``."""
     hints = typing.get_type_hints(task.options, include_extras=True)
     metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
@@ -99,6 +100,8 @@ def file_steps(
         The record, as the file holds it.
     """
     arrays = arrays or {}
+    if task.makes == "points":
+        return (yield from _points_steps(task, source, target, options, saving, arrays, series))
 
     def process(image: ImageFile, lazy: bool | None, begun: Record | None) -> Processing:
         wanted = options if begun is None else replace(options, tile=tile_of(begun))
@@ -107,6 +110,25 @@ def file_steps(
     axes, files = options.axes, list(arrays.values())
     more: dict[str, Any] = {"axes": axes, "saving": saving, "resume": resume, "client": client, "series": series}
     return (yield from process_file_steps(process, source, target, files=files, **more))
+
+
+def _points_steps(
+    task: Task,
+    source: Path,
+    target: Path,
+    options: Any,
+    saving: Saving,
+    arrays: Mapping[str, Path],
+    series: int | str | None,
+) -> Generator[Progress, None, Record]:
+    """Write the points that a task finds in a file into a CSV file, and the record beside it."""
+    sources = [source, *arrays.values()]
+    check_points_target(target, overwrite=saving.overwrite, sources=sources)
+    image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
+    result = yield from _task_steps(task, image.data, image.about, options, files=arrays, lazy=None)
+    record = record_from_file(result.record, image, source)
+    points = replace(result.data, meta=image.about)
+    return write_points(target, points, record, overwrite=saving.overwrite, sources=sources)
 
 
 def process_file_steps(
@@ -192,16 +214,26 @@ def processed_steps(
     ImageMeta
         Its metadata, with the record.
     """
-    read = {name: _read(array_options(task)[name], path) for name, path in files.items()}
-    options = calibrated(replace(options, axes=about.axes, **read), lambda: about)
-    result = yield from task.steps(data, options, lazy=lazy)
-    if files:
-        named = {name: str(path.resolve()) for name, path in files.items()}
-        result = replace(result, record={**result.record, "arrays": named})
+    result = yield from _task_steps(task, data, about, options, files=files, lazy=lazy)
     return result, about_result(about, result, result.record)
 
 
+def _task_steps(
+    task: Task, data: ImageArray, about: ImageMeta, options: Any, *, files: Mapping[str, Path], lazy: bool | None
+) -> Generator[Progress, None, Result]:
+    """Run a task with the axes and pixel sizes of the image, and with options from files; the record names these."""
+    read = {name: _read(array_options(task)[name], path) for name, path in files.items()}
+    options = calibrated(replace(options, axes=about.axes, **read), lambda: about)
+    result = yield from task.steps(data, options, lazy=lazy)
+    if not files:
+        return result
+    named = {name: str(path.resolve()) for name, path in files.items()}
+    return replace(result, record={**result.record, "arrays": named})
+
+
 def _read(kind: str, path: Path) -> Any:
+    if kind == "points":
+        return read_places(path)
     image = open_image(path)
     return measured_psf(image.data, image.about) if kind == "psf" else image.data
 
@@ -250,6 +282,11 @@ def write_result_steps(
     target, saving
         File of the result, and how it is written; see `file_steps`.
     """
+    if task.makes == "points":
+        check_points_target(target, overwrite=saving.overwrite)
+        result = yield from task.steps(data, options)
+        points = replace(result.data, meta=about)
+        return replace(result, record=write_points(target, points, result.record, overwrite=saving.overwrite))
     _check(target, saving, [])
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
     record = made_from(result.record, about.record)

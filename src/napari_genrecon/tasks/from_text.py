@@ -14,7 +14,11 @@ from napari_genrecon.tasks.files import array_options
 __all__ = ["options_from_text"]
 
 # What to give instead of a file that does not exist, by kind of array.
-_ADVICE = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
+_ADVICE = {
+    "psf": "",
+    "points": "",
+    "mask": ": give an image file that is anything but 0 where pixels are to be filled in",
+}
 
 
 def options_from_text(
@@ -53,7 +57,7 @@ def options_from_text(
         else:
             values[name], files[name] = None, (folder or Path()) / str(text)
             if not files[name].exists():
-                raise OptionError(f"{flag}{name}: there is no file {text}{_ADVICE[kind]}")
+                raise OptionError(f"{flag}{name}: there is no file {text}{_ADVICE.get(kind, '')}")
     return task.options(**values), files
 
 

@@ -7,12 +7,13 @@ must agree within the bound of `noise.same`.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
@@ -20,8 +21,10 @@ from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
+from napari_genrecon.io.points import ENDING as POINTS
+from napari_genrecon.io.points import read_columns
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.record.check import record_of
+from napari_genrecon.io.record.check import record_at, record_of
 from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.same import Comparison, alike, bound_of
@@ -35,7 +38,9 @@ from napari_genrecon.tasks.pixel_size import measured_psf
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["Replay", "replay_steps", "source_of", "with_all_axes"]
+__all__ = ["PointsReplay", "Replay", "replay_steps", "source_of", "with_all_axes"]
+
+_SAME_NUMBER = 1e-4  # part of a number of a point by which other machines may differ; files keep nine digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,46 @@ class Replay:
         return outcome + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 
-def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Replay]:
-    """Make a result again from its record, and compare the pixels.
+@dataclass(frozen=True, slots=True)
+class PointsReplay:
+    """Comparison of points with those that were found again.
+
+    Attributes
+    ----------
+    then, now : int
+        Number of points.
+    fits : bool
+        Whether there are as many, with the same columns.
+    furthest : float
+        Greatest difference of two numbers, as a part of the number, or itself for numbers below 1.
+    notes : tuple of str
+        Differences to the first run, in sentences.
+    """
+
+    then: int
+    now: int
+    fits: bool
+    furthest: float
+    notes: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether the points are what the record says."""
+        return self.fits and self.furthest <= _SAME_NUMBER
+
+    def __str__(self) -> str:
+        said = (
+            f"made again, all {self.now} points agree"
+            if self.same
+            else f"the points differ by up to {self.furthest:.2g}"
+        )
+        if not self.fits:
+            said = f"there were {self.then} points, and {self.now} are found now"
+        return said + (f" ({'; '.join(self.notes)})" if self.notes else "")
+
+
+def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progress, None, Replay | PointsReplay]:
+    """Make a result again from its record, and compare the pixels, or the points.
 
     Parameters
     ----------
@@ -92,6 +135,8 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     ImageError
         If there is no record, no input, or the input is another image.
     """
+    if path.suffix.lower() == POINTS:
+        return (yield from _points_again(path, source))
     image = finished(open_image(path))
     record = record_of(image)
     if record["task"] == "sample":
@@ -135,6 +180,25 @@ def _augmented_again(
     return (yield from _compared(Result(example.image, parent.axes, example.record), image, record))
 
 
+def _points_again(path: Path, source: Path | None) -> Generator[Progress, None, PointsReplay]:
+    """Find points again; their numbers must be those of the file."""
+    record = record_at(path)
+    original = source_of(path, record, source)
+    task = find_task(record["task"])
+    result = yield from task.steps(original.data, _options_of(task, record))
+    if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
+        raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
+    then, now = read_columns(path), replace(result.data, meta=original.about).columns()
+    counts = [len(next(iter(columns.values()))) for columns in (then, now)]
+    same = counts[0] == counts[1] and then.keys() == now.keys()
+    furthest = max((_furthest(then[name], now[name]) for name in now), default=0.0) if same and counts[0] else 0.0
+    return PointsReplay(counts[0], counts[1], same, furthest, tuple(_differences(result.record, record)))
+
+
+def _furthest(then: NDArray[np.float64], now: NDArray[Any]) -> float:
+    return float(np.max(np.abs(then - now) / np.maximum(np.abs(then), 1.0)))
+
+
 def _updated(record: dict[str, Any]) -> dict[str, Any]:
     """Return the record as this version would write it: earlier, upscaling along z was an option of `upscale`."""
     options = record["options"]
@@ -174,7 +238,8 @@ def _options_of(task: Task, record: dict[str, Any]) -> Any:
     values = {k: v for k, v in record["options"].items() if k in {option.name for option in fields(task.options)}}
     shape = tuple(record["input"]["shape"])
     values["axes"] = resolve_axes(record["axes"]["letters"][-len(shape) :], shape)
-    values["tile"] = tile_of(record)
+    if "tile" in {option.name for option in fields(task.options)}:
+        values["tile"] = tile_of(record)
     if record.get("noise"):
         values["noise"] = tuple(NoiseModel.from_dict(model) for model in record["noise"])
     for name in array_options(task):

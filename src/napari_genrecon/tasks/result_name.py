@@ -23,6 +23,11 @@ _OPTIONS: dict[str, Callable[[Any], str]] = {
     "model": str,
     "consistent": lambda _: "consistent",
     "self_ensemble": lambda _: "8 views",
+    "fdr": "fdr {:g}".format,
+    "min_size": "from {:g} px".format,
+    "max_size": "to {:g} px".format,
+    "objects": str,
+    "volume": lambda _: "3D",
     "thickness": "thickness {:g}".format,
     "train_steps": "{} steps".format,
 }

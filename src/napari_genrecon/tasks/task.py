@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
@@ -23,8 +23,8 @@ class Result:
 
     Attributes
     ----------
-    data : ndarray or dask array
-        The pixels, in the grey values of the input.
+    data : ndarray, dask array or Points
+        The pixels, in the grey values of the input; of a task that makes points, these.
     axes : Axes
         What the dimensions of `data` mean.
     record : dict
@@ -79,12 +79,15 @@ class Task:
         One sentence.
     models : str
         Name of the task whose models it uses: deblurring uses denoisers.
+    makes : {"image", "points"}
+        Kind of its results: pixels of the same place, or `io.points.Points` in it.
     """
 
     name: str
     title: str
     summary: str
     models: str
+    makes: Literal["image", "points"] = "image"
 
     @property
     def options(self) -> type:

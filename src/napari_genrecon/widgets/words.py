@@ -24,6 +24,10 @@ __all__ = [
 
 LABELS = {
     "detect": "also fill",
+    "fdr": "false share",
+    "min_size": "smallest (px)",
+    "max_size": "largest (px)",
+    "volume": "in 3D",
     "n": "fillings",
     "self_ensemble": "8 views",
     "keep_dtype": "keep number type",

@@ -12,6 +12,8 @@ import numpy as np
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
+from napari_genrecon.io.points import ENDING as POINTS
+from napari_genrecon.io.points import verify_points
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.methods import DONE
 from napari_genrecon.io.record.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
@@ -19,7 +21,7 @@ from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
 from napari_genrecon.io.tiff.ome import note_in, ome_of
 from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["choice_text", "find_record", "origin_text", "record_of", "verify"]
+__all__ = ["choice_text", "find_record", "origin_text", "record_at", "record_of", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -42,6 +44,8 @@ def verify(path: str | Path) -> list[str]:
     ImageError
         If the file cannot be read or holds no sealed record.
     """
+    if Path(path).suffix.lower() == POINTS:
+        return verify_points(Path(path), record_at(path))
     image = open_image(path)
     if image.unfinished:
         return [f"it was not finished: {image.unfinished}"]
@@ -70,6 +74,22 @@ def record_of(image: ImageFile) -> dict[str, Any]:
     record = image.record or read_sidecar(image.path)
     if record is None:
         raise ImageError(f"{image.path} holds no record: it was not made by napari-genrecon, or lost it since")
+    return record
+
+
+def record_at(path: str | Path) -> dict[str, Any]:
+    """Return the record of a result, an image or points, from its path.
+
+    Raises
+    ------
+    ImageError
+        If it has none.
+    """
+    if Path(path).suffix.lower() != POINTS:
+        return record_of(open_image(path))
+    record = read_sidecar(Path(path))
+    if record is None:
+        raise ImageError(f"there is no {sidecar_of(Path(path)).name} beside {path}, which holds the record of points")
     return record
 
 

@@ -14,6 +14,7 @@ DONE = {
     "upscaled": "upscaled",
     "deblurred": "deblurred",
     "inpainted": "inpainted",
+    "detected": "searched",
     "synthetic": "generated",
 }
 """What was done, by the nature of the result."""
@@ -29,6 +30,10 @@ _HOW = {
     ("upscale_z", ""): "(a network trained on the stack's own planes: Zhao et al. 2021, doi:10.1109/TMI.2020.3037187)",
     ("deblur", "pnp"): _PNP,
     ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
+    ("detect", ""): (
+        "for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) at a false discovery rate that the measured noise sets "
+        "(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)"
+    ),
     ("inpaint", "pnp"): _PNP,
     ("inpaint", "network"): _BIAS_FREE,
     ("inpaint", "biharmonic"): "(the biharmonic equation: Damelin & Hoang 2018, doi:10.1155/2018/3950312)",
@@ -71,12 +76,14 @@ def _step_sentences(
     record: Mapping[str, Any], begin: str, defaults_of: Callable[[str], Mapping[str, Any]]
 ) -> list[str]:
     psf, noise, clipped = record.get("psf"), record.get("noise"), (record.get("output") or {}).get("clipped")
+    points = (record.get("output") or {}).get("points")
     options = _options_text(record, defaults_of(str(record.get("task"))))
     return [
         f"{begin} {_what(record, record.get('versions', {}))}{options}.",
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
         *([_noise_text(noise)] if noise else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
+        *([f"{points} objects were found."] if points is not None else []),
         *([f"{clipped} pixels were clipped to the range of {record['output']['dtype']}."] if clipped else []),
     ]
 

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 SCHEMA = "genrecon-record/1"
-NATURES = ("restored", "upscaled", "deblurred", "inpainted", "synthetic")
+NATURES = ("restored", "upscaled", "deblurred", "inpainted", "detected", "synthetic")
 RECORD_NAMESPACE = "napari-genrecon/record"
 """Namespace of the OME annotation that holds the record in a file."""
 LAYER_NAMESPACE = "napari-genrecon/layer"
@@ -61,7 +61,7 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
     task : str
         The task's name, such as ``"denoise"``.
     nature : str
-        Kind of data that the result is: ``restored``, ``upscaled``, ``deblurred``, ``inpainted`` or ``synthetic``.
+        Kind of data that the result is: one of `NATURES`.
     **facts
         Further entries, JSON values only: options, model, noise, axes, input, output, warnings. A sentence about
         assumed axes is added to the warnings.

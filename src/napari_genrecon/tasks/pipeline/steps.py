@@ -44,7 +44,7 @@ class Step:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = [task.name for task in TASKS]
+        names = [task.name for task in TASKS if task.makes == "image"]
         if self.task not in names:
             raise OptionError(f"there is no task {self.task!r}: a step is one of {', '.join(names)}")
         known = [each.name for each in fields(self.found.options)]

@@ -11,6 +11,7 @@ from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
+from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.history import made_from
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
 from napari_genrecon.tasks.files import array_options
@@ -44,7 +45,7 @@ def add_result(viewer: Viewer, task: str, layer: Layer, *, lazy: bool | None = N
     viewer : napari.Viewer
         Viewer that gets the result.
     task : str
-        ``"denoise"``, ``"upscale"``, ``"upscale_z"``, ``"deblur"`` or ``"inpaint"``.
+        ``"denoise"``, ``"upscale"``, ``"upscale_z"``, ``"deblur"``, ``"inpaint"`` or ``"detect"``.
     layer : napari.layers.Image
         Image to work on. Axes and pixel size are those of the layer.
     lazy : bool, optional
@@ -56,7 +57,7 @@ def add_result(viewer: Viewer, task: str, layer: Layer, *, lazy: bool | None = N
 
     Returns
     -------
-    napari.layers.Image
+    napari.layers.Image or Points
         The new layer.
 
     Raises
@@ -117,7 +118,9 @@ def layer_options(task: Task, layer: Layer, values: dict[str, Any]) -> Any:
         return replace(_about(layer), axes=resolve_axes(options.axes, layer_data(layer).shape))
 
     options = calibrated(options, about)
-    return replace(options, keep_dtype=True) if layer.rgb else options  # napari shows RGB in its own dtype only
+    if layer.rgb and task.makes == "image":  # napari shows RGB in its own dtype only
+        return replace(options, keep_dtype=True)
+    return options
 
 
 def _about(layer: Layer) -> ImageMeta:
@@ -146,9 +149,11 @@ def add_layers(
 
     Returns
     -------
-    napari.layers.Image
+    napari.layers.Image or Points
         The layer of the result.
     """
+    if isinstance(result.data, Points):
+        return _add_points(viewer, result, name, shown)
     place = Place.of(viewer, source, shown["blending"], result.record)
     pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
     added = viewer.add_image(pixels if stored else live(viewer, pixels, name), **kwargs)
@@ -160,3 +165,27 @@ def add_layers(
             add = viewer.add_labels if companion.dtype.kind in "bu" else viewer.add_image
             add(companion, name=f"{added.name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
     return added
+
+
+_RING = 2.0  # diameter of a ring, in sizes of its object, so that the object stays in sight ...
+_LEAST_RING = 4.0  # pixels ... and the ring, too
+_RING_COLOUR = "#ffd400"  # yellow stands out from grey, green and magenta images
+
+
+def _add_points(viewer: Any, result: Result, name: str, shown: dict[str, Any]) -> Any:
+    """Add the points of a result as rings around the objects, with their features."""
+    points = result.data
+    sizes = points.features.get("size")
+    rings = _LEAST_RING if sizes is None or not len(points) else (_RING * sizes).clip(_LEAST_RING)
+    return viewer.add_points(
+        points.pixels,
+        name=name,
+        features=dict(points.features),
+        size=rings,
+        face_color="transparent",
+        border_color=_RING_COLOUR,
+        border_width=0.1,
+        out_of_slice_display=bool(result.record["options"].get("volume")),
+        metadata={**shown["metadata"], "genrecon": result.record},
+        **{key: shown[key] for key in PLACED if key in shown},
+    )

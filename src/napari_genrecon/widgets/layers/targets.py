@@ -9,7 +9,9 @@ from pathlib import Path
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.formats import is_written_by_region
+from napari_genrecon.io.points import ENDING as POINTS
 from napari_genrecon.io.publish import check_target
+from napari_genrecon.tasks import find_task
 
 __all__ = ["NAME", "plan_targets"]
 
@@ -44,12 +46,13 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
     """
     if given is None:
         return [None] * len(names)
+    ending = POINTS if find_task(task).makes == "points" else ".ome.tif"
     if given.is_dir() and not is_written_by_region(given):
-        given = given / f"{NAME}_{task}.ome.tif"
+        given = given / f"{NAME}_{task}{ending}"
     if len(names) > 1 and NAME not in given.name:
         raise OptionError(
             f"{len(names)} images need a file each, and 'write to' names one, {given.name}: put {NAME} where the names "
-            f"of the images shall stand, such as {NAME}_{task}.ome.tif, or name a folder that exists"
+            f"of the images shall stand, such as {NAME}_{task}{ending}, or name a folder that exists"
         )
     targets = [given.with_name(given.name.replace(NAME, _file_name(name))) for name in names]
     taken: dict[str, str] = {}

@@ -85,7 +85,10 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _make_controls(self) -> None:
         self.images = Select(choices=self._image_names, tooltip="Images that the steps are run on, one after the other")
         self.chosen = Select(choices=(), tooltip="Choose a step to edit, move or remove it")
-        self.task = ComboBox(choices=[(task.title, task.name) for task in TASKS], tooltip="What the next step does")
+        self.task = ComboBox(
+            choices=[(task.title, task.name) for task in TASKS if task.makes == "image"],
+            tooltip="What the next step does",
+        )
         self.add_step = PushButton(text="Add", tooltip="Puts this task at the end")
         self.from_result = PushButton(
             text="From result", tooltip="Takes the steps that made the selected layer, to run them on other images"

@@ -22,7 +22,7 @@ from napari_genrecon.widgets.layers.snapshot import display, layer_data
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["LayerSnapshot", "about_result", "nothing_to_fill", "preview_steps", "result_steps"]
+__all__ = ["LayerSnapshot", "about_result", "nothing_found", "preview_steps", "result_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,21 @@ def result_steps(
     return (yield from write_result_steps(task, taken.data, options, about, target, saving=chosen_saving()))
 
 
-def nothing_to_fill(record: dict[str, Any]) -> bool:
-    """Return whether inpainting found nothing to fill, so that there is no layer to add."""
-    return (record.get("mask") or {}).get("filled") == 0
+def nothing_found(record: dict[str, Any]) -> bool:
+    """Return whether nothing was found to fill, or to mark, so that there is no layer to add."""
+    return (record.get("mask") or {}).get("filled") == 0 or record["output"].get("points") == 0
 
 
 def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, target: Path | None, *, lazy: bool) -> str:
     """Describe the result; `added` is the new layer, or None."""
     if added is None:
         written = f" The image was written to {target} as it is." if target else ""
+        if "points" in record["output"]:
+            written = f" {target} holds no point." if target else ""
         return f"No new layer: {'; '.join(record['warnings'])}.{written}"
     took = f"done in {time.perf_counter() - taken.at:.1f} s"
     said = [f"New layer '{added.name}': {'computes each plane when you scroll to it' if lazy else took}."]
+    said += [f"{record['output']['points']} found."] if "points" in record["output"] else []
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
     said += [f"Written to {target}."] if target else []
     hidden = taken.visible and not taken.layer.visible

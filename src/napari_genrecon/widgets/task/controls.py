@@ -42,14 +42,16 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
         self._details = Details()
         self._report, self._verdict = self._details.report, self._details.verdict
+        points = task.makes == "points"
         self._target = FileEdit(
             mode="w",
             name="target",
             label="write to",
-            filter="OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
+            filter="CSV (*.csv)" if points else "OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
             value="",
             tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory. "
-            "Several images need a folder, or {name} in the name of the file, such as {name}_denoised.ome.tif",
+            "Several images need a folder, or {name} in the name of the file, such as "
+            + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
         )
         self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
         self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]
@@ -79,7 +81,9 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _make_buttons(self) -> None:
         self._preview = PushButton(
-            text="Preview", tooltip="Shows what the task makes of the part of the plane on screen"
+            text="Preview",
+            tooltip="Shows what the task makes of the part of the plane on screen",
+            visible=self._task.makes == "image",
         )
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: left of the line before, right of it after; drag the line"
@@ -88,7 +92,10 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         make_primary(self._run)
         self._cancel = PushButton(text="Cancel", enabled=False)
         self._live = CheckBox(
-            text="live", value=False, tooltip="Add the result at once and compute each plane when you scroll to it"
+            text="live",
+            value=False,
+            tooltip="Add the result at once and compute each plane when you scroll to it",
+            visible=self._task.makes == "image",
         )
         self._copy = PushButton(text="Copy as Python", tooltip="Puts the same job as Python code on the clipboard")
         self._methods = PushButton(

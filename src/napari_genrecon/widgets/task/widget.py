@@ -33,7 +33,7 @@ from napari_genrecon.widgets.task.check import check_layer_steps, deviations_lay
 from napari_genrecon.widgets.task.compute import (
     LayerSnapshot,
     about_result,
-    nothing_to_fill,
+    nothing_found,
     preview_steps,
     result_steps,
 )
@@ -48,7 +48,15 @@ if TYPE_CHECKING:
 _REST = 500  # milliseconds without a move of the camera after which it rests: shorter, and a pause in a drag computes
 _SOON = 3.0  # seconds that a preview may take to be renewed unasked; longer ones would block the buttons by surprise
 
-__all__ = ["DeblurWidget", "DenoiseWidget", "InpaintWidget", "TaskWidget", "UpscaleWidget", "UpscaleZWidget"]
+__all__ = [
+    "DeblurWidget",
+    "DenoiseWidget",
+    "DetectWidget",
+    "InpaintWidget",
+    "TaskWidget",
+    "UpscaleWidget",
+    "UpscaleZWidget",
+]
 
 
 class TaskWidget(TaskControls):
@@ -362,14 +370,14 @@ class TaskWidget(TaskControls):
         self._watched.stop()
         for warning in record["warnings"]:
             show_warning(f"{taken.name}: {warning}")
-        if not nothing_to_fill(record):
+        if not nothing_found(record):
             with self._adding_result():
                 name = result_name(self._task.name, taken.name, record)
                 added = add_layers(
                     self._viewer, result, taken.layer, taken.data.shape, name, taken.shown, stored=target is not None
                 )
             self._record = record
-        lazy = added is not None and target is None and is_lazy(layer_data(added))
+        lazy = isinstance(added, Image) and target is None and is_lazy(layer_data(added))
         self._said.append(about_result(record, added, taken, target, lazy=lazy))
         self._jobs.say(" ".join(self._said))
         if self._dock.closed:
@@ -456,6 +464,15 @@ class DeblurWidget(PageOpener):
     def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("deblur"))
+
+
+class DetectWidget(PageOpener):
+    """Dock widget of `detect`."""
+
+    @staticmethod
+    def make(viewer: Any) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("detect"))
 
 
 class InpaintWidget(PageOpener):

@@ -1,0 +1,222 @@
+"""Points in an image, with features, and the CSV files that hold them.
+
+A file has a line per point: ``index`` and ``axis-0``, ``axis-1`` and so on, in pixels, which napari opens as a Points
+layer; then the place in the units of the image, as far as these are known; then the features. The record of how the
+points were made stands beside it, in ``NAME.csv.genrecon.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.publish import check_target, publishing
+from napari_genrecon.io.record.provenance import digest_json
+from napari_genrecon.io.record.sidecar import sidecar_of
+
+__all__ = ["ENDING", "Points", "check_points_target", "read_columns", "read_places", "verify_points", "write_points"]
+
+ENDING = ".csv"
+"""Ending of files of points."""
+_MOST_BYTES = 1 << 30  # of a file that is read: 1 GB, some ten million points
+_DIGITS = 9  # significant digits: more than a position in a large image has
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Points in an image, with a number per point for every feature.
+
+    Attributes
+    ----------
+    pixels : (N, D) ndarray of float64
+        Places in pixels of the image, a number for every dimension but colours; the centre of the first pixel is 0.
+    features : dict of str to (N,) ndarray
+        Features by name.
+    meta : ImageMeta
+        Axes, pixel size, units and place of the image.
+    """
+
+    pixels: NDArray[np.float64]
+    features: dict[str, NDArray[Any]] = field(default_factory=dict)
+    meta: ImageMeta = field(kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.features[name]
+
+    @property
+    def letters(self) -> str:
+        """One letter per dimension, that of colours left out."""
+        return self.meta.axes.letters.removesuffix("S")
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """(N, D) places in the units of the image, `units`."""
+        whole, n = self.meta.filled(), len(self.letters)
+        return np.asarray(self.pixels * np.array(whole.scale[:n]) + np.array(whole.translate[:n]))
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of every dimension."""
+        return self.meta.filled().units[: len(self.letters)]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return all columns of a file by name, in order."""
+        places = {f"axis-{axis}": self.pixels[:, axis] for axis in range(len(self.letters))}
+        known = {
+            f"{letter.lower()}_{unit}": self.positions[:, axis]
+            for axis, (letter, unit) in enumerate(zip(self.letters, self.units, strict=True))
+            if unit != "pixel"
+        }
+        return {"index": np.arange(len(self)), **places, **known, **self.features}
+
+    def to_csv(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the points without a record, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the file exists and may not be replaced, or cannot be written.
+        """
+        with publishing(Path(path), overwrite=overwrite) as part:
+            part.write_bytes(_content(self))
+        return Path(path)
+
+
+def _content(points: Points) -> bytes:
+    columns = points.columns()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*([_text(value) for value in column] for column in columns.values()), strict=True))
+    return text.getvalue().encode()
+
+
+def _text(value: Any) -> str:
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def check_points_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path] = ()) -> None:
+    """Refuse a file of points, or the record beside it, that may not be written, before any work is done.
+
+    Raises
+    ------
+    OptionError
+        If the name has another ending.
+    OutputError
+        If one of the two exists and may not be replaced, or cannot be written.
+    """
+    if path.suffix.lower() != ENDING:
+        raise OptionError(f"{path.name} names no format of points that is written: end it in {ENDING}")
+    kept = list(sources)
+    for each in (path, sidecar_of(path)):
+        check_target(each, overwrite=overwrite, sources=kept)
+
+
+def write_points(
+    path: Path, points: Points, record: Mapping[str, Any], *, overwrite: bool = False, sources: Iterable[Path] = ()
+) -> dict[str, Any]:
+    """Write points and, beside them, their record, sealed by checksums; return the record as it is written."""
+    kept = list(sources)
+    check_points_target(path, overwrite=overwrite, sources=kept)
+    content = _content(points)
+    plain = {k: v for k, v in record.items() if k != "seal"}
+    seal = {"file": hashlib.sha256(content).hexdigest(), "record": digest_json(plain)}
+    with publishing(path, overwrite=overwrite, sources=kept) as part:
+        part.write_bytes(content)
+    with publishing(sidecar_of(path), overwrite=overwrite, sources=kept) as part:
+        part.write_text(json.dumps({**plain, "seal": seal}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return {**plain, "seal": seal}
+
+
+def verify_points(path: Path, record: Mapping[str, Any]) -> list[str]:
+    """Return one sentence for everything that was changed in a file of points, or in its record, since it was made."""
+    seal = record.get("seal")
+    if not isinstance(seal, dict) or "file" not in seal:
+        raise ImageError(f"the record of {path} carries no checksum of the file")
+    changed = []
+    if digest_json({k: v for k, v in record.items() if k != "seal"}) != seal.get("record"):
+        changed.append("the record was changed")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != seal["file"]:
+        changed.append("the points were changed")
+    return changed
+
+
+def read_places(path: Path) -> NDArray[np.float64]:
+    """Read the places of points, in pixels, from a file that napari or this program wrote.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file with the columns ``axis-0``, ``axis-1`` and so on, or, of planes, ``y`` and ``x``.
+
+    Returns
+    -------
+    (N, D) ndarray
+
+    Raises
+    ------
+    ImageError
+        If it has no such columns, or holds what is no number.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ImageError(f"{path} has {path.stat().st_size} bytes; at most {_MOST_BYTES} are read")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            names = next(rows, [])
+            columns = _place_columns(path, names)
+            places = [[float(row[i]) for i in columns] for row in rows if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(f"{path} is no CSV file: {error}") from error
+    except (ValueError, IndexError) as error:
+        raise ImageError(f"{path} holds a line in which a place is no number: {error}") from error
+    found = np.array(places, np.float64).reshape(-1, len(columns))
+    if not np.isfinite(found).all():
+        raise ImageError(f"{path} holds a place that is not finite")
+    return found
+
+
+def read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Return all columns of a file of points that this program wrote, by name.
+
+    Raises
+    ------
+    ImageError
+        If it holds what is no number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = csv.reader(file)
+            values = np.array([[float(value) for value in row] for row in rows], np.float64).reshape(-1, len(names))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ImageError(f"{path} cannot be read as points: {error}") from error
+    return dict(zip(names, values.T, strict=True))
+
+
+def _place_columns(path: Path, names: list[str]) -> list[int]:
+    plain = [name.strip().lower() for name in names]
+    axes = sorted((int(name[5:]), i) for i, name in enumerate(plain) if name[:5] == "axis-" and name[5:].isdigit())
+    if len(axes) >= 2:
+        return [i for _, i in axes]
+    letters = [name for name in ("t", "c", "z", "y", "x") if name in plain]
+    if letters[-2:] == ["y", "x"]:
+        return [plain.index(name) for name in letters]
+    raise ImageError(
+        f"{path} has the columns {', '.join(names) or '(none)'}, and places need axis-0, axis-1 and so on, as napari "
+        "writes them, or y and x, in pixels"
+    )

@@ -1,0 +1,313 @@
+"""Find blobs by Laplacians of Gaussians, in images or volumes whose noise has s.d. 1.
+
+A Laplacian of Gaussian of s.d. ``s`` answers most to a Gaussian blob of s.d. ``s / sqrt(D + 1)`` beside its own noise,
+where D is the number of dimensions (set the derivative of ``s**(D/2 + 2) / (w**2 + s**2)**(D/2 + 1)`` to 0). What noise
+makes of it follows from the noise's own spectrum. The answers are given in s.d. of that: z values.
+
+Lindeberg, Int. J. Comput. Vis. 30, 1998 (blobs in scale space); Lowe, Int. J. Comput. Vis. 60, 2004 (curvatures at a
+maximum tell a blob from an edge).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+__all__ = [
+    "FWHM",
+    "LEAST_Z",
+    "Blobs",
+    "Filters",
+    "filter_widths",
+    "find_blobs",
+    "joined",
+    "noise_density",
+    "noise_field",
+    "widest_halo",
+]
+
+Floats = NDArray[np.floating]
+
+FWHM = 2 * math.sqrt(2 * math.log(2))
+"""Full width at half maximum of a Gaussian, in s.d."""
+LEAST_Z = 2.5  # maxima below it are not kept: even among 500 blobs on 256 x 256 pixels they would be mostly noise
+# Chosen on spots among discs, ellipses and boxes with sharp edges (`tools/benchmark.py detect`).
+_ROUND = 0.4  # least roundness: noise alone leaves 98 % of the spots at z 5 above it
+_GROWTH = 1.3  # most that z may grow with a filter 1.7 times as wide, as it does on the edge of a large object
+_STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses less than 1 % of its z
+_REACH = 4.0  # s.d. of a Gaussian after which it is cut
+_FALL, _MOST_OF_IT = 3.5, 0.8  # z, and part of the height, by which it must fall: noise on a ridge rises by 2 to 3
+_ALONE_FROM = 3.5  # z: what is lower is hardly ever kept, and looking around takes time
+_WINDOW = {2: 5.0, 3: 3.0}  # widths around in which higher places are looked for; the price in 3D is the cube
+_LEAST_EXCESS = 0.25  # noise that its mirror image cancels; next to nothing is left only in images of few pixels
+_SPECTRUM = 64  # samples of the spectrum per dimension from which roughness is computed
+_LAGS = 32  # pixels over which correlated noise is followed
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Widths of the filters, and the noise that they meet.
+
+    Attributes
+    ----------
+    widths : tuple of float
+        S.d. of the Gaussians, in pixels along X, ascending. The last one only serves to judge the growth of the others.
+    rho : tuple of float
+        Correlation of the noise of neighbours along each dimension, in (-1, 1).
+    spacing : tuple of float
+        Distance of neighbours along each dimension, in pixels along X.
+    """
+
+    widths: tuple[float, ...]
+    rho: tuple[float, ...]
+    spacing: tuple[float, ...]
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """Full width at half maximum, in pixels along X, of the blob that each filter answers most to."""
+        return tuple(FWHM * width / math.sqrt(len(self.rho) + 1) for width in self.widths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blobs:
+    """Maxima of the filtered images.
+
+    Attributes
+    ----------
+    places : (N, D) ndarray of float64
+        In pixels; the centre of the first pixel is 0.
+    z : (N,) ndarray of float32
+        Height in s.d. of the noise.
+    level : (N,) ndarray of int
+        Index of the filter.
+    """
+
+    places: NDArray[np.float64]
+    z: NDArray[np.float32]
+    level: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Blobs:
+        return Blobs(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def joined(parts: Sequence[Blobs], ndim: int) -> Blobs:
+    """Return the blobs of all parts; `ndim` is the number of dimensions where there is no part."""
+    if not parts:
+        return Blobs(np.zeros((0, ndim)), np.zeros(0, np.float32), np.zeros(0, np.intp))
+    return Blobs(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blobs)))
+
+
+def filter_widths(smallest: float, largest: float, ndim: int) -> tuple[float, ...]:
+    """Return the widths of filters for blobs of these full widths at half maximum, in pixels."""
+    first, last = (math.sqrt(ndim + 1) / FWHM * size for size in (smallest, largest))
+    count = 1 + max(1, math.ceil(math.log(last / first) / math.log(_STEP) - 1e-9)) if last > first else 1
+    widths = np.geomspace(first, last, count) if count > 1 else np.array([first])
+    return tuple(map(float, [*widths, widths[-1] * _STEP, widths[-1] * _STEP**2]))
+
+
+def widest_halo(filters: Filters) -> tuple[int, ...]:
+    """Return how many pixels around count for a pixel, per dimension."""
+    return tuple(math.ceil(_REACH * filters.widths[-1] / step) for step in filters.spacing)
+
+
+def find_blobs(
+    values: Floats,
+    filters: Filters,
+    edges: Sequence[tuple[bool, bool]] | None = None,
+    *,
+    spots_only: bool = True,
+) -> Blobs:
+    """Return the maxima of a plane or volume under every filter.
+
+    Parameters
+    ----------
+    values : (Y, X) or (Z, Y, X) ndarray
+        Finite, with noise of s.d. 1.
+    filters : Filters
+        Of as many dimensions.
+    edges : sequence of (bool, bool), optional
+        Whether the image ends at the first and last pixel of each dimension, as it does by default, or was cut.
+    spots_only : bool
+        Leave out maxima with the shape of an edge: those that are not round, that grow with the width of the filter,
+        or that lie on a ridge.
+    """
+    ends = edges or [(True, True)] * values.ndim
+    maps = _Maps(values, filters)
+    planes = [maps.filtered(index) for index in range(len(filters.widths))]
+    parts = []
+    for index, z in enumerate(planes[:-2]):
+        found, roundness = _maxima(z, index, filters)
+        if spots_only:
+            growth = _around(planes[index + 2], found.places, filters, index) / found.z
+            found = found[(roundness > _ROUND) & (growth < _GROWTH)]
+        z_scale = np.sqrt(maps.mirrored(index, found.places, ends))
+        found = replace(found, z=(found.z / z_scale).astype(np.float32))[found.z > LEAST_Z * z_scale]
+        parts.append(found[_is_alone(z, found, filters, index)] if spots_only else found)
+    return joined(parts, values.ndim)
+
+
+def noise_density(filters: Filters, index: int, z: Floats) -> NDArray[np.float64]:
+    """Return how many maxima above `z` noise alone has per pixel, under one filter.
+
+    This is the density of the Euler characteristic of a Gaussian field above a high level (Worsley et al., Hum. Brain
+    Mapp. 4, 1996, table 1), from its roughness, the second moments of the spectrum.
+    """
+    ndim = len(filters.rho)
+    roughness = _roughness(filters, index)
+    high = np.asarray(z, np.float64)
+    shape = high if ndim == 2 else high**2 - 1
+    return np.asarray(roughness * (2 * np.pi) ** (-(ndim + 1) / 2) * shape * np.exp(-(high**2) / 2))
+
+
+@lru_cache(maxsize=64)
+def _roughness(filters: Filters, index: int) -> float:
+    """Return the product over dimensions of the s.d. of the slope of z, per pixel."""
+    grid = (_SPECTRUM,) * len(filters.rho)
+    squares = _squares(grid, filters.spacing)
+    power = (squares * np.exp(-squares * (filters.widths[index] ** 2 / 2))) ** 2 * _power(grid, filters.rho)
+    power[..., 1:-1] *= 2  # of a real transform, the other half is the same
+    moments = [
+        float((power * waves.reshape([-1 if i == axis else 1 for i in range(len(grid))]) ** 2).sum() / power.sum())
+        for axis, waves in enumerate(_waves(grid))
+    ]
+    return math.prod(map(math.sqrt, moments))
+
+
+def noise_field(shape: tuple[int, ...], rho: Sequence[float], rng: np.random.Generator) -> Floats:
+    """Return Gaussian noise of s.d. 1 with this correlation of neighbours."""
+    white = rng.standard_normal(shape, np.float32)
+    if not any(rho):
+        return white
+    power = _power(shape, tuple(rho))
+    return np.asarray(fft.irfftn(fft.rfftn(white) * np.sqrt(power), shape))
+
+
+class _Maps:
+    """Filtered images, in s.d. of the noise. Beyond its edges an image is mirrored."""
+
+    def __init__(self, values: Floats, filters: Filters) -> None:
+        self._filters, self._shape = filters, values.shape
+        halo = widest_halo(filters)
+        padded = np.pad(values.astype(np.float32) - np.float32(values.mean()), [(n, n) for n in halo], mode="symmetric")
+        self._grid = tuple(fft.next_fast_len(n, real=True) for n in padded.shape)
+        self._inside = tuple(slice(n, n + length) for n, length in zip(halo, values.shape, strict=True))
+        self._spectrum = fft.rfftn(padded, self._grid)
+
+    def filtered(self, index: int) -> Floats:
+        """Return the image under one filter."""
+        transfer, correlation = _filter(self._grid, self._filters, index)
+        found = fft.irfftn(self._spectrum * transfer, self._grid)[self._inside]
+        return np.asarray(found / np.float32(math.sqrt(correlation.flat[0])))
+
+    def mirrored(self, index: int, places: NDArray[np.float64], ends: Sequence[tuple[bool, bool]]) -> Floats:
+        """Return the variance of the noise at places, 1 far from the edges, where the image meets its mirror image.
+
+        The noise at distance d from an edge is added to its mirror image at distance 2 d: for a filter of covariance R,
+        the variance becomes ``R(0) + R(2 d)``, and likewise for several edges.
+        """
+        correlation = _filter(self._grid, self._filters, index)[1]
+        lags = []  # per dimension: to the place itself, and to its mirror images
+        for axis, ((first, last), length, n) in enumerate(zip(ends, self._shape, self._grid, strict=True)):
+            at = np.round(places[:, axis]).astype(int)
+            both = [(first, 2 * at + 1), (last, 2 * (length - 1 - at) + 1)]
+            lags.append([0 * at, *(np.minimum(lag, n // 2) for is_end, lag in both if is_end)])
+        total = sum(correlation[index] for index in itertools.product(*lags))
+        return np.maximum(total / correlation.flat[0], _LEAST_EXCESS)
+
+
+@lru_cache(maxsize=24)  # filters of the tiles of one image, and of its last tiles
+def _filter(grid: tuple[int, ...], filters: Filters, index: int) -> tuple[Floats, Floats]:
+    """Return the transfer function of a filter, and the covariance of the noise behind it by distance."""
+    squares = _squares(grid, filters.spacing)
+    transfer = squares * np.exp(-squares * (filters.widths[index] ** 2 / 2))
+    covariance = fft.irfftn(transfer**2 * _power(grid, filters.rho), grid)
+    kept = tuple(slice(0, n // 2 + 1) for n in grid)
+    return transfer.astype(np.float32), covariance[kept].astype(np.float32)
+
+
+def _squares(grid: tuple[int, ...], spacing: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return the squared angular frequency, per pixel along X, of every entry of a real Fourier transform."""
+    total = np.zeros(1)
+    for axis, (waves, step) in enumerate(zip(_waves(grid), spacing, strict=True)):
+        total = total + (waves / step).reshape([-1 if i == axis else 1 for i in range(len(grid))]) ** 2
+    return total
+
+
+def _waves(grid: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    return [2 * np.pi * fft.fftfreq(n) for n in grid[:-1]] + [2 * np.pi * fft.rfftfreq(grid[-1])]
+
+
+def _power(grid: tuple[int, ...], rho: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return the power spectrum of noise of variance 1 whose correlation falls with distance as a Gaussian does."""
+    total, lags = np.ones(1), np.arange(1, _LAGS)
+    for axis, (waves, near) in enumerate(zip(_waves(grid), rho, strict=True)):
+        series = np.sign(near) ** lags * np.abs(near) ** (lags**2.0)
+        power = 1 + 2 * series @ np.cos(np.outer(lags, waves))
+        total = total * np.maximum(power, 0).reshape([-1 if i == axis else 1 for i in range(len(grid))])
+    return total
+
+
+def _maxima(z: Floats, index: int, filters: Filters) -> tuple[Blobs, Floats]:
+    """Return the pixels that no neighbour exceeds, to a fraction of a pixel, and how round each maximum is.
+
+    Roundness is the least curvature divided by the largest: 1 for a round blob, about 0 on a straight edge.
+    """
+    peaks = (z > LEAST_Z) & (z == ndimage.maximum_filter(z, 3, mode="nearest"))
+    where = np.argwhere(peaks)
+    slope, bend = _derivatives(z, where, filters.spacing)
+    curvatures = np.linalg.eigvalsh(-bend)
+    roundness = np.maximum(curvatures[:, 0], 0) / np.maximum(curvatures[:, -1], 1e-12)
+    step = np.clip(-slope / np.minimum(np.diagonal(bend, axis1=1, axis2=2), -1e-12), -0.5, 0.5)
+    shift = step / np.asarray(filters.spacing)
+    places = np.clip(where + np.clip(shift, -0.5, 0.5), 0, np.array(z.shape) - 1)
+    return Blobs(places, z[peaks].astype(np.float32), np.full(len(where), index, np.intp)), roundness
+
+
+def _derivatives(z: Floats, where: NDArray[np.intp], spacing: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return the gradients (N, D) and second derivatives (N, D, D) at pixels, by differences of neighbours."""
+    ndim = z.ndim
+    framed = np.pad(z, 1, mode="edge")
+
+    def at(*moves: int) -> Floats:
+        return np.asarray(framed[tuple((where + 1 + np.array(moves)).T)], np.float64)
+
+    unit = np.eye(ndim, dtype=int)
+    slope, bend = np.zeros((len(where), ndim)), np.zeros((len(where), ndim, ndim))
+    for i in range(ndim):
+        slope[:, i] = (at(*unit[i]) - at(*-unit[i])) / 2 / spacing[i]
+        bend[:, i, i] = (at(*unit[i]) + at(*-unit[i]) - 2 * at(*0 * unit[i])) / spacing[i] ** 2
+        for j in range(i):
+            corners = at(*unit[i] + unit[j]) + at(*-unit[i] - unit[j]) - at(*unit[i] - unit[j]) - at(*unit[j] - unit[i])
+            bend[:, i, j] = bend[:, j, i] = corners / 4 / spacing[i] / spacing[j]
+    return slope, bend
+
+
+def _around(z: Floats, places: NDArray[np.float64], filters: Filters, index: int) -> Floats:
+    """Return the highest value within half a filter's width of each place."""
+    sides = [2 * math.ceil(filters.widths[index] / 2 / step) + 1 for step in filters.spacing]
+    highest = ndimage.maximum_filter(z, sides, mode="nearest")
+    return np.asarray(highest[tuple(np.round(places).astype(int).T)])
+
+
+def _is_alone(z: Floats, blobs: Blobs, filters: Filters, index: int) -> NDArray[np.bool_]:
+    """Return which blobs are separated from every higher place around by a fall, as one on a ridge is not."""
+    reach = [math.ceil(_WINDOW[z.ndim] * filters.widths[index] / step) for step in filters.spacing]
+    alone = np.ones(len(blobs), bool)
+    for i, place in enumerate(np.round(blobs.places).astype(int)):
+        around = tuple(slice(max(0, at - n), at + n + 1) for at, n in zip(place, reach, strict=True))
+        part, centre = z[around], tuple(min(at, n) for at, n in zip(place, reach, strict=True))
+        if blobs.z[i] < _ALONE_FROM or part.max() <= part[centre]:
+            continue
+        parts, _ = ndimage.label(part > part[centre] - min(_FALL, _MOST_OF_IT * part[centre]))
+        alone[i] = part[parts == parts[centre]].max() <= part[centre]
+    return alone

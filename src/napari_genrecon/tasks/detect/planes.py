@@ -1,0 +1,160 @@
+"""Read an image part by part, bring its noise to s.d. 1, and find the maxima of the filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import fill_non_finite, measure_centre
+from napari_genrecon.engine.missing import find_missing, without_missing
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
+from napari_genrecon.numerics.blobs import Blobs, Filters, find_blobs, joined, widest_halo
+
+__all__ = ["Channel", "Found", "channel_of", "find_steps", "search_grid", "spatial_axes"]
+
+_TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
+_VOXELS = 1 << 21  # of a tile of a volume, for the same time
+_SMALLEST = 64  # pixels along a side of a tile of a volume
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Constants of one channel, measured over the whole image."""
+
+    noise: NoiseModel
+    transform: Stabiliser
+    fill: float  # grey value for pixels that are not finite
+    missing: tuple[float, ...]  # grey values of padding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Maxima of one channel.
+
+    Attributes
+    ----------
+    blobs : Blobs
+        The maxima.
+    outer : (N, K) ndarray of int
+        Index of each along the dimensions in which planes are separate.
+    pixels : int
+        Number of pixels that were searched.
+    """
+
+    blobs: Blobs
+    outer: NDArray[np.intp]
+    pixels: int
+
+
+def channel_of(crops: list[NDArray[Any]], noise: NoiseModel) -> Channel:
+    """Return the constants of a channel from its crops and its noise."""
+    missing = find_missing(crops)
+    crops = [without_missing(crop, missing) for crop in crops]
+    fill = measure_centre(crops)
+    noise = replace(noise, hot_fraction=measure_hot_fraction(crops, noise)) if noise.sigma > 0 else noise
+    transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
+    return Channel(noise, transform, fill, missing)
+
+
+def spatial_axes(axes: Axes, *, volume: bool) -> tuple[int, ...]:
+    """Return the indices of the dimensions in which objects extend."""
+    return tuple(axes.letters.index(letter) for letter in ("ZYX" if volume else "YX"))
+
+
+def search_grid(shape: tuple[int, ...], axes: Axes, filters: Filters) -> TileGrid:
+    """Return the parts of an image that are searched one by one."""
+    spatial = spatial_axes(axes, volume=len(filters.rho) == 3)
+    side = _TILE
+    if len(filters.rho) == 3:
+        side = max(_SMALLEST, math.isqrt(_VOXELS // max(1, shape[spatial[0]])))
+    tile, halo = [1] * len(axes), [0] * len(axes)
+    for axis, reach in zip(spatial, widest_halo(filters), strict=True):
+        along_z = axes.letters[axis] == "Z"
+        tile[axis], halo[axis] = (shape[axis], 0) if along_z else (side, reach)
+    if axes.rgb:
+        tile[-1] = shape[-1]
+    ones = (1,) * len(axes)
+    return TileGrid(shape=shape, tile=tuple(tile), halo=tuple(halo), scale=ones, stride=ones)
+
+
+def find_steps(
+    source: Any, axes: Axes, channels: list[Channel], filters: list[Filters], *, dark: bool
+) -> Generator[Progress, None, list[Found]]:
+    """Find the maxima of every channel.
+
+    Parameters
+    ----------
+    source : array_like
+        The image.
+    axes : Axes
+        Its axes.
+    channels, filters : list
+        Constants and filters of every channel.
+    dark : bool
+        Find what is darker than its surroundings.
+    """
+    grid = search_grid(tuple(map(int, source.shape)), axes, filters[0])
+    spatial = spatial_axes(axes, volume=len(filters[0].rho) == 3)
+    outer = [i for i in range(len(axes)) if i not in spatial and axes.letters[i] != "S"]
+    parts: list[list[tuple[Blobs, tuple[int, ...], int]]] = [[] for _ in channels]
+    for done, tile in enumerate(grid.tiles()):
+        yield Progress(done, grid.n_tiles, f"{done} of {grid.n_tiles} parts searched")
+        index = 0 if axes.rgb or axes.channel is None else tile.src[axes.channel].start
+        blobs, pixels = _search(source, axes, tile, spatial, channels[index], filters[index], dark=dark)
+        parts[index].append((blobs, tuple(tile.dst[i].start for i in outer), pixels))
+    return [_gathered(each, len(spatial), len(outer)) for each in parts]
+
+
+def _gathered(parts: list[tuple[Blobs, tuple[int, ...], int]], ndim: int, n_outer: int) -> Found:
+    where = [np.tile(np.array(outer, np.intp), (len(blobs), 1)) for blobs, outer, _ in parts]
+    stacked = np.concatenate(where) if where else np.zeros((0, n_outer), np.intp)
+    blobs = joined([blobs for blobs, _, _ in parts], ndim)
+    return Found(blobs, stacked.reshape(len(blobs), n_outer), sum(pixels for _, _, pixels in parts))
+
+
+def _search(
+    source: Any, axes: Axes, tile: Tile, spatial: tuple[int, ...], channel: Channel, filters: Filters, *, dark: bool
+) -> tuple[Blobs, int]:
+    """Return the maxima in the core of a tile, in pixels of the image, and the number of its pixels."""
+    block = np.asarray(source[tile.src])
+    if axes.rgb:
+        block = block[..., :3].mean(axis=-1, dtype=np.float64)
+    planes = np.moveaxis(block, spatial, range(-len(spatial), 0)).reshape([block.shape[i] for i in spatial])
+    values, bad = _prepared(planes, channel)
+    starts = np.array([tile.src[i].start for i in spatial])
+    stops = [tile.src[i].stop for i in spatial]
+    ends = [
+        (bool(start == 0), bool(stop == source.shape[i])) for start, stop, i in zip(starts, stops, spatial, strict=True)
+    ]
+    blobs = find_blobs(-values if dark else values, filters, ends)
+    core = [(tile.dst[i].start - start, tile.dst[i].stop - start) for start, i in zip(starts, spatial, strict=True)]
+    nearest = np.round(blobs.places).astype(int)
+    inside = np.all([(a <= nearest[:, i]) & (nearest[:, i] < b) for i, (a, b) in enumerate(core)], axis=0)
+    if bad.any():
+        clear = ndimage.distance_transform_edt(~bad, sampling=filters.spacing)
+        inside &= clear[tuple(nearest.T)] > np.array(filters.widths)[blobs.level]
+    pixels = int(np.count_nonzero(~bad[tuple(slice(a, b) for a, b in core)]))
+    blobs = blobs[inside]
+    return replace(blobs, places=blobs.places + starts), pixels
+
+
+def _prepared(block: NDArray[Any], channel: Channel) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the block with noise of s.d. 1 and nothing missing, and where something was."""
+    values, bad = np.empty(block.shape, np.float32), np.zeros(block.shape, bool)
+    for index in np.ndindex(*block.shape[:-2]):
+        plane = block[index].astype(np.float32 if block.dtype.itemsize <= 2 else np.float64)
+        even, _hot = fill_hot(without_missing(plane, channel.missing), channel.noise)
+        even, gaps = fill_non_finite(even, channel.fill)
+        values[index] = channel.transform.forward(even)
+        if gaps is not None:
+            bad[index] = gaps
+    return values, bad

@@ -1,0 +1,108 @@
+"""Detect in the window: points as a layer over their image, and what is said."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari.layers import Points
+
+from napari_genrecon import detect
+from napari_genrecon.io.points import read_places
+from napari_genrecon.widgets import add_result
+from napari_genrecon.widgets.task.widget import DetectWidget
+
+PLACED = {"scale": (2.0, 0.5, 0.5), "translate": (10.0, 20.0, 30.0), "rotate": 20.0, "units": ("um",) * 3}
+
+
+@pytest.fixture
+def movie():
+    """Three planes of noise with a spot each."""
+    image = np.random.default_rng(0).normal(100, 1, (3, 80, 96))
+    y, x = np.indices((80, 96))
+    for time, place in enumerate([(20, 30), (40, 50), (60, 70)]):
+        image[time] += 12 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 4.5)
+    return image
+
+
+@pytest.fixture
+def opened(make_napari_viewer, movie, qtbot):
+    viewer = make_napari_viewer()
+    layer = viewer.add_image(movie, name="cells", metadata={"mine": 1}, **PLACED)
+    widget = DetectWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: "Expected time" in widget._report.value, timeout=60_000)
+    qtbot.waitUntil(lambda: widget._job is None)
+    return viewer, widget, layer
+
+
+def run(widget, qtbot):
+    widget._run.changed.emit(True)
+    qtbot.waitUntil(lambda: widget._job is None and "ew layer" in widget._status.value, timeout=60_000)
+
+
+def test_button_adds_points_that_lie_on_their_image(opened, qtbot, movie):
+    viewer, widget, layer = opened
+    run(widget, qtbot)
+    found = viewer.layers[-1]
+    assert isinstance(found, Points)
+    assert found.name == "cells detect"
+    np.testing.assert_allclose(found.data, detect(movie, axes="ZYX").pixels)
+    np.testing.assert_allclose(found.data_to_world(found.data[0]), layer.data_to_world(found.data[0]))
+    assert list(map(str, found.units)) == ["micrometer"] * 3
+    assert {"score", "z", "size", "false_share"} <= set(found.features.columns)
+    assert found.metadata["mine"] == 1
+    assert found.metadata["genrecon"]["task"] == "detect"
+    assert "3 found" in widget._status.value
+    assert widget._layers.value == ["cells"]  # the button works on the image again
+
+
+def test_what_only_images_have_is_not_offered(opened):
+    _, widget, _ = opened
+    assert not widget._preview.visible
+    assert not widget._live.visible
+
+
+def test_points_are_written_where_the_dock_says(opened, qtbot, tmp_path):
+    viewer, widget, _ = opened
+    widget._target.value = tmp_path / "points.csv"
+    run(widget, qtbot)
+    np.testing.assert_allclose(read_places(tmp_path / "points.csv"), viewer.layers[-1].data, rtol=1e-6)
+    assert (tmp_path / "points.csv.genrecon.json").exists()
+    viewer.layers.remove(viewer.layers[-1])
+    widget._run.changed.emit(True)
+    assert "exists already" in widget._status.value
+
+
+def test_nothing_found_adds_no_layer_and_says_so(opened, qtbot):
+    viewer, widget, layer = opened
+    layer.data = np.random.default_rng(1).normal(100, 1, (3, 80, 96))
+    qtbot.waitUntil(lambda: widget._job is None and "Expected time" in widget._report.value, timeout=60_000)
+    run(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "No new layer: nothing stands out from the noise" in widget._status.value
+
+
+def test_python_of_the_dock_adds_the_same_points(opened, qtbot):
+    viewer, widget, _ = opened
+    widget._form["fdr"].value = 0.1
+    run(widget, qtbot)
+    by_button = viewer.layers[-1]
+    exec(widget.as_python(), {"viewer": viewer})  # what a user would paste
+    assert viewer.layers[-1] is not by_button
+    np.testing.assert_array_equal(viewer.layers[-1].data, by_button.data)
+    assert by_button.name == "cells detect fdr 0.1"
+
+
+def test_points_of_a_volume_are_seen_in_the_planes_around(make_napari_viewer):
+    viewer = make_napari_viewer()
+    z, y, x = np.indices((9, 40, 40))
+    stack = np.random.default_rng(0).normal(size=z.shape)
+    layer = viewer.add_image(stack + 9 * np.exp(-((z - 4) ** 2 + (y - 20) ** 2 + (x - 20) ** 2) / 8), name="stack")
+    found = add_result(viewer, "detect", layer, volume=True)
+    assert found.out_of_slice_display
+    assert len(found.data) == 1
