@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_genrecon.errors import MissingPackageError
 from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
@@ -19,6 +22,7 @@ __all__ = [
     "PerAxis",
     "available_devices",
     "axial_card",
+    "encode",
     "find_model",
     "list_models",
     "load_model",
@@ -77,6 +81,22 @@ def load_network(card: ModelCard, device: str = "auto", weights: bytes | None = 
         If the device does not exist here.
     """
     return _torch_side().load_network(card, resolve_device(device), weights)
+
+
+def encode(x: NDArray[np.float32], card: ModelCard, device: str = "auto") -> NDArray[np.float32]:
+    """Describe (N, C, Y, X) pictures, on a scale of about 0 to 1, by (N, F) features of a model's network.
+
+    Raises
+    ------
+    MissingPackageError
+        If torch cannot be loaded.
+    OptionError
+        If the device does not exist here.
+    """
+    found = _torch_side().resolve_device(device)
+    from napari_genrecon.models import encoder
+
+    return encoder.encode(x, card, found)
 
 
 def resolve_device(device: str) -> str:

@@ -24,6 +24,7 @@ from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import parse_tensors
 
 __all__ = [
+    "ONE_AT_A_TIME",
     "Model",
     "available_devices",
     "build_network",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 # One forward pass at a time: torch already uses every core, and two at once would need twice the memory.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
 _PROBE_SIDE = 256  # pixels: 14 GFLOP for the denoiser, so that the probe takes a fraction of a second on a CPU
 _PROBES: dict[str, Any] = {"sigma": 1.0, "rho": (0.0, 0.0), "factor": 2}
 
@@ -82,7 +83,7 @@ class Model:
         InferenceError
             If the network fails for any other reason.
         """
-        with _ONE_AT_A_TIME, plain_errors(self.card.name), torch.inference_mode():
+        with ONE_AT_A_TIME, plain_errors(self.card.name), torch.inference_mode():
             keywords = dict(zip(self.card.told, told, strict=True))
             tensors = {key: value if key == "factor" else self._tensor(value) for key, value in keywords.items()}
             result: NDArray[np.float32] = self._network(self._tensor(image), **tensors).cpu().numpy()  # (N, C, Y, X)
