@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.check import check as check
+    from napari_genrecon.tasks.classify import classify as classify
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
@@ -43,6 +44,7 @@ _PUBLIC = {
     "MeasuredPSF": "optics",
     "NoiseModel": "noise",
     "check": "tasks.check",
+    "classify": "tasks.classify",
     "Optics": "optics",
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
@@ -68,6 +70,7 @@ __all__ = [
     "Optics",
     "__version__",
     "check",
+    "classify",
     "deblur",
     "denoise",
     "detect_damage",

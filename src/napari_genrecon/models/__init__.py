@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.errors import MissingPackageError
+from napari_genrecon.errors import MissingPackageError, OptionError
 from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
 
@@ -27,6 +27,7 @@ __all__ = [
     "list_models",
     "load_model",
     "load_network",
+    "read_arrays",
     "resolve_device",
 ]
 
@@ -48,9 +49,11 @@ def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> Ge
     WeightsError
         If its file is damaged, of another kind, or does not fit the network on its card.
     OptionError
-        If the device does not exist here.
+        If the device does not exist here, or it is a classifier, which needs objects: see `classify`.
     """
     card = find_model(name_or_path)
+    if card.task == "classify":
+        raise OptionError(f"{card.name!r} is a classifier of objects: use classify(image, labels, model={card.name!r})")
     if card.task != "sample":
         return load_network(card, device)
     _torch_side()
@@ -97,6 +100,17 @@ def encode(x: NDArray[np.float32], card: ModelCard, device: str = "auto") -> NDA
     from napari_genrecon.models import encoder
 
     return encoder.encode(x, card, found)
+
+
+def read_arrays(card: ModelCard) -> dict[str, NDArray[np.float32]]:
+    """Return the weights of a model by name, checked against its card.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or does not hold what its card says.
+    """
+    return {name: tensor.numpy() for name, tensor in _torch_side().read_weights(card).items()}
 
 
 def resolve_device(device: str) -> str:

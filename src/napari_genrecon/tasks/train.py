@@ -203,7 +203,11 @@ def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, No
 
 
 def image_keywords(
-    paths: Sequence[Path], *, axes: str | None = None, labels: Sequence[Path] = ()
+    paths: Sequence[Path],
+    *,
+    axes: str | None = None,
+    labels: Sequence[Path] = (),
+    series: int | str | None = None,
 ) -> tuple[list[Any], dict[str, Any], tuple[str, ...]]:
     """Open image files as arguments of `train_steps`.
 
@@ -215,6 +219,8 @@ def image_keywords(
         What their dimensions mean, if the files do not state it or are wrong.
     labels : sequence of Path
         One labels image per image, or none.
+    series : int or str, optional
+        Which image of files that hold several.
 
     Returns
     -------
@@ -226,7 +232,7 @@ def image_keywords(
     """
     if labels and len(labels) != len(paths):
         raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
-    opened = [open_image(path, axes=axes) for path in paths]
+    opened = [open_image(path, axes=axes, series=series) for path in paths]
     abouts = [image.about.filled() for image in opened]
     sizes = [(a.scale[a.axes.y], a.scale[a.axes.x]) for a in abouts]
     units = [(a.units[a.axes.y], a.units[a.axes.x]) for a in abouts]
