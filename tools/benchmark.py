@@ -1,4 +1,4 @@
-"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|trust|faults|generate``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|trust|faults|generate|classify``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -11,19 +11,21 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+WHAT = ("speed", "times", "memory", "quality", "trust", "faults", "generate", "classify")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "times", "memory", "quality", "trust", "faults", "generate"])
+    parser.add_argument("what", choices=WHAT)
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
     parser.add_argument(
         "--task", default="denoise", choices=["denoise", "upscale", "deblur", "inpaint"], help="quality: of which task"
     )
-    parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given)")
+    parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given), recognition/")
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
-    parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
+    parser.add_argument("--keep", type=Path, help="inpaint, classify: folder for what is slow, for the next run")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
     parser.add_argument("--only", default="", help="faults, times: rows whose name contains this")
     parser.add_argument(
@@ -51,6 +53,10 @@ def main() -> int:
         from bench import generate
 
         generate.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, figure=arguments.figure)
+    elif arguments.what == "classify":
+        from bench import classify
+
+        classify.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, keep=arguments.keep)
     elif arguments.what == "faults":
         from bench import faults
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.models import encode, find_model
 

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from napari_genrecon.recognition.folds import make_folds
 
 

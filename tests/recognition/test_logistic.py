@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from napari_genrecon.recognition.logistic import coordinates, fit_logistic, log_softmax
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import find_model

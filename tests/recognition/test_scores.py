@@ -1,6 +1,7 @@
 """Scores of out-of-fold predictions."""
 
 import numpy as np
+
 from napari_genrecon.recognition.scores import calibration_error, score
 
 

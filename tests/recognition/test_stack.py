@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from napari_genrecon.errors import ImageError, OptionError, OutputError, UnknownModelError, WeightsError
 from napari_genrecon.models import find_model
 from napari_genrecon.models.registry import export_model, import_model, remove_model
@@ -96,7 +97,7 @@ def test_other_blocks_than_those_trained_on_are_refused():
 @pytest.fixture
 def model(monkeypatch, tmp_path):
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
-    blocks, y, given, image = objects()
+    blocks, _, given, image = objects()
     fit = fitted(blocks, given, image)
     scores = score(fit.out_of_fold, given[given >= 0], CLASSES, by_image=True)
     setting = Setting(kind="labels", side=40, channels=2, pixel_size=(0.5, 0.5), units=("micrometer",) * 2)
@@ -110,9 +111,7 @@ def test_saved_and_loaded_model_gives_identical_probabilities(model):
     card = save_classifier(model, "cells")
     loaded = load_classifier("cells")
     blocks = objects()[0]
-    np.testing.assert_array_equal(
-        model.classifier.probabilities(blocks), loaded.classifier.probabilities(blocks)
-    )
+    np.testing.assert_array_equal(model.classifier.probabilities(blocks), loaded.classifier.probabilities(blocks))
     assert (loaded.setting, loaded.classifier.classes, loaded.n_labels) == (model.setting, CLASSES, 40)
     assert "2 classes (single, clump) from 40 labels" in card.summary
 

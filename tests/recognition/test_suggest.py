@@ -1,6 +1,7 @@
 """Suggestions: all kinds of objects first, then those that the classifier cannot tell apart."""
 
 import numpy as np
+
 from napari_genrecon.recognition.suggest import map_of, rank_to_label, representatives
 
 

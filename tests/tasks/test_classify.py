@@ -5,12 +5,13 @@ import csv
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+
 from napari_genrecon import classify, load_model
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError, UnknownModelError
 from napari_genrecon.tasks.classify import ClassifyOptions, classify_steps
-from PIL import Image
 
 
 def squares(seed=0):

@@ -19,7 +19,11 @@ def add_commands(commands: Any, given: list[str]) -> None:
         commands, "classify", _classify, "Sort cells, or whole images, into your classes, from a few examples of each."
     )
     parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}; or one folder whose subfolders are the classes"
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help=f"{IMAGES}; or a folder with a subfolder for each class",
     )
     objects = parser.add_mutually_exclusive_group()
     objects.add_argument("--labels", nargs="+", type=Path, metavar="FILE", help="one labels image for each image")
@@ -49,9 +53,7 @@ def _classify(parsed: argparse.Namespace) -> int:
     check_target(target, overwrite=parsed.overwrite, sources=[*paths, *filter(None, [parsed.classes])])
     images, where = _opened(paths, parsed)
     names = [str(path) for path in paths]
-    steps = classify_steps(
-        images, options, classes=classes, model=parsed.model, where=where, image_names=names
-    )
+    steps = classify_steps(images, options, classes=classes, model=parsed.model, where=where, image_names=names)
     found = watch(steps, first.name)
     for note in found.notes:
         warn(f"note: {note}")
@@ -87,13 +89,12 @@ def _given(parsed: argparse.Namespace) -> tuple[list[Path], Any]:
     if parsed.classes is not None:
         raise OptionError("--classes gives the classes of objects: say where they are with --labels or --points")
     if len(parsed.inputs) != 1 or not parsed.inputs[0].is_dir():
-        raise OptionError("give --labels or --points and --classes, or --model, or one folder with a subfolder per class")
+        raise OptionError("give --labels or --points and --classes, or --model, or a folder with a subfolder per class")
     pairs = class_folders(parsed.inputs[0])
     return [path for path, _ in pairs], [name or None for _, name in pairs]
 
 
 def _opened(paths: list[Path], parsed: argparse.Namespace) -> tuple[list[Any], dict[str, Any]]:
-    from napari_genrecon.io.reader import open_image
     from napari_genrecon.tasks.classify.files import read_points
     from napari_genrecon.tasks.train import image_keywords
 

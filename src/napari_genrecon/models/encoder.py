@@ -52,7 +52,7 @@ def encode(x: NDArray[np.float32], card: ModelCard, device: str) -> NDArray[np.f
 def _network(card: ModelCard, device: str) -> nn.Module:
     network = trained_network(card).eval().to(device)
     if not hasattr(network, "features"):
-        raise WeightsError(f"{card.name!r} cannot describe pictures: its network has no feature maps; take 'denoise-2d'")
+        raise WeightsError(f"{card.name!r} cannot describe pictures: its network has no feature maps")
     return network.to(memory_format=torch.channels_last)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def _bands(x: NDArray[np.float32], inside: NDArray[np.float32]) -> NDArray[np.fl
     blurred = [gaussian_filter(x, (0, sigma, sigma)) for sigma in (*_BANDS, 2 * _BANDS[-1])]
     total = inside.sum(axis=(1, 2)) + 1e-6
     found = []
-    for fine, coarse in zip(blurred, blurred[1:], strict=False):
+    for fine, coarse in pairwise(blurred):
         for part in (fine - coarse, coarse - fine):
             found.append(np.log((part.clip(0) * inside).sum(axis=(1, 2)) / total + 1e-4))
     return np.stack(found, axis=1)

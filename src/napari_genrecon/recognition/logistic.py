@@ -36,7 +36,9 @@ def coordinates(x: Floats) -> tuple[Floats, Floats]:
     return u[:, kept] * s[kept], v[kept].T
 
 
-def fit_logistic(x: Floats, y: NDArray[np.int64], n_classes: int, strength: float, start: Floats | None = None) -> Floats:
+def fit_logistic(
+    x: Floats, y: NDArray[np.int64], n_classes: int, strength: float, start: Floats | None = None
+) -> Floats:
     """Fit the weights of a multinomial logistic regression in which every class counts the same.
 
     Minimise the mean over classes of the mean cross entropy of their examples, plus the squared weights over

@@ -69,7 +69,7 @@ def read_points(path: Path) -> NDArray[np.float64]:
     columns, rows = _read(path)
     used = sorted(name for name in columns if name.startswith("axis-")) or [n for n in "tzyx" if n in columns]
     if len(used) < 2:
-        raise OptionError(f"{path} has the columns {', '.join(columns)}: it needs 'axis-0' and 'axis-1', or 'y' and 'x'")
+        raise OptionError(f"{path} has the columns {', '.join(columns)}: it needs axis-0 and axis-1, or y and x")
     try:
         return np.array([[float(row[name]) for name in used] for row in rows]).reshape(-1, len(used))
     except (TypeError, ValueError) as error:
@@ -95,8 +95,8 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
     classes = sorted({name for _, name in found if name})
     if len(classes) < 2:
         raise ImageError(
-            f"{folder} has {len(classes)} subfolders with images: it needs one for each class, at least two; to classify "
-            "objects give their labels (--labels) or centres (--points)"
+            f"{folder} has {len(classes)} subfolders with images: it needs one for each class, at least two; to "
+            "classify objects give their labels (--labels) or centres (--points)"
         )
     return found
 

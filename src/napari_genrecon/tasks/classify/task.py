@@ -153,9 +153,7 @@ def classify_steps(
         raise OptionError("give either classes of some objects to learn from, or a model that was saved")
     known = load_classifier(model) if model is not None else None
     where = {"axes": [None] * len(images), **(where or {})}
-    objects = yield from describe_images_steps(
-        images, **where, size=options.size, model=known, device=options.device
-    )
+    objects = yield from describe_images_steps(images, **where, size=options.size, model=known, device=options.device)
     yield Progress(len(objects), len(objects), "learning")
     if known is not None:
         return predict(objects, known, image_names=image_names)

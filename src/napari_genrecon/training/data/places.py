@@ -114,9 +114,7 @@ def point_places(source: CropSource, points: Any, size: int, depth: int | None =
     return _around(source, size, depth, planes, whole, numbers, 0)
 
 
-def point_planes(
-    source: CropSource, points: Any
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def point_planes(source: CropSource, points: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return plane, (N, 2) nearest pixel, and number, counted from 1, of all points on a plane of the image.
 
     Raises
