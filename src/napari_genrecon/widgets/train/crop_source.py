@@ -119,6 +119,17 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         first = objects[0].name if objects else ""
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """Return, for each image, its (first) layer and the layer of its objects."""
+        images, objects = self._chosen(self.images), self._chosen(self.objects)
+        images = images[:1] if self._alike and self.together.value else images
+        return list(zip(images, objects * len(images) if len(objects) == 1 else objects, strict=False))
+
+    def only_objects(self) -> None:
+        """Offer no other way than one crop around each object."""
+        self.mode.value = "objects"
+        self.mode.visible = False
+
     def refresh(self, _event: Any = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
         for chooser, fit in zip((self.images, self.objects), self._fits, strict=True):
