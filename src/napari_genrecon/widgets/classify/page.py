@@ -29,6 +29,7 @@ from napari_genrecon.widgets.train.crop_source import CropChooser, Source
 __all__ = ["ClassifyPage"]
 
 _NEEDED = 2  # labels of each class: cross-validation needs one to learn from and one to test
+_KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Ten of each class are a good start."
 _HASHED = 256 << 20  # bytes of an array up to which changes in place are noticed
 
 
@@ -52,10 +53,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.chooser.only_objects()
         self.form = Form(ClassifyOptions, advanced=("size", "seed", "device"))
         self.classes = ClassList(self._classes_changed)
-        self.keys = CheckBox(
-            value=True, text="keys 1 to 9 give the class of the object under the mouse, 0 takes it away",
-            tooltip="Also of the object that was suggested, until the mouse is moved to another one",
-        )  # fmt: skip
+        self.keys = CheckBox(value=True, text="keys give classes", tooltip="Or leave these keys to the tools of napari")
         self.next = PushButton(text="Label this next", tooltip="Go to the object whose class would help most")
         self.run = PushButton(text="Classify", tooltip="Learn from your labels, and classify all objects")
         make_primary(self.run)
@@ -67,9 +65,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.model = ComboBox(label="model", choices=self._models, tooltip="Models that you kept")
         self.use = PushButton(text="Classify with it", tooltip="No labels are needed")
         self.panel = JobPanel([self.next, self.run, self.use], after=self._job_ended)
-        boxes = [
-            Container(widgets=widgets, labels=True) for widgets in ([self.colour], [self.model_name], [self.model])
-        ]
+        boxes = [Container(widgets=[widget], labels=True) for widget in (self.colour, self.model_name, self.model)]
         for box in (*boxes, self.form.container):
             box.margins = (0, 0, 0, 0)
         super().__init__(
@@ -115,6 +111,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         if self._store is None or self._store.layers != layers:
             self._forget()
             self._store = Store(layers)
+            self.chooser.following = False  # a click on another image is to look at it, no other choice
             self._store.read(self.classes.names)
             self.classes.set_names(self._store.names)
         return self._store
@@ -188,13 +185,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         def steps() -> Generator[Progress, None, Labelling]:
             if self._labelling is not None and self._labelling[0] == made_from:
                 return self._labelling[1]
-            found = yield from labelling_steps(
-                source.images,
-                **_where(source),
-                size=None if model else options.size,
-                model=model,
-                device=options.device,
-            )
+            facts = {"size": None if model else options.size, "device": options.device}
+            found = yield from labelling_steps(source.images, **_where(source), **facts, model=model)
             self._labelling = (made_from, found)
             return found
 
@@ -278,9 +270,9 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             for layer in layers if len(pairs) > 1 else ():
                 layer.visible = other == index
         self.target.go((index, number), pairs[index][0], objects.place[row].tolist(), objects.setting.side)
-        guess = (
-            f" Now {found.classes[found.predicted[row]]} ({found.probability[row]:.0%})." if margin is not None else ""
-        )
+        guess = ""
+        if found is not None and margin is not None:
+            guess = f" Now {found.classes[found.predicted[row]]} ({found.probability[row]:.0%})."
         self.panel.say(f"Number {number} of '{pairs[index][1].name}': press the key of its class.{guess}")
 
     def _job_ended(self) -> None:

@@ -63,6 +63,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def __init__(self, viewer: Any) -> None:
         self._viewer, self._touched, self._alike = viewer, False, False
+        self.following = True  # whether an image layer that is clicked on is chosen
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
         self.together = CheckBox(
@@ -174,6 +175,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _follow(self, active: Any) -> None:
         """Choose the layer that was clicked on, but synthetic images only if nothing else is there."""
+        if not self.following:
+            return
         if isinstance(active, Image) and active.name in self.images.choices and not _synthetic(active):
             self.images.value = [active.name]
         elif not self.images.value:
