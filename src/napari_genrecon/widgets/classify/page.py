@@ -29,7 +29,7 @@ from napari_genrecon.widgets.train.crop_source import CropChooser, Source
 __all__ = ["ClassifyPage"]
 
 _NEEDED = 2  # labels of each class: cross-validation needs one to learn from and one to test
-_KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Ten of each class are a good start."
+_KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Label ten of each class."
 _HASHED = 256 << 20  # bytes of an array up to which changes in place are noticed
 
 
