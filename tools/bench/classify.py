@@ -32,7 +32,8 @@ LABELS = (5, 10, 40)  # of each class
 TRAINED = 0.6  # share of the images that are trained on
 _BLOOD = ("RBC", "WBC", "Platelets")
 _BLOOD_SIDE = 128  # pixels: a red cell measures 109, a white one 208
-_EACH = {"nuclei": 8, "blood": 1}  # cells of the frequent class from each image
+_BLOOD_IMAGES = 80  # each gives one cell of each class
+_SINGLE = 8  # single nuclei of each image; all clumps
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _nuclei(folder: Path, quick: bool) -> tuple[list[Scene], list[np.ndarray], i
         pairs = np.unique(np.stack([parts[labels > 0], labels[labels > 0]]), axis=1)
         scene = find_objects(image, labels=parts)
         truth = (np.bincount(pairs[0], minlength=n + 1)[scene.label] > 1).astype(int)
-        kept = _some(truth, 0, _EACH["nuclei"], rng)
+        single = rng.permutation(np.flatnonzero(truth == 0))[:_SINGLE]
+        kept = np.sort(np.r_[np.flatnonzero(truth), single])
         whole.append(scene)
         scenes.append(_part(scene, kept))
         truths.append(truth[kept])
@@ -104,20 +106,17 @@ def _blood(folder: Path, quick: bool) -> tuple[list[Scene], list[np.ndarray], in
     with (folder / "boxes.csv").open(newline="") as file:
         for box in csv.DictReader(file):
             rows[box["file"]].append(box)
-    for name in sorted(rows)[: 60 if quick else None]:
+    complete = [name for name in sorted(rows) if {box["class"] for box in rows[name]} == set(_BLOOD)]
+    for name in complete[: 30 if quick else _BLOOD_IMAGES]:
         image = np.asarray(Image.open(folder / name))
         centre = np.array([[int(b["ymin"]) + int(b["ymax"]), int(b["xmin"]) + int(b["xmax"])] for b in rows[name]]) / 2
         scene = find_objects(image, points=np.clip(centre, 0, np.array(image.shape[:2]) - 1))
         truth = np.array([_BLOOD.index(box["class"]) for box in rows[name]])
-        kept = _some(truth, 0, _EACH["blood"], rng)
+        order = rng.permutation(len(truth))
+        kept = order[np.unique(truth[order], return_index=True)[1]]  # one of each class
         scenes.append(_part(scene, kept))
         truths.append(truth[kept])
     return scenes, truths, _BLOOD_SIDE
-
-
-def _some(truth: np.ndarray, frequent: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Return all cells but those of the frequent class, and a few of these."""
-    return np.sort(np.r_[np.flatnonzero(truth != frequent), rng.permutation(np.flatnonzero(truth == frequent))[:most]])
 
 
 def _part(scene: Scene, kept: np.ndarray) -> Scene:

@@ -8,11 +8,12 @@ mirrored views, so that they do not depend on how a cell lies.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.card import ModelCard
@@ -49,14 +50,14 @@ def encode(x: NDArray[np.float32], card: ModelCard, device: str) -> NDArray[np.f
 
 
 @lru_cache(maxsize=2)
-def _network(card: ModelCard, device: str) -> nn.Module:
+def _network(card: ModelCard, device: str) -> Any:
     network = trained_network(card).eval().to(device)
     if not hasattr(network, "features"):
         raise WeightsError(f"{card.name!r} cannot describe pictures: its network has no feature maps")
     return network.to(memory_format=torch.channels_last)
 
 
-def _encoded(network: nn.Module, x: Tensor) -> Tensor:
+def _encoded(network: Any, x: Tensor) -> Tensor:
     """Return (B, F) features of (B, 1, Y, X) pictures, averaged over the views."""
     sigma, rho = x.new_full((len(x),), _SIGMA), x.new_zeros((len(x), 2))
     total = x.new_zeros(())

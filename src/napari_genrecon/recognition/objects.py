@@ -215,7 +215,7 @@ def cut_pictures(scene: Scene, side: int, part: slice, *, zoom: float = 1.0) -> 
     shape = (scene.image.height, scene.image.width) if scene.whole else (side, side)
     rows, columns = (resize_matrix(length, SIDE) for length in shape)
     cut = [_finite(_window(scene.image, spot, shape), n, scene.kind) for spot, n in zip(place, label, strict=True)]
-    grey = np.stack([rows @ pixels @ columns.T for pixels in cut])  # (N, C, S, S)
+    grey: Floats = np.stack([rows @ pixels @ columns.T for pixels in cut])  # (N, C, S, S)
     low, high = (limit[:, None, None] for limit in (scene.low, scene.high))
     inside = _disc() if scene.kind == "points" else np.ones((SIDE, SIDE), np.float32)
     masks = np.repeat(inside[None], len(place), axis=0)

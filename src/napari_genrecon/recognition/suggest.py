@@ -13,6 +13,7 @@ REPRESENTATIVES = 12
 """Clusters of which one object each is suggested first: all frequent kinds of objects are then seen."""
 
 _DIMENSIONS = 16  # principal components in which objects are compared
+_ROUNDS = 20  # of k-means: the clusters hardly change after ten
 _BASIS = 400  # objects from which the components are found; more cost time and change little
 
 Floats = NDArray[np.float64]
@@ -34,17 +35,37 @@ def map_of(blocks: Blocks, *, seed: int = 0) -> Floats:
 
 
 def representatives(places: Floats, *, seed: int = 0) -> Ints:
-    """Return the objects nearest to the middles of 12 clusters, those of the largest clusters first (k-means)."""
-    from scipy.cluster.vq import kmeans2
+    """Return the objects nearest to the middles of 12 clusters, those of the largest clusters first.
 
-    count = min(REPRESENTATIVES, len(places))
-    middles, cluster = kmeans2(places, count, minit="++", rng=np.random.default_rng(seed))
-    found = []
-    for number in np.argsort(-np.bincount(cluster, minlength=count), kind="stable"):
-        (members,) = np.nonzero(cluster == number)
-        if len(members):
-            found.append(members[np.argmin(((places[members] - middles[number]) ** 2).sum(axis=1))])
-    return np.array(found, np.int64)
+    K-means by Lloyd's algorithm from the seeds of Arthur & Vassilvitskii, SODA 2007.
+    """
+    middles = _seeds(places, min(REPRESENTATIVES, len(places)), np.random.default_rng(seed))
+    for _ in range(_ROUNDS):
+        cluster = _squared(places, middles).argmin(axis=1)
+        filled = np.unique(cluster)
+        middles[filled] = [places[cluster == number].mean(axis=0) for number in filled]
+    distance = _squared(places, middles)
+    sizes = np.bincount(distance.argmin(axis=1), minlength=len(middles))
+    nearest = distance.argmin(axis=0)[np.argsort(-sizes, kind="stable")]
+    _, first = np.unique(nearest, return_index=True)
+    return nearest[np.sort(first)]
+
+
+def _seeds(places: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Return places of objects that lie far from each other."""
+    chosen = [int(rng.integers(len(places)))]
+    while len(chosen) < count:
+        far = _squared(places, places[chosen]).min(axis=1)
+        if not far.sum() > 0:  # all others are alike
+            break
+        chosen.append(int(rng.choice(len(places), p=far / far.sum())))
+    return places[chosen].copy()
+
+
+def _squared(places: Floats, others: Floats) -> Floats:
+    """Return the (N, M) squared distances."""
+    found: Floats = ((places[:, None] - others[None]) ** 2).sum(axis=2)
+    return found
 
 
 def rank_to_label(first: Ints, places: Floats, given: Ints, margin: Floats | None) -> Ints:

@@ -17,6 +17,11 @@ class FeatureClassifier(nn.Module):
         F and K.
     """
 
+    mean: Tensor
+    scale: Tensor
+    weights: Tensor
+    bias: Tensor
+
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))

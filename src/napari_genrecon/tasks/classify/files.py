@@ -71,7 +71,7 @@ def read_points(path: Path) -> NDArray[np.float64]:
     if len(used) < 2:
         raise OptionError(f"{path} has the columns {', '.join(columns)}: it needs axis-0 and axis-1, or y and x")
     try:
-        return np.array([[float(row[name]) for name in used] for row in rows]).reshape(-1, len(used))
+        return np.array([[float(row[name] or "") for name in used] for row in rows]).reshape(-1, len(used))
     except (TypeError, ValueError) as error:
         raise OptionError(f"{path} holds a point that is no number: {error}") from None
 

@@ -109,7 +109,7 @@ def classify(
     ['bright', 'dim', 'bright', 'dim']
     """
     several = list(images) if isinstance(images, list | tuple) else [images]
-    letters = list(axes) if isinstance(axes, list | tuple) else [axes] * len(several)
+    letters: list[Any] = list(axes) if isinstance(axes, list | tuple) else [axes] * len(several)
     given = [given_image(image, wanted) for image, wanted in zip(several, letters, strict=False)]
     size_here, units_here = _scale_of(given[0].layer if given else None)
     options = ClassifyOptions(size=size, seed=seed, device=device)
@@ -183,8 +183,9 @@ def given_classes(
         (rows,) = np.nonzero(objects.image == index)
         if isinstance(entry, Mapping):
             _require_labels(entry, objects.label[rows], image_names[index] if image_names else f"image {index + 1}")
-        for row in rows if entry is not None else ():
-            said[row] = entry if isinstance(entry, str) else str(entry.get(int(objects.label[row]), "")).strip()
+        for row in rows.tolist():
+            if entry is not None:
+                said[row] = entry if isinstance(entry, str) else str(entry.get(int(objects.label[row]), "")).strip()
     names = tuple(sorted(set(said) - {""}))
     return np.array([names.index(name) if name else -1 for name in said], np.int64), names
 

@@ -64,5 +64,6 @@ def paint(layer: Labels | Points, colours: Mapping[int, ArrayLike]) -> None:
         if len(layer.data):
             layer.face_color = np.array([colours.get(n + 1, _NO_CLASS) for n in range(len(layer.data))], float)
         return
-    table = {number: np.asarray(colour, float) for number, colour in colours.items()}
-    layer.colormap = DirectLabelColormap(color_dict={None: np.array(_NO_CLASS), 0: np.zeros(4), **table})
+    table: dict[int | None, Any] = {None: np.array(_NO_CLASS), 0: np.zeros(4)}
+    table |= {number: np.asarray(colour, float) for number, colour in colours.items()}
+    layer.colormap = DirectLabelColormap(color_dict=table)

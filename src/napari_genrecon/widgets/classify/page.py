@@ -326,7 +326,10 @@ def _where(source: Source) -> dict[str, Any]:
 def _fingerprint(source: Source) -> tuple[Any, ...]:
     """Return a value that changes when images or objects are others, or labels were painted."""
     arrays = [*source.images, *(source.where.get("labels") or ()), *(source.where.get("points") or ())]
-    return tuple(
-        (id(a), zlib.crc32(np.ascontiguousarray(a))) if isinstance(a, np.ndarray) and a.nbytes <= _HASHED else id(a)
-        for a in arrays
-    )
+    return tuple((id(array), _checksum(array)) for array in arrays)
+
+
+def _checksum(array: Any) -> int:
+    if not isinstance(array, np.ndarray) or array.nbytes > _HASHED:
+        return 0
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)
