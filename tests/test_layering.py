@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "training": {"models", "engine", "numerics", "noise", "checks", "io"},
     "checks": {"noise", "engine"},
     "io": {"engine", "noise"},
-    "tasks": {"engine", "models", "training", "noise", "numerics", "optics", "checks", "io"},
+    "recognition": {"models", "training", "engine", "numerics", "noise"},
+    "tasks": {"engine", "models", "training", "recognition", "noise", "numerics", "optics", "checks", "io"},
     "__main__": {"cli"},
     "cli": {"tasks", "io", "engine", "noise", "models", "optics", "training"},
-    "widgets": {"tasks", "io", "engine", "noise", "models", "optics", "training", "checks"},
+    "widgets": {"tasks", "io", "engine", "noise", "models", "optics", "training", "checks", "recognition"},
 }
 HEAVY = {
     "torch": {"models", "training"},

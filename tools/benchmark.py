@@ -1,4 +1,4 @@
-"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|cameras|light|trust|faults|…``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py WHAT``, see ``--help``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -8,103 +8,63 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-_WHAT = (
-    "speed",
-    "times",
-    "memory",
-    "quality",
-    "cameras",
-    "light",
-    "trust",
-    "linearity",
-    "faults",
-    "generate",
-    "train",
-    "augment",
-    "detect",
-)
+_DATA = Path("../shared/data")
+
+# What can be measured: the module of tools/bench, and the arguments that its `run` takes.
+WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
+    "speed": ("speed", lambda given: {"side": given.side, "rounds": given.rounds}),
+    "times": ("times", lambda given: {"only": given.only, "processor": given.processor}),
+    "memory": ("memory", lambda given: {"planes": given.planes}),
+    "quality": ("quality", lambda given: {"data": given.data, "quick": given.quick, "only": given.only}),
+    "quality of inpaint": ("inpaint_quality", lambda given: {"quick": given.quick, "keep": given.keep}),
+    "quality of upscale": ("upscale_quality", lambda given: {"quick": given.quick}),
+    "quality of deblur": ("deblur_quality", lambda given: {"quick": given.quick}),
+    "sequence": ("sequence", lambda given: {"quick": given.quick, "only": given.only}),
+    "cameras": ("camera_noise", lambda given: {"only": given.only, "quick": given.quick}),
+    "light": ("light", lambda given: {"quick": given.quick}),
+    "trust": ("trust", lambda given: {"quick": given.quick, "only": given.only}),
+    "linearity": ("linearity", lambda given: {"quick": given.quick}),
+    "faults": ("faults", lambda given: {"quick": given.quick, "only": given.only}),
+    "generate": (
+        "generate",
+        lambda given: {"data": Path(given.data or _DATA), "quick": given.quick, "figure": given.figure},
+    ),
+    "train": ("train", lambda given: {"quick": given.quick, "only": given.only}),
+    "augment": ("augment", lambda given: {}),
+    "detect": ("detect", lambda given: {"quick": given.quick}),
+    "classify": (
+        "classify",
+        lambda given: {"data": Path(given.data or _DATA), "quick": given.quick, "keep": given.keep},
+    ),
+}
 
 
 def main() -> int:
+    tasks = ["denoise", *(name.rpartition(" ")[2] for name in WHAT if " " in name)]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=_WHAT)
+    parser.add_argument("what", choices=[name for name in WHAT if " " not in name])
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
-    parser.add_argument(
-        "--task", default="denoise", choices=["denoise", "upscale", "deblur", "inpaint"], help="quality: of which task"
-    )
-    parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given)")
+    parser.add_argument("--task", default="denoise", choices=tasks, help="quality: of which task")
+    parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given) and recognition/")
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
-    parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
-    parser.add_argument("--quick", action="store_true", help="fewer images")
-    parser.add_argument("--only", default="", help="faults, times, cameras, train: rows whose name contains this")
+    parser.add_argument("--keep", type=Path, help="inpaint, classify: folder for what is slow, for the next run")
+    parser.add_argument("--quick", action="store_true", help="fewer images, or a part of each")
+    parser.add_argument("--only", default="", help="rows whose name contains this, where there are many")
     parser.add_argument(
         "--processor", action="store_true", help="times: count processor time, for a shared machine and one thread"
     )
-    arguments = parser.parse_args()
-    print(f"\n## {arguments.what}\n\n{_machine()}\n")
-    if arguments.what == "speed":
-        from bench import speed
-
-        speed.run(arguments.side, arguments.rounds)
-    elif arguments.what == "times":
-        from bench import times
-
-        times.run(arguments.only, processor=arguments.processor)
-    elif arguments.what == "memory":
-        from bench import memory
-
-        memory.run(arguments.planes)
-    elif arguments.what == "cameras":
-        from bench import camera_noise
-
-        camera_noise.run(arguments.only, quick=arguments.quick)
-    elif arguments.what == "light":
-        from bench import light
-
-        light.run(quick=arguments.quick)
-    elif arguments.what == "trust":
-        from bench import trust
-
-        trust.run(arguments.quick, arguments.only)
-    elif arguments.what == "linearity":
-        from bench import linearity
-
-        linearity.run(arguments.quick)
-    elif arguments.what == "generate":
-        from bench import generate
-
-        generate.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, figure=arguments.figure)
-    elif arguments.what == "train":
-        from bench import train
-
-        train.run(arguments.quick, arguments.only)
-    elif arguments.what == "augment":
-        from bench import augment
-
-        augment.run()
-    elif arguments.what == "detect":
-        from bench import detect
-
-        detect.run(arguments.quick)
-    elif arguments.what == "faults":
-        from bench import faults
-
-        faults.run(arguments.quick, arguments.only)
-    elif arguments.task == "inpaint":
-        from bench import inpaint_quality
-
-        inpaint_quality.run(arguments.quick, arguments.keep)
-    elif arguments.task != "denoise":
-        import_module(f"bench.{arguments.task}_quality").run(arguments.quick)
-    else:
-        from bench import quality
-
-        quality.run(arguments.data, quick=arguments.quick, only=arguments.only)
+    given = parser.parse_args()
+    print(f"\n## {given.what}\n\n{_machine()}\n")
+    of_task = f"{given.what} of {given.task}"
+    module, arguments = WHAT.get(of_task) or WHAT[given.what]
+    import_module(f"bench.{module}").run(**arguments(given))
     return 0
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.augment import augment as augment
     from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.check import resolution as resolution
+    from napari_genrecon.tasks.classify import classify as classify
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.detect import detect as detect
@@ -51,6 +52,7 @@ _PUBLIC = {
     "advise": "tasks.advise",
     "augment": "tasks.augment",
     "check": "tasks.check",
+    "classify": "tasks.classify",
     "Optics": "optics",
     "Points": "io.points",
     "deblur": "tasks.deblur",
@@ -83,6 +85,7 @@ __all__ = [
     "advise",
     "augment",
     "check",
+    "classify",
     "deblur",
     "denoise",
     "detect",

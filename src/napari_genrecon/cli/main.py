@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from napari_genrecon import __version__
-from napari_genrecon.cli import advise, augment, machine, pipeline, records, training
+from napari_genrecon.cli import advise, augment, classify, machine, pipeline, records, training
 from napari_genrecon.cli.inputs import sentence
 from napari_genrecon.cli.restore import add_task
 from napari_genrecon.cli.terminal import FAILED, INTERRUPTED, add_command, warn, warnings_as_sentences
@@ -62,6 +62,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     augment.add_commands(commands, given)
     advise.add_commands(commands)
     machine.add_commands(commands)
+    classify.add_commands(commands, given)
     demo = add_command(commands, "demo", _demo, "Denoise the samples that ship with the package.")
     demo.add_argument("--output", type=Path, default=Path("genrecon-demo"), help="folder for the results")
     return parser

@@ -7,7 +7,10 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_genrecon.errors import MissingPackageError
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import MissingPackageError, OptionError
 from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
 
@@ -25,6 +28,7 @@ __all__ = [
     "describe_devices",
     "device_note",
     "device_words",
+    "encode",
     "find_model",
     "free_memory",
     "known_devices",
@@ -33,6 +37,7 @@ __all__ = [
     "load_network",
     "load_torch",
     "release_memory",
+    "read_arrays",
     "resolve_device",
     "resolve_precision",
     "torch_missing",
@@ -56,9 +61,11 @@ def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> Ge
     WeightsError
         If its file is damaged, of another kind, or does not fit the network on its card.
     OptionError
-        If the device does not exist here.
+        If the device does not exist here, or it is a classifier, which needs objects: see `classify`.
     """
     card = find_model(name_or_path)
+    if card.task == "classify":
+        raise OptionError(f"{card.name!r} is a classifier of objects: use classify(image, labels, model={card.name!r})")
     if card.task != "sample":
         return load_network(card, device)
     return _torch_side("generative").load_generative(card, device)
@@ -91,6 +98,31 @@ def load_network(
     """
     where = resolve_device(device)
     return _torch_side("runtime").load_network(card, where, weights, resolve_precision(precision, card, where))
+
+
+def encode(x: NDArray[np.float32], card: ModelCard, device: str = "auto") -> NDArray[np.float32]:
+    """Describe (N, C, Y, X) pictures, on a scale of about 0 to 1, by (N, F) features of a model's network.
+
+    Raises
+    ------
+    MissingPackageError
+        If torch cannot be loaded.
+    OptionError
+        If the device does not exist here.
+    """
+    found: NDArray[np.float32] = _torch_side("encoder").encode(x, card, resolve_device(device))
+    return found
+
+
+def read_arrays(card: ModelCard) -> dict[str, NDArray[np.float32]]:
+    """Return the weights of a model by name, checked against its card.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, or does not hold what its card says.
+    """
+    return {name: tensor.numpy() for name, tensor in _torch_side("runtime").read_weights(card).items()}
 
 
 def resolve_device(device: str) -> str:

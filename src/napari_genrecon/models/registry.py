@@ -9,10 +9,14 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.errors import OutputError, UnknownModelError, WeightsError
 from napari_genrecon.io.publish import publishing
@@ -23,12 +27,14 @@ __all__ = [
     "BUNDLED",
     "MODELS",
     "axial_card",
+    "classifier_card",
     "export_model",
     "find_model",
     "import_model",
     "list_models",
     "models_folder",
     "remove_model",
+    "save_own",
     "weights_path",
 ]
 
@@ -106,6 +112,31 @@ def axial_card(factor: int) -> ModelCard:
     return ModelCard(
         name="trained-on-this-stack", task="upscale", network="axial", shape={"factor": factor}, told=("sigma",)
     )
+
+
+def classifier_card(name: str, features: int, classes: int, **facts: Any) -> ModelCard:
+    """Return the card of a classifier of objects, which was trained on so many features and classes."""
+    shape = {"features": features, "classes": classes}
+    return ModelCard(name=check_name(name), task="classify", network="feature-classifier", shape=shape, **facts)
+
+
+def save_own(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], *, overwrite: bool = False) -> ModelCard:
+    """Write a model into the models folder, and return its card there.
+
+    Raises
+    ------
+    OutputError
+        If there is a model of this name already, or it cannot be written.
+    """
+    if card.name in BUNDLED:
+        raise OutputError(f"{card.name!r} is the name of a bundled model: choose another name")
+    target = _ensured(models_folder()) / f"{card.name}{ENDING}"
+    if target.exists() and not overwrite:
+        raise OutputError(
+            f"there is a model named {card.name!r} already: choose another name, or remove that one first"
+        )
+    save_model(card, tensors, target, overwrite=overwrite)
+    return dataclasses.replace(card, path=str(target))
 
 
 def models_folder() -> Path:
@@ -209,15 +240,7 @@ def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> Mo
     card = _card_at(Path(path))
     weights = {key: tensor.numpy() for key, tensor in read_weights(card).items()}
     card = dataclasses.replace(card, name=check_name(card.name if name is None else name))
-    if card.name in BUNDLED:
-        raise OutputError(f"{card.name!r} is the name of a bundled model: choose another name")
-    target = _ensured(models_folder()) / f"{card.name}{ENDING}"
-    if target.exists():
-        raise OutputError(
-            f"there is a model named {card.name!r} already: choose another name, or remove that one first"
-        )
-    save_model(card, weights, target, overwrite=False)
-    return dataclasses.replace(card, path=str(target))
+    return save_own(card, weights)
 
 
 def remove_model(name: str) -> None:

@@ -26,6 +26,7 @@ from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import parse_tensors
 
 __all__ = [
+    "ONE_AT_A_TIME",
     "Model",
     "build_network",
     "load_network",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 # One forward pass at a time: torch already uses every core, and two at once would need twice the memory.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
 _PROBE_SIDE = 256  # pixels: 14 GFLOP for the denoiser, so that the probe takes a fraction of a second on a CPU
 _PROBES: dict[str, Any] = {"sigma": 1.0, "rho": (0.0, 0.0), "factor": 2}
 
@@ -98,7 +99,7 @@ class Model:
         InferenceError
             If the network fails for any other reason.
         """
-        with _ONE_AT_A_TIME, plain_errors(self.card.name, self.device), torch.inference_mode(), full_float32():
+        with ONE_AT_A_TIME, plain_errors(self.card.name, self.device), torch.inference_mode(), full_float32():
             keywords = dict(zip(self.card.told, told, strict=True))
             lower = self.precision == "bfloat16" and fits_bfloat16(self.card, image, keywords.get("sigma", 0.0))
             note_device(device_words(self.device, self.precision))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "shrink"]
+__all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "resize_matrix", "shrink"]
 
 BACK_PROJECTION_REACH = 4  # pixels of the small image to each side that one round of `back_project` depends on
 
@@ -144,3 +144,17 @@ def _enlarging_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
 
 def _mirrored(rows: NDArray[Any], before: int, after: int) -> NDArray[Any]:
     return np.pad(rows, [(before, after), (0, 0)], mode="symmetric")
+
+
+def resize_matrix(length: int, size: int) -> NDArray[np.float32]:
+    """Return the (size, length) weights that resample rows of any length, antialiased where there are fewer then.
+
+    Examples
+    --------
+    >>> resize_matrix(4, 2) @ np.full(4, 3.0)
+    array([3., 3.])
+    """
+    stretch = max(length / size, 1.0)
+    centre = (np.arange(size) + 0.5) * length / size - 0.5
+    weights = cubic((np.arange(length)[None, :] - centre[:, None]) / stretch)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

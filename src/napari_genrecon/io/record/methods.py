@@ -31,8 +31,8 @@ _HOW = {
     ("deblur", "pnp"): _PNP,
     ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
     ("detect", ""): (
-        "for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) at a false discovery rate that the measured noise sets "
-        "(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)"
+        "for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) at a false discovery rate that the measured noise "
+        "sets (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)"
     ),
     ("inpaint", "pnp"): _PNP,
     ("inpaint", "network"): _BIAS_FREE,

@@ -51,6 +51,11 @@ NETWORKS: Mapping[str, Network] = {
     "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
     "srnets": Network(target=".srnet:UpscaleNets", label="residual networks"),
     "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),
+    "feature-classifier": Network(
+        target=".linear:FeatureClassifier",
+        shape={"features": range(1, 1 << 18), "classes": range(2, 101)},
+        label="linear classifier",
+    ),
     "vae": Network(
         target=".vae:VAE",
         shape={**_GENERATIVE, "likelihood": ("logistic", "gaussian", "bernoulli")},

@@ -68,19 +68,39 @@ class DenoiseUNet(nn.Module):
             The denoised images, in the units of `y`.
         """
         height, width = y.shape[-2:]
+        noise = F.pixel_shuffle(self._noise(self._inputs(y, sigma, rho)), 2)  # (B, 1, H', W')
+        return y - noise[..., :height, :width]
+
+    def features(self, y: Tensor, sigma: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the feature maps of the encoder, at 1/2, 1/4 and 1/8 of the resolution.
+
+        Parameters
+        ----------
+        y, sigma, rho
+            As for `forward`.
+
+        Returns
+        -------
+        tuple of (B, 48, H'/2, W'/2), (B, 96, H'/4, W'/4) and (B, 192, H'/8, W'/8) Tensor
+            H' and W' are H and W, raised to multiples of 8.
+        """
+        return self._encoded(self._inputs(y, sigma, rho))
+
+    def _inputs(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
         padded = pad_to_stride(y, STRIDE)  # (B, 1, H', W'), multiples of 8
         planes = torch.stack([sigma, sigma * rho[:, 0], sigma * rho[:, 1]], dim=1)  # (B, 3)
         planes = planes[:, :, None, None].expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
-        x = F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
-        noise = F.pixel_shuffle(self._noise(x), 2)  # (B, 1, H', W')
-        return y - noise[..., :height, :width]
+        return F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
 
-    def _noise(self, x: Tensor) -> Tensor:
+    def _encoded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
             x = self.head(x)
         x0 = self.enc[0](x)  # (B, 48, h, w)
         x1 = self.enc[1](self.down[0](x0))  # (B, 96, h/2, w/2)
-        x2 = self.mid(self.down[1](x1))  # (B, 192, h/4, w/4)
+        return x0, x1, self.mid(self.down[1](x1))  # (B, 192, h/4, w/4)
+
+    def _noise(self, x: Tensor) -> Tensor:
+        x0, x1, x2 = self._encoded(x)
         x1 = self.dec[1](self.up[1](x2).add_(x1))
         x0 = self.dec[0](self.up[0](x1).add_(x0))
         noise: Tensor = self.tail(x0)  # (B, 4, h, w)

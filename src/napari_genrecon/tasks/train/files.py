@@ -15,7 +15,12 @@ _NAMED = 3  # files that a sentence names
 
 
 def image_keywords(
-    paths: Sequence[Path], *, axes: str | None = None, labels: Sequence[Path] = (), targets: Sequence[Path] = ()
+    paths: Sequence[Path],
+    *,
+    axes: str | None = None,
+    labels: Sequence[Path] = (),
+    targets: Sequence[Path] = (),
+    series: int | str | None = None,
 ) -> tuple[list[Any], dict[str, Any], tuple[str, ...]]:
     """Open image files as arguments of `train_steps`.
 
@@ -29,6 +34,8 @@ def image_keywords(
         One labels image per image, or none.
     targets : sequence of Path
         One target per image, paired by name or by order; see `paired`. Or none.
+    series : int or str, optional
+        Which image of files that hold several.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def image_keywords(
         raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
     pairs, pairing = paired(paths, targets) if targets else ([(path, path) for path in paths], ())
     paths = [path for path, _ in pairs]
-    opened = [open_image(path, axes=axes) for path in paths]
+    opened = [open_image(path, axes=axes, series=series) for path in paths]
     abouts = [image.about.filled() for image in opened]
     sizes = [(a.scale[a.axes.y], a.scale[a.axes.x]) for a in abouts]
     units = [(a.units[a.axes.y], a.units[a.axes.x]) for a in abouts]

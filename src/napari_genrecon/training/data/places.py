@@ -12,7 +12,18 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.training.data.source import CropSource, outer_letters
 
-__all__ = ["Places", "grid_count", "grid_places", "label_places", "point_places", "random_places", "whole_places"]
+__all__ = [
+    "Places",
+    "grid_count",
+    "grid_places",
+    "label_places",
+    "labels_like",
+    "object_boxes",
+    "point_places",
+    "point_planes",
+    "random_places",
+    "whole_places",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ def label_places(source: CropSource, labels: Any, size: int, depth: int | None =
     ImageError
         If the labels are not integers, or have another shape than the image.
     """
-    objects = _objects(source, _labels_like(source, labels))
+    objects = object_boxes(source, labels_like(source, labels))
     centre = (objects[:, 2:4] + objects[:, 4:6]) // 2
     large = int(np.count_nonzero((objects[:, 4:6] - objects[:, 2:4]).max(1, initial=0) > size))
     return _around(source, size, depth, objects[:, 0], centre, objects[:, 1], large)
@@ -93,6 +104,18 @@ def label_places(source: CropSource, labels: Any, size: int, depth: int | None =
 
 def point_places(source: CropSource, points: Any, size: int, depth: int | None = None) -> Places:
     """Return one place per point.
+
+    Raises
+    ------
+    ImageError
+        If the points do not have one column per dimension of the image, channels excepted.
+    """
+    planes, whole, numbers = point_planes(source, points)
+    return _around(source, size, depth, planes, whole, numbers, 0)
+
+
+def point_planes(source: CropSource, points: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return plane, (N, 2) nearest pixel, and number, counted from 1, of all points on a plane of the image.
 
     Raises
     ------
@@ -112,7 +135,7 @@ def point_places(source: CropSource, points: Any, size: int, depth: int | None =
     planes = np.zeros(len(whole), np.int64)
     if source.outer:
         planes = np.ravel_multi_index(tuple(whole[:, :-2].T), source.outer).astype(np.int64)
-    return _around(source, size, depth, planes, whole[:, -2:], numbers, 0)
+    return planes, whole[:, -2:], numbers
 
 
 def _around(
@@ -135,7 +158,14 @@ def _around(
     return Places(place[order], label[inside][order], int(np.count_nonzero(~inside)), large)
 
 
-def _labels_like(source: CropSource, labels: Any) -> CropSource:
+def labels_like(source: CropSource, labels: Any) -> CropSource:
+    """Return labels as numbered planes, like those of their image.
+
+    Raises
+    ------
+    ImageError
+        If they are not integers, or have another shape than the image.
+    """
     dtype = np.dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
     if dtype.kind not in "iu":
         hint = "; number the objects of a mask first, with skimage.measure.label" if dtype.kind == "b" else ""
@@ -154,8 +184,11 @@ def _labels_like(source: CropSource, labels: Any) -> CropSource:
     return found
 
 
-def _objects(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
-    """Return (N, 7), one row per object: plane, label, first row and column, row and column past the end, area."""
+def object_boxes(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
+    """Return (N, 7), one row per object: plane, label, first row and column, row and column past the end, area.
+
+    Of an object that lies on several planes along Z, the plane is that on which it is largest.
+    """
     rows = [row for plane in range(labels.n_planes) for row in _objects_of(labels.plane(plane)[0], plane)]
     found = np.array(rows, np.int64).reshape(-1, 7)
     letters = outer_letters(source.axes)

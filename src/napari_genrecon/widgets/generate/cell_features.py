@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from napari.layers import Labels, Points
 from numpy.typing import NDArray
 
 from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.widgets.layers.features import read_features, write_features
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Layer
 
 __all__ = ["SCORE", "measured", "own_features", "write_scores"]
 
 SCORE, RANK = "outlier score", "outlier rank"
-_INDEX = "index"  # the column by which napari finds the row of a label
 
 
 def write_scores(viewer: Viewer, objects: str, label: NDArray[np.int64], scores: NDArray[Any]) -> str:
@@ -34,18 +31,7 @@ def write_scores(viewer: Viewer, objects: str, label: NDArray[np.int64], scores:
     layer = viewer.layers[objects]
     rank = np.empty(len(scores), int)
     rank[np.argsort(-scores)] = np.arange(1, len(scores) + 1)
-    new = pd.DataFrame({SCORE: scores, RANK: rank}, index=label)
-    if isinstance(layer, Points):
-        table = layer.features.copy()
-        for name in (SCORE, RANK):
-            table[name] = new[name].reindex(np.arange(1, len(layer.data) + 1)).to_numpy()
-    else:
-        table = _by_label(layer)
-        table = table.reindex(table.index.union(new.index))
-        for name in (SCORE, RANK):
-            table[name] = new[name].reindex(table.index)
-        table = table.rename_axis(_INDEX).reset_index()
-    layer.features = table
+    write_features(layer, label, {SCORE: scores, RANK: rank})
     return f"Scores and ranks are in the features of '{objects}'; where a cell has no crop, they are empty."
 
 
@@ -83,15 +69,6 @@ def own_features(viewer: Viewer, objects: str, crops: Dataset) -> dict[str, NDAr
     layer = next((found for found in viewer.layers if found.name == objects), None)
     if layer is None:
         return {}
-    points = not isinstance(layer, Labels)
-    table = layer.features.set_axis(np.arange(1, len(layer.data) + 1)) if points else _by_label(layer)
+    table = read_features(layer)
     numbers = {str(name): column for name, column in table.items() if column.dtype.kind in "iuf"}
     return {name: column.reindex(crops.label).fillna(0).to_numpy(float) for name, column in numbers.items()}
-
-
-def _by_label(layer: Layer) -> pd.DataFrame:
-    """Return the features of a Labels layer with the labels as index."""
-    table = layer.features.copy()
-    if _INDEX in table:
-        return table.drop_duplicates(_INDEX).set_index(_INDEX)
-    return table.set_axis(np.arange(len(table)))

@@ -68,6 +68,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer, self._touched, self._alike = viewer, False, False
+        self.following = True  # whether an image layer that is clicked on is chosen
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
         self.targets = Select(
@@ -165,6 +166,17 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
         return Source(images=images, where=where, name=layers[0].name, objects="", placed=placed)
 
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """Return, for each image, its (first) layer and the layer of its objects."""
+        images, objects = self._chosen(self.images), self._chosen(self.objects)
+        images = images[:1] if self._alike and self.together.value else images
+        return list(zip(images, objects * len(images) if len(objects) == 1 else objects, strict=False))
+
+    def only_objects(self) -> None:
+        """Offer no other way than one crop around each object."""
+        self.mode.value = "objects"
+        self.mode.visible = False
+
     def refresh(self, _event: object = None) -> None:
         """Update the lists of layers, and guess how to cut until the user has chosen it."""
         for chooser, fit in zip(self._lists, self._fits, strict=True):
@@ -210,6 +222,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _follow(self, active: Layer | None) -> None:
         """Choose the layer that was clicked on, but synthetic images only if nothing else is there."""
+        if not self.following:
+            return
         if isinstance(active, Image) and active.name in self.images.choices and not is_synthetic(active):
             self.images.value = [active.name]
         elif not self.images.value:

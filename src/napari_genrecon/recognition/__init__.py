@@ -1,0 +1,1 @@
+"""Recognise objects: describe them by features, and learn classes from few examples."""

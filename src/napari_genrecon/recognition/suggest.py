@@ -1,0 +1,103 @@
+"""Choose the objects that are most useful to label next."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.recognition.features import Blocks
+
+__all__ = ["REPRESENTATIVES", "map_of", "rank_to_label", "representatives"]
+
+REPRESENTATIVES = 12
+"""Clusters of which one object each is suggested first: all frequent kinds of objects are then seen."""
+
+_DIMENSIONS = 16  # principal components in which objects are compared
+_ROUNDS = 20  # of k-means: the clusters hardly change after ten
+_BASIS = 400  # objects from which the components are found; more cost time and change little
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def map_of(blocks: Blocks, *, seed: int = 0) -> Floats:
+    """Return (N, D) principal components of objects, each block of features counting the same."""
+    parts = []
+    for block in blocks.values():
+        centred = block - block.mean(axis=0)
+        spread = centred.std(axis=0)
+        parts.append(centred / np.where(spread > 0, spread, 1) / np.sqrt(block.shape[1]))
+    x = np.concatenate(parts, axis=1).astype(np.float64)
+    few = np.random.default_rng(seed).permutation(len(x))[:_BASIS]
+    _, _, axes = np.linalg.svd(x[few], full_matrices=False)
+    found: Floats = x @ axes[:_DIMENSIONS].T
+    return found
+
+
+def representatives(places: Floats, *, seed: int = 0) -> Ints:
+    """Return the objects nearest to the middles of 12 clusters, those of the largest clusters first.
+
+    K-means by Lloyd's algorithm from the seeds of Arthur & Vassilvitskii, SODA 2007.
+    """
+    middles = _seeds(places, min(REPRESENTATIVES, len(places)), np.random.default_rng(seed))
+    for _ in range(_ROUNDS):
+        cluster = _squared(places, middles).argmin(axis=1)
+        filled = np.unique(cluster)
+        middles[filled] = [places[cluster == number].mean(axis=0) for number in filled]
+    distance = _squared(places, middles)
+    sizes = np.bincount(distance.argmin(axis=1), minlength=len(middles))
+    nearest = distance.argmin(axis=0)[np.argsort(-sizes, kind="stable")]
+    _, first = np.unique(nearest, return_index=True)
+    return nearest[np.sort(first)]
+
+
+def _seeds(places: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Return places of objects that lie far from each other."""
+    chosen = [int(rng.integers(len(places)))]
+    while len(chosen) < count:
+        far = _squared(places, places[chosen]).min(axis=1)
+        if not far.sum() > 0:  # all others are alike
+            break
+        chosen.append(int(rng.choice(len(places), p=far / far.sum())))
+    return places[chosen].copy()
+
+
+def _squared(places: Floats, others: Floats) -> Floats:
+    """Return the (N, M) squared distances."""
+    found: Floats = ((places[:, None] - others[None]) ** 2).sum(axis=2)
+    return found
+
+
+def rank_to_label(first: Ints, places: Floats, given: Ints, margin: Floats | None) -> Ints:
+    """Rank the unlabelled objects, the most useful to label first.
+
+    Parameters
+    ----------
+    first : (R,) ndarray of int
+        Representatives of all kinds of objects; those without a label come first.
+    places : (N, D) ndarray
+        The objects on a map, as `map_of` makes it.
+    given : (N,) ndarray of int
+        Class of each labelled object; -1 for all others.
+    margin : (N,) ndarray, optional
+        Difference of the two largest probabilities of each object; the smallest comes first (uncertainty sampling).
+        Without it, objects that are least like the labelled ones do.
+
+    Examples
+    --------
+    >>> rank_to_label(np.array([2]), np.zeros((4, 1)), np.array([-1, 0, -1, -1]), np.array([0.9, 0.1, 0.5, 0.2]))
+    array([2, 3, 0])
+    """
+    start = first[given[first] < 0]
+    (rest,) = np.nonzero(given < 0)
+    rest = rest[~np.isin(rest, start)]
+    useful = -_distance(places, given)[rest] if margin is None else margin[rest]
+    return np.concatenate([start, rest[np.argsort(useful, kind="stable")]])
+
+
+def _distance(places: Floats, given: Ints) -> Floats:
+    """Return the squared distance of each object to the nearest labelled one; 0 where none is labelled."""
+    nearest = np.full(len(places), np.inf)
+    for row in np.flatnonzero(given >= 0):
+        nearest = np.minimum(nearest, ((places - places[row]) ** 2).sum(axis=1))
+    return np.where(np.isfinite(nearest), nearest, 0.0)

@@ -1,0 +1,69 @@
+"""Objects of a Labels or Points layer: which one is where, and in which colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Points
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import ArrayLike
+
+from napari_genrecon.widgets.layers.features import read_features
+
+__all__ = ["OwnColours", "given_names", "object_at", "paint"]
+
+Colour = Sequence[float]
+
+_NO_CLASS = (0.55, 0.55, 0.55, 0.35)  # objects about which nothing is known yet
+
+
+def object_at(layer: Labels | Points, viewer: Any) -> int:
+    """Return the number of the object under the mouse, of points counted from 1; 0 where there is none."""
+    found = layer.get_value(viewer.cursor.position, world=True)
+    if isinstance(layer, Points):
+        return 0 if found is None else int(found) + 1
+    value = found[1] if isinstance(found, tuple) else found  # of a multiscale layer: the level, too
+    return 0 if value is None else int(value)
+
+
+def given_names(layer: Labels | Points, column: str) -> dict[int, str]:
+    """Return the names in a column of the features by object; objects without one are left out."""
+    table = read_features(layer)
+    if column not in table:
+        return {}
+    found = {int(number): str(name) for number, name in table[column].items() if isinstance(name, str)}
+    return {number: name for number, name in found.items() if name}
+
+
+class OwnColours:
+    """Colours that a layer had before, to give them back.
+
+    Parameters
+    ----------
+    layer : Labels or Points
+        The layer.
+    """
+
+    def __init__(self, layer: Labels | Points) -> None:
+        self.layer = layer
+        self._before: Any = np.array(layer.face_color) if isinstance(layer, Points) else layer.colormap
+
+    def restore(self) -> None:
+        """Give the colours back, unless points were added or removed."""
+        if isinstance(self.layer, Labels):
+            self.layer.colormap = self._before
+        elif len(self._before) == len(self.layer.data):
+            self.layer.face_color = self._before
+
+
+def paint(layer: Labels | Points, colours: Mapping[int, ArrayLike]) -> None:
+    """Give objects these colours, by number, and grey to all others."""
+    if isinstance(layer, Points):
+        if len(layer.data):
+            layer.face_color = np.array([colours.get(n + 1, _NO_CLASS) for n in range(len(layer.data))], float)
+        return
+    table: dict[int | None, Any] = {None: np.array(_NO_CLASS), 0: np.zeros(4)}
+    table |= {number: np.asarray(colour, float) for number, colour in colours.items()}
+    layer.colormap = DirectLabelColormap(color_dict=table)

@@ -1,0 +1,335 @@
+"""Classify page: choose objects, give classes by key, learn, follow suggestions, keep the model."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
+
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import GenReconError, OptionError
+from napari_genrecon.models import list_models
+from napari_genrecon.recognition.saved import load_classifier
+from napari_genrecon.tasks.classify.labelling import Labelling, labelling_steps
+from napari_genrecon.tasks.classify.options import ClassifyOptions
+from napari_genrecon.tasks.classify.result import Classification, learn, predict
+from napari_genrecon.widgets.classify.classes import MOST, ClassList
+from napari_genrecon.widgets.classify.objects import object_at
+from napari_genrecon.widgets.classify.report import ConfusionTable
+from napari_genrecon.widgets.classify.store import COLOUR_BY, Store
+from napari_genrecon.widgets.classify.target import Target
+from napari_genrecon.widgets.fit import heading, make_primary, text
+from napari_genrecon.widgets.form import Form
+from napari_genrecon.widgets.jobs.panel import JobPanel
+from napari_genrecon.widgets.train.crop_source import CropChooser, Source
+
+__all__ = ["ClassifyPage"]
+
+_NEEDED = 2  # labels of each class: cross-validation needs one to learn from and one to test
+_KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Label ten of each class."
+_HASHED = 256 << 20  # bytes of an array up to which changes in place are noticed
+
+
+class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
+    """Page to classify the objects of a Labels or Points layer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Viewer whose layers can be chosen.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._store: Store | None = None
+        self._labelling: tuple[Any, Labelling] | None = None  # with what it was made from
+        self._found: Classification | None = None
+        self._again = False  # learn again when the job that runs has ended
+        self.target = Target(viewer)
+        self.chooser = CropChooser(viewer)
+        self.chooser.only_objects()
+        self.form = Form(ClassifyOptions, advanced=("size", "seed", "device"))
+        self.classes = ClassList(self._classes_changed)
+        self.keys = CheckBox(value=True, text="keys give classes", tooltip="Or leave these keys to the tools of napari")
+        self.next = PushButton(text="Label this next", tooltip="Go to the object whose class would help most")
+        self.run = PushButton(text="Classify", tooltip="Learn from your labels, and classify all objects")
+        make_primary(self.run)
+        self.follow = CheckBox(value=True, text="learn again after every label")
+        self.colour = ComboBox(label="colour by", choices=COLOUR_BY, value="class")
+        self.table, self.verdict = ConfusionTable(), text()
+        self.model_name = LineEdit(label="name", tooltip="Letters, digits, '.', '_' and '-'")
+        self.save = PushButton(text="Keep the model", enabled=False)
+        self.model = ComboBox(label="model", choices=self._models, tooltip="Models that you kept")
+        self.use = PushButton(text="Classify with it", tooltip="No labels are needed")
+        self.panel = JobPanel([self.next, self.run, self.use], after=self._job_ended)
+        boxes = [Container(widgets=[widget], labels=True) for widget in (self.colour, self.model_name, self.model)]
+        for box in (*boxes, self.form.container):
+            box.margins = (0, 0, 0, 0)
+        super().__init__(
+            widgets=[
+                heading("1. Objects"), self.chooser, self.form.container,
+                heading("2. Classes"), self.keys,
+                heading("3. Learn"), self.next, self.run, self.follow, self.panel, boxes[0], self.verdict,
+                heading("4. Keep, and use on other images"), boxes[1], self.save, boxes[2], self.use,
+            ],
+            labels=False,
+        )  # fmt: skip
+        layout = self.native.layout()
+        layout.insertWidget(layout.indexOf(self.keys.native), self.classes)
+        layout.insertWidget(layout.indexOf(self.verdict.native) + 1, self.table)
+        self.chooser.on_choice = self._forget
+        self.next.changed.connect(self._next)
+        self.run.changed.connect(self._learn)
+        self.use.changed.connect(self._use)
+        self.save.changed.connect(self._save)
+        self.colour.changed.connect(self._paint)
+        viewer.layers.events.removed.connect(self._layer_removed)
+
+    def leave(self) -> None:
+        """Drop all jobs, as the window is gone."""
+        self.chooser.leave()
+        self.panel.abandon()
+        self._viewer.layers.events.removed.disconnect(self._layer_removed)
+
+    # --- the choice of layers ---
+
+    @property
+    def store(self) -> Store:
+        """Given classes of the objects that are chosen now.
+
+        Raises
+        ------
+        OptionError
+            If no objects are chosen.
+        """
+        layers = [objects for _, objects in self.chooser.pairs()]
+        if not layers:
+            raise OptionError("choose an image layer, and the Labels or Points layer of its objects, first")
+        if self._store is None or self._store.layers != layers:
+            self._forget()
+            self._store = Store(layers)
+            self.chooser.following = False  # a click on another image is to look at it, no other choice
+            self._store.read(self.classes.names)
+            self.classes.set_names(self._store.names)
+        return self._store
+
+    def _forget(self) -> None:
+        """Let go of what belongs to other layers."""
+        if self._store is not None:
+            self._store.restore()
+        self._store = self._found = self._labelling = None
+        self.target.clear()
+        self._show(None)
+        if not self.panel.busy:
+            self.panel.say("")
+
+    def _layer_removed(self, event: Any) -> None:
+        if self._store is not None and event.value in self._store.layers:
+            self._forget()
+
+    # --- classes ---
+
+    def press(self, key: int) -> None:
+        """Give the object that is meant the class of a key; 0 takes its class away."""
+        try:
+            store = self.store
+            if key > len(store.names):
+                raise OptionError(f"there is no class {key}: the list has {len(store.names)}")
+            store.set(self._meant(store), key - 1 if key else None)
+        except GenReconError as error:
+            self.panel.complain(error)
+            return
+        store.write_given()
+        store.colour(self.colour.value, self._found)
+        self.classes.show_counts(store.counts())
+        suggested = self.target.key is not None
+        self.target.clear()
+        if self._labelling is not None and self.follow.value and self._learnable():
+            self._learn(then=self._next if suggested else None)
+        elif suggested:
+            self._next()
+
+    def _meant(self, store: Store) -> tuple[int, int]:
+        """Return the object under the mouse or, unless the mouse has moved to one, the object that was suggested."""
+        if self.target.key is not None and not self.target.mouse_moved():
+            return self.target.key
+        if self._viewer.dims.ndisplay == 3:
+            raise OptionError("objects are labelled plane by plane: switch to the 2D view first")
+        for index, layer in enumerate(store.layers):
+            number = object_at(layer, self._viewer) if layer.visible else 0
+            if number:
+                return index, number
+        if self.target.key is not None:
+            return self.target.key
+        raise OptionError("there is no object under the mouse: move it over one, and press the key again")
+
+    def _classes_changed(self) -> None:
+        if self._store is not None:
+            self._store.rename(self.classes.names)
+            self.classes.show_counts(self._store.counts())
+
+    def _learnable(self) -> bool:
+        counts = [count for count in self.store.counts() if count]
+        return len(counts) >= 2 and min(counts) >= _NEEDED
+
+    # --- jobs ---
+
+    def _described(self, model: Any = None) -> Callable[[], Generator[Progress, None, Labelling]]:
+        """Return steps that describe the objects, or that return at once what is known of them."""
+        source, options = self.chooser.source(), ClassifyOptions(**self.form.values())
+        made_from = (_fingerprint(source), options.size, model.card.name if model is not None else "")
+
+        def steps() -> Generator[Progress, None, Labelling]:
+            if self._labelling is not None and self._labelling[0] == made_from:
+                return self._labelling[1]
+            facts = {"size": None if model else options.size, "device": options.device}
+            found = yield from labelling_steps(source.images, **_where(source), **facts, model=model)
+            self._labelling = (made_from, found)
+            return found
+
+        return steps
+
+    def _learn(self, _event: Any = None, then: Callable[[], object] | None = None) -> None:
+        if self.panel.busy:
+            self._again = True
+            return
+        try:
+            store, described, seed = self.store, self._described(), self.form["seed"].value
+        except GenReconError as error:
+            self.panel.complain(error)
+            return
+        given, names = dict(store.classes), list(store.names)
+        used = [c for c, count in enumerate(store.counts()) if count]  # a class may have no label yet
+
+        def steps() -> Generator[Progress, None, Classification]:
+            labelling = yield from described()
+            yield Progress(0, 0, "learning")
+            table = np.array([used.index(c) if c >= 0 else -1 for c in labelling.given(given)], np.int64)
+            return learn(labelling.objects, table, [names[c] for c in used], seed=seed)
+
+        self._begin(steps, store, then, "Classify objects")
+
+    def _use(self, _event: Any = None) -> None:
+        """Classify with a model that was kept."""
+        try:
+            if not self.model.value:
+                raise OptionError("there is no model yet: keep one first")
+            store, model = self.store, load_classifier(self.model.value)
+            described = self._described(model)
+        except GenReconError as error:
+            self.panel.complain(error)
+            return
+        if not store.classes:
+            self.classes.set_names(list(model.classifier.classes)[:MOST])
+
+        def steps() -> Generator[Progress, None, Classification]:
+            labelling = yield from described()
+            return predict(labelling.objects, model)
+
+        self._begin(steps, store, None, "Classify objects")
+
+    def _begin(self, steps: Any, store: Store, then: Callable[[], object] | None, title: str) -> None:
+        def done(found: Classification) -> None:
+            if self._store is not store:  # other layers were chosen meanwhile
+                return
+            self._found = found
+            store.write_result(found)
+            self._paint()
+            self._show(found)
+            self.panel.say(_summary(found))
+            if then is not None:
+                then()
+
+        self.panel.begin(steps, done, title=title)
+
+    def _next(self, _event: Any = None) -> None:
+        """Go to the object that is most useful to label."""
+        try:
+            store, described = self.store, self._described()
+        except GenReconError as error:
+            self.panel.complain(error)
+            return
+        self.panel.begin(described, lambda labelling: self._go(store, labelling), title="Find what to label")
+
+    def _go(self, store: Store, labelling: Labelling) -> None:
+        if self._store is not store:
+            return
+        found = self._found
+        margin = found.margin if found is not None and len(found) == len(labelling.objects) else None
+        row = labelling.next(store.classes, margin)
+        if row is None:
+            self.panel.say("All objects have a class.", "good")
+            return
+        objects = labelling.objects
+        index, number = int(objects.image[row]), int(objects.label[row])
+        pairs = self.chooser.pairs()
+        for other, layers in enumerate(pairs):
+            for layer in layers if len(pairs) > 1 else ():
+                layer.visible = other == index
+        self.target.go((index, number), pairs[index][0], objects.place[row].tolist(), objects.setting.side)
+        guess = ""
+        if found is not None and margin is not None:
+            guess = f" Now {found.classes[found.predicted[row]]} ({found.probability[row]:.0%})."
+        self.panel.say(f"Number {number} of '{pairs[index][1].name}': press the key of its class.{guess}")
+
+    def _job_ended(self) -> None:
+        self.save.enabled = self._found is not None and self._found.scores is not None
+        if self._again:
+            self._again = False
+            self._learn()
+
+    # --- results ---
+
+    def _paint(self, _event: Any = None) -> None:
+        if self._store is not None:
+            self._store.colour(self.colour.value, self._found)
+
+    def _show(self, found: Classification | None) -> None:
+        scores = found.scores if found is not None else None
+        self.table.show_scores(scores)
+        self.verdict.value = scores.verdict if scores is not None else ""
+        self.save.enabled = scores is not None
+
+    def _save(self, _event: Any = None) -> None:
+        name = str(self.model_name.value).strip()
+        try:
+            if self._found is None:
+                raise OptionError("there is no model yet: press 'Classify' first")
+            self._found.save(name)
+        except GenReconError as error:
+            self.panel.complain(error)
+            return
+        self.model.reset_choices()
+        self.model.value = name
+        self.panel.say(f"Kept as '{name}'. On other images: choose their layers, and press 'Classify with it'.", "good")
+
+    def _models(self, _widget: Any = None) -> list[tuple[str, str]]:
+        return [(card.name, card.name) for card in list_models("classify")]
+
+
+def _summary(found: Classification) -> str:
+    counts = np.bincount(found.predicted, minlength=len(found.classes))
+    parts = [f"{count} {name}" for name, count in zip(found.classes, counts, strict=True)]
+    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in found.notes)
+    return f"{', '.join(parts)}. They are in the features table.{notes}"
+
+
+def _where(source: Source) -> dict[str, Any]:
+    """Return the facts of a source as keywords of `labelling_steps`."""
+    names = {"axes", "labels", "points", "pixel_size", "units", "channel_names"}
+    return {name: value for name, value in source.where.items() if name in names}
+
+
+def _fingerprint(source: Source) -> tuple[Any, ...]:
+    """Return a value that changes when images or objects are others, or labels were painted."""
+    arrays = [*source.images, *(source.where.get("labels") or ()), *(source.where.get("points") or ())]
+    return tuple((id(array), _checksum(array)) for array in arrays)
+
+
+def _checksum(array: Any) -> int:
+    if not isinstance(array, np.ndarray) or array.nbytes > _HASHED:
+        return 0
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)

@@ -1,0 +1,224 @@
+"""Classify: the same answer from Python, layers and the command line; bad input gets a sentence."""
+
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_genrecon import classify, load_model
+from napari_genrecon.cli import main
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import ImageError, OptionError, UnknownModelError
+from napari_genrecon.tasks.classify import ClassifyOptions, classify_steps
+
+
+def squares(seed=0):
+    """Twelve objects, small ones and large ones by turns, in noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((60, 80), np.int32)
+    for i in range(12):
+        side = 6 + 6 * (i % 2)
+        labels[20 * (i // 4) + 3 :, 20 * (i % 4) + 3 :][:side, :side] = i + 1
+    return rng.poisson(20 + 60 * (labels > 0)).astype(np.uint16), labels
+
+
+GIVEN = {1: "small", 3: "small", 2: "large", 4: "large"}
+
+
+def names(found):
+    return [found.classes[c] for c in found.predicted]
+
+
+@pytest.fixture
+def models(monkeypatch, tmp_path):
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    image, labels = squares()
+    tifffile.imwrite(tmp_path / "cells.tif", image)
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    rows = "".join(f"{label},{name}\n" for label, name in GIVEN.items())
+    (tmp_path / "table.csv").write_text(f"label,class\n{rows}5,\n")
+    return tmp_path
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_objects_are_sorted_from_two_examples_of_each_class():
+    found = classify(*squares(), GIVEN)
+    assert names(found) == ["small", "large"] * 6
+    assert found.classes == ("large", "small")
+    assert found.given[:5].tolist() == [1, 0, 1, 0, -1]
+    assert found.scores.confusion.sum() == 4
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    assert (found.margin <= found.probability).all()
+    assert set(found.to_label_next(3)).isdisjoint((0, label) for label in GIVEN)
+
+
+def test_command_line_and_python_give_the_same_table(files, capsys):
+    arguments = [str(files / "cells.tif"), "--labels", str(files / "labels.tif"), "--classes", str(files / "table.csv")]
+    assert main(["classify", *arguments]) == 0
+    found, rows = classify(*squares(), GIVEN), table(files / "cells_classes.csv")
+    assert [row["class"] for row in rows] == names(found)
+    assert [float(row["probability"]) for row in rows] == found.table()["probability"]
+    assert [row["given"] for row in rows][:5] == ["small", "large", "small", "large", ""]
+    said = capsys.readouterr()
+    assert "Balanced accuracy" in said.out
+    assert "12 classified: 6 large, 6 small" in said.out
+    assert main(["classify", *arguments]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_table_of_an_earlier_run_gives_what_was_given_and_not_what_was_predicted(files):
+    arguments = [str(files / "cells.tif"), "--labels", str(files / "labels.tif"), "--classes"]
+    assert main(["classify", *arguments, str(files / "table.csv")]) == 0
+    assert main(["classify", *arguments, str(files / "cells_classes.csv"), "-o", str(files / "again.csv")]) == 0
+    first, again = table(files / "cells_classes.csv"), table(files / "again.csv")
+    assert first == again
+
+
+def test_saved_model_gives_identical_answers_and_other_images_theirs(models, files):
+    arguments = [str(files / "cells.tif"), "--labels", str(files / "labels.tif")]
+    assert main(["classify", *arguments, "--classes", str(files / "table.csv"), "--save", "sizes"]) == 0
+    assert main(["classify", *arguments, "--model", "sizes", "-o", str(files / "again.csv")]) == 0
+    for one, two in zip(table(files / "cells_classes.csv"), table(files / "again.csv"), strict=True):
+        assert one["given"] in GIVEN.values() or one["given"] == ""
+        assert {**one, "given": ""} == two
+    assert names(classify(*squares(1), model="sizes")) == ["small", "large"] * 6
+    with pytest.raises(OptionError, match="'sizes' is a classifier of objects: use classify"):
+        load_model("sizes")
+
+
+def test_points_of_several_images_keep_their_images_apart():
+    images = [squares(seed)[0] for seed in (0, 1)]
+    y, x = np.divmod(np.arange(12), 4)
+    points = np.stack([20 * y + 8, 20 * x + 8], axis=1)
+    found = classify(images, points=[points, points[:4]], classes=[GIVEN, {1: "small", 2: "large"}], size=24)
+    assert found.objects.image.tolist() == [0] * 12 + [1] * 4
+    assert names(found) == ["small", "large"] * 8
+    assert found.scores.by_image
+
+
+def test_image_layers_bring_their_axes_and_pixel_size():
+    layers = pytest.importorskip("napari.layers")
+    image, labels = squares()
+    layer = layers.Image(image, scale=(0.5, 0.5), units=("um", "um"))
+    found = classify(layer, layers.Labels(labels), GIVEN)
+    assert found.model.setting.pixel_size == (0.5, 0.5)
+    np.testing.assert_array_equal(found.probabilities, classify(image, labels, GIVEN).probabilities)
+
+
+def test_model_on_smaller_pixels_cuts_larger_crops(models):
+    image, labels = squares()
+    scale = {"pixel_size": (0.5, 0.5), "units": ("micrometer",) * 2}
+    classify(image, labels, GIVEN, **scale).save("sizes")
+    fine = [np.repeat(np.repeat(a, 2, 0), 2, 1) for a in (image, labels)]
+    same = classify(*fine, model="sizes", pixel_size=(0.25, 0.25), units=("micrometer",) * 2)
+    assert names(same) == ["small", "large"] * 6
+    assert same.objects.setting.side == 2 * classify(image, labels, GIVEN).objects.setting.side
+
+
+def test_folder_of_class_folders_classifies_whole_images(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for i in range(9):
+        bright = i % 2
+        folder = tmp_path / "all" / ("bright" if bright else "dim") if i < 8 else tmp_path / "all"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 100 + 150 * bright, (40, 30), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    assert main(["classify", str(tmp_path / "all"), "-o", str(tmp_path / "out.csv")]) == 0
+    rows = table(tmp_path / "out.csv")
+    assert [row["class"] for row in rows if row["given"]] == [row["given"] for row in rows if row["given"]]
+    assert [row["class"] for row in rows if not row["given"]] == ["dim"]
+    assert "had not seen it" in capsys.readouterr().out
+
+
+def test_work_can_be_stopped_after_a_few_objects():
+    steps = classify_steps([squares()[0]], ClassifyOptions(), classes=GIVEN, where={"labels": [squares()[1]]})
+    assert isinstance(next(steps), Progress)
+    steps.close()
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind", "words"),
+    [
+        ({1: "a", 3: "a"}, OptionError, "all labels are of the class 'a'"),
+        ({1: "a", 2: "a", 3: "b"}, OptionError, "the class 'b' has 1 labelled objects"),
+        ({1: "a", 77: "b"}, ImageError, r"1 of 2 labels that have a class are not in image 1 \(77\)"),
+        ({}, OptionError, "no object has a class"),
+        (None, OptionError, "give either classes of some objects to learn from, or a model"),
+        ([{1: "a"}, {2: "b"}], OptionError, "classes were given for 2 images, and there are 1"),
+    ],
+    ids=["one class", "one object", "no such label", "empty", "nothing", "two images"],
+)
+def test_classes_that_cannot_be_learnt_are_refused(classes, kind, words):
+    image, labels = squares()
+    labels[labels > 4] = 0
+    with pytest.raises(kind, match=words):
+        classify(image, labels, classes)
+
+
+def test_model_for_other_channels_says_which(models):
+    image, labels = squares()
+    classify(image, labels, GIVEN).save("sizes")
+    with pytest.raises(ImageError, match="'sizes' was trained on 1 channel, and the image has 3 channels"):
+        classify(np.stack([image] * 3), labels, model="sizes", axes="CYX")
+    with pytest.raises(ImageError, match="classifies a labels image, and points were given"):
+        classify(image, points=[[5, 5]], model="sizes")
+    with pytest.raises(OptionError, match="size 40 cannot be chosen with a model"):
+        classify(image, labels, model="sizes", size=40)
+    with pytest.raises(UnknownModelError, match="no 'classify' model named 'size'; did you mean 'sizes'"):
+        classify(image, labels, model="size")
+
+
+def test_objects_larger_than_the_crop_are_noted():
+    found = classify(*squares(), GIVEN, size=8)
+    assert found.notes == (
+        "6 objects are larger than the crop of 8 pixels and cut off in it: a larger size sees all of it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n", "it needs 'label' and 'class'"),
+        ("label,class\nx,small\n", "line 2: the label must be a whole number, got 'x'"),
+        ("label,class\n1.5,small\n", "line 2: the label must be a whole number, got '1.5'"),
+        ("label,class\n99,small\n1,large\n", "are not in"),
+        ("", "it needs 'label' and 'class'"),
+    ],
+    ids=["columns", "text", "fraction", "no such label", "empty"],
+)
+def test_tables_that_cannot_be_read_get_a_sentence(files, capsys, text, words):
+    (files / "table.csv").write_text(text)
+    arguments = [str(files / "cells.tif"), "--labels", str(files / "labels.tif"), "--classes", str(files / "table.csv")]
+    assert main(["classify", *arguments]) == 1
+    assert words in capsys.readouterr().err
+    assert not (files / "cells_classes.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cells.tif"], "give --labels or --points and --classes, or --model"),
+        (["cells.tif", "--labels", "labels.tif"], "--classes is needed"),
+        (["cells.tif", "--classes", "table.csv"], "say where they are with --labels or --points"),
+        (["."], "0 subfolders with images"),
+        (["cells.tif", "--model", "x", "--save", "y"], "--save y keeps a model that was trained"),
+        (["cells.tif", "--labels", "labels.tif", "--classes", "nothing.csv"], "cannot be read: No such file"),
+    ],
+)
+def test_commands_that_lack_something_say_what(files, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(files)
+    assert main(["classify", *arguments]) == 1
+    assert words in capsys.readouterr().err

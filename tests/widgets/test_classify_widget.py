@@ -1,0 +1,241 @@
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon import classify
+from napari_genrecon.widgets.classify.store import GIVEN
+from napari_genrecon.widgets.classify.target import RING
+from napari_genrecon.widgets.classify.widget import ClassifyWidget
+
+PLACED = {"scale": (0.5, 0.25), "translate": (30, 40), "units": ("micrometer",) * 2, "axis_labels": ("y", "x")}
+
+
+def squares(seed=0):
+    """Twelve objects, small ones and large ones by turns, in noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((60, 80), np.int32)
+    for i in range(12):
+        side = 6 + 6 * (i % 2)
+        labels[20 * (i // 4) + 3 :, 20 * (i % 4) + 3 :][:side, :side] = i + 1
+    return rng.poisson(20 + 60 * (labels > 0)).astype(np.uint16), labels
+
+
+@pytest.fixture
+def opened(make_napari_viewer, monkeypatch, tmp_path):
+    """A viewer with objects, and the page."""
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    viewer = make_napari_viewer()
+    image, labels = squares()
+    viewer.add_image(image, name="cells", **PLACED)
+    viewer.add_labels(labels, name="objects", features={"index": [3, 5], "mine": ["a", "b"]}, **PLACED)
+    dock = ClassifyWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    return viewer, dock.page
+
+
+def point(viewer, label, layer="objects"):
+    """Put the mouse over an object."""
+    y, x = np.argwhere(squares()[1] == label)[0]
+    viewer.cursor.position = tuple(viewer.layers[layer].data_to_world((y + 1, x + 1)))
+
+
+def give(viewer, page, classes, layer="objects"):
+    for label, key in classes.items():
+        point(viewer, label, layer)
+        page.press(key)
+
+
+def press(qtbot, page, button):
+    button.changed.emit(True)
+    settle(qtbot, page)
+
+
+def settle(qtbot, page):
+    qtbot.waitUntil(lambda: not page.panel.busy and not page._again, timeout=60_000)
+
+
+def features(viewer, column, layer="objects"):
+    table = viewer.layers[layer].features
+    return dict(zip(table["index"], table[column], strict=True))
+
+
+GIVEN_KEYS = {1: 1, 3: 1, 2: 2, 4: 2}
+
+
+def test_window_and_python_give_the_same_probabilities(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    assert page.store.counts() == [2, 2]
+    press(qtbot, page, page.run)
+    names = {1: "class 1", 3: "class 1", 2: "class 2", 4: "class 2"}
+    found = classify(viewer.layers["cells"], viewer.layers["objects"], names)
+    written = features(viewer, "probability")
+    assert [written[label] for label in range(1, 13)] == found.probability.tolist()
+    assert [features(viewer, "class")[label] for label in range(1, 13)] == ["class 1", "class 2"] * 6
+
+
+def test_columns_of_the_user_stay_and_given_classes_are_kept_in_one(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    press(qtbot, page, page.run)
+    assert features(viewer, "mine")[3] == "a"
+    assert {k: v for k, v in features(viewer, GIVEN).items() if isinstance(v, str)} == {
+        1: "class 1", 3: "class 1", 2: "class 2", 4: "class 2",
+    }  # fmt: skip
+
+
+def test_zero_takes_a_class_away_and_other_keys_replace_it(opened):
+    viewer, page = opened
+    give(viewer, page, {1: 1, 2: 2})
+    give(viewer, page, {1: 2, 2: 0})
+    assert page.store.classes == {(0, 1): 1}
+    assert features(viewer, GIVEN)[2] == ""
+
+
+def test_renamed_and_removed_classes_are_so_in_the_features(opened):
+    viewer, page = opened
+    give(viewer, page, {1: 1, 2: 2})
+    page.classes.set_names(["small", "large", "odd"])
+    assert features(viewer, GIVEN)[1] == "small"
+    give(viewer, page, {5: 3})
+    page.classes.set_names(["small", "large"])
+    assert page.store.counts() == [1, 1]
+
+
+def test_classes_are_found_again_by_a_new_page(opened, qtbot):
+    viewer, page = opened
+    page.classes.set_names(["small", "large"])
+    give(viewer, page, GIVEN_KEYS)
+    page._forget()
+    page.classes.set_names(["class 1", "class 2"])
+    assert page.store.counts() == [2, 2]
+    assert page.classes.names == ["large", "small"]
+
+
+def test_suggestion_is_marked_and_its_class_leads_to_the_next(opened, qtbot):
+    viewer, page = opened
+    press(qtbot, page, page.next)
+    first = page.target.key
+    assert RING in viewer.layers
+    y, x = viewer.layers["objects"].world_to_data(viewer.layers[RING].data_to_world(viewer.layers[RING].data[0]))
+    assert squares()[1][round(y), round(x)] == first[1]
+    page.press(1)
+    settle(qtbot, page)
+    assert page.store.classes == {first: 0}
+    assert page.target.key not in (None, first)
+    point(viewer, 12)  # the mouse is moved to another object
+    page.press(2)
+    settle(qtbot, page)
+    assert page.store.classes == {first: 0, (0, 12): 1}
+
+
+def test_labels_are_learnt_from_as_they_are_given(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    press(qtbot, page, page.run)
+    give(viewer, page, {5: 1})
+    settle(qtbot, page)
+    assert page._found.scores.confusion.sum() == 5
+    assert page._found.objects is page._labelling[1].objects  # described once
+
+
+def test_colours_are_those_of_the_classes_and_the_own_ones_come_back(opened, qtbot):
+    viewer, page = opened
+    layer = viewer.layers["objects"]
+    before = layer.colormap
+    give(viewer, page, GIVEN_KEYS)
+    np.testing.assert_allclose(layer.get_color(1)[:3], np.array([0xE6, 0x9F, 0x00]) / 255, atol=0.01)
+    press(qtbot, page, page.run)
+    assert layer.get_color(1)[3] > layer.get_color(5)[3] > 0  # given, and predicted
+    page.colour.value = "margin"
+    assert not np.allclose(layer.get_color(1)[:3], np.array([0xE6, 0x9F, 0x00]) / 255, atol=0.05)
+    page.colour.value = "nothing"
+    assert layer.colormap is before or layer.colormap == before
+
+
+def test_points_can_be_classified(opened, qtbot):
+    viewer, page = opened
+    y, x = np.divmod(np.arange(12), 4)
+    viewer.add_points(np.stack([20 * y + 8, 20 * x + 8], 1), name="spots", features={"mine": range(12)}, **PLACED)
+    page.chooser.objects.value = ["spots"]
+    for index, key in ((0, 1), (2, 1), (1, 2), (3, 2)):
+        viewer.cursor.position = tuple(viewer.layers["spots"].data_to_world(viewer.layers["spots"].data[index]))
+        page.press(key)
+    page.form["size"].value = "24"
+    press(qtbot, page, page.run)
+    table = viewer.layers["spots"].features
+    assert list(table["class"]) == ["class 1", "class 2"] * 6
+    assert list(table["mine"]) == list(range(12))
+
+
+def test_kept_model_classifies_another_image_without_labels(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    press(qtbot, page, page.run)
+    page.model_name.value = "sizes"
+    page.save.changed.emit(True)
+    assert "Kept as 'sizes'" in page.panel.words
+    image, labels = squares(1)
+    viewer.add_image(image, name="new", **PLACED)
+    viewer.add_labels(labels, name="new objects", **PLACED)
+    page.chooser.images.value, page.chooser.objects.value = ["new"], ["new objects"]
+    press(qtbot, page, page.use)
+    assert [features(viewer, "class", "new objects")[n] for n in range(1, 13)] == ["class 1", "class 2"] * 6
+    assert not page.save.enabled  # nothing new was learnt
+
+
+def test_painted_objects_are_described_again(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    press(qtbot, page, page.run)
+    viewer.layers["objects"].data[50:55, 70:75] = 99
+    press(qtbot, page, page.run)
+    assert len(page._found) == 13
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ({}, "no object has a class: label at least two objects of each"),
+        ({1: 1, 3: 1}, "all labels are of the class 'class 1'"),
+        ({1: 1, 3: 1, 2: 2}, "the class 'class 2' has 1 labelled objects"),
+        ({1: 7}, "there is no class 7: the list has 2"),
+    ],
+    ids=["none", "one class", "one object", "no such class"],
+)
+def test_labels_that_do_not_do_get_a_sentence(opened, qtbot, classes, words):
+    viewer, page = opened
+    give(viewer, page, classes)
+    if max(classes.values(), default=0) < 7:
+        press(qtbot, page, page.run)
+    assert words in page.panel.words
+    assert "class" not in viewer.layers["objects"].features
+
+
+def test_key_over_no_object_says_so(opened):
+    viewer, page = opened
+    viewer.cursor.position = (0.0, 0.0)
+    page.press(1)
+    assert "there is no object under the mouse" in page.panel.words
+    assert page.store.classes == {}
+
+
+def test_page_without_layers_says_what_to_choose(make_napari_viewer):
+    viewer = make_napari_viewer()
+    page = ClassifyWidget(viewer).page
+    page.press(1)
+    assert "choose an image layer, and the Labels or Points layer" in page.panel.words
+
+
+def test_removed_layers_end_what_belongs_to_them(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    press(qtbot, page, page.next)
+    viewer.layers.remove("objects")
+    assert page._store is None
+    assert RING not in viewer.layers
