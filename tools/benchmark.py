@@ -1,4 +1,4 @@
-"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|trust|faults|generate``.
+"""Measure, as Markdown tables: ``python tools/benchmark.py speed|times|memory|quality|sequence|trust|faults|generate``.
 
 Speeds are ratios taken in one run, because machines differ and are shared. Every figure in the README comes from here.
 """
@@ -14,7 +14,9 @@ from pathlib import Path
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "times", "memory", "quality", "trust", "faults", "generate"])
+    parser.add_argument(
+        "what", choices=["speed", "times", "memory", "quality", "sequence", "trust", "faults", "generate"]
+    )
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
     parser.add_argument("--planes", type=int, default=12, help="memory: planes to denoise (0: all)")
@@ -24,7 +26,9 @@ def main() -> int:
     parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given)")
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
     parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
-    parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
+    parser.add_argument(
+        "--quick", action="store_true", help="quality, sequence: one image of each kind; faults: a part of each"
+    )
     parser.add_argument("--only", default="", help="faults, times: rows whose name contains this")
     parser.add_argument(
         "--processor", action="store_true", help="times: count processor time, for a shared machine and one thread"
@@ -43,6 +47,10 @@ def main() -> int:
         from bench import memory
 
         memory.run(arguments.planes)
+    elif arguments.what == "sequence":
+        from bench import sequence
+
+        sequence.run(arguments.quick)
     elif arguments.what == "trust":
         from bench import trust
 

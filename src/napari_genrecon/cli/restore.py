@@ -130,7 +130,7 @@ def _process(
     client: Any,
     arrays: dict[str, Path],
 ) -> str:
-    from napari_genrecon.io.record.check import choice_text
+    from napari_genrecon.io.record.check import choice_text, frames_text
     from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 
@@ -140,6 +140,8 @@ def _process(
     record = watch(steps, path.name)
     if choice_text(record):
         warn(f"{path}: model {choice_text(record)}")
+    if frames_text(record):
+        warn(f"{path}: {frames_text(record)}")
     for sentence in record["warnings"]:
         warn(f"{path}: note: {sentence}")
     return str(target)

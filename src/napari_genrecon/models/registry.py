@@ -88,6 +88,21 @@ MODELS: tuple[ModelCard, ...] = (
         "nuclei",
         licence="BSD-3-Clause",
     ),
+    ModelCard(
+        name="fuse-frames",
+        task="fuse",
+        network="frame-gate",
+        channels=11,
+        told=("rho",),
+        sha256="50e51633d3038a571397d19bdd0dace87ebc7aa2ddfa137e43aa9cb609531e03",
+        halo=PerAxis.planes(16, 0),
+        stride=PerAxis.planes(2, 1),
+        bytes_per_pixel=500,
+        work=0.02,
+        summary="How much neighbouring frames of a movie still hold, pixel by pixel; 'denoise' uses it; trained on "
+        "simulated movies of photographs, simulated fluorescence and nuclei",
+        licence="BSD-3-Clause",
+    ),
 )
 """The models that are shipped without a card in their files; the first of a task is its default."""
 

@@ -101,10 +101,15 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
 
 
 def _updated(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record as this version would write it: earlier, upscaling along z was an option of `upscale`."""
+    """Return the record as this version would write it.
+
+    Earlier, upscaling along z was an option of `upscale`, and frames were denoised by themselves.
+    """
     options = record["options"]
     if options.get("learn"):
         raise ImageError("this result was made with upscale(learn=True), which this version does not have any more")
+    if record["task"] == "denoise" and "frames" not in options:
+        return {**record, "options": {**options, "frames": "none"}}
     return {**record, "task": "upscale_z"} if options.get("along") == "Z" else record
 
 

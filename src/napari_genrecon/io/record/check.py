@@ -17,7 +17,7 @@ from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
 from napari_genrecon.io.tiff.ome import note_in, ome_of
 from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["choice_text", "find_record", "methods_text", "origin_text", "record_of", "verify"]
+__all__ = ["choice_text", "find_record", "frames_text", "methods_text", "origin_text", "record_of", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -139,6 +139,8 @@ def methods_text(record: dict[str, Any]) -> str:
     text = "".join(parts) + "."
     if isinstance(record.get("psf"), dict):
         text += " " + _psf_text(record["psf"])
+    if frames_text(record):
+        text += " " + _fusion_text(record["frames"])
     if record.get("noise"):
         text += " " + _noise_text(record["noise"])
     trained = record.get("trained")
@@ -178,6 +180,20 @@ def choice_text(record: dict[str, Any]) -> str:
     model = record.get("model") or {}
     asked = (record.get("options") or {}).get("model")
     return f"{model['name']}, because {model['chosen']}" if asked == "auto" and model.get("chosen") else ""
+
+
+def frames_text(record: dict[str, Any]) -> str:
+    """Say that a run used neighbouring frames; empty if it did not."""
+    frames = record.get("frames")
+    axis = frames.get("axis") if isinstance(frames, dict) else None
+    return f"uses neighbouring {'planes' if axis == 'Z' else 'frames'} along {axis}" if axis else ""
+
+
+def _fusion_text(frames: dict[str, Any]) -> str:
+    return (
+        f"Neighbours along {frames['axis']}, up to {frames['reach']} beyond windows of {frames['window']}, were fused "
+        f"before by the network {_model_text(frames['model'])}, where they showed the same."
+    )
 
 
 def _model_text(model: dict[str, Any]) -> str:

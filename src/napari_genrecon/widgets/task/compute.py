@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.layers import about_layer
-from napari_genrecon.io.record.check import choice_text
+from napari_genrecon.io.record.check import choice_text, frames_text
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
@@ -72,6 +72,7 @@ def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, targe
     took = f"done in {time.perf_counter() - taken.at:.1f} s"
     said = [f"New layer '{added.name}': {'computes each plane when you scroll to it' if lazy else took}."]
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
+    said += [f"It {frames_text(record)}."] if frames_text(record) else []
     said += [f"Written to {target}."] if target else []
     hidden = taken.visible and not taken.layer.visible
     said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []
