@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_genrecon import NoiseModel, denoise
+from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
+from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import frames_text, methods_text
 from napari_genrecon.noise.same import compare
+from napari_genrecon.tasks import replay
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, frames, neighbours
 
 SIGMA = 10.0
@@ -173,3 +177,21 @@ def test_missing_pixels_come_back(short_windows):
     result = run(movie, frames="T").data
     assert np.isnan(result[1, 10:20, 10:20]).all()
     assert np.isnan(result).sum() == 100
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_file_says_so_and_is_made_again(tmp_path, capsys, ending):
+    source, target = tmp_path / "movie.ome.tif", tmp_path / f"result{ending}"
+    tifffile.imwrite(source, recorded(still(3)), metadata={"axes": "TYX"})
+    assert main(["denoise", str(source), "-o", str(target), "--noise", str(SIGMA)]) == 0
+    assert "uses neighbouring frames along T" in capsys.readouterr().err
+    stored = open_image(target)
+    np.testing.assert_array_equal(
+        np.asarray(stored.data).reshape(3, 64, 64), run(tifffile.imread(source), frames="auto").data
+    )
+    assert main(["replay", str(target)]) == 0
+
+
+def test_results_of_earlier_versions_are_made_again_plane_by_plane():
+    earlier = {"task": "denoise", "options": {"strength": 1.0}}
+    assert replay._updated(earlier)["options"] == {"strength": 1.0, "frames": "none"}

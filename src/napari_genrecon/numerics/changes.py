@@ -10,8 +10,8 @@ from scipy import ndimage
 
 __all__ = ["unexplained"]
 
-# `tools/benchmark.py sequence` measures what these trade: lower thresholds keep more of faint events, and give back more
-# places where nothing but noise stands out, which then have the noise of a frame by itself.
+# `tools/benchmark.py sequence` measures what these trade: lower thresholds keep more of faint events, and give back
+# more places where nothing but noise stands out, which then have the noise of a frame by itself.
 _WIDTHS = (1.5, 3.0)  # px, s.d. of the spots that are looked for
 _DOUBT, _SURE = 2.4, 2.8  # s.d. of a local mean from which a change may be real, and is taken as real
 _REACH = 1.25  # widths around a change that belong to it

@@ -152,7 +152,7 @@ def _notes(repeated: Sequence[float]) -> tuple[str, ...]:
     if not most:
         return ()
     return (
-        f"{100 * most:.0f} % of the noise variance is the same in every frame, such as a fixed pattern of the detector: no "
+        f"{100 * most:.0f} % of the noise variance is the same in every frame (a fixed pattern of the detector?): no "
         "average removes it, and the denoiser was told so",
     )
 
