@@ -64,6 +64,7 @@ class FrameGate(nn.Module):
         height, width = planes.shape[-2:]
         padded = pad_to_stride(planes, 2)
         frame, clean, fused, variance, mean = padded[:, :5].split(1, dim=1)  # (B, 1, H', W') each
+        variance = variance.clamp(min=LEAST_VARIANCE)
         memory = F.pixel_unshuffle(padded[:, 5:], 2)  # (B, 24, H'/2, W'/2)
         raw, spread = (frame - fused) / torch.sqrt(1 + variance), _spread(rho, (*_BOXES, _ENERGY))
         means = _means(raw, spread)

@@ -40,6 +40,19 @@ class Channel:
     missing: tuple[float, ...]  # grey values of padding, which count for nothing
     repeated: float = 0.0  # share of the noise variance that is the same in every frame, and that no average removes
 
+    def even(self, plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return a plane of floats without hot, missing and non-finite pixels, and where these were.
+
+        A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
+        """
+        even, hot = fill_hot(without_missing(plane, self.missing), self.noise)
+        even, bad = fill_non_finite(even, self.fill)
+        return even, hot if bad is None else hot | bad
+
+    def stabilise(self, even: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the network sees: noise of s.d. 1, the centre of the image at 0."""
+        return self.transform.forward(even) - np.float32(self.centre)
+
 
 class Prepared(NamedTuple):
     """A plane before it is denoised: (Y, X) each."""
@@ -79,11 +92,8 @@ class DenoisePlanes:
         """Fill what is no noise, and make the noise of a plane (Y, X) have a s.d. of 1."""
         # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        # A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
-        even, hot = fill_hot(without_missing(plane, channel.missing), channel.noise)
-        even, bad = fill_non_finite(even, channel.fill)
-        stabilised = channel.transform.forward(even) - channel.centre
-        return Prepared(plane, even, hot if bad is None else hot | bad, stabilised)
+        even, kept = channel.even(plane)
+        return Prepared(plane, even, kept, channel.stabilise(even))
 
     def clean(
         self, stabilised: NDArray[np.float32], channel: Channel, sigma: ArrayLike | None = None
