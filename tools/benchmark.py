@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="quality, sequence: one image of each kind; faults: a part of each"
     )
-    parser.add_argument("--only", default="", help="faults, times: rows whose name contains this")
+    parser.add_argument("--only", default="", help="faults, times, sequence: rows whose name contains this")
     parser.add_argument(
         "--processor", action="store_true", help="times: count processor time, for a shared machine and one thread"
     )
@@ -50,7 +50,7 @@ def main() -> int:
     elif arguments.what == "sequence":
         from bench import sequence
 
-        sequence.run(arguments.quick)
+        sequence.run(arguments.quick, arguments.only)
     elif arguments.what == "trust":
         from bench import trust
 

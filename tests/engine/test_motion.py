@@ -79,7 +79,7 @@ def test_events_are_found_and_noise_is_not():
     noise = np.sqrt(0.9) * rng.standard_normal(fused.shape).astype(np.float32)
     alone = unexplained(noise, fused, variance, (0.0, 0.0))
     found = unexplained((noise + event).astype(np.float32), fused, variance, (0.0, 0.0))
-    assert alone.mean() < 0.25
+    assert alone.mean() < 0.06
     assert found[48:53, 38:43].min() == 1
 
 

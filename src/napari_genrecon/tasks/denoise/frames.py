@@ -2,8 +2,7 @@
 
 In the domain of equal noise a small recurrent network (`models.networks.frame_gate`) says pixel by pixel how much of
 the other frames still holds; they are averaged with the frame, from the past and from the future, and the denoiser is
-told the variance that is left at every pixel. Where the average misses what a frame shows, the frame denoised by itself
-is taken.
+told the variance that is left at every pixel. Where the average misses what a frame shows, the frame itself is taken.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ REACH = 8
 _LOOK = 256  # px a side, in the middle of the frames, from which drift and changes of light are measured
 _STATE = 9  # planes of the gate's state
 _GATE_COST = 0.2  # of the time of the denoiser, for one frame
+_MOTION_COST = 0.1  # the same
 
 
 class Fused(NamedTuple):
@@ -44,7 +44,7 @@ class Fused(NamedTuple):
     index: int
     frame: NDArray[np.float32]
     variance: NDArray[np.float32]
-    given_back: NDArray[np.float32]  # share of the frame denoised by itself
+    given_back: NDArray[np.float32]  # share of the frame that was taken instead of the average
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,11 @@ class DenoiseFrames:
             return block
         frames = as_frames(block, self.planes.axes, self.axis)
         result = np.zeros(frames.shape, np.result_type(block.dtype, np.float32))
-        clean: list[NDArray[np.float32]] = []
-        for found in self.fuse(frames, tile, channel, clean):
-            if found is None:
-                yield
-                continue
-            result[found.index] = self._finish(frames[found.index], found, clean[found.index], channel)
+        for found in self.fuse(frames, tile, channel):
+            if found is not None:
+                prepared = self.planes.prepare(frames[found.index], channel)
+                clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
+                result[found.index] = self.planes.restore(prepared, clean, channel)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
         return np.moveaxis(result.reshape(moved), 0, self.axis)
@@ -88,12 +87,10 @@ class DenoiseFrames:
     def costs(self, read: int, core: int) -> list[float]:
         """Return the time of each step of a tile that reads and answers for so many frames."""
         ahead = [_GATE_COST] * (read - core) + [1 + _GATE_COST] * core
-        return [1.0] * read + [_GATE_COST] * read + ahead + [0.0]
+        return [1.0] * read + [_MOTION_COST] * (read - 1) + [_GATE_COST] * read + ahead + [0.0]
 
-    def fuse(
-        self, frames: NDArray[Any], tile: Tile, channel: Channel, clean: list[NDArray[np.float32]]
-    ) -> Generator[Fused | None, None, None]:
-        """Yield every frame of the tile, fused, and None wherever work was done; denoise each by itself into `clean`.
+    def fuse(self, frames: NDArray[Any], tile: Tile, channel: Channel) -> Generator[Fused | None, None, None]:
+        """Yield every frame of the tile, fused, and None wherever other work was done.
 
         Parameters
         ----------
@@ -103,16 +100,14 @@ class DenoiseFrames:
             The tile.
         channel : Channel
             Its constants.
-        clean : list
-            Empty; gets the denoised frames, in noise s.d.
         """
         alone = replace(self.planes, strength=1.0)
-        even = []
+        even, clean = [], []
         for frame in frames:
             even.append(alone.prepare(frame, channel).stabilised)
             clean.append(alone.clean(even[-1], channel))
             yield None
-        motions = self._motions(tile, channel)
+        motions = yield from self._motions(tile, channel)
         core = range(*tile.crop[self.axis].indices(len(frames)))
         later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         gate = _Gate(self, even, clean, channel)
@@ -142,18 +137,10 @@ class DenoiseFrames:
         if later is not None:
             fused, variance = two_way((fused, variance), (later[0][0], later[0][1]), later[1])
         given_back = unexplained(frame, fused, variance, channel.rho)
+        fused, variance = fused + given_back * (frame - fused), variance + given_back * (1 - variance)
         return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
 
-    def _finish(self, plane: NDArray[Any], found: Fused, clean: NDArray[np.float32], channel: Channel) -> NDArray[Any]:
-        """Denoise a fused frame, and return it in grey values."""
-        prepared = self.planes.prepare(plane, channel)
-        result = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
-        if found.given_back.any():
-            alone = clean if self.planes.strength == 1 else self.planes.clean(prepared.stabilised, channel)
-            result = result + found.given_back * (alone - result)
-        return self.planes.restore(prepared, result, channel)
-
-    def _motions(self, tile: Tile, channel: Channel) -> Sequence[Motion]:
+    def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
 
         It is the same for all tiles of these frames: a shift per tile would tear the image apart.
@@ -165,7 +152,11 @@ class DenoiseFrames:
             region[axis] = slice(start, min(start + _LOOK, length))
         frames = as_frames(self.read(tuple(region)), axes, self.axis)
         even = [self.planes.prepare(frame, channel).stabilised for frame in frames]
-        return [STILL, *(measure_motion(a, b) for a, b in pairwise(even))]
+        motions = [STILL]
+        for before, after in pairwise(even):
+            motions.append(measure_motion(before, after))
+            yield
+        return motions
 
 
 def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:

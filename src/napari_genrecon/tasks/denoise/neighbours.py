@@ -209,7 +209,7 @@ def _share_given_back(kernel: DenoiseFrames) -> float:
         tile = Tile(region, tuple(slice(0, n) for n in block.shape), region)
         found = [
             fused
-            for fused in kernel.fuse(as_frames(block, planes.axes, kernel.axis), tile, channel, [])
+            for fused in kernel.fuse(as_frames(block, planes.axes, kernel.axis), tile, channel)
             if fused is not None
         ]
         shares.append(float(np.mean([fused.given_back.mean() for fused in found])))
