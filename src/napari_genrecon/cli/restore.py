@@ -130,7 +130,8 @@ def _process(
     client: Any,
     arrays: dict[str, Path],
 ) -> str:
-    from napari_genrecon.io.record.check import choice_text, frames_text
+    from napari_genrecon.io.record.check import choice_text
+    from napari_genrecon.io.record.frames import frames_text
     from napari_genrecon.io.saving import Saving
     from napari_genrecon.tasks.files import file_steps
 

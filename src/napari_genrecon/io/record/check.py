@@ -12,12 +12,13 @@ import numpy as np
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.frames import fusion_text
 from napari_genrecon.io.record.provenance import RECORD_NAMESPACE, combined, digest_json, digest_pixels, facts
 from napari_genrecon.io.record.sidecar import read_sidecar, sidecar_of
 from napari_genrecon.io.tiff.ome import note_in, ome_of
 from napari_genrecon.io.zarr.places import is_zarr
 
-__all__ = ["choice_text", "find_record", "frames_text", "methods_text", "origin_text", "record_of", "verify"]
+__all__ = ["choice_text", "find_record", "methods_text", "origin_text", "record_of", "verify"]
 
 Region = tuple[slice, ...]
 
@@ -139,8 +140,8 @@ def methods_text(record: dict[str, Any]) -> str:
     text = "".join(parts) + "."
     if isinstance(record.get("psf"), dict):
         text += " " + _psf_text(record["psf"])
-    if frames_text(record):
-        text += " " + _fusion_text(record["frames"])
+    if fusion_text(record):
+        text += " " + fusion_text(record)
     if record.get("noise"):
         text += " " + _noise_text(record["noise"])
     trained = record.get("trained")
@@ -180,20 +181,6 @@ def choice_text(record: dict[str, Any]) -> str:
     model = record.get("model") or {}
     asked = (record.get("options") or {}).get("model")
     return f"{model['name']}, because {model['chosen']}" if asked == "auto" and model.get("chosen") else ""
-
-
-def frames_text(record: dict[str, Any]) -> str:
-    """Say that a run used neighbouring frames; empty if it did not."""
-    frames = record.get("frames")
-    axis = frames.get("axis") if isinstance(frames, dict) else None
-    return f"uses neighbouring {'planes' if axis == 'Z' else 'frames'} along {axis}" if axis else ""
-
-
-def _fusion_text(frames: dict[str, Any]) -> str:
-    return (
-        f"Neighbours along {frames['axis']}, up to {frames['reach']} beyond windows of {frames['window']}, were fused "
-        f"before by the network {_model_text(frames['model'])}, where they showed the same."
-    )
 
 
 def _model_text(model: dict[str, Any]) -> str:

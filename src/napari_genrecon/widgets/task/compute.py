@@ -12,7 +12,8 @@ import numpy as np
 
 from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.layers import about_layer
-from napari_genrecon.io.record.check import choice_text, frames_text
+from napari_genrecon.io.record.check import choice_text
+from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
