@@ -21,7 +21,7 @@ def fusion_text(record: Mapping[str, Any]) -> str:
         return ""
     frames, model = record["frames"], record["frames"].get("model") or {}
     return (
-        f"Neighbours along {frames['axis']}, up to {frames.get('reach')} beyond windows of {frames.get('window')}, were "
-        f"fused before by the network {model.get('name')} (sha256 {str(model.get('sha256'))[:12]}; a convolutional gated "
-        "recurrent unit: Ballas et al. 2016, doi:10.48550/arXiv.1511.06432), where they showed the same."
+        f"Neighbours along {frames['axis']}, up to {frames.get('reach')} beyond windows of {frames.get('window')}, "
+        f"were fused before by the network {model.get('name')} ({str(model.get('sha256'))[:12]}; a convolutional "
+        "gated recurrent unit: Ballas et al. 2016, doi:10.48550/arXiv.1511.06432), where they showed the same."
     )
