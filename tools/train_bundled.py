@@ -19,7 +19,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bundled import denoiser, inpainter, upscaler
+from bundled import denoiser, inpainter, sequence, upscaler
 from bundled.patches import load_sources
 
 from napari_genrecon.training.loop.checkpoint import load_latest
@@ -29,6 +29,7 @@ LOG_EVERY = 50  # steps
 RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
     "inpaint": (inpainter, inpainter.InpainterRecipe),
+    "sequence": (sequence, sequence.SequenceRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
     "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }
@@ -53,7 +54,7 @@ def main() -> None:
     if foreign:
         raise SystemExit(f"--{foreign[0]} is not an option of {args.model}")
     recipe = kind(**given)
-    sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed)
+    sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed, pool=getattr(recipe, "pool", 256))
     state = module.new_state(recipe, args.init)
     if args.resume and not load_latest(state, folder):
         raise SystemExit(f"no checkpoint in {folder}: start a run there with --out")

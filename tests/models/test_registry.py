@@ -220,7 +220,7 @@ def test_any_model_goes_into_a_file_and_is_found_and_run_as_the_bundled_one(tmp_
     told = [{"sigma": 1.0, "rho": (0.1, 0.2), "factor": 3}[what] for what in card.told]
     expected = load_network(card, "cpu")(image, *told)
     assert np.array_equal(load_network(mine, "cpu")(image, *told), expected)
-    assert expected.shape == ((48, 72) if "factor" in card.told else (16, 24))
+    assert expected.shape[-2:] == ((48, 72) if "factor" in card.told else (16, 24))
 
 
 def test_command_lists_a_denoiser_that_was_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,11 +123,14 @@ def run_batch(
 def _told(path: Path, target: Path, steps: Generator[Progress, None, dict[str, Any]]) -> str:
     """Process a file, print what is to be known of the result, and return its name."""
     from napari_genrecon.io.record.check import choice_text
+    from napari_genrecon.io.record.frames import frames_text
     from napari_genrecon.io.record.history import steps_of_run
 
     for record in steps_of_run(watch(steps, path.name)):
         if choice_text(record):
             warn(f"{path}: model {choice_text(record)}")
+        if frames_text(record):
+            warn(f"{path}: {frames_text(record)}")
         for sentence in record["warnings"]:
             warn(f"{path}: note: {sentence}")
     return str(target)

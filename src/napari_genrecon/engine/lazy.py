@@ -124,6 +124,7 @@ class Reader:
 
     def __init__(self, source: ImageArray) -> None:
         self._source = source
+        self.shape = tuple(int(n) for n in source.shape)
 
     def __call__(self, region: tuple[slice, ...]) -> NDArray[Any]:
         return np.asarray(self._source[region])

@@ -95,6 +95,21 @@ MODELS: tuple[ModelCard, ...] = (
         "nuclei",
         licence="BSD-3-Clause",
     ),
+    ModelCard(
+        name="fuse-frames",
+        task="fuse",
+        network="frame-gate",
+        channels=11,
+        told=("rho",),
+        sha256="547e2ccc6016dc4c244ca33b27cb7434fe113416377547347704821fb72b34c7",
+        halo=PerAxis.planes(16, 0),
+        stride=PerAxis.planes(2, 1),
+        bytes_per_pixel=500,
+        work=0.02,
+        summary="How much neighbouring frames of a movie still hold, pixel by pixel; 'denoise' uses it; trained on "
+        "simulated movies of photographs, simulated fluorescence and nuclei",
+        licence="BSD-3-Clause",
+    ),
 )
 """The models that are shipped without a card in their files; the first of a task is its default."""
 

@@ -47,6 +47,9 @@ CHOICE_WORDS = {
     "mps": "Apple GPU (mps)",
     "cpu": "processor (cpu)",
     "auto": "automatic",
+    "none": "every plane by itself",
+    "T": "frames of a movie (T)",
+    "Z": "planes of a stack (Z)",
 }
 """Names of values in the window, where they differ from those in Python."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from napari_genrecon.io.record.frames import fusion_text
 from napari_genrecon.io.record.history import history
 
 __all__ = ["DONE", "methods_text"]
@@ -81,6 +82,7 @@ def _step_sentences(
     return [
         f"{begin} {_what(record, record.get('versions', {}))}{options}.",
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
+        fusion_text(record),
         *([_noise_text(noise)] if noise else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
         *([f"{points} objects were found."] if points is not None else []),

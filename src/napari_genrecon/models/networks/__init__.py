@@ -48,6 +48,7 @@ class Network:
 NETWORKS: Mapping[str, Network] = {
     "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
+    "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
     "srnets": Network(target=".srnet:UpscaleNets", label="residual networks"),
     "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),

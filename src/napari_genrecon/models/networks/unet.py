@@ -57,8 +57,8 @@ class DenoiseUNet(nn.Module):
         ----------
         y : (B, 1, H, W) Tensor
             Noisy images, a global centre subtracted, in any units.
-        sigma : (B,) Tensor
-            Standard deviation of the noise, in the units of `y`.
+        sigma : (B,) or (B, 1, H, W) Tensor
+            Standard deviation of the noise, in the units of `y`; of every pixel where it differs.
         rho : (B, 2) Tensor
             Lag-1 correlation of the noise along x and along y, in [0, 1).
 
@@ -88,8 +88,9 @@ class DenoiseUNet(nn.Module):
 
     def _inputs(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
         padded = pad_to_stride(y, STRIDE)  # (B, 1, H', W'), multiples of 8
-        planes = torch.stack([sigma, sigma * rho[:, 0], sigma * rho[:, 1]], dim=1)  # (B, 3)
-        planes = planes[:, :, None, None].expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
+        levels = sigma[:, None, None, None] if sigma.ndim == 1 else pad_to_stride(sigma, STRIDE)
+        planes = torch.cat([levels, levels * rho[:, :1, None, None], levels * rho[:, 1:, None, None]], dim=1)
+        planes = planes.expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
         return F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
 
     def _encoded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,6 +13,7 @@ import numpy as np
 from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.io.record.check import choice_text
+from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.io.record.history import made_from
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
@@ -80,6 +81,7 @@ def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, targe
     said = [f"New layer '{added.name}': {'computes each plane when you scroll to it' if lazy else took}."]
     said += [f"{record['output']['points']} found."] if "points" in record["output"] else []
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
+    said += [f"It {frames_text(record)}."] if frames_text(record) else []
     said += [f"Written to {target}."] if target else []
     hidden = taken.visible and not taken.layer.visible
     said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []

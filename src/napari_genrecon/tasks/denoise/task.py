@@ -1,41 +1,27 @@
-"""Denoise: stabilise the noise, remove it with a network that is told its strength and correlation, and go back.
-
-The pipeline per plane is a variance-stabilising transform, a Gaussian denoiser, and the exact unbiased inverse
-(Makitalo & Foi, IEEE TIP 2013). The noise model and the centre of each channel are measured once for the whole image.
-"""
+"""Denoise: stabilise the noise, remove it with a network that is told its strength and correlation, and go back."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
+from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress, finish
-from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device, resolve_precision
-from napari_genrecon.noise import (
-    NoiseModel,
-    Stabiliser,
-    conserve_light,
-    fill_hot,
-    is_low_light,
-    measure_hot_fraction,
-    stabiliser,
-)
+from napari_genrecon.models import find_model, load_network, resolve_device, resolve_precision
+from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
+from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants
 from napari_genrecon.tasks.given import given_image
-from napari_genrecon.tasks.measure import Noise, as_source, input_facts, is_noisy, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
 from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.shared_options import (
@@ -50,6 +36,8 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["DenoiseOptions", "denoise", "denoise_steps", "expected_seconds"]
 
+Frames = Literal["auto", "none", "T", "Z"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenoiseOptions:
@@ -59,7 +47,7 @@ class DenoiseOptions:
     ----------
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
-    strength, blend, model, pixel_size, axes, tile, device, precision, keep_dtype
+    strength, blend, frames, model, pixel_size, axes, tile, device, precision, keep_dtype
         See `denoise`.
     """
 
@@ -85,6 +73,14 @@ class DenoiseOptions:
         float,
         {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How much of the original to mix back in: 0 is none"},
     ] = 0.0
+    frames: Annotated[
+        Frames,
+        {
+            "choices": get_args(Frames),
+            "tooltip": "Whether neighbouring frames help: 'auto' uses those of a movie where they do, "
+            "'T' frames, 'Z' planes of a stack, 'none' takes every plane by itself",
+        },
+    ] = "auto"
     model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
     pixel_size: Annotated[
         float | None,
@@ -103,13 +99,15 @@ class DenoiseOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_precision(self.precision)
+        if self.frames not in get_args(Frames):
+            raise OptionError(f"frames must be 'auto', 'none', 'T' or 'Z', got {self.frames!r}")
         for name, low, high in (("strength", 0.0, 1.5), ("blend", 0.0, 1.0)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise OptionError(f"{name} must lie between {low:g} and {high:g}, got {value}")
         if self.tile is not None:
             check_tile(self.tile, 1)
-        if self.pixel_size is not None and not 0 < self.pixel_size < np.inf:
+        if self.pixel_size is not None and not 0 < self.pixel_size < math.inf:
             raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
@@ -121,6 +119,7 @@ def denoise(
     noise: Noise | float | None = None,
     strength: float = 1.0,
     blend: float = 0.0,
+    frames: Frames = "auto",
     model: str = "auto",
     pixel_size: float | None = None,
     axes: str | None = None,
@@ -135,7 +134,7 @@ def denoise(
     ----------
     image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype; of a layer, its pixels and axes.
-        Every YX plane is denoised by itself; NaN and infinite pixels stay where they are, and so do
+        Every channel is denoised by itself; NaN and infinite pixels stay where they are, and so do
         hot and dead ones, which stand alone far from their neighbours: they are left out, spoil nothing around them,
         and come back as they were, as do constant regions far outside the rest (padding, burnt-in bars). The alpha
         channel of RGBA is copied.
@@ -145,6 +144,11 @@ def denoise(
         Factor on the noise s.d. that is removed, in [0, 1.5].
     blend : float
         Share of the input mixed back into the result, in [0, 1].
+    frames : {"auto", "none", "T", "Z"}
+        The dimension along which neighbouring frames (or planes) are fused before they are denoised: in a movie they
+        show the same scene again, with other noise. What moves, and events of a single frame, are left to the frame
+        itself. ``"auto"`` takes T where there are several frames and a trial on them goes well, and says which;
+        ``"none"`` denoises every plane by itself.
     model : str
         A name that `list_models` lists, or ``"auto"``. A model that you trained says where the image is unlike those it
         was trained on.
@@ -192,6 +196,7 @@ def denoise(
         noise=noise,
         strength=strength,
         blend=blend,
+        frames=frames,
         model=model,
         pixel_size=pixel_size,
         axes=given.axes,
@@ -245,120 +250,17 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     grid = plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device)
-    return (
-        source.size
-        * grid.read_share
-        * load_network(spec, options.device, precision=options.precision).seconds_per_pixel()
-    )
+    work = work_per_pixel(source.shape, axes, options.frames)
+    network = load_network(spec, options.device, precision=options.precision)
+    return source.size * grid.read_share * work * network.seconds_per_pixel()
 
 
-# Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
-# at a strong edge is.
-_FARTHEST = 8.0
 _MANY_HOT = 3e-4  # of the pixels, from which it is worth a word
-
-
-@dataclass(frozen=True, slots=True)
-class _Channel:
-    """The constants of one channel, measured over the whole image."""
-
-    noise: NoiseModel
-    transform: Stabiliser
-    fill: float  # grey value for pixels that are not finite
-    centre: float  # of the stabilised values
-    rho: tuple[float, float]
-    missing: tuple[float, ...]  # grey values of padding, which count for nothing
-
-    def even(self, plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return a plane of floats without hot, missing and non-finite pixels, and where these were.
-
-        A hot pixel is no noise, and would be smeared over its neighbours: it is left out, and comes back as it was.
-        """
-        even, hot = fill_hot(without_missing(plane, self.missing), self.noise)
-        even, bad = fill_non_finite(even, self.fill)
-        return even, hot if bad is None else hot | bad
-
-    def stabilise(self, even: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what the network sees: noise of s.d. 1, the centre of the image at 0."""
-        return self.transform.forward(even) - np.float32(self.centre)
-
-
-@dataclass(frozen=True, slots=True)
-class DenoisePlanes:
-    """Denoises the one plane of a tile: a plain value, so that it can be sent to other processes."""
-
-    spec: ModelCard
-    device: str
-    axes: Axes
-    channels: tuple[_Channel | None, ...]  # None: nothing to remove
-    strength: float
-    blend: float
-    precision: str = "float32"
-
-    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
-        """Denoise a block of one plane; `tile` tells which channel it belongs to."""
-        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
-        channel = self.channels[index] if index < len(self.channels) else None
-        if channel is None:
-            return block
-        plane = as_plane(block, self.axes)
-        return self._denoise(plane, channel).reshape(block.shape)
-
-    def _denoise(self, plane: NDArray[Any], channel: _Channel) -> NDArray[Any]:
-        # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
-        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
-        even, kept = channel.even(plane)
-        clean = self._clean(channel.transform.forward(even), channel)
-        restored = channel.transform.inverse(clean, dtype=plane.dtype)
-        if self.blend:
-            restored = (1 - self.blend) * restored + self.blend * even
-        return np.where(kept, plane, restored)
-
-    def _clean(self, stabilised: NDArray[np.float32], channel: _Channel) -> NDArray[np.float32]:
-        """Remove noise of s.d. 1."""
-        centred = stabilised - channel.centre
-        clean = load_network(self.spec, self.device, precision=self.precision)(centred, self.strength, channel.rho)
-        farthest = _FARTHEST * self.strength
-        return np.asarray(np.clip(clean, centred - farthest, centred + farthest) + channel.centre, np.float32)
-
-    def conserving_light(self, sampled: Sequence[list[NDArray[Any]]]) -> DenoisePlanes:
-        """Return the same tile function, but so that channels of few photons keep their light."""
-        pairs = zip(self.channels, sampled, strict=True)
-        return replace(self, channels=tuple(channel and self._with_light(channel, crops) for channel, crops in pairs))
-
-    def _with_light(self, channel: _Channel, crops: list[NDArray[Any]]) -> _Channel:
-        if not is_low_light(channel.noise):
-            return channel
-        planes = [channel.even(crop.astype(np.float64))[0] for crop in crops]
-        transform = conserve_light(
-            channel.transform, channel.noise.gain, planes, lambda values: self._clean(values, channel)
-        )
-        return replace(channel, transform=transform)
-
-
-def denoising_planes(
-    spec: ModelCard, device: str, axes: Axes, sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel]
-) -> DenoisePlanes:
-    """The tile function that removes all of this noise, for a task that denoises before it does something else.
-
-    Parameters
-    ----------
-    spec, device : ModelCard, str
-        The denoiser, and where it runs.
-    axes : Axes
-        Of the image.
-    sampled : sequence of lists of ndarray
-        Crops of every channel.
-    noise : sequence of NoiseModel
-        Of every channel.
-    """
-    channels = tuple(_channel(crops, model, DenoiseOptions()) for crops, model in zip(sampled, noise, strict=True))
-    return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0).conserving_light(sampled)
 
 
 def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
     """The tile function of `denoise` with all that it measures: a training must see what the network sees in use."""
-    kernel = _plan(as_source(image), DenoiseOptions(axes=axes.letters)).kernel
+    kernel = _plan(as_source(image), DenoiseOptions(axes=axes.letters, frames="none")).kernel
     assert isinstance(kernel, DenoisePlanes)
     return kernel
 
@@ -369,46 +271,40 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
-    channels = tuple(_channel(crops, model, options) for crops, model in zip(sampled, noise, strict=True))
-    kernel = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
+    channels = tuple(
+        channel_constants(crops, model) if options.strength else None
+        for crops, model in zip(sampled, noise, strict=True)
+    )
+    planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
+    planes = planes.conserving_light(sampled)
+    fused = plan_frames(source, planes, options.frames, tile=options.tile)
     return Plan(
         task="denoise",
         nature="restored",
         source=source,
         axes=axes,
         options=options,
-        kernel=kernel.conserving_light(sampled),
-        grid=plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device),
+        kernel=fused.kernel if fused.kernel else planes,
+        grid=fused.grid if fused.grid else plan_grid(source.shape, axes, spec, tile=options.tile, device=device),
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=input_facts(source, sampled),
         model=spec.facts(),
         device=device,
-        warnings=(*_notes(channels, options), *notes_on_model(spec, noise, options.pixel_size)),
-        facts={"precision": resolve_precision(options.precision, spec, device)},
+        warnings=(*_notes(channels, options), *notes_on_model(spec, noise, options.pixel_size), *fused.notes),
+        facts={"precision": resolve_precision(options.precision, spec, device)}
+        | ({"frames": fused.facts} if fused.facts else {}),
+        steps=fused.steps,
     )
 
 
-def _channel(crops: list[NDArray[Any]], noise: NoiseModel, options: DenoiseOptions) -> _Channel | None:
-    missing = find_missing(crops)
-    crops = [without_missing(crop, missing) for crop in crops]
-    fill = measure_centre(crops)
-    if options.strength == 0 or not is_noisy(noise, crops):
-        return None
-    noise = replace(noise, hot_fraction=measure_hot_fraction(crops, noise))  # of this image, whoever gave the model
-    # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
-    transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
-    centre = float(transform.forward(np.array([fill]))[0])
-    return _Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y), missing)
-
-
-def _notes(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> list[str]:
+def _notes(channels: tuple[Channel | None, ...], options: DenoiseOptions) -> list[str]:
     notes = [_note_on_noise(channels, options), _note_on_hot(channels)]
     notes += missing_note([channel.missing for channel in channels if channel])
     return [note for note in notes if note]
 
 
-def _note_on_noise(channels: tuple[_Channel | None, ...], options: DenoiseOptions) -> str:
+def _note_on_noise(channels: tuple[Channel | None, ...], options: DenoiseOptions) -> str:
     untouched = [i for i, channel in enumerate(channels) if channel is None]
     if options.strength == 0 or not untouched:
         return ""
@@ -416,7 +312,7 @@ def _note_on_noise(channels: tuple[_Channel | None, ...], options: DenoiseOption
     return f"no noise was found in {which}, so it comes back unchanged"
 
 
-def _note_on_hot(channels: tuple[_Channel | None, ...]) -> str:
+def _note_on_hot(channels: tuple[Channel | None, ...]) -> str:
     hot = max((channel.noise.hot_fraction for channel in channels if channel), default=0.0)
     if hot < _MANY_HOT:
         return ""

@@ -1,0 +1,156 @@
+"""Measure how a frame differs from the one before as a whole, by a shift and a change of light, and follow it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["STILL", "Motion", "follow", "measure_motion"]
+
+Plane = NDArray[np.float32]
+
+_BIN = 2  # px a side that are averaged before frames are compared: a quarter of the work
+_BLUR = 0.75  # s.d. of the filter after that: with the binning, it leaves a fifth of white noise
+_EDGE = 4  # binned pixels left out at every side, where the shifted frame has nothing
+_ROUNDS = 3  # of the least squares; shifts of a pixel converge to 0.01 px
+_OUTLIER = 3.0  # robust s.d. from which a difference counts no more: objects that move by themselves are few
+_LIGHT_PRICE = 1.05  # factor by which the difference must fall for a change of light ...
+_SHIFT_PRICE = 1.1  # ... and for a shift, which interpolates and so costs more where it is wrong
+_LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
+_MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
+_SMALLEST = 48  # px a side below which nothing is measured
+_ABSENT = 1e3  # variance of what came in from outside: it counts for nothing
+
+
+class Motion(NamedTuple):
+    """A frame as a function of the one before: moved by (dy, dx) px, times `gain`, plus `offset`."""
+
+    dy: float = 0.0
+    dx: float = 0.0
+    gain: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def back(self) -> Motion:
+        """The motion from the frame to the one before."""
+        return Motion(-self.dy, -self.dx, 1 / self.gain, -self.offset / self.gain)
+
+
+STILL = Motion()
+
+
+def measure_motion(before: Plane, after: Plane) -> Motion:
+    """Return the shift and the change of light from one frame to the next, each only if it makes them more alike.
+
+    Parameters
+    ----------
+    before, after : (Y, X) ndarray
+        Frames with noise of one s.d. everywhere.
+
+    Notes
+    -----
+    The shift to a whole pixel is the highest place of the cross-correlation; Gauss-Newton steps (Lucas & Kanade, IJCAI
+    1981) refine it. Gain and offset are those of a total least squares fit (Golub & Van Loan, SIAM J. Numer. Anal. 17,
+    1980), as both frames are noisy.
+    """
+    if min(before.shape) < _SMALLEST:
+        return STILL
+    first, second = (_coarse(plane) for plane in (before, after))
+    limit = _OUTLIER * 1.4826 * float(np.median(np.abs(_inner(second - first)))) or 1.0
+    light = _refined(first, second, Motion(), limit, shift=False)
+    both = _refined(first, second, _whole_shift(first, second), limit, shift=True)
+    moved = both._replace(gain=1.0, offset=0.0)
+    prices = {both: _SHIFT_PRICE * _LIGHT_PRICE, moved: _SHIFT_PRICE, light: _LIGHT_PRICE, STILL: 1.0}
+    best = min(prices, key=lambda motion: prices[motion] * _difference(first, second, motion, limit))
+    return best._replace(dy=_BIN * best.dy, dx=_BIN * best.dx)
+
+
+def _coarse(plane: Plane) -> Plane:
+    height, width = (n - n % _BIN for n in plane.shape)
+    binned = plane[:height, :width].reshape(height // _BIN, _BIN, width // _BIN, _BIN).mean(axis=(1, 3))
+    return np.asarray(ndimage.gaussian_filter(binned, _BLUR), np.float32)
+
+
+def _inner(plane: Plane) -> Plane:
+    return plane[_EDGE:-_EDGE, _EDGE:-_EDGE]
+
+
+def _whole_shift(first: Plane, second: Plane) -> Motion:
+    window = np.outer(*(np.hanning(n) for n in first.shape)).astype(np.float32)
+    spectra = [np.fft.rfft2((plane - plane.mean()) * window) for plane in (first, second)]
+    alike = np.fft.irfft2(spectra[1] * spectra[0].conj(), s=first.shape)
+    place = np.unravel_index(int(alike.argmax()), alike.shape)
+    dy, dx = (float(p - n if p > n // 2 else p) for p, n in zip(place, first.shape, strict=True))
+    return Motion(dy, dx)
+
+
+def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift: bool) -> Motion:
+    """Refine a motion by least squares over the pixels that follow it; `STILL` where that leads nowhere."""
+    for round_ in range(_ROUNDS):
+        moved = _shifted(first, motion)
+        rest = _inner(second - (motion.gain * moved + motion.offset))
+        known = np.abs(rest) < limit if round_ else np.ones(rest.shape, bool)
+        if shift:
+            slopes = np.stack([motion.gain * _inner(slope)[known] for slope in np.asarray(np.gradient(moved))], axis=1)
+            step = -np.linalg.lstsq(slopes.astype(np.float64), rest[known].astype(np.float64))[0]
+            motion = motion._replace(dy=motion.dy + float(step[0]), dx=motion.dx + float(step[1]))
+            moved = _shifted(first, motion)
+        motion = motion._replace(**_light(_inner(moved)[known], _inner(second)[known]))
+        if not _is_possible(motion, first.shape):
+            return STILL
+    return motion
+
+
+def _light(before: Plane, after: Plane) -> dict[str, float]:
+    """Return gain and offset between pixels that are equally noisy: those of the main axis of their scatter.
+
+    Ordinary least squares would take noise in `before` for a loss of light.
+    """
+    (own, mixed), (_, other) = np.cov(before.astype(np.float64), after.astype(np.float64))
+    if mixed <= 0:
+        return {"gain": 1.0, "offset": 0.0}
+    gain = float((other - own + np.hypot(other - own, 2 * mixed)) / (2 * mixed))
+    return {"gain": gain, "offset": float(after.mean() - gain * before.mean())}
+
+
+def _is_possible(motion: Motion, shape: tuple[int, ...]) -> bool:
+    near = abs(motion.dy) <= _LARGEST_SHIFT * shape[0] and abs(motion.dx) <= _LARGEST_SHIFT * shape[1]
+    return near and 1 / _MOST_LIGHT <= motion.gain <= _MOST_LIGHT
+
+
+def _difference(first: Plane, second: Plane, motion: Motion, limit: float) -> float:
+    """Return the mean squared difference that is left, outliers counted as `limit`, for the noise it has."""
+    rest = _inner(second - (motion.gain * _shifted(first, motion) + motion.offset))
+    return float(np.minimum(rest * rest, limit * limit).mean()) * 2 / (1 + motion.gain**2)
+
+
+def _shifted(plane: Plane, motion: Motion, order: int = 3) -> Plane:
+    if not (motion.dy or motion.dx):
+        return plane
+    return np.asarray(ndimage.shift(plane, (motion.dy, motion.dx), order=order, mode="nearest"), np.float32)
+
+
+def follow(state: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
+    """Return the state of a gate (see `models.networks.frame_gate`) as the next frame would show it.
+
+    Parameters
+    ----------
+    state : (9, Y, X) ndarray
+        Fused frame, variance, mean of the denoised frames, and six planes of memory in blocks of 2 x 2.
+    motion : Motion
+        To the next frame.
+    """
+    if motion == STILL:
+        return state
+    fused, variance, mean, memory = state[0], state[1], state[2], state[3:]
+    if motion.dy or motion.dx:
+        shift = (motion.dy, motion.dx)
+        fused, mean = _shifted(fused, motion), _shifted(mean, motion)
+        variance = ndimage.shift(variance, shift, order=1, mode="constant", cval=_ABSENT)
+        blocks = [2 * round(part / 2) for part in shift]  # the memory moves by whole blocks
+        memory = np.roll(memory, blocks, axis=(1, 2)) if any(blocks) else memory
+    lit = [motion.gain * plane + motion.offset for plane in (fused, mean)]
+    return np.concatenate([[lit[0], motion.gain**2 * variance, lit[1]], memory]).astype(np.float32)

@@ -1,0 +1,191 @@
+"""Denoise the frames of a movie together: what neighbouring frames agree on is averaged before it is denoised.
+
+In the domain of equal noise a small recurrent network (`models.networks.frame_gate`) says pixel by pixel how much of
+the other frames still holds; they are averaged with the frame, from the past and from the future, and the denoiser is
+told the variance that is left at every pixel. Where the average misses what a frame shows, the frame itself is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.models import ModelCard, load_network
+from napari_genrecon.numerics.changes import unexplained
+from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion
+from napari_genrecon.numerics.two_way import two_way
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
+
+__all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
+
+WINDOW = 32
+"""Frames of a window. Windows begin at multiples of it, whatever the tiles, so that the result does not depend on them;
+longer ones take more memory, shorter ones more time for their overlap."""
+REACH = 8
+"""Frames on either side of a window that are fused with it."""
+
+_LOOK = 256  # px a side, in the middle of the frames, from which drift and changes of light are measured
+_STATE = 9  # planes of the gate's state
+_GATE_COST = 0.2  # of the time of the denoiser, for one frame
+_MOTION_COST = 0.1  # the same
+
+
+class Fused(NamedTuple):
+    """A frame fused with its neighbours: (Y, X) each, with a noise s.d. of 1 before."""
+
+    number: int
+    frame: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    given_back: NDArray[np.float32]  # share of the frame that was taken instead of the average
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiseFrames:
+    """Denoises the frames of a tile: a plain value, so that it can be sent to other processes.
+
+    Parameters
+    ----------
+    planes : DenoisePlanes
+        How a plane is denoised by itself.
+    gate : ModelCard
+        The network that fuses frames.
+    axis : int
+        Dimension of the frames.
+    read : Reader
+        Reads the middle of the frames.
+    """
+
+    planes: DenoisePlanes
+    gate: ModelCard
+    axis: int
+    read: Reader
+
+    def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
+        """Denoise the frames that a tile answers for; the others of the block stay empty."""
+        channel = self.planes.channel_of(tile)
+        if channel is None:
+            return block
+        frames = as_frames(block, self.planes.axes, self.axis)
+        result = np.zeros(frames.shape, np.result_type(block.dtype, np.float32))
+        for found in self.fuse(frames, tile, channel):
+            if found is not None:
+                prepared = self.planes.prepare(frames[found.number], channel)
+                clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
+                result[found.number] = self.planes.restore(prepared, clean, channel)
+            yield
+        moved = np.moveaxis(block, self.axis, 0).shape
+        return np.moveaxis(result.reshape(moved), 0, self.axis)
+
+    def costs(self, read: int, core: int) -> list[float]:
+        """Return the time of each step of a tile that reads and answers for so many frames."""
+        ahead = [_GATE_COST] * (read - core) + [1 + _GATE_COST] * core
+        return [1.0] * read + [_MOTION_COST] * (read - 1) + [_GATE_COST] * read + ahead + [0.0]
+
+    def fuse(self, frames: NDArray[Any], tile: Tile, channel: Channel) -> Generator[Fused | None, None, None]:
+        """Yield every frame of the tile, fused, and None wherever other work was done.
+
+        Parameters
+        ----------
+        frames : (T, Y, X) ndarray
+            What was read for the tile.
+        tile : Tile
+            The tile.
+        channel : Channel
+            Its constants.
+        """
+        alone = replace(self.planes, strength=1.0)
+        even, clean = [], []
+        for frame in frames:
+            even.append(alone.prepare(frame, channel).stabilised)
+            clean.append(alone.clean(even[-1], channel))
+            yield None
+        motions = yield from self._motions(tile, channel)
+        core = range(*tile.crop[self.axis].indices(len(frames)))
+        later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        gate = _Gate(self, even, clean, channel)
+        for index in range(len(frames) - 1, core.start - 1, -1):
+            before = follow(gate.state, motions[index + 1].back) if index < len(frames) - 1 else None
+            share = gate.add(index, before)
+            if before is not None and index in core:
+                later[index] = before[:2], share
+            yield None
+        gate = _Gate(self, even, clean, channel)
+        for index in range(core.stop):
+            gate.add(index, follow(gate.state, motions[index]) if index else None)
+            if index in core:
+                yield self._both(index, even[index], gate.state, later.get(index), channel)
+            else:
+                yield None
+
+    def _both(
+        self,
+        index: int,
+        frame: NDArray[np.float32],
+        state: NDArray[np.float32],
+        later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+        channel: Channel,
+    ) -> Fused:
+        fused, variance = state[0], state[1]
+        if later is not None:
+            fused, variance = two_way((fused, variance), (later[0][0], later[0][1]), later[1])
+        given_back = unexplained(frame, fused, variance, channel.rho)
+        fused, variance = fused + given_back * (frame - fused), variance + given_back * (1 - variance)
+        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
+
+    def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
+        """Return the motion to each frame from the one before, measured in the middle of the frames.
+
+        It is the same for all tiles of these frames: a shift per tile would tear the image apart.
+        """
+        axes, region = self.planes.axes, list(tile.src)
+        for axis in (axes.y, axes.x):
+            length = self.read.shape[axis]
+            start = max(length - _LOOK, 0) // 2
+            region[axis] = slice(start, min(start + _LOOK, length))
+        frames = as_frames(self.read(tuple(region)), axes, self.axis)
+        even = [self.planes.prepare(frame, channel).stabilised for frame in frames]
+        motions = [STILL]
+        for before, after in pairwise(even):
+            motions.append(measure_motion(before, after))
+            yield
+        return motions
+
+
+def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:
+    """Return a block whose dimensions other than `axis`, Y and X have one entry as (T, Y, X)."""
+    frames = np.moveaxis(block, axis, 0)
+    return frames.reshape(len(frames), block.shape[axes.y], block.shape[axes.x])
+
+
+class _Gate:
+    """The network that fuses frames, and its state."""
+
+    def __init__(
+        self,
+        kernel: DenoiseFrames,
+        even: Sequence[NDArray[np.float32]],
+        clean: Sequence[NDArray[np.float32]],
+        channel: Channel,
+    ) -> None:
+        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.rho
+        self._even, self._clean = even, clean
+        self.state = np.empty((0,), np.float32)
+
+    def add(self, index: int, before: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Fuse a frame with the state before it, and return the share of that; None begins anew."""
+        frame, clean = self._even[index], self._clean[index]
+        if before is None:
+            self.state = np.zeros((_STATE, *frame.shape), np.float32)
+            self.state[:3] = frame, np.ones_like(frame), clean
+            return np.zeros_like(frame)
+        fused = self._run(np.concatenate([[frame, clean], before])[None], self._rho)[0]
+        self.state = fused[:_STATE]
+        return fused[_STATE]

@@ -1,0 +1,216 @@
+"""Decide whether neighbouring frames help to denoise an image, and plan how they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.lazy import Reader
+from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.errors import ImageError
+from napari_genrecon.models import PerAxis, find_model
+from napari_genrecon.noise import measure_channel
+from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
+from napari_genrecon.tasks.plan import plan_grid
+
+__all__ = ["Frames", "plan_frames", "work_per_pixel"]
+
+# Pixels along Y and X that are read around a tile: the denoiser's own halo, and as many as the gate carries over from
+# frame to frame. `tests/tasks/test_frames.py` measures what is left.
+_HALO = 128
+_BYTES = 20  # per pixel of a frame: the frame, denoised, fused from both sides, the result
+_PAIRS = 4  # of frames in which noise that repeats is looked for
+_REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
+_TRIAL_FRAMES, _TRIAL_SIDE = 8, 160  # frames and px a side of the trial
+_GIVEN_BACK = 0.3  # of the pixels; where that many are left to the frame alone, its neighbours do not help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """How neighbouring frames are used; without a kernel they are not.
+
+    Attributes
+    ----------
+    kernel : DenoiseFrames or None
+        Function that processes a tile.
+    grid : TileGrid or None
+        The tiles.
+    facts : dict
+        Entry of the record.
+    notes : tuple of str
+        Notes for the user.
+    steps : callable
+        See `tasks.plan.Plan`.
+    """
+
+    kernel: DenoiseFrames | None = None
+    grid: TileGrid | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    steps: Callable[[], int | Sequence[float]] = lambda: 1
+
+
+def plan_frames(source: Any, planes: DenoisePlanes, wanted: str, *, tile: int | tuple[int, int] | None) -> Frames:
+    """Decide whether neighbouring frames are used, and plan it.
+
+    Parameters
+    ----------
+    source : array_like
+        The image.
+    planes : DenoisePlanes
+        How its planes are denoised one by one.
+    wanted : {"auto", "none", "T", "Z"}
+        The option; "auto" tries it on a few frames.
+    tile : int, (int, int) or None
+        Side of a tile, if it was given.
+
+    Raises
+    ------
+    ImageError
+        If the image has no such dimension.
+    """
+    axis = _axis(wanted, planes.axes, source.shape)
+    if axis is None or not any(planes.channels):
+        return Frames()
+    letter, read = planes.axes.letters[axis], Reader(source)
+    channels = tuple(
+        channel and replace(channel, repeated=_repeated(read, planes, index, axis))
+        for index, channel in enumerate(planes.channels)
+    )
+    gate = find_model("auto", "fuse")
+    kernel = DenoiseFrames(replace(planes, channels=channels), gate, axis, read)
+    if wanted == "auto" and _share_given_back(kernel) > _GIVEN_BACK:
+        return Frames(
+            facts={"axis": None},
+            notes=(
+                f"neighbouring frames were tried and explain too little of each other, so every frame was denoised by "
+                f"itself; frames='{letter}' uses them all the same",
+            ),
+        )
+    grid = _grid(source.shape, planes, axis, tile)
+    repeated = [channel.repeated if channel else 0.0 for channel in channels]
+    return Frames(
+        kernel=kernel,
+        grid=grid,
+        facts={"axis": letter, "window": WINDOW, "reach": REACH, "repeated": repeated, "model": gate.facts()},
+        notes=_notes(repeated),
+        steps=lambda: kernel.costs(*_frames_of_a_tile(grid, axis)),
+    )
+
+
+def work_per_pixel(shape: tuple[int, ...], axes: Axes, wanted: str) -> float:
+    """Return the time of a pixel, in times of the denoiser, if neighbouring frames are used."""
+    axis = _axis(wanted, axes, shape)
+    if axis is None:
+        return 1.0
+    read = min(shape[axis], WINDOW + 2 * REACH) / min(shape[axis], WINDOW)
+    return 1.4 * read + 1  # once by itself and through the gate, both ways; once fused
+
+
+def _axis(wanted: str, axes: Axes, shape: Sequence[int]) -> int | None:
+    """Return the dimension of the frames; None if there is none, or but one frame."""
+    if wanted == "none" or (wanted == "auto" and "T" not in axes.letters):
+        return None
+    letter = "T" if wanted == "auto" else wanted
+    if letter not in axes.letters:
+        raise ImageError(
+            f"frames is '{letter}', and this image has the axes {axes}: say in axes which dimension is {letter}, such "
+            f"as '{letter}YX', or choose frames 'none'"
+        )
+    axis = axes.letters.index(letter)
+    return axis if shape[axis] > 1 else None
+
+
+def _grid(shape: tuple[int, ...], planes: DenoisePlanes, axis: int, tile: int | tuple[int, int] | None) -> TileGrid:
+    """Return the tiles: windows of frames with their neighbours, cut along Y and X as memory allows."""
+    letter = planes.axes.letters[axis]
+    frames = min(shape[axis], WINDOW + 2 * REACH)
+    card = replace(
+        planes.spec,
+        halo=PerAxis.planes(_HALO, 0)._replace(**{letter.lower(): REACH}),
+        bytes_per_pixel=planes.spec.bytes_per_pixel + _BYTES * frames,
+    )
+    grid = plan_grid(shape, planes.axes, card, tile=tile, device=planes.device)
+    sizes = list(grid.tile)
+    sizes[axis] = WINDOW
+    return replace(grid, tile=tuple(sizes))
+
+
+def _frames_of_a_tile(grid: TileGrid, axis: int) -> tuple[int, int]:
+    core = max(grid.chunks[axis])
+    return min(core + 2 * REACH, grid.shape[axis]), core
+
+
+def _notes(repeated: Sequence[float]) -> tuple[str, ...]:
+    most = max(repeated)
+    if not most:
+        return ()
+    return (
+        f"{100 * most:.0f} % of the noise variance is the same in every frame (a fixed pattern of the detector?): no "
+        "average removes it, and the denoiser was told so",
+    )
+
+
+# --- what a few frames tell ---
+
+
+def _repeated(read: Reader, planes: DenoisePlanes, index: int, axis: int) -> float:
+    """Return the share of the noise variance of a channel that is the same in consecutive frames."""
+    channel = planes.channels[index]
+    if channel is None:
+        return 0.0
+    last = read.shape[axis] - 2
+    starts = np.unique(np.linspace(0, last, min(_PAIRS, last + 1)).round().astype(int))
+    pairs = [list(_middle(read, planes, channel, index, axis, slice(start, start + 2), 256)) for start in starts]
+    changes = [(second - first) / np.sqrt(2) for first, second in pairs]
+    share = 1 - measure_channel(changes).sigma ** 2
+    return round(float(share), 3) if share > _REPEATED else 0.0
+
+
+def _middle(
+    read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int, frames: slice, side: int
+) -> Iterator[NDArray[np.float32]]:
+    """Read the middle of some frames of a channel, their noise brought to a s.d. of 1."""
+    block = read(_region(read.shape, planes.axes, index, axis, frames, side))
+    for frame in as_frames(block, planes.axes, axis):
+        yield planes.prepare(frame, channel).stabilised
+
+
+def _region(shape: tuple[int, ...], axes: Axes, index: int, axis: int, frames: slice, side: int) -> tuple[slice, ...]:
+    """Return the middle of some frames of a channel; of other dimensions the middle entry."""
+    region = [slice(n // 2, n // 2 + 1) for n in shape]
+    for at in (axes.y, axes.x):
+        start = max(shape[at] - side, 0) // 16 * 8  # on the grid of the network
+        region[at] = slice(start, min(start + side, shape[at]))
+    if axes.channel is not None:
+        region[axes.channel] = slice(index, index + 1)
+    region[axis] = frames
+    return tuple(region)
+
+
+def _share_given_back(kernel: DenoiseFrames) -> float:
+    """Fuse a few frames of each channel, and return the largest share that was left to the frame alone."""
+    planes, shape = kernel.planes, kernel.read.shape
+    length = shape[kernel.axis]
+    first = max(length - _TRIAL_FRAMES, 0) // 2
+    frames = slice(first, min(first + _TRIAL_FRAMES, length))
+    shares = [0.0]
+    for index, channel in enumerate(planes.channels):
+        if channel is None:
+            continue
+        region = _region(shape, planes.axes, index, kernel.axis, frames, _TRIAL_SIDE)
+        block = kernel.read(region)
+        tile = Tile(region, tuple(slice(0, n) for n in block.shape), region)
+        found = [
+            fused
+            for fused in kernel.fuse(as_frames(block, planes.axes, kernel.axis), tile, channel)
+            if fused is not None
+        ]
+        shares.append(float(np.mean([fused.given_back.mean() for fused in found])))
+    return max(shares)

@@ -1,0 +1,198 @@
+"""Neighbouring frames: they help where they show the same, and nothing is lost where they do not."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_genrecon import NoiseModel, denoise
+from napari_genrecon.cli import main
+from napari_genrecon.engine.run import finish, region_steps
+from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.check import methods_text
+from napari_genrecon.io.record.frames import frames_text
+from napari_genrecon.noise.same import compare
+from napari_genrecon.tasks import replay
+from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, frames, neighbours
+
+SIGMA = 10.0
+WHITE = NoiseModel.white(SIGMA)
+
+
+@pytest.fixture
+def short_windows(monkeypatch):
+    """Windows of 4 frames with 2 on either side, so that a short movie has several."""
+    for module in (frames, neighbours):
+        monkeypatch.setattr(module, "WINDOW", 4)
+        monkeypatch.setattr(module, "REACH", 2)
+
+
+def still(count, side=64):
+    y, x = np.indices((side, side))
+    plane = 100 + 40 * np.sin(x / 7) * np.cos(y / 9) + 30 * (np.hypot(x - 30, y - 28) < 12)
+    return np.repeat(plane[None], count, axis=0)
+
+
+def recorded(clean, seed=0, sigma=SIGMA):
+    return (clean + np.random.default_rng(seed).normal(0, sigma, clean.shape)).astype(np.float32)
+
+
+def error(a, b):
+    return float(np.sqrt(np.mean((np.asarray(a, float) - b) ** 2)))
+
+
+def run(movie, axes="TYX", **options):
+    return finish(denoise_steps(movie, DenoiseOptions(noise=WHITE, axes=axes, **options)))
+
+
+def test_frames_of_a_still_movie_help_each_other():
+    clean = still(6)
+    movie = recorded(clean)
+    alone, ours = (denoise(movie, noise=WHITE, axes="TYX", frames=way) for way in ("none", "auto"))
+    assert error(ours, clean) < 0.7 * error(alone, clean)
+
+
+def test_auto_without_a_movie_is_plane_by_plane():
+    stack = recorded(still(3))
+    for axes in ("ZYX", "CYX", None):
+        by_itself = denoise(stack, noise=SIGMA, axes=axes, frames="none")
+        np.testing.assert_array_equal(denoise(stack, noise=SIGMA, axes=axes), by_itself)
+
+
+def test_single_frame_equals_its_plane():
+    movie = recorded(still(1))
+    np.testing.assert_array_equal(run(movie, frames="T").data, run(movie, frames="none").data)
+
+
+def test_event_of_one_frame_keeps_its_height():
+    y, x = np.indices((64, 64))
+    clean = still(6)
+    clean[3] += 60 * np.exp(-((y - 44) ** 2 + (x - 46) ** 2) / (2 * 2.0**2))
+    movie = recorded(clean)
+    at = (3, slice(43, 46), slice(45, 48))
+    alone, ours = (run(movie, frames=way).data for way in ("none", "T"))
+    height = (alone[at] - still(6)[at]).mean()
+    assert (ours[at] - still(6)[at]).mean() > 0.95 * height
+    assert abs((ours[2] - still(6)[2])[43:46, 45:48].mean()) < 0.1 * height  # and not a frame before
+
+
+def test_scene_after_a_cut_is_no_worse():
+    clean = still(6)
+    clean[3:] = clean[3:, ::-1, ::-1].copy() + 50
+    movie = recorded(clean)
+    alone, ours = (run(movie, frames=way).data for way in ("none", "T"))
+    for a, b, truth in zip(ours, alone, clean, strict=True):
+        assert error(a, truth) < 1.006 * error(b, truth)  # 0.05 dB
+
+
+def test_z_stack_is_fused_only_if_asked_for():
+    stack = recorded(still(4))
+    found = run(stack, axes="ZYX", frames="Z")
+    assert found.record["frames"]["axis"] == "Z"
+    assert error(found.data, still(4)) < 0.8 * error(run(stack, axes="ZYX").data, still(4))
+
+
+@pytest.mark.parametrize("kind", ["dask", "zarr"])
+def test_lazy_equals_eager(kind, short_windows):
+    import dask.array as da
+    import zarr
+
+    movie = recorded(still(9))
+    source = da.from_array(movie, chunks=(2, 40, 64)) if kind == "dask" else zarr.array(movie, chunks=(2, 40, 64))
+    lazy = denoise(source, noise=WHITE, axes="TYX", frames="T")
+    assert isinstance(lazy, da.Array)
+    assert compare(lazy.compute(scheduler="sync"), run(movie, frames="T").data, [WHITE]).same
+
+
+def test_other_dimensions_are_movies_of_their_own(short_windows):
+    movies = recorded(np.stack([still(5), still(5)[:, ::-1]], axis=1))  # T, C, Y, X
+    both = run(movies, axes="TCYX", frames="T").data
+    one = run(movies[:, 1], axes="TYX", frames="T").data
+    assert compare(both[:, 1], one, [WHITE]).largest < 0.1 * SIGMA  # the centre is that of the channel
+    assert both.shape == movies.shape
+
+
+def test_record_says_so_and_methods_too():
+    record = run(recorded(still(4))).record
+    assert frames_text(record) == "uses neighbouring frames along T"
+    assert record["frames"]["model"]["name"] == "fuse-frames"
+    assert "Neighbours along T" in methods_text(record)
+    assert frames_text(run(recorded(still(4)), frames="none").record) == ""
+
+
+def test_axis_that_is_not_there_is_refused():
+    with pytest.raises(ImageError, match=r"frames is 'T', and this image has the axes ZYX: say in axes .* 'TYX'"):
+        run(recorded(still(3)), axes="ZYX", frames="T")
+    with pytest.raises(OptionError, match="frames must be 'auto', 'none', 'T' or 'Z', got 'X'"):
+        DenoiseOptions(frames="X")
+
+
+def test_frames_that_do_not_help_are_denoised_by_themselves(monkeypatch):
+    monkeypatch.setattr(neighbours, "_GIVEN_BACK", -1.0)
+    movie = recorded(still(3))
+    with pytest.warns(GenReconWarning, match="neighbouring frames were tried .* frames='T' uses them all the same"):
+        ours = denoise(movie, noise=WHITE, axes="TYX")
+    np.testing.assert_array_equal(ours, run(movie, frames="none").data)
+
+
+def test_noise_that_repeats_in_every_frame_is_not_taken_for_structure():
+    pattern = np.random.default_rng(5).normal(0, 8, (64, 64))
+    clean = still(6)
+    movie = recorded(clean + pattern, sigma=6.0)  # s.d. 10 in all
+    found = run(movie, frames="T")
+    (share,) = found.record["frames"]["repeated"]
+    assert 0.45 < share < 0.8
+    assert any("is the same in every frame" in note for note in found.record["warnings"])
+    assert error(found.data, clean) < 1.05 * error(run(movie, frames="none").data, clean)
+
+
+def test_preview_of_a_frame_uses_its_neighbours(short_windows):
+    clean = still(9)
+    movie = recorded(clean)
+    result = finish(denoise_steps(movie, DenoiseOptions(noise=WHITE, axes="TYX", frames="T"), lazy=True))
+    fn, source, grid = result.tiles
+    shown = finish(region_steps(fn, source, grid, (slice(4, 5), slice(0, 64), slice(0, 64))))
+    assert error(shown[0], clean[4]) < 0.85 * error(run(movie, frames="none").data[4], clean[4])
+
+
+def test_cancel_between_steps_leaves_no_work_behind():
+    steps = denoise_steps(recorded(still(4)), DenoiseOptions(noise=WHITE, axes="TYX", frames="T"))
+    seen = [next(steps) for _ in range(5)]
+    steps.close()
+    assert seen[-1].total > 4  # every frame is a step, so that no step is long
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+@pytest.mark.slow
+def test_tiles_do_not_change_the_result(short_windows):
+    movie = recorded(still(5, side=320))
+    whole = run(movie, frames="T").data
+    tiled = run(movie, frames="T", tile=160).data
+    assert compare(tiled, whole, [WHITE]).same
+
+
+def test_missing_pixels_come_back(short_windows):
+    movie = recorded(still(4))
+    movie[1, 10:20, 10:20] = np.nan
+    result = run(movie, frames="T").data
+    assert np.isnan(result[1, 10:20, 10:20]).all()
+    assert np.isnan(result).sum() == 100
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_file_says_so_and_is_made_again(tmp_path, capsys, ending):
+    source, target = tmp_path / "movie.ome.tif", tmp_path / f"result{ending}"
+    tifffile.imwrite(source, recorded(still(3)), metadata={"axes": "TYX"})
+    assert main(["denoise", str(source), "-o", str(target), "--noise", str(SIGMA)]) == 0
+    assert "uses neighbouring frames along T" in capsys.readouterr().err
+    stored = open_image(target)
+    np.testing.assert_array_equal(
+        np.asarray(stored.data).reshape(3, 64, 64), run(tifffile.imread(source), frames="auto").data
+    )
+    assert main(["replay", str(target)]) == 0
+
+
+def test_results_of_earlier_versions_are_made_again_plane_by_plane():
+    earlier = {"task": "denoise", "options": {"strength": 1.0}}
+    assert replay._updated(earlier)["options"] == {"strength": 1.0, "frames": "none"}
