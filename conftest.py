@@ -21,3 +21,6 @@ def _no_folders_of_the_user(tmp_path_factory):
         for name in ("GENRECON_RUNS", "GENRECON_MODELS"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         yield
+
+
+collect_ignore = ["tests/device/on_fake_gpu.py"]  # a program of its own: a device can be registered once per process

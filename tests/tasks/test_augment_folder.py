@@ -16,7 +16,8 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ExistsError, ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.record.methods import methods_text, verify
+from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.tasks.augment import AugmentOptions
 from napari_genrecon.tasks.augment.folder import Source, folder_steps
 from napari_genrecon.tasks.augment.inputs import belonging

@@ -17,7 +17,8 @@ from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, OutputError
 from napari_genrecon.io.points import read_places
-from napari_genrecon.io.record.check import methods_text, record_at, verify
+from napari_genrecon.io.record.check import record_at, verify
+from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.numerics.blobs import noise_field
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
 

@@ -9,8 +9,8 @@ from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish, region_steps
 from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.reader import open_image
-from napari_genrecon.io.record.check import methods_text
 from napari_genrecon.io.record.frames import frames_text
+from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.noise.same import compare
 from napari_genrecon.tasks import replay
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps, frames, neighbours
