@@ -177,7 +177,7 @@ def test_advice_counts_images_labels_and_points(viewer, qtbot):
 
 
 def test_advice_counts_the_classes_that_were_given(viewer, qtbot):
-    viewer.layers["objects"].features = {"given class": ["", "one", "one", "two", np.nan]}
+    viewer.layers["objects"].features = {"given class": ["", "one", "one", "two", ""]}
     page = docked(viewer, AdviseWidget)
     assert page._facts(viewer.layers["cells"])["classes"] == (2, 1)
 
