@@ -176,6 +176,12 @@ def test_advice_counts_images_labels_and_points(viewer, qtbot):
     assert len(page.cards) == 0
 
 
+def test_advice_counts_the_classes_that_were_given(viewer, qtbot):
+    viewer.layers["objects"].features = {"given class": ["", "one", "one", "two", ""]}
+    page = docked(viewer, AdviseWidget)
+    assert page._facts(viewer.layers["cells"])["classes"] == (2, 1)
+
+
 def test_advise_without_an_image_asks_for_one(make_napari_viewer, qtbot):
     page = docked(make_napari_viewer(), AdviseWidget)
     page.look.changed.emit(True)

@@ -31,8 +31,8 @@ FEW_IMAGES = 50
 """Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
 MANY_CROPS, CROP = 500, 32
 """Crops below which a GAN copies its training data, and the side in pixels of the smallest crops."""
-SECONDS_PER_PIXEL = 1.5e-6
-"""Of one new image: 0.38 s for 512 x 512 pixels on one core of a laptop."""
+SECONDS_PER_PIXEL = 1.2e-6
+"""Time of one new image: 0.29 s for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
 CROWDED = 1900.0
 """Points per megapixel from which neighbouring spots overlap: 500 in a field of 512 x 512."""
 

@@ -24,7 +24,6 @@ from napari_genrecon.tasks.measure import Noise, as_source, measure_noise
 
 __all__ = ["advise", "advise_steps", "advices", "nothing_to_do"]
 
-_PER_IMAGE = ("denoise", "upscale_z", "inpaint", "deblur")  # tasks that can tell how long they take
 _PACKAGE = "napari_genrecon.tasks"
 
 
@@ -172,7 +171,7 @@ def _seconds(rule: Rule, situation: Situation, image: Any, options: dict[str, An
     if rule.seconds is not None:
         return rule.seconds(situation)
     task = next((task for task in TASKS if task.name == rule.task), None)
-    if task is None or image is None or task.name not in _PER_IMAGE:
+    if task is None or image is None:
         return None
     try:
         return float(task.expected_seconds(image, task.options(**{**options, "axes": situation.axes})))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from functools import partial
 from typing import Any
@@ -21,6 +22,8 @@ from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, l
 from napari_genrecon.widgets.words import duration
 
 __all__ = ["AdvisePage"]
+
+GIVEN = "given class"  # column of the features in which the classes stand that a user gave
 
 
 class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -98,6 +101,7 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             "labels": layer_data(labels[-1]) if labels else None,
             "points": points[-1].data.copy() if points else None,
             "images": max(1, len(alike)),
+            "classes": _label_counts([*labels, *points]),
             "goal": self.goal.value,
             "scale": (*map(float, layer.scale), *(1.0,) * samples),
             "units": (*map(str, layer.units), *("pixel",) * samples),
@@ -156,3 +160,9 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             card.native.deleteLater()
         if not self.panel.busy:
             self.panel.say("")
+
+
+def _label_counts(layers: list[Any]) -> tuple[int, ...]:
+    """Return how often each class was given, from the features of the layers of objects."""
+    given = [name for layer in layers for name in layer.features.get(GIVEN, [])]
+    return tuple(Counter(name for name in given if isinstance(name, str) and name.strip()).values())
