@@ -22,7 +22,7 @@ __all__ = ["conserve_light", "is_low_light"]
 Floats = NDArray[np.floating]
 
 # The figures are those of `python tools/benchmark.py light`.
-_LOW = 1.2  # electrons of noise s.d. in the dark; from 1 electron on the inverse is within 1 % as it is, but the gain is not
+_LOW = 1.2  # electrons of noise s.d. in the dark: with more, the inverse is within 1 % as it is
 _SIDE, _PIECES = 240, 8  # pixels along a piece, and pieces that are looked at
 _ABOVE = (0.1, 0.4, 1.0, 3.0)  # electrons above the background where ranges of brightness end
 _RIGHT = 6.0  # ... and from where the inverse is right without a correction
