@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel, measure_channel
+from napari_genrecon.noise.second_look import second_look
 
 
 def _noise(seed=0, shape=(240, 240), coarse=0.2):
@@ -90,6 +91,15 @@ def test_stripes_are_not_counted_as_noise_of_pixels():
     model = measure_channel([image], _flatten)
     assert model.row_stripes > 4
     assert model.sigma == pytest.approx(10, rel=0.1)
+
+
+def test_noise_of_few_photons_is_not_read_too_low():
+    counts = np.random.default_rng(0).poisson(0.4, (240, 240))
+    image = (counts + np.roll(counts, 1, axis=1)) / 2
+    model = NoiseModel(gain=0.5, read_noise=0.01, rho_x=0.5)
+    found = second_look([image], (-np.inf, np.inf), model, _flatten)
+    assert found.gain == pytest.approx(0.5, rel=0.06)
+    assert found.rho_x == pytest.approx(0.5, abs=0.03)
 
 
 def test_large_images_cost_eight_small_planes():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from bundled import scenes
@@ -24,7 +24,7 @@ _SCENES = {"cells": scenes.cells, "filaments": scenes.filaments, "nuclei": scene
 _PHOTOGRAPHS = ("camera", "coins", "moon")
 _PEAKS = (20.0, 100.0, 500.0)  # electrons
 _READ = 2.0  # electrons, s.d.
-_SIDE = 512
+_SIDE, _MIDDLE = 512, 256  # pixels: of what is measured, and of what is denoised
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,15 @@ def shots(camera: str, *, photos: bool, count: int, side: int = _SIDE) -> Iterat
         yield shoot(camera, clean, peak, _READ, i)
 
 
-def judge(shot: Shot, *, denoised: bool) -> Outcome:
-    """Compare the measured noise with the true one, and (`denoised`) the results of both."""
+def judge(shot: Shot) -> Outcome:
+    """Compare the measured noise with the true one, and the results of both on the middle of the image."""
     found = measure_noise(shot.noisy, axes="YX")
     assert isinstance(found, NoiseModel)
     ratio = found.variance_at(shot.truth).mean() / shot.noise.variance_at(shot.truth).mean()
     rho = max(abs(found.rho_x - shot.noise.rho_x), abs(found.rho_y - shot.noise.rho_y))
-    loss = _error(shot, found) - _error(shot, shot.noise) if denoised else float("nan")
-    return Outcome(float(np.sqrt(ratio)) - 1, rho, loss)
+    y, x = (slice((n - _MIDDLE) // 2, (n + _MIDDLE) // 2) for n in shot.noisy.shape)
+    middle = replace(shot, noisy=shot.noisy[y, x], truth=shot.truth[y, x])
+    return Outcome(float(np.sqrt(ratio)) - 1, rho, _error(middle, found) - _error(middle, shot.noise))
 
 
 def _error(shot: Shot, noise: NoiseModel) -> float:
@@ -71,13 +72,13 @@ def _error(shot: Shot, noise: NoiseModel) -> float:
 
 
 def run(only: str, *, quick: bool) -> None:
-    """Print the table; `quick` measures only, on few scenes, and denoises nothing."""
+    """Print the table; `quick` takes few scenes."""
     started = time.perf_counter()
     columns = ("s.d. within 10 %", "lag 1 within 0.06", "median error of s.d.", "mean loss, dB", "95 % of losses, dB")
     header("camera, scenes", "n", *columns)
     for name in (name for name in CAMERAS if only in name):
-        for photos, count in ((False, 9), (True, 3)) if quick else ((False, 18), (True, 9)):
-            found = [judge(shot, denoised=not quick) for shot in shots(name, photos=photos, count=count)]
+        for photos, count in ((False, 3), (True, 1)) if quick else ((False, 18), (True, 9)):
+            found = [judge(shot) for shot in shots(name, photos=photos, count=count)]
             _report(f"{name}, {'photographs' if photos else 'flat parts'}", found)
     print(f"\n{time.perf_counter() - started:.0f} s in all.")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIZE", "Blocks", "cosine_basis", "cut_blocks"]
+__all__ = ["SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
 
 SIZE = 16
 _CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
@@ -23,6 +23,7 @@ _ENOUGH = (
 _MOST = 8192  # blocks: more cost time and tell nothing new
 _FEW_COMPLETE = 4  # blocks without missing pixels; with fewer, missing pixels are filled
 _FARTHEST, _ROUNDING = 1e6, 1e-13  # in units of the range, and of its square: outliers, and errors of float32
+_BAND, _SAMPLED = 64, 1 << 20  # rows of a band, and pixels in all bands
 _FEW = 200  # below this many blocks, cut them with half a block's overlap
 
 Floats = NDArray[np.float32]
@@ -54,6 +55,12 @@ class Blocks:
 
     def __len__(self) -> int:
         return len(self.means)
+
+
+def sample_bands(crops: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+    """Take bands of rows, evenly spread, where the crops are large: for what is the same everywhere, as defects are."""
+    bands = [crop[top : top + _BAND] for crop in crops for top in range(0, len(crop), _BAND)]
+    return bands[:: max(1, round(sum(crop.size for crop in crops) / _SAMPLED))]
 
 
 def cosine_basis(size: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.missing import find_missing, without_missing
 from ..errors import ImageError
-from .blocks import Blocks, cut_blocks
+from .blocks import Blocks, cut_blocks, sample_bands
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
 from .low_light import counted_photons
@@ -151,7 +151,7 @@ def _checked(crop: ArrayLike) -> NDArray[np.generic]:
 def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
     """Fill hot pixels that are more than a few, as they would be in every block; and which part of all they are."""
     rough = rough_noise(crops)
-    fraction = 0.0 if rough is None else measure_hot_fraction(crops, rough)
+    fraction = 0.0 if rough is None else measure_hot_fraction(sample_bands(crops), rough)
     if rough is None or fraction < _FEW_HOT:
         return crops, 0.0
     rough = dataclasses.replace(rough, hot_fraction=fraction)

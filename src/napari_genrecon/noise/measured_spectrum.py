@@ -46,7 +46,7 @@ def measured_shape(energy: Floats, family: Shape) -> Shape:
     return Shape(round(rho_x, 2), round(rho_y, 2), spectrum)
 
 
-def _smoothed(values: Floats) -> Floats:
+def _smoothed(values: NDArray[np.floating]) -> Floats:
     return np.asarray(gaussian_filter(values, _SMOOTHING, mode="constant", truncate=8))  # as far as the lowest ones
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..engine.intensity import fill_non_finite, measure_centre
 from .model import FAR, NoiseModel
-from .stabilise import stabiliser
+from .stabilise import Stabiliser, stabiliser
 
 __all__ = ["Denoiser", "second_look"]
 
@@ -27,20 +27,23 @@ Crops = Sequence[NDArray[np.generic]]
 
 # The figures of this module are those of `python tools/benchmark.py cameras` and of real widefield pairs.
 _SIDE, _PIECES = 240, 8  # pixels along a piece (whole blocks), and pieces that are denoised at most
-_STRENGTH = 1.5  # the first measurement is up to 20 % too low, and noise that stays behind is not measured
+_STRENGTH = 1.25  # the first measurement is up to 10 % too low, and noise that stays behind is not measured; ...
+# with 1.5, faint filaments that are taken away are measured, too
 _SMOOTHER = 0.05  # correlation that is added for the same reason
 _LARGEST_RHO = 0.9
 _BLOCK, _PART, _FEWEST = 24, 0.15, 8  # pixels along a block; part and least number of blocks that are taken as even
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _UNUSABLE = 0.02  # part of a block that may be clipped or filled, as in the first measurement
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
+_TINY = 0.05  # of the noise s.d.: less is none
 _LEAST = 0.12  # correlation below which the noise is white after all, and the first measurement more exact
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    """A stabilised part of the image, centred, and which of its blocks can be used."""
+    """A part of the image in grey values, the same stabilised and centred, and which of its blocks can be used."""
 
+    grey: NDArray[np.float64]
     noisy: NDArray[np.float32]
     usable: NDArray[np.bool_]
 
@@ -69,7 +72,10 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     NoiseModel
         The same one where the image has no even part, so that texture is not taken for noise.
     """
-    residual, spread = _even_blocks(_pieces(crops, clip, model), model, denoise)
+    transform = stabiliser(model)
+    centre = float(transform.forward(np.array([measure_centre(list(crops))]))[0])
+    pieces = _pieces(crops, clip, transform, centre)
+    residual, spread = _even_blocks(pieces, model, lambda clean: transform.inverse(clean + centre), denoise)
     if spread > _EVEN:
         return model
     variance = float(np.mean(residual**2))
@@ -90,17 +96,16 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     )
 
 
-def _pieces(crops: Crops, clip: tuple[float, float], model: NoiseModel) -> list[_Piece]:
+def _pieces(crops: Crops, clip: tuple[float, float], transform: Stabiliser, centre: float) -> list[_Piece]:
     """The pieces with the most even blocks; where all are even, any will do."""
-    transform, fill = stabiliser(model), measure_centre(list(crops))
-    centre = float(transform.forward(np.array([fill]))[0])
+    fill = measure_centre(list(crops))
     pieces = []
     for crop in _cut(crops):
         bad = ~np.isfinite(crop) | (crop == clip[0]) | (crop == clip[1])
         whole = fill_non_finite(crop.astype(np.float64), fill)[0]
         usable = _blocks(bad).mean((1, 2)) <= _UNUSABLE
         if usable.any():
-            pieces.append(_Piece(transform.forward(whole) - np.float32(centre), usable))
+            pieces.append(_Piece(whole, transform.forward(whole) - np.float32(centre), usable))
     return sorted(pieces, key=lambda piece: piece.unevenness)[:_PIECES]
 
 
@@ -124,13 +129,19 @@ def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:
     return plane.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(-1, _BLOCK, _BLOCK)
 
 
-def _even_blocks(pieces: Sequence[_Piece], model: NoiseModel, denoise: Denoiser) -> tuple[Floats, float]:
-    """(N, 24, 24) what was taken away where the result is most even, and the mean s.d. of the result there."""
+def _even_blocks(
+    pieces: Sequence[_Piece], model: NoiseModel, restore: Callable[[Floats], Floats], denoise: Denoiser
+) -> tuple[Floats, float]:
+    """(N, 24, 24) what was taken away where the result is most even, and the mean s.d. of the result there.
+
+    In noise s.d. of the model. It is counted in grey values: the s.d. of stabilised noise of few photons is below 1.
+    """
     rho_x, rho_y = (min(r + _SMOOTHER, _LARGEST_RHO) if r > _LEAST else r for r in (model.rho_x, model.rho_y))
     results, residuals = [], []
     for piece in pieces:
         clean = denoise(piece.noisy, _STRENGTH, (rho_x, rho_y))
-        residual = piece.noisy - clean
+        restored = restore(clean)
+        residual = (piece.grey - restored) / np.maximum(model.sigma_at(restored), _TINY * model.sigma)
         # Stripes are no noise of single pixels: what a whole row or column has in common is not counted.
         for axis, stripes in ((1, model.row_stripes), (0, model.column_stripes)):
             if stripes:
@@ -141,7 +152,8 @@ def _even_blocks(pieces: Sequence[_Piece], model: NoiseModel, denoise: Denoiser)
         return np.zeros((0, _BLOCK, _BLOCK)), np.inf
     spread = np.concatenate(results).std((1, 2))
     flattest = np.argsort(spread, kind="stable")[: max(_FEWEST, round(_PART * len(spread)))]
-    return np.concatenate(residuals)[flattest].astype(np.float64), float(spread[flattest].mean())
+    even = flattest[: max(_FEWEST, np.count_nonzero(spread[flattest] <= _EVEN / 2))]
+    return np.concatenate(residuals)[even].astype(np.float64), float(spread[even].mean())
 
 
 def _correlations(residual: Floats, axis: int) -> tuple[float, ...]:
