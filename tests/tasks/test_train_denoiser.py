@@ -84,6 +84,20 @@ def test_frame_of_a_movie_is_learnt_from_its_neighbour():
     assert any("frames along T is learnt from its neighbour" in note for note in found.notes)
 
 
+def test_movie_in_which_things_move_gets_a_note_or_is_refused():
+    def movie(step):
+        """Every second frame has its upper half moved by so many pixels."""
+        frames = np.stack([clean() / 10 + 400] * 4)
+        frames[1::2, :96] = np.roll(frames[1::2, :96], step, 2)
+        return np.random.default_rng(9).normal(frames, 4)
+
+    recipe, where = find_recipe("noise2noise"), {"axes": "TYX"}
+    assert "things move" not in "; ".join(training_data(recipe, movie(0), SMALL, where).notes)
+    assert "What moves is learnt to be blurred" in "; ".join(training_data(recipe, movie(1), SMALL, where).notes)
+    with pytest.raises(ImageError, match="things move, and would be learnt to be blurred"):
+        training_data(recipe, movie(8), SMALL, where)
+
+
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (12.0, 5000.0), (0.01, -3.0)])
 def test_brightness_of_targets_does_not_matter(gain, offset):
     image = clean()
