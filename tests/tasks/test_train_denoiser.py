@@ -172,8 +172,8 @@ def test_options_that_a_denoiser_cannot_have_get_a_sentence(repeats):
 def test_model_that_is_not_better_says_so_and_gives_the_pixels_of_the_bundled_one(repeats):
     model = train("noise2noise", repeats, name="mito", crops=SMALL, options=options("noise2noise", rate=1e-9))
     assert model.card.calibration["share"] == 0
-    assert "not better than the bundled model 'denoise-2d'" in model.card.warnings[0]
-    with pytest.warns(GenReconWarning, match="not better than the bundled model"):
+    assert "not better than the bundled model, which is kept" in model.card.warnings[0]
+    with pytest.warns(GenReconWarning, match="not better than the bundled model, which is kept"):
         mine = denoise(repeats[0], model="mito", device="cpu")
     np.testing.assert_array_equal(mine, denoise(repeats[0], device="cpu"))
 
@@ -186,8 +186,8 @@ def test_weights_that_make_it_worse_are_given_up(repeats):
     weights = {name: w + 0.05 * w.std() * rng.normal(size=w.shape) for name, w in start.weights().items()}
     network.load_state_dict({name: torch.from_numpy(w.astype("f4")) for name, w in weights.items()})
     score = recipe.score(recipe.model(start.card, network, "cpu"), found)
-    assert score.calibration["share"] == 0
-    assert "not better than the bundled model" in score.note
+    assert score.card["calibration"]["share"] == 0
+    assert "not better than the bundled model" in score.card["warnings"][0]
     for name, weight in start.weights().items():
         np.testing.assert_array_equal(score.weights[name], weight)
 
