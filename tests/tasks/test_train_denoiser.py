@@ -216,7 +216,7 @@ def _spoiled(monkeypatch):
 def test_training_that_helps_is_kept_and_used(repeats):
     model = train(
         "care", repeats[0], (clean() + 100).astype("f4"), name="mito", crops=SMALL,
-        options=options("care", steps=30, batch=8),
+        options=options("care", steps=20, batch=4),
     )  # fmt: skip
     card = find_model("mito", "denoise")
     assert card.calibration["gain_95"][0] > 0.1
