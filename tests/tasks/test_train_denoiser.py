@@ -157,6 +157,22 @@ def test_repeats_that_cannot_be_trained_on_get_a_sentence(images, sentence):
         training_data(find_recipe("noise2noise"), images, SMALL, {})
 
 
+def test_crops_whose_target_is_not_finite_are_left_out():
+    target = clean()
+    target[10, 10] = np.nan
+    recipe = find_recipe("care")
+    whole, holed = (
+        training_data(recipe, noisy(clean(), 0), replace(SMALL, n=None), {"targets": t}) for t in (clean(), target)
+    )
+    assert 0 < len(holed) < len(whole)
+    assert np.isfinite(holed.targets).all()
+
+
+def test_targets_for_repeats_are_refused(repeats):
+    with pytest.raises(OptionError, match="Noise2Noise learns from repeats alone: leave out the targets"):
+        training_data(find_recipe("noise2noise"), repeats, SMALL, {"targets": repeats})
+
+
 def test_options_that_a_denoiser_cannot_have_get_a_sentence(repeats):
     with pytest.raises(OptionError, match="elastic must be 0 for a denoiser, got 1"):
         options("care", elastic=1.0)

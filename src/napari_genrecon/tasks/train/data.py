@@ -27,7 +27,7 @@ Grey = NDArray[Any]
 _MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
 _CHANGED, _MOVED = 2.5, 10.0  # see `change`: above what noise alone gives; where movement is most of the difference
 _STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
-_TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a hundredth of the noise s.d. in a camera
+_TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a tenth of the noise s.d. or less
 _SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
 
 
@@ -56,7 +56,11 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
         return cut_crops(images, crops, **where)
     if where.get("groups") is not None or crops.depth is not None:
         raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups, and depth of the crops")
-    return _from_frames(images, crops, where) if "frames" in recipe.needs else _from_targets(images, crops, where)
+    if "frames" not in recipe.needs:
+        return _from_targets(images, crops, where)
+    if where.get("targets") is not None:
+        raise OptionError(f"{recipe.label} learns from repeats alone: leave out the targets, or train on pairs")
+    return _from_frames(images, crops, where)
 
 
 # --- images and targets ---
@@ -106,9 +110,12 @@ def _expected(kernel: DenoisePlanes, index: int, noisy: Grey, clean: Grey) -> ND
     channel = kernel.channels[index]
     if channel is None:
         return np.zeros(noisy.shape, np.float32)  # refused in `_planes`
-    slope, offset = fit_levels(noisy, clean)
+    known = np.isfinite(clean).all(axis=(1, 2))  # the other crops are left out in `_planes`
+    if not known.any():
+        raise ImageError("all crops of a target hold NaN or infinite pixels: fill them first, with inpaint for example")
+    slope, offset = fit_levels(noisy[known], clean[known])
     wanted = slope * clean.astype(np.float64) + offset
-    seen = channel.transform.forward(np.array([wanted.min(), wanted.max()]))
+    seen = channel.transform.forward(np.array([wanted[known].min(), wanted[known].max()]))
     table = np.linspace(float(seen.min()) - 2, float(seen.max()) + 2, _TABLE)
     grey = np.maximum.accumulate(channel.transform.inverse(table, dtype=np.float64))
     return (np.interp(wanted, grey, table) - channel.centre).astype(np.float32)
