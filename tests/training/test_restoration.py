@@ -9,7 +9,7 @@ import torch
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_model
 from napari_genrecon.models.files import read_card
-from napari_genrecon.training import find_recipe, read_options
+from napari_genrecon.training import all_options, find_recipe, read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.recipes.restoration import held_out_gain
 from napari_genrecon.training.session import train_steps
@@ -90,3 +90,10 @@ def test_gain_is_finite_where_noise_of_targets_is_overestimated():
     gain, interval = held_out_gain(np.full(9, 0.5), np.full(9, 0.4), np.full(9, 2.0))
     assert np.isfinite([gain, *interval]).all()
     assert gain > 0
+
+
+def test_help_names_the_defaults_of_recipes_that_differ():
+    import typing
+
+    hint = typing.get_type_hints(all_options(), include_extras=True)["batch"]
+    assert "8 for care, 8 for noise2noise" in hint.__metadata__[0]["tooltip"]
