@@ -1,8 +1,7 @@
 """Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
 
 ``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
-folder has a finished run of the name already). ``screenshot.py docs denoiser 1`` trains a denoiser for a minute on a
-simulated pair of images, and denoises one with it.
+folder has a finished run of the name already).
 """
 
 from __future__ import annotations
@@ -92,50 +91,6 @@ def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     _picture(viewer, target)
 
 
-def denoiser(folder: Path, minutes: float) -> None:
-    """Train a denoiser on a simulated pair of layers and use it; save a picture of each."""
-    for name in ("GENRECON_RUNS", "GENRECON_MODELS"):
-        os.environ[name] = tempfile.mkdtemp()
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(1500, 1000)
-    _, denoise = viewer.window.add_plugin_dock_widget("napari-genrecon", "Denoise")
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", "Generate")
-    low, high = _pair()
-    placed = {"scale": (0.2, 0.2), "units": ("micrometer",) * 2}
-    viewer.add_image(high, name="high laser", **placed)
-    viewer.add_image(low, name="low laser", **placed)
-    page = widget.train
-    page.recipe["kind"].value = "care"
-    page.recipe["minutes"].value = minutes
-    page.model_name.value = "mito"
-    _press(page, page.show_crops)
-    _picture(viewer, folder / "train-denoiser-pairs.png")
-    _press(page, page.start)
-    wait(lambda: page.runs.snapshot.state == "finished", 60 * minutes + 600)
-    bar = widget.tabs.widget(0).verticalScrollBar()
-    bar.setValue(bar.maximum())
-    _picture(viewer, folder / "train-denoiser.png")
-    dock.close()
-    del viewer.layers["crops to train on"]
-    denoise._form["model"].value = "mito"
-    denoise._layers.value = ["low laser"]
-    denoise._run.changed.emit(True)
-    wait(lambda: "New layer" in denoise._status.value)
-    viewer.reset_view()
-    _picture(viewer, folder / "train-denoiser-result.png")
-    viewer.close()
-
-
-def _pair() -> tuple[np.ndarray, np.ndarray]:
-    """Simulate a field at low and high laser power, with noise that is correlated as in resampled images."""
-    from bench.train import NOISE
-    from bundled.scenes import fluorescence
-
-    noise, rng = NOISE["widefield-like, correlated"], np.random.default_rng(31)
-    field = 255 * fluorescence(rng, (384, 384))
-    return noise(field, 10, rng), noise(field, 3000, rng)
-
-
 def _explore(viewer: Any, page: Any, target: Path) -> None:
     """Move a slider, then pick a crop on the map of all crops, and save a picture of that."""
     page.choice.refresh("nuclei-vae")
@@ -164,11 +119,8 @@ def _picture(viewer: Any, target: Path) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    minutes, only = float(sys.argv[3]) if len(sys.argv) > 3 else 2.0, sys.argv[2] if len(sys.argv) > 2 else ""
-    for name, pictures in {"generate": generate, "denoiser": denoiser}.items():
-        if only in ("", name):
-            pictures(folder, minutes)
-    if not only:
+    generate(folder, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
+    if sys.argv[2:3] != ["generate"]:
         tasks(folder)
 
 
