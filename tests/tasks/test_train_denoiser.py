@@ -84,6 +84,20 @@ def test_frame_of_a_movie_is_learnt_from_its_neighbour():
     assert any("frames along T is learnt from its neighbour" in note for note in found.notes)
 
 
+def test_movie_in_which_things_move_gets_a_note_or_is_refused():
+    def movie(step):
+        """Every second frame has its upper half moved by so many pixels."""
+        frames = np.stack([clean() / 10 + 400] * 4)
+        frames[1::2, :96] = np.roll(frames[1::2, :96], step, 2)
+        return np.random.default_rng(9).normal(frames, 4)
+
+    recipe, where = find_recipe("noise2noise"), {"axes": "TYX"}
+    assert "things move" not in "; ".join(training_data(recipe, movie(0), SMALL, where).notes)
+    assert "What moves is learnt to be blurred" in "; ".join(training_data(recipe, movie(1), SMALL, where).notes)
+    with pytest.raises(ImageError, match="things move, and would be learnt to be blurred"):
+        training_data(recipe, movie(8), SMALL, where)
+
+
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (12.0, 5000.0), (0.01, -3.0)])
 def test_brightness_of_targets_does_not_matter(gain, offset):
     image = clean()
@@ -143,6 +157,22 @@ def test_repeats_that_cannot_be_trained_on_get_a_sentence(images, sentence):
         training_data(find_recipe("noise2noise"), images, SMALL, {})
 
 
+def test_crops_whose_target_is_not_finite_are_left_out():
+    target = clean()
+    target[10, 10] = np.nan
+    recipe = find_recipe("care")
+    whole, holed = (
+        training_data(recipe, noisy(clean(), 0), replace(SMALL, n=None), {"targets": t}) for t in (clean(), target)
+    )
+    assert 0 < len(holed) < len(whole)
+    assert np.isfinite(holed.targets).all()
+
+
+def test_targets_for_repeats_are_refused(repeats):
+    with pytest.raises(OptionError, match="Noise2Noise learns from repeats alone: leave out the targets"):
+        training_data(find_recipe("noise2noise"), repeats, SMALL, {"targets": repeats})
+
+
 def test_options_that_a_denoiser_cannot_have_get_a_sentence(repeats):
     with pytest.raises(OptionError, match="elastic must be 0 for a denoiser, got 1"):
         options("care", elastic=1.0)
@@ -158,8 +188,8 @@ def test_options_that_a_denoiser_cannot_have_get_a_sentence(repeats):
 def test_model_that_is_not_better_says_so_and_gives_the_pixels_of_the_bundled_one(repeats):
     model = train("noise2noise", repeats, name="mito", crops=SMALL, options=options("noise2noise", rate=1e-9))
     assert model.card.calibration["share"] == 0
-    assert "not better than the bundled model 'denoise-2d'" in model.card.warnings[0]
-    with pytest.warns(GenReconWarning, match="not better than the bundled model"):
+    assert "not better than the bundled model, which is kept" in model.card.warnings[0]
+    with pytest.warns(GenReconWarning, match="not better than the bundled model, which is kept"):
         mine = denoise(repeats[0], model="mito", device="cpu")
     np.testing.assert_array_equal(mine, denoise(repeats[0], device="cpu"))
 
@@ -172,8 +202,8 @@ def test_weights_that_make_it_worse_are_given_up(repeats):
     weights = {name: w + 0.05 * w.std() * rng.normal(size=w.shape) for name, w in start.weights().items()}
     network.load_state_dict({name: torch.from_numpy(w.astype("f4")) for name, w in weights.items()})
     score = recipe.score(recipe.model(start.card, network, "cpu"), found)
-    assert score.calibration["share"] == 0
-    assert "not better than the bundled model" in score.note
+    assert score.card["calibration"]["share"] == 0
+    assert "not better than the bundled model" in score.card["warnings"][0]
     for name, weight in start.weights().items():
         np.testing.assert_array_equal(score.weights[name], weight)
 
@@ -202,7 +232,7 @@ def _spoiled(monkeypatch):
 def test_training_that_helps_is_kept_and_used(repeats):
     model = train(
         "care", repeats[0], (clean() + 100).astype("f4"), name="mito", crops=SMALL,
-        options=options("care", steps=30, batch=8),
+        options=options("care", steps=20, batch=4),
     )  # fmt: skip
     card = find_model("mito", "denoise")
     assert card.calibration["gain_95"][0] > 0.1

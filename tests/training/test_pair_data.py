@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.training.data.dataset import Dataset
-from napari_genrecon.training.data.match import fit_levels, match, require_match, saturated
+from napari_genrecon.training.data.match import change, fit_levels, match, require_match, saturated
 from napari_genrecon.training.data.pairs import PairBatches
 from napari_genrecon.training.options import TrainOptions
 
@@ -57,6 +57,15 @@ def test_saturated_share_counts_the_largest_value_only_where_it_is_common():
     image = np.arange(10_000.0).reshape(100, 100)
     assert saturated(image) == 0
     assert saturated(np.minimum(image, 6000)) == pytest.approx(0.4)
+
+
+def test_repeats_that_differ_by_noise_alone_show_no_change_and_moved_ones_do():
+    rng = np.random.default_rng(5)
+    crops = np.stack([scene(seed) for seed in range(4)]) / 2
+    crops[:, :, :64] = 0
+    first, second = (crops + rng.normal(size=crops.shape) for _ in range(2))
+    assert change(first, second) == pytest.approx(1, abs=0.15)
+    assert change(first, np.roll(second, 3, 1)) > 4
 
 
 def dataset(n=12, side=8):

@@ -100,7 +100,7 @@ def _confocal(clean: np.ndarray, electrons: float, rng: np.random.Generator) -> 
 
 def _widefield(clean: np.ndarray, electrons: float, rng: np.random.Generator) -> np.ndarray:
     """Add such noise, smoothed as by a camera whose images were resampled: correlated over 2 pixels."""
-    noise = _confocal(clean, electrons, rng) - PEDESTAL - clean
+    noise = _confocal(clean, electrons, rng).astype(float) - PEDESTAL - clean
     return (clean + gaussian_filter(noise, 1.0) + PEDESTAL).round().clip(0).astype(np.uint16)
 
 

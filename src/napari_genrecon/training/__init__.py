@@ -81,6 +81,14 @@ def all_options() -> type:
             owners = tuple(name for name, hints in known.items() if option.name in hints)
             owned = {} if len(owners) == len(RECIPES) else {"kind": owners}
             default = None if option.default is MISSING else option.default
-            found.setdefault(option.name, (Annotated[base, {**metadata, **owned}], default))
+            tooltip = metadata.get("tooltip", "") + _other_defaults(option.name, default)
+            found.setdefault(option.name, (Annotated[base, {**metadata, **owned, "tooltip": tooltip}], default))
     entries = [(name, hint, default) for name, (hint, default) in found.items()]
     return make_dataclass("AllTrainOptions", entries, frozen=True, kw_only=True)
+
+
+def _other_defaults(name: str, default: Any) -> str:
+    """Return the defaults of an option that differ from the one that is shown, in words."""
+    defaults = {recipe.name: getattr(recipe.options(), name, default) for recipe in all_recipes()}
+    others = [f"{value} for {recipe}" for recipe, value in defaults.items() if value != default]
+    return f" (by default {', '.join(others)})" if others else ""

@@ -38,8 +38,8 @@ class Score:
         Measures for the log, by name.
     note : str
         Sentence for the user; mostly empty.
-    calibration : dict
-        Measurements for the card of the model.
+    card : dict
+        Entries of the card of a model that is kept with these weights, such as its calibration, summary and warnings.
     weights : mapping of str to ndarray, optional
         Weights to keep instead of those that were scored, such as a mixture of them with the weights at the start.
     """
@@ -47,7 +47,7 @@ class Score:
     value: float
     shown: dict[str, float] = field(default_factory=dict)
     note: str = ""
-    calibration: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
     weights: Mapping[str, NDArray[Any]] | None = None
 
 

@@ -16,7 +16,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
-from napari_genrecon.training.data.match import fit_levels, require_match, saturated
+from napari_genrecon.training.data.match import change, fit_levels, require_match, saturated
 from napari_genrecon.training.data.source import CropSource, outer_letters
 from napari_genrecon.training.recipe import Recipe
 
@@ -25,8 +25,9 @@ __all__ = ["training_data"]
 Grey = NDArray[Any]
 
 _MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
+_CHANGED, _MOVED = 2.5, 10.0  # see `change`: above what noise alone gives; where movement is most of the difference
 _STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
-_TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a hundredth of the noise s.d. in a camera
+_TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a tenth of the noise s.d. or less
 _SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
 
 
@@ -55,7 +56,11 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
         return cut_crops(images, crops, **where)
     if where.get("groups") is not None or crops.depth is not None:
         raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups, and depth of the crops")
-    return _from_frames(images, crops, where) if "frames" in recipe.needs else _from_targets(images, crops, where)
+    if "frames" not in recipe.needs:
+        return _from_targets(images, crops, where)
+    if where.get("targets") is not None:
+        raise OptionError(f"{recipe.label} learns from repeats alone: leave out the targets, or train on pairs")
+    return _from_frames(images, crops, where)
 
 
 # --- images and targets ---
@@ -105,9 +110,12 @@ def _expected(kernel: DenoisePlanes, index: int, noisy: Grey, clean: Grey) -> ND
     channel = kernel.channels[index]
     if channel is None:
         return np.zeros(noisy.shape, np.float32)  # refused in `_planes`
-    slope, offset = fit_levels(noisy, clean)
+    known = np.isfinite(clean).all(axis=(1, 2))  # the other crops are left out in `_planes`
+    if not known.any():
+        raise ImageError("all crops of a target hold NaN or infinite pixels: fill them first, with inpaint for example")
+    slope, offset = fit_levels(noisy[known], clean[known])
     wanted = slope * clean.astype(np.float64) + offset
-    seen = channel.transform.forward(np.array([wanted.min(), wanted.max()]))
+    seen = channel.transform.forward(np.array([wanted[known].min(), wanted[known].max()]))
     table = np.linspace(float(seen.min()) - 2, float(seen.max()) + 2, _TABLE)
     grey = np.maximum.accumulate(channel.transform.inverse(table, dtype=np.float64))
     return (np.interp(wanted, grey, table) - channel.centre).astype(np.float32)
@@ -134,8 +142,8 @@ def _from_frames(images: Any, crops: CropOptions, where: dict[str, Any]) -> Data
             place[mine, 0] = _partner(place[mine, 0], source.outer, axis, turn, repeats)
         total += _stabilised(sources, kernels, found, place) / n_partners
     notes = () if repeats else (_about_frames(sources[0], along[0]),)
-    found = replace(found, notes=(*found.notes, *notes))
-    return _planes(found, sources, kernels, total, {"frames": n_partners})
+    made = _planes(found, sources, kernels, total, {"frames": n_partners})
+    return replace(made, notes=(*found.notes, *notes, *_on_change(made)))
 
 
 def _movies(images: Any, axes: Any) -> tuple[list[Any], list[Axes], bool]:
@@ -170,6 +178,18 @@ def _about_frames(source: CropSource, axis: int) -> str:
         f"each of the {source.outer[axis]} {what} is learnt from its neighbour: what differs between them besides the "
         "noise is learnt to be blurred"
     )
+
+
+def _on_change(pairs: Dataset) -> tuple[str, ...]:
+    """Return a note if structures change between frames, and refuse frames that differ by little else."""
+    assert pairs.targets is not None
+    times = change(pairs.x[:, 0], pairs.targets[:, 0])
+    if times < _CHANGED:
+        return ()
+    said = f"the frames differ {times:.3g} times more strongly where there are structures than elsewhere: things move"
+    if times > _MOVED:
+        raise ImageError(f"{said}, and would be learnt to be blurred. Give repeats of a field in which nothing moves")
+    return (f"{said} or fade. What moves is learnt to be blurred, which the held-out score cannot tell",)
 
 
 def _check_frames(source: CropSource, axis: int, name: str) -> None:

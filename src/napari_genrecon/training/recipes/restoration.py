@@ -82,7 +82,7 @@ def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], ab
         losses=_losses,
         score=_score,
         preview=_preview,
-        finish=_finish,
+        finish=lambda model, dataset: model.card,
         model=_model,
         card=_card,
         batches=_batches,
@@ -176,20 +176,16 @@ def _score(model: Model, dataset: Dataset) -> Score:
     frames = int(dataset.measured.get("frames", 0))
     noise = _errors(x - targets) / (frames + 1) if frames else np.zeros(len(errors[0]))
     gain, (low, high) = held_out_gain(errors[0], errors[1], noise)
-    found = {"gain_db": gain, "gain_95": [low, high], "share": share, "judged": len(held)}
-    if share and low > 0:
-        return Score(value=float(errors[1].mean()), shown={"gain": gain}, calibration=found, weights=weights)
-    note = (
-        f"not better than the bundled model {name!r} on {len(held)} held-out crops ({gain:+.2f} dB, 95 % between "
-        f"{low:+.2f} and {high:+.2f}): it is kept, and this model gives the same pixels"
-    )
-    return Score(
-        value=float(errors[0].mean()),
-        shown={"gain": gain},
-        note=note,
-        calibration={**found, "share": 0.0},
-        weights=_start_weights(model.device),
-    )
+    better = bool(share) and low > 0
+    found = {"gain_db": gain, "gain_95": [low, high], "share": share if better else 0.0, "judged": len(held)}
+    said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over {name} on held-out crops"
+    card: dict[str, Any] = {"calibration": {**model.card.calibration, **found}}
+    if better:
+        card["summary"] = f"Trained on {model.card.n_train} crops of your images: {said}"
+        return Score(value=float(errors[1].mean()), shown={"gain": gain}, card=card, weights=weights)
+    card["summary"] = f"Not better than {name}, whose weights it has"
+    card["warnings"] = [f"not better than the bundled model, which is kept: {said}. This model gives the same pixels"]
+    return Score(value=float(errors[0].mean()), shown={"gain": gain}, card=card, weights=_start_weights(model.device))
 
 
 def _errors(difference: Floats) -> Floats:
@@ -224,8 +220,8 @@ def held_out_gain(start: Floats, kept: Floats, noise: Floats) -> tuple[float, tu
 
 def _decibels(start: Floats, kept: Floats, noise: Floats) -> Floats:
     before, after = start.mean(-1), kept.mean(-1)
-    # Where the noise of the targets is overestimated, as when things move, a tenth of the error is left at least.
-    floor = np.minimum(noise.mean(-1), 0.9 * np.minimum(before, after))
+    # Where the noise of the targets is overestimated, as when things move, a hundredth of the error is left at least.
+    floor = np.minimum(noise.mean(-1), 0.99 * np.minimum(before, after))
     return np.asarray(10 * np.log10((before - floor) / (after - floor)))
 
 
@@ -297,15 +293,3 @@ def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
     now = _denoised(model, dataset, held[lively])
     rows = np.stack([dataset.x[held[lively]], start[lively], now], axis=1)  # (N, 3, 1, Y, X)
     return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)
-
-
-def _finish(model: Model, dataset: Dataset) -> ModelCard:
-    """Return the card with a summary of what was measured."""
-    card, found = model.card, model.card.calibration
-    low, high = found["gain_95"]
-    verdict = (
-        f"{found['gain_db']:+.2f} dB ({low:+.2f} to {high:+.2f}) over {found['start']} on held-out crops"
-        if found["share"]
-        else f"not better than {found['start']}, whose weights it has"
-    )
-    return replace(card, summary=f"Trained on {card.n_train} crops of your images: {verdict}")

@@ -122,8 +122,13 @@ class RunFolder:
             self._notes["score"] = score.note
         if score.value < self._best:
             self._best = score.value
-            card = replace(self._trained(state), calibration={**model.card.calibration, **score.calibration})
+            beware = tuple(score.card.get("warnings", ()))  # of the weights that are kept, until better ones are found
+            self._notes.pop("kept", None)
+            card = self._trained(state)
+            card = replace(card, **{**score.card, "warnings": (*card.warnings, *beware)})
             self._save(card, model.weights() if score.weights is None else score.weights, "best")
+            if beware:
+                self._notes["kept"] = "; ".join(beware)
 
     def _model(self, state: State) -> Any:
         """Return a model with a copy of the averaged weights."""
