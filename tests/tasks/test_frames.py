@@ -196,3 +196,28 @@ def test_file_says_so_and_is_made_again(tmp_path, capsys, ending):
 def test_results_of_earlier_versions_are_made_again_plane_by_plane():
     earlier = {"task": "denoise", "options": {"strength": 1.0}}
     assert replay._updated(earlier)["options"] == {"strength": 1.0, "frames": "none"}
+
+
+class LongMovie:
+    """Ten thousand frames that are made when they are read; remembers which were."""
+
+    shape, dtype, ndim = (10_000, 40, 40), np.dtype("f4"), 3
+
+    def __init__(self):
+        self.read = []
+
+    def __getitem__(self, region):
+        frames = range(*region[0].indices(self.shape[0]))
+        self.read.append(len(frames))
+        made = [recorded(still(1, side=40), seed=frame)[0] for frame in frames]
+        return np.stack(made)[:, region[1], region[2]]
+
+
+def test_long_movie_is_read_window_by_window(short_windows):
+    movie = LongMovie()
+    lazy = denoise(movie, noise=WHITE, axes="TYX", frames="T")
+    assert sum(movie.read) < 100  # the plan looks at a few frames only
+    movie.read.clear()
+    assert error(lazy[5000].compute(), still(1, side=40)[0]) < 0.6 * SIGMA
+    assert max(movie.read) <= frames.WINDOW + 2 * frames.REACH
+    assert sum(movie.read) <= 2 * (frames.WINDOW + 2 * frames.REACH)  # once more for the middle, to see drift
