@@ -5,6 +5,7 @@
 #SBATCH --ntasks=4
 #SBATCH --cpus-per-task=4
 #SBATCH --mem-per-cpu=2G
+##SBATCH --gpus-per-task=1  # take one of the two hashes away where the nodes have graphics cards
 #SBATCH --time=08:00:00
 set -euo pipefail
 

@@ -355,3 +355,15 @@ def test_torch_that_cannot_be_loaded_gets_a_sentence(monkeypatch):
     monkeypatch.setattr(models, "import_module", failing)
     with pytest.raises(MissingPackageError, match=r"PyTorch cannot be loaded: .*1114.*start it with 'genrecon window'"):
         load_network(find_model("auto", "denoise"))
+
+
+@pytest.mark.parametrize(("name", "turn"), [(3, 3), ("SLURMCluster-0", None)])
+def test_only_local_workers_have_a_turn(monkeypatch, name, turn):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(name=name))
+    assert devices._turn() == turn
+
+
+def test_a_process_that_is_no_worker_has_no_turn():
+    pytest.importorskip("distributed")
+    assert devices._turn() is None

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from napari_genrecon.errors import GenReconError, OutputError, UnknownModelError, WeightsError
 from napari_genrecon.models import files, find_model, list_models, load_model, load_network, registry
-from napari_genrecon.models.card import ModelCard, PerAxis
+from napari_genrecon.models.card import ModelCard, PerAxis, check_name
 from napari_genrecon.models.files import read_card, save_model
 from napari_genrecon.models.registry import BUNDLED, MODELS, export_model, import_model, remove_model
 from napari_genrecon.models.runtime import build_network, read_weights
@@ -278,3 +278,13 @@ def test_model_that_has_hardly_learnt_says_so() -> None:
     assert _card(steps=5000).cautions == ()
     assert _card(steps=0).cautions == (), "not known"
     assert len(_card(steps=14, warnings=["odd"]).cautions) == 2
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "com1", "aux.v2", "cells."])
+def test_names_that_windows_cannot_store_are_refused(name):
+    with pytest.raises(WeightsError, match="Windows cannot make such a file; choose another name"):
+        check_name(name)
+
+
+def test_names_that_only_begin_like_reserved_ones_are_allowed():
+    assert [check_name(name) for name in ("console", "com", "nul-2", "prnt.v1")]

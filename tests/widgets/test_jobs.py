@@ -153,7 +153,7 @@ def test_torch_that_cannot_be_loaded_is_one_sentence_said_once(window, monkeypat
     for _ in range(2):
         window.button("Denoise").click()
         window.until(lambda: window.button("Denoise").isEnabled())
-        assert f"PyTorch cannot be loaded: {error}. If this happens on Windows, close napari" in window.words()
+        assert f"PyTorch cannot be loaded: {error}. On Windows this happens where napari's window" in window.words()
     assert len(shown) == 1
 
 
