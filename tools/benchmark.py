@@ -15,7 +15,7 @@ from pathlib import Path
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "what", choices=["speed", "times", "memory", "quality", "trust", "linearity", "faults", "generate"]
+        "what", choices=["speed", "times", "memory", "quality", "trust", "linearity", "psf", "faults", "generate"]
     )
     parser.add_argument("--side", type=int, default=2048, help="speed: side of the image in pixels")
     parser.add_argument("--rounds", type=int, default=5, help="speed: how often each thing is timed")
@@ -55,6 +55,10 @@ def main() -> int:
         from bench import linearity
 
         linearity.run(arguments.quick)
+    elif arguments.what == "psf":
+        from bench import psf
+
+        psf.run()
     elif arguments.what == "generate":
         from bench import generate
 
