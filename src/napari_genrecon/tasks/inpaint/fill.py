@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate, lag_one, shortness
 
 __all__ = [
-    "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error", "spread_factor"
+    "DRAWN", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error", "spread_factor"
 ]  # fmt: skip
 
 Plane = NDArray[np.float32]
@@ -38,12 +38,14 @@ Draw = Callable[[int], Plane]
 STEPS = 10
 """Steps of plug-and-play: time grows with them; fewer make each fall of the level too large."""
 
+DRAWN = 8
+"""Samples at the most whose spread is compared with the error: more take longer and tell little more."""
+
 _FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in r.m.s. errors of the first interpolation
 _DENSE = 0.3  # share of missing pixels from which a mask is dense: shifted over itself it would leave too few known
 _HIDDEN = 0.1  # share of the known pixels to hide if the mask is dense: enough for an error, few enough to fill from
 _HIDING_SEED = 20_260_711  # unlike the seed of any mask: the same random numbers would hide no known pixel
 _ROUNDS, _TOLERANCE = 80, 3e-4  # of the interpolation of a residual: looser ones make the result depend on the tiles
-_DRAWN = 8  # samples at the most whose spread is compared with the error: more take longer and tell little more
 _WITHIN = 0.97  # share of hidden pixels that shall lie within 2 s.d.: of masked ones, which vary more, 90 % then do
 _CLEARLY = 0.98  # ratio of errors below which fewer steps are better than all of them, and not by chance
 _FAR_CLEARLY = 0.9  # ratio of errors below which the residual is taken as smooth; see `find_recipe`
@@ -175,7 +177,7 @@ def spread_factor(
         return 1.0
     known = np.where(held.missing, 0, values)
     samples = []
-    for _ in range(min(draws, _DRAWN)):
+    for _ in range(min(draws, DRAWN)):
         draw = lambda _step: rng.standard_normal(values.shape, np.float32)  # noqa: E731
         samples.append((yield from apply_recipe(known, held.missing, recipe, denoise, stride, draw)))
     mean, spread = np.mean(samples, axis=0)[held.hidden], np.std(samples, axis=0)[held.hidden]

@@ -185,7 +185,7 @@ def inpaint_steps(
         data = _lazy_samples(plan, common.dtype)
         return Result(data, plan.out_axes, common.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
     tiled = yield from _compute(plan)
-    companions = {"filled pixels": plan.filled}
+    companions: dict[str, NDArray[Any]] = {"filled pixels": plan.filled}
     if options.n > 1:
         companions["spread"] = _spread(tiled.array, plan)
     record = common.record(tiled, time.perf_counter() - started)
@@ -271,7 +271,7 @@ def expected_seconds(image: Any, options: InpaintOptions) -> float:
     # Which of the two "auto" will take is not known yet: the geometric mean is wrong by the same factor either way.
     either = ("network", "pnp") if method == "auto" else (method,)
     per_pixel = math.prod(sum(steps_per_pixel(one, options.device)) for one in either) ** (1 / len(either))
-    search = axes.n_channels(source.shape) * search_seconds(method, options.device)
+    search = axes.n_channels(source.shape) * search_seconds(method, options.device, options.n)
     return float(detecting + search + options.n * pixels * per_pixel)
 
 
