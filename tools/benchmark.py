@@ -28,6 +28,7 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     "cameras": ("camera_noise", lambda given: {"only": given.only, "quick": given.quick}),
     "light": ("light", lambda given: {"quick": given.quick}),
     "trust": ("trust", lambda given: {"quick": given.quick, "only": given.only}),
+    "psf": ("psf", lambda given: {}),
     "linearity": ("linearity", lambda given: {"quick": given.quick}),
     "faults": ("faults", lambda given: {"quick": given.quick, "only": given.only}),
     "generate": (

@@ -144,6 +144,33 @@ def test_spread_grows_with_the_distance_from_known_pixels():
     assert spread[42:48, 42:48].mean() > 1.5 * spread[mask & ~_shrunk(mask)].mean()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "scratch"])
+def test_the_truth_lies_within_two_sd_of_the_spread(kind):
+    """The fillings themselves differ less than they miss the truth; their layer of spread is scaled."""
+    y, x = np.indices((96, 96))
+    mask = (
+        np.random.default_rng(2).random((96, 96)) < 0.5
+        if kind == "random"
+        else np.abs(x - 40 - 20 * np.sin(y / 20)) < 3
+    )
+    truth = 200 * scenes.dead_leaves(np.random.default_rng(1), (96, 96))
+    result = steps_of(truth + np.random.default_rng(0).normal(0, 2, truth.shape), mask, n=6, noise=2.0)
+    missed = np.abs(result.data.mean(axis=0) - truth)[mask]
+    assert np.mean(missed <= 2 * result.data.std(axis=0)[mask]) < 0.8
+    assert np.mean(missed <= 2 * result.companions["spread"][mask]) >= 0.9
+
+
+def test_the_spread_of_every_channel_has_a_factor_of_its_own():
+    image = np.stack([scene((48, 48)), 3 * scene((48, 48))[::-1]])
+    result = steps_of(image, scratch((48, 48)), n=2, noise=1.0, axes="CYX")
+    factors = result.record["spread"]
+    assert min(factors) >= 1
+    for channel, factor in enumerate(factors):
+        expected = factor * result.data.std(axis=0)[channel]
+        np.testing.assert_allclose(result.companions["spread"][channel], expected, rtol=1e-4, atol=1e-5)
+
+
 def _shrunk(mask):
     from scipy.ndimage import binary_erosion
 

@@ -31,6 +31,7 @@ _MORE = 1.5
 
 Measured with ``python tools/benchmark.py trust``, on simulated scenes of 10 to 1000 electrons."""
 _CHANCE = 4.0  # standard errors that are chance, on top
+_LEAST = 0.25  # pixels; a smaller blur changes nothing that can be seen, and errors of the noise model reach it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Blur:
     usual : float
         In what denoising removes from an image like the result.
     limit : float
-        From which on the result is blurred.
+        From which on the result is blurred: 0.25 pixels at least.
     """
 
     found: float
@@ -85,7 +86,8 @@ def blur_test(noisy: Plane, restored: Plane, noise: NoiseModel, denoiser: Denois
     if found is None or usual is None:
         return None
     chance = _CHANCE * math.hypot(found[1], usual[1])
-    return Blur(_width(found[0]), _width(usual[0]), _width(_MORE * max(usual[0], 0.0) + chance))
+    limit = max(_width(_MORE * max(usual[0], 0.0) + chance), _LEAST)
+    return Blur(_width(found[0]), _width(usual[0]), limit)
 
 
 def _regression(

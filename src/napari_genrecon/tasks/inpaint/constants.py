@@ -14,7 +14,7 @@ from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.models import ModelCard, find_model, load_network
 from napari_genrecon.noise import NoiseModel, stabiliser
-from napari_genrecon.tasks.inpaint.fill import find_recipe, first_error, hidden_error
+from napari_genrecon.tasks.inpaint.fill import find_recipe, first_error, hidden_error, spread_factor
 from napari_genrecon.tasks.inpaint.findings import Findings
 from napari_genrecon.tasks.inpaint.planes import Channel, fill_with, to_values
 from napari_genrecon.tasks.measure import noise_per_channel
@@ -99,12 +99,15 @@ class Networks:
         Whether the better of both is chosen for every channel.
     device : str
         Where they run.
+    draws : int
+        Number of fillings.
     """
 
     filler: ModelCard | None
     denoiser: ModelCard | None
     choose: bool
     device: str
+    draws: int = 1
 
     def load(self) -> None:
         if self.filler is not None:
@@ -113,10 +116,10 @@ class Networks:
             load_network(self.denoiser, self.device)
 
 
-def networks_of(method: str, spec: ModelCard | None, device: str) -> Networks:
+def networks_of(method: str, spec: ModelCard | None, device: str, draws: int = 1) -> Networks:
     if method == "network":
         return Networks(spec, find_model("auto", "denoise"), False, device)  # planes from neighbours are denoised
-    return Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device)
+    return Networks(find_model("auto", "inpaint") if method == "auto" else None, spec, method == "auto", device, draws)
 
 
 def used_methods(networks: Networks, channels: tuple[Channel, ...]) -> str:
@@ -149,7 +152,11 @@ def _channel(
     search = find_recipe(values, unknown, channel.noise, rho, denoise, stride)
     recipe = yield from with_note(search, _SEARCHING)
     if networks.filler is None:
-        return replace(channel, recipe=recipe)
+        spread = 1.0
+        if networks.draws > 1:
+            drawing = spread_factor(values, unknown, recipe, denoise, stride, networks.draws)
+            spread = yield from with_note(drawing, "finding how far fillings are from the truth, on known pixels")
+        return replace(channel, recipe=recipe, spread=spread)
     # Both methods fill the same hidden pixels; the smaller error decides.
     with_network = fill_with(load_network(networks.filler, networks.device), channel.noise, networks.filler.stride.x)
     error = yield from with_note(hidden_error(values, unknown, with_network), _SEARCHING)

@@ -13,7 +13,7 @@ from napari_genrecon.models import find_model, load_network
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
 from napari_genrecon.tasks.inpaint.constants import SEARCH_SIDE
-from napari_genrecon.tasks.inpaint.fill import STEPS
+from napari_genrecon.tasks.inpaint.fill import DRAWN, STEPS
 from napari_genrecon.tasks.inpaint.planes import TURNS, biharmonic
 
 __all__ = ["search_seconds", "seconds_per_filled", "steps_per_pixel"]
@@ -32,12 +32,13 @@ def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]
     return [0.0, fill, *[load_network(find_model("auto", "inpaint"), device).seconds_per_pixel()] * TURNS]
 
 
-def search_seconds(method: str, device: str) -> float:
-    """Return the seconds per channel of the search for a recipe."""
+def search_seconds(method: str, device: str, n: int = 1) -> float:
+    """Return the seconds per channel of the search for a recipe, and of the spread of `n` fillings."""
     if method == "network":
         return 0.0
     other = sum(steps_per_pixel("network", device)) if method == "auto" else 0.0
-    return _SEARCHED * (2 * sum(steps_per_pixel("pnp", device)) + other)
+    runs = 2 + (min(n, DRAWN) if n > 1 else 0)
+    return _SEARCHED * (runs * sum(steps_per_pixel("pnp", device)) + other)
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate, lag_one, shortness
 
-__all__ = ["Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error"]
+__all__ = [
+    "DRAWN", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error", "spread_factor"
+]  # fmt: skip
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -36,11 +38,15 @@ Draw = Callable[[int], Plane]
 STEPS = 10
 """Steps of plug-and-play: time grows with them; fewer make each fall of the level too large."""
 
+DRAWN = 8
+"""Samples at the most whose spread is compared with the error: more take longer and tell little more."""
+
 _FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in r.m.s. errors of the first interpolation
 _DENSE = 0.3  # share of missing pixels from which a mask is dense: shifted over itself it would leave too few known
 _HIDDEN = 0.1  # share of the known pixels to hide if the mask is dense: enough for an error, few enough to fill from
 _HIDING_SEED = 20_260_711  # unlike the seed of any mask: the same random numbers would hide no known pixel
 _ROUNDS, _TOLERANCE = 80, 3e-4  # of the interpolation of a residual: looser ones make the result depend on the tiles
+_WITHIN = 0.97  # share of hidden pixels that shall lie within 2 s.d.: of masked ones, which vary more, 90 % then do
 _CLEARLY = 0.98  # ratio of errors below which fewer steps are better than all of them, and not by chance
 _FAR_CLEARLY = 0.9  # ratio of errors below which the residual is taken as smooth; see `find_recipe`
 
@@ -146,6 +152,40 @@ def hidden_error(
     return held.error((yield from fill(np.where(held.missing, 0, values), held.missing)))
 
 
+def spread_factor(
+    values: Plane, unknown: Mask, recipe: Recipe, denoise: Denoise, stride: int, draws: int
+) -> Generator[None, None, float]:
+    """Return by how much the spread of samples is too small, at known pixels that are hidden.
+
+    Samples of a denoiser's prior differ less than they miss the truth. Yields before every run of the network.
+
+    Parameters
+    ----------
+    values, unknown, recipe, denoise, stride
+        See `apply_recipe`.
+    draws : int
+        Number of samples that are drawn; their s.d. is the more uncertain the fewer they are.
+
+    Returns
+    -------
+    float
+        Factor of the s.d., at least 1, with which 97 % of the hidden pixels lie within two of them and of the noise.
+    """
+    hidden, rng = _hidden_often(unknown), np.random.default_rng(_HIDING_SEED)
+    held = _Held(values, unknown | hidden, hidden)
+    if not held.hidden.any():
+        return 1.0
+    known = np.where(held.missing, 0, values)
+    samples = []
+    for _ in range(min(draws, DRAWN)):
+        draw = lambda _step: rng.standard_normal(values.shape, np.float32)  # noqa: E731
+        samples.append((yield from apply_recipe(known, held.missing, recipe, denoise, stride, draw)))
+    mean, spread = np.mean(samples, axis=0)[held.hidden], np.std(samples, axis=0)[held.hidden]
+    missed = np.maximum((mean - values[held.hidden]) ** 2 / 4 - recipe.noise**2, 0)  # what two s.d. must reach
+    needed = np.sqrt(missed) / np.maximum(spread, np.finfo(np.float32).tiny)
+    return max(1.0, float(np.quantile(needed, _WITHIN)))
+
+
 def _run_hidden(
     x: Plane, held: _Held, plain: Recipe, denoise: Denoise, stride: int, *, smoothest: bool
 ) -> Generator[None, None, Recipe]:
@@ -188,6 +228,17 @@ def _hidden(unknown: Mask) -> Mask:
     if shifted.any() and unknown.mean() < _DENSE:
         return shifted
     return (np.random.default_rng(_HIDING_SEED).random(unknown.shape) < _HIDDEN) & ~unknown
+
+
+def _hidden_often(unknown: Mask) -> Mask:
+    """Return the known pixels to hide where one place tells too little: the mask shifted to many places."""
+    height, width = unknown.shape
+    hidden = np.zeros_like(unknown)
+    for y, x in ((1, 1), (2, 2), (1, 2), (2, 1), (0, 1), (1, 0), (0, 2), (2, 0)):
+        shifted = np.roll(unknown, (y * height // 3 + 1, x * width // 3 + 1), (0, 1)) & ~unknown
+        if (unknown | hidden | shifted).mean() < _DENSE:
+            hidden |= shifted
+    return hidden if hidden.any() else _hidden(unknown)
 
 
 def apply_recipe(

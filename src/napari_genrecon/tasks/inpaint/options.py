@@ -66,8 +66,8 @@ class InpaintOptions:
             "min": 1,
             "max": _MOST_FILLINGS,
             "tooltip": "How many plausible fillings to draw. 1 gives the single best estimate; more are put along a "
-            "new first dimension, and where they differ, the image does not tell what was there; their spread is a "
-            "lower bound of the error",
+            "new first dimension, and where they differ, the image does not tell what was there; their spread is "
+            "scaled to the error at known pixels that were hidden",
         },
     ] = 1
     seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Another seed, other plausible fillings"}] = 0

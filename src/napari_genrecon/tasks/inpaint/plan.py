@@ -97,6 +97,7 @@ def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[
         "output": {} if kernel.dtype.kind == "f" else {"clipped": None, "nan": None},
         "steps": [None if recipe is None else _recipe_facts(recipe) for recipe in recipes],
         "seed": options.seed if options.n > 1 else None,
+        **({"spread": [channel.spread for channel in kernel.channels]} if options.n > 1 else {}),
     }
 
 
@@ -128,7 +129,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
     yield Progress(0, 0, "measuring the noise" if options.noise is None and spec else "preparing")
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
-    networks = networks_of(method, spec, options.device)
+    networks = networks_of(method, spec, options.device, options.n)
     key = digest((options.noise, networks), chain.from_iterable((*sampled, *masks)))
     found = yield from findings_once(key, find_constants(sampled, masks, options.noise, networks))
     dtype = np.dtype(source.dtype if options.keep_dtype else _exact(source.dtype))

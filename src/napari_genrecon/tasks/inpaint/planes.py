@@ -52,6 +52,8 @@ class Channel:
         Constants of plug-and-play; None for the other methods.
     missing : tuple of float
         Grey values of padding, from which nothing is filled.
+    spread : float
+        Factor by which the spread of samples is too small, found at hidden known pixels.
     """
 
     transform: Stabiliser | None
@@ -61,6 +63,7 @@ class Channel:
     rho: tuple[float, float] = (0.0, 0.0)
     recipe: Recipe | None = None
     missing: tuple[float, ...] = ()
+    spread: float = 1.0
 
 
 def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float32]:

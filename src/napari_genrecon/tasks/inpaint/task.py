@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
@@ -82,7 +83,8 @@ def inpaint(
     n : int
         Number of fillings. 1 gives the best estimate; more gives as many plausible fillings, which differ inside the
         mask only. ``result.std(axis=0)``, their spread, is a lower bound of the error: they differ less than they miss
-        the truth. (Planes missing as a whole are the same in all.)
+        the truth. The layer of the spread is scaled to the error at known pixels that were hidden, and the record holds
+        the factors (``spread``). (Planes missing as a whole are the same in all.)
     seed : int
         Seed of the fillings if `n` is more than 1.
     noise : NoiseModel, tuple of NoiseModel, float or None
@@ -183,11 +185,23 @@ def inpaint_steps(
         data = _lazy_samples(plan, common.dtype)
         return Result(data, plan.out_axes, common.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
     tiled = yield from _compute(plan)
-    companions = {"filled pixels": plan.filled}
+    companions: dict[str, NDArray[Any]] = {"filled pixels": plan.filled}
     if options.n > 1:
-        companions["spread"] = tiled.array.std(axis=0, dtype=np.float32)
+        companions["spread"] = _spread(tiled.array, plan)
     record = common.record(tiled, time.perf_counter() - started)
     return Result(tiled.array, plan.out_axes, record, companions, limits=plan.limits)
+
+
+def _spread(samples: NDArray[Any], plan: InpaintPlan) -> NDArray[np.float32]:
+    """Return the s.d. of the fillings, scaled in every channel to the error at known pixels that were hidden."""
+    spread = np.asarray(samples.std(axis=0), np.float32)  # narrowed only now, so that equal values give 0
+    axis, channels = plan.common.axes.channel, plan.kernels[0].channels
+    if axis is None:
+        return spread * np.float32(channels[0].spread)
+    of_channels = np.moveaxis(spread, axis, 0)  # a view; an alpha channel comes last and has no fillings
+    for index, channel in enumerate(channels):
+        of_channels[index] *= np.float32(channel.spread)
+    return spread
 
 
 def _lazy_samples(plan: InpaintPlan, dtype: np.dtype[Any] | None) -> Any:
@@ -257,7 +271,7 @@ def expected_seconds(image: ImageArray, options: InpaintOptions) -> float:
     # Which of the two "auto" will take is not known yet: the geometric mean is wrong by the same factor either way.
     either = ("network", "pnp") if method == "auto" else (method,)
     per_pixel = math.prod(sum(steps_per_pixel(one, options.device)) for one in either) ** (1 / len(either))
-    search = axes.n_channels(source.shape) * search_seconds(method, options.device)
+    search = axes.n_channels(source.shape) * search_seconds(method, options.device, options.n)
     return float(detecting + search + options.n * pixels * per_pixel)
 
 
