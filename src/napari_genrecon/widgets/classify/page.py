@@ -71,7 +71,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         super().__init__(
             widgets=[
                 heading("1. Objects"), self.chooser, self.form.container,
-                heading("2. Classes"), self.keys,
+                heading("2. Classes"), text(_KEYS), self.keys,
                 heading("3. Learn"), self.next, self.run, self.follow, self.panel, boxes[0], self.verdict,
                 heading("4. Keep, and use on other images"), boxes[1], self.save, boxes[2], self.use,
             ],
