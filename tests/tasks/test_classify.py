@@ -31,6 +31,13 @@ def names(found):
     return [found.classes[c] for c in found.predicted]
 
 
+@pytest.fixture(autouse=True)
+def quick_encoder(monkeypatch):
+    """The encoder is tested by itself, and takes a second for twelve objects."""
+    few = "napari_genrecon.recognition.features.encode"
+    monkeypatch.setattr(few, lambda x, *_: x[:, :, ::16, ::16].reshape(len(x), -1))
+
+
 @pytest.fixture
 def models(monkeypatch, tmp_path):
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))

@@ -29,6 +29,9 @@ def squares(seed=0):
 def opened(make_napari_viewer, monkeypatch, tmp_path):
     """A viewer with objects, and the page."""
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    # The encoder is tested by itself, and takes a second for twelve objects.
+    few = "napari_genrecon.recognition.features.encode"
+    monkeypatch.setattr(few, lambda x, *_: x[:, :, ::16, ::16].reshape(len(x), -1))
     viewer = make_napari_viewer()
     image, labels = squares()
     viewer.add_image(image, name="cells", **PLACED)

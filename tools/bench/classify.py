@@ -50,7 +50,7 @@ class Cells:
 
 def run(data: Path, *, quick: bool, keep: Path | None) -> None:
     """Print the tables. `keep` is a folder for the features, which take minutes, for the next run."""
-    repeats = 4 if quick else 20
+    repeats = 2 if quick else 5
     sets = [_cells(name, data / "recognition", quick, keep) for name in ("nuclei", "blood")]
     print("Balanced accuracy in %, cells of other images:\n")
     blocks = ("network", "shape", "texture", "intensity")

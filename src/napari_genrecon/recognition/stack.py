@@ -27,7 +27,7 @@ __all__ = ["Fit", "StackedClassifier", "fit_classifier"]
 _STRENGTHS = (1.0, 5.0, 25.0, 125.0)  # of the logistic regressions, from cautious to close
 _PRIOR = {"shape": 1.0, "network": 0.3, "texture": 0.3, "intensity": 0.3}  # scale of each block where all help alike:
 # the outline has few features, which say much with few labels
-_PRIOR_WITHOUT_SHAPE = {"network": 1.0, "texture": 0.3, "intensity": 0.3}
+_PRIOR_WITHOUT_SHAPE = {"network": 1.0, "texture": 0.3, "intensity": 1.0}
 _LEAST = 0.3  # share of its scale that a block keeps that does not help alone
 _PULL = 0.5  # of the temperature towards 1, over the number of labels of a class
 _FARTHEST = 8.0  # s.d. at which a feature of an unusual object is cut off

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -19,18 +18,18 @@ from napari_genrecon.tasks.classify.result import Classification, learn, predict
 from napari_genrecon.widgets.classify.classes import MOST, ClassList
 from napari_genrecon.widgets.classify.objects import object_at
 from napari_genrecon.widgets.classify.report import ConfusionTable
+from napari_genrecon.widgets.classify.source import facts_of, fingerprint
 from napari_genrecon.widgets.classify.store import COLOUR_BY, Store
 from napari_genrecon.widgets.classify.target import Target
 from napari_genrecon.widgets.fit import heading, make_primary, text
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
-from napari_genrecon.widgets.train.crop_source import CropChooser, Source
+from napari_genrecon.widgets.train.crop_source import CropChooser
 
 __all__ = ["ClassifyPage"]
 
 _NEEDED = 2  # labels of each class: cross-validation needs one to learn from and one to test
 _KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Label ten of each class."
-_HASHED = 256 << 20  # bytes of an array up to which changes in place are noticed
 
 
 class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -47,7 +46,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._store: Store | None = None
         self._labelling: tuple[Any, Labelling] | None = None  # with what it was made from
         self._found: Classification | None = None
-        self._again = False  # learn again when the job that runs has ended
+        self._again = False  # learn again when the job that runs has ended, and then do this
+        self._then: Callable[[], object] | None = None
         self.target = Target(viewer)
         self.chooser = CropChooser(viewer)
         self.chooser.only_objects()
@@ -71,7 +71,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         super().__init__(
             widgets=[
                 heading("1. Objects"), self.chooser, self.form.container,
-                heading("2. Classes"), self.keys,
+                heading("2. Classes"), text(_KEYS), self.keys,
                 heading("3. Learn"), self.next, self.run, self.follow, self.panel, boxes[0], self.verdict,
                 heading("4. Keep, and use on other images"), boxes[1], self.save, boxes[2], self.use,
             ],
@@ -180,13 +180,13 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def _described(self, model: Any = None) -> Callable[[], Generator[Progress, None, Labelling]]:
         """Return steps that describe the objects, or that return at once what is known of them."""
         source, options = self.chooser.source(), ClassifyOptions(**self.form.values())
-        made_from = (_fingerprint(source), options.size, model.card.name if model is not None else "")
+        made_from = (fingerprint(source), options.size, model.card.name if model is not None else "")
 
         def steps() -> Generator[Progress, None, Labelling]:
             if self._labelling is not None and self._labelling[0] == made_from:
                 return self._labelling[1]
             facts = {"size": None if model else options.size, "device": options.device}
-            found = yield from labelling_steps(source.images, **_where(source), **facts, model=model)
+            found = yield from labelling_steps(source.images, **facts_of(source), **facts, model=model)
             self._labelling = (made_from, found)
             return found
 
@@ -194,7 +194,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _learn(self, _event: Any = None, then: Callable[[], object] | None = None) -> None:
         if self.panel.busy:
-            self._again = True
+            self._again, self._then = True, then or self._then
             return
         try:
             store, described, seed = self.store, self._described(), self.form["seed"].value
@@ -278,8 +278,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def _job_ended(self) -> None:
         self.save.enabled = self._found is not None and self._found.scores is not None
         if self._again:
-            self._again = False
-            self._learn()
+            then, self._again, self._then = self._then, False, None
+            self._learn(then=then)
 
     # --- results ---
 
@@ -315,21 +315,3 @@ def _summary(found: Classification) -> str:
     parts = [f"{count} {name}" for name, count in zip(found.classes, counts, strict=True)]
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in found.notes)
     return f"{', '.join(parts)}. They are in the features table.{notes}"
-
-
-def _where(source: Source) -> dict[str, Any]:
-    """Return the facts of a source as keywords of `labelling_steps`."""
-    names = {"axes", "labels", "points", "pixel_size", "units", "channel_names"}
-    return {name: value for name, value in source.where.items() if name in names}
-
-
-def _fingerprint(source: Source) -> tuple[Any, ...]:
-    """Return a value that changes when images or objects are others, or labels were painted."""
-    arrays = [*source.images, *(source.where.get("labels") or ()), *(source.where.get("points") or ())]
-    return tuple((id(array), _checksum(array)) for array in arrays)
-
-
-def _checksum(array: Any) -> int:
-    if not isinstance(array, np.ndarray) or array.nbytes > _HASHED:
-        return 0
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data)
