@@ -84,7 +84,11 @@ def _run_task(parsed: argparse.Namespace) -> int:
 
 
 # What to give instead of a file that does not exist, by kind of array.
-_ADVICE = {"psf": "", "mask": ": give an image file that is anything but 0 where pixels are to be filled in"}
+_ADVICE = {
+    "psf": "",
+    "mask": ": give an image file that is anything but 0 in the pixels that are meant",
+    "points": ": give a CSV file with the columns axis-0, axis-1 and so on, as napari saves points",
+}
 
 
 def _array_arguments(task: Task, values: dict[str, Any]) -> dict[str, Path]:

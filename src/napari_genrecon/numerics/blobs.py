@@ -143,9 +143,9 @@ def find_blobs(
     """
     ends = edges or [(True, True)] * values.ndim
     maps = _Maps(values, filters)
-    planes = [maps.filtered(index) for index in range(len(filters.widths))]
+    planes = [maps.filtered(index) for index in range(len(filters.widths) - (0 if spots_only else 2))]
     parts = []
-    for index, z in enumerate(planes[:-2]):
+    for index, z in enumerate(planes[: len(filters.widths) - 2]):
         found, roundness = _maxima(z, index, filters)
         if spots_only:
             growth = _around(planes[index + 2], found.places, filters, index) / found.z

@@ -145,12 +145,7 @@ def methods_text(record: dict[str, Any]) -> str:
         return _synthetic_text(record)
     versions = record.get("versions", {})
     model = record.get("model") or {}
-    done = _DONE.get(str(record.get("nature")), "processed")
-    parts = [f"The image was {done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"]
-    if record.get("nature") == "detected":
-        parts[0] = f"{record['output']['points']} objects were found in the image" + parts[0].removeprefix(
-            f"The image was {done}"
-        )
+    parts = [_opening(record)]
     if model:
         parts.append(f", model {_model_text(model)}")
         if model.get("denoiser"):
@@ -172,6 +167,19 @@ def methods_text(record: dict[str, Any]) -> str:
     if clipped:
         text += f" {clipped} pixels were clipped to the range of {record['output']['dtype']}."
     return text + f" It was computed with {_software(versions)}. The unprocessed image was kept."
+
+
+def _opening(record: dict[str, Any]) -> str:
+    """Say what was done, and with which version."""
+    nature, version = str(record.get("nature")), record.get("versions", {}).get("napari-genrecon", "(version unknown)")
+    if nature != "detected":
+        return f"The image was {_DONE.get(nature, 'processed')} with napari-genrecon {version}"
+    found = record.get("found") or {}
+    said = f"{record['output']['points']} objects were found in the image with napari-genrecon {version}"
+    if not found.get("clicks"):
+        return said
+    how = {"log": "their height under one filter", "features": "a regression on what is in and around them"}
+    return f"{said}, like those under {found['clicks']} clicks, told by {how.get(str(found.get('method')), 'a rule')}"
 
 
 def _training_text(trained: dict[str, Any]) -> str:
