@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
     parser.add_argument("--keep", type=Path, help="quality of inpaint: folder for the slow baseline, for the next run")
     parser.add_argument("--quick", action="store_true", help="quality: one image of each kind; faults: a part of each")
-    parser.add_argument("--only", default="", help="faults, times: rows whose name contains this")
+    parser.add_argument("--only", default="", help="faults, times: rows whose name contains this; detect: one table")
     parser.add_argument(
         "--processor", action="store_true", help="times: count processor time, for a shared machine and one thread"
     )
@@ -56,7 +56,7 @@ def main() -> int:
     elif arguments.what == "detect":
         from bench import detect
 
-        detect.run(arguments.quick)
+        detect.run(Path(arguments.data or "../shared/data"), quick=arguments.quick, only=arguments.only)
     elif arguments.what == "faults":
         from bench import faults
 
