@@ -71,7 +71,7 @@ def test_colours_tell_objects_apart_that_are_equally_high():
         spot = 40 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 32)
         rgb[..., 0 if i % 2 else 2] += spot  # red or blue, equally bright
     blue = places[::2]
-    found = detect(rgb.astype("u1"), clicks=blue[blue[:, 0] < 64], complete=COMPLETE)
+    found = detect(rgb.astype("u1"), clicks=blue[blue[:, 0] < 64], complete=COMPLETE, method="features")
     assert recall_and_false(found, blue) == (len(blue), 0)
     by_height = detect(rgb.astype("u1"), clicks=blue[blue[:, 0] < 64], complete=COMPLETE, method="log")
     assert recall_and_false(by_height, blue) != (len(blue), 0)

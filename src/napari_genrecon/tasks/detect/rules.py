@@ -108,7 +108,8 @@ def learn(
     marked = _marked(candidates, clicks, inside, click_inside, size)
     methods: list[Method] = ["log", "features"] if method == "auto" else [method]  # type: ignore[list-item]
     scores = [_validated(marked, each, size) for each in methods]
-    best = len(scores) - 1 if scores[-1][0] > scores[0][0] + _CLEARLY else 0
+    clearly = _CLEARLY + 1 / int(click_inside.sum())  # one click more or less
+    best = len(scores) - 1 if scores[-1][0] > scores[0][0] + clearly else 0
     rule = _fitted(marked, methods[best], size)
     cut = scores[best][1]
     return replace(rule, f1=round(scores[best][0], 4), threshold=rule.threshold if cut is None else cut)
