@@ -37,7 +37,10 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ),
     "train": ("train", lambda given: {"quick": given.quick, "only": given.only}),
     "augment": ("augment", lambda given: {}),
-    "detect": ("detect", lambda given: {"quick": given.quick}),
+    "detect": (
+        "detect",
+        lambda given: {"data": Path(given.data or _DATA), "quick": given.quick, "only": given.only},
+    ),
     "classify": (
         "classify",
         lambda given: {"data": Path(given.data or _DATA), "quick": given.quick, "keep": given.keep},

@@ -106,3 +106,24 @@ def test_points_of_a_volume_are_seen_in_the_planes_around(make_napari_viewer):
     found = add_result(viewer, "detect", layer, volume=True)
     assert found.out_of_slice_display
     assert len(found.data) == 1
+
+
+def test_clicks_are_taken_from_a_points_layer_where_it_lies(opened, qtbot, movie):
+    viewer, widget, layer = opened
+    clicks = viewer.add_points([layer.data_to_world([0, 20, 30])])
+    widget._form["clicks"].value = clicks.name
+    run(widget, qtbot)
+    found = viewer.layers[-1]
+    assert isinstance(found, Points)
+    assert found.metadata["genrecon"]["found"]["clicks"] == 1
+    for place in ((0, 20, 30), (1, 40, 50), (2, 60, 70)):
+        assert np.linalg.norm(found.data - place, axis=1).min() < 1.5
+
+
+def test_clicks_outside_the_image_are_refused_in_a_sentence(opened, qtbot):
+    viewer, widget, _ = opened
+    clicks = viewer.add_points([[900.0, 900.0, 900.0]])
+    widget._form["clicks"].value = clicks.name
+    widget._run.changed.emit(True)
+    qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
+    assert "1 of 1 clicks lie outside the image" in widget._status.value

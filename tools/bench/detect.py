@@ -6,19 +6,25 @@ A spot is found if a point lies within 2.5 pixels, one for one.
 
 from __future__ import annotations
 
+import csv
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from bench.table import header, row
 from napari_genrecon import detect
+from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.numerics.blobs import noise_field
+from napari_genrecon.tasks.detect import DetectOptions, detect_steps
 
 Floats = NDArray[np.float64]
 Scene = tuple[Floats, Floats]  # image, places of its spots
@@ -28,14 +34,20 @@ SIGMA = float(np.sqrt(BACKGROUND + READ_NOISE**2))  # noise s.d. of the backgrou
 WIDTHS, THRESHOLDS = (1.0, 1.25, 1.5, 2.0, 2.6, 3.2), np.arange(2.0, 8.0, 0.25)  # tried for the tuned filter
 
 
-def run(quick: bool) -> None:
-    """Print the tables, over 20 scenes of each kind, or 4 if quick."""
+def run(data: Path, *, quick: bool, only: str = "") -> None:
+    """Print the tables, over 20 scenes of each kind, or 4 if quick; `only` one of them."""
     warnings.simplefilter("ignore", GenReconWarning)
     count = 4 if quick else 20
-    _spots(count)
-    _false(count)
-    _edges(count)
-    _speed()
+    parts = {
+        "spots": lambda: _spots(count),
+        "false": lambda: _false(count),
+        "edges": lambda: _edges(count),
+        "clicks": lambda: _clicks(data / "recognition", 6 if quick else 20),
+        "speed": _speed,
+    }
+    for name, part in parts.items():
+        if only in ("", name):
+            part()
 
 
 def _spots(count: int) -> None:
@@ -85,6 +97,64 @@ def _edges(count: int) -> None:
         name = f"{height:g} noise s.d. high, edge {'a pixel wide' if not blur else 'blurred by 1 px'}"
         row(name, f"{true} of {80 * count}", f"{100 * (every - true) / max(1, every):.1f} %", alone)
     print()
+
+
+def _clicks(folder: Path, count: int) -> None:
+    """Learn from the first images, where all is marked as far as the last click, and find in `count` others."""
+    header("from clicks", "clicks", "F1, auto", "taken", "F1, log", "F1, features")
+    for name, read in (("nuclei", _nuclei), ("white blood cells", _white_cells)):
+        images, truths, radius = read(folder, count)
+        for n in (3, 9, 20):
+            stack, clicks, complete, rest = _marked(images, truths, n, count)
+            scores, taken = {}, ""
+            for method in ("auto", "log", "features"):
+                result = finish(detect_steps(stack, DetectOptions(clicks=clicks, complete=complete, method=method)))
+                scores[method] = _score(result.data.pixels, truths, rest, radius)
+                taken = result.record["found"]["method"] if method == "auto" else taken
+            row(name, n, f"{scores['auto']:.3f}", taken, f"{scores['log']:.3f}", f"{scores['features']:.3f}")
+    print()
+
+
+def _marked(images: list[Floats], truths: list[Floats], n: int, count: int) -> tuple[Floats, Floats, Floats, range]:
+    """Return the images as a movie, clicks on the first objects, where all is marked, and which images are others."""
+    clicks, first = [], 0
+    while len(clicks) < n:
+        clicks += [(first, *place) for place in sorted(map(tuple, truths[first]))[: n - len(clicks)]]
+        first += 1
+    rest = range(first, min(first + count, len(images)))
+    stack = np.stack(images[: rest.stop])
+    complete = np.zeros(stack.shape[:3])
+    complete[: first - 1] = 1
+    complete[first - 1, : int(clicks[-1][1]) + 1] = 1  # objects are clicked on from the top
+    return stack, np.array(clicks), complete, rest
+
+
+def _score(found: Floats, truths: list[Floats], rest: range, radius: float) -> float:
+    each = [(found[found[:, 0] == i, 1:], truths[i]) for i in rest]
+    hits = sum(_matched(points, truth, radius) for points, truth in each)
+    return 2 * hits / max(1, sum(len(points) + len(truth) for points, truth in each))
+
+
+def _nuclei(folder: Path, count: int) -> tuple[list[Floats], list[Floats], float]:
+    images, truths = [], []
+    for path in sorted((folder / "nuclei").glob("*_labels.tif")):
+        image, labels = tifffile.imread(path.with_name(path.name.replace("_labels", ""))), tifffile.imread(path)
+        if image.shape == (256, 256) and labels.any():
+            images.append(image.astype(float))
+            truths.append(np.array(ndimage.center_of_mass(labels > 0, labels, np.unique(labels)[1:])))
+    return images[: count + 12], truths, 8.0
+
+
+def _white_cells(folder: Path, count: int) -> tuple[list[Floats], list[Floats], float]:
+    boxes: dict[str, list[tuple[float, float]]] = {}
+    with (folder / "blood" / "boxes.csv").open(newline="") as file:
+        for line in csv.DictReader(file):
+            if line["class"] == "WBC":
+                corners = [float(line[key]) for key in ("ymin", "ymax", "xmin", "xmax")]
+                boxes.setdefault(line["file"], []).append((sum(corners[:2]) / 2, sum(corners[2:]) / 2))
+    names = sorted(boxes)[: count + 21]
+    images = [np.asarray(Image.open(folder / "blood" / name).convert("RGB"), float) for name in names]
+    return images, [np.array(boxes[name]) for name in names], 60.0
 
 
 def _speed() -> None:
@@ -152,13 +222,13 @@ def _objects(rng: np.random.Generator, shape: tuple[int, int], height: float, bl
 # --- scores ---
 
 
-def _matched(found: Floats, truth: Floats) -> int:
+def _matched(found: Floats, truth: Floats, near: float = NEAR) -> int:
     """Return how many points have a spot of their own within reach."""
     if not len(found) or not len(truth):
         return 0
     gaps = np.linalg.norm(found[:, None] - truth[None], axis=2)
-    pairs = linear_sum_assignment(np.where(gaps < NEAR, gaps, 1e3))
-    return int((gaps[pairs] < NEAR).sum())
+    pairs = linear_sum_assignment(np.where(gaps < near, gaps, 1e4))
+    return int((gaps[pairs] < near).sum())
 
 
 def f1(found: Floats, truth: Floats) -> float:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.reader import open_image
 
-__all__ = ["correlated_stack", "fluorescence_2d", "nuclei", "sample_path", "stack_3d"]
+__all__ = ["correlated_stack", "fluorescence_2d", "nuclei", "sample_path", "spots", "stack_3d"]
 
 _PACKAGE = Path(__file__).parents[1]
 # The wheel carries the folder inside the package; a checkout is read in place.
 _FOLDERS = (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data")
+
+_FIELD, _SPOTS, _SPREAD = 512, 200, 2 * 1.5**2  # pixels; number; twice the variance of a spot, in pixels**2
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -54,6 +58,20 @@ def nuclei() -> list[LayerData]:
     image = _layer("nuclei_many.tif", "nuclei", contrast_limits=(0, 160))
     data, keywords, _ = _layer("nuclei_many_labels.tif", "nuclei objects", opacity=0.3)
     return [image, (data, keywords, "labels")]
+
+
+def spots() -> list[LayerData]:
+    """Return a simulated field of dim spots on an uneven background, (Y, X), in photons: always the same."""
+    rng = np.random.default_rng(0)
+    side = np.arange(_FIELD)
+    clean = 20 + 25 * np.exp(-((side[:, None] - 300) ** 2 + (side - 180) ** 2) / 2 / 150**2)
+    for y, x in rng.uniform(8, _FIELD - 8, (_SPOTS, 2)):
+        spot = np.exp(-((side - y) ** 2) / _SPREAD)[:, None] * np.exp(-((side - x) ** 2) / _SPREAD)
+        clean += rng.uniform(15, 60) * spot
+    names = {"axis_labels": ("y", "x"), "scale": (0.1, 0.1), "units": ("micrometer",) * 2}
+    return [
+        (rng.poisson(clean).astype(np.uint16), {"name": "spots", **names, "metadata": {"source": "simulated"}}, "image")
+    ]
 
 
 def _layer(name: str, title: str, **more: Any) -> LayerData:

@@ -143,9 +143,9 @@ def find_blobs(
     """
     ends = edges or [(True, True)] * values.ndim
     maps = _Maps(values, filters)
-    planes = [maps.filtered(index) for index in range(len(filters.widths))]
+    planes = [maps.filtered(index) for index in range(len(filters.widths) - (0 if spots_only else 2))]
     parts = []
-    for index, z in enumerate(planes[:-2]):
+    for index, z in enumerate(planes[: len(filters.widths) - 2]):
         found, roundness = _maxima(z, index, filters)
         if spots_only:
             growth = _around(planes[index + 2], found.places, filters, index) / found.z
@@ -303,10 +303,11 @@ def _is_alone(z: Floats, blobs: Blobs, filters: Filters, index: int) -> NDArray[
     """Return which blobs are separated from every higher place around by a fall, as one on a ridge is not."""
     reach = [math.ceil(_WINDOW[z.ndim] * filters.widths[index] / step) for step in filters.spacing]
     alone = np.ones(len(blobs), bool)
-    for i, place in enumerate(np.round(blobs.places).astype(int)):
-        around = tuple(slice(max(0, at - n), at + n + 1) for at, n in zip(place, reach, strict=True))
-        part, centre = z[around], tuple(min(at, n) for at, n in zip(place, reach, strict=True))
-        if blobs.z[i] < _ALONE_FROM or part.max() <= part[centre]:
+    centres = np.round(blobs.places).astype(int)
+    for i in np.flatnonzero(blobs.z >= _ALONE_FROM):
+        around = tuple(slice(max(0, at - n), at + n + 1) for at, n in zip(centres[i], reach, strict=True))
+        part, centre = z[around], tuple(min(at, n) for at, n in zip(centres[i], reach, strict=True))
+        if part.max() <= part[centre]:
             continue
         parts, _ = ndimage.label(part > part[centre] - min(_FALL, _MOST_OF_IT * part[centre]))
         alone[i] = part[parts == parts[centre]].max() <= part[centre]

@@ -15,9 +15,8 @@ __all__ = ["options_from_text"]
 
 # What to give instead of a file that does not exist, by kind of array.
 _ADVICE = {
-    "psf": "",
-    "points": "",
-    "mask": ": give an image file that is anything but 0 where pixels are to be filled in",
+    "mask": ": give an image file that is anything but 0 in the pixels that are meant",
+    "points": ": give a CSV file with the columns axis-0, axis-1 and so on, as napari saves points",
 }
 
 

@@ -22,7 +22,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
 from napari_genrecon.io.points import ENDING as POINTS
-from napari_genrecon.io.points import read_columns
+from napari_genrecon.io.points import read_columns, read_places
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_at, record_of
 from napari_genrecon.io.record.history import steps_of_run
@@ -247,14 +247,18 @@ def _options_of(task: Task, record: dict[str, Any]) -> Any:
         values["tile"] = tile_of(record)
     if record.get("noise"):
         values["noise"] = tuple(NoiseModel.from_dict(model) for model in record["noise"])
-    for name in array_options(task):
-        values[name] = _array(name, record)
+    for name, kind in array_options(task).items():
+        values[name] = _array(name, kind, record)
     return task.options(**values)
 
 
-def _array(name: str, record: dict[str, Any]) -> Any:
-    """Return a mask or a point spread function, read from its file or computed from the record."""
+def _array(name: str, kind: str, record: dict[str, Any]) -> Any:
+    """Return clicks, a mask or a point spread function, read from its file or computed from the record."""
     given = record.get("arrays", {}).get(name)
+    if given is None and record["nature"] == "detected":
+        if "learned from" in record.get("found", {}) and name == "clicks":
+            raise ImageError("the clicks were no file, so the points cannot be found again")
+        return None
     made_from = record.get(name) or {}
     if "optics" in made_from:
         return Optics(**made_from["optics"])
@@ -263,6 +267,8 @@ def _array(name: str, record: dict[str, Any]) -> Any:
         return width  # a Gaussian, or a mask that was detected
     if given is None or not Path(given).exists():
         raise ImageError(f"the {name} ({given or 'an array'}) is not there, so the result cannot be made again")
+    if kind == "points":
+        return read_places(Path(given))
     found = open_image(given)
     if "pixel_size" not in made_from:
         return found.data

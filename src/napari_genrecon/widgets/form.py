@@ -91,8 +91,10 @@ class Form:
     def _array_field(self, name: str, metadata: dict[str, Any]) -> ArrayField:
         if name == "noise":
             return NoiseField(self._layers["noise"])
-        kind = PsfField if metadata["array"] == "psf" else ArrayField
-        return kind(name, _label(name), metadata["tooltip"], self._layers[metadata["array"]])
+        kind, names = metadata["array"], self._layers[metadata["array"]]
+        if kind == "psf":
+            return PsfField(name, _label(name), metadata["tooltip"], names)
+        return ArrayField(name, LABELS.get(name, _label(name)), metadata["tooltip"], names, kind=kind)
 
     @property
     def choosers(self) -> list[ValueWidget]:
@@ -236,20 +238,22 @@ class TaskForm(Form):
     ----------
     task : Task
         The task.
-    masks, images : callable
-        Return the names of the layers that can be a mask, or a point spread function or source of the noise.
+    masks, images, points : callable
+        Return the names of the layers that can be a mask, a point spread function or source of the noise, or points.
     extra : sequence of widgets
         Further widgets behind "more options".
     """
 
-    def __init__(self, task: Task, masks: Names, images: Names, extra: Sequence[ValueWidget] = ()) -> None:
+    def __init__(
+        self, task: Task, masks: Names, images: Names, points: Names, extra: Sequence[ValueWidget] = ()
+    ) -> None:
         self._task = task
         super().__init__(
             task.options,
             choices={"models": self._models(), "detect": DAMAGE},
             labels=LABELS,
             defaults=preferences(f"genrecon_{task.name}"),
-            arrays={"mask": masks, "psf": images, "noise": images},
+            arrays={"mask": masks, "psf": images, "noise": images, "points": points},
             extra=extra,
         )
 

@@ -24,6 +24,8 @@ __all__ = [
 
 LABELS = {
     "detect": "also fill",
+    "clicks": "like these points",
+    "complete": "all marked in",
     "fdr": "false share",
     "min_size": "smallest (px)",
     "max_size": "largest (px)",

@@ -85,9 +85,19 @@ def _step_sentences(
         fusion_text(record),
         *([_noise_text(noise)] if noise else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
-        *([f"{points} objects were found."] if points is not None else []),
+        *([_found_text(record, points)] if points is not None else []),
         *([f"{clipped} pixels were clipped to the range of {record['output']['dtype']}."] if clipped else []),
     ]
+
+
+def _found_text(record: Mapping[str, Any], points: int) -> str:
+    """Say how many objects were found, and of what kind."""
+    found = record.get("found") or {}
+    if not found.get("clicks"):
+        return f"{points} objects were found."
+    how = {"log": "their height under one filter", "features": "a regression on what is in and around them"}
+    told = how.get(str(found.get("method")), "a rule")
+    return f"{points} objects were found like those under {found['clicks']} clicks, told by {told}."
 
 
 def _acquisition_text(acquired: Mapping[str, Any]) -> str:

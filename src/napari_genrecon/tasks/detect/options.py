@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
@@ -11,9 +11,10 @@ from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import AxesOption, check_number
 
-__all__ = ["DetectOptions", "Objects"]
+__all__ = ["DetectOptions", "Method", "Objects"]
 
 Objects = Literal["bright", "dark"]
+Method = Literal["auto", "log", "features"]
 
 _SIZES = (1.5, 500.0)  # pixels: a narrower spot is a single pixel, and that is a hot one
 _SHARES = (0.0001, 0.5)
@@ -25,7 +26,11 @@ class DetectOptions:
 
     Attributes
     ----------
-    fdr, min_size, max_size, objects, volume, spacing, noise, axes
+    clicks : (N, D) array_like
+        Places in pixels; see `detect`.
+    complete : array_like
+        Pixels where everything is clicked on; see `detect`.
+    fdr, min_size, max_size, objects, volume, spacing, method, noise, axes
         See `detect`.
     """
 
@@ -57,6 +62,32 @@ class DetectOptions:
     volume: Annotated[
         bool, {"tooltip": "Find objects in z-stacks as a whole; else every plane is searched by itself"}
     ] = False
+    clicks: Annotated[
+        Any,
+        {
+            "array": "points",
+            "tooltip": "Find objects like those under these points; sizes and brightness are then those of the points",
+            "flag": "CSV file",
+        },
+    ] = field(default=None, compare=False)
+    complete: Annotated[
+        Any,
+        {
+            "array": "mask",
+            "tooltip": "A region in which every object is clicked on: it tells what is no object",
+            "flag": "image file, not 0 in the region",
+        },
+    ] = field(default=None, compare=False)
+    method: Annotated[
+        Method,
+        {
+            "choices": get_args(Method),
+            "advanced": True,
+            "tooltip": "With clicks: 'log' tells objects by their height under one filter, 'features' also by what is "
+            "in and around them; 'auto' takes what is better where everything is clicked on",
+        },
+    ] = "auto"
+
     spacing: Annotated[
         float | None,
         {
@@ -87,6 +118,12 @@ class DetectOptions:
             )
         if self.objects not in get_args(Objects):
             raise OptionError(f"objects must be 'bright' or 'dark', got {self.objects!r}")
+        if self.method not in get_args(Method):
+            raise OptionError(f"method must be 'auto', 'log' or 'features', got {self.method!r}")
+        if self.complete is not None and self.clicks is None:
+            raise OptionError("complete says where everything is clicked on, and there are no clicks: give them, too")
+        if self.clicks is not None and self.volume:
+            raise OptionError("clicks are looked for plane by plane: leave 'volume' off, or detect without clicks")
         if self.spacing is not None:
             check_number("spacing", self.spacing, 0.1, 100.0)
         if isinstance(self.noise, int | float):

@@ -19,7 +19,7 @@ from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
 from napari_genrecon.numerics.blobs import Blobs, Filters, find_blobs, joined, widest_halo
 
-__all__ = ["Channel", "Found", "channel_of", "find_steps", "search_grid", "spatial_axes"]
+__all__ = ["Channel", "Found", "channel_of", "find_steps", "prepared", "search_grid", "spatial_axes"]
 
 _TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
 _VOXELS = 1 << 21  # of a tile of a volume, for the same time
@@ -129,7 +129,7 @@ def _search(
     if axes.rgb:
         block = block[..., :3].mean(axis=-1, dtype=np.float64)
     planes = np.moveaxis(block, spatial, range(-len(spatial), 0)).reshape([block.shape[i] for i in spatial])
-    values, bad = _prepared(planes, channel)
+    values, bad = prepared(planes, channel)
     starts = np.array([tile.src[i].start for i in spatial])
     stops = [tile.src[i].stop for i in spatial]
     ends = [
@@ -147,7 +147,7 @@ def _search(
     return replace(blobs, places=blobs.places + starts), pixels
 
 
-def _prepared(block: NDArray[Any], channel: Channel) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def prepared(block: NDArray[Any], channel: Channel) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the block with noise of s.d. 1 and nothing missing, and where something was."""
     values, bad = np.empty(block.shape, np.float32), np.zeros(block.shape, bool)
     for index in np.ndindex(*block.shape[:-2]):

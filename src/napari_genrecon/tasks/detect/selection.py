@@ -103,15 +103,11 @@ def _without_doubles(
     places = found.places[ordered] * np.array(filters.spacing)
     far = 4 * radius.max(initial=1.0) + np.ptp(places, axis=0).max(initial=1.0) if len(places) else 1.0
     tree = cKDTree(np.c_[places, planes[ordered] * far])
-    taken = np.zeros(len(ordered), bool)
+    pairs = tree.query_pairs(radius.max(initial=0.0), output_type="ndarray")  # the first comes before the second
+    gaps = np.linalg.norm(np.subtract(*(tree.data[pairs[:, i]] for i in (0, 1))), axis=1)
     level = found.level[ordered]
-    for i, own in enumerate(radius):
-        taken[i] = not _is_near(i, own, radius, taken & (level != level[i]), tree)
+    near = (gaps < radius[pairs].max(axis=1, initial=0.0)) & (level[pairs[:, 0]] != level[pairs[:, 1]])
+    taken = np.ones(len(ordered), bool)
+    for one, other in pairs[near][np.argsort(pairs[near, 1], kind="stable")]:
+        taken[other] &= not taken[one]  # what comes before `other` is settled
     return ordered[taken]
-
-
-def _is_near(i: int, own: float, radius: NDArray[np.float64], taken: NDArray[np.bool_], tree: cKDTree) -> bool:
-    """Return whether an object that is taken already lies within the radius of the larger of the two."""
-    near = [j for j in tree.query_ball_point(tree.data[i], radius.max()) if taken[j]]
-    gaps = np.linalg.norm(tree.data[near] - tree.data[i], axis=1)
-    return bool((gaps < np.maximum(own, radius[near])).any())

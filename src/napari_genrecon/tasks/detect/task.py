@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.arrays import ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
@@ -19,19 +19,27 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.provenance import make_record
 from napari_genrecon.numerics.blobs import Filters, filter_widths
-from napari_genrecon.tasks.detect.options import DetectOptions, Objects
+from napari_genrecon.tasks.detect.learned import checked_clicks, checked_region, digest, learned_steps
+from napari_genrecon.tasks.detect.options import DetectOptions, Method, Objects
 from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find_steps, search_grid, spatial_axes
 from napari_genrecon.tasks.detect.selection import Selection, select
-from napari_genrecon.tasks.given import given_image
+from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
+# Options that count, and go into the record.
+_WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "spacing", "axes")
+_WITH_CLICKS = ("method", "axes")
+
 
 def detect(
     image: ImageLike,
     *,
+    clicks: ArrayLike | None = None,
+    complete: ArrayLike | None = None,
+    method: Method = "auto",
     fdr: float = 0.05,
     min_size: float = 2.0,
     max_size: float = 8.0,
@@ -48,6 +56,16 @@ def detect(
     image : (..., Y, X) or (..., Y, X, S) array_like, or an image layer of napari
         Any real dtype. Every YX plane is searched by itself, unless `volume`; colours are searched in their mean. NaN,
         padding, and hot or dead pixels are left out.
+    clicks : (N, D) array_like, or a points layer of napari, optional
+        Places of a few objects in pixels: others like them are found. Their size, and whether they are bright or dark,
+        are measured at the clicks; `fdr`, the sizes and `objects` do not count then.
+    complete : (..., Y, X) or (Y, X) array_like, or a labels or image layer, optional
+        Where it is not 0, every object is clicked on (in planes with a click): what else is there is no object. Clicks
+        elsewhere only say that there is one.
+    method : {"auto", "log", "features"}
+        With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
+        what is in them and around them. ``"auto"`` takes ``"features"`` only if it is clearly better where everything
+        is clicked on, by cross-validation.
     fdr : float
         Share of false points among all that is acceptable, in [0.0001, 0.5]. It holds for what noise makes, not for
         structure: texture, or sharp corners of larger objects.
@@ -96,6 +114,9 @@ def detect(
     """
     given = given_image(image, axes)
     options = DetectOptions(
+        clicks=given_mask(clicks, ("points",)),
+        complete=given_mask(complete),
+        method=method,
         fdr=fdr,
         min_size=min_size,
         max_size=max_size,
@@ -136,12 +157,37 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     sampled = _sampled(source, axes)
     noise = noise_per_channel(sampled, options.noise)
     channels = [channel_of(crops, model) for crops, model in zip(sampled, noise, strict=True)]
+    if options.clicks is not None:
+        return (yield from _like_clicks(options, source, axes, sampled, channels, started))
     filters = [_filters(options, channel) for channel in channels]
     found = yield from find_steps(source, axes, channels, filters, dark=options.objects == "dark")
     chosen = [select(f.blobs, _planes(f), w, f.pixels, options.fdr) for f, w in zip(found, filters, strict=True)]
     points = _points(found, chosen, filters, axes, volume=options.volume)
-    record = _record(options, source, axes, sampled, channels, filters, chosen, time.perf_counter() - started)
+    sizes = [None if s.level is None else round(f.sizes[s.level], 3) for s, f in zip(chosen, filters, strict=True)]
+    facts = {"points": [len(selection.blobs) for selection in chosen], "size": sizes}
+    grid = search_grid(tuple(map(int, source.shape)), axes, filters[0])
+    tile = {"size": list(grid.tile), "halo": list(grid.halo)}
+    record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
     return Result(points, axes, record)
+
+
+def _like_clicks(
+    options: DetectOptions,
+    source: Any,
+    axes: Axes,
+    sampled: list[list[NDArray[Any]]],
+    channels: list[Channel],
+    started: float,
+) -> Generator[Progress, None, Result]:
+    """Find objects like those that were clicked on."""
+    shape = tuple(map(int, source.shape))
+    clicks = checked_clicks(options.clicks, shape, axes)
+    region = None if options.complete is None else checked_region(options.complete, shape, axes)
+    found = yield from learned_steps(source, axes, channels, clicks, region, options.method)
+    facts = found.facts | {"learned from": digest(clicks) if region is None else digest(clicks) + digest(region)}
+    tile = {"size": list(shape), "halo": [0] * len(shape)}
+    record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
+    return Result(Points(found.pixels, found.features, meta=ImageMeta(axes=axes)), axes, record)
 
 
 def expected_seconds(image: Any, options: DetectOptions) -> float:
@@ -207,15 +253,16 @@ def _record(
     axes: Axes,
     sampled: list[list[NDArray[Any]]],
     channels: list[Channel],
-    filters: list[Filters],
-    chosen: list[Selection],
+    found: dict[str, Any],
+    tile: dict[str, list[int]],
     seconds: float,
 ) -> dict[str, Any]:
-    grid = search_grid(tuple(map(int, source.shape)), axes, filters[0])
-    counts = [len(selection.blobs) for selection in chosen]
-    sizes = [None if s.level is None else round(f.sizes[s.level], 3) for s, f in zip(chosen, filters, strict=True)]
+    plain = asdict(replace(options, noise=None, clicks=None, complete=None))
+    counting = _WITHOUT_CLICKS if options.clicks is None else _WITH_CLICKS
     notes = missing_note([channel.missing for channel in channels])
-    if not any(counts):
+    if not any(found["points"]) and options.clicks is not None:
+        notes.append("nothing like the objects under the clicks was found")
+    elif not any(found["points"]):
         sizes_asked = f"{options.min_size:g} to {options.max_size:g} pixels"
         notes.append(f"nothing stands out from the noise: no {options.objects} object of {sizes_asked} was found")
     if not all(channel.noise.sigma > 0 for channel in channels):
@@ -224,14 +271,14 @@ def _record(
         "detect",
         "detected",
         seed=None,
-        options={k: v for k, v in asdict(replace(options, noise=None)).items() if k != "noise"},
+        options={name: plain[name] for name in counting},
         model=None,
         noise=[channel.noise.to_dict() for channel in channels],
         axes={"letters": axes.letters, "assumed": axes.assumed},
         input=input_facts(source, sampled),
-        output={"dtype": "float64", "clipped": 0, "nan": 0, "points": sum(counts)},
-        found={"points": counts, "size": sizes},
-        tile={"size": list(grid.tile), "halo": list(grid.halo)},
+        output={"dtype": "float64", "clipped": 0, "nan": 0, "points": sum(found["points"])},
+        found=found,
+        tile=tile,
         device="cpu",
         seconds=round(seconds, 3),
         warnings=notes,

@@ -21,7 +21,7 @@ from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.composite import Place
 from napari_genrecon.widgets.layers.live import live
-from napari_genrecon.widgets.layers.masks import mask_of
+from napari_genrecon.widgets.layers.masks import mask_of, places_of
 from napari_genrecon.widgets.layers.snapshot import (
     PLACED,
     display,
@@ -94,13 +94,15 @@ def add_result(viewer: Viewer, task: str, layer: Layer, *, lazy: bool | None = N
 def pixels_of(kind: str, given: Any, image: Layer) -> Any:
     """Return the value of an option that is given as a layer or an opened file.
 
-    A mask layer gives the pixels that it marks, a PSF its pixels and their size, a layer for the noise its measured
-    noise. Anything else is passed on.
+    A mask layer gives the pixels that it marks, a points layer its places in pixels of the image, a PSF its pixels and
+    their size, a layer for the noise its measured noise. Anything else is passed on.
     """
     if kind == "psf" and isinstance(given, ImageFile):
         return measured_psf(given.data, given.about)
     if not isinstance(given, Layer):
         return given
+    if kind == "points":
+        return places_of(given, image)
     if kind == "mask":
         return mask_of(given, image)
     data = layer_data(given)

@@ -37,11 +37,21 @@ class ArrayField:
         Returns the names of the layers.
     others : sequence of str
         Further choices; the first is the default.
+    kind : str
+        Kind of array, see `tasks.files.array_options`.
     """
 
-    kind = "mask"  # of array
-
-    def __init__(self, name: str, label: str, tooltip: str, names: Names, others: Sequence[str] = (NONE,)) -> None:
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        tooltip: str,
+        names: Names,
+        others: Sequence[str] = (NONE,),
+        *,
+        kind: str = "mask",
+    ) -> None:
+        self.kind = kind
         self._others = tuple(others)
         options = {"choices": lambda widget: [*self._others, *names(widget)], "tooltip": tooltip}
         self.chooser = create_widget(others[0], name=name, label=label, widget_type="ComboBox", options=options)
@@ -61,10 +71,8 @@ class ArrayField:
 class PsfField(ArrayField):
     """Field for a point spread function: a layer, a Gaussian, computed from optics, or a file."""
 
-    kind = "psf"
-
     def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
-        super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE))
+        super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE), kind="psf")
         self._width = number(f"{name}_width", "width (px)", 3.0, (0.5, 100.0, 0.1), "Full width at half maximum")
         self._file = create_widget(
             "", name=f"{name}_file", label="PSF file", widget_type="FileEdit", options={"tooltip": "TIFF or OME-Zarr"}

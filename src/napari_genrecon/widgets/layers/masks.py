@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Shapes
+from napari.layers import Points as PointsLayer
 from numpy.typing import NDArray
 from skimage.draw import line, polygon
 
@@ -18,7 +19,7 @@ from napari_genrecon.widgets.layers.snapshot import layer_data
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["mask_of"]
+__all__ = ["mask_of", "places_of"]
 
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]  # (N, D), in pixels
@@ -54,6 +55,29 @@ def mask_of(layer: Layer, image: Image) -> NDArray[Any]:
     mask = _drawn(layer, place) if isinstance(layer, Shapes) else _laid(layer, image.name, place)
     whole = tuple(layer_data(image).shape[: image.ndim])
     return mask if len(place.shape) in (2, len(whole)) else np.broadcast_to(mask, whole)
+
+
+def places_of(layer: Any, image: Any) -> Points:
+    """Return the places of a points layer in pixels of an image, (N, D) for the D dimensions of the image's layer.
+
+    Raises
+    ------
+    ImageError
+        If it is no points layer, or has another number of dimensions.
+    """
+    if not isinstance(layer, PointsLayer):
+        raise ImageError(
+            f"'{layer.name}' is a {type(layer).__name__} layer, and points are needed: choose another layer"
+        )
+    if layer.ndim != image.ndim:
+        raise ImageError(
+            f"'{layer.name}' has {layer.ndim} dimensions and '{image.name}' {image.ndim}: click in a points layer of "
+            f"{image.ndim} dimensions"
+        )
+    (turn, origin), (theirs, start) = _to_world(image), _to_world(layer)
+    inverse = np.linalg.inv(turn)
+    found = np.asarray(layer.data, np.float64) @ (inverse @ theirs).T + inverse @ (start - origin)
+    return np.asarray(np.round(found, _DIGITS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Points, Shapes
 
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, text
@@ -53,7 +53,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             "Several images need a folder, or {name} in the name of the file, such as "
             + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
         )
-        self._form = TaskForm(task, self._masks, self._images, extra=[self._target])
+        self._form = TaskForm(task, self._masks, self._images, self._points, extra=[self._target])
         self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]
         self._make_buttons()
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
@@ -112,6 +112,9 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _masks(self, _widget: object = None) -> list[str]:
         return self._named(Image | Labels | Shapes)
+
+    def _points(self, _widget: Any = None) -> list[str]:
+        return self._named(Points)
 
     def _named(self, kinds: Any) -> list[str]:
         return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]

@@ -1,0 +1,238 @@
+"""Find objects like those that were clicked on, plane by plane."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.tasks.detect.candidates import (
+    Candidates,
+    Size,
+    best_size,
+    click_answers,
+    plane_candidates,
+    told_apart,
+    tried_sizes,
+)
+from napari_genrecon.tasks.detect.planes import Channel, prepared
+from napari_genrecon.tasks.detect.rules import Rule, learn
+
+__all__ = ["Findings", "checked_clicks", "checked_region", "digest", "learned_steps"]
+
+Floats = NDArray[np.float64]
+
+
+class Findings(NamedTuple):
+    """Objects: their places in pixels of the image, the features of points by name, and how they were told."""
+
+    pixels: Floats
+    features: dict[str, Floats]
+    facts: dict[str, Any]
+
+
+class _Plane(NamedTuple):
+    values: NDArray[np.float32]  # (Y, X), noise of s.d. 1
+    channels: NDArray[np.floating]  # (C, Y, X)
+    rho: tuple[float, float]
+
+
+def checked_clicks(clicks: Any, shape: tuple[int, ...], axes: Axes) -> Floats:
+    """Return clicks as a number for every dimension but colours.
+
+    Raises
+    ------
+    OptionError
+        If they have another number of dimensions, are not finite, are none, or lie outside the image.
+    """
+    lengths = np.array([n for n, letter in zip(shape, axes.letters, strict=True) if letter != "S"])
+    try:
+        found = np.asarray(clicks, np.float64)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"clicks must be places in pixels, an (N, {len(lengths)}) array: {error}") from error
+    if found.ndim == 2 and found.shape[1] == 2 and axes.n_planes(shape) == (shape[-1] if axes.rgb else 1):
+        found = np.c_[np.zeros((len(found), len(lengths) - 2)), found]
+    if found.ndim != 2 or found.shape[1] != len(lengths):
+        raise OptionError(
+            f"clicks have shape {found.shape}, and the image has the axes {axes}: {len(lengths)} numbers are needed "
+            f"for each, the place along {', '.join(axes.letters.removesuffix('S'))} in pixels"
+        )
+    if not len(found):
+        raise OptionError("there are no clicks: click on the middle of a few objects first")
+    outside = ~np.all((found >= -0.5) & (found < lengths - 0.5), axis=1)  # NaN compares false
+    if outside.any():
+        first = ", ".join(f"{value:g}" for value in found[outside][0])
+        raise OptionError(
+            f"{int(outside.sum())} of {len(found)} clicks lie outside the image, the first at ({first}): take them "
+            "away, or choose the points of this image"
+        )
+    return found
+
+
+def checked_region(complete: Any, shape: tuple[int, ...], axes: Axes) -> NDArray[np.bool_]:
+    """Return where everything is marked, for every pixel; of a plane, it holds for all planes.
+
+    Raises
+    ------
+    ImageError
+        If its shape is another.
+    OptionError
+        If it is empty.
+    """
+    whole = tuple(n for n, letter in zip(shape, axes.letters, strict=True) if letter != "S")
+    region = np.asarray(complete) != 0
+    plane = (shape[axes.y], shape[axes.x])
+    if region.shape not in (whole, plane):
+        raise ImageError(
+            f"complete has shape {region.shape}, and the image {whole}: it must be as large as the image, or as a plane"
+        )
+    if not region.any():
+        raise OptionError("complete is empty: draw it around a region in which every object is clicked on")
+    return np.broadcast_to(region.reshape(_spread(axes, plane)) if region.shape != whole else region, whole)
+
+
+def _spread(axes: Axes, plane: tuple[int, int]) -> tuple[int, ...]:
+    spread = axes.spread(*plane, 1)
+    return spread[:-1] if axes.rgb else spread
+
+
+def learned_steps(
+    source: Any,
+    axes: Axes,
+    channels: list[Channel],
+    clicks: Floats,
+    region: NDArray[np.bool_] | None,
+    method: str,
+) -> Generator[Progress, None, Findings]:
+    """Learn from clicks and find the objects of all planes.
+
+    Parameters
+    ----------
+    source : array_like
+        The image.
+    axes : Axes
+        Its axes.
+    channels : list of Channel
+        Constants of every channel.
+    clicks : (N, D) ndarray
+        See `checked_clicks`.
+    region : ndarray of bool, optional
+        Where everything is marked; it counts in planes with a click.
+    method : {"auto", "log", "features"}
+        See `rules.learn`.
+    """
+    outer = [i for i, letter in enumerate(axes.letters) if letter not in "YXS"]
+    lengths = tuple(int(source.shape[i]) for i in outer)
+    rows = _plane_numbers(clicks[:, outer], lengths)
+    places = np.c_[rows, clicks[:, [axes.y, axes.x]]]
+    trained = np.unique(rows)
+    total = math.prod(lengths) + 2 * len(trained)
+    planes, answers = {}, []
+    for done, number in enumerate(trained):
+        yield Progress(done, total, "measuring the size of the objects")
+        planes[number] = _read(source, axes, channels, np.unravel_index(number, lengths) if lengths else ())
+        sizes = tried_sizes(planes[number].values.shape)
+        answers.append(click_answers(planes[number].values, places[rows == number, 1:], sizes, planes[number].rho))
+    rho, size = planes[trained[0]].rho, best_size(np.sum(answers, axis=0), sizes)
+    parts = []
+    for done, number in enumerate(trained, start=len(trained)):
+        yield Progress(done, total, "learning from the clicks")
+        parts.append(plane_candidates(planes[number].values, planes[number].channels, size, rho, int(number)))
+    candidates = Candidates.joined(parts)
+    inside, click_inside = _inside(candidates, places, region, axes, lengths)
+    rule = learn(candidates, places, inside, click_inside, size, method)
+    found = []
+    for number in range(math.prod(lengths)):
+        yield Progress(2 * len(trained) + number, total, f"{number} of {math.prod(lengths)} planes searched")
+        index = np.unravel_index(number, lengths) if lengths else ()
+        here = planes.get(number) or _read(source, axes, channels, index)
+        each = plane_candidates(here.values, here.channels, size, rho, number)
+        found.append(_of_plane(each, rule, size, index, outer, axes))
+    return _gathered(found, rule, size, len(clicks), outer)
+
+
+def _plane_numbers(indices: Floats, lengths: tuple[int, ...]) -> NDArray[np.intp]:
+    if not lengths:
+        return np.zeros(len(indices), np.intp)
+    return np.ravel_multi_index(tuple(np.round(indices).astype(int).T), lengths)
+
+
+def _read(source: Any, axes: Axes, channels: list[Channel], index: tuple[Any, ...]) -> _Plane:
+    """Return one plane with noise of s.d. 1, and its colours."""
+    where = iter(index)
+    region = tuple(slice(None) if letter in "YXS" else int(next(where)) for letter in axes.letters)
+    block = np.asarray(source[region])
+    colours = np.moveaxis(block[..., :3], -1, 0) if axes.rgb else block[None]
+    grey = colours.mean(axis=0, dtype=np.float64) if axes.rgb else block
+    number = 0 if axes.rgb or axes.channel is None else region[axes.channel]
+    assert isinstance(number, int)
+    values, bad = prepared(grey, channels[number])
+    colours = colours.astype(np.float32) if axes.rgb else values[None]
+    noise = channels[number].noise
+    return _Plane(np.where(bad, np.float32(np.median(values)), values), colours, (noise.rho_y, noise.rho_x))
+
+
+def _inside(
+    candidates: Candidates,
+    clicks: Floats,
+    region: NDArray[np.bool_] | None,
+    axes: Axes,
+    lengths: tuple[int, ...],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which candidates and which clicks lie where everything is marked."""
+    if region is None:
+        return np.zeros(len(candidates), bool), np.zeros(len(clicks), bool)
+    flat = np.moveaxis(region, (axes.y, axes.x), (-2, -1)).reshape(math.prod(lengths), *_plane_shape(region, axes))
+    found = []
+    for places in (np.c_[candidates.planes, candidates.places], clicks):
+        index = np.round(places).astype(int)
+        limits = np.array(flat.shape) - 1
+        found.append(flat[tuple(np.clip(index, 0, limits).T)])
+    return found[0], found[1]
+
+
+def _plane_shape(region: NDArray[np.bool_], axes: Axes) -> tuple[int, int]:
+    return region.shape[axes.y], region.shape[axes.x]
+
+
+def _of_plane(
+    candidates: Candidates, rule: Rule, size: Size, index: tuple[Any, ...], outer: list[int], axes: Axes
+) -> Floats:
+    """Return (N, D + 2): places in the image, probability and height."""
+    chance = rule.probability(candidates)
+    kept = told_apart(candidates, chance, rule.threshold, size)
+    places = np.zeros((len(kept), len(axes.letters.removesuffix("S"))))
+    places[:, [axes.y, axes.x]] = candidates.places[kept]
+    places[:, outer] = index
+    return np.c_[places, chance[kept], candidates.z[kept].max(axis=1, initial=0.0)]
+
+
+def _gathered(found: list[Floats], rule: Rule, size: Size, n_clicks: int, outer: list[int]) -> Findings:
+    rows = np.concatenate(found)
+    rows = rows[np.lexsort((-rows[:, -2], *rows[:, outer].T[::-1]))]
+    chance = rows[:, -2]
+    order = np.argsort(-chance, kind="stable")
+    shares = np.empty(len(chance))
+    shares[order] = np.cumsum(1 - chance[order]) / np.arange(1, len(chance) + 1)
+    features = {"score": chance, "z": rows[:, -1], "size": np.full(len(rows), size.fwhm), "false_share": shares}
+    facts = {
+        "points": [len(rows)],
+        "size": [round(size.fwhm, 3)],
+        "objects": "dark" if size.dark else "bright",
+        "method": rule.method,
+        "f1": rule.f1,
+        "clicks": n_clicks,
+    }
+    return Findings(rows[:, :-2], features, facts)
+
+
+def digest(values: NDArray[Any]) -> str:
+    """Return the sha256 of an array's numbers and shape."""
+    return hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest()

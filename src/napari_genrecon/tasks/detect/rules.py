@@ -1,0 +1,229 @@
+"""Learn from clicks which candidates are objects, and choose how to tell by cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.numerics.logistic import Logistic, fit_logistic
+from napari_genrecon.tasks.detect.candidates import AROUND, HIT, Candidates, Size, told_apart
+
+__all__ = ["Rule", "learn"]
+
+Floats = NDArray[np.float64]
+Method = Literal["log", "features"]
+
+_FREE = 0.75  # sizes from a click beyond which a candidate is no object
+_FOLDS = 5
+_FEWEST = 2  # clicks in the region, for cross-validation
+_CLEARLY = 0.1  # F1 by which features must be better: one height carries over to planes of other exposure more safely
+_THRESHOLDS = 64  # tried
+_FAINTER = 0.8  # of the height of the faintest clicks, which others may have
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A rule that tells objects from other candidates.
+
+    Attributes
+    ----------
+    method : {"log", "features"}
+        By the height under one filter, or by logistic regression on features.
+    level : int
+        Index of the filter, for "log".
+    model : Logistic
+        Probability from the height, or from the features.
+    threshold : float
+        Least probability of an object.
+    f1 : float or None
+        F1 by cross-validation where everything is marked; None where there is no such region.
+    """
+
+    method: Method
+    level: int
+    model: Logistic
+    threshold: float
+    f1: float | None = None
+
+    def probability(self, candidates: Candidates) -> Floats:
+        """Return the probability that each candidate is an object."""
+        known = candidates.features if self.method == "features" else candidates.z[:, [self.level]]
+        found = self.model.probability(known)
+        return found if self.method == "features" else np.where(candidates.z[:, self.level] > 0, found, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Marked:
+    """Candidates of which it is known whether they are objects, and the clicks they are judged by."""
+
+    candidates: Candidates
+    is_object: NDArray[np.bool_]
+    folds: NDArray[np.intp]  # of the candidates
+    clicks: Floats  # (N, 3): plane, y, x
+    click_folds: NDArray[np.intp]
+
+
+def learn(
+    candidates: Candidates,
+    clicks: Floats,
+    inside: NDArray[np.bool_],
+    click_inside: NDArray[np.bool_],
+    size: Size,
+    method: str,
+) -> Rule:
+    """Learn a rule from clicks.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Of the planes with clicks, or with a region in which everything is marked.
+    clicks : (N, 3) ndarray
+        Plane, y and x of every click.
+    inside : (M,) ndarray of bool
+        Which candidates lie where everything is marked.
+    click_inside : (N,) ndarray of bool
+        Which clicks do. Others only say that there is an object.
+    size : Size
+        Of the objects.
+    method : {"auto", "log", "features"}
+        "auto" takes what is better by cross-validation in the region, and "log" without a region.
+
+    Raises
+    ------
+    OptionError
+        If there are too few clicks or too few other candidates in the region.
+    """
+    if not click_inside.any():
+        if method == "features":
+            raise OptionError(
+                "method 'features' must know what is no object: mark everything in a region and give it as 'complete', "
+                "or take method 'log'"
+            )
+        return _from_positives(candidates, clicks, size)
+    marked = _marked(candidates, clicks, inside, click_inside, size)
+    methods: list[Method] = ["log", "features"] if method == "auto" else [method]  # type: ignore[list-item]
+    scores = [_validated(marked, each, size) for each in methods]
+    clearly = _CLEARLY + 1 / int(click_inside.sum())  # one click more or less
+    best = len(scores) - 1 if scores[-1][0] > scores[0][0] + clearly else 0
+    rule = _fitted(marked, methods[best], size)
+    cut = scores[best][1]
+    return replace(rule, f1=round(scores[best][0], 4), threshold=rule.threshold if cut is None else cut)
+
+
+def _marked(
+    candidates: Candidates,
+    clicks: Floats,
+    inside: NDArray[np.bool_],
+    click_inside: NDArray[np.bool_],
+    size: Size,
+) -> _Marked:
+    far = 10 * size.fwhm + float(np.ptp(candidates.places)) if len(candidates) else 1.0
+    places = np.c_[candidates.planes * far, candidates.places]
+    targets = clicks * (far, 1, 1)
+    gaps, nearest = cKDTree(targets).query(places)
+    hit, free = gaps < HIT * size.fwhm + 1, gaps > _FREE * size.fwhm + 1
+    used = hit | (free & inside)
+    if int(click_inside.sum()) < _FEWEST or not (used & ~hit).any() or not (used & hit).any():
+        raise OptionError(
+            f"where everything is marked there are {int(click_inside.sum())} clicks and {int((used & ~hit).sum())} "
+            f"other places that might be objects: at least {_FEWEST} clicks, on objects, and one other place are "
+            "needed: make the region larger, or click on more"
+        )
+    # Neighbouring clicks stay together, so that a fold is judged by a rule that has not seen its place.
+    order = np.lexsort((clicks[:, 2], clicks[:, 1], clicks[:, 0]))
+    folds = np.empty(len(clicks), np.intp)
+    folds[order] = np.arange(len(clicks)) * min(_FOLDS, len(clicks)) // len(clicks)
+    return _Marked(candidates[used], hit[used], folds[nearest[used]], clicks[click_inside], folds[click_inside])
+
+
+def _validated(marked: _Marked, method: Method, size: Size) -> tuple[float, float | None]:
+    """Return F1 over all folds, and for features the threshold at which it is best."""
+    chance, own = np.zeros(len(marked.candidates)), []
+    for fold in np.unique(marked.folds):
+        out = marked.folds == fold
+        rest = marked.is_object[~out]
+        if not rest.any() or rest.all():
+            continue
+        part = _Marked(
+            marked.candidates[~out], rest, marked.folds[~out], marked.clicks[marked.click_folds != fold],
+            marked.click_folds[marked.click_folds != fold],
+        )  # fmt: skip
+        rule = _fitted(part, method, size)
+        found = rule.probability(marked.candidates[out])
+        chance[out] = found if method == "features" else found >= rule.threshold
+        own.append(rule.threshold)
+    if method == "log":
+        return _f1(marked, chance, 0.5, size), None
+    return _best_threshold(marked, chance, size)
+
+
+def _fitted(marked: _Marked, method: Method, size: Size) -> Rule:
+    if method == "features":
+        model = fit_logistic(marked.candidates.features, marked.is_object)
+        return Rule("features", 0, model, 0.5)
+    rules = []
+    for level in sorted(range(len(AROUND)), key=lambda i: abs(np.log(AROUND[i]))):  # of equal ones, the clicks' size
+        model = fit_logistic(marked.candidates.z[:, [level]], marked.is_object)
+        if model.weights[0] <= 0:
+            continue
+        rule = Rule("log", level, model, 0.5)
+        score, threshold = _best_threshold(marked, rule.probability(marked.candidates), size)
+        rules.append((score, replace(rule, threshold=threshold)))
+    if not rules:
+        return Rule("log", 0, fit_logistic(marked.candidates.z[:, [0]], marked.is_object), 0.5)
+    return max(rules, key=lambda pair: pair[0])[1]
+
+
+def _best_threshold(marked: _Marked, chance: Floats, size: Size) -> tuple[float, float]:
+    """Return the best F1 and the threshold that gives it, half-way to the next candidate below."""
+    levels = np.unique(chance)[::-1]
+    if len(levels) > _THRESHOLDS:
+        levels = np.quantile(chance, np.linspace(1, 0, _THRESHOLDS))
+    scores = [_f1(marked, chance, level, size) for level in levels]
+    best = int(np.argmax(scores))
+    below = levels[best + 1] if best + 1 < len(levels) else 0.0
+    return float(scores[best]), float((levels[best] + below) / 2)
+
+
+def _f1(marked: _Marked, chance: Floats, threshold: float, size: Size) -> float:
+    kept = told_apart(marked.candidates, chance, threshold, size)
+    far = 10 * size.fwhm + float(np.ptp(marked.candidates.places))
+    found = np.c_[marked.candidates.planes[kept] * far, marked.candidates.places[kept]]
+    return 2 * _pairs(found, marked.clicks * (far, 1, 1), _FREE * size.fwhm) / max(1, len(found) + len(marked.clicks))
+
+
+def _pairs(found: Floats, truth: Floats, radius: float) -> int:
+    """Return how many findings, surest first, have a click of their own within reach."""
+    if not len(found) or not len(truth):
+        return 0
+    tree, free, count = cKDTree(truth), np.ones(len(truth), bool), 0
+    for place in found:
+        near = np.array([j for j in tree.query_ball_point(place, radius) if free[j]], np.intp)
+        if len(near):
+            free[near[np.argmin(np.linalg.norm(truth[near] - place, axis=1))]] = False
+            count += 1
+    return count
+
+
+def _from_positives(candidates: Candidates, clicks: Floats, size: Size) -> Rule:
+    """Return a threshold on the height under the filter of the clicks' own size, below all but the faintest clicks."""
+    level = AROUND.index(1.0)
+    far = 10 * size.fwhm + float(np.ptp(candidates.places)) if len(candidates) else 1.0
+    heights = candidates.z[:, level]
+    gaps, nearest = cKDTree(np.c_[candidates.planes * far, candidates.places]).query(clicks * (far, 1, 1))
+    known = heights[nearest[gaps < HIT * size.fwhm + 1]]
+    known = known[known > 0]
+    if not len(known):
+        raise OptionError(
+            "no click lies on a bright or dark spot: click on the middle of objects, or mark everything in a region "
+            "and give it as 'complete'"
+        )
+    cut = _FAINTER * float(np.quantile(known, 0.1))
+    # Probability one half at the threshold, and 0.9 at the height of the faintest clicks.
+    spread = max(float(known.min()) - cut, 0.1 * cut) / np.log(9)
+    return Rule("log", level, Logistic(np.array([cut]), np.array([spread]), np.array([1.0, 0.0])), 0.5)
