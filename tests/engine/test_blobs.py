@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_genrecon.numerics.blobs import Filters, filter_widths, find_blobs, joined, noise_density, noise_field
-from napari_genrecon.numerics.false_discovery import false_shares
+from napari_genrecon.numerics.blobs.false_discovery import false_shares
+from napari_genrecon.numerics.blobs.filters import (
+    Filters,
+    filter_widths,
+    find_blobs,
+    joined,
+    noise_density,
+    noise_field,
+)
 
 
 def filters(rho=(0.0, 0.0), sizes=(2.0, 6.0), spacing=(1.0, 1.0)):

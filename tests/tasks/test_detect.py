@@ -19,7 +19,7 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, Out
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at, verify
 from napari_genrecon.io.record.methods import methods_text
-from napari_genrecon.numerics.blobs import noise_field
+from napari_genrecon.numerics.blobs.filters import noise_field
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing stands out:napari_genrecon.errors.GenReconWarning")

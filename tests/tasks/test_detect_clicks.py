@@ -14,8 +14,8 @@ from napari_genrecon.cli import main
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at
+from napari_genrecon.numerics.blobs.ring_features import ring_features
 from napari_genrecon.numerics.logistic import fit_logistic
-from napari_genrecon.numerics.ring_features import ring_features
 from napari_genrecon.tasks.detect.learned import checked_clicks, checked_region
 
 SHAPE = (160, 160)

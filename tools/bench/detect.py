@@ -23,7 +23,7 @@ from bench.table import header, row
 from napari_genrecon import detect
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconWarning
-from napari_genrecon.numerics.blobs import noise_field
+from napari_genrecon.numerics.blobs.filters import noise_field
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from napari_genrecon.numerics.blobs import FWHM, Filters, find_blobs
-from napari_genrecon.numerics.ring_features import ring_features
+from napari_genrecon.numerics.blobs.filters import FWHM, Filters, find_blobs
+from napari_genrecon.numerics.blobs.ring_features import ring_features
 
 __all__ = [
     "AROUND",
@@ -55,7 +55,7 @@ class Candidates:
     z : (N, L) ndarray
         Height under the filter of each size of `AROUND`, 0 for the sizes under which it is no maximum.
     features : (N, F) ndarray
-        See `numerics.ring_features`.
+        See `numerics.blobs.ring_features`.
     """
 
     places: Floats

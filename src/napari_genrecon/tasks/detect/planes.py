@@ -17,7 +17,7 @@ from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
-from napari_genrecon.numerics.blobs import Blobs, Filters, find_blobs, joined, widest_halo
+from napari_genrecon.numerics.blobs.filters import Blobs, Filters, find_blobs, joined, widest_halo
 
 __all__ = ["Channel", "Found", "channel_of", "find_steps", "prepared", "search_grid", "spatial_axes"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from napari_genrecon.numerics.blobs import Blobs, Filters, noise_density
-from napari_genrecon.numerics.false_discovery import false_shares
+from napari_genrecon.numerics.blobs.false_discovery import false_shares
+from napari_genrecon.numerics.blobs.filters import Blobs, Filters, noise_density
 
 __all__ = ["Selection", "select"]
 

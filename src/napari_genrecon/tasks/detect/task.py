@@ -18,7 +18,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.provenance import make_record
-from napari_genrecon.numerics.blobs import Filters, filter_widths
+from napari_genrecon.numerics.blobs.filters import Filters, filter_widths
 from napari_genrecon.tasks.detect.learned import checked_clicks, checked_region, digest, learned_steps
 from napari_genrecon.tasks.detect.options import DetectOptions, Method, Objects
 from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find_steps, search_grid, spatial_axes
@@ -197,7 +197,7 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     ndim = 3 if options.volume and "Z" in axes.letters else 2
     side = 128 if ndim == 2 else 32
     filters = Filters(filter_widths(options.min_size, options.max_size, ndim), (0.0,) * ndim, (1.0,) * ndim)
-    from napari_genrecon.numerics.blobs import find_blobs
+    from napari_genrecon.numerics.blobs.filters import find_blobs
 
     started = time.perf_counter()
     find_blobs(np.zeros((side,) * ndim, np.float32), filters)
