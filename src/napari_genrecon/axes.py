@@ -27,7 +27,7 @@ from napari_genrecon.errors import ImageError
 __all__ = ["Axes", "assumption", "infer_axes", "resolve_axes"]
 
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
-_COLOUR_SAMPLES = (3, 4)
+_COLOUR_SAMPLES = (3, 4)  # RGB and RGBA
 _MIN_PLANE_SIDE = 16  # px, least side of an image whose channels come last: smaller ones may be stacks of tiny crops
 _MOST_LAST_CHANNELS = 8  # a last dimension up to this length holds channels, as no image is so narrow
 _FEW_PLANES = (2, 3, 4)  # lengths of a dimension that are channels as often as planes or frames

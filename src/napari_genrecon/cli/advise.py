@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_genrecon.cli.inputs import add_folder_flags
-from napari_genrecon.cli.terminal import IMAGES, add_command, say, warn, watch
+from napari_genrecon.cli.terminal import IMAGES, Subparsers, add_command, say, warn, watch
 from napari_genrecon.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Any) -> None:
+def add_commands(commands: Subparsers) -> None:
     """Add the command."""
     from napari_genrecon.tasks.advise.situation import GOALS
 

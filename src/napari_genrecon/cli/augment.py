@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from napari_genrecon.cli.inputs import add_folder_flags
-from napari_genrecon.cli.terminal import IMAGES, add_command, add_flags, say, warn, watch
+from napari_genrecon.cli.terminal import IMAGES, Subparsers, add_command, add_flags, say, warn, watch
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Any, given: list[str]) -> None:
+def add_commands(commands: Subparsers, given: list[str]) -> None:
     """Add the command; its flags only if it is given, as reading them takes time."""
     parser = add_command(
         commands, "augment", _augment, "Make new training images from old ones, with their labels and points."

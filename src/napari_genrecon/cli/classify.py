@@ -7,13 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.cli.terminal import IMAGES, add_command, add_flags, add_series, say, warn, watch
+from napari_genrecon.cli.terminal import IMAGES, Subparsers, add_command, add_flags, add_series, say, warn, watch
 from napari_genrecon.errors import OptionError
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Any, given: list[str]) -> None:
+def add_commands(commands: Subparsers, given: list[str]) -> None:
     """Add ``classify``, with the flags of its options only if it was given."""
     parser = add_command(
         commands, "classify", _classify, "Sort cells, or whole images, into your classes, from a few examples of each."

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
-from typing import Any
 
-from napari_genrecon.cli.terminal import add_command, say
+from napari_genrecon.cli.terminal import Subparsers, add_command, say
 from napari_genrecon.errors import MissingPackageError
 
 __all__ = ["add_commands"]
 
 
-def add_commands(commands: Any) -> None:
+def add_commands(commands: Subparsers) -> None:
     """Add ``window`` and ``devices``."""
     window = add_command(
         commands, "window", _window, "Open napari. On Windows, use this: PyTorch must be loaded before the window."

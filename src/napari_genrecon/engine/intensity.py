@@ -27,9 +27,9 @@ __all__ = [
     "to_dtype",
 ]
 
-MAX_CROPS = 64
-CROP_SIDE = 256
-_MAX_PLANES = 16
+MAX_CROPS = 64  # with CROP_SIDE 4 megapixels, plenty for what is measured
+CROP_SIDE = 256  # px: 256 of the blocks that noise is measured in
+_MAX_PLANES = 16  # from which crops are taken: a lazy source reads a chunk for each
 _WHOLE_PLANE = MAX_CROPS * CROP_SIDE**2
 _FILL_WINDOW = 9  # pixels; what is further from any finite pixel gets the channel's centre
 

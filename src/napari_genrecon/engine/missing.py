@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["find_missing", "mark_missing", "missing_note", "without_missing"]
 
-_MOST_LEVELS = 4
+_MOST_LEVELS = 4  # grey values that count as padding: margins of two sides, a bar, a frame
 _LEAST_AREA = 64  # pixels of one value that lie together ...
 _SOLID = 0.5  # ... and their part of all of this value
 _SAMPLED = 1 << 14  # pixels of a crop

@@ -45,7 +45,7 @@ from .texture import is_texture_on_white
 
 __all__ = ["measure_channel"]
 
-_ROUNDS = 3
+_ROUNDS = 3  # strength and correlation are measured in turns, and change no more after
 _SMALLEST = 4  # pixels along a block in which noise can be told from structure
 _MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
 _MOST_REFINED = 2048  # blocks that tell which frequencies are independent

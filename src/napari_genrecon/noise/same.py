@@ -27,7 +27,7 @@ _SAME_BFLOAT16 = 0.05  # noise s.d.: what the cards of models allow bfloat16 to 
 _LEAST_NOISE = 0.01
 # Where a value lies between two integers, the last digits decide how it is rounded: this share of pixels may tip over.
 _TIPPED = 1e-3
-_ROUNDING_STEPS = 2
+_ROUNDING_STEPS = 2  # of the floats themselves, by which rounding may set two values apart
 
 
 def bound_of(*records: Mapping[str, Any]) -> float:

@@ -30,7 +30,7 @@ _SIDE, _PIECES = 240, 8  # pixels along a piece (whole blocks), and pieces that 
 _STRENGTH = 1.25  # the first measurement is up to 10 % too low, and noise that stays behind is not measured; ...
 # with 1.5, faint filaments that are taken away are measured, too
 _SMOOTHER = 0.05  # correlation that is added for the same reason
-_LARGEST_RHO = 0.9
+_LARGEST_RHO = 0.9  # that the denoiser is told
 _BLOCK, _PART, _FEWEST = 24, 0.15, 8  # pixels along a block; part and least number of blocks that are taken as even
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _UNUSABLE = 0.02  # part of a block that may be clipped or filled, as in the first measurement

@@ -27,7 +27,7 @@ Bins = list[NDArray[np.intp]]
 
 KEEP = 0.7  # of the noise-only blocks, the part with the lowest energy is used
 _FIRST = 0.03  # of the blocks of a bin: fewer are too few to tell a noise level
-_PER_BIN, _MOST_BINS = 40, 24
+_PER_BIN, _MOST_BINS = 40, 24  # blocks in a bin, and bins at most
 _WIDEST = 0.05  # of the range of grey values that a bin may span ...
 _LEAST_PER_BIN = 8  # ... if so many blocks are left in it
 _SIGNIFICANT = 6.0  # standard errors by which a slope must differ from 0: picking blocks by the line favours the line

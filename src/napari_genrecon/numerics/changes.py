@@ -17,7 +17,7 @@ _WIDTH = 2.0  # px, s.d. of the spots that are looked for
 _DOUBT, _SURE = 3.0, 3.4  # s.d. of a local mean from which a change may be real, and is taken as real
 _REACH = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
-_TRUNCATE = 3.0
+_TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
 
 
 def unexplained(

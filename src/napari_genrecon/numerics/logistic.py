@@ -11,7 +11,7 @@ __all__ = ["Logistic", "fit_logistic"]
 
 Floats = NDArray[np.floating]
 
-_ROUNDS = 50
+_ROUNDS = 50  # Newton steps at most
 _ENOUGH = 1e-8  # squared length of the last step
 _SMALLEST = 1e-6  # s.d. under which a feature counts as constant
 

@@ -23,7 +23,7 @@ Blocks = Mapping[str, NDArray[np.float32]]
 _AT_ONCE = 16  # objects per step: half a second on one processor core, so that a job can be cancelled soon
 _SCALES = (1, 2, 4)  # pixels: sides of the squares that are averaged before textures are read
 _BANDS = (1.0, 2.0, 4.0, 8.0)  # pixels: Gaussian s.d. of the lower end of each band of spatial frequency
-_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)  # the usual summary of a histogram
 _RINGS = 6  # around the middle, whose mean grey values make a radial profile
 
 

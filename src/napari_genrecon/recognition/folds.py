@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Folds", "make_folds"]
 
-_MOST_FOLDS = 5
+_MOST_FOLDS = 5  # as is usual
 
 Ints = NDArray[np.int64]
 

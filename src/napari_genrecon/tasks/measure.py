@@ -32,7 +32,7 @@ __all__ = [
 
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
-_RGB = 3
+_RGB = 3  # samples of a colour image
 _LARGEST = 1e18  # grey value, in either direction: float32 holds the square of it
 
 

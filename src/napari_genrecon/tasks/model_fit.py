@@ -13,7 +13,7 @@ __all__ = ["notes_on_model"]
 
 # Wider than repeated measurements of one microscope scatter, narrower than the steps of binning and of exposure.
 _BRIGHTNESS = 2.0  # times brighter or darker, in noise s.d.
-_CORRELATION = 0.2
+_CORRELATION = 0.2  # by which an image may lie outside the model's range
 _PIXEL = 1.3  # times larger or smaller
 
 

@@ -45,7 +45,7 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
         raise NotImplementedError
 
 
-def pages_of(viewer: Any) -> list[Any]:
+def pages_of(viewer: Viewer) -> list[Any]:
     """Return the pages of a viewer that were opened so far."""
     return list(_pages.get(getattr(viewer, "__wrapped__", viewer), {}).values())
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.arrays import ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.resolution import noise_of_half, ring_correlation, split
 from napari_genrecon.engine.intensity import as_plane
@@ -120,7 +120,7 @@ def resolution(
     return tuple(found)
 
 
-def _middle(source: Any, axes: Axes, channel: int) -> NDArray[np.float64]:
+def _middle(source: ImageArray, axes: Axes, channel: int) -> NDArray[np.float64]:
     """Return the middle of the middle plane of a channel."""
     shape: Sequence[int] = source.shape
     at = {i: shape[i] // 2 for i in axes.outer} | ({} if axes.channel is None else {axes.channel: channel})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile, TileGrid
@@ -56,7 +57,9 @@ class Frames:
     steps: Callable[[], int | Sequence[float]] = lambda: 1
 
 
-def plan_frames(source: Any, planes: DenoisePlanes, wanted: str, *, tile: int | tuple[int, int] | None) -> Frames:
+def plan_frames(
+    source: ImageArray, planes: DenoisePlanes, wanted: str, *, tile: int | tuple[int, int] | None
+) -> Frames:
     """Decide whether neighbouring frames are used, and plan it.
 
     Parameters

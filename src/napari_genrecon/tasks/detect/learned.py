@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
@@ -104,7 +105,7 @@ def _spread(axes: Axes, plane: tuple[int, int]) -> tuple[int, ...]:
 
 
 def learned_steps(
-    source: Any,
+    source: ImageArray,
     axes: Axes,
     channels: list[Channel],
     clicks: Floats,
@@ -164,7 +165,7 @@ def _plane_numbers(indices: Floats, lengths: tuple[int, ...]) -> NDArray[np.intp
     return np.ravel_multi_index(tuple(np.round(indices).astype(int).T), lengths)
 
 
-def _read(source: Any, axes: Axes, channels: list[Channel], index: tuple[Any, ...]) -> _Plane:
+def _read(source: ImageArray, axes: Axes, channels: list[Channel], index: tuple[Any, ...]) -> _Plane:
     """Return one plane with noise of s.d. 1, and its colours."""
     where = iter(index)
     region = tuple(slice(None) if letter in "YXS" else int(next(where)) for letter in axes.letters)

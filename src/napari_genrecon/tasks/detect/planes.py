@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite, measure_centre
 from napari_genrecon.engine.missing import find_missing, without_missing
@@ -87,7 +88,7 @@ def search_grid(shape: tuple[int, ...], axes: Axes, filters: Filters) -> TileGri
 
 
 def find_steps(
-    source: Any, axes: Axes, channels: list[Channel], filters: list[Filters], *, dark: bool
+    source: ImageArray, axes: Axes, channels: list[Channel], filters: list[Filters], *, dark: bool
 ) -> Generator[Progress, None, list[Found]]:
     """Find the maxima of every channel.
 
@@ -122,7 +123,14 @@ def _gathered(parts: list[tuple[Blobs, tuple[int, ...], int]], ndim: int, n_oute
 
 
 def _search(
-    source: Any, axes: Axes, tile: Tile, spatial: tuple[int, ...], channel: Channel, filters: Filters, *, dark: bool
+    source: ImageArray,
+    axes: Axes,
+    tile: Tile,
+    spatial: tuple[int, ...],
+    channel: Channel,
+    filters: Filters,
+    *,
+    dark: bool,
 ) -> tuple[Blobs, int]:
     """Return the maxima in the core of a tile, in pixels of the image, and the number of its pixels."""
     block = np.asarray(source[tile.src])

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Method = Literal["log", "features"]
 
 _FREE = 0.75  # sizes from a click beyond which a candidate is no object
-_FOLDS = 5
+_FOLDS = 5  # of the cross-validation, as is usual
 _FEWEST = 2  # clicks in the region, for cross-validation
 _CLEARLY = 0.1  # F1 by which features must be better: one height carries over to planes of other exposure more safely
 _THRESHOLDS = 64  # tried

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_genrecon.arrays import ImageLike
+from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress, finish
@@ -173,7 +173,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
 
 def _like_clicks(
     options: DetectOptions,
-    source: Any,
+    source: ImageArray,
     axes: Axes,
     sampled: list[list[NDArray[Any]]],
     channels: list[Channel],
@@ -204,7 +204,7 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     return float(source.size / side**ndim * (time.perf_counter() - started))
 
 
-def _sampled(source: Any, axes: Axes) -> list[list[NDArray[Any]]]:
+def _sampled(source: ImageArray, axes: Axes) -> list[list[NDArray[Any]]]:
     """Return crops of every channel; of colours, those of their mean."""
     channels = sample_channels(source, axes)
     if not axes.rgb:
@@ -249,7 +249,7 @@ def _points(found: list[Found], chosen: list[Selection], filters: list[Filters],
 
 def _record(
     options: DetectOptions,
-    source: Any,
+    source: ImageArray,
     axes: Axes,
     sampled: list[list[NDArray[Any]]],
     channels: list[Channel],

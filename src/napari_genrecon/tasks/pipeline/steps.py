@@ -17,7 +17,7 @@ from napari_genrecon.tasks.from_text import options_from_text
 
 __all__ = ["Pipeline", "Step", "read_pipeline", "steps_of"]
 
-_VERSION = 1
+_VERSION = 1  # of the file of steps
 _KEY = "genrecon pipeline"
 _PER_IMAGE = ("axes", "tile", "device", "noise")  # of one image and machine: found anew for the next
 

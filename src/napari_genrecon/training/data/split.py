@@ -9,7 +9,7 @@ from napari_genrecon.errors import ImageError
 
 __all__ = ["split_by_block", "split_by_order", "split_by_source"]
 
-TRAIN, HELD, LEFT = 0, 1, 2
+TRAIN, HELD, LEFT = 0, 1, 2  # part that a place belongs to
 _STEPS = 40  # sizes of the block that are tried: the share is met within about 1/40 of each side
 
 

@@ -20,7 +20,7 @@ PICTURES = 256
 """Number of pictures that are scored: enough to rank models, few enough not to slow training."""
 
 _GRID = 36  # samples in the preview, 6 x 6
-_SEED_OF_GRID = 36
+_SEED_OF_GRID = 36  # any: the same at every look, so that progress is seen
 
 
 def sample_grid(model: GenerativeModel, dataset: Dataset) -> NDArray[np.float32]:

@@ -27,8 +27,8 @@ __all__ = ["RunFolder"]
 
 # Seconds between two writings: more often costs training time, more seldom leaves the window without news.
 _LOG_EVERY = 2.0
-_SHOW_EVERY = 10.0
-_SCORE_EVERY = 30.0
+_SHOW_EVERY = 10.0  # seconds between two previews
+_SCORE_EVERY = 30.0  # seconds between two scores
 _FIRST = 2.0  # seconds until the first samples
 _SHARE = 0.02  # largest share of the training time for each of the three
 

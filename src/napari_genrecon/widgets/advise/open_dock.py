@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from npe2 import PluginManifest
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["dock_of", "open_filled"]
 
@@ -27,7 +30,7 @@ def _titles() -> tuple[str, ...]:
     return tuple(widget.display_name for widget in widgets)
 
 
-def open_filled(viewer: Any, task: str, layer: str, options: dict[str, Any]) -> Any:
+def open_filled(viewer: Viewer, task: str, layer: str, options: dict[str, Any]) -> Any:
     """Open the dock of a task, choose a layer in it and set options, and return its page."""
     _, page = viewer.window.add_plugin_dock_widget(_PLUGIN, dock_of(task))
     if hasattr(page, "fill"):  # a page without it has nothing to choose beforehand

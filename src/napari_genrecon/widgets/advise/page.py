@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, PushButton
 from napari.layers import Image, Labels, Points
@@ -21,6 +21,10 @@ from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, layer_axes, layer_data
 from napari_genrecon.widgets.words import duration
 
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
 __all__ = ["AdvisePage"]
 
 GIVEN = "given class"  # column of the features in which the classes stand that a user gave
@@ -35,7 +39,7 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         Viewer whose layers can be chosen.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.advice: tuple[Advice, ...] = ()
         self.image = ComboBox(label="image", choices=self._images, tooltip="The image to look at")
@@ -76,22 +80,22 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     # --- what is looked at ---
 
-    def _images(self, _widget: Any = None) -> list[str]:
+    def _images(self, _widget: object = None) -> list[str]:
         return [layer.name for layer in self._of_kind(Image)]
 
     def _of_kind(self, kind: Any) -> list[Any]:
         return [layer for layer in self._viewer.layers if isinstance(layer, kind) and not is_no_image(layer)]
 
-    def _refresh(self, _event: Any = None) -> None:
+    def _refresh(self, _event: object = None) -> None:
         self._kept.reset()
 
-    def _follow(self, _event: Any = None) -> None:
+    def _follow(self, _event: object = None) -> None:
         """Choose the image layer that was clicked on."""
         active = self._viewer.layers.selection.active
         if isinstance(active, Image) and active.name in self.image.choices:
             self.image.value = active.name
 
-    def _facts(self, layer: Any) -> dict[str, Any]:
+    def _facts(self, layer: Layer) -> dict[str, Any]:
         """Return what the layers of the viewer tell: how many images like this one, labels and points there are."""
         alike = [one for one in self._of_kind(Image) if one.ndim == layer.ndim and not is_synthetic(one)]
         labels = [one for one in self._of_kind(Labels) if not is_synthetic(one)]
@@ -109,7 +113,7 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
     # --- looking ---
 
-    def _start(self, _event: Any = None) -> None:
+    def _start(self, _event: object = None) -> None:
         if self.image.value is None:
             self.panel.complain(OptionError("open an image, or a sample from File > Open Sample, first"))
             return
@@ -148,10 +152,10 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         card.margins = (0, 0, 0, 6)
         self.cards.append(card)
 
-    def _open(self, advice: Advice, layer: str, _event: Any = None) -> None:
+    def _open(self, advice: Advice, layer: str, _event: object = None) -> None:
         open_filled(self._viewer, advice.task, layer, advice.options)
 
-    def _forget(self, _event: Any = None) -> None:
+    def _forget(self, _event: object = None) -> None:
         """Clear the list, which was about another choice."""
         self.advice = ()
         while len(self.cards):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_genrecon.widgets.advise.page import AdvisePage
 from napari_genrecon.widgets.dock import PageOpener
 from napari_genrecon.widgets.page_dock import PageDock
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["AdviseWidget"]
 
@@ -15,6 +18,6 @@ class AdviseWidget(PageOpener):
     """Dock widget of `advise`."""
 
     @staticmethod
-    def make(viewer: Any) -> PageDock:
+    def make(viewer: Viewer) -> PageDock:
         """Return a new page."""
         return PageDock(AdvisePage(viewer))

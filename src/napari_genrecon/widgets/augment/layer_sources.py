@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import Container, Select
@@ -15,6 +15,9 @@ from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.places import in_pixels
 from napari_genrecon.widgets.layers.snapshot import is_no_image, is_synthetic, layer_axes, layer_data
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["SourceChooser", "source_of"]
 
@@ -30,7 +33,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         Viewer whose layers can be chosen.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._seen: set[str] = set()
         self.images = _chooser("images", self._names_of(Image), "One or several image layers")
@@ -54,7 +57,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         for event in (events.inserted, events.removed, events.renamed):
             event.disconnect(self.refresh)
 
-    def refresh(self, _event: Any = None) -> None:
+    def refresh(self, _event: object = None) -> None:
         """Update the lists; a new layer is chosen where nothing else is."""
         for chooser, fit in zip((self.images, self.label_layers, self.point_layers), self._fits, strict=True):
             chosen = list(chooser.value)
@@ -82,7 +85,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
         return [source_of(*each) for each in zip(images, labels, points, strict=True)]
 
     def _names_of(self, kind: Any) -> Callable[[Any], list[str]]:
-        def names(_widget: Any = None) -> list[str]:
+        def names(_widget: object = None) -> list[str]:
             layers = [layer for layer in self._viewer.layers if isinstance(layer, kind)]
             return [layer.name for layer in layers if not is_no_image(layer) and not is_synthetic(layer)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import Container, FloatSlider, PushButton
@@ -24,6 +24,9 @@ from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.places import beside, look_at
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 __all__ = ["SHEET", "AugmentPage"]
 
 SHEET = "new images, some"
@@ -40,7 +43,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         Viewer whose layers can be chosen, and that gets the results.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.chooser = SourceChooser(viewer)
         self.form = Form(
@@ -91,7 +94,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         for name, value in options.items():
             self.form[name].value = value
 
-    def _forget(self, _event: Any = None) -> None:
+    def _forget(self, _event: object = None) -> None:
         """Clear the message, which was about another choice."""
         if not self.panel.busy:
             self.panel.say("")
@@ -107,7 +110,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     # --- contact sheet ---
 
-    def _show_sheet(self, _event: Any = None) -> None:
+    def _show_sheet(self, _event: object = None) -> None:
         job = self._job()
         if job is None:
             return
@@ -133,7 +136,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     # --- layers ---
 
-    def _add(self, _event: Any = None) -> None:
+    def _add(self, _event: object = None) -> None:
         job = self._job()
         if job is None:
             return
@@ -158,7 +161,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     # --- folder ---
 
-    def _save(self, _event: Any = None) -> None:
+    def _save(self, _event: object = None) -> None:
         if self._job() is None:
             return
         path = QFileDialog.getExistingDirectory(self.native, "Choose an empty folder, or make a new one")
@@ -182,7 +185,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     # --- Python ---
 
-    def _copy(self, _event: Any = None) -> None:
+    def _copy(self, _event: object = None) -> None:
         if self._job() is not None:
             QApplication.clipboard().setText(self.as_python())
             self.panel.say("Copied: paste it into napari's console or a script.")
@@ -215,7 +218,7 @@ def _values(options: AugmentOptions) -> dict[str, Any]:
     return {option.name: getattr(options, option.name) for option in fields(options)}
 
 
-def _put_sheet(viewer: Any, found: Contact, source: Source) -> Any:
+def _put_sheet(viewer: Viewer, found: Contact, source: Source) -> Any:
     """Add the contact sheet with its labels and points beside the other layers, in place of an earlier one."""
     for name in (f"{SHEET}: points", f"{SHEET}: labels", SHEET):
         if name in viewer.layers and NO_IMAGE in viewer.layers[name].metadata:
@@ -255,7 +258,7 @@ def _with_extra(place: dict[str, Any], n: int) -> dict[str, Any]:
     }
 
 
-def _add_examples(viewer: Any, source: Source, examples: list[Example]) -> str:
+def _add_examples(viewer: Viewer, source: Source, examples: list[Example]) -> str:
     """Add all new images of a source as one layer, with layers of their labels and points, and return its name."""
     about, axes = source.about.filled(), source.about.axes
     record = {**examples[0].record, "parameters": [one.parameters for one in examples]}

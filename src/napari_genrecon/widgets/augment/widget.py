@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_genrecon.widgets.augment.page import AugmentPage
 from napari_genrecon.widgets.dock import PageOpener
 from napari_genrecon.widgets.page_dock import PageDock
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["AugmentWidget"]
 
@@ -15,6 +18,6 @@ class AugmentWidget(PageOpener):
     """Dock widget of `augment`."""
 
     @staticmethod
-    def make(viewer: Any) -> PageDock:
+    def make(viewer: Viewer) -> PageDock:
         """Return a new page."""
         return PageDock(AugmentPage(viewer))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Points
@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike
 
 from napari_genrecon.widgets.layers.features import read_features
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 __all__ = ["OwnColours", "given_names", "object_at", "paint"]
 
 Colour = Sequence[float]
@@ -19,7 +22,7 @@ Colour = Sequence[float]
 _NO_CLASS = (0.55, 0.55, 0.55, 0.35)  # objects about which nothing is known yet
 
 
-def object_at(layer: Labels | Points, viewer: Any) -> int:
+def object_at(layer: Labels | Points, viewer: Viewer) -> int:
     """Return the number of the object under the mouse, of points counted from 1; 0 where there is none."""
     found = layer.get_value(viewer.cursor.position, world=True)
     if isinstance(layer, Points):

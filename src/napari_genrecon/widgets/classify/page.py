@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
@@ -26,6 +26,9 @@ from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.train.crop_source import CropChooser
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 __all__ = ["ClassifyPage"]
 
 _NEEDED = 2  # labels of each class: cross-validation needs one to learn from and one to test
@@ -41,7 +44,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         Viewer whose layers can be chosen.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._store: Store | None = None
         self._labelling: tuple[Any, Labelling] | None = None  # with what it was made from
@@ -192,7 +195,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
         return steps
 
-    def _learn(self, _event: Any = None, then: Callable[[], object] | None = None) -> None:
+    def _learn(self, _event: object = None, then: Callable[[], object] | None = None) -> None:
         if self.panel.busy:
             self._again, self._then = True, then or self._then
             return
@@ -212,7 +215,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
         self._begin(steps, store, then, "Classify objects")
 
-    def _use(self, _event: Any = None) -> None:
+    def _use(self, _event: object = None) -> None:
         """Classify with a model that was kept."""
         try:
             if not self.model.value:
@@ -245,7 +248,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
         self.panel.begin(steps, done, title=title)
 
-    def _next(self, _event: Any = None) -> None:
+    def _next(self, _event: object = None) -> None:
         """Go to the object that is most useful to label."""
         try:
             store, described = self.store, self._described()
@@ -283,7 +286,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     # --- results ---
 
-    def _paint(self, _event: Any = None) -> None:
+    def _paint(self, _event: object = None) -> None:
         if self._store is not None:
             self._store.colour(self.colour.value, self._found)
 
@@ -293,7 +296,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.verdict.value = scores.verdict if scores is not None else ""
         self.save.enabled = scores is not None
 
-    def _save(self, _event: Any = None) -> None:
+    def _save(self, _event: object = None) -> None:
         name = str(self.model_name.value).strip()
         try:
             if self._found is None:
@@ -306,7 +309,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.model.value = name
         self.panel.say(f"Kept as '{name}'. On other images: choose their layers, and press 'Classify with it'.", "good")
 
-    def _models(self, _widget: Any = None) -> list[tuple[str, str]]:
+    def _models(self, _widget: object = None) -> list[tuple[str, str]]:
         return [(card.name, card.name) for card in list_models("classify")]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_genrecon.widgets.layers.places import look_at
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, layer_axes, layer_data
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["RING", "Target"]
 
@@ -31,7 +34,7 @@ class Target:
         Which of the chosen layers it is in, and its number.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._mouse: tuple[float, ...] = ()
         self.key: tuple[int, int] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -11,6 +11,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_genrecon.widgets.classify.page import ClassifyPage
 from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.fit import scrolled
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 __all__ = ["ClassifyWidget"]
 
@@ -28,7 +31,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         Viewer whose layers can be chosen.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.page = page = ClassifyPage(viewer)
         page.native.layout().addStretch(1)  # room that is not needed stays below
@@ -57,7 +60,7 @@ class ClassifyDock(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         super().hideEvent(event)
         self._enable()
 
-    def _enable(self, _event: Any = None) -> None:
+    def _enable(self, _event: object = None) -> None:
         for shortcut in self.shortcuts:
             shortcut.setEnabled(self.isVisible() and self.page.keys.value)
 
@@ -69,6 +72,6 @@ class ClassifyWidget(PageOpener):
     """Dock widget of classifying objects."""
 
     @staticmethod
-    def make(viewer: Any) -> ClassifyDock:
+    def make(viewer: Viewer) -> ClassifyDock:
         """Return a new page."""
         return ClassifyDock(viewer)

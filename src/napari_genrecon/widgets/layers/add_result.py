@@ -174,7 +174,7 @@ _LEAST_RING = 4.0  # pixels ... and the ring, too
 _RING_COLOUR = "#ffd400"  # yellow stands out from grey, green and magenta images
 
 
-def _add_points(viewer: Any, result: Result, name: str, shown: dict[str, Any]) -> Any:
+def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]) -> Any:
     """Add the points of a result as rings around the objects, with their features."""
     points = result.data
     sizes = points.features.get("size")

@@ -57,7 +57,7 @@ def mask_of(layer: Layer, image: Image) -> NDArray[Any]:
     return mask if len(place.shape) in (2, len(whole)) else np.broadcast_to(mask, whole)
 
 
-def places_of(layer: Any, image: Any) -> Points:
+def places_of(layer: Layer, image: Any) -> Points:
     """Return the places of a points layer in pixels of an image, (N, D) for the D dimensions of the image's layer.
 
     Raises

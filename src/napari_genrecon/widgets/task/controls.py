@@ -113,7 +113,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def _masks(self, _widget: object = None) -> list[str]:
         return self._named(Image | Labels | Shapes)
 
-    def _points(self, _widget: Any = None) -> list[str]:
+    def _points(self, _widget: object = None) -> list[str]:
         return self._named(Points)
 
     def _named(self, kinds: Any) -> list[str]:

@@ -470,7 +470,7 @@ class DetectWidget(PageOpener):
     """Dock widget of `detect`."""
 
     @staticmethod
-    def make(viewer: Any) -> TaskWidget:
+    def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("detect"))
 
