@@ -86,5 +86,5 @@ def test_the_pinhole_is_named(settings, words):
 
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_defaults_are_those_of_the_options(task):
-    assert defaults_of(task)["device"] == "auto"
+    assert defaults_of(task)["axes"] is None
     assert defaults_of("sample") == {}

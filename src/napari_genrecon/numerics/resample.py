@@ -151,7 +151,7 @@ def resize_matrix(length: int, size: int) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> resize_matrix(4, 2) @ np.full(4, 3.0)
+    >>> (resize_matrix(4, 2) @ np.full(4, 3.0)).round(4)
     array([3., 3.])
     """
     stretch = max(length / size, 1.0)

@@ -21,7 +21,7 @@ from napari_genrecon.io.formats import image_name, is_written_by_region, result_
 from napari_genrecon.io.points import ENDING as POINTS
 from napari_genrecon.io.record.check import find_record
 from napari_genrecon.io.record.history import steps_of_run
-from napari_genrecon.tasks import find_task
+from napari_genrecon.tasks import TASKS
 
 __all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
 
@@ -178,7 +178,8 @@ def _key(path: Path) -> str:
 
 def _ending(task: str) -> str:
     """Return the ending of the results of a task that makes no images; empty for images."""
-    return POINTS if find_task(task).makes == "points" else ""
+    known = {each.name: each for each in TASKS}  # a name of several steps is none of a task
+    return POINTS if task in known and known[task].makes == "points" else ""
 
 
 def _folder(output: str | Path, ending: str, *, several: bool) -> Path | None:

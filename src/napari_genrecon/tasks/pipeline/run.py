@@ -28,7 +28,7 @@ def pipeline(
     image: ImageLike | None = None,
     *,
     axes: str | Axes | None = None,
-) -> Any:
+) -> ImageArray | Pipeline:
     """Run several tasks in a row, each on the result of the one before.
 
     Parameters

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_genrecon.models import ModelCard
+from napari_genrecon.models.devices import conv_layout
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 
@@ -47,8 +48,7 @@ class PairBatches:
         told[ways % 2 == 1, 1:] = told[ways % 2 == 1, :0:-1]  # a quarter turn exchanges rho along x and y
         pair = (np.stack([_turned(of[i], way) for i, way in zip(chosen, ways, strict=True)]) for of in self._both)
         x, targets = (torch.from_numpy(part).to(self.device) for part in pair)
-        layout = torch.channels_last
-        return x.contiguous(memory_format=layout), targets, torch.from_numpy(told).to(self.device)
+        return x.contiguous(memory_format=conv_layout(self.device)), targets, torch.from_numpy(told).to(self.device)
 
     @property
     def _both(self) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -30,10 +30,8 @@ class NoiseField(ArrayField):
         Returns the names of the layers that it can be measured from.
     """
 
-    kind = "noise"
-
     def __init__(self, names: Names) -> None:
-        super().__init__("noise", "noise", _TOOLTIP, names, others=(OWN, NUMBER, REPORT))
+        super().__init__("noise", "noise", _TOOLTIP, names, others=(OWN, NUMBER, REPORT), kind="noise")
         others = [(other, other) for other in self._others]
         self.chooser.choices = lambda widget: [*others, *((f"of '{name}'", name) for name in names(widget))]
         self._level = number(
