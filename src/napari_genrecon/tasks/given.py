@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer, axes_of
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
 
 __all__ = ["Given", "given_image", "given_images", "given_mask", "given_pixel_size", "given_psf", "warn_assumed"]
 
@@ -126,7 +123,7 @@ def _is_layer(value: object) -> bool:
     return hasattr(value, "as_layer_data_tuple")  # unlike isinstance, without importing napari
 
 
-def _pixels(layer: Layer, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
+def _pixels(layer: Any, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[str, Any]]:
     # Plugins get layers behind a proxy; what it wraps gives plain values.
     data, meta, kind = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()
     if kind not in kinds:
