@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-from magicgui.widgets import PushButton, Select, TextEdit
+from magicgui.widgets import Container, PushButton, Select, TextEdit
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QFrame, QScrollArea, QSizePolicy, QWidget
 
-__all__ = ["COLOURS", "Words", "heading", "list_of_layers", "make_primary", "scrolled", "slim", "text", "tint"]
+__all__ = [
+    "COLOURS",
+    "Words",
+    "heading",
+    "list_of_layers",
+    "make_primary",
+    "scrolled",
+    "side_by_side",
+    "slim",
+    "text",
+    "tint",
+]
 
 COLOURS = {"": "", "good": "color: #3fae5a;", "bad": "color: #e8743b;"}
 """Style sheets of text by its tone."""
@@ -139,3 +151,10 @@ def scrolled(native: QWidget) -> QScrollArea:
     slim(native)
     area.setWidget(native)
     return area
+
+
+def side_by_side(*widgets: Any) -> Container[Any]:
+    """Return a row of widgets without margins of its own."""
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row

@@ -23,7 +23,7 @@ from napari_genrecon.tasks import TASKS, Result
 from napari_genrecon.tasks.pipeline import Pipeline, Step, pipeline_steps, read_pipeline, steps_of
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock, PageOpener
-from napari_genrecon.widgets.fit import list_of_layers, make_primary, text
+from napari_genrecon.widgets.fit import list_of_layers, make_primary, side_by_side, text
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers
 from napari_genrecon.widgets.layers.choice import LayerChoice
@@ -63,11 +63,11 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
                 self.images,
                 Label(value="Steps, from first to last"),
                 self.chosen,
-                _row(self.task, self.add_step, self.from_result),
-                _row(self.move_up, self.remove_steps, self.open_file, self.save_file),
-                _row(Label(value="options"), self.step_options),
+                side_by_side(self.task, self.add_step, self.from_result),
+                side_by_side(self.move_up, self.remove_steps, self.open_file, self.save_file),
+                side_by_side(Label(value="options"), self.step_options),
                 self.keep,
-                _row(self.run, self.cancel),
+                side_by_side(self.run, self.cancel),
                 self._progress,
                 self.status,
             ],
@@ -305,12 +305,6 @@ def _options(given: str) -> dict[str, Any]:
 def _parts(given: str) -> list[str]:
     """Split at the commas that stand before the next ``name=``, as values may hold commas."""
     return [part for part in re.split(r",\s*(?=\w+\s*=)", given) if part.strip()]
-
-
-def _row(*widgets: Any) -> Container[Any]:
-    row = Container(widgets=widgets, layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    return row
 
 
 class StepsWidget(PageOpener):

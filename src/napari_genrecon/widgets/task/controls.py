@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBa
 from napari.layers import Image, Labels, Points, Shapes
 
 from napari_genrecon.tasks import Task
-from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, text
+from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, side_by_side, text
 from napari_genrecon.widgets.form import TaskForm
 from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image
@@ -60,16 +60,16 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._status = text(most=_LINES)
         self._page = Container(widgets=[self._layers, self._details, self._form.container], labels=False)
         self._fit_list = list_of_layers(self._layers, _ROWS)
-        main = _row(self._run, self._preview)
+        main = side_by_side(self._run, self._preview)
         main.native.layout().setStretch(0, 2)
         main.native.layout().setStretch(1, 1)
         super().__init__(
             widgets=[
                 main,
-                _row(self._view, self._live, self._cancel),
+                side_by_side(self._view, self._live, self._cancel),
                 self._progress,
                 self._status,
-                _row(self._check, self._copy, self._methods),
+                side_by_side(self._check, self._copy, self._methods),
             ],
             labels=False,
         )
@@ -137,9 +137,3 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def refresh_models(self) -> None:
         """Update the choice of models, to which a training may have added one."""
         self._form.refresh_models()
-
-
-def _row(*widgets: Any) -> Container[Any]:
-    row = Container(widgets=widgets, layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    return row
