@@ -12,15 +12,14 @@ __all__ = ["Pair", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-# Lower thresholds keep more of faint events, and give back more places where nothing but noise stands out. At 2.5 and
-# 2.9, events of 64 grey values at 10 electrons keep 94 % of the height that they have in a frame by itself, and still
-# movies lose 0.1 dB (0.6 dB at 30 electrons); at 3.0 and 3.4 they keep 88 %, and still movies gain 0.3 dB.
-# `tools/benchmark.py sequence` measures both.
+# Lower thresholds keep more of faint events, and give back more places where nothing but noise stands out. At 3.0 and
+# 3.4, events of 64 grey values at 10 electrons keep all of the height that they have in a frame by itself, at 3.2 and
+# 3.6 they keep 85 %, and still movies gain 0.7 dB. `tools/benchmark.py sequence` measures both.
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
-_DOUBT, _SURE = 2.75, 3.15  # s.d. of a local mean from which a change may be real, and is taken as real
+_DOUBT, _SURE = 3.05, 3.45  # s.d. of a local mean from which a change may be real, and is taken as real
 # Share of a change that the denoiser shows, up to which it is taken for noise, and from which for real: of events it
-# shows two thirds or more, of noise on an even background next to nothing.
-_UNSEEN, _SEEN = 0.4, 0.55
+# shows about half, of noise on an even background next to nothing.
+_UNSEEN, _SEEN = 0.25, 0.35
 _REACH = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
 _TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
@@ -52,16 +51,16 @@ def unexplained(
     change, shown = (_smooth((now - mean) / share) for now, mean in (frames, denoised))
     deviation = np.abs(change) / (_spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1]))
     seen = np.sign(change) * shown / np.maximum(np.abs(change), 1e-6)
-    sure = _ramp(deviation, _DOUBT, _SURE) * _ramp(seen, _UNSEEN, _SEEN)
+    sure = np.minimum(_ramp(deviation, _DOUBT, _SURE), _ramp(seen, _UNSEEN, _SEEN))
     return _grown(sure, _REACH) if sure.any() else sure
 
 
-def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _smooth(image: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=_TRUNCATE))
 
 
-def _ramp(value: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    return np.clip((value - low) / (high - low), 0, 1)
+def _ramp(value: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
+    return np.clip((value - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def _spread(width: float, rho: float) -> float:

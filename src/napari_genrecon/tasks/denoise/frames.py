@@ -2,8 +2,7 @@
 
 In the domain of equal noise a small recurrent network (`models.networks.frame_gate`) says pixel by pixel how much of
 the other frames still holds; they are averaged with the frame, from the past and from the future, and the denoiser is
-told the variance that is left at every pixel. Where the average misses what a frame shows, the frame denoised by itself
-is taken.
+told the variance that is left at every pixel. Where the average misses what a frame shows, the frame itself is taken.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ class Fused(NamedTuple):
     number: int
     frame: NDArray[np.float32]
     variance: NDArray[np.float32]
-    alone: NDArray[np.float32]  # the frame denoised by itself
-    given_back: NDArray[np.float32]  # share of that in the result
+    given_back: NDArray[np.float32]  # share of the frame that was taken instead of the average
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,6 @@ class DenoiseFrames:
             if found is not None:
                 prepared = self.planes.prepare(frames[found.number], channel)
                 clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
-                alone = found.alone if self.planes.strength == 1 else self.planes.clean(prepared.stabilised, channel)
-                clean += found.given_back * (alone - clean)
                 result[found.number] = self.planes.restore(prepared, clean, channel)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
@@ -143,7 +139,8 @@ class DenoiseFrames:
             mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
             fused, variance = two_way((fused, variance), (ahead, spread), share)
         given_back = unexplained((frame[0], fused), (frame[1], mean), variance, channel.rho)
-        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, frame[1], given_back)
+        fused, variance = fused + given_back * (frame[0] - fused), variance + given_back * (1 - variance)
+        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
 
     def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
