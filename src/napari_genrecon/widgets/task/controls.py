@@ -9,12 +9,12 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBa
 from napari.layers import Image, Labels, Points, Shapes
 
 from napari_genrecon.tasks import Task
+from napari_genrecon.widgets.compare.split_layer import VIEWS
 from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, side_by_side, text
 from napari_genrecon.widgets.form import TaskForm
 from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image
 from napari_genrecon.widgets.task.details import Details
-from napari_genrecon.widgets.task.preview import VIEWS
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -66,7 +66,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         super().__init__(
             widgets=[
                 main,
-                side_by_side(self._view, self._live, self._cancel),
+                side_by_side(self._view, self._compare, self._live, self._cancel),
                 self._progress,
                 self._status,
                 side_by_side(self._check, self._copy, self._methods),
@@ -87,6 +87,11 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         )
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: left of the line before, right of it after; drag the line"
+        )
+        self._compare = PushButton(
+            text="Compare",
+            visible=False,
+            tooltip="Shows the result beside its image: split by a line, differences, lines",
         )
         self._run = PushButton(text=self._task.title, tooltip="Makes a new layer; the image itself is not changed")
         make_primary(self._run)

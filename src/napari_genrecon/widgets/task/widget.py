@@ -20,6 +20,7 @@ from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.tasks import Task, defaults_of, find_task
 from napari_genrecon.tasks.result_name import result_name
+from napari_genrecon.widgets.advise.open_dock import open_filled
 from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
@@ -84,6 +85,7 @@ class TaskWidget(TaskControls):
         self._running = False  # whether a run goes on, which closing the dock does not end
         self._said: list[str] = []  # messages about the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
+        self._result: Any = None  # the layer that was added last
         self._gone = False
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
@@ -120,6 +122,7 @@ class TaskWidget(TaskControls):
         self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
+        self._compare.changed.connect(self._open_compare)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
@@ -377,6 +380,7 @@ class TaskWidget(TaskControls):
                     self._viewer, result, taken.layer, taken.data.shape, name, taken.shown, stored=target is not None
                 )
             self._record = record
+            self._result, self._compare.visible = added, isinstance(added, Image)
         lazy = isinstance(added, Image) and target is None and is_lazy(layer_data(added))
         self._said.append(about_result(record, added, taken, target, lazy=lazy))
         self._jobs.say(" ".join(self._said))
@@ -390,6 +394,12 @@ class TaskWidget(TaskControls):
     def _tell_missing(self, layers: list[Any]) -> None:
         if not layers:
             self._jobs.ask_for("Choose an image layer first.")
+
+    def _open_compare(self, _event: object = None) -> None:
+        if self._result in self._viewer.layers:
+            open_filled(self._viewer, "compare", self._result.name, {})
+        else:
+            self._jobs.ask_for("The result is no longer among the layers: press Compare after the next run.")
 
     # Check ----------------------------------------------------------------------------------------------------------
 
