@@ -15,6 +15,7 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import ImageError
 from napari_genrecon.widgets.layers.snapshot import (
     PLACED,
+    corner,
     display,
     is_no_image,
     layer_data,
@@ -229,9 +230,7 @@ def placed_at(placed: dict[str, Any], region: Sequence[slice], start: Sequence[i
     """Return the place of a layer of every n-th pixel of a region of another one, which begins at `start`."""
     steps = np.array([piece.step or 1 for piece in region])
     first = np.array([piece.start for piece in region]) + np.asarray(start) + (steps - 1) / 2
-    turned = {key: placed[key] for key in ("scale", "translate", "rotate", "shear") if key in placed}
-    corner = Image(np.zeros((1,) * len(first)), **turned).data_to_world(first)
-    return {**placed, "scale": np.asarray(placed["scale"], float) * steps, "translate": corner}
+    return {**placed, "scale": np.asarray(placed["scale"], float) * steps, "translate": corner(placed, first)}
 
 
 def _rounded(value: Any) -> Any:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 
 from napari_genrecon.widgets.compare.split_layer import SplitLayer
-from napari_genrecon.widgets.layers.snapshot import finer, shows_planes, visible_region
+from napari_genrecon.widgets.layers.snapshot import corner, finer, shows_planes, visible_region
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -116,7 +115,7 @@ class Preview:
             before = before.repeat(factor, axis) if factor > 1 else before
         look = {**look, **finer(look, factors)}
         keywords = {k: v for k, v in look.items() if k not in ("metadata", "opacity", "blending")}
-        keywords |= {"name": f"{name} preview", "translate": _corner(look, offset)}
+        keywords |= {"name": f"{name} preview", "translate": corner(look, offset)}
         self._shown = _Shown(region, name, source, options)
         self._split.show(before, after, keywords, source, limits)
 
@@ -159,12 +158,3 @@ class Preview:
     def _gone(self) -> None:
         self._shown = None
         self._on_gone()
-
-
-def _corner(look: dict[str, Any], offset: tuple[int, ...]) -> Any:
-    """Return the translate of a layer that begins at a pixel of another one, through its rotation and shear.
-
-    Given at once, as a layer that is put elsewhere first moves the sliders of the window.
-    """
-    placed = {k: look[k] for k in ("scale", "translate", "rotate", "shear")}
-    return Image(np.zeros((1,) * len(offset)), **placed).data_to_world(offset)

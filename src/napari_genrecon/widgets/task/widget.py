@@ -25,6 +25,7 @@ from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets.layers.choice import keeping_active
+from napari_genrecon.widgets.layers.new_mask import add_mask
 from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_data, shows_planes, visible_region
 from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
@@ -110,6 +111,7 @@ class TaskWidget(TaskControls):
         self._layers.changed.connect(self._measure)
         self._form.container.changed.connect(self._noise.time_again)
         self._form.container.changed.connect(self._judge_preview)
+        self._only.changed.connect(self._noise.time_again)
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
         dims = self._viewer.dims.events
@@ -123,6 +125,7 @@ class TaskWidget(TaskControls):
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
         self._compare.changed.connect(self._open_compare)
+        self._new_mask.changed.connect(self._start_mask)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
@@ -236,7 +239,8 @@ class TaskWidget(TaskControls):
             given = self._viewer.layers[name]
             return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
 
-        return layer_options(self._task, layer, self._form.values(pixels))
+        part = self._only.options(layer) if self._task.makes == "image" else {}
+        return layer_options(self._task, layer, {**self._form.values(pixels), **part})
 
     def fill(self, layer: str, options: dict[str, Any]) -> None:
         """Choose an image layer and set options in the form."""
@@ -244,6 +248,15 @@ class TaskWidget(TaskControls):
             self._layers.value = [layer]
         for name, value in options.items():
             self._form[name].value = value
+
+    def _start_mask(self, _event: object = None) -> None:
+        """Add an empty mask of the first chosen image, take it, and begin to paint."""
+        layers = self._chosen()
+        if not layers:
+            self._tell_missing([])
+            return
+        self._form["mask"].value = add_mask(self._viewer, layers[0]).name
+        self._jobs.say(f"Paint what is to be filled in, then press {self._task.title}.")
 
     # Preview --------------------------------------------------------------------------------------------------------
 
