@@ -13,7 +13,7 @@ from napari._app_model import get_app_model
 from napari._app_model.constants import MenuId
 from napari._app_model.context import LayerListSelectionContextKeys as Selected
 
-from napari_genrecon.widgets.advise.open_dock import dock_of, open_filled
+from napari_genrecon.widgets.advise.open_dock import open_filled
 
 __all__ = ["add_right_click"]
 
@@ -31,7 +31,7 @@ def add_right_click() -> None:
                 id=MenuId.LAYERLIST_CONTEXT, group=_GROUP, order=order, when=Selected.num_selected_image_layers == 1
             )
             app.register_action(
-                Action(id=action, title=f"{dock_of(name)}…", callback=partial(_open, name), menus=[rule], palette=False)
+                Action(id=action, title=f"{name.title()}…", callback=partial(_open, name), menus=[rule], palette=False)
             )
 
 
