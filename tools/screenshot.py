@@ -1,6 +1,7 @@
 """Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
 
-``screenshot.py docs augment`` makes only those of Augment and Advise, and
+``screenshot.py docs augment`` makes only those of Augment and Advise, ``screenshot.py docs compare`` that of Compare,
+and
 ``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
 folder has a finished run of the name already).
 """
@@ -100,6 +101,20 @@ def augment(folder: Path) -> None:
     viewer.close()
 
 
+def compare(folder: Path) -> None:
+    """Compare a denoised image with its source, along a line, too; save a picture."""
+    viewer, widget = opened("Denoise")
+    widget._run.changed.emit(True)
+    wait(lambda: widget._job is None and "New layer" in widget._status.value)
+    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Compare")
+    wait(lambda: page.way.value == "split")
+    viewer.add_shapes([[[120, 150], [120, 260]]], shape_type="line", edge_color="#ffd400", edge_width=2, name="line")
+    page.line.value = "line"
+    wait(lambda: not page.plot.native.isHidden())
+    _picture(viewer, folder / "compare.png")
+    viewer.close()
+
+
 def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     page = widget.train
     _press(page, page.show_crops)
@@ -141,13 +156,14 @@ def _picture(viewer: Any, target: Path) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    if sys.argv[2:3] == ["augment"]:
-        augment(folder)
+    if sys.argv[2:3] in (["augment"], ["compare"]):
+        {"augment": augment, "compare": compare}[sys.argv[2]](folder)
         return
     generate(folder, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
     if sys.argv[2:3] != ["generate"]:
         tasks(folder)
         augment(folder)
+        compare(folder)
 
 
 def tasks(folder: Path) -> None:

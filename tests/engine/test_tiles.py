@@ -222,3 +222,24 @@ def test_region_of_a_larger_result_has_its_scale():
     larger = lambda block, tile: block.repeat(2, 1).repeat(3, 2)  # noqa: E731
     found = finish(region_steps(larger, image, grid, np.s_[0:1, 1:3, 5:9]))
     np.testing.assert_array_equal(found, larger(image[:, 1:3, 5:9], None))
+
+
+@pytest.mark.parametrize("source", ["numpy", "dask"])
+@pytest.mark.parametrize("region", [np.s_[1:2, 3:30, 20:41], np.s_[0:2, 7:50, 1:33], np.s_[:, 49:50, 0:1]], ids=str)
+def test_lazy_region_equals_the_eager_one_and_that_part_of_the_whole(region, source):
+    import dask.array as da
+
+    image = np.random.default_rng(0).normal(size=(2, 50, 41))
+    grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 4, 4))
+    whole, part = finish(run_tiles(blur, image, grid, np.float64)).array, grid.within(region)
+    eager = finish(run_tiles(blur, image, part, np.float64)).array
+    given = image if source == "numpy" else da.from_array(image, chunks=(1, 13, 20))
+    np.testing.assert_array_equal(lazy_tiles(blur, given, part, np.float64).compute(), eager)
+    np.testing.assert_allclose(eager, whole[region], atol=1e-12)
+
+
+def test_what_is_read_for_a_region_starts_on_the_grid_of_the_model():
+    grid = TileGrid((64, 64), (16, 16), (8, 8), (2, 2), (8, 8)).within(np.s_[13:30, 21:22])
+    for tile in grid.tiles():
+        assert all(part.start % 8 == 0 for part in tile.src)
+    assert grid.out_shape == (34, 2)

@@ -129,7 +129,7 @@ def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer
     widget = docked(viewer, qtbot, DenoiseWidget)
     press(qtbot, widget, widget._preview)
     widget._resting.setInterval(10**6)  # no other preview meanwhile
-    preview, line, clean = viewer.layers["cells preview"], widget._preview_layer._line, denoise(image)
+    preview, line, clean = viewer.layers["cells preview"], widget._preview_layer._split._line, denoise(image)
     camera = viewer.scene.camera
     camera.zoom = line.parentWidget().width() / 80
     for move in (lambda: None, lambda: setattr(camera, "center", (0, 32, 50)), lambda: line.drag_to(20)):
@@ -139,7 +139,7 @@ def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer
         assert abs(split_at(preview.data, image, clean) - place) <= 1
     assert line.cursor().shape() == line.cursor().shape().SplitHCursor
     widget._view.value = "after"
-    assert widget._preview_layer._line is None
+    assert widget._preview_layer._split._line.isHidden()
 
 
 def test_view_that_leaves_the_preview_gets_a_new_one(viewer, qtbot, monkeypatch):

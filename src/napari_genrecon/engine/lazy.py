@@ -17,7 +17,7 @@ from napari_genrecon.engine.tiles import Core, TileGrid
 if TYPE_CHECKING:
     from dask.array import Array as DaskArray
 
-__all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_stack", "lazy_tiles"]
+__all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_copy", "lazy_stack", "lazy_tiles"]
 
 
 def is_dask(source: ImageArray) -> TypeGuard[DaskArray]:
@@ -73,11 +73,28 @@ def lazy_tiles(fn: TileFunction, source: ImageArray, grid: TileGrid, dtype: DTyp
     options = {"chunks": grid.out_chunks, "dtype": claimed, "meta": np.empty((0,) * len(grid.shape), claimed)}
     if not is_dask(source):
         return da.map_blocks(_ReadBlock(fn, grid, wanted, source), **options)
+    if grid.window is not None:
+        return _dask_window(fn, source, grid, wanted, claimed)
     on_grid = source.rechunk(grid.chunks)
     # A dimension in one piece needs no neighbours, and dask refuses a halo larger than the piece.
     depth = {i: h if len(grid.chunks[i]) > 1 else 0 for i, h in enumerate(grid.halo)}
     overlapped = da.overlap.overlap(on_grid, depth=depth, boundary="none", allow_rechunk=False)
     return overlapped.map_blocks(_OverlapBlock(fn, grid, wanted), **options)
+
+
+def _dask_window(
+    fn: TileFunction, source: DaskArray, grid: TileGrid, dtype: np.dtype[Any] | None, claimed: np.dtype[Any]
+) -> Any:
+    """Return the tiles of the window of a grid; each one takes what it reads from the source as one piece."""
+    import dask.array as da
+
+    blocks = np.empty([len(sizes) for sizes in grid.chunks], object)
+    for place, core in zip(np.ndindex(blocks.shape), grid.cores(), strict=True):
+        read = source[grid.tile_of(core).src].rechunk(-1)
+        sizes = tuple(((b - a) * s,) for (a, b), s in zip(core, grid.scale, strict=True))
+        meta = np.empty((0,) * read.ndim, claimed)
+        blocks[place] = read.map_blocks(_CoreBlock(fn, grid, dtype, core), chunks=sizes, dtype=claimed, meta=meta)
+    return da.block(blocks.tolist())
 
 
 @dataclass(frozen=True)
@@ -92,8 +109,9 @@ class _OverlapBlock:
         return self.compute(np.asarray(block), self.core(block_info))
 
     def core(self, block_info: dict[Any, Any]) -> Core:
-        location = block_info[None]["array-location"]
-        return tuple((a // s, b // s) for (a, b), s in zip(location, self.grid.scale, strict=True))
+        location, grid = block_info[None]["array-location"], self.grid
+        starts = zip(location, grid.scale, grid.core, strict=True)
+        return tuple((a // s + start, b // s + start) for (a, b), s, (start, _) in starts)
 
     def compute(self, block: NDArray[Any], core: Core) -> NDArray[Any]:
         made = finish(core_steps(self.fn, block, self.grid, core))
@@ -109,6 +127,16 @@ class _ReadBlock(_OverlapBlock):
     def __call__(self, block_info: dict[Any, Any]) -> NDArray[Any]:  # type: ignore[override]
         core = self.core(block_info)
         return self.compute(np.asarray(self.source[self.grid.tile_of(core).src]), core)
+
+
+@dataclass(frozen=True)
+class _CoreBlock(_OverlapBlock):
+    """Function of what the tile of one core reads."""
+
+    at: Core
+
+    def __call__(self, block: NDArray[Any]) -> NDArray[Any]:  # type: ignore[override]
+        return self.compute(np.asarray(block), self.at)
 
 
 class Reader:
@@ -128,6 +156,14 @@ class Reader:
 
     def __call__(self, region: tuple[slice, ...]) -> NDArray[Any]:
         return np.asarray(self._source[region])
+
+
+def lazy_copy(source: ImageArray, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+    """Return an image as a dask array of another dtype, repeated along new dimensions in front."""
+    import dask.array as da
+
+    whole = source if is_dask(source) else da.from_array(source)
+    return da.broadcast_to(whole, shape).astype(dtype)
 
 
 def lazy_stack(arrays: Sequence[Any]) -> Any:

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate, count
 from typing import Any, TypeVar
 
@@ -209,21 +208,7 @@ def region_steps(
         The part, with the scale of the grid. Pixels near the border of a tile may differ from those of the whole result
         by as much as tiles make a difference.
     """
-    # Compute from and to multiples of the stride, as networks need, and cut the rest off in the end.
-    ends = [part.indices(n)[:2] for part, n in zip(region, grid.shape, strict=True)]
-    start = [a // s * s for (a, _), s in zip(ends, grid.stride, strict=True)]
-    stop = [min(-(-b // s) * s, n) for (_, b), s, n in zip(ends, grid.stride, grid.shape, strict=True)]
-    out = np.empty([(b - a) * s for a, b, s in zip(start, stop, grid.scale, strict=True)], np.dtype(dtype))
-    cores = grid.split(tuple(zip(start, stop, strict=True)), grid.tile)
-    for index, core in enumerate(cores):
-        tile, note = grid.tile_of(core), "computing the part on screen"
-        yield Progress(index, len(cores), note)
-        steps = core_steps(fn, np.asarray(source[tile.src]), grid, core)
-        made = yield from map_progress(steps, partial(_here, Progress(index, len(cores), note)))
-        inner = (slice(d.start - a * s, d.stop - a * s) for d, a, s in zip(tile.dst, start, grid.scale, strict=True))
-        out[tuple(inner)] = to_dtype(made, out.dtype)[0]
-    kept = (slice((a - o) * s, (b - o) * s) for (a, b), o, s in zip(ends, start, grid.scale, strict=True))
-    return out[tuple(kept)]
+    return (yield from run_tiles(fn, source, grid.within(region), dtype)).array
 
 
 def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core) -> Generator[object, None, Block]:
@@ -271,10 +256,6 @@ def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core
 def _within(inner: Region, outer: Region) -> Region:
     """Return a region of the image in the pixels of a region around it."""
     return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
-
-
-def _here(progress: Progress, _: object) -> Progress:
-    return progress
 
 
 def _pixels_read(tile: Tile) -> float:

@@ -56,7 +56,10 @@ class TileGrid:
     scale : tuple of int
         Output pixels per source pixel, per dimension.
     stride : tuple of int
-        Tiles start at multiples of this, per dimension.
+        What is read for a tile starts at a multiple of this, per dimension.
+    window : tuple of (int, int), optional
+        Part of the source that is computed, in its pixels; the output holds nothing else. What lies around it is read
+        as halo. None is all of it.
     """
 
     shape: tuple[int, ...]
@@ -64,6 +67,7 @@ class TileGrid:
     halo: tuple[int, ...]
     scale: tuple[int, ...]
     stride: tuple[int, ...]
+    window: Core | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(v) for v in (self.shape, self.tile, self.halo, self.scale, self.stride)}
@@ -76,7 +80,22 @@ class TileGrid:
     @property
     def out_shape(self) -> tuple[int, ...]:
         """Shape of the output."""
-        return tuple(n * s for n, s in zip(self.shape, self.scale, strict=True))
+        return tuple(n * s for n, s in zip(self.lengths, self.scale, strict=True))
+
+    @property
+    def core(self) -> Core:
+        """The pixels that are computed: those of the window, or all."""
+        return self.window or tuple((0, n) for n in self.shape)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Number of pixels that are computed, per dimension."""
+        return tuple(b - a for a, b in self.core)
+
+    def within(self, region: Region) -> TileGrid:
+        """Return the grid that computes a region only."""
+        ends = [part.indices(n)[:2] for part, n in zip(region, self.shape, strict=True)]
+        return replace(self, window=tuple(ends))
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
@@ -84,7 +103,12 @@ class TileGrid:
 
         A last piece smaller than the halo joins the one before it: it would cost more border than it has pixels.
         """
-        return tuple(_pieces(n, t, h) for n, t, h in zip(self.shape, self.tile, self.halo, strict=True))
+        return tuple(_pieces(n, t, h) for n, t, h in zip(self.lengths, self.tile, self.halo, strict=True))
+
+    @property
+    def spans(self) -> tuple[list[tuple[int, int]], ...]:
+        """Start and stop of the tiles in the source, per dimension."""
+        return tuple(_spans(sizes, a) for sizes, (a, _) in zip(self.chunks, self.core, strict=True))
 
     @property
     def out_chunks(self) -> tuple[tuple[int, ...], ...]:
@@ -100,10 +124,15 @@ class TileGrid:
     def read_share(self) -> float:
         """Pixels computed per pixel kept, halos included (1.0 means no overlap)."""
         per_axis = (
-            sum(min(b + h, n) - max(a - h, 0) for a, b in _spans(sizes)) / n
-            for sizes, h, n in zip(self.chunks, self.halo, self.shape, strict=True)
+            sum(min(b + h, n) - max(a - h, 0) for a, b in spans) / length
+            for spans, h, n, length in zip(self.spans, self.halo, self.shape, self.lengths, strict=True)
         )
         return math.prod(per_axis)
+
+    @property
+    def pixels_read(self) -> float:
+        """Number of pixels that are computed, halos included."""
+        return math.prod(self.lengths) * self.read_share
 
     def coarse(self) -> TileGrid:
         """Return a grid whose tiles are at least as large as their halo, which overlapping dask chunks need."""
@@ -111,8 +140,8 @@ class TileGrid:
         return replace(self, tile=tile)
 
     def cores(self) -> Iterator[Core]:
-        """Iterate over the cores of all tiles, in C order; every source pixel is in exactly one."""
-        yield from itertools.product(*(_spans(sizes) for sizes in self.chunks))
+        """Iterate over the cores of all tiles, in C order; every pixel that is computed is in exactly one."""
+        yield from itertools.product(*self.spans)
 
     def tiles(self) -> Iterator[Tile]:
         """Iterate over all tiles, in C order."""
@@ -121,9 +150,12 @@ class TileGrid:
     def tile_of(self, core: Core) -> Tile:
         """Return the regions to read, keep and write for one core."""
         # The halo ends at the edge of the image, so that the core may begin anywhere in what was read.
-        src = [(max(a - h, 0), min(b + h, n)) for (a, b), h, n in zip(core, self.halo, self.shape, strict=True)]
+        src = [
+            (max(a - h, 0) // s * s, min(b + h, n))
+            for (a, b), h, s, n in zip(core, self.halo, self.stride, self.shape, strict=True)
+        ]
         crop = [slice((a - lo) * s, (b - lo) * s) for (a, b), (lo, _), s in zip(core, src, self.scale, strict=True)]
-        dst = [slice(a * s, b * s) for (a, b), s in zip(core, self.scale, strict=True)]
+        dst = [slice((a - o) * s, (b - o) * s) for (a, b), (o, _), s in zip(core, self.core, self.scale, strict=True)]
         return Tile(tuple(slice(lo, hi) for lo, hi in src), tuple(crop), tuple(dst))
 
     def halved(self, size: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -156,6 +188,6 @@ def _pieces(length: int, tile: int, halo: int) -> tuple[int, ...]:
     return tuple(pieces)
 
 
-def _spans(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    stops = list(itertools.accumulate(sizes))
+def _spans(sizes: tuple[int, ...], start: int = 0) -> list[tuple[int, int]]:
+    stops = [start + stop for stop in itertools.accumulate(sizes)]
     return [(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]

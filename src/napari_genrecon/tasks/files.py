@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
@@ -301,6 +303,9 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
     new = len(result.axes) - len(about.axes)  # 1 for several plausible fillings, which get a new first dimension
     factors = tuple(record.get("factor") or (1,) * len(about.axes))
     scale, translate = upscaled_transform(whole.scale, whole.translate, factors)
+    if result.region is not None:
+        whole = _cut(whole, result.region)
+        translate = translate + np.array([part.start for part in result.region]) * np.asarray(factors) * scale
     return replace(
         whole,
         axes=result.axes,
@@ -310,6 +315,14 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
         record=record,
         layer=None,
     )
+
+
+def _cut(about: ImageMeta, region: tuple[slice, ...]) -> ImageMeta:
+    """Return the metadata with the names and colours of the channels of a region."""
+    if "C" not in about.axes.letters:
+        return about
+    part = region[about.axes.letters.index("C")]
+    return replace(about, channel_names=about.channel_names[part], channel_colors=about.channel_colors[part])
 
 
 def finished(image: ImageFile) -> ImageFile:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import accumulate
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from napari_genrecon.models import (
     resolve_device,
 )
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.region import Region, cut, in_whole, region_text
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["Plan", "lazy_result", "plan_grid", "read_shapes", "result_dtype", "run_plan", "tell_planes"]
@@ -97,9 +98,41 @@ class Plan:
     work: tuple[int, int] = (0, 0)
 
     @property
+    def region(self) -> Region | None:
+        """Part of the image that is computed; None is all of it."""
+        return None if self.grid.window is None else tuple(slice(*ends) for ends in self.grid.window)
+
+    def of_region(self) -> Plan:
+        """Return the plan for the region of the options. What was measured stays that of the whole image.
+
+        Raises
+        ------
+        OptionError
+            If the region does not fit the image.
+        """
+        grid = cut(self.grid, self.options, self.axes)
+        output = self.facts.get("output", {})
+        shape = {"shape": list(grid.out_shape)} if "shape" in output else {}
+        return replace(self, grid=grid, facts={**self.facts, "output": {**output, **shape}})
+
+    def placed(self, result: Result) -> Result:
+        """Return the result of a region with its place, or in a copy of the whole image if that was asked for."""
+        if self.region is None:
+            return result
+        if not getattr(self.options, "whole", False):  # tasks that make more pixels lack it
+            return replace(result, region=self.region)
+        whole = partial(in_whole, source=self.source, region=self.region)
+        unrounded = None if result.unrounded is None else whole(result.unrounded)
+        companions = {
+            title: in_whole(made, np.zeros(self.source.shape[: made.ndim], made.dtype), self.region[: made.ndim])
+            for title, made in result.companions.items()
+        }
+        return replace(result, data=whole(result.data), companions=companions, unrounded=unrounded, tiles=None)
+
+    @property
     def n_planes(self) -> int:
-        """Number of YX planes of the image."""
-        return self.axes.n_planes(self.source.shape)
+        """Number of YX planes that are computed."""
+        return self.axes.n_planes(self.grid.lengths)
 
     def of_all(self, progress: Progress) -> Progress:
         """Return the progress of the tiles as progress of all work, that before the first tile included."""
@@ -111,6 +144,8 @@ class Plan:
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of a run; without `tiled` that of a lazy result."""
         options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
+        if self.region is not None:
+            options["region"] = region_text(self.region, self.axes, self.source.shape)
         output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
         precision = self.facts.get("precision", "float32")
         facts = {
@@ -147,8 +182,9 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     started : float
         `time.perf_counter` at the start of the task.
     """
+    plan = plan.of_region()
     if lazy:
-        return lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
+        return plan.placed(lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record()))
     steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps())
     try:
         tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
@@ -156,7 +192,7 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
         if plan.model is not None:
             release_memory(plan.device)
             note_device("")
-    return Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started))
+    return plan.placed(Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started)))
 
 
 def plan_grid(
@@ -206,9 +242,8 @@ def _most_pixels(spec: ModelCard, device: str) -> int:
 def read_shapes(grid: TileGrid) -> Counter[tuple[int, ...]]:
     """Count the tiles by the shape that they read, halo included."""
     found: Counter[tuple[int, ...]] = Counter({(): 1})
-    for sizes, halo, length in zip(grid.chunks, grid.halo, grid.shape, strict=True):
-        stops = list(accumulate(sizes))
-        reads = Counter(min(b + halo, length) - max(b - n - halo, 0) for b, n in zip(stops, sizes, strict=True))
+    for spans, halo, length in zip(grid.spans, grid.halo, grid.shape, strict=True):
+        reads = Counter(min(b + halo, length) - max(a - halo, 0) for a, b in spans)
         found = Counter({(*shape, n): m * k for shape, m in found.items() for n, k in reads.items()})
     return found
 

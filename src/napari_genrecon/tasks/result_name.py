@@ -30,6 +30,7 @@ _OPTIONS: dict[str, Callable[[Any], str]] = {
     "volume": lambda _: "3D",
     "thickness": "thickness {:g}".format,
     "train_steps": "{} steps".format,
+    "region": str,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
@@ -13,9 +13,12 @@ __all__ = [
     "DeviceOption",
     "KeepDtypeOption",
     "PrecisionOption",
+    "RegionOption",
     "TileOption",
+    "WholeOption",
     "check_number",
     "check_precision",
+    "check_whole",
 ]
 
 AxesOption = Annotated[
@@ -39,6 +42,17 @@ PrecisionOption = Annotated[
         "tooltip": "Number format of the network; 'auto' takes the faster bfloat16 where that is safe",
     },
 ]
+RegionOption = Annotated[
+    str | tuple[Any, ...] | None,
+    {
+        "form": False,
+        "tooltip": "Work on a part of the image only, such as 'T=0:10, Y=100:300, X=50:250' or 'C=1'; the pixels are "
+        "those of the whole result",
+    },
+]
+WholeOption = Annotated[
+    bool, {"form": False, "tooltip": "Return a copy of the whole image in which only the region is changed"}
+]
 KeepDtypeOption = Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}]
 
 
@@ -52,6 +66,18 @@ def check_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise OptionError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, got {precision!r}")
+
+
+def check_whole(region: object, *, whole: bool) -> None:
+    """Check the option ``whole``.
+
+    Raises
+    ------
+    OptionError
+        If there is no region.
+    """
+    if whole and not region:
+        raise OptionError("whole=True returns a copy of the image with a region changed, and no region is given")
 
 
 def check_number(name: str, value: float, low: float, high: float = float("inf")) -> None:

@@ -40,6 +40,8 @@ class Result:
     limits : (float, float)
         Grey values below and above which only replaced pixels of the source lie. Contrast limits of the source beyond
         them are not applied to the result.
+    region : tuple of slice, optional
+        Part of the source, in its pixels, that `data` is of; None is all of it.
     """
 
     data: Any
@@ -49,6 +51,7 @@ class Result:
     unrounded: Any = None
     tiles: tuple[Any, Any, Any] | None = None
     limits: tuple[float, float] = (-math.inf, math.inf)
+    region: tuple[slice, ...] | None = None
 
     def warn(self) -> None:
         """Emit the record's notes for the user as Python warnings."""

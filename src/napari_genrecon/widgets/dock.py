@@ -11,6 +11,8 @@ from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
+from napari_genrecon.widgets.right_click import add_right_click
+
 if TYPE_CHECKING:
     from napari import Viewer
 
@@ -29,6 +31,7 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
 
     def __new__(cls, napari_viewer: Viewer) -> Any:
         """Return the page. As it is no PageOpener, Python does not call ``__init__``."""
+        add_right_click()
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         pages = _pages.setdefault(viewer, WeakValueDictionary())
         page = pages.get(cls)

@@ -124,6 +124,8 @@ def list_of_layers(chooser: Select, rows: int) -> Callable[[], None]:
 
     def fit() -> None:
         shown = min(max(native.count(), 1), rows)
+        for row in range(native.count()):
+            native.item(row).setToolTip(native.item(row).text())  # names that are cut off
         native.setFixedHeight(shown * (native.fontMetrics().lineSpacing() + 2) + 2 * native.frameWidth())
         later.start(0)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,7 @@ from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.given import given_image, given_psf
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import Plan, read_shapes, result_dtype, run_plan
+from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["ITERATIONS", "deblur", "deblur_steps", "expected_seconds"]
@@ -53,6 +55,8 @@ def deblur(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
+    region: str | tuple[Any, ...] | None = None,
+    whole: bool = False,
 ) -> ImageArray:
     """Undo the blur of a known point spread function.
 
@@ -95,6 +99,13 @@ def deblur(
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
 
+    region : str or tuple of slice and int, optional
+        Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
+        dimension. The pixels equal those of the whole result: what lies around the region is read, too, and what is
+        measured is measured on the whole image. No dimension is dropped.
+    whole : bool
+        Return a copy of the whole image in which only the region is changed.
+
     Returns
     -------
     ndarray or dask.array.Array
@@ -132,6 +143,8 @@ def deblur(
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
+        region=region,
+        whole=whole,
     )
     result = finish(deblur_steps(given.pixels, given.calibrate(options)))
     result.warn()
@@ -178,7 +191,7 @@ def expected_seconds(image: ImageArray, options: DeblurOptions) -> float:
     source = as_source(image)
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise")
-    grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
+    grid = cut(deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile), options, axes)
     cost = _cost(grid, axes, psf, options, spec)
     return sum(count * cost.seconds(_spatial(read, axes, psf.ndim)) for read, count in read_shapes(grid).items())
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
@@ -24,13 +24,17 @@ from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
 from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
+from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
     PrecisionOption,
+    RegionOption,
     TileOption,
+    WholeOption,
     check_precision,
+    check_whole,
 )
 from napari_genrecon.tasks.task import Result
 
@@ -47,7 +51,7 @@ class DenoiseOptions:
     ----------
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
-    strength, blend, frames, model, pixel_size, axes, tile, device, precision, keep_dtype
+    strength, blend, frames, model, pixel_size, axes, tile, device, precision, keep_dtype, region, whole
         See `denoise`.
     """
 
@@ -95,9 +99,12 @@ class DenoiseOptions:
     device: DeviceOption = "auto"
     precision: PrecisionOption = "auto"
     keep_dtype: KeepDtypeOption = False
+    region: RegionOption = None
+    whole: WholeOption = False
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_whole(self.region, whole=self.whole)
         check_precision(self.precision)
         if self.frames not in get_args(Frames):
             raise OptionError(f"frames must be 'auto', 'none', 'T' or 'Z', got {self.frames!r}")
@@ -127,6 +134,8 @@ def denoise(
     device: str = "auto",
     precision: str = "auto",
     keep_dtype: bool = False,
+    region: str | tuple[Any, ...] | None = None,
+    whole: bool = False,
 ) -> ImageArray:
     """Remove the noise of an image.
 
@@ -167,6 +176,13 @@ def denoise(
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
 
+    region : str or tuple of slice and int, optional
+        Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
+        dimension. The pixels equal those of the whole result: what lies around the region is read, too, and what is
+        measured is measured on the whole image. No dimension is dropped.
+    whole : bool
+        Return a copy of the whole image in which only the region is changed.
+
     Returns
     -------
     ndarray or dask.array.Array
@@ -204,6 +220,8 @@ def denoise(
         device=device,
         precision=precision,
         keep_dtype=keep_dtype,
+        region=region,
+        whole=whole,
     )
     result = finish(denoise_steps(given.pixels, given.calibrate(options)))
     result.warn()
@@ -252,7 +270,7 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     grid = plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device)
     work = work_per_pixel(source.shape, axes, options.frames)
     network = load_network(spec, options.device, precision=options.precision)
-    return source.size * grid.read_share * work * network.seconds_per_pixel()
+    return cut(grid, options, axes).pixels_read * work * network.seconds_per_pixel()
 
 
 _MANY_HOT = 3e-4  # of the pixels, from which it is worth a word

@@ -30,6 +30,7 @@ from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.planes import InpaintPlanes
 from napari_genrecon.tasks.measure import input_facts, sample_channels
 from napari_genrecon.tasks.plan import Plan, plan_grid
+from napari_genrecon.tasks.region import region_of
 
 __all__ = ["InpaintPlan", "chosen_method", "find_spec", "fitted_mask", "make_grid", "plan_inpaint"]
 
@@ -65,8 +66,8 @@ class InpaintPlan:
 
     @property
     def filled(self) -> NDArray[np.uint8]:
-        """Mask of the filled pixels (1), of the image's shape without its colours."""
-        mask = self.kernels[0].mask
+        """Mask of the filled pixels (1), of the image's or the region's shape without its colours."""
+        mask = self.kernels[0].mask[self.common.region or ...]
         return np.asarray(mask.any(axis=-1) if self.common.axes.rgb else mask, np.uint8)
 
     @property
@@ -90,9 +91,10 @@ def _out_axes(axes: Axes, samples: int) -> Axes:
 def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[str, Any]:
     """Return the entries that only the record of this task has."""
     recipes = [channel.recipe for channel in kernel.channels]
+    part = kernel.mask[region_of(options.region, kernel.axes, kernel.mask.shape) or ...]
     return {
         "method": method,
-        "mask": {"filled": int(np.count_nonzero(kernel.mask)), "planes": len(kernel.neighbours)},
+        "mask": {"filled": int(np.count_nonzero(part)), "planes": len(kernel.neighbours)},
         "axes": {"letters": _out_axes(kernel.axes, options.n).letters},
         "output": {} if kernel.dtype.kind == "f" else {"clipped": None, "nan": None},
         "steps": [None if recipe is None else _recipe_facts(recipe) for recipe in recipes],
@@ -168,7 +170,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
             *notes_on_missing(neighbours, axes, enough),
         ),
         facts=_facts(kernel, used, options),
-    )
+    ).of_region()
     limits = _limits_of_known(source, mask, sampled, masks)
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]
     return InpaintPlan(common, tuple(replace(kernel, sample=sample) for sample in samples), limits)

@@ -38,6 +38,7 @@ from napari_genrecon.tasks.inpaint.plan import (
 from napari_genrecon.tasks.inpaint.planes import pixels_computed
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import tell_planes
+from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["expected_seconds", "inpaint", "inpaint_steps"]
@@ -59,6 +60,8 @@ def inpaint(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
+    region: str | tuple[Any, ...] | None = None,
+    whole: bool = False,
 ) -> ImageArray:
     """Fill in masked or damaged pixels, and leave every other pixel as it is.
 
@@ -101,6 +104,13 @@ def inpaint(
     keep_dtype : bool
         Round and clip the filled pixels to the input's dtype; a `GenReconWarning` tells how many were clipped (64-bit
         integers: not counted).
+
+    region : str or tuple of slice and int, optional
+        Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
+        dimension. The pixels equal those of the whole result: what lies around the region is read, too, and what is
+        measured is measured on the whole image. No dimension is dropped.
+    whole : bool
+        Return a copy of the whole image in which only the region is changed.
 
     Returns
     -------
@@ -147,6 +157,8 @@ def inpaint(
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
+        region=region,
+        whole=whole,
     )
     result = finish(inpaint_steps(given.pixels, options))
     result.warn()
@@ -183,13 +195,14 @@ def inpaint_steps(
         unrounded = _lazy_samples(plan, None) if plan.counts and common.dtype.kind in "iu" else None
         tiles = (plan.kernels[0], common.source, common.grid)
         data = _lazy_samples(plan, common.dtype)
-        return Result(data, plan.out_axes, common.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
+        made = Result(data, plan.out_axes, common.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
+        return common.placed(made)
     tiled = yield from _compute(plan)
     companions: dict[str, NDArray[Any]] = {"filled pixels": plan.filled}
     if options.n > 1:
         companions["spread"] = _spread(tiled.array, plan)
     record = common.record(tiled, time.perf_counter() - started)
-    return Result(tiled.array, plan.out_axes, record, companions, limits=plan.limits)
+    return common.placed(Result(tiled.array, plan.out_axes, record, companions, limits=plan.limits))
 
 
 def _spread(samples: NDArray[Any], plan: InpaintPlan) -> NDArray[np.float32]:
@@ -221,7 +234,7 @@ def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
     )
     if count == 1:
         return (yield from tell_planes(next(runs), common.n_planes))
-    out, clipped, nan = allocate((count, *common.source.shape), common.dtype), 0, 0
+    out, clipped, nan = allocate((count, *common.grid.out_shape), common.dtype), 0, 0
     for index, run in enumerate(runs):
         tiled = yield from map_progress(run, partial(_of_samples, index, count))
         out[index], clipped, nan = tiled.array, clipped + tiled.clipped, nan + tiled.nan
@@ -263,8 +276,8 @@ def expected_seconds(image: ImageArray, options: InpaintOptions) -> float:
     if spec is None:
         filled = source.size if mask is None else np.count_nonzero(np.broadcast_to(mask, source.shape))
         return float(detecting + filled * seconds_per_filled())
-    grid = make_grid(source.shape, axes, replace(options, mask=None), spec)
-    pixels = source.size * grid.read_share
+    grid = cut(make_grid(source.shape, axes, replace(options, mask=None), spec), options, axes)
+    pixels = grid.pixels_read
     if mask is not None and not options.detect:
         whole = np.broadcast_to(mask, source.shape)
         pixels = sum(pixels_computed(whole, tile, axes, grid.halo[axes.y], spec.stride.x) for tile in grid.tiles())

@@ -10,7 +10,13 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.shared_options import (
+    AxesOption,
+    DeviceOption,
+    KeepDtypeOption,
+    RegionOption,
+    TileOption,
+)
 
 __all__ = ["FACTORS", "EnlargingOptions", "UpscaleOptions"]
 
@@ -24,7 +30,7 @@ class EnlargingOptions:
 
     Attributes
     ----------
-    factor, noise, model, consistent, axes, tile, device, keep_dtype
+    factor, noise, model, consistent, axes, tile, device, keep_dtype, region
         See `upscale`.
     """
 
@@ -47,6 +53,7 @@ class EnlargingOptions:
     tile: TileOption = None
     device: DeviceOption = "auto"
     keep_dtype: KeepDtypeOption = False
+    region: RegionOption = None
 
     def __post_init__(self) -> None:
         check_types(self)

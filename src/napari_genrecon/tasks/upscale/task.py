@@ -20,6 +20,7 @@ from napari_genrecon.models import find_model, load_network
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import plan_grid
+from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.options import UpscaleOptions
 from napari_genrecon.tasks.upscale.plan import geometry, measure, plan_planes, run_audited
@@ -40,6 +41,7 @@ def upscale(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
+    region: str | tuple[Any, ...] | None = None,
     along: str = "YX",
     **along_z: Any,
 ) -> ImageArray:
@@ -79,6 +81,11 @@ def upscale(
     along, **along_z
         Deprecated: ``along="Z"`` with its options is `upscale_z`.
 
+    region : str or tuple of slice and int, optional
+        Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
+        dimension, in pixels of the image. The pixels equal those of the whole result: what lies around the region is
+        read, too, and what is measured is measured on the whole image. No dimension is dropped.
+
     Returns
     -------
     ndarray or dask.array.Array
@@ -110,6 +117,7 @@ def upscale(
         "tile": tile,
         "device": device,
         "keep_dtype": keep_dtype,
+        "region": region,
     }
     if along != "YX" or along_z:
         return _along_z(image, along, {**shared, **along_z})
@@ -173,5 +181,5 @@ def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
-    pixels = float(views * source.size * grid.read_share * planned.work / spec.work)
+    pixels = float(views * cut(grid, options, axes).pixels_read * planned.work / spec.work)
     return load_network(spec, options.device).seconds_per_pixel() * pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from functools import partial
 
@@ -16,6 +17,7 @@ from napari_genrecon.models import ModelCard, find_model, free_memory, list_mode
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
 from napari_genrecon.tasks.plan import Plan
+from napari_genrecon.tasks.region import region_of
 from napari_genrecon.tasks.upscale.options import FACTORS
 from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, noise_to_remove, notes, upscale_plan, upscaled_channels
 from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, AxialTrainer, train_axial
@@ -115,7 +117,9 @@ def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> in
     training = (
         0 if is_cached(lambda: trainer.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
     )
-    return training + _VIEWS * int(source.size)
+    region = region_of(options.region, axes, source.shape)
+    share = 1.0 if region is None else math.prod(part.stop - part.start for part in region) / source.size
+    return training + round(_VIEWS * share * source.size)
 
 
 def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions) -> None:

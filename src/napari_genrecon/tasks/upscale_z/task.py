@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import Any
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import resolve_axes
@@ -39,6 +40,7 @@ def upscale_z(
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
     keep_dtype: bool = False,
+    region: str | tuple[Any, ...] | None = None,
 ) -> ImageArray:
     """Give a z-stack more planes, so that its voxels are as tall as wide.
 
@@ -78,6 +80,11 @@ def upscale_z(
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
 
+    region : str or tuple of slice and int, optional
+        Work on a part of the image only: ``"T=0:10, Y=100:300, X=50:250"``, ``"C=1"``, or one slice or index for each
+        dimension, in pixels of the image. The pixels equal those of the whole result: what lies around the region is
+        read, too, and what is measured is measured on the whole image. No dimension is dropped.
+
     Returns
     -------
     ndarray or dask.array.Array
@@ -115,6 +122,7 @@ def upscale_z(
         tile=tile,
         device=device,
         keep_dtype=keep_dtype,
+        region=region,
     )
     result = finish(upscale_z_steps(given.pixels, given.calibrate(options)))
     result.warn()

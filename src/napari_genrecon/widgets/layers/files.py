@@ -15,6 +15,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import origin_text
 from napari_genrecon.io.saving import Saving
 from napari_genrecon.widgets.preferences import preferences
+from napari_genrecon.widgets.right_click import add_right_click
 
 __all__ = ["chosen_saving", "get_reader", "write_tiff", "write_zarr"]
 
@@ -42,6 +43,7 @@ def _read(path: str) -> list[LayerData]:
 
     if QApplication.instance() is None:  # a script
         return layers.read_layers(path)
+    add_right_click()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GenReconWarning)  # a list of the other images says so
         image = open_image(path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 from napari.utils.transforms import Affine
 
 from napari_genrecon.axes import Axes
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_IMAGE",
     "PLACED",
+    "corner",
     "display",
     "finer",
     "is_no_image",
@@ -95,10 +98,24 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
         kwargs["contrast_limits"] = within(kwargs["contrast_limits"], result.limits)
     if isinstance(data, list):
         kwargs["multiscale"] = True
-    if full.ndim > len(shape):
-        return data, with_new_dimension(kwargs)
-    factors = tuple(a // b for a, b in zip(full.shape, shape, strict=True))
-    return data, {**kwargs, **finer(kwargs, factors)}
+    new = full.ndim - len(shape)  # 1 for several plausible fillings, which get a new first dimension
+    if result.region is not None:
+        shape = tuple(part.stop - part.start for part in result.region)
+    factors = tuple(a // b for a, b in zip(full.shape[new:], shape, strict=True))
+    kwargs |= finer(kwargs, factors)
+    if result.region is not None:
+        n = len(kwargs["scale"])
+        kwargs["translate"] = corner(kwargs, [p.start * f for p, f in zip(result.region, factors, strict=True)][:n])
+    return data, with_new_dimension(kwargs) if new else kwargs
+
+
+def corner(placed: dict[str, Any], index: Sequence[float]) -> Any:
+    """Return the translate of a layer that begins at a pixel of another one, through its rotation and shear.
+
+    Given at once, as a layer that is put elsewhere first moves the sliders of the window.
+    """
+    turned = {key: placed[key] for key in ("scale", "translate", "rotate", "shear") if key in placed}
+    return Image(np.zeros((1,) * len(index)), **turned).data_to_world(np.asarray(index, float))
 
 
 def within(contrast: Any, limits: tuple[float, float]) -> Any:

@@ -7,22 +7,16 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from napari.utils import Colormap
 
 from napari_genrecon.axes import resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.tasks.check import Check, check_steps, noise_of_record
 from napari_genrecon.tasks.measure import input_facts, sample_channels
+from napari_genrecon.widgets.compare.differences import ADDED_ERASED
 from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, PLACED, display, layer_data
 
 __all__ = ["check_layer_steps", "deviations_layer"]
-
-_COLOURS = [
-    [1.0, 0.0, 1.0],
-    [0.0, 0.0, 0.0],
-    [0.0, 1.0, 0.0],
-]  # added, equal, erased; added to the result, black leaves it as it is
 
 
 def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress, None, Check]:
@@ -62,7 +56,7 @@ def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
     return deviations, {
         **{key: shown[key] for key in PLACED if key in shown},
         "name": f"{result.name}: deviations",
-        "colormap": Colormap(_COLOURS, name="added - erased"),
+        "colormap": ADDED_ERASED,
         "blending": "additive",
         "contrast_limits": (-2 * found.verdict.limit, 2 * found.verdict.limit),
         "metadata": {NO_IMAGE: True},

@@ -47,6 +47,7 @@ def preview_steps(
     task: Task, taken: LayerSnapshot, options: Any, region: tuple[slice, ...]
 ) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], Result]]:
     """Compute a region: its pixels after and before the task, the factor per axis, and the whole result, lazy."""
+    options = replace(options, region=None, **({"whole": False} if hasattr(options, "whole") else {}))
     result = yield from task.steps(taken.data, options, lazy=True)
     assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
 from napari.layers import Image, Labels, Points, Shapes
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut
 
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.files import array_options
+from napari_genrecon.widgets.compare.split_layer import VIEWS
 from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, side_by_side, text
 from napari_genrecon.widgets.form import TaskForm
 from napari_genrecon.widgets.layers.choice import LayerChoice
 from napari_genrecon.widgets.layers.snapshot import is_no_image
 from napari_genrecon.widgets.task.details import Details
-from napari_genrecon.widgets.task.preview import VIEWS
+from napari_genrecon.widgets.task.only import Only
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -23,7 +27,16 @@ __all__ = ["TaskControls"]
 
 _WIDTH = 310  # pixels of the options; rows of buttons may need more
 _LINES = 8  # of messages before they scroll: more would push the options out of a low dock
+_NAMED = 3  # chosen images that are named: more would take more lines than the list
+RUN_KEYS, PREVIEW_KEYS = "Ctrl+Return", "Ctrl+Shift+Return"
+_NAME = 36  # characters of a name: as many as fit into a line of the narrowest dock
 _ROWS = 4  # of the list of images before it scrolls
+
+
+def _short(name: str) -> str:
+    """Return the start and the end of a long name, as the list does."""
+    half = _NAME // 2
+    return name if len(name) <= _NAME else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
 
 
 class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -40,6 +53,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def __init__(self, viewer: Viewer, task: Task) -> None:
         self._viewer, self._task = viewer, task
         self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
+        self._said_images = text()
         self._details = Details()
         self._report, self._verdict = self._details.report, self._details.verdict
         points = task.makes == "points"
@@ -54,11 +68,30 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
         )
         self._form = TaskForm(task, self._masks, self._images, self._points, extra=[self._target])
-        self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]
+        self._only = Only(viewer, enlarges=not hasattr(task.options(), "whole"))
+        self._only.visible = not points
+        self._choosers = [
+            LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers, self._only.part)
+        ]
+        self._new_mask = PushButton(
+            text="Draw a mask",
+            visible="mask" in array_options(task).values(),
+            tooltip="Adds a Labels layer on the image, takes it as the mask, and begins to paint",
+        )
         self._make_buttons()
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
         self._status = text(most=_LINES)
-        self._page = Container(widgets=[self._layers, self._details, self._form.container], labels=False)
+        self._page = Container(
+            widgets=[
+                self._said_images,
+                self._layers,
+                self._details,
+                self._only,
+                self._new_mask,
+                self._form.container,
+            ],
+            labels=False,
+        )
         self._fit_list = list_of_layers(self._layers, _ROWS)
         main = side_by_side(self._run, self._preview)
         main.native.layout().setStretch(0, 2)
@@ -66,7 +99,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         super().__init__(
             widgets=[
                 main,
-                side_by_side(self._view, self._live, self._cancel),
+                side_by_side(self._view, self._compare, self._live, self._cancel),
                 self._progress,
                 self._status,
                 side_by_side(self._check, self._copy, self._methods),
@@ -78,17 +111,28 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.native.layout().insertWidget(0, area, 1)  # the buttons stay in sight below it
         self._page.margins = (0, 0, 0, 0)
         self._page.native.layout().addStretch(1)  # room that is not needed stays below
+        self._layers.changed.connect(self._say_images)
+        self._say_images()
+        for keys, button in ((RUN_KEYS, self._run), (PREVIEW_KEYS, self._preview)):
+            QShortcut(QKeySequence(keys), self.native).activated.connect(button.native.click)
 
     def _make_buttons(self) -> None:
         self._preview = PushButton(
             text="Preview",
-            tooltip="Shows what the task makes of the part of the plane on screen",
+            tooltip=f"Shows what the task makes of the part of the plane on screen ({PREVIEW_KEYS})",
             visible=self._task.makes == "image",
         )
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: left of the line before, right of it after; drag the line"
         )
-        self._run = PushButton(text=self._task.title, tooltip="Makes a new layer; the image itself is not changed")
+        self._compare = PushButton(
+            text="Compare",
+            visible=False,
+            tooltip="Shows the result beside its image: split by a line, differences, lines",
+        )
+        self._run = PushButton(
+            text=self._task.title, tooltip=f"Makes a new layer; the image itself is not changed ({RUN_KEYS})"
+        )
         make_primary(self._run)
         self._cancel = PushButton(text="Cancel", enabled=False)
         self._live = CheckBox(
@@ -123,6 +167,15 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         """Return the chosen layers, in the order of the list of layers."""
         return [layer for layer in self._viewer.layers if layer.name in self._layers.value]
 
+    def _say_images(self, _event: object = None) -> None:
+        """Name the chosen images, which the list shows only where it is scrolled to them."""
+        names, n = self._layers.value, len(self._layers.choices)
+        shown = ", ".join(map(_short, names[:_NAMED])) + (
+            f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        )
+        which = "Image" if len(names) == 1 else f"{len(names)} of {n} images"
+        self._said_images.value = f"{which}: {shown}" if names else "Choose images:" if n else "No image is open."
+
     def _chosen_target(self) -> Path | None:
         typed = str(self._target.value)
         return None if typed in ("", ".") else Path(typed)
@@ -132,6 +185,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         for choice in self._choosers:
             choice.reset()
         self._fit_list()
+        self._say_images()
         self.refresh_models()
 
     def refresh_models(self) -> None:

@@ -20,10 +20,12 @@ from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.tasks import Task, defaults_of, find_task
 from napari_genrecon.tasks.result_name import result_name
+from napari_genrecon.widgets.advise.open_dock import open_filled
 from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets.layers.choice import keeping_active
+from napari_genrecon.widgets.layers.new_mask import add_mask
 from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_data, shows_planes, visible_region
 from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
@@ -84,6 +86,7 @@ class TaskWidget(TaskControls):
         self._running = False  # whether a run goes on, which closing the dock does not end
         self._said: list[str] = []  # messages about the results so far
         self._record: dict[str, Any] | None = None  # of the last result, or of the one that was clicked on
+        self._result: Any = None  # the layer that was added last
         self._gone = False
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
@@ -108,6 +111,7 @@ class TaskWidget(TaskControls):
         self._layers.changed.connect(self._measure)
         self._form.container.changed.connect(self._noise.time_again)
         self._form.container.changed.connect(self._judge_preview)
+        self._only.changed.connect(self._noise.time_again)
         self._preview.changed.connect(self._start_preview)
         self._view.changed.connect(self._preview_layer.set_view)
         dims = self._viewer.dims.events
@@ -120,6 +124,8 @@ class TaskWidget(TaskControls):
         self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
+        self._compare.changed.connect(self._open_compare)
+        self._new_mask.changed.connect(self._start_mask)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
@@ -233,7 +239,8 @@ class TaskWidget(TaskControls):
             given = self._viewer.layers[name]
             return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
 
-        return layer_options(self._task, layer, self._form.values(pixels))
+        part = self._only.options(layer) if self._task.makes == "image" else {}
+        return layer_options(self._task, layer, {**self._form.values(pixels), **part})
 
     def fill(self, layer: str, options: dict[str, Any]) -> None:
         """Choose an image layer and set options in the form."""
@@ -241,6 +248,15 @@ class TaskWidget(TaskControls):
             self._layers.value = [layer]
         for name, value in options.items():
             self._form[name].value = value
+
+    def _start_mask(self, _event: object = None) -> None:
+        """Add an empty mask of the first chosen image, take it, and begin to paint."""
+        layers = self._chosen()
+        if not layers:
+            self._tell_missing([])
+            return
+        self._form["mask"].value = add_mask(self._viewer, layers[0]).name
+        self._jobs.say(f"Paint what is to be filled in, then press {self._task.title}.")
 
     # Preview --------------------------------------------------------------------------------------------------------
 
@@ -377,6 +393,7 @@ class TaskWidget(TaskControls):
                     self._viewer, result, taken.layer, taken.data.shape, name, taken.shown, stored=target is not None
                 )
             self._record = record
+            self._result, self._compare.visible = added, isinstance(added, Image)
         lazy = isinstance(added, Image) and target is None and is_lazy(layer_data(added))
         self._said.append(about_result(record, added, taken, target, lazy=lazy))
         self._jobs.say(" ".join(self._said))
@@ -390,6 +407,12 @@ class TaskWidget(TaskControls):
     def _tell_missing(self, layers: list[Any]) -> None:
         if not layers:
             self._jobs.ask_for("Choose an image layer first.")
+
+    def _open_compare(self, _event: object = None) -> None:
+        if self._result in self._viewer.layers:
+            open_filled(self._viewer, "compare", self._result.name, {})
+        else:
+            self._jobs.ask_for("The result is no longer among the layers: press Compare after the next run.")
 
     # Check ----------------------------------------------------------------------------------------------------------
 

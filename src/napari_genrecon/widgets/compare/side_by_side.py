@@ -1,0 +1,58 @@
+"""Two layers side by side in napari's grid, whose cameras move together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
+__all__ = ["SideBySide"]
+
+
+class SideBySide:
+    """Show two layers and no others, and go back to what was shown before.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Viewer that shows them.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._visible: dict[Any, bool] | None = None
+        self._grid: dict[str, Any] = {}
+
+    def show(self, left: Layer, right: Layer) -> None:
+        """Show two layers, the first one left."""
+        self.end()
+        layers, grid = self._viewer.layers, self._grid_of()
+        self._visible = {layer: layer.visible for layer in layers}
+        self._grid = {name: getattr(grid, name) for name in ("enabled", "shape", "stride")}
+        for layer in layers:
+            layer.visible = layer in (left, right)
+        # The grid begins with the lowest layer, and with a negative stride with the topmost.
+        grid.stride = 1 if layers.index(left) < layers.index(right) else -1
+        grid.shape = (1, 2)
+        grid.enabled = True
+        self._zoom(0.5)  # so that each half shows what the whole showed
+
+    def end(self) -> None:
+        """Show all layers as before, those that were added meanwhile as they are."""
+        visible, self._visible = self._visible, None
+        if visible is None:
+            return
+        self._zoom(2.0)
+        for name, value in self._grid.items():
+            setattr(self._grid_of(), name, value)
+        for layer, shown in visible.items():
+            layer.visible = shown
+
+    def _zoom(self, factor: float) -> None:
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
+        camera.zoom *= factor
+
+    def _grid_of(self) -> Any:
+        return getattr(self._viewer, "canvas", self._viewer).grid  # napari before 0.9 has it in the viewer

@@ -1,0 +1,122 @@
+"""The part of an image that a task works on, chosen in the window."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon import denoise, upscale
+from napari_genrecon.widgets.compare.pairs import Pair
+from napari_genrecon.widgets.task.widget import DenoiseWidget, UpscaleWidget
+
+SHAPE = (3, 48, 64)
+PLACED = {"scale": (2, 0.5, 0.5), "translate": (1, 2, 3), "rotate": 20.0, "axis_labels": ("z", "y", "x")}
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).poisson(40, SHAPE).astype("u2")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="cells", **PLACED)
+    viewer.dims.set_current_step(0, 1)
+    return viewer
+
+
+def docked(viewer, qtbot, kind):
+    widget = kind(viewer)
+    viewer.window.add_dock_widget(widget)
+    settle(qtbot, widget)
+    return widget
+
+
+def settle(qtbot, widget):
+    qtbot.wait(20)
+    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
+
+
+def run(viewer, qtbot, widget):
+    widget._run.changed.emit(True)
+    settle(qtbot, widget)
+    return viewer.layers.selection.active
+
+
+def rectangle(viewer, low, high):
+    """Draw a rectangle that holds the pixels from `low` to before `high` of the image."""
+    layer, (top, left), (bottom, right) = viewer.layers["cells"], low, high
+    corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
+    world = [layer.data_to_world((0, y - 0.5, x - 0.5))[-2:] for y, x in corners]
+    viewer.add_shapes([world], shape_type="polygon", name="box")
+    viewer.layers.selection.active = layer
+
+
+@pytest.mark.parametrize(("kind", "task", "factor"), [(DenoiseWidget, denoise, 1), (UpscaleWidget, upscale, 2)])
+def test_rectangle_gives_that_part_in_its_place(viewer, qtbot, image, kind, task, factor):
+    rectangle(viewer, (10, 20), (31, 45))
+    widget = docked(viewer, qtbot, kind)
+    widget._only.part.value = "last rectangle of 'box'"
+    part = run(viewer, qtbot, widget)
+    np.testing.assert_array_equal(part.data, task(image, axes="ZYX", region=np.s_[0:3, 10:31, 20:45]))
+    source = viewer.layers["cells"]
+    before, _ = Pair(source, part, (0, 0, 0)).read(tuple(slice(0, n, 1) for n in part.data.shape))
+    np.testing.assert_array_equal(before, image[:, 10:31, 20:45].repeat(factor, 1).repeat(factor, 2))
+    assert part.metadata["genrecon"]["options"]["region"] == "Y=10:31, X=20:45"
+    assert "region='Y=10:31, X=20:45'" in widget.as_python()
+
+
+def test_plane_on_screen_goes_into_a_copy_of_the_whole(viewer, qtbot, image):
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._only.part.value = "the plane on screen"
+    widget._only.whole.value = True
+    whole = run(viewer, qtbot, widget)
+    np.testing.assert_array_equal(whole.data, denoise(image, axes="ZYX", region="Z=1", whole=True))
+    np.testing.assert_array_equal(whole.data[[0, 2]], image[[0, 2]])
+    np.testing.assert_allclose(whole.extent.world, viewer.layers["cells"].extent.world)
+
+
+def test_what_is_on_screen_is_the_part_that_is_seen(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.add_image(image, name="cells", **PLACED)
+    viewer.dims.set_current_step(0, 1)
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    viewer.scene.camera.center = tuple(layer.data_to_world((1, 20, 30)))
+    viewer.scene.camera.zoom *= 4
+    qtbot.wait(200)
+    widget._only.part.value = "what is on screen"
+    part = run(viewer, qtbot, widget)
+    assert part.data.shape[0] == 1
+    assert part.data.size < layer.data[0].size
+    low, high = part.extent.world
+    centre = np.array(viewer.scene.camera.center)[-2:]
+    assert (low[-2:] < centre).all()
+    assert (centre < high[-2:]).all()
+
+
+def test_typed_part_and_its_mistakes(viewer, qtbot, monkeypatch):
+    shown = []
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", shown.append)
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._only.part.value = "as typed below"
+    widget._only.typed.value = "Z=7"
+    run(viewer, qtbot, widget)
+    assert "lies outside the image" in widget._status.value
+    assert shown == [widget._status.value]
+    widget._only.typed.value = "Z=2"
+    assert run(viewer, qtbot, widget).data.shape == (1, *SHAPE[1:])
+
+
+def test_rectangle_beside_the_image_gets_a_sentence(viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", lambda _: None)
+    rectangle(viewer, (-40, -40), (-10, -10))
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._only.part.value = "last rectangle of 'box'"
+    run(viewer, qtbot, widget)
+    assert "holds no pixel of 'cells'" in widget._status.value
+    assert len(viewer.layers) == 2

@@ -1,0 +1,126 @@
+"""What a user reaches for: the chosen images by name, a mask to paint, keys, commands."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_genrecon import inpaint
+from napari_genrecon.widgets.task.widget import DenoiseWidget, InpaintWidget
+
+SHAPE = (3, 48, 64)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).poisson(40, SHAPE).astype("u2")
+
+
+def docked(viewer, qtbot, kind):
+    widget = kind(viewer)
+    viewer.window.add_dock_widget(widget)
+    settle(qtbot, widget)
+    return widget
+
+
+def settle(qtbot, widget):
+    qtbot.wait(20)
+    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ([], "Choose images:"),
+        (["c4"], "Image: c4"),
+        (["c0", "c5"], "2 of 6 images: c0, c5"),
+        (["c0", "c1", "c2", "c4", "c5"], "5 of 6 images: c0, c1, c2 and 2 more"),
+    ],
+    ids=len,
+)
+def test_chosen_images_are_named_wherever_the_list_is_scrolled_to(make_napari_viewer, image, chosen, words):
+    viewer = make_napari_viewer()
+    for i in range(6):
+        viewer.add_image(image[0], name=f"c{i}")
+    widget = DenoiseWidget(viewer)
+    widget._layers.value = chosen
+    assert widget._said_images.value == words
+
+
+def test_long_name_is_cut_in_its_middle(make_napari_viewer, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(image[0], name="first of all " + 40 * "x" + " the last")
+    widget = DenoiseWidget(viewer)
+    words = widget._said_images.value
+    assert words.startswith("Image: first of all x")
+    assert words.endswith("x the last")
+    assert len(words) < 50
+    assert widget._layers.native.item(0).toolTip() == viewer.layers[0].name
+
+
+def test_name_of_a_renamed_image_follows(make_napari_viewer, image):
+    viewer = make_napari_viewer()
+    layer = viewer.add_image(image[0], name="cells")
+    widget = DenoiseWidget(viewer)
+    layer.name = "nuclei"
+    assert widget._said_images.value == "Image: nuclei"
+    viewer.layers.clear()
+    assert widget._said_images.value == "No image is open."
+
+
+def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer()
+    placed = {"scale": (2, 0.5, 0.5), "translate": (1, 2, 3), "rotate": 20.0}
+    layer = viewer.add_image(image, name="cells", axis_labels=("z", "y", "x"), **placed)
+    widget = docked(viewer, qtbot, InpaintWidget)
+    widget._form["method"].value = "biharmonic"
+    widget._new_mask.changed.emit(True)
+    mask = viewer.layers["cells: mask"]
+    assert (widget._form["mask"].value, mask.mode) == ("cells: mask", "paint")
+    np.testing.assert_allclose(mask.extent.world, layer.extent.world)
+    mask.paint((1, 20, 30), 1)
+    widget._run.changed.emit(True)
+    settle(qtbot, widget)
+    expected = inpaint(image, mask.data, axes="ZYX", method="biharmonic")
+    np.testing.assert_array_equal(viewer.layers["cells inpaint biharmonic"].data, expected)
+    assert (expected != image).any()
+
+
+def test_mask_of_a_colour_image_has_no_colours(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((20, 30, 3), "u1"), name="colours", rgb=True)
+    widget = docked(viewer, qtbot, InpaintWidget)
+    widget._new_mask.changed.emit(True)
+    assert viewer.layers["colours: mask"].data.shape == (20, 30)
+
+
+def test_mask_without_an_image_is_asked_for(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    widget = docked(viewer, qtbot, InpaintWidget)
+    widget._new_mask.changed.emit(True)
+    assert widget._status.value == "Choose an image layer first."
+
+
+def test_keys_run_and_preview(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(image[0], name="cells")
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    window = viewer.window._qt_window
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    canvas = viewer.window._qt_viewer.canvas.native
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    QTest.keyClick(canvas, Qt.Key.Key_Return, control | shift)
+    settle(qtbot, widget)
+    assert "cells preview" in viewer.layers
+    QTest.keyClick(canvas, Qt.Key.Key_Return, control)
+    settle(qtbot, widget)
+    assert "cells denoise" in viewer.layers
+    assert "Ctrl+Return" in widget._run.tooltip
