@@ -50,10 +50,10 @@ def test_auto_passes_over_a_card_that_cannot_compute(cards):
 def test_auto_falls_back_to_the_cpu_and_says_why(cards):
     cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
     assert resolve_device("auto") == "cpu"
-    notes = device_note("auto", "cpu")
+    notes = device_note("auto")
     assert notes[0] == f"cuda:0 (Card 0) was not used: {NO_KERNEL}; computed on the CPU"
     assert len(notes) == 2
-    assert not device_note("cpu", "cpu")
+    assert not device_note("cpu")
 
 
 def test_record_says_that_a_card_was_not_used(cards):
@@ -69,6 +69,31 @@ def test_record_says_that_a_card_was_not_used(cards):
         assert any(f"Card 0) was not used: {NO_KERNEL}" in warning for warning in result.record["warnings"])
     asked = finish(denoise_steps(image, DenoiseOptions(device="cpu")))
     assert not any("not used" in warning for warning in asked.record["warnings"])
+
+
+@pytest.mark.slow  # imports Lightning
+def test_training_says_once_that_a_card_was_not_used(cards, monkeypatch, tmp_path, capsys):
+    from napari_genrecon.engine.run import finish
+    from napari_genrecon.tasks.train import train_steps
+    from napari_genrecon.training.data.dataset import CropOptions
+    from napari_genrecon.training.recipes.vae import VAEOptions
+    from napari_genrecon.training.runs.store import find_run
+    from napari_genrecon.widgets.train.run_snapshot import snapshot_steps, state_words
+
+    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
+    crops, notes = np.random.default_rng(0).poisson(20, (40, 32, 32)).astype("uint16"), []
+    options = {name: VAEOptions(steps=1, width=4, device=name) for name in ("cpu", "auto")}
+    finish(train_steps(crops, CropOptions(), options["cpu"], name="asked"))
+    finish(train_steps(crops, CropOptions(), options["auto"], name="cells"), lambda step: notes.append(step.note))
+    said = f"cuda:0 (Card 0) was not used: {NO_KERNEL}; computed on the CPU"
+    assert notes.count(f"note: {said}") == 1
+    assert find_run("cells").device_note().startswith(said)
+    assert find_run("asked").device_note() == ""
+    assert said in state_words(finish(snapshot_steps("cells")))[0]
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out.count(said) == 1
 
 
 def test_the_choice_is_made_once_per_process(cards):

@@ -153,9 +153,9 @@ def describe_devices() -> tuple[list[DeviceReport], list[str]]:
     return _torch_side("devices").describe_devices()
 
 
-def device_note(asked: str, used: str) -> list[str]:
+def device_note(asked: str) -> list[str]:
     """Return a sentence for the record if ``"auto"`` passed over a GPU that cannot compute; else nothing."""
-    return _torch_side("devices").device_note(asked, used)
+    return _torch_side("devices").device_note(asked)
 
 
 def free_memory(device: str) -> int:

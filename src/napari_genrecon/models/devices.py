@@ -78,9 +78,9 @@ def resolve_device(device: str) -> str:
     return wanted
 
 
-def device_note(asked: str, used: str) -> list[str]:
+def device_note(asked: str) -> list[str]:
     """Return a sentence for the record if ``"auto"`` passed over a GPU that cannot compute; else nothing."""
-    if asked != "auto" or used != "cpu":
+    if asked != "auto" or _best() != "cpu":
         return []
     return [f"{name} ({_title(name)}) was not used: {_problem(name)}; computed on the CPU" for name in _gpus()]
 

@@ -132,7 +132,7 @@ class Plan:
         return make_record(self.task, self.nature, **facts)
 
     def _passed_over(self) -> list[str]:
-        return [] if self.model is None else device_note(self.options.device, self.device)
+        return [] if self.model is None else device_note(self.options.device)
 
 
 def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
