@@ -1,5 +1,6 @@
 """The choice of a device, its memory and its errors, with devices that are not there."""
 
+import pickle
 import subprocess
 import sys
 import weakref
@@ -30,6 +31,7 @@ def cards(monkeypatch):
     monkeypatch.setattr(devices, "_probe", lambda name: state.wrong.get(name, ""))
     monkeypatch.setattr(devices, "free_memory", lambda name: state.free.get(name, 0))
     monkeypatch.setattr(devices, "_WORKING", {"cpu"})
+    monkeypatch.setattr(devices, "bfloat16_is_native", lambda name: name == "cuda:1")
     devices._best.cache_clear()
     yield state
     devices._best.cache_clear()
@@ -148,6 +150,27 @@ def test_local_workers_share_the_cards_out(cards, monkeypatch):
     assert chosen == ["cuda:0", "cuda:1", "cuda:0"]
 
 
+@pytest.mark.parametrize("task", ["denoise", "upscale", "deblur", "inpaint"])
+def test_workers_of_a_cluster_get_the_device_that_was_asked_for_and_choose_their_own(task, cards):
+    """A tile function is sent to them as it is: with "auto", not with what that means here."""
+    from napari_genrecon.engine.run import finish
+    from napari_genrecon.tasks import find_task
+
+    cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
+    image = np.random.default_rng(0).normal(100, 5, (48, 48)).astype(np.float32)
+    more = {
+        "upscale": {"model": "upscale-2d-microscope"},
+        "deblur": {"psf": 2.0},
+        "inpaint": {"mask": np.eye(48) > 0, "method": "network"},
+    }
+    found = find_task(task)
+    result = finish(found.steps(image, found.options(noise=5.0, **more.get(task, {})), lazy=True))
+    kernel = pickle.loads(pickle.dumps(result.tiles[0]))
+    assert kernel.device == "auto"
+    if task == "upscale":
+        assert kernel.denoise.device == "auto"
+
+
 def test_mps_with_an_index_is_mps(monkeypatch):
     monkeypatch.setattr(devices, "_gpus", lambda: ("mps",))
     monkeypatch.setattr(devices, "_WORKING", {"cpu", "mps"})
@@ -187,14 +210,41 @@ def test_free_memory_of_mps_is_at_most_that_of_the_machine(monkeypatch):
     assert free_memory("mps") == 3 << 30
 
 
+def test_copies_to_cuda_go_by_page_locked_memory_and_do_not_wait(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: calls.append("pinned") or self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *where, **how: calls.append((*where, how)) or self)
+    for device in ("cuda:1", "mps", "cpu"):
+        devices.to_device(torch.zeros(2), device)
+    assert calls == ["pinned", ("cuda:1", {"non_blocking": True}), ("mps", {}), ("cpu", {})]
+
+
+def test_a_job_gives_the_memory_of_a_card_back_however_it_ends(monkeypatch):
+    from napari_genrecon.tasks import plan
+
+    released = []
+    monkeypatch.setattr(plan, "release_memory", released.append)
+    for device in ("cpu", "cuda:1"):
+        with pytest.raises(ValueError, match="on the way"), plan.borrowed(device):
+            raise ValueError("on the way")
+    assert released == ["cuda:1"]
+
+
 def test_memory_of_the_device_decides_the_tile(cards, monkeypatch):
     from napari_genrecon.axes import Axes
     from napari_genrecon.tasks import plan
+    from napari_genrecon.tasks.deblur import grid
 
     free = {"cuda:0": 16 << 20, "cuda:1": 8 << 30, "cpu": 1 << 20}
     monkeypatch.setattr(plan, "free_memory", free.__getitem__)
     spec = find_model("auto", "denoise")
     sides = [plan.plan_grid((4096, 4096), Axes("YX"), spec, tile=None, device=d).tile[0] for d in ("cuda:0", "cuda:1")]
+    assert sides[0] < sides[1]
+    monkeypatch.setattr(grid, "free_memory", free.__getitem__)
+    sides = [
+        grid.deblur_grid((4096, 4096), Axes("YX"), (9, 9), spec, tile=None, device=d).tile[0]
+        for d in ("cuda:0", "cuda:1")
+    ]
     assert sides[0] < sides[1]
 
 
@@ -322,9 +372,9 @@ def test_devices_command_names_every_card_and_why_it_is_not_used(cards, capsys):
     cards.wrong["cuda:0"] = NO_KERNEL
     assert main(["devices"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "cuda:1: Card 1, 8.6 GB of memory free; works; device 'auto' takes it"
+    assert lines[0] == "cuda:1: Card 1, 8.6 GB of memory free; works; float32 and bfloat16; device 'auto' takes it"
     assert f"cuda:0: Card 0, 2.1 GB of memory free; not used: {NO_KERNEL}" in lines
-    assert any(line.startswith("cpu: processor") for line in lines)
+    assert any(line.startswith("cpu: processor") and line.endswith("; works; float32") for line in lines)
 
 
 @pytest.mark.parametrize(

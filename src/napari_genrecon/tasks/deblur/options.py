@@ -12,7 +12,15 @@ from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.deblur.tiles import Method
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption, check_number
+from napari_genrecon.tasks.shared_options import (
+    AxesOption,
+    DeviceOption,
+    KeepDtypeOption,
+    PrecisionOption,
+    TileOption,
+    check_number,
+    check_precision,
+)
 
 __all__ = ["DeblurOptions"]
 
@@ -31,7 +39,7 @@ class DeblurOptions:
         maximum of a Gaussian, in pixels; from `Optics` it is computed, a `MeasuredPSF` is resampled.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
-    method, iterations, strength, model, axes, tile, device, keep_dtype
+    method, iterations, strength, model, axes, tile, device, precision, keep_dtype
         See `deblur`.
     """
 
@@ -78,10 +86,12 @@ class DeblurOptions:
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
     keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_precision(self.precision)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         least = _LEAST_STRENGTH if self.method == "pnp" else 0.0

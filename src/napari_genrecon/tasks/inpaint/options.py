@@ -13,7 +13,15 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.inpaint.damage import KINDS, parse_kinds
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption, check_number
+from napari_genrecon.tasks.shared_options import (
+    AxesOption,
+    DeviceOption,
+    KeepDtypeOption,
+    PrecisionOption,
+    TileOption,
+    check_number,
+    check_precision,
+)
 
 __all__ = ["InpaintOptions"]
 
@@ -31,7 +39,8 @@ class InpaintOptions:
     mask : array_like or None
         Mask of the image's shape (without its colours, too), or of the shape of a YX plane; anything but 0 is filled
         in.
-    method, detect, n, seed, noise, model, axes, tile, device, keep_dtype
+    method, detect, n, seed, noise, model, axes, tile, device, precision,
+    keep_dtype
         See `inpaint`.
     """
 
@@ -83,10 +92,12 @@ class InpaintOptions:
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
     keep_dtype: KeepDtypeOption = False
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_precision(self.precision)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         check_number("n (the number of fillings to draw)", self.n, 1, _MOST_FILLINGS)

@@ -10,7 +10,14 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, TileOption
+from napari_genrecon.tasks.shared_options import (
+    AxesOption,
+    DeviceOption,
+    KeepDtypeOption,
+    PrecisionOption,
+    TileOption,
+    check_precision,
+)
 
 __all__ = ["FACTORS", "EnlargingOptions", "UpscaleOptions"]
 
@@ -65,7 +72,7 @@ class UpscaleOptions(EnlargingOptions):
 
     Attributes
     ----------
-    self_ensemble
+    self_ensemble, precision
         See `upscale`.
     """
 
@@ -76,3 +83,8 @@ class UpscaleOptions(EnlargingOptions):
             "tooltip": "Average the results of eight turned and mirrored views: a little better, 8 times slower",
         },
     ] = False
+    precision: PrecisionOption = "auto"
+
+    def __post_init__(self) -> None:
+        EnlargingOptions.__post_init__(self)
+        check_precision(self.precision)
