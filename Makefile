@@ -23,6 +23,7 @@ test: $(VENV)/.test check
 	$(DISPLAYED) $(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(VENV)/.test check
+	$(BIN)/genrecon devices
 	$(DISPLAYED) $(BIN)/python -m pytest $(PARALLEL) -m ""
 
 check: $(VENV)/.test

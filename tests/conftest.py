@@ -7,6 +7,9 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import settings
 
+if sys.platform == "win32":  # its libraries cannot be loaded once those of Qt are, and pytest-qt loads them next
+    import torch  # noqa: F401
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))  # the benchmarks' hostile files and faults
 
 # Tests neither know nor change the settings of who runs them; read when napari is imported.

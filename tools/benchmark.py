@@ -77,10 +77,13 @@ def _machine() -> str:
     import torch
 
     from napari_genrecon import __version__
+    from napari_genrecon.models.precision import bfloat16_is_native
 
+    formats = "bfloat16 where a model allows it" if bfloat16_is_native("cpu") else "float32"
     return (
         f"napari-genrecon {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"numpy {numpy.__version__}, {torch.get_num_threads()} threads, {platform.machine()}"
+        f"numpy {numpy.__version__}, {torch.get_num_threads()} threads, {platform.machine()}; "
+        f"networks compute in {formats}"
     )
 
 

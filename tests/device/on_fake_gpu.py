@@ -3,6 +3,9 @@
 import json
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,8 +22,9 @@ from napari_genrecon.errors import GenReconError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.write import write_zarr_steps
-from napari_genrecon.models import find_model
-from napari_genrecon.models.runtime import Model
+from napari_genrecon.models import find_model, fourier, load_network, precision
+from napari_genrecon.models.runtime import ONE_AT_A_TIME, Model
+from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 
 HERE = str(DEVICE)
@@ -124,6 +128,7 @@ def out_of_memory(paths):
         ),
         "zarr": lambda device: stored(image, device),
         "loading": lambda device: Model(find_model("auto", "denoise"), device)(image, 5.0, (0.0, 0.0)),
+        "ahead": lambda device: denoise(scene(5, 64, 72), axes="ZYX", noise=5.0, device=device),
         "sample": lambda device: (model if device == HERE else load_model("nuclei-dcgan-32", "cpu")).sample(5, seed=0),
     }
     for name in paths.split(","):
@@ -140,6 +145,58 @@ def out_of_memory(paths):
             except GenReconError as error:
                 apart, said = 0.0, str(error)
             yield {"name": f"{name} {number} of {count}", "apart": apart, "said": said}
+
+
+def ahead(_):
+    """Planes in flight: the copies of each, the tiles at once, and what is left of a run that was closed."""
+    image, options = scene(24, 64, 72), DenoiseOptions(device=HERE, noise=5.0, axes="ZYX")
+    denoise(image[0], device=HERE, noise=5.0)  # loads the network
+    ACCOUNT.reset()
+    result = finish(denoise_steps(image, options))
+    apart = float(np.abs(result.data - denoise(image, axes="ZYX", noise=5.0, device="cpu")).max())
+    yield {"name": "stack", "apart": apart, "in": ACCOUNT.copies_in, "out": ACCOUNT.copies_out, "planes": len(image)}
+    threads, steps = threading.active_count(), denoise_steps(image, options)
+    while next(steps).done < 3:
+        pass
+    most = threading.active_count() - threads
+    steps.close()
+    left = len(load_network(find_model("auto", "denoise"), HERE)._queue._waiting)
+    yield {"name": "closed", "threads": threading.active_count() - threads, "most": most, "waiting": left}
+
+
+def stacked(argument):
+    """Small planes that wait for one network at the same time become one batch; of two kinds, two."""
+    run, calls = Model(find_model("auto", "denoise"), HERE), []
+    planes = [scene(32, 40, seed=seed) for seed in range(5)] + [scene(24, 40)]
+    levels = [5.0, 4.0, 3.0, np.full((32, 40), 5.0), np.full((32, 40), 2.0), 5.0]
+    right = [Model(run.card, "cpu")(*given, (0.2, 0.1)) for given in zip(planes, levels, strict=True)]
+    run._network.register_forward_pre_hook(lambda _, given: calls.append(len(given[0])))
+    ACCOUNT.reset(largest=100_000 if argument == "too large" else None)
+    with ThreadPoolExecutor(len(planes)) as pool:
+        with ONE_AT_A_TIME:
+            futures = [pool.submit(run, *given, (0.2, 0.1)) for given in zip(planes, levels, strict=True)]
+            while len(run._queue._waiting) < len(planes):
+                time.sleep(0.01)
+        made = [future.result() for future in futures]
+    apart = max(float(np.abs(a - b).max()) for a, b in zip(made, right, strict=True))
+    yield {"name": "stacked", "apart": apart, "calls": calls, "in": ACCOUNT.copies_in, "out": ACCOUNT.copies_out}
+
+
+def transforms(_):
+    """Deblurring with its Fourier transforms on the device, as on CUDA."""
+    fourier._WITH_TRANSFORMS = {"fakegpu"}
+    for method in ("rl", "pnp"):
+        options = [DeblurOptions(psf=2.0, method=method, noise=5.0, device=device) for device in (HERE, "cpu")]
+        ACCOUNT.reset()
+        there, here = (finish(deblur_steps(scene(64, 64), o)) for o in options)
+        apart = float(np.abs(there.data - here.data).max())
+        used = "_fft_r2c" in ACCOUNT.operations and "_fft_c2r" in ACCOUNT.operations
+        yield {"name": method, "apart": apart, "used": used, "device": there.record["device"]}
+        ACCOUNT.reset(largest=100_000)
+        try:
+            finish(deblur_steps(scene(64, 64), options[0]))
+        except GenReconError as error:
+            yield {"name": f"{method}, too small", "said": str(error)}
 
 
 def too_small(paths):
@@ -206,6 +263,7 @@ def auto(_):
 if __name__ == "__main__":
     assert issubclass(OnDevice, torch.Tensor)
     fake_gpu.list_it()
+    precision.bfloat16_is_native = lambda device: False  # both devices in float32
     part, argument = sys.argv[1:]
     for found in globals()[part](argument):
         sys.stdout.write(json.dumps(found) + "\n")

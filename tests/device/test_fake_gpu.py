@@ -41,6 +41,34 @@ def test_a_tile_takes_at_most_three_copies_there_and_one_back():
     assert found["out"] == 1
 
 
+def test_planes_in_flight_equal_the_cpu_and_a_closed_run_leaves_nothing():
+    stack, closed = on_fake_gpu("ahead")
+    assert stack["apart"] <= SAME
+    assert stack["in"] <= 3 * stack["planes"]
+    assert stack["out"] <= stack["planes"]
+    assert 2 <= closed["most"] <= 8
+    assert closed["threads"] == closed["waiting"] == 0
+
+
+@pytest.mark.parametrize(("memory", "calls"), [("enough", [1, 2, 3]), ("too large", [1, 1, 1, 1, 1, 1])])
+def test_small_planes_that_wait_become_one_batch_where_it_fits(memory, calls):
+    (found,) = on_fake_gpu("stacked", memory)
+    assert found["apart"] <= SAME
+    assert sorted(found["calls"])[: len(calls)] == calls
+    assert found["out"] == (3 if memory == "enough" else 6)
+
+
+@pytest.mark.slow
+def test_fourier_transforms_of_deblurring_on_the_device_equal_those_of_the_cpu():
+    for found in on_fake_gpu("transforms"):
+        if "said" in found:
+            assert "not enough memory even for a tile" in found["said"], found
+            continue
+        assert found["used"], found
+        assert found["device"] == "fakegpu:0"
+        assert found["apart"] <= SAME, found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "names", ["denoise,deblur", "upscale 2,upscale 3,upscale denoised", "upscale z", "inpaint"], ids=str
@@ -66,7 +94,7 @@ def test_training_turns_equal_the_cpu():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", ["eager", "lazy", "zarr", "loading", "sample"])
+@pytest.mark.parametrize("path", ["eager", "ahead", "lazy", "zarr", "loading", "sample"])
 def test_running_out_of_memory_anywhere_gives_right_pixels_or_a_sentence(path):
     outcomes = on_fake_gpu("out_of_memory", path)
     for found in outcomes:

@@ -152,6 +152,7 @@ def lif(images):
 
 
 def test_lif_opens_image_by_image(tmp_path):
+    pytest.importorskip("liffile", minversion="2026.2.15")
     (tmp_path / "a.lif").write_bytes(lif({"first": STACK[0], "second": STACK}))
     opens_as(tmp_path / "a.lif", STACK[0], "ZYX", (0.2, 0.2, 0.2), series=0)
     found = opens_as(tmp_path / "a.lif", STACK, "CZYX", (1, 0.2, 0.2, 0.2), series=1)

@@ -194,6 +194,8 @@ def test_jpeg_in_tiff_opens(tmp_path):
 
 def test_tiff_with_a_fax_opens(tmp_path):
     """A page of CCITT group 4 that Pillow wrote."""
+    pytest.importorskip("imagecodecs", minversion="2026.3.6")
+    pytest.importorskip("tifffile", minversion="2026.3.3")
     from PIL import Image
 
     drawn = np.kron(np.eye(4), np.ones((16, 16))) > 0

@@ -1,5 +1,6 @@
 """The choice of a device, its memory and its errors, with devices that are not there."""
 
+import pickle
 import subprocess
 import sys
 import weakref
@@ -30,6 +31,7 @@ def cards(monkeypatch):
     monkeypatch.setattr(devices, "_probe", lambda name: state.wrong.get(name, ""))
     monkeypatch.setattr(devices, "free_memory", lambda name: state.free.get(name, 0))
     monkeypatch.setattr(devices, "_WORKING", {"cpu"})
+    monkeypatch.setattr(devices, "bfloat16_is_native", lambda name: name == "cuda:1")
     devices._best.cache_clear()
     yield state
     devices._best.cache_clear()
@@ -50,10 +52,10 @@ def test_auto_passes_over_a_card_that_cannot_compute(cards):
 def test_auto_falls_back_to_the_cpu_and_says_why(cards):
     cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
     assert resolve_device("auto") == "cpu"
-    notes = device_note("auto", "cpu")
+    notes = device_note("auto")
     assert notes[0] == f"cuda:0 (Card 0) was not used: {NO_KERNEL}; computed on the CPU"
     assert len(notes) == 2
-    assert not device_note("cpu", "cpu")
+    assert not device_note("cpu")
 
 
 def test_record_says_that_a_card_was_not_used(cards):
@@ -69,6 +71,31 @@ def test_record_says_that_a_card_was_not_used(cards):
         assert any(f"Card 0) was not used: {NO_KERNEL}" in warning for warning in result.record["warnings"])
     asked = finish(denoise_steps(image, DenoiseOptions(device="cpu")))
     assert not any("not used" in warning for warning in asked.record["warnings"])
+
+
+@pytest.mark.slow  # imports Lightning
+def test_training_says_once_that_a_card_was_not_used(cards, monkeypatch, tmp_path, capsys):
+    from napari_genrecon.engine.run import finish
+    from napari_genrecon.tasks.train import train_steps
+    from napari_genrecon.training.data.dataset import CropOptions
+    from napari_genrecon.training.recipes.vae import VAEOptions
+    from napari_genrecon.training.runs.store import find_run
+    from napari_genrecon.widgets.train.run_snapshot import snapshot_steps, state_words
+
+    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
+    cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
+    crops, notes = np.random.default_rng(0).poisson(20, (40, 32, 32)).astype("uint16"), []
+    options = {name: VAEOptions(steps=1, width=4, device=name) for name in ("cpu", "auto")}
+    finish(train_steps(crops, CropOptions(), options["cpu"], name="asked"))
+    finish(train_steps(crops, CropOptions(), options["auto"], name="cells"), lambda step: notes.append(step.note))
+    said = f"cuda:0 (Card 0) was not used: {NO_KERNEL}; computed on the CPU"
+    assert notes.count(f"note: {said}") == 1
+    assert find_run("cells").device_note().startswith(said)
+    assert find_run("asked").device_note() == ""
+    assert said in state_words(finish(snapshot_steps("cells")))[0]
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out.count(said) == 1
 
 
 def test_the_choice_is_made_once_per_process(cards):
@@ -123,6 +150,27 @@ def test_local_workers_share_the_cards_out(cards, monkeypatch):
     assert chosen == ["cuda:0", "cuda:1", "cuda:0"]
 
 
+@pytest.mark.parametrize("task", ["denoise", "upscale", "deblur", "inpaint"])
+def test_workers_of_a_cluster_get_the_device_that_was_asked_for_and_choose_their_own(task, cards):
+    """A tile function is sent to them as it is: with "auto", not with what that means here."""
+    from napari_genrecon.engine.run import finish
+    from napari_genrecon.tasks import find_task
+
+    cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
+    image = np.random.default_rng(0).normal(100, 5, (48, 48)).astype(np.float32)
+    more = {
+        "upscale": {"model": "upscale-2d-microscope"},
+        "deblur": {"psf": 2.0},
+        "inpaint": {"mask": np.eye(48) > 0, "method": "network"},
+    }
+    found = find_task(task)
+    result = finish(found.steps(image, found.options(noise=5.0, **more.get(task, {})), lazy=True))
+    kernel = pickle.loads(pickle.dumps(result.tiles[0]))
+    assert kernel.device == "auto"
+    if task == "upscale":
+        assert kernel.denoise.device == "auto"
+
+
 def test_mps_with_an_index_is_mps(monkeypatch):
     monkeypatch.setattr(devices, "_gpus", lambda: ("mps",))
     monkeypatch.setattr(devices, "_WORKING", {"cpu", "mps"})
@@ -162,14 +210,41 @@ def test_free_memory_of_mps_is_at_most_that_of_the_machine(monkeypatch):
     assert free_memory("mps") == 3 << 30
 
 
+def test_copies_to_cuda_go_by_page_locked_memory_and_do_not_wait(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: calls.append("pinned") or self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *where, **how: calls.append((*where, how)) or self)
+    for device in ("cuda:1", "mps", "cpu"):
+        devices.to_device(torch.zeros(2), device)
+    assert calls == ["pinned", ("cuda:1", {"non_blocking": True}), ("mps", {}), ("cpu", {})]
+
+
+def test_a_job_gives_the_memory_of_a_card_back_however_it_ends(monkeypatch):
+    from napari_genrecon.tasks import plan
+
+    released = []
+    monkeypatch.setattr(plan, "release_memory", released.append)
+    for device in ("cpu", "cuda:1"):
+        with pytest.raises(ValueError, match="on the way"), plan.borrowed(device):
+            raise ValueError("on the way")
+    assert released == ["cuda:1"]
+
+
 def test_memory_of_the_device_decides_the_tile(cards, monkeypatch):
     from napari_genrecon.axes import Axes
     from napari_genrecon.tasks import plan
+    from napari_genrecon.tasks.deblur import grid
 
     free = {"cuda:0": 16 << 20, "cuda:1": 8 << 30, "cpu": 1 << 20}
     monkeypatch.setattr(plan, "free_memory", free.__getitem__)
     spec = find_model("auto", "denoise")
     sides = [plan.plan_grid((4096, 4096), Axes("YX"), spec, tile=None, device=d).tile[0] for d in ("cuda:0", "cuda:1")]
+    assert sides[0] < sides[1]
+    monkeypatch.setattr(grid, "free_memory", free.__getitem__)
+    sides = [
+        grid.deblur_grid((4096, 4096), Axes("YX"), (9, 9), spec, tile=None, device=d).tile[0]
+        for d in ("cuda:0", "cuda:1")
+    ]
     assert sides[0] < sides[1]
 
 
@@ -297,9 +372,9 @@ def test_devices_command_names_every_card_and_why_it_is_not_used(cards, capsys):
     cards.wrong["cuda:0"] = NO_KERNEL
     assert main(["devices"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "cuda:1: Card 1, 8.6 GB of memory free; works; device 'auto' takes it"
+    assert lines[0] == "cuda:1: Card 1, 8.6 GB of memory free; works; float32 and bfloat16; device 'auto' takes it"
     assert f"cuda:0: Card 0, 2.1 GB of memory free; not used: {NO_KERNEL}" in lines
-    assert any(line.startswith("cpu: processor") for line in lines)
+    assert any(line.startswith("cpu: processor") and line.endswith("; works; float32") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,24 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
+from napari_genrecon import NoiseModel, deblur, inpaint, upscale
+from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import MODELS, precision
 from napari_genrecon.models.runtime import Model
 from napari_genrecon.noise.same import SAME, bound_of, compare
+from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
+from napari_genrecon.tasks.inpaint import InpaintOptions, inpaint_steps
+from napari_genrecon.tasks.upscale import UpscaleOptions, upscale_steps
 
 ALLOWING = [card for card in MODELS if card.bfloat16]
 by_card = pytest.mark.parametrize("card", ALLOWING, ids=lambda card: card.name)
+DENOISERS = [card for card in ALLOWING if card.task == "denoise"]
 
 
 def scene(kind, contrast, side=96):
@@ -35,7 +42,7 @@ def scene(kind, contrast, side=96):
     return (low * clean + noise).astype(np.float32)
 
 
-@by_card
+@pytest.mark.parametrize("card", DENOISERS, ids=lambda card: card.name)
 @pytest.mark.parametrize("kind", ["smooth", "steps", "ramp", "spots", "flat"])
 @pytest.mark.parametrize("part", [0.3, 1.0], ids=["low", "at the limit"])
 @pytest.mark.parametrize("rho", [(0.0, 0.0), (0.6, 0.5)], ids=["white", "correlated"])
@@ -48,11 +55,77 @@ def test_bfloat16_stays_within_its_bound(card, kind, part, rho):
     assert np.sqrt(np.square(error).mean()) <= 0.01
 
 
+TOLD = {"sigma": 1.0, "rho": (0.0, 0.0), "factor": 2}
+TASKS = {
+    "upscale x2": lambda image, p: upscale(image, noise=1.0, model="upscale-2d-microscope", precision=p),
+    "upscale x4": lambda image, p: upscale(image, factor=4, noise=1.0, model="upscale-2d-microscope", precision=p),
+    "deblur": lambda image, p: deblur(image, 3.0, noise=1.0, precision=p),
+    "inpaint": lambda image, p: inpaint(image, HOLES, noise=1.0, method="network", precision=p),
+    "inpaint pnp": lambda image, p: inpaint(image, HOLES, noise=1.0, method="pnp", precision=p),
+}
+HOLES = np.random.default_rng(1).random((64, 64)) < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", ["smooth", "steps", "spots"])
+def test_every_task_stays_within_the_bound_and_uses_bfloat16_where_contrast_is_small(task, kind, monkeypatch):
+    """At most 0.05 noise s.d., and 0.01 root mean square, at any contrast."""
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
+    used = 0.0
+    for contrast in (4.8, 7.5, 11.0, 40.0):
+        image = scene(kind, contrast, 64)
+        error = np.abs(TASKS[task](image, "auto") - TASKS[task](image, "float32"))
+        used = max(used, float(error.max()))
+        assert error.max() <= 0.05, contrast
+        assert np.sqrt(np.square(error).mean()) <= 0.01, contrast
+    assert used > 0
+
+
 @by_card
 def test_larger_contrast_runs_in_float32(card):
-    image = scene("steps", 2 * card.bfloat16)
-    lower, full = (Model(card, "cpu", precision=p)(image, 1.0, (0.0, 0.0)) for p in ("bfloat16", "float32"))
+    image, told = scene("steps", 2 * card.bfloat16), [TOLD[what] for what in card.told]
+    planes = image if card.channels == 1 else np.stack([image] * card.channels)
+    lower, full = (Model(card, "cpu", precision=p)(planes, *told, noise=1.0) for p in ("bfloat16", "float32"))
     np.testing.assert_array_equal(lower, full)
+    small = planes / 4
+    lower, full = (Model(card, "cpu", precision=p)(small, *told, noise=1.0) for p in ("bfloat16", "float32"))
+    assert (lower != full).any()
+
+
+def test_exact_values_are_filled_in_float32(monkeypatch):
+    """Without noise there is nothing beside which an error would be small."""
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
+    image = scene("smooth", 4.8, 64)
+    for method in ("network", "pnp"):
+        fast, full = (inpaint_record(image, method, p) for p in ("auto", "float32"))
+        np.testing.assert_array_equal(fast.data, full.data)
+        assert fast.record["precision"] == "float32"
+
+
+def inpaint_record(image, method, p):
+    options = InpaintOptions(mask=HOLES, noise=NoiseModel(), method=method, precision=p)
+    return finish(inpaint_steps(image, options))
+
+
+@pytest.mark.parametrize("task", ["upscale", "deblur", "inpaint"])
+def test_record_of_every_task_names_the_precision(task, monkeypatch):
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
+    image, noisy = scene("smooth", 4.8, 64), "upscale-2d-microscope"
+    steps = {
+        "upscale": lambda p: upscale_steps(image, UpscaleOptions(noise=1.0, model=noisy, precision=p)),
+        "deblur": lambda p: deblur_steps(image, DeblurOptions(psf=2.0, noise=1.0, precision=p)),
+        "inpaint": lambda p: inpaint_steps(image, InpaintOptions(mask=HOLES, noise=1.0, precision=p)),
+    }[task]
+    fast, full = (finish(steps(p)).record for p in ("auto", "float32"))
+    assert (fast["precision"], full["precision"]) == ("bfloat16", "float32")
+    assert fast["machines"][0].endswith(", bfloat16")
+
+
+def test_richardson_lucy_has_no_network_and_no_bfloat16(monkeypatch):
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
+    options = DeblurOptions(psf=2.0, noise=1.0, method="rl")
+    assert finish(deblur_steps(scene("smooth", 4.8, 64), options)).record["precision"] == "float32"
 
 
 @by_card
@@ -83,9 +156,21 @@ def test_record_names_the_precision_and_float32_is_had_on_request(monkeypatch):
     assert bound_of(full.record) == SAME
 
 
-def test_precision_that_does_not_exist_is_refused():
+def test_result_of_float32_is_replayed_in_float32(tmp_path, monkeypatch, capsys):
+    """A machine that is fast in bfloat16 still gives every pixel of one that is not."""
+    tifffile.imwrite(tmp_path / "a.tif", scene("smooth", 4.8, 48))
+    result = str(tmp_path / "b.ome.tif")
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: False)
+    assert main(["denoise", str(tmp_path / "a.tif"), "-o", result]) == 0
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
+    assert main(["replay", result]) == 0
+    assert "now in bfloat16" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [DenoiseOptions, UpscaleOptions, DeblurOptions, InpaintOptions])
+def test_precision_that_does_not_exist_is_refused(options):
     with pytest.raises(OptionError, match="precision must be 'auto' or 'float32', got 'half'"):
-        DenoiseOptions(precision="half")
+        options(precision="half")
 
 
 @pytest.mark.parametrize(("limit", "native"), [("AVX2", False), ("ALL", True), ("avx512_core_amx", True)])

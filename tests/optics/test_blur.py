@@ -1,8 +1,11 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.signal import convolve
 
 from napari_genrecon.engine.run import finish
+from napari_genrecon.models import fourier
 from napari_genrecon.numerics.blur import Blur
 from napari_genrecon.numerics.plug_and_play import plug_and_play, schedule
 from napari_genrecon.numerics.richardson_lucy import richardson_lucy
@@ -24,6 +27,22 @@ def test_adjoint_is_the_adjoint(psf):
     blur = Blur(psf, (6, 20, 23)[-psf.ndim :])
     a, b = np.random.default_rng(1).normal(size=(2, *blur.shape)).astype(np.float32)
     assert np.vdot(blur(a), b) == pytest.approx(np.vdot(a, blur.adjoint(b)), rel=1e-3)
+
+
+@pytest.mark.parametrize("psf", PSFS, ids=lambda p: str(p.shape))
+def test_transforms_of_torch_give_the_same(psf):
+    shape = (6, 20, 23)[-psf.ndim :]
+    here, there = Blur(psf, shape), Blur(psf, shape, partial(fourier._filtered, "cpu"))
+    x = np.random.default_rng(1).random(here.shape).astype(np.float32)
+    for name in ("__call__", "adjoint"):
+        np.testing.assert_allclose(getattr(there, name)(x), getattr(here, name)(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(there.filter(x, here.power), here.filter(x, here.power), rtol=1e-5, atol=1e-5)
+
+
+def test_transforms_are_those_of_a_device_on_cuda_only():
+    assert fourier.fourier_filter("cuda:1") is not None
+    assert fourier.fourier_filter("cpu") is None
+    assert fourier.fourier_filter("mps") is None
 
 
 def test_an_off_centre_psf_moves_the_image_back():

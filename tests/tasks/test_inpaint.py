@@ -187,9 +187,10 @@ def test_tile_hardly_changes_the_result(n, method):
 def test_tile_without_masked_pixels_is_copied_without_the_network(monkeypatch):
     from napari_genrecon.models import runtime
 
+    steps_of(scene((64, 64)), scratch((64, 64)), method="network")  # measures the speed of the network, once
     heights = []
     real = runtime.Model.__call__
-    monkeypatch.setattr(runtime.Model, "__call__", lambda self, y: heights.append(y.shape) or real(self, y))
+    monkeypatch.setattr(runtime.Model, "__call__", lambda self, y, **how: heights.append(y.shape) or real(self, y))
     image, mask = np.stack([scene((64, 64))] * 3), np.zeros((3, 64, 64), bool)
     steps_of(
         image, mask | np.array([False, True, False])[:, None, None] & scratch((64, 64)), axes="TYX", method="network"
@@ -581,7 +582,8 @@ def test_part_of_a_preview_computes_that_part_only(monkeypatch):
     options = InpaintOptions(mask=mask, noise=1.0, method="network")
     result = finish(inpaint_steps(image, options, lazy=True))
     seen, network = [], planes_module.load_network(find_model("auto", "inpaint"), "cpu")
-    monkeypatch.setattr(planes_module, "load_network", lambda *_: lambda p: seen.append(p.shape[1:]) or network(p))
+    recorded = lambda p, noise: seen.append(p.shape[1:]) or network(p)  # noqa: E731
+    monkeypatch.setattr(planes_module, "load_network", lambda *_, precision: recorded)
     part = finish(region_steps(*result.tiles, np.s_[20:60, 500:560]))
     assert max(n * m for n, m in seen) <= (60 + 104) * (60 + 2 * 104)
     np.testing.assert_allclose(part, result.data[20:60, 500:560].compute(), atol=0.5)

@@ -17,7 +17,7 @@ from skimage.restoration import denoise_nl_means
 from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, measure_noise
 from napari_genrecon.axes import infer_axes
-from napari_genrecon.models import find_model, runtime
+from napari_genrecon.models import find_model, resolve_precision, runtime
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.plan import plan_grid
 
@@ -52,6 +52,7 @@ def _against_the_network(noisy: np.ndarray, rounds: int) -> None:
     spec = find_model("auto", "denoise")
     grid = plan_grid(noisy.shape, infer_axes(noisy.shape), spec, tile=None, device="cpu")
     network = runtime.load_network(spec, "cpu")._network
+    auto = resolve_precision("auto", spec, "cpu")
     sigma, rho = torch.ones(1), torch.zeros(1, 2)
     tensors = [torch.from_numpy(np.ascontiguousarray(noisy[tile.src]))[None, None] for tile in grid.tiles()]
     whole = torch.from_numpy(noisy)[None, None]
@@ -64,7 +65,8 @@ def _against_the_network(noisy: np.ndarray, rounds: int) -> None:
     jobs: dict[str, Callable[[], object]] = {
         "network alone, whole plane": lambda: forward([whole]),
         "network alone, same tiles": lambda: forward(tensors),
-        "denoise, noise model given": lambda: denoise(noisy, noise=CAMERA, device="cpu"),
+        "denoise, noise model given": lambda: denoise(noisy, noise=CAMERA, device="cpu", precision="float32"),
+        f"denoise, precision 'auto' ({auto})": lambda: denoise(noisy, noise=CAMERA, device="cpu"),
         "measure_noise": lambda: measure_noise(noisy),
     }
     for job in jobs.values():

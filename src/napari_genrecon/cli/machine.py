@@ -44,7 +44,8 @@ def _devices(parsed: argparse.Namespace) -> int:
         free = f", {report.free / 1e9:.1f} GB of memory free" if report.free else ""
         state = f"not used: {report.problem}" if report.problem else "works"
         auto = "; device 'auto' takes it" if report.name == best else ""
-        say(f"{report.name}: {report.title}{free}; {state}{auto}")
+        formats = "" if report.problem else "; float32 and bfloat16" if report.bfloat16 else "; float32"
+        say(f"{report.name}: {report.title}{free}; {state}{formats}{auto}")
     for hint in hints:
         say(f"note: {hint}")
     return 0

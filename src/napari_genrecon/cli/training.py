@@ -191,7 +191,7 @@ def _stop(run: Any) -> None:
 def _run_line(run: Any) -> str:
     progress = run.progress()
     steps = f", {progress.step} steps in {progress.seconds / 60:.1f} minutes" if progress else ""
-    why = f"\n    {run.error()}" if run.error() else ""
+    why = "".join(f"\n    {sentence}" for sentence in (run.device_note(), run.error()) if sentence)
     return f"{run.name}  ({run.kind}, {run.state()}{steps}, begun {run.created[:16].replace('T', ' ')} UTC){why}"
 
 

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import accumulate, count
+from functools import partial
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_genrecon.arrays import ImageArray
+from napari_genrecon.engine.ahead import Ahead
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import Core, Region, Tile, TileGrid
@@ -119,10 +121,12 @@ def run_tiles(
     *,
     steps: int | Sequence[float] = 1,
     work: Callable[[Tile], float] | None = None,
+    ahead: int = 1,
 ) -> Generator[Progress, None, Tiled]:
     """Compute `fn` on every tile and assemble the result.
 
-    A tile that does not fit into memory is halved, and so are all that follow; the result is the same.
+    A tile that does not fit into memory is halved, and so are all that follow; the result is the same. Closing the
+    generator waits for tiles that were begun ahead, at most until their next step.
 
     Parameters
     ----------
@@ -139,6 +143,8 @@ def run_tiles(
         of them takes, in any unit.
     work : callable, optional
         Estimates the time that a tile takes, in any unit. By default proportional to its pixels, halo included.
+    ahead : int
+        Tiles that are computed at once, in threads. More than one is worth it where `fn` waits for a GPU.
 
     Yields
     ------
@@ -162,26 +168,31 @@ def run_tiles(
     account = _Account(work or _pixels_read, costs, grid)
     clipped, nan, note = 0, 0, ""
     yield account.progress(note)
-    while pending:
-        core = pending.popleft()
-        if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):  # cut before the limit was lowered
-            parts = grid.split(core, limit)
-            pending.extendleft(reversed(parts))
-            account.replace(grid.tile_of(core), [grid.tile_of(part) for part in parts])
-            continue
-        tile = grid.tile_of(core)
-        block = yield from _compute(fn, source, tile, account, note)
-        if block is None:
-            size = tuple(b - a for a, b in core)
-            limit = _smaller(grid, size, limit)
-            note = f"out of memory: tiles reduced to {'x'.join(map(str, limit))}"
-            pending.appendleft(core)  # again, cut to the lower limit
-            continue
-        out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
-        clipped += n_clipped
-        nan += count_nan(block[tile.crop])
-        account.finish(tile)
-        yield account.progress(note)
+    begun: deque[tuple[Core, Callable[..., Generator[Progress, None, Block | None]]]] = deque()
+    with Ahead(ahead) as tiles:
+        while pending or begun:
+            while pending and len(begun) < ahead:
+                core = pending.popleft()
+                if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):  # cut before the limit was lowered
+                    parts = grid.split(core, limit)
+                    pending.extendleft(reversed(parts))
+                    account.replace(grid.tile_of(core), [grid.tile_of(part) for part in parts])
+                    continue
+                begun.append((core, tiles.start(_compute(fn, source, grid.tile_of(core)))))
+            core, follow = begun.popleft()
+            tile = grid.tile_of(core)
+            block = yield from follow(partial(account.progress, note, tile))
+            if block is None:
+                size = tuple(b - a for a, b in core)
+                limit = _smaller(grid, size, limit)
+                note = f"out of memory: tiles reduced to {'x'.join(map(str, limit))}"
+                pending.appendleft(core)  # again, cut to the lower limit
+                continue
+            out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
+            clipped += n_clipped
+            nan += count_nan(block[tile.crop])
+            account.finish(tile)
+            yield account.progress(note)
     return Tiled(out, clipped, limit, nan)
 
 
@@ -288,16 +299,12 @@ class _Account:
         return Progress(self._done + min(steps, self._steps), self._total, note, share)
 
 
-def _compute(
-    fn: TileFunction, source: ImageArray, tile: Tile, account: _Account, note: str
-) -> Generator[Progress, None, Block | None]:
+def _compute(fn: TileFunction, source: ImageArray, tile: Tile) -> Generator[None, None, Block | None]:
+    """Compute a tile; None if memory ran out."""
     # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
     try:
         result = fn(np.asarray(source[tile.src]), tile)
-        if not isinstance(result, Generator):
-            return result
-        done = count(1)
-        return (yield from map_progress(result, lambda _: account.progress(note, tile, next(done))))
+        return (yield from result) if isinstance(result, Generator) else result
     except MemoryError:
         return None
 

@@ -16,6 +16,7 @@ from napari_genrecon.models.registry import MODELS, axial_card, find_model, list
 
 if TYPE_CHECKING:
     from napari_genrecon.models.devices import DeviceReport
+    from napari_genrecon.models.fourier import FourierFilter
     from napari_genrecon.models.generative import GenerativeModel
     from napari_genrecon.models.runtime import Model
 
@@ -30,6 +31,7 @@ __all__ = [
     "device_words",
     "encode",
     "find_model",
+    "fourier_filter",
     "free_memory",
     "known_devices",
     "list_models",
@@ -153,9 +155,9 @@ def describe_devices() -> tuple[list[DeviceReport], list[str]]:
     return _torch_side("devices").describe_devices()
 
 
-def device_note(asked: str, used: str) -> list[str]:
+def device_note(asked: str) -> list[str]:
     """Return a sentence for the record if ``"auto"`` passed over a GPU that cannot compute; else nothing."""
-    return _torch_side("devices").device_note(asked, used)
+    return _torch_side("devices").device_note(asked)
 
 
 def free_memory(device: str) -> int:
@@ -171,6 +173,17 @@ def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
 def device_words(device: str, precision: str = "float32") -> str:
     """Name a device for the record; empty for the CPU in float32."""
     return _torch_side("devices").device_words(device, precision)
+
+
+def fourier_filter(device: str) -> FourierFilter | None:
+    """Return a function that multiplies the spectrum of an image on a GPU; None where the CPU shall do that.
+
+    Parameters
+    ----------
+    device : str
+        As for `load_model`.
+    """
+    return _torch_side("fourier").fourier_filter(resolve_device(device))
 
 
 def release_memory(device: str) -> None:

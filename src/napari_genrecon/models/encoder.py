@@ -18,6 +18,7 @@ from torch import Tensor
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.failures import plain_errors
+from napari_genrecon.models.precision import full_float32
 from napari_genrecon.models.runtime import ONE_AT_A_TIME, on_device, trained_network
 
 __all__ = ["encode"]
@@ -44,7 +45,7 @@ def encode(x: NDArray[np.float32], card: ModelCard, device: str) -> NDArray[np.f
         Features of the first channel, then of the second, and so on.
     """
     network = _network(card, device)
-    with ONE_AT_A_TIME, plain_errors(card.name, device), torch.inference_mode():
+    with ONE_AT_A_TIME, plain_errors(card.name, device), torch.inference_mode(), full_float32():
         batch = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(device)
         features = _encoded(network, batch.flatten(0, 1)[:, None])  # (N * C, F)
         return features.reshape(len(x), -1).cpu().numpy()

@@ -39,8 +39,8 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def plain_errors(name: str, device: str = "cpu") -> Iterator[None]:
-    """Turn torch's errors into sentences about a model.
+def plain_errors(name: str, device: str = "cpu", what: str = "the model") -> Iterator[None]:
+    """Turn torch's errors into sentences about a model, or whatever `what` says.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def plain_errors(name: str, device: str = "cpu") -> Iterator[None]:
         Name of the model.
     device : str
         Where it runs.
+    what : str
+        What has this name.
 
     Raises
     ------
@@ -65,11 +67,11 @@ def plain_errors(name: str, device: str = "cpu") -> Iterator[None]:
         if ran_out_of_memory(error):
             clear_frames(error.__traceback__)  # they hold the tensors that filled the memory
             found: InferenceError = OutOfMemoryError(
-                f"the model {name!r} ran out of memory on device {device!r} ({_first_line(text)}): close other "
+                f"{what} {name!r} ran out of memory on device {device!r} ({_first_line(text)}): close other "
                 f"programs{_or_the_cpu(device)}"
             )
         else:
-            found = InferenceError(f"the model {name!r} failed while running{_where(device, text)}: {text}")
+            found = InferenceError(f"{what} {name!r} failed while running{_where(device, text)}: {text}")
             found.__cause__ = error
     else:
         return

@@ -77,6 +77,7 @@ MODELS: tuple[ModelCard, ...] = (
         sha256="055363d7581d64025bec22c9b726ceb4c87bf56389fee596e2d122140f5a1839",
         halo=PerAxis.planes(17, 0),
         bytes_per_pixel=900,
+        bfloat16=50.0,  # of a tenth of the image's noise: what the denoiser leaves
         work=0.65,
         denoiser="denoise-2d",
         summary="2, 3 or 4 times larger, plane by plane; for noisy images, which it denoises first",
@@ -91,6 +92,7 @@ MODELS: tuple[ModelCard, ...] = (
         halo=PerAxis.planes(96, 0),
         stride=PerAxis.planes(8, 1),
         bytes_per_pixel=500,
+        bfloat16=12.0,
         summary="Missing pixels of any pattern, plane by plane; trained on photographs, simulated fluorescence and "
         "nuclei",
         licence="BSD-3-Clause",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any
@@ -17,11 +19,12 @@ from torch import Tensor, nn
 from napari_genrecon.errors import InferenceError, OutOfMemoryError, WeightsError
 from napari_genrecon.io.record.provenance import note_device
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.devices import conv_layout, device_words
+from napari_genrecon.models.devices import conv_layout, device_words, to_cpu, to_device
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.models.networks import __name__ as _NETWORKS
 from napari_genrecon.models.precision import fits_bfloat16, full_float32, mixed, resolve_precision
+from napari_genrecon.models.queue import Asked, Queue
 from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import parse_tensors
 
@@ -69,6 +72,7 @@ class Model:
     ) -> None:
         self.card, self.device = card, device
         self.precision = resolve_precision(precision, card, device)
+        self._queue = Queue()
         self._network = on_device((network or trained_network(card, weights)).eval(), card.name, device)
 
     def weights(self) -> dict[str, NDArray[Any]]:
@@ -76,7 +80,7 @@ class Model:
         state = self._network.state_dict()
         return {name: weight.detach().cpu().contiguous().numpy().copy() for name, weight in state.items()}
 
-    def __call__(self, image: ArrayLike, *told: Any) -> NDArray[np.float32]:
+    def __call__(self, image: ArrayLike, *told: Any, noise: float = 0.0) -> NDArray[np.float32]:
         """Run the network.
 
         Parameters
@@ -86,6 +90,8 @@ class Model:
         *told
             The inputs that `ModelCard.told` names, in that order: the noise s.d. (a number or an image like `image`),
             its correlation along x and y, the factor.
+        noise : float
+            The noise s.d., for the choice of the number format, of a network that is not told it.
 
         Returns
         -------
@@ -99,24 +105,36 @@ class Model:
         InferenceError
             If the network fails for any other reason.
         """
-        with ONE_AT_A_TIME, plain_errors(self.card.name, self.device), torch.inference_mode(), full_float32():
-            keywords = dict(zip(self.card.told, told, strict=True))
-            lower = self.precision == "bfloat16" and fits_bfloat16(self.card, image, keywords.get("sigma", 0.0))
-            note_device(device_words(self.device, self.precision))
-            tensors = {key: value if key == "factor" else self._tensor(value) for key, value in keywords.items()}
-            with mixed(self.device, lower=lower):
-                made = self._network(self._tensor(image), **tensors)
-            result: NDArray[np.float32] = made.float().cpu().numpy()  # (N, C, Y, X)
+        note_device(device_words(self.device, self.precision))
+        asked = self._asked(image, told, noise)
+        stackable = self.device != "cpu" and np.ndim(image) < 4  # on the CPU bits must not depend on what else waits
+        with (
+            self._queue.waiting(asked) if stackable else nullcontext(),
+            ONE_AT_A_TIME,
+            plain_errors(self.card.name, self.device),
+            torch.inference_mode(),
+            full_float32(),
+        ):
+            if asked.made is None:  # not computed together with another plane, while this thread waited
+                self._queue.answer(asked, self._run)
+        assert asked.made is not None
+        result: NDArray[np.float32] = asked.made.numpy()  # (N, C, Y, X)
         if np.ndim(image) == 4:
             return result
         return result[0, 0] if result.shape[1] == 1 else result[0]
 
-    def _tensor(self, value: ArrayLike) -> Tensor:
-        """Return a batch of images (N, C, Y, X), or of one further input, (1,) or (1, 2)."""
-        tensor = torch.from_numpy(np.require(value, np.float32, ["C", "W"])).to(self.device)
-        if tensor.ndim == 4:
-            return tensor
-        return tensor[None, None] if tensor.ndim == 2 else tensor[None]
+    def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float = 0.0) -> Asked:
+        keywords = dict(zip(self.card.told, told, strict=True))
+        lower = self.precision == "bfloat16" and fits_bfloat16(self.card, image, keywords.get("sigma", noise))
+        inputs = {key: _tensor(value) for key, value in keywords.items() if key != "factor"}
+        return Asked(_tensor(image), inputs, keywords.get("factor"), lower)
+
+    def _run(self, asked: Asked) -> Tensor:
+        inputs = {key: to_device(value, self.device) for key, value in asked.inputs.items()}
+        factor = {} if asked.factor is None else {"factor": asked.factor}
+        with mixed(self.device, lower=asked.lower):
+            made: Tensor = self._network(to_device(asked.image, self.device), **inputs, **factor)
+        return to_cpu(made.float())
 
     @cached_property
     def _seconds(self) -> float:
@@ -132,9 +150,17 @@ class Model:
         return self._seconds
 
 
-@lru_cache(maxsize=8)
+def _tensor(value: ArrayLike) -> Tensor:
+    """Return a batch of images (N, C, Y, X), or of one further input, (1,) or (1, 2)."""
+    tensor = torch.from_numpy(np.require(value, np.float32, ["C", "W"]))
+    if tensor.ndim == 4:
+        return tensor
+    return tensor[None, None] if tensor.ndim == 2 else tensor[None]
+
+
+@lru_cache(maxsize=16)
 def load_network(card: ModelCard, device: str, weights: bytes | None = None, precision: str = "float32") -> Model:
-    """Return a model on a device; the last eight are cached."""
+    """Return a model on a device; the last sixteen are cached, of either precision."""
     return Model(card, device, weights, precision)
 
 

@@ -8,15 +8,22 @@ about what lies outside, so no ringing comes in from the borders.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["Blur", "domain_shape"]
+__all__ = ["Blur", "Multiply", "domain_shape"]
 
 Image = NDArray[np.float32]
 
+Multiply = Callable[[Image, NDArray[np.inexact]], Image]
+"""``multiply(x, response)``: the real image `x` with its spectrum, as of `rfftn`, times `response`."""
+
+# A transform uses every core: those of two tiles of a dask array at once would only wait for each other.
+_ONE_AT_A_TIME = Lock()
 _GUARD = 64  # px at least in Y and X, so that filtering at one edge does not wrap round to the opposite one
 
 
@@ -29,6 +36,8 @@ class Blur:
         Its centre is the pixel at half its shape; its sum is 1.
     shape : tuple of int
         Shape of the image, with as many dimensions.
+    multiply : callable, optional
+        See `Multiply`; by default by SciPy, with as many threads as torch would use.
 
     Attributes
     ----------
@@ -42,18 +51,18 @@ class Blur:
         Squared modulus of the transfer function, sampled for `filter`.
     """
 
-    def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...]) -> None:
+    def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...], multiply: Multiply | None = None) -> None:
         before = tuple(n // 2 for n in psf.shape)
         self.lit = tuple(slice(0, n) for n in _lit(psf.shape, shape))
         self.shape = domain_shape(psf.shape, shape)
         after_psf = tuple(k - 1 - b for k, b in zip(psf.shape, before, strict=True))
         self.seen = tuple(slice(a, a + n) for a, n in zip(after_psf, shape, strict=True))
-        self._axes = tuple(range(psf.ndim))
         kernel = np.zeros(self.shape, np.float32)
         kernel[tuple(slice(0, k) for k in psf.shape)] = psf
         # The Fourier transform takes index 0 for the origin: the centre of the PSF goes there.
-        kernel = np.roll(kernel, [-b for b in before], axis=self._axes)
+        kernel = np.roll(kernel, [-b for b in before], axis=tuple(range(psf.ndim)))
         self._transfer = fft.rfftn(kernel, workers=_threads())
+        self._multiply = multiply or multiply_here
         self.power: Image = np.square(np.abs(self._transfer))
 
     def __call__(self, x: Image) -> Image:
@@ -79,11 +88,14 @@ class Blur:
         x[self.seen] = image
         return x
 
-    def _multiply(self, x: Image, response: NDArray[np.inexact]) -> Image:
-        threads = _threads()
+
+def multiply_here(x: Image, response: NDArray[np.inexact]) -> Image:
+    """Multiply the spectrum of an image on the CPU; see `Multiply`."""
+    threads = _threads()
+    with _ONE_AT_A_TIME:
         spectrum = fft.rfftn(x, workers=threads) * response
-        result: Image = fft.irfftn(spectrum, s=self.shape, axes=self._axes, workers=threads)
-        return result
+        result: Image = fft.irfftn(spectrum, s=x.shape, axes=tuple(range(x.ndim)), workers=threads)
+    return result
 
 
 def _threads() -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +28,45 @@ from napari_genrecon.models import (
     free_memory,
     release_memory,
     resolve_device,
+    resolve_precision,
 )
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.region import Region, cut, in_whole, region_text
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["Plan", "lazy_result", "plan_grid", "read_shapes", "result_dtype", "run_plan", "tell_planes"]
+__all__ = [
+    "Plan",
+    "borrowed",
+    "lazy_result",
+    "lowest_precision",
+    "plan_grid",
+    "read_shapes",
+    "result_dtype",
+    "run_plan",
+    "tell_planes",
+]
 
 # A run can be cancelled between tiles: a tile of this much work, in MFLOP, takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}
 _MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where larger tiles are more efficient
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
 _STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
+# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for it.
+_AHEAD = 8
+_AHEAD_PIXELS = 16_000_000  # of all tiles at once: about a gigabyte of the CPU's memory
 _MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
+
+
+class WithPrecision(Protocol):
+    """Options of a task whose networks can compute in more than one number format."""
+
+    @property
+    def device(self) -> str:
+        """Where they run."""
+
+    @property
+    def precision(self) -> str:
+        """One of `shared_options.PRECISIONS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,6 +162,14 @@ class Plan:
         """Number of YX planes that are computed."""
         return self.axes.n_planes(self.grid.lengths)
 
+    @property
+    def ahead(self) -> int:
+        """Number of tiles to compute at once: one on the CPU, of which a tile uses every core."""
+        if self.device == "cpu":
+            return 1
+        largest = max(map(math.prod, read_shapes(self.grid)))
+        return max(1, min(_AHEAD, _AHEAD_PIXELS // largest))
+
     def of_all(self, progress: Progress) -> Progress:
         """Return the progress of the tiles as progress of all work, that before the first tile included."""
         before, tiles = self.work
@@ -160,14 +196,14 @@ class Plan:
             "output": output,
             "tile": {"size": list(tiled.tile if tiled else self.grid.tile), "halo": list(self.grid.halo)},
             "device": self.device,
-            "machines": [machine(device_words(self.device, precision) if self.model is not None else "")],
+            "machines": [machine(device_words(self.device, precision))],
             "seconds": None if seconds is None else round(seconds, 3),
             "warnings": [*self.warnings, *self._passed_over(), *clipping_note(output["clipped"], self.dtype)],
         }
         return make_record(self.task, self.nature, **facts)
 
     def _passed_over(self) -> list[str]:
-        return [] if self.model is None else device_note(self.options.device, self.device)
+        return [] if self.model is None else device_note(self.options.device)
 
 
 def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
@@ -185,14 +221,28 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     plan = plan.of_region()
     if lazy:
         return plan.placed(lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record()))
-    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps())
-    try:
+    steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps(), ahead=plan.ahead)
+    with borrowed(plan.device):
         tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
-    finally:
-        if plan.model is not None:
-            release_memory(plan.device)
-            note_device("")
     return plan.placed(Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started)))
+
+
+def lowest_precision(options: WithPrecision, networks: Sequence[ModelCard]) -> str:
+    """Return ``"bfloat16"`` if any of the networks may compute in it, for the record; else ``"float32"``."""
+    device = resolve_device(options.device)
+    found = {resolve_precision(options.precision, card, device) for card in networks}
+    return "bfloat16" if "bfloat16" in found else "float32"
+
+
+@contextmanager
+def borrowed(device: str) -> Iterator[None]:
+    """Give a device's memory back at the end of a job, however it ends."""
+    try:
+        yield
+    finally:
+        note_device("")
+        if device != "cpu":
+            release_memory(device)
 
 
 def plan_grid(

@@ -240,10 +240,13 @@ def source_of(path: Path, record: dict[str, Any], source: Path | None = None) ->
 
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:
-    values = {k: v for k, v in record["options"].items() if k in {option.name for option in fields(task.options)}}
+    known = {option.name for option in fields(task.options)}
+    values = {k: v for k, v in record["options"].items() if k in known}
     shape = tuple(record["input"]["shape"])
     values["axes"] = resolve_axes(record["axes"]["letters"][-len(shape) :], shape)
-    if "tile" in {option.name for option in fields(task.options)}:
+    if "precision" in known and record.get("precision", "float32") == "float32":
+        values["precision"] = "float32"  # also where "auto" would now take bfloat16
+    if "tile" in known:
         values["tile"] = tile_of(record)
     if record.get("noise"):
         values["noise"] = tuple(NoiseModel.from_dict(model) for model in record["noise"])

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from napari_genrecon.models import ModelCard, load_network
+from napari_genrecon.models import ModelCard, fourier_filter, load_network
 from napari_genrecon.numerics.blur import Blur, domain_shape
 from napari_genrecon.tasks.deblur.tiles import Method
 
@@ -58,17 +58,23 @@ class Cost:
 
 
 def measure_cost(
-    psf: tuple[int, ...], shape: tuple[int, ...], method: Method, iterations: int, spec: ModelCard, device: str
+    psf: tuple[int, ...],
+    shape: tuple[int, ...],
+    method: Method,
+    iterations: int,
+    spec: ModelCard,
+    device: str,
+    precision: str,
 ) -> Cost:
     """Time one blur of a tile, for a PSF and a tile of these shapes, and the denoiser."""
-    pixel = load_network(spec, device).seconds_per_pixel() if method == "pnp" else 0.0
-    return Cost(psf, iterations, _BLURS[method] * _blur_seconds(psf, shape), pixel)
+    pixel = load_network(spec, device, precision=precision).seconds_per_pixel() if method == "pnp" else 0.0
+    return Cost(psf, iterations, _BLURS[method] * _blur_seconds(psf, shape, device), pixel)
 
 
 @lru_cache(maxsize=16)
-def _blur_seconds(psf: tuple[int, ...], shape: tuple[int, ...]) -> float:
+def _blur_seconds(psf: tuple[int, ...], shape: tuple[int, ...], device: str) -> float:
     """Return the seconds of a blur per voxel of the domain: the better of two runs."""
-    blur = Blur(np.full(psf, 1 / math.prod(psf)), shape)
+    blur = Blur(np.full(psf, 1 / math.prod(psf)), shape, fourier_filter(device))
     x, seconds = np.zeros(blur.shape, np.float32), []
     for _ in range(3):  # the first run also plans the transforms and does not count
         started = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.models import ModelCard
+from napari_genrecon.models import ModelCard, free_memory, resolve_device
 
 __all__ = ["deblur_grid"]
 
@@ -18,7 +18,13 @@ _MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs
 
 
 def deblur_grid(
-    shape: tuple[int, ...], axes: Axes, psf: tuple[int, ...], spec: ModelCard, *, tile: int | tuple[int, int] | None
+    shape: tuple[int, ...],
+    axes: Axes,
+    psf: tuple[int, ...],
+    spec: ModelCard,
+    *,
+    tile: int | tuple[int, int] | None,
+    device: str,
 ) -> TileGrid:
     """Return tiles over whole stacks for a PSF of three dimensions, over planes for one of two.
 
@@ -32,6 +38,8 @@ def deblur_grid(
         Card of the denoiser: its stride and memory.
     tile : int, (int, int) or None
         Side of a tile in pixels, or (Y, X), or None to choose it.
+    device : str
+        Device of the denoiser and, on CUDA, of the Fourier transforms.
     """
     in_3d = len(psf) == 3
     depth = shape[axes.letters.index("Z")] if in_3d else 1
@@ -43,7 +51,7 @@ def deblur_grid(
             halo=halo,
             stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel + _BYTES_PER_VOXEL * computed_depth,
-            budget=available_memory() // _MEMORY_SHARE,
+            budget=min(available_memory(), free_memory(resolve_device(device))) // _MEMORY_SHARE,
             max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
         )
     else:

@@ -16,10 +16,12 @@ from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
+    PrecisionOption,
     RegionOption,
     TileOption,
     WholeOption,
     check_number,
+    check_precision,
     check_whole,
 )
 
@@ -40,7 +42,7 @@ class DeblurOptions:
         maximum of a Gaussian, in pixels; from `Optics` it is computed, a `MeasuredPSF` is resampled.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
-    method, iterations, strength, model, axes, tile, device, keep_dtype, region, whole
+    method, iterations, strength, model, axes, tile, device, precision, keep_dtype, region, whole
         See `deblur`.
     """
 
@@ -87,6 +89,7 @@ class DeblurOptions:
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
     keep_dtype: KeepDtypeOption = False
     region: RegionOption = None
     whole: WholeOption = False
@@ -94,6 +97,7 @@ class DeblurOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_whole(self.region, whole=self.whole)
+        check_precision(self.precision)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         least = _LEAST_STRENGTH if self.method == "pnp" else 0.0

@@ -22,7 +22,7 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
+from napari_genrecon.models import ModelCard, find_model, fourier_filter, load_network, resolve_device
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.deblur.constants import channel_constants, psf_notes
 from napari_genrecon.tasks.deblur.cost import Cost, measure_cost
@@ -32,7 +32,7 @@ from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_not
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.given import given_image, given_psf
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, read_shapes, result_dtype, run_plan
+from napari_genrecon.tasks.plan import Plan, lowest_precision, read_shapes, result_dtype, run_plan
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
@@ -54,6 +54,7 @@ def deblur(
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
+    precision: str = "auto",
     keep_dtype: bool = False,
     region: str | tuple[Any, ...] | None = None,
     whole: bool = False,
@@ -96,6 +97,8 @@ def deblur(
         s.d.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; where the denoiser runs.
+    precision : {"auto", "float32"}
+        Number format of the networks; see `denoise`.
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
 
@@ -142,6 +145,7 @@ def deblur(
         axes=given.axes,
         tile=tile,
         device=device,
+        precision=precision,
         keep_dtype=keep_dtype,
         region=region,
         whole=whole,
@@ -178,7 +182,7 @@ def deblur_steps(
     plan = _plan(as_source(image), options)
     if options.method == "pnp":
         yield Progress(0, 0, "loading the network")
-        load_network(find_model(options.model, "denoise"), options.device)
+        load_network(find_model(options.model, "denoise"), options.device, precision=options.precision)
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
@@ -191,14 +195,21 @@ def expected_seconds(image: ImageArray, options: DeblurOptions) -> float:
     source = as_source(image)
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise")
-    grid = cut(deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile), options, axes)
+    full = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile, device=options.device)
+    grid = cut(full, options, axes)
     cost = _cost(grid, axes, psf, options, spec)
     return sum(count * cost.seconds(_spatial(read, axes, psf.ndim)) for read, count in read_shapes(grid).items())
 
 
 def _cost(grid: TileGrid, axes: Axes, psf: NDArray[np.float64], options: DeblurOptions, spec: ModelCard) -> Cost:
     return measure_cost(
-        psf.shape, _largest(grid, axes, psf.ndim), options.method, _iterations(options), spec, options.device
+        psf.shape,
+        _largest(grid, axes, psf.ndim),
+        options.method,
+        _iterations(options),
+        spec,
+        options.device,
+        options.precision,
     )
 
 
@@ -228,9 +239,17 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     about_psf, unchecked = psf_notes(sampled, noise, psf)
     options, uses_network = replace(options, iterations=_iterations(options)), options.method == "pnp"
     kernel = DeblurTiles(
-        axes, channels, psf, options.method, _iterations(options), options.strength, spec, options.device
+        axes,
+        channels,
+        psf,
+        options.method,
+        _iterations(options),
+        options.strength,
+        spec,
+        options.device,
+        options.precision,
     )
-    grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
+    grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile, device=options.device)
     return Plan(
         task="deblur",
         nature="deblurred",
@@ -244,9 +263,12 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
         noise=noise,
         input=input_facts(source, sampled),
         model=spec.facts() if uses_network else None,
-        device=device if uses_network else "cpu",
+        device=device if uses_network or fourier_filter(device) else "cpu",
         warnings=(*notes, *about_psf),
-        facts={"psf": psf_facts(options.psf, psf) | {"unchecked": list(unchecked)}},
+        facts={
+            "psf": psf_facts(options.psf, psf) | {"unchecked": list(unchecked)},
+            "precision": lowest_precision(options, [spec] if uses_network else []),
+        },
         steps=partial(_steps, grid, kernel, options),
     )
 

@@ -15,7 +15,7 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import find_model, load_network, resolve_device, resolve_precision
+from napari_genrecon.models import find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
@@ -23,7 +23,7 @@ from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
-from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
+from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
@@ -310,8 +310,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         model=spec.facts(),
         device=device,
         warnings=(*_notes(channels, options), *notes_on_model(spec, noise, options.pixel_size), *fused.notes),
-        facts={"precision": resolve_precision(options.precision, spec, device)}
-        | ({"frames": fused.facts} if fused.facts else {}),
+        facts={"precision": lowest_precision(options, [spec])} | ({"frames": fused.facts} if fused.facts else {}),
         steps=fused.steps,
     )
 

@@ -17,10 +17,12 @@ from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
+    PrecisionOption,
     RegionOption,
     TileOption,
     WholeOption,
     check_number,
+    check_precision,
     check_whole,
 )
 
@@ -40,7 +42,8 @@ class InpaintOptions:
     mask : array_like or None
         Mask of the image's shape (without its colours, too), or of the shape of a YX plane; anything but 0 is filled
         in.
-    method, detect, n, seed, noise, model, axes, tile, device, keep_dtype, region, whole
+    method, detect, n, seed, noise, model, axes, tile, device, precision,
+    keep_dtype, region, whole
         See `inpaint`.
     """
 
@@ -92,6 +95,7 @@ class InpaintOptions:
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
     keep_dtype: KeepDtypeOption = False
     region: RegionOption = None
     whole: WholeOption = False
@@ -99,6 +103,7 @@ class InpaintOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_whole(self.region, whole=self.whole)
+        check_precision(self.precision)
         if self.method not in get_args(Method):
             raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
         check_number("n (the number of fillings to draw)", self.n, 1, _MOST_FILLINGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import Stabiliser
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
-from napari_genrecon.tasks.inpaint.fill import Draw, Recipe, apply_recipe
+from napari_genrecon.tasks.inpaint.fill import Denoise, Draw, Recipe, apply_recipe
 from napari_genrecon.tasks.inpaint.missing_planes import Neighbours
 from napari_genrecon.tasks.inpaint.missing_planes import Plane as PlaneIndex
 
@@ -29,6 +30,9 @@ Mask = NDArray[np.bool_]
 
 TURNS = 4  # quarter turns over which the network's results are averaged, as it prefers some directions
 _MIXING = 0.3  # time to mix and denoise a plane from its neighbours as a share of filling one; only progress uses it
+# Noise s.d. up to which the denoiser may compute in bfloat16: filled pixels then err by up to 0.02 noise s.d.; at a
+# contrast of 25 by 0.05 (tests/models/test_precision.py).
+_LOW_CONTRAST = 12.0
 _CELL = 64  # px, side of the cells that noise is drawn in, which makes it independent of the tiles
 
 
@@ -119,6 +123,8 @@ class InpaintPlanes:
         Dtype of the blocks: that of the result, or a float that is rounded to it later.
     sample : (int, int) or None
         Seed and number of a sample; None gives the best estimate.
+    precision : str
+        Number format of the networks where the channel has noise; exact values are always filled in float32.
     """
 
     read: Reader
@@ -133,6 +139,7 @@ class InpaintPlanes:
     stride: int
     dtype: np.dtype[Any]
     sample: tuple[int, int] | None = None
+    precision: str = "float32"
 
     def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
         """Fill a block of one plane; one without a masked pixel in its core is copied."""
@@ -175,16 +182,19 @@ class InpaintPlanes:
             return biharmonic(plane, unknown, channel.fill)
         values = to_values(plane, unknown, channel)
         if channel.recipe is not None:
-            filled = yield from apply_recipe(values, unknown, channel.recipe, self._denoise, self.stride, draw)
+            denoise = self._denoise(channel, values)
+            filled = yield from apply_recipe(values, unknown, channel.recipe, denoise, self.stride, draw)
         else:
             assert self.filler is not None  # without a recipe the network fills
-            fill = fill_with(load_network(self.filler, self.device), channel.noise, self.stride)
-            filled = yield from fill(values, unknown)
+            network = partial(load_network(self.filler, self.device, precision=self.precision), noise=channel.noise)
+            filled = yield from fill_with(network, channel.noise, self.stride)(values, unknown)
         return _to_grey(filled, channel)
 
-    def _denoise(self, plane: NDArray[np.float32], sigma: float, rho: tuple[float, float]) -> NDArray[np.float32]:
+    def _denoise(self, channel: Channel, values: NDArray[np.float32]) -> Denoise:
+        """Return the denoiser for a plane; bfloat16 would show beside little noise."""
         assert self.denoiser is not None  # only the biharmonic method has none, and it never denoises
-        return load_network(self.denoiser, self.device)(plane, sigma, rho)
+        low = np.abs(values).max() <= _LOW_CONTRAST * channel.noise
+        return load_network(self.denoiser, self.device, precision=self.precision if low else "float32")
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
         """Fill a plane that is missing as a whole: mix its neighbours by distance, and denoise the mixture."""
@@ -198,11 +208,10 @@ class InpaintPlanes:
             mixed += np.float32(weight) * values
         if channel.noise:
             left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))  # noise s.d. of the mixture
-            smooth = self._denoise(mixed, left, channel.rho)
+            denoise = self._denoise(channel, mixed)
+            smooth = denoise(mixed, left, channel.rho)
             single = holes.any(axis=0) & ~holes.all(axis=0)  # known in one plane only: all of its noise is left
-            mixed = (
-                np.where(single, self._denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
-            )
+            mixed = np.where(single, denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
         return _to_grey(mixed, channel)
 
     def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> tuple[NDArray[np.float32], Mask]:

@@ -37,7 +37,7 @@ from napari_genrecon.tasks.inpaint.plan import (
 )
 from napari_genrecon.tasks.inpaint.planes import pixels_computed
 from napari_genrecon.tasks.measure import Noise, as_source
-from napari_genrecon.tasks.plan import tell_planes
+from napari_genrecon.tasks.plan import borrowed, tell_planes
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
@@ -59,6 +59,7 @@ def inpaint(
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
+    precision: str = "auto",
     keep_dtype: bool = False,
     region: str | tuple[Any, ...] | None = None,
     whole: bool = False,
@@ -101,6 +102,8 @@ def inpaint(
         Side of a tile in pixels; chosen from the free memory if not given. A tile without a masked pixel is copied.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision : {"auto", "float32"}
+        Number format of the networks; see `denoise`.
     keep_dtype : bool
         Round and clip the filled pixels to the input's dtype; a `GenReconWarning` tells how many were clipped (64-bit
         integers: not counted).
@@ -156,6 +159,7 @@ def inpaint(
         axes=given.axes,
         tile=tile,
         device=device,
+        precision=precision,
         keep_dtype=keep_dtype,
         region=region,
         whole=whole,
@@ -197,7 +201,8 @@ def inpaint_steps(
         data = _lazy_samples(plan, common.dtype)
         made = Result(data, plan.out_axes, common.record(), unrounded=unrounded, tiles=tiles, limits=plan.limits)
         return common.placed(made)
-    tiled = yield from _compute(plan)
+    with borrowed(common.device):
+        tiled = yield from _compute(plan)
     companions: dict[str, NDArray[Any]] = {"filled pixels": plan.filled}
     if options.n > 1:
         companions["spread"] = _spread(tiled.array, plan)
@@ -229,7 +234,7 @@ def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
     steps, per_pixel = max(each, key=len), [sum(steps) for steps in each]
     works = (partial(kernel.work, per_pixel=per_pixel) for kernel in plan.kernels)
     runs = (
-        run_tiles(kernel, common.source, common.grid, common.dtype, steps=steps, work=work)
+        run_tiles(kernel, common.source, common.grid, common.dtype, steps=steps, work=work, ahead=common.ahead)
         for kernel, work in zip(plan.kernels, works, strict=True)
     )
     if count == 1:

@@ -144,5 +144,5 @@ def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np
         device=device,
         seed=seed,
         pixel_size=dict(zip("YX", zip(card.pixel_size, card.units, strict=True), strict=True)),
-        warnings=[*card.cautions, *device_note(options.device, device)],
+        warnings=[*card.cautions, *device_note(options.device)],
     )

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.engine.run import Progress, finish, map_progress
-from napari_genrecon.models import load_model
+from napari_genrecon.models import device_note, load_model
 from napari_genrecon.tasks.given import given_images, given_mask, given_pixel_size
 from napari_genrecon.tasks.train.data import training_data
 from napari_genrecon.training import find_recipe, read_options
@@ -173,6 +173,8 @@ def resume_steps(name: str, *, minutes: float | None = None) -> Generator[Progre
 
 def _worked(run: Run) -> Generator[Progress, None, GenerativeModel | Model]:
     yield Progress(0, 0, f"training {run.name!r}")
+    for note in device_note(run.options["device"]):
+        yield Progress(0, 0, f"note: {note}")
     trained = yield from map_progress(work_steps(run.folder), _progress)
     return load_model(trained, run.options["device"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +48,7 @@ class ConsistencyAudit:
 
     def __init__(self, kernel: Enlarger, axes: Axes) -> None:
         self._kernel, self._axes = kernel, axes
+        self._adding = Lock()  # tiles can be computed in several threads
         self._squares = np.zeros(len(kernel.channels))
         self._counts = np.zeros(len(kernel.channels), np.int64)
 
@@ -57,8 +59,9 @@ class ConsistencyAudit:
         if index < len(self._counts):
             error = self._kernel.mismatch(block, large, tile)
             error = error[np.isfinite(error)]
-            self._squares[index] += np.square(error, dtype=np.float64).sum()
-            self._counts[index] += error.size
+            with self._adding:
+                self._squares[index] += np.square(error, dtype=np.float64).sum()
+                self._counts[index] += error.size
         return large
 
     def rms(self) -> list[float]:

@@ -14,8 +14,10 @@ from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
+    PrecisionOption,
     RegionOption,
     TileOption,
+    check_precision,
 )
 
 __all__ = ["FACTORS", "EnlargingOptions", "UpscaleOptions"]
@@ -72,7 +74,7 @@ class UpscaleOptions(EnlargingOptions):
 
     Attributes
     ----------
-    self_ensemble
+    self_ensemble, precision
         See `upscale`.
     """
 
@@ -83,3 +85,8 @@ class UpscaleOptions(EnlargingOptions):
             "tooltip": "Average the results of eight turned and mirrored views: a little better, 8 times slower",
         },
     ] = False
+    precision: PrecisionOption = "auto"
+
+    def __post_init__(self) -> None:
+        EnlargingOptions.__post_init__(self)
+        check_precision(self.precision)

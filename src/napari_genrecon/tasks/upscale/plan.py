@@ -16,7 +16,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, plan_grid, result_dtype, run_plan
+from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
 from napari_genrecon.tasks.upscale.options import EnlargingOptions, UpscaleOptions
@@ -123,8 +123,10 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
         channels,
         options.factor,
         rounds=ROUNDS if options.consistent else 0,
+        # In float32: an enlargement would double the error of bfloat16.
         denoise=denoising_planes(first, options.device, measured.axes, measured.sampled, noise) if first else None,
         views=len(VIEWS) if options.self_ensemble else 1,
+        precision=options.precision,
     )
     return upscale_plan(
         "upscale",
@@ -138,6 +140,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
             *notes(measured.noise, options, bool(first)),
             *missing_note([channel.missing for channel in channels]),
         ),
+        facts={"precision": lowest_precision(options, [spec])},
         steps=lambda: kernel.steps,
     )
 

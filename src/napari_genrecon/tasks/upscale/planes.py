@@ -56,6 +56,7 @@ class UpscalePlanes:
     rounds: int
     denoise: DenoisePlanes | None = None  # runs before the enlargement
     views: int = 1  # number of turned and mirrored views whose results are averaged, 1 to 8
+    precision: str = "float32"
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
@@ -103,7 +104,8 @@ class UpscalePlanes:
         self, plane: NDArray[np.float32], sigma: NDArray[Any] | float
     ) -> Generator[None, None, NDArray[np.float32]]:
         """Average the results of all views: geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
-        network, views = load_network(self.spec, self.device), list(islice(VIEWS, self.views))
+        network = load_network(self.spec, self.device, precision=self.precision)
+        views = list(islice(VIEWS, self.views))
         sigma = np.broadcast_to(sigma, plane.shape)
         total = np.zeros([n * self.factor for n in plane.shape], np.float32)
         for count, view in enumerate(views):

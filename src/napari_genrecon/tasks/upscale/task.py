@@ -40,6 +40,7 @@ def upscale(
     axes: str | None = None,
     tile: int | tuple[int, int] | None = None,
     device: str = "auto",
+    precision: str = "auto",
     keep_dtype: bool = False,
     region: str | tuple[Any, ...] | None = None,
     along: str = "YX",
@@ -76,6 +77,8 @@ def upscale(
         Side of a tile in pixels of the image; chosen from the free memory if not given. Does not change the result.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    precision : {"auto", "float32"}
+        Number format of the networks; see `denoise`.
     keep_dtype : bool
         Round and clip the result to the input's dtype; a `GenReconWarning` tells how many pixels were clipped.
     along, **along_z
@@ -121,7 +124,7 @@ def upscale(
     }
     if along != "YX" or along_z:
         return _along_z(image, along, {**shared, **along_z})
-    options = UpscaleOptions(self_ensemble=self_ensemble, **shared)
+    options = UpscaleOptions(self_ensemble=self_ensemble, precision=precision, **shared)
     result = finish(upscale_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
@@ -156,7 +159,7 @@ def upscale_steps(
     plan = plan_planes(source, options, measure(source, options))
     spec = find_model((plan.model or {})["name"], "upscale")
     yield Progress(0, 0, f"loading {spec.name}")
-    load_network(spec, options.device)
+    load_network(spec, options.device, precision=options.precision)
     return (yield from run_audited(plan, lazy=wait, started=started))
 
 
@@ -182,4 +185,4 @@ def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
     pixels = float(views * cut(grid, options, axes).pixels_read * planned.work / spec.work)
-    return load_network(spec, options.device).seconds_per_pixel() * pixels
+    return load_network(spec, options.device, precision=options.precision).seconds_per_pixel() * pixels

@@ -174,7 +174,11 @@ def _sharp_planes(
         for part in parts:
             doing = "denoising planes to train on" if noisy else "reading planes"
             yield Progress(done, total, f"{doing}: {len(planes) + 1} of {count}")
-            clean = denoise(part, noise=model, axes="YX", device=device) if noisy else part.astype(np.float32)
+            clean = (
+                denoise(part, noise=model, axes="YX", device=device, precision="float32")
+                if noisy
+                else part.astype(np.float32)
+            )
             planes.append(SharpPlane(np.asarray(clean), model, measure_centre(crops), spread))
             done = cleaning * len(planes) // count if noisy else done
     return planes

@@ -126,6 +126,10 @@ class Run:
         """Return the name of its model in the models folder; empty before there is one."""
         return read_status(self.folder).model
 
+    def device_note(self) -> str:
+        """Return why it trains on the processor although there is a GPU; empty if there is none, or it is used."""
+        return read_status(self.folder).device
+
     def error(self) -> str:
         """Return why it failed, in a sentence; empty if it did not."""
         if self.state() != "failed":

@@ -56,6 +56,8 @@ class Status:
         Reason of a failure, in a sentence.
     model, sha256 : str
         Name and checksum of its model in the models folder.
+    device : str
+        Why it trains on the processor although there is a GPU, in a sentence; empty otherwise.
     time : float
         Time of writing, in seconds since 1970.
     """
@@ -64,6 +66,7 @@ class Status:
     error: str = ""
     model: str = ""
     sha256: str = ""
+    device: str = ""
     time: float = 0.0
 
 
@@ -79,7 +82,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_status(folder: Path) -> Status:
     """Return the status of a run; ``starting`` before anything was written."""
     found = read_json(folder / "status.json")
-    texts = {key: found.get(key) for key in ("state", "error", "model", "sha256")}
+    texts = {key: found.get(key) for key in ("state", "error", "model", "sha256", "device")}
     plain = {key: value for key, value in texts.items() if isinstance(value, str)}
     when = found.get("time")
     return Status(**{"state": "starting", **plain}, time=float(when) if isinstance(when, int | float) else 0.0)

@@ -19,6 +19,7 @@ from typing import Any
 
 from napari_genrecon.errors import GenReconError, InferenceError, OptionError, OutputError
 from napari_genrecon.io.publish import DISK_FULL, write_file
+from napari_genrecon.models import device_note
 from napari_genrecon.models.registry import BUNDLED, import_model, models_folder, remove_model
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import Dataset
@@ -99,8 +100,9 @@ def _training(folder: Path) -> Generator[TrainProgress, None, Any]:
     from napari_genrecon.training.session import train_steps
 
     run = read_json(folder / "run.json")
-    crops = Dataset.load(folder / "crops.npz")
-    return train_steps(crops, read_options({"kind": run["kind"], **run["options"]}), folder, name=run["name"])
+    options = read_options({"kind": run["kind"], **run["options"]})
+    write_status(folder, dataclasses.replace(read_status(folder), device="; ".join(device_note(options.device))))
+    return train_steps(Dataset.load(folder / "crops.npz"), options, folder, name=run["name"])
 
 
 def _with_progress_file(

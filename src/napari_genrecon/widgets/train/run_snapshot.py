@@ -54,6 +54,8 @@ class RunSnapshot:
         Whether its process has not made a step yet.
     summary : str
         What the card of its model says of it.
+    device : str
+        Why it trains on the processor although there is a GPU.
     """
 
     runs: tuple[tuple[Run, str], ...]
@@ -66,6 +68,7 @@ class RunSnapshot:
     error: str = ""
     model: str = ""
     summary: str = ""
+    device: str = ""
 
 
 def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
@@ -79,7 +82,7 @@ def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
     return RunSnapshot(
         runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
         samples=run.samples(), error=run.error() if state == "failed" else "", model=run.model(),
-        summary=_summary(run.model()),
+        summary=_summary(run.model()), device=run.device_note(),
     )  # fmt: skip
 
 
@@ -104,7 +107,7 @@ def state_words(snapshot: RunSnapshot) -> tuple[str, str]:
         return f"{begun}. {before} process that trains is starting (some seconds)…", ""
     ended = snapshot.state in ("stopped", "finished")
     few = few_steps(progress.step) if progress and ended and recipe.generates else ""
-    notes = [note for note in (progress.note if progress else "", few) if note]
+    notes = [note for note in (progress.note if progress else "", few, snapshot.device) if note]
     beware = f" Beware: {'; '.join(notes)}." if notes else ""
     use = "can be sampled" if recipe.generates else f"can be chosen in the dock {recipe.serves.title()}"
     saved = f" The model '{snapshot.model}' {use}." if snapshot.model else ""

@@ -1,0 +1,107 @@
+"""Planes that wait for one network: those of a kind are computed as one batch, which keeps a GPU busier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_genrecon.models.failures import ran_out_of_memory
+
+__all__ = ["Asked", "Queue"]
+
+_PIXELS = 1 << 20  # of a batch: from about that size on a single plane keeps a GPU busy, too
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """What one call of a network asks for; all tensors on the CPU.
+
+    Attributes
+    ----------
+    image : (N, C, Y, X) Tensor
+        The planes.
+    inputs : dict of str to Tensor
+        Further inputs, whose first dimension is N or 1.
+    factor : int or None
+        Factor of an enlargement.
+    lower : bool
+        Whether to compute in bfloat16.
+    made : (N, C, Y, X) Tensor or None
+        The result.
+    """
+
+    image: Tensor
+    inputs: Mapping[str, Tensor]
+    factor: int | None
+    lower: bool
+    made: Tensor | None = None
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What planes of one batch have in common."""
+        shapes = [self.image.shape, *(value.shape for value in self.inputs.values())]
+        return (self.factor, self.lower, *(tuple(shape[1:]) for shape in shapes))
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of the planes."""
+        return self.image.shape[0] * self.image.shape[-2] * self.image.shape[-1]
+
+
+class Queue:
+    """The calls of one network that wait for their turn; but for `waiting`, used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Asked] = []
+        self._most = _PIXELS
+
+    @contextmanager
+    def waiting(self, asked: Asked) -> Iterator[None]:
+        """Let others answer this call while its thread waits."""
+        self._waiting.append(asked)
+        try:
+            yield
+        finally:
+            with suppress(ValueError):  # another thread has answered it
+                self._waiting.remove(asked)
+
+    def answer(self, asked: Asked, run: Callable[[Asked], Tensor]) -> None:
+        """Compute a call, and with it those of its kind that wait for the same; alone if memory runs out."""
+        batch = self._batch(asked)
+        if len(batch) > 1:
+            try:
+                _share(run(_stacked(batch)), batch)
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out_of_memory(error):
+                    raise
+                self._most = 0  # from now on, planes are computed one by one
+        if asked.made is None:
+            asked.made = run(asked)
+
+    def _batch(self, asked: Asked) -> list[Asked]:
+        if asked not in self._waiting:
+            return [asked]
+        self._waiting.remove(asked)
+        batch, pixels = [asked], asked.pixels
+        for other in list(self._waiting):
+            if other.kind == asked.kind and pixels + other.pixels <= self._most:
+                self._waiting.remove(other)
+                batch.append(other)
+                pixels += other.pixels
+        return batch
+
+
+def _stacked(batch: list[Asked]) -> Asked:
+    first = batch[0]
+    inputs = {key: torch.cat([asked.inputs[key] for asked in batch]) for key in first.inputs}
+    return Asked(torch.cat([asked.image for asked in batch]), inputs, first.factor, first.lower)
+
+
+def _share(made: Tensor, batch: list[Asked]) -> None:
+    parts = torch.split(made, [len(asked.image) for asked in batch])
+    for asked, part in zip(batch, parts, strict=True):
+        asked.made = part
