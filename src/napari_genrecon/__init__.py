@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_genrecon.io.points import Points as Points
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.models import load_model as load_model
+    from napari_genrecon.models.registry import import_model as import_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.optics import MeasuredPSF as MeasuredPSF
     from napari_genrecon.optics import Optics as Optics
@@ -61,6 +62,7 @@ _PUBLIC = {
     "detect_damage": "tasks.inpaint.damage",
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
+    "import_model": "models.registry",
     "list_models": "models",
     "load_model": "models",
     "measure_noise": "tasks.measure",
@@ -92,6 +94,7 @@ __all__ = [
     "detect_damage",
     "inpaint",
     "gaussian_psf",
+    "import_model",
     "list_models",
     "load_model",
     "measure_noise",

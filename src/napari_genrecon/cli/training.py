@@ -24,7 +24,13 @@ def add_commands(commands: Subparsers, given: list[str]) -> None:
     models.add_argument("--task", help="only those for one task; 'sample' for the generative ones")
     action = models.add_mutually_exclusive_group()
     action.add_argument("--export", nargs=2, metavar=("NAME", "PATH"), help="copy a trained model into one file")
-    action.add_argument("--import", dest="imported", type=Path, metavar="PATH", help="check such a file and keep it")
+    action.add_argument(
+        "--import",
+        dest="imported",
+        type=Path,
+        metavar="PATH",
+        help="check such a file, or weights of others, and keep it",
+    )
     action.add_argument("--remove", metavar="NAME", help="delete a trained model of yours")
     models.add_argument("--name", help="with --import: another name than the file's own")
 
@@ -227,7 +233,7 @@ def _sample(parsed: argparse.Namespace) -> int:
 
 
 def _models(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.models.registry import export_model, import_model, remove_model
+    from napari_genrecon.models.registry import export_model, import_steps, remove_model
 
     if parsed.name and not parsed.imported:
         raise OptionError(f"--name {parsed.name} needs --import PATH")
@@ -235,7 +241,8 @@ def _models(parsed: argparse.Namespace) -> int:
         export_model(*parsed.export)
         say(parsed.export[1])
     elif parsed.imported:
-        say(f"imported {_line(import_model(parsed.imported, name=parsed.name))}")
+        card = watch(import_steps(parsed.imported, name=parsed.name), parsed.imported.name)
+        say(f"imported {_line(card)}")
     elif parsed.remove:
         remove_model(parsed.remove)
     else:

@@ -165,7 +165,7 @@ def deblur_steps(
     plan = _plan(as_source(image), options)
     if options.method == "pnp":
         yield Progress(0, 0, "loading the network")
-        load_network(find_model(options.model, "denoise"), options.device)
+        load_network(find_model(options.model, "denoise", others=False), options.device)
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
@@ -177,7 +177,7 @@ def expected_seconds(image: ImageArray, options: DeblurOptions) -> float:
     """
     source = as_source(image)
     axes, psf = _fitting(source, options)
-    spec = find_model(options.model, "denoise")
+    spec = find_model(options.model, "denoise", others=False)
     grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile)
     cost = _cost(grid, axes, psf, options, spec)
     return sum(count * cost.seconds(_spatial(read, axes, psf.ndim)) for read, count in read_shapes(grid).items())
@@ -206,7 +206,7 @@ def _spatial(read: tuple[int, ...], axes: Axes, ndim: int) -> tuple[int, ...]:
 
 def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     axes, psf = _fitting(source, options)
-    spec = find_model(options.model, "denoise")
+    spec = find_model(options.model, "denoise", others=False)
     device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)

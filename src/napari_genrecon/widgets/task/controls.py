@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,14 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             "Several images need a folder, or {name} in the name of the file, such as "
             + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
         )
-        self._form = TaskForm(task, self._masks, self._images, self._points, extra=[self._target])
+        self._bring = PushButton(
+            name="bring",
+            text="Import a model…",
+            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth), of which nothing is run",
+            visible=bool(task.models),
+        )
+        extra = [self._target, *([self._bring] if "model" in [option.name for option in fields(task.options)] else [])]
+        self._form = TaskForm(task, self._masks, self._images, self._points, extra=extra)
         self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]
         self._make_buttons()
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)

@@ -13,11 +13,13 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.record.methods import methods_text
+from napari_genrecon.models import ModelCard
+from napari_genrecon.models.registry import import_steps
 from napari_genrecon.tasks import Task, defaults_of, find_task
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock, PageOpener
@@ -40,6 +42,7 @@ from napari_genrecon.widgets.task.compute import (
 from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
+from napari_genrecon.widgets.words import MODEL_FILES
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -88,7 +91,12 @@ class TaskWidget(TaskControls):
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
         self._jobs = JobControls(
-            (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
+            (self._run, self._preview, self._bring),
+            self._cancel,
+            self._progress,
+            self._status,
+            self._watched.refresh,
+            self._ended,
         )
         self._noise = NoiseReport(
             self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
@@ -120,6 +128,7 @@ class TaskWidget(TaskControls):
         self._check.changed.connect(self._start_check)
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
+        self._bring.changed.connect(self._choose_model)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
@@ -417,6 +426,26 @@ class TaskWidget(TaskControls):
             self._status.value = f"Checked '{name}': {where}. The report is above."
 
         self._jobs.begin(lambda: steps, checked, title=f"Check of '{name}'")
+
+    # Models ---------------------------------------------------------------------------------------------------------
+
+    def _choose_model(self, _event: object = None) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Import a model", "", MODEL_FILES)
+        if path:
+            self.bring(path)
+
+    def bring(self, path: str) -> None:
+        """Check a model file, add it to the models, and choose it."""
+
+        def added(card: ModelCard) -> None:
+            self.refresh_models()
+            if card in self._task.cards():
+                self._form["model"].value = card.name
+                self._jobs.say(f"Added and chosen: '{card.name}'. {card.summary}.", "good")
+            else:
+                self._jobs.say(f"Added: '{card.name}', a model of the task '{card.task}'. {card.summary}.")
+
+        self._jobs.begin(lambda: import_steps(path), added, title="Import a model")
 
     # Python ---------------------------------------------------------------------------------------------------------
 
