@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.detect import detect as detect
+    from napari_genrecon.tasks.export import export_package as export_package
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
@@ -59,6 +60,7 @@ _PUBLIC = {
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
     "detect": "tasks.detect",
+    "export_package": "tasks.export",
     "detect_damage": "tasks.inpaint.damage",
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
@@ -92,6 +94,7 @@ __all__ = [
     "denoise",
     "detect",
     "detect_damage",
+    "export_package",
     "inpaint",
     "gaussian_psf",
     "import_model",

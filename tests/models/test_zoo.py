@@ -20,6 +20,7 @@ from napari_genrecon.models import find_model, list_models, load_network
 from napari_genrecon.models.registry import import_model, import_steps
 from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
+from napari_genrecon.tasks.export import export_package
 
 pytest.importorskip("spandrel", reason="the extra 'zoo' is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:the model '.*' made by others", "ignore:torch.meshgrid")
@@ -258,3 +259,9 @@ def test_card_that_calls_our_weights_a_network_of_others_gets_a_sentence(tmp_pat
     save_model(card, {"a": np.ones(3, np.float32)}, tmp_path / "other.safetensors", overwrite=False)
     with pytest.raises(WeightsError, match="belong to no network that is known"):
         import_model(tmp_path / "other.safetensors")
+
+
+def test_model_of_others_is_not_packed(tmp_path: Path) -> None:
+    import_model(_file(tmp_path, "compact"))
+    with pytest.raises(OptionError, match=r"pass on its file, compact\.pth"):
+        export_package("compact", tmp_path / "x.zip")

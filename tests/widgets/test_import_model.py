@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,12 @@ def test_file_that_is_no_model_is_refused_in_the_dock(opened, qtbot, weights, tm
     widget.bring(str(tmp_path / "x.pth"))
     wait(qtbot, widget)
     assert "neither a safetensors file nor one that torch.save wrote" in widget._status.value
+
+
+def test_chosen_model_is_exported_with_the_noise_of_the_image(opened, qtbot, weights, tmp_path):
+    _, widget = opened("denoise")
+    wait(qtbot, widget)
+    widget.give(str(tmp_path / "mine.zip"))
+    wait(qtbot, widget)
+    assert "mine.zip, with weights for torchscript" in widget._status.value
+    assert zipfile.is_zipfile(tmp_path / "mine.zip")

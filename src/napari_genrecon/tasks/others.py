@@ -36,4 +36,4 @@ def grey_scale(spec: ModelCard, crops: Sequence[NDArray[Any]]) -> tuple[float, f
 
 def notes_on_others(spec: ModelCard) -> tuple[str, ...]:
     """Return what the user should know of a model of others; nothing of one of ours."""
-    return tuple(f"the model {spec.name!r}: {warning}" for warning in spec.warnings) if spec.scaling else ()
+    return tuple(f"the model {spec.name!r} was {warning}" for warning in spec.warnings) if spec.scaling else ()

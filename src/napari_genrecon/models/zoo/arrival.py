@@ -72,7 +72,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         scaling=network.scaling,
         origin=origin,
         warnings=(
-            f"it was made by others ({network.architecture}): nothing is known here of what it was trained on and of "
+            f"made by others ({network.architecture}): nothing is known here of what it was trained on and of "
             "its licence; what it adds looks likely and was not measured",
         ),
     )

@@ -139,7 +139,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
         warnings=(
-            *notes(measured.noise, options, bool(first)),
+            *notes(measured.noise, options, bool(first or spec.scaling)),
             *missing_note([channel.missing for channel in channels]),
             *notes_on_others(spec),
         ),

@@ -58,9 +58,15 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             name="bring",
             text="Import a model…",
             tooltip="Adds a model file of yours, or weights of others (safetensors, .pth), of which nothing is run",
-            visible=bool(task.models),
         )
-        extra = [self._target, *([self._bring] if "model" in [option.name for option in fields(task.options)] else [])]
+        self._give = PushButton(
+            name="give",
+            text="Export for other programs…",
+            tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
+        )
+        extra: list[Any] = [self._target]
+        if "model" in [option.name for option in fields(task.options)]:
+            extra += [self._bring, self._give] if task.name in ("denoise", "upscale") else [self._bring]
         self._form = TaskForm(task, self._masks, self._images, self._points, extra=extra)
         self._choosers = [LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers)]
         self._make_buttons()

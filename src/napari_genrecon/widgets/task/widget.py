@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,13 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_genrecon.engine.lazy import is_lazy
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.record.methods import methods_text
-from napari_genrecon.models import ModelCard
+from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.models.registry import import_steps
 from napari_genrecon.tasks import Task, defaults_of, find_task
+from napari_genrecon.tasks.export import export_steps
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.jobs.controls import JobControls
@@ -91,7 +93,7 @@ class TaskWidget(TaskControls):
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
         self._jobs = JobControls(
-            (self._run, self._preview, self._bring),
+            (self._run, self._preview, self._bring, self._give),
             self._cancel,
             self._progress,
             self._status,
@@ -129,6 +131,7 @@ class TaskWidget(TaskControls):
         self._copy.changed.connect(self._copy_python)
         self._methods.changed.connect(self._copy_methods)
         self._bring.changed.connect(self._choose_model)
+        self._give.changed.connect(self._choose_package)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
@@ -441,11 +444,36 @@ class TaskWidget(TaskControls):
             self.refresh_models()
             if card in self._task.cards():
                 self._form["model"].value = card.name
+                if self._task.name == "upscale" and card.scaling:
+                    self._form["factor"].value = card.scale.x
                 self._jobs.say(f"Added and chosen: '{card.name}'. {card.summary}.", "good")
             else:
                 self._jobs.say(f"Added: '{card.name}', a model of the task '{card.task}'. {card.summary}.")
 
         self._jobs.begin(lambda: import_steps(path), added, title="Import a model")
+
+    def _choose_package(self, _event: object = None) -> None:
+        path, _ = QFileDialog.getSaveFileName(self.native, "Export the model", "model.zip", "Packages (*.zip)")
+        if path:
+            self.give(path)
+
+    def give(self, path: str) -> None:
+        """Write the chosen model as a package, a denoiser with the noise of the first chosen image."""
+        layers, options = self._chosen(), self._form.plain_values()
+        name = find_model(options["model"], self._task.models).name
+        if self._task.name == "denoise" and not layers:
+            self._tell_missing(layers)
+            return
+
+        def steps() -> Generator[Progress, None, tuple[str, ...]]:
+            yield Progress(0, 0, "measuring the noise")
+            noise = self._noise.of_layer(layers[0]) if self._task.name == "denoise" else None
+            return (yield from export_steps(name, path, noise=noise, factor=options.get("factor", 2), overwrite=True))
+
+        def written(kinds: tuple[str, ...]) -> None:
+            self._jobs.say(f"Written to {path}, with weights for {' and '.join(kinds)}.", "good")
+
+        self._jobs.begin(steps, written, title=f"Export '{name}'")
 
     # Python ---------------------------------------------------------------------------------------------------------
 
