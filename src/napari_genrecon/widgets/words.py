@@ -56,7 +56,7 @@ CHOICE_WORDS = {
 }
 """Names of values in the window, where they differ from those in Python."""
 
-MODEL_FILES = "Models (*.safetensors *.pth *.pt *.ckpt)"
+MODEL_FILES = "Models (*.safetensors *.pth *.pt *.ckpt *.zip)"
 """Files that a dialog offers to import as a model."""
 
 DAMAGE = (

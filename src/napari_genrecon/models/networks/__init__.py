@@ -60,6 +60,7 @@ NETWORKS: Mapping[str, Network] = {
         shape={"features": range(1, 1 << 18), "classes": range(2, 101)},
         label="linear classifier",
     ),
+    "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
     "spandrel": Network(target=".spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),
     "vae": Network(
         target=".vae:VAE",

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.files import LARGEST_FILE
 from napari_genrecon.models.runtime import recognise
 from napari_genrecon.models.tensors import parse_tensors, read_content
+from napari_genrecon.models.zoo.parcel import Parcel, is_package, read_package
 from napari_genrecon.models.zoo.tiling import Tiling, measure_cost, measure_tiling
 
 __all__ = ["arrive"]
@@ -35,7 +37,8 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
     """
     yield Progress(0, 0, "reading the file")
     content = read_content(path)
-    weights = _as_float32(parse_tensors(content, path))
+    found = read_package(content, path) if is_package(content) else Parcel(parse_tensors(content, path), "", None)
+    weights = _as_float32(found.weights)
     _check_size(weights, path)
     yield Progress(0, 0, "telling the network from its weights")
     try:
@@ -69,14 +72,23 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         bytes_per_pixel=cost.bytes_per_pixel,
         work=cost.work,
         whole=tiling.halo is None,
-        scaling=network.scaling,
+        licence=found.licence,
+        **_scaling(network.scaling, found.moments),
         origin=origin,
         warnings=(
-            f"made by others ({network.architecture}): nothing is known here of what it was trained on and of "
-            "its licence; what it adds looks likely and was not measured",
+            f"made by others ({network.architecture}): nothing is known here of what it was trained on"
+            f"{'' if found.licence else ' and of its licence'}; what it adds looks likely and was not measured",
         ),
     )
     return card, weights
+
+
+def _scaling(own: str, moments: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the entries of a card about grey values: those of the training where they are known."""
+    if moments is None:
+        return {"scaling": own}
+    mean, deviation = moments
+    return {"scaling": "trained", "low": (mean - deviation,), "high": (mean + deviation,)}
 
 
 def _as_float32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
