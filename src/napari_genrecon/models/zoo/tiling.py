@@ -25,7 +25,7 @@ are cut differs by 3.5e-5, one with means of the whole image by 2.8e-4."""
 _HALOS = (16, 32, 64, 128)  # pixels; wider ones make tiles so large that whole planes are no worse
 _STRIDES = (1, 8, 16, 64)  # pixels: sides of the windows of attention, and of halvings
 _DARK = 0.5  # times the scene in the tile: the rest of the image is brighter
-_CORE, _ACROSS = 32, 32  # pixels of a tile along the cut and across it: ESRGAN of 67 MB takes half a minute on one core
+_CORE, _ACROSS = 32, 32  # pixels of a tile along the cut and across it: larger ones take minutes with large networks
 
 
 class Tiling(NamedTuple):
@@ -60,16 +60,13 @@ def measure_tiling(network: nn.Module, scale: int, multiple: int) -> Generator[P
     """
     worst = 0.0
     for step, stride in enumerate(dict.fromkeys(math.lcm(multiple, each) for each in _STRIDES)):
-        found = math.inf
-        for halo in reversed(dict.fromkeys(-(-each // stride) * stride for each in _HALOS)):
+        yield Progress(0, 0, "measuring how the network can be cut into tiles")
+        strips = [_strip(network, scale, stride, turned=turned) for turned in (False, True)]
+        for halo in dict.fromkeys(-(-each // stride) * stride for each in _HALOS):
             yield Progress(0, 0, f"measuring whether tiles equal the whole ({step + 1})")
-            difference = max(_difference(network, scale, stride, halo, turned=turned) for turned in (False, True))
-            if difference > SAME:
-                worst = difference
-                break
-            best, found = halo, difference
-        if found <= SAME:
-            return Tiling(best, stride, found)
+            worst = max(_difference(network, scale, strip, halo) for strip in strips)
+            if worst <= SAME:
+                return Tiling(halo, stride, worst)
     return Tiling(None, 1, worst)
 
 
@@ -83,17 +80,30 @@ def measure_cost(network: nn.Module, multiple: int) -> Cost:
     return Cost(max(16, round(memory.peak / side**2)), max(0.01, flops.get_total_flops() / 1e6 / side**2))
 
 
-def _difference(network: nn.Module, scale: int, stride: int, halo: int, *, turned: bool) -> float:
-    """Return by how much a tile in the middle of a strip differs from the same place of the whole strip."""
-    core = -(-_CORE // stride) * stride
-    start, stop = stride, stride + halo + core + halo  # pixels that the tile reads: it begins off the edge
-    across = -(-_ACROSS // stride) * stride
-    image = torch.cat([_scene(across, stop) * _DARK, _contrast(across, 2 * core)], dim=-1)
+class _Strip(NamedTuple):
+    """An image (1, 1, H, W), the dimension in which it is cut, a core (start, length) in it, and the result there."""
+
+    image: Tensor
+    along: int
+    core: tuple[int, int]
+    made: Tensor
+
+
+def _strip(network: nn.Module, scale: int, stride: int, *, turned: bool) -> _Strip:
+    """Run a network on a strip that ends in pixels of great contrast, beside a core that lies off the edge."""
+    core, widest = (-(-each // stride) * stride for each in (_CORE, _HALOS[-1]))
+    start, across = stride + widest, -(-_ACROSS // stride) * stride
+    image = torch.cat([_scene(across, start + core) * _DARK, _contrast(across, widest + 2 * core)], dim=-1)
     image = image.transpose(-1, -2) if turned else image
     along = -2 if turned else -1
-    whole = _run(network, image).narrow(along, (start + halo) * scale, core * scale)
-    tile = _run(network, image.narrow(along, start, stop - start)).narrow(along, halo * scale, core * scale)
-    return float((whole - tile).abs().max())
+    return _Strip(image, along, (start, core), _run(network, image).narrow(along, start * scale, core * scale))
+
+
+def _difference(network: nn.Module, scale: int, strip: _Strip, halo: int) -> float:
+    """Return by how much the core of a tile differs from that of the whole strip."""
+    start, core = strip.core
+    tile = _run(network, strip.image.narrow(strip.along, start - halo, core + 2 * halo))
+    return float((strip.made - tile.narrow(strip.along, halo * scale, core * scale)).abs().max())
 
 
 def _run(network: nn.Module, image: Tensor) -> Tensor:
