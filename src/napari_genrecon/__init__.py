@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_genrecon.io.points import Points as Points
     from napari_genrecon.models import list_models as list_models
     from napari_genrecon.models import load_model as load_model
+    from napari_genrecon.models.registry import import_model as import_model
     from napari_genrecon.noise import NoiseModel as NoiseModel
     from napari_genrecon.optics import MeasuredPSF as MeasuredPSF
     from napari_genrecon.optics import Optics as Optics
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.deblur import deblur as deblur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.detect import detect as detect
+    from napari_genrecon.tasks.export import export_package as export_package
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
     from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
@@ -58,9 +60,11 @@ _PUBLIC = {
     "deblur": "tasks.deblur",
     "denoise": "tasks.denoise",
     "detect": "tasks.detect",
+    "export_package": "tasks.export",
     "detect_damage": "tasks.inpaint.damage",
     "inpaint": "tasks.inpaint",
     "gaussian_psf": "optics",
+    "import_model": "models.registry",
     "list_models": "models",
     "load_model": "models",
     "measure_noise": "tasks.measure",
@@ -90,8 +94,10 @@ __all__ = [
     "denoise",
     "detect",
     "detect_damage",
+    "export_package",
     "inpaint",
     "gaussian_psf",
+    "import_model",
     "list_models",
     "load_model",
     "measure_noise",

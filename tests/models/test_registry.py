@@ -181,7 +181,7 @@ def test_model_cut_short_gets_a_sentence(tmp_path: Path, share: float) -> None:
     path = _file(tmp_path / "m.safetensors")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(GenReconError, match=r"cut short|not a readable"):
+    with pytest.raises(GenReconError, match=r"cut short|not a readable|neither a safetensors file"):
         import_model(path)
 
 
@@ -189,7 +189,7 @@ def test_model_cut_short_gets_a_sentence(tmp_path: Path, share: float) -> None:
 def test_file_of_another_kind_gets_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="not a safetensors file"):
+    with pytest.raises(WeightsError, match=r"neither a safetensors file|damaged archive"):
         import_model(path)
 
 

@@ -23,10 +23,25 @@ def add_commands(commands: Subparsers, given: list[str]) -> None:
     models = add_command(commands, "models", _models, "List the models that are installed, and move trained ones.")
     models.add_argument("--task", help="only those for one task; 'sample' for the generative ones")
     action = models.add_mutually_exclusive_group()
-    action.add_argument("--export", nargs=2, metavar=("NAME", "PATH"), help="copy a trained model into one file")
-    action.add_argument("--import", dest="imported", type=Path, metavar="PATH", help="check such a file and keep it")
+    action.add_argument(
+        "--export",
+        nargs=2,
+        metavar=("NAME", "PATH"),
+        help="copy a model into one file, or write it as a package of bioimage.io if PATH ends in .zip",
+    )
+    action.add_argument(
+        "--import",
+        dest="imported",
+        type=Path,
+        metavar="PATH",
+        help="check such a file, or weights of others, and keep it",
+    )
     action.add_argument("--remove", metavar="NAME", help="delete a trained model of yours")
     models.add_argument("--name", help="with --import: another name than the file's own")
+    models.add_argument(
+        "--noise", help="with --export X.zip, for a denoiser: noise s.d. in grey values, or a noise report as JSON"
+    )
+    models.add_argument("--factor", type=int, default=2, help="with --export X.zip, for an upscaler: 2, 3 or 4")
 
 
 # --- train ---
@@ -227,15 +242,23 @@ def _sample(parsed: argparse.Namespace) -> int:
 
 
 def _models(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.models.registry import export_model, import_model, remove_model
+    from napari_genrecon.models.registry import export_model, import_steps, remove_model
+    from napari_genrecon.tasks.export import export_steps
+    from napari_genrecon.tasks.from_text import noise_from_text
 
     if parsed.name and not parsed.imported:
         raise OptionError(f"--name {parsed.name} needs --import PATH")
     if parsed.export:
-        export_model(*parsed.export)
-        say(parsed.export[1])
+        name, path = parsed.export
+        if path.lower().endswith(".zip"):
+            noise = None if parsed.noise is None else noise_from_text(parsed.noise, None, "--")
+            watch(export_steps(name, path, noise=noise, factor=parsed.factor), name)
+        else:
+            export_model(name, path)
+        say(path)
     elif parsed.imported:
-        say(f"imported {_line(import_model(parsed.imported, name=parsed.name))}")
+        card = watch(import_steps(parsed.imported, name=parsed.name), parsed.imported.name)
+        say(f"imported {_line(card)}")
     elif parsed.remove:
         remove_model(parsed.remove)
     else:

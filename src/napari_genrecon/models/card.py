@@ -93,6 +93,10 @@ class ModelCard:
     tile_pixels : int, optional
         Largest number of pixels of a tile on a CPU, halo included, for networks whose larger tiles do not fit into its
         caches and cost more time than the halos of smaller ones.
+    whole : bool
+        Whether it takes whole planes only, because tiles would change its result.
+    scaling : str
+        How a model of others takes grey values, see `SCALINGS`; empty for our own.
     low, high : tuple of float
         Grey values that are mapped to -1 and 1, per channel; empty for networks that take grey values unchanged.
     dtype : str
@@ -117,6 +121,8 @@ class ModelCard:
         Training time in seconds.
     versions : dict of str to str
         Versions of the software.
+    origin : dict of str to str
+        Where a model of others comes from: its file, the sha256 of that, its architecture; empty for our own.
     created : str
         Time of the training, in UTC.
     warnings : tuple of str
@@ -145,6 +151,8 @@ class ModelCard:
     work: float = 0.21
     bfloat16: float = 0.0
     tile_pixels: int | None = None
+    whole: bool = False
+    scaling: str = ""
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     dtype: str = ""
@@ -160,6 +168,7 @@ class ModelCard:
     steps: int = 0
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict, hash=False)
+    origin: dict[str, str] = field(default_factory=dict, hash=False)
     created: str = ""
     warnings: tuple[str, ...] = ()
     sha256: str = ""
@@ -191,9 +200,10 @@ class ModelCard:
         few = few_steps(self.steps) if self.task == "sample" else ""
         return (*self.warnings, few) if few else self.warnings
 
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> dict[str, Any]:
         """Return the entries about the model in the record of a result."""
-        return {"name": self.name, "sha256": self.sha256, "licence": self.licence}
+        facts: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "licence": self.licence}
+        return facts | ({"origin": dict(self.origin)} if self.origin else {})
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, except those that belong to the file (checksum and path)."""

@@ -12,13 +12,17 @@ from napari_genrecon.models.networks import NETWORKS
 if TYPE_CHECKING:
     from napari_genrecon.models.card import ModelCard
 
-__all__ = ["check_name", "from_version_1", "plain", "problem_of", "short"]
+__all__ = ["SCALINGS", "check_name", "from_version_1", "plain", "problem_of", "short"]
 
 # Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
 _MOST_ENTRIES = 2000  # entries of any list or table in a card
 _MOST_CHANNELS = 64  # of a network's input; the crops that can be trained on have at most 4
 _WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
+SCALINGS = ("range", "moments", "trained")
+"""How networks of others take grey values: 0 and 1 are the 0.1 and 99.9 percentile of the image (``"range"``), its mean
+and one s.d. more (``"moments"``), or -1 and 1 are `ModelCard.low` and `high` (``"trained"``)."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Devices of Windows, with any ending: a file of this name cannot be made there.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -71,6 +75,10 @@ def plain(key: str, value: object, kind: str) -> Any:
         if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
             raise _wrong(key, value, "a table")
         return {_cut(str(name)): _plain_json(key, each, 0) for name, each in value.items()}
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise _wrong(key, value, "true or false")
+        return value
     if kind == "str":
         if not isinstance(value, str):
             raise _wrong(key, value, "text")
@@ -147,6 +155,10 @@ def _problem_of_values(card: ModelCard) -> str:
         return f"low and high must give a range for each of {card.channels} channels"
     if (makes or card.dtype) and not re.fullmatch(r"(u?int(8|16|32|64)|float(16|32|64))", card.dtype):
         return f"dtype must be that of grey values, got {short(card.dtype)}"
+    if card.scaling and card.scaling not in SCALINGS:
+        return f"scaling must be one of {', '.join(SCALINGS)}, got {short(card.scaling)}"
+    if card.scaling == "trained" and not ranges:
+        return "scaling 'trained' needs low and high"
     if card.channel_names and len(card.channel_names) != card.channels:
         return f"{card.channels} channels have {len(card.channel_names)} names"
     if len(card.pixel_size) != 2 or len(card.units) != 2 or not all(side > 0 for side in card.pixel_size):

@@ -19,7 +19,7 @@ from napari_genrecon.errors import WeightsError
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["ENDING", "LARGEST_FILE", "read_card", "save_model"]
+__all__ = ["ENDING", "LARGEST_FILE", "holds_card", "read_card", "save_model"]
 
 ENDING = ".safetensors"
 LARGEST_FILE = 256 << 20  # bytes; the largest network that a card can describe has less
@@ -37,18 +37,23 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
         If the file cannot be read, is no safetensors file, is too large or cut short, or holds no usable card.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = file.read(length) if length <= _LARGEST_HEADER else b""
-    except OSError as error:
-        raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
+    size, length, header = _read_header(path)
     if size > LARGEST_FILE:
         raise WeightsError(f"{path} has {size / 1e6:.0f} MB: a model has at most {LARGEST_FILE / 1e6:.0f} MB")
     if header[:1] != b"{" or len(header) < length:
         raise WeightsError(f"{path} is not a safetensors file, or was cut short: it is not read")
     return _card_in(header, path)
+
+
+def holds_card(path: Path) -> bool:
+    """Return whether a file names a card in its header, be it usable or not.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read.
+    """
+    return f'"{_KEY}"'.encode() in _read_header(path)[2]
 
 
 def save_model(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], path: Path, *, overwrite: bool) -> None:
@@ -75,6 +80,17 @@ def save_model(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], path
     content = save(dict(tensors), metadata={_KEY: json.dumps(card.to_dict())})
     with publishing(path, overwrite=overwrite, expected_bytes=len(content)) as part:
         part.write_bytes(content)
+
+
+def _read_header(path: Path) -> tuple[int, int, bytes]:
+    """Return the size of a safetensors file, the length of its header, and as much of that as there is."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return size, length, file.read(length) if length <= _LARGEST_HEADER else b""
+    except OSError as error:
+        raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
 
 
 def _card_in(header: bytes, path: Path) -> ModelCard:

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.errors import OutputError, UnknownModelError, WeightsError
+from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.errors import OptionError, OutputError, UnknownModelError, WeightsError
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.models.card import ModelCard, PerAxis, check_name
-from napari_genrecon.models.files import ENDING, read_card, save_model
+from napari_genrecon.models.files import ENDING, holds_card, read_card, save_model
 
 __all__ = [
     "BUNDLED",
@@ -31,6 +32,7 @@ __all__ = [
     "export_model",
     "find_model",
     "import_model",
+    "import_steps",
     "list_models",
     "models_folder",
     "remove_model",
@@ -179,7 +181,7 @@ def list_models(task: str | None = None) -> tuple[ModelCard, ...]:
     return tuple(card for card in _known() if task in (None, card.task))
 
 
-def find_model(name: str | os.PathLike[str], task: str | None = None) -> ModelCard:
+def find_model(name: str | os.PathLike[str], task: str | None = None, *, others: bool = True) -> ModelCard:
     """Return the card of a model.
 
     Parameters
@@ -188,11 +190,15 @@ def find_model(name: str | os.PathLike[str], task: str | None = None) -> ModelCa
         A name that `list_models` lists, ``"auto"`` for the task's default, or a model file.
     task : str, optional
         The task that the model must serve.
+    others : bool
+        Whether a model of others will do, which takes nothing beside the image: no noise level and no factor.
 
     Raises
     ------
     UnknownModelError
         If there is none; names the nearest.
+    OptionError
+        If it is one of others, and these will not do.
     WeightsError
         If its file cannot be read, or is not a model of napari-genrecon.
     """
@@ -204,12 +210,21 @@ def find_model(name: str | os.PathLike[str], task: str | None = None) -> ModelCa
         if path is not None and path.is_file():
             card = _with_sha256(_named_as_file(path) if path.parent == models_folder() else _card_at(path))
             if task in (None, card.task):
-                return card
+                return card if others else _ours(card)
     known = [card.name for card in list_models(task)]
     close = get_close_matches(wanted, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     kind = f"{task!r} model" if task else "model"
     raise UnknownModelError(f"no {kind} named {wanted[:200]!r}; {hint}Known: {', '.join(known) or 'none'}")
+
+
+def _ours(card: ModelCard) -> ModelCard:
+    if card.scaling:
+        raise OptionError(
+            f"the model {card.name!r} was made by others, and serves the task {card.task!r} only: it cannot be told "
+            "what this task needs; choose 'auto'"
+        )
+    return card
 
 
 def weights_path(card: ModelCard) -> Path:
@@ -236,7 +251,8 @@ def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> Mo
     Parameters
     ----------
     path : path-like
-        Model file; all of it is checked before anything is written.
+        Model file, or weights of others (safetensors, or tensors that ``torch.save`` wrote), of which nothing is run;
+        all of it is checked before anything is written.
     name : str, optional
         Name to give it, instead of the one on its card.
 
@@ -248,16 +264,28 @@ def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> Mo
     Raises
     ------
     WeightsError
-        If the file is not a model of napari-genrecon.
+        If the file is no model, may run code, is damaged, or belongs to no known network.
+    MissingPackageError
+        If a package is needed to tell the network of others.
     OutputError
         If there is a model of this name already, or it cannot be written.
     """
-    from napari_genrecon.models.runtime import read_weights
+    return finish(import_steps(path, name=name))
 
-    card = _card_at(Path(path))
-    weights = {key: tensor.numpy() for key, tensor in read_weights(card).items()}
+
+def import_steps(path: str | os.PathLike[str], *, name: str | None = None) -> Generator[Progress, None, ModelCard]:
+    """Run `import_model` step by step: how a network of others can be cut into tiles is measured."""
+    from napari_genrecon.models.runtime import read_weights
+    from napari_genrecon.models.zoo.arrival import arrive
+
+    path = Path(path)
+    if holds_card(path):
+        card = _card_at(path)
+        weights = read_weights(card)
+    else:
+        card, weights = yield from arrive(path)
     card = dataclasses.replace(card, name=check_name(card.name if name is None else name))
-    return save_own(card, weights)
+    return save_own(card, {key: tensor.numpy() for key, tensor in weights.items()})
 
 
 def remove_model(name: str) -> None:

@@ -21,7 +21,7 @@ from napari_genrecon.io.record.provenance import note_device
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.devices import conv_layout, device_words, to_cpu, to_device
 from napari_genrecon.models.failures import plain_errors
-from napari_genrecon.models.networks import NETWORKS
+from napari_genrecon.models.networks import NETWORKS, Network
 from napari_genrecon.models.networks import __name__ as _NETWORKS
 from napari_genrecon.models.precision import fits_bfloat16, full_float32, mixed, resolve_precision
 from napari_genrecon.models.queue import Asked, Queue
@@ -35,6 +35,7 @@ __all__ = [
     "load_network",
     "on_device",
     "read_weights",
+    "recognise",
     "trained_network",
 ]
 
@@ -181,6 +182,8 @@ def on_device(network: nn.Module, name: str, device: str | torch.device) -> nn.M
 
 def trained_network(card: ModelCard, weights: bytes | None = None) -> nn.Module:
     """Return a new network with the weights of a model, or others as safetensors, on the CPU."""
+    if card.about.from_weights:
+        return _network_of(card, parse_tensors(_content(card) if weights is None else weights, weights_path(card)))
     network = build_network(card)
     network.load_state_dict(read_weights(card, weights, network))
     return network
@@ -188,11 +191,37 @@ def trained_network(card: ModelCard, weights: bytes | None = None) -> nn.Module:
 
 def build_network(card: ModelCard) -> nn.Module:
     """Return the network that a card describes, with random weights."""
-    entry = NETWORKS[card.network]
-    module, _, name = entry.target.partition(":")
-    channels = {"channels": card.channels} if "channels" in entry.shape else {}
-    network: nn.Module = getattr(import_module(module, _NETWORKS), name)(**card.shape, **channels)
+    channels = {"channels": card.channels} if "channels" in card.about.shape else {}
+    network: nn.Module = _class_of(card.about)(**card.shape, **channels)
     return network
+
+
+def recognise(weights: dict[str, Tensor]) -> tuple[str, Any]:
+    """Return the key of the network that weights belong to, and the network with them.
+
+    Raises
+    ------
+    WeightsError
+        If they belong to none, or do not fit the one that they look like.
+    """
+    for key, entry in NETWORKS.items():
+        if entry.from_weights and _class_of(entry).knows(weights):
+            return key, _class_of(entry)(weights)
+    raise WeightsError("its weights belong to no network that is known here")
+
+
+def _network_of(card: ModelCard, weights: dict[str, Tensor]) -> nn.Module:
+    """Return a network whose architecture its weights tell."""
+    try:
+        network: nn.Module = _class_of(card.about)(weights)
+    except WeightsError as error:
+        raise WeightsError(f"{weights_path(card)}: {error}") from None
+    return network
+
+
+def _class_of(entry: Network) -> Any:
+    module, _, name = entry.target.partition(":")
+    return getattr(import_module(module, _NETWORKS), name)
 
 
 def read_weights(card: ModelCard, content: bytes | None = None, network: nn.Module | None = None) -> dict[str, Tensor]:
@@ -215,6 +244,9 @@ def read_weights(card: ModelCard, content: bytes | None = None, network: nn.Modu
     """
     path = weights_path(card)
     found = parse_tensors(_content(card) if content is None else content, path)
+    if card.about.from_weights:
+        _network_of(card, found)
+        return found
     # Not on torch's "meta" device: some initialisations load a compiler there, which takes seconds and has crashed in
     # the thread of a window. What a card can ask for is limited, so that building the network is safe.
     wanted = (network or build_network(card)).state_dict()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
 
-__all__ = ["parse_tensors", "read_tensors"]
+__all__ = ["parse_tensors", "read_content", "read_tensors"]
 
 _LARGEST = 4 << 30  # bytes; larger files would fill the memory of a laptop
 _MOST_MEMBERS = 65_536  # of an archive: one per tensor, so thousands at most in an honest one
@@ -46,17 +46,26 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         If it cannot be read, is of another kind (TorchScript, an old or compressed archive, any other pickle), or is
         damaged.
     """
-    path = Path(path)
+    return parse_tensors(read_content(Path(path)), Path(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a weight file.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read, or is too large.
+    """
     try:
         size = path.stat().st_size
         if size > _LARGEST:
             raise WeightsError(f"{path} has {size / 1e9:.1f} GB: weights of more than 4 GB are not read")
-        content = path.read_bytes()
+        return path.read_bytes()
     except WeightsError:
         raise
     except OSError as error:
         raise WeightsError(f"the weights {path} cannot be read: {error.strerror}") from error
-    return parse_tensors(content, path)
 
 
 def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def options_from_text(
     """
     values, files = dict(given), {}
     if values.get("noise") is not None:
-        values["noise"] = _noise(str(values["noise"]), folder, flag)
+        values["noise"] = noise_from_text(str(values["noise"]), folder, flag)
     for name, kind in array_options(task).items():
         text = values.get(name)
         if text is None:
@@ -68,7 +68,7 @@ def _is_number(text: object) -> bool:
     return True
 
 
-def _noise(text: str, folder: Path | None, flag: str) -> Any:
+def noise_from_text(text: str, folder: Path | None, flag: str) -> Any:
     from napari_genrecon.noise import read_noise
 
     if _is_number(text):

@@ -23,6 +23,7 @@ from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.io.record.provenance import clipping_note, machine, make_record, note_device
 from napari_genrecon.models import (
     ModelCard,
+    PerAxis,
     device_note,
     device_words,
     free_memory,
@@ -49,6 +50,7 @@ __all__ = [
 # A run can be cancelled between tiles: a tile of this much work, in MFLOP, takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}
 _MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where larger tiles are more efficient
+_LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
 _STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
 # While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for it.
@@ -263,7 +265,12 @@ def plan_grid(
     device : str
         Device of the model.
     """
-    if tile is None:
+    halo, stride = spec.halo, spec.stride
+    if spec.whole:
+        height, width = shape[axes.y], shape[axes.x]
+        # A stride of a whole plane: no tile can be smaller, not even where memory runs out.
+        halo, stride = PerAxis.planes(0, 0), PerAxis(1, 1, height, width)
+    elif tile is None:
         where = resolve_device(device)
         height, width = fit_tile(
             (shape[axes.y], shape[axes.x]),
@@ -278,14 +285,16 @@ def plan_grid(
     return TileGrid(
         shape=tuple(shape),
         tile=axes.spread(height, width, 1),
-        halo=spec.halo.along(axes.letters, 0),
+        halo=halo.along(axes.letters, 0),
         scale=spec.scale.along(axes.letters, 1),
-        stride=spec.stride.along(axes.letters, 1),
+        stride=stride.along(axes.letters, 1),
     )
 
 
 def _most_pixels(spec: ModelCard, device: str) -> int:
     most = int(_MAX_TILE_WORK.get(device, _MAX_TILE_WORK_ELSEWHERE) / spec.work)
+    if spec.scaling:  # networks of others can be so slow that tiles would be next to nothing but halo
+        most = max(most, (2 * spec.halo.x + _LEAST_CORE) ** 2)
     return most if device != "cpu" or spec.tile_pixels is None else min(most, spec.tile_pixels)
 
 

@@ -13,6 +13,7 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconWarning
+from napari_genrecon.models import ModelCard, list_models
 
 __all__ = ["Result", "Task"]
 
@@ -91,6 +92,10 @@ class Task:
     summary: str
     models: str
     makes: Literal["image", "points"] = "image"
+
+    def cards(self) -> list[ModelCard]:
+        """Return the cards of the models that it can use; those of others serve the task on their card only."""
+        return [card for card in list_models(self.models) if not card.scaling or self.name == self.models]
 
     @property
     def options(self) -> type:

@@ -12,7 +12,7 @@ from magicgui.widgets import CheckBox, Container, LineEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import known_devices, list_models
+from napari_genrecon.models import known_devices
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.layers.arrays import ArrayField, Names, PsfField
 from napari_genrecon.widgets.layers.noise_field import NoiseField
@@ -258,7 +258,7 @@ class TaskForm(Form):
         )
 
     def _models(self) -> list[str]:
-        return ["auto", *(spec.name for spec in list_models(self._task.models))]
+        return ["auto", *(spec.name for spec in self._task.cards())]
 
     def refresh_models(self) -> None:
         """Update the list of models, to which a training may have added one; the choice stays if it still exists."""

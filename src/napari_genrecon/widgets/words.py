@@ -13,6 +13,7 @@ __all__ = [
     "CHOICE_WORDS",
     "DAMAGE",
     "LABELS",
+    "MODEL_FILES",
     "TimeLeft",
     "about_crops",
     "about_model",
@@ -54,6 +55,9 @@ CHOICE_WORDS = {
     "Z": "planes of a stack (Z)",
 }
 """Names of values in the window, where they differ from those in Python."""
+
+MODEL_FILES = "Models (*.safetensors *.pth *.pt *.ckpt *.zip)"
+"""Files that a dialog offers to import as a model."""
 
 DAMAGE = (
     ("hot and dead pixels", "hot"),

@@ -35,6 +35,8 @@ class Network:
         Whether it can turn pictures into latents.
     truncates : bool
         Whether latents may be drawn towards their middle.
+    from_weights : bool
+        Whether its constructor takes the weights, which tell its architecture.
     """
 
     target: str
@@ -43,6 +45,7 @@ class Network:
     about: str = ""
     encodes: bool = False
     truncates: bool = False
+    from_weights: bool = False
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -57,6 +60,8 @@ NETWORKS: Mapping[str, Network] = {
         shape={"features": range(1, 1 << 18), "classes": range(2, 101)},
         label="linear classifier",
     ),
+    "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
+    "spandrel": Network(target=".spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),
     "vae": Network(
         target=".vae:VAE",
         shape={**_GENERATIVE, "likelihood": ("logistic", "gaussian", "bernoulli")},

@@ -182,7 +182,7 @@ def deblur_steps(
     plan = _plan(as_source(image), options)
     if options.method == "pnp":
         yield Progress(0, 0, "loading the network")
-        load_network(find_model(options.model, "denoise"), options.device, precision=options.precision)
+        load_network(find_model(options.model, "denoise", others=False), options.device, precision=options.precision)
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
 
@@ -194,7 +194,7 @@ def expected_seconds(image: ImageArray, options: DeblurOptions) -> float:
     """
     source = as_source(image)
     axes, psf = _fitting(source, options)
-    spec = find_model(options.model, "denoise")
+    spec = find_model(options.model, "denoise", others=False)
     full = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile, device=options.device)
     grid = cut(full, options, axes)
     cost = _cost(grid, axes, psf, options, spec)
@@ -230,7 +230,7 @@ def _spatial(read: tuple[int, ...], axes: Axes, ndim: int) -> tuple[int, ...]:
 
 def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     axes, psf = _fitting(source, options)
-    spec = find_model(options.model, "denoise")
+    spec = find_model(options.model, "denoise", others=False)
     device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)

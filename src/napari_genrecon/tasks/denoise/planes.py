@@ -28,8 +28,9 @@ from napari_genrecon.noise import (
     stabiliser,
 )
 from napari_genrecon.tasks.measure import is_noisy
+from napari_genrecon.tasks.others import grey_scale
 
-__all__ = ["Channel", "DenoisePlanes", "Prepared", "channel_constants", "denoising_planes"]
+__all__ = ["Channel", "DenoisePlanes", "Prepared", "channel_constants", "denoising_planes", "scaled_channel"]
 
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
 # at a strong edge is.
@@ -109,11 +110,15 @@ class DenoisePlanes:
     ) -> NDArray[np.float32]:
         """Denoise a stabilised plane; `sigma` is the s.d. of its noise where that is not 1, a number or (Y, X)."""
         level = self.strength if sigma is None else np.float32(self.strength) * np.asarray(sigma, np.float32)
-        return load_network(self.spec, self.device, precision=self.precision)(stabilised, level, channel.rho)
+        known = {"sigma": level, "rho": channel.rho}
+        network = load_network(self.spec, self.device, precision=self.precision)
+        return network(stabilised, *(known[what] for what in self.spec.told))
 
     def restore(self, prepared: Prepared, clean: NDArray[np.float32], channel: Channel) -> NDArray[Any]:
         """Return a denoised plane in grey values, with the pixels of the source that are kept."""
-        clean = self._near(clean, prepared.stabilised) + np.float32(channel.centre)
+        if not self.spec.scaling:  # others do not know the noise either
+            clean = self._near(clean, prepared.stabilised)
+        clean = clean + np.float32(channel.centre)
         restored = channel.transform.inverse(clean, dtype=prepared.plane.dtype)
         if self.blend:
             restored = (1 - self.blend) * restored + self.blend * prepared.even
@@ -158,6 +163,15 @@ def denoising_planes(
     """
     channels = tuple(channel_constants(crops, model) for crops, model in zip(sampled, noise, strict=True))
     return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0).conserving_light(sampled)
+
+
+def scaled_channel(crops: list[NDArray[Any]], spec: ModelCard) -> Channel:
+    """Return the constants of a channel for a network of others, which takes grey values on a scale of its own."""
+    missing = find_missing(crops)
+    crops = [without_missing(crop, missing) for crop in crops]
+    zero, unit = grey_scale(spec, crops)
+    scale = NoiseModel(read_noise=unit, offset=zero)  # no noise: the transform to its s.d. is the one to the scale
+    return Channel(scale, stabiliser(scale), measure_centre(crops), 0.0, (0.0, 0.0), missing)
 
 
 def channel_constants(crops: list[NDArray[Any]], noise: NoiseModel) -> Channel | None:

@@ -15,14 +15,15 @@ from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import find_model, load_network, resolve_device
+from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
-from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, scaled_channel
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
+from napari_genrecon.tasks.others import notes_on_others
 from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.shared_options import (
@@ -268,7 +269,7 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     grid = plan_grid(source.shape, axes, spec, tile=options.tile, device=options.device)
-    work = work_per_pixel(source.shape, axes, options.frames)
+    work = work_per_pixel(source.shape, axes, _frames(spec, options))
     network = load_network(spec, options.device, precision=options.precision)
     return cut(grid, options, axes).pixels_read * work * network.seconds_per_pixel()
 
@@ -290,12 +291,16 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels = tuple(
-        channel_constants(crops, model) if options.strength else None
+        None
+        if not options.strength
+        else scaled_channel(crops, spec)
+        if spec.scaling
+        else channel_constants(crops, model)
         for crops, model in zip(sampled, noise, strict=True)
     )
     planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
     planes = planes.conserving_light(sampled)
-    fused = plan_frames(source, planes, options.frames, tile=options.tile)
+    fused = plan_frames(source, planes, _frames(spec, options), tile=options.tile)
     return Plan(
         task="denoise",
         nature="restored",
@@ -309,10 +314,32 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         input=input_facts(source, sampled),
         model=spec.facts(),
         device=device,
-        warnings=(*_notes(channels, options), *notes_on_model(spec, noise, options.pixel_size), *fused.notes),
+        warnings=(
+            *_notes(channels, options),
+            *notes_on_model(spec, noise, options.pixel_size),
+            *notes_on_others(spec),
+            *fused.notes,
+        ),
         facts={"precision": lowest_precision(options, [spec])} | ({"frames": fused.facts} if fused.facts else {}),
         steps=fused.steps,
     )
+
+
+def _frames(spec: ModelCard, options: DenoiseOptions) -> Frames:
+    """Return the option ``frames`` for a model, and refuse what a model of others cannot do."""
+    if not spec.scaling:
+        return options.frames
+    if options.frames not in ("auto", "none"):
+        raise OptionError(
+            f"frames must be 'none' for the model {spec.name!r}, got {options.frames!r}: made by others, it takes one "
+            "plane at a time"
+        )
+    if options.strength not in (0.0, 1.0):
+        raise OptionError(
+            f"strength must be 1 for the model {spec.name!r}, got {options.strength:g}: made by others, it cannot be "
+            "told how strong the noise is; to keep some of it, set blend"
+        )
+    return "none"
 
 
 def _notes(channels: tuple[Channel | None, ...], options: DenoiseOptions) -> list[str]:

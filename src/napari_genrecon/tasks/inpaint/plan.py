@@ -228,7 +228,7 @@ def chosen_method(options: InpaintOptions) -> str:
 def find_spec(options: InpaintOptions) -> ModelCard | None:
     """Return the network that the option `model` names, or None for the biharmonic method."""
     method = chosen_method(options)
-    return None if method == "biharmonic" else find_model(options.model, _TASKS[method])
+    return None if method == "biharmonic" else find_model(options.model, _TASKS[method], others=False)
 
 
 def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec: ModelCard | None) -> TileGrid:

@@ -11,11 +11,13 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
+from napari_genrecon.tasks.others import grey_scale, notes_on_others
 from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
@@ -116,6 +118,8 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
     noise = noise_to_remove(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
     channels = upscaled_channels(measured, noise, _LEFT)
+    if spec.scaling:
+        channels = _scaled(channels, measured, spec)
     kernel = UpscalePlanes(
         spec,
         options.device,
@@ -137,8 +141,9 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
         grid=plan_grid(source.shape, measured.axes, geometry(spec, options), tile=options.tile, device=options.device),
         model={**spec.facts(), "chosen": why, **({"denoiser": first.facts()} if first else {})},
         warnings=(
-            *notes(measured.noise, options, bool(first)),
+            *notes(measured.noise, options, bool(first or spec.scaling)),
             *missing_note([channel.missing for channel in channels]),
+            *notes_on_others(spec),
         ),
         facts={"precision": lowest_precision(options, [spec])},
         steps=lambda: kernel.steps,
@@ -155,6 +160,15 @@ def upscaled_channels(
         centre = measure_centre([without_missing(crop, missing) for crop in crops])
         channels.append(UpscaledChannel(model, centre, left, missing))
     return tuple(channels)
+
+
+def _scaled(channels: tuple[UpscaledChannel, ...], measured: Measured, spec: ModelCard) -> tuple[UpscaledChannel, ...]:
+    """Return the channels with their grey values on the scale of a network of others."""
+    found = []
+    for channel, crops in zip(channels, measured.sampled, strict=True):
+        zero, unit = grey_scale(spec, [without_missing(crop, channel.missing) for crop in crops])
+        found.append(replace(channel, centre=zero, unit=unit))
+    return tuple(found)
 
 
 def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:
@@ -182,7 +196,18 @@ def noise_to_remove(noise: tuple[NoiseModel, ...], options: EnlargingOptions) ->
 def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tuple[ModelCard, str]:
     """Return the model, and a sentence that says why it was chosen."""
     if options.model != "auto":
-        return find_model(options.model, "upscale"), "asked for"
+        spec = find_model(options.model, "upscale")
+        if spec.scaling and spec.scale.x != options.factor:
+            raise OptionError(
+                f"the model {spec.name!r} enlarges {spec.scale.x} times, got factor={options.factor}: set the factor "
+                f"to {spec.scale.x}, or choose another model"
+            )
+        if spec.scaling and options.self_ensemble and spec.stride.x > 1:
+            raise OptionError(
+                f"self_ensemble cannot be used with the model {spec.name!r}: turned views do not fit its windows of "
+                f"{spec.stride.x} pixels"
+            )
+        return spec, "asked for"
     noisy = [model for model in noise_to_remove(noise, options) if _worth_removing(model)]
     wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)
     spec = find_model("auto", "upscale") if wanted is None else wanted

@@ -34,6 +34,7 @@ class UpscaledChannel:
     centre: float  # subtracted, so that float32 loses nothing; fills pixels that are not finite
     left: float = 1.0  # share of the noise s.d. that is left if a denoiser ran first
     missing: tuple[float, ...] = ()  # grey values of padding; such pixels are treated as unknown
+    unit: float = 1.0  # grey values that the network takes as 1
 
     def sigma(self, plane: NDArray[Any]) -> NDArray[Any] | float:
         """Return the noise s.d. of every pixel (Y, X), read at the mean of 3x3 pixels, or one number for all."""
@@ -93,7 +94,9 @@ class UpscalePlanes:
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
         filled, bad = fill_non_finite(without_missing(plane, channel.missing), channel.centre)
         centred = (filled - channel.centre).astype(np.float32, copy=False)
-        large = yield from self._mean_of_views(centred, channel.sigma(filled))
+        unit = np.float32(channel.unit)
+        large = yield from self._mean_of_views(centred / unit, channel.sigma(filled))
+        large *= unit
         for _ in range(self.rounds):
             yield
             large = back_project(large, centred, self.factor)
@@ -111,7 +114,8 @@ class UpscalePlanes:
         for count, view in enumerate(views):
             if count:
                 yield
-            large = network(_turned(plane, view), _turned(sigma, view), self.factor)
+            known = {"sigma": _turned(sigma, view), "factor": self.factor}
+            large = network(_turned(plane, view), *(known[what] for what in self.spec.told))
             total += _turned_back(large, view)
         total /= len(views)
         return total

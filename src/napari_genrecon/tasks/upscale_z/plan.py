@@ -140,7 +140,7 @@ def _check_stack(shape: tuple[int, ...], measured: Measured, options: UpscaleZOp
 def _start(options: UpscaleZOptions) -> ModelCard:
     """Return the network to start from: if none was asked for, the one that expects denoised planes."""
     if options.model != "auto":
-        return find_model(options.model, "upscale")
+        return find_model(options.model, "upscale", others=False)
     return next((spec for spec in list_models("upscale") if spec.denoiser), find_model("auto", "upscale"))
 
 

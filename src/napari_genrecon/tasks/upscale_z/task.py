@@ -166,5 +166,5 @@ def expected_seconds(image: ImageArray, options: UpscaleZOptions) -> float:
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
-    spec = find_model(options.model, "upscale")
+    spec = find_model(options.model, "upscale", others=False)
     return load_network(spec, options.device).seconds_per_pixel() * work_along_z(source, axes, options)

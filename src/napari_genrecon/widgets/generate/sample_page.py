@@ -15,7 +15,7 @@ from napari_genrecon.checks.memorisation import Memorisation
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.models.registry import export_model, import_model
+from napari_genrecon.models.registry import export_model, import_steps
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.training.data.dataset import Dataset
@@ -26,6 +26,7 @@ from napari_genrecon.widgets.generate.model_choice import ModelChoice
 from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets.layers.places import look_at, put, stack_keywords
 from napari_genrecon.widgets.pictures import pixmap, sheet
+from napari_genrecon.widgets.words import MODEL_FILES
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["SamplePage"]
 
 _SHOWN, _COLUMNS, _WIDTH = 40, 10, 330  # samples shown in the dock, in rows of 10, and the width of all in pixels
-_FILES = "Models (*.safetensors)"
 
 
 class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -112,7 +112,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     # --- models as files ---
 
     def _import(self, _event: object = None) -> None:
-        path, _ = QFileDialog.getOpenFileName(self.native, "Import a model", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self.native, "Import a model", "", MODEL_FILES)
         if path:
             self.bring(path)
 
@@ -121,7 +121,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
 
         def steps() -> Generator[Progress, None, ModelCard]:
             yield Progress(0, 0, "Checking the file")
-            return import_model(path)
+            return (yield from import_steps(path))
 
         def added(card: ModelCard) -> None:
             self.on_models(card.name)
@@ -133,7 +133,9 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         card = self.choice.card
         if card is None:
             return
-        path, _ = QFileDialog.getSaveFileName(self.native, "Export the model", f"{card.name}.safetensors", _FILES)
+        path, _ = QFileDialog.getSaveFileName(
+            self.native, "Export the model", f"{card.name}.safetensors", "Models (*.safetensors)"
+        )
         if not path:
             return
 

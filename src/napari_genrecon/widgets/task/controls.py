@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,20 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             "Several images need a folder, or {name} in the name of the file, such as "
             + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
         )
-        self._form = TaskForm(task, self._masks, self._images, self._points, extra=[self._target])
+        self._bring = PushButton(
+            name="bring",
+            text="Import a model…",
+            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth), of which nothing is run",
+        )
+        self._give = PushButton(
+            name="give",
+            text="Export for other programs…",
+            tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
+        )
+        extra: list[Any] = [self._target]
+        if "model" in [option.name for option in fields(task.options)]:
+            extra += [self._bring, self._give] if task.name in ("denoise", "upscale") else [self._bring]
+        self._form = TaskForm(task, self._masks, self._images, self._points, extra=extra)
         self._only = Only(viewer, enlarges=not hasattr(task.options(), "whole"))
         self._only.visible = not points
         self._choosers = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,16 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_genrecon.engine.lazy import is_lazy
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, ImageError
 from napari_genrecon.io.record.methods import methods_text
+from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.models.registry import import_steps
 from napari_genrecon.tasks import Task, defaults_of, find_task
+from napari_genrecon.tasks.export import export_steps
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.advise.open_dock import open_filled
 from napari_genrecon.widgets.dock import Dock, PageOpener
@@ -42,6 +46,7 @@ from napari_genrecon.widgets.task.compute import (
 from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.task.noise_report import NoiseReport
 from napari_genrecon.widgets.task.preview import PLANES_ONLY, Preview
+from napari_genrecon.widgets.words import MODEL_FILES
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -91,7 +96,12 @@ class TaskWidget(TaskControls):
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
         self._jobs = JobControls(
-            (self._run, self._preview), self._cancel, self._progress, self._status, self._watched.refresh, self._ended
+            (self._run, self._preview, self._bring, self._give),
+            self._cancel,
+            self._progress,
+            self._status,
+            self._watched.refresh,
+            self._ended,
         )
         self._noise = NoiseReport(
             self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
@@ -126,6 +136,8 @@ class TaskWidget(TaskControls):
         self._methods.changed.connect(self._copy_methods)
         self._compare.changed.connect(self._open_compare)
         self._new_mask.changed.connect(self._start_mask)
+        self._bring.changed.connect(self._choose_model)
+        self._give.changed.connect(self._choose_package)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
 
@@ -440,6 +452,51 @@ class TaskWidget(TaskControls):
             self._status.value = f"Checked '{name}': {where}. The report is above."
 
         self._jobs.begin(lambda: steps, checked, title=f"Check of '{name}'")
+
+    # Models ---------------------------------------------------------------------------------------------------------
+
+    def _choose_model(self, _event: object = None) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.native, "Import a model", "", MODEL_FILES)
+        if path:
+            self.bring(path)
+
+    def bring(self, path: str) -> None:
+        """Check a model file, add it to the models, and choose it."""
+
+        def added(card: ModelCard) -> None:
+            self.refresh_models()
+            if card in self._task.cards():
+                self._form["model"].value = card.name
+                if self._task.name == "upscale" and card.scaling:
+                    self._form["factor"].value = card.scale.x
+                self._jobs.say(f"Added and chosen: '{card.name}'. {card.summary}.", "good")
+            else:
+                self._jobs.say(f"Added: '{card.name}', a model of the task '{card.task}'. {card.summary}.")
+
+        self._jobs.begin(lambda: import_steps(path), added, title="Import a model")
+
+    def _choose_package(self, _event: object = None) -> None:
+        path, _ = QFileDialog.getSaveFileName(self.native, "Export the model", "model.zip", "Packages (*.zip)")
+        if path:
+            self.give(path)
+
+    def give(self, path: str) -> None:
+        """Write the chosen model as a package, a denoiser with the noise of the first chosen image."""
+        layers, options = self._chosen(), self._form.plain_values()
+        name = find_model(options["model"], self._task.models).name
+        if self._task.name == "denoise" and not layers:
+            self._tell_missing(layers)
+            return
+
+        def steps() -> Generator[Progress, None, tuple[str, ...]]:
+            yield Progress(0, 0, "measuring the noise")
+            noise = self._noise.of_layer(layers[0]) if self._task.name == "denoise" else None
+            return (yield from export_steps(name, path, noise=noise, factor=options.get("factor", 2), overwrite=True))
+
+        def written(kinds: tuple[str, ...]) -> None:
+            self._jobs.say(f"Written to {path}, with weights for {' and '.join(kinds)}.", "good")
+
+        self._jobs.begin(steps, written, title=f"Export '{name}'")
 
     # Python ---------------------------------------------------------------------------------------------------------
 
