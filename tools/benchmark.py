@@ -29,6 +29,7 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     "quality of deblur": ("deblur_quality", lambda given: {"quick": given.quick, "only": given.only}),
     "sequence": ("sequence", lambda given: {"quick": given.quick, "only": given.only}),
     "cameras": ("camera_noise", lambda given: {"only": given.only, "quick": given.quick}),
+    "scmos": ("scmos", lambda given: {"quick": given.quick}),
     "light": ("light", lambda given: {"quick": given.quick}),
     "trust": ("trust", lambda given: {"quick": given.quick, "only": given.only}),
     "psf": ("psf", lambda given: {}),
