@@ -107,23 +107,25 @@ class Verdict:
         return math.isfinite(self.light) and abs(self.light) > _LIGHT + self.chance
 
     def __str__(self) -> str:
-        lines = [self._structures(), *self._fine_structure(), self._amount(), *self._pattern()]
+        lines = [self._structures(), self._power(), *self._fine_structure(), self._amount(), *self._pattern()]
         return "\n".join([*lines, f"intensity: {self._intensity()}"])
 
     def _structures(self) -> str:
-        power = (
-            f"in an image of this size, 19 of 20 are found from {self.found_from:.1f} s.d. on; at one place that you "
-            f"ask about beforehand, noise alone gets beyond {limit_at_one_place():.1f} in 1 of 100"
-        )
         if not self.places:
-            largest = f"largest deviation {self.worst:.1f} s.d., limit {self.limit:.1f}"
-            return f"isolated changes: none found ({largest}; {power})"
+            return f"isolated changes: none found (largest deviation {self.worst:.1f} s.d., limit {self.limit:.1f})"
         first = self.places[0]
         where = f"plane {', '.join(map(str, first.plane))}, " if first.plane else ""
         return (
             f"isolated changes: {self.erased} places look erased or weakened, {self.added} added; the strongest at "
             f"{where}y {first.y}, x {first.x}: {first.z:+.0f} s.d. (limit {self.limit:.1f}), {first.difference:+.3g} "
             "grey values\n→ Compare them with the image; if they are structures, lower the strength."
+        )
+
+    def _power(self) -> str:
+        return (
+            f"what can be found: 19 of 20 isolated changes from {self.found_from:.1f} s.d. on, wherever they are in an "
+            f"image of this size; at one place that you ask about beforehand, noise alone gets beyond "
+            f"{limit_at_one_place():.1f} in at most 1 of 100"
         )
 
     def _fine_structure(self) -> list[str]:
