@@ -295,11 +295,10 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     spec = find_model(options.model, "denoise")
     device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
-    facts, dtype = input_facts(source, sampled), source.dtype
-    camera = _camera(source, axes, options.camera)
+    facts, camera = input_facts(source, sampled), _camera(source, axes, options.camera)
+    seen: Any = source if camera is None else Corrected(source, axes, camera)
     if camera is not None:
-        source = Corrected(source, axes, camera)
-        sampled = sample_channels(source, axes)
+        sampled = sample_channels(seen, axes)
     noise = noise_per_channel(sampled, options.noise)
     channels = tuple(
         channel_constants(crops, model) if options.strength else None
@@ -307,17 +306,17 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     )
     planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
     planes = planes.conserving_light(sampled)
-    fused = plan_frames(source, planes, options.frames, tile=options.tile)
+    fused = plan_frames(seen, planes, options.frames, tile=options.tile)
     return Plan(
         task="denoise",
         nature="restored",
-        source=source,
+        source=seen,
         axes=axes,
         options=options,
         beside=("noise", "camera"),
         kernel=fused.kernel if fused.kernel else planes,
         grid=fused.grid if fused.grid else plan_grid(source.shape, axes, spec, tile=options.tile, device=device),
-        dtype=result_dtype(dtype, sampled, noise, keep=options.keep_dtype),
+        dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=facts,
         model=spec.facts(),
