@@ -5,7 +5,8 @@ Start, in the background; nothing is lost if it is killed, and the same command 
     python tools/train_generative.py vae --minutes 60 --out runs/vae --data DATA
     python tools/train_generative.py dcgan --minutes 60 --out runs/dcgan --data DATA
 
-``DATA/nuclei/nuclei32.npz`` holds the crops; a tenth of the images they come from is held out (seed 0). The model is
+``DATA/nuclei/nuclei32.npz`` holds the crops. About a tenth is held out, by the image it comes from (seed 0): the best
+weights are chosen on one half of these images, and the other half is for reports alone. The model is
 ``runs/vae/best.safetensors``; it is shipped as ``models/weights/nuclei-vae-32.safetensors``. ``runs/vae/log.csv`` can
 be plotted.
 """
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.training.data.cut import cut_crops
@@ -32,10 +34,22 @@ OPTIONS = {
 }
 
 
-def nuclei(data: Path) -> Dataset:
-    """Return the crops, split by the image they come from."""
+def nuclei(data: Path, *, reports: bool = False) -> Dataset:
+    """Return the crops, split by the image they come from; held out are those that choose the best weights.
+
+    With `reports`, the others are held out, which neither train nor choose.
+    """
     with np.load(data / "nuclei" / "nuclei32.npz", allow_pickle=False) as stored:
-        return cut_crops(stored["x"], CropOptions(size=32, mode="whole"), groups=stored["image_index"])
+        crops = cut_crops(stored["x"], CropOptions(size=32, mode="whole"), groups=stored["image_index"])
+        index = stored["image_index"]
+    for_reports = np.isin(index, np.unique(index[crops.held_out])[1::2])
+    left_out = crops.held_out & (for_reports != reports)
+    return _without(crops, left_out)
+
+
+def _without(crops: Dataset, left_out: NDArray[np.bool_]) -> Dataset:
+    kept = {name: getattr(crops, name)[~left_out] for name in ("x", "source", "place", "held_out", "label")}
+    return dataclasses.replace(crops, **kept)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from scipy.optimize import brentq
 from scipy.signal import lfilter
 
 from napari_genrecon import NoiseModel, denoise
-from napari_genrecon.checks.residual import WIDTHS, limit, residual_z
+from napari_genrecon.checks.residual import WIDTHS, limit, limit_at_one_place, residual_z
 from napari_genrecon.errors import ImageError
 
 WHITE = NoiseModel.white(10.0)
@@ -61,6 +61,35 @@ def test_the_brightest_photon_in_the_window_counts_not_that_of_its_middle(width)
     noisy = np.random.default_rng(0).poisson(truth).astype(float)
     z = residual_z(noisy, truth, NoiseModel(gain=1.0), widths=(width,))
     assert z.max() < limit(z.size)
+
+
+@pytest.mark.parametrize("photons", [0.1, 1.0, 10.0])
+def test_skewed_noise_reaches_as_far_on_either_side_as_a_gaussian(photons):
+    """A test that is too careful would find nothing among single photons."""
+    truth = np.full((256, 256), photons)
+    noisy = [np.random.default_rng(i).poisson(truth).astype(float) for i in range(6)]
+    maps = [residual_z(image, truth, NoiseModel(gain=1.0)) for image in noisy]
+    usual = np.mean([residual_z(noise_image(i), np.zeros((256, 256)), WHITE).max() for i in range(6)])
+    assert np.mean([z.max() for z in maps]) == pytest.approx(usual, abs=0.6)
+    assert -np.mean([z.min() for z in maps]) == pytest.approx(usual, abs=0.6)
+
+
+@pytest.mark.parametrize("photons", [0.3, 3.0])
+def test_light_that_was_added_is_not_hidden_by_the_shot_noise_it_would_have(photons):
+    y, x = np.indices((256, 256))
+    truth = np.full((256, 256), photons)
+    spot = np.exp(-((y - 120) ** 2 + (x - 90) ** 2) / 8)
+    noisy = np.random.default_rng(3).poisson(truth).astype(float)
+    # A spot of s.d. 2 and this peak stands for 8 s.d. of the noise that the result implies: two thirds of its own.
+    factor = 8**2 / (4 * np.pi)
+    peak = factor / 3 + np.sqrt((factor / 3) ** 2 + factor * photons)
+    z = residual_z(noisy, truth + peak * spot, NoiseModel(gain=1.0))
+    assert z[:, 117:124, 87:94].min() < -limit(z[0].size)
+
+
+def test_at_one_place_noise_gets_beyond_its_limit_in_one_of_a_hundred():
+    z = np.abs(residual_z(noise_image(0), np.zeros((256, 256)), WHITE)).max(axis=0)
+    assert 0.004 < np.mean(z > limit_at_one_place()) < 0.012
 
 
 def test_the_limit_grows_with_the_pixels_that_noise_has_its_chance_in():

@@ -1,11 +1,15 @@
-"""What an OME-TIFF says about its acquisition reaches the record and the methods text."""
+"""What a file says about its acquisition reaches the record and the methods text."""
 
 import numpy as np
 import tifffile
 
+from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
+from napari_genrecon.io.foreign.czi import about_czi
+from napari_genrecon.io.foreign.metadata import parsed_xml
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.record.methods import methods_text
 
 OME = """<?xml version="1.0" encoding="UTF-8"?>
 <OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Instrument ID="Instrument:0">
@@ -56,6 +60,49 @@ def test_the_record_keeps_it_from_result_to_result(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "objective NA 1.4, 63x, immersion Oil" in text
     assert "excitation 405 nm emission 450 nm pinhole 50 µm" in text
+
+
+def test_layers_carry_it_into_the_records_of_their_results(tmp_path):
+    from napari.components import ViewerModel
+
+    from napari_genrecon.io.layers import layers_of
+    from napari_genrecon.widgets import add_result
+
+    image = open_image(written(tmp_path / "a.ome.tif"))
+    data, keywords, _kind = layers_of(image)[0]
+    viewer = ViewerModel()
+    first = add_result(viewer, "denoise", viewer.add_image(data, **keywords))
+    second = add_result(viewer, "upscale", first, noise=0)
+    record = second.metadata["genrecon"]
+    assert first.metadata["genrecon"]["input"]["acquisition"] == image.about.acquisition
+    assert record["input"]["record"]["input"]["acquisition"] == image.about.acquisition
+    assert "objective NA 1.4" in methods_text(record)
+
+
+CZI = """<ImageDocument><Metadata><Information><Instrument><Microscopes><Microscope Name="Stand 7"/></Microscopes>
+<Objectives><Objective Id="Objective:1" Name="Plan 63x"><LensNA>1.4</LensNA>
+<NominalMagnification>63</NominalMagnification>
+<Immersion>Oil</Immersion></Objective><Objective Id="Objective:2"><LensNA>0.3</LensNA></Objective></Objectives>
+<Detectors><Detector Id="Detector:1" Name="Camera 9"><Type>CMOS</Type></Detector></Detectors></Instrument>
+<Image><AcquisitionDateAndTime>2026-03-04T05:06:07</AcquisitionDateAndTime>
+<ObjectiveSettings><ObjectiveRef Id="Objective:1"/></ObjectiveSettings><Dimensions><Channels>
+<Channel Id="Channel:0" Name="DNA"><ExcitationWavelength>353</ExcitationWavelength>
+<EmissionWavelength>465</EmissionWavelength><ExposureTime>150000000</ExposureTime></Channel>
+</Channels></Dimensions></Image></Information></Metadata></ImageDocument>"""
+
+
+def test_czi_states_it_in_its_own_xml(tmp_path):
+    about = about_czi(Axes("YX"), parsed_xml(tmp_path / "a.czi", CZI), 1)
+    assert about.acquisition == {
+        "date": "2026-03-04T05:06:07",
+        "microscope": "Stand 7",
+        "objective": {"model": "Plan 63x", "na": "1.4", "magnification": "63", "immersion": "Oil"},
+        "detector": {"model": "Camera 9", "type": "CMOS"},
+        "exposure": "0.15 s",
+        "channels": [{"name": "DNA", "excitation": "353 nm", "emission": "465 nm"}],
+    }
+    nothing = "<ImageDocument><Metadata><Information><Image/></Information></Metadata></ImageDocument>"
+    assert about_czi(Axes("YX"), parsed_xml(tmp_path / "a.czi", nothing), 1).acquisition is None
 
 
 def test_long_texts_are_cut(tmp_path):

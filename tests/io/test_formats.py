@@ -142,7 +142,9 @@ def lif(images):
             f"<ImageDescription><Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription>"
         )
         memory = f'<Memory Size="{pixels.nbytes}" MemoryBlockID="Mem{name}"/>'
-        elements += f'<Element Name="{name}"><Data><Image>{described}</Image></Data>{memory}</Element>'
+        lens = 'ObjectiveName="Plan" NumericalAperture="1.4" Immersion="OIL" MicroscopeModel="Stand 7"'
+        attached = f"<Attachment><ATLConfocalSettingDefinition {lens}/></Attachment>"
+        elements += f'<Element Name="{name}"><Data><Image>{described}{attached}</Image></Data>{memory}</Element>'
         label = f"Mem{name}".encode("utf-16-le")
         head = struct.pack("<BQBI", 0x2A, pixels.nbytes, 0x2A, len(label) // 2) + label
         blocks += struct.pack("<II", 0x70, len(head)) + head + pixels.tobytes()
@@ -158,6 +160,8 @@ def test_lif_opens_image_by_image(tmp_path):
     found = opens_as(tmp_path / "a.lif", STACK, "CZYX", (1, 0.2, 0.2, 0.2), series=1)
     assert found.about.channel_colors == ("#00ff00", "#ff0000")
     assert found.name == "a second"
+    objective = {"model": "Plan", "na": "1.4", "immersion": "OIL"}
+    assert found.about.acquisition == {"microscope": "Stand 7", "objective": objective}
     with pytest.raises(ImageError, match=r"a\.lif has no image 'third': it holds 0: 'first' 3 x 20 x 30, 1: 'second'"):
         open_image(tmp_path / "a.lif", series="third")
 
@@ -229,7 +233,20 @@ def test_nd2_opens_position_by_position(tmp_path, monkeypatch):
     class File:
         def __init__(self, path):
             self.sizes = {"P": 2, "C": 2, "Z": 3, "Y": 20, "X": 30}
-            channels = [Of(channel=Of(name=n, color=Of(r=0, g=c, b=9))) for n, c in (("DAPI", 0), ("GFP", 255))]
+            lens = Of(
+                objectiveName="Plan",
+                objectiveNumericalAperture=1.4,
+                objectiveMagnification=63.0,
+                immersionRefractiveIndex=None,
+                pinholeDiameterUm=30.0,
+            )
+            channels = [
+                Of(
+                    channel=Of(name=n, color=Of(r=0, g=c, b=9), excitationLambdaNm=405.0, emissionLambdaNm=None),
+                    microscope=lens,
+                )
+                for n, c in (("DAPI", 0), ("GFP", 255))
+            ]
             self.metadata = Of(channels=channels)
             self.experiment = [Of(type="XYPosLoop", parameters=Of(points=[Of(name="A1"), Of(name="B2")]))]
 
@@ -250,6 +267,10 @@ def test_nd2_opens_position_by_position(tmp_path, monkeypatch):
     for name, pixels in zip(("A1", "B2"), positions, strict=True):
         found = opens_as(tmp_path / "a.nd2", pixels, "CZYX", (1, 0.5, 0.1, 0.1), series=name)
         assert (found.channel_names, found.about.channel_colors) == (("DAPI", "GFP"), ("#000009", "#00ff09"))
+    assert found.about.acquisition == {
+        "objective": {"model": "Plan", "na": "1.4", "magnification": "63"},
+        "channels": [{"name": n, "excitation": "405 nm", "pinhole": "30 µm"} for n in ("DAPI", "GFP")],
+    }
 
 
 # --- volumes ---

@@ -13,6 +13,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_genrecon import denoise
 from napari_genrecon.errors import GenReconWarning, OptionError
 from napari_genrecon.models import runtime
 from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
@@ -429,6 +430,21 @@ def test_psf_of_other_pixels_is_brought_to_those_of_the_layer(make_napari_viewer
         exec(widget.as_python(), {"viewer": viewer})
     facts = viewer.layers["cells deblur"].metadata["genrecon"]["psf"]
     assert (facts["resampled"], facts["shape"]) == (True, list(expected.shape))
+
+
+def test_camera_maps_are_a_layer(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer()
+    rng = np.random.default_rng(0)
+    maps = np.stack([rng.normal(0, 3, image.shape), rng.uniform(1, 1.2, image.shape), rng.uniform(1, 90, image.shape)])
+    viewer.add_image(maps, name="maps")
+    viewer.add_image(image, name="cells")
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._form["camera"].value = "maps"
+    assert "camera=viewer.layers['maps']" in widget.as_python()
+    run(qtbot, widget)
+    expected = denoise(image, camera=maps)
+    np.testing.assert_array_equal(viewer.layers["cells denoise"].data, expected)
+    assert viewer.layers["cells denoise"].metadata["genrecon"]["camera"]["shape"] == [3, *image.shape]
 
 
 def test_what_waits_for_a_job_is_dropped_with_the_window(make_napari_viewer, image):

@@ -42,14 +42,16 @@ K = 64  # draws of the importance-weighted bound
 def run(data: Path, *, quick: bool, figure: Path | None) -> None:
     """Print the tables."""
     started = time.perf_counter()
-    crops = nuclei(data)
+    crops = nuclei(data, reports=True)
     models = {title: load_model(name, "cpu") for title, name in MODELS.items()}
     n = 200 if quick else len(crops.testing) // 2
     print(f"{len(crops.training)} training crops, {len(crops.testing)} held out, of other images; {n} are compared.")
-    print("The weights that are shipped are those of the training that did best on these held-out crops.\n")
+    print(
+        "A training chooses its weights on other held-out images. Those that are shipped were chosen before, on all.\n"
+    )
     _bounds(models["VAE"], crops, 100 if quick else 800)
     sets = _sets(models, crops, n)
-    _distances(sets, crops.testing[1::2, 0][:n], crops, data, quick)
+    _distances(sets, crops.testing[1::2, 0][:n], crops, quick)
     _copies(sets, crops)
     _times(models, crops, 20 if quick else 100)
     if figure is not None:
@@ -123,10 +125,10 @@ def _sets(models: dict[str, GenerativeModel], crops: Dataset, n: int) -> dict[st
     return {name: np.clip(np.round(x), 0, 255).astype(np.float32) for name, x in zip(SETS, made, strict=True)}
 
 
-def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Dataset, data: Path, quick: bool) -> None:
+def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Dataset, quick: bool) -> None:
     columns: dict[str, list[float]] = {}
     for seed in SEEDS:
-        features = feature_network(crops, data, seed, 60 if quick else 500)
+        features = feature_network(crops, seed, 60 if quick else 500)
         reference = features(held_out)
         measured = [features(x) for x in sets.values()]
         columns[f"kernel MMD² x 1000, own features {seed}"] = [1000 * kernel_distance(m, reference) for m in measured]
@@ -144,14 +146,14 @@ def _distances(sets: dict[str, np.ndarray], held_out: np.ndarray, crops: Dataset
     print()
 
 
-def feature_network(crops: Dataset, data: Path, seed: int, steps: int) -> Callable[[np.ndarray], np.ndarray]:
+def feature_network(crops: Dataset, seed: int, steps: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return features of a small network that was trained to recognise the image of a training crop.
 
     To tell that it must see sharpness, texture, noise, contrast and shape. Features are scaled to unit variance over
     the training crops and then to one length, so that no picture outweighs the others in the cubic kernel.
     """
     torch.manual_seed(seed)
-    labels = _images_of(crops, data)
+    labels = _images_of(crops)
     body = nn.Sequential(
         *(nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.ReLU()),
         *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()),
@@ -183,10 +185,8 @@ def feature_network(crops: Dataset, data: Path, seed: int, steps: int) -> Callab
     return features
 
 
-def _images_of(crops: Dataset, data: Path) -> Tensor:
-    with np.load(data / "nuclei" / "nuclei32.npz", allow_pickle=False) as stored:
-        index = stored["image_index"][~crops.held_out]
-    return torch.from_numpy(np.unique(index, return_inverse=True)[1])
+def _images_of(crops: Dataset) -> Tensor:
+    return torch.from_numpy(np.unique(crops.source[~crops.held_out], return_inverse=True)[1])
 
 
 def _copies(sets: dict[str, np.ndarray], crops: Dataset) -> None:

@@ -1,7 +1,8 @@
 """Measure inpainting: PSNR inside the mask, beside the biharmonic equation.
 
-Photographs and textures of scikit-image, and simulated cells and filaments of :mod:`bundled.scenes`,
-without and with noise on the known pixels (the truth is without). Masks are drawn anew from fixed seeds.
+Photographs and textures of scikit-image; simulated cells and filaments of :mod:`bundled.scenes`, with other seeds than
+the training; and tissue and fibres of :mod:`bench.unseen`, which no training draws; without and with noise on the known
+pixels (the truth is without). Masks are drawn anew from fixed seeds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from bundled import scenes
 from skimage import data as photographs
 
+from bench import unseen
 from bench.table import header, row
 from napari_genrecon import inpaint
 
@@ -51,7 +53,7 @@ Row = tuple[str, str, str, Score]
 """Kind of image, mask, image, score."""
 
 
-def run(quick: bool, keep: Path | None = None) -> None:
+def run(quick: bool, keep: Path | None = None, only: str = "") -> None:
     """Print the tables: images of 512 x 512 (one side of coins is shorter), or quick: 256 x 256, two of a kind.
 
     Parameters
@@ -60,13 +62,17 @@ def run(quick: bool, keep: Path | None = None) -> None:
         Fewer and smaller images.
     keep : Path, optional
         Folder where the biharmonic fills, which are slow and always the same, are kept for the next run.
+    only : str
+        Kinds of images whose name contains this.
     """
     started, side = time.perf_counter(), 256 if quick else 512
     kinds = {
         "natural": ({name: _photograph(name, side) for name in (NATURAL[::3] if quick else NATURAL)}, 0.0),
-        "simulated": (_simulated(1 if quick else 2, side), 0.0),
-        f"simulated, noise {NOISE:g}": (_simulated(1, side), NOISE),
+        "simulated": (_simulated(1 if quick else 2, side, TRAINED), 0.0),
+        f"simulated, noise {NOISE:g}": (_simulated(1, side, TRAINED), NOISE),
+        "tissue and fibres": (_simulated(1 if quick else 2, side, (unseen.tissue, unseen.fibres)), 0.0),
     }
+    kinds = {kind: images for kind, images in kinds.items() if only in kind}
     rows = [
         (kind, name, image_name, _score(image, draw(np.random.default_rng(7), image.shape), noise, keep))
         for name, draw in MASKS.items()
@@ -89,7 +95,8 @@ def _print_means(rows: list[Row], kinds: list[str]) -> None:
     """Print means over images; the bar is over natural and simulated images without noise together."""
     header("images", "mask", "n", "gain, dB", "worst gain", "slowest, s", "bar, dB", "bar, s")
     for mask, bar in BARS.items():
-        for wanted in ([*kinds[:2]], *([kind] for kind in kinds)):
+        both_kinds = [["natural", "simulated"]] if {"natural", "simulated"} <= set(kinds) else []
+        for wanted in (*both_kinds, *([kind] for kind in kinds)):
             scores = [score for kind, name, _, score in rows if kind in wanted and name == mask]
             gains, slowest = np.array([score.gain for score in scores]), max(score.fast for score in scores)
             both = len(wanted) > 1
@@ -142,9 +149,11 @@ def _photograph(name: str, side: int) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
-def _simulated(pairs: int, side: int) -> dict[str, np.ndarray]:
-    """Simulate cells and filaments in turn, in [0, 255], with seeds that are used nowhere else."""
-    kinds = (scenes.cells, scenes.filaments)
+TRAINED = (scenes.cells, scenes.filaments)
+
+
+def _simulated(pairs: int, side: int, kinds: Sequence[Callable[..., np.ndarray]]) -> dict[str, np.ndarray]:
+    """Simulate two kinds of scenes in turn, in [0, 255], with seeds that are used nowhere else."""
     return {
         f"{kind.__name__} {i}": PEAK * kind(np.random.default_rng([2026, 11, i, k]), (side, side))
         for i in range(pairs)

@@ -1,79 +1,112 @@
 """Measure `check`: does it find structures that were added or erased, and blur, and is it silent otherwise?
 
 Scenes with known truth, as a camera with shot noise and one with correlated noise record them; the noise is measured
-from each image. Into the denoised image spots are faked, and out of it spots are erased, at random places; and it, or
-the truth, is blurred. Then noise alone, of every correlation, against the truth: nothing may be found there.
+from each image. Into the denoised image spots are added, or the image gets spots that the result lacks, at random
+places; and the result, or the truth, is blurred. Then noise alone, of every correlation, against the truth: nothing may
+be found there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.signal import lfilter
 
 from bench import unseen
-from bench.quality import _camera, _correlated
+from bench.quality import Case, _camera, _correlated
 from bench.table import header, row
 from napari_genrecon import NoiseModel, check, denoise, measure_noise
+from napari_genrecon.checks.residual import limit_at_one_place
 from napari_genrecon.checks.trust import check_plane, verdict
 
-SIDE, SPOTS, WIDTH = 256, 5, 1.5  # pixels; spots per scene; s.d. of a spot in pixels
+SIDE, WIDTH = 256, 1.5  # pixels; s.d. of a spot in pixels
+GRID = np.stack(np.mgrid[40:SIDE:56, 40:SIDE:56], -1).reshape(-1, 2)  # of 16 spots, each moved by up to 12 pixels
 BLURS = (0.5, 1.0, 1.5)  # pixels, s.d.
-STRENGTHS = (5, 7)  # s.d. of the noise, averaged over the spot
+STRENGTHS = np.arange(5, 10.5, 0.5)  # s.d. of the noise, averaged over the spot, that the result implies
+SHOWN = (5.0, 7.0, 8.0)
+WANTED = 0.95  # share of the spots to be found
+
+Noisy = Callable[[np.ndarray, int], Case]
+NOISES: dict[str, Noisy] = {
+    "10 e-": lambda clean, i: _camera(clean, 10.0, i),
+    "100 e-": lambda clean, i: _camera(clean, 100.0, i),
+    "1000 e-": lambda clean, i: _camera(clean, 1000.0, i),
+    "correlated, rho 0.6": lambda clean, i: _correlated(clean, 25, (0.6, 0.6), i),
+}
 
 
 def run(quick: bool, only: str = "") -> None:
     """Print the tables, over 9 scenes of each noise, or 3 if quick; `only` takes the rows whose name contains it."""
     started, count = time.perf_counter(), 1 if quick else 3
-    spots = [f"{kind} spots of {z} s.d. found" for z in STRENGTHS for kind in ("faked", "erased")]
-    blurs = [f"truth blurred by {width} px: flagged" for width in BLURS]
-    header("noise", "scenes", "truth: flagged", "denoised: flagged", *spots, *blurs, "denoised, then by 1 px: flagged")
-    for name, noisy in (
-        ("10 e-", lambda clean, i: _camera(clean, 10.0, i)),
-        ("100 e-", lambda clean, i: _camera(clean, 100.0, i)),
-        ("1000 e-", lambda clean, i: _camera(clean, 1000.0, i)),
-        ("correlated, rho 0.6", lambda clean, i: _correlated(clean, 25, (0.6, 0.6), i)),
-    ):
-        if only not in name:
-            continue
-        cases = [noisy(_scene(kind, i), i) for kind in unseen.KINDS for i in range(count)]
-        found = np.sum([_one(case, i) for i, case in enumerate(cases)], axis=0)
-        shares = (f"{100 * n / (SPOTS * len(cases)):.1f} %" for n in found[2:6])
-        row(name, len(cases), *found[:2], *shares, *found[6:])
+    wanted = [name for name in NOISES if only in name]
+    cases = {name: [_Denoised(NOISES[name], kind, i) for kind in unseen.KINDS for i in range(count)] for name in wanted}
+    if cases:
+        _spots_found(cases)
+        _flags(cases)
     if only in "noise alone":
         _noise_alone(3 if quick else 25)
     print(f"\n{time.perf_counter() - started:.0f} s in all.")
 
 
-def _scene(kind: Callable[..., np.ndarray], seed: int) -> np.ndarray:
-    return 255.0 * kind(np.random.default_rng([2026, 12, seed]), (SIDE, SIDE))
+class _Denoised:
+    """A noisy scene, its noise as measured, and the denoised image."""
+
+    def __init__(self, noisy: Noisy, kind: Callable[..., np.ndarray], seed: int) -> None:
+        clean = 255.0 * kind(np.random.default_rng([2026, 12, seed]), (SIDE, SIDE))
+        self.seed, self.case = seed, noisy(clean, seed)
+        self.noise = measure_noise(self.case.noisy)
+        self.result = denoise(self.case.noisy, noise=self.noise, device="cpu").astype(float)
 
 
-def _one(case: object, seed: int) -> tuple[int, ...]:
-    noise = measure_noise(case.noisy)
-    result = denoise(case.noisy, noise=noise, device="cpu")
-    flagged = [_flagged(case, given, noise) for given in (case.clean, result)]
-    blurred = [_flagged(case, gaussian_filter(case.clean, width), noise) for width in BLURS]
-    blurred.append(_flagged(case, gaussian_filter(result, 1.0), noise))
-    places = np.random.default_rng([seed, 9]).integers(12, SIDE - 12, (SPOTS, 2))
-    found = []
-    for strength in STRENGTHS:
-        for sign in (1, -1):
-            changed = result + sign * _spots(places, strength, noise, result)
-            figures, _ = check_plane(case.noisy.astype(float), changed, noise, step=0.0, plane=())
-            found.append(_found(verdict([figures]).places, places, sign))
-    return (*flagged, *found, *blurred)
+# Spots --------------------------------------------------------------------------------------------------------------
 
 
-def _flagged(case: object, given: np.ndarray, noise: NoiseModel) -> int:
-    return int(not check(case.noisy, given, noise=noise).verdict.passed)
+def _spots_found(cases: dict[str, list[_Denoised]]) -> None:
+    named = [f"{kind}, {s:g} s.d.: found" for kind in ("added", "erased") for s in SHOWN]
+    from_ = [f"{kind}: 95 % found from" for kind in ("added", "erased")]
+    at_one = [f"{kind}, {SHOWN[0]:g} s.d.: doubted where asked" for kind in ("added", "erased")]
+    header("noise", "spots of a kind", *named, *from_, *at_one, "doubted where nothing changed")
+    for name, scenes in cases.items():
+        found = np.mean([[_found(scene, added) for added in (True, False)] for scene in scenes], axis=(0, 3))
+        shares = [found[kind, list(STRENGTHS).index(s), 0] for kind in (0, 1) for s in SHOWN]
+        reached = [_reached(found[kind, :, 0]) for kind in (0, 1)]
+        asked = [*found[:, 0, 1], np.mean([_doubted(scene) for scene in scenes])]
+        percent = [f"{100 * share:.1f} %" for share in (*shares, *asked)]
+        row(name, len(scenes) * len(GRID), *percent[:6], *(f"{s:.1f} s.d." for s in reached), *percent[6:])
+    print()
 
 
-def _spots(places: np.ndarray, strength: float, noise: NoiseModel, result: np.ndarray) -> np.ndarray:
-    """Return spots that the noise, averaged with their own shape as the window, leaves `strength` s.d. high."""
+def _found(scene: _Denoised, added: bool) -> np.ndarray:
+    """Return (strengths, spots, 2): whether each is found within 4 pixels, and is beyond chance at its very place."""
+    places = GRID + np.random.default_rng([scene.seed, 9]).integers(-12, 13, GRID.shape)
+    return np.array([_one(scene, places, strength, added) for strength in STRENGTHS])
+
+
+def _one(scene: _Denoised, places: np.ndarray, strength: float, added: bool) -> np.ndarray:
+    spots = _spots(places, strength, scene.noise, scene.result, added)
+    noisy, result, sign = scene.case.noisy.astype(float), scene.result, -1 if added else 1
+    if added:
+        result = result + spots
+    else:
+        noisy = noisy + _photons_of(spots, scene.case.noise.gain, scene.seed)
+    figures, z = check_plane(noisy, result, scene.noise, step=0.0, plane=())
+    right = np.array([(p.y, p.x) for p in verdict([figures]).places if np.sign(p.z) == sign]).reshape(-1, 2)
+    near = [bool((np.hypot(*(right - place).T) < 4).any()) for place in places]
+    return np.stack([near, sign * z[*places.T] > limit_at_one_place()], axis=-1)
+
+
+def _photons_of(spots: np.ndarray, gain: float, seed: int) -> np.ndarray:
+    return gain * np.random.default_rng([seed, 10]).poisson(spots / gain) if gain else spots
+
+
+def _spots(places: np.ndarray, strength: float, noise: NoiseModel, result: np.ndarray, added: bool) -> np.ndarray:
+    """Return spots that the noise of the result, averaged with their own shape as the window, leaves so high.
+
+    Light that was added to the result adds to the shot noise that it implies: two thirds of the peak, in that average.
+    """
     y, x = np.indices(result.shape)
     unit = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * WIDTH**2)) for a, b in places)
     lags = np.arange(-6 * int(WIDTH + 1), 6 * int(WIDTH + 1) + 1)
@@ -82,14 +115,36 @@ def _spots(places: np.ndarray, strength: float, noise: NoiseModel, result: np.nd
         float((overlap * np.where(lags == 0, 1.0, max(rho, 0.0) ** (lags**2))).sum())
         for rho in (noise.rho_y, noise.rho_x)
     ]
-    height = strength * np.sqrt(np.prod(grain) / np.pi) / WIDTH
-    return height * noise.sigma_at(result) * unit
+    factor = strength * np.sqrt(np.prod(grain) / np.pi) / WIDTH
+    half = factor**2 * noise.gain / 3 if added else 0.0
+    return (half + np.sqrt(half**2 + factor**2 * noise.variance_at(result))) * unit
 
 
-def _found(found: tuple, places: np.ndarray, sign: int) -> int:
-    """Return how many spots have a finding of the right kind within 4 pixels."""
-    right = np.array([(place.y, place.x) for place in found if np.sign(place.z) == -sign]).reshape(-1, 2)
-    return sum(bool((np.hypot(*(right - place).T) < 4).any()) for place in places)
+def _reached(shares: Sequence[float]) -> float:
+    """Return the strength from which on the wanted share is found, between the two that were measured beside it."""
+    rising = np.maximum.accumulate(shares)
+    return float(np.interp(WANTED, rising, STRENGTHS)) if rising[-1] >= WANTED else np.inf
+
+
+def _doubted(scene: _Denoised) -> float:
+    _, z = check_plane(scene.case.noisy.astype(float), scene.result, scene.noise, step=0.0, plane=())
+    return float(np.mean(np.abs(z) > limit_at_one_place()))
+
+
+# Whole images -------------------------------------------------------------------------------------------------------
+
+
+def _flags(cases: dict[str, list[_Denoised]]) -> None:
+    blurs = [f"truth blurred by {width} px: flagged" for width in BLURS]
+    header("noise", "scenes", "truth: flagged", "denoised: flagged", *blurs, "denoised, then by 1 px: flagged")
+    for name, scenes in cases.items():
+        row(name, len(scenes), *np.sum([_flagged_of(scene) for scene in scenes], axis=0))
+
+
+def _flagged_of(scene: _Denoised) -> list[int]:
+    clean, result = scene.case.clean, scene.result
+    given = (clean, result, *(gaussian_filter(clean, width) for width in BLURS), gaussian_filter(result, 1.0))
+    return [int(not check(scene.case.noisy, each, noise=scene.noise).verdict.passed) for each in given]
 
 
 # Noise alone --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 The small images are made by antialiased bicubic shrinking, without noise and not rounded; a border of `factor` pixels
 is left out, as in the literature. Below, the same on simulated fluorescence as a microscope sees it: blurred, binned
-and noisy; on colour photographs; and along z on a simulated volume. Run it alone with
+and noisy (cells and filaments of the generators of the training, tissue and fibres of others); on colour photographs;
+and along z on a simulated volume. Run it alone with
 ``python tools/bench/upscale_quality.py [--quick] [natural|microscope|colour|along_z|speed ...]``.
 """
 
@@ -23,7 +24,7 @@ if __name__ == "__main__":
 
 from bundled import scenes
 
-from bench import upscale_along_z, upscale_speed
+from bench import unseen, upscale_along_z, upscale_speed
 from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, upscale
 from napari_genrecon.engine.run import finish
@@ -77,7 +78,7 @@ def _natural(factor: int, names: tuple[str, ...]) -> None:
 
 def _microscopy(factor: int, pairs: int) -> None:
     header(f"x{factor}, microscope, {PEAK_ELECTRONS:g} e-", *SEEN, "auto took")
-    for kind in (scenes.cells, scenes.filaments):
+    for kind in (scenes.cells, scenes.filaments, unseen.tissue, unseen.fibres):
         results = [_seen_by_a_camera(kind, factor, seed) for seed in range(pairs)]
         took = ", ".join(sorted({model for _, model in results}))
         row(kind.__name__, *(f"{value:.2f}" for value in np.mean([scores for scores, _ in results], axis=0)), took)

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import correlate1d
 from scipy.optimize import brentq
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri, xlog1py
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 
-__all__ = ["WIDTHS", "limit", "normalised_residual", "residual_z"]
+__all__ = ["WIDTHS", "limit", "limit_at_one_place", "normalised_residual", "residual_z"]
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0)
 """Gaussian window widths in pixels: the sizes of the structures that are tested."""
@@ -28,6 +28,7 @@ WIDTHS = (1.0, 2.0, 4.0, 8.0)
 _TRUNCATE = 4.0  # s.d. at which a window ends; beyond lies less than 0.01 % of it
 _FALSE = 0.01  # share of flawless images, stacks included, in which noise alone may cross the limit
 _UNCERTAIN = 0.1  # lag-1 correlation that one image cannot tell from none, as in the noise report
+_SYMMETRIC = 1e-4  # skewness that changes nothing in the first three digits, and can be divided by
 _MEDIAN = 0.6745  # median of the absolute value of a standard Gaussian
 
 
@@ -68,6 +69,17 @@ def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
     return float(brentq(lambda t: expected(t) - _FALSE, 1.0, 40.0)) if expected(1.0) > _FALSE else 1.0
 
 
+def limit_at_one_place(widths: Sequence[float] = WIDTHS) -> float:
+    """Return the deviation that noise alone reaches in at most 1 % of places that were named beforehand.
+
+    Examples
+    --------
+    >>> round(limit_at_one_place(), 1)
+    3.0
+    """
+    return -float(ndtri(_FALSE / (2 * len(widths))))  # Bonferroni: both signs and all widths add up
+
+
 def residual_z(
     noisy: NDArray[Any],
     restored: NDArray[Any],
@@ -103,11 +115,10 @@ def residual_z(
     smooth filter) or as slowly as an exponential (a recursive filter, a scanning detector): between these two the
     spread is that of the map itself, as its median tells it, which isolated structures do not change.
 
-    Where few photons arrive, single ones stand out by themselves: the upper tail of Poisson noise is longer than that
-    of a Gaussian. Bernstein's inequality bounds it by ``exp(-t**2 / (2 * (v + b*t/3)))`` for a sum of variance `v`
-    whose jumps are at most `b`, the largest product of weight and gain in the window (Boucheron, Lugosi & Massart,
-    "Concentration Inequalities", 2013, corollary 2.11). Deviations upwards are given as the Gaussian deviation of the
-    same bound, ``t / sqrt(v + b*t/3)``.
+    Where few photons arrive, their noise is skewed: single ones stand out by themselves, and darkness is cut off. The
+    third cumulant of the sum over the window is known, too. A deviation is given as the signed root of the deviance of
+    the Poisson count that has this skewness, which is nearly Gaussian for either sign (Pierce & Schafer, J. Am. Stat.
+    Assoc. 81, 1986).
 
     Raises
     ------
@@ -115,11 +126,11 @@ def residual_z(
         If the shapes differ.
     """
     residual, sigma = normalised_residual(noisy, restored, noise, step=step)
-    maps = [_local_mean_z(residual, width, noise) for width in widths]
+    third = None
     if noise.gain > 0:
-        jump = np.divide(noise.gain, sigma, out=np.zeros(noisy.shape), where=sigma > 0)
-        maps = [_as_gaussian(z, jump, width) for z, width in zip(maps, widths, strict=True)]
-    return np.stack(maps)
+        shot = np.maximum(noise.variance_at(restored) - noise.read_noise**2, 0.0)
+        third = np.divide(noise.gain * shot, sigma**3, out=np.zeros(noisy.shape), where=sigma > 0)
+    return np.stack([_deviation(residual, third, width, noise) for width in widths])
 
 
 def normalised_residual(
@@ -139,16 +150,33 @@ def normalised_residual(
     return np.divide(difference, sigma, out=np.zeros(noisy.shape), where=sigma > 0), sigma
 
 
-def _local_mean_z(residual: NDArray[np.float64], width: float, noise: NoiseModel) -> NDArray[np.float64]:
+def _deviation(
+    residual: NDArray[np.float64], third: NDArray[np.float64] | None, width: float, noise: NoiseModel
+) -> NDArray[np.float64]:
+    """Return the local mean in its s.d.; `third` is the third cumulant of the residual, None without shot noise."""
     # The window is cut at the edge of the image, and the spread is that of the part inside.
-    sums = gaussian_filter(residual, width, mode="constant", truncate=_TRUNCATE)
     spread_y, spread_x = (_spread(length, width) for length in residual.shape)
-    z = sums / (spread_y[:, None] * spread_x[None, :])
+    spread = spread_y[:, None] * spread_x[None, :]
+    z = _weighted(residual, _window(width)) / spread
+    grain = _grain(z, width, noise)
+    if third is None:
+        return z / grain
+    # Correlated noise is made of fewer and larger grains than there are photons.
+    return _as_gaussian(z / grain, grain * _weighted(third, _window(width) ** 3) / spread**3)
+
+
+def _weighted(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    along_y = correlate1d(values, weights, axis=0, mode="constant")
+    return np.asarray(correlate1d(along_y, weights, axis=1, mode="constant"))
+
+
+def _grain(z: NDArray[np.float64], width: float, noise: NoiseModel) -> float:
+    """Return how much larger the spread is than with white noise."""
     # Far from any difference a window holds zeros, which tell nothing about the noise.
     differing = np.abs(z[z != 0])
     observed = float(np.median(differing)) / _MEDIAN if differing.size else 0.0
     least, most = (_correlation_gain(width, noise, power) for power in (2.0, 1.0))
-    return z / min(max(observed, least), most)
+    return min(max(observed, least), most)
 
 
 def _spread(length: int, width: float) -> NDArray[np.float64]:
@@ -180,22 +208,12 @@ def _steps(lags: NDArray[np.int64], rho: float, power: float) -> NDArray[np.floa
     return lags * (-math.log(rho)) ** (1 / power)
 
 
-def _as_gaussian(z: NDArray[np.float64], jump: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return upward deviations as those of a Gaussian with the same tail; `jump` is one photon in noise s.d."""
-    # Bernstein's bound, see the notes of `residual_z`.
-    spread_y, spread_x = (_spread(length, width) for length in z.shape)
-    largest = _largest_weighted(_largest_weighted(jump, width).T, width).T / (spread_y[:, None] * spread_x)
-    return z / np.sqrt(1 + largest * np.maximum(z, 0) / 3)
-
-
-def _largest_weighted(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return the largest product of value and weight in the window around every pixel, along the first dimension."""
-    weights = _window(width)
-    found = weights.max() * values
-    for lag, weight in enumerate(weights[len(weights) // 2 + 1 :], start=1):
-        np.maximum(found[lag:], weight * values[:-lag], out=found[lag:])
-        np.maximum(found[:-lag], weight * values[lag:], out=found[:-lag])
-    return found
+def _as_gaussian(z: NDArray[np.float64], skewness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return deviations of this skewness as those of a Gaussian, see the notes of `residual_z`."""
+    jump = np.maximum(skewness, _SYMMETRIC)  # of a scaled Poisson count of variance 1 and this skewness
+    most = np.maximum(jump * z, -1.0)  # no count is below 0
+    root = np.sqrt(2 * np.maximum(xlog1py(1 + most, most) - most, 0.0)) / jump
+    return np.asarray(np.sign(z) * root + np.minimum(z + 1 / jump, 0.0))
 
 
 def _window(width: float) -> NDArray[np.float64]:

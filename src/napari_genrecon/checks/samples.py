@@ -60,7 +60,7 @@ def variety(samples: ArrayLike, data: ArrayLike) -> float:
 
 
 def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Return the unbiased MMD^2 of features with a cubic kernel: the kernel inception distance, for any features.
+    """Return the unbiased MMD^2 of features with a cubic kernel, as that of the kernel inception distance.
 
     k(x, y) = (x.y / D + 1)^3 (Binkowski et al.: Demystifying MMD GANs, ICLR 2018).
 

@@ -29,6 +29,7 @@ from napari_genrecon.io.layer_display import (
 )
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.io.record.history import ACQUISITION
 from napari_genrecon.io.saving import PLAIN, Saving
 
 __all__ = [
@@ -82,6 +83,8 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     common: dict[str, Any] = {**placed(about), "metadata": {}, "rgb": about.axes.rgb}
     if image.record is not None:
         common["metadata"]["genrecon"] = image.record
+    if image.about.acquisition:
+        common["metadata"][ACQUISITION] = image.about.acquisition
     multiscale = isinstance(data, list)
     smallest = data[-1] if multiscale else data
     channels = range(about.axes.n_channels(smallest.shape))
@@ -237,7 +240,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
             raise ImageError(
                 f"axis {letter} of '{meta.get('name')}' is in {unit}, which cannot be stored: change its unit"
             )
-    record = meta.get("metadata", {}).get("genrecon")
+    record, acquisition = (meta.get("metadata", {}).get(key) for key in ("genrecon", ACQUISITION))
     return ImageMeta(
         axes=axes,
         scale=(*map(float, meta["scale"]), *(1.0,) * samples),
@@ -245,6 +248,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
         translate=(*map(float, meta["translate"]), *(0.0,) * samples),
         record=record if isinstance(record, dict) else None,
         layer=_display_of(meta),
+        acquisition=acquisition if isinstance(acquisition, dict) else None,
     )
 
 

@@ -22,7 +22,7 @@ from napari_genrecon.io.points import check_points_target, read_places, write_po
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
-from napari_genrecon.io.record.history import made_from
+from napari_genrecon.io.record.history import ACQUISITION, made_from, made_from_layer
 from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.zarr import journal
@@ -52,7 +52,7 @@ Processing: TypeAlias = Generator[Progress, None, tuple[Result, ImageMeta]]
 
 
 def array_options(task: Task) -> dict[str, str]:
-    """Return the options of a task that are arrays, with the kind of array: ``mask``, ``psf`` or ``points``."""
+    """Return the options of a task that are arrays, with its kind: ``mask``, ``psf``, ``maps`` or ``points``."""
     hints = typing.get_type_hints(task.options, include_extras=True)
     metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
@@ -291,7 +291,7 @@ def write_result_steps(
         return replace(result, record=write_points(target, points, result.record, overwrite=saving.overwrite))
     _check(target, saving, [])
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
-    record = made_from(result.record, about.record)
+    record = made_from_layer(result.record, {"genrecon": about.record, ACQUISITION: about.acquisition})
     yield from write_steps(target, result, about_result(about, result, record), saving=saving)
     written = open_image(target)
     return replace(result, data=layers_of(written)[0][0], record=record_of(written))

@@ -256,13 +256,15 @@ def _options_of(task: Task, record: dict[str, Any]) -> Any:
 
 
 def _array(name: str, kind: str, record: dict[str, Any]) -> Any:
-    """Return clicks, a mask or a point spread function, read from its file or computed from the record."""
+    """Return clicks, a mask, a point spread function or maps, read from its file or computed from the record."""
     given = record.get("arrays", {}).get(name)
     if given is None and record["nature"] == "detected":
         if "learned from" in record.get("found", {}) and name == "clicks":
             raise ImageError("the clicks were no file, so the points cannot be found again")
         return None
     made_from = record.get(name) or {}
+    if kind == "maps" and not made_from:
+        return None  # the only arrays that are not needed
     if "optics" in made_from:
         return Optics(**made_from["optics"])
     width = made_from.get("gaussian_fwhm_px")

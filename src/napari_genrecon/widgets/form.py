@@ -73,7 +73,7 @@ class Form:
             kind, metadata = typing.get_args(hint)[:2]
             if "array" in metadata or name in self._layers:
                 self._arrays[name] = self._array_field(name, metadata)
-                plain += self._arrays[name].widgets
+                (folded if metadata.get("advanced") else plain).extend(self._arrays[name].widgets)
             elif metadata.get("form", True) and name not in left_out:
                 widget = _widget(name, kind, metadata, values[name], known, (labels or {}).get(name))
                 self._note_text(name, kind, widget)
@@ -253,7 +253,7 @@ class TaskForm(Form):
             choices={"models": self._models(), "detect": DAMAGE},
             labels=LABELS,
             defaults=preferences(f"genrecon_{task.name}"),
-            arrays={"mask": masks, "psf": images, "noise": images, "points": points},
+            arrays={"mask": masks, "psf": images, "maps": images, "noise": images, "points": points},
             extra=extra,
         )
 

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 LABELS = {
+    "camera": "camera maps",
     "detect": "also fill",
     "clicks": "like these points",
     "complete": "all marked in",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.foreign.metadata import parsed_xml
+from napari_genrecon.io.foreign.metadata import child_texts, parsed_xml, stated
 from napari_genrecon.io.image_file import (
     MICROMETRE,
     ImageFile,
@@ -24,9 +24,24 @@ from napari_genrecon.io.image_file import (
 )  # fmt: skip
 from napari_genrecon.io.lazy import from_planes
 
-__all__ = ["open_czi"]
+__all__ = ["about_czi", "open_czi"]
 
 _DTYPES = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}  # kinds of pixels read
+_OBJECTIVE = {
+    "LensNA": "na",
+    "NominalMagnification": "magnification",
+    "Immersion": "immersion",
+    "ImmersionRefractiveIndex": "refractive_index",
+}
+_CHANNEL = {
+    "Fluor": "fluorophore",
+    "AcquisitionMode": "mode",
+    "ContrastMethod": "contrast",
+    "IlluminationType": "illumination",
+    "ExcitationWavelength": "excitation",
+    "EmissionWavelength": "emission",
+}
+_MOST = 64  # channels whose acquisition is kept
 _ORDER = "BHVRITCZ"  # order of the dimensions outside a plane
 
 
@@ -49,7 +64,7 @@ def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> I
     shape = tuple(stop - start for start, stop in outer.values())
     data = from_planes(read, shape, (*listed[chosen].shape, 3)[: 2 + colours], np.dtype(_DTYPES[kind]))
     found = resolved_axes(axes, "".join(outer) + "YXS"[: 2 + colours], tuple(data.shape))
-    about = _about(found, meta, dict(zip(outer, shape, strict=True)).get("C", 1))
+    about = about_czi(found, meta, dict(zip(outer, shape, strict=True)).get("C", 1))
     several = tuple(listed) if len(listed) > 1 else ()
     return ImageFile(data=data, about=about, name="", path=path, series=several, chosen=chosen)
 
@@ -70,7 +85,8 @@ def _plane(path: str, scene: int | None, first: tuple[tuple[str, int], ...], ind
     return found[..., ::-1] if found.shape[-1] == 3 else found[..., 0]  # blue comes first
 
 
-def _about(axes: Any, meta: Element, n: int) -> ImageMeta:
+def about_czi(axes: Any, meta: Element, n: int) -> ImageMeta:
+    """Return what the XML states of an image of `n` channels."""
     sizes: Sizes = {}
     for distance in meta.iterfind(".//{*}Scaling/{*}Items/{*}Distance"):
         value = distance.findtext("{*}Value")
@@ -88,4 +104,44 @@ def _about(axes: Any, meta: Element, n: int) -> ImageMeta:
         sizes,
         channel_names=names if len(names) == n and any(names) else (),
         channel_colors=colors if known else (),
+        acquisition=_acquisition(meta) or None,
     )
+
+
+def _acquisition(meta: Element) -> dict[str, Any]:
+    """Return what the file states of instrument and channels; see `io.tiff.acquisition` for the names."""
+    image = meta.find(".//{*}Information/{*}Image")
+    if image is None:
+        return {}
+    lens = _referred(meta, "Objective", image.find("{*}ObjectiveSettings/{*}ObjectiveRef"))
+    channels = image.findall("{*}Dimensions/{*}Channels/{*}Channel")[:_MOST]
+    detector = _referred(meta, "Detector", channels[0].find(".//{*}Detector") if channels else None)
+    listed = [_channel(channel) for channel in channels]
+    times = {channel.findtext("{*}ExposureTime") for channel in channels} - {None}
+    return stated(
+        {
+            "date": image.findtext("{*}AcquisitionDateAndTime"),
+            "microscope": (stand.get("Name") if (stand := meta.find(".//{*}Microscope")) is not None else None),
+            "objective": _named(lens) | child_texts(lens, _OBJECTIVE),
+            "detector": _named(detector) | child_texts(detector, {"Type": "type"}),
+            "exposure": f"{float(times.pop() or 0) / 1e9:g} s" if len(times) == 1 else None,  # nanoseconds
+            "channels": listed if any(set(channel) - {"name"} for channel in listed) else [],
+        }
+    )
+
+
+def _referred(meta: Element, kind: str, reference: Element | None) -> Element | None:
+    """Return the part of the instrument that is referred to; the only one where none is."""
+    parts = meta.findall(f".//{{*}}Information/{{*}}Instrument/{{*}}{kind}s/{{*}}{kind}")
+    if reference is None:
+        return parts[0] if len(parts) == 1 else None
+    return next((part for part in parts if part.get("Id") == reference.get("Id")), None)
+
+
+def _named(part: Element | None) -> dict[str, Any]:
+    return {} if part is None else stated({"model": part.get("Name")})
+
+
+def _channel(channel: Element) -> dict[str, Any]:
+    found = stated({"name": channel.get("Name")}) | child_texts(channel, _CHANNEL)
+    return {name: f"{value} nm" if name in ("excitation", "emission") else value for name, value in found.items()}

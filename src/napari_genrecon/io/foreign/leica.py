@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io.foreign.metadata import stated
 from napari_genrecon.io.image_file import (
     MICROMETRE,
     ImageFile,
@@ -34,6 +35,15 @@ _LUTS = {
     "yellow": "#ffff00", "gray": "#ffffff", "grey": "#ffffff",
 }  # fmt: skip
 
+_SETTINGS = ("ATLConfocalSettingDefinition", "ATLCameraSettingDefinition")
+_OBJECTIVE = {
+    "ObjectiveName": "model",
+    "NumericalAperture": "na",
+    "Magnification": "magnification",
+    "Immersion": "immersion",
+    "RefractionIndex": "refractive_index",
+}
+
 
 def open_leica(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
     """Open an image of a LIF or LOF file."""
@@ -56,6 +66,7 @@ def open_leica(path: Path, axes: str | None, series: int | str | None = None) ->
         resolved_axes(axes, letters, tuple(data.shape)),
         _sizes(image),
         channel_colors=colors if n == len(colors) > 1 and all(colors) else (),
+        acquisition=_acquisition(image) or None,
     )
     several = tuple(listed) if len(listed) > 1 else ()
     return ImageFile(data=data, about=about, name="", path=path, series=several, chosen=chosen)
@@ -82,6 +93,15 @@ def _sizes(image: LifImage) -> Sizes:
             step = abs(float(places[-1] - places[0])) / (len(places) - 1)
             found[letter] = (step, "second") if letter == "T" else (step * 1e6, MICROMETRE)
     return found
+
+
+def _acquisition(image: LifImage) -> dict[str, Any]:
+    """Return what the settings of the microscope state; see `io.tiff.acquisition` for the names."""
+    settings = next((one for name in _SETTINGS for one in image.xml_element.iter(name)), None)
+    if settings is None:
+        return {}
+    objective = stated({ours: settings.get(theirs) for theirs, ours in _OBJECTIVE.items()})
+    return stated({"microscope": settings.get("MicroscopeModel"), "objective": objective})
 
 
 def _luts(image: LifImage) -> list[str]:

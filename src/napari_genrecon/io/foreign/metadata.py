@@ -1,15 +1,37 @@
-"""Parse the XML in files of microscopes, after checks."""
+"""Parse the XML in files of microscopes, after checks, and keep what they state of the acquisition."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["parsed_xml"]
+__all__ = ["child_texts", "parsed_xml", "stated"]
 
 _MAX_XML = 256 << 20  # characters; to parse it takes several times as much memory
+
+_LONGEST = 200  # characters of a text, which anybody may have written
+
+
+def stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file states, as texts that are not too long; see `io.tiff.acquisition` for the names."""
+    found = {name: value if isinstance(value, dict | list) else _text(value) for name, value in values.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _text(value: Any) -> str:
+    number = f"{value:g}" if isinstance(value, float) else value
+    return "" if number is None else str(number).strip()[:_LONGEST]
+
+
+def child_texts(element: ElementTree.Element | None, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the texts of children, by our names."""
+    if element is None:
+        return {}
+    return stated({ours: element.findtext(f".//{{*}}{theirs}") for theirs, ours in names.items()})
 
 
 def parsed_xml(path: Path, text: str) -> ElementTree.Element:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_genrecon.io.foreign.metadata import stated
 from napari_genrecon.io.image_file import (
     MICROMETRE,
     ImageFile,
@@ -27,7 +28,8 @@ def open_nd2(path: Path, axes: str | None, series: int | str | None = None) -> I
 
     with nd2.ND2File(path) as file:
         letters, sizes = "".join(file.sizes), _sizes(file)
-        channels = [one.channel for one in (getattr(file.metadata, "channels", None) or [])]
+        described = getattr(file.metadata, "channels", None) or []
+        channels = [one.channel for one in described]
         data = file.to_dask(wrapper=False, copy=True)  # opens the file by itself where it is read
         shape = tuple(n for letter, n in file.sizes.items() if letter != "P")
         listed = [Series(name, shape) for name in _positions(file)]
@@ -42,6 +44,7 @@ def open_nd2(path: Path, axes: str | None, series: int | str | None = None) -> I
         sizes,
         channel_names=tuple(str(one.name) for one in channels) if named else (),
         channel_colors=tuple(_hex(one.color) for one in channels) if named and n > 1 else (),
+        acquisition=_acquisition(described) or None,
     )
     several = tuple(listed) if len(listed) > 1 else ()
     return ImageFile(data=data, about=about, name="", path=path, series=several, chosen=chosen)
@@ -55,6 +58,35 @@ def _sizes(file: Any) -> Sizes:
         if loop.type == "TimeLoop" and period:
             found["T"] = (float(period) / 1000, "second")
     return found
+
+
+def _acquisition(described: list[Any]) -> dict[str, Any]:
+    """Return what the file states of the objective and the channels; see `io.tiff.acquisition` for the names."""
+    if not described:
+        return {}
+    lens = described[0].microscope
+    objective = stated(
+        {
+            "model": lens.objectiveName,
+            "na": lens.objectiveNumericalAperture,
+            "magnification": lens.objectiveMagnification,
+            "refractive_index": lens.immersionRefractiveIndex,
+        }
+    )
+    channels = [_channel(one) for one in described]
+    told = any(set(channel) - {"name"} for channel in channels)
+    return stated({"objective": objective, "channels": channels if told else []})
+
+
+def _channel(one: Any) -> dict[str, Any]:
+    lengths = {
+        "excitation": (one.channel.excitationLambdaNm, "nm"),
+        "emission": (one.channel.emissionLambdaNm, "nm"),
+        "pinhole": (one.microscope.pinholeDiameterUm, "µm"),
+    }
+    return stated(
+        {"name": one.channel.name} | {name: f"{value:g} {unit}" for name, (value, unit) in lengths.items() if value}
+    )
 
 
 def _positions(file: Any) -> list[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["history", "made_from", "steps_of_run"]
+__all__ = ["ACQUISITION", "history", "made_from", "made_from_layer", "steps_of_run"]
+
+ACQUISITION = "genrecon_acquisition"
+"""Key in the metadata of a layer: how its file says that the image was acquired."""
 
 _OF_THE_FILE = ("seal", "image")  # entries about a file that was written, not about how its pixels were made
 
@@ -27,6 +30,14 @@ def made_from(record: Mapping[str, Any], source: Mapping[str, Any] | None) -> di
         )
         found["warnings"] = [*record["warnings"], note]
     return found
+
+
+def made_from_layer(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a result that was made from a layer with these metadata, and how that was acquired."""
+    acquisition = metadata.get(ACQUISITION)
+    if isinstance(acquisition, Mapping):
+        record = {**record, "input": {**record["input"], "acquisition": dict(acquisition)}}
+    return made_from(record, metadata.get("genrecon"))
 
 
 def history(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -82,6 +82,7 @@ def _step_sentences(
     return [
         f"{begin} {_what(record, record.get('versions', {}))}{options}.",
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
+        *([_camera_text(record["camera"])] if record.get("camera") else []),
         fusion_text(record),
         *([_noise_text(noise)] if noise else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
@@ -152,6 +153,13 @@ def _training_text(trained: dict[str, Any]) -> str:
         return f"Training the model further {on} was tried and did not help; its weights are those of the package."
     mixed = f"; its weights are {share:.0%} those and {1 - share:.0%} those of the package" if share < 1 else ""
     return f"The model was trained further {on}{mixed}."
+
+
+def _camera_text(camera: Mapping[str, Any]) -> str:
+    return (
+        "Before, every pixel was corrected by its own offset, gain and read noise (calibration of the camera, sha256 "
+        f"{str(camera.get('sha256'))[:12]}; Huang et al. 2013, doi:10.1038/nmeth.2488)."
+    )
 
 
 def _psf_text(psf: dict[str, Any]) -> str:

@@ -212,12 +212,17 @@ def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], flo
     Raises
     ------
     ImageError
-        If the record is not one of denoising.
+        If the record is not one of denoising, or the pixels were corrected before.
     """
     if record["task"] != "denoise":
         raise ImageError(
             f"this is a result of '{record['task']}': only results of 'denoise' can be checked against their image, as "
             "their pixels are the same"
+        )
+    if record.get("camera"):
+        raise ImageError(
+            "this result was denoised with the maps of a camera, which changed its pixels before: it cannot be "
+            "compared with the image as it was recorded"
         )
     return tuple(map(NoiseModel.from_dict, record["noise"])), float(record["options"].get("blend", 0.0))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
 
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
@@ -18,9 +20,10 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
+from napari_genrecon.tasks.denoise.camera import CameraMaps, Corrected, camera_facts, camera_maps
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, scaled_channel
-from napari_genrecon.tasks.given import given_image
+from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
 from napari_genrecon.tasks.others import notes_on_others
@@ -50,6 +53,8 @@ class DenoiseOptions:
 
     Attributes
     ----------
+    camera : (3, Y, X) array_like or None
+        Offset, gain and variance of every pixel, see `denoise`.
     noise : NoiseModel, tuple of NoiseModel, float or None
         One model, one per channel, or the s.d. of white noise in grey values; None measures it from the image.
     strength, blend, frames, model, pixel_size, axes, tile, device, precision, keep_dtype, region, whole
@@ -64,6 +69,16 @@ class DenoiseOptions:
             "saved as JSON; measured from the image if not given",
         },
     ] = None
+    camera: Annotated[
+        Any,
+        {
+            "array": "maps",
+            "advanced": True,
+            "tooltip": "Calibration of an sCMOS camera, three planes of the image's size: offset (DN), gain (DN per "
+            "electron) and variance of the read noise (DN²) of every pixel",
+            "flag": "FILE",
+        },
+    ] = field(default=None, compare=False)
     strength: Annotated[
         float,
         {
@@ -117,6 +132,8 @@ class DenoiseOptions:
             check_tile(self.tile, 1)
         if self.pixel_size is not None and not 0 < self.pixel_size < math.inf:
             raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
+        if self.camera is not None and np.ndim(self.camera) != 3:
+            raise OptionError(f"camera must be a (3, Y, X) array: offset, gain, variance; got {self.camera!r}")
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
 
@@ -125,6 +142,7 @@ def denoise(
     image: ImageLike,
     *,
     noise: Noise | float | None = None,
+    camera: ImageLike | None = None,
     strength: float = 1.0,
     blend: float = 0.0,
     frames: Frames = "auto",
@@ -150,6 +168,11 @@ def denoise(
         channel of RGBA is copied.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
+    camera : (3, Y, X) array_like or image layer, optional
+        Calibration of an sCMOS camera: offset in DN, gain in DN per electron, and variance of the read noise in DN**2
+        of every pixel. All pixels are brought to the mean offset and gain, and those of more read noise than usual are
+        mixed with their neighbours, before the noise is measured (a noise model that is given is that of the corrected
+        image).
     strength : float
         Factor on the noise s.d. that is removed, in [0, 1.5].
     blend : float
@@ -211,6 +234,7 @@ def denoise(
     given = given_image(image, axes)
     options = DenoiseOptions(
         noise=noise,
+        camera=given_mask(camera, ("image",)),
         strength=strength,
         blend=blend,
         frames=frames,
@@ -254,10 +278,11 @@ def denoise_steps(
     """
     started = time.perf_counter()
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
-    plan = _plan(as_source(image), options)
+    source = as_source(image)
+    plan = _plan(source, options)
     yield Progress(0, 0, "loading the network")
     load_network(find_model(options.model, "denoise"), options.device, precision=options.precision)
-    return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
+    return (yield from run_plan(plan, lazy=is_lazy(source) if lazy is None else lazy, started=started))
 
 
 def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
@@ -289,6 +314,10 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     spec = find_model(options.model, "denoise")
     device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
+    facts, camera = input_facts(source, sampled), _camera(source, axes, options.camera)
+    seen: Any = source if camera is None else Corrected(source, axes, camera)
+    if camera is not None:
+        sampled = sample_channels(seen, axes)
     noise = noise_per_channel(sampled, options.noise)
     channels = tuple(
         None
@@ -300,18 +329,19 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     )
     planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
     planes = planes.conserving_light(sampled)
-    fused = plan_frames(source, planes, _frames(spec, options), tile=options.tile)
+    fused = plan_frames(seen, planes, _frames(spec, options), tile=options.tile)
     return Plan(
         task="denoise",
         nature="restored",
-        source=source,
+        source=seen,
         axes=axes,
         options=options,
+        beside=("noise", "camera"),
         kernel=fused.kernel if fused.kernel else planes,
         grid=fused.grid if fused.grid else plan_grid(source.shape, axes, spec, tile=options.tile, device=device),
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
-        input=input_facts(source, sampled),
+        input=facts,
         model=spec.facts(),
         device=device,
         warnings=(
@@ -320,7 +350,9 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
             *notes_on_others(spec),
             *fused.notes,
         ),
-        facts={"precision": lowest_precision(options, [spec])} | ({"frames": fused.facts} if fused.facts else {}),
+        facts={"precision": lowest_precision(options, [spec])}
+        | ({"frames": fused.facts} if fused.facts else {})
+        | ({} if camera is None else {"camera": camera_facts(camera)}),
         steps=fused.steps,
     )
 
@@ -340,6 +372,14 @@ def _frames(spec: ModelCard, options: DenoiseOptions) -> Frames:
             "told how strong the noise is; to keep some of it, set blend"
         )
     return "none"
+
+
+def _camera(source: ImageArray, axes: Axes, given: Any) -> CameraMaps | None:
+    if given is None:
+        return None
+    if axes.rgb:
+        raise OptionError("camera maps are those of a monochrome sensor, and the image is RGB: give one without")
+    return camera_maps(given, (source.shape[axes.y], source.shape[axes.x]))
 
 
 def _notes(channels: tuple[Channel | None, ...], options: DenoiseOptions) -> list[str]:

@@ -12,7 +12,7 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.points import Points
-from napari_genrecon.io.record.history import made_from
+from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise
@@ -85,7 +85,7 @@ def add_result(viewer: Viewer, task: str, layer: Layer, *, lazy: bool | None = N
     kinds = {"noise": "noise", **array_options(found)}
     given = {name: pixels_of(kinds.get(name, ""), value, layer) for name, value in options.items()}
     result = finish(found.steps(data, layer_options(found, layer, given), lazy=lazy))
-    result = replace(result, record=made_from(result.record, layer.metadata.get("genrecon")))
+    result = replace(result, record=made_from_layer(result.record, layer.metadata))
     result.warn()
     name = result_name(task, layer.name, result.record)
     return add_layers(viewer, result, layer, data.shape, name, display(layer))

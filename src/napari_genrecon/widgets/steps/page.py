@@ -18,7 +18,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.layers import about_layer
-from napari_genrecon.io.record.history import made_from
+from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import TASKS, Result
 from napari_genrecon.tasks.pipeline import Pipeline, Step, pipeline_steps, read_pipeline, steps_of
 from napari_genrecon.tasks.result_name import result_name
@@ -272,7 +272,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         name, names = taken.name, []
         for number, (result, _about) in enumerate(made):
             last = number == len(made) - 1
-            record = made_from(result.record, taken.shown["metadata"].get("genrecon")) if not number else result.record
+            record = made_from_layer(result.record, taken.shown["metadata"]) if not number else result.record
             task = str(record["task"])
             name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {self._pipeline().name}"
             for warning in record["warnings"]:

@@ -14,7 +14,7 @@ from napari_genrecon.engine.run import Progress, region_steps
 from napari_genrecon.io.layers import about_layer
 from napari_genrecon.io.record.check import choice_text
 from napari_genrecon.io.record.frames import frames_text
-from napari_genrecon.io.record.history import made_from
+from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
@@ -61,7 +61,7 @@ def result_steps(
     """Compute the result in memory, live, or into a file."""
     if target is None:
         result = yield from task.steps(taken.data, options, lazy=True if live else None)
-        return replace(result, record=made_from(result.record, taken.shown["metadata"].get("genrecon")))
+        return replace(result, record=made_from_layer(result.record, taken.shown["metadata"]))
     about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
     return (yield from write_result_steps(task, taken.data, options, about, target, saving=chosen_saving()))
 
