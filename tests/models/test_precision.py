@@ -83,6 +83,15 @@ def test_record_names_the_precision_and_float32_is_had_on_request(monkeypatch):
     assert bound_of(full.record) == SAME
 
 
+def test_worker_computes_in_the_precision_of_the_record(monkeypatch):
+    image = np.random.default_rng(0).normal(100, 5, (48, 48)).astype(np.float32)
+    planned = finish(denoise_steps(image, DenoiseOptions(), lazy=True))
+    here = np.asarray(planned.data)
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)  # as on a worker
+    assert planned.record["precision"] == "float32"
+    np.testing.assert_array_equal(np.asarray(planned.data), here)
+
+
 def test_precision_that_does_not_exist_is_refused():
     with pytest.raises(OptionError, match="precision must be 'auto' or 'float32', got 'half'"):
         DenoiseOptions(precision="half")

@@ -275,7 +275,10 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         channel_constants(crops, model) if options.strength else None
         for crops, model in zip(sampled, noise, strict=True)
     )
-    planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
+    precision = resolve_precision(options.precision, spec, device)
+    # Workers that are faster in bfloat16 use it only if the plan, and so the record, says so.
+    most = "float32" if precision == "float32" else options.precision
+    planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, most)
     planes = planes.conserving_light(sampled)
     fused = plan_frames(source, planes, options.frames, tile=options.tile)
     return Plan(
@@ -292,8 +295,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         model=spec.facts(),
         device=device,
         warnings=(*_notes(channels, options), *notes_on_model(spec, noise, options.pixel_size), *fused.notes),
-        facts={"precision": resolve_precision(options.precision, spec, device)}
-        | ({"frames": fused.facts} if fused.facts else {}),
+        facts={"precision": precision} | ({"frames": fused.facts} if fused.facts else {}),
         steps=fused.steps,
     )
 

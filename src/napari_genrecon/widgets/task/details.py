@@ -25,7 +25,7 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
     """
 
     def __init__(self) -> None:
-        self.verdict, self.report = text(most=8), text()
+        self.verdict, self.report = text(), text()
         self.fold = PushButton(tooltip="Shows or hides the measured numbers, here and in all docks")
         self.fold.native.setStyleSheet(_FOLD)
         super().__init__(widgets=[self.verdict, self.fold, self.report], labels=False)
