@@ -193,6 +193,13 @@ def _as_if_made_elsewhere(part, sigmas):
         journal.append(part, index, region._replace(digest=digest, machine="a machine elsewhere, 64 threads"))
 
 
+def test_run_in_another_precision_is_not_continued(store, monkeypatch, capsys):
+    unfinished(store, monkeypatch)
+    monkeypatch.setattr("napari_genrecon.models.precision.bfloat16_is_native", lambda device: True)
+    assert main(["denoise", str(store), "--resume"]) == 1
+    assert "was begun in float32, and would be continued in bfloat16 here" in capsys.readouterr().err
+
+
 def test_other_options_or_noise_are_another_run(store, monkeypatch, capsys):
     unfinished(store, monkeypatch)
     for changed in (["--strength", "0.9"], ["--noise", "7"]):

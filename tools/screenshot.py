@@ -1,9 +1,7 @@
 """Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
 
-``screenshot.py docs augment`` makes only those of Augment and Advise, ``screenshot.py docs compare`` that of Compare,
-and
-``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
-folder has a finished run of the name already).
+``screenshot.py docs detect steps`` makes only those, and ``screenshot.py docs generate 10`` trains for ten minutes
+instead of two (unless the runs folder has a finished run of the name already).
 """
 
 from __future__ import annotations
@@ -34,28 +32,32 @@ def wait(condition, seconds: float = 300) -> None:
         time.sleep(0.02)
 
 
-def opened(title: str) -> tuple[Any, Any]:
-    """Open a window with a real noisy image and one widget."""
+def opened(title: str, sample: str = "fluorescence_2d") -> tuple[Any, Any]:
+    """Open a window with a sample, by default a real noisy image, and one widget."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 900)
     _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", title)
-    viewer.open_sample("napari-genrecon", "fluorescence_2d")
+    viewer.open_sample("napari-genrecon", sample)
     viewer.reset_view()
-    wait(lambda: "Expected time" in widget._report.value and widget._job is None)
+    if hasattr(widget, "_report"):
+        wait(lambda: "Expected time" in widget._report.value and widget._job is None)
     return viewer, widget
 
 
-def preview_and_run(viewer: Any, widget: Any, target: Path) -> None:
-    """Run the preview and the task, and save a picture of each."""
+def preview(viewer: Any, widget: Any, target: Path) -> None:
+    """Run the preview and save a picture of it."""
     viewer.scene.camera.zoom *= 2
     before = len(viewer.layers)
     widget._preview.changed.emit(True)
-    wait(lambda: widget._job is None and len(viewer.layers) == before + 1)
-    viewer.screenshot(target, canvas_only=False, flash=False)
+    wait(lambda: widget._job is None and len(viewer.layers) == before + 1, 900)
+    _picture(viewer, target)
+
+
+def run(viewer: Any, widget: Any, target: Path) -> None:
+    """Run the task and save a picture of the result."""
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value)
-    viewer.screenshot(target.with_name(target.stem + "-result.png"), canvas_only=False, flash=False)
-    viewer.close()
+    _picture(viewer, target)
 
 
 def generate(folder: Path, minutes: float) -> None:
@@ -153,30 +155,74 @@ def _picture(viewer: Any, target: Path) -> None:
     Image.open(target).convert("RGB").quantize(255).save(target, optimize=True)
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    if sys.argv[2:3] in (["augment"], ["compare"]):
-        {"augment": augment, "compare": compare}[sys.argv[2]](folder)
-        return
-    generate(folder, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
-    if sys.argv[2:3] != ["generate"]:
-        tasks(folder)
-        augment(folder)
-        compare(folder)
+def previews(folder: Path) -> None:
+    """Save pictures of the previews of the tasks that need nothing but an image."""
+    tasks = {"Denoise": "widget.png", "Upscale": "upscale.png", "Deblur": "deblur.png"}
+    for title, name in tasks.items():
+        viewer, widget = opened(title)
+        preview(viewer, widget, folder / name)
+        viewer.close()
 
 
-def tasks(folder: Path) -> None:
-    """Save pictures of preview and result of every task."""
-    preview_and_run(*opened("Denoise"), folder / "widget.png")
-    preview_and_run(*opened("Upscale"), folder / "upscale.png")
-    viewer, widget = opened("Deblur")
-    preview_and_run(viewer, widget, folder / "deblur.png")
+def upscale_z(folder: Path) -> None:
+    """Save a picture of a stack from its side, before and after Upscale Z."""
+    viewer, widget = opened("Upscale Z", "stack_3d")
+    widget._run.changed.emit(True)
+    wait(lambda: widget._job is None and "New layer" in widget._status.value, 1800)
+    viewer.dims.order = (1, 0, 2)
+    viewer.layers[1].visible = True
+    viewer.grid.enabled, viewer.grid.shape = True, (2, 1)
+    viewer.reset_view()
+    _picture(viewer, folder / "upscale-z.png")
+    viewer.close()
+
+
+def inpaint(folder: Path) -> None:
+    """Fill two scratches; save a picture of the result."""
     viewer, widget = opened("Inpaint")
     scratch = np.array([[[100, 60], [300, 420]], [[330, 80], [180, 400]]])
     viewer.add_shapes(list(scratch), shape_type="line", edge_width=4, edge_color="red", name="scratches")
     widget._form["mask"].value = "scratches"
-    preview_and_run(viewer, widget, folder / "inpaint.png")
+    run(viewer, widget, folder / "inpaint-result.png")
+    viewer.close()
+
+
+def detect(folder: Path) -> None:
+    """Detect simulated spots; save a picture of the points."""
+    viewer, widget = opened("Detect", "spots")
+    run(viewer, widget, folder / "detect.png")
+    viewer.close()
+
+
+def steps(folder: Path) -> None:
+    """Run three steps in a row; save a picture of the result."""
+    viewer, page = opened("Steps")
+    for task, options in (("inpaint", "detect=hot"), ("denoise", "strength=0.8"), ("upscale", "factor=2")):
+        page.task.value = task
+        page.add_step.changed.emit(True)
+        page.step_options.value = options
+        page.step_options.native.editingFinished.emit()
+    page.run.changed.emit(True)
+    wait(lambda: len(viewer.layers) == 2, 900)
+    _picture(viewer, folder / "steps.png")
+    viewer.close()
+
+
+PICTURES = {
+    "previews": previews, "upscale_z": upscale_z, "inpaint": inpaint, "detect": detect, "steps": steps,
+    "augment": augment, "compare": compare, "generate": generate,
+}  # fmt: skip
+
+
+def main() -> None:
+    folder, names = Path(sys.argv[1]), sys.argv[2:]
+    folder.mkdir(parents=True, exist_ok=True)
+    minutes = float(names.pop()) if names and names[-1].isdigit() else 2.0
+    for name in names or PICTURES:
+        if name == "generate":
+            generate(folder, minutes)
+        else:
+            PICTURES[name](folder)
 
 
 if __name__ == "__main__":

@@ -222,55 +222,78 @@ def test_imaris_opens_without_the_padding_of_its_blocks(tmp_path):
     assert (found.channel_names, found.about.channel_colors) == (("GFP", "DAPI"), ("#00ff00", "#ffff00"))
 
 
-def test_nd2_opens_position_by_position(tmp_path, monkeypatch):
-    """With a stand-in: nothing writes such files."""
-    from types import SimpleNamespace as Of
+def clx(name, value):
+    """An entry of the metadata of an ND2 file: type, name, value."""
+    label = f"{name}\0".encode("utf-16-le")
+    kind = {bool: 1, int: 3, float: 6, str: 8, dict: 11}[type(value)]
+    head = struct.pack("<BB", kind, len(label) // 2) + label
+    if kind == 11:
+        items = b"".join(clx(key, item) for key, item in value.items())
+        return head + struct.pack("<IQ", len(value), len(head) + 12 + len(items)) + items + bytes(8 * len(value))
+    return head + (
+        f"{value}\0".encode("utf-16-le") if kind == 8 else struct.pack({1: "<?", 3: "<I", 6: "<d"}[kind], value)
+    )
 
-    import nd2
 
+def nd2_file(positions):
+    """An ND2 file of version 3: chunks, with a map of them at the end; positions (P, C, Z, Y, X) of 16 bits."""
+    n, channels, planes, height, width = positions.shape
+    frames = np.moveaxis(positions, 1, -1).reshape(n * planes, -1)  # the channels of a pixel lie side by side
+    size = {"uiWidth": width, "uiWidthBytes": 2 * width * channels, "uiHeight": height, "uiComp": channels}
+    size |= {"uiBpcInMemory": 16, "uiBpcSignificant": 16, "uiSequenceCount": len(frames), "eCompression": 2}
+    dye = {"pFluorescentProbe": {"m_sName": "a dye"}}
+    listed = enumerate(ND2_CHANNELS.items())
+    shown = {f"a{i}": {"sDescription": name, "uiColor": color, **dye} for i, (name, color) in listed}
+    lens = {"wsObjectiveName": "Plan", "dObjectiveMag": 63.0, "dObjectiveNA": 1.4, "dPinholeRadius": 15.0}
+    picture = lens | {
+        "sPicturePlanes": {"uiCount": channels, "sPlaneNew": shown},
+        "bCalibrated": True,
+        "dCalibration": 0.1,
+    }
+    points = {f"i{i}": {"dPosName": name} for i, name in enumerate(("A1", "B2"))}
+    stack = {"eType": 4, "uLoopPars": {"uiCount": planes, "dZStep": 0.5}}
+    loops = {"eType": 2, "uLoopPars": {"Points": points}, "ppNextLevelEx": {"i0": stack}}
+    chunks = {
+        "ImageAttributesLV!": clx("SLxImageAttributes", size),
+        "ImageMetadataSeqLV|0!": clx("SLxPictureMetadata", picture),
+        "ImageMetadataLV!": clx("SLxExperiment", loops),
+        **{f"ImageDataSeq|{i}!": bytes(8) + frame.tobytes() for i, frame in enumerate(frames)},
+    }
+
+    def chunk(name, data, reserved):
+        return struct.pack("<IIQ", 0x0ABECEDA, reserved, len(data)) + name.encode().ljust(reserved, b"\0") + data
+
+    content, index = chunk("ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver3.0".ljust(64, b"\0"), 32), b""
+    for name, data in chunks.items():
+        index += name.encode() + struct.pack("<QQ", len(content), len(data))
+        content += chunk(name, data, 4072 if "Data" in name else 48)  # 4072: pixels begin at a multiple of 4096
+    end = b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", len(content))
+    return content + chunk("ND2 FILEMAP SIGNATURE NAME 0001!", index + end, 32)
+
+
+ND2_CHANNELS = {"DAPI": 0x090000, "GFP": 0x09FF00}  # colours as blue, green, red
+
+
+@pytest.mark.filterwarnings("ignore:Failed to load frame times")
+def test_nd2_opens_position_by_position(tmp_path):
+    """Written after the layout of version 3: no package writes such files."""
     positions = np.stack([STACK, STACK + 1000])
-
-    class File:
-        def __init__(self, path):
-            self.sizes = {"P": 2, "C": 2, "Z": 3, "Y": 20, "X": 30}
-            lens = Of(
-                objectiveName="Plan",
-                objectiveNumericalAperture=1.4,
-                objectiveMagnification=63.0,
-                immersionRefractiveIndex=None,
-                pinholeDiameterUm=30.0,
-            )
-            channels = [
-                Of(
-                    channel=Of(name=n, color=Of(r=0, g=c, b=9), excitationLambdaNm=405.0, emissionLambdaNm=None),
-                    microscope=lens,
-                )
-                for n, c in (("DAPI", 0), ("GFP", 255))
-            ]
-            self.metadata = Of(channels=channels)
-            self.experiment = [Of(type="XYPosLoop", parameters=Of(points=[Of(name="A1"), Of(name="B2")]))]
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_): ...
-        def voxel_size(self):
-            return 0.1, 0.1, 0.5
-
-        def to_dask(self, **_):
-            import dask.array as da
-
-            return da.from_array(positions, chunks=(1, 1, 1, 20, 30))
-
-    monkeypatch.setattr(nd2, "ND2File", File)
-    (tmp_path / "a.nd2").write_bytes(b"\xda\xce\xbe\n")
+    (tmp_path / "a.nd2").write_bytes(nd2_file(positions))
     for name, pixels in zip(("A1", "B2"), positions, strict=True):
-        found = opens_as(tmp_path / "a.nd2", pixels, "CZYX", (1, 0.5, 0.1, 0.1), series=name)
+        found = opens_as(tmp_path / "a.nd2", pixels.swapaxes(0, 1), "ZCYX", (0.5, 1, 0.1, 0.1), series=name)
         assert (found.channel_names, found.about.channel_colors) == (("DAPI", "GFP"), ("#000009", "#00ff09"))
     assert found.about.acquisition == {
         "objective": {"model": "Plan", "na": "1.4", "magnification": "63"},
-        "channels": [{"name": n, "excitation": "405 nm", "pinhole": "30 µm"} for n in ("DAPI", "GFP")],
+        "channels": [{"name": n, "pinhole": "30 µm"} for n in ("DAPI", "GFP")],
     }
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9, 0.99])
+def test_nd2_that_was_cut_short_gets_a_sentence(tmp_path, part):
+    whole = nd2_file(STACK[None])
+    (tmp_path / "a.nd2").write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(ImageError, match=r"a\.nd2 cannot be read as a Nikon ND2 file, it may be damaged"):
+        open_image(tmp_path / "a.nd2")
 
 
 # --- volumes ---

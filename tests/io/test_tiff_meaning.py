@@ -236,6 +236,38 @@ def test_z_steps_of_a_metamorph_stack_are_read(tmp_path):
     assert (image.axes.letters, image.scale[0], image.units[0]) == ("ZYX", 0.5, "micrometer")
 
 
+def test_lsm_opens_with_sizes_and_channels_and_without_its_thumbnails(tmp_path):
+    """A page with all channels for each plane, a thumbnail behind each, and a private tag that tells of them."""
+    path, channels = tmp_path / "a.lsm", np.random.default_rng(0).integers(0, 999, (3, 4, 24, 32)).astype("u2")
+    info = struct.pack(
+        "<Ii8i6d2H5Id", 67127628, 136, 32, 24, 4, 3, 1, 2, 8, 8, 1e-7, 1e-7, 5e-7, 0, 0, 0, *[0] * 7, 2.0
+    )
+    with tifffile.TiffWriter(path, byteorder="<") as tif:
+        for z in range(4):
+            tags = [(34412, 1, len(info), info, True)] if z == 0 else []
+            options = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+            tif.write(channels[:, z], extratags=tags, **options)
+            tif.write(np.zeros((8, 8, 3), "u1"), subfiletype=1, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[0].tags[34412].valueoffset + 108  # of the offset of the channels' colours and names
+    names = b"".join(struct.pack("<I", len(name) + 1) + name + b"\0" for name in (b"Ch1", b"Ch2", b"Ch3"))
+    colours = (
+        struct.pack("<6I", 36 + len(names), 3, 3, 24, 36, 0) + bytes([255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0]) + names
+    )
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, place, len(content))
+    path.write_bytes(bytes(content) + colours)
+    found = open_image(path)
+    assert found.axes.letters == "ZCYX"
+    np.testing.assert_array_equal(np.asarray(found.data), channels.swapaxes(0, 1))
+    assert found.scale == pytest.approx((0.5, 1.0, 0.1, 0.1))
+    assert (found.channel_names, found.about.channel_colors) == (
+        ("Ch1", "Ch2", "Ch3"),
+        ("#ff0000", "#00ff00", "#0000ff"),
+    )
+    assert not found.series
+
+
 def test_pixel_size_of_a_slide_is_read(tmp_path):
     description = "Aperio Image Library v1\n32x24 |AppMag = 20|MPP = 0.4990"
     tifffile.imwrite(tmp_path / "a.svs", GREY, description=description, metadata=None)

@@ -53,6 +53,26 @@ def write(path, data, about, **options):
     return finish(write_zarr_steps(path, data, about, **options))
 
 
+def test_pixels_are_computed_whatever_napari_has_cached(tmp_path, stack):
+    """napari keeps results of dask that took long, and its cache may stay active beyond the display of a layer."""
+    pytest.importorskip("cachey")
+    from dask.cache import Cache
+
+    calls = []
+
+    def counted(block):
+        calls.append(1)
+        return block
+
+    data = da.from_array(stack, chunks=(1, 70, 90)).map_blocks(counted, dtype="u2", meta=stack[:0])
+    with Cache(1e9):
+        for name in ("a.zarr", "b.zarr"):
+            data.compute(scheduler="synchronous")  # now in the cache, if that is asked
+            calls.clear()
+            write(tmp_path / name, data, ImageMeta(**CALIBRATED))
+            assert len(calls) == len(stack)
+
+
 @pytest.mark.parametrize("letters", ["YX", "ZYX", "CYX", "TCZYX", "TZCYX", "YXS"])
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
 def test_round_trip_keeps_everything(tmp_path, letters, dtype):

@@ -167,6 +167,15 @@ def test_result_of_float32_is_replayed_in_float32(tmp_path, monkeypatch, capsys)
     assert "now in bfloat16" not in capsys.readouterr().out
 
 
+def test_worker_computes_in_the_precision_of_the_record(monkeypatch):
+    image = np.random.default_rng(0).normal(100, 5, (48, 48)).astype(np.float32)
+    planned = finish(denoise_steps(image, DenoiseOptions(), lazy=True))
+    here = np.asarray(planned.data)
+    monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)  # as on a worker
+    assert planned.record["precision"] == "float32"
+    np.testing.assert_array_equal(np.asarray(planned.data), here)
+
+
 @pytest.mark.parametrize("options", [DenoiseOptions, UpscaleOptions, DeblurOptions, InpaintOptions])
 def test_precision_that_does_not_exist_is_refused(options):
     with pytest.raises(OptionError, match="precision must be 'auto' or 'float32', got 'half'"):

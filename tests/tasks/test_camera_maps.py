@@ -131,3 +131,9 @@ def test_a_layer_gives_the_maps():
 
     maps, image = recorded()
     np.testing.assert_array_equal(denoise(Image(image), camera=Image(maps)), denoise(image, camera=maps))
+
+
+def test_corrected_pixels_are_not_put_beside_raw_ones():
+    maps, image = recorded()[:2]
+    with pytest.raises(OptionError, match="whole puts the result into a copy"):
+        denoise(image, camera=maps, region="Y=10:30", whole=True)

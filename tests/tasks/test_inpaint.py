@@ -67,6 +67,17 @@ def test_known_pixels_come_back_bit_by_bit(dtype, method):
     assert result[~mask].tobytes() == image[~mask].tobytes()
 
 
+@pytest.mark.parametrize("share", [0.01, 0.03])
+def test_noise_is_measured_between_hot_pixels(share):
+    rng = np.random.default_rng(0)
+    clean = 100 + 60.0 * (np.hypot(*(np.indices((160, 160)) - 80)) < 40)
+    image, hot = rng.poisson(clean).astype("u2"), rng.random(clean.shape) < share
+    measured = [steps_of(np.where(hot, 60_000, image), hot), steps_of(image, scratch(image.shape))]
+    there, whole = (result.record["noise"][0] for result in measured)
+    assert there["sigma"] == pytest.approx(whole["sigma"], rel=0.02)
+    assert not [warning for result in measured for warning in result.record["warnings"]]
+
+
 def test_known_pixels_equal_the_input_without_keep_dtype():
     mask, image = dropout((48, 48)), scene((48, 48)).astype(np.float64)
     np.testing.assert_array_equal(inpaint(image, mask)[~mask], image[~mask])

@@ -377,6 +377,16 @@ def test_a_tile_is_small_enough_to_be_cancelled_in_time():
     assert np.prod([n + 2 * h for n, h in zip(grid.tile, grid.halo, strict=True)]) <= 231_000 / 0.65
 
 
+def test_expected_seconds_are_those_of_the_model_that_a_run_takes():
+    from napari_genrecon.models import find_model
+
+    noisy = np.random.default_rng(0).poisson(20, (96, 96)).astype("f4")
+    chosen = finish(upscale_steps(noisy, UpscaleOptions())).record["model"]
+    assert chosen["name"] != find_model("auto", "upscale").name  # that of images without noise
+    auto, named = (expected_seconds(noisy, UpscaleOptions(model=name)) for name in ("auto", chosen["name"]))
+    assert auto == named  # the time of each model is measured once
+
+
 def test_expected_seconds_grow_with_the_planes():
     plane, options = scene((64, 64)), UpscaleOptions()
     one, ten = expected_seconds(plane, options), expected_seconds(np.stack([plane] * 10), options)

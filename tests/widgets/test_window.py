@@ -113,6 +113,18 @@ def test_chosen_image_is_in_sight_in_a_long_list(make_napari_viewer, qtbot, imag
         assert shown.viewport().rect().contains(shown.visualItemRect(item).adjusted(0, 1, 0, -1))
 
 
+def test_verdict_is_whole_while_details_are_shown(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1000, 600)
+    viewer.add_image(image, name="an image with a name that needs a second line")
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._details.unfold()
+    qtbot.wait(100)
+    verdict = widget._verdict.native
+    assert widget._report.native.isVisible()
+    assert verdict.height() >= verdict.document().size().height()
+
+
 # The split preview ----------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,16 @@ from napari_genrecon.engine.tiles import Core, TileGrid
 if TYPE_CHECKING:
     from dask.array import Array as DaskArray
 
-__all__ = ["Reader", "as_transposable", "is_dask", "is_lazy", "lazy_copy", "lazy_stack", "lazy_tiles"]
+__all__ = [
+    "Reader",
+    "as_transposable",
+    "computed",
+    "is_dask",
+    "is_lazy",
+    "lazy_copy",
+    "lazy_stack",
+    "lazy_tiles",
+]
 
 
 def is_dask(source: ImageArray) -> TypeGuard[DaskArray]:
@@ -28,6 +37,18 @@ def is_dask(source: ImageArray) -> TypeGuard[DaskArray]:
 def is_lazy(source: ImageArray) -> bool:
     """Return whether reading this array may be expensive: True for anything that is not a NumPy array."""
     return not isinstance(source, np.ndarray)
+
+
+def computed(lazy: Any) -> Any:
+    """Compute a dask object here, one block at a time, so that memory stays bounded; return anything else as it is.
+
+    Nothing is taken from the cache of earlier results that napari gives dask: what is written, or made again to be
+    compared, has really been computed.
+    """
+    import dask
+
+    (made,) = dask.compute(lazy, scheduler="synchronous", callbacks=())
+    return made
 
 
 def as_transposable(source: ImageArray) -> Any:

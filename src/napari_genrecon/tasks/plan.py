@@ -38,6 +38,7 @@ from napari_genrecon.tasks.task import Result
 __all__ = [
     "Plan",
     "borrowed",
+    "kernel_precision",
     "lazy_result",
     "lowest_precision",
     "plan_grid",
@@ -227,6 +228,11 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     with borrowed(plan.device):
         tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
     return plan.placed(Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started)))
+
+
+def kernel_precision(options: WithPrecision, recorded: str) -> str:
+    """Return the precision for the workers: one that is faster in bfloat16 uses it only if the record says so."""
+    return options.precision if recorded == "bfloat16" else "float32"
 
 
 def lowest_precision(options: WithPrecision, networks: Sequence[ModelCard]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.engine.lazy import as_transposable
+from napari_genrecon.engine.lazy import as_transposable, computed
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile
@@ -290,7 +290,7 @@ def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Gener
     data, comparison = result.data, Comparison(record["noise"], bound_of(result.record, record))
     parts = _parts(data)
     for count, part in enumerate(parts, start=1):
-        comparison.add(data[part], np.asarray(stored[part]).reshape(data[part].shape))
+        comparison.add(computed(data[part]), np.asarray(stored[part]).reshape(data[part].shape))
         yield Progress(count, len(parts), f"{count} of {len(parts)} parts compared")
     return Replay(comparison, tuple(_differences(result.record, record)), _is_exact(result.record, record))
 

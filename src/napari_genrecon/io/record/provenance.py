@@ -187,14 +187,15 @@ def _with_machines(record: Mapping[str, Any], parts: Iterable[Stored]) -> Mappin
     machines = sorted({part.machine for part in parts if part.machine})
     if "seal" in record or record["output"].get("nan") is not None or not machines:
         return record
-    notes = [] if len(machines) == 1 else [_several_machines(machines)]
+    notes = [] if len(machines) == 1 else [_several_machines(machines, record)]
     return {**record, "machines": machines, "warnings": [*record.get("warnings", []), *notes]}
 
 
-def _several_machines(machines: list[str]) -> str:
-    from napari_genrecon.noise.same import SAME
+def _several_machines(machines: list[str], record: Mapping[str, Any]) -> str:
+    from napari_genrecon.noise.same import bound_of
 
-    return f"computed by {' and '.join(machines)}: their parts are the same within {SAME:g} noise s.d., not bit for bit"
+    bound = f"{bound_of(record):g} noise s.d."
+    return f"computed by {' and '.join(machines)}: their parts are the same within {bound}, not bit for bit"
 
 
 def _total(counts: Iterable[int | None]) -> int | None:

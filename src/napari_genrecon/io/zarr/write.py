@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import count_nan, to_dtype
+from napari_genrecon.engine.lazy import computed
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
@@ -191,6 +192,12 @@ def _start_or_continue(job: _Job, *, resume: bool) -> None:
             f"{job.part.name} is what an earlier run left unfinished: continue it with --resume, or delete it"
         )
     header, _ = journal.read(job.part)
+    precisions = [str(record.get("precision")) for record in (header.record, job.header.record)]
+    if precisions[0] != precisions[1]:
+        raise OutputError(
+            f"{job.part.name} was begun in {precisions[0]}, and would be continued in {precisions[1]} here: continue "
+            "it on a machine like the first, or delete it"
+        )
     same = header.run == job.header.run or is_same_run(header.record, job.header.record)
     if not same or header.regions != job.header.regions:
         raise OutputError(
@@ -247,7 +254,7 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Client | None) -> Gen
     yield Progress(0, 0, "comparing with what another machine has computed")
     index = elsewhere[0]
     block = job.data.to_delayed()[index]
-    made = block.compute(scheduler="synchronous") if client is None else client.compute(block).result()
+    made = computed(block) if client is None else client.compute(block).result()
     stored = level_array(job.part, 0)[_region(job.data.chunks, index)]
     found = compare(
         to_dtype(np.asarray(made), job.dtype)[0],
@@ -264,12 +271,8 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Client | None) -> Gen
 
 
 def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], None, None]:
-    import dask
-
     for index, delayed in _delayed(job, missing):
-        with dask.config.set(scheduler="synchronous"):  # one block at a time: memory stays bounded
-            (stored,) = dask.compute(delayed)
-        yield index, stored
+        yield index, computed(delayed)
 
 
 def _on_workers(job: _Job, missing: list[Index], client: Client) -> Generator[tuple[Index, Stored], None, None]:

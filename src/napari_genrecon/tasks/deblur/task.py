@@ -32,7 +32,7 @@ from napari_genrecon.tasks.deblur.psf import psf_array, psf_facts, psf_given_not
 from napari_genrecon.tasks.deblur.tiles import DeblurTiles, Method
 from napari_genrecon.tasks.given import given_image, given_psf
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.plan import Plan, lowest_precision, read_shapes, result_dtype, run_plan
+from napari_genrecon.tasks.plan import Plan, kernel_precision, lowest_precision, read_shapes, result_dtype, run_plan
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
@@ -238,6 +238,7 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     notes += psf_given_notes(options.psf, psf, axes, source.shape)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
     options, uses_network = replace(options, iterations=_iterations(options)), options.method == "pnp"
+    precision = lowest_precision(options, [spec] if uses_network else [])
     kernel = DeblurTiles(
         axes,
         channels,
@@ -247,7 +248,7 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
         options.strength,
         spec,
         options.device,
-        options.precision,
+        kernel_precision(options, precision),
     )
     grid = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile, device=options.device)
     return Plan(
@@ -267,7 +268,7 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
         warnings=(*notes, *about_psf),
         facts={
             "psf": psf_facts(options.psf, psf) | {"unchecked": list(unchecked)},
-            "precision": lowest_precision(options, [spec] if uses_network else []),
+            "precision": precision,
         },
         steps=partial(_steps, grid, kernel, options),
     )

@@ -27,7 +27,7 @@ from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
 from napari_genrecon.tasks.others import notes_on_others
-from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid, result_dtype, run_plan
+from napari_genrecon.tasks.plan import Plan, kernel_precision, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
@@ -132,6 +132,11 @@ class DenoiseOptions:
             check_tile(self.tile, 1)
         if self.pixel_size is not None and not 0 < self.pixel_size < math.inf:
             raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
+        if self.camera is not None and self.whole:
+            raise OptionError(
+                "whole puts the result into a copy of the image, whose grey values the camera maps do not correct: leave "
+                "one of the two out"
+            )
         if self.camera is not None and np.ndim(self.camera) != 3:
             raise OptionError(f"camera must be a (3, Y, X) array: offset, gain, variance; got {self.camera!r}")
         if isinstance(self.noise, int | float):
@@ -327,7 +332,9 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         else channel_constants(crops, model)
         for crops, model in zip(sampled, noise, strict=True)
     )
-    planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, options.precision)
+    precision = lowest_precision(options, [spec])
+    most = kernel_precision(options, precision)
+    planes = DenoisePlanes(spec, options.device, axes, channels, options.strength, options.blend, most)
     planes = planes.conserving_light(sampled)
     fused = plan_frames(seen, planes, _frames(spec, options), tile=options.tile)
     return Plan(
@@ -350,7 +357,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
             *notes_on_others(spec),
             *fused.notes,
         ),
-        facts={"precision": lowest_precision(options, [spec])}
+        facts={"precision": precision}
         | ({"frames": fused.facts} if fused.facts else {})
         | ({} if camera is None else {"camera": camera_facts(camera)}),
         steps=fused.steps,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.missing import find_missing, without_missing
@@ -30,6 +31,9 @@ SEARCH_SIDE = 160
 """Side in pixels of the crop on which a recipe is searched: larger ones take longer, smaller ones show too little."""
 
 _BLOCK, _FEWEST_BLOCKS = 16, 16  # px; whole blocks of known pixels from which noise can be measured
+# Share of the pixels up to which single ones are replaced before noise is measured: the measured s.d. then changes by
+# about 1 % (tests/tasks/test_inpaint.py).
+_FEW_SINGLE = 0.03
 _NEGLIGIBLE = 0.2  # noise s.d. in errors of an interpolation below which stabilising it would only distort the values
 _SEARCHING = "finding how to fill, on known pixels"
 
@@ -57,10 +61,11 @@ def _noise(
         return noise_per_channel(sampled, given), []
     if not measured:
         return (NoiseModel(),) * len(sampled), []
-    known = [_known(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
-    enough = [_is_enough(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
+    pairs = [_without_single(crops, unknown) for crops, unknown in zip(sampled, masks, strict=True)]
+    enough = [_is_enough(unknown) for _, unknown in pairs]
     found = tuple(
-        noise_per_channel([crops], None)[0] if seen else NoiseModel() for crops, seen in zip(known, enough, strict=True)
+        noise_per_channel([_known(*pair)], None)[0] if seen else NoiseModel()
+        for pair, seen in zip(pairs, enough, strict=True)
     )
     sentence = (
         "the mask leaves too few whole patches of 16 x 16 pixels to measure the noise, so known pixels are taken as "
@@ -74,7 +79,24 @@ def _known(crops: Crops, masks: list[Mask]) -> Crops:
     return [np.where(mask, np.nan, crop.astype(np.float64)) if mask.any() else crop for crop, mask in pairs]
 
 
-def _is_enough(crops: Crops, masks: list[Mask]) -> bool:
+def _without_single(crops: Crops, masks: list[Mask]) -> tuple[Crops, list[Mask]]:
+    """Return crops and masks where single masked pixels, as hot ones, have the value of a known pixel beside them.
+
+    Few of them change the noise that is measured by less than its error; as holes they would leave no whole block.
+    """
+    pairs = [_fill_single(crop, mask) for crop, mask in zip(crops, masks, strict=True)]
+    return [crop for crop, _ in pairs], [mask for _, mask in pairs]
+
+
+def _fill_single(crop: NDArray[Any], mask: Mask) -> tuple[NDArray[Any], Mask]:
+    if not 0 < np.count_nonzero(mask) <= _FEW_SINGLE * mask.size:
+        return crop, mask
+    nearest = distance_transform_edt(mask, return_distances=False, return_indices=True)
+    single = mask & (np.abs(nearest - np.indices(mask.shape)).max(axis=0) <= 1)
+    return np.where(single, crop[tuple(nearest)], crop), mask & ~single
+
+
+def _is_enough(masks: list[Mask]) -> bool:
     """Return whether enough whole blocks of pixels are known to measure the noise, or a crop has no masked pixel."""
     return any(not mask.any() for mask in masks) or sum(map(_whole_blocks, masks)) >= _FEWEST_BLOCKS
 

@@ -29,7 +29,7 @@ from napari_genrecon.tasks.inpaint.missing_planes import find_neighbours, holds_
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.planes import InpaintPlanes
 from napari_genrecon.tasks.measure import input_facts, sample_channels
-from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid
+from napari_genrecon.tasks.plan import Plan, kernel_precision, lowest_precision, plan_grid
 from napari_genrecon.tasks.region import region_of
 
 __all__ = ["InpaintPlan", "chosen_method", "find_spec", "fitted_mask", "make_grid", "plan_inpaint"]
@@ -147,8 +147,9 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
         halo=_HALO,
         stride=1 if spec is None else spec.stride.x,
         dtype=_working(dtype),
-        precision=options.precision,
     )
+    precision = _precision(kernel, options)
+    kernel = replace(kernel, precision=kernel_precision(options, precision))
     # Where "auto" chose plug-and-play for all channels, its denoiser is the model of the record.
     used = used_methods(networks, found.channels)
     model = networks.filler if used.startswith("network") else spec
@@ -170,7 +171,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
             *_notes(mask, options, found),
             *notes_on_missing(neighbours, axes, enough),
         ),
-        facts=_facts(kernel, used, options) | {"precision": _precision(kernel, options)},
+        facts=_facts(kernel, used, options) | {"precision": precision},
     ).of_region()
     limits = _limits_of_known(source, mask, sampled, masks)
     samples = [(options.seed, i) for i in range(options.n)] if options.n > 1 else [None]

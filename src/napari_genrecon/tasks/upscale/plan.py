@@ -18,7 +18,7 @@ from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.others import grey_scale, notes_on_others
-from napari_genrecon.tasks.plan import Plan, lowest_precision, plan_grid, result_dtype, run_plan
+from napari_genrecon.tasks.plan import Plan, kernel_precision, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
 from napari_genrecon.tasks.upscale.options import EnlargingOptions, UpscaleOptions
@@ -120,6 +120,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
     channels = upscaled_channels(measured, noise, _LEFT)
     if spec.scaling:
         channels = _scaled(channels, measured, spec)
+    precision = lowest_precision(options, [spec])
     kernel = UpscalePlanes(
         spec,
         options.device,
@@ -130,7 +131,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
         # In float32: an enlargement would double the error of bfloat16.
         denoise=denoising_planes(first, options.device, measured.axes, measured.sampled, noise) if first else None,
         views=len(VIEWS) if options.self_ensemble else 1,
-        precision=options.precision,
+        precision=kernel_precision(options, precision),
     )
     return upscale_plan(
         "upscale",
@@ -145,7 +146,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
             *missing_note([channel.missing for channel in channels]),
             *notes_on_others(spec),
         ),
-        facts={"precision": lowest_precision(options, [spec])},
+        facts={"precision": precision},
         steps=lambda: kernel.steps,
     )
 

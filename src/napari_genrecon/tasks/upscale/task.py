@@ -23,7 +23,7 @@ from napari_genrecon.tasks.plan import plan_grid
 from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.options import UpscaleOptions
-from napari_genrecon.tasks.upscale.plan import geometry, measure, plan_planes, run_audited
+from napari_genrecon.tasks.upscale.plan import chosen_model, geometry, measure, plan_planes, run_audited
 from napari_genrecon.tasks.upscale.planes import VIEWS
 
 __all__ = ["expected_seconds", "upscale", "upscale_steps"]
@@ -180,7 +180,7 @@ def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
-    spec = find_model(options.model, "upscale")
+    spec = chosen_model(options, measure(source, options).noise if options.model == "auto" else ())[0]
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
