@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import simulate_psf as simulate_psf
     from napari_genrecon.tasks.advise import advise as advise
     from napari_genrecon.tasks.augment import augment as augment
+    from napari_genrecon.tasks.batch import batch as batch
     from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.check import resolution as resolution
     from napari_genrecon.tasks.classify import classify as classify
@@ -51,6 +52,7 @@ _PUBLIC = {
     "NoiseModel": "noise",
     "advise": "tasks.advise",
     "augment": "tasks.augment",
+    "batch": "tasks.batch",
     "check": "tasks.check",
     "classify": "tasks.classify",
     "Optics": "optics",
@@ -84,6 +86,7 @@ __all__ = [
     "__version__",
     "advise",
     "augment",
+    "batch",
     "check",
     "classify",
     "deblur",
