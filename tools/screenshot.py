@@ -1,6 +1,6 @@
 """Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
 
-``screenshot.py docs augment`` makes only those of Augment and Advise, and
+``screenshot.py docs augment`` makes only those of Augment and Advise, ``screenshot.py docs folder`` that of Folder, and
 ``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
 folder has a finished run of the name already).
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import napari
 import numpy as np
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
@@ -100,6 +101,27 @@ def augment(folder: Path) -> None:
     viewer.close()
 
 
+def folder(target: Path) -> None:
+    """Denoise a folder of six images, one of them damaged; save a picture of the table."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1366, 768)
+    viewer.open_sample("napari-genrecon", "fluorescence_2d")
+    images = Path(tempfile.mkdtemp()) / "plate 1"
+    images.mkdir()
+    for index in range(6):
+        tifffile.imwrite(images / f"well {index + 1}.tif", np.roll(viewer.layers[0].data, 50 * index, axis=0))
+    (images / "well 4.tif").write_bytes(b"cut short")
+    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Folder")
+    page.take([images])
+    wait(lambda: page._jobs.job is None)
+    page.folder.value = images.with_name("denoised")
+    page.run.native.click()
+    wait(lambda: len(page.table.rows) > 4 and page.table.rows[4].state == "running")
+    _picture(viewer, target / "folder.png")
+    wait(lambda: page._jobs.job is None)
+    viewer.close()
+
+
 def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     page = widget.train
     _press(page, page.show_crops)
@@ -139,15 +161,17 @@ def _picture(viewer: Any, target: Path) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    if sys.argv[2:3] == ["augment"]:
-        augment(folder)
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    parts = {"augment": augment, "folder": folder}
+    if sys.argv[2:3] and sys.argv[2] in parts:
+        parts[sys.argv[2]](target)
         return
-    generate(folder, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
+    generate(target, float(sys.argv[3]) if len(sys.argv) > 3 else 2.0)
     if sys.argv[2:3] != ["generate"]:
-        tasks(folder)
-        augment(folder)
+        tasks(target)
+        augment(target)
+        folder(target)
 
 
 def tasks(folder: Path) -> None:

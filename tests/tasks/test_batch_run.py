@@ -44,7 +44,7 @@ def states(folder, what, **more):
         work("denoise", noise="5"),
         work("upscale", factor=2, keep_dtype=True),
         work("deblur", psf="2.5", iterations=2, method="rl"),
-        work("deblur", psf=OPTICS, iterations=2, method="rl"),
+        work("deblur", psf=OPTICS, method="rl"),
         work("inpaint", detect="hot", method="biharmonic"),
         pipeline_work(Pipeline((Step("inpaint", {"detect": "hot"}), Step("upscale"))), "mine"),
     ],

@@ -15,6 +15,7 @@ from napari_genrecon.io.record.check import find_record
 from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.optics.objective import Optics
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.deblur.task import ITERATIONS
 from napari_genrecon.tasks.files import file_steps
 from napari_genrecon.tasks.measure import as_source, input_facts, sample_channels
 from napari_genrecon.tasks.pipeline import Pipeline
@@ -95,9 +96,15 @@ def _differing(options: Any, files: Mapping[str, Path], record: Mapping[str, Any
             return name
         if name == "noise" and not _same_noise(options.noise, record.get("noise") or []):
             return name
-        if name not in {*files, "noise"} and not _same(getattr(options, name), getattr(then, name)):
+        if name not in {*files, "noise"} and not _same(_value(options, name), _value(then, name)):
             return name
     return ""
+
+
+def _value(options: Any, name: str) -> Any:
+    """Return the value of an option; the default of iterations depends on the method, and records state the number."""
+    found = getattr(options, name)
+    return ITERATIONS[options.method] if name == "iterations" and found is None else found
 
 
 def _same(wanted: Any, then: Any) -> bool:
