@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.check import resolution as resolution
     from napari_genrecon.tasks.classify import classify as classify
     from napari_genrecon.tasks.deblur import deblur as deblur
+    from napari_genrecon.tasks.deblur.width import measure_blur as measure_blur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.detect import detect as detect
     from napari_genrecon.tasks.inpaint import inpaint as inpaint
@@ -65,6 +66,7 @@ _PUBLIC = {
     "gaussian_psf": "optics",
     "list_models": "models",
     "load_model": "models",
+    "measure_blur": "tasks.deblur.width",
     "measure_noise": "tasks.measure",
     "pipeline": "tasks.pipeline",
     "resolution": "tasks.check",
@@ -97,6 +99,7 @@ __all__ = [
     "gaussian_psf",
     "list_models",
     "load_model",
+    "measure_blur",
     "measure_noise",
     "pipeline",
     "resolution",

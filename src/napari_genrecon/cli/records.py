@@ -15,7 +15,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: Subparsers) -> None:
-    """Add ``noise``, ``verify``, ``replay``, ``check``, ``resolution`` and ``methods``."""
+    """Add ``noise``, ``verify``, ``replay``, ``check``, ``resolution``, ``blur`` and ``methods``."""
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
@@ -43,6 +43,10 @@ def add_commands(commands: Subparsers) -> None:
     resolution.add_argument("--second", type=Path, help="another frame of the same thing, in which nothing has moved")
     resolution.add_argument("--axes", help="what the dimensions mean, such as TCYX")
     add_series(resolution)
+    blur = add_command(commands, "blur", _blur, "Measure how wide the blur in images is, for 'genrecon deblur --psf'.")
+    blur.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, not processed before")
+    blur.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    add_series(blur)
     methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
@@ -116,6 +120,18 @@ def _resolution(parsed: argparse.Namespace) -> int:
         size = known_sizes(image.about).get("X")
         found = resolution(image.data, None if other is None else other.data, axes=image.axes, pixel_size=size)
         return "\n".join([str(path), *map(str, found)])
+
+    return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
+
+
+def _blur(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.tasks.deblur.width import measure_blur
+
+    def measure(path: Path) -> str:
+        image = open_image(path, axes=parsed.axes, series=parsed.series)
+        found = measure_blur(image.data, axes=image.axes)
+        return f"{path}: {found}\ngenrecon deblur {path} --psf {found.fwhm:.1f}"
 
     return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
 

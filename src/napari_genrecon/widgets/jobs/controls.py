@@ -69,6 +69,10 @@ class JobControls:
         self._look = ""
         status.native.textChanged.connect(lambda: self._tint(""))  # the next message is plain again
 
+    def disable_too(self, button: PushButton) -> None:
+        """Disable one more button while a job runs."""
+        self._buttons = [*self._buttons, button]
+
     @property
     def at_work(self) -> bool:
         """Whether a job runs that is not quiet."""
