@@ -96,7 +96,7 @@ def psf_notes(
 
 def usable_parts(
     crops: Crops, model: NoiseModel, name: str = "the image"
-) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+) -> tuple[list[NDArray[np.floating]], list[NDArray[np.float64]]]:
     """Return the parts of a channel whose fine detail can be compared with a PSF, and the variance of their noise.
 
     Raises

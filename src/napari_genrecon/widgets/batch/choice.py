@@ -65,7 +65,7 @@ class WorkChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         form, task = self._forms[self.task.value], find_task(self.task.value)
         sources = form.array_sources()
         files = {name: source for name, source in sources.items() if isinstance(source, Path) and name != "noise"}
-        arrays = {name: None if name in files else source for name, source in sources.items()}
+        arrays: dict[str, Any] = {name: None if name in files else source for name, source in sources.items()}
         if isinstance(arrays.get("noise"), Path):
             arrays["noise"] = read_noise(arrays["noise"])
         return task_work(task, task.options(**form.plain_values(), **arrays), files)
