@@ -1,6 +1,6 @@
 """Drive a real window through every task, from sample to result, and save pictures: ``screenshot.py docs``.
 
-``screenshot.py docs augment`` makes only those of Augment and Advise, ``screenshot.py docs folder`` that of Folder, and
+``screenshot.py docs augment`` makes only those of Augment and Advise, ``folder`` and ``beads`` those of one dock;
 ``screenshot.py docs generate 2`` makes only those of the Generate widget, and trains for two minutes (unless the runs
 folder has a finished run of the name already).
 """
@@ -19,6 +19,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
+
+from napari_genrecon import detect
 
 
 def wait(condition, seconds: float = 300) -> None:
@@ -122,6 +124,30 @@ def folder(target: Path) -> None:
     viewer.close()
 
 
+def beads(target: Path) -> None:
+    """Make a PSF from points on beads, and find the width of the blur; save a picture."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1366, 768)
+    viewer.open_sample("napari-genrecon", "beads")
+    viewer.layers.remove("beads PSF")
+    image = viewer.layers["beads"]
+    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Deblur")
+    wait(lambda: "Expected time" in page._report.value and page._job is None)
+    found = detect(image, fdr=0.01)
+    points = viewer.add_points(found.pixels[:60], name="points", scale=image.scale, units=image.units, size=9)
+    points.face_color, points.border_color = "transparent", "yellow"
+    page._layers.value = ["beads"]
+    wait(lambda: page._job is None)
+    page._form["psf_find"].native.click()
+    wait(lambda: page._job is None)
+    page._form["psf_beads"].native.click()
+    wait(lambda: page._job is None)
+    page._form["psf"].value = "Gaussian of this width"  # which shows the buttons again
+    viewer.reset_view()
+    _picture(viewer, target / "psf.png")
+    viewer.close()
+
+
 def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     page = widget.train
     _press(page, page.show_crops)
@@ -163,7 +189,7 @@ def _picture(viewer: Any, target: Path) -> None:
 def main() -> None:
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
-    parts = {"augment": augment, "folder": folder}
+    parts = {"augment": augment, "folder": folder, "beads": beads}
     if sys.argv[2:3] and sys.argv[2] in parts:
         parts[sys.argv[2]](target)
         return
@@ -172,6 +198,7 @@ def main() -> None:
         tasks(target)
         augment(target)
         folder(target)
+        beads(target)
 
 
 def tasks(folder: Path) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.optics.beads import psf_from_beads as psf_from_beads
     from napari_genrecon.tasks.advise import advise as advise
     from napari_genrecon.tasks.augment import augment as augment
     from napari_genrecon.tasks.batch import batch as batch
@@ -69,6 +70,7 @@ _PUBLIC = {
     "measure_blur": "tasks.deblur.width",
     "measure_noise": "tasks.measure",
     "pipeline": "tasks.pipeline",
+    "psf_from_beads": "optics.beads",
     "resolution": "tasks.check",
     "sample": "tasks.sample",
     "simulate_psf": "optics",
@@ -102,6 +104,7 @@ __all__ = [
     "measure_blur",
     "measure_noise",
     "pipeline",
+    "psf_from_beads",
     "resolution",
     "sample",
     "simulate_psf",

@@ -45,7 +45,7 @@ def test_damage_is_found():
 
 
 def test_beads_tell_their_width_and_get_sharper_with_their_psf():
-    psf, image = PIXELS["beads"]()
+    image, psf = PIXELS["beads"]()
     assert measure_blur(image).fwhm == pytest.approx(simulated._BEAD_WIDTH, rel=0.12)
     sharp = deblur(image, psf, method="rl")  # a PSF that did not fit would warn, which fails the test
     assert sharp.max() - 100 > 1.5 * (image.max() - 100.0)

@@ -1,4 +1,4 @@
-"""The width of the blur is found in the image and used, by a button of Deblur."""
+"""Deblur without a PSF in hand: its width is found in the image, or it is made from points on beads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari_genrecon import measure_blur
+from napari_genrecon import measure_blur, psf_from_beads
 from napari_genrecon.widgets.task.widget import DeblurWidget
 
 
@@ -65,3 +65,34 @@ def test_button_is_there_for_a_gaussian_only(opened):
     _, page = opened
     page._form["psf"].value = "computed from optics"
     assert not page._form["psf_find"].visible
+
+
+def test_psf_is_made_from_points_on_beads_and_chosen(opened, qtbot):
+    viewer, page = opened
+    spots = viewer.layers["spots"].data
+    far = [(y, x) for y in (30, 90, 150) for x in (30, 90, 150)]
+    image = np.zeros((180, 180))
+    image[tuple(np.transpose(far))] = 2e4
+    viewer.add_image(
+        np.random.default_rng(0).poisson(gaussian_filter(image, 1.5) + 5.0), name="beads", scale=(0.2, 0.2)
+    )
+    places = [*far, (2, 2)]
+    viewer.add_points(np.multiply(places, 0.2), name="places")
+    page._layers.value = ["beads"]
+    qtbot.waitUntil(lambda: "Expected time" in page._report.value and page._job is None, timeout=60_000)
+    page._form["psf_beads"].native.click()
+    qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
+    made = viewer.layers["beads PSF"]
+    np.testing.assert_array_equal(made.data, psf_from_beads(viewer.layers["beads"].data, places).pixels)
+    assert tuple(made.scale) == (0.2, 0.2)
+    assert page._form["psf"].value == "beads PSF"
+    assert "PSF of 9 beads; left out: 1 at the border" in page._status.value
+    assert page._layers.value == ["beads"]
+    np.testing.assert_array_equal(viewer.layers["spots"].data, spots)
+
+
+def test_without_points_it_says_what_to_do(opened, qtbot):
+    _, page = opened
+    qtbot.waitUntil(lambda: "Expected time" in page._report.value and page._job is None, timeout=60_000)
+    page._form["psf_beads"].native.click()
+    assert "put a point on each bead in a Points layer" in page._status.value

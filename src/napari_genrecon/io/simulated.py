@@ -56,8 +56,8 @@ def beads() -> list[LayerData]:
     impulse = np.zeros((21, 21))
     impulse[10, 10] = 1
     return [
-        _layer(gaussian_filter(impulse, sigma).astype(np.float32), "beads PSF", "yx", visible=False),
         _layer(_camera(rng, gaussian_filter(points, sigma)), "beads", "yx"),
+        _layer(gaussian_filter(impulse, sigma).astype(np.float32), "beads PSF", "yx", visible=False),
     ]
 
 
