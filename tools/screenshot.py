@@ -130,7 +130,7 @@ def beads(target: Path) -> None:
     viewer.window.resize(1366, 768)
     viewer.open_sample("napari-genrecon", "beads")
     viewer.layers.remove("beads PSF")
-    image = viewer.layers["beads"]
+    image = viewer.layers.selection.active = viewer.layers["beads"]
     _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Deblur")
     wait(lambda: "Expected time" in page._report.value and page._job is None)
     found = detect(image, fdr=0.01)
