@@ -101,12 +101,13 @@ def _named(sections):
 
 @pytest.mark.parametrize("key", [sample.key for sample in MANIFEST.contributions.sample_data])
 def test_samples_open(key):
-    from napari_genrecon.io import samples
-
-    for data, keywords, kind in getattr(samples, key)():
+    command = next(sample.command for sample in MANIFEST.contributions.sample_data if sample.key == key)
+    names = {command.id: command.python_name for command in MANIFEST.contributions.commands}
+    for data, keywords, kind in _resolve(names[command])():
         assert kind in ("image", "labels")
         assert np.isfinite(data).all()
-        assert len(keywords["axis_labels"]) == data.ndim
+        assert len(keywords["axis_labels"]) == data.ndim - bool(keywords.get("rgb"))
+        assert "scale" not in keywords or len(keywords["scale"]) == len(keywords["units"])
 
 
 def test_discovery_loads_neither_torch_nor_us():

@@ -15,8 +15,11 @@ from typing import Any
 
 import napari
 import numpy as np
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
+
+from napari_genrecon import detect
 
 
 def wait(condition, seconds: float = 300) -> None:
@@ -117,6 +120,51 @@ def compare(folder: Path) -> None:
     viewer.close()
 
 
+def folder(target: Path) -> None:
+    """Denoise a folder of six images, one of them damaged; save a picture of the table."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1366, 768)
+    viewer.open_sample("napari-genrecon", "fluorescence_2d")
+    images = Path(tempfile.mkdtemp()) / "plate 1"
+    images.mkdir()
+    for index in range(6):
+        tifffile.imwrite(images / f"well {index + 1}.tif", np.roll(viewer.layers[0].data, 50 * index, axis=0))
+    (images / "well 4.tif").write_bytes(b"cut short")
+    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Folder")
+    page.take([images])
+    wait(lambda: page._jobs.job is None)
+    page.folder.value = images.with_name("denoised")
+    page.run.native.click()
+    wait(lambda: len(page.table.rows) > 4 and page.table.rows[4].state == "running")
+    _picture(viewer, target / "folder.png")
+    wait(lambda: page._jobs.job is None)
+    viewer.close()
+
+
+def beads(target: Path) -> None:
+    """Make a PSF from points on beads, and find the width of the blur; save a picture."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1366, 768)
+    viewer.open_sample("napari-genrecon", "beads")
+    viewer.layers.remove("beads PSF")
+    image = viewer.layers.selection.active = viewer.layers["beads"]
+    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Deblur")
+    wait(lambda: "Expected time" in page._report.value and page._job is None)
+    found = detect(image, fdr=0.01)
+    points = viewer.add_points(found.pixels[:60], name="points", scale=image.scale, units=image.units, size=9)
+    points.face_color, points.border_color = "transparent", "yellow"
+    page._layers.value = ["beads"]
+    wait(lambda: page._job is None)
+    page._form["psf_find"].native.click()
+    wait(lambda: page._job is None)
+    page._form["psf_beads"].native.click()
+    wait(lambda: page._job is None)
+    page._form["psf"].value = "Gaussian of this width"  # which shows the buttons again
+    viewer.reset_view()
+    _picture(viewer, target / "psf.png")
+    viewer.close()
+
+
 def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     page = widget.train
     _press(page, page.show_crops)
@@ -210,19 +258,19 @@ def steps(folder: Path) -> None:
 
 PICTURES = {
     "previews": previews, "upscale_z": upscale_z, "inpaint": inpaint, "detect": detect, "steps": steps,
-    "augment": augment, "compare": compare, "generate": generate,
+    "augment": augment, "compare": compare, "folder": folder, "beads": beads, "generate": generate,
 }  # fmt: skip
 
 
 def main() -> None:
-    folder, names = Path(sys.argv[1]), sys.argv[2:]
-    folder.mkdir(parents=True, exist_ok=True)
+    target, names = Path(sys.argv[1]), sys.argv[2:]
+    target.mkdir(parents=True, exist_ok=True)
     minutes = float(names.pop()) if names and names[-1].isdigit() else 2.0
     for name in names or PICTURES:
         if name == "generate":
-            generate(folder, minutes)
+            generate(target, minutes)
         else:
-            PICTURES[name](folder)
+            PICTURES[name](target)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from napari_genrecon.optics import Optics as Optics
     from napari_genrecon.optics import gaussian_psf as gaussian_psf
     from napari_genrecon.optics import simulate_psf as simulate_psf
+    from napari_genrecon.optics.beads import psf_from_beads as psf_from_beads
     from napari_genrecon.tasks.advise import advise as advise
     from napari_genrecon.tasks.augment import augment as augment
+    from napari_genrecon.tasks.batch import batch as batch
     from napari_genrecon.tasks.check import check as check
     from napari_genrecon.tasks.check import resolution as resolution
     from napari_genrecon.tasks.classify import classify as classify
     from napari_genrecon.tasks.deblur import deblur as deblur
+    from napari_genrecon.tasks.deblur.width import measure_blur as measure_blur
     from napari_genrecon.tasks.denoise import denoise as denoise
     from napari_genrecon.tasks.detect import detect as detect
     from napari_genrecon.tasks.export import export_package as export_package
@@ -53,6 +56,7 @@ _PUBLIC = {
     "NoiseModel": "noise",
     "advise": "tasks.advise",
     "augment": "tasks.augment",
+    "batch": "tasks.batch",
     "check": "tasks.check",
     "classify": "tasks.classify",
     "Optics": "optics",
@@ -67,8 +71,10 @@ _PUBLIC = {
     "import_model": "models.registry",
     "list_models": "models",
     "load_model": "models",
+    "measure_blur": "tasks.deblur.width",
     "measure_noise": "tasks.measure",
     "pipeline": "tasks.pipeline",
+    "psf_from_beads": "optics.beads",
     "resolution": "tasks.check",
     "sample": "tasks.sample",
     "simulate_psf": "optics",
@@ -88,6 +94,7 @@ __all__ = [
     "__version__",
     "advise",
     "augment",
+    "batch",
     "check",
     "classify",
     "deblur",
@@ -100,8 +107,10 @@ __all__ = [
     "import_model",
     "list_models",
     "load_model",
+    "measure_blur",
     "measure_noise",
     "pipeline",
+    "psf_from_beads",
     "resolution",
     "sample",
     "simulate_psf",

@@ -682,8 +682,8 @@ def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
     [
         ({"psf": "computed from optics", "psf_na": 1.6}, "na must be below the refractive index of the immersion"),
         ({"psf": "computed from optics", "psf_pixel_size": "small"}, "must be a number or empty, got 'small'"),
-        ({"psf": "from a file"}, "choose the file of the point spread function: none is given"),
-        ({"psf": "from a file", "psf_file": "bead.tif"}, "the point spread function: there is no '"),
+        ({"psf": "from a file"}, "choose the file of the PSF: none is given"),
+        ({"psf": "from a file", "psf_file": "bead.tif"}, "the PSF: there is no '"),
         ({"iterations": "many"}, "iterations must be a whole number or empty, got 'many'"),
     ],
     ids=["aperture", "pixel size", "no file", "file not there", "no number"],

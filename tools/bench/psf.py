@@ -3,18 +3,25 @@
 In the paraxial limit the full width at half maximum is 0.51 wavelength / NA in widefield and, with a closed pinhole and
 equal wavelengths, 0.37 wavelength / NA (Born & Wolf, section 8.5.2, and its square); with an open one it is that of the
 excitation. At high aperture the vectorial theory, which is computed, makes it wider.
+
+Then the width of a known blur is found from simulated images alone; see `optics.blur_width`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from bundled import scenes
+from scipy.ndimage import gaussian_filter
 
 from bench.table import header, row
-from napari_genrecon import simulate_psf
+from napari_genrecon import measure_blur, simulate_psf
+from napari_genrecon.errors import ImageError
 
 EMISSION, EXCITATION = 0.52, 0.488  # micrometres
 PINHOLES = (0.25, 0.5, 1.0, 2.0, 5.0)  # Airy units
 APERTURES = ((0.3, 1.0), (0.8, 1.0), (1.2, 1.33), (1.4, 1.515))  # NA and refractive index
+FWHM = 2.3548  # of a Gaussian of s.d. 1
+READ_NOISE = 2.0  # electrons
 SHARE = 0.02  # pixels, of wavelength / NA
 
 
@@ -32,9 +39,10 @@ def run() -> None:
         optics = {"na": na, "refractive_index": index}
         settings = [{}, {"kind": "confocal"}]
         settings += [{"kind": "confocal", "pinhole": size, "excitation": EXCITATION} for size in PINHOLES]
-        widths = [_width(wavelength=EMISSION, **optics, **each) for each in settings]
-        widths.append(_width(wavelength=EXCITATION, pixel=SHARE * EMISSION / na, **optics))
-        row(f"NA {na}, index {index}", *(f"{width * na / EMISSION:.3f}" for width in widths))
+        found = [_width(wavelength=EMISSION, **optics, **each) for each in settings]
+        found.append(_width(wavelength=EXCITATION, pixel=SHARE * EMISSION / na, **optics))
+        row(f"NA {na}, index {index}", *(f"{width * na / EMISSION:.3f}" for width in found))
+    widths()
 
 
 def _width(*, na: float, wavelength: float, pixel: float | None = None, **settings: object) -> float:
@@ -45,3 +53,44 @@ def _width(*, na: float, wavelength: float, pixel: float | None = None, **settin
     half = psf[1, side // 2 :] / psf.max()
     i = int(np.argmax(half < 0.5))
     return 2 * pixel * (i - 1 + (half[i - 1] - 0.5) / (half[i - 1] - half[i]))
+
+
+# --- the width of the blur, from the image alone ---
+
+WIDTHS = (2.0, 3.5, 5.0)  # px, full widths at half maximum
+PEAKS = (20.0, 200.0, 2000.0)  # electrons
+SIDE, SCENES = 320, 4
+LIGHT = 12.0  # of points, so that they are as bright as lines after the blur
+
+
+def widths() -> None:
+    """Print how well the width of a known blur is found in simulated images, and how often none is given."""
+    print()
+    header("scene", "peak", *(f"{width:g} px: found (refused of {SCENES})" for width in WIDTHS))
+    for name, scene in {"points": _points, "filaments": scenes.filaments, "soft cells": scenes.cells}.items():
+        for peak in PEAKS:
+            row(name, f"{peak:g} e-", *(_found(scene, width, peak) for width in WIDTHS))
+
+
+def _found(scene: object, width: float, peak: float) -> str:
+    answers = [_answer(scene, width, peak, seed) for seed in range(SCENES)]
+    given = [answer for answer in answers if answer]
+    said = f"{min(given):.1f} to {max(given):.1f}" if given else "–"
+    return f"{said} ({SCENES - len(given)})"
+
+
+def _answer(scene: object, width: float, peak: float, seed: int) -> float:
+    rng = np.random.default_rng([2026, 1128, seed])
+    specimen = np.maximum(scene(rng, (SIDE, SIDE)), 0).astype(float)
+    light = peak * gaussian_filter(specimen, width / FWHM, truncate=5)[32:-32, 32:-32]
+    image = rng.poisson(light) + rng.normal(0, READ_NOISE, light.shape)
+    try:
+        return measure_blur(image.astype(np.float32)).fwhm
+    except ImageError:
+        return 0.0
+
+
+def _points(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    image, count = np.zeros(shape), shape[0] * shape[1] // 300
+    image[rng.integers(0, shape[0], count), rng.integers(0, shape[1], count)] = LIGHT * rng.uniform(0.3, 1, count)
+    return image

@@ -18,31 +18,25 @@ def add_folder_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="take the images in subfolders of a folder, too")
 
 
-def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bool, replaces: bool = False) -> int:
+def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bool) -> int:
     """Process all files, report those that fail, and return how many failed."""
     failed = 0
     for path in paths:
         try:
             say(process(path))
-        except GenReconError as error:
-            if debug:
-                raise
-            failed += 1
-            warn(f"{path}: {sentence(error, replaces=replaces)}")
-        except OSError as error:
-            if debug:
-                raise
-            failed += 1
-            where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
-            warn(f"{path}: cannot be read or written: {error.strerror or error}{where}")
         except Exception as error:  # one bad file must not end a batch, nor show the user a traceback
             if debug:
                 raise
             failed += 1
-            warn(f"{path}: failed: {type(error).__name__}: {error} (--debug tells more)")
+            warn(f"{path}: {sentence(error, path)}")
     return failed
 
 
-def sentence(error: GenReconError, *, replaces: bool) -> str:
+def sentence(error: Exception, path: Path = Path(), *, replaces: bool = False) -> str:
     """Return the sentence of an error, with the flag that helps if there is one."""
-    return f"{error} (or give --overwrite)" if replaces and isinstance(error, ExistsError) else str(error)
+    from napari_genrecon.io.reader import file_sentence
+
+    if isinstance(error, ExistsError) and replaces:
+        return f"{error} (or give --overwrite)"
+    more = "" if isinstance(error, GenReconError | OSError) else " (--debug tells more)"
+    return file_sentence(error, path) + more

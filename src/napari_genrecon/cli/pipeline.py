@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_genrecon.cli.restore import add_file_flags, run_batch
 from napari_genrecon.cli.terminal import Subparsers, add_command, say
-from napari_genrecon.engine.run import Progress
 
 if TYPE_CHECKING:
     from napari_genrecon.tasks.pipeline import Pipeline
@@ -33,15 +31,11 @@ def add_commands(commands: Subparsers) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.tasks.pipeline.files import file_pipeline_steps
+    from napari_genrecon.tasks.batch import pipeline_work
 
     steps = _read(parsed.steps)
     name = parsed.steps.stem if parsed.steps.suffix == ".json" else steps.name
-
-    def process(path: Path, target: Path, more: dict[str, Any]) -> Generator[Progress, None, dict[str, Any]]:
-        return file_pipeline_steps(steps, path, target, axes=parsed.axes, keep=parsed.keep_steps, **more)
-
-    return run_batch(parsed, name, process)
+    return run_batch(parsed, pipeline_work(steps, name, axes=parsed.axes, keep=parsed.keep_steps))
 
 
 def _steps(parsed: argparse.Namespace) -> int:

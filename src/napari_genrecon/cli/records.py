@@ -8,14 +8,14 @@ from pathlib import Path
 
 from napari_genrecon.axes import assumption
 from napari_genrecon.cli.inputs import process_each
-from napari_genrecon.cli.terminal import FAILED, IMAGES, Subparsers, add_command, add_series, watch
+from napari_genrecon.cli.terminal import FAILED, IMAGES, Subparsers, add_command, add_series, say, watch
 from napari_genrecon.errors import ImageError
 
 __all__ = ["add_commands"]
 
 
 def add_commands(commands: Subparsers) -> None:
-    """Add ``noise``, ``verify``, ``replay``, ``check``, ``resolution`` and ``methods``."""
+    """Add ``noise``, ``verify``, ``replay``, ``check``, ``resolution``, ``blur`` and ``methods``."""
     noise = add_command(commands, "noise", _noise, "Measure the noise of images and print the report.")
     noise.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, folders of planes")
     noise.add_argument("--axes", help="what the dimensions mean, such as TCYX")
@@ -43,6 +43,15 @@ def add_commands(commands: Subparsers) -> None:
     resolution.add_argument("--second", type=Path, help="another frame of the same thing, in which nothing has moved")
     resolution.add_argument("--axes", help="what the dimensions mean, such as TCYX")
     add_series(resolution)
+    blur = add_command(commands, "blur", _blur, "Measure how wide the blur in images is, for 'genrecon deblur --psf'.")
+    blur.add_argument("inputs", nargs="+", type=Path, metavar="IMAGE", help=f"{IMAGES}, not processed before")
+    blur.add_argument("--axes", help="what the dimensions mean, such as TCYX")
+    add_series(blur)
+    psf = add_command(commands, "psf", _psf, "Average the beads at points to a PSF, for 'genrecon deblur --psf'.")
+    psf.add_argument("image", type=Path, metavar="BEADS", help=IMAGES)
+    psf.add_argument("points", type=Path, metavar="POINTS", help="CSV of the beads' places, as napari saves points")
+    psf.add_argument("output", type=Path, metavar="PSF", help="the image to write, such as psf.ome.tif")
+    psf.add_argument("--overwrite", action="store_true", help="replace an existing file")
     methods = add_command(commands, "methods", _methods, "Print the sentences about a result for a paper.")
     methods.add_argument("inputs", nargs="+", type=Path, metavar="FILE", help="results of this program")
     methods.add_argument("--json", action="store_true", help="print the whole record as JSON")
@@ -118,6 +127,36 @@ def _resolution(parsed: argparse.Namespace) -> int:
         return "\n".join([str(path), *map(str, found)])
 
     return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
+
+
+def _blur(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.tasks.deblur.width import measure_blur
+
+    def measure(path: Path) -> str:
+        image = open_image(path, axes=parsed.axes, series=parsed.series)
+        found = measure_blur(image.data, axes=image.axes)
+        return f"{path}: {found}\ngenrecon deblur {path} --psf {found.fwhm:.1f}"
+
+    return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
+
+
+def _psf(parsed: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from napari_genrecon.engine.run import finish
+    from napari_genrecon.io.formats import written_format
+    from napari_genrecon.io.points import read_places
+    from napari_genrecon.io.reader import open_image
+    from napari_genrecon.optics.beads import psf_from_beads
+
+    image = open_image(parsed.image)
+    found = psf_from_beads(image.data, read_places(parsed.points))
+    about = replace(image.about, translate=(), record=None, layer=None)
+    options = {"overwrite": parsed.overwrite, "sources": [parsed.image, parsed.points]}
+    finish(written_format(parsed.output).write_steps(parsed.output, found.pixels, about, **options))
+    say(f"{parsed.output}: {found}")
+    return 0
 
 
 def _methods(parsed: argparse.Namespace) -> int:

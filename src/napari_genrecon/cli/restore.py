@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Generator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from napari_genrecon.cli.inputs import add_folder_flags, process_each
+from napari_genrecon.cli.inputs import add_folder_flags, sentence
 from napari_genrecon.cli.terminal import (
     FAILED,
     IMAGES,
@@ -16,12 +15,15 @@ from napari_genrecon.cli.terminal import (
     add_command,
     add_flags,
     add_series,
+    beside_bar,
     say,
     warn,
     watch,
 )
-from napari_genrecon.engine.run import Progress
 from napari_genrecon.tasks import Task, find_task
+
+if TYPE_CHECKING:
+    from napari_genrecon.tasks.batch import BatchProgress, Work
 
 __all__ = ["add_file_flags", "add_task", "run_batch"]
 
@@ -44,6 +46,13 @@ def add_file_flags(parser: argparse.ArgumentParser, *, images: bool = True) -> N
         help="file (for one input), or folder for the results: one that exists, a name that ends in a slash, or one "
         "without an ending such as .tif; it is created if needed",
     )
+    parser.add_argument(
+        "--name",
+        default="",
+        metavar="PATTERN",
+        help="names of the results, with {name} where that of the image shall stand, such as '{name}_clean.ome.zarr' "
+        "(default: {name}_{task})",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results (never an input)")
     add_series(parser)
     add_folder_flags(parser)
@@ -61,76 +70,68 @@ def _add_image_flags(parser: argparse.ArgumentParser) -> None:
         help="put smaller copies into .tif results, for viewers (.zarr has them anyway)",
     )
     parser.add_argument("--sidecar", action="store_true", help="write the record beside the result, too, as JSON")
-    parser.add_argument("--resume", action="store_true", help="continue .zarr results that were left unfinished")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an earlier run: skip results that are done, continue .zarr results that were left unfinished",
+    )
     parser.add_argument("--scheduler", help="dask scheduler whose workers write a .zarr result, or 'local'")
     parser.add_argument("--workers", type=int, default=2, help="processes to start for --scheduler local (default 2)")
 
 
 def _run_task(parsed: argparse.Namespace) -> int:
-    from napari_genrecon.tasks.files import file_steps
+    from napari_genrecon.tasks.batch import task_work
     from napari_genrecon.tasks.from_text import options_from_text
 
     task = find_task(parsed.task)
     values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
-    options, arrays = options_from_text(task, values, flag="--")
-
-    def process(path: Path, target: Path, more: dict[str, Any]) -> Generator[Progress, None, dict[str, Any]]:
-        return file_steps(task, path, target, options, arrays=arrays, **more)
-
-    return run_batch(parsed, task.name, process)
+    return run_batch(parsed, task_work(task, *options_from_text(task, values, flag="--")))
 
 
-def run_batch(
-    parsed: argparse.Namespace,
-    name: str,
-    process: Callable[[Path, Path, dict[str, Any]], Generator[Progress, None, dict[str, Any]]],
-) -> int:
+def run_batch(parsed: argparse.Namespace, work: Work) -> int:
     """Process the images of the command line, each into a file of its own.
 
     Parameters
     ----------
     parsed : argparse.Namespace
         Arguments from the flags of `add_file_flags`.
-    name : str
-        Name of the task, by which the results are named.
-    process : callable
-        ``process(image, result, keywords)``, which are those of `file_steps`, returns steps that return the record.
+    work : Work
+        What is done to every image.
     """
-    from napari_genrecon.engine.cluster import connected
     from napari_genrecon.io.saving import Saving
-    from napari_genrecon.tasks.batch import make_folders, plan_batch
+    from napari_genrecon.tasks.batch import batch_steps, make_folders, plan_batch
 
-    places = {"stack": parsed.stack, "recursive": parsed.recursive, "series": parsed.series}
-    batch = plan_batch(parsed.inputs, name, parsed.output, **places)
+    places = {"stack": parsed.stack, "recursive": parsed.recursive, "series": parsed.series, "pattern": parsed.name}
+    batch = plan_batch(parsed.inputs, work.name, parsed.output, **places)
     for note in batch.notes:
         warn(note)
     make_folders(batch)
-    targets = dict(batch.jobs)
-    saving = Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar)
-    with connected(parsed.scheduler, parsed.workers) as client:
-        more = {"saving": saving, "resume": parsed.resume, "client": client, "series": parsed.series}
-        failed = process_each(
-            list(targets),
-            lambda path: _told(path, targets[path], process(path, targets[path], more)),
-            debug=parsed.debug,
-            replaces=True,
-        )
-    if len(targets) > 1:
-        say(f"{len(targets) - failed} of {len(targets)} images done" + (f", {failed} failed" if failed else ""))
+    steps = batch_steps(
+        batch,
+        work,
+        saving=Saving(overwrite=parsed.overwrite, pyramid=parsed.pyramid, sidecar=parsed.sidecar),
+        resume=parsed.resume,
+        scheduler=parsed.scheduler,
+        workers=parsed.workers,
+        series=parsed.series,
+        strict=parsed.debug,
+    )
+    rows = watch(steps, work.name, _tell)
+    failed = sum(row.error is not None for row in rows)
+    if len(rows) > 1:
+        say(f"{len(rows) - failed} of {len(rows)} images done" + (f", {failed} failed" if failed else ""))
     return FAILED if failed else 0
 
 
-def _told(path: Path, target: Path, steps: Generator[Progress, None, dict[str, Any]]) -> str:
-    """Process a file, print what is to be known of the result, and return its name."""
-    from napari_genrecon.io.record.check import choice_text
-    from napari_genrecon.io.record.frames import frames_text
-    from napari_genrecon.io.record.history import steps_of_run
-
-    for record in steps_of_run(watch(steps, path.name)):
-        if choice_text(record):
-            warn(f"{path}: model {choice_text(record)}")
-        if frames_text(record):
-            warn(f"{path}: {frames_text(record)}")
-        for sentence in record["warnings"]:
-            warn(f"{path}: note: {sentence}")
-    return str(target)
+def _tell(progress: BatchProgress) -> None:
+    """Print what is to be known of an image that has ended, and the name of its result."""
+    row = progress.row
+    if not row.ended:
+        return
+    with beside_bar():
+        if row.error is not None:
+            warn(f"{row.image}: {sentence(row.error, row.image, replaces=True)}")
+            return
+        for note in row.notes:
+            warn(f"{row.image}: {note}")
+        say(f"{row.result}" + (" (done before)" if row.state == "done before" else ""))

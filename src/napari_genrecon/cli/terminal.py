@@ -12,8 +12,8 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, TypeAlias
 
 __all__ = [
-    "FAILED", "IMAGES", "INTERRUPTED", "Subparsers", "add_command", "add_flag", "add_flags", "add_series", "say",
-    "warn", "warnings_as_sentences", "watch",
+    "FAILED", "IMAGES", "INTERRUPTED", "Subparsers", "add_command", "add_flag", "add_flags", "add_series", "beside_bar",
+    "say", "warn", "warnings_as_sentences", "watch",
 ]  # fmt: skip
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -104,8 +104,20 @@ def warnings_as_sentences() -> Iterator[None]:
         yield
 
 
-def watch(steps: Any, title: str) -> Any:
-    """Run all steps with a progress bar and return their result; Ctrl-C closes the steps, which then clean up."""
+@contextmanager
+def beside_bar() -> Iterator[None]:
+    """Print without running into a progress bar, which is drawn again afterwards."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        yield
+
+
+def watch(steps: Any, title: str, tell: Callable[[Any], object] = lambda _: None) -> Any:
+    """Run all steps with a progress bar and return their result; Ctrl-C closes the steps, which then clean up.
+
+    `tell` is called with the progress of every step; what it prints must not run into the bar (`beside_bar`).
+    """
     from tqdm import tqdm
 
     from napari_genrecon.engine.run import finish
@@ -116,5 +128,6 @@ def watch(steps: Any, title: str) -> Any:
             bar.total = progress.total or None
             bar.set_postfix_str(progress.note, refresh=False)
             bar.update(progress.done - bar.n)
+            tell(progress)
 
         return finish(steps, show)

@@ -33,6 +33,7 @@ __all__ = [
     "seconds_left",
 ]
 
+P = TypeVar("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -346,8 +347,8 @@ def finish(steps: Generator[Any, None, T], on_progress: Callable[[Progress], obj
                 on_progress(progress)
 
 
-def map_progress(steps: Generator[S, None, T], tell: Callable[[S], Progress]) -> Generator[Progress, None, T]:
-    """Map every step to a `Progress`. Closing it closes the source."""
+def map_progress(steps: Generator[S, None, T], tell: Callable[[S], P]) -> Generator[P, None, T]:
+    """Map every step to another, such as a `Progress`. Closing it closes the source."""
     with closing(steps):
         while True:
             try:

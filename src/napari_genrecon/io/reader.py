@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from napari_genrecon.errors import GenReconWarning, ImageError
+from napari_genrecon.errors import GenReconError, GenReconWarning, ImageError
 from napari_genrecon.io.formats import image_name, plainly, read_format
 from napari_genrecon.io.image_file import ImageFile, listed_series
 
-__all__ = ["image_name", "open_image"]
+__all__ = ["file_sentence", "image_name", "open_image"]
 
 
 def open_image(path: str | Path, *, axes: str | None = None, series: int | str | None = None) -> ImageFile:
@@ -58,3 +58,13 @@ def _several(image: ImageFile) -> str:
         f"{image.path.name} holds {len(image.series)} images ({listed_series(image.series)}); the first was opened: "
         "choose another by its number or name with series (--series on the command line)"
     )
+
+
+def file_sentence(error: Exception, path: Path) -> str:
+    """Return why a file failed, for a user who is not shown a traceback."""
+    if isinstance(error, GenReconError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+        return f"cannot be read or written: {error.strerror or error}{where}"
+    return f"failed: {type(error).__name__}: {error}"

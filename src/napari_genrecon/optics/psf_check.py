@@ -17,12 +17,23 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon.optics.centre import FARTHEST
 
-__all__ = ["SMALLEST", "detail_beyond", "measured_notes", "size_notes", "widest_gaussian"]
+__all__ = [
+    "RINGS",
+    "SMALLEST",
+    "detail_beyond",
+    "measured_notes",
+    "power_of_rings",
+    "size_notes",
+    "widest_gaussian",
+]
 
 SMALLEST = 96
 """Side in pixels of the smallest crop whose rings hold enough frequencies for a mean."""
 
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel; narrower ones hold too few
+RINGS = (_EDGES[1:] + _EDGES[:-1]) / 2
+"""Middle of each ring."""
+_ALIKE = 2.1  # each frequency is there twice, and the window makes 2.25 neighbours alike: the root of the product
 _FINEST = 3  # last rings above the noise that count as the finest detail
 _LEAST = 2  # coarser rings to compare it with, at least
 _ABOVE_NOISE = 2.0  # power of a ring, in that of the noise, from which it counts
@@ -111,8 +122,7 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[A
 def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
     """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does."""
     power = _power(crops, variances)
-    middle = (_EDGES[1:] + _EDGES[:-1]) / 2
-    fitting = [w for w in _WIDTHS if _rise(power, np.exp(-((np.pi * w * middle) ** 2) / (2 * np.log(2)))) <= 1]
+    fitting = [w for w in _WIDTHS if _rise(power, np.exp(-((np.pi * w * RINGS) ** 2) / (2 * np.log(2)))) <= 1]
     return float(max(fitting, default=0.0))
 
 
@@ -124,7 +134,19 @@ def _rise(power: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
 
 
 def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """Return the mean power per ring, less that of the noise, up to the first ring in which the noise hides it."""
+    return power_of_rings(crops, variances)[0]
+
+
+def power_of_rings(crops: Crops, variances: Sequence[ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean power per ring, less that of the noise, up to the first ring in which the noise hides it.
+
+    Returns
+    -------
+    power : ndarray
+        Per ring of `RINGS`, from the first.
+    error : ndarray
+        Standard error of each.
+    """
     sums, noise, counts = np.zeros((3, len(_EDGES) - 1))
     for crop, variance in zip(crops, variances, strict=True):
         if min(crop.shape) < SMALLEST:
@@ -138,12 +160,13 @@ def _power(crops: Crops, variances: Sequence[ArrayLike]) -> NDArray[np.float64]:
         sums, counts = sums + ring_sums, counts + ring_counts
         noise = noise + ring_counts * float((weight * np.asarray(variance)).sum())  # the window weights the middle most
     if not counts.all():
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0)
     mean, expected = sums / counts, noise / counts
     unsure = 2 * mean / np.sqrt(counts)  # two s.d. of the mean: the power at one frequency is exponentially distributed
     hidden = mean - expected <= np.maximum(unsure, (_ABOVE_NOISE - 1) * expected)
     hidden |= mean < _LEAKAGE * mean.max()
-    return (mean - expected)[: int(np.argmax(hidden)) if hidden.any() else len(mean)]
+    end = int(np.argmax(hidden)) if hidden.any() else len(mean)
+    return (mean - expected)[:end], (_ALIKE * mean / np.sqrt(counts))[:end]
 
 
 def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from magicgui.widgets.bases import ValueWidget
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import known_devices
 from napari_genrecon.tasks import Task
-from napari_genrecon.widgets.layers.arrays import ArrayField, Names, PsfField
+from napari_genrecon.widgets.layers.arrays import FILE, NONE, ArrayField, Names, PsfField
 from napari_genrecon.widgets.layers.noise_field import NoiseField
 from napari_genrecon.widgets.preferences import preferences
 from napari_genrecon.widgets.words import CHOICE_WORDS, DAMAGE, LABELS
@@ -242,12 +242,21 @@ class TaskForm(Form):
         Return the names of the layers that can be a mask, a point spread function or source of the noise, or points.
     extra : sequence of widgets
         Further widgets behind "more options".
+    files : bool
+        Whether a mask is chosen as a file.
     """
 
     def __init__(
-        self, task: Task, masks: Names, images: Names, points: Names, extra: Sequence[ValueWidget] = ()
+        self,
+        task: Task,
+        masks: Names,
+        images: Names,
+        points: Names,
+        extra: Sequence[ValueWidget] = (),
+        *,
+        files: bool = False,
     ) -> None:
-        self._task = task
+        self._task, self._files = task, files
         super().__init__(
             task.options,
             choices={"models": self._models(), "detect": DAMAGE},
@@ -256,6 +265,11 @@ class TaskForm(Form):
             arrays={"mask": masks, "psf": images, "maps": images, "noise": images, "points": points},
             extra=extra,
         )
+
+    def _array_field(self, name: str, metadata: dict[str, Any]) -> ArrayField:
+        if not self._files or metadata.get("array") != "mask":
+            return super()._array_field(name, metadata)
+        return ArrayField(name, _label(name), metadata["tooltip"], self._layers["mask"], (NONE, FILE))
 
     def _models(self) -> list[str]:
         return ["auto", *(spec.name for spec in self._task.cards())]

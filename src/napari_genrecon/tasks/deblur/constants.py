@@ -11,13 +11,14 @@ from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
 from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
+from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects
 from napari_genrecon.tasks.deblur.tiles import Channel
 from napari_genrecon.tasks.measure import is_noisy, measure_crops
 
-__all__ = ["channel_constants", "psf_notes"]
+__all__ = ["channel_constants", "psf_notes", "usable_parts"]
 
 Crops = list[NDArray[np.generic]]
 
@@ -82,25 +83,40 @@ def psf_notes(
     notes, unchecked = [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
         name = _which([index], sampled)
-        if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
-            unchecked.append(f"the noise of {name} is correlated from pixel to pixel")
+        try:
+            planes, variances = usable_parts(crops, model, name)
+        except ImageError as error:
+            unchecked.append(str(error))
             continue
-        usable = [
-            crop for crop in crops[:_CHECKED_CROPS] if min(crop.shape) >= SMALLEST and _has_no_sharp_edge(crop, model)
-        ]
-        if not usable:
-            unchecked.append(
-                f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
-            )
-            continue
-        planes = [without_defects(crop.astype(np.float64), model) for crop in usable]
-        # A given noise model may describe a part of the noise only: the larger of it and the measured one counts.
-        models = (model,) if model.method != "given" else (model, measure_crops(crops))
-        variances = [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
         beyond = detail_beyond(planes, psf, variances)
         if beyond > _BEYOND:
             notes.append(_misfit_note(name, beyond, widest_gaussian(planes, variances)))
     return tuple(notes), tuple(unchecked)
+
+
+def usable_parts(
+    crops: Crops, model: NoiseModel, name: str = "the image"
+) -> tuple[list[NDArray[np.floating]], list[NDArray[np.float64]]]:
+    """Return the parts of a channel whose fine detail can be compared with a PSF, and the variance of their noise.
+
+    Raises
+    ------
+    ImageError
+        If there are none, or the noise cannot be distinguished from fine detail.
+    """
+    if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
+        raise ImageError(f"the noise of {name} is correlated from pixel to pixel")
+    usable = [
+        crop for crop in crops[:_CHECKED_CROPS] if min(crop.shape) >= SMALLEST and _has_no_sharp_edge(crop, model)
+    ]
+    if not usable:
+        raise ImageError(
+            f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
+        )
+    planes = [without_defects(crop.astype(np.float64), model) for crop in usable]
+    # A given noise model may describe a part of the noise only: the larger of it and the measured one counts.
+    models = (model,) if model.method != "given" else (model, measure_crops(crops))
+    return planes, [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
 
 
 def _misfit_note(name: str, beyond: float, widest: float) -> str:

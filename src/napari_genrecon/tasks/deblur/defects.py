@@ -33,6 +33,7 @@ def without_defects(plane: Plane, noise: NoiseModel) -> Plane:
         Noise of the channel.
     """
     filled, _ = fill_hot(plane, noise)
+    filled = np.where(np.isfinite(filled), filled, plane)  # not filled where all pixels beside it seem hot
     marked = _clusters(filled, noise)
     marked |= _rows(filled, noise)[:, None] | _rows(filled.T, noise)
     if not marked.any() or marked.all():

@@ -134,8 +134,8 @@ class DenoiseOptions:
             raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
         if self.camera is not None and self.whole:
             raise OptionError(
-                "whole puts the result into a copy of the image, whose grey values the camera maps do not correct: leave "
-                "one of the two out"
+                "whole puts the result into a copy of the image, whose grey values the camera maps do not correct: "
+                "leave one of the two out"
             )
         if self.camera is not None and np.ndim(self.camera) != 3:
             raise OptionError(f"camera must be a (3, Y, X) array: offset, gain, variance; got {self.camera!r}")

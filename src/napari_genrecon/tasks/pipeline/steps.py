@@ -15,7 +15,7 @@ from napari_genrecon.tasks import TASKS, Task, find_task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.from_text import options_from_text
 
-__all__ = ["Pipeline", "Step", "read_pipeline", "steps_of"]
+__all__ = ["Pipeline", "Step", "read_pipeline", "step_of", "steps_of"]
 
 _VERSION = 1  # of the file of steps
 _KEY = "genrecon pipeline"
@@ -164,10 +164,10 @@ def steps_of(record: Mapping[str, Any]) -> Pipeline:
     OptionError
         If a step needs an array that is in no file.
     """
-    return Pipeline(tuple(map(_step_of, history(record))))
+    return Pipeline(tuple(map(step_of, history(record))))
 
 
-def _step_of(record: Mapping[str, Any]) -> Step:
+def step_of(record: Mapping[str, Any]) -> Step:
     task = _task_of(record)
     defaults = task.options()
     given = {

@@ -45,6 +45,8 @@ class JobControls:
         Called after every step of such a job.
     after : callable
         Called when a job has ended and the buttons are enabled again.
+    show : callable
+        Called with the progress of every step of such a job.
     """
 
     def __init__(
@@ -55,16 +57,21 @@ class JobControls:
         status: Words,
         on_progress: Callable[[], object] = lambda: None,
         after: Callable[[], object] = lambda: None,
+        show: Callable[[Progress], object] = lambda _: None,
     ) -> None:
         self.job: Job | None = None
         self.cancelled = False  # whether the last job was asked to stop, perhaps too late
         self._quiet = False
         self._activity: Activity | None = None
         self._buttons, self._cancel, self._bar, self._status = buttons, cancel, bar, status
-        self._on_progress, self._after = on_progress, after
+        self._on_progress, self._after, self._show_step = on_progress, after, show
         cancel.changed.connect(self._pressed)
         self._look = ""
         status.native.textChanged.connect(lambda: self._tint(""))  # the next message is plain again
+
+    def disable_too(self, button: PushButton) -> None:
+        """Disable one more button while a job runs."""
+        self._buttons = [*self._buttons, button]
 
     @property
     def at_work(self) -> bool:
@@ -151,6 +158,7 @@ class JobControls:
         if self._activity is not None:
             self._activity.update(progress, words)
         self._on_progress()
+        self._show_step(progress)
 
     def _pressed(self, _event: object = None) -> None:
         self.cancel()

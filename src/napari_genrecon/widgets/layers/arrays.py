@@ -15,7 +15,7 @@ from napari_genrecon.optics import Optics
 from napari_genrecon.optics.psf import Kind
 from napari_genrecon.tasks.pixel_size import measured_psf
 
-__all__ = ["FILE", "GAUSSIAN", "OPTICS", "ArrayField", "Names", "PsfField", "number"]
+__all__ = ["FILE", "GAUSSIAN", "NONE", "OPTICS", "ArrayField", "Names", "PsfField", "number"]
 
 Names = Callable[[Any], Sequence[str]]
 """Returns the names of the layers that can be chosen."""
@@ -56,16 +56,43 @@ class ArrayField:
         options = {"choices": lambda widget: [*self._others, *names(widget)], "tooltip": tooltip}
         self.chooser = create_widget(others[0], name=name, label=label, widget_type="ComboBox", options=options)
         self.widgets: list[ValueWidget] = [self.chooser]
+        self._shown: dict[Any, list[ValueWidget]] = {}  # further widgets, by the choice that they belong to
+        if FILE in self._others:
+            options = {"tooltip": "An image in any format that can be opened, such as TIFF or OME-Zarr"}
+            self._file = create_widget(
+                "", name=f"{name}_file", label=f"{label} file", widget_type="FileEdit", options=options
+            )
+            self.show_below({FILE: [self._file]})
+
+    def show_below(self, widgets: dict[Any, list[ValueWidget]]) -> None:
+        """Show further widgets below the chooser while something is chosen."""
+        self._shown |= widgets
+        self.widgets += [widget for group in widgets.values() for widget in group]
+        self.chooser.changed.connect(self._show)
+        self._show(self.chooser.value)
 
     def source(self) -> Any:
-        """Return the name of the chosen layer, or None. Other kinds of field have other sources."""
+        """Return the name of the chosen layer, a path, or None. Other kinds of field have other sources.
+
+        Raises
+        ------
+        OptionError
+            If there is no such file.
+        """
         chosen = self.chooser.value
+        if chosen == FILE:
+            return _existing(self.chooser.label, Path(self._file.value))
         return None if chosen in (None, *self._others) else chosen
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
         """Return the value of the option; `pixels_of` returns the pixels of a layer from its name."""
         source = self.source()
         return pixels_of(source) if isinstance(source, str) else source
+
+    def _show(self, chosen: Any) -> None:
+        for choice, widgets in self._shown.items():
+            for widget in widgets:
+                widget.visible = choice == chosen
 
 
 class PsfField(ArrayField):
@@ -74,15 +101,9 @@ class PsfField(ArrayField):
     def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
         super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE), kind="psf")
         self._width = number(f"{name}_width", "width (px)", 3.0, (0.5, 100.0, 0.1), "Full width at half maximum")
-        self._file = create_widget(
-            "", name=f"{name}_file", label="PSF file", widget_type="FileEdit", options={"tooltip": "TIFF or OME-Zarr"}
-        )
         self._optics = {widget.name.removeprefix(f"{name}_"): widget for widget in _optics_widgets(name)}
-        self._shown = {GAUSSIAN: [self._width], FILE: [self._file], OPTICS: list(self._optics.values())}
-        self.widgets += [widget for group in self._shown.values() for widget in group]
-        self.chooser.changed.connect(self._show)
+        self.show_below({GAUSSIAN: [self._width], OPTICS: list(self._optics.values())})
         self._optics["kind"].changed.connect(self._show_confocal)
-        self._show(self.chooser.value)
 
     def source(self) -> Any:
         """Return the name of a layer, the width of a Gaussian in pixels, `Optics` or a path.
@@ -95,8 +116,6 @@ class PsfField(ArrayField):
         chosen = self.chooser.value
         if chosen == OPTICS:
             return self._given_optics()
-        if chosen == FILE:
-            return _existing(Path(self._file.value))
         return float(self._width.value) if chosen == GAUSSIAN else super().source()
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
@@ -116,12 +135,12 @@ class PsfField(ArrayField):
         return Optics(**values)
 
     def _show(self, chosen: Any) -> None:
-        for kind, widgets in self._shown.items():
-            for widget in widgets:
-                widget.visible = kind == chosen
+        super()._show(chosen)
         self._show_confocal()
 
     def _show_confocal(self, _kind: Any = None) -> None:
+        if OPTICS not in self._shown:
+            return
         for name in ("pinhole", "excitation"):
             confocal = self._optics["kind"].value == "confocal"
             self._optics[name].visible = self.chooser.value == OPTICS and confocal
@@ -194,9 +213,9 @@ def _optional(label: str, text: str) -> float | None:
         raise OptionError(f"{label} must be a number or empty, got {text!r}") from None
 
 
-def _existing(path: Path) -> Path:
+def _existing(label: str, path: Path) -> Path:
     if str(path) in ("", "."):
-        raise OptionError("choose the file of the point spread function: none is given")
+        raise OptionError(f"choose the file of the {label}: none is given")
     if not path.exists():
-        raise OptionError(f"choose the file of the point spread function: there is no {str(path)!r}")
+        raise OptionError(f"choose the file of the {label}: there is no {str(path)!r}")
     return path

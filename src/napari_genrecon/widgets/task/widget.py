@@ -35,6 +35,8 @@ from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
 from napari_genrecon.widgets.task.as_python import as_python
+from napari_genrecon.widgets.task.bead_psf import BeadButton
+from napari_genrecon.widgets.task.blur_width import BlurFinder
 from napari_genrecon.widgets.task.check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets.task.compute import (
     LayerSnapshot,
@@ -106,6 +108,11 @@ class TaskWidget(TaskControls):
         self._noise = NoiseReport(
             self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
         )
+        if self._form.widgets_of("psf"):
+            # Kept, as signals hold them weakly.
+            self._beads = BeadButton(self._viewer, self._form, self._chosen, self._jobs)
+            self._blur = BlurFinder(self._form, self._chosen, self._jobs)
+            self._layers.changed.connect(self._blur.forget)
         self._dock = Dock(self, self.native, self._closed, self._opened)
         self._unread = False  # whether a run has ended while the dock was closed
         self._connect()

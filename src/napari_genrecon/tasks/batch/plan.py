@@ -23,7 +23,11 @@ from napari_genrecon.io.record.check import find_record
 from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.tasks import TASKS
 
-__all__ = ["Batch", "make_folders", "name_results", "plan_batch"]
+__all__ = ["PATTERN", "Batch", "make_folders", "name_results", "plan_batch"]
+
+NAME = "{name}"
+PATTERN = "{name}_{task}"
+"""Names of results, without their ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ def plan_batch(
     stack: bool = False,
     recursive: bool = False,
     series: str | None = None,
+    pattern: str = "",
 ) -> Batch:
     """Find the images and name their results.
 
@@ -73,6 +78,9 @@ def plan_batch(
         Also search subfolders.
     series : str, optional
         Which image of files that hold several; it becomes a part of the names.
+    pattern : str
+        Names of the results, with ``{name}`` where that of the image shall stand, and perhaps ``{task}``. An ending
+        such as .ome.zarr chooses the format. By default ``{name}_{task}``.
 
     Raises
     ------
@@ -91,10 +99,13 @@ def plan_batch(
     if len(kept) < len(found):
         count = len(found) - len(kept)
         notes.append(f"left out as results of earlier runs: {count} (name one itself to process it all the same)")
+    _check_pattern(pattern, task)
     folder = None if output is None else _folder(output, _ending(task), several=len(kept) > 1)
     if output is not None and folder is None:
+        if pattern:
+            raise OptionError(f"{output} names the result, and {pattern!r} does too: give one of the two")
         return Batch(((kept[0].path, Path(output)),), notes=tuple(notes))
-    targets = name_results(kept, task, folder, series)
+    targets = name_results(kept, task, folder, series, pattern)
     folders = () if folder is None else tuple(dict.fromkeys(target.parent for target in targets))
     return Batch(tuple(zip((item.path for item in kept), targets, strict=True)), folders, tuple(notes))
 
@@ -119,7 +130,9 @@ def make_folders(batch: Batch) -> None:
 # --- names ---
 
 
-def name_results(found: Sequence[Found], task: str, folder: Path | None, series: str | None = None) -> list[Path]:
+def name_results(
+    found: Sequence[Found], task: str, folder: Path | None, series: str | None = None, pattern: str = ""
+) -> list[Path]:
     """Name the result of every image; reads no file.
 
     Names that differ only in upper and lower case or in the encoding of accents count as equal: on some systems they
@@ -135,6 +148,8 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None, series:
         Folder of the results; None puts each beside its image.
     series : str, optional
         Which image of files that hold several.
+    pattern : str
+        See `plan_batch`.
 
     Raises
     ------
@@ -145,7 +160,7 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None, series:
     taken: dict[str, Path] = {}
     targets = []
     for item in found:
-        target = _target(item, task, folder, series)
+        target = _target(item, task, folder, series, pattern or PATTERN)
         key = _key(target)
         if key in images:
             raise OptionError(
@@ -162,13 +177,39 @@ def name_results(found: Sequence[Found], task: str, folder: Path | None, series:
     return targets
 
 
-def _target(item: Found, task: str, folder: Path | None, series: str | None) -> Path:
+def _target(item: Found, task: str, folder: Path | None, series: str | None, pattern: str) -> Path:
     path = item.path if item.path.name not in ("", "..") else item.path.resolve()  # "." has no name
     if not path.name:
         raise OptionError(f"{path} is the root of the file system, and a result cannot be named after it: name a file")
     chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
-    name = f"{image_name(path)}{chosen}_{task}{_ending(task) or result_ending(path)}"
+    name = _with_ending(pattern, task, path).replace("{task}", task).replace(NAME, image_name(path) + chosen)
     return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
+
+
+def _with_ending(pattern: str, task: str, path: Path) -> str:
+    """Return a pattern that ends in the ending of a format."""
+    ending = _ending(task)
+    if ending:
+        return pattern if pattern.lower().endswith(ending) else pattern + ending
+    return pattern if _has_ending(pattern) else pattern + result_ending(path)
+
+
+def _has_ending(pattern: str) -> bool:
+    """Return whether a pattern ends in the ending of a format, of images that are written or others."""
+    return image_name(Path(pattern)) != pattern
+
+
+def _check_pattern(pattern: str, task: str) -> None:
+    if not pattern:
+        return
+    others = [part for part in re.findall(r"\{.*?\}", pattern) if part not in (NAME, "{task}")]
+    if NAME not in pattern or others or set(pattern) & {"/", "\\"}:
+        raise OptionError(
+            f"{pattern!r} cannot name the results: it needs {NAME}, where the name of the image shall stand, may hold "
+            f"{{task}}, and is no path (-o chooses the folder), such as {PATTERN} or {NAME}_clean.ome.zarr"
+        )
+    if _has_ending(pattern) and not _ending(task):
+        written_format(Path(pattern))
 
 
 def _key(path: Path) -> str:

@@ -1,0 +1,112 @@
+"""Find the width of the blur in an image without a point spread function, or say that the image does not tell it.
+
+The power spectrum of a blurred image, less that of its noise, is that of the specimen times the squared modulus of the
+transfer function. The spectrum of points is level, so that the Gaussian fall to fine detail is that of the blur. Lines
+fall as 1/f, and the edges of large objects as 1/f**3 and faster: these have a width of their own, which cannot be told
+from that of the blur, and only an upper limit is stated. The logarithm of the spectrum is fitted with a constant, a
+power of the frequency and a Gaussian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_genrecon.errors import ImageError
+from napari_genrecon.optics.psf_check import RINGS, power_of_rings
+
+__all__ = ["BlurWidth", "find_blur_width"]
+
+# Measured with ``python tools/benchmark.py psf``: with these limits no width was given for lines and soft cells.
+_COARSEST = 0.05  # cycles per pixel; coarser detail is that of the arrangement of objects and follows no power
+_RINGS = 6  # at least: three numbers are fitted
+_POWERS = np.linspace(0.0, 3.5, 36)  # of the frequency, from points to edges of soft objects
+_STEEPEST = 0.5  # power beyond which it is no image of points, whose power is 0; that of lines is 1
+_MODEL = 0.1  # relative error of the model in each ring, as no specimen follows a power exactly
+_SURE = 4.0  # rise of the sum of squares, in their variance, at two s.d.
+_MISFIT = 4.0  # mean square, in the variance, from which the model does not describe the image
+_LEAST_ERROR = 0.08  # of the width: a Gaussian stands for a PSF that is none
+_UNSURE = 0.2  # of the width; a deblurred image shows a larger error as ringing, or stays blurred
+_SHARP = 1.0  # px; there is nothing to undo below it
+
+_FALL = np.pi**2 / (2 * np.log(2))  # the squared transfer of a Gaussian of FWHM w is exp(-_FALL * (w * f)**2)
+
+
+@dataclass(frozen=True, slots=True)
+class BlurWidth:
+    """Width of the blur in an image.
+
+    Attributes
+    ----------
+    fwhm : float
+        Full width at half maximum of a Gaussian, in pixels. The smallest spots count as points: where they are larger
+        than a pixel themselves, the blur is narrower than this.
+    error : float
+        About two standard deviations of it.
+    """
+
+    fwhm: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"blur of {self.fwhm:.1f} ± {self.error:.1f} px (FWHM), if the smallest spots are points"
+
+
+def find_blur_width(crops: Sequence[NDArray[np.generic]], variances: Sequence[ArrayLike]) -> BlurWidth:
+    """Find the width of the blur from parts of an image.
+
+    Parameters
+    ----------
+    crops : sequence of (Y, X) ndarray
+        Parts of the image, finite, hot pixels removed, 96 x 96 pixels at least.
+    variances : sequence of float or (Y, X) ndarray
+        Variance of the noise of each crop, or of each of its pixels; the noise must be white.
+
+    Raises
+    ------
+    ImageError
+        If the image does not tell it, with the reason.
+    """
+    power, error = power_of_rings(crops, variances)
+    seen = RINGS[: len(power)] >= _COARSEST
+    if seen.sum() < _RINGS:
+        raise ImageError("the image does not tell the width of its blur: noise hides all fine detail")
+    frequency, relative = RINGS[: len(power)][seen], error[seen] / power[seen]
+    falls, misfits = _fits(frequency, np.log(power[seen]), 1 / (relative**2 + _MODEL**2))
+    best = int(misfits.argmin())
+    widths = np.sqrt(np.maximum(falls[misfits <= misfits[best] + _SURE], 0) / _FALL)
+    found = float(np.sqrt(max(falls[best], 0) / _FALL))
+    half = max(float(np.ptp(widths)) / 2, _LEAST_ERROR * found)
+    _refuse(found, half, float(_POWERS[best]), float(misfits[best]) / len(frequency))
+    return BlurWidth(found, half)
+
+
+def _fits(
+    frequency: NDArray[np.float64], logarithm: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the Gaussian fall and the weighted sum of squares for each power of the frequency."""
+    root = np.sqrt(weight)
+    matrix = np.stack([root, -(frequency**2) * root], axis=1)
+    values = (logarithm + _POWERS[:, None] * np.log(frequency)) * root
+    solved = np.linalg.lstsq(matrix, values.T, rcond=None)[0]
+    return solved[1], ((values.T - matrix @ solved) ** 2).sum(axis=0)
+
+
+def _refuse(found: float, half: float, power: float, misfit: float) -> None:
+    why = ""
+    if power > _STEEPEST:
+        why = (
+            "it shows few points, and lines and soft objects have a width of their own; the blur is at most "
+            f"{found + half:.1f} px wide"
+        )
+    elif misfit > _MISFIT:
+        why = "its detail is not that of a blurred image; it may have been sharpened or compressed"
+    elif found < _SHARP:
+        why = f"its finest detail is {found:.1f} px wide, and there is nothing to undo below {_SHARP:g} px"
+    elif half > _UNSURE * found:
+        why = f"anything from {max(found - half, 0):.1f} to {found + half:.1f} px fits"
+    if why:
+        raise ImageError(f"the image does not tell the width of its blur: {why}")

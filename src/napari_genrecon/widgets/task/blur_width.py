@@ -1,0 +1,79 @@
+"""Button that finds the width of the blur in the image, and then puts it into the form of `deblur`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui.widgets import PushButton
+
+from napari_genrecon.errors import GenReconError
+from napari_genrecon.optics.blur_width import BlurWidth
+from napari_genrecon.tasks.deblur.width import measure_blur_steps
+from napari_genrecon.widgets.form import Form
+from napari_genrecon.widgets.jobs.controls import JobControls
+from napari_genrecon.widgets.layers.arrays import GAUSSIAN
+from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
+
+__all__ = ["BlurFinder"]
+
+_FIND = "Find it in the image"
+
+
+class BlurFinder:
+    """Button below the width of a Gaussian: the first press finds the width, the second uses it.
+
+    Parameters
+    ----------
+    form : Form
+        Form with the fields of a point spread function.
+    chosen : callable
+        Returns the chosen layers; the first is measured.
+    jobs : JobControls
+        Runs the measurement and shows what came out.
+    """
+
+    def __init__(self, form: Form, chosen: Callable[[], list[Any]], jobs: JobControls) -> None:
+        self._form, self._chosen, self._jobs = form, chosen, jobs
+        self._found: BlurWidth | None = None
+        tooltip = "Small spots in a raw image tell how wide its blur is; an image without any gets a sentence instead"
+        self.button = PushButton(name="psf_find", text=_FIND, tooltip=tooltip)
+        place = [widget.name for widget in form.container].index("psf_width")
+        form.container.insert(place + 1, self.button)
+        form["psf"].changed.connect(self._show)
+        self.button.changed.connect(self._pressed)
+        jobs.disable_too(self.button)
+        self._show(form["psf"].value)
+
+    def forget(self, _event: object = None) -> None:
+        """Forget what was found, as another image was chosen."""
+        self._found = None
+        self.button.text = _FIND
+
+    def _show(self, psf: Any) -> None:
+        self.button.visible = psf == GAUSSIAN
+
+    def _pressed(self, _event: object = None) -> None:
+        if self._found is not None:
+            self._form["psf_width"].value = round(self._found.fwhm, 1)
+            self.forget()
+        elif not self._chosen():
+            self._jobs.ask_for("Choose an image first.")
+        else:
+            layer = self._chosen()[0]
+            data, axes = layer_data(layer), layer_axes(layer)
+            title = f"Blur of '{layer.name}'"
+            self._jobs.begin(lambda: measure_blur_steps(data, axes), self._offer, self._refused, title=title)
+
+    def _offer(self, found: BlurWidth) -> None:
+        self._found = found
+        self.button.text = f"Use {found.fwhm:.1f} px"
+        said = str(found)
+        self._jobs.say(f"{said[0].upper()}{said[1:]}.", "good")
+
+    def _refused(self, kind: str, value: Any) -> None:
+        if isinstance(value, GenReconError):
+            said = str(value)
+            self._jobs.say(f"{said[0].upper()}{said[1:]}. Deblur with a PSF from optics or beads.", "bad")
+        else:
+            self._jobs.tell(kind, value)
