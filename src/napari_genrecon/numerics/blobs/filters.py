@@ -34,6 +34,7 @@ __all__ = [
     "noise_density",
     "noise_field",
     "widest_halo",
+    "z_maps",
 ]
 
 Floats = NDArray[np.floating]
@@ -90,18 +91,18 @@ class Blobs:
         Height in s.d. of the noise.
     level : (N,) ndarray of int
         Index of the filter.
-    odds : (N,) ndarray of float32
-        Logarithm of the odds that it is a spot, as a network says; 0 where none was asked.
+    evidence : (N,) ndarray of float32
+        How sure a network is that it is a spot; 0 where none was asked.
     """
 
     places: NDArray[np.float64]
     z: NDArray[np.float32]
     level: NDArray[np.intp]
-    odds: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    evidence: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
-        if not len(self.odds):
-            object.__setattr__(self, "odds", np.zeros(len(self.z), np.float32))
+        if not len(self.evidence):
+            object.__setattr__(self, "evidence", np.zeros(len(self.z), np.float32))
 
     def __len__(self) -> int:
         return len(self.z)
@@ -164,6 +165,12 @@ def find_blobs(
         found = replace(found, z=(found.z / z_scale).astype(np.float32))[found.z > LEAST_Z * z_scale]
         parts.append(found[_is_alone(z, found, filters, index)] if spots_only else found)
     return joined(parts, values.ndim)
+
+
+def z_maps(values: Floats, filters: Filters) -> NDArray[np.float32]:
+    """Return the image under every filter, (L, ..., Y, X), in s.d. of the noise."""
+    maps = _Maps(values, filters)
+    return np.stack([maps.filtered(index) for index in range(len(filters.widths))]).astype(np.float32, copy=False)
 
 
 def heights_at(
