@@ -77,12 +77,14 @@ def test_events_are_found_and_noise_is_not():
     y, x = np.indices(fused.shape)
     event = 3 * np.exp(-((y - 50) ** 2 + (x - 40) ** 2) / 8)
     noise = np.sqrt(0.9) * rng.standard_normal(fused.shape).astype(np.float32)
-    alone = unexplained(noise, fused, variance, (0.0, 0.0))
-    found = unexplained((noise + event).astype(np.float32), fused, variance, (0.0, 0.0))
-    assert alone.mean() < 0.06
+    frame, denoised = (noise + event).astype(np.float32), (0.7 * event).astype(np.float32)
+    found = unexplained((frame, fused), (denoised, fused), variance, (0.0, 0.0))
+    unseen = unexplained((frame, fused), (0.2 * denoised, fused), variance, (0.0, 0.0))
     assert found[48:53, 38:43].min() == 1
+    assert found.mean() < 0.15
+    assert not unseen.any()  # the denoiser takes it for noise
 
 
 def test_a_frame_that_explains_itself_has_no_events():
     frame = noisy(np.zeros((64, 64)), 0)
-    assert not unexplained(frame, frame, np.ones_like(frame), (0.6, 0.6)).any()
+    assert not unexplained((frame, frame), (frame, frame), np.ones_like(frame), (0.6, 0.6)).any()

@@ -15,13 +15,13 @@ from napari_genrecon.cli import main
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ExistsError, ImageError, OptionError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.points import places_text, read_places
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.tasks.augment import AugmentOptions
 from napari_genrecon.tasks.augment.folder import Source, folder_steps
 from napari_genrecon.tasks.augment.inputs import belonging
-from napari_genrecon.tasks.augment.points_file import points_text, read_points
 
 ABOUT = ImageMeta(axes=Axes("YX"), scale=(0.3, 0.3), units=("micrometer", "micrometer"))
 
@@ -176,7 +176,7 @@ def test_command_line_and_python_give_the_same_pixels(files, capsys):
     example = augment(source.data, labels, [[12, 15]], n=2, seed=3)[entry["index"]]
     np.testing.assert_array_equal(open_image(files / "out" / entry["image"]).data, example.image)
     np.testing.assert_array_equal(open_image(files / "out" / entry["labels"]).data, example.labels)
-    np.testing.assert_array_equal(read_points(files / "out" / entry["points"]), example.points)
+    np.testing.assert_array_equal(read_places(files / "out" / entry["points"]), example.points)
 
 
 def test_new_image_can_be_made_again_from_its_record(files, capsys):
@@ -253,8 +253,8 @@ def test_new_images_are_no_parents_again(files, capsys):
 def test_points_come_back_from_their_file(tmp_path_factory, points):
     path = tmp_path_factory.mktemp("points") / "p.csv"
     array = np.array(points, float).reshape(-1, 3)
-    path.write_text(points_text(array))
-    np.testing.assert_array_equal(read_points(path), array)
+    path.write_text(places_text(array))
+    np.testing.assert_array_equal(read_places(path), array)
 
 
 @pytest.mark.parametrize(
@@ -267,24 +267,24 @@ def test_points_come_back_from_their_file(tmp_path_factory, points):
 )
 def test_tables_of_others_are_read(tmp_path, text, expected):
     (tmp_path / "p.csv").write_text(text, encoding="utf-8")
-    np.testing.assert_array_equal(read_points(tmp_path / "p.csv"), expected)
+    np.testing.assert_array_equal(read_places(tmp_path / "p.csv"), expected)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("", "is empty"),
-        ("a,b\n1,2\n", "has the columns a, b: y and x, or axis-0 and axis-1, are needed"),
-        ("y,x\n1,two\n", "a row without a number"),
-        ("y,x\n1\n", "a row without a number"),
+        ("a,b\n1,2\n", "has the columns a, b, and places need axis-0"),
+        ("y,x\n1,two\n", "a line without a number"),
+        ("y,x\n1\n", "a line without a number"),
     ],
 )
 def test_what_holds_no_points_gets_a_sentence(tmp_path, text, sentence):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(ImageError, match=sentence):
-        read_points(tmp_path / "p.csv")
+        read_places(tmp_path / "p.csv")
 
 
 def test_missing_points_file_gets_a_sentence(tmp_path):
     with pytest.raises(ImageError, match="cannot be read"):
-        read_points(tmp_path / "none.csv")
+        read_places(tmp_path / "none.csv")

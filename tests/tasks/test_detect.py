@@ -269,10 +269,10 @@ def test_tiny_images_are_searched(shape):
     ("content", "sentence"),
     [
         ("a,b\n1,2\n", "has the columns a, b, and places need axis-0, axis-1"),
-        ("axis-0,axis-1\n1,x\n", "holds a line in which a place is no number"),
-        ("axis-0,axis-1\n1\n", "holds a line in which a place is no number"),
+        ("axis-0,axis-1\n1,x\n", "holds a line without a number in each of its 2 columns"),
+        ("axis-0,axis-1\n1\n", "holds a line without a number in each of its 2 columns"),
         ("y,x\n1,nan\n", "holds a place that is not finite"),
-        ("", "has the columns \\(none\\)"),
+        ("", "is empty"),
     ],
 )
 def test_files_that_are_no_points_get_a_sentence(tmp_path, content, sentence):

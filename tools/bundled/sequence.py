@@ -95,6 +95,7 @@ def load_movies(recipe: SequenceRecipe, sources: Sources, folder: Path) -> Movie
     """Simulate the movies and denoise their frames one by one, or read them back from the folder."""
     path = folder / f"movies-v{_VERSION}-{recipe.seed}-{recipe.movies}-{recipe.frames}-{recipe.patch}.npz"
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         drawn = [_movie(np.random.default_rng([recipe.seed, 7, i]), recipe, sources) for i in range(recipe.movies)]
         arrays = {name: np.stack([one[name] for one in drawn]).astype(np.float32) for name in Movies._fields}
         with publishing(path, overwrite=True) as part, part.open("wb") as file:

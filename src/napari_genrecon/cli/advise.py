@@ -38,9 +38,9 @@ def add_commands(commands: Subparsers) -> None:
 
 def _advise(parsed: argparse.Namespace) -> int:
     from napari_genrecon.io.folders import find_images
+    from napari_genrecon.io.points import read_places
     from napari_genrecon.io.reader import open_image
     from napari_genrecon.tasks.advise.task import advise_steps
-    from napari_genrecon.tasks.augment.points_file import read_points
 
     found, notes = find_images(parsed.inputs, stack=parsed.stack, recursive=parsed.recursive)
     for note in notes:
@@ -52,7 +52,7 @@ def _advise(parsed: argparse.Namespace) -> int:
             image.data,
             image.axes,
             labels=None if parsed.labels is None else open_image(parsed.labels).data,
-            points=None if parsed.points is None else read_points(parsed.points),
+            points=None if parsed.points is None else read_places(parsed.points),
             goal=parsed.goal,
             images=len(found),
             classes=_counts(parsed.classes),

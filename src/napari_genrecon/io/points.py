@@ -26,7 +26,16 @@ from napari_genrecon.io.publish import check_target, publishing
 from napari_genrecon.io.record.provenance import digest_json
 from napari_genrecon.io.record.sidecar import sidecar_of
 
-__all__ = ["ENDING", "Points", "check_points_target", "read_columns", "read_places", "verify_points", "write_points"]
+__all__ = [
+    "ENDING",
+    "Points",
+    "check_points_target",
+    "places_text",
+    "read_columns",
+    "read_places",
+    "verify_points",
+    "write_points",
+]
 
 ENDING = ".csv"
 """Ending of files of points."""
@@ -157,38 +166,61 @@ def verify_points(path: Path, record: Mapping[str, Any]) -> list[str]:
 
 
 def read_places(path: Path) -> NDArray[np.float64]:
-    """Read the places of points, in pixels, from a file that napari or this program wrote.
+    """Read the places of points, in pixels.
 
     Parameters
     ----------
     path : Path
-        A CSV file with the columns ``axis-0``, ``axis-1`` and so on, or, of planes, ``y`` and ``x``.
+        A CSV file as napari or this program writes it (columns ``axis-0``, ``axis-1`` and so on), with columns named by
+        letters of dimensions (``z, y, x``; others are left out), or of numbers alone, one line per point.
 
     Returns
     -------
-    (N, D) ndarray
+    (N, D) ndarray of float64
 
     Raises
     ------
     ImageError
-        If it has no such columns, or holds what is no number.
+        If the file is missing, too large, has no such columns, or holds what is no finite number.
     """
-    if path.stat().st_size > _MOST_BYTES:
-        raise ImageError(f"{path} has {path.stat().st_size} bytes; at most {_MOST_BYTES} are read")
+    head, *lines = _lines(path)
+    columns = list(range(len(head)))
+    if _is_number(head[0]):
+        lines = [head, *lines]
+    else:
+        columns = _place_columns(path, head)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            names = next(rows, [])
-            columns = _place_columns(path, names)
-            places = [[float(row[i]) for i in columns] for row in rows if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ImageError(f"{path} is no CSV file: {error}") from error
+        found = np.array([[float(line[i]) for i in columns] for line in lines], np.float64).reshape(-1, len(columns))
     except (ValueError, IndexError) as error:
-        raise ImageError(f"{path} holds a line in which a place is no number: {error}") from error
-    found = np.array(places, np.float64).reshape(-1, len(columns))
+        raise ImageError(
+            f"{path} holds a line without a number in each of its {len(columns)} columns: {error}"
+        ) from error
     if not np.isfinite(found).all():
         raise ImageError(f"{path} holds a place that is not finite")
     return found
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """Return the lines of a table that hold anything."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ImageError(f"{path} has {path.stat().st_size} bytes, too many for points: at most {_MOST_BYTES}")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in csv.reader(file) if any(map(str.strip, line))]
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror or error})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ImageError(f"{path} is no CSV file in UTF-8: {error}") from error
+    if not lines:
+        raise ImageError(f"{path} is empty: a line of numbers for each point is needed")
+    return lines
+
+
+def places_text(places: NDArray[np.float64]) -> str:
+    """Return the places (N, D) of points, in pixels, as the CSV that napari reads as a Points layer."""
+    head = ",".join(["index", *(f"axis-{i}" for i in range(places.shape[1]))])
+    rows = (",".join([str(float(index)), *(repr(float(v)) for v in place)]) for index, place in enumerate(places))
+    return "\n".join([head, *rows]) + "\n"
 
 
 def read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -200,10 +232,9 @@ def read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
         If it holds what is no number.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            names, *rows = csv.reader(file)
-            values = np.array([[float(value) for value in row] for row in rows], np.float64).reshape(-1, len(names))
-    except (OSError, ValueError, csv.Error) as error:
+        names, *rows = _lines(path)
+        values = np.array([[float(value) for value in row] for row in rows], np.float64).reshape(-1, len(names))
+    except ValueError as error:
         raise ImageError(f"{path} cannot be read as points: {error}") from error
     return dict(zip(names, values.T, strict=True))
 
@@ -213,10 +244,18 @@ def _place_columns(path: Path, names: list[str]) -> list[int]:
     axes = sorted((int(name[5:]), i) for i, name in enumerate(plain) if name[:5] == "axis-" and name[5:].isdigit())
     if len(axes) >= 2:
         return [i for _, i in axes]
-    letters = [name for name in ("t", "c", "z", "y", "x") if name in plain]
+    letters = [name for name in "ptczyx" if name in plain]
     if letters[-2:] == ["y", "x"]:
         return [plain.index(name) for name in letters]
     raise ImageError(
         f"{path} has the columns {', '.join(names) or '(none)'}, and places need axis-0, axis-1 and so on, as napari "
         "writes them, or y and x, in pixels"
     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ExistsError, ImageError, OptionError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.points import places_text
 from napari_genrecon.io.publish import PART, check_target, rename, sentence
 from napari_genrecon.io.record.provenance import versions
 from napari_genrecon.io.tiff.write import write_tiff_steps
 from napari_genrecon.tasks.augment.example import Example, example_steps
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.augment.parent import Parent, parent_steps, pixels_digest
-from napari_genrecon.tasks.augment.points_file import points_text
 from napari_genrecon.training.data.split import split_by_source
 
 __all__ = ["FORMAT", "Source", "folder_steps", "summary"]
@@ -261,7 +261,7 @@ class _Writer:
             written["labels"] = yield from self._tiff_steps(f"labels/{name}.ome.tif", _storable(labels), plain, digest)
         if points is not None:
             written["points"] = self._path(f"points/{name}.csv")
-            written["points"].write_text(points_text(points), encoding="utf-8")
+            written["points"].write_text(places_text(points), encoding="utf-8")
         entry |= {kind: path.relative_to(self.part).as_posix() for kind, path in written.items()}
         entry["sha256"] = {kind: hashlib.sha256(path.read_bytes()).hexdigest() for kind, path in written.items()}
         self.files.append(entry)

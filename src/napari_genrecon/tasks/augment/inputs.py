@@ -8,9 +8,9 @@ from pathlib import Path
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.folders import Found, find_images
 from napari_genrecon.io.image_file import ImageFile
+from napari_genrecon.io.points import read_places
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.tasks.augment.folder import Source
-from napari_genrecon.tasks.augment.points_file import read_points
 from napari_genrecon.tasks.files import finished
 
 __all__ = ["belonging", "open_sources"]
@@ -65,7 +65,7 @@ def open_sources(
             pixels=image.data,
             about=image.about,
             labels=None if label is None else open_image(label).data,
-            points=None if point is None else read_points(point),
+            points=None if point is None else read_places(point),
             path=str(image.path.resolve()),
         )
         for image, label, point in zip(opened, label_files, point_files, strict=True)

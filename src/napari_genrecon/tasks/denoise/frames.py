@@ -2,7 +2,8 @@
 
 In the domain of equal noise a small recurrent network (`models.networks.frame_gate`) says pixel by pixel how much of
 the other frames still holds; they are averaged with the frame, from the past and from the future, and the denoiser is
-told the variance that is left at every pixel. Where the average misses what a frame shows, the frame itself is taken.
+told the variance that is left at every pixel. Where the average misses what a frame shows, the frame denoised by itself
+is taken.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
-from napari_genrecon.numerics.changes import unexplained
+from napari_genrecon.numerics.changes import Pair, unexplained
 from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion
 from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
@@ -44,7 +45,8 @@ class Fused(NamedTuple):
     number: int
     frame: NDArray[np.float32]
     variance: NDArray[np.float32]
-    given_back: NDArray[np.float32]  # share of the frame that was taken instead of the average
+    alone: NDArray[np.float32]  # the frame denoised by itself
+    given_back: NDArray[np.float32]  # share of that in the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class DenoiseFrames:
             if found is not None:
                 prepared = self.planes.prepare(frames[found.number], channel)
                 clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
+                alone = found.alone if self.planes.strength == 1 else self.planes.clean(prepared.stabilised, channel)
+                clean += found.given_back * (alone - clean)
                 result[found.number] = self.planes.restore(prepared, clean, channel)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
@@ -115,30 +119,31 @@ class DenoiseFrames:
             before = follow(gate.state, motions[index + 1].back) if index < len(frames) - 1 else None
             share = gate.add(index, before)
             if before is not None and index in core:
-                later[index] = before[:2], share
+                later[index] = before[:3], share
             yield None
         gate = _Gate(self, even, clean, channel)
         for index in range(core.stop):
             gate.add(index, follow(gate.state, motions[index]) if index else None)
             if index in core:
-                yield self._both(index, even[index], gate.state, later.get(index), channel)
+                yield self._both(index, (even[index], clean[index]), gate.state, later.get(index), channel)
             else:
                 yield None
 
     def _both(
         self,
         index: int,
-        frame: NDArray[np.float32],
+        frame: Pair,
         state: NDArray[np.float32],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         channel: Channel,
     ) -> Fused:
-        fused, variance = state[0], state[1]
+        fused, variance, mean = state[:3]
         if later is not None:
-            fused, variance = two_way((fused, variance), (later[0][0], later[0][1]), later[1])
-        given_back = unexplained(frame, fused, variance, channel.rho)
-        fused, variance = fused + given_back * (frame - fused), variance + given_back * (1 - variance)
-        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
+            (ahead, spread, mean_ahead), share = later
+            mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
+            fused, variance = two_way((fused, variance), (ahead, spread), share)
+        given_back = unexplained((frame[0], fused), (frame[1], mean), variance, channel.rho)
+        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, frame[1], given_back)
 
     def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
