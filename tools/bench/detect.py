@@ -53,8 +53,8 @@ def run(data: Path, *, quick: bool, only: str = "") -> None:
 
 
 def _spots(count: int) -> None:
-    both = [f"{what}, {method}" for what in ("F1", "false") for method in METHODS]
-    header("spots on 256 x 256", "s.d. (px)", "noise", "SNR", *both[:2], "F1, tuned LoG", *both[2:], "asked")
+    columns = ([f"{what}, {method}" for method in METHODS] for what in ("F1", "false"))
+    header("spots on 256 x 256", "s.d. (px)", "noise", "SNR", *next(columns), "F1, tuned LoG", *next(columns), "asked")
     for n, width, rho, snr in [
         *((n, 1.5, 0.0, snr) for n in (60, 500) for snr in (1.5, 2.0, 3.0, 6.0)),
         (60, 1.0, 0.0, 3.0), (60, 2.5, 0.0, 2.0), (60, 1.5, 0.7, 3.0), (60, 1.5, 0.7, 6.0),

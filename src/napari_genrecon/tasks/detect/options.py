@@ -88,7 +88,7 @@ class DetectOptions:
             "advanced": True,
             "tooltip": "'net' asks the bundled network, for small spots; 'log' filters of many sizes. With clicks, "
             "'log' tells objects by their height under one filter, 'features' also by what is in and around them. "
-            "'auto' takes what was measured to be better",
+            "'auto' takes what finds clearly more",
         },
     ] = "auto"
     device: DeviceOption = "auto"
@@ -139,7 +139,7 @@ class DetectOptions:
 
     @property
     def methods(self) -> tuple[Literal["log", "net"], ...]:
-        """The methods without clicks, of which the one that finds more is taken."""
+        """The methods to search with, without clicks; of two, one is taken."""
         if self.method == "net":
             return ("net",)
         fits = not self.volume and NETWORK_SIZES[0] <= self.min_size and self.max_size <= NETWORK_SIZES[1]

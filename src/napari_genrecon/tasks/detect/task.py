@@ -70,8 +70,8 @@ def detect(
     method : {"auto", "log", "net", "features"}
         ``"net"`` asks the bundled network, which was trained on simulated spots; for spots of 1.5 to 8.25 pixels, plane
         by plane. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks both where the
-        network can work, and takes what finds more at this share of false ones: mostly the network where spots are
-        crowded, and filters where they are few and dim.
+        network can work, and takes the network if it finds more than false ones can account for: mostly where spots are
+        crowded.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
         what is in them and around them. ``"auto"`` takes ``"features"`` only if it is clearly better where everything
         is clicked on, by cross-validation.
@@ -173,7 +173,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     if options.clicks is not None:
         return (yield from _like_clicks(options, source, axes, sampled, channels, started))
     searched = yield from _searched(options, source, axes, channels)
-    best = max(searched, key=lambda search: search.count)  # of equal ones, the first: filters
+    best = _best(searched, options.fdr)
     points = _points(best, axes, volume=options.volume)
     facts = {
         "points": [len(s.blobs) for s in best.chosen],
@@ -210,6 +210,12 @@ class _Search:
     def sizes(self) -> list[float | None]:
         pairs = zip(self.chosen, self.finders, strict=True)
         return [None if s.level is None else round(f.filters.sizes[s.level], 3) for s, f in pairs]
+
+
+def _best(searched: list[_Search], fdr: float) -> _Search:
+    """Return the search with filters, unless the network finds more than false ones can account for."""
+    first, last = searched[0], searched[-1]
+    return last if last.count > (1 + fdr) * first.count + 1 else first
 
 
 def _searched(
@@ -323,7 +329,7 @@ def _record(
     seconds: float,
     card: ModelCard | None = None,
 ) -> dict[str, Any]:
-    plain = asdict(replace(options, noise=None, clicks=None, complete=None))
+    plain = asdict(replace(options, noise=None, clicks=None, complete=None, method="auto")) | {"method": options.method}
     counting = _WITHOUT_CLICKS if options.clicks is None else _WITH_CLICKS
     notes = missing_note([channel.missing for channel in channels])
     if not any(found["points"]) and options.clicks is not None:
