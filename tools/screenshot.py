@@ -19,7 +19,7 @@ import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_genrecon import detect
+from napari_genrecon import detect as find_objects
 
 
 def wait(condition, seconds: float = 300) -> None:
@@ -150,7 +150,7 @@ def beads(target: Path) -> None:
     image = viewer.layers.selection.active = viewer.layers["beads"]
     _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Deblur")
     wait(lambda: "Expected time" in page._report.value and page._job is None)
-    found = detect(image, fdr=0.01)
+    found = find_objects(image, fdr=0.01)
     points = viewer.add_points(found.pixels[:60], name="points", scale=image.scale, units=image.units, size=9)
     points.face_color, points.border_color = "transparent", "yellow"
     page._layers.value = ["beads"]

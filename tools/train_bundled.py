@@ -19,7 +19,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bundled import denoiser, inpainter, sequence, upscaler
+from bundled import denoiser, inpainter, sequence, spots, upscaler
 from bundled.patches import load_sources
 
 from napari_genrecon.training.loop.checkpoint import load_latest
@@ -30,6 +30,7 @@ RECIPES: dict[str, tuple[Any, Any]] = {
     "denoise": (denoiser, denoiser.DenoiserRecipe),
     "inpaint": (inpainter, inpainter.InpainterRecipe),
     "sequence": (sequence, sequence.SequenceRecipe),
+    "spots": (spots, spots.SpotRecipe),
     "upscale": (upscaler, upscaler.UpscalerRecipe),
     "upscale-microscope": (upscaler, upscaler.MicroscopeRecipe),
 }
@@ -54,7 +55,8 @@ def main() -> None:
     if foreign:
         raise SystemExit(f"--{foreign[0]} is not an option of {args.model}")
     recipe = kind(**given)
-    sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed, pool=getattr(recipe, "pool", 256))
+    pool = getattr(recipe, "pool", 256)
+    sources = load_sources(args.data, args.cache or folder / "pool", recipe.seed, pool=pool) if pool else None
     state = module.new_state(recipe, args.init)
     if args.resume and not load_latest(state, folder):
         raise SystemExit(f"no checkpoint in {folder}: start a run there with --out")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_genrecon.numerics.blobs.false_discovery import false_shares
 from napari_genrecon.numerics.blobs.filters import (
@@ -14,6 +15,7 @@ from napari_genrecon.numerics.blobs.filters import (
     noise_density,
     noise_field,
 )
+from napari_genrecon.numerics.blobs.maxima import highest_around
 
 
 def filters(rho=(0.0, 0.0), sizes=(2.0, 6.0), spacing=(1.0, 1.0)):
@@ -92,3 +94,11 @@ def test_false_shares_grow_with_chance_and_are_those_of_benjamini_and_hochberg(c
     assert (found <= 1).all()
     kept = [k for k in range(1, len(chance) + 1) if np.sort(chance)[k - 1] <= 0.05 * k]
     assert np.count_nonzero(found <= 0.05) == max(kept, default=0)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3, 5, 7, 9]), st.sampled_from([1, 3, 11]))
+def test_highest_around_is_that_of_a_maximum_filter(height, width, side_y, side_x):
+    values = np.random.default_rng(height * width).normal(size=(height, width)).astype(np.float32)
+    expected = ndimage.maximum_filter(values, (side_y, side_x), mode="nearest")
+    np.testing.assert_array_equal(highest_around(values, (side_y, side_x)), expected)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models import encode, find_model
+from napari_genrecon.models import encode, encoder, find_model
 
 CARD = find_model("auto", "denoise")
 
@@ -28,3 +28,15 @@ def test_channels_are_described_one_by_one():
 def test_network_without_feature_maps_is_refused():
     with pytest.raises(WeightsError, match="its network has no feature maps"):
         encode(pictures(), find_model("upscale-2d"), "cpu")
+
+
+def test_bfloat16_changes_features_by_a_small_part_of_their_spread(monkeypatch):
+    x = pictures(n=12)
+    found = []
+    for native in (True, False):
+        monkeypatch.setattr(encoder, "bfloat16_is_native", lambda _, native=native: native)
+        found.append(encode(x, CARD, "cpu"))
+    spread = found[1].std(axis=0)
+    apart = np.abs(found[0] - found[1]).mean(axis=0)
+    assert apart.any()
+    assert np.median(apart[spread > 0] / spread[spread > 0]) < 0.05

@@ -120,11 +120,11 @@ def test_what_is_missing_or_hot_is_no_object():
 
 
 def test_tiles_do_not_show(monkeypatch):
-    from napari_genrecon.tasks.detect import planes
+    from napari_genrecon.tasks.detect import finders
 
     image, _ = scene(4, n=80, shape=(200, 300))
     whole = detect(image, noise=1.0)
-    monkeypatch.setattr(planes, "_TILE", 96)
+    monkeypatch.setattr(finders, "_TILE", 96)
     parts = detect(image, noise=1.0)
     np.testing.assert_allclose(parts.pixels, whole.pixels, atol=0.05)
     np.testing.assert_allclose(parts["z"], whole["z"], rtol=0.02)
@@ -283,6 +283,6 @@ def test_files_that_are_no_points_get_a_sentence(tmp_path, content, sentence):
 
 def test_surer_points_come_first_and_are_less_often_false():
     found = detect(scene(0)[0])
-    assert all(a >= b for a, b in pairwise(found["z"]))
+    assert all(a <= b for a, b in pairwise(found["false_share"]))
     assert np.allclose(found["score"], 1 - found["false_share"])
     assert finish(detect_steps(scene(0)[0], DetectOptions())).record["found"]["points"] == [len(found)]

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tifffile
@@ -31,6 +32,7 @@ Scene = tuple[Floats, Floats]  # image, places of its spots
 
 SIDE, NEAR, BACKGROUND, READ_NOISE = 256, 2.5, 30.0, 2.0  # pixels, pixels, photons, photons
 SIGMA = float(np.sqrt(BACKGROUND + READ_NOISE**2))  # noise s.d. of the background
+METHODS: tuple[Literal["net", "log"], ...] = ("net", "log")
 WIDTHS, THRESHOLDS = (1.0, 1.25, 1.5, 2.0, 2.6, 3.2), np.arange(2.0, 8.0, 0.25)  # tried for the tuned filter
 
 
@@ -51,51 +53,56 @@ def run(data: Path, *, quick: bool, only: str = "") -> None:
 
 
 def _spots(count: int) -> None:
-    header("spots on 256 x 256", "s.d. (px)", "noise", "SNR", "F1", "F1, tuned LoG", "false", "asked")
+    columns = ([f"{what}, {method}" for method in METHODS] for what in ("F1", "false"))
+    header("spots on 256 x 256", "s.d. (px)", "noise", "SNR", *next(columns), "F1, tuned LoG", *next(columns), "asked")
     for n, width, rho, snr in [
         *((n, 1.5, 0.0, snr) for n in (60, 500) for snr in (1.5, 2.0, 3.0, 6.0)),
         (60, 1.0, 0.0, 3.0), (60, 2.5, 0.0, 2.0), (60, 1.5, 0.7, 3.0), (60, 1.5, 0.7, 6.0),
     ]:  # fmt: skip
         scenes = [spots(seed, n, snr, width, rho) for seed in range(count)]
-        found = [detect(image).pixels for image, _ in scenes]
-        false = 1 - sum(map(_matched, found, (truth for _, truth in scenes))) / max(1, sum(map(len, found)))
-        ours = np.mean([f1(points, truth) for points, (_, truth) in zip(found, scenes, strict=True)])
+        found = {method: [detect(image, method=method).pixels for image, _ in scenes] for method in METHODS}
+        scores = [f"{_mean_f1(found[method], scenes):.3f}" for method in METHODS]
+        false = [f"{100 * _false_share(found[method], scenes):.1f} %" for method in METHODS]
         noise = f"correlated {rho:g}" if rho else "photons"
-        row(n, width, noise, snr, f"{ours:.3f}", f"{_tuned(scenes):.3f}", f"{100 * false:.1f} %", "5 %")
+        row(n, width, noise, snr, *scores, f"{_tuned(scenes):.3f}", *false, "5 %")
     print()
 
 
+def _mean_f1(found: list[Floats], scenes: list[Scene]) -> float:
+    return float(np.mean([f1(points, truth) for points, (_, truth) in zip(found, scenes, strict=True)]))
+
+
+def _false_share(found: list[Floats], scenes: list[Scene]) -> float:
+    right = sum(_matched(points, truth) for points, (_, truth) in zip(found, scenes, strict=True))
+    return 1 - right / max(1, sum(map(len, found)))
+
+
 def _false(count: int) -> None:
-    header("without any spot", "megapixels", "images with a point", "points per megapixel")
+    header("without any spot", "megapixels", *(f"points per megapixel, {method}" for method in METHODS))
     for rho in (0.0, 0.4, 0.7):
         for name, make in (("noise", _flat), ("smooth cells", _smooth)):
             rng = np.random.default_rng([3, int(10 * rho)])
-            each = [
-                len(detect(make(rng) + SIGMA * noise_field((SIDE, SIDE), (rho, rho), rng))) for _ in range(4 * count)
-            ]
-            size = len(each) * SIDE**2 / 1e6
-            row(
-                f"{name}, correlation {rho:g}",
-                f"{size:.1f}",
-                f"{np.count_nonzero(each)} of {len(each)}",
-                f"{sum(each) / size:.2f}",
-            )
+            images = [make(rng) + SIGMA * noise_field((SIDE, SIDE), (rho, rho), rng) for _ in range(4 * count)]
+            size = len(images) * SIDE**2 / 1e6
+            each = [sum(len(detect(image, method=method)) for image in images) / size for method in METHODS]
+            row(f"{name}, correlation {rho:g}", f"{size:.1f}", *(f"{value:.2f}" for value in each))
     print()
 
 
 def _edges(count: int) -> None:
-    header("80 spots of SNR 5 among 10 sharp objects on 384 x 384", "found", "false share", "false without spots")
+    header("80 spots of SNR 5 among 10 sharp objects on 384 x 384", "method", "found", "false share", "without spots")
     for height, blur in ((5.0, 1.0), (20.0, 0.0), (20.0, 1.0), (100.0, 1.0)):
-        true = every = alone = 0
-        for seed in range(count):
-            rng = np.random.default_rng([4, seed])
-            clean, truth = _clean(rng, (384, 384), 80, 1.5, 5.0)
-            image = clean + _objects(rng, (384, 384), height, blur) + rng.normal(size=clean.shape)
-            found = detect(image, noise=1.0).pixels
-            true, every = true + _matched(found, truth), every + len(found)
-            alone += len(detect(image - clean, noise=1.0))
-        name = f"{height:g} noise s.d. high, edge {'a pixel wide' if not blur else 'blurred by 1 px'}"
-        row(name, f"{true} of {80 * count}", f"{100 * (every - true) / max(1, every):.1f} %", alone)
+        for method in METHODS:
+            true = every = alone = 0
+            for seed in range(count):
+                rng = np.random.default_rng([4, seed])
+                clean, truth = _clean(rng, (384, 384), 80, 1.5, 5.0)
+                image = clean + _objects(rng, (384, 384), height, blur) + rng.normal(size=clean.shape)
+                found = detect(image, method=method, noise=1.0).pixels
+                true, every = true + _matched(found, truth), every + len(found)
+                alone += len(detect(image - clean, method=method, noise=1.0))
+            name = f"{height:g} noise s.d. high, edge {'a pixel wide' if not blur else 'blurred by 1 px'}"
+            row(name, method, f"{true} of {80 * count}", f"{100 * (every - true) / max(1, every):.1f} %", alone)
     print()
 
 
@@ -159,13 +166,12 @@ def _white_cells(folder: Path, count: int) -> tuple[list[Floats], list[Floats], 
 
 def _speed() -> None:
     image, _ = spots(0, 960, 3.0, 1.5, 0.0, (1024, 1024))
-    for size, planes in (
-        ("2 to 8 px", image),
-        ("2 to 8 px, noise only", np.random.default_rng(0).normal(size=image.shape)),
-    ):
-        started = time.process_time()
-        detect(planes)
-        print(f"1024 x 1024 pixels, {size}: {time.process_time() - started:.1f} s of processor time")
+    for name, planes in (("960 spots", image), ("noise only", np.random.default_rng(0).normal(size=image.shape))):
+        for method in METHODS:
+            detect(image[:256, :256], method=method)  # the first time, weights are loaded
+            started = time.process_time()
+            detect(planes, method=method)
+            print(f"1024 x 1024 pixels, {name}, {method}: {time.process_time() - started:.1f} s of processor time")
 
 
 # --- scenes ---

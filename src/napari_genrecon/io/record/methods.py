@@ -25,16 +25,18 @@ _BIAS_FREE = "(a bias-free convolutional network: Mohan et al. 2020, doi:10.4855
 _STABILISED = "stabilised and brought back without bias (Makitalo & Foi 2013, doi:10.1109/TIP.2012.2202675)"
 _MEASURED = "(Foi et al. 2008, doi:10.1109/TIP.2008.2001399)"
 _WOLF = "(Richards & Wolf 1959, doi:10.1098/rspa.1959.0200)"
+_RATE = (
+    "at a false discovery rate that the measured noise sets (Benjamini & Hochberg 1995, "
+    "doi:10.1111/j.2517-6161.1995.tb02031.x)"
+)
 _HOW = {
     ("denoise", ""): _BIAS_FREE,
     ("upscale", ""): "(a residual network: Lim et al. 2017, doi:10.1109/CVPRW.2017.151)",
     ("upscale_z", ""): "(a network trained on the stack's own planes: Zhao et al. 2021, doi:10.1109/TMI.2020.3037187)",
     ("deblur", "pnp"): _PNP,
     ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
-    ("detect", ""): (
-        "for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) at a false discovery rate that the measured noise "
-        "sets (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)"
-    ),
+    ("detect", "log"): f"for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) {_RATE}",
+    ("detect", "net"): f"for spots with a network trained on simulated scenes {_RATE}",
     ("inpaint", "pnp"): _PNP,
     ("inpaint", "network"): _BIAS_FREE,
     ("inpaint", "biharmonic"): "(the biharmonic equation: Damelin & Hoang 2018, doi:10.1155/2018/3950312)",
@@ -134,6 +136,9 @@ def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
 
 def _methods_of(record: Mapping[str, Any]) -> list[str]:
     """Return the names of the methods that made the pixels; one of no name where a task has one way only."""
+    found = record.get("found") or {}
+    if found.get("method"):
+        return [f"{found['method']} from clicks" if found.get("clicks") else str(found["method"])]
     method = record.get("method") or (record.get("options") or {}).get("method") or ""
     return str(method).split(" and ")
 

@@ -52,6 +52,7 @@ NETWORKS: Mapping[str, Network] = {
     "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
+    "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),
     "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
     "srnets": Network(target=".srnet:UpscaleNets", label="residual networks"),
     "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),

@@ -13,12 +13,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
+
+from napari_genrecon.numerics.blobs.maxima import find_maxima, highest_around, refined
 
 __all__ = [
     "FWHM",
@@ -27,10 +29,12 @@ __all__ = [
     "Filters",
     "filter_widths",
     "find_blobs",
+    "heights_at",
     "joined",
     "noise_density",
     "noise_field",
     "widest_halo",
+    "z_maps",
 ]
 
 Floats = NDArray[np.floating]
@@ -87,24 +91,31 @@ class Blobs:
         Height in s.d. of the noise.
     level : (N,) ndarray of int
         Index of the filter.
+    evidence : (N,) ndarray of float32
+        How sure a network is that it is a spot; 0 where none was asked.
     """
 
     places: NDArray[np.float64]
     z: NDArray[np.float32]
     level: NDArray[np.intp]
+    evidence: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if not len(self.evidence):
+            object.__setattr__(self, "evidence", np.zeros(len(self.z), np.float32))
 
     def __len__(self) -> int:
         return len(self.z)
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Blobs:
-        return Blobs(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Blobs(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
 def joined(parts: Sequence[Blobs], ndim: int) -> Blobs:
     """Return the blobs of all parts; `ndim` is the number of dimensions where there is no part."""
     if not parts:
         return Blobs(np.zeros((0, ndim)), np.zeros(0, np.float32), np.zeros(0, np.intp))
-    return Blobs(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blobs)))
+    return Blobs(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Blobs)))
 
 
 def filter_widths(smallest: float, largest: float, ndim: int) -> tuple[float, ...]:
@@ -154,6 +165,29 @@ def find_blobs(
         found = replace(found, z=(found.z / z_scale).astype(np.float32))[found.z > LEAST_Z * z_scale]
         parts.append(found[_is_alone(z, found, filters, index)] if spots_only else found)
     return joined(parts, values.ndim)
+
+
+def z_maps(values: Floats, filters: Filters) -> NDArray[np.float32]:
+    """Return the image under every filter, (L, ..., Y, X), in s.d. of the noise."""
+    maps = _Maps(values, filters)
+    return np.stack([maps.filtered(index) for index in range(len(filters.widths))]).astype(np.float32, copy=False)
+
+
+def heights_at(
+    values: Floats, places: NDArray[np.float64], levels: NDArray[np.intp], filters: Filters
+) -> NDArray[np.float32]:
+    """Return the z of a few places (N, 2) of a plane, each under the filter of its level: not all z are computed."""
+    z = np.zeros(len(places), np.float32)
+    for index in np.unique(levels):
+        here, reach = levels == index, math.ceil(_REACH * filters.widths[index])
+        grid = (fft.next_fast_len(2 * reach + 1, real=True),) * 2
+        transfer, correlation = _filter(grid, filters, int(index))
+        steps = np.arange(-reach, reach + 1)
+        kernel = fft.irfftn(transfer, grid)[np.ix_(steps, steps)] / math.sqrt(correlation.flat[0])
+        kernel -= kernel.mean()  # it was cut, and a background must not count
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="symmetric"), kernel.shape)
+        z[here] = [np.vdot(windows[y, x], kernel) for y, x in np.round(places[here]).astype(int)]
+    return z
 
 
 def noise_density(filters: Filters, index: int, z: Floats) -> NDArray[np.float64]:
@@ -262,41 +296,17 @@ def _maxima(z: Floats, index: int, filters: Filters) -> tuple[Blobs, Floats]:
 
     Roundness is the least curvature divided by the largest: 1 for a round blob, about 0 on a straight edge.
     """
-    peaks = (z > LEAST_Z) & (z == ndimage.maximum_filter(z, 3, mode="nearest"))
-    where = np.argwhere(peaks)
-    slope, bend = _derivatives(z, where, filters.spacing)
+    where = find_maxima(z, LEAST_Z)
+    places, bend = refined(z, where, filters.spacing)
     curvatures = np.linalg.eigvalsh(-bend)
     roundness = np.maximum(curvatures[:, 0], 0) / np.maximum(curvatures[:, -1], 1e-12)
-    step = np.clip(-slope / np.minimum(np.diagonal(bend, axis1=1, axis2=2), -1e-12), -0.5, 0.5)
-    shift = step / np.asarray(filters.spacing)
-    places = np.clip(where + np.clip(shift, -0.5, 0.5), 0, np.array(z.shape) - 1)
-    return Blobs(places, z[peaks].astype(np.float32), np.full(len(where), index, np.intp)), roundness
-
-
-def _derivatives(z: Floats, where: NDArray[np.intp], spacing: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Return the gradients (N, D) and second derivatives (N, D, D) at pixels, by differences of neighbours."""
-    ndim = z.ndim
-    framed = np.pad(z, 1, mode="edge")
-
-    def at(*moves: int) -> Floats:
-        return np.asarray(framed[tuple((where + 1 + np.array(moves)).T)], np.float64)
-
-    unit = np.eye(ndim, dtype=int)
-    slope, bend = np.zeros((len(where), ndim)), np.zeros((len(where), ndim, ndim))
-    for i in range(ndim):
-        slope[:, i] = (at(*unit[i]) - at(*-unit[i])) / 2 / spacing[i]
-        bend[:, i, i] = (at(*unit[i]) + at(*-unit[i]) - 2 * at(*0 * unit[i])) / spacing[i] ** 2
-        for j in range(i):
-            corners = at(*unit[i] + unit[j]) + at(*-unit[i] - unit[j]) - at(*unit[i] - unit[j]) - at(*unit[j] - unit[i])
-            bend[:, i, j] = bend[:, j, i] = corners / 4 / spacing[i] / spacing[j]
-    return slope, bend
+    return Blobs(places, z[tuple(where.T)].astype(np.float32), np.full(len(where), index, np.intp)), roundness
 
 
 def _around(z: Floats, places: NDArray[np.float64], filters: Filters, index: int) -> Floats:
     """Return the highest value within half a filter's width of each place."""
     sides = [2 * math.ceil(filters.widths[index] / 2 / step) + 1 for step in filters.spacing]
-    highest = ndimage.maximum_filter(z, sides, mode="nearest")
-    return np.asarray(highest[tuple(np.round(places).astype(int).T)])
+    return np.asarray(highest_around(z, sides)[tuple(np.round(places).astype(int).T)])
 
 
 def _is_alone(z: Floats, blobs: Blobs, filters: Filters, index: int) -> NDArray[np.bool_]:

@@ -251,7 +251,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="crowded and dim", task="detect", title="Detect spots with the network", why=_crowded,
-        goals=("any", "count"), needs=("method",), source="tools/benchmark.py detect, 500 crowded spots",
+        goals=("any", "count"), options=lambda _: {"method": "net"}, needs=("method",),
+        source=f"{_BENCHMARKS}, detect: 500 crowded spots",
     ),
     Rule(
         name="count", task="detect", title="Detect objects", why=_countable, goals=("any", "count"),

@@ -9,12 +9,15 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, check_number
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, check_number
 
-__all__ = ["DetectOptions", "Method", "Objects"]
+__all__ = ["NETWORK_SIZES", "DetectOptions", "Method", "Objects"]
 
 Objects = Literal["bright", "dark"]
-Method = Literal["auto", "log", "features"]
+Method = Literal["auto", "log", "net", "features"]
+
+NETWORK_SIZES = (1.5, 8.25)
+"""Sizes in pixels of the spots that the bundled network was trained on (`tools/bundled/spot_scenes.py`)."""
 
 _SIZES = (1.5, 500.0)  # pixels: a narrower spot is a single pixel, and that is a hot one
 _SHARES = (0.0001, 0.5)
@@ -30,7 +33,7 @@ class DetectOptions:
         Places in pixels; see `detect`.
     complete : array_like
         Pixels where everything is clicked on; see `detect`.
-    fdr, min_size, max_size, objects, volume, spacing, method, noise, axes
+    fdr, min_size, max_size, objects, volume, spacing, method, noise, device, axes
         See `detect`.
     """
 
@@ -83,11 +86,12 @@ class DetectOptions:
         {
             "choices": get_args(Method),
             "advanced": True,
-            "tooltip": "With clicks: 'log' tells objects by their height under one filter, 'features' also by what is "
-            "in and around them; 'auto' takes what is better where everything is clicked on",
+            "tooltip": "'net' asks the bundled network, for small spots; 'log' filters of many sizes. With clicks, "
+            "'log' tells objects by their height under one filter, 'features' also by what is in and around them. "
+            "'auto' takes what finds clearly more",
         },
     ] = "auto"
-
+    device: DeviceOption = "auto"
     spacing: Annotated[
         float | None,
         {
@@ -119,7 +123,11 @@ class DetectOptions:
         if self.objects not in get_args(Objects):
             raise OptionError(f"objects must be 'bright' or 'dark', got {self.objects!r}")
         if self.method not in get_args(Method):
-            raise OptionError(f"method must be 'auto', 'log' or 'features', got {self.method!r}")
+            raise OptionError(f"method must be 'auto', 'log', 'net' or 'features', got {self.method!r}")
+        if self.method == "features" and self.clicks is None:
+            raise OptionError("method 'features' learns from clicks, and there are none: give them, or take 'auto'")
+        if self.method == "net":
+            self._check_network()
         if self.complete is not None and self.clicks is None:
             raise OptionError("complete says where everything is clicked on, and there are no clicks: give them, too")
         if self.clicks is not None and self.volume:
@@ -128,3 +136,25 @@ class DetectOptions:
             check_number("spacing", self.spacing, 0.1, 100.0)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
+
+    @property
+    def methods(self) -> tuple[Literal["log", "net"], ...]:
+        """The methods to search with, without clicks; of two, one is taken."""
+        if self.method == "net":
+            return ("net",)
+        fits = not self.volume and NETWORK_SIZES[0] <= self.min_size and self.max_size <= NETWORK_SIZES[1]
+        return ("log", "net") if self.method == "auto" and fits else ("log",)
+
+    def _check_network(self) -> None:
+        least, most = NETWORK_SIZES
+        if self.clicks is not None:
+            raise OptionError(
+                "method 'net' looks for spots as it was trained to, not for what is clicked on: take 'auto'"
+            )
+        if self.volume:
+            raise OptionError("method 'net' searches plane by plane: leave 'volume' off, or take method 'log'")
+        if self.min_size < least or self.max_size > most:
+            raise OptionError(
+                f"sizes from {self.min_size:g} to {self.max_size:g} pixels were asked for, and method 'net' knows "
+                f"spots of {least:g} to {most:g}: ask for these, or take method 'log'"
+            )

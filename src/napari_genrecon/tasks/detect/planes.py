@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +17,10 @@ from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
-from napari_genrecon.numerics.blobs.filters import Blobs, Filters, find_blobs, joined, widest_halo
+from napari_genrecon.numerics.blobs.filters import Blobs, joined
+from napari_genrecon.tasks.detect.finders import Finder
 
 __all__ = ["Channel", "Found", "channel_of", "find_steps", "prepared", "search_grid", "spatial_axes"]
-
-_TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
-_VOXELS = 1 << 21  # of a tile of a volume, for the same time
-_SMALLEST = 64  # pixels along a side of a tile of a volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +67,13 @@ def spatial_axes(axes: Axes, *, volume: bool) -> tuple[int, ...]:
     return tuple(axes.letters.index(letter) for letter in ("ZYX" if volume else "YX"))
 
 
-def search_grid(shape: tuple[int, ...], axes: Axes, filters: Filters) -> TileGrid:
+def search_grid(shape: tuple[int, ...], axes: Axes, finder: Finder) -> TileGrid:
     """Return the parts of an image that are searched one by one."""
-    spatial = spatial_axes(axes, volume=len(filters.rho) == 3)
-    side = _TILE
-    if len(filters.rho) == 3:
-        side = max(_SMALLEST, math.isqrt(_VOXELS // max(1, shape[spatial[0]])))
+    spatial = spatial_axes(axes, volume=len(finder.halo) == 3)
     tile, halo = [1] * len(axes), [0] * len(axes)
-    for axis, reach in zip(spatial, widest_halo(filters), strict=True):
-        along_z = axes.letters[axis] == "Z"
-        tile[axis], halo[axis] = (shape[axis], 0) if along_z else (side, reach)
+    lengths = finder.tile([shape[axis] for axis in spatial])
+    for axis, length, reach in zip(spatial, lengths, finder.halo, strict=True):
+        tile[axis], halo[axis] = length, reach
     if axes.rgb:
         tile[-1] = shape[-1]
     ones = (1,) * len(axes)
@@ -88,7 +81,7 @@ def search_grid(shape: tuple[int, ...], axes: Axes, filters: Filters) -> TileGri
 
 
 def find_steps(
-    source: ImageArray, axes: Axes, channels: list[Channel], filters: list[Filters], *, dark: bool
+    source: ImageArray, axes: Axes, channels: list[Channel], finders: Sequence[Finder], *, dark: bool
 ) -> Generator[Progress, None, list[Found]]:
     """Find the maxima of every channel.
 
@@ -98,19 +91,19 @@ def find_steps(
         The image.
     axes : Axes
         Its axes.
-    channels, filters : list
-        Constants and filters of every channel.
+    channels, finders : list
+        Constants of every channel, and what finds candidates in it.
     dark : bool
         Find what is darker than its surroundings.
     """
-    grid = search_grid(tuple(map(int, source.shape)), axes, filters[0])
-    spatial = spatial_axes(axes, volume=len(filters[0].rho) == 3)
+    grid = search_grid(tuple(map(int, source.shape)), axes, finders[0])
+    spatial = spatial_axes(axes, volume=len(finders[0].halo) == 3)
     outer = [i for i in range(len(axes)) if i not in spatial and axes.letters[i] != "S"]
     parts: list[list[tuple[Blobs, tuple[int, ...], int]]] = [[] for _ in channels]
     for done, tile in enumerate(grid.tiles()):
         yield Progress(done, grid.n_tiles, f"{done} of {grid.n_tiles} parts searched")
         index = 0 if axes.rgb or axes.channel is None else tile.src[axes.channel].start
-        blobs, pixels = _search(source, axes, tile, spatial, channels[index], filters[index], dark=dark)
+        blobs, pixels = _search(source, axes, tile, spatial, channels[index], finders[index], dark=dark)
         parts[index].append((blobs, tuple(tile.dst[i].start for i in outer), pixels))
     return [_gathered(each, len(spatial), len(outer)) for each in parts]
 
@@ -128,7 +121,7 @@ def _search(
     tile: Tile,
     spatial: tuple[int, ...],
     channel: Channel,
-    filters: Filters,
+    finder: Finder,
     *,
     dark: bool,
 ) -> tuple[Blobs, int]:
@@ -143,13 +136,13 @@ def _search(
     ends = [
         (bool(start == 0), bool(stop == source.shape[i])) for start, stop, i in zip(starts, stops, spatial, strict=True)
     ]
-    blobs = find_blobs(-values if dark else values, filters, ends)
+    blobs = finder(-values if dark else values, ends)
     core = [(tile.dst[i].start - start, tile.dst[i].stop - start) for start, i in zip(starts, spatial, strict=True)]
     nearest = np.round(blobs.places).astype(int)
     inside = np.all([(a <= nearest[:, i]) & (nearest[:, i] < b) for i, (a, b) in enumerate(core)], axis=0)
     if bad.any():
-        clear = ndimage.distance_transform_edt(~bad, sampling=filters.spacing)
-        inside &= clear[tuple(nearest.T)] > np.array(filters.widths)[blobs.level]
+        clear = ndimage.distance_transform_edt(~bad, sampling=finder.filters.spacing)
+        inside &= clear[tuple(nearest.T)] > np.array(finder.filters.widths)[blobs.level]
     pixels = int(np.count_nonzero(~bad[tuple(slice(a, b) for a, b in core)]))
     blobs = blobs[inside]
     return replace(blobs, places=blobs.places + starts), pixels

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import asdict, replace
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.missing import missing_note
-from napari_genrecon.engine.run import Progress, finish
+from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.provenance import make_record
-from napari_genrecon.numerics.blobs.filters import Filters, filter_widths
+from napari_genrecon.models import ModelCard, resolve_device
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.tasks.detect.finders import Finder, NetFinder, finders_of
 from napari_genrecon.tasks.detect.learned import checked_clicks, checked_region, digest, learned_steps
 from napari_genrecon.tasks.detect.options import DetectOptions, Method, Objects
 from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find_steps, search_grid, spatial_axes
-from napari_genrecon.tasks.detect.selection import Selection, select
+from napari_genrecon.tasks.detect.selection import Selection, select, select_spots
+from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.task import Result
@@ -30,7 +34,7 @@ from napari_genrecon.tasks.task import Result
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
 # Options that count, and go into the record.
-_WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "spacing", "axes")
+_WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "spacing", "method", "axes")
 _WITH_CLICKS = ("method", "axes")
 
 
@@ -47,6 +51,7 @@ def detect(
     volume: bool = False,
     spacing: float | None = None,
     noise: Noise | float | None = None,
+    device: str = "auto",
     axes: str | None = None,
 ) -> Points:
     """Detect spots and cells that stand out from what is around them.
@@ -62,7 +67,11 @@ def detect(
     complete : (..., Y, X) or (Y, X) array_like, or a labels or image layer, optional
         Where it is not 0, every object is clicked on (in planes with a click): what else is there is no object. Clicks
         elsewhere only say that there is one.
-    method : {"auto", "log", "features"}
+    method : {"auto", "log", "net", "features"}
+        ``"net"`` asks the bundled network, which was trained on simulated spots; for spots of 1.5 to 8.25 pixels, plane
+        by plane. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks both where the
+        network can work, and takes the network if it finds more than false ones can account for: mostly where spots are
+        crowded.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
         what is in them and around them. ``"auto"`` takes ``"features"`` only if it is clearly better where everything
         is clicked on, by cross-validation.
@@ -80,6 +89,8 @@ def detect(
         Distance of two planes in pixels, in [0.1, 100], for `volume`; that of a layer if not given, else 1.
     noise : NoiseModel, tuple of NoiseModel, float or None
         A noise model (or one per channel), or the s.d. of white noise in grey values. None measures it from the image.
+    device : str
+        Where the network runs: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
 
@@ -99,9 +110,10 @@ def detect(
 
     Notes
     -----
-    The noise is brought to s.d. 1 everywhere. Laplacians of Gaussians of several widths are applied, and their maxima
-    compared with those that the noise, as strong and as correlated as it was measured, has under the same filter; the
-    threshold keeps the share of false ones (Benjamini & Hochberg 1995). Maxima with the shape of an edge are dropped.
+    The noise is brought to s.d. 1 everywhere. The maxima of the network's answer, or those under Laplacians of
+    Gaussians of several widths, are compared with those that noise alone has, as correlated as it was measured; the
+    threshold keeps the share of false ones (Benjamini & Hochberg 1995). Under filters, maxima with the shape of an
+    edge are dropped; the network was trained to.
 
     Examples
     --------
@@ -124,6 +136,7 @@ def detect(
         volume=volume,
         spacing=spacing,
         noise=noise,
+        device=device,
         axes=given.axes,
     )
     result = finish(detect_steps(given.pixels, given.calibrate(options)))
@@ -159,16 +172,65 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     channels = [channel_of(crops, model) for crops, model in zip(sampled, noise, strict=True)]
     if options.clicks is not None:
         return (yield from _like_clicks(options, source, axes, sampled, channels, started))
-    filters = [_filters(options, channel) for channel in channels]
-    found = yield from find_steps(source, axes, channels, filters, dark=options.objects == "dark")
-    chosen = [select(f.blobs, _planes(f), w, f.pixels, options.fdr) for f, w in zip(found, filters, strict=True)]
-    points = _points(found, chosen, filters, axes, volume=options.volume)
-    sizes = [None if s.level is None else round(f.sizes[s.level], 3) for s, f in zip(chosen, filters, strict=True)]
-    facts = {"points": [len(selection.blobs) for selection in chosen], "size": sizes}
-    grid = search_grid(tuple(map(int, source.shape)), axes, filters[0])
+    searched = yield from _searched(options, source, axes, channels)
+    best = _best(searched, options.fdr)
+    points = _points(best, axes, volume=options.volume)
+    facts = {
+        "points": [len(s.blobs) for s in best.chosen],
+        "size": best.sizes,
+        "method": best.method,
+        "of": {search.method: search.count for search in searched},
+    }
+    grid = search_grid(tuple(map(int, source.shape)), axes, best.finders[0])
     tile = {"size": list(grid.tile), "halo": list(grid.halo)}
-    record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
+    took = time.perf_counter() - started
+    record = _record(options, source, axes, sampled, channels, facts, tile, took, best.card)
     return Result(points, axes, record)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """What one method found in every channel."""
+
+    method: str
+    finders: Sequence[Finder]
+    found: list[Found]
+    chosen: list[Selection]
+
+    @property
+    def count(self) -> int:
+        return sum(len(selection.blobs) for selection in self.chosen)
+
+    @property
+    def card(self) -> ModelCard | None:
+        first = self.finders[0]
+        return first.card if isinstance(first, NetFinder) else None
+
+    @property
+    def sizes(self) -> list[float | None]:
+        pairs = zip(self.chosen, self.finders, strict=True)
+        return [None if s.level is None else round(f.filters.sizes[s.level], 3) for s, f in pairs]
+
+
+def _best(searched: list[_Search], fdr: float) -> _Search:
+    """Return the search with filters, unless the network finds more than false ones can account for."""
+    first, last = searched[0], searched[-1]
+    return last if last.count > (1 + fdr) * first.count + 1 else first
+
+
+def _searched(
+    options: DetectOptions, source: ImageArray, axes: Axes, channels: list[Channel]
+) -> Generator[Progress, None, list[_Search]]:
+    """Search with every method that may be taken."""
+    plane = (int(source.shape[axes.y]), int(source.shape[axes.x]))
+    finders_by_method = finders_of(options, [channel.noise for channel in channels], plane)
+    count, searched = len(finders_by_method), list[_Search]()
+    for turn, (method, finders) in enumerate(finders_by_method.items()):
+        steps = find_steps(source, axes, channels, finders, dark=options.objects == "dark")
+        found = yield from map_progress(steps, partial(_part_of_all, turn, count))
+        chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(found, finders, strict=True)]
+        searched.append(_Search(method, finders, found, chosen))
+    return searched
 
 
 def _like_clicks(
@@ -196,12 +258,18 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     axes = resolve_axes(options.axes, source.shape)
     ndim = 3 if options.volume and "Z" in axes.letters else 2
     side = 128 if ndim == 2 else 32
-    filters = Filters(filter_widths(options.min_size, options.max_size, ndim), (0.0,) * ndim, (1.0,) * ndim)
-    from napari_genrecon.numerics.blobs.filters import find_blobs
+    flat = np.zeros((side,) * ndim, np.float32)
+    methods = finders_of(replace(options, volume=ndim == 3), [NoiseModel.white(1.0)], (side, side))
+    took = sum(_seconds(finders[0], flat) for finders in methods.values())
+    return float(source.size / side**ndim * took)
 
+
+def _seconds(find: Finder, values: NDArray[np.float32]) -> float:
+    ends = [(True, True)] * values.ndim
+    find(values, ends)  # the first time, filters are made and weights are loaded
     started = time.perf_counter()
-    find_blobs(np.zeros((side,) * ndim, np.float32), filters)
-    return float(source.size / side**ndim * (time.perf_counter() - started))
+    find(values, ends)
+    return time.perf_counter() - started
 
 
 def _sampled(source: ImageArray, axes: Axes) -> list[list[NDArray[Any]]]:
@@ -212,12 +280,15 @@ def _sampled(source: ImageArray, axes: Axes) -> list[list[NDArray[Any]]]:
     return [[np.asarray(np.mean(crops, axis=0, dtype=np.float64)) for crops in zip(*channels, strict=True)]]
 
 
-def _filters(options: DetectOptions, channel: Channel) -> Filters:
-    rho = (channel.noise.rho_y, channel.noise.rho_x)
-    if not options.volume:
-        return Filters(filter_widths(options.min_size, options.max_size, 2), rho, (1.0, 1.0))
-    widths = filter_widths(options.min_size, options.max_size, 3)
-    return Filters(widths, (0.0, *rho), (options.spacing or 1.0, 1.0, 1.0))
+def _part_of_all(turn: int, count: int, p: Progress) -> Progress:
+    return Progress(turn * p.total + p.done, count * p.total, p.note)
+
+
+def _chosen(found: Found, finder: Finder, fdr: float) -> Selection:
+    if isinstance(finder, NetFinder):
+        noise = SpotNoise.of(finder.card.calibration, finder.filters.rho)
+        return select_spots(found.blobs, noise, found.pixels, fdr)
+    return select(found.blobs, _planes(found), finder.filters, found.pixels, fdr)
 
 
 def _planes(found: Found) -> NDArray[np.intp]:
@@ -228,20 +299,20 @@ def _planes(found: Found) -> NDArray[np.intp]:
     return total
 
 
-def _points(found: list[Found], chosen: list[Selection], filters: list[Filters], axes: Axes, *, volume: bool) -> Points:
+def _points(search: _Search, axes: Axes, *, volume: bool) -> Points:
     spatial = spatial_axes(axes, volume=volume)
     letters = axes.letters.removesuffix("S")
     outer = [i for i in range(len(letters)) if i not in spatial]
     places, parts = [], []
-    for each, selection, used in zip(found, chosen, filters, strict=True):
+    for each, selection, finder in zip(search.found, search.chosen, search.finders, strict=True):
         here = np.zeros((len(selection.blobs), len(letters)))
         here[:, list(spatial)] = selection.blobs.places
         here[:, outer] = each.outer[selection.chosen]
         places.append(here)
-        sizes = np.array(used.sizes)[selection.blobs.level]
+        sizes = np.array(finder.filters.sizes)[selection.blobs.level]
         parts.append(np.c_[1 - selection.shares, selection.blobs.z, sizes, selection.shares])
     pixels, features = np.concatenate(places), np.concatenate(parts)
-    order = np.lexsort((-features[:, 1], *pixels[:, outer].T[::-1]))
+    order = np.lexsort((-features[:, 1], features[:, 3], *pixels[:, outer].T[::-1]))
     names = ("score", "z", "size", "false_share")
     columns = dict(zip(names, features[order].T.copy(), strict=True))
     return Points(pixels[order], columns, meta=ImageMeta(axes=axes))
@@ -256,8 +327,9 @@ def _record(
     found: dict[str, Any],
     tile: dict[str, list[int]],
     seconds: float,
+    card: ModelCard | None = None,
 ) -> dict[str, Any]:
-    plain = asdict(replace(options, noise=None, clicks=None, complete=None))
+    plain = asdict(replace(options, noise=None, clicks=None, complete=None, method="auto")) | {"method": options.method}
     counting = _WITHOUT_CLICKS if options.clicks is None else _WITH_CLICKS
     notes = missing_note([channel.missing for channel in channels])
     if not any(found["points"]) and options.clicks is not None:
@@ -272,14 +344,14 @@ def _record(
         "detected",
         seed=None,
         options={name: plain[name] for name in counting},
-        model=None,
+        model=card.facts() if card else None,
         noise=[channel.noise.to_dict() for channel in channels],
         axes={"letters": axes.letters, "assumed": axes.assumed},
         input=input_facts(source, sampled),
         output={"dtype": "float64", "clipped": 0, "nan": 0, "points": sum(found["points"])},
         found=found,
         tile=tile,
-        device="cpu",
+        device=resolve_device(options.device) if card else "cpu",
         seconds=round(seconds, 3),
         warnings=notes,
     )

@@ -1,0 +1,59 @@
+"""Find the pixels that no neighbour exceeds, their place to a fraction of a pixel, and their curvatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["find_maxima", "highest_around", "refined"]
+
+Floats = NDArray[np.floating]
+
+
+def find_maxima(z: Floats, least: float) -> NDArray[np.intp]:
+    """Return the (N, D) pixels that are higher than `least` and that none of their neighbours exceeds."""
+    return np.argwhere((z > least) & (z == highest_around(z, (3,) * z.ndim)))
+
+
+def highest_around(z: Floats, sides: Sequence[int]) -> Floats:
+    """Return the highest value in a box of odd sides around every pixel, cut at the edge of the image.
+
+    By halving the box again and again: several times faster than a filter that walks along the rows.
+    """
+    for axis, side in enumerate(sides):
+        frame = [(side // 2, side // 2) if i == axis else (0, 0) for i in range(z.ndim)]
+        rows, length = np.moveaxis(np.pad(z, frame, mode="edge"), axis, 0), 1
+        while length < side:
+            step = min(length, side - length)
+            rows, length = np.maximum(rows[:-step], rows[step:]), length + step
+        z = np.moveaxis(rows, 0, axis)
+    return z
+
+
+def refined(z: Floats, where: NDArray[np.intp], spacing: tuple[float, ...]) -> tuple[NDArray[np.float64], Floats]:
+    """Return the places (N, D) of maxima to a fraction of a pixel, and the second derivatives (N, D, D) there."""
+    slope, bend = _derivatives(z, where, spacing)
+    step = np.clip(-slope / np.minimum(np.diagonal(bend, axis1=1, axis2=2), -1e-12), -0.5, 0.5)
+    shift = step / np.asarray(spacing)
+    return np.clip(where + np.clip(shift, -0.5, 0.5), 0, np.array(z.shape) - 1), bend
+
+
+def _derivatives(z: Floats, where: NDArray[np.intp], spacing: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return the gradients (N, D) and second derivatives (N, D, D) at pixels, by differences of neighbours."""
+    ndim = z.ndim
+    framed = np.pad(z, 1, mode="edge")
+
+    def at(*moves: int) -> Floats:
+        return np.asarray(framed[tuple((where + 1 + np.array(moves)).T)], np.float64)
+
+    unit = np.eye(ndim, dtype=int)
+    slope, bend = np.zeros((len(where), ndim)), np.zeros((len(where), ndim, ndim))
+    for i in range(ndim):
+        slope[:, i] = (at(*unit[i]) - at(*-unit[i])) / 2 / spacing[i]
+        bend[:, i, i] = (at(*unit[i]) + at(*-unit[i]) - 2 * at(*0 * unit[i])) / spacing[i] ** 2
+        for j in range(i):
+            corners = at(*unit[i] + unit[j]) + at(*-unit[i] - unit[j]) - at(*unit[i] - unit[j]) - at(*unit[j] - unit[i])
+            bend[:, i, j] = bend[:, j, i] = corners / 4 / spacing[i] / spacing[j]
+    return slope, bend

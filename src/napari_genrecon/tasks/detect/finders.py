@@ -1,0 +1,160 @@
+"""Find candidates in one part of an image: under filters, or with a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models import ModelCard, find_model, load_network
+from napari_genrecon.noise import NoiseModel
+from napari_genrecon.numerics.blobs.filters import (
+    FWHM,
+    Blobs,
+    Filters,
+    filter_widths,
+    find_blobs,
+    heights_at,
+    widest_halo,
+)
+from napari_genrecon.numerics.blobs.maxima import find_maxima, refined
+from napari_genrecon.numerics.blobs.spot_planes import REACH, spot_planes
+from napari_genrecon.tasks.detect.options import DetectOptions
+
+__all__ = ["Finder", "LogFinder", "NetFinder", "finders_of"]
+
+Values = NDArray[np.float32]
+
+_TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
+_VOXELS = 1 << 21  # of a tile of a volume, for the same time
+_SMALLEST = 64  # pixels along a side of a tile of a volume
+LEAST_HEAT = -4.0  # below which a maximum of the network's answer is not kept: it is none even in dim, crowded scenes
+_SMALLEST_PLANE = 16  # pixels a side: filters reach further, and see mirror images on both sides
+_OTHER_SIZE = 1.3  # ratio to the sizes asked for up to which a spot is kept: sizes of dim ones are uncertain by it
+
+
+class Finder(Protocol):
+    """What finds candidates in one part of an image."""
+
+    @property
+    def filters(self) -> Filters:
+        """Filters under which sizes and heights are given."""
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Pixels around a part that count for it, per dimension."""
+
+    def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the lengths of a part of an image or volume."""
+
+    def __call__(self, values: Values, ends: Sequence[tuple[bool, bool]]) -> Blobs:
+        """Return the candidates in values with noise of s.d. 1; `ends` as for `find_blobs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFinder:
+    """Maxima of the Laplacians of Gaussians."""
+
+    filters: Filters
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Reach of the widest filter; nothing along Z, which is never cut."""
+        halo = widest_halo(self.filters)
+        return (0, *halo[1:]) if len(halo) == 3 else halo
+
+    def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the lengths of a part that takes about two seconds."""
+        if len(shape) == 2:
+            return (_TILE, _TILE)
+        side = max(_SMALLEST, math.isqrt(_VOXELS // max(1, shape[0])))
+        return (shape[0], side, side)
+
+    def __call__(self, values: Values, ends: Sequence[tuple[bool, bool]]) -> Blobs:
+        """Return the maxima of a plane or volume."""
+        return find_blobs(values, self.filters, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class NetFinder:
+    """Maxima of the answer of a network, in planes."""
+
+    filters: Filters
+    card: ModelCard
+    device: str
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Pixels around a part that count for the filters and then the network; parts begin on its own grid."""
+        stride, halo = self.card.stride.y, self.card.halo.y
+        return (math.ceil(REACH / stride) * stride + halo,) * 2
+
+    def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the lengths of a part that takes about two seconds."""
+        return (_TILE,) * len(shape)
+
+    def __call__(self, values: Values, ends: Sequence[tuple[bool, bool]]) -> Blobs:
+        """Return the maxima of a plane, those of other sizes left out."""
+        rho_y, rho_x = self.filters.rho
+        planes = spot_planes(values, (rho_y, rho_x))
+        heat, log_sigma, odds = load_network(self.card, self.device)(planes, (rho_x, rho_y))
+        where = find_maxima(heat, LEAST_HEAT)
+        sigma = np.exp(log_sigma[tuple(where.T)])
+        least, most = self.filters.sizes[0] / _OTHER_SIZE, self.filters.sizes[-3] * _OTHER_SIZE
+        fits = (least < FWHM * sigma) & (FWHM * sigma < most)
+        where, sigma = where[fits], sigma[fits]
+        widths = np.log(self.filters.widths[:-2]) - 0.5 * math.log(3)  # of the spots that they answer most to
+        level = np.abs(np.log(sigma)[:, None] - widths).argmin(axis=1)
+        places = refined(heat, where, (1.0, 1.0))[0]
+        found = Blobs(places, np.zeros(len(where), np.float32), level, (heat + odds)[tuple(where.T)])
+        return replace(found, z=heights_at(values, places, level, self.filters))
+
+
+def finders_of(
+    options: DetectOptions, noise: Sequence[NoiseModel], plane: tuple[int, int]
+) -> dict[str, Sequence[Finder]]:
+    """Return by method what finds candidates in channels with this noise and planes of this shape.
+
+    Raises
+    ------
+    OptionError
+        If the network was asked for, and does not know noise as correlated as that, or images as small.
+    """
+    filters = [_filters(options, each) for each in noise]
+    found: dict[str, Sequence[Finder]] = {}
+    if "log" in options.methods:
+        found["log"] = [LogFinder(each) for each in filters]
+    if "net" in options.methods:
+        card = find_model("auto", "detect")
+        unknown = _unknown(filters, card, plane)
+        if not unknown:
+            found["net"] = [NetFinder(each, card, options.device) for each in filters]
+        elif options.method == "net":
+            raise OptionError(unknown)
+    return found
+
+
+def _unknown(filters: list[Filters], card: ModelCard, plane: tuple[int, int]) -> str:
+    """Say what the network was not trained for, and what to do; empty if nothing."""
+    strongest, known = max(max(map(abs, each.rho)) for each in filters), card.calibration["rho"][-1]
+    if strongest > known:
+        return (
+            f"the noise of neighbouring pixels has a correlation of {strongest:.2f}, and method 'net' knows up to "
+            f"{known:g}: take method 'log', or bin the image"
+        )
+    if min(plane) < _SMALLEST_PLANE:
+        return f"planes of {plane[0]} x {plane[1]} pixels are too small for method 'net': take method 'log'"
+    return ""
+
+
+def _filters(options: DetectOptions, noise: NoiseModel) -> Filters:
+    rho = (noise.rho_y, noise.rho_x)
+    if not options.volume:
+        return Filters(filter_widths(options.min_size, options.max_size, 2), rho, (1.0, 1.0))
+    widths = filter_widths(options.min_size, options.max_size, 3)
+    return Filters(widths, (0.0, *rho), (options.spacing or 1.0, 1.0, 1.0))
