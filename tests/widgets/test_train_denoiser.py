@@ -62,6 +62,19 @@ def test_recipe_shows_the_layers_it_needs_and_takes_its_own_defaults(opened):
     assert page.cutting["size"].value == 32  # as it was set by hand
 
 
+def test_noise2void_takes_noisy_layers_alone_says_what_its_score_means_and_shows_its_crops(opened, qtbot):
+    viewer, widget = opened
+    page = widget.train
+    page.recipe["kind"].value = "noise2void"
+    assert page.chooser.targets.native.isHidden()
+    assert "no truth is known: the score rests on the noise" in page._about_data.value
+    assert page.recipe["minutes"].value == 3
+    page.chooser.images.value = ["noisy"]
+    press(qtbot, page, page.show_crops)
+    assert SHEET in viewer.layers, page.panel.words
+    assert "shows some, changed as in training" in page.panel.words
+
+
 def test_pairs_are_shown_side_by_side_before_training(opened, qtbot):
     viewer, widget = opened
     press(qtbot, widget.train, widget.train.show_crops)
@@ -92,8 +105,11 @@ def test_images_that_do_not_match_are_refused_in_the_page(opened, qtbot):
 
 
 @pytest.mark.slow
-def test_denoiser_trained_in_the_window_can_be_chosen_in_denoise(opened, qtbot):
+@pytest.mark.parametrize("kind", ["care", "noise2void"])
+def test_denoiser_trained_in_the_window_can_be_chosen_in_denoise(opened, qtbot, kind):
     viewer, widget = opened
+    widget.train.recipe["kind"].value = kind
+    widget.train.chooser.images.value = ["noisy"]
     denoise = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(denoise.native)
     page = widget.train

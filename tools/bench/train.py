@@ -67,7 +67,7 @@ def _train(noise: str, electrons: float, recipe: str, seed: int, steps: int) -> 
     repeats = [NOISE[noise](left, electrons, rng) for _ in range(frames)]
     test = NOISE[noise](right, electrons, rng)
     options = read_options({"kind": kind, "steps": steps, "seed": seed, "device": "cpu"})
-    pair = () if frames > 1 else (NOISE[noise](left, 100 * electrons, rng),)
+    pair = (NOISE[noise](left, 100 * electrons, rng),) if kind == "care" else ()
     model = train(kind, repeats if frames > 1 else repeats[0], *pair, options=options)
     before, after = (_psnr(denoise(test, model=name, device="cpu"), right) for name in ("auto", model.card.name))
     found = model.card.calibration
@@ -112,4 +112,5 @@ RECIPES = {
     "Noise2Noise, 2 frames": ("noise2noise", 2),
     "Noise2Noise, 4 frames": ("noise2noise", 4),
     "CARE, one pair": ("care", 1),
+    "Noise2Void, one image": ("noise2void", 1),
 }

@@ -20,6 +20,7 @@ RECIPES = {
     "dcgan": ".recipes.dcgan:RECIPE",
     "care": ".recipes.care:RECIPE",
     "noise2noise": ".recipes.noise2noise:RECIPE",
+    "noise2void": ".recipes.noise2void:RECIPE",
 }
 
 

@@ -13,7 +13,9 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.model import FAR
 from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
+from napari_genrecon.training.data.blind import blind_reach, least_size
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.data.match import change, fit_levels, require_match, saturated
@@ -39,7 +41,7 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
     recipe : Recipe
         The recipe.
     images : (..., Y, X) array_like, or a list of them
-        Images; for Noise2Noise, repeats of one field, or movies.
+        Images; for Noise2Noise, repeats of one field, or movies; for Noise2Void, single noisy images or movies.
     crops : CropOptions
         How crops are cut.
     where : dict
@@ -56,11 +58,12 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
         return cut_crops(images, crops, **where)
     if where.get("groups") is not None or crops.depth is not None:
         raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups, and depth of the crops")
-    if "frames" not in recipe.needs:
+    if "targets" in recipe.needs:
         return _from_targets(images, crops, where)
     if where.get("targets") is not None:
-        raise OptionError(f"{recipe.label} learns from repeats alone: leave out the targets, or train on pairs")
-    return _from_frames(images, crops, where)
+        said = "repeats" if "frames" in recipe.needs else "noisy images"
+        raise OptionError(f"{recipe.label} learns from {said} alone: leave out the targets, or train on pairs")
+    return _from_frames(images, crops, where) if "frames" in recipe.needs else _from_single(images, crops, where)
 
 
 # --- images and targets ---
@@ -217,7 +220,40 @@ def _partner(
     return np.ravel_multi_index(index, outer).astype(np.int64)
 
 
-# --- both ---
+# --- single images ---
+
+
+def _from_single(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
+    several = _listed(images)
+    sources = _opened(several, where.get("axes"))
+    found = cut_crops(several, crops, **where)
+    kernels = [measured_planes(source.data, source.axes) for source in sources]
+    noise = _noise(kernels)
+    reach = blind_reach(noise) if noise else (0, 0)  # no noise in any channel is refused in `_planes`
+    if min(found.height, found.size) < least_size(reach):
+        raise ImageError(
+            f"the crops have {found.size} pixels a side, and pixels hidden as far as the noise is correlated need "
+            f"{least_size(reach)}: cut larger crops"
+        )
+    made = _planes(found, sources, kernels, None, {"blind": list(reach)})
+    return replace(made, notes=(*found.notes, *_on_reach(noise, reach)))
+
+
+def _on_reach(noise: Sequence[NoiseModel], reach: tuple[int, int]) -> tuple[str, ...]:
+    """Return sentences on how wide the hidden spots are, and what may be correlated beyond them."""
+    shape = f"{2 * reach[1] + 1} x {2 * reach[0] + 1}"
+    notes = [f"the noise is correlated between neighbours: spots of {shape} pixels are hidden"] if any(reach) else []
+    if any(model.textured for model in noise):
+        notes.append(
+            "the correlation of the noise could not be measured, as no part of the image is even: single pixels are "
+            "hidden, and noise that is correlated would be learnt as structure"
+        )
+    if max(reach) == FAR[-1]:
+        notes.append(f"the noise is correlated over {FAR[-1]} pixels or more: its coarse part is learnt as structure")
+    return tuple(notes)
+
+
+# --- all ---
 
 
 def _listed(images: Any) -> list[Any]:
@@ -270,20 +306,19 @@ def _planes(
     found: Dataset,
     sources: Sequence[CropSource],
     kernels: Sequence[DenoisePlanes],
-    targets: NDArray[np.float32],
+    targets: NDArray[np.float32] | None,
     facts: dict[str, Any],
 ) -> Dataset:
     """Return the dataset with stabilised planes of one channel each, and what the network is told of their noise."""
     x = _stabilised(sources, kernels, found, found.place)
     told = np.array([[(1.0, *_rho(kernels[s], c)) for c in range(found.channels)] for s in found.source], np.float32)
-    kept = np.isfinite(targets).all(axis=(2, 3)).ravel()
+    kept = np.isfinite(x if targets is None else targets).all(axis=(2, 3)).ravel()
     several = np.repeat(np.arange(len(found)), found.channels)[kept]
-    noise = [channel.noise for kernel in kernels for channel in kernel.channels if channel is not None]
     side = (1, *x.shape[2:])
     return replace(
         found,
         x=x.reshape(-1, *side)[kept],
-        targets=targets.reshape(-1, *side)[kept],
+        targets=None if targets is None else targets.reshape(-1, *side)[kept],
         told=told.reshape(-1, 3)[kept],
         source=found.source[several],
         place=found.place[several],
@@ -292,7 +327,12 @@ def _planes(
         channel_names=(),
         low=(),
         high=(),
-        measured={**facts, **_about_noise(noise), "channels": found.channels, "names": list(found.channel_names)},
+        measured={
+            **facts,
+            **_about_noise(_noise(kernels)),
+            "channels": found.channels,
+            "names": list(found.channel_names),
+        },
     )
 
 
@@ -300,6 +340,10 @@ def _rho(kernel: DenoisePlanes, index: int) -> tuple[float, float]:
     channel = kernel.channels[index]
     assert channel is not None
     return channel.rho
+
+
+def _noise(kernels: Sequence[DenoisePlanes]) -> list[NoiseModel]:
+    return [channel.noise for kernel in kernels for channel in kernel.channels if channel is not None]
 
 
 def _about_noise(noise: Sequence[NoiseModel]) -> dict[str, Any]:

@@ -63,10 +63,10 @@ def train(
     ----------
     recipe : str
         A key of `training.RECIPES`. A VAE trains steadily and gives the likelihood of a picture; a GAN makes sharper
-        pictures. CARE and Noise2Noise fine-tune the bundled denoiser on your own images.
+        pictures. CARE, Noise2Noise and Noise2Void fine-tune the bundled denoiser on your own images.
     images : (..., Y, X) array_like, an image layer of napari, or a list of them
         Images to train on; see `training.data.cut.cut_crops`. For Noise2Noise a list of repeats of one field, or a
-        movie, whose frames are learnt from their neighbours.
+        movie, whose frames are learnt from their neighbours. For Noise2Void single noisy images, of any fields.
     targets : (..., Y, X) array_like, an image layer of napari, or a list of them
         For CARE: clean images, one for each of `images`, of the same field pixel by pixel. Their brightness may differ.
     name : str

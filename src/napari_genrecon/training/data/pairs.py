@@ -1,7 +1,8 @@
-"""Batches of noisy planes and their targets, turned and mirrored together."""
+"""Batches of noisy planes and their targets, or of planes with hidden pixels, turned and mirrored together."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from napari_genrecon.models import ModelCard
 from napari_genrecon.models.devices import conv_layout
+from napari_genrecon.training.data.blind import distance, hide
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 
-__all__ = ["PairBatches"]
+__all__ = ["BlindBatches", "PairBatches"]
 
 
 class PairBatches:
@@ -39,20 +41,41 @@ class PairBatches:
         self._x, self._targets, self._told = dataset.x[train], dataset.targets[train], dataset.told[train]
         self._options, self.device = options, device
 
-    def __call__(self, step: int, skipped: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return noisy planes and targets (B, 1, Y, X), and the told numbers (B, K), of a step."""
+    def __call__(self, step: int, skipped: int) -> tuple[Tensor, ...]:
+        """Return the parts (B, 1, Y, X), of which the first is the network's input, and the told numbers (B, K)."""
         rng = np.random.default_rng([self._options.seed, skipped, step])
         chosen = rng.integers(0, len(self._x), self._options.batch)
         ways = rng.integers(0, 8, len(chosen)) if self._options.flips else np.zeros(len(chosen), int)
         told = self._told[chosen].copy()
         told[ways % 2 == 1, 1:] = told[ways % 2 == 1, :0:-1]  # a quarter turn exchanges rho along x and y
-        pair = (np.stack([_turned(of[i], way) for i, way in zip(chosen, ways, strict=True)]) for of in self._both)
-        x, targets = (torch.from_numpy(part).to(self.device) for part in pair)
-        return x.contiguous(memory_format=conv_layout(self.device)), targets, torch.from_numpy(told).to(self.device)
+        turned = (
+            np.stack([_turned(plane, way) for plane, way in zip(part, ways, strict=True)])
+            for part in self._parts(chosen, rng)
+        )
+        x, *others, numbers = (torch.from_numpy(part).to(self.device) for part in (*turned, told))
+        return x.contiguous(memory_format=conv_layout(self.device)), *others, numbers
 
-    @property
-    def _both(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self._x, self._targets
+    def _parts(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        """Return noisy planes and targets (B, 1, Y, X)."""
+        return self._x[chosen], self._targets[chosen]
+
+
+class BlindBatches(PairBatches):
+    """Random training planes with hidden pixels; see `PairBatches`.
+
+    A batch is the planes with filled blind spots, the planes as they are, 1 at the centres of the blind spots, and the
+    told numbers. The dataset has no targets; ``measured["blind"]`` is the reach of its blind spots.
+    """
+
+    def __init__(self, dataset: Dataset, options: TrainOptions, card: ModelCard, device: torch.device) -> None:
+        super().__init__(replace(dataset, targets=dataset.x), options, card, device)
+        self._reach = dataset.measured["blind"]
+
+    def _parts(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        first = [int(rng.integers(distance(each))) for each in self._reach]
+        x = self._x[chosen]
+        hidden, centres = hide(x, self._reach, first)
+        return hidden, x, centres
 
 
 def _turned(plane: NDArray[Any], way: int) -> NDArray[Any]:

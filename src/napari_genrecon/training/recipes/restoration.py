@@ -35,7 +35,17 @@ if TYPE_CHECKING:
     from napari_genrecon.training.data.pairs import PairBatches
     from napari_genrecon.training.loop.loop import Loss, State
 
-__all__ = ["RestorationOptions", "held_out_gain", "restoration"]
+__all__ = [
+    "RestorationOptions",
+    "Trial",
+    "denoised",
+    "held_out_gain",
+    "judge",
+    "judged_crops",
+    "restoration",
+    "squares",
+    "start_model",
+]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -163,32 +173,71 @@ def _model(card: ModelCard, network: nn.Module, device: str) -> Model:
 # --- judge it ---
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What models are compared by on held-out crops.
+
+    Attributes
+    ----------
+    results : callable
+        ``results(model)``: what a model makes of them.
+    start, targets : (N, 1, Y, X) ndarray
+        What the bundled model makes of them, and what is right; as `results` returns it.
+    noise : (N,) ndarray or float
+        Variance of the noise of the targets in all `squares`; 0 leaves it in both errors.
+    judged : int
+        Number of the crops.
+    where : str
+        On what the gain was measured, in words.
+    caution : str
+        What a user of the model must know of this comparison, if anything.
+    """
+
+    results: Callable[[Model], Floats]
+    start: Floats
+    targets: Floats
+    noise: Floats | float
+    judged: int
+    where: str = "on held-out crops"
+    caution: str = ""
+
+
 def _score(model: Model, dataset: Dataset) -> Score:
-    """Mix the weights with those at the start as far as held-out crops say, and compare both on these."""
-    held = _judged(dataset)
+    held = judged_crops(dataset)
     x, targets = dataset.x[held], _targets(dataset)[held]
-    start, name = _at_start(dataset, model.device), find_model("auto", _TASK).name
-    learnt = _denoised(model, dataset, held)
-    share = _best_share(start, learnt, targets)
-    weights = _mixed(_start_weights(model.device), model.weights(), share)
-    kept = _denoised(_with(model, weights), dataset, held) if share else start
-    errors = [_errors(each - targets) for each in (start, kept)]
     frames = int(dataset.measured.get("frames", 0))
-    noise = _errors(x - targets) / (frames + 1) if frames else np.zeros(len(errors[0]))
-    gain, (low, high) = held_out_gain(errors[0], errors[1], noise)
+    trial = Trial(
+        results=lambda one: _of_crops(one, dataset, held),
+        start=_at_start(dataset, model.device),
+        targets=targets,
+        noise=squares(x - targets) / (frames + 1) if frames else 0.0,
+        judged=len(held),
+    )
+    return judge(model, trial)
+
+
+def judge(model: Model, trial: Trial) -> Score:
+    """Mix the weights with those at the start as far as held-out crops say, and compare both on these."""
+    name = find_model("auto", _TASK).name
+    share = _best_share(trial.start, trial.results(model), trial.targets)
+    weights = _mixed(_start_weights(model.device), model.weights(), share)
+    kept = trial.results(_with(model, weights)) if share else trial.start
+    errors = [squares(each - trial.targets) for each in (trial.start, kept)]
+    gain, (low, high) = held_out_gain(errors[0], errors[1], np.broadcast_to(trial.noise, errors[0].shape))
     better = bool(share) and low > 0
-    found = {"gain_db": gain, "gain_95": [low, high], "share": share if better else 0.0, "judged": len(held)}
-    said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over {name} on held-out crops"
+    found = {"gain_db": gain, "gain_95": [low, high], "share": share if better else 0.0, "judged": trial.judged}
+    said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over {name} {trial.where}"
     card: dict[str, Any] = {"calibration": {**model.card.calibration, **found}}
     if better:
         card["summary"] = f"Trained on {model.card.n_train} crops of your images: {said}"
+        card["warnings"] = [trial.caution] if trial.caution else []
         return Score(value=float(errors[1].mean()), shown={"gain": gain}, card=card, weights=weights)
     card["summary"] = f"Not better than {name}, whose weights it has"
     card["warnings"] = [f"not better than the bundled model, which is kept: {said}. This model gives the same pixels"]
     return Score(value=float(errors[0].mean()), shown={"gain": gain}, card=card, weights=_start_weights(model.device))
 
 
-def _errors(difference: Floats) -> Floats:
+def squares(difference: Floats) -> Floats:
     """Return the mean squares (M,) of all squares of `_BLOCK` pixels of (N, 1, Y, X) differences."""
     n, _, height, width = difference.shape
     rows, columns = height // _BLOCK, width // _BLOCK
@@ -233,7 +282,7 @@ def _best_share(start: Floats, learnt: Floats, targets: Floats) -> float:
     return 0.0 if share < _LEAST_SHARE else min(share, 1.0)
 
 
-def _judged(dataset: Dataset) -> NDArray[np.intp]:
+def judged_crops(dataset: Dataset) -> NDArray[np.intp]:
     """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly."""
     held = np.flatnonzero(dataset.held_out)
     place = dataset.place[held]
@@ -246,27 +295,30 @@ def _targets(dataset: Dataset) -> NDArray[Any]:
     return dataset.targets
 
 
-def _denoised(model: Model, dataset: Dataset, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return the results (N, 1, Y, X) of a model for some of the crops."""
+def denoised(model: Model, x: NDArray[np.float32], told: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the results (N, 1, Y, X) of a model for some crops, with what it is told of each."""
+    return np.stack([model(plane, each[0], each[1:]) for plane, each in zip(x[:, 0], told, strict=True)])[:, None]
+
+
+def _of_crops(model: Model, dataset: Dataset, chosen: NDArray[np.intp]) -> NDArray[np.float32]:
     assert dataset.told is not None
-    pairs = zip(dataset.x[chosen, 0], dataset.told[chosen], strict=True)
-    return np.stack([model(plane, told[0], told[1:]) for plane, told in pairs])[:, None]
+    return denoised(model, dataset.x[chosen], dataset.told[chosen])
 
 
 @lru_cache(maxsize=1)
 def _at_start(dataset: Dataset, device: str) -> NDArray[np.float32]:
     """Return what the bundled model makes of the judged crops."""
-    return _denoised(_start(device), dataset, _judged(dataset))
+    return _of_crops(start_model(device), dataset, judged_crops(dataset))
 
 
-def _start(device: str) -> Model:
+def start_model(device: str) -> Model:
     from napari_genrecon.models.runtime import load_network
 
     return load_network(find_model("auto", _TASK), device)
 
 
 def _start_weights(device: str) -> dict[str, NDArray[Any]]:
-    return _start(device).weights()
+    return start_model(device).weights()
 
 
 def _mixed(
@@ -288,8 +340,8 @@ def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
 
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
     """Return rows of a held-out crop as it is, with the bundled model and with this one."""
-    held, start = _judged(dataset), _at_start(dataset, model.device)
+    held, start = judged_crops(dataset), _at_start(dataset, model.device)
     lively = np.argsort(-start.std(axis=(1, 2, 3)), kind="stable")[:_SHOWN]
-    now = _denoised(model, dataset, held[lively])
+    now = _of_crops(model, dataset, held[lively])
     rows = np.stack([dataset.x[held[lively]], start[lively], now], axis=1)  # (N, 3, 1, Y, X)
     return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)

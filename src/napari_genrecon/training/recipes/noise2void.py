@@ -1,0 +1,154 @@
+"""The recipe Noise2Void: learn from single noisy images, by predicting hidden pixels from their neighbours.
+
+Pixels are hidden as in `training.data.blind`. How well a network predicts them does not tell how well it denoises in
+use, where it sees every pixel: it learns to pass over the pixel itself, so that its error in use can rise while that of
+the prediction falls. Models are therefore judged in use, on recorrupted crops: inputs with noise added, and targets
+with noise taken away, so that for Gaussian noise of the measured strength and correlation the two are independent (Pang
+et al., "Recorrupted-to-Recorrupted: unsupervised deep learning for image denoising", CVPR 2021).
+
+torch is imported inside the functions, so that reading the options does not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.models import ModelCard
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.recipe import Score
+from napari_genrecon.training.recipes.restoration import (
+    RestorationOptions,
+    Trial,
+    denoised,
+    judge,
+    judged_crops,
+    restoration,
+    start_model,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from napari_genrecon.models.runtime import Model
+    from napari_genrecon.training.data.pairs import BlindBatches
+    from napari_genrecon.training.loop.loop import Loss
+
+__all__ = ["RECIPE", "Noise2VoidOptions"]
+
+Floats = NDArray[np.floating[Any]]
+
+CAUTION = (
+    "no truth is known: the score rests on the noise as it was measured in the same images; compare with the bundled "
+    "model on your image"
+)
+_MORE = 0.5  # s.d. of the noise that is added for judging, in that of the image's: the noise rises by 1 dB
+_LEVELS = (0.9, 1.1)  # of the noise as measured: within this its s.d. is right in 96 of 100 scenes, see `checks.trust`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise2VoidOptions(RestorationOptions):
+    """Options of Noise2Void; see `RestorationOptions`."""
+
+    recipe = "noise2void"
+
+
+def _batches(dataset: Dataset, options: TrainOptions, card: ModelCard, device: torch.device) -> BlindBatches:
+    from napari_genrecon.training.data.pairs import BlindBatches
+
+    return BlindBatches(dataset, options, card, device)
+
+
+def _losses(
+    batches: BlindBatches,
+    card: ModelCard,
+    options: TrainOptions,
+    precision: Callable[[], AbstractContextManager[None]],
+) -> tuple[Loss, ...]:
+    """Return the loss: the mean square error of the hidden centres in units of the noise variance."""
+
+    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
+        hidden, x, centres, told = batches(step, skipped)
+        with precision():
+            estimate = net(hidden, told[:, 0], told[:, 1:])
+        return {"error": ((estimate.float() - x).square() * centres).sum() / centres.sum()}
+
+    return (loss_at,)
+
+
+def _score(model: Model, dataset: Dataset) -> Score:
+    """Compare both models in use on held-out crops, as if their noise were weaker and stronger; the worse counts."""
+    found = [judge(model, _trial(dataset, model.device, level)) for level in _LEVELS]
+    worse = min(found, key=lambda one: (one.card["calibration"]["share"], one.shown["gain"]))
+    kept = worse.card["calibration"]["share"] > 0
+    return replace(worse, value=-worse.shown["gain"] if kept else 0.0)
+
+
+def _trial(dataset: Dataset, device: str, level: float) -> Trial:
+    held = judged_crops(dataset)
+    return Trial(
+        results=lambda one: _results(one, dataset, level),
+        start=_at_start(dataset, device, level),
+        targets=_recorrupted(dataset, level)[1],
+        noise=level**2 * (1 + 1 / _MORE**2),
+        judged=len(held),
+        where="on held-out crops, by the measured noise",
+        caution=CAUTION,
+    )
+
+
+@lru_cache(maxsize=len(_LEVELS))
+def _recorrupted(dataset: Dataset, level: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return inputs and targets (N, 1, Y, X) of the judged crops, independent if the noise has this s.d."""
+    assert dataset.told is not None
+    held, rng = judged_crops(dataset), np.random.default_rng(0)
+    x, rho = dataset.x[held], dataset.told[held, 1:]
+    noise = [_coloured(level * rng.normal(size=plane.shape), *each) for plane, each in zip(x, rho, strict=True)]
+    return (x + _MORE * np.stack(noise)).astype(np.float32), (x - np.stack(noise) / _MORE).astype(np.float32)
+
+
+def _results(model: Model, dataset: Dataset, level: float) -> Floats:
+    assert dataset.told is not None
+    told = dataset.told[judged_crops(dataset)] * np.array([np.hypot(1, _MORE * level), 1, 1], np.float32)
+    return denoised(model, _recorrupted(dataset, level)[0], told)
+
+
+@lru_cache(maxsize=len(_LEVELS))
+def _at_start(dataset: Dataset, device: str, level: float) -> Floats:
+    return _results(start_model(device), dataset, level)
+
+
+def _coloured(white: Floats, rho_x: float, rho_y: float) -> Floats:
+    """Return noise with a Gaussian correlation of these lag-1 values, of s.d. 1."""
+    for axis, rho in ((-1, rho_x), (-2, rho_y)):
+        n = white.shape[axis]
+        lags = np.minimum(np.arange(n), n - np.arange(n))
+        covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags.astype(float) ** 2)
+        power = np.maximum(np.fft.fft(covariance).real, 0)
+        shape = [n if one == axis else 1 for one in (-2, -1)]
+        white = np.fft.ifft(np.fft.fft(white, axis=axis) * np.sqrt(power / power.mean()).reshape(shape), axis=axis).real
+    return white
+
+
+RECIPE = replace(
+    restoration(
+        "noise2void",
+        label="Noise2Void",
+        title="Noise2Void: from noisy images alone, no truth is known",
+        needs=("images",),
+        about_data="Noisy images, one of each field, or a movie. Take this only where there are neither repeats nor "
+        f"pairs: {CAUTION}.",
+        options=Noise2VoidOptions,
+    ),
+    batches=_batches,
+    losses=_losses,
+    score=_score,
+)
