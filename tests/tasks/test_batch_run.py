@@ -46,9 +46,11 @@ def states(folder, what, **more):
         work("deblur", psf="2.5", iterations=2, method="rl"),
         work("deblur", psf=OPTICS, method="rl"),
         work("inpaint", detect="hot", method="biharmonic"),
+        work("denoise", region="x=30:48,Y = 4:20"),
+        work("denoise", region="Y=0:40", whole=True),
         pipeline_work(Pipeline((Step("inpaint", {"detect": "hot"}), Step("upscale"))), "mine"),
     ],
-    ids=["denoise", "noise", "upscale", "gaussian", "optics", "inpaint", "steps"],
+    ids=["denoise", "noise", "upscale", "gaussian", "optics", "inpaint", "region", "all as a region", "steps"],
 )
 def test_second_start_skips_what_is_done(folder, what):
     assert states(folder, what) == ["done"] * 3
@@ -63,6 +65,8 @@ def test_second_start_skips_what_is_done(folder, what):
         (work("denoise", strength=0.7), work("denoise"), "another strength of Denoise"),
         (work("denoise", noise="5"), work("denoise"), "another noise of Denoise"),
         (work("denoise", axes="YX"), work("denoise", axes="ZX"), None),
+        (work("denoise", region="Y=4:20"), work("denoise", region="Y=4:21"), "another region of Denoise"),
+        (work("denoise", region="Y=4:20"), work("denoise", region="Y=4:99"), "another region of Denoise"),
         (work("deblur", psf="2.5", method="rl"), work("deblur", psf="2.4", method="rl"), "another psf of Deblur"),
     ],
 )

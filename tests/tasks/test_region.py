@@ -3,6 +3,7 @@
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,4 +148,18 @@ def test_flag_gives_the_pixels_of_python_in_their_place_and_they_can_be_made_aga
     np.testing.assert_allclose(made.about.filled().translate, (1 + 2, 2 + 0.5 * (5 - 0.25), 3 + 0.5 * (8 - 0.25)))
     assert record_of(made)["options"]["region"] == region
     assert record_of(made)["output"]["shape"] == [2, 52, 38]
+    assert finish(replay_steps(target)).same
+
+
+def test_all_of_an_image_as_a_region_can_be_made_again(image, tmp_path):
+    from napari_genrecon.cli import main
+    from napari_genrecon.tasks.pipeline.steps import steps_of
+    from napari_genrecon.tasks.replay import replay_steps
+
+    source, target = tmp_path / "cells.tif", tmp_path / "all.ome.tif"
+    tifffile.imwrite(source, image[0])
+    assert main(["denoise", str(source), "-o", str(target), "--region", "Y=0:40", "--whole"]) == 0
+    record = record_of(open_image(target))
+    assert (record["options"]["region"], record["options"]["whole"]) == (None, False)
+    assert str(steps_of(record)) == "Denoise"
     assert finish(replay_steps(target)).same
