@@ -181,3 +181,28 @@ def test_python_refuses_what_there_is_not(folder, task, options):
 
 def test_optics_are_compared_by_value():
     assert work("deblur", psf=OPTICS).steps[0][1].psf == Optics.from_text(OPTICS)
+
+
+def test_result_of_a_mask_that_has_changed_is_not_taken_for_done(folder):
+    import os
+
+    mask = folder / "masks" / "mask.tif"
+    mask.parent.mkdir()
+    tifffile.imwrite(mask, np.eye(40, 48, dtype="u1"))
+    what = work("inpaint", mask=str(mask), method="biharmonic")
+    assert states(folder, what) == ["done"] * 3
+    assert states(folder, what, resume=True) == ["done before"] * 3
+    later = mask.stat().st_mtime + 100
+    os.utime(mask, (later, later))
+    assert states(folder, what, resume=True) == ["failed"] * 3
+
+
+@pytest.mark.parametrize("images", [None, np.zeros((8, 8)), [np.zeros((8, 8))]], ids=["None", "array", "arrays"])
+def test_arrays_are_no_images_of_a_batch(images):
+    with pytest.raises(OptionError, match="images must be the path of an image or a folder, or a list of paths"):
+        batch("denoise", images)
+
+
+def test_array_where_a_file_is_needed_gets_a_sentence(folder):
+    with pytest.raises(OptionError, match=r"camera: give the path of a file, not ndarray \(3, 40, 48\)"):
+        batch("denoise", folder, camera=np.ones((3, 40, 48)))

@@ -88,12 +88,15 @@ def _read_slices(given: Sequence[Any], axes: Axes, shape: Sequence[int]) -> dict
 
 def _ends(part: Any, length: int) -> tuple[int, int]:
     if isinstance(part, slice) and part.step in (None, 1):
-        start, stop = (0 if part.start is None else part.start), (length if part.stop is None else part.stop)
-        return tuple(int(n) + length if n < 0 else int(n) for n in (start, stop))  # type: ignore[return-value]
+        ends = (0 if part.start is None else part.start), (length if part.stop is None else part.stop)
+        if all(isinstance(n, int | np.integer) for n in ends):
+            return tuple(int(n) + length if n < 0 else int(n) for n in ends)  # type: ignore[return-value]
     if isinstance(part, int | np.integer) and not isinstance(part, bool):
         start = int(part) + length if part < 0 else int(part)
         return start, start + 1
-    raise OptionError(f"region takes slices without steps and whole numbers, got {part!r}: give {_EXAMPLE}")
+    raise OptionError(
+        f"region takes slices of whole numbers without steps, and whole numbers, got {part!r}: give {_EXAMPLE}"
+    )
 
 
 def region_text(region: Region, axes: Axes, shape: Sequence[int]) -> str:

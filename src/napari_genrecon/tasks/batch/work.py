@@ -62,6 +62,9 @@ class Work:
             differing = _differing(options, files, step)
             if differing:
                 return f"it was made with another {differing} of {task.title}"
+            later = [file.name for file in files.values() if file.stat().st_mtime > result.stat().st_mtime]
+            if later:
+                return f"{later[0]} was changed after it was made"
         return _differing_image(made[0], image, self.steps[0][1].axes, series)
 
 
