@@ -144,7 +144,7 @@ class DenoiseOptions:
 
 
 def _shape_of(given: object) -> str:
-    shape = np.shape(given)  # type: ignore[arg-type]
+    shape = np.shape(given)  # type: ignore[call-overload]
     return f"one of shape {shape}" if shape else repr(given)
 
 
