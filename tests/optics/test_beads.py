@@ -54,6 +54,8 @@ def test_no_bead_or_points_of_other_dimensions_get_a_sentence():
         psf_from_beads(noise, [(32, 32)])
     with pytest.raises(OptionError, match=r"shapes \(64, 64\) and \(1, 3\)"):
         psf_from_beads(noise, [(0, 32, 32)])
+    with pytest.raises(OptionError, match="place that is not finite"):
+        psf_from_beads(np.zeros((64, 64)), [[np.nan, 3]])
 
 
 def test_command_line_writes_the_psf_of_python(tmp_path, capsys):

@@ -46,9 +46,11 @@ def states(folder, what, **more):
         work("deblur", psf="2.5", iterations=2, method="rl"),
         work("deblur", psf=OPTICS, method="rl"),
         work("inpaint", detect="hot", method="biharmonic"),
+        work("denoise", region="x=30:48,Y = 4:20"),
+        work("denoise", region="Y=0:40", whole=True),
         pipeline_work(Pipeline((Step("inpaint", {"detect": "hot"}), Step("upscale"))), "mine"),
     ],
-    ids=["denoise", "noise", "upscale", "gaussian", "optics", "inpaint", "steps"],
+    ids=["denoise", "noise", "upscale", "gaussian", "optics", "inpaint", "region", "all as a region", "steps"],
 )
 def test_second_start_skips_what_is_done(folder, what):
     assert states(folder, what) == ["done"] * 3
@@ -63,6 +65,8 @@ def test_second_start_skips_what_is_done(folder, what):
         (work("denoise", strength=0.7), work("denoise"), "another strength of Denoise"),
         (work("denoise", noise="5"), work("denoise"), "another noise of Denoise"),
         (work("denoise", axes="YX"), work("denoise", axes="ZX"), None),
+        (work("denoise", region="Y=4:20"), work("denoise", region="Y=4:21"), "another region of Denoise"),
+        (work("denoise", region="Y=4:20"), work("denoise", region="Y=4:99"), "another region of Denoise"),
         (work("deblur", psf="2.5", method="rl"), work("deblur", psf="2.4", method="rl"), "another psf of Deblur"),
     ],
 )
@@ -177,3 +181,28 @@ def test_python_refuses_what_there_is_not(folder, task, options):
 
 def test_optics_are_compared_by_value():
     assert work("deblur", psf=OPTICS).steps[0][1].psf == Optics.from_text(OPTICS)
+
+
+def test_result_of_a_mask_that_has_changed_is_not_taken_for_done(folder):
+    import os
+
+    mask = folder / "masks" / "mask.tif"
+    mask.parent.mkdir()
+    tifffile.imwrite(mask, np.eye(40, 48, dtype="u1"))
+    what = work("inpaint", mask=str(mask), method="biharmonic")
+    assert states(folder, what) == ["done"] * 3
+    assert states(folder, what, resume=True) == ["done before"] * 3
+    later = mask.stat().st_mtime + 100
+    os.utime(mask, (later, later))
+    assert states(folder, what, resume=True) == ["failed"] * 3
+
+
+@pytest.mark.parametrize("images", [None, np.zeros((8, 8)), [np.zeros((8, 8))]], ids=["None", "array", "arrays"])
+def test_arrays_are_no_images_of_a_batch(images):
+    with pytest.raises(OptionError, match="images must be the path of an image or a folder, or a list of paths"):
+        batch("denoise", images)
+
+
+def test_array_where_a_file_is_needed_gets_a_sentence(folder):
+    with pytest.raises(OptionError, match=r"camera: give the path of a file, not ndarray \(3, 40, 48\)"):
+        batch("denoise", folder, camera=np.ones((3, 40, 48)))

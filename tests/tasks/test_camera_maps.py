@@ -81,7 +81,7 @@ def test_lazy_and_movies_give_the_same_pixels():
         (lambda maps: maps * [[[1]], [[0]], [[1]]], "camera has a gain of 0 and a variance of .* the least"),
         (lambda maps: maps * [[[1]], [[1]], [[-1]]], "and a variance of -.* at the least"),
         (lambda maps: np.where(maps > 100, np.nan, maps), "camera must hold finite numbers"),
-        (lambda maps: maps[0], r"camera must be a \(3, Y, X\) array"),
+        (lambda maps: maps[0], r"camera must be a \(3, Y, X\) array.* got one of shape \(96, 96\)"),
     ],
     ids=["shape", "gain", "variance", "nan", "plane"],
 )

@@ -35,6 +35,21 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (None, "the image is None and not an array"),
+        ([Image(NOISY)] * 2, r"the image is a list of 2 \(Image, Image\) and not an array"),
+        ({"a": 1}, "the image is of type dict and not an array"),
+    ],
+    ids=["None", "layers", "dict"],
+)
+def test_what_is_no_image_is_named(call, wrong, said):
+    with pytest.raises(ImageError, match=said):
+        call(wrong)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("path", ["cells.tif", Path("cells.tif")], ids=["str", "Path"])
 def test_path_is_told_from_an_array(call, path):
     with pytest.raises(ImageError, match=r"the image is the path 'cells\.tif' and not an array: read it first"):

@@ -3,10 +3,11 @@
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_genrecon import deblur, denoise, inpaint, upscale, upscale_z
+from napari_genrecon import deblur, denoise, inpaint, measure_noise, upscale, upscale_z
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
@@ -112,7 +113,8 @@ def test_text_of_a_region_gives_that_region_again(data):
         ("Z=1, Z=2", "names Z twice"),
         ("Z=one", "cannot be read at 'Z=one'"),
         ((slice(0, 2), slice(0, 2)), "has 2 entries, and the image has 3 dimensions"),
-        ((0, slice(0, 10, 2), slice(None)), "slices without steps"),
+        ((0, slice(0, 10, 2), slice(None)), "slices of whole numbers without steps"),
+        ((slice(0, 2.5), slice(None), slice(None)), r"got slice\(0, 2.5, None\)"),
         ((7, slice(None), slice(None)), "lies outside"),
     ],
 )
@@ -148,3 +150,35 @@ def test_flag_gives_the_pixels_of_python_in_their_place_and_they_can_be_made_aga
     assert record_of(made)["options"]["region"] == region
     assert record_of(made)["output"]["shape"] == [2, 52, 38]
     assert finish(replay_steps(target)).same
+
+
+def test_all_of_an_image_as_a_region_can_be_made_again(image, tmp_path):
+    from napari_genrecon.cli import main
+    from napari_genrecon.tasks.pipeline.steps import steps_of
+    from napari_genrecon.tasks.replay import replay_steps
+
+    source, target = tmp_path / "cells.tif", tmp_path / "all.ome.tif"
+    tifffile.imwrite(source, image[0])
+    assert main(["denoise", str(source), "-o", str(target), "--region", "Y=0:40", "--whole"]) == 0
+    record = record_of(open_image(target))
+    assert (record["options"]["region"], record["options"]["whole"]) == (None, False)
+    assert str(steps_of(record)) == "Denoise"
+    assert finish(replay_steps(target)).same
+
+
+@pytest.mark.parametrize("more", [[], ["--whole"]], ids=["part", "copy"])
+def test_check_looks_at_the_region_only(tmp_path, more):
+    from napari_genrecon import check
+    from napari_genrecon.cli import main
+    from napari_genrecon.tasks.check import check_file_steps
+
+    noisy = np.random.default_rng(0).normal(100, [[[5]], [[9]]], (2, 64, 96)).astype("f4")
+    source, target = tmp_path / "cells.tif", tmp_path / "part.ome.tif"
+    tifffile.imwrite(source, noisy)
+    region = ["--axes", "CYX", "--region", "C=1, X=20:90"]
+    assert main(["denoise", str(source), "-o", str(target), *region, *more]) == 0
+    noise = measure_noise(noisy, axes="CYX")[1]
+    clean = denoise(noisy, axes="CYX")
+    expected = check(noisy[1, :, 20:90], clean[1, :, 20:90], noise=noise, axes="YX").verdict
+    found = finish(check_file_steps(target)).verdict
+    assert found.variance == pytest.approx(expected.variance, rel=1e-3)

@@ -174,6 +174,27 @@ def test_live_result_is_lazy(opened, qtbot, noisy):
     np.testing.assert_allclose(np.asarray(lazy[1]), denoise(noisy, axes="ZYX")[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("active", ["mask", None])
+def test_only_image_is_taken_whatever_layer_is_active(make_napari_viewer, noisy, active):
+    viewer = make_napari_viewer()
+    viewer.add_image(noisy, name="cells")
+    viewer.add_labels(np.zeros(noisy.shape, int), name="mask")
+    viewer.layers.selection.active = None if active is None else viewer.layers[active]
+    widget = DenoiseWidget(viewer)
+    assert widget._layers.value == ["cells"]
+    assert "choose an image layer" not in widget._report.value.lower()
+
+
+def test_several_images_are_left_to_the_user(make_napari_viewer, noisy):
+    viewer = make_napari_viewer()
+    for name in ("cells", "more"):
+        viewer.add_image(noisy, name=name)
+    viewer.add_labels(np.zeros(noisy.shape, int), name="mask")
+    widget = DenoiseWidget(viewer)
+    assert widget._layers.value == []
+    assert widget._report.value == "'mask' is a Labels layer: choose an image layer."
+
+
 def test_other_layers_are_refused_in_a_sentence(make_napari_viewer):
     viewer = make_napari_viewer()
     widget = DenoiseWidget(viewer)

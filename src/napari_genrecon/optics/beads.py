@@ -77,6 +77,8 @@ def psf_from_beads(image: ArrayLike, points: ArrayLike, *, reach: int = _REACH) 
             f"beads need an image (Y, X) or (Z, Y, X) and points of as many numbers, got shapes {pixels.shape} and "
             f"{places.shape}"
         )
+    if not np.isfinite(places).all():
+        raise OptionError("a bead has a place that is not finite: leave out points with NaN")
     beads, rejected = list[NDArray[np.float64]](), list[str]()
     for place in places:
         found = _bead(pixels, place, reach)

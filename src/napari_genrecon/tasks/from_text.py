@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_genrecon.errors import OptionError
 from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
 from napari_genrecon.tasks import Task
@@ -53,6 +55,8 @@ def options_from_text(
             values[name] = Optics.from_text(str(text))
         elif kind == "psf" and _is_number(text):
             values[name] = float(text)
+        elif not isinstance(text, str | Path):
+            raise OptionError(f"{flag}{name}: give the path of a file, not {type(text).__name__} {np.shape(text)}")
         else:
             values[name], files[name] = None, (folder or Path()) / str(text)
             if not files[name].exists():

@@ -114,10 +114,23 @@ def as_source(image: ImageArray) -> Any:
         source = image if hasattr(image, "shape") and hasattr(image, "dtype") else np.asarray(image)
     except ValueError as error:
         raise ImageError(f"the image is no array: {error}") from None
+    if source is not image and source.dtype == object:
+        raise ImageError(
+            f"the image is {_kind_of(image)} and not an array: give one array of numbers or one image layer; several "
+            "images are processed one after the other"
+        )
     if not isinstance(source.dtype, np.dtype):  # a torch tensor, say
         source = np.asarray(source)
     require_real_image(tuple(source.shape), source.dtype)
     return source
+
+
+def _kind_of(image: object) -> str:
+    """Return what was given instead of an image, in words: ``"None"``, or ``"a list of 2 (Image, Image)"``."""
+    if isinstance(image, list | tuple):
+        kinds = [type(entry).__name__ for entry in image[:3]] + ["…"] * (len(image) > 3)
+        return f"a {type(image).__name__} of {len(image)} ({', '.join(kinds)})"
+    return "None" if image is None else f"of type {type(image).__name__}"
 
 
 def sample_channels(source: ImageArray, axes: Axes) -> tuple[list[NDArray[Any]], ...]:

@@ -32,7 +32,7 @@ from napari_genrecon.models import (
     resolve_precision,
 )
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.region import Region, cut, in_whole, region_text
+from napari_genrecon.tasks.region import Region, cut, in_whole, recorded
 from napari_genrecon.tasks.task import Result
 
 __all__ = [
@@ -184,7 +184,7 @@ class Plan:
         """Return the record of a run; without `tiled` that of a lazy result."""
         options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
         if self.region is not None:
-            options["region"] = region_text(self.region, self.axes, self.source.shape)
+            options |= recorded(self.region, self.axes, self.source.shape, options)
         output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
         precision = self.facts.get("precision", "float32")
         facts = {

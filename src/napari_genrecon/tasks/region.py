@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
 
-__all__ = ["Region", "cut", "in_whole", "region_of", "region_text"]
+__all__ = ["Region", "cut", "in_whole", "recorded", "region_of", "region_text"]
 
 Region = tuple[slice, ...]
 
@@ -88,16 +88,19 @@ def _read_slices(given: Sequence[Any], axes: Axes, shape: Sequence[int]) -> dict
 
 def _ends(part: Any, length: int) -> tuple[int, int]:
     if isinstance(part, slice) and part.step in (None, 1):
-        start, stop = (0 if part.start is None else part.start), (length if part.stop is None else part.stop)
-        return tuple(int(n) + length if n < 0 else int(n) for n in (start, stop))  # type: ignore[return-value]
+        ends = (0 if part.start is None else part.start), (length if part.stop is None else part.stop)
+        if all(isinstance(n, int | np.integer) for n in ends):
+            return tuple(int(n) + length if n < 0 else int(n) for n in ends)  # type: ignore[return-value]
     if isinstance(part, int | np.integer) and not isinstance(part, bool):
         start = int(part) + length if part < 0 else int(part)
         return start, start + 1
-    raise OptionError(f"region takes slices without steps and whole numbers, got {part!r}: give {_EXAMPLE}")
+    raise OptionError(
+        f"region takes slices of whole numbers without steps, and whole numbers, got {part!r}: give {_EXAMPLE}"
+    )
 
 
 def region_text(region: Region, axes: Axes, shape: Sequence[int]) -> str:
-    """Return a region as text; dimensions that it takes whole are left out, unless it takes all of them whole.
+    """Return a region as text; dimensions that it takes whole are left out, so that all of an image is no text.
 
     Examples
     --------
@@ -110,6 +113,15 @@ def region_text(region: Region, axes: Axes, shape: Sequence[int]) -> str:
         if letter != "S" and (part.start, part.stop) != (0, int(n))
     ]
     return ", ".join(parts)
+
+
+def recorded(region: Region, axes: Axes, shape: Sequence[int], names: Container[str]) -> dict[str, Any]:
+    """Return the options about a region as a record holds them, of those that have these names.
+
+    All of the image is no part of it.
+    """
+    text = region_text(region, axes, shape) or None
+    return {"region": text} | ({"whole": False} if text is None and "whole" in names else {})
 
 
 def cut(grid: TileGrid, options: Any, axes: Axes) -> TileGrid:

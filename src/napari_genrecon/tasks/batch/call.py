@@ -79,7 +79,12 @@ def batch(
         For each image that failed.
     """
     work = _work(task, options)
-    inputs: Iterable[AnyPath] = [images] if isinstance(images, str | PathLike) else images
+    inputs: Sequence[AnyPath] = [images] if isinstance(images, str | PathLike) else images
+    if not isinstance(inputs, Iterable) or not all(isinstance(path, str | PathLike) for path in inputs):
+        raise OptionError(
+            f"images must be the path of an image or a folder, or a list of paths; got {type(images).__name__}: for "
+            "arrays, call the function of the task"
+        )
     folder = None if output is None else f"{Path(output)}/"
     found = plan_batch(map(Path, inputs), work.name, folder, recursive=recursive, pattern=name)
     make_folders(found)

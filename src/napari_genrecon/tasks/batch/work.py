@@ -21,6 +21,7 @@ from napari_genrecon.tasks.measure import as_source, input_facts, sample_channel
 from napari_genrecon.tasks.pipeline import Pipeline
 from napari_genrecon.tasks.pipeline.files import file_pipeline_steps
 from napari_genrecon.tasks.pipeline.steps import step_of
+from napari_genrecon.tasks.region import recorded, region_of
 
 __all__ = ["Work", "pipeline_work", "task_work"]
 
@@ -61,6 +62,9 @@ class Work:
             differing = _differing(options, files, step)
             if differing:
                 return f"it was made with another {differing} of {task.title}"
+            later = [file.name for file in files.values() if file.stat().st_mtime > result.stat().st_mtime]
+            if later:
+                return f"{later[0]} was changed after it was made"
         return _differing_image(made[0], image, self.steps[0][1].axes, series)
 
 
@@ -91,6 +95,7 @@ def _differing(options: Any, files: Mapping[str, Path], record: Mapping[str, Any
         then, files_then = step_of(record).parsed()
     except OptionError:  # an array that is in no file
         return "input"
+    options = _with_region(options, record)
     for name in (option.name for option in fields(options) if option.name not in _PER_MACHINE):
         if (name in files or name in files_then) and not _same_file(files.get(name), files_then.get(name)):
             return name
@@ -99,6 +104,21 @@ def _differing(options: Any, files: Mapping[str, Path], record: Mapping[str, Any
         if name not in {*files, "noise"} and not _same(_value(options, name), _value(then, name)):
             return name
     return ""
+
+
+def _with_region(options: Any, record: Mapping[str, Any]) -> Any:
+    """Return the options with their region in the words of a record, which does not keep those of the user."""
+    given = getattr(options, "region", None)
+    if not given:
+        return options
+    shape = record["input"]["shape"]
+    axes = Axes(record["axes"]["letters"][-len(shape) :])  # several fillings have a new dimension in front
+    try:
+        region = region_of(given, axes, shape)
+    except OptionError:  # it does not fit this image, so that no result was made of it
+        return options
+    names = [option.name for option in fields(options)]
+    return options if region is None else replace(options, **recorded(region, axes, shape, names))
 
 
 def _value(options: Any, name: str) -> Any:

@@ -16,6 +16,7 @@ from napari_genrecon.checks.blur import Blur, blur_test, structure
 from napari_genrecon.checks.trust import PlaneCheck, check_plane, verdict
 from napari_genrecon.checks.verdict import Verdict
 from napari_genrecon.engine.intensity import as_plane
+from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import ImageError, OptionError
@@ -26,6 +27,7 @@ from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
+from napari_genrecon.tasks.region import region_of
 from napari_genrecon.tasks.replay import source_of, with_all_axes
 
 __all__ = ["Check", "check", "check_file_steps", "check_steps", "noise_of_record"]
@@ -202,8 +204,13 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     record = record_of(stored)
     noise, blend = noise_of_record(record)
     original = source_of(path, record, source)
-    restored = with_all_axes(stored, original.axes)
-    return (yield from check_steps(original.data, restored, noise=noise, blend=blend, axes=original.axes, keep=False))
+    data, restored, axes = original.data, with_all_axes(stored, original.axes), original.axes
+    region = region_of(record["options"].get("region"), axes, data.shape)
+    if region is not None:  # the rest was not denoised
+        data = as_transposable(data)[region]
+        restored = restored[region] if record["options"].get("whole") else restored
+        noise = noise if axes.channel is None else noise[region[axes.channel]]
+    return (yield from check_steps(data, restored, noise=noise, blend=blend, axes=axes, keep=False))
 
 
 def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], float]:

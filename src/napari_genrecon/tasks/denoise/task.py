@@ -138,9 +138,14 @@ class DenoiseOptions:
                 "leave one of the two out"
             )
         if self.camera is not None and np.ndim(self.camera) != 3:
-            raise OptionError(f"camera must be a (3, Y, X) array: offset, gain, variance; got {self.camera!r}")
+            raise OptionError(f"camera must be a (3, Y, X) array: offset, gain, variance; got {_shape_of(self.camera)}")
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
+
+
+def _shape_of(given: object) -> str:
+    shape = np.shape(given)  # type: ignore[call-overload]
+    return f"one of shape {shape}" if shape else repr(given)
 
 
 def denoise(

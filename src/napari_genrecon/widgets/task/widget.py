@@ -118,6 +118,7 @@ class TaskWidget(TaskControls):
         self._connect()
         self._refresh()
         self._follow_active()
+        self._take_only_image()
 
     def _connect(self) -> None:
         events = self._viewer.layers.events
@@ -165,6 +166,7 @@ class TaskWidget(TaskControls):
         self._refresh()
         if not self._unread:
             self._follow_active()
+            self._take_only_image()
         self._unread = False
         self._measure_if_new()
 
@@ -211,6 +213,11 @@ class TaskWidget(TaskControls):
             self._layers.value = [active.name]
         elif not self._chosen():
             self._ask_for_layer()
+
+    def _take_only_image(self) -> None:
+        """Choose the only image where none is chosen, as a dock is opened beside a mask, say."""
+        if not self._chosen() and len(self._layers.choices) == 1:
+            self._layers.value = list(self._layers.choices)
 
     def _stays(self) -> bool:
         """Return whether the choice of layers stays although a result is being added.
