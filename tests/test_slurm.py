@@ -14,7 +14,7 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.write import write_zarr_steps
-from napari_genrecon.noise.same import compare
+from napari_genrecon.noise.same import bound_of, compare
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "slurm.sh"
 
@@ -34,5 +34,6 @@ def test_job_script_runs(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     result = open_image(tmp_path / "out.ome.zarr")
-    assert compare(result.data, denoise(noisy, axes="ZYX"), result.record["noise"]).same
+    record = result.record
+    assert compare(result.data, denoise(noisy, axes="ZYX"), record["noise"], bound_of(record)).same
     assert not list(tmp_path.glob("*.json"))

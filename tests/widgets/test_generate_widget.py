@@ -310,7 +310,7 @@ def test_hostile_model_file_is_refused_in_a_sentence(opened, qtbot, tmp_path):
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     page.bring(str(path))
     qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
-    assert "is not a safetensors file" in page.panel.words
+    assert "is neither a safetensors file" in page.panel.words
     assert "theirs" not in page.choice.model.choices
 
 

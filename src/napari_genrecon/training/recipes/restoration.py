@@ -218,7 +218,7 @@ def _score(model: Model, dataset: Dataset) -> Score:
 
 def judge(model: Model, trial: Trial) -> Score:
     """Mix the weights with those at the start as far as held-out crops say, and compare both on these."""
-    name = find_model("auto", _TASK).name
+    start = find_model("auto", _TASK)
     share = _best_share(trial.start, trial.results(model), trial.targets)
     weights = _mixed(_start_weights(model.device), model.weights(), share)
     kept = trial.results(_with(model, weights)) if share else trial.start
@@ -226,13 +226,17 @@ def judge(model: Model, trial: Trial) -> Score:
     gain, (low, high) = held_out_gain(errors[0], errors[1], np.broadcast_to(trial.noise, errors[0].shape))
     better = bool(share) and low > 0
     found = {"gain_db": gain, "gain_95": [low, high], "share": share if better else 0.0, "judged": trial.judged}
-    said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over {name} {trial.where}"
-    card: dict[str, Any] = {"calibration": {**model.card.calibration, **found}}
+    said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over {start.name} {trial.where}"
+    # Whether weights are safe in bfloat16 was measured of those at the start only.
+    card: dict[str, Any] = {
+        "calibration": {**model.card.calibration, **found},
+        "bfloat16": 0.0 if better else start.bfloat16,
+    }
     if better:
         card["summary"] = f"Trained on {model.card.n_train} crops of your images: {said}"
         card["warnings"] = [trial.caution] if trial.caution else []
         return Score(value=float(errors[1].mean()), shown={"gain": gain}, card=card, weights=weights)
-    card["summary"] = f"Not better than {name}, whose weights it has"
+    card["summary"] = f"Not better than {start.name}, whose weights it has"
     card["warnings"] = [f"not better than the bundled model, which is kept: {said}. This model gives the same pixels"]
     return Score(value=float(errors[0].mean()), shown={"gain": gain}, card=card, weights=_start_weights(model.device))
 
