@@ -235,6 +235,27 @@ def inpaint(folder: Path) -> None:
     viewer.close()
 
 
+def movie(folder: Path) -> None:
+    """Denoise a movie with and without neighbouring frames; save an animation: raw, by itself, with its neighbours."""
+    viewer, widget = opened("Denoise", "drifting_movie")
+    for frames in ("none", "T"):
+        viewer.layers.selection.active = viewer.layers[0]
+        wait(lambda: "Expected time" in widget._report.value and widget._job is None)
+        widget._form["frames"].value = frames
+        widget._run.changed.emit(True)
+        wait(lambda: widget._job is None and "New layer" in widget._status.value, 900)
+        widget._status.value = ""
+    _picture(viewer, folder / "movie.png")
+    raw, *clean = (np.asarray(layer.data, float) for layer in viewer.layers[:3])
+    low, high = np.percentile(clean[-1], (1, 99.9))
+    cut = (slice(None), slice(30, 150), slice(80, 200))
+    shown = np.concatenate([part[cut] for part in (raw, *clean)], axis=2)
+    grey = (255 * np.clip((shown - low) / (high - low), 0, 1) ** 0.6).astype(np.uint8) // 8 * 8
+    first, *rest = (Image.fromarray(frame).resize((720, 240), Image.Resampling.NEAREST) for frame in grey)
+    first.save(folder / "movie.gif", save_all=True, append_images=rest, duration=150, loop=0, optimize=True)
+    viewer.close()
+
+
 def detect(folder: Path) -> None:
     """Detect simulated spots; save a picture of the points."""
     viewer, widget = opened("Detect", "spots")
@@ -258,7 +279,7 @@ def steps(folder: Path) -> None:
 
 PICTURES = {
     "previews": previews, "upscale_z": upscale_z, "inpaint": inpaint, "detect": detect, "steps": steps,
-    "augment": augment, "compare": compare, "folder": folder, "beads": beads, "generate": generate,
+    "augment": augment, "compare": compare, "folder": folder, "beads": beads, "movie": movie, "generate": generate,
 }  # fmt: skip
 
 

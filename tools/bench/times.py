@@ -49,9 +49,10 @@ def cases() -> dict[str, tuple[str, np.ndarray, dict[str, Any]]]:
         "inpaint 512², half missing, pnp": ("inpaint", plane, {"mask": random, "method": "pnp"}),
         "inpaint 512², half missing, 3 fillings": ("inpaint", plane, {"mask": random, "n": 3}),
         "inpaint 512², half missing, biharmonic": ("inpaint", plane, {"mask": random, "method": "biharmonic"}),
-        "upscale x2 512²": ("upscale", plane, {}),
+        "upscale x2 1536²": ("upscale", noisy((1536, 1536)), {}),
         "upscale x3 512², consistent": ("upscale", plane, {"factor": 3, "consistent": True, "noise": 0}),
-        "upscale x2 256², self-ensemble": ("upscale", plane[:256, :256], {"self_ensemble": True}),
+        "upscale x2 512², self-ensemble": ("upscale", plane, {"self_ensemble": True}),
+        "upscale_z, 12 x 192², planes 3 px apart": ("upscale_z", noisy((12, 192, 192)), {"spacing": 3.0}),
     }  # fmt: skip
 
 
