@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["check_types"]
+__all__ = ["check_types", "is_number"]
 
 _WORDS = {
     float: "a number",
@@ -111,3 +111,12 @@ def _word(kind: Any) -> str:
         return _WORDS.get(kind, f"a {kind.__name__}")
     first, *rest = get_args(kind)
     return f"a tuple of {first.__name__}" if rest == [Ellipsis] else f"a tuple of {len(rest) + 1} numbers"
+
+
+def is_number(text: object) -> bool:
+    """Return whether a text reads as a number."""
+    try:
+        float(str(text))
+    except ValueError:
+        return False
+    return True

@@ -25,6 +25,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target, publishing
 from napari_genrecon.io.record.provenance import digest_json
 from napari_genrecon.io.record.sidecar import sidecar_of
+from napari_genrecon.options import is_number
 
 __all__ = [
     "ENDING",
@@ -185,7 +186,7 @@ def read_places(path: Path) -> NDArray[np.float64]:
     """
     head, *lines = _lines(path)
     columns = list(range(len(head)))
-    if _is_number(head[0]):
+    if is_number(head[0]):
         lines = [head, *lines]
     else:
         columns = _place_columns(path, head)
@@ -251,11 +252,3 @@ def _place_columns(path: Path, names: list[str]) -> list[int]:
         f"{path} has the columns {', '.join(names) or '(none)'}, and places need axis-0, axis-1 and so on, as napari "
         "writes them, or y and x, in pixels"
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.optics.objective import OPTICS_PREFIX, Optics
+from napari_genrecon.options import is_number
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.files import array_options
 
@@ -53,7 +54,7 @@ def options_from_text(
             continue
         if kind == "psf" and str(text).startswith(OPTICS_PREFIX):
             values[name] = Optics.from_text(str(text))
-        elif kind == "psf" and _is_number(text):
+        elif kind == "psf" and is_number(text):
             values[name] = float(text)
         elif not isinstance(text, str | Path):
             raise OptionError(f"{flag}{name}: give the path of a file, not {type(text).__name__} {np.shape(text)}")
@@ -64,18 +65,10 @@ def options_from_text(
     return task.options(**values), files
 
 
-def _is_number(text: object) -> bool:
-    try:
-        float(str(text))
-    except ValueError:
-        return False
-    return True
-
-
 def noise_from_text(text: str, folder: Path | None, flag: str) -> Any:
     from napari_genrecon.noise import read_noise
 
-    if _is_number(text):
+    if is_number(text):
         return float(text)
     try:
         return read_noise((folder or Path()) / text)

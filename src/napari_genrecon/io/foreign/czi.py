@@ -23,6 +23,7 @@ from napari_genrecon.io.image_file import (
     resolved_axes,
 )  # fmt: skip
 from napari_genrecon.io.lazy import from_planes
+from napari_genrecon.io.tiff.acquisition import LIGHT
 
 __all__ = ["about_czi", "open_czi"]
 
@@ -32,14 +33,6 @@ _OBJECTIVE = {
     "NominalMagnification": "magnification",
     "Immersion": "immersion",
     "ImmersionRefractiveIndex": "refractive_index",
-}
-_CHANNEL = {
-    "Fluor": "fluorophore",
-    "AcquisitionMode": "mode",
-    "ContrastMethod": "contrast",
-    "IlluminationType": "illumination",
-    "ExcitationWavelength": "excitation",
-    "EmissionWavelength": "emission",
 }
 _MOST = 64  # channels whose acquisition is kept
 _ORDER = "BHVRITCZ"  # order of the dimensions outside a plane
@@ -143,5 +136,5 @@ def _named(part: Element | None) -> dict[str, Any]:
 
 
 def _channel(channel: Element) -> dict[str, Any]:
-    found = stated({"name": channel.get("Name")}) | child_texts(channel, _CHANNEL)
+    found = stated({"name": channel.get("Name")}) | child_texts(channel, LIGHT)
     return {name: f"{value} nm" if name in ("excitation", "emission") else value for name, value in found.items()}

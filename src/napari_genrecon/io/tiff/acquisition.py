@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 from xml.etree.ElementTree import Element
 
-__all__ = ["acquisition_in"]
+__all__ = ["LIGHT", "acquisition_in"]
 
 _LONGEST = 200  # characters of a text, which anybody may have written
 _MOST = 64  # channels
@@ -23,17 +23,16 @@ _OBJECTIVE = {
     "Immersion": "immersion",
 }
 _SETTINGS = {"RefractiveIndex": "refractive_index", "Medium": "medium", "CorrectionCollar": "correction_collar"}
-_CHANNEL = {
-    "Name": "name",
+LIGHT = {
     "Fluor": "fluorophore",
     "AcquisitionMode": "mode",
     "ContrastMethod": "contrast",
     "IlluminationType": "illumination",
     "ExcitationWavelength": "excitation",
     "EmissionWavelength": "emission",
-    "PinholeSize": "pinhole",
-    "NDFilter": "nd_filter",
 }
+"""Names of OME-XML for the light of a channel, which CZI shares, and those of the record."""
+_CHANNEL = {"Name": "name", **LIGHT, "PinholeSize": "pinhole", "NDFilter": "nd_filter"}
 _DETECTOR = {"Manufacturer": "manufacturer", "Model": "model", "Type": "type"}
 _DETECTION = {
     "Gain": "gain",

@@ -13,10 +13,10 @@ from napari_genrecon.errors import GenReconError
 from napari_genrecon.optics.beads import BeadPSF, psf_from_beads
 from napari_genrecon.widgets.form import Form
 from napari_genrecon.widgets.jobs.controls import JobControls
-from napari_genrecon.widgets.layers.arrays import GAUSSIAN
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.masks import places_of
 from napari_genrecon.widgets.layers.snapshot import layer_data
+from napari_genrecon.widgets.task.blur_width import place_below_width
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -43,15 +43,8 @@ class BeadButton:
         self._viewer, self._form, self._chosen, self._jobs = viewer, form, chosen, jobs
         tooltip = "Averages the beads that a Points layer marks in the chosen image to a layer, and takes it as the PSF"
         self.button = PushButton(name="psf_beads", text="Make it from points on beads", tooltip=tooltip)
-        place = [widget.name for widget in form.container].index("psf_width")
-        form.container.insert(place + 1, self.button)
-        form["psf"].changed.connect(self._show)
+        place_below_width(form, self.button, jobs)
         self.button.changed.connect(self._pressed)
-        jobs.disable_too(self.button)
-        self._show(form["psf"].value)
-
-    def _show(self, psf: Any) -> None:
-        self.button.visible = psf == GAUSSIAN
 
     def _points(self) -> Any:
         """Return the points layer that is active, else the last one."""

@@ -15,7 +15,7 @@ from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.arrays import GAUSSIAN
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
 
-__all__ = ["BlurFinder"]
+__all__ = ["BlurFinder", "place_below_width"]
 
 _FIND = "Find it in the image"
 
@@ -38,20 +38,13 @@ class BlurFinder:
         self._found: BlurWidth | None = None
         tooltip = "Small spots in a raw image tell how wide its blur is; an image without any gets a sentence instead"
         self.button = PushButton(name="psf_find", text=_FIND, tooltip=tooltip)
-        place = [widget.name for widget in form.container].index("psf_width")
-        form.container.insert(place + 1, self.button)
-        form["psf"].changed.connect(self._show)
+        place_below_width(form, self.button, jobs)
         self.button.changed.connect(self._pressed)
-        jobs.disable_too(self.button)
-        self._show(form["psf"].value)
 
     def forget(self, _event: object = None) -> None:
         """Forget what was found, as another image was chosen."""
         self._found = None
         self.button.text = _FIND
-
-    def _show(self, psf: Any) -> None:
-        self.button.visible = psf == GAUSSIAN
 
     def _pressed(self, _event: object = None) -> None:
         if self._found is not None:
@@ -77,3 +70,16 @@ class BlurFinder:
             self._jobs.say(f"{said[0].upper()}{said[1:]}. Deblur with a PSF from optics or beads.", "bad")
         else:
             self._jobs.tell(kind, value)
+
+
+def place_below_width(form: Form, button: PushButton, jobs: JobControls) -> None:
+    """Put a button below the width of a Gaussian, there while that is the PSF, and disabled during a job."""
+
+    def show(psf: Any) -> None:
+        button.visible = psf == GAUSSIAN
+
+    place = [widget.name for widget in form.container].index("psf_width")
+    form.container.insert(place + 1, button)
+    form["psf"].changed.connect(show)
+    jobs.disable_too(button)
+    show(form["psf"].value)
