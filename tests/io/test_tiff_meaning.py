@@ -241,7 +241,7 @@ def test_lsm_opens_with_sizes_and_channels_and_without_its_thumbnails(tmp_path):
     path, channels = tmp_path / "a.lsm", np.random.default_rng(0).integers(0, 999, (3, 4, 24, 32)).astype("u2")
     info = struct.pack(
         "<Ii8i6d2H5Id", 67127628, 136, 32, 24, 4, 3, 1, 2, 8, 8, 1e-7, 1e-7, 5e-7, 0, 0, 0, *[0] * 7, 2.0
-    )
+    ) + bytes(512 - 136)
     with tifffile.TiffWriter(path, byteorder="<") as tif:
         for z in range(4):
             tags = [(34412, 1, len(info), info, True)] if z == 0 else []
