@@ -51,6 +51,9 @@ class Network:
 NETWORKS: Mapping[str, Network] = {
     "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
+    "image-unet": Network(
+        target=".image_unet:ImageUNet", shape={"channels": range(1, 5), "outputs": range(1, 5)}, label="U-Net"
+    ),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),
     "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
