@@ -15,6 +15,7 @@ from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, ImageError
@@ -30,7 +31,7 @@ from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.new_mask import add_mask
-from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_data, shows_planes, visible_region
+from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_axes, layer_data, shows_planes, visible_region
 from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
@@ -62,6 +63,7 @@ __all__ = [
     "DenoiseWidget",
     "DetectWidget",
     "InpaintWidget",
+    "PredictWidget",
     "TaskWidget",
     "UpscaleWidget",
     "UpscaleZWidget",
@@ -291,6 +293,9 @@ class TaskWidget(TaskControls):
         if not layers or self._job is not None:
             self._tell_missing(layers)
             return
+        if not self._task.alike:  # by its shortcut
+            self._jobs.ask_for(f"A preview shows an image before and after: press {self._task.title} to see another.")
+            return
         if not shows_planes(self._viewer):
             self._jobs.ask_for(PLANES_ONLY)
             return
@@ -304,7 +309,7 @@ class TaskWidget(TaskControls):
 
         def made(found: Any) -> None:
             after, before, factors, result = found
-            self._noise.found(taken.data, result.record, given=options.noise is not None)
+            self._noise.found(taken.data, result.record, given=getattr(options, "noise", None) is not None)
             if self._dock.closed:  # nobody could take it away
                 return
             shown, limits = self._preview_layer, result.limits
@@ -372,15 +377,24 @@ class TaskWidget(TaskControls):
         layers, self._said = self._chosen(), []
         self._tell_missing(layers)
         try:
-            targets = plan_targets(self._chosen_target(), [layer.name for layer in layers], self._task.name)
-            self._queue = [
-                (LayerSnapshot.of(layer), self._options(layer), target)
-                for layer, target in zip(layers, targets, strict=True)
-            ]
+            jobs = self._subjects(layers)
+            targets = plan_targets(self._chosen_target(), [taken.name for taken, _ in jobs], self._task.name)
+            self._queue = [(*job, target) for job, target in zip(jobs, targets, strict=True)]
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
             return
         self._next()
+
+    def _subjects(self, layers: list[Any]) -> list[tuple[LayerSnapshot, Any]]:
+        """Return what is worked on, with the options: each layer, or all as channels where the model takes several."""
+        options = [self._options(layer) for layer in layers]
+        single = all(layer_axes(layer).channel is None for layer in layers)
+        if not self._task.alike and len(layers) > 1 and single and len({layer_data(x).shape for x in layers}) == 1:
+            card = self._task.card(options[0].model)
+            if card.channels == len(layers):
+                axes = Axes(f"C{layer_axes(layers[0])}")
+                return [(LayerSnapshot.of_channels(layers), replace(options[0], axes=axes))]
+        return [(LayerSnapshot.of(layer), each) for layer, each in zip(layers, options, strict=True)]
 
     def _next(self) -> None:
         self._running = bool(self._queue)
@@ -399,7 +413,7 @@ class TaskWidget(TaskControls):
         self._watched.start(target)
         self._jobs.begin(
             lambda: result_steps(self._task, taken, options, target, live=live),
-            lambda result: self._add(result, taken, target, given=options.noise is not None),
+            lambda result: self._add(result, taken, target, given=getattr(options, "noise", None) is not None),
             failed,
             title=f"{self._task.title} '{taken.name}'",
         )
@@ -576,6 +590,15 @@ class InpaintWidget(PageOpener):
     def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("inpaint"))
+
+
+class PredictWidget(PageOpener):
+    """Dock widget of `predict`."""
+
+    @staticmethod
+    def make(viewer: Viewer) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("predict"))
 
 
 class UpscaleWidget(PageOpener):
