@@ -47,7 +47,9 @@ class LayerSnapshot:
         """Return the snapshot of layers of one shape as the channels of one image, in the place of the first."""
         first = cls.of(layers[0])
         data = stacked([layer_data(layer) for layer in layers])
-        return replace(first, data=data, shown=with_new_dimension(first.shown, "c"))
+        n = len(first.shown["scale"]) + 1
+        shown = with_new_dimension(first.shown, "c") | {"rotate": np.eye(n), "shear": np.zeros(n * (n - 1) // 2)}
+        return replace(first, data=data, shown=shown)
 
 
 def preview_steps(

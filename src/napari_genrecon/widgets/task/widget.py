@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import GenReconError, ImageError
+from napari_genrecon.errors import GenReconError, ImageError, OptionError
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.models.registry import import_steps
@@ -108,7 +108,7 @@ class TaskWidget(TaskControls):
             self._ended,
         )
         self._noise = NoiseReport(
-            self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
+            self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options, self._joined
         )
         if self._form.widgets_of("psf"):
             # Kept, as signals hold them weakly.
@@ -387,14 +387,25 @@ class TaskWidget(TaskControls):
 
     def _subjects(self, layers: list[Any]) -> list[tuple[LayerSnapshot, Any]]:
         """Return what is worked on, with the options: each layer, or all as channels where the model takes several."""
-        options = [self._options(layer) for layer in layers]
+        if self._are_channels(layers):
+            return [(LayerSnapshot.of_channels(layers), self._of_channels(layers))]
+        return [(LayerSnapshot.of(layer), self._options(layer)) for layer in layers]
+
+    def _are_channels(self, layers: list[Any]) -> bool:
+        if self._task.alike or len(layers) < 2 or len({layer_data(layer).shape for layer in layers}) > 1:
+            return False
         single = all(layer_axes(layer).channel is None for layer in layers)
-        if not self._task.alike and len(layers) > 1 and single and len({layer_data(x).shape for x in layers}) == 1:
-            card = self._task.card(options[0].model)
-            if card.channels == len(layers):
-                axes = Axes(f"C{layer_axes(layers[0])}")
-                return [(LayerSnapshot.of_channels(layers), replace(options[0], axes=axes))]
-        return [(LayerSnapshot.of(layer), each) for layer, each in zip(layers, options, strict=True)]
+        return single and self._task.card(self._form.plain_values()["model"]).channels == len(layers)
+
+    def _of_channels(self, layers: list[Any]) -> Any:
+        return replace(self._options(layers[0]), axes=Axes(f"C{layer_axes(layers[0])}"))
+
+    def _joined(self) -> tuple[Any, Any] | None:
+        """Return pixels and options where the chosen layers are channels of one image."""
+        layers = self._chosen()
+        if not self._are_channels(layers):
+            return None
+        return LayerSnapshot.of_channels(layers).data, self._of_channels(layers)
 
     def _next(self) -> None:
         self._running = bool(self._queue)
@@ -549,6 +560,11 @@ class TaskWidget(TaskControls):
 
     def as_python(self) -> str:
         """Return the calls that make the same layers, as Python code."""
+        if self._are_channels(self._chosen()):
+            raise OptionError(
+                "the chosen layers are the channels of one image: in Python, stack them and call predict(image, "
+                "axes='CYX')"
+            )
         arrays = self._form.array_sources()
         return as_python(self._task, self._chosen(), self._options, arrays, live=self._live.value)
 
