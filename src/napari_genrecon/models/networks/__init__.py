@@ -65,6 +65,7 @@ NETWORKS: Mapping[str, Network] = {
         label="linear classifier",
     ),
     "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
+    "onnx-graph": Network(target=".onnx_graph:OnnxGraph", label="ONNX graph", from_weights=True),
     "spandrel": Network(target=".spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),
     "vae": Network(
         target=".vae:VAE",

@@ -71,7 +71,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._bring = PushButton(
             name="bring",
             text="Import a model…",
-            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth), of which nothing is run",
+            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth, .onnx, .zip), whose code is "
+            "never run",
         )
         self._give = PushButton(
             name="give",
