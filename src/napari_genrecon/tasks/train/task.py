@@ -42,6 +42,7 @@ def train(
     *,
     name: str = "",
     axes: str | Sequence[str] | None = None,
+    target_axes: str | Sequence[str] | None = None,
     labels: ImageLike | Sequence[ImageLike] | None = None,
     points: ArrayLike | ImageLayer | Sequence[ArrayLike | ImageLayer] | None = None,
     groups: ArrayLike | None = None,
@@ -74,7 +75,7 @@ def train(
         own.
     name : str
         Name of the model; that of the recipe if not given. A number is appended if the name exists.
-    axes, labels, points, groups, pixel_size, units, channel_names
+    axes, target_axes, labels, points, groups, pixel_size, units, channel_names
         See `cut_crops`; labels and points can also be layers of napari.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out; those of the recipe if not given.
@@ -114,7 +115,7 @@ def train(
     usual = find_recipe(recipe).crops
     cutting = crops or (usual if seed is None else replace(usual, seed=seed))
     pixels, letters = given_images(images, axes)
-    wanted, target_letters = (None, None) if targets is None else given_images(targets, None)
+    wanted, target_letters = (None, None) if targets is None else given_images(targets, target_axes)
     where = {
         "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",)),
         "groups": groups, "targets": wanted, "target_axes": target_letters,
