@@ -187,6 +187,8 @@ def test_command_line_and_python_give_the_same_pixels_with_names_of_the_channels
     np.testing.assert_array_equal(np.asarray(written.data), predict(image(2, 40, 48), axes="CYX", device="cpu"))
     assert written.channel_names == ("stain 0", "stain 1", "stain 2")
     assert written.record["nature"] == "predicted"
+    assert written.record["model"]["sha256"] == find_model("stain").sha256
+    assert main(["replay", "b.ome.tif"]) == 0
 
 
 # --- the training ---

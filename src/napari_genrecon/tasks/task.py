@@ -117,7 +117,7 @@ class Task:
         if len(found) > 1:
             names = ", ".join(card.name for card in found)
             raise OptionError(f"there are several models for {self.name!r} ({names}): choose one (model)")
-        return found[0]
+        return find_model(found[0].name, self.models)  # with its checksum
 
     @property
     def options(self) -> type:
