@@ -39,7 +39,15 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
         "generate",
         lambda given: {"data": Path(given.data or _DATA), "quick": given.quick, "figure": given.figure},
     ),
-    "train": ("train", lambda given: {"quick": given.quick, "only": given.only}),
+    "train": (
+        "train",
+        lambda given: {
+            "quick": given.quick,
+            "only": given.only,
+            "keep": given.keep,
+            "movie": Path(given.data or _DATA) / "microscopy" / "mitocheck-movie",
+        },
+    ),
     "augment": ("augment", lambda given: {}),
     "detect": (
         "detect",
@@ -62,7 +70,7 @@ def main() -> int:
     parser.add_argument("--task", default="denoise", choices=tasks, help="quality: of which task")
     parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given) and recognition/")
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
-    parser.add_argument("--keep", type=Path, help="inpaint, classify: folder for what is slow, for the next run")
+    parser.add_argument("--keep", type=Path, help="inpaint, classify, train: folder for what is slow, for the next run")
     parser.add_argument("--quick", action="store_true", help="fewer images, or a part of each")
     parser.add_argument("--only", default="", help="rows whose name contains this, where there are many")
     parser.add_argument(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_genrecon.tasks.inpaint.damage import detect_damage as detect_damage
     from napari_genrecon.tasks.measure import measure_noise as measure_noise
     from napari_genrecon.tasks.pipeline import pipeline as pipeline
+    from napari_genrecon.tasks.predict import predict as predict
     from napari_genrecon.tasks.sample import sample as sample
     from napari_genrecon.tasks.train import train as train
     from napari_genrecon.tasks.transforms import upscaled_transform as upscaled_transform
@@ -74,6 +75,7 @@ _PUBLIC = {
     "measure_blur": "tasks.deblur.width",
     "measure_noise": "tasks.measure",
     "pipeline": "tasks.pipeline",
+    "predict": "tasks.predict",
     "psf_from_beads": "optics.beads",
     "resolution": "tasks.check",
     "sample": "tasks.sample",
@@ -110,6 +112,7 @@ __all__ = [
     "measure_blur",
     "measure_noise",
     "pipeline",
+    "predict",
     "psf_from_beads",
     "resolution",
     "sample",

@@ -149,7 +149,7 @@ _UNET = _NET["architecture"]
 _FIRST = "encoder.encoder_blocks.0.conv1.weight"
 HOSTILE: dict[str, tuple[Any, str]] = {
     "TorchScript": (_with(torchscript={"source": "weights.pth"}), "TorchScript, a program that would be run"),
-    "ONNX": (_with(onnx={"source": "weights.pth"}), "an ONNX graph, which is not read"),
+    "ONNX": (_with(onnx={"source": "weights.pth"}), "the axes of its inputs are 'None'"),
     "Keras": (_with(keras_hdf5={"source": "weights.pth"}), "a Keras file, which may hold code"),
     "no weights": (_with(), "holds no weights"),
     "weights as a list": (_described(weights=[1]), "holds no weights"),

@@ -19,7 +19,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.export import export_package
 
 CAMERA = NoiseModel(gain=2.0, offset=100.0, read_noise=5.0, rho_x=0.1, rho_y=0.1)
-BROKEN = "index_key"  # bioimageio.spec 0.5.12 does not run with pydantic 2.14; later versions do
+BROKEN = "index_key"  # bioimageio.spec 0.5.12 does not run with pydantic 2.14, which the extra "test" leaves out
 
 
 def _photons(side: int = 264) -> np.ndarray:

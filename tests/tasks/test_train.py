@@ -144,7 +144,7 @@ def test_images_of_different_pixel_sizes_are_told(image, tmp_path):
 
 def test_train_takes_the_keywords_of_the_crops():
     ours = inspect.signature(train).parameters
-    not_offered = {"options", "needed", "targets"}  # no recipe needs targets
+    not_offered = {"options", "needed"}
     assert set(inspect.signature(cut_crops).parameters) - not_offered <= set(ours)
     assert {"minutes", "steps", "seed", "device"} <= set(TrainOptions.__dataclass_fields__)
 

@@ -87,7 +87,7 @@ def test_pairs_are_shown_side_by_side_before_training(opened, qtbot):
 
 @pytest.mark.parametrize(
     ("targets", "words"),
-    [([], "choose the clean images, too"), (["noisy"], "'noisy' is chosen as a noisy and as a clean image")],
+    [([], "choose the targets, too"), (["noisy"], "'noisy' is chosen as an image and as its target")],
     ids=["none", "same"],
 )
 def test_layers_that_make_no_pair_are_refused_in_the_page(opened, qtbot, targets, words):

@@ -9,11 +9,9 @@ that are trained here: it is not the kernel inception distance, and not to be co
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +19,13 @@ from scipy.linalg import solve_triangular
 from torch import Tensor, nn
 from train_generative import OPTIONS, nuclei
 
+from bench.bare_loop import steps_per_second
 from bench.table import header, row
 from napari_genrecon.checks.memorisation import check_memorisation
 from napari_genrecon.checks.samples import coverage_and_density, kernel_distance, sliced_wasserstein
 from napari_genrecon.models import load_model
-from napari_genrecon.models.card import step_of
 from napari_genrecon.models.generative import GenerativeModel
-from napari_genrecon.training import find_recipe
-from napari_genrecon.training.data.batches import Batches
 from napari_genrecon.training.data.dataset import Dataset
-from napari_genrecon.training.options import TrainOptions
-from napari_genrecon.training.session import train_steps
 
 MODELS = {"GAN": "nuclei-dcgan-32", "VAE": "nuclei-vae-32"}
 SETS = ("other held-out crops (floor)", "real training crops", "GAN", "VAE", "PCA-Gaussian (ceiling)")
@@ -208,57 +202,8 @@ def _times(models: dict[str, GenerativeModel], crops: Dataset, steps: int) -> No
         began = time.perf_counter()
         model.sample(1000, seed=0)
         sampling = time.perf_counter() - began
-        ours, bare, ratio = _steps_per_second(OPTIONS[model.card.recipe], crops, model, steps)
+        ours, bare, ratio = steps_per_second(OPTIONS[model.card.recipe], crops, model.card, steps)
         row(f"{title} ({MODELS[title]})", f"{sampling:.2f} s", f"{ours:.2f}", f"{bare:.2f}", f"{ratio:.2f}")
-
-
-def _steps_per_second(
-    options: TrainOptions, crops: Dataset, model: GenerativeModel, steps: int
-) -> tuple[float, float, float]:
-    """Run both loops in turns of ten steps; the ratio is of CPU time, as other programs change wall time."""
-    bare = _bare_loop(options, crops, model)
-    with tempfile.TemporaryDirectory() as folder:
-        ours = train_steps(crops, options, Path(folder), name="bench")
-        spent = {"ours": np.zeros(2), "bare": np.zeros(2)}
-        for loop in (ours, bare):
-            next(loop)
-        for _ in range(0, steps, 10):
-            for name, loop in (("ours", ours), ("bare", bare)):
-                before = np.array([time.perf_counter(), time.process_time()])
-                for _ in range(10):
-                    next(loop)
-                spent[name] += np.array([time.perf_counter(), time.process_time()]) - before
-        ours.close()
-    done = -(-steps // 10) * 10
-    return done / spent["ours"][0], done / spent["bare"][0], spent["bare"][1] / spent["ours"][1]
-
-
-def _ready(batch: torch.Tensor) -> Any:
-    """Return a stand-in for `Batches` that always gives the same batch."""
-
-    class Ready:
-        device = batch.device
-
-        def __call__(self, step: int, skipped: int) -> torch.Tensor:
-            return batch
-
-    return Ready()
-
-
-def _bare_loop(options: TrainOptions, crops: Dataset, model: GenerativeModel):  # type: ignore[no-untyped-def]
-    """Train the same networks with the same losses on one fixed batch, in a minimal loop."""
-    ready = Batches(crops, options, step_of(model.card), torch.device("cpu"))(0, 0)
-    recipe = find_recipe(options.recipe)
-    state = recipe.state(recipe.network(model.card, options), options)
-    turns = recipe.losses(_ready(ready), model.card, options, torch.enable_grad)
-    step = 0
-    while True:
-        for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
-            optimiser.zero_grad()
-            next(iter(loss_at(state.net, step, 0).values())).backward()
-            optimiser.step()
-        step += 1
-        yield step
 
 
 # --- the figure ---

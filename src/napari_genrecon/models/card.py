@@ -99,6 +99,9 @@ class ModelCard:
         How a model of others takes grey values, see `SCALINGS`; empty for our own.
     low, high : tuple of float
         Grey values that are mapped to -1 and 1, per channel; empty for networks that take grey values unchanged.
+    result_low, result_high, result_names : tuple
+        For a model that makes other images than it is given: grey values of its results that the network gives as -1
+        and 1, and the names of their channels; one each.
     dtype : str
         Dtype of the training data; empty where it does not matter.
     channel_names : tuple of str
@@ -155,6 +158,9 @@ class ModelCard:
     scaling: str = ""
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    result_low: tuple[float, ...] = ()
+    result_high: tuple[float, ...] = ()
+    result_names: tuple[str, ...] = ()
     dtype: str = ""
     channel_names: tuple[str, ...] = ()
     pixel_size: tuple[float, ...] = (1.0, 1.0)

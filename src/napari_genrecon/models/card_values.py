@@ -163,6 +163,12 @@ def _problem_of_values(card: ModelCard) -> str:
         return f"{card.channels} channels have {len(card.channel_names)} names"
     if len(card.pixel_size) != 2 or len(card.units) != 2 or not all(side > 0 for side in card.pixel_size):
         return "pixel_size and units must be given along Y and X"
+    if card.task == "predict":
+        results = list(zip(card.result_low, card.result_high, strict=False))
+        outputs = card.shape.get("outputs")
+        sides = len(card.result_low) == len(card.result_high) == len(card.result_names) == outputs
+        if not whole or not sides or not all(low < high for low, high in (*ranges, *results)):
+            return f"a model that makes images needs a range for each of {card.channels} and {outputs} channels"
     if makes and card.nature != "synthetic":
         return f"what a generative model makes is synthetic, not {short(card.nature)}"
     return ""

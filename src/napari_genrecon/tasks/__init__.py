@@ -41,6 +41,13 @@ TASKS: tuple[Task, ...] = (
         models="inpaint",
     ),
     Task(
+        name="predict",
+        title="Predict",
+        summary="Make other images of an image, such as another stain, with a model that was trained on pairs",
+        models="predict",
+        alike=False,
+    ),
+    Task(
         name="detect",
         title="Detect",
         summary="Find spots and cells, with a share of false ones that the measured noise vouches for",

@@ -303,8 +303,13 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
     new = len(result.axes) - len(about.axes)  # 1 for several plausible fillings, which get a new first dimension
     factors = tuple(record.get("factor") or (1,) * len(about.axes))
     scale, translate = upscaled_transform(whole.scale, whole.translate, factors)
-    if result.region is not None:
+    made = (record.get("output") or {}).get("channel_names")
+    if made is not None:  # other channels than those of the image
+        several = "C" in result.axes.letters
+        whole = replace(whole, channel_names=tuple(made) if several and any(made) else (), **_NO_COLOURS)
+    elif result.region is not None:
         whole = _cut(whole, result.region)
+    if result.region is not None:
         translate = translate + np.array([part.start for part in result.region]) * np.asarray(factors) * scale
     return replace(
         whole,
@@ -315,6 +320,9 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
         record=record,
         layer=None,
     )
+
+
+_NO_COLOURS: dict[str, Any] = {"channel_colors": (), "channel_luts": (), "channel_limits": ()}
 
 
 def _cut(about: ImageMeta, region: tuple[slice, ...]) -> ImageMeta:

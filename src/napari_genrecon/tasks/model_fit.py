@@ -9,7 +9,7 @@ from napari_genrecon.models import ModelCard
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.pixel_size import micrometres
 
-__all__ = ["notes_on_model"]
+__all__ = ["note_on_pixels", "notes_on_model"]
 
 # Wider than repeated measurements of one microscope scatter, narrower than the steps of binning and of exposure.
 _BRIGHTNESS = 2.0  # times brighter or darker, in noise s.d.
@@ -33,7 +33,7 @@ def notes_on_model(card: ModelCard, noise: Sequence[NoiseModel], pixel_size: flo
     if not isinstance(data, dict):
         return []
     found = [_on_brightness(data.get("snr"), noise), _on_correlation(data.get("rho"), noise)]
-    found += [_on_pixels(card, pixel_size), _on_channels(data.get("channels"), len(noise))]
+    found += [note_on_pixels(card, pixel_size), _on_channels(data.get("channels"), len(noise))]
     unlike = [each for each in found if each]
     said = f"the image is unlike those that {card.name!r} was trained on ({'; '.join(unlike)}): compare with 'auto'"
     return [*card.warnings, *([said] if unlike else [])]
@@ -61,7 +61,8 @@ def _on_correlation(known: object, noise: Sequence[NoiseModel]) -> str:
     return f"the noise of neighbouring pixels has a correlation of {off:.2f}, theirs had {_words(low, high)}"
 
 
-def _on_pixels(card: ModelCard, pixel_size: float | None) -> str:
+def note_on_pixels(card: ModelCard, pixel_size: float | None) -> str:
+    """Return in words that pixels are larger or smaller than those of the training; empty if they are not."""
     trained = micrometres(card.pixel_size[-1], card.units[-1])
     if pixel_size is None or trained is None or 1 / _PIXEL <= pixel_size / trained <= _PIXEL:
         return ""

@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import GenReconWarning
-from napari_genrecon.models import ModelCard, list_models
+from napari_genrecon.errors import GenReconWarning, OptionError, UnknownModelError
+from napari_genrecon.models import ModelCard, find_model, list_models
+from napari_genrecon.models.registry import BUNDLED
 
 __all__ = ["Result", "Task"]
 
@@ -85,6 +86,8 @@ class Task:
         Name of the task whose models it uses: deblurring uses denoisers.
     makes : {"image", "points"}
         Kind of its results: pixels of the same place, or `io.points.Points` in it.
+    alike : bool
+        Whether its results have the channels and grey values of the image, so that both can be seen side by side.
     """
 
     name: str
@@ -92,10 +95,29 @@ class Task:
     summary: str
     models: str
     makes: Literal["image", "points"] = "image"
+    alike: bool = True
 
     def cards(self) -> list[ModelCard]:
         """Return the cards of the models that it can use; those of others serve the task on their card only."""
         return [card for card in list_models(self.models) if not card.scaling or self.name == self.models]
+
+    def card(self, name: str) -> ModelCard:
+        """Return the card of a model by name; ``"auto"`` takes the bundled one, or the only one where none is.
+
+        Raises
+        ------
+        UnknownModelError, OptionError
+            If there is none, or several and none is bundled.
+        """
+        found = list_models(self.models)
+        if name != "auto" or any(card.name in BUNDLED for card in found):
+            return find_model(name, self.models)
+        if not found:
+            raise UnknownModelError(f"there is no model for {self.name!r} yet: train one, or import one")
+        if len(found) > 1:
+            names = ", ".join(card.name for card in found)
+            raise OptionError(f"there are several models for {self.name!r} ({names}): choose one (model)")
+        return find_model(found[0].name, self.models)  # with its checksum
 
     @property
     def options(self) -> type:

@@ -21,6 +21,7 @@ RECIPES = {
     "care": ".recipes.care:RECIPE",
     "noise2noise": ".recipes.noise2noise:RECIPE",
     "noise2void": ".recipes.noise2void:RECIPE",
+    "image2image": ".recipes.image2image:RECIPE",
 }
 
 

@@ -186,7 +186,7 @@ class Recipe:
             part = {"images": "x", "frames": "targets"}.get(what, what)
             if getattr(dataset, part) is None:
                 raise OptionError(f"{self.label} trains on {' and '.join(self.needs)}, and no {what} were given")
-        if self.stabilised and not dataset.held_out.any():
+        if (self.stabilised or "targets" in self.needs) and not dataset.held_out.any():
             raise OptionError(f"{self.label} is judged on held-out crops, and there are none: hold some out (held_out)")
         sizes = NETWORKS[self.kept].shape.get("size")
         if sizes is not None and (dataset.depth or dataset.size not in sizes or dataset.height != dataset.size):

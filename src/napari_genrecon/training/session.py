@@ -122,6 +122,7 @@ def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) ->
     """Return the card of a model that is not trained yet."""
     shape = recipe.shape(dataset, options)
     kept = {key: value for key, value in asdict(options).items() if key not in ("latent", "licence")}
+    wanted = dataset.measured.get("targets", {})
     card = ModelCard(
         name=name,
         task=recipe.serves,
@@ -133,6 +134,9 @@ def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) ->
         channel_names=tuple(dataset.channel_names),
         low=tuple(float(value) for value in dataset.low),
         high=tuple(float(value) for value in dataset.high),
+        result_low=tuple(wanted.get("low", ())),
+        result_high=tuple(wanted.get("high", ())),
+        result_names=tuple(wanted.get("names", ())),
         dtype=dataset.dtype,
         pixel_size=tuple(dataset.pixel_size),
         units=tuple(dataset.units),

@@ -57,7 +57,7 @@ CHOICE_WORDS = {
 }
 """Names of values in the window, where they differ from those in Python."""
 
-MODEL_FILES = "Models (*.safetensors *.pth *.pt *.ckpt *.zip)"
+MODEL_FILES = "Models (*.safetensors *.pth *.pt *.ckpt *.zip *.onnx)"
 """Files that a dialog offers to import as a model."""
 
 DAMAGE = (

@@ -15,6 +15,7 @@ DONE = {
     "upscaled": "upscaled",
     "deblurred": "deblurred",
     "inpainted": "inpainted",
+    "predicted": "predicted from another image",
     "detected": "searched",
     "synthetic": "generated",
 }
@@ -37,6 +38,7 @@ _HOW = {
     ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
     ("detect", "log"): f"for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) {_RATE}",
     ("detect", "net"): f"for spots with a network trained on simulated scenes {_RATE}",
+    ("predict", ""): "(a network trained on pairs of images: Ounkomol et al. 2018, doi:10.1038/s41592-018-0111-2)",
     ("inpaint", "pnp"): _PNP,
     ("inpaint", "network"): _BIAS_FREE,
     ("inpaint", "biharmonic"): "(the biharmonic equation: Damelin & Hoang 2018, doi:10.1155/2018/3950312)",

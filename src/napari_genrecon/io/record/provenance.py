@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 SCHEMA = "genrecon-record/1"
-NATURES = ("restored", "upscaled", "deblurred", "inpainted", "detected", "synthetic")
+NATURES = ("restored", "upscaled", "deblurred", "inpainted", "predicted", "detected", "synthetic")
 RECORD_NAMESPACE = "napari-genrecon/record"
 """Namespace of the OME annotation that holds the record in a file."""
 LAYER_NAMESPACE = "napari-genrecon/layer"

@@ -51,6 +51,9 @@ class Network:
 NETWORKS: Mapping[str, Network] = {
     "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
+    "image-unet": Network(
+        target=".image_unet:ImageUNet", shape={"channels": range(1, 5), "outputs": range(1, 5)}, label="U-Net"
+    ),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),
     "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
@@ -62,6 +65,7 @@ NETWORKS: Mapping[str, Network] = {
         label="linear classifier",
     ),
     "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
+    "onnx-graph": Network(target=".onnx_graph:OnnxGraph", label="ONNX graph", from_weights=True),
     "spandrel": Network(target=".spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),
     "vae": Network(
         target=".vae:VAE",

@@ -17,8 +17,8 @@ from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.files import LARGEST_FILE
 from napari_genrecon.models.runtime import recognise
 from napari_genrecon.models.tensors import parse_tensors, read_content
-from napari_genrecon.models.zoo.parcel import Parcel, is_package, read_package
-from napari_genrecon.models.zoo.tiling import Tiling, measure_cost, measure_tiling
+from napari_genrecon.models.zoo.parcel import Parcel, graph_tensors, is_package, read_package
+from napari_genrecon.models.zoo.tiling import Cost, Tiling, measure_cost, measure_tiling
 
 __all__ = ["arrive"]
 
@@ -37,7 +37,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
     """
     yield Progress(0, 0, "reading the file")
     content = read_content(path)
-    found = read_package(content, path) if is_package(content) else Parcel(parse_tensors(content, path), "", None)
+    found = _opened(content, path)
     weights = _as_float32(found.weights)
     _check_size(weights, path)
     yield Progress(0, 0, "telling the network from its weights")
@@ -49,7 +49,8 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         raise WeightsError(f"{path} enlarges {network.scale} times: only 2, 3 and 4 times are offered")
     network.eval()
     try:
-        cost = measure_cost(network, network.multiple)
+        # A graph that torch does not compute knows its cost, which is counted from torch's operations else.
+        cost = Cost(*network.cost) if hasattr(network, "cost") else measure_cost(network, network.multiple)
         tiling = Tiling(None, 1, 0.0)
         if not network.internal:
             tiling = yield from measure_tiling(network, network.scale, network.multiple)
@@ -73,7 +74,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         work=cost.work,
         whole=tiling.halo is None,
         licence=found.licence,
-        **_scaling(network.scaling, found.moments),
+        **_scaling(found.scaling or network.scaling, found.moments),
         origin=origin,
         warnings=(
             f"made by others ({network.architecture}): nothing is known here of what it was trained on"
@@ -81,6 +82,14 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         ),
     )
     return card, weights
+
+
+def _opened(content: bytes, path: Path) -> Parcel:
+    if is_package(content):
+        return read_package(content, path)
+    if path.suffix.lower() == ".onnx":
+        return Parcel(graph_tensors(content), "", None)
+    return Parcel(parse_tensors(content, path), "", None)
 
 
 def _scaling(own: str, moments: tuple[float, float] | None) -> dict[str, Any]:

@@ -11,12 +11,15 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.tensors import parse_tensors
+from napari_genrecon.models.zoo.images import grey_moments, read_images
 
-__all__ = ["Parcel", "is_package", "read_package"]
+__all__ = ["Parcel", "graph_tensors", "is_package", "read_package"]
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 _LARGEST_DESCRIPTION = 1 << 20  # bytes
@@ -25,7 +28,6 @@ _MOST_MEMBERS = 1000
 _KNOWN = ("careamics.models.unet", "UNet")  # the one architecture that is written here
 _REFUSED = {
     "torchscript": "TorchScript, a program that would be run without anyone being able to read it",
-    "onnx": "an ONNX graph, which is not read",
     "keras_hdf5": "a Keras file, which may hold code",
     "keras_v3": "a Keras file, which may hold code",
     "tensorflow_saved_model_bundle": "a TensorFlow bundle, a program that would be run",
@@ -34,11 +36,30 @@ _REFUSED = {
 
 
 class Parcel(NamedTuple):
-    """What a package holds: its weights, its licence, and (mean, s.d.) of the grey values that it was trained on."""
+    """What a package holds.
+
+    Attributes
+    ----------
+    weights : dict of str to Tensor
+        Tensors of a known network, or the bytes of a graph.
+    licence : str
+        Licence of the weights; empty if it is not said.
+    moments : (float, float) or None
+        Mean and s.d. of the grey values that it was trained on; (0, 1) takes them as they are.
+    scaling : str
+        How it takes grey values otherwise, see `models.card_values.SCALINGS`; empty: as its network usually does.
+    """
 
     weights: dict[str, Tensor]
     licence: str
     moments: tuple[float, float] | None
+    scaling: str = ""
+
+
+def graph_tensors(content: bytes, multiple: int = 1) -> dict[str, Tensor]:
+    """Return the bytes of an ONNX graph, and of what the sides of its images must be a multiple, as tensors."""
+    graph = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+    return {"onnx.graph": graph, "onnx.multiple": torch.tensor(multiple)}
 
 
 def is_package(content: bytes) -> bool:
@@ -71,14 +92,34 @@ def _read(archive: zipfile.ZipFile, path: Path) -> Parcel:
     if len(names) > _MOST_MEMBERS or len(set(names)) < len(names):
         raise WeightsError(f"{path} is not read: its archive names members twice, or has more than a model needs")
     described = _description(archive, path)
-    entry = _state_dict(described, path)
+    licence = described.get("license")
+    licence = licence if isinstance(licence, str) else ""
+    graph = _graph_entry(described)
+    if graph is not None:
+        content = _weights(archive, graph, path)
+        about = read_images(described, path)
+        return Parcel(graph_tensors(content, about.multiple), licence, about.moments, "moments")
+    content = _weights(archive, _state_dict(described, path), path)
+    return Parcel(parse_tensors(content, path), licence, grey_moments(described, path))
+
+
+def _graph_entry(described: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the entry of an ONNX graph, where there are no tensors of a network that could be read."""
+    weights = described.get("weights")
+    weights = weights if isinstance(weights, dict) else {}
+    entry, tensors = weights.get("onnx"), weights.get("pytorch_state_dict")
+    network = tensors.get("architecture") if isinstance(tensors, dict) else None
+    named = isinstance(network, dict) and (network.get("import_from"), network.get("callable")) == _KNOWN
+    return entry if isinstance(entry, dict) and not named else None
+
+
+def _weights(archive: zipfile.ZipFile, entry: dict[str, Any], path: Path) -> bytes:
+    """Return the content of the weights that an entry names, if its checksum is right."""
     content = _member(archive, str(entry.get("source")), _LARGEST_WEIGHTS, path)
     wanted = str(entry.get("sha256") or "")
     if wanted and hashlib.sha256(content).hexdigest() != wanted:
         raise WeightsError(f"{path} is damaged: its weights are not those that its description says")
-    licence = described.get("license")
-    weights = parse_tensors(content, path)
-    return Parcel(weights, licence if isinstance(licence, str) else "", _moments(described, path))
+    return content
 
 
 def _description(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
@@ -114,7 +155,7 @@ def _state_dict(described: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(entry, dict):
         kinds = [_REFUSED[kind] for kind in weights if kind in _REFUSED]
         held = "; ".join(dict.fromkeys(kinds)) or "no weights"
-        raise WeightsError(f"{path} holds {held}: only tensors of a known network are read (pytorch_state_dict)")
+        raise WeightsError(f"{path} holds {held}: only tensors of a known network and ONNX graphs are read")
     network = entry.get("architecture")
     network = network if isinstance(network, dict) else {}
     if "source" in network:
@@ -132,29 +173,3 @@ def _state_dict(described: dict[str, Any], path: Path) -> dict[str, Any]:
     if str(final) != "None":
         raise WeightsError(f"{path}: its network ends with {str(final)[:40]!r}, which is no restoration of grey values")
     return entry
-
-
-def _moments(described: dict[str, Any], path: Path) -> tuple[float, float] | None:
-    """Return mean and s.d. that the description subtracts and divides by; None for those of every image."""
-    inputs = described.get("inputs")
-    first = inputs[0] if isinstance(inputs, list) and inputs and isinstance(inputs[0], dict) else {}
-    steps = first.get("preprocessing")
-    steps = steps if isinstance(steps, list) else []
-    steps = [each for each in steps if isinstance(each, dict) and each.get("id") != "ensure_dtype"]
-    kinds = [str(each.get("id")) for each in steps]
-    if kinds in ([], ["zero_mean_unit_variance"]):
-        return None
-    if kinds != ["fixed_zero_mean_unit_variance"]:
-        raise WeightsError(f"{path}: it prepares images by {', '.join(kinds)[:80]}, which is not known here")
-    options = steps[0].get("kwargs")
-    options = options if isinstance(options, dict) else {}
-    return _number(options.get("mean"), "mean", path), _number(options.get("std"), "std", path)
-
-
-def _number(value: object, name: str, path: Path) -> float:
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e18:
-        raise WeightsError(f"{path}: the {name} of its grey values must be one number, got {str(value)[:40]!r}")
-    if name == "std" and value <= 0:
-        raise WeightsError(f"{path}: the std of its grey values must be positive, got {value}")
-    return float(value)

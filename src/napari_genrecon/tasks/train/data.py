@@ -15,8 +15,9 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import FAR
 from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
+from napari_genrecon.tasks.train.images import pairs_of_images
 from napari_genrecon.training.data.blind import blind_reach, least_size
-from napari_genrecon.training.data.cut import cut_crops
+from napari_genrecon.training.data.cut import cut_crops, open_targets
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.data.match import change, fit_levels, require_match, saturated
 from napari_genrecon.training.data.source import CropSource, outer_letters
@@ -54,6 +55,9 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
     OptionError
         If what the recipe needs was not given.
     """
+    if not recipe.stabilised and "targets" in recipe.needs:
+        return pairs_of_images(images, crops, where)
+    where = {key: value for key, value in where.items() if key != "target_names"}
     if not recipe.stabilised:
         return cut_crops(images, crops, **where)
     if where.get("groups") is not None or crops.depth is not None:
@@ -74,7 +78,7 @@ def _from_targets(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dat
         raise OptionError("pairs of noisy and clean images are needed, and no clean ones (targets) were given")
     several = _listed(images)
     sources = _opened(several, where.get("axes"))
-    _check_pairs(sources, _opened(_listed(where["targets"]), where.get("axes")))
+    _check_pairs(sources, open_targets(sources, where["targets"], where.get("target_axes")))
     found = cut_crops(several, crops, **where)
     assert found.targets is not None
     kernels = [measured_planes(source.data, source.axes) for source in sources]
@@ -88,16 +92,15 @@ def _from_targets(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dat
 
 
 def _check_pairs(sources: list[CropSource], targets: list[CropSource]) -> None:
-    if len(sources) != len(targets):
-        raise OptionError(
-            f"{len(sources)} images and {len(targets)} targets were given: give one target for each image"
-        )
     for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
         names = f"image {number} and its target" if len(sources) > 1 else "the image and its target"
         shapes = [(*one.outer, one.height, one.width) for one in (source, target)]
         if shapes[0] != shapes[1] or source.channels != target.channels:
             shown = " and ".join(f"{tuple(one.data.shape)} ({one.axes})" for one in (source, target))
-            raise ImageError(f"{names} have the shapes {shown}: they must match pixel by pixel, channel by channel")
+            raise ImageError(
+                f"{names} have the shapes {shown}: they must match pixel by pixel, channel by channel. To learn other "
+                "channels than those of the image, train image to image"
+            )
         planes = [one.plane(one.n_planes // 2) for one in (source, target)]
         for noisy, clean in zip(*planes, strict=True):
             require_match(noisy, clean, names)

@@ -66,7 +66,10 @@ def image_keywords(
         "channel_names": names,
     }
     if targets:
-        where["targets"] = [open_image(target, axes=axes).data for _, target in pairs]
+        wanted = [open_image(target) for _, target in pairs]
+        where["targets"] = [target.data for target in wanted]
+        where["target_axes"] = [target.axes for target in wanted]
+        where["target_names"] = wanted[0].channel_names if wanted[0].axes.channel is not None else ()
     return [image.data for image in opened], where, tuple(notes)
 
 

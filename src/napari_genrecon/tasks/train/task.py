@@ -42,6 +42,7 @@ def train(
     *,
     name: str = "",
     axes: str | Sequence[str] | None = None,
+    target_axes: str | Sequence[str] | None = None,
     labels: ImageLike | Sequence[ImageLike] | None = None,
     points: ArrayLike | ImageLayer | Sequence[ArrayLike | ImageLayer] | None = None,
     groups: ArrayLike | None = None,
@@ -63,15 +64,18 @@ def train(
     ----------
     recipe : str
         A key of `training.RECIPES`. A VAE trains steadily and gives the likelihood of a picture; a GAN makes sharper
-        pictures. CARE, Noise2Noise and Noise2Void fine-tune the bundled denoiser on your own images.
+        pictures. CARE, Noise2Noise and Noise2Void fine-tune the bundled denoiser on your own images. Image to image
+        (``"image2image"``) learns any image from others: another stain, or sharper images; see `predict`.
     images : (..., Y, X) array_like, an image layer of napari, or a list of them
         Images to train on; see `training.data.cut.cut_crops`. For Noise2Noise a list of repeats of one field, or a
         movie, whose frames are learnt from their neighbours. For Noise2Void single noisy images, of any fields.
     targets : (..., Y, X) array_like, an image layer of napari, or a list of them
         For CARE: clean images, one for each of `images`, of the same field pixel by pixel. Their brightness may differ.
+        For image to image: what is to be made of each image, of the same field pixel by pixel, with channels of its
+        own.
     name : str
         Name of the model; that of the recipe if not given. A number is appended if the name exists.
-    axes, labels, points, groups, pixel_size, units, channel_names
+    axes, target_axes, labels, points, groups, pixel_size, units, channel_names
         See `cut_crops`; labels and points can also be layers of napari.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out; those of the recipe if not given.
@@ -111,9 +115,10 @@ def train(
     usual = find_recipe(recipe).crops
     cutting = crops or (usual if seed is None else replace(usual, seed=seed))
     pixels, letters = given_images(images, axes)
+    wanted, target_letters = (None, None) if targets is None else given_images(targets, target_axes)
     where = {
         "axes": letters, "labels": given_mask(labels, ("labels",)), "points": given_mask(points, ("points",)),
-        "groups": groups, "targets": None if targets is None else given_images(targets, None)[0],
+        "groups": groups, "targets": wanted, "target_axes": target_letters,
         "pixel_size": pixel_size, "units": units, "channel_names": channel_names,
     }  # fmt: skip
     if pixel_size is None:

@@ -30,7 +30,7 @@ from napari_genrecon.training.data.places import (
 from napari_genrecon.training.data.source import CropSource, read_crops
 from napari_genrecon.training.data.split import LEFT, split_by_block, split_by_order, split_by_source
 
-__all__ = ["NEEDED", "cut_crops"]
+__all__ = ["NEEDED", "cut_crops", "open_targets"]
 
 _PLENTY = 500  # crops below which a grid is made denser; far more overlap and show little that is new
 MAX_CHANNELS = 4  # of the crops: generative networks take no more
@@ -50,6 +50,7 @@ def cut_crops(
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
     targets: Any = None,
+    target_axes: str | Axes | Sequence[str | Axes | None] | None = None,
     needed: int = NEEDED,
 ) -> Dataset:
     """Cut crops from one image or several.
@@ -76,7 +77,9 @@ def cut_crops(
     channel_names : sequence of str
         Names of the channels, one each.
     targets : (..., Y, X) array_like, or one per image
-        Images that a network should produce, pixel by pixel; cut at the same places.
+        Images that a network should produce, pixel by pixel; cut at the same places. Their channels may differ.
+    target_axes : str, or one per image
+        Meaning of their dimensions; that of the images if not given, where they have as many.
     needed : int
         Least number of training crops; a preview needs fewer than a training.
 
@@ -119,7 +122,8 @@ def cut_crops(
     low, high = grey_range(x[~held])
     wanted = None
     if targets is not None:
-        pairs = _targets(sources, targets, axes)
+        pairs = open_targets(sources, targets, target_axes)
+        _check_shapes(sources, pairs)
         wanted = read_crops(pairs, source[kept], place[kept], options.size, options.depth)
     return Dataset(
         x=x, targets=wanted, source=origin[kept], place=place[kept], held_out=held, label=label[kept],
@@ -151,13 +155,43 @@ def _sources(images: Any, axes: Any) -> list[CropSource]:
     return sources
 
 
-def _targets(sources: list[CropSource], targets: Any, axes: Any) -> list[CropSource]:
-    """Return the targets, and refuse any that differs from its image in shape."""
-    found = _sources(targets, axes)
+def open_targets(sources: list[CropSource], targets: Any, axes: Any) -> list[CropSource]:
+    """Return the targets, whose axes are those of their images where nobody said others and they fit.
+
+    Raises
+    ------
+    OptionError
+        If there is not one for each image.
+    """
+    several = list(targets) if isinstance(targets, list | tuple) else [targets]
+    if len(several) != len(sources):
+        raise OptionError(
+            f"{len(sources)} images and {len(several)} targets were given: give one target for each image"
+        )
+    given = _per_image(axes, len(several), "axes")
+    letters = [_as_image(*each) for each in zip(sources, several, given, strict=True)]
+    return _sources(several, letters)
+
+
+def _check_shapes(sources: list[CropSource], found: list[CropSource]) -> None:
     if [(s.outer, s.height, s.width) for s in found] != [(s.outer, s.height, s.width) for s in sources]:
         shapes = " and ".join(", ".join(str(tuple(s.data.shape)) for s in each) for each in (sources, found))
         raise ImageError(f"images and targets have the shapes {shapes}: they must match pixel by pixel")
-    return found
+
+
+def _as_image(source: CropSource, target: Any, axes: Any) -> Any:
+    """Return the axes of a target: those of its image where nobody said others and they fit, but for its channels."""
+    own, shape, letters = np.shape(target), tuple(source.data.shape), source.axes.letters
+    if own == shape:
+        return source.axes
+    if not (axes is None or getattr(axes, "assumed", False)):
+        return axes
+    bare = [(n, letter) for n, letter in zip(shape, letters, strict=True) if letter not in "CS"]
+    sizes, plain = tuple(n for n, _ in bare), "".join(letter for _, letter in bare)
+    like = {own: axes, own[1:]: f"C{plain}", own[:-1]: f"{plain}C"}
+    if own == sizes:
+        return plain
+    return source.axes if len(own) == len(letters) else like.get(sizes, axes)
 
 
 def _per_image(value: object, n: int, what: str) -> list[Any]:

@@ -125,7 +125,8 @@ class Dataset:
     notes : tuple of str
         Sentences for the user, such as how many crops were left out and why.
     measured : dict
-        Measurements of the images, as JSON values, for the model's card.
+        Measurements of the images, as JSON values, for the model's card; ``"targets"``, where these have grey values of
+        their own, holds their range (``"low"``, ``"high"``) and ``"names"``, one for each channel.
     """
 
     x: NDArray[Any]

@@ -42,6 +42,7 @@ __all__ = [
     "held_out_gain",
     "judge",
     "judged_crops",
+    "plain_model",
     "restoration",
     "squares",
     "start_model",
@@ -93,7 +94,7 @@ def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], ab
         score=_score,
         preview=_preview,
         finish=lambda model, dataset: model.card,
-        model=_model,
+        model=plain_model,
         card=_card,
         batches=_batches,
         stabilised=True,
@@ -164,7 +165,7 @@ def _losses(
     return (loss_at,)
 
 
-def _model(card: ModelCard, network: nn.Module, device: str) -> Model:
+def plain_model(card: ModelCard, network: nn.Module, device: str) -> Model:
     from napari_genrecon.models.runtime import Model
 
     return Model(card, device, network=network)
@@ -339,7 +340,7 @@ def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
 
     network = build_network(model.card)
     network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
-    return _model(model.card, network, model.device)
+    return plain_model(model.card, network, model.device)
 
 
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:

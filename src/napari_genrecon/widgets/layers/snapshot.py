@@ -32,6 +32,7 @@ __all__ = [
     "result_layer",
     "shows_planes",
     "visible_region",
+    "with_new_dimension",
     "within",
     "without_first",
 ]
@@ -101,12 +102,18 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
     new = full.ndim - len(shape)  # 1 for several plausible fillings, which get a new first dimension
     if result.region is not None:
         shape = tuple(part.stop - part.start for part in result.region)
-    factors = tuple(a // b for a, b in zip(full.shape[new:], shape, strict=True))
+    if result.record["nature"] == "predicted":  # other grey values than those of the source
+        kwargs = {key: value for key, value in kwargs.items() if key not in ("contrast_limits", "colormap", "gamma")}
+    letters = result.axes.letters[new:]
+    factors = tuple(
+        1 if letter == "C" else a // b for a, b, letter in zip(full.shape[new:], shape, letters, strict=True)
+    )
     kwargs |= finer(kwargs, factors)
     if result.region is not None:
         n = len(kwargs["scale"])
         kwargs["translate"] = corner(kwargs, [p.start * f for p, f in zip(result.region, factors, strict=True)][:n])
-    return data, with_new_dimension(kwargs) if new else kwargs
+    label = "c" if result.axes.letters.startswith("C") else "sample"
+    return data, with_new_dimension(kwargs, label) if new else kwargs
 
 
 def corner(placed: dict[str, Any], index: Sequence[float]) -> Any:
@@ -132,7 +139,7 @@ def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
     return {"scale": scale, "translate": translate}
 
 
-def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
+def with_new_dimension(kwargs: dict[str, Any], label: str = "sample") -> dict[str, Any]:
     """Return keywords of a layer with one more dimension in front; rotation and shear become part of the affine."""
     n = len(kwargs["scale"])
     turned = Affine(rotate=kwargs["rotate"], shear=kwargs["shear"], ndim=n).linear_matrix
@@ -148,7 +155,7 @@ def with_new_dimension(kwargs: dict[str, Any]) -> dict[str, Any]:
         "translate": [0.0, *translate],
         "affine": own @ whole,
         "units": ("pixel", *map(str, kwargs["units"])),
-        "axis_labels": ("sample", *kwargs["axis_labels"]),
+        "axis_labels": (label, *kwargs["axis_labels"]),
     }
 
 

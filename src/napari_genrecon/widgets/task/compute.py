@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_genrecon.engine.run import Progress, region_steps
-from napari_genrecon.io.layers import about_layer
+from napari_genrecon.io.layers import about_layer, stacked
 from napari_genrecon.io.record.check import choice_text
 from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.widgets.layers.files import chosen_saving
-from napari_genrecon.widgets.layers.snapshot import display, layer_data
+from napari_genrecon.widgets.layers.snapshot import display, layer_data, with_new_dimension
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -41,6 +41,15 @@ class LayerSnapshot:
     def of(cls, layer: Layer) -> LayerSnapshot:
         """Return the snapshot of a layer as it is now."""
         return cls(layer, layer_data(layer), display(layer), layer.name, layer.visible)
+
+    @classmethod
+    def of_channels(cls, layers: Sequence[Layer]) -> LayerSnapshot:
+        """Return the snapshot of layers of one shape as the channels of one image, in the place of the first."""
+        first = cls.of(layers[0])
+        data = stacked([layer_data(layer) for layer in layers])
+        n = len(first.shown["scale"]) + 1
+        shown = with_new_dimension(first.shown, "c") | {"rotate": np.eye(n), "shear": np.zeros(n * (n - 1) // 2)}
+        return replace(first, data=data, shown=shown)
 
 
 def preview_steps(

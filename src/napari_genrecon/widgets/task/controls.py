@@ -71,7 +71,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._bring = PushButton(
             name="bring",
             text="Import a model…",
-            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth), of which nothing is run",
+            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth, .onnx, .zip), whose code is "
+            "never run",
         )
         self._give = PushButton(
             name="give",
@@ -134,7 +135,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._preview = PushButton(
             text="Preview",
             tooltip=f"Shows what the task makes of the part of the plane on screen ({PREVIEW_KEYS})",
-            visible=self._task.makes == "image",
+            visible=self._task.makes == "image" and self._task.alike,
         )
         self._view = ComboBox(
             choices=VIEWS, visible=False, tooltip="split: left of the line before, right of it after; drag the line"

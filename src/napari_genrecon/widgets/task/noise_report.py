@@ -53,6 +53,8 @@ class NoiseReport:
         Jobs of the page, one of which measures the noise.
     options : callable
         Returns the options of a layer as they are in the form, masks and point spread functions included.
+    joined : callable
+        Returns pixels and options where the chosen layers are worked on as the channels of one image, else None.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class NoiseReport:
         layers: Any,
         jobs: JobControls,
         options: Callable[[Any], Any],
+        joined: Callable[[], tuple[Any, Any] | None],
     ) -> None:
         self._box, self._task, self._form, self._chosen, self._layers = box, task, form, chosen, layers
-        self._jobs, self._options = jobs, options
+        self._jobs, self._options, self._joined = jobs, options, joined
         self._known = KnownNoise()
         self._warnings: list[str] = []  # of the last preview or result
         self._wrong = ""  # why the options in the form are refused
@@ -113,7 +116,7 @@ class NoiseReport:
         """Measure the noise of a layer in a job."""
         self._box.write(f"{subject.name}: measuring the noise…")
         key, data, axes = self._key(layer), layer_data(subject), self._axes(subject)
-        timed, options = layer_data(layer), self._timed_options(layer)
+        timed, options = self._timed(layer)
 
         def steps() -> Any:
             yield Progress(0, 0, "measuring the noise")
@@ -247,11 +250,11 @@ class NoiseReport:
         layers = self._chosen()
         if not layers or self._written is None:
             return
-        data, options = layer_data(layers[0]), self._timed_options(layers[0])
+        data, (timed, options) = layer_data(layers[0]), self._timed(layers[0])
 
         def steps() -> Any:
             yield Progress(0, 0, "timing")
-            return self._expected_seconds(data, options)
+            return self._expected_seconds(timed, options)
 
         def done(kind: str, value: Any) -> None:
             self.timing = None
@@ -268,6 +271,14 @@ class NoiseReport:
         self.seconds = None if isinstance(found, str) else found
         if isinstance(found, str):
             self._wrong = self._wrong or found
+
+    def _timed(self, layer: Layer) -> tuple[Any, Any]:
+        """Return the pixels and the options to estimate the time with."""
+        options = self._timed_options(layer)
+        try:
+            return self._joined() or (layer_data(layer), options)
+        except (GenReconError, ValueError):  # reported when the task is run
+            return layer_data(layer), options
 
     def _timed_options(self, layer: Layer) -> Any:
         """Return options to estimate the time with: those of a run; a Gaussian where the PSF is still missing."""

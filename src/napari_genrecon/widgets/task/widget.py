@@ -15,9 +15,10 @@ from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import GenReconError, ImageError
+from napari_genrecon.errors import GenReconError, ImageError, OptionError
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.models.registry import import_steps
@@ -30,7 +31,7 @@ from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.new_mask import add_mask
-from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_data, shows_planes, visible_region
+from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_axes, layer_data, shows_planes, visible_region
 from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
@@ -62,6 +63,7 @@ __all__ = [
     "DenoiseWidget",
     "DetectWidget",
     "InpaintWidget",
+    "PredictWidget",
     "TaskWidget",
     "UpscaleWidget",
     "UpscaleZWidget",
@@ -106,7 +108,7 @@ class TaskWidget(TaskControls):
             self._ended,
         )
         self._noise = NoiseReport(
-            self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options
+            self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options, self._joined
         )
         if self._form.widgets_of("psf"):
             # Kept, as signals hold them weakly.
@@ -291,6 +293,9 @@ class TaskWidget(TaskControls):
         if not layers or self._job is not None:
             self._tell_missing(layers)
             return
+        if not self._task.alike:  # by its shortcut
+            self._jobs.ask_for(f"A preview shows an image before and after: press {self._task.title} to see another.")
+            return
         if not shows_planes(self._viewer):
             self._jobs.ask_for(PLANES_ONLY)
             return
@@ -304,7 +309,7 @@ class TaskWidget(TaskControls):
 
         def made(found: Any) -> None:
             after, before, factors, result = found
-            self._noise.found(taken.data, result.record, given=options.noise is not None)
+            self._noise.found(taken.data, result.record, given=getattr(options, "noise", None) is not None)
             if self._dock.closed:  # nobody could take it away
                 return
             shown, limits = self._preview_layer, result.limits
@@ -372,15 +377,35 @@ class TaskWidget(TaskControls):
         layers, self._said = self._chosen(), []
         self._tell_missing(layers)
         try:
-            targets = plan_targets(self._chosen_target(), [layer.name for layer in layers], self._task.name)
-            self._queue = [
-                (LayerSnapshot.of(layer), self._options(layer), target)
-                for layer, target in zip(layers, targets, strict=True)
-            ]
+            jobs = self._subjects(layers)
+            targets = plan_targets(self._chosen_target(), [taken.name for taken, _ in jobs], self._task.name)
+            self._queue = [(*job, target) for job, target in zip(jobs, targets, strict=True)]
         except (GenReconError, ValueError) as error:
             self._jobs.refuse(error)
             return
         self._next()
+
+    def _subjects(self, layers: list[Any]) -> list[tuple[LayerSnapshot, Any]]:
+        """Return what is worked on, with the options: each layer, or all as channels where the model takes several."""
+        if self._are_channels(layers):
+            return [(LayerSnapshot.of_channels(layers), self._of_channels(layers))]
+        return [(LayerSnapshot.of(layer), self._options(layer)) for layer in layers]
+
+    def _are_channels(self, layers: list[Any]) -> bool:
+        if self._task.alike or len(layers) < 2 or len({layer_data(layer).shape for layer in layers}) > 1:
+            return False
+        single = all(layer_axes(layer).channel is None for layer in layers)
+        return single and self._task.card(self._form.plain_values()["model"]).channels == len(layers)
+
+    def _of_channels(self, layers: list[Any]) -> Any:
+        return replace(self._options(layers[0]), axes=Axes(f"C{layer_axes(layers[0])}"))
+
+    def _joined(self) -> tuple[Any, Any] | None:
+        """Return pixels and options where the chosen layers are channels of one image."""
+        layers = self._chosen()
+        if not self._are_channels(layers):
+            return None
+        return LayerSnapshot.of_channels(layers).data, self._of_channels(layers)
 
     def _next(self) -> None:
         self._running = bool(self._queue)
@@ -399,7 +424,7 @@ class TaskWidget(TaskControls):
         self._watched.start(target)
         self._jobs.begin(
             lambda: result_steps(self._task, taken, options, target, live=live),
-            lambda result: self._add(result, taken, target, given=options.noise is not None),
+            lambda result: self._add(result, taken, target, given=getattr(options, "noise", None) is not None),
             failed,
             title=f"{self._task.title} '{taken.name}'",
         )
@@ -535,6 +560,11 @@ class TaskWidget(TaskControls):
 
     def as_python(self) -> str:
         """Return the calls that make the same layers, as Python code."""
+        if self._are_channels(self._chosen()):
+            raise OptionError(
+                "the chosen layers are the channels of one image: in Python, stack them and call predict(image, "
+                "axes='CYX')"
+            )
         arrays = self._form.array_sources()
         return as_python(self._task, self._chosen(), self._options, arrays, live=self._live.value)
 
@@ -576,6 +606,15 @@ class InpaintWidget(PageOpener):
     def make(viewer: Viewer) -> TaskWidget:
         """Return a new page."""
         return TaskWidget(viewer, find_task("inpaint"))
+
+
+class PredictWidget(PageOpener):
+    """Dock widget of `predict`."""
+
+    @staticmethod
+    def make(viewer: Viewer) -> TaskWidget:
+        """Return a new page."""
+        return TaskWidget(viewer, find_task("predict"))
 
 
 class UpscaleWidget(PageOpener):

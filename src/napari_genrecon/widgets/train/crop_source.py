@@ -72,11 +72,12 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
         self.targets = Select(
-            label="clean images",
+            label="targets",
             choices=self._names_of(Image),
-            tooltip="What the noisy images should look like: one layer for each, in the same order",
+            tooltip="What the images should become: one layer for each, in the same order; to denoise, clean images",
         )
         self._needs: tuple[str, ...] = ("images",)
+        self._channels = True
         self.together = CheckBox(
             text="they are channels of one image", tooltip="2 to 4 layers of one shape that belong together"
         )
@@ -134,9 +135,9 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         first = objects[0].name if objects else ""
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
-    def use(self, needs: tuple[str, ...]) -> None:
-        """Show the choices that a recipe needs; see `Recipe.needs`."""
-        self._needs = needs
+    def use(self, needs: tuple[str, ...], *, channels: bool = True) -> None:
+        """Show the choices that a recipe needs, see `Recipe.needs`, and whether layers can be channels of one image."""
+        self._needs, self._channels = needs, channels
         self.mode.visible = self.any_crops
         self.targets.visible = "targets" in needs
         if "targets" in needs and not self.targets.value:
@@ -153,16 +154,22 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _pairs(self, layers: list[Any]) -> Source:
         """Return noisy images with their targets, or repeats of one field."""
-        images, axes = _separate(layers)
+        together = self._alike and self.together.value
+        images, axes = _as_channels(layers) if together else _separate(layers)
         where: dict[str, Any] = {"axes": axes, **_scale(layers[0])}
+        if together:
+            where["channel_names"] = tuple(layer.name for layer in layers)
         if "targets" in self._needs:
             targets = self._chosen(self.targets)
             same = [layer.name for layer in layers if layer in targets]
             if not targets:
-                raise OptionError("choose the clean images, too: one layer for each noisy one")
+                raise OptionError("choose the targets, too: one layer for each image")
             if same:
-                raise OptionError(f"'{same[0]}' is chosen as a noisy and as a clean image: choose another layer")
-            where["targets"] = [layer_data(layer) for layer in targets]
+                raise OptionError(f"'{same[0]}' is chosen as an image and as its target: choose another layer")
+            several = self._channels and len(images) == 1 and len(targets) > 1  # channels of the target of one image
+            where["targets"], where["target_axes"] = _as_channels(targets) if several else _separate(targets)
+            if several:
+                where["target_names"] = tuple(layer.name for layer in targets)
         placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
         return Source(images=images, where=where, name=layers[0].name, objects="", placed=placed)
 
@@ -242,7 +249,8 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers = self._chosen(self.images)
         shapes = {(tuple(layer_data(x).shape), str(layer_data(x).dtype)) for x in layers}
         plain = all(layer_axes(layer).channel is None for layer in layers)
-        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain and self.any_crops
+        channels = self._channels and "frames" not in self._needs
+        self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain and channels
         self.together.visible = self._alike
         self.objects.visible = self.mode.value == "objects" and self.any_crops
 

@@ -105,7 +105,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             _take_defaults(self.cutting, before.crops, after.crops)
             self._kind = kind
         self._about_data.value = find_recipe(kind).about_data
-        self.chooser.use(find_recipe(kind).needs)
+        self.chooser.use(find_recipe(kind).needs, channels=not find_recipe(kind).stabilised)
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
@@ -166,7 +166,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             scale=crops.pixel_size if single else (1.0, *crops.pixel_size),
             units=crops.units if single else ("pixel", *crops.units),
             axis_labels=("y", "x") if single else ("c", "y", "x"),
-            contrast_limits=(min(crops.low), max(crops.high)) if crops.low else limits_of(picture),
+            contrast_limits=(min(crops.low), max(crops.high)) if crops.targets is None else limits_of(picture),
         )
 
     def _start(self, _event: object = None) -> None:
@@ -197,12 +197,20 @@ def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
 
 
 def pairs(crops: Dataset) -> Any:
-    """Return a (1, Y, X) sheet of some training crops, each with its target on the right."""
+    """Return a (1, Y, X) sheet of some training crops, each with its target on the right; of each the first channel."""
     assert crops.targets is not None
     training = np.flatnonzero(~crops.held_out)
     chosen = training[np.linspace(0, len(training) - 1, min(_ROWS * _COLUMNS // 2, len(training))).astype(int)]
-    both = np.stack([crops.x[chosen], crops.targets[chosen]], axis=1)  # (N, 2, 1, Y, X)
+    parts = [crops.x[chosen, :1], crops.targets[chosen, :1]]
+    if crops.low:  # grey values, those of the targets on a scale of their own
+        parts = [_from_0_to_1(part) for part in parts]
+    both = np.stack(parts, axis=1)  # (N, 2, 1, Y, X)
     return sheet(both.reshape(-1, *both.shape[2:]), _COLUMNS)
+
+
+def _from_0_to_1(crops: Any) -> Any:
+    low, high = limits_of(crops)
+    return (crops - low) / (high - low)
 
 
 def limits_of(picture: Any) -> tuple[float, float]:

@@ -1,0 +1,99 @@
+"""Read an image with all its channels, and make the channels of the result of one tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.arrays import ImageArray
+from napari_genrecon.axes import Axes
+from napari_genrecon.engine.intensity import fill_non_finite
+from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.models import ModelCard, load_network
+
+__all__ = ["ByPlaces", "PredictPlanes"]
+
+
+class ByPlaces:
+    """An image as one that has the channels of the result; each region is read with all channels of the image.
+
+    Parameters
+    ----------
+    source : array_like
+        The image.
+    axes : Axes
+        Its axes.
+    count : int
+        Channels of the result; several become a new first dimension if the image has none for channels.
+    """
+
+    def __init__(self, source: ImageArray, axes: Axes, count: int) -> None:
+        self._source, self._axes = source, axes
+        self._new = axes.channel is None and count > 1
+        self.axes = Axes("C" + axes.letters, axes.assumed) if self._new else axes
+        shape = [int(n) for n in source.shape]
+        if axes.channel is not None:
+            shape[axes.channel] = count
+        self.shape = (count, *shape) if self._new else tuple(shape)
+        self.ndim, self.dtype = len(self.shape), source.dtype
+        self.size = int(np.prod(self.shape))
+
+    def __getitem__(self, region: tuple[slice, ...]) -> NDArray[Any]:
+        """Return a region of the image, with its own channels along the dimension for those of the result."""
+        wanted = list(region[1:] if self._new else region)
+        if self._axes.channel is not None:
+            wanted[self._axes.channel] = slice(0, 3) if self._axes.rgb else slice(None)
+        block = np.asarray(self._source[tuple(wanted)])
+        return block[None] if self._new else block
+
+
+@dataclass(frozen=True, slots=True)
+class PredictPlanes:
+    """Tile function that makes all channels of the plane of a tile; a plain value, for other processes.
+
+    Attributes
+    ----------
+    spec : ModelCard
+        The model.
+    device : str
+        Where it runs.
+    axes : Axes
+        Axes of the result, and of what is read.
+    """
+
+    spec: ModelCard
+    device: str
+    axes: Axes
+
+    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[np.float32]:
+        """Make the pixels of a block with one entry in every dimension but C, Y and X."""
+        network = load_network(self.spec, self.device)
+        channel = self.axes.channel
+        order = [*([] if channel is None else [channel]), self.axes.y, self.axes.x]
+        looped = [i for i in range(block.ndim) if i not in order]
+        planes = block.transpose(*looped, *order).reshape(self.spec.channels, *(block.shape[i] for i in order[-2:]))
+        filled, bad = self._scaled(planes)
+        made = network(filled)
+        made = made.reshape(-1, *filled.shape[1:])  # (outputs, Y, X)
+        low, high = (
+            np.array(ends, np.float64)[:, None, None] for ends in (self.spec.result_low, self.spec.result_high)
+        )
+        grey = (low + (made + 1) * ((high - low) / 2)).astype(np.float32)
+        if bad is not None:
+            grey[:, bad] = np.nan
+        shape = [block.shape[i] if i != channel else len(grey) for i in (*looped, *order)]
+        return np.ascontiguousarray(grey.reshape(shape).transpose(np.argsort([*looped, *order])))
+
+    def _scaled(self, planes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Return the channels on the scale of the training, and which pixels are not finite in any of them."""
+        bad = None
+        scaled = np.empty(planes.shape, np.float32)
+        for index, (plane, low, high) in enumerate(zip(planes, self.spec.low, self.spec.high, strict=True)):
+            filled, missing = fill_non_finite(plane.astype(np.float64), (low + high) / 2)
+            scaled[index] = 2 * (filled - low) / (high - low) - 1
+            if missing is not None:
+                bad = missing if bad is None else bad | missing
+        return scaled, bad

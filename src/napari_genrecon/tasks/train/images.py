@@ -1,0 +1,121 @@
+"""Make the dataset of pairs of any images: crops in their grey values, and crops of what is to be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.training.data.checks import grey_range
+from napari_genrecon.training.data.cut import cut_crops, open_targets
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.data.match import Match, match
+from napari_genrecon.training.data.source import CropSource
+
+__all__ = ["pairs_of_images"]
+
+
+def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dataset:
+    """Cut crops from images and from their targets, which may have channels of their own.
+
+    Parameters
+    ----------
+    images, crops, where
+        See `tasks.train.data.training_data`; ``where["target_names"]`` are the names of the channels of the targets.
+
+    Raises
+    ------
+    ImageError
+        If images and targets do not match, or a target is constant.
+    OptionError
+        If there is no target for each image.
+    """
+    where = dict(where)
+    names = tuple(where.pop("target_names", ()))
+    if where.get("targets") is None:
+        raise OptionError("pairs of images are needed, and nothing was given that is to be made of them (targets)")
+    if crops.depth is not None:
+        raise OptionError("image to image takes planes: leave out the depth of the crops")
+    several = list(images) if isinstance(images, list | tuple) else [images]
+    axes = where.get("axes")
+    letters = list(axes) if isinstance(axes, list | tuple) else [axes] * len(several)
+    if len(letters) != len(several):
+        raise OptionError(f"{len(letters)} axes were given for {len(several)} images: give one for each")
+    sources = [CropSource(image, each) for image, each in zip(several, letters, strict=True)]
+    pairs = open_targets(sources, where["targets"], where.get("target_axes"))
+    notes = _checked(sources, pairs)
+    found = cut_crops(several, crops, **where)
+    assert found.targets is not None
+    known = np.isfinite(found.targets).all(axis=(1, 2, 3))
+    if not known.any():
+        raise ImageError("all crops of the targets hold NaN or infinite pixels: fill them first, with inpaint")
+    found = found if known.all() else _only(found, known)
+    assert found.targets is not None
+    low, high = _target_range(found)
+    count = found.targets.shape[1]
+    if names and len(names) != count:
+        raise OptionError(f"{len(names)} channel names were given for {count} channels of the targets: give one each")
+    wanted = {"low": list(low), "high": list(high), "names": list(names or ("",) * count)}
+    return replace(found, measured={"targets": wanted}, notes=(*found.notes, *notes))
+
+
+def _checked(sources: Sequence[CropSource], pairs: Sequence[CropSource]) -> tuple[str, ...]:
+    """Refuse pairs that differ in shape or are shifted; return a note where nothing in two images is alike."""
+    unlike = []
+    for number, (source, target) in enumerate(zip(sources, pairs, strict=True), 1):
+        name = f"image {number} and its target" if len(sources) > 1 else "the image and its target"
+        shapes = [(*one.outer, one.height, one.width) for one in (source, target)]
+        if shapes[0] != shapes[1]:
+            shown = " and ".join(f"{tuple(one.data.shape)} ({one.axes})" for one in (source, target))
+            raise ImageError(
+                f"{name} have the shapes {shown}: they must match pixel by pixel; only channels may differ"
+            )
+        if source.axes.rgb and target.channels != source.channels:
+            raise ImageError(
+                f"{name}: the image is RGB and the target has {target.channels} channels, so that the result could not "
+                "be RGB: give the image as channels (axes 'CYX')"
+            )
+        best = _nearest(source, target, name)
+        if best.is_shifted:
+            y, x = best.shift
+            raise ImageError(
+                f"{name} are shifted by {y} px along y and {x} px along x: register them first (correlation "
+                f"{best.correlation:.2f} as they are, {best.best:.2f} when shifted)"
+            )
+        if abs(best.correlation) < best.needed:
+            unlike.append(number)
+    if not unlike:
+        return ()
+    which = f"image{'s' if len(unlike) > 1 else ''} {', '.join(map(str, unlike))} and the target"
+    return (
+        f"no channel of {which} has structures in the same places (correlation below what chance gives): check that "
+        "they belong together",
+    )
+
+
+def _nearest(source: CropSource, target: CropSource, name: str) -> Match:
+    """Return how the channels match that match best; channels that are darker where others are brighter match too."""
+    planes = [one.plane(one.n_planes // 2) for one in (source, target)]
+    for plane in planes[1]:
+        if not float(np.nanmax(plane)) > float(np.nanmin(plane)):
+            raise ImageError(f"{name}: a channel of the target is constant ({float(np.nanmin(plane)):g})")
+    found = [match(one, other) for one in planes[0] for other in planes[1]]
+    return max(found, key=lambda each: max(abs(each.correlation), each.best))
+
+
+def _only(found: Dataset, kept: Any) -> Dataset:
+    assert found.targets is not None
+    names = ("x", "targets", "source", "place", "held_out", "label")
+    note = f"{int((~kept).sum())} crops of the targets hold NaN or infinite pixels and were left out"
+    return replace(found, **{name: getattr(found, name)[kept] for name in names}, notes=(*found.notes, note))
+
+
+def _target_range(found: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    assert found.targets is not None
+    try:
+        return grey_range(found.targets[~found.held_out])
+    except ImageError as error:
+        raise ImageError(f"targets: {error}") from None

@@ -1,0 +1,217 @@
+"""The recipe image to image: learn any image from others of the same place, from pairs.
+
+Sharp images from blurred ones, one stain from others, fluorescence from transmitted light: several channels in, several
+out, in the grey values of the targets. After Weigert et al., "Content-aware image restoration" (Nature Methods 15,
+2018), and Ounkomol et al., "Label-free prediction of three-dimensional fluorescence images" (Nature Methods 15, 2018).
+The network begins as the best mixture of the channels, pixel by pixel, and is judged beside it on held-out pairs.
+
+torch is imported inside the functions, so that reading the options does not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.training.data.dataset import CropOptions, Dataset
+from napari_genrecon.training.recipe import Curves, Recipe, Score
+from napari_genrecon.training.recipes.restoration import (
+    RestorationOptions,
+    held_out_gain,
+    judged_crops,
+    plain_model,
+    squares,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from napari_genrecon.models.runtime import Model
+    from napari_genrecon.training.data.pairs import PairBatches
+    from napari_genrecon.training.loop.loop import Loss, State
+
+__all__ = ["RECIPE", "Image2ImageOptions"]
+
+Floats = NDArray[np.floating[Any]]
+
+_SHOWN = 4  # crops of the preview
+_FITTED = 500  # crops that the mixture is fitted to: millions of pixels for a handful of numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image2ImageOptions(RestorationOptions):
+    """Options of image to image; see `TrainOptions`."""
+
+    recipe = "image2image"
+
+    minutes: Annotated[float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time"}] = 10.0
+
+
+# --- before and while it trains ---
+
+
+def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
+    """Complete the card with what the engine needs to know, and with the mixture of the channels."""
+    start = find_model("auto", "denoise")
+    return replace(
+        card,
+        halo=start.halo,
+        stride=start.stride,
+        bytes_per_pixel=start.bytes_per_pixel,
+        work=start.work,
+        calibration={"start": start.name, "start_sha256": start.sha256, "mixture": _mixture(dataset).tolist()},
+    )
+
+
+def _network(card: ModelCard, options: Image2ImageOptions) -> nn.Module:
+    import torch
+
+    from napari_genrecon.models.runtime import build_network, read_weights
+
+    network: Any = build_network(card)
+    network.start_from(read_weights(find_model("auto", "denoise")), torch.tensor(card.calibration["mixture"]))
+    return network
+
+
+def _state(network: nn.Module, options: Image2ImageOptions) -> State:
+    from napari_genrecon.training.loop.muon import Muon
+    from napari_genrecon.training.loop.state import State
+
+    return State(network, Muon(network.parameters()))
+
+
+def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, device: torch.device) -> PairBatches:
+    from napari_genrecon.training.data.pairs import PairBatches
+
+    x, targets = _scaled(dataset, np.arange(len(dataset)))
+    told = np.zeros((len(dataset), 0), np.float32)
+    return PairBatches(replace(dataset, x=x, targets=targets, told=told), options, card, device)
+
+
+def _losses(
+    batches: PairBatches,
+    card: ModelCard,
+    options: Image2ImageOptions,
+    precision: Callable[[], AbstractContextManager[None]],
+) -> tuple[Loss, ...]:
+    """Return the loss: the mean square error, of a scale on which the targets reach from -1 to 1."""
+
+    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
+        x, targets, _ = batches(step, skipped)
+        with precision():
+            made = net(x)
+        return {"error": (made.float() - targets).square().mean()}
+
+    return (loss_at,)
+
+
+def _scaled(dataset: Dataset, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return images and targets (N, C, Y, X) of which the range over the training is -1 to 1; nothing is cut off."""
+    assert dataset.targets is not None
+    wanted = dataset.measured["targets"]
+    return (
+        _on_range(dataset.x[chosen], dataset.low, dataset.high),
+        _on_range(dataset.targets[chosen], wanted["low"], wanted["high"]),
+    )
+
+
+def _on_range(x: NDArray[Any], low: Any, high: Any) -> NDArray[np.float32]:
+    a, b = (np.asarray(ends, np.float64)[:, None, None] for ends in (low, high))
+    return np.asarray((2 * (x - a) / (b - a) - 1).astype(np.float32))
+
+
+def _mixture(dataset: Dataset) -> NDArray[np.float64]:
+    """Return the weights (outputs, C + 1) of the channels and of 1 that are nearest to the targets of the training."""
+    training = np.flatnonzero(~dataset.held_out)
+    x, targets = _scaled(dataset, training[:: max(1, len(training) // _FITTED)])
+    a, b = (np.moveaxis(each, 1, -1).reshape(-1, each.shape[1]).astype(np.float64) for each in (x, targets))
+    return np.asarray(np.linalg.lstsq(np.column_stack([a, np.ones(len(a))]), b, rcond=None)[0].T)
+
+
+# --- judge it ---
+
+
+def _score(model: Model, dataset: Dataset) -> Score:
+    """Compare the network with the mixture of the channels, on held-out pairs."""
+    x, targets, mixed = _judged(dataset)
+    made = model(x)
+    errors = [squares((each - targets).reshape(-1, 1, *targets.shape[2:])) for each in (mixed, made)]
+    gain, (low, high) = held_out_gain(errors[0], errors[1], np.zeros(len(errors[0])))
+    alike = [_correlation(made[:, channel], targets[:, channel]) for channel in range(targets.shape[1])]
+    said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over the best mixture of the channels on held-out crops"
+    each = ", ".join(f"{value:.2f}" for value in alike)
+    card: dict[str, Any] = {
+        "calibration": {**model.card.calibration, "gain_db": gain, "gain_95": [low, high], "correlation": alike},
+        "summary": f"Trained on {model.card.n_train} pairs of crops of your images: {said}; correlation with the "
+        f"targets {each}",
+        "warnings": [f"no better than a mixture of the channels: {said}. Train longer, or on more pairs"]
+        if low <= 0
+        else [],
+    }
+    return Score(value=float(errors[1].mean()), shown={"gain": gain, "correlation": float(np.mean(alike))}, card=card)
+
+
+@lru_cache(maxsize=1)
+def _judged(dataset: Dataset) -> tuple[Floats, Floats, Floats]:
+    """Return held-out images, their targets, and what the mixture makes of them."""
+    x, targets = _scaled(dataset, judged_crops(dataset))
+    mix = _mixture(dataset)
+    mixed = np.einsum("oc,nchw->nohw", mix[:, :-1], x) + mix[None, :, -1, None, None]
+    return x, targets, mixed
+
+
+def _correlation(made: Floats, targets: Floats) -> float:
+    if not made.std() or not targets.std():
+        return 0.0
+    return float(np.corrcoef(made.ravel(), targets.ravel())[0, 1])
+
+
+def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
+    """Return rows of the first channels of a held-out image, of its target and of what is made of it."""
+    x, targets, _ = _judged(dataset)
+    lively = np.argsort(-targets[:, 0].std(axis=(1, 2)), kind="stable")[:_SHOWN]
+    made = model(np.ascontiguousarray(x[lively]))
+    rows = np.stack([x[lively, 0], targets[lively, 0], made[:, 0]], axis=1)  # (N, 3, Y, X)
+    return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)
+
+
+RECIPE = Recipe(
+    name="image2image",
+    label="Image to image",
+    title="Image to image: make another stain, or sharper images, from pairs",
+    serves="predict",
+    needs=("images", "targets"),
+    options=Image2ImageOptions,
+    rate=2e-3,
+    kept="image-unet",
+    shape=lambda dataset, options: {"outputs": len(dataset.measured["targets"]["low"])},
+    network=_network,
+    state=_state,
+    losses=_losses,
+    score=_score,
+    preview=_preview,
+    finish=lambda model, dataset: model.card,
+    model=plain_model,
+    card=_card,
+    batches=_batches,
+    crops=CropOptions(size=64, n=4000, held_out=0.2),
+    warm_up=10,
+    about_data="Images, and the images that are to be made of them, of the same fields in the same order, pixel by "
+    "pixel: sharper ones, or another stain. Each may have up to 4 channels.",
+    caption="Held-out crops: as recorded, as they should become, as the model in training makes them",
+    columns=3,
+    measures=("gain", "correlation"),
+    curves=(
+        Curves(title="Gain over a mixture of the channels on held-out crops (dB)", lines={"gain": "gain"}),
+        Curves(title="Correlation with held-out targets", lines={"correlation": "correlation"}),
+        Curves(title="Mean square error of training crops (targets from -1 to 1)", lines={"error": "error"}),
+    ),
+)
