@@ -50,6 +50,7 @@ class Network:
 
 NETWORKS: Mapping[str, Network] = {
     "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
+    "grain-unet": Network(target=".unet:GrainUNet", label="U-Net"),
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),
