@@ -128,6 +128,22 @@ def test_tile_does_not_change_the_result(tile):
     assert np.abs(denoise(image, noise=SIGMA, tile=tile) - whole).max() <= 1e-4 * SIGMA
 
 
+@pytest.mark.parametrize("tile", [40, 64])
+def test_tile_does_not_change_the_mean_of_views(tile):
+    image = scene((141, 133))[1]
+    whole = denoise(image, noise=WHITE, self_ensemble=True, tile=200)
+    np.testing.assert_allclose(denoise(image, noise=WHITE, self_ensemble=True, tile=tile), whole, atol=1e-3 * SIGMA)
+
+
+def test_self_ensemble_is_the_same_for_every_turned_and_mirrored_image():
+    image = scene((64, 48))[1]
+    noise = NoiseModel(read_noise=SIGMA, rho_x=0.5, far_x=(0.2, 0.1, 0.0), rho_y=0.1)
+    swapped = NoiseModel(read_noise=SIGMA, rho_y=0.5, far_y=(0.2, 0.1, 0.0), rho_x=0.1)
+    result = denoise(image, noise=noise, self_ensemble=True)
+    turned = denoise(np.rot90(image[::-1]), noise=swapped, self_ensemble=True)
+    np.testing.assert_allclose(turned, np.rot90(result[::-1]), atol=1e-3 * SIGMA)
+
+
 @pytest.mark.parametrize("kind", ["dask", "zarr"])
 def test_lazy_equals_eager(kind):
     import dask.array as da

@@ -63,7 +63,7 @@ def test_network_is_trained_on_what_it_sees_in_use(repeats):
     plane = repeats[frame].astype(np.float32)
     whole = kernel.channels[0].stabilise(kernel.channels[0].even(plane)[0])
     np.testing.assert_allclose(found.x[5, 0], whole[y : y + 32, x : x + 32], atol=1e-3)
-    assert found.told[5].tolist() == pytest.approx([1.0, *kernel.channels[0].rho])
+    assert found.told[5].tolist() == pytest.approx([1.0, *kernel.channels[0].noise.correlations])
 
 
 def test_target_of_a_repeat_is_the_mean_of_the_others_and_never_itself(repeats):

@@ -9,7 +9,7 @@ from bundled.denoiser import _ERRORS, DenoiserRecipe, decay_phase, new_state, st
 from bundled.patches import Sources
 from safetensors.torch import load_file, save_file
 
-from napari_genrecon.models.networks.unet import DenoiseUNet
+from napari_genrecon.models.networks.unet import GrainUNet
 from napari_genrecon.training.loop.checkpoint import load_latest
 
 TINY = DenoiserRecipe(size=1, patch=16)
@@ -37,7 +37,7 @@ def test_decay_ends_with_weights_the_network_takes(tmp_path: Path, sources: Sour
     rates = [step.rate for step in decay_phase(new_state(TINY), TINY, sources, tmp_path, 0.2 / 60)]
     assert rates == sorted(rates, reverse=True)
     final = load_file(tmp_path / "final.safetensors")
-    DenoiseUNet().load_state_dict(final)
+    GrainUNet().load_state_dict(final)
     assert all(tensor.dtype == torch.float32 for tensor in final.values())
 
 

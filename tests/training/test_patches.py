@@ -48,6 +48,18 @@ def test_half_of_the_noise_is_white() -> None:
     assert np.mean(np.all(rho == 0, axis=1)) == pytest.approx(0.5, abs=0.1)
 
 
+def test_what_is_told_is_the_correlation_of_the_noise() -> None:
+    told, found = [], []
+    for step in range(40):
+        batch = draw_batch(_sources(), 3, step, size=8, patch=96)
+        noise = (batch.noisy - batch.clean)[:, 0] / batch.sigma[:, None, None]
+        found.append(np.mean(noise[:, :, 2:] * noise[:, :, :-2], axis=(1, 2)))  # lag 2 along x
+        told.append(batch.rho[:, 1])
+    error = np.concatenate(found) - np.concatenate(told)
+    assert abs(np.median(error)) < 0.01
+    assert np.quantile(np.abs(error), 0.8) < 0.1  # at times only lag 1 is told, and the rest assumed
+
+
 def test_held_back_nuclei_are_never_loaded(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "nuclei").mkdir()

@@ -106,8 +106,9 @@ def _describe(name: str, peak: float, read: float) -> tuple[NoiseModel, NDArray[
             products[:, i] += np.array(found) / variances[-1] / 2
     gain = max(float(np.diff(variances)[0] / np.diff(levels)[0]), 0.0)
     read_noise = float(np.sqrt(variances[0]))
-    rho_y, rho_x = (float(rho) for rho in products[:, 0])
-    model = NoiseModel(gain=gain, offset=float(levels[0]), read_noise=read_noise, rho_x=rho_x, rho_y=rho_y)
+    (rho_y, *far_y), (rho_x, *far_x) = products.tolist()
+    told = {"rho_x": rho_x, "rho_y": rho_y, "far_x": tuple(far_x), "far_y": tuple(far_y)}
+    model = NoiseModel(gain=gain, offset=float(levels[0]), read_noise=read_noise, **told)
     return model, products
 
 

@@ -19,7 +19,7 @@ from bundled.phases import (
     faster_in_bfloat16,
     fresh_state,
 )
-from napari_genrecon.models.networks.unet import DenoiseUNet
+from napari_genrecon.models.networks.unet import GrainUNet
 from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
@@ -43,7 +43,7 @@ class DenoiserRecipe(Settings):
 def new_state(recipe: DenoiserRecipe, init: Path | None = None) -> State:
     """Return a network with fresh moments on the best device, with the weights `init` or random ones."""
     torch.manual_seed(recipe.seed)
-    return fresh_state(DenoiseUNet(), recipe, init)
+    return fresh_state(GrainUNet(), recipe, init)
 
 
 def stable_phase(
@@ -94,9 +94,6 @@ _TYPICAL = 0.04  # twice the absolute error of a trained network at sigma = 25/2
 _ERRORS = {"l1": _absolute, "l2": _squared}
 
 
-def _tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    noisy, clean, sigma, rho = (
-        torch.from_numpy(array).to(device, non_blocking=True)
-        for array in (batch.noisy, batch.clean, batch.sigma, batch.rho)
-    )
-    return noisy, clean, sigma, rho
+def _tensors(batch: Batch, device: torch.device) -> tuple[Tensor, ...]:
+    arrays = (batch.noisy, batch.clean, batch.sigma, batch.rho)
+    return tuple(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays)

@@ -12,15 +12,17 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundled.degrade import correlated_noise, noise_kernel, stripes
+from bundled.grain import LAGS, draw_grain, kernel_correlations
 from bundled.scenes import dead_leaves, fluorescence
 from bundled.walls import walls
 from napari_genrecon.io.publish import publishing
+from napari_genrecon.noise.model import NoiseModel
 
 __all__ = ["Batch", "Sources", "draw_batch", "draw_clean", "held_back", "load_sources"]
 
@@ -30,7 +32,9 @@ Shape = tuple[int, int]
 
 SHARES = (0.44, 0.08, 0.24, 0.1, 0.14)  # photographs, dead leaves, fluorescence, nuclei, walls
 SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
-MAX_SIGMA = 60 / 255  # s.d. of the strongest noise, in display ranges
+MAX_SIGMA = 90 / 255  # s.d. of the strongest noise, in display ranges
+PROCESSED = 0.45  # share of correlated noise that image processing made; the rest is white noise through one filter
+UNTOLD = 0.35  # share of correlated noise of which only lag 1 is told, as of noise models given by hand
 POOL_SHAPE = (288, 288)  # px of a simulated image: several patches of 96 px
 POOL_VERSION = 1  # raise it when the scenes change, so that cached images of older code are not used
 SUFFIXES = (".webp", ".png", ".tif", ".tiff")
@@ -46,13 +50,21 @@ class Batch:
         Input and target, with the same constant subtracted.
     sigma : (B,) ndarray of float32
         Standard deviation of the noise.
-    rho : (B, 2) ndarray of float32
-        Lag-1 correlation of the noise along x and along y.
+    rho : (B, 8) ndarray of float32
+        Its correlations along x and then along y, each at `grain.LAGS`.
     """
 
     noisy: Image
     clean: Image
     sigma: Image
+    rho: Image
+
+
+class _Noise(NamedTuple):
+    """Noise (Y, X), its s.d. and its correlations (2, 4) along x and y."""
+
+    values: Image
+    sigma: float
     rho: Image
 
 
@@ -126,9 +138,8 @@ def draw_batch(sources: Sources, seed: int, step: int, *, size: int = 16, patch:
     rng = np.random.default_rng([seed, step])
     samples = [_sample(rng, sources, patch) for _ in range(size)]
     noisy, clean = (np.stack([sample[i] for sample in samples])[:, None] for i in (0, 1))  # (B, 1, H, W)
-    sigma = np.array([sample[2] for sample in samples], np.float32)
-    rho = np.array([sample[3] for sample in samples], np.float32)
-    return Batch(noisy, clean, sigma, rho)
+    sigma, rho = (np.array([sample[i] for sample in samples], np.float32) for i in (2, 3))
+    return Batch(noisy, clean, sigma, rho.reshape(size, -1))
 
 
 def draw_clean(
@@ -163,49 +174,54 @@ def draw_clean(
     return 1 - clean if rng.random() < 0.15 else clean  # bright-field images, negatives
 
 
-def _sample(rng: np.random.Generator, sources: Sources, patch: int) -> tuple[Image, Image, float, tuple[float, float]]:
+def _sample(rng: np.random.Generator, sources: Sources, patch: int) -> tuple[Image, Image, float, Image]:
     clean = draw_clean(rng, sources, patch)
     contrast = np.exp(rng.normal(-0.2, 0.5))
     # The product subtracts one constant for a whole image, which is rarely the mean of a patch.
     centre = 0.5 * clean.mean() + 0.5 * rng.beta(2, 2) + rng.normal(0, 0.1)
     clean = np.asarray(contrast * (clean - centre), np.float32)
-    noise, sigma, rho = _noise(rng, clean.shape)
-    return clean + noise, clean, sigma, rho
+    noise = _noise(rng, patch)
+    return clean + noise.values, clean, noise.sigma, noise.rho
 
 
 # --- noise ---
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Image, float, tuple[float, float]]:
-    """Draw noise (Y, X), its s.d. and its lag-1 correlations: half white, half correlated, some striped."""
-    rows, columns = shape
-    sigma = MAX_SIGMA * rng.random() ** 1.2
+def _noise(rng: np.random.Generator, side: int) -> _Noise:
+    """Draw noise and its description: half white, half correlated, some striped."""
+    sigma = MAX_SIGMA * rng.random() ** 1.4
     if rng.random() < 0.5:
-        return np.asarray(sigma * rng.standard_normal((rows, columns), np.float32), np.float32), sigma, (0.0, 0.0)
-    kernel = noise_kernel(rng)
-    noise, rho = correlated_noise(rng, (rows, columns), sigma, kernel), (kernel.rho_x, kernel.rho_y)
-    if rng.random() < 0.08:
-        noise, sigma, rho = _with_stripes(rng, noise, sigma, rho)
-    return (noise, *_as_measured(rng, sigma, rho))
+        white = np.asarray(sigma * rng.standard_normal((side, side), np.float32), np.float32)
+        return _Noise(white, sigma, np.zeros((2, len(LAGS)), np.float32))
+    if rng.random() < PROCESSED:
+        grain, rho = draw_grain(rng, side)
+        noise = _Noise(np.float32(sigma) * grain, sigma, rho)
+    else:
+        kernel = noise_kernel(rng)
+        noise = _Noise(correlated_noise(rng, (side, side), sigma, kernel), sigma, kernel_correlations(kernel))
+        if rng.random() < 0.08:
+            noise = _with_stripes(rng, noise)
+    return _as_measured(rng, noise)
 
 
-def _with_stripes(
-    rng: np.random.Generator, noise: Image, sigma: float, rho: tuple[float, float]
-) -> tuple[Image, float, tuple[float, float]]:
+def _with_stripes(rng: np.random.Generator, noise: _Noise) -> _Noise:
     """Add faint stripes; their variance counts, and along a stripe their correlation is 1."""
     axis, share = int(rng.integers(2)), rng.uniform(0.05, 0.6)
-    striped = noise + stripes(rng, (noise.shape[0], noise.shape[1]), share * sigma, axis)
+    striped = noise.values + stripes(rng, noise.values.shape, share * noise.sigma, axis)
     variance = 1 + share**2
-    along = (rho[0] + share**2 * (axis == 1)) / variance, (rho[1] + share**2 * (axis == 0)) / variance
-    return striped, float(sigma * np.sqrt(variance)), along
+    along = np.array([[axis == 1], [axis == 0]])  # x, y
+    return _Noise(striped, float(noise.sigma * np.sqrt(variance)), (noise.rho + share**2 * along) / variance)
 
 
-def _as_measured(rng: np.random.Generator, sigma: float, rho: tuple[float, float]) -> tuple[float, tuple[float, float]]:
-    """Change the description of correlated noise by a few per cent, half of the time, like a measurement error."""
+def _as_measured(rng: np.random.Generator, noise: _Noise) -> _Noise:
+    """Change the description of correlated noise like a measurement: by a few per cent, and at times only lag 1."""
+    sigma, rho = noise.sigma, noise.rho
     if rng.random() < 0.5:
-        return sigma, rho
-    error = rng.normal(0, (0.03, 0.02, 0.02))
-    return float(sigma * (1 + error[0])), (float(rho[0] + error[1]), float(rho[1] + error[2]))
+        sigma, rho = float(sigma * (1 + rng.normal(0, 0.03))), rho + rng.normal(0, 0.02, rho.shape)
+    if rng.random() < UNTOLD:
+        rho_x, rho_y = np.clip(rho[:, 0], -0.99, 0.99)
+        rho = np.reshape(NoiseModel(rho_x=float(rho_x), rho_y=float(rho_y)).correlations, rho.shape)
+    return _Noise(noise.values, sigma, np.asarray(rho, np.float32))
 
 
 # --- patches ---

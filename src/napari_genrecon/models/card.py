@@ -76,8 +76,8 @@ class ModelCard:
     channels : int
         Number of channels of the network's input.
     told : tuple of str
-        Inputs of the network beside the image, in this order: ``"sigma"`` (noise s.d.), ``"rho"`` (lag-1
-        correlation of the noise along x and y), ``"factor"`` (how many times larger).
+        Inputs of the network beside the image, in this order: ``"sigma"`` (noise s.d.), ``"rho"``
+        (correlations of the noise along x and y, at lag 1 or at several), ``"factor"`` (how many times larger).
     denoiser : str
         Name of the model that denoises before this one runs; empty for none.
     halo, stride, scale : PerAxis

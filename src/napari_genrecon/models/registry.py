@@ -46,9 +46,9 @@ MODELS: tuple[ModelCard, ...] = (
     ModelCard(
         name="denoise-2d",
         task="denoise",
-        network="unet",
+        network="grain-unet",
         told=("sigma", "rho"),
-        sha256="eeceed9f2df54c7a3ac5061cb8aa95f86ccf95e5d25462879cde9b38feac10aa",
+        sha256="1dcdfada154ff9dd717c7dc630a68b0e952172d0b09c2319f1792990f0b5ff8a",
         halo=PerAxis.planes(96, 0),
         stride=PerAxis.planes(8, 1),
         bytes_per_pixel=500,

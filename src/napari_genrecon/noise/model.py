@@ -211,6 +211,15 @@ class NoiseModel:
         """Whether neighbouring pixels are, within what can be measured, independent."""
         return max(abs(self.rho_x), abs(self.rho_y)) < 0.1
 
+    @property
+    def correlations(self) -> tuple[float, ...]:
+        """Correlation at distances of 1 pixel and of `FAR` along x, then along y; eight numbers.
+
+        Where only that of neighbours is known, the others are those of Gaussian grains, ``rho**(distance**2)``.
+        """
+        along = ((self.rho_x, self.far_x), (self.rho_y, self.far_y))
+        return tuple(c for rho, far in along for c in (rho, *(far or (max(rho, 0.0) ** (d * d) for d in FAR))))
+
     def describe(self) -> str:
         """The model in a microscopist's words, a line for each finding, with advice where something should be known."""
         return describe(self)

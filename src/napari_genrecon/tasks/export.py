@@ -78,8 +78,7 @@ def export_steps(
     if card.task == "denoise":
         model = _one_noise(noise, card)
         made = stabiliser(model)
-        rho = (model.rho_x, model.rho_y)
-        transform = Transform(made.offset, made.gain, made.k, made.below, made.correction, rho)
+        transform = Transform(made.offset, made.gain, made.k, made.below, made.correction, model.correlations)
     return (
         yield from write_package(
             card, Path(path), transform=transform, factor=1 if transform else factor, overwrite=overwrite

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard
 
-__all__ = ["grey_scale", "notes_on_others"]
+__all__ = ["check_views", "grey_scale", "notes_on_others"]
 
 _ENDS = (0.1, 99.9)  # percentiles: hot pixels must not decide; what lies beyond is not cut off
 
@@ -37,3 +38,18 @@ def grey_scale(spec: ModelCard, crops: Sequence[NDArray[Any]]) -> tuple[float, f
 def notes_on_others(spec: ModelCard) -> tuple[str, ...]:
     """Return what the user should know of a model of others; nothing of one of ours."""
     return tuple(f"the model {spec.name!r} was {warning}" for warning in spec.warnings) if spec.scaling else ()
+
+
+def check_views(spec: ModelCard, self_ensemble: bool) -> None:
+    """Refuse the mean over turned views for networks that cut an image into windows.
+
+    Raises
+    ------
+    OptionError
+        If the model of others has a stride.
+    """
+    if spec.scaling and self_ensemble and spec.stride.x > 1:
+        raise OptionError(
+            f"self_ensemble cannot be used with the model {spec.name!r}: turned views do not fit its windows of "
+            f"{spec.stride.x} pixels"
+        )

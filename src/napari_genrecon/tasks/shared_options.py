@@ -14,6 +14,7 @@ __all__ = [
     "KeepDtypeOption",
     "PrecisionOption",
     "RegionOption",
+    "SelfEnsembleOption",
     "TileOption",
     "WholeOption",
     "check_number",
@@ -40,6 +41,13 @@ PrecisionOption = Annotated[
         "choices": PRECISIONS,
         "advanced": True,
         "tooltip": "Number format of the network; 'auto' takes the faster bfloat16 where that is safe",
+    },
+]
+SelfEnsembleOption = Annotated[
+    bool,
+    {
+        "advanced": True,
+        "tooltip": "Average the results of eight turned and mirrored views: a little better, 8 times slower",
     },
 ]
 RegionOption = Annotated[

@@ -50,6 +50,7 @@ class Network:
 
 NETWORKS: Mapping[str, Network] = {
     "unet": Network(target=".unet:DenoiseUNet", label="U-Net"),
+    "grain-unet": Network(target=".unet:GrainUNet", label="U-Net"),
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
     "image-unet": Network(
         target=".image_unet:ImageUNet", shape={"channels": range(1, 5), "outputs": range(1, 5)}, label="U-Net"

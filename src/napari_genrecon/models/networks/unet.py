@@ -3,7 +3,7 @@
 Without a bias anywhere the network is homogeneous of degree one, ``f(a*y, a*sigma) = a*f(y, sigma)`` for ``a > 0``
 (Mohan et al., "Robust and interpretable blind image denoising via bias-free convolutional neural networks",
 ICLR 2020), so that it generalises over noise levels and grey-value units. The noise level enters as input planes, as
-in FFDNet (Zhang, Zuo & Zhang, IEEE TIP 2018), and so does its correlation. Pixel-unshuffling first makes every
+in FFDNet (Zhang, Zuo & Zhang, IEEE TIP 2018), and so do its correlations. Pixel-unshuffling first makes every
 convolution work at half resolution, which is where the speed comes from.
 """
 
@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from napari_genrecon.models.networks.blocks import ResidualBlock, pad_to_stride
 
-__all__ = ["DenoiseUNet"]
+__all__ = ["LAGS", "DenoiseUNet", "GrainUNet"]
 
 WIDTHS = (48, 96, 192)  # feature maps at 1/2, 1/4 and 1/8 of the resolution; the bundled weights have these
+LAGS = (2, 3, 5)  # pixels: of the correlations beyond lag 1, those of a `NoiseModel`
 STRIDE = 8  # pixels: unshuffled by 2, then halved twice
 
 
@@ -32,10 +33,12 @@ class DenoiseUNet(nn.Module):
     2.35 million parameters, 0.21 MFLOP per pixel.
     """
 
+    inputs = 16  # planes at half the resolution
+
     def __init__(self) -> None:
         super().__init__()
         w0, w1, w2 = WIDTHS
-        self.head = nn.Conv2d(16, w0, 3, padding=1, bias=False)
+        self.head = nn.Conv2d(self.inputs, w0, 3, padding=1, bias=False)
         self.enc = nn.ModuleList([_blocks(w0), _blocks(w1)])
         self.down = nn.ModuleList(
             [nn.Conv2d(w0, w1, 2, stride=2, bias=False), nn.Conv2d(w1, w2, 2, stride=2, bias=False)]
@@ -59,8 +62,9 @@ class DenoiseUNet(nn.Module):
             Noisy images, a global centre subtracted, in any units.
         sigma : (B,) or (B, 1, H, W) Tensor
             Standard deviation of the noise, in the units of `y`; of every pixel where it differs.
-        rho : (B, 2) Tensor
-            Lag-1 correlation of the noise along x and along y, in [0, 1).
+        rho : (B, 2) or (B, 8) Tensor
+            Correlation of the noise along x and along y, in (-1, 1): at lag 1, or at lag 1 and `LAGS` along x, then
+            along y, of which this network sees lag 1.
 
         Returns
         -------
@@ -89,7 +93,8 @@ class DenoiseUNet(nn.Module):
     def _inputs(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
         padded = pad_to_stride(y, STRIDE)  # (B, 1, H', W'), multiples of 8
         levels = sigma[:, None, None, None] if sigma.ndim == 1 else pad_to_stride(sigma, STRIDE)
-        planes = torch.cat([levels, levels * rho[:, :1, None, None], levels * rho[:, 1:, None, None]], dim=1)
+        along = rho.reshape(len(rho), 2, -1)  # (B, 2, K): along x and y
+        planes = torch.cat([levels, levels * along[:, :1, :1, None], levels * along[:, 1:, :1, None]], dim=1)
         planes = planes.expand(-1, -1, *padded.shape[-2:])  # (B, 3, H', W')
         return F.pixel_unshuffle(torch.cat([padded, planes.to(y.dtype)], dim=1), 2)  # (B, 16, H'/2, W'/2)
 
@@ -106,3 +111,26 @@ class DenoiseUNet(nn.Module):
         x0 = self.dec[0](self.up[0](x1).add_(x0))
         noise: Tensor = self.tail(x0)  # (B, 4, h, w)
         return noise
+
+
+class GrainUNet(DenoiseUNet):
+    """The same, but told the correlation of the noise at `LAGS`, too: by how much it differs from `gaussian_tail`.
+
+    What is not known is 0 then, and costs nothing; ``sigma`` times the difference enters at half the resolution.
+    """
+
+    inputs = 16 + 2 * len(LAGS)
+
+    def _inputs(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
+        seen = super()._inputs(y, sigma, rho)
+        along = rho.reshape(len(rho), 2, -1)  # (B, 2, K): along x and y
+        tail = gaussian_tail(along[:, :, 0])
+        lacking = (along[:, :, 1:] if along.shape[2] > 1 else tail) - tail
+        level = seen[:, 4:8].mean(1, keepdim=True)  # sigma, (B, 1, H'/2, W'/2)
+        return torch.cat([seen, level * lacking.flatten(1)[:, :, None, None].to(y.dtype)], dim=1)
+
+
+def gaussian_tail(rho: Tensor) -> Tensor:
+    """Return the correlations (B, 2, 3) at `LAGS` of Gaussian grains whose correlations at lag 1 are (B, 2)."""
+    squares = torch.tensor([float(lag * lag) for lag in LAGS], dtype=rho.dtype, device=rho.device)
+    return rho.clamp(min=0)[:, :, None] ** squares

@@ -27,8 +27,8 @@ class Transform:
         Constants of the square root.
     correction : (2, M) ndarray of float64
         What makes its inverse unbiased.
-    rho : (float, float)
-        Correlation of the noise along x and y.
+    rho : tuple of float
+        Correlations of the noise, see `NoiseModel.correlations`.
     """
 
     offset: float
@@ -36,7 +36,7 @@ class Transform:
     k: float
     below: float
     correction: NDArray[np.float64]
-    rho: tuple[float, float]
+    rho: tuple[float, ...]
 
 
 class DenoiseGraph(nn.Module):

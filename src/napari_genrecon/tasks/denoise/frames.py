@@ -101,7 +101,7 @@ class DenoiseFrames:
         channel : Channel
             Its constants.
         """
-        alone = replace(self.planes, strength=1.0)
+        alone = replace(self.planes, strength=1.0, views=1)
         even, clean = [], []
         for frame in frames:
             even.append(alone.prepare(frame, channel).stabilised)
@@ -138,7 +138,7 @@ class DenoiseFrames:
             (ahead, spread, mean_ahead), share = later
             mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
             fused, variance = two_way((fused, variance), (ahead, spread), share)
-        given_back = unexplained((frame[0], fused), (frame[1], mean), variance, channel.rho)
+        given_back = unexplained((frame[0], fused), (frame[1], mean), variance, _near(channel))
         fused, variance = fused + given_back * (frame[0] - fused), variance + given_back * (1 - variance)
         return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
 
@@ -167,6 +167,10 @@ def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:
     return frames.reshape(len(frames), block.shape[axes.y], block.shape[axes.x])
 
 
+def _near(channel: Channel) -> tuple[float, float]:
+    return channel.noise.rho_x, channel.noise.rho_y
+
+
 class _Gate:
     """The network that fuses frames, and its state."""
 
@@ -177,7 +181,7 @@ class _Gate:
         clean: Sequence[NDArray[np.float32]],
         channel: Channel,
     ) -> None:
-        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.rho
+        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), _near(channel)
         self._even, self._clean = even, clean
         self.state = np.empty((0,), np.float32)
 

@@ -107,13 +107,13 @@ def plan_frames(
     )
 
 
-def work_per_pixel(shape: tuple[int, ...], axes: Axes, wanted: str) -> float:
-    """Return the time of a pixel, in times of the denoiser, if neighbouring frames are used."""
+def work_per_pixel(shape: tuple[int, ...], axes: Axes, wanted: str, views: int) -> float:
+    """Return the time of a pixel, in times of the denoiser, if neighbouring frames are used, with so many views."""
     axis = _axis(wanted, axes, shape)
     if axis is None:
-        return 1.0
+        return views
     read = min(shape[axis], WINDOW + 2 * REACH) / min(shape[axis], WINDOW)
-    return 1.4 * read + 1  # once by itself and through the gate, both ways; once fused
+    return 1.4 * read + views  # once by itself and through the gate, both ways; once fused
 
 
 def _axis(wanted: str, axes: Axes, shape: Sequence[int]) -> int | None:
@@ -135,7 +135,7 @@ def _grid(shape: tuple[int, ...], planes: DenoisePlanes, axis: int, tile: int | 
     letter = planes.axes.letters[axis]
     frames = min(shape[axis], WINDOW + 2 * REACH)
     card = replace(
-        planes.spec,
+        planes.planned,
         halo=PerAxis.planes(_HALO, 0)._replace(**{letter.lower(): REACH}),
         bytes_per_pixel=planes.spec.bytes_per_pixel + _BYTES * frames,
     )

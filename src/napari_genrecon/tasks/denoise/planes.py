@@ -27,6 +27,7 @@ from napari_genrecon.noise import (
     measure_hot_fraction,
     stabiliser,
 )
+from napari_genrecon.numerics.views import VIEWS, turned, turned_back
 from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.others import grey_scale
 
@@ -45,7 +46,6 @@ class Channel:
     transform: Stabiliser
     fill: float  # grey value for pixels that are not finite
     centre: float  # of the stabilised values
-    rho: tuple[float, float]
     missing: tuple[float, ...]  # grey values of padding, which count for nothing
     repeated: float = 0.0  # share of the noise variance that is the same in every frame, and that no average removes
 
@@ -83,6 +83,7 @@ class DenoisePlanes:
     strength: float
     blend: float
     precision: str = "float32"
+    views: int = 1  # number of turned and mirrored views whose results are averaged, 1 to 8
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """Denoise a block of one plane; `tile` tells which channel it belongs to."""
@@ -110,9 +111,34 @@ class DenoisePlanes:
     ) -> NDArray[np.float32]:
         """Denoise a stabilised plane; `sigma` is the s.d. of its noise where that is not 1, a number or (Y, X)."""
         level = self.strength if sigma is None else np.float32(self.strength) * np.asarray(sigma, np.float32)
-        known = {"sigma": level, "rho": channel.rho}
         network = load_network(self.spec, self.device, precision=self.precision)
-        return network(stabilised, *(known[what] for what in self.spec.told))
+        if self.views == 1:
+            return network(stabilised, *self._told(level, channel.noise.correlations))
+        height, width = stabilised.shape
+        # Padded first: else the turned views of the last tiles would meet the network's pooling at other pixels.
+        plane, levels = (self._padded(part) for part in (stabilised, np.broadcast_to(level, stabilised.shape)))
+        total = np.zeros(plane.shape, np.float32)
+        for view in VIEWS[: self.views]:
+            along = np.reshape(channel.noise.correlations, (2, -1))  # x, y
+            correlations = along[::-1] if view[0] % 2 else along
+            total += turned_back(network(turned(plane, view), *self._told(turned(levels, view), correlations)), view)
+        total /= self.views
+        return total[:height, :width]
+
+    def _told(self, level: ArrayLike, correlations: ArrayLike) -> list[ArrayLike]:
+        known = {"sigma": level, "rho": np.ravel(correlations)}
+        return [known[what] for what in self.spec.told]
+
+    def _padded(self, plane: NDArray[Any]) -> NDArray[np.float32]:
+        ends = [
+            (0, -n % stride) for n, stride in zip(plane.shape, (self.spec.stride.y, self.spec.stride.x), strict=True)
+        ]
+        return np.pad(np.asarray(plane, np.float32), ends, mode="symmetric")
+
+    @property
+    def planned(self) -> ModelCard:
+        """The card by which tiles are planned: all views of one take their time together."""
+        return replace(self.spec, work=self.spec.work * self.views)
 
     def restore(self, prepared: Prepared, clean: NDArray[np.float32], channel: Channel) -> NDArray[Any]:
         """Return a denoised plane in grey values, with the pixels of the source that are kept."""
@@ -171,7 +197,7 @@ def scaled_channel(crops: list[NDArray[Any]], spec: ModelCard) -> Channel:
     crops = [without_missing(crop, missing) for crop in crops]
     zero, unit = grey_scale(spec, crops)
     scale = NoiseModel(read_noise=unit, offset=zero)  # no noise: the transform to its s.d. is the one to the scale
-    return Channel(scale, stabiliser(scale), measure_centre(crops), 0.0, (0.0, 0.0), missing)
+    return Channel(scale, stabiliser(scale), measure_centre(crops), 0.0, missing)
 
 
 def channel_constants(crops: list[NDArray[Any]], noise: NoiseModel) -> Channel | None:
@@ -185,4 +211,4 @@ def channel_constants(crops: list[NDArray[Any]], noise: NoiseModel) -> Channel |
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
     centre = float(transform.forward(np.array([fill]))[0])
-    return Channel(noise, transform, fill, centre, (noise.rho_x, noise.rho_y), missing)
+    return Channel(noise, transform, fill, centre, missing)

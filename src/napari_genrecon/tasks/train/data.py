@@ -314,7 +314,9 @@ def _planes(
 ) -> Dataset:
     """Return the dataset with stabilised planes of one channel each, and what the network is told of their noise."""
     x = _stabilised(sources, kernels, found, found.place)
-    told = np.array([[(1.0, *_rho(kernels[s], c)) for c in range(found.channels)] for s in found.source], np.float32)
+    told = np.array(
+        [[(1.0, *_correlations(kernels[s], c)) for c in range(found.channels)] for s in found.source], np.float32
+    )
     kept = np.isfinite(x if targets is None else targets).all(axis=(2, 3)).ravel()
     several = np.repeat(np.arange(len(found)), found.channels)[kept]
     side = (1, *x.shape[2:])
@@ -322,7 +324,7 @@ def _planes(
         found,
         x=x.reshape(-1, *side)[kept],
         targets=None if targets is None else targets.reshape(-1, *side)[kept],
-        told=told.reshape(-1, 3)[kept],
+        told=told.reshape(-1, told.shape[2])[kept],
         source=found.source[several],
         place=found.place[several],
         held_out=found.held_out[several],
@@ -339,10 +341,10 @@ def _planes(
     )
 
 
-def _rho(kernel: DenoisePlanes, index: int) -> tuple[float, float]:
+def _correlations(kernel: DenoisePlanes, index: int) -> tuple[float, ...]:
     channel = kernel.channels[index]
     assert channel is not None
-    return channel.rho
+    return channel.noise.correlations
 
 
 def _noise(kernels: Sequence[DenoisePlanes]) -> list[NoiseModel]:

@@ -16,6 +16,7 @@ from napari_genrecon.tasks.shared_options import (
     KeepDtypeOption,
     PrecisionOption,
     RegionOption,
+    SelfEnsembleOption,
     TileOption,
     check_precision,
 )
@@ -78,13 +79,7 @@ class UpscaleOptions(EnlargingOptions):
         See `upscale`.
     """
 
-    self_ensemble: Annotated[
-        bool,
-        {
-            "advanced": True,
-            "tooltip": "Average the results of eight turned and mirrored views: a little better, 8 times slower",
-        },
-    ] = False
+    self_ensemble: SelfEnsembleOption = False
     precision: PrecisionOption = "auto"
 
     def __post_init__(self) -> None:

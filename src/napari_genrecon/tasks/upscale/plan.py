@@ -15,14 +15,15 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, PerAxis, find_model, list_models, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
+from napari_genrecon.numerics.views import VIEWS
 from napari_genrecon.tasks.denoise import denoising_planes
 from napari_genrecon.tasks.measure import input_facts, noise_per_channel, sample_channels
-from napari_genrecon.tasks.others import grey_scale, notes_on_others
+from napari_genrecon.tasks.others import check_views, grey_scale, notes_on_others
 from napari_genrecon.tasks.plan import Plan, kernel_precision, lowest_precision, plan_grid, result_dtype, run_plan
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.consistency import ConsistencyAudit, Enlarger
 from napari_genrecon.tasks.upscale.options import EnlargingOptions, UpscaleOptions
-from napari_genrecon.tasks.upscale.planes import VIEWS, UpscaledChannel, UpscalePlanes
+from napari_genrecon.tasks.upscale.planes import UpscaledChannel, UpscalePlanes
 
 __all__ = [
     "ROUNDS",
@@ -203,11 +204,7 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
                 f"the model {spec.name!r} enlarges {spec.scale.x} times, got factor={options.factor}: set the factor "
                 f"to {spec.scale.x}, or choose another model"
             )
-        if spec.scaling and options.self_ensemble and spec.stride.x > 1:
-            raise OptionError(
-                f"self_ensemble cannot be used with the model {spec.name!r}: turned views do not fit its windows of "
-                f"{spec.stride.x} pixels"
-            )
+        check_views(spec, options.self_ensemble)
         return spec, "asked for"
     noisy = [model for model in noise_to_remove(noise, options) if _worth_removing(model)]
     wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)

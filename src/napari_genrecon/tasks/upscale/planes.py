@@ -17,13 +17,11 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import back_project, shrink
+from napari_genrecon.numerics.views import VIEWS, turned, turned_back
 from napari_genrecon.tasks.denoise import DenoisePlanes
 from napari_genrecon.tasks.upscale.consistency import channel_of
 
-__all__ = ["VIEWS", "UpscalePlanes", "UpscaledChannel"]
-
-VIEWS = ((0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True))
-"""(quarter turns, mirrored first) of the eight views."""
+__all__ = ["UpscalePlanes", "UpscaledChannel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class UpscalePlanes:
     def _mean_of_views(
         self, plane: NDArray[np.float32], sigma: NDArray[Any] | float
     ) -> Generator[None, None, NDArray[np.float32]]:
-        """Average the results of all views: geometric self-ensemble (Lim et al., CVPR Workshops 2017, section 3.4)."""
+        """Average the results of all views."""
         network = load_network(self.spec, self.device, precision=self.precision)
         views = list(islice(VIEWS, self.views))
         sigma = np.broadcast_to(sigma, plane.shape)
@@ -114,19 +112,8 @@ class UpscalePlanes:
         for count, view in enumerate(views):
             if count:
                 yield
-            known = {"sigma": _turned(sigma, view), "factor": self.factor}
-            large = network(_turned(plane, view), *(known[what] for what in self.spec.told))
-            total += _turned_back(large, view)
+            known = {"sigma": turned(sigma, view), "factor": self.factor}
+            large = network(turned(plane, view), *(known[what] for what in self.spec.told))
+            total += turned_back(large, view)
         total /= len(views)
         return total
-
-
-def _turned(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:
-    quarters, mirrored = view
-    return np.rot90(plane[::-1] if mirrored else plane, quarters)
-
-
-def _turned_back(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:
-    quarters, mirrored = view
-    turned = np.rot90(plane, -quarters)
-    return turned[::-1] if mirrored else turned

@@ -17,6 +17,7 @@ from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import find_model, load_network
+from napari_genrecon.numerics.views import VIEWS
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source
 from napari_genrecon.tasks.plan import plan_grid
@@ -24,7 +25,6 @@ from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.upscale.options import UpscaleOptions
 from napari_genrecon.tasks.upscale.plan import chosen_model, geometry, measure, plan_planes, run_audited
-from napari_genrecon.tasks.upscale.planes import VIEWS
 
 __all__ = ["expected_seconds", "upscale", "upscale_steps"]
 

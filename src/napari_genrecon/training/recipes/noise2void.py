@@ -110,14 +110,16 @@ def _recorrupted(dataset: Dataset, level: float) -> tuple[NDArray[np.float32], N
     """Return inputs and targets (N, 1, Y, X) of the judged crops, independent if the noise has this s.d."""
     assert dataset.told is not None
     held, rng = judged_crops(dataset), np.random.default_rng(0)
-    x, rho = dataset.x[held], dataset.told[held, 1:]
+    x, told = dataset.x[held], dataset.told[held, 1:]
+    rho = told.reshape(len(told), 2, -1)[:, :, 0]
     noise = [_coloured(level * rng.normal(size=plane.shape), *each) for plane, each in zip(x, rho, strict=True)]
     return (x + _MORE * np.stack(noise)).astype(np.float32), (x - np.stack(noise) / _MORE).astype(np.float32)
 
 
 def _results(model: Model, dataset: Dataset, level: float) -> Floats:
     assert dataset.told is not None
-    told = dataset.told[judged_crops(dataset)] * np.array([np.hypot(1, _MORE * level), 1, 1], np.float32)
+    told = dataset.told[judged_crops(dataset)].copy()
+    told[:, 0] *= np.hypot(1, _MORE * level)
     return denoised(model, _recorrupted(dataset, level)[0], told)
 
 

@@ -86,7 +86,7 @@ def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], ab
         needs=needs,
         options=options,
         rate=1e-4,  # 3e-4 gains more on noise that was measured wrongly, and loses on white noise
-        kept="unet",
+        kept="grain-unet",
         shape=lambda dataset, options: {},
         network=_network,
         state=_state,
