@@ -107,16 +107,6 @@ def test_a_network_of_others_is_not_called_ours():
     assert "doi:" not in text
 
 
-@pytest.mark.parametrize(
-    ("recipe", "paper"),
-    [("care", "s41592-018-0216-7"), ("noise2noise", "1803.04189"), ("noise2void", "CVPR.2019.00223")],
-)
-def test_training_of_a_denoiser_is_cited(recipe, paper):
-    record = record_of("denoise", noise=CAMERA)
-    assert paper in methods_text({**record, "model": {**record["model"], "recipe": recipe}}, defaults_of)
-    assert paper not in methods_text(record, defaults_of)
-
-
 def test_noise_that_nobody_gave_is_not_called_given():
     text = text_of("inpaint", mask=MASK, method="biharmonic")
     assert "taken as free of noise" in text

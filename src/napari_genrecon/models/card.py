@@ -203,8 +203,7 @@ class ModelCard:
     def facts(self) -> dict[str, Any]:
         """Return the entries about the model in the record of a result."""
         facts: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "licence": self.licence}
-        known = {"recipe": self.recipe, "origin": dict(self.origin)}
-        return facts | {name: value for name, value in known.items() if value}
+        return facts | ({"origin": dict(self.origin)} if self.origin else {})
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, except those that belong to the file (checksum and path)."""

@@ -43,13 +43,6 @@ _HOW = {
 }
 """Paper of each method, by task and method."""
 
-_TRAINED = {
-    "care": "on pairs of images (Weigert et al. 2018, doi:10.1038/s41592-018-0216-7)",
-    "noise2noise": "on repeats (Lehtinen et al. 2018, doi:10.48550/arXiv.1803.04189)",
-    "noise2void": "on single noisy images (Krull et al. 2019, doi:10.1109/CVPR.2019.00223)",
-}
-"""What a denoiser of the user was trained on, by recipe."""
-
 _BESIDE = ("axes", "tile", "model", "device", "keep_dtype", "method")
 """Options that say nothing about the pixels, or are told elsewhere in the text."""
 
@@ -142,8 +135,6 @@ def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     text = f"{done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"
     if model:
         text += f", model {_model_text(model)}"
-        if trained := _TRAINED.get(str(model.get("recipe"))):
-            text += f", trained {trained}"
         if model.get("denoiser"):
             text += f" after {_model_text(model['denoiser'])} {_BIAS_FREE}"
     if origin := _origin(record):
