@@ -87,7 +87,7 @@ def test_detecting_in_a_denoised_image_finds_noise_and_is_pointed_out(tmp_path, 
     assert "detect in the raw image" in capsys.readouterr().err
     lines = [len((tmp_path / name).read_text().splitlines()) for name in ("raw.csv", "a.csv")]
     assert lines[0] == 1  # the header
-    assert lines[1] > 50
+    assert lines[1] > 100
 
 
 @pytest.mark.parametrize(
