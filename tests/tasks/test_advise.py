@@ -83,11 +83,11 @@ def test_defects_come_first_and_name_what_to_detect(all_tasks):
     assert "0.01 % of the pixels" in found[0].reason
 
 
-def test_noisy_images_that_are_to_be_counted_are_denoised_first(all_tasks):
+def test_objects_are_counted_in_the_image_as_it_is(all_tasks):
     noisy, counted = advices(situation(noise=(noise(5),), goal="count"))
     assert (noisy.task, counted.task) == ("denoise", "detect")
-    assert "before you look for objects" in noisy.reason
-    assert "Take the denoised image" in counted.reason
+    assert "detect objects in the image as it is" in noisy.reason
+    assert "not a denoised one" in counted.reason
 
 
 def test_crowded_dim_spots_get_the_network_and_not_two_advices(all_tasks):

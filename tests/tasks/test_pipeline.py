@@ -78,6 +78,18 @@ def test_a_second_denoising_is_pointed_out(noisy, tmp_path, capsys):
     assert "denoised before" in capsys.readouterr().err
 
 
+def test_detecting_in_a_denoised_image_finds_noise_and_is_pointed_out(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "noise.tif", np.random.default_rng(0).poisson(30, (128, 128)).astype("u2"))
+    main(["denoise", str(tmp_path / "noise.tif"), "-o", str(tmp_path / "a.ome.tif")])
+    main(["detect", str(tmp_path / "noise.tif"), "-o", str(tmp_path / "raw.csv")])
+    assert "denoised before" not in capsys.readouterr().err
+    main(["detect", str(tmp_path / "a.ome.tif"), "-o", str(tmp_path / "a.csv")])
+    assert "detect in the raw image" in capsys.readouterr().err
+    lines = [len((tmp_path / name).read_text().splitlines()) for name in ("raw.csv", "a.csv")]
+    assert lines[0] == 1  # the header
+    assert lines[1] > 100
+
+
 @pytest.mark.parametrize(
     ("steps", "said"),
     [

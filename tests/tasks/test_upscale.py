@@ -197,6 +197,13 @@ def test_record_tells_how_well_the_result_shrinks_to_the_image():
     assert result.record["consistency"]["rms"][0] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=0.1)
 
 
+def test_consistent_result_shrinks_to_the_image_with_its_noise():
+    image = scene((60, 60), sigma=4)
+    result = finish(upscale_steps(image, UpscaleOptions(noise=4.0, consistent=True)))
+    assert result.record["model"]["denoiser"]
+    assert np.std(shrink(result.data.astype(float), 2) - image) < 0.4
+
+
 def test_consistent_with_noise_gets_a_note():
     with pytest.warns(GenReconWarning, match="consistent with it, noise included: denoise first"):
         upscale(scene((20, 20)), noise=2.0, consistent=True)

@@ -9,7 +9,7 @@ from .model import NoiseModel
 
 __all__ = ["noise_word", "verdict"]
 
-_WEAK = 50  # signal-to-noise ratio above which denoising changes little; the report says so, too
+_WEAK = 50  # contrast-to-noise ratio above which denoising changes little; the report says so, too
 _STRONG = 10  # below it, details of half the image's contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948
 _WORTH = {
     "none": "Denoising leaves the image as it is.",

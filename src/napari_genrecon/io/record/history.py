@@ -10,24 +10,32 @@ __all__ = ["ACQUISITION", "history", "made_from", "made_from_layer", "steps_of_r
 ACQUISITION = "genrecon_acquisition"
 """Key in the metadata of a layer: how its file says that the image was acquired."""
 
+_AFTER_DENOISING = {
+    "denoise": (
+        "the image was denoised before, and what is left in it is no camera noise: denoise the raw image instead, "
+        "with another strength"
+    ),
+    "detect": (
+        "the image was denoised before, and its noise no longer tells which points are false: detect in the raw image"
+    ),
+}
+"""What is pointed out where a task looks for noise in an image without, by task."""
+
 _OF_THE_FILE = ("seal", "image")  # entries about a file that was written, not about how its pixels were made
 
 
 def made_from(record: Mapping[str, Any], source: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the record of a result with the record of its source inside, if the source is a result itself.
 
-    A second denoising is pointed out: what the first has left is no longer the noise that was measured.
+    Denoising again and detecting after denoising are pointed out: what is left is no longer the noise of the camera.
     """
     if not isinstance(source, Mapping) or "task" not in source:
         return dict(record)
     before = {key: value for key, value in source.items() if key not in _OF_THE_FILE}
     found = {**record, "input": {**record["input"], "record": before}}
     earlier = [step["task"] for step in history(found)[:-1]]
-    if record["task"] == "denoise" and "denoise" in earlier:
-        note = (
-            "the image was denoised before, and what is left in it is no camera noise: denoise the raw image instead, "
-            "with another strength"
-        )
+    note = _AFTER_DENOISING.get(str(record["task"]))
+    if note and "denoise" in earlier:
         found["warnings"] = [*record["warnings"], note]
     return found
 

@@ -23,7 +23,7 @@ DONE = {
 
 _PNP = "(plug-and-play: Zhang et al. 2022, doi:10.1109/TPAMI.2021.3088914)"
 _BIAS_FREE = "(a bias-free convolutional network: Mohan et al. 2020, doi:10.48550/arXiv.1906.05478)"
-_STABILISED = "stabilised and brought back without bias (Makitalo & Foi 2013, doi:10.1109/TIP.2012.2202675)"
+_STABILISED = "The noise was stabilised (Makitalo & Foi 2013, doi:10.1109/TIP.2012.2202675)."
 _MEASURED = "(Foi et al. 2008, doi:10.1109/TIP.2008.2001399)"
 _WOLF = "(Richards & Wolf 1959, doi:10.1098/rspa.1959.0200)"
 _RATE = (
@@ -73,8 +73,15 @@ def methods_text(record: Mapping[str, Any], defaults_of: Callable[[str], Mapping
     for number, step in enumerate(steps):
         said += _step_sentences(step, "Then it was" if number else "The image was", defaults_of)
     said.append(f"It was computed with {_software(record.get('versions', {}))}.")
-    said.append("Intensities of small objects are not linear in the result; the unprocessed image has them.")
+    said.append(_intensity_text({str(step.get("nature")) for step in steps}))
     return " ".join(filter(None, said))
+
+
+def _intensity_text(natures: set[str]) -> str:
+    """Say what must not be measured: filling changes no pixel outside the mask, and finding changes none."""
+    if natures - {"inpainted", "detected"}:
+        return "Intensities of small objects are not linear in the result; the unprocessed image has them."
+    return "Filled pixels are an estimate, not a measurement." if "inpainted" in natures else ""
 
 
 def _step_sentences(
@@ -88,7 +95,7 @@ def _step_sentences(
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
         *([_camera_text(record["camera"])] if record.get("camera") else []),
         fusion_text(record),
-        *([_noise_text(noise)] if noise else []),
+        *([_noise_text(noise, stabilised=_is_stabilised(record))] if noise and not _origin(record) else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
         *([_found_text(record, points)] if points is not None else []),
         *([f"{clipped} pixels were clipped to the range of {record['output']['dtype']}."] if clipped else []),
@@ -131,9 +138,25 @@ def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     if model:
         text += f", model {_model_text(model)}"
         if model.get("denoiser"):
-            text += f" after {_model_text(model['denoiser'])}"
+            text += f" after {_model_text(model['denoiser'])} {_BIAS_FREE}"
+    if origin := _origin(record):
+        return f"{text} ({origin.get('architecture')}, made by others, from the file {origin.get('file')})"
     papers = [paper for method in _methods_of(record) if (paper := _HOW.get((str(record.get("task")), method)))]
     return " ".join([text, *papers])
+
+
+def _origin(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return where a model of others comes from; empty for one of ours. Such a network is not told the noise."""
+    return (record.get("model") or {}).get("origin") or {}
+
+
+def _is_stabilised(record: Mapping[str, Any]) -> bool:
+    """Return whether the pixels went through a variance-stabilising transform."""
+    if (record.get("model") or {}).get("denoiser"):
+        return True
+    return record.get("task") in ("denoise", "detect") or (
+        record.get("task") == "inpaint" and "biharmonic" not in _methods_of(record)
+    )
 
 
 def _methods_of(record: Mapping[str, Any]) -> list[str]:
@@ -191,13 +214,15 @@ def _psf_text(psf: dict[str, Any]) -> str:
     return f"The point spread function was given as {shape} pixels (sha256 {str(psf.get('sha256'))[:12]}){changed}."
 
 
-def _noise_text(noise: list[dict[str, Any]]) -> str:
+def _noise_text(noise: list[dict[str, Any]], *, stabilised: bool) -> str:
+    if all(model.get("affine", True) and not model["gain"] and not model["read_noise"] for model in noise):
+        return "The pixels were taken as free of noise."
     channels = [(f"channel {index}: " if len(noise) > 1 else "") + _channel_text(m) for index, m in enumerate(noise)]
     given = all(model.get("method") == "given" for model in noise)
     source = "given" if given else f"measured from the image {_MEASURED}"
     said = f"The noise model was {source}: {'; '.join(channels)}."
     depends = any(model["gain"] or not model.get("affine", True) for model in noise)
-    return f"{said} The noise was {_STABILISED}." if depends else said
+    return f"{said} {_STABILISED}" if depends and stabilised else said
 
 
 def _channel_text(model: Mapping[str, Any]) -> str:
@@ -256,7 +281,7 @@ def _synthetic_text(record: Mapping[str, Any]) -> str:
 def _augmented_text(record: Mapping[str, Any], version: str) -> str:
     drawn = {k: v for k, v in (record.get("parameters") or {}).items() if v not in (0, 0.0, 1.0, False, [])}
     said = ", ".join(f"{name} {_plain(value)}" for name, value in drawn.items())
-    again = f" {_noise_text(record['noise'])}" if record.get("noise") else ""
+    again = f" {_noise_text(record['noise'], stabilised=True)}" if record.get("noise") else ""
     return (
         f"This training image was made with napari-genrecon {version} from another one (sha256 "
         f"{str((record.get('input') or {}).get('fingerprint'))[:12]}) by random changes: {said}; seed "

@@ -16,9 +16,9 @@ from napari_genrecon.tasks.advise.situation import Situation
 __all__ = ["RULES", "Rule"]
 
 WEAK = 50.0
-"""SNR from which denoising changes little; the noise report says the same."""
+"""Contrast-to-noise ratio from which denoising changes little; the noise report says the same."""
 STRONG = 10.0
-"""SNR below which details of half the contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948."""
+"""Ratio below which details of half the contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948."""
 STRIPED = 0.3
 """Stripes, in noise s.d., from which they are seen; the noise report says the same."""
 FRAMES = 3
@@ -26,11 +26,11 @@ FRAMES = 3
 FLAT_VOXELS, PLANES = 1.5, 8
 """Ratio of height to width from which the shape of voxels is seen, and planes from which a stack can be learnt from."""
 FEW_LABELS = 10
-"""Labels of a class below which a network trained from scratch loses against fixed features."""
+"""Labels of a class below which a network is not worth training."""
 FEW_IMAGES = 50
 """Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
 MANY_CROPS, CROP = 500, 32
-"""Crops below which a GAN copies its training data, and the side in pixels of the smallest crops."""
+"""Crops below which the discriminator of a GAN overfits, and the side in pixels of the smallest crops."""
 SECONDS_PER_PIXEL = 1.2e-6
 """Time of one new image: 0.29 s for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
 CROWDED = 1900.0
@@ -100,7 +100,7 @@ def _noisy(s: Situation) -> str:
         f"the noise is {'strong' if s.snr < STRONG else 'moderate'}:",
         f"bright structures stand {s.snr:.2g} noise s.d. above the background.",
         "" if s.worst.is_white else "Neighbouring pixels share it, which is taken into account.",
-        "Do it before you look for objects." if s.goal == "count" and s.snr < STRONG else "",
+        "It is for seeing: detect objects in the image as it is." if s.goal == "count" else "",
         "" if s.bytes < s.machine.memory / 2 else "The image is larger than the memory: write the result as .ome.zarr.",
     ]
     return " ".join(filter(None, said))
@@ -148,8 +148,8 @@ def _countable(s: Situation) -> str:
     if s.goal != "count" and not s.points:
         return ""
     marked = f" Compare what it finds with the {s.points} points you marked." if s.points else ""
-    after = " Take the denoised image." if 0 < s.snr < STRONG else ""
-    return f"it finds objects against the measured noise, at a share of false ones that you choose.{marked}{after}"
+    raw = " Take the image as it is, not a denoised one."
+    return f"it finds objects against the measured noise, at a share of false ones that you choose.{marked}{raw}"
 
 
 def _crowded(s: Situation) -> str:
@@ -157,8 +157,8 @@ def _crowded(s: Situation) -> str:
     if not s.points or density < CROWDED or not 0 < s.snr < STRONG:
         return ""
     return (
-        f"{s.points} points are {density:.0f} in a megapixel, and the image is dim (SNR {s.snr:.2g}): spots overlap, "
-        "and the network was trained on scenes like this."
+        f"{s.points} points are {density:.0f} in a megapixel, and the image is dim (contrast-to-noise ratio "
+        f"{s.snr:.2g}): spots overlap, and the network was trained on scenes like this."
     )
 
 
@@ -181,13 +181,13 @@ def _few_labels(s: Situation) -> str:
     least = min(s.classes)
     if least >= FEW_LABELS:
         return ""
-    return f"the smallest class has {least} labels: below {FEW_LABELS}, fixed features beat a network trained for it."
+    return f"the smallest class has {least} labels: too few to train a network on, and fixed features need no training."
 
 
 def _many_labels(s: Situation) -> str:
     if not s.classes or _one_class(s) or min(s.classes) < FEW_LABELS:
         return ""
-    return f"every class has {min(s.classes)} labels or more: fixed features come close to a network trained for it."
+    return f"every class has {min(s.classes)} labels or more: enough for fixed features, which need no training."
 
 
 def _few_images(s: Situation) -> str:
@@ -208,7 +208,7 @@ def _few_crops(s: Situation) -> str:
     if _crops(s) >= MANY_CROPS:
         return ""
     there = f"there are about {_crops(s)} crops of {CROP} pixels"
-    return f"{there}, and with fewer than {MANY_CROPS} a GAN tends to copy them."
+    return f"{there}; the discriminator of a GAN learns fewer than {MANY_CROPS} by heart."
 
 
 def _many_crops(s: Situation) -> str:
@@ -239,7 +239,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="correlated noise", task="denoise", do=False, title="Do not train a blind-spot network (Noise2Void)",
-        why=_correlated, source="Broaddus et al., ISBI 2020; Krull et al., CVPR 2019, section 5",
+        why=_correlated, source="Broaddus et al., ISBI 2020; Krull et al., CVPR 2019",
     ),
     Rule(
         name="flat voxels", task="upscale_z", title="Make the voxels even", why=_flat_voxels, goals=("any", "see"),

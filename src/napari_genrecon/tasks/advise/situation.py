@@ -101,12 +101,12 @@ class Situation:
 
     @property
     def worst(self) -> NoiseModel:
-        """Noise of the channel with the lowest signal-to-noise ratio."""
+        """Noise of the channel with the lowest contrast-to-noise ratio."""
         return min(self.noise, key=lambda model: model.snr if model.snr > 0 else np.inf)
 
     @property
     def snr(self) -> float:
-        """Lowest signal-to-noise ratio of the channels; infinite without noise, 0 where it is not known."""
+        """Lowest contrast-to-noise ratio of the channels; infinite without noise, 0 where it is not known."""
         return self.worst.snr
 
     @property

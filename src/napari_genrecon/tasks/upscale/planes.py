@@ -60,9 +60,10 @@ class UpscalePlanes:
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
         seen = block if self.denoise is None else self.denoise(block, tile)
-        plane, index = as_plane(seen, self.axes), channel_of(tile, self.axes)
+        plane, image = (as_plane(values, self.axes) for values in (seen, block))
+        index = channel_of(tile, self.axes)
         if index < len(self.channels):
-            large = yield from self._enlarge(plane, self.channels[index])
+            large = yield from self._enlarge(plane, image, self.channels[index])
         else:
             large = self.repeated(plane)  # the alpha channel holds no grey values
         scale = self.axes.spread(self.factor, self.factor, 1)
@@ -87,14 +88,19 @@ class UpscalePlanes:
         """Return a plane in which every pixel is repeated `factor` times along Y and X."""
         return plane.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
 
-    def _enlarge(self, plane: NDArray[Any], channel: UpscaledChannel) -> Generator[None, None, NDArray[Any]]:
-        # Python floats keep float32 as it is; integers need float64, of which large ones lose nothing.
-        plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
+    def _enlarge(
+        self, plane: NDArray[Any], image: NDArray[Any], channel: UpscaledChannel
+    ) -> Generator[None, None, NDArray[Any]]:
+        """Enlarge a plane, and make it agree with the image, which is the plane before it was denoised."""
+        plane = _as_float(plane)
         filled, bad = fill_non_finite(without_missing(plane, channel.missing), channel.centre)
         centred = (filled - channel.centre).astype(np.float32, copy=False)
         unit = np.float32(channel.unit)
         large = yield from self._mean_of_views(centred / unit, channel.sigma(filled))
         large *= unit
+        if self.rounds and self.denoise is not None:
+            filled, _ = fill_non_finite(without_missing(_as_float(image), channel.missing), channel.centre)
+            centred = (filled - channel.centre).astype(np.float32, copy=False)
         for _ in range(self.rounds):
             yield
             large = back_project(large, centred, self.factor)
@@ -117,3 +123,8 @@ class UpscalePlanes:
             total += turned_back(large, view)
         total /= len(views)
         return total
+
+
+def _as_float(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return a plane of floats: float32 as it is, float64 for large integers, which then lose nothing."""
+    return plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)

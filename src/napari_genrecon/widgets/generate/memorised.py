@@ -68,7 +68,7 @@ def verdict(found: Memorisation) -> str:
         first = f"{found.warning[:1].upper()}{found.warning[1:]}."
     else:
         first = (
-            f"All clear: no sign of copying. {100 * found.copies:.0f} % of {len(found.ratio)} samples are very near to "
+            f"No sign of copying. {100 * found.copies:.0f} % of {len(found.ratio)} samples are very near to "
             "a training crop (of real cells it would be 1 %)."
         )
     second = f"The median sample is {median:.2f} times as far from its nearest training crop as real held-out crops are"
