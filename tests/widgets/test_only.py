@@ -9,7 +9,8 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari_genrecon import denoise, upscale
+from napari_genrecon import check, denoise, upscale
+from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.compare.pairs import Pair
 from napari_genrecon.widgets.task.widget import DenoiseWidget, UpscaleWidget
 
@@ -120,3 +121,35 @@ def test_rectangle_beside_the_image_gets_a_sentence(viewer, qtbot, monkeypatch):
     run(viewer, qtbot, widget)
     assert "holds no pixel of 'cells'" in widget._status.value
     assert len(viewer.layers) == 2
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["part", "copy"])
+def test_check_compares_the_part_with_its_place_in_the_image(viewer, qtbot, image, whole):
+    rectangle(viewer, (10, 20), (31, 45))
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._only.part.value = "last rectangle of 'box'"
+    widget._only.whole.value = whole
+    result = run(viewer, qtbot, widget)
+    noise = NoiseModel.from_dict(result.metadata["genrecon"]["noise"][0])
+    region = np.s_[0:3, 10:31, 20:45]
+    widget._check.changed.emit(True)
+    settle(qtbot, widget)
+    shown = viewer.layers[f"{result.name}: deviations"]
+    clean = denoise(image, axes="ZYX", region=region)
+    np.testing.assert_array_equal(shown.data, check(image[region], clean, noise=noise, axes="ZYX").deviations)
+    before = [viewer.layers["cells"].data_to_world(index) for index in [(0, 10, 20), (2, 30, 44)]]
+    np.testing.assert_allclose([shown.data_to_world(index) for index in [(0, 0, 0), (2, 20, 24)]], before)
+    assert "Checked" in widget._status.value
+
+
+def test_check_of_a_part_of_another_image_says_so(viewer, qtbot, image, monkeypatch):
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", lambda _: None)
+    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget._only.part.value = "the plane on screen"
+    result = run(viewer, qtbot, widget)
+    viewer.layers["cells"].data = image[:, ::-1].copy()
+    settle(qtbot, widget)
+    viewer.layers.selection.active = result
+    widget._check.changed.emit(True)
+    settle(qtbot, widget)
+    assert f"the image that '{result.name}' was made from is not among the layers" in widget._status.value
