@@ -115,7 +115,7 @@ def compare(folder: Path) -> None:
     wait(lambda: page.way.value == "split")
     viewer.add_shapes([[[120, 150], [120, 260]]], shape_type="line", edge_color="#ffd400", edge_width=2, name="line")
     page.line.value = "line"
-    wait(lambda: not page.plot.native.isHidden())
+    wait(lambda: not page.plot.isHidden())
     _picture(viewer, folder / "compare.png")
     viewer.close()
 

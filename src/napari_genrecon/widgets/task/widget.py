@@ -98,7 +98,7 @@ class TaskWidget(TaskControls):
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
         self._jobs = JobControls(
-            (self._run, self._preview, self._bring, self._give),
+            (self._run, self._preview, self._check, self._bring, self._give),
             self._cancel,
             self._progress,
             self._status,
