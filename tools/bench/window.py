@@ -32,6 +32,7 @@ DOCKS = (
 )  # fmt: skip
 _BEAT = 5  # ms
 _LATE = 0.05  # seconds without a beat from which it is noted where the thread is
+_LISTS = ("layerlist.py", "_evented_list.py", "_selectable_list.py")
 _OWN = f"{os.sep}napari_genrecon{os.sep}"
 
 
@@ -82,14 +83,19 @@ class Heartbeat:
 
 
 def _place(frame: Any) -> str:
-    """Return the function of this plugin that a thread is in, and the module in which it ends up."""
-    inner, own = frame.f_globals.get("__name__", ""), None
-    while frame is not None and own is None:
-        own = frame.f_code if _OWN in frame.f_code.co_filename else None
+    """Return the function of this plugin that a thread is in and the module in which it ends up, or that napari works.
+
+    What napari does while a layer is added, removed or first drawn is its own; listeners of this plugin are not.
+    """
+    inner = frame.f_globals.get("__name__", "")
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if _OWN in name:
+            return f"{name.partition(_OWN)[2].removesuffix('.py')}:{frame.f_code.co_name} > {inner}"
+        if name.endswith(_LISTS) and frame.f_code.co_name in ("insert", "remove", "__delitem__"):
+            return "napari: layers"
         frame = frame.f_back
-    if own is None:
-        return f"{inner}"
-    return f"{own.co_filename.partition(_OWN)[2].removesuffix('.py')}:{own.co_name} > {inner}"
+    return f"{inner}"
 
 
 class Window:
