@@ -52,9 +52,13 @@ def check_types(options: Any) -> None:
             object.__setattr__(options, name, found)
 
 
-@cache
-def hints_of(options: type) -> dict[str, Any]:
+def hints_of(options: Any) -> dict[str, Any]:
     """Return the type hints of a dataclass with their metadata; evaluated once, as that takes milliseconds."""
+    return _hints(options)
+
+
+@cache
+def _hints(options: Any) -> dict[str, Any]:
     return typing.get_type_hints(options, include_extras=True)
 
 

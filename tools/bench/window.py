@@ -227,6 +227,7 @@ class Window:
         """Drag the mouse over the canvas between two places, in shares of its width and height."""
         from qtpy.QtCore import QPoint, Qt
         from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QApplication
 
         canvas = self.viewer.window._qt_viewer.canvas.native
         ends = [QPoint(round(x * canvas.width()), round(y * canvas.height())) for x, y in (start, stop)]
@@ -234,6 +235,7 @@ class Window:
         QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=ends[0])
         for share in np.linspace(0, 1, 12):
             QTest.mouseMove(canvas, ends[0] + (ends[1] - ends[0]) * float(share))
+            QApplication.processEvents()
         QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=ends[1])
 
     def words(self) -> str:
