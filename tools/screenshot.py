@@ -239,6 +239,19 @@ def inpaint(folder: Path) -> None:
     viewer.close()
 
 
+def region(folder: Path) -> None:
+    """Denoise what a rectangle holds; save a picture of the result in its place."""
+    viewer, widget = opened("Denoise")
+    viewer.window.resize(1366, 768)
+    corners = [[150, 150], [150, 370], [370, 370], [370, 150]]
+    viewer.add_shapes([corners], name="box", face_color="transparent", edge_color="#ffd400", edge_width=3)
+    viewer.layers.selection.active = viewer.layers[0]
+    wait(lambda: widget._job is None)
+    widget._only.part.value = "last rectangle of 'box'"
+    run(viewer, widget, folder / "region.png")
+    viewer.close()
+
+
 def movie(folder: Path) -> None:
     """Denoise a movie with and without neighbouring frames; save an animation: raw, by itself, with its neighbours."""
     viewer, widget = opened("Denoise", "drifting_movie")
@@ -285,7 +298,7 @@ PICTURES = {
     "denoise": partial(of_preview, "Denoise", "widget.png"), "upscale": partial(of_preview, "Upscale", "upscale.png"),
     "deblur": partial(of_preview, "Deblur", "deblur.png"), "upscale_z": upscale_z, "inpaint": inpaint,
     "detect": detect, "steps": steps, "augment": augment, "compare": compare, "folder": folder, "beads": beads,
-    "movie": movie, "generate": generate,
+    "region": region, "movie": movie, "generate": generate,
 }  # fmt: skip
 
 
