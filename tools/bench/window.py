@@ -351,7 +351,7 @@ def region(window: Window) -> None:
     window.viewer.layers["box"].mode = "add_rectangle"
     window.step("draw a rectangle", lambda: window.drag((0.4, 0.4), (0.6, 0.6)))
     window.viewer.layers.selection.active = image
-    window.step("choose it", lambda: window.type(window.field("only"), "last rectangle"))
+    window.step("choose it", lambda: window.type(window.field("work on"), "last rectangle"))
     window.step("run", lambda: window.click(window.button("Denoise")), window.says("New layer"))
     window.step("check", lambda: window.click(window.button("Check result")), window.says("Checked"))
 
