@@ -33,6 +33,7 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     "light": ("light", lambda given: {"quick": given.quick}),
     "trust": ("trust", lambda given: {"quick": given.quick, "only": given.only}),
     "psf": ("psf", lambda given: {}),
+    "window": ("window", lambda given: {"only": given.only, "keep": given.keep}),
     "linearity": ("linearity", lambda given: {"quick": given.quick}),
     "faults": ("faults", lambda given: {"quick": given.quick, "only": given.only}),
     "generate": (
@@ -70,7 +71,11 @@ def main() -> int:
     parser.add_argument("--task", default="denoise", choices=tasks, help="quality: of which task")
     parser.add_argument("--data", help="folder with nuclei/ (quality: left out if not given) and recognition/")
     parser.add_argument("--figure", type=Path, help="generate: also write samples beside real crops to this picture")
-    parser.add_argument("--keep", type=Path, help="inpaint, classify, train: folder for what is slow, for the next run")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="inpaint, classify, train: folder for what is slow, for the next run; window: pictures",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer images, or a part of each")
     parser.add_argument("--only", default="", help="rows whose name contains this, where there are many")
     parser.add_argument(

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def compare(folder: Path) -> None:
     wait(lambda: page.way.value == "split")
     viewer.add_shapes([[[120, 150], [120, 260]]], shape_type="line", edge_color="#ffd400", edge_width=2, name="line")
     page.line.value = "line"
-    wait(lambda: not page.plot.native.isHidden())
+    wait(lambda: not page.plot.isHidden())
     _picture(viewer, folder / "compare.png")
     viewer.close()
 
@@ -203,13 +204,11 @@ def _picture(viewer: Any, target: Path) -> None:
     Image.open(target).convert("RGB").quantize(255).save(target, optimize=True)
 
 
-def previews(folder: Path) -> None:
-    """Save pictures of the previews of the tasks that need nothing but an image."""
-    tasks = {"Denoise": "widget.png", "Upscale": "upscale.png", "Deblur": "deblur.png"}
-    for title, name in tasks.items():
-        viewer, widget = opened(title)
-        preview(viewer, widget, folder / name)
-        viewer.close()
+def of_preview(title: str, name: str, folder: Path) -> None:
+    """Save a picture of the preview of a task that needs nothing but an image."""
+    viewer, widget = opened(title)
+    preview(viewer, widget, folder / name)
+    viewer.close()
 
 
 def upscale_z(folder: Path) -> None:
@@ -226,12 +225,30 @@ def upscale_z(folder: Path) -> None:
 
 
 def inpaint(folder: Path) -> None:
-    """Fill two scratches; save a picture of the result."""
+    """Scratch the image, and fill the scratches; save a picture of the preview, damaged and filled."""
     viewer, widget = opened("Inpaint")
-    scratch = np.array([[[100, 60], [300, 420]], [[330, 80], [180, 400]]])
-    viewer.add_shapes(list(scratch), shape_type="line", edge_width=4, edge_color="red", name="scratches")
+    lines = np.array([[[170, 190], [330, 320]], [[300, 180], [200, 330]]])
+    scratches = viewer.add_shapes(list(lines), shape_type="line", edge_width=4, edge_color="red", name="scratches")
+    mask, image = scratches.to_labels(viewer.layers[0].data.shape) > 0, viewer.layers[0]
+    image.data = np.where(mask, image.data.max(), image.data)
+    scratches.visible = False
+    viewer.layers.selection.active = image
+    wait(lambda: "Expected time" in widget._report.value and widget._job is None)
     widget._form["mask"].value = "scratches"
-    run(viewer, widget, folder / "inpaint-result.png")
+    preview(viewer, widget, folder / "inpaint-result.png")
+    viewer.close()
+
+
+def region(folder: Path) -> None:
+    """Denoise what a rectangle holds; save a picture of the result in its place."""
+    viewer, widget = opened("Denoise")
+    viewer.window.resize(1366, 768)
+    corners = [[150, 150], [150, 370], [370, 370], [370, 150]]
+    viewer.add_shapes([corners], name="box", face_color="transparent", edge_color="#ffd400", edge_width=3)
+    viewer.layers.selection.active = viewer.layers[0]
+    wait(lambda: widget._job is None)
+    widget._only.part.value = "last rectangle of 'box'"
+    run(viewer, widget, folder / "region.png")
     viewer.close()
 
 
@@ -278,8 +295,10 @@ def steps(folder: Path) -> None:
 
 
 PICTURES = {
-    "previews": previews, "upscale_z": upscale_z, "inpaint": inpaint, "detect": detect, "steps": steps,
-    "augment": augment, "compare": compare, "folder": folder, "beads": beads, "movie": movie, "generate": generate,
+    "denoise": partial(of_preview, "Denoise", "widget.png"), "upscale": partial(of_preview, "Upscale", "upscale.png"),
+    "deblur": partial(of_preview, "Deblur", "deblur.png"), "upscale_z": upscale_z, "inpaint": inpaint,
+    "detect": detect, "steps": steps, "augment": augment, "compare": compare, "folder": folder, "beads": beads,
+    "region": region, "movie": movie, "generate": generate,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["check_types", "is_number"]
+__all__ = ["check_types", "hints_of", "is_number"]
 
 _WORDS = {
     float: "a number",
@@ -52,10 +52,20 @@ def check_types(options: Any) -> None:
             object.__setattr__(options, name, found)
 
 
+def hints_of(options: Any) -> dict[str, Any]:
+    """Return the type hints of a dataclass with their metadata; evaluated once, as that takes milliseconds."""
+    return _hints(options)
+
+
+@cache
+def _hints(options: Any) -> dict[str, Any]:
+    return typing.get_type_hints(options, include_extras=True)
+
+
 @cache
 def _declared(options: type) -> dict[str, tuple[tuple[Any, ...], str]]:
     """Return, for every field, the allowed types and a description of an allowed value."""
-    hints = typing.get_type_hints(options, include_extras=True)
+    hints = hints_of(options)
     names = [field.name for field in dataclasses.fields(options)]  # a ClassVar has a hint too, but is no option
     return {name: (_alternatives(hints[name]), _words(hints[name])) for name in names}
 

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import types
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -399,6 +400,37 @@ def test_forms_offer_the_devices_that_exist(cards):
 
     assert known_devices() == ("auto", "cuda:0", "cuda:1", "cpu")
     assert _devices("mps")[-1] == "mps"  # of the Preferences
+
+
+def test_window_does_not_wait_for_torch_that_another_thread_loads(monkeypatch):
+    half_loaded = types.ModuleType("torch")
+    half_loaded.__spec__ = SimpleNamespace(_initializing=True)
+    monkeypatch.setitem(sys.modules, "torch", half_loaded)
+    assert known_devices() == ("auto", "cpu", "cuda", "mps")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads what a process has open from /proc")
+def test_thread_opens_the_libraries_of_torch_before_it_imports_them():
+    code = """
+import sys, threading
+from napari_genrecon import models
+
+opened = []
+
+class Imports:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "torch._C":
+            opened.append("libtorch_cpu" in open("/proc/self/maps").read())
+
+sys.meta_path.insert(0, Imports)
+worker = threading.Thread(target=models.load_torch)
+worker.start()
+worker.join()
+assert opened == [True], opened
+assert sys.modules["torch"].ones(3).sum() == 3
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_window_command_loads_torch_before_napari(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from bundled import scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
@@ -71,6 +72,15 @@ def test_lines_of_their_own_width_get_an_upper_limit_and_no_width():
     with pytest.raises(ImageError, match=r"few points, .* the blur is at most (\d+\.\d) px wide") as told:
         measure_blur(lines(2.0, own=3.0))
     assert float(str(told.value).split("at most ")[1].split(" ")[0]) > 2.0
+
+
+@pytest.mark.parametrize(("width", "peak"), [(3.5, 200.0), (5.0, 2000.0)])
+def test_filaments_that_points_would_fit_get_no_width(width, peak):
+    rng = np.random.default_rng([2026, 1128, 0])
+    light = peak * gaussian_filter(scenes.filaments(rng, (320, 320)), width / FWHM, truncate=5)[32:-32, 32:-32]
+    image = rng.poisson(light) + rng.normal(0, 2.0, light.shape)
+    with pytest.raises(ImageError, match=r"may show lines instead of points, .* the blur is at most [67]\.\d px wide"):
+        measure_blur(image.astype(np.float32))
 
 
 def test_sharp_image_is_refused():

@@ -14,7 +14,10 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 
 from qtpy.QtCore import Qt
 
+from napari_genrecon import denoise, measure_noise
 from napari_genrecon.cli import main
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.noise.same import compare
 from napari_genrecon.tasks.pipeline import Pipeline, Step
 from napari_genrecon.widgets.batch.choice import STEPS
 from napari_genrecon.widgets.batch.page import BatchWidget
@@ -185,3 +188,23 @@ def test_empty_folder_says_so(page, folder, qtbot):
     (folder / "empty").mkdir()
     choose(qtbot, page, folder / "empty")
     assert "there is no image that can be opened in the folder" in page.status.value
+
+
+def test_table_is_there_once_there_are_images(page, folder, qtbot):
+    assert page.table.isHidden()
+    choose(qtbot, page, folder / "in")
+    assert not page.table.isHidden()
+
+
+@pytest.mark.slow
+def test_workers_on_this_machine_write_what_the_window_would(page, folder, qtbot):
+    page.pattern.value, page.folder.value = "{name}.ome.zarr", folder / "cluster"
+    choose(qtbot, page, folder / "in" / "a.tif")
+    page.on_cluster.value = True
+    assert page.scheduler.value == "local"
+    qtbot.mouseClick(page.run.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: page._jobs.job is None, timeout=300_000)
+    assert states(page) == ["done"]
+    expected = denoise(tifffile.imread(folder / "in" / "a.tif"))
+    made = open_image(folder / "cluster" / "a.ome.zarr")
+    assert compare(np.asarray(made.data), expected, [measure_noise(tifffile.imread(folder / "in" / "a.tif"))]).same

@@ -46,35 +46,22 @@ def viewer(make_napari_viewer, image):
     return viewer
 
 
-def docked(viewer, qtbot, kind):
-    widget = kind(viewer)
-    viewer.window.add_dock_widget(widget)
-    wait(qtbot, widget)
-    return widget
-
-
 def press(button):
     button.changed.emit(True)
 
 
-def wait(qtbot, widget):
-    """Until nothing runs, nor waits for its turn."""
-    qtbot.wait(20)
-    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
-
-
-def run(qtbot, widget):
+def run(settle, widget):
     press(widget._run)
-    wait(qtbot, widget)
+    settle(widget)
 
 
-def filled(viewer, qtbot):
+def filled(viewer, docked, settle):
     """The widget of inpainting, ready to fill a hole with the fast method."""
     viewer.add_labels(np.pad(np.ones((6, 6), int), ((20, 38), (20, 46))), name="hole", **WHERE)
     viewer.layers.selection.active = viewer.layers["cells"]
-    widget = docked(viewer, qtbot, InpaintWidget)
+    widget = docked(viewer, InpaintWidget)
     widget._form["mask"].value, widget._form["method"].value = "hole", "biharmonic"
-    wait(qtbot, widget)
+    settle(widget)
     return widget
 
 
@@ -85,28 +72,28 @@ def click(viewer, name):
 # Results --------------------------------------------------------------------------------------------------------------
 
 
-def test_clicked_result_is_what_the_next_task_works_on(viewer, qtbot):
-    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
-    run(qtbot, denoise)
+def test_clicked_result_is_what_the_next_task_works_on(viewer, docked, settle):
+    denoise, upscale = docked(viewer, DenoiseWidget), docked(viewer, UpscaleWidget)
+    run(settle, denoise)
     click(viewer, "cells")
     click(viewer, "cells denoise")
     for widget in (denoise, upscale):
         assert widget._layers.value == ["cells denoise"]
-        wait(qtbot, widget)
+        settle(widget)
         assert "denoised with napari-genrecon" in widget._status.value
         assert widget._report.value.startswith("cells denoise: ")
-    run(qtbot, upscale)
+    run(settle, upscale)
     assert viewer.layers[-1].name == "cells denoise upscale x2"
 
 
-def test_result_of_the_task_itself_leaves_the_choice(viewer, qtbot):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_result_of_the_task_itself_leaves_the_choice(viewer, docked, settle):
+    widget = docked(viewer, DenoiseWidget)
     for _ in range(2):
         press(widget._preview)
-        wait(qtbot, widget)
-        run(qtbot, widget)
+        settle(widget)
+        run(settle, widget)
         press(widget._check)
-        wait(qtbot, widget)
+        settle(widget)
         assert "Check of" in widget._report.value
         assert widget._layers.value == ["cells"]
     np.testing.assert_array_equal(viewer.layers["cells denoise"].data, viewer.layers["cells denoise [1]"].data)
@@ -122,18 +109,18 @@ def test_source_that_would_mix_with_its_result_on_screen_is_hidden(image, blendi
     assert (source.visible, result.visible) == (visible, True)
 
 
-def test_preview_of_another_dock_leaves_the_choice(viewer, qtbot):
-    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
-    run(qtbot, denoise)
-    wait(qtbot, upscale)
+def test_preview_of_another_dock_leaves_the_choice(viewer, docked, settle):
+    denoise, upscale = docked(viewer, DenoiseWidget), docked(viewer, UpscaleWidget)
+    run(settle, denoise)
+    settle(upscale)
     press(upscale._preview)
-    wait(qtbot, upscale)
+    settle(upscale)
     assert denoise._layers.value == ["cells"]
     assert viewer.layers.selection.active.name == "cells denoise"
 
 
-def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer, qtbot, monkeypatch):
-    denoise, upscale = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, UpscaleWidget)
+def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer, docked, settle, monkeypatch):
+    denoise, upscale = docked(viewer, DenoiseWidget), docked(viewer, UpscaleWidget)
     go_on = threading.Event()
     waits = runtime.Model.__call__
 
@@ -145,21 +132,21 @@ def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer,
     monkeypatch.setattr(runtime.Model, "__call__", wait_to_denoise)
     press(denoise._run)
     upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
-    run(qtbot, upscale)
+    run(settle, upscale)
     assert viewer.layers.selection.active.name == "cells upscale x2 upscale-2d"
     go_on.set()
-    wait(qtbot, denoise)
+    settle(denoise)
     assert denoise._layers.value == ["cells"]
     assert denoise._status.value.startswith("New layer 'cells denoise'")
 
 
 @pytest.mark.parametrize("docked_first", [True, False], ids=["opened later", "docked later"])
-def test_active_result_is_chosen(make_napari_viewer, qtbot, image, docked_first):
+def test_active_result_is_chosen(make_napari_viewer, docked, settle, image, docked_first):
     viewer = make_napari_viewer()
-    widget = docked(viewer, qtbot, DenoiseWidget) if docked_first else None
+    widget = docked(viewer, DenoiseWidget) if docked_first else None
     viewer.add_image(image, name="saved", metadata={"genrecon": {"task": "denoise"}})
-    widget = widget or docked(viewer, qtbot, DenoiseWidget)
-    wait(qtbot, widget)
+    widget = widget or docked(viewer, DenoiseWidget)
+    settle(widget)
     assert widget._layers.value == ["saved"]
     assert "processed with napari-genrecon" in widget._status.value
 
@@ -167,22 +154,22 @@ def test_active_result_is_chosen(make_napari_viewer, qtbot, image, docked_first)
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-def test_renamed_layers_stay_chosen(viewer, qtbot):
-    widget = filled(viewer, qtbot)
+def test_renamed_layers_stay_chosen(viewer, docked, settle):
+    widget = filled(viewer, docked, settle)
     viewer.layers["cells"].name = "embryo"
     viewer.layers["hole"].name = "scratch"
     assert widget._layers.value == ["embryo"]
     assert widget._report.value.startswith("embryo: ")
     assert widget._form["mask"].value == "scratch"
-    run(qtbot, widget)
+    run(settle, widget)
     np.testing.assert_array_equal(
         viewer.layers["embryo inpaint biharmonic: filled pixels"].data, viewer.layers["scratch"].data
     )
 
 
-def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, image):
+def test_name_that_another_layer_has_does_not_move_the_choice(viewer, docked, image):
     viewer.add_image(image, name="other", **PLACED)
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     widget._layers.value = ["cells"]
     viewer.layers["other"].name = "cells"
     assert widget._layers.value == ["cells"]
@@ -192,18 +179,18 @@ def test_name_that_another_layer_has_does_not_move_the_choice(viewer, qtbot, ima
 
 
 @pytest.mark.parametrize("name", ["<b>bold</b> & <i>it</i>", "a\nb", "µm 细胞 🔬"], ids=["tags", "lines", "scripts"])
-def test_odd_names_are_told_as_they_are(viewer, qtbot, name):
+def test_odd_names_are_told_as_they_are(viewer, docked, settle, name):
     viewer.layers["cells"].name = name
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     assert widget._report.value.startswith(f"{name}: YX")
     assert "\nExpected time: " in widget._report.value
-    run(qtbot, widget)
+    run(settle, widget)
     assert widget._status.value.startswith(f"New layer '{name} denoise': ")
     assert viewer.layers[-1].name == f"{name} denoise"
 
 
-def test_renamed_psf_stays_chosen(viewer, qtbot):
-    widget = docked(viewer, qtbot, DeblurWidget)
+def test_renamed_psf_stays_chosen(viewer, docked):
+    widget = docked(viewer, DeblurWidget)
     widget._form["psf"].value = "cells"
     viewer.layers["cells"].name = "bead"
     assert widget._form["psf"].value == "bead"
@@ -215,19 +202,19 @@ def test_renamed_psf_stays_chosen(viewer, qtbot):
 # The report -----------------------------------------------------------------------------------------------------------
 
 
-def test_run_that_measures_no_noise_leaves_the_measured(viewer, qtbot):
-    widget = filled(viewer, qtbot)
+def test_run_that_measures_no_noise_leaves_the_measured(viewer, docked, settle):
+    widget = filled(viewer, docked, settle)
     report = widget._report.value
     assert "noise s.d." in report
-    run(qtbot, widget)
+    run(settle, widget)
     assert "cells inpaint biharmonic" in viewer.layers
     assert widget._report.value == report
 
 
 @pytest.mark.parametrize("kind", ["labels", "shapes"])
-def test_mask_that_is_drawn_leaves_report_and_choice(viewer, qtbot, kind):
-    widget = docked(viewer, qtbot, InpaintWidget)
-    wait(qtbot, widget)
+def test_mask_that_is_drawn_leaves_report_and_choice(viewer, docked, settle, kind):
+    widget = docked(viewer, InpaintWidget)
+    settle(widget)
     report = widget._report.value
     assert "Expected time" in report
     if kind == "labels":
@@ -238,11 +225,11 @@ def test_mask_that_is_drawn_leaves_report_and_choice(viewer, qtbot, kind):
     assert widget._layers.value == ["cells"]
 
 
-def test_nothing_is_said_of_layers_that_are_gone(viewer, qtbot):
-    widget = docked(viewer, qtbot, DenoiseWidget)
-    run(qtbot, widget)
+def test_nothing_is_said_of_layers_that_are_gone(viewer, docked, settle):
+    widget = docked(viewer, DenoiseWidget)
+    run(settle, widget)
     viewer.layers.remove("cells")
-    wait(qtbot, widget)
+    settle(widget)
     assert "cells:" not in widget._report.value
     viewer.layers.clear()
     assert (widget._report.value, widget._status.value) == ("Choose an image layer.", "")
@@ -251,15 +238,15 @@ def test_nothing_is_said_of_layers_that_are_gone(viewer, qtbot):
     assert widget._report.value == "Choose an image layer."
 
 
-def test_layer_removed_while_it_is_measured_gets_no_report(viewer, qtbot):
+def test_layer_removed_while_it_is_measured_gets_no_report(viewer, settle):
     widget = DenoiseWidget(viewer)
     assert widget._job is not None
     viewer.layers.clear()
-    wait(qtbot, widget)
+    settle(widget)
     assert widget._report.value == "Choose an image layer."
 
 
-def test_layer_chosen_while_another_is_measured_gets_its_own_report(viewer, qtbot, image):
+def test_layer_chosen_while_another_is_measured_gets_its_own_report(viewer, image, qtbot):
     widget = DenoiseWidget(viewer)
     viewer.add_image(image[:48] * 7, name="other")
     assert widget._job is not None
@@ -267,24 +254,24 @@ def test_layer_chosen_while_another_is_measured_gets_its_own_report(viewer, qtbo
     assert widget._report.value.startswith("other: ")
 
 
-def test_known_layer_chosen_while_another_is_measured_gets_its_report(viewer, qtbot, image):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_known_layer_chosen_while_another_is_measured_gets_its_report(viewer, docked, settle, image):
+    widget = docked(viewer, DenoiseWidget)
     known = widget._report.value
     viewer.add_image(image[:48] * 7, name="other")
     assert widget._job is not None
     widget._layers.value = ["cells"]
-    wait(qtbot, widget)
+    settle(widget)
     assert widget._report.value == known
 
 
-def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer, qtbot, image):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer, docked, settle, image, qtbot):
+    widget = docked(viewer, DenoiseWidget)
     press(widget._run)
     viewer.add_image(image[:48] * 7, name="other")
     assert widget._report.value == "other: the noise is measured as soon as the running job has ended."
     qtbot.waitUntil(lambda: "noise s.d." in widget._report.value, timeout=60_000)
     assert widget._report.value.startswith("other: ")
-    wait(qtbot, widget)
+    settle(widget)
 
 
 # Nothing to fill ------------------------------------------------------------------------------------------------------
@@ -298,17 +285,19 @@ def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer,
     ],
     ids=["detect", "mask"],
 )
-def test_nothing_to_fill_adds_no_layer_and_says_what_was_looked_for(viewer, qtbot, monkeypatch, mask, detect, said):
+def test_nothing_to_fill_adds_no_layer_and_says_what_was_looked_for(
+    viewer, docked, settle, monkeypatch, mask, detect, said
+):
     from napari_genrecon.widgets.task import widget as task_widget
 
     warned = []
     monkeypatch.setattr(task_widget, "show_warning", warned.append)
-    widget = filled(viewer, qtbot)
+    widget = filled(viewer, docked, settle)
     viewer.layers["hole"].data = np.zeros(SHAPE, int)
     widget._form["mask"].value, widget._form["detect"].value = mask, detect
     widget._form["method"].value = "auto"
     before = list(viewer.layers)
-    run(qtbot, widget)
+    run(settle, widget)
     assert list(viewer.layers) == before
     assert widget._status.value == f"No new layer: {said}."
     assert warned == [f"cells: {said}"]
@@ -325,49 +314,49 @@ def facts(layer):
     return layer.name, place, layer.units, layer.axis_labels, look, layer.visible, record
 
 
-def test_copied_python_makes_the_same_layers(viewer, qtbot):
-    widget = filled(viewer, qtbot)
-    same_as_window(viewer, qtbot, widget)
+def test_copied_python_makes_the_same_layers(viewer, docked, settle):
+    widget = filled(viewer, docked, settle)
+    same_as_window(viewer, settle, widget)
 
 
-def test_copied_python_lies_on_the_field_of_view_when_upscaled(viewer, qtbot):
-    widget = docked(viewer, qtbot, UpscaleWidget)
+def test_copied_python_lies_on_the_field_of_view_when_upscaled(viewer, docked, settle):
+    widget = docked(viewer, UpscaleWidget)
     widget._form["factor"].value = 3
-    same_as_window(viewer, qtbot, widget)
+    same_as_window(viewer, settle, widget)
     np.testing.assert_allclose(viewer.layers["cells upscale x3"].scale, np.array(PLACED["scale"]) / 3)
 
 
-def test_copied_python_of_optics_and_typed_axes(make_napari_viewer, qtbot, image):
+def test_copied_python_of_optics_and_typed_axes(make_napari_viewer, docked, settle, image):
     viewer = make_napari_viewer()
     viewer.add_image(np.stack([image, image + 9]), name="two", scale=(1, 0.1, 0.1), units=("micrometer",) * 3)
-    widget = docked(viewer, qtbot, DeblurWidget)
+    widget = docked(viewer, DeblurWidget)
     widget._form["psf"].value, widget._form["psf_na"].value = "computed from optics", 0.8
     widget._form["psf_z_step"].value = "0"
     widget._form["axes"].value, widget._form["method"].value = "CYX", "rl"
-    same_as_window(viewer, qtbot, widget)
+    same_as_window(viewer, settle, widget)
     assert viewer.layers[-1].metadata["genrecon"]["axes"]["letters"] == "CYX"
 
 
 @pytest.mark.parametrize("shape_type", ["polygon", "line"])
-def test_copied_python_fills_the_pixels_of_shapes(viewer, qtbot, shape_type):
-    widget = filled(viewer, qtbot)
+def test_copied_python_fills_the_pixels_of_shapes(viewer, docked, settle, shape_type):
+    widget = filled(viewer, docked, settle)
     corners = np.array([[10, 12], [30, 40]] if shape_type == "line" else [[10, 10], [10, 30], [25, 30]])
     viewer.add_shapes(corners, shape_type=shape_type, edge_width=4, name="drawn", **WHERE)
     widget._form["mask"].value = "drawn"
-    same_as_window(viewer, qtbot, widget)
+    same_as_window(viewer, settle, widget)
     assert viewer.layers["cells inpaint biharmonic: filled pixels"].data.any()
 
 
-def test_copied_python_of_a_live_result_is_lazy(viewer, qtbot):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_copied_python_of_a_live_result_is_lazy(viewer, docked):
+    widget = docked(viewer, DenoiseWidget)
     widget._live.value = True
     exec(widget.as_python(), {"viewer": viewer})
     assert not isinstance(viewer.layers["cells denoise"].data, np.ndarray)
 
 
-def same_as_window(viewer, qtbot, widget):
+def same_as_window(viewer, settle, widget):
     before = list(viewer.layers)
-    run(qtbot, widget)
+    run(settle, widget)
     window = [layer for layer in viewer.layers if layer not in before]
     assert window
     code = widget.as_python()
@@ -380,7 +369,7 @@ def same_as_window(viewer, qtbot, widget):
         np.testing.assert_array_equal(np.asarray(one.data), np.asarray(other.data))
 
 
-def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, qtbot, monkeypatch):
+def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, monkeypatch):
     from qtpy.QtWidgets import QApplication
 
     from napari_genrecon.widgets.jobs import controls
@@ -411,7 +400,7 @@ def test_typed_axes_count_when_optics_take_their_size_from_the_layer():
 
 
 @pytest.mark.parametrize("source", ["layer", "file"])
-def test_psf_of_other_pixels_is_brought_to_those_of_the_layer(make_napari_viewer, qtbot, tmp_path, source):
+def test_psf_of_other_pixels_is_brought_to_those_of_the_layer(make_napari_viewer, docked, settle, tmp_path, source):
     import tifffile
 
     viewer = make_napari_viewer()
@@ -419,29 +408,29 @@ def test_psf_of_other_pixels_is_brought_to_those_of_the_layer(make_napari_viewer
     viewer.add_image(bead, name="bead", scale=(50, 50), units=("nm",) * 2)
     viewer.add_image(cells, name="cells", scale=(0.1, 0.1), units=("um",) * 2)
     tifffile.imwrite(tmp_path / "bead.tif", bead, imagej=True, resolution=(20, 20), metadata={"unit": "um"})
-    widget = docked(viewer, qtbot, DeblurWidget)
+    widget = docked(viewer, DeblurWidget)
     widget._form["psf"].value = "bead" if source == "layer" else "from a file"
     widget._form["psf_file"].value = tmp_path / "bead.tif"
     made = widget._options(viewer.layers["cells"]).psf
     expected = MeasuredPSF(pixels=bead, pixel_size=(0.05, 0.05), image_pixel_size=(0.1, 0.1)).psf()
     np.testing.assert_allclose(made.psf(), expected, atol=1e-9)
-    wait(qtbot, widget)  # a thread that leaves `catch_warnings` puts the filters of this one back
+    settle(widget)  # a thread that leaves `catch_warnings` puts the filters of this one back
     with pytest.warns(GenReconWarning, match="the PSF was resampled from its pixels of 0.05 x 0.05"):
         exec(widget.as_python(), {"viewer": viewer})
     facts = viewer.layers["cells deblur"].metadata["genrecon"]["psf"]
     assert (facts["resampled"], facts["shape"]) == (True, list(expected.shape))
 
 
-def test_camera_maps_are_a_layer(make_napari_viewer, qtbot, image):
+def test_camera_maps_are_a_layer(make_napari_viewer, docked, settle, image):
     viewer = make_napari_viewer()
     rng = np.random.default_rng(0)
     maps = np.stack([rng.normal(0, 3, image.shape), rng.uniform(1, 1.2, image.shape), rng.uniform(1, 90, image.shape)])
     viewer.add_image(maps, name="maps")
     viewer.add_image(image, name="cells")
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     widget._form["camera"].value = "maps"
     assert "camera=viewer.layers['maps']" in widget.as_python()
-    run(qtbot, widget)
+    run(settle, widget)
     expected = denoise(image, camera=maps)
     np.testing.assert_array_equal(viewer.layers["cells denoise"].data, expected)
     assert viewer.layers["cells denoise"].metadata["genrecon"]["camera"]["shape"] == [3, *image.shape]

@@ -234,7 +234,7 @@ def test_profile_of_a_ramp_is_the_ramp(pages, qtbot):
     line = viewer.add_shapes([[[0.5, 1.0], [0.5, 11.0]]], shape_type="line", name="line")  # row 1, columns 2 to 22
     page.line.value = "line"
     qtbot.waitUntil(lambda: page._noises is not None and not page._profiles.busy, timeout=60_000)
-    assert not page.plot.native.isHidden()
+    assert not page.plot.isHidden()
     found = profile_along(page._pair, line_of(line), tuple(viewer.dims.point), None)
     np.testing.assert_allclose(found.before, ramp()[1, 1, 2] + found.distance / 0.5)
     np.testing.assert_allclose(found.after, found.before + 100)

@@ -92,6 +92,15 @@ def test_reopened_dock_finds_its_job_and_cancels_it(window, gate):
     assert window.layers() == ["cells"]
 
 
+def test_buttons_that_would_start_another_job_wait(window, gate):
+    window.button("Denoise").click()
+    window.until(lambda: "half-way" in window.words())
+    starting = ("Denoise", "Preview", "Check result")
+    assert not any(window.button(text).isEnabled() for text in starting)
+    gate.set()
+    window.until(lambda: all(window.button(text).isEnabled() for text in starting))
+
+
 def test_job_of_a_closed_dock_is_in_the_activity_panel_and_ends_there(window, gate):
     window.button("Denoise").click()
     window.close()

@@ -9,7 +9,8 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari_genrecon import denoise, upscale
+from napari_genrecon import check, denoise, upscale
+from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.compare.pairs import Pair
 from napari_genrecon.widgets.task.widget import DenoiseWidget, UpscaleWidget
 
@@ -30,21 +31,9 @@ def viewer(make_napari_viewer, image):
     return viewer
 
 
-def docked(viewer, qtbot, kind):
-    widget = kind(viewer)
-    viewer.window.add_dock_widget(widget)
-    settle(qtbot, widget)
-    return widget
-
-
-def settle(qtbot, widget):
-    qtbot.wait(20)
-    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
-
-
-def run(viewer, qtbot, widget):
+def run(viewer, settle, widget):
     widget._run.changed.emit(True)
-    settle(qtbot, widget)
+    settle(widget)
     return viewer.layers.selection.active
 
 
@@ -58,11 +47,11 @@ def rectangle(viewer, low, high):
 
 
 @pytest.mark.parametrize(("kind", "task", "factor"), [(DenoiseWidget, denoise, 1), (UpscaleWidget, upscale, 2)])
-def test_rectangle_gives_that_part_in_its_place(viewer, qtbot, image, kind, task, factor):
+def test_rectangle_gives_that_part_in_its_place(viewer, docked, settle, image, kind, task, factor):
     rectangle(viewer, (10, 20), (31, 45))
-    widget = docked(viewer, qtbot, kind)
+    widget = docked(viewer, kind)
     widget._only.part.value = "last rectangle of 'box'"
-    part = run(viewer, qtbot, widget)
+    part = run(viewer, settle, widget)
     np.testing.assert_array_equal(part.data, task(image, axes="ZYX", region=np.s_[0:3, 10:31, 20:45]))
     source = viewer.layers["cells"]
     before, _ = Pair(source, part, (0, 0, 0)).read(tuple(slice(0, n, 1) for n in part.data.shape))
@@ -71,26 +60,26 @@ def test_rectangle_gives_that_part_in_its_place(viewer, qtbot, image, kind, task
     assert "region='Y=10:31, X=20:45'" in widget.as_python()
 
 
-def test_plane_on_screen_goes_into_a_copy_of_the_whole(viewer, qtbot, image):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_plane_on_screen_goes_into_a_copy_of_the_whole(viewer, docked, settle, image):
+    widget = docked(viewer, DenoiseWidget)
     widget._only.part.value = "the plane on screen"
     widget._only.whole.value = True
-    whole = run(viewer, qtbot, widget)
+    whole = run(viewer, settle, widget)
     np.testing.assert_array_equal(whole.data, denoise(image, axes="ZYX", region="Z=1", whole=True))
     np.testing.assert_array_equal(whole.data[[0, 2]], image[[0, 2]])
     np.testing.assert_allclose(whole.extent.world, viewer.layers["cells"].extent.world)
 
 
-def test_what_is_on_screen_is_the_part_that_is_seen(make_napari_viewer, qtbot, image):
+def test_what_is_on_screen_is_the_part_that_is_seen(make_napari_viewer, docked, settle, image, qtbot):
     viewer = make_napari_viewer(show=True)
     layer = viewer.add_image(image, name="cells", **PLACED)
     viewer.dims.set_current_step(0, 1)
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     viewer.scene.camera.center = tuple(layer.data_to_world((1, 20, 30)))
     viewer.scene.camera.zoom *= 4
     qtbot.wait(200)
     widget._only.part.value = "what is on screen"
-    part = run(viewer, qtbot, widget)
+    part = run(viewer, settle, widget)
     assert part.data.shape[0] == 1
     assert part.data.size < layer.data[0].size
     low, high = part.extent.world
@@ -99,24 +88,56 @@ def test_what_is_on_screen_is_the_part_that_is_seen(make_napari_viewer, qtbot, i
     assert (centre < high[-2:]).all()
 
 
-def test_typed_part_and_its_mistakes(viewer, qtbot, monkeypatch):
+def test_typed_part_and_its_mistakes(viewer, docked, settle, monkeypatch):
     shown = []
     monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", shown.append)
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     widget._only.part.value = "as typed below"
     widget._only.typed.value = "Z=7"
-    run(viewer, qtbot, widget)
+    run(viewer, settle, widget)
     assert "lies outside the image" in widget._status.value
     assert shown == [widget._status.value]
     widget._only.typed.value = "Z=2"
-    assert run(viewer, qtbot, widget).data.shape == (1, *SHAPE[1:])
+    assert run(viewer, settle, widget).data.shape == (1, *SHAPE[1:])
 
 
-def test_rectangle_beside_the_image_gets_a_sentence(viewer, qtbot, monkeypatch):
+def test_rectangle_beside_the_image_gets_a_sentence(viewer, docked, settle, monkeypatch):
     monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", lambda _: None)
     rectangle(viewer, (-40, -40), (-10, -10))
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     widget._only.part.value = "last rectangle of 'box'"
-    run(viewer, qtbot, widget)
+    run(viewer, settle, widget)
     assert "holds no pixel of 'cells'" in widget._status.value
     assert len(viewer.layers) == 2
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["part", "copy"])
+def test_check_compares_the_part_with_its_place_in_the_image(viewer, docked, settle, image, whole):
+    rectangle(viewer, (10, 20), (31, 45))
+    widget = docked(viewer, DenoiseWidget)
+    widget._only.part.value = "last rectangle of 'box'"
+    widget._only.whole.value = whole
+    result = run(viewer, settle, widget)
+    noise = NoiseModel.from_dict(result.metadata["genrecon"]["noise"][0])
+    region = np.s_[0:3, 10:31, 20:45]
+    widget._check.changed.emit(True)
+    settle(widget)
+    shown = viewer.layers[f"{result.name}: deviations"]
+    clean = denoise(image, axes="ZYX", region=region)
+    np.testing.assert_array_equal(shown.data, check(image[region], clean, noise=noise, axes="ZYX").deviations)
+    before = [viewer.layers["cells"].data_to_world(index) for index in [(0, 10, 20), (2, 30, 44)]]
+    np.testing.assert_allclose([shown.data_to_world(index) for index in [(0, 0, 0), (2, 20, 24)]], before)
+    assert "Checked" in widget._status.value
+
+
+def test_check_of_a_part_of_another_image_says_so(viewer, docked, settle, image, monkeypatch):
+    monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", lambda _: None)
+    widget = docked(viewer, DenoiseWidget)
+    widget._only.part.value = "the plane on screen"
+    result = run(viewer, settle, widget)
+    viewer.layers["cells"].data = image[:, ::-1].copy()
+    settle(widget)
+    viewer.layers.selection.active = result
+    widget._check.changed.emit(True)
+    settle(widget)
+    assert f"the image that '{result.name}' was made from is not among the layers" in widget._status.value

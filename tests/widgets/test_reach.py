@@ -9,11 +9,13 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 
 from napari_genrecon import inpaint
-from napari_genrecon.widgets.task.widget import DenoiseWidget, InpaintWidget
+from napari_genrecon.tasks import TASKS
+from napari_genrecon.widgets.task.widget import DenoiseWidget, DetectWidget, InpaintWidget
 
 SHAPE = (3, 48, 64)
 
@@ -21,18 +23,6 @@ SHAPE = (3, 48, 64)
 @pytest.fixture
 def image():
     return np.random.default_rng(0).poisson(40, SHAPE).astype("u2")
-
-
-def docked(viewer, qtbot, kind):
-    widget = kind(viewer)
-    viewer.window.add_dock_widget(widget)
-    settle(qtbot, widget)
-    return widget
-
-
-def settle(qtbot, widget):
-    qtbot.wait(20)
-    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +65,11 @@ def test_name_of_a_renamed_image_follows(make_napari_viewer, image):
     assert widget._said_images.value == "No image is open."
 
 
-def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, qtbot, image):
+def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, docked, settle, image):
     viewer = make_napari_viewer()
     placed = {"scale": (2, 0.5, 0.5), "translate": (1, 2, 3), "rotate": 20.0}
     layer = viewer.add_image(image, name="cells", axis_labels=("z", "y", "x"), **placed)
-    widget = docked(viewer, qtbot, InpaintWidget)
+    widget = docked(viewer, InpaintWidget)
     widget._form["method"].value = "biharmonic"
     widget._new_mask.changed.emit(True)
     mask = viewer.layers["cells: mask"]
@@ -87,40 +77,68 @@ def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, qtbot, i
     np.testing.assert_allclose(mask.extent.world, layer.extent.world)
     mask.paint((1, 20, 30), 1)
     widget._run.changed.emit(True)
-    settle(qtbot, widget)
+    settle(widget)
     expected = inpaint(image, mask.data, axes="ZYX", method="biharmonic")
     np.testing.assert_array_equal(viewer.layers["cells inpaint biharmonic"].data, expected)
     assert (expected != image).any()
 
 
-def test_mask_of_a_colour_image_has_no_colours(make_napari_viewer, qtbot):
+def test_mask_of_a_colour_image_has_no_colours(make_napari_viewer, docked):
     viewer = make_napari_viewer()
     viewer.add_image(np.zeros((20, 30, 3), "u1"), name="colours", rgb=True)
-    widget = docked(viewer, qtbot, InpaintWidget)
+    widget = docked(viewer, InpaintWidget)
     widget._new_mask.changed.emit(True)
     assert viewer.layers["colours: mask"].data.shape == (20, 30)
 
 
-def test_mask_without_an_image_is_asked_for(make_napari_viewer, qtbot):
+def test_mask_without_an_image_is_asked_for(make_napari_viewer, docked):
     viewer = make_napari_viewer()
-    widget = docked(viewer, qtbot, InpaintWidget)
+    widget = docked(viewer, InpaintWidget)
     widget._new_mask.changed.emit(True)
     assert widget._status.value == "Choose an image layer first."
 
 
-def test_keys_run_and_preview(make_napari_viewer, qtbot, image):
+def test_keys_run_and_preview(make_napari_viewer, docked, settle, image, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.add_image(image[0], name="cells")
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     window = viewer.window._qt_window
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
     canvas = viewer.window._qt_viewer.canvas.native
     control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
     QTest.keyClick(canvas, Qt.Key.Key_Return, control | shift)
-    settle(qtbot, widget)
+    settle(widget)
     assert "cells preview" in viewer.layers
     QTest.keyClick(canvas, Qt.Key.Key_Return, control)
-    settle(qtbot, widget)
+    settle(widget)
     assert "cells denoise" in viewer.layers
     assert "Ctrl+Return" in widget._run.tooltip
+
+
+def starts(page):
+    """Return the left edges of all fields in sight that stand beside a label, in pixels of the page."""
+    found = []
+    for label in page.findChildren(QLabel):
+        row = label.parentWidget().layout()
+        if label.isVisible() and isinstance(row, QHBoxLayout) and row.count() > 1 and row.itemAt(0).widget() is label:
+            found.append(row.itemAt(1).widget().mapTo(page, QPoint(0, 0)).x())
+    return found
+
+
+def test_fields_of_every_dock_stand_below_one_another(make_napari_viewer, qtbot, image):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(image[0], name="cells")
+    for dock in [*(task.title for task in TASKS), "Folder", "Compare", "Generate", "Augment"]:
+        opened, _ = viewer.window.add_plugin_dock_widget("napari-genrecon", dock)
+        qtbot.waitUntil(lambda page=opened: len(starts(page)) > 2 and np.ptp(starts(page)) <= 1, timeout=20_000)
+
+
+def test_only_inpaint_offers_to_draw_a_mask(make_napari_viewer, docked, image):
+    viewer = make_napari_viewer()
+    viewer.add_image(image[0], name="cells")
+    for kind in (InpaintWidget, DetectWidget, DenoiseWidget):
+        buttons = [
+            each for each in docked(viewer, kind).native.findChildren(QPushButton) if each.text() == "Draw a mask"
+        ]
+        assert [each.isHidden() for each in buttons] == [kind is not InpaintWidget]

@@ -105,3 +105,12 @@ def test_without_an_image_or_a_result_it_says_what_to_do(page):
     assert "Choose an image first" in page.status.value
     page.from_result.native.click()
     assert "Select the layer of a result first" in page.status.value
+
+
+@pytest.mark.parametrize(("task", "shown"), [("inpaint", "detect"), ("deblur", "psf")])
+def test_step_that_was_only_added_can_run(page, qtbot, task, shown):
+    put(page, task)
+    assert page.step_options.value.startswith(f"{shown}=")
+    page.images.value = ["cells"]
+    press(qtbot, page, page.run)
+    assert page.status.value.startswith("New layer: cells")

@@ -34,21 +34,9 @@ def viewer(make_napari_viewer, image):
     return viewer
 
 
-def docked(viewer, qtbot, kind):
-    widget = kind(viewer)
-    viewer.window.add_dock_widget(widget)
-    wait(qtbot, widget)
-    return widget
-
-
-def wait(qtbot, widget):
-    qtbot.wait(20)
-    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=60_000)
-
-
-def press(qtbot, widget, button):
+def press(settle, widget, button):
     button.changed.emit(True)
-    wait(qtbot, widget)
+    settle(widget)
 
 
 # Composites -----------------------------------------------------------------------------------------------------------
@@ -89,9 +77,9 @@ def test_image_that_only_lies_beside_a_composite_stays_seen(image):
     assert result.blending == single.blending
 
 
-def test_several_channels_run_in_the_order_of_the_list(viewer, qtbot, image):
+def test_several_channels_run_in_the_order_of_the_list(viewer, docked, image):
     viewer.add_image(image, name="other", blending="additive")
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     widget._layers.value = ["other", "cells"]
     assert [layer.name for layer in widget._chosen()] == ["cells", "other"]
 
@@ -99,25 +87,25 @@ def test_several_channels_run_in_the_order_of_the_list(viewer, qtbot, image):
 # Lists ----------------------------------------------------------------------------------------------------------------
 
 
-def test_chosen_image_is_in_sight_in_a_long_list(make_napari_viewer, qtbot, image):
+def test_chosen_image_is_in_sight_in_a_long_list(make_napari_viewer, docked, settle, image):
     viewer = make_napari_viewer(show=True)
     for i in range(9):
         viewer.add_image(image, name=f"image {i}")
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     for index in (8, 0, 6):
         viewer.layers.selection.active = viewer.layers[index]
-        wait(qtbot, widget)
+        settle(widget)
         shown = widget._layers.native
         (item,) = shown.selectedItems()
         assert item.text() == f"image {index}"
         assert shown.viewport().rect().contains(shown.visualItemRect(item).adjusted(0, 1, 0, -1))
 
 
-def test_verdict_is_whole_while_details_are_shown(make_napari_viewer, qtbot, image):
+def test_verdict_is_whole_while_details_are_shown(make_napari_viewer, docked, image, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1000, 600)
     viewer.add_image(image, name="an image with a name that needs a second line")
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     widget._details.unfold()
     qtbot.wait(100)
     verdict = widget._verdict.native
@@ -137,9 +125,9 @@ def split_at(preview, image, clean):
     return column
 
 
-def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer, qtbot, image):
-    widget = docked(viewer, qtbot, DenoiseWidget)
-    press(qtbot, widget, widget._preview)
+def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer, docked, settle, image, qtbot):
+    widget = docked(viewer, DenoiseWidget)
+    press(settle, widget, widget._preview)
     widget._resting.setInterval(10**6)  # no other preview meanwhile
     preview, line, clean = viewer.layers["cells preview"], widget._preview_layer._split._line, denoise(image)
     camera = viewer.scene.camera
@@ -154,18 +142,18 @@ def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer
     assert widget._preview_layer._split._line.isHidden()
 
 
-def test_view_that_leaves_the_preview_gets_a_new_one(viewer, qtbot, monkeypatch):
+def test_view_that_leaves_the_preview_gets_a_new_one(viewer, docked, settle, monkeypatch):
     from napari_genrecon.widgets.task import widget as module
 
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     monkeypatch.setattr(module, "visible_region", lambda *_: (slice(0, 30), slice(0, 30)))
-    press(qtbot, widget, widget._preview)
+    press(settle, widget, widget._preview)
     first = viewer.layers["cells preview"]
     widget._follow_view()
     assert viewer.layers["cells preview"] is first  # it is all in sight
     monkeypatch.setattr(module, "visible_region", lambda *_: (slice(20, 64), slice(20, 72)))
     widget._follow_view()
-    wait(qtbot, widget)
+    settle(widget)
     assert viewer.layers["cells preview"].data.shape == (44, 52)
 
 
@@ -186,14 +174,14 @@ def elsewhere(viewer, widget, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["layer", "number", "report"])
-def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, qtbot, tmp_path, kind):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, settle, tmp_path, kind, qtbot):
+    widget = docked(viewer, DenoiseWidget)
     own = widget._report.value
     elsewhere(viewer, widget, kind, tmp_path)
     expected = {"layer": "that of 'background', s.d. ", "number": "as typed, s.d. 12.5 ", "report": "as in n.json"}
     qtbot.waitUntil(lambda: expected[kind] in widget._verdict.value, timeout=60_000)
-    wait(qtbot, widget)
-    press(qtbot, widget, widget._run)
+    settle(widget)
+    press(settle, widget, widget._run)
     result = viewer.layers.selection.active
     (model,) = map(NoiseModel.from_dict, result.metadata["genrecon"]["noise"])
     assert model.sigma == pytest.approx({"layer": 4, "number": 12.5, "report": 3}[kind], rel=0.1)
@@ -205,13 +193,13 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, qtbot, tmp_p
     viewer.layers.selection.active = viewer.layers["cells"]
     widget._form["noise"].value = "of this image"
     qtbot.waitUntil(lambda: "Denoising will" in widget._verdict.value, timeout=60_000)
-    wait(qtbot, widget)
+    settle(widget)
     of_noise = [line for line in own.splitlines() if "noise s.d." in line]
     assert of_noise[0] in widget._report.value  # what was given is not taken for that of the image
 
 
-def test_report_that_is_not_there_is_named_at_once(viewer, qtbot):
-    widget = docked(viewer, qtbot, DenoiseWidget)
+def test_report_that_is_not_there_is_named_at_once(viewer, docked, qtbot):
+    widget = docked(viewer, DenoiseWidget)
     widget._form["noise"].value = "a saved report"
     qtbot.waitUntil(lambda: "Choose the file of the noise report" in widget._verdict.value, timeout=5_000)
 
@@ -227,21 +215,21 @@ def test_ticks_are_words_in_the_order_of_the_option():
     assert [box.value for box in ticks] == [False, True, False]
 
 
-def test_damage_is_ticked(viewer, qtbot):
-    widget = docked(viewer, qtbot, InpaintWidget)
+def test_damage_is_ticked(viewer, docked):
+    widget = docked(viewer, InpaintWidget)
     for box in widget._form["detect"]:
         box.value = box.name in ("tick_hot", "tick_frames")
     assert widget._options(viewer.layers["cells"]).detect == "hot,frames"
 
 
-def test_report_follows_typed_axes(make_napari_viewer, qtbot, image):
+def test_report_follows_typed_axes(make_napari_viewer, docked, settle, image, qtbot):
     viewer = make_napari_viewer()
     viewer.add_image(np.stack([image, image * 3]), name="two", axis_labels=("z", "y", "x"))
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     for axes, said in (("CYX", "two: CYX, 2 planes"), ("CQX", "⚠ Axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
         widget._form["axes"].value = axes
         qtbot.waitUntil(lambda said=said: widget._report.value.startswith(said), timeout=20_000)
-        wait(qtbot, widget)
+        settle(widget)
         assert ("channel 1\n" in widget._report.value) == (axes == "CYX")
 
 
@@ -261,8 +249,8 @@ def test_no_page_shows_tags(make_napari_viewer, qtbot):
     page.train.leave(), page.sample.leave(), page.explore.leave()
 
 
-def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, qtbot):
-    widget, other = docked(viewer, qtbot, DenoiseWidget), docked(viewer, qtbot, DeblurWidget)
+def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, docked):
+    widget, other = docked(viewer, DenoiseWidget), docked(viewer, DeblurWidget)
     assert re.fullmatch(r"Noise: \w+\. Denoising will .*\. Takes about \d+\ss\.", widget._verdict.value)
     assert not any(word in widget._verdict.value for word in ("DN", "rho", "correlation"))
     assert widget._report.native.isHidden()
@@ -270,15 +258,15 @@ def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, qtbot):
         widget._details.fold.changed.emit(True)
         assert not widget._report.native.isHidden()
         assert not other._report.native.isHidden()  # all docks remember
-        assert not docked(viewer, qtbot, DenoiseWidget)._report.native.isHidden()
+        assert not docked(viewer, DenoiseWidget)._report.native.isHidden()
     finally:
         widget._details.fold.changed.emit(True)
 
 
-def test_main_button_is_the_biggest(make_napari_viewer, qtbot, image):
+def test_main_button_is_the_biggest(make_napari_viewer, docked, image, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.add_image(image, name="cells")
-    widget = docked(viewer, qtbot, DenoiseWidget)
+    widget = docked(viewer, DenoiseWidget)
     qtbot.wait(100)
     area = {b: b.native.width() * b.native.height() for b in (widget._run, widget._preview, widget._cancel)}
     assert area[widget._run] > 1.5 * max(area[widget._preview], area[widget._cancel])

@@ -67,7 +67,8 @@ def widths() -> None:
     """Print how well the width of a known blur is found in simulated images, and how often none is given."""
     print()
     header("scene", "peak", *(f"{width:g} px: found (refused of {SCENES})" for width in WIDTHS))
-    for name, scene in {"points": _points, "filaments": scenes.filaments, "soft cells": scenes.cells}.items():
+    kinds = {"points": _points, "discs of 6 px": _discs, "filaments": scenes.filaments, "soft cells": scenes.cells}
+    for name, scene in kinds.items():
         for peak in PEAKS:
             row(name, f"{peak:g} e-", *(_found(scene, width, peak) for width in WIDTHS))
 
@@ -94,3 +95,11 @@ def _points(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     image, count = np.zeros(shape), shape[0] * shape[1] // 300
     image[rng.integers(0, shape[0], count), rng.integers(0, shape[1], count)] = LIGHT * rng.uniform(0.3, 1, count)
     return image
+
+
+def _discs(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return discs, which are refused or taken for points of a wider blur."""
+    y, x = np.indices(shape)
+    centres, radii, light = rng.uniform(0, shape, (60, 2)), rng.uniform(2.5, 3.5, 60), rng.uniform(0.3, 1, 60)
+    near = np.stack([np.hypot(y - cy, x - cx) < r for (cy, cx), r in zip(centres, radii, strict=True)])
+    return (near * light[:, None, None]).sum(axis=0)

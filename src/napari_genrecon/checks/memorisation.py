@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import betabinom
 
 from napari_genrecon.errors import ImageError
 
@@ -117,6 +116,8 @@ def rank_test(distance: ArrayLike, usual: ArrayLike) -> tuple[float, float, floa
     >>> copies, chance < 0.01
     (0.5, True)
     """
+    from scipy.stats import betabinom  # loaded when it is needed, as that takes half a second
+
     samples, others = np.asarray(distance), np.sort(np.asarray(usual))
     rank = max(1, round(_NEAR * len(others)))
     near = others[rank - 1]

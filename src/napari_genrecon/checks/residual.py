@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, xlog1py
 
 from napari_genrecon.errors import ImageError
@@ -59,6 +58,7 @@ def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
     >>> [round(limit(n), 1) for n in (256**2, 2048**2, 100 * 2048**2)]
     [5.4, 6.1, 6.8]
     """
+    from scipy.optimize import brentq  # loaded when it is needed, as that takes a fifth of a second
 
     def expected(t: float) -> float:
         places = (math.log(2) * 4 / (2 * math.pi) ** 1.5 / (8 * math.log(2) * w**2) for w in widths)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+import threading
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,7 +149,8 @@ def available_devices() -> tuple[str, ...]:
 
 def known_devices() -> tuple[str, ...]:
     """Return the values of the option ``device``: those that exist here, or all kinds while torch is not loaded."""
-    if "torch" not in sys.modules:
+    torch = sys.modules.get("torch")
+    if torch is None or getattr(torch.__spec__, "_initializing", False):  # or a window would wait for another thread
         return ("auto", "cpu", "cuda", "mps")
     return ("auto", *available_devices())
 
@@ -212,7 +217,22 @@ def torch_missing(error: BaseException) -> MissingPackageError:
 
 def _torch_side(module: str) -> Any:
     try:
+        if "torch" not in sys.modules and threading.current_thread() is not threading.main_thread():
+            _open_libraries()
         return import_module(f"{__name__}.{module}")
     except (ImportError, OSError) as error:
         # On Windows, torch's libraries fail to load when Qt's came first (WinError 1114 or 126).
         raise torch_missing(error) from error
+
+
+def _open_libraries() -> None:
+    """Open the libraries of torch before it is imported, which takes a quarter of a second.
+
+    The import holds Python's lock meanwhile, so that a window stops; a function that is called through ctypes does not.
+    Where they cannot be opened, the import says why.
+    """
+    found = find_spec("torch")
+    if sys.platform == "win32" or found is None or found.origin is None:
+        return
+    name = "libtorch.dylib" if sys.platform == "darwin" else "libtorch.so"
+    ctypes.CDLL(None).dlopen(os.fsencode(Path(found.origin).parent / "lib" / name), os.RTLD_NOW)

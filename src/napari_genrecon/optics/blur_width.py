@@ -20,11 +20,12 @@ from napari_genrecon.optics.psf_check import RINGS, power_of_rings
 
 __all__ = ["BlurWidth", "find_blur_width"]
 
-# Measured with ``python tools/benchmark.py psf``: with these limits no width was given for lines and soft cells.
+# Measured with ``python tools/benchmark.py psf``: with these limits no width is given for lines and soft cells.
 _COARSEST = 0.05  # cycles per pixel; coarser detail is that of the arrangement of objects and follows no power
 _RINGS = 6  # at least: three numbers are fitted
 _POWERS = np.linspace(0.0, 3.5, 36)  # of the frequency, from points to edges of soft objects
-_STEEPEST = 0.5  # power beyond which it is no image of points, whose power is 0; that of lines is 1
+_STEEPEST = 0.5  # power beyond which it is no image of points, whose power is 0
+_LINES = 0.95  # power that must not fit as well, as that of lines is 1; without it, 2 of 36 filament images passed
 _MODEL = 0.1  # relative error of the model in each ring, as no specimen follows a power exactly
 _SURE = 4.0  # rise of the sum of squares, in their variance, at two s.d.
 _MISFIT = 4.0  # mean square, in the variance, from which the model does not describe the image
@@ -77,10 +78,11 @@ def find_blur_width(crops: Sequence[NDArray[np.generic]], variances: Sequence[Ar
     frequency, relative = RINGS[: len(power)][seen], error[seen] / power[seen]
     falls, misfits = _fits(frequency, np.log(power[seen]), 1 / (relative**2 + _MODEL**2))
     best = int(misfits.argmin())
-    widths = np.sqrt(np.maximum(falls[misfits <= misfits[best] + _SURE], 0) / _FALL)
+    fitting = misfits <= misfits[best] + _SURE
+    widths = np.sqrt(np.maximum(falls[fitting], 0) / _FALL)
     found = float(np.sqrt(max(falls[best], 0) / _FALL))
     half = max(float(np.ptp(widths)) / 2, _LEAST_ERROR * found)
-    _refuse(found, half, float(_POWERS[best]), float(misfits[best]) / len(frequency))
+    _refuse(found, half, _POWERS[best], _POWERS[fitting].max(), misfits[best] / len(frequency))
     return BlurWidth(found, half)
 
 
@@ -95,12 +97,13 @@ def _fits(
     return solved[1], ((values.T - matrix @ solved) ** 2).sum(axis=0)
 
 
-def _refuse(found: float, half: float, power: float, misfit: float) -> None:
+def _refuse(found: float, half: float, power: float, steepest: float, misfit: float) -> None:
+    """Raise the reason why the best fit, or the range of powers that fit as well, tells no width."""
     why = ""
-    if power > _STEEPEST:
+    if power > _STEEPEST or steepest > _LINES:
         why = (
-            "it shows few points, and lines and soft objects have a width of their own; the blur is at most "
-            f"{found + half:.1f} px wide"
+            f"it {'shows few points' if power > _STEEPEST else 'may show lines instead of points'}, and lines and soft "
+            f"objects have a width of their own; the blur is at most {found + half:.1f} px wide"
         )
     elif misfit > _MISFIT:
         why = "its detail is not that of a blurred image; it may have been sharpened or compressed"

@@ -26,6 +26,7 @@ from napari_genrecon.io.record.history import ACQUISITION, made_from, made_from_
 from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.zarr import journal
+from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.task import Result
@@ -53,8 +54,7 @@ Processing: TypeAlias = Generator[Progress, None, tuple[Result, ImageMeta]]
 
 def array_options(task: Task) -> dict[str, str]:
     """Return the options of a task that are arrays, with its kind: ``mask``, ``psf``, ``maps`` or ``points``."""
-    hints = typing.get_type_hints(task.options, include_extras=True)
-    metadata = {name: typing.get_args(hint)[1] for name, hint in hints.items()}
+    metadata = {name: typing.get_args(hint)[1] for name, hint in hints_of(task.options).items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
 
 

@@ -31,16 +31,29 @@ AxesOption = Annotated[
 ]
 TileOption = Annotated[
     int | tuple[int, int] | None,
-    {"min": 8, "advanced": True, "tooltip": "Tile side in pixels; empty chooses by memory and speed"},
+    {
+        "min": 8,
+        "advanced": True,
+        "tooltip": "Side of the parts that are computed at once, in pixels: less takes less memory and more time; the "
+        "result is the same. Empty chooses",
+    },
 ]
-DeviceOption = Annotated[str, {"choices": "devices", "tooltip": "Where to compute; 'auto' takes a GPU if there is one"}]
+DeviceOption = Annotated[
+    str,
+    {
+        "choices": "devices",
+        "advanced": True,
+        "tooltip": "Where to compute: a GPU is faster. 'auto' takes one if there is one",
+    },
+]
 PRECISIONS = ("auto", "float32")
 PrecisionOption = Annotated[
     str,
     {
         "choices": PRECISIONS,
         "advanced": True,
-        "tooltip": "Number format of the network; 'auto' takes the faster bfloat16 where that is safe",
+        "tooltip": "Number format of the network: 'auto' takes the faster bfloat16 where that is safe, 'float32' is "
+        "more exact",
     },
 ]
 SelfEnsembleOption = Annotated[
@@ -61,7 +74,13 @@ RegionOption = Annotated[
 WholeOption = Annotated[
     bool, {"form": False, "tooltip": "Return a copy of the whole image in which only the region is changed"}
 ]
-KeepDtypeOption = Annotated[bool, {"tooltip": "Round the result to the image's own dtype instead of 32-bit floats"}]
+KeepDtypeOption = Annotated[
+    bool,
+    {
+        "tooltip": "Round the result to the kind of numbers that the image has, for smaller files that all programs "
+        "read; else 32-bit floats, which lose nothing"
+    },
+]
 
 
 def check_precision(precision: str) -> None:

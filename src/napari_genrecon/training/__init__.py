@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, make_dataclass
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.options import hints_of
 
 if TYPE_CHECKING:
     from napari_genrecon.training.options import TrainOptions
@@ -68,12 +70,13 @@ def read_options(values: Mapping[str, Any]) -> TrainOptions:
     return options
 
 
+@cache
 def all_options() -> type:
     """Return a dataclass with the options of all recipes, for the form and the flags.
 
     An option that only some recipes have names these in its metadata, under ``"kind"``.
     """
-    known = {recipe.name: get_type_hints(recipe.options, include_extras=True) for recipe in all_recipes()}
+    known = {recipe.name: hints_of(recipe.options) for recipe in all_recipes()}
     titles = "; ".join(recipe.title for recipe in all_recipes())
     kind = Annotated[str, {"choices": tuple(RECIPES), "tooltip": titles}]
     found: dict[str, tuple[Any, Any]] = {"kind": (kind, next(iter(RECIPES)))}
@@ -91,6 +94,6 @@ def all_options() -> type:
 
 def _other_defaults(name: str, default: Any) -> str:
     """Return the defaults of an option that differ from the one that is shown, in words."""
-    defaults = {recipe.name: getattr(recipe.options(), name, default) for recipe in all_recipes()}
+    defaults = {recipe.name: getattr(recipe.options, name, default) for recipe in all_recipes()}
     others = [f"{value} for {recipe}" for recipe, value in defaults.items() if value != default]
     return f" (by default {', '.join(others)})" if others else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, ClassVar, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Self
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_types, hints_of
 
 __all__ = ["PRECISIONS", "TrainOptions", "TrainProgress"]
 
@@ -40,11 +40,16 @@ class TrainOptions:
     recipe: ClassVar[str] = ""
     """Name of the recipe whose options these are."""
 
-    minutes: Annotated[float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time"}] = 10.0
+    minutes: Annotated[
+        float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time; more is better, less and less so"}
+    ] = 10.0
     steps: Annotated[
         int, {"min": 0, "max": 100_000_000, "advanced": True, "tooltip": "Steps instead of minutes; 0: minutes"}
     ] = 0
-    batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step"}] = 64
+    batch: Annotated[
+        int,
+        {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step; more is steadier and takes more memory"},
+    ] = 64
     rate: Annotated[
         float,
         {
@@ -52,7 +57,7 @@ class TrainOptions:
             "max": 0.1,
             "step": 1e-4,
             "advanced": True,
-            "tooltip": "Learning rate; 0: the default",
+            "tooltip": "How far each step goes: less is slower, too much diverges. 0: the default",
         },
     ] = 0.0
     flips: Annotated[bool, {"advanced": True, "tooltip": "Train on mirrored and turned crops, too"}] = True
@@ -64,7 +69,14 @@ class TrainOptions:
         {"min": 0.0, "max": 3.0, "step": 0.1, "advanced": True, "tooltip": "Random elastic deformation in pixels"},
     ] = 0.0
     ema: Annotated[
-        float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True, "tooltip": "Averaging of the weights"}
+        float,
+        {
+            "min": 0.0,
+            "max": 0.99999,
+            "step": 0.001,
+            "advanced": True,
+            "tooltip": "Averaging of the weights; more is smoother",
+        },
     ] = 0.999
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Seed of weights and batches"}] = 0
     device: Annotated[
@@ -77,7 +89,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name, hint in get_type_hints(type(self), include_extras=True).items():
+        for name, hint in hints_of(type(self)).items():
             if hasattr(hint, "__metadata__"):
                 _check(name, getattr(self, name), hint.__metadata__[0])
 

@@ -11,6 +11,7 @@ from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
+from napari_genrecon.widgets.fit import line_up
 from napari_genrecon.widgets.right_click import add_right_click
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         self._native.deleteLater()
 
     def _join(self) -> None:
-        """Become a tab beside another page of this plugin that is docked on the same side."""
+        """Line up the fields, and become a tab beside another page of this plugin that is docked on the same side."""
+        line_up(self._native)
         own: Any = self._native
         while own is not None and not isinstance(own, QDockWidget):
             own = own.parent()

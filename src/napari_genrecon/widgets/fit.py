@@ -8,12 +8,13 @@ from typing import Any
 
 from magicgui.widgets import Container, PushButton, Select, TextEdit
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QFrame, QScrollArea, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QWidget
 
 __all__ = [
     "COLOURS",
     "Words",
     "heading",
+    "line_up",
     "list_of_layers",
     "make_primary",
     "scrolled",
@@ -26,6 +27,7 @@ __all__ = [
 COLOURS = {"": "", "good": "color: #3fae5a;", "bad": "color: #e8743b;"}
 """Style sheets of text by its tone."""
 _FLAT = "border: none; padding: 0px; background-color: transparent;"
+_WIDEST = 140  # pixels of labels of fields: longer ones stand out rather than leave no room to all fields
 _LOWEST = 60  # pixels: least height of a page that scrolls, so that some rows stay in sight
 _CHOSEN = "background-color: #2a66c8; color: #ffffff;"  # contrast of 5.4 to 1 on either theme
 _LIST = f"QListWidget::item:selected {{ {_CHOSEN} }}"
@@ -140,6 +142,22 @@ def slim(native: QWidget) -> None:
     for box in native.findChildren(QComboBox):
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(12)
+
+
+def line_up(native: QWidget) -> None:
+    """Give the labels of all fields of a page one width, so that the fields stand below one another.
+
+    magicgui does so within a container only, and a page has several. Call it when the page has its style.
+    """
+    labels = [label for label in native.findChildren(QLabel) if _begins_row(label)]
+    width = min(max((label.sizeHint().width() for label in labels), default=0), _WIDEST)
+    for label in labels:
+        label.setFixedWidth(max(width, label.sizeHint().width()))
+
+
+def _begins_row(label: QLabel) -> bool:
+    layout = label.parentWidget().layout()
+    return isinstance(layout, QHBoxLayout) and layout.count() > 1 and layout.itemAt(0).widget() is label
 
 
 def scrolled(native: QWidget) -> QScrollArea:

@@ -13,6 +13,7 @@ from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import known_devices
+from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.layers.arrays import FILE, NONE, ArrayField, Names, PsfField
 from napari_genrecon.widgets.layers.noise_field import NoiseField
@@ -69,7 +70,7 @@ class Form:
         folded: list[ValueWidget] = []
         values = {option.name: option.default for option in fields(options)} | dict(defaults or {})
         known = {"devices": _devices(str(values.get("device", "auto"))), **(choices or {})}
-        for name, hint in typing.get_type_hints(options, include_extras=True).items():
+        for name, hint in hints_of(options).items():
             kind, metadata = typing.get_args(hint)[:2]
             if "array" in metadata or name in self._layers:
                 self._arrays[name] = self._array_field(name, metadata)
@@ -83,6 +84,7 @@ class Form:
         self._folded = [*folded, *extra]
         self._unused: set[str] = set()
         self.container = Container(widgets=[*plain, *self._fold()], labels=True)
+        self.container.margins = (0, 0, 0, 0)
 
     def __getitem__(self, name: str) -> ValueWidget:
         widget: ValueWidget = self.container[name]

@@ -27,10 +27,10 @@ from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
-from napari_genrecon.tasks.region import region_of
+from napari_genrecon.tasks.region import Region, region_of
 from napari_genrecon.tasks.replay import source_of, with_all_axes
 
-__all__ = ["Check", "check", "check_file_steps", "check_steps", "noise_of_record"]
+__all__ = ["Check", "check", "check_file_steps", "check_steps", "denoised_part", "noise_of_record"]
 
 Plane = NDArray[np.floating[Any]]
 
@@ -204,13 +204,21 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     record = record_of(stored)
     noise, blend = noise_of_record(record)
     original = source_of(path, record, source)
-    data, restored, axes = original.data, with_all_axes(stored, original.axes), original.axes
-    region = region_of(record["options"].get("region"), axes, data.shape)
-    if region is not None:  # the rest was not denoised
-        data = as_transposable(data)[region]
-        restored = restored[region] if record["options"].get("whole") else restored
-        noise = noise if axes.channel is None else noise[region[axes.channel]]
-    return (yield from check_steps(data, restored, noise=noise, blend=blend, axes=axes, keep=False))
+    axes = original.axes
+    image, restored, noise, _ = denoised_part(record, noise, original.data, with_all_axes(stored, axes), axes)
+    return (yield from check_steps(image, restored, noise=noise, blend=blend, axes=axes, keep=False))
+
+
+def denoised_part(
+    record: dict[str, Any], noise: tuple[NoiseModel, ...], image: Any, result: Any, axes: Axes
+) -> tuple[Any, Any, tuple[NoiseModel, ...], Region | None]:
+    """Return what was denoised of an image, its result, its noise, and its region: None where all of it was."""
+    region = region_of(record["options"].get("region"), axes, image.shape)
+    if region is None:
+        return image, result, noise, None
+    inside = as_transposable(result)[region] if record["options"].get("whole") else result
+    noise = noise if axes.channel is None else noise[region[axes.channel]]
+    return as_transposable(image)[region], inside, noise, region
 
 
 def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], float]:

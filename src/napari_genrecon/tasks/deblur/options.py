@@ -85,7 +85,13 @@ class DeblurOptions:
             "saved as JSON; measured from the image if not given",
         },
     ] = None
-    model: Annotated[str, {"choices": "models", "tooltip": "The denoiser; 'auto' takes the default"}] = "auto"
+    model: Annotated[
+        str,
+        {
+            "choices": "models",
+            "tooltip": "What tells detail from noise: 'auto' is the bundled denoiser, others were trained or imported",
+        },
+    ] = "auto"
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"

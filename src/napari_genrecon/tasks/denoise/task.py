@@ -93,7 +93,12 @@ class DenoiseOptions:
     ] = 1.0
     blend: Annotated[
         float,
-        {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "How much of the original to mix back in: 0 is none"},
+        {
+            "min": 0.0,
+            "max": 1.0,
+            "step": 0.05,
+            "tooltip": "How much of the original to mix back in: 0 is none, more looks more familiar and is noisier",
+        },
     ] = 0.0
     frames: Annotated[
         Frames,
@@ -104,7 +109,13 @@ class DenoiseOptions:
         },
     ] = "auto"
     self_ensemble: SelfEnsembleOption = False
-    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    model: Annotated[
+        str,
+        {
+            "choices": "models",
+            "tooltip": "What removes the noise: 'auto' is the bundled network, others were trained or imported",
+        },
+    ] = "auto"
     pixel_size: Annotated[
         float | None,
         {

@@ -91,7 +91,13 @@ class InpaintOptions:
             "saved as JSON; measured from the known pixels if not given",
         },
     ] = None
-    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' takes the default"}] = "auto"
+    model: Annotated[
+        str,
+        {
+            "choices": "models",
+            "tooltip": "The network that fills in: 'auto' is the bundled one, others were imported",
+        },
+    ] = "auto"
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"

@@ -41,7 +41,12 @@ class UpscaleZOptions(EnlargingOptions):
     ] = 1.0
     train_steps: Annotated[
         int,
-        {"min": 0, "max": MOST_STEPS, "advanced": True, "tooltip": "Steps of training on the stack; more take longer"},
+        {
+            "min": 0,
+            "max": MOST_STEPS,
+            "advanced": True,
+            "tooltip": "Steps of training on the stack; more are a little better and take longer",
+        },
     ] = 150
     seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Seed of the training batches"}] = 0
 

@@ -47,7 +47,9 @@ class PairBatches:
         chosen = rng.integers(0, len(self._x), self._options.batch)
         ways = rng.integers(0, 8, len(chosen)) if self._options.flips else np.zeros(len(chosen), int)
         told = self._told[chosen].copy()
-        along = told[:, 1:].reshape(len(told), 2, told.shape[1] // 2)  # a view: along x and y, which a quarter turn exchanges
+        along = told[:, 1:].reshape(
+            len(told), 2, told.shape[1] // 2
+        )  # a view: along x and y, which a quarter turn exchanges
         along[ways % 2 == 1] = along[ways % 2 == 1, ::-1]
         turned = (
             np.stack([_turned(plane, way) for plane, way in zip(part, ways, strict=True)])

@@ -72,7 +72,13 @@ class DCGANOptions(TrainOptions):
     recipe = "dcgan"
 
     latent: Annotated[
-        int, {"min": 2, "max": 1024, "advanced": True, "tooltip": "Numbers that describe one picture"}
+        int,
+        {
+            "min": 2,
+            "max": 1024,
+            "advanced": True,
+            "tooltip": "Numbers that describe one picture; more hold more detail and need more crops",
+        },
     ] = 100
     width: Annotated[
         int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more trains slower"}

@@ -63,8 +63,13 @@ _LEAST_SHARE = 0.1  # of the learnt weights: with less, the model is the bundled
 class RestorationOptions(TrainOptions):
     """Options of the training of a denoiser; see `TrainOptions`."""
 
-    minutes: Annotated[float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time"}] = 3.0
-    batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step"}] = 8
+    minutes: Annotated[
+        float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time; more is better, less and less so"}
+    ] = 3.0
+    batch: Annotated[
+        int,
+        {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step; more is steadier and takes more memory"},
+    ] = 8
 
     def __post_init__(self) -> None:
         TrainOptions.__post_init__(self)

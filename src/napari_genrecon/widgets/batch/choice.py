@@ -75,7 +75,6 @@ class WorkChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         name = self.task.value
         if name != STEPS and name not in self._forms:
             self._forms[name] = TaskForm(find_task(name), _none, _none, _none, files=True)
-            self._forms[name].container.margins = (0, 0, 0, 0)
             self.append(self._forms[name].container)
         self.steps.visible = name == STEPS
         for other, form in self._forms.items():

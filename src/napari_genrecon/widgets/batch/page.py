@@ -67,7 +67,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._advanced,
         )
         where = Container(widgets=[self.folder, self.pattern], labels=True)
-        more = Container(widgets=[self.more, self.scheduler], labels=True)
+        more = Container(widgets=[self.on_cluster, self.scheduler], labels=True)
         options = Container(widgets=[where, self.work, more], labels=False)
         super().__init__(
             widgets=[
@@ -87,7 +87,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.native.setMinimumWidth(_WIDTH)
         self._dock = Dock(self, self.native)
         self._connect()
-        self._show_more()
+        self._show_address()
         self.status.value = _HELLO
         self._ended()
 
@@ -110,10 +110,16 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             tooltip="{name} stands for the name of the image, {task} for the task. An ending chooses the format: "
             ".ome.zarr is written region by region, for images larger than memory",
         )
-        self.more = CheckBox(label="more options", tooltip="Show the options that are seldom needed")
+        self.on_cluster = CheckBox(
+            label="compute on a cluster",
+            tooltip="Several images or parts of them at once, by workers in other "
+            "processes or on other machines; else one after the other, in this program",
+        )
         self.scheduler = LineEdit(
-            label="cluster",
-            tooltip="Address of a dask scheduler whose workers write .ome.zarr results, or: local. Empty: this program",
+            label="address",
+            value="local",
+            tooltip="local: workers on this machine, which end with the run. Or the address of a dask scheduler, such "
+            "as tcp://host:8786, whose workers see the same folders. They write .ome.zarr results",
         )
         self.run = PushButton(
             text="Start", tooltip="Results that an earlier start has made in the same way are skipped, none is replaced"
@@ -130,7 +136,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.choose_folder.changed.connect(self._ask_folder)
         self.choose_files.changed.connect(self._ask_files)
         self.subfolders.changed.connect(self._look)
-        self.more.changed.connect(self._show_more)
+        self.on_cluster.changed.connect(self._show_address)
         self.run.changed.connect(self._start)
         self.open_result.changed.connect(lambda: self._open(result=True))
         self.open_image.changed.connect(lambda: self._open(result=False))
@@ -170,7 +176,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         inputs, recursive = list(self.inputs), bool(self.subfolders.value)
         folder = str(self.folder.value) if str(self.folder.value) not in ("", ".") else ""
         pattern, saving = str(self.pattern.value).strip(), chosen_saving()
-        scheduler = str(self.scheduler.value).strip() or None
+        scheduler = (str(self.scheduler.value).strip() or None) if self.on_cluster.value else None
 
         def steps() -> BatchSteps:
             output = f"{folder}/" if folder else None
@@ -187,6 +193,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _listed(self, found: tuple[tuple[Row, ...], tuple[str, ...]]) -> None:
         rows, notes = found
         self.table.show_rows(rows)
+        self._enable()
         self._say(f"{_images(len(rows))}.", notes)
 
     # Run ------------------------------------------------------------------------------------------------------------
@@ -243,6 +250,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _enable(self) -> None:
         """Enable what can be done with the chosen row."""
         row = self.table.chosen
+        self._opening.visible = bool(self.table.rows)
         self.open_image.enabled = row is not None
         self.open_result.enabled = row is not None and row.state in ("done", "done before")
 
@@ -255,8 +263,8 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         except (GenReconError, OSError) as error:
             show_error(str(error))
 
-    def _show_more(self, _event: object = None) -> None:
-        self.scheduler.visible = self.more.value
+    def _show_address(self, _event: object = None) -> None:
+        self.scheduler.visible = self.on_cluster.value
 
 
 def stopped(row: Row) -> Row:

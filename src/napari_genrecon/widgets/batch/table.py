@@ -40,6 +40,7 @@ class BatchTable(QTableWidget):  # type: ignore[misc]  # Qt is not followed by m
         self.setColumnWidth(0, _WIDTH)
         self.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.setMinimumHeight(self.fontMetrics().lineSpacing() * 2 * (_ROWS + 1))
+        self.hide()  # until there is something to show
 
     @property
     def chosen(self) -> Row | None:
@@ -50,6 +51,7 @@ class BatchTable(QTableWidget):  # type: ignore[misc]  # Qt is not followed by m
     def show_rows(self, rows: Sequence[Row]) -> None:
         """Show these rows; the one that is being worked on comes into sight."""
         before, self.rows = self.rows, tuple(rows)
+        self.setVisible(bool(rows))
         if [row.image for row in before] != [row.image for row in self.rows]:
             before = ()
             self.clearContents()

@@ -60,11 +60,19 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.next = PushButton(text="Label this next", tooltip="Go to the object whose class would help most")
         self.run = PushButton(text="Classify", tooltip="Learn from your labels, and classify all objects")
         make_primary(self.run)
-        self.follow = CheckBox(value=True, text="learn again after every label")
-        self.colour = ComboBox(label="colour by", choices=COLOUR_BY, value="class")
+        self.follow = CheckBox(
+            value=True,
+            text="learn again after every label",
+            tooltip="Classes are then always those of all your labels; without, press Classify",
+        )
+        self.colour = ComboBox(
+            label="colour by", choices=COLOUR_BY, value="class", tooltip="What the colours of the objects show"
+        )
         self.table, self.verdict = ConfusionTable(), text()
         self.model_name = LineEdit(label="name", tooltip="Letters, digits, '.', '_' and '-'")
-        self.save = PushButton(text="Keep the model", enabled=False)
+        self.save = PushButton(
+            text="Keep the model", enabled=False, tooltip="Puts what was learnt into the list below, for other images"
+        )
         self.model = ComboBox(label="model", choices=self._models, tooltip="Models that you kept")
         self.use = PushButton(text="Classify with it", tooltip="No labels are needed")
         self.panel = JobPanel([self.next, self.run, self.use], after=self._job_ended)

@@ -92,7 +92,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._resting.setSingleShot(True)
         self._resting.setInterval(_REST)
         self._images.margins = (0, 0, 0, 0)
-        self.native.layout().addWidget(self.plot.native)
+        self.native.layout().addWidget(self.plot)
         self.native.layout().addStretch(1)  # room that is not needed stays below
         slim(self.native)
         self._choices = [LayerChoice(each, self._viewer.layers) for each in (self.before, self.after, self.line)]
@@ -382,7 +382,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         pair, name = self._pair, self.line.value
         if self._gone_for_good or self._dock.closed or pair is None or name not in self._viewer.layers:
             self._profiles.drop()
-            self.plot.show(None)
+            self.plot.draw(None)
             return
         point, known = tuple(self._viewer.dims.point), self._noises
         try:
@@ -403,11 +403,11 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         if pair is not self._pair:
             return
         self._noises = noises
-        self.plot.show(profile)
+        self.plot.draw(profile)
         self.said.value = "The band is the noise of one pixel before, ± 1 s.d." if profile.sigma is not None else ""
 
     def _refuse_profile(self, error: BaseException) -> None:
-        self.plot.show(None)
+        self.plot.draw(None)
         self.said.value = sentence(error)
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyqtgraph as pg
 from napari.layers import Points
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QWidget
 from scipy.ndimage import map_coordinates
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.compare.pairs import Pair, affine_of
 from napari_genrecon.widgets.layers.snapshot import layer_axes, layer_data
+from napari_genrecon.widgets.plot import Plot
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -26,7 +25,6 @@ _MOST = 2000  # places along a line: more than a dock has pixels
 _HEIGHT = 200  # pixels of the plot
 _PENS = {"before": "#e8a33d", "after": "#4c9be8"}
 _BAND = (76, 155, 232, 70)  # colour of `after`, so that the band belongs to it
-_GREY = "#909090"  # of the axes: readable on the dark and the light theme
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,45 +129,30 @@ def channel_index(pair: Pair, point: tuple[float, ...]) -> int:
     return int(np.clip(np.floor(index[axes.letters.index("C")] + 0.5), 0, None))
 
 
-class ProfilePlot:
+class ProfilePlot(Plot):
     """Plot of a profile for a dock."""
 
     def __init__(self) -> None:
-        self._plot = pg.PlotWidget(background=None)
-        self._plot.setFixedHeight(_HEIGHT)
-        self._plot.setMouseEnabled(x=False, y=False)
-        self._plot.hideButtons()
-        self._plot.setMenuEnabled(False)
-        for side in ("bottom", "left"):
-            axis = self._plot.getAxis(side)
-            axis.enableAutoSIPrefix(False)
-            axis.setPen(_GREY)
-            axis.setTextPen(_GREY)
-        self._plot.setLabel("left", "grey value")
-        names = [f'<span style="color: {pen}">{name}</span>' for name, pen in _PENS.items()]
-        self._plot.setTitle("&nbsp;&nbsp;".join(names), size="9pt")
-        edges = [pg.PlotCurveItem(pen=None) for _ in range(2)]
-        self._edges = edges
-        self._band = pg.FillBetweenItem(*edges, brush=pg.mkBrush(*_BAND))
-        for item in (*edges, self._band):
-            self._plot.addItem(item)
-        self._curves = {name: self._plot.plot(pen=pg.mkPen(pen, width=1.5)) for name, pen in _PENS.items()}
-        self._plot.hide()
+        super().__init__(_HEIGHT)
 
-    @property
-    def native(self) -> QWidget:
-        """The widget."""
-        return self._plot
-
-    def show(self, found: Profile | None) -> None:
+    def draw(self, found: Profile | None) -> None:
         """Draw a profile, or hide the plot."""
-        self._plot.setVisible(found is not None)
+        self.setVisible(found is not None)
         if found is None:
             return
-        self._curves["before"].setData(found.distance, found.before, connect="finite")
-        self._curves["after"].setData(found.distance, found.after, connect="finite")
-        self._band.setVisible(found.sigma is not None)
-        for edge, sign in zip(self._edges, (-1, 1), strict=True):
-            spread = np.zeros_like(found.after) if found.sigma is None else sign * found.sigma
-            edge.setData(found.distance, np.nan_to_num(found.after + spread))
-        self._plot.setLabel("bottom", f"distance ({found.unit})")
+        plot, names = self.items, [f'<span style="color: {pen}">{name}</span>' for name, pen in _PENS.items()]
+        plot.clear()
+        plot.setTitle("&nbsp;&nbsp;".join(names), size="9pt")
+        plot.setLabel("left", "grey value")
+        plot.setLabel("bottom", f"distance ({found.unit})")
+        if found.sigma is not None:
+            self._draw_band(found.distance, np.nan_to_num(found.after), np.nan_to_num(found.sigma))
+        for values, pen in zip((found.before, found.after), _PENS.values(), strict=True):
+            plot.plot(found.distance, values, pen={"color": pen, "width": 1.5}, connect="finite")
+
+    def _draw_band(self, distance: NDArray[Any], middle: NDArray[Any], half: NDArray[Any]) -> None:
+        import pyqtgraph as pg
+
+        edges = [pg.PlotCurveItem(distance, middle + sign * half, pen=None) for sign in (-1, 1)]
+        for item in (*edges, pg.FillBetweenItem(*edges, brush=pg.mkBrush(*_BAND))):
+            self.items.addItem(item)

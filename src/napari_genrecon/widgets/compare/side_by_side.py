@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ class SideBySide:
         for layer in layers:
             layer.visible = layer in (left, right)
         # The grid begins with the lowest layer, and with a negative stride with the topmost.
-        grid.stride = 1 if layers.index(left) < layers.index(right) else -1
-        grid.shape = (1, 2)
-        grid.enabled = True
+        stride = 1 if layers.index(left) < layers.index(right) else -1
+        self._arrange(enabled=True, shape=(1, 2), stride=stride)
         self._zoom(0.5)  # so that each half shows what the whole showed
 
     def end(self) -> None:
@@ -45,10 +45,18 @@ class SideBySide:
         if visible is None:
             return
         self._zoom(2.0)
-        for name, value in self._grid.items():
-            setattr(self._grid_of(), name, value)
+        self._arrange(**self._grid)
         for layer, shown in visible.items():
             layer.visible = shown
+
+    def _arrange(self, *, enabled: bool, shape: tuple[int, int], stride: int) -> None:
+        grid = self._grid_of()
+        with ExitStack() as quiet:
+            if grid.enabled != enabled:  # that draws everything; shape and stride would draw it twice more
+                for event in (grid.events.shape, grid.events.stride):
+                    quiet.enter_context(event.blocker())
+            grid.shape, grid.stride = shape, stride
+        grid.enabled = enabled
 
     def _zoom(self, factor: float) -> None:
         camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene

@@ -117,7 +117,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.first = SpinBox(value=0, min=0, max=2**31 - 1)
         self.second = SpinBox(value=1, min=0, max=2**31 - 1)
         self.n = SpinBox(label="how many", value=9, min=2, max=1000)
-        self.run = PushButton(text="Start")
+        self.run = PushButton(text="Start", tooltip="Adds layers, and sliders below to go on with")
         make_primary(self.run)
         self.panel = JobPanel([self.run], after=self._show_what_counts)
         self.results = Results(viewer, self.panel)

@@ -52,7 +52,7 @@ class Results:
         self._mapped: tuple[Dataset, Any, Any] | None = None
         self.axis = ComboBox(label="axis", choices=(), tooltip="The strongest first")
         self.value = FloatSlider(label="value", value=0.0, min=-3.0, max=3.0, step=0.05)
-        self.colour = ComboBox(label="colour by", choices=())
+        self.colour = ComboBox(label="colour by", choices=(), tooltip="What the colours of the points show")
         self.odd = QListWidget()
         self._picture, self._picked = picture_label(), text()
         self.container = Container(widgets=[self.axis, self.value, self.colour], labels=True)

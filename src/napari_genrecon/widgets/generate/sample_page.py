@@ -53,7 +53,9 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self.form = Form(
             SampleOptions, left_out=("model",), labels={"n": "how many"}, defaults={"n": 100}, advanced=("device",)
         )
-        self.sheet = CheckBox(text="also as one picture side by side", value=False)
+        self.sheet = CheckBox(
+            text="also as one picture side by side", value=False, tooltip="Adds a second layer, to see all at once"
+        )
         self.run = PushButton(text="Make samples", tooltip="Adds a new layer, marked as synthetic")
         make_primary(self.run)
         self.check = PushButton(
@@ -77,7 +79,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             ],
             labels=False,
         )  # fmt: skip
-        self.form.container.margins = row.margins = files.margins = (0, 0, 0, 0)
+        row.margins = files.margins = (0, 0, 0, 0)
         self.run.changed.connect(self._run)
         self.check.changed.connect(self._check)
         self.copy.changed.connect(self._copy)

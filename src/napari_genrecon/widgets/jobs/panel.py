@@ -40,7 +40,10 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
     """
 
     def __init__(self, buttons: Sequence[PushButton], after: Callable[[], object] = lambda: None) -> None:
-        self._status, cancel = text(), PushButton(text="Cancel", enabled=False)
+        self._status, cancel = (
+            text(),
+            PushButton(text="Cancel", enabled=False, tooltip="Ends after the step that is computed now"),
+        )
         bar = ProgressBar(value=0, min=0, max=100)
         self._row = Container(widgets=[bar, cancel], layout="horizontal", labels=False)
         super().__init__(widgets=[self._row, self._status], labels=False)

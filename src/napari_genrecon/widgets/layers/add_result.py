@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 
 from napari_genrecon.axes import resolve_axes
+from napari_genrecon.engine.lazy import is_dask
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
@@ -20,7 +21,6 @@ from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.composite import Place
-from napari_genrecon.widgets.layers.live import live
 from napari_genrecon.widgets.layers.masks import mask_of, places_of
 from napari_genrecon.widgets.layers.snapshot import (
     PLACED,
@@ -158,7 +158,11 @@ def add_layers(
         return _add_points(viewer, result, name, shown)
     place = Place.of(viewer, source, shown["blending"], result.record)
     pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
-    added = viewer.add_image(pixels if stored else live(viewer, pixels, name), **kwargs)
+    if is_dask(pixels) and not stored:
+        from napari_genrecon.widgets.layers.live import live  # loads dask, which takes half a second
+
+        pixels = live(viewer, pixels, name)
+    added = viewer.add_image(pixels, **kwargs)
     place.take(viewer, added)
     with keeping_active(viewer):
         for title, companion in result.companions.items():

@@ -100,7 +100,13 @@ class PsfField(ArrayField):
 
     def __init__(self, name: str, label: str, tooltip: str, names: Names) -> None:
         super().__init__(name, label, tooltip, names, others=(GAUSSIAN, OPTICS, FILE), kind="psf")
-        self._width = number(f"{name}_width", "width (px)", 3.0, (0.5, 100.0, 0.1), "Full width at half maximum")
+        self._width = number(
+            f"{name}_width",
+            "width (px)",
+            3.0,
+            (0.5, 100.0, 0.1),
+            "Full width at half maximum of the blur: more removes more of it; more than there is makes rings",
+        )
         self._optics = {widget.name.removeprefix(f"{name}_"): widget for widget in _optics_widgets(name)}
         self.show_below({GAUSSIAN: [self._width], OPTICS: list(self._optics.values())})
         self._optics["kind"].changed.connect(self._show_confocal)
@@ -147,10 +153,19 @@ class PsfField(ArrayField):
 
 
 def _optics_widgets(name: str) -> list[ValueWidget]:
-    kinds = {"choices": list(get_args(Kind)), "tooltip": "Type of microscope"}
+    kinds = {
+        "choices": list(get_args(Kind)),
+        "tooltip": "Confocal and two-photon microscopes blur less, above and below most of all",
+    }
     length = "In micrometres; empty takes that of the layer"
     return [
-        number(f"{name}_na", "NA", 1.4, (0.05, 2.0, 0.05), "Numerical aperture of the objective"),
+        number(
+            f"{name}_na",
+            "NA",
+            1.4,
+            (0.05, 2.0, 0.05),
+            "Numerical aperture of the objective, which is written on it: more means less blur",
+        ),
         number(
             f"{name}_wavelength",
             "wavelength (nm)",

@@ -38,6 +38,8 @@ __all__ = ["StepsPage", "StepsWidget"]
 _ROWS = 4  # of the lists of images and of steps before they scroll
 _LINES = 8  # of messages before they scroll
 _FILES = "Steps (*.json)"
+# Options without which a step cannot run, as the docks of these tasks begin with them; seen and edited like all others.
+_NEEDED: dict[str, dict[str, Any]] = {"inpaint": {"detect": "hot"}, "deblur": {"psf": 3.0}}
 _Made = list[tuple[Result, ImageMeta]]
 
 
@@ -101,6 +103,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             tooltip="Options of the chosen step, such as: strength=0.8, tile=256 (those of the Python function); "
             "what is left out has its default. Press Enter"
         )
+        self.step_options.native.setPlaceholderText("such as strength=0.8")
         self.keep = CheckBox(text="add the results of all steps", tooltip="Else only the last one becomes a layer")
         self.run = PushButton(text="Run", tooltip="Makes new layers; the images themselves are not changed")
         make_primary(self.run)
@@ -113,7 +116,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             event.connect(self.reset_choices)
         self._viewer.layers.events.renamed.connect(self.reset_choices)
         self._viewer.layers.events.inserted.connect(self._choose_active)
-        self.add_step.changed.connect(lambda: self._change([*self.steps, Step(self.task.value)]))
+        self.add_step.changed.connect(lambda: self._change([*self.steps, self._new_step()]))
         self.from_result.changed.connect(self._take)
         self.move_up.changed.connect(self._move_up)
         self.remove_steps.changed.connect(self._remove)
@@ -134,6 +137,9 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         names = self._image_names()
         if not self.images.value and names:
             self.images.value = [active.name if active is not None and active.name in names else names[0]]
+
+    def _new_step(self) -> Step:
+        return Step(self.task.value, _NEEDED.get(self.task.value, {}))
 
     def _step_names(self) -> list[tuple[str, int]]:
         return [(f"{index + 1}. {step}", index) for index, step in enumerate(self.steps)]

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_genrecon.axes import resolve_axes
+from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
-from napari_genrecon.tasks.check import Check, check_steps, noise_of_record
+from napari_genrecon.tasks.check import Check, check_steps, denoised_part, noise_of_record
 from napari_genrecon.tasks.measure import input_facts, sample_channels
+from napari_genrecon.tasks.region import region_of
 from napari_genrecon.widgets.compare.differences import ADDED_ERASED
-from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, PLACED, display, layer_data
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, PLACED, corner, display, layer_data
 
 __all__ = ["check_layer_steps", "deviations_layer"]
 
@@ -31,25 +32,35 @@ def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress,
     if record is None:
         raise ImageError(f"'{name}' has no record of how it was made: choose a layer that 'Denoise' made")
     noise, blend = noise_of_record(record)
-    axes = resolve_axes(record["axes"]["letters"], restored.shape)
+    made_from, shape = record["input"]["fingerprint"], tuple(record["input"]["shape"])
+    axes = resolve_axes(record["axes"]["letters"], shape)
     candidates = [layer_data(layer) for layer in others if isinstance(layer, Image) and layer is not result]
 
     def steps() -> Generator[Progress, None, Check]:
         yield Progress(0, 0, "looking for the image that it was made from")
         for data in candidates:
-            if data.shape != restored.shape:
-                continue
-            if input_facts(data, sample_channels(data, axes))["fingerprint"] == record["input"]["fingerprint"]:
-                return (yield from check_steps(data, restored, noise=noise, blend=blend, axes=axes))
+            if tuple(data.shape) == shape and _fingerprint(data, axes) == made_from:
+                image, part, models, _ = denoised_part(record, noise, data, restored, axes)
+                return (yield from check_steps(image, part, noise=models, blend=blend, axes=axes))
         raise ImageError(f"the image that '{name}' was made from is not among the layers: open it, then check again")
 
     return steps()
 
 
+def _fingerprint(data: Any, axes: Axes) -> str:
+    return str(input_facts(data, sample_channels(data, axes))["fingerprint"])
+
+
 def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
     """Return data and keywords of the layer of deviations, in which green was erased and magenta was added."""
-    shown = display(result)
+    shown, whole = display(result), layer_data(result)
     deviations = np.asarray(found.deviations)
+    if deviations.shape != whole.shape:  # only a region was denoised, in a copy of the whole
+        record = shown["metadata"]["genrecon"]
+        axes = resolve_axes(record["axes"]["letters"], whole.shape)
+        region = region_of(record["options"]["region"], axes, whole.shape)
+        assert region is not None
+        shown["translate"] = corner(shown, [part.start for part in region][: len(shown["scale"])])
     if shown["rgb"]:  # one value per pixel: the colour that stands out most
         strongest = np.abs(deviations).argmax(axis=-1)[..., None]
         deviations = np.take_along_axis(deviations, strongest, axis=-1)[..., 0]

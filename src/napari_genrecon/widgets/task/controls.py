@@ -90,7 +90,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         ]
         self._new_mask = PushButton(
             text="Draw a mask",
-            visible="mask" in array_options(task).values(),
+            visible="mask" in array_options(task),
             tooltip="Adds a Labels layer on the image, takes it as the mask, and begins to paint",
         )
         self._make_buttons()
@@ -149,7 +149,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             text=self._task.title, tooltip=f"Makes a new layer; the image itself is not changed ({RUN_KEYS})"
         )
         make_primary(self._run)
-        self._cancel = PushButton(text="Cancel", enabled=False)
+        self._cancel = PushButton(text="Cancel", enabled=False, tooltip="Ends after the step that is computed now")
         self._live = CheckBox(
             text="live",
             value=False,

@@ -37,7 +37,7 @@ class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by
     def __init__(self, viewer: Viewer, *, enlarges: bool) -> None:
         self._viewer, self._enlarges = viewer, enlarges
         self.part = ComboBox(
-            label="only",
+            label="work on",
             choices=self._parts,
             tooltip="Work on a part of the image: faster, and its pixels are those of the whole result",
         )

@@ -36,9 +36,6 @@ from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
 from napari_genrecon.widgets.task.as_python import as_python
-from napari_genrecon.widgets.task.bead_psf import BeadButton
-from napari_genrecon.widgets.task.blur_width import BlurFinder
-from napari_genrecon.widgets.task.check import check_layer_steps, deviations_layer
 from napari_genrecon.widgets.task.compute import (
     LayerSnapshot,
     about_result,
@@ -100,7 +97,7 @@ class TaskWidget(TaskControls):
         self._section = f"genrecon_{task.name}"
         self._preferred = preferences(self._section)
         self._jobs = JobControls(
-            (self._run, self._preview, self._bring, self._give),
+            (self._run, self._preview, self._check, self._bring, self._give),
             self._cancel,
             self._progress,
             self._status,
@@ -111,6 +108,9 @@ class TaskWidget(TaskControls):
             self._details, task, self._form, self._chosen, self._viewer.layers, self._jobs, self._options, self._joined
         )
         if self._form.widgets_of("psf"):
+            from napari_genrecon.widgets.task.bead_psf import BeadButton  # other docks open faster without
+            from napari_genrecon.widgets.task.blur_width import BlurFinder
+
             # Kept, as signals hold them weakly.
             self._beads = BeadButton(self._viewer, self._form, self._chosen, self._jobs)
             self._blur = BlurFinder(self._form, self._chosen, self._jobs)
@@ -468,6 +468,8 @@ class TaskWidget(TaskControls):
     # Check ----------------------------------------------------------------------------------------------------------
 
     def _start_check(self, _event: object = None) -> None:
+        from napari_genrecon.widgets.task.check import check_layer_steps, deviations_layer  # docks open faster without
+
         result = self._viewer.layers.selection.active
         if self._job is not None:
             return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from magicgui.widgets import Container, LineEdit, PushButton
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
+from napari_genrecon.options import hints_of
 from napari_genrecon.tasks.train import training_data
 from napari_genrecon.training import all_options, all_recipes, find_recipe, read_options
 from napari_genrecon.training.data.augment import contact_sheet
@@ -232,8 +233,5 @@ def _take_defaults(form: Form, before: Any, after: Any) -> None:
 
 def _recipe_options() -> dict[str, tuple[str, ...]]:
     """Return the options that not all recipes have, with the names of those that do."""
-    import typing
-
-    hints = typing.get_type_hints(all_options(), include_extras=True)
-    found = {name: typing.get_args(hint)[1].get("kind") for name, hint in hints.items()}
+    found = {name: get_args(hint)[1].get("kind") for name, hint in hints_of(all_options()).items()}
     return {name: kind for name, kind in found.items() if kind}

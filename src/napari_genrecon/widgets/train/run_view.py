@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import pyqtgraph as pg
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, PushButton
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMessageBox
@@ -18,6 +17,7 @@ from napari_genrecon.widgets.fit import text, tint
 from napari_genrecon.widgets.jobs.panel import JobPanel, picture_label, show_picture
 from napari_genrecon.widgets.jobs.worker import Job
 from napari_genrecon.widgets.pictures import pixmap, sheet
+from napari_genrecon.widgets.plot import Plot
 from napari_genrecon.widgets.train.run_snapshot import RunSnapshot, curves, snapshot_steps, state_words
 from napari_genrecon.widgets.words import ago
 
@@ -50,7 +50,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self.runs = ComboBox(label="run", choices=(), tooltip="All trainings on this computer")
         self._state = text()
         self._curves = ComboBox(choices=(), tooltip="What is measured while it trains, by the title of the plot")
-        self._plot = _plot()
+        self._plot = Plot(_HEIGHT)
         self._samples = picture_label()
         self._samples.tooltip = "Always of the same random numbers or crops: what changes is the model"
         self._caption = text()
@@ -155,7 +155,6 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         if list(self._curves.choices) != titles:
             self._curves.choices = titles
         self._curves.visible = bool(titles)
-        self._plot.setVisible(bool(titles))
         self._draw_curves()
         self._samples.visible = self._caption.visible = snapshot.samples is not None
         if snapshot.samples is not None and snapshot.chosen is not None:
@@ -181,15 +180,17 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._minutes.value = 2 * minutes if self._snapshot.state == "finished" else minutes
 
     def _draw_curves(self, _event: object = None) -> None:
-        self._plot.clear()
         chosen = [found for found in curves(self._snapshot) if found.title == self._curves.value]
-        names = []
+        self._plot.setVisible(bool(chosen))
         for found in chosen[:1]:
+            names, plot = [], self._plot.items
+            plot.clear()
+            plot.setLabel("bottom", "minutes")
             for (name, (x, y)), colour in zip(found.lines.items(), _PENS, strict=False):
                 # A single point makes no line.
-                self._plot.plot(x, y, pen=pg.mkPen(colour, width=2), symbol="o" if len(x) == 1 else None)
+                plot.plot(x, y, pen={"color": colour, "width": 2}, symbol="o" if len(x) == 1 else None)
                 names.append(f"<span style='color: {colour}'>{name}</span>")
-        self._plot.setTitle(" · ".join(names), size="8pt")  # a legend that covers no curve
+            plot.setTitle(" · ".join(names), size="8pt")  # a legend that covers no curve
 
     # --- buttons ---
 
@@ -232,14 +233,3 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._poll()
 
         self._panel.begin(steps, done, title=f"Training '{run.name}'")
-
-
-def _plot() -> Any:
-    plot = pg.PlotWidget(background=None)
-    plot.setFixedHeight(_HEIGHT)
-    plot.setMouseEnabled(x=False, y=False)
-    plot.hideButtons()
-    plot.setMenuEnabled(False)
-    plot.setLabel("bottom", "minutes")
-    plot.getAxis("bottom").enableAutoSIPrefix(False)
-    return plot
