@@ -2,14 +2,13 @@
 
 In the domain of equal noise a small recurrent network (`models.networks.frame_gate`) says pixel by pixel how much of
 the other frames still holds; they are averaged with the frame, from the past and from the future, and the denoiser is
-told the variance that is left at every pixel. Where the average misses what a frame shows, the frame itself is taken.
+told the variance that is left at every pixel. What the average misses of a frame, an event, is put back afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,14 +18,14 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
-from napari_genrecon.numerics.changes import Pair, unexplained
-from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion
+from napari_genrecon.numerics.changes import Change, Pair, compare, put_back, unexplained
+from napari_genrecon.numerics.motion import Motion, follow, measure_motions
 from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 
 __all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
 
-WINDOW = 32
+WINDOW = 64
 """Frames of a window. Windows begin at multiples of it, whatever the tiles, so that the result does not depend on them;
 longer ones take more memory, shorter ones more time for their overlap."""
 REACH = 8
@@ -44,7 +43,7 @@ class Fused(NamedTuple):
     number: int
     frame: NDArray[np.float32]
     variance: NDArray[np.float32]
-    given_back: NDArray[np.float32]  # share of the frame that was taken instead of the average
+    missed: NDArray[np.float32]  # how surely the frame shows what its neighbours do not, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class DenoiseFrames:
             if found is not None:
                 prepared = self.planes.prepare(frames[found.number], channel)
                 clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
+                clean = put_back(clean, prepared.stabilised, found.missed)
                 result[found.number] = self.planes.restore(prepared, clean, channel)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
@@ -86,8 +86,7 @@ class DenoiseFrames:
 
     def costs(self, read: int, core: int) -> list[float]:
         """Return the time of each step of a tile that reads and answers for so many frames."""
-        ahead = [_GATE_COST] * (read - core) + [1 + _GATE_COST] * core
-        return [1.0] * read + [_MOTION_COST] * (read - 1) + [_GATE_COST] * read + ahead + [0.0]
+        return [1.0] * read + [_MOTION_COST] * 2 * (read - 1) + [_GATE_COST] * 2 * read + [1.0] * core + [0.0]
 
     def fuse(self, frames: NDArray[Any], tile: Tile, channel: Channel) -> Generator[Fused | None, None, None]:
         """Yield every frame of the tile, fused, and None wherever other work was done.
@@ -118,12 +117,16 @@ class DenoiseFrames:
                 later[index] = before[:3], share
             yield None
         gate = _Gate(self, even, clean, channel)
+        fused, changes = [], []
         for index in range(core.stop):
             gate.add(index, follow(gate.state, motions[index]) if index else None)
             if index in core:
-                yield self._both(index, (even[index], clean[index]), gate.state, later.get(index), channel)
-            else:
-                yield None
+                one, change = self._both(index, (even[index], clean[index]), gate.state, later.pop(index, None), channel)
+                fused.append(one)
+                changes.append(change)
+            yield None
+        for one, missed in zip(fused, unexplained(changes), strict=True):
+            yield one._replace(missed=missed)
 
     def _both(
         self,
@@ -132,15 +135,15 @@ class DenoiseFrames:
         state: NDArray[np.float32],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         channel: Channel,
-    ) -> Fused:
+    ) -> tuple[Fused, Change]:
         fused, variance, mean = state[:3]
         if later is not None:
             (ahead, spread, mean_ahead), share = later
             mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
             fused, variance = two_way((fused, variance), (ahead, spread), share)
-        given_back = unexplained((frame[0], fused), (frame[1], mean), variance, channel.rho)
-        fused, variance = fused + given_back * (frame[0] - fused), variance + given_back * (1 - variance)
-        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
+        change = compare((frame[0], fused), (frame[1], mean), variance, channel.rho_far or channel.rho)
+        variance = (1 - channel.repeated) * variance + channel.repeated
+        return Fused(index, fused, variance, np.zeros_like(fused)), change
 
     def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
@@ -154,11 +157,7 @@ class DenoiseFrames:
             region[axis] = slice(start, min(start + _LOOK, length))
         frames = as_frames(self.read(tuple(region)), axes, self.axis)
         even = [self.planes.prepare(frame, channel).stabilised for frame in frames]
-        motions = [STILL]
-        for before, after in pairwise(even):
-            motions.append(measure_motion(before, after))
-            yield
-        return motions
+        return (yield from measure_motions(even))
 
 
 def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:
@@ -177,7 +176,7 @@ class _Gate:
         clean: Sequence[NDArray[np.float32]],
         channel: Channel,
     ) -> None:
-        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.rho
+        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.rho_far or channel.rho
         self._even, self._clean = even, clean
         self.state = np.empty((0,), np.float32)
 

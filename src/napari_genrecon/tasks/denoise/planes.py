@@ -48,6 +48,7 @@ class Channel:
     rho: tuple[float, float]
     missing: tuple[float, ...]  # grey values of padding, which count for nothing
     repeated: float = 0.0  # share of the noise variance that is the same in every frame, and that no average removes
+    rho_far: tuple[float, float] | None = None  # correlation that explains the noise of local means; None is `rho`
 
     def even(self, plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return a plane of floats without hot, missing and non-finite pixels, and where these were.
