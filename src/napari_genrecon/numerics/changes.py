@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Change", "Pair", "compare", "correlation_between", "put_back", "unexplained"]
+__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -103,7 +103,7 @@ def put_back(clean: NDArray[np.float32], frame: NDArray[np.float32], sure: NDArr
     return np.asarray(clean + sure * missed, np.float32)
 
 
-def correlation_between(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:
+def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:
     """Return the lag-1 correlation of noise of a Gaussian spectrum with as large local means as the noise of a movie.
 
     Noise of the same correlation between adjacent pixels may be correlated over more or less of the others.

@@ -68,12 +68,12 @@ class DenoiseFrames:
     read: Reader
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
-        """Denoise the frames that a tile answers for; the others of the block stay empty."""
+        """Denoise the frames that a tile answers for; the others, and those that show nothing, stay as they are."""
         channel = self.planes.channel_of(tile)
         if channel is None:
             return block
         frames = as_frames(block, self.planes.axes, self.axis)
-        result = np.zeros(frames.shape, np.result_type(block.dtype, np.float32))
+        result = frames.astype(np.result_type(block.dtype, np.float32))
         for found in self.fuse(frames, tile, channel):
             if found is not None:
                 prepared = self.planes.prepare(frames[found.number], channel)
@@ -101,27 +101,32 @@ class DenoiseFrames:
             Its constants.
         """
         alone = replace(self.planes, strength=1.0)
+        numbers = [number for number, frame in enumerate(frames) if shows_something(frame)]
         even, clean = [], []
-        for frame in frames:
-            even.append(alone.prepare(frame, channel).stabilised)
+        for number in numbers:
+            even.append(alone.prepare(frames[number], channel).stabilised)
             clean.append(alone.clean(even[-1], channel))
             yield None
-        motions = yield from self._motions(tile, channel)
         core = range(*tile.crop[self.axis].indices(len(frames)))
+        inner = [index for index, number in enumerate(numbers) if number in core]
+        if not inner:
+            return
+        motions = yield from self._motions(tile, numbers, channel)
         later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         gate = _Gate(self, even, clean, channel)
-        for index in range(len(frames) - 1, core.start - 1, -1):
-            before = follow(gate.state, motions[index + 1].back) if index < len(frames) - 1 else None
+        for index in range(len(even) - 1, inner[0] - 1, -1):
+            before = follow(gate.state, motions[index + 1].back) if index < len(even) - 1 else None
             share = gate.add(index, before)
-            if before is not None and index in core:
+            if before is not None and index in inner:
                 later[index] = before[:3], share
             yield None
         gate = _Gate(self, even, clean, channel)
         fused, changes = [], []
-        for index in range(core.stop):
+        for index in range(inner[-1] + 1):
             gate.add(index, follow(gate.state, motions[index]) if index else None)
-            if index in core:
-                one, change = self._both(index, (even[index], clean[index]), gate.state, later.pop(index, None), channel)
+            if index in inner:
+                future = later.pop(index, None)
+                one, change = self._both(numbers[index], (even[index], clean[index]), gate.state, future, channel)
                 fused.append(one)
                 changes.append(change)
             yield None
@@ -130,7 +135,7 @@ class DenoiseFrames:
 
     def _both(
         self,
-        index: int,
+        number: int,
         frame: Pair,
         state: NDArray[np.float32],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
@@ -143,9 +148,9 @@ class DenoiseFrames:
             fused, variance = two_way((fused, variance), (ahead, spread), share)
         change = compare((frame[0], fused), (frame[1], mean), variance, channel.rho_far or channel.rho)
         variance = (1 - channel.repeated) * variance + channel.repeated
-        return Fused(index, fused, variance, np.zeros_like(fused)), change
+        return Fused(number, fused, variance, np.zeros_like(fused)), change
 
-    def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
+    def _motions(self, tile: Tile, numbers: Sequence[int], channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
 
         It is the same for all tiles of these frames: a shift per tile would tear the image apart.
@@ -156,7 +161,7 @@ class DenoiseFrames:
             start = max(length - _LOOK, 0) // 2
             region[axis] = slice(start, min(start + _LOOK, length))
         frames = as_frames(self.read(tuple(region)), axes, self.axis)
-        even = [self.planes.prepare(frame, channel).stabilised for frame in frames]
+        even = [self.planes.prepare(frames[number], channel).stabilised for number in numbers]
         return (yield from measure_motions(even))
 
 
@@ -164,6 +169,12 @@ def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:
     """Return a block whose dimensions other than `axis`, Y and X have one entry as (T, Y, X)."""
     frames = np.moveaxis(block, axis, 0)
     return frames.reshape(len(frames), block.shape[axes.y], block.shape[axes.x])
+
+
+def shows_something(frame: NDArray[Any]) -> bool:
+    """Return whether a frame was recorded: one without a finite pixel, or of one value, was dropped."""
+    finite = frame[np.isfinite(frame)]
+    return bool(finite.size and finite.min() < finite.max())
 
 
 class _Gate:

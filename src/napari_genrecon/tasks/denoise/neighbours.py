@@ -16,7 +16,7 @@ from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise import measure_channel
-from napari_genrecon.numerics.changes import correlation_between
+from napari_genrecon.numerics.changes import far_correlation
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import plan_grid
@@ -166,19 +166,22 @@ def _notes(repeated: Sequence[float]) -> tuple[str, ...]:
 
 def _with_facts(channel: Channel, changes: list[NDArray[np.float32]]) -> Channel:
     """Return a channel with what the changes between consecutive frames tell about its noise."""
+    if not changes:
+        return channel
     share = 1 - float(measure_channel(changes).sigma) ** 2  # of the noise variance, the same in consecutive frames
-    rho = correlation_between(changes, channel.rho)
+    rho = far_correlation(changes, channel.rho)
     return replace(channel, repeated=round(share, 3) if share > _REPEATED else 0.0, rho_far=rho)
 
 
 def _changes(
     read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the changes from a few frames to the next, with the noise of one frame."""
+    """Yield the changes from a few frames to the next, with the noise of one frame; dropped frames are left out."""
     last = read.shape[axis] - 2
     for start in np.unique(np.linspace(0, last, min(_PAIRS, last + 1)).round().astype(int)):
         first, second = _middle(read, planes, channel, index, axis, slice(start, start + 2), 256)
-        yield (second - first) / np.float32(np.sqrt(2))
+        if np.ptp(first) and np.ptp(second):
+            yield (second - first) / np.float32(np.sqrt(2))
 
 
 def _middle(
@@ -220,5 +223,5 @@ def _share_given_back(kernel: DenoiseFrames) -> float:
             for fused in kernel.fuse(as_frames(block, planes.axes, kernel.axis), tile, channel)
             if fused is not None
         ]
-        shares.append(float(np.mean([fused.missed.mean() for fused in found])))
+        shares += [float(np.mean([fused.missed.mean() for fused in found]))] if found else []
     return max(shares)
