@@ -188,7 +188,7 @@ def test_dropped_frame_comes_back_and_does_not_part_its_neighbours(dropped):
     result = run(movie, frames="T").data
     np.testing.assert_array_equal(result[3], movie[3])
     without = run(np.delete(movie, 3, axis=0), frames="T").data
-    assert compare(np.delete(result, 3, axis=0), without, [WHITE]).same
+    assert error(np.delete(result, 3, axis=0), without) < 0.01 * SIGMA  # fused as a frame: 0.1
 
 
 @pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])

@@ -189,9 +189,10 @@ def denoise(
         Share of the input mixed back into the result, in [0, 1].
     frames : {"auto", "none", "T", "Z"}
         The dimension along which neighbouring frames (or planes) are fused before they are denoised: in a movie they
-        show the same scene again, with other noise. What moves, and events of a single frame, are left to the frame
-        itself. ``"auto"`` takes T where there are several frames and a trial on them goes well, and says which;
-        ``"none"`` denoises every plane by itself.
+        show the same scene again, with other noise. What moves is left to the frame itself, and events of a single frame
+        are put back from it. Frames of one value, or without a finite pixel, come back as they are. ``"auto"`` takes T
+        where there are several frames and a trial on them goes well, and says which; ``"none"`` denoises every plane by
+        itself.
     model : str
         A name that `list_models` lists, or ``"auto"``. A model that you trained says where the image is unlike those it
         was trained on.
