@@ -60,8 +60,8 @@ def compare(frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tu
     variance``. It is averaged under a Gaussian window, the matched filter of a spot.
     """
     share = np.sqrt(np.maximum(1 - variance, _LEAST))
-    change, shown = (_smooth((now - mean) / share) for now, mean in (frames, denoised))
-    return Change(np.abs(change) / _left(rho), np.sign(change) * shown)
+    change, shown = (_smooth(np.asarray((now - mean) / share, np.float32)) for now, mean in (frames, denoised))
+    return Change(np.asarray(np.abs(change) / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
 
 
 def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:

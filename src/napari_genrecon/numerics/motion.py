@@ -92,7 +92,7 @@ def measure_motions(frames: Sequence[Plane]) -> Generator[None, None, list[Motio
 def _drifts(steps: Sequence[Motion], far: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     """Return the shift (dy, dx) that is missing in every step: the median of what the longer ones that cover it say."""
     found = np.array([[step.dy, step.dx] for step in steps])
-    open_ = ~found.any(axis=1)
+    open_ = np.array([not (step.dy or step.dx) for step in steps])
     told: list[list[NDArray[np.float64]]] = [[np.zeros(2)] for _ in steps]
     for first, whole in enumerate(far):
         covered = np.arange(first + 1, first + 1 + _FAR)
