@@ -1,13 +1,16 @@
 """Drift and changes of light between frames, and changes that they do not explain."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_genrecon.numerics.changes import unexplained
-from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion
+from napari_genrecon.engine.run import finish
+from napari_genrecon.numerics.changes import compare, far_correlation, put_back, unexplained
+from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion, measure_motions
 from napari_genrecon.numerics.two_way import two_way
 
 
@@ -71,20 +74,68 @@ def test_two_ways_average_equal_frames_as_their_mean():
     assert abs(variance - 1 / 5) < 0.002
 
 
-def test_events_are_found_and_noise_is_not():
-    rng = np.random.default_rng(0)
-    fused, variance = np.zeros((96, 96), np.float32), np.full((96, 96), 0.1, np.float32)
-    y, x = np.indices(fused.shape)
-    event = 3 * np.exp(-((y - 50) ** 2 + (x - 40) ** 2) / 8)
-    noise = np.sqrt(0.9) * rng.standard_normal(fused.shape).astype(np.float32)
-    frame, denoised = (noise + event).astype(np.float32), (0.7 * event).astype(np.float32)
-    found = unexplained((frame, fused), (denoised, fused), variance, (0.0, 0.0))
-    unseen = unexplained((frame, fused), (0.2 * denoised, fused), variance, (0.0, 0.0))
-    assert found[48:53, 38:43].min() == 1
-    assert found.mean() < 0.15
-    assert not unseen.any()  # the denoiser takes it for noise
+def test_slow_drift_is_seen_over_several_frames():
+    base = structure(180, contrast=1.0)
+    frames = [noisy(ndimage.shift(base, (0.3 * t, -0.4 * t), order=3)[25:155, 25:155], t) for t in range(9)]
+    assert any(measure_motion(a, b) == STILL for a, b in pairwise(frames))
+    found = finish(measure_motions(frames))
+    assert found[0] == STILL
+    np.testing.assert_allclose([motion[:2] for motion in found[1:]], [(0.3, -0.4)] * 8, atol=0.15)
+
+
+def test_a_jump_is_not_spread_over_the_frames_beside_it():
+    base = structure(180)
+    frames = [noisy(ndimage.shift(base, (3 * (t > 4), 0), order=3)[25:155, 25:155], t) for t in range(9)]
+    found = finish(measure_motions(frames))
+    np.testing.assert_allclose([motion.dy for motion in found], [3 * (t == 5) for t in range(9)], atol=0.1)
+
+
+def a_still_movie(event=0.0, flicker=0.0):
+    """Changes between frames and their mean, as the frames and as the denoiser show them."""
+    rng, y_x = np.random.default_rng(0), np.indices((96, 96))
+    spot = np.exp(-((y_x[0] - 50) ** 2 + (y_x[1] - 40) ** 2) / 8).astype(np.float32)
+    variance, nothing = np.full(spot.shape, 0.1, np.float32), np.zeros_like(spot)
+    for t in range(8):
+        noise = np.sqrt(0.9) * rng.standard_normal(spot.shape).astype(np.float32)
+        shown = 0.5 * event * spot * (t == 3) + flicker * rng.choice([-1, 1]) * spot
+        yield compare((noise + event * spot * (t == 3), nothing), (shown, nothing), variance, (0.0, 0.0))
+
+
+def test_event_is_found_in_its_frame_alone():
+    found = list(unexplained(list(a_still_movie(event=2.5))))
+    assert found[3][48:53, 38:43].min() == 1
+    assert np.mean(found) < 0.003
+
+
+def test_what_the_denoiser_shows_now_and_then_is_no_event():
+    steady, flickers = (list(unexplained(list(a_still_movie(event=1.2, flicker=f))))[3][50, 40] for f in (0, 0.6))
+    assert steady == 1
+    assert flickers == 0
 
 
 def test_a_frame_that_explains_itself_has_no_events():
     frame = noisy(np.zeros((64, 64)), 0)
-    assert not unexplained((frame, frame), (frame, frame), np.ones_like(frame), (0.6, 0.6)).any()
+    change = compare((frame, frame), (frame, frame), np.ones_like(frame), (0.6, 0.6))
+    assert not next(unexplained([change])).any()
+
+
+def test_event_that_the_denoiser_took_away_is_put_back_at_its_place_only():
+    y, x = np.indices((64, 64))
+    event = (5 * np.exp(-((y - 30) ** 2 + (x - 30) ** 2) / 8)).astype(np.float32)
+    sure = np.zeros_like(event)
+    sure[20:41, 20:41] = 1
+    back = put_back(np.zeros_like(event), noisy(event, 0), sure)
+    assert abs(back[29:32, 29:32].mean() / event[29:32, 29:32].mean() - 0.9) < 0.1
+    assert not back[sure == 0].any()
+
+
+@pytest.mark.parametrize(("reach", "far"), [(1.0, False), (3.0, True)], ids=["as told", "farther than told"])
+def test_correlation_over_many_pixels_is_measured_between_frames(reach, far):
+    kernel = np.exp(-0.5 * (np.arange(-9, 10) / 0.7) ** 2) + 0.12 * far * np.exp(-np.abs(np.arange(-9, 10)) / reach)
+    kernel /= np.linalg.norm(kernel)
+    rho = float(kernel[1:] @ kernel[:-1])
+    rng = np.random.default_rng(0)
+    changes = [ndimage.convolve(rng.standard_normal((200, 200)), np.outer(kernel, kernel)) for _ in range(4)]
+    measured, _ = far_correlation(changes, (rho, rho))
+    assert (measured > rho + 0.05) == far
+    assert far_correlation(changes, (0.0, 0.0)) == (0.0, 0.0)

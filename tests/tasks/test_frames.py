@@ -180,6 +180,17 @@ def test_missing_pixels_come_back(short_windows):
     assert np.isnan(result).sum() == 100
 
 
+@pytest.mark.parametrize("dropped", [np.nan, 0.0], ids=["missing", "black"])
+def test_dropped_frame_comes_back_and_does_not_part_its_neighbours(dropped):
+    clean = still(7)
+    movie = recorded(clean)
+    movie[3] = dropped
+    result = run(movie, frames="T").data
+    np.testing.assert_array_equal(result[3], movie[3])
+    without = run(np.delete(movie, 3, axis=0), frames="T").data
+    assert error(np.delete(result, 3, axis=0), without) < 0.01 * SIGMA  # fused as a frame: 0.1
+
+
 @pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
 def test_file_says_so_and_is_made_again(tmp_path, capsys, ending):
     source, target = tmp_path / "movie.ome.tif", tmp_path / f"result{ending}"

@@ -243,6 +243,17 @@ def test_missing_plane_is_filled_in_time_before_depth():
     np.testing.assert_allclose(result[1, 2], 5)
 
 
+@pytest.mark.parametrize("tile", [None, 64], ids=["whole", "tiled"])
+def test_dropped_frame_of_a_drifting_movie_lies_where_it_was(tile):
+    wide = gaussian_filter(np.random.default_rng(0).standard_normal((180, 180)), 3) * 800
+    movie = np.stack([wide[20 : 20 + 128, 20 - 3 * t : 20 - 3 * t + 128] for t in range(4)])
+    movie += np.random.default_rng(1).normal(0, 5, movie.shape)
+    mask = planes_of(movie.shape, 2)
+    found = steps_of(np.where(mask, 0, movie), mask, axes="TYX", noise=5.0, tile=tile).data[2]
+    truth = wide[20:148, 14:142]
+    assert np.std((found - truth)[8:-8, 8:-8]) < 5  # a mixture of both places: 30
+
+
 def growing(count=7, shape=(64, 64)):
     """A stack whose planes grow brighter."""
     return np.stack([scene(shape) + 10 * t for t in range(count)]).astype("f4")

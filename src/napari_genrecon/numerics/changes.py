@@ -1,39 +1,52 @@
-"""Find what a fused frame does not explain: events of a single frame, which must not be averaged away."""
+"""Find what a fused frame does not explain, events of a single frame, and put it back."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Pair", "unexplained"]
+__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-# Lower thresholds keep more of faint events, and give back more places where nothing but noise stands out. At 3.0 and
-# 3.4, events of 64 grey values at 10 electrons keep all of the height that they have in a frame by itself, at 3.2 and
-# 3.6 they keep 85 %, and still movies gain 0.7 dB. `tools/benchmark.py sequence` measures both.
+# `tools/benchmark.py sequence` measures what follows from these: a lower threshold keeps more of faint events, and puts
+# more noise back into still movies.
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
-_DOUBT, _SURE = 3.05, 3.45  # s.d. of a local mean from which a change may be real, and is taken as real
-# Share of a change that the denoiser shows, up to which it is taken for noise, and from which for real: of events it
-# shows about half, of noise on an even background next to nothing.
-_UNSEEN, _SEEN = 0.25, 0.35
+_DOUBT, _SURE = 4.1, 4.5  # evidence from which a change may be real, and is taken as real
+_WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
+_MOST = 5.0  # s.d. that what the denoiser shows counts at most
+_STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
 _REACH = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
 _TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
+_BLUR = 0.7  # px, s.d. of the filter on what is put back: it leaves 0.4 of white noise, and 0.9 of a spot of 2 px
+
+_CORRELATED = 0.1  # lag-1 correlation from which noise may be correlated farther
+_BLOCK = 32  # px a side of the parts of frames in which it is measured: some of them stand still
+_STILL = 0.5  # quantile of the parts
+_MEDIAN = 0.6745  # of absolute values of s.d. 1
+_WIDEST = 3.0  # largest factor on the width of the correlation
 
 
-def unexplained(
-    frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tuple[float, float]
-) -> NDArray[np.float32]:
-    """Return how surely each pixel of a frame shows what the fused frame does not, in [0, 1].
+class Change(NamedTuple):
+    """What a frame shows and the fused frame does not, in local means of (Y, X) each."""
+
+    deviation: NDArray[np.float32]  # in s.d. of its noise
+    shown: NDArray[np.float32]  # by the denoiser, for the same direction
+
+
+def compare(frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tuple[float, float]) -> Change:
+    """Return how a frame differs from what was fused from it and its neighbours.
 
     Parameters
     ----------
     frames : pair of (Y, X) ndarray
-        The frame, with a noise s.d. of 1, and what was fused from it and its neighbours.
+        The frame, with a noise s.d. of 1, and the fused one.
     denoised : pair of (Y, X) ndarray
         The same of the frames that were denoised one by one: this one, and the mean of them with the same weights.
     variance : (Y, X) ndarray
@@ -44,29 +57,103 @@ def unexplained(
     Notes
     -----
     The frame is part of the fused one with the share `variance`, so that their difference has the variance ``1 -
-    variance``. It is averaged under a Gaussian window, the matched filter of a spot. Noise alone stands out in a pixel
-    of a hundred or so, and the denoiser tells it from an event: of that it shows a good part, of noise next to nothing.
+    variance``. It is averaged under a Gaussian window, the matched filter of a spot.
     """
     share = np.sqrt(np.maximum(1 - variance, _LEAST))
-    change, shown = (_smooth((now - mean) / share) for now, mean in (frames, denoised))
-    deviation = np.abs(change) / (_spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1]))
-    seen = np.sign(change) * shown / np.maximum(np.abs(change), 1e-6)
-    sure = np.minimum(_ramp(deviation, _DOUBT, _SURE), _ramp(seen, _UNSEEN, _SEEN))
-    return _grown(sure, _REACH) if sure.any() else sure
+    change, shown = (_smooth(np.asarray((now - mean) / share, np.float32)) for now, mean in (frames, denoised))
+    return Change(np.asarray(np.abs(change) / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
 
 
-def _smooth(image: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=_TRUNCATE))
+def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
+    """Yield how surely each pixel of each frame of a movie shows what its neighbours do not, in [0, 1].
+
+    Notes
+    -----
+    Noise alone stands out in a pixel of a hundred or so, and the denoiser tells it from an event: of that it shows a
+    good part, of noise next to nothing. How much it shows of noise depends on the place (more at an edge), and is known
+    from the other frames.
+    """
+    squares = sum((change.shown**2 for change in changes), np.float32(0))
+    others = max(len(changes) - 1, 1)
+    for change in changes:
+        spread = np.sqrt(np.maximum(squares - change.shown**2, 0) / others + _STEADY**2)
+        seen = np.clip(change.shown / spread, -_MOST, _MOST)
+        sure = np.clip((change.deviation + _WEIGHT * (seen - _USUAL) - _DOUBT) / (_SURE - _DOUBT), 0, 1)
+        yield _grown(sure, _REACH) if sure.any() else sure
 
 
-def _ramp(value: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
-    return np.clip((value - low) / (high - low), 0, 1).astype(np.float32)
+def put_back(clean: NDArray[np.float32], frame: NDArray[np.float32], sure: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a denoised plane with what it misses of the frame, as a local mean, where that is surely more than noise.
+
+    Parameters
+    ----------
+    clean, frame : (Y, X) ndarray
+        The fused frame, denoised; and the frame as it was.
+    sure : (Y, X) ndarray
+        What `unexplained` says.
+
+    Notes
+    -----
+    The denoiser takes most of a faint event for noise, in a frame as in what was fused. What is known from the other
+    frames is that it is none, so that its height is taken from the frame itself.
+    """
+    if not sure.any():
+        return clean
+    missed = ndimage.gaussian_filter(frame - clean, _BLUR, mode="nearest", truncate=_TRUNCATE)
+    return np.asarray(clean + sure * missed, np.float32)
+
+
+def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:
+    """Return the lag-1 correlation of noise of a Gaussian spectrum with as large local means as the noise of a movie.
+
+    Noise of the same correlation between adjacent pixels may be correlated over more or less of the others.
+
+    Parameters
+    ----------
+    differences : sequence of (Y, X) ndarray
+        Differences of frames that show the same, their noise brought to a s.d. of 1.
+    rho : (float, float)
+        Lag-1 correlation of the noise along x and y, which is returned if it is enough.
+    """
+    if max(rho) < _CORRELATED:
+        return rho
+    parts = [np.median(np.abs(part)) for plane in differences for part in _blocks(_smooth(plane))]
+    measured = float(np.quantile(parts, _STILL)) / _MEDIAN
+    wider = [(_widened(rho[0], factor), _widened(rho[1], factor)) for factor in np.linspace(1, _WIDEST, 81)]
+    return min(wider, key=lambda wide: abs(_left(wide) - measured))
+
+
+def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield parts of a plane; its border is left out, where it is that of a filtered one."""
+    edge = math.ceil(_TRUNCATE * _WIDTH)
+    inner = plane[edge:-edge, edge:-edge] if min(plane.shape) > 2 * edge + _BLOCK else plane
+    for rows in np.array_split(inner, max(inner.shape[0] // _BLOCK, 1), axis=0):
+        yield from np.array_split(rows, max(inner.shape[1] // _BLOCK, 1), axis=1)
+
+
+def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=_TRUNCATE), np.float32)
+
+
+def _left(rho: tuple[float, float]) -> float:
+    """Return the s.d. of local means of noise of s.d. 1."""
+    return _spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1])
 
 
 def _spread(width: float, rho: float) -> float:
     """Return the s.d. along one dimension that a Gaussian filter leaves of noise that is white behind another."""
-    own = math.sqrt(-1 / (4 * math.log(rho))) if rho > 0.01 else 0.0
+    own = _own(rho)
     return _norm(math.hypot(width, own)) / (_norm(own) if own else 1.0)
+
+
+def _own(rho: float) -> float:
+    """Return the width of the Gaussian filter behind which white noise has this lag-1 correlation."""
+    return math.sqrt(-1 / (4 * math.log(rho))) if rho > 0.01 else 0.0
+
+
+def _widened(rho: float, factor: float) -> float:
+    width = factor * _own(rho)
+    return math.exp(-1 / (4 * width * width)) if width else rho
 
 
 def _norm(width: float) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["STILL", "Motion", "follow", "measure_motion"]
+__all__ = ["STILL", "Motion", "follow", "measure_motion", "measure_motions"]
 
 Plane = NDArray[np.float32]
 
@@ -22,6 +24,8 @@ _SHIFT_PRICE = 1.1  # ... and for a shift, which interpolates and so costs more 
 _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
 _SMALLEST = 48  # px a side below which nothing is measured
+_FAR = 4  # frames over which a drift is measured that is too slow to be seen in the noise of two consecutive ones
+_LEAST_DRIFT = 0.05  # px a frame; less is not worth the interpolation
 _ABSENT = 1e3  # variance of what came in from outside: it counts for nothing
 
 
@@ -66,6 +70,43 @@ def measure_motion(before: Plane, after: Plane) -> Motion:
     prices = {both: _SHIFT_PRICE * _LIGHT_PRICE, moved: _SHIFT_PRICE, light: _LIGHT_PRICE, STILL: 1.0}
     best = min(prices, key=lambda motion: prices[motion] * _difference(first, second, motion, limit))
     return best._replace(dy=_BIN * best.dy, dx=_BIN * best.dx)
+
+
+def measure_motions(frames: Sequence[Plane]) -> Generator[None, None, list[Motion]]:
+    """Return the motion to each frame from the one before, still for the first; yields after each measurement.
+
+    A step in which no shift is found gets its part of the shift between frames that lie farther apart.
+    """
+    steps = [STILL]
+    for before, after in pairwise(frames):
+        steps.append(measure_motion(before, after))
+        yield
+    far = []
+    for before, after in zip(frames, frames[_FAR:], strict=False):
+        motion = measure_motion(before, after)
+        far.append(np.array([motion.dy, motion.dx]))
+        yield
+    return [_with_drift(step, drift) for step, drift in zip(steps, _drifts(steps, far), strict=True)]
+
+
+def _drifts(steps: Sequence[Motion], far: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Return the shift (dy, dx) that is missing in every step: the median of what the longer ones that cover it say."""
+    found = np.array([[step.dy, step.dx] for step in steps])
+    open_ = np.array([not (step.dy or step.dx) for step in steps])
+    told: list[list[NDArray[np.float64]]] = [[np.zeros(2)] for _ in steps]
+    for first, whole in enumerate(far):
+        covered = np.arange(first + 1, first + 1 + _FAR)
+        missing = covered[open_[covered]]
+        rest = (whole - found[covered].sum(axis=0)) * bool(whole.any())
+        for step in missing:
+            told[step].append(rest / len(missing))
+    return [np.median(parts[1:] or parts, axis=0) for parts in told]
+
+
+def _with_drift(step: Motion, drift: NDArray[np.float64]) -> Motion:
+    if np.hypot(*drift) < _LEAST_DRIFT:
+        return step
+    return step._replace(dy=float(drift[0]), dx=float(drift[1]))
 
 
 def _coarse(plane: Plane) -> Plane:

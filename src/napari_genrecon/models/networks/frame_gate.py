@@ -23,9 +23,9 @@ LEAST_VARIANCE = 1 / 24  # of a fused pixel: more frames gain little, and a slow
 _BOXES = (1, 3, 7)  # sides of the windows over which differences are averaged, in pixels
 _ENERGY = 5  # side of the window over which squared differences are averaged
 _FEATURES = 2 * len(_BOXES)
-# Noise s.d. at which the rule is in doubt, and how fast it makes up its mind. At 2, moving objects are 0.4
-# to 0.9 dB better, but faint events are half averaged: at 10 electrons 77 % of their height in a frame by itself is
-# left, at 3.2 all of it (`tools/benchmark.py sequence`).
+# Noise s.d. at which the rule is in doubt, and how fast it makes up its mind. At 2.7 still movies lose 0.2 to 0.5 dB,
+# and objects that move 3 px a frame gain 0.1; at 3.6 these lose 0.4, and still movies gain less than 0.1
+# (`tools/benchmark.py sequence`, other seeds).
 _CHANGED, _STEEP = 3.2, 2.5
 _CLEAN = 2.2  # s.d. of noise for one of a difference of denoised frames, which have little noise left
 _CLIP = 12.0  # noise s.d. beyond which a difference tells no more

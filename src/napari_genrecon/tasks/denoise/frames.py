@@ -2,14 +2,13 @@
 
 In the domain of equal noise a small recurrent network (`models.networks.frame_gate`) says pixel by pixel how much of
 the other frames still holds; they are averaged with the frame, from the past and from the future, and the denoiser is
-told the variance that is left at every pixel. Where the average misses what a frame shows, the frame itself is taken.
+told the variance that is left at every pixel. What the average misses of a frame, an event, is put back afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,14 +18,14 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
-from napari_genrecon.numerics.changes import Pair, unexplained
-from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion
+from napari_genrecon.numerics.changes import Change, Pair, compare, put_back, unexplained
+from napari_genrecon.numerics.motion import Motion, follow, measure_motions
 from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 
 __all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
 
-WINDOW = 32
+WINDOW = 64
 """Frames of a window. Windows begin at multiples of it, whatever the tiles, so that the result does not depend on them;
 longer ones take more memory, shorter ones more time for their overlap."""
 REACH = 8
@@ -44,7 +43,7 @@ class Fused(NamedTuple):
     number: int
     frame: NDArray[np.float32]
     variance: NDArray[np.float32]
-    given_back: NDArray[np.float32]  # share of the frame that was taken instead of the average
+    missed: NDArray[np.float32]  # how surely the frame shows what its neighbours do not, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +68,17 @@ class DenoiseFrames:
     read: Reader
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
-        """Denoise the frames that a tile answers for; the others of the block stay empty."""
+        """Denoise the frames that a tile answers for; the others, and those that show nothing, stay as they are."""
         channel = self.planes.channel_of(tile)
         if channel is None:
             return block
         frames = as_frames(block, self.planes.axes, self.axis)
-        result = np.zeros(frames.shape, np.result_type(block.dtype, np.float32))
+        result = frames.astype(np.result_type(block.dtype, np.float32))
         for found in self.fuse(frames, tile, channel):
             if found is not None:
                 prepared = self.planes.prepare(frames[found.number], channel)
                 clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
+                clean = put_back(clean, prepared.stabilised, found.missed)
                 result[found.number] = self.planes.restore(prepared, clean, channel)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
@@ -86,8 +86,7 @@ class DenoiseFrames:
 
     def costs(self, read: int, core: int) -> list[float]:
         """Return the time of each step of a tile that reads and answers for so many frames."""
-        ahead = [_GATE_COST] * (read - core) + [1 + _GATE_COST] * core
-        return [1.0] * read + [_MOTION_COST] * (read - 1) + [_GATE_COST] * read + ahead + [0.0]
+        return [1.0] * read + [_MOTION_COST] * 2 * (read - 1) + [_GATE_COST] * 2 * read + [float(self.planes.views)] * core + [0.0]
 
     def fuse(self, frames: NDArray[Any], tile: Tile, channel: Channel) -> Generator[Fused | None, None, None]:
         """Yield every frame of the tile, fused, and None wherever other work was done.
@@ -102,47 +101,56 @@ class DenoiseFrames:
             Its constants.
         """
         alone = replace(self.planes, strength=1.0, views=1)
+        numbers = [number for number, frame in enumerate(frames) if shows_something(frame)]
         even, clean = [], []
-        for frame in frames:
-            even.append(alone.prepare(frame, channel).stabilised)
+        for number in numbers:
+            even.append(alone.prepare(frames[number], channel).stabilised)
             clean.append(alone.clean(even[-1], channel))
             yield None
-        motions = yield from self._motions(tile, channel)
         core = range(*tile.crop[self.axis].indices(len(frames)))
+        inner = [index for index, number in enumerate(numbers) if number in core]
+        if not inner:
+            return
+        motions = yield from self._motions(tile, numbers, channel)
         later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         gate = _Gate(self, even, clean, channel)
-        for index in range(len(frames) - 1, core.start - 1, -1):
-            before = follow(gate.state, motions[index + 1].back) if index < len(frames) - 1 else None
+        for index in range(len(even) - 1, inner[0] - 1, -1):
+            before = follow(gate.state, motions[index + 1].back) if index < len(even) - 1 else None
             share = gate.add(index, before)
-            if before is not None and index in core:
+            if before is not None and index in inner:
                 later[index] = before[:3], share
             yield None
         gate = _Gate(self, even, clean, channel)
-        for index in range(core.stop):
+        fused, changes = [], []
+        for index in range(inner[-1] + 1):
             gate.add(index, follow(gate.state, motions[index]) if index else None)
-            if index in core:
-                yield self._both(index, (even[index], clean[index]), gate.state, later.get(index), channel)
-            else:
-                yield None
+            if index in inner:
+                future = later.pop(index, None)
+                one, change = self._both(numbers[index], (even[index], clean[index]), gate.state, future, channel)
+                fused.append(one)
+                changes.append(change)
+            yield None
+        for one, missed in zip(fused, unexplained(changes), strict=True):
+            yield one._replace(missed=missed)
 
     def _both(
         self,
-        index: int,
+        number: int,
         frame: Pair,
         state: NDArray[np.float32],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         channel: Channel,
-    ) -> Fused:
+    ) -> tuple[Fused, Change]:
         fused, variance, mean = state[:3]
         if later is not None:
             (ahead, spread, mean_ahead), share = later
             mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
             fused, variance = two_way((fused, variance), (ahead, spread), share)
-        given_back = unexplained((frame[0], fused), (frame[1], mean), variance, _near(channel))
-        fused, variance = fused + given_back * (frame[0] - fused), variance + given_back * (1 - variance)
-        return Fused(index, fused, (1 - channel.repeated) * variance + channel.repeated, given_back)
+        change = compare((frame[0], fused), (frame[1], mean), variance, channel.near)
+        variance = (1 - channel.repeated) * variance + channel.repeated
+        return Fused(number, fused, variance, np.zeros_like(fused)), change
 
-    def _motions(self, tile: Tile, channel: Channel) -> Generator[None, None, list[Motion]]:
+    def _motions(self, tile: Tile, numbers: Sequence[int], channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
 
         It is the same for all tiles of these frames: a shift per tile would tear the image apart.
@@ -153,12 +161,8 @@ class DenoiseFrames:
             start = max(length - _LOOK, 0) // 2
             region[axis] = slice(start, min(start + _LOOK, length))
         frames = as_frames(self.read(tuple(region)), axes, self.axis)
-        even = [self.planes.prepare(frame, channel).stabilised for frame in frames]
-        motions = [STILL]
-        for before, after in pairwise(even):
-            motions.append(measure_motion(before, after))
-            yield
-        return motions
+        even = [self.planes.prepare(frames[number], channel).stabilised for number in numbers]
+        return (yield from measure_motions(even))
 
 
 def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:
@@ -167,8 +171,10 @@ def as_frames(block: NDArray[Any], axes: Axes, axis: int) -> NDArray[Any]:
     return frames.reshape(len(frames), block.shape[axes.y], block.shape[axes.x])
 
 
-def _near(channel: Channel) -> tuple[float, float]:
-    return channel.noise.rho_x, channel.noise.rho_y
+def shows_something(frame: NDArray[Any]) -> bool:
+    """Return whether a frame was recorded: one without a finite pixel, or of one value, was dropped."""
+    finite = frame[np.isfinite(frame)]
+    return bool(finite.size and finite.min() < finite.max())
 
 
 class _Gate:
@@ -181,7 +187,7 @@ class _Gate:
         clean: Sequence[NDArray[np.float32]],
         channel: Channel,
     ) -> None:
-        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), _near(channel)
+        self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.near
         self._even, self._clean = even, clean
         self.state = np.empty((0,), np.float32)
 

@@ -16,6 +16,7 @@ from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise import measure_channel
+from napari_genrecon.numerics.changes import far_correlation
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import plan_grid
@@ -25,7 +26,7 @@ __all__ = ["Frames", "plan_frames", "work_per_pixel"]
 # Pixels along Y and X that are read around a tile: the denoiser's own halo, and as many as the gate carries over from
 # frame to frame. `tests/tasks/test_frames.py` measures what is left.
 _HALO = 128
-_BYTES = 20  # per pixel of a frame: the frame, denoised, fused from both sides, the result
+_BYTES = 36  # per pixel of a frame: the frame, denoised, fused from both sides, how it differs, the result
 _PAIRS = 4  # of frames in which noise that repeats is looked for
 _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
 _TRIAL_FRAMES, _TRIAL_SIDE = 8, 160  # frames and px a side of the trial
@@ -83,7 +84,7 @@ def plan_frames(
         return Frames()
     letter, read = planes.axes.letters[axis], Reader(source)
     channels = tuple(
-        channel and replace(channel, repeated=_repeated(read, planes, index, axis))
+        channel and _with_facts(channel, list(_changes(read, planes, channel, index, axis)))
         for index, channel in enumerate(planes.channels)
     )
     gate = find_model("auto", "fuse")
@@ -163,17 +164,24 @@ def _notes(repeated: Sequence[float]) -> tuple[str, ...]:
 # --- what a few frames tell ---
 
 
-def _repeated(read: Reader, planes: DenoisePlanes, index: int, axis: int) -> float:
-    """Return the share of the noise variance of a channel that is the same in consecutive frames."""
-    channel = planes.channels[index]
-    if channel is None:
-        return 0.0
+def _with_facts(channel: Channel, changes: list[NDArray[np.float32]]) -> Channel:
+    """Return a channel with what the changes between consecutive frames tell about its noise."""
+    if not changes:
+        return channel
+    share = 1 - float(measure_channel(changes).sigma) ** 2  # of the noise variance, the same in consecutive frames
+    rho = far_correlation(changes, channel.near)
+    return replace(channel, repeated=round(share, 3) if share > _REPEATED else 0.0, rho_far=rho)
+
+
+def _changes(
+    read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the changes from a few frames to the next, with the noise of one frame; dropped frames are left out."""
     last = read.shape[axis] - 2
-    starts = np.unique(np.linspace(0, last, min(_PAIRS, last + 1)).round().astype(int))
-    pairs = [list(_middle(read, planes, channel, index, axis, slice(start, start + 2), 256)) for start in starts]
-    changes = [(second - first) / np.sqrt(2) for first, second in pairs]
-    share = 1 - measure_channel(changes).sigma ** 2
-    return round(float(share), 3) if share > _REPEATED else 0.0
+    for start in np.unique(np.linspace(0, last, min(_PAIRS, last + 1)).round().astype(int)):
+        first, second = _middle(read, planes, channel, index, axis, slice(start, start + 2), 256)
+        if np.ptp(first) and np.ptp(second):
+            yield (second - first) / np.float32(np.sqrt(2))
 
 
 def _middle(
@@ -215,5 +223,5 @@ def _share_given_back(kernel: DenoiseFrames) -> float:
             for fused in kernel.fuse(as_frames(block, planes.axes, kernel.axis), tile, channel)
             if fused is not None
         ]
-        shares.append(float(np.mean([fused.given_back.mean() for fused in found])))
+        shares += [float(np.mean([fused.missed.mean() for fused in found]))] if found else []
     return max(shares)

@@ -48,6 +48,12 @@ class Channel:
     centre: float  # of the stabilised values
     missing: tuple[float, ...]  # grey values of padding, which count for nothing
     repeated: float = 0.0  # share of the noise variance that is the same in every frame, and that no average removes
+    rho_far: tuple[float, float] | None = None  # of neighbours, as the noise of local means in a movie tells it
+
+    @property
+    def near(self) -> tuple[float, float]:
+        """Correlation of neighbouring pixels along x and y, by which local means of the noise are known."""
+        return self.rho_far or (self.noise.rho_x, self.noise.rho_y)
 
     def even(self, plane: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return a plane of floats without hot, missing and non-finite pixels, and where these were.

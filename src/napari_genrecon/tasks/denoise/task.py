@@ -204,9 +204,10 @@ def denoise(
         Share of the input mixed back into the result, in [0, 1].
     frames : {"auto", "none", "T", "Z"}
         The dimension along which neighbouring frames (or planes) are fused before they are denoised: in a movie they
-        show the same scene again, with other noise. What moves, and events of a single frame, are left to the frame
-        itself. ``"auto"`` takes T where there are several frames and a trial on them goes well, and says which;
-        ``"none"`` denoises every plane by itself.
+        show the same scene again, with other noise. What moves is left to the frame itself, and events of one frame are
+        put back from it. Frames of one value, or without a finite pixel, come back as they are. ``"auto"`` takes T
+        where there are several frames and a trial on them goes well, and says which; ``"none"`` denoises every plane by
+        itself.
     self_ensemble : bool
         Average the results of eight turned and mirrored views of every plane: a little better, eight times slower.
     model : str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import as_plane, to_dtype
@@ -19,6 +21,7 @@ from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import Stabiliser
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
+from napari_genrecon.numerics.motion import measure_motion
 from napari_genrecon.tasks.inpaint.fill import Denoise, Draw, Recipe, apply_recipe
 from napari_genrecon.tasks.inpaint.missing_planes import Neighbours
 from napari_genrecon.tasks.inpaint.missing_planes import Plane as PlaneIndex
@@ -33,6 +36,8 @@ _MIXING = 0.3  # time to mix and denoise a plane from its neighbours as a share 
 # Noise s.d. up to which the denoiser may compute in bfloat16: filled pixels then err by up to 0.02 noise s.d.; at a
 # contrast of 25 by 0.05 (tests/models/test_precision.py).
 _LOW_CONTRAST = 12.0
+_LOOK = 256  # px a side, in the middle of frames, in which their drift is measured
+_RINGS = 8  # px beyond which a pixel no longer rings in the splines that shift a plane
 _CELL = 64  # px, side of the cells that noise is drawn in, which makes it independent of the tiles
 
 
@@ -197,12 +202,27 @@ class InpaintPlanes:
         return load_network(self.denoiser, self.device, precision=self.precision if low else "float32")
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
-        """Fill a plane that is missing as a whole: mix its neighbours by distance, and denoise the mixture."""
+        """Fill a plane that is missing as a whole: mix its neighbours by distance, and denoise the mixture.
+
+        Frames that drift are brought to the place where the missing one lay between them.
+        """
         pairs = self.neighbours[index]
-        planes = [self._neighbour(at, tile, channel) for at, _ in pairs]
+        shift = self._drift([at for at, _ in pairs], tile, channel)
+        region, inner = self._around(tile, math.ceil(max(map(abs, shift))))
+        planes = [self._neighbour(at, region, channel) for at, _ in pairs]
         holes = np.stack([unknown for _, unknown in planes])
         k = SMOOTHEST if channel.recipe is None else channel.recipe.start
         whole = [_completed(planes[i], planes[-1 - i], k) for i in range(len(planes))]
+        if any(shift):
+            ways = [
+                [sign * (1 - weight) * part for part in shift] for sign, (_, weight) in zip((1, -1), pairs, strict=True)
+            ]
+            whole = [
+                ndimage.shift(values, way, order=3, mode="nearest") for values, way in zip(whole, ways, strict=True)
+            ]
+            holes = np.stack(
+                [ndimage.shift(hole, way, order=0, mode="nearest") for hole, way in zip(holes, ways, strict=True)]
+            )
         mixed = np.zeros_like(whole[0])
         for (_, weight), values in zip(pairs, whole, strict=True):
             mixed += np.float32(weight) * values
@@ -212,12 +232,39 @@ class InpaintPlanes:
             smooth = denoise(mixed, left, channel.rho)
             single = holes.any(axis=0) & ~holes.all(axis=0)  # known in one plane only: all of its noise is left
             mixed = np.where(single, denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
-        return _to_grey(mixed, channel)
+        return _to_grey(mixed[inner], channel)
 
-    def _neighbour(self, index: PlaneIndex, tile: Tile, channel: Channel) -> tuple[NDArray[np.float32], Mask]:
+    def _drift(self, planes: Sequence[PlaneIndex], tile: Tile, channel: Channel) -> tuple[float, float]:
+        """Return the shift (dy, dx) from the frame before a missing one to the one after, measured in their middle."""
+        letters = [self.axes.letters[axis] for axis in self.axes.outer]
+        if len(planes) < 2 or any(a != b and letter != "T" for a, b, letter in zip(*planes, letters, strict=True)):
+            return 0.0, 0.0
+        region = list(tile.src)
+        for axis in (self.axes.y, self.axes.x):
+            start = max(self.read.shape[axis] - _LOOK, 0) // 2
+            region[axis] = slice(start, min(start + _LOOK, self.read.shape[axis]))
+        before, after = (self._neighbour(at, tuple(region), channel)[0] for at in planes)
+        motion = measure_motion(before, after)
+        return motion.dy, motion.dx
+
+    def _around(self, tile: Tile, reach: int) -> tuple[tuple[slice, ...], tuple[slice, slice]]:
+        """Return a region that holds a tile and what moves into it, and the place of the tile in there."""
+        if not reach:
+            return tile.src, (slice(None), slice(None))
+        region, inner = list(tile.src), []
+        for axis in (self.axes.y, self.axes.x):
+            at, more = tile.src[axis], -(-(reach + _RINGS) // self.stride) * self.stride
+            start = max(at.start - more, 0)
+            region[axis] = slice(start, min(at.stop + more, self.read.shape[axis]))
+            inner.append(slice(at.start - start, at.stop - start))
+        return tuple(region), (inner[0], inner[1])
+
+    def _neighbour(
+        self, index: PlaneIndex, around: tuple[slice, ...], channel: Channel
+    ) -> tuple[NDArray[np.float32], Mask]:
         """Return the values of a neighbouring plane, and which of them are unknown."""
         at = dict(zip(self.axes.outer, index, strict=True))
-        region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(tile.src))
+        region = tuple(slice(at[i], at[i] + 1) if i in at else part for i, part in enumerate(around))
         plane = as_plane(self.read(region), self.axes)
         unknown = as_plane(self.mask[region], self.axes) | mark_missing(plane, channel.missing)
         return to_values(plane, unknown, channel), unknown

@@ -75,8 +75,9 @@ def inpaint(
     mask : array_like, or a labels or image layer of napari
         Pixels to fill in are not 0. It has the image's shape, the same without the colours (S), or the shape of a YX
         plane (then it holds for all planes), and is held in memory, a byte per pixel. A plane that is masked as a whole
-        is mixed from the nearest planes along T, else Z, of which at least a tenth is known; moving structure then
-        appears twice, faintly. If there is such a plane on one side only, that one is taken.
+        is mixed from the nearest planes along T, else Z, of which at least a tenth is known. Along T a drift of the
+        whole frame is followed; what moves by itself appears twice, faintly. If there is such a plane on one side only,
+        that one is taken.
     method : {"auto", "network", "pnp", "biharmonic"}
         A network that was trained to fill in, plug-and-play with the denoiser as the prior, or scikit-image's
         biharmonic equation. ``"auto"`` takes the better of the first two, found by filling known pixels that it hides
