@@ -21,7 +21,6 @@ from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.models import find_model
 from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, find_blobs, heights_at, noise_field
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
-from napari_genrecon.tasks.detect.finders import _unsplit
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing stands out:napari_genrecon.errors.GenReconWarning")
@@ -53,14 +52,6 @@ def test_more_of_crowded_and_dim_spots_are_found_than_under_filters():
             total += right_and_false(detect(image, method=method, noise=1.0), places)
     assert counts["net"][0] > counts["log"][0] + 20
     assert counts["net"][1] < 0.08 * counts["net"].sum()
-
-
-def test_wide_spots_that_noise_splits_are_found_once():
-    places = np.array([[10.0, 10.0], [13.0, 10.0], [30.0, 30.0], [31.0, 30.0], [40.0, 40.0]])
-    wide, narrow = np.array([2.5, 1.0, 1.2, 1.2, 3.0]), np.array([1.5, 1.0, 1.2, 1.2, 1.5])
-    evidence = np.array([2.0, 1.0, 3.0, 2.5, 0.0])
-    assert _unsplit(places, wide, evidence).tolist() == [True, False, True, True, True]
-    assert _unsplit(places, narrow, evidence).all()
 
 
 @pytest.mark.parametrize("fdr", [0.3, 0.4])

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network
@@ -36,9 +35,6 @@ _VOXELS = 1 << 21  # of a tile of a volume, for the same time
 _SMALLEST = 64  # pixels along a side of a tile of a volume
 LEAST_HEAT = -4.0  # below which a maximum of the network's answer is not kept: it is none even in dim, crowded scenes
 _SMALLEST_PLANE = 16  # pixels a side: filters reach further, and see mirror images on both sides
-# Noise splits dim, wide spots: two maxima closer than two s.d. of the surer one are one spot (two of equal height have
-# no dip between them there: Sparrow, Astrophys. J. 44, 1916). Narrow ones are told apart by their height as well.
-_WIDE, _APART = 2.0, 2.0  # pixels, s.d.
 _OTHER_SIZE = 1.3  # ratio to the sizes asked for up to which a spot is kept: sizes of dim ones are uncertain by it
 
 
@@ -112,24 +108,11 @@ class NetFinder:
         least, most = self.filters.sizes[0] / _OTHER_SIZE, self.filters.sizes[-3] * _OTHER_SIZE
         fits = (least < FWHM * sigma) & (FWHM * sigma < most)
         where, sigma = where[fits], sigma[fits]
-        whole = _unsplit(where, sigma, (heat + odds)[tuple(where.T)])
-        where, sigma = where[whole], sigma[whole]
         widths = np.log(self.filters.widths[:-2]) - 0.5 * math.log(3)  # of the spots that they answer most to
         level = np.abs(np.log(sigma)[:, None] - widths).argmin(axis=1)
         places = refined(heat, where, (1.0, 1.0))[0]
         found = Blobs(places, np.zeros(len(where), np.float32), level, (heat + odds)[tuple(where.T)])
         return replace(found, z=heights_at(values, places, level, self.filters))
-
-
-def _unsplit(places: NDArray[np.intp], sigma: Values, evidence: Values) -> NDArray[np.bool_]:
-    """Return which maxima are not within the reach of a wide spot that is surer."""
-    whole = np.ones(len(places), bool)
-    tree = cKDTree(places) if len(places) else None
-    for i in np.argsort(-evidence, kind="stable"):
-        if tree is not None and whole[i] and sigma[i] > _WIDE:
-            near = np.array(tree.query_ball_point(places[i], _APART * sigma[i]))
-            whole[near[evidence[near] < evidence[i]]] = False
-    return whole
 
 
 def finders_of(
