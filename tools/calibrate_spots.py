@@ -18,7 +18,7 @@ from napari_genrecon.numerics.blobs.spot_planes import spot_planes
 from napari_genrecon.tasks.detect.finders import LEAST_HEAT
 
 RHO = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8)
-LEAST, STEP = -6.0, 0.5  # evidence
+LEAST, STEP = -8.0, 0.5  # evidence; what is less is never an object
 FEWEST = 20  # maxima, for a number in the table
 SIDE = 1024
 

@@ -136,6 +136,33 @@ def test_cancel_between_parts_ends_the_search(monkeypatch):
     steps.close()
 
 
+def test_box_holds_a_disc_and_ends_at_the_edge_of_the_image():
+    y, x = np.indices((3, 60, 80))[1:]
+    image = np.random.default_rng(0).normal(0, 0.1, y.shape)
+    image[1] += (np.hypot(y - 30, x - 40) < 10)[1] + (np.hypot(y - 30, x - 76) < 10)[1]
+    found = detect(image, boxes=True, min_size=8, max_size=20, axes="TYX")
+    assert found.boxes.shape == (2, 4, 3)
+    assert (found.boxes[..., 0] == 1).all()
+    left, right = found.boxes[np.argsort(found.pixels[:, 2])]
+    np.testing.assert_allclose([left.min(axis=0), left.max(axis=0)], [[1, 20, 30], [1, 40, 50]], atol=2)
+    assert right[:, 2].max() == 79.5
+    plain = detect(image, min_size=8, max_size=20, axes="TYX")
+    assert plain.boxes is None
+    np.testing.assert_array_equal(plain.pixels, found.pixels)
+
+
+def test_command_line_writes_the_corners_of_boxes_and_finds_them_again(tmp_path):
+    source = tmp_path / "a.tif"
+    tifffile.imwrite(source, scene(0, n=5)[0].astype(np.float32))
+    assert main(["detect", str(source), "--boxes"]) == 0
+    with (tmp_path / "a_detect.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = detect(tifffile.imread(source), boxes=True)
+    for name in ("y_min", "y_max", "x_min", "x_max"):
+        np.testing.assert_allclose([float(row[name]) for row in rows], expected[name], rtol=1e-6)
+    assert main(["replay", str(tmp_path / "a_detect.csv")]) == 0
+
+
 def test_points_know_their_units_and_columns():
     from napari_genrecon.axes import Axes
     from napari_genrecon.io.image_file import ImageMeta

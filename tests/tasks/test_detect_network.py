@@ -54,6 +54,14 @@ def test_more_of_crowded_and_dim_spots_are_found_than_under_filters():
     assert counts["net"][1] < 0.08 * counts["net"].sum()
 
 
+@pytest.mark.parametrize("fdr", [0.3, 0.4])
+def test_large_shares_hold_among_crowded_spots(fdr):
+    image, places = scene(0, n=125, height=3.0)
+    right, false = right_and_false(detect(image, method="net", fdr=fdr, noise=1.0), places)
+    assert right > 90
+    assert false <= fdr * (right + false)
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.6], ids=["white", "correlated"])
 def test_nothing_is_found_in_noise(rho):
     rng = np.random.default_rng(2)

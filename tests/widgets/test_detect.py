@@ -9,7 +9,7 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from napari.layers import Points
+from napari.layers import Points, Shapes
 
 from napari_genrecon import detect
 from napari_genrecon.io.points import read_places
@@ -106,6 +106,18 @@ def test_points_of_a_volume_are_seen_in_the_planes_around(make_napari_viewer):
     found = add_result(viewer, "detect", layer, volume=True)
     assert found.out_of_slice_display
     assert len(found.data) == 1
+
+
+def test_boxes_are_a_shapes_layer_over_the_objects(opened, qtbot, movie):
+    viewer, widget, layer = opened
+    widget._form["boxes"].value = True
+    run(widget, qtbot)
+    found, expected = viewer.layers[-1], detect(movie, axes="ZYX", boxes=True)
+    assert isinstance(found, Shapes)
+    assert found.shape_type == ["rectangle"] * 3
+    np.testing.assert_allclose(found.data, expected.boxes)
+    np.testing.assert_allclose(found.data_to_world(found.data[0][0]), layer.data_to_world(found.data[0][0]))
+    np.testing.assert_allclose(found.features["x_max"], expected["x_max"])
 
 
 def test_clicks_are_taken_from_a_points_layer_where_it_lies(opened, qtbot, movie):

@@ -19,9 +19,11 @@ __all__ = ["SpotScene", "draw_correlation", "draw_scene"]
 Floats = NDArray[np.floating]
 
 SIGMAS = (0.7, 3.5)  # s.d. of the spots in pixels: full widths at half maximum of 1.6 to 8.2
-HEAT = 0.9  # s.d. in pixels of the heat around a centre: narrower, and a centre between two pixels is weak
-AT, AWAY = 0.58, 0.21  # heat 0.94 and 1.6 pixels from a centre: a spot is there, and none is
-_REACH = 3  # pixels around a centre that have heat
+# S.d. of the heat around a centre: at least so many pixels (narrower, and a centre between two pixels is weak), and so
+# many s.d. of the spot (the centre of a wide, dim one is uncertain: asked for to a pixel, it is improbable everywhere).
+HEAT, _WIDE = 0.9, 0.5
+AT, AWAY = 0.58, 0.21  # heat 1.04 and 1.77 of these s.d. from a centre: a spot is there, and none is
+_REACH = 6  # pixels around a centre that have heat
 _DENSITY = (1e-4, 1.2e-2)  # spots per pixel
 _CROWDED = 0.035  # most spots per squared s.d.: with more, they are a texture
 _DIM, _BRIGHT = (2.5, 8.0), (8.0, 60.0)  # heights in s.d. of the noise under the best filter
@@ -88,13 +90,14 @@ def _spots(places: Floats, sigma: Floats, heights: Floats, side: int) -> Floats:
 
 def _answers(places: Floats, sigma: Floats, side: int) -> tuple[Floats, Floats]:
     heat, size = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
-    window = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1].reshape(2, -1)  # (2, 49)
-    pixels = np.round(places).astype(int)[:, :, None] + window  # (N, 2, 49)
-    values = np.exp(-0.5 * ((pixels - places[:, :, None]) ** 2).sum(axis=1) / HEAT**2)
+    window = np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1].reshape(2, -1)  # (2, W)
+    pixels = np.round(places).astype(int)[:, :, None] + window  # (N, 2, W)
+    width = np.maximum(HEAT, _WIDE * sigma)[:, None]
+    values = np.exp(-0.5 * ((pixels - places[:, :, None]) ** 2).sum(axis=1) / width**2).astype(np.float32)
     inside = np.all((pixels >= 0) & (pixels < side), axis=1)
     at = (pixels[:, 0][inside], pixels[:, 1][inside])
-    np.maximum.at(heat, at, values[inside].astype(np.float32))
-    own = values[inside] >= heat[at] - 1e-6  # of two spots, the nearer one gives the size
+    np.maximum.at(heat, at, values[inside])
+    own = values[inside] >= heat[at]  # of two spots, the one with more heat gives the size
     size[at[0][own], at[1][own]] = np.broadcast_to(np.log(sigma)[:, None], values.shape)[inside][own]
     return heat, size
 

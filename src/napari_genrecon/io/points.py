@@ -12,8 +12,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ __all__ = [
 ENDING = ".csv"
 """Ending of files of points."""
 _MOST_BYTES = 1 << 30  # of a file that is read: 1 GB, some ten million points
+_BOX = 1 / 0.7  # side of a box in sizes of its object: the diameter of a disc in its full width at half maximum
 _DIGITS = 9  # significant digits: more than a position in a large image has
 
 
@@ -83,6 +84,30 @@ class Points:
     def units(self) -> tuple[str, ...]:
         """Unit of every dimension."""
         return self.meta.filled().units[: len(self.letters)]
+
+    def with_boxes(self, shape: Sequence[int]) -> Points:
+        """Return the points with a box around each in its plane, cut at the edges of an image of this shape.
+
+        A disc of the object's ``size`` just fits into it. Its edges are further features, in pixels: ``y_min``,
+        ``y_max``, ``x_min`` and ``x_max``.
+        """
+        half, edges = _BOX / 2 * self["size"], dict[str, NDArray[Any]]()
+        for letter in "yx":
+            axis = self.letters.index(letter.upper())
+            ends = -0.5, shape[axis] - 0.5
+            edges |= {f"{letter}_min": np.clip(self.pixels[:, axis] - half, *ends)}
+            edges |= {f"{letter}_max": np.clip(self.pixels[:, axis] + half, *ends)}
+        return replace(self, features={**self.features, **edges})
+
+    @property
+    def boxes(self) -> NDArray[np.float64] | None:
+        """(N, 4, D) corners of the boxes in pixels, in whole planes, as Shapes layers of napari take them, or None."""
+        if "y_min" not in self.features:
+            return None
+        found = np.repeat(np.round(self.pixels)[:, None], 4, axis=1)
+        for letter, corners in (("y", ("min", "min", "max", "max")), ("x", ("min", "max", "max", "min"))):
+            found[..., self.letters.index(letter.upper())] = np.stack([self[f"{letter}_{end}"] for end in corners], 1)
+        return found
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return all columns of a file by name, in order."""

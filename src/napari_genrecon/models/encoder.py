@@ -75,5 +75,8 @@ def _pooled(maps: Tensor) -> Tensor:
     """Return (B, 6 C): the positive and negative parts averaged, over all and over the centre, and the extremes."""
     height, width = maps.shape[-2:]
     centre = maps[..., height // 4 : height - height // 4, width // 4 : width - width // 4]
-    means = [part.mean((2, 3)) for each in (maps, centre) for part in (each.relu(), (-each).relu())]
+    means = []
+    for each in (maps, centre):
+        positive = each.relu().mean((2, 3))
+        means += [positive, positive - each.mean((2, 3))]
     return torch.cat([*means, maps.amax((2, 3)), maps.amin((2, 3))], dim=1)

@@ -33,7 +33,7 @@ class DetectOptions:
         Places in pixels; see `detect`.
     complete : array_like
         Pixels where everything is clicked on; see `detect`.
-    fdr, min_size, max_size, objects, volume, spacing, method, noise, device, axes
+    fdr, min_size, max_size, objects, volume, boxes, spacing, method, noise, device, axes
         See `detect`.
     """
 
@@ -64,6 +64,10 @@ class DetectOptions:
     ] = "bright"
     volume: Annotated[
         bool, {"tooltip": "Find objects in z-stacks as a whole; else every plane is searched by itself"}
+    ] = False
+    boxes: Annotated[
+        bool,
+        {"advanced": True, "tooltip": "Draw boxes around the objects, not rings; their corners become features"},
     ] = False
     clicks: Annotated[
         Any,

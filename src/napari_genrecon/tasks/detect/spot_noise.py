@@ -36,10 +36,10 @@ class SpotNoise:
         return cls(tuple(calibration["evidence"]), tuple(between))
 
     def density(self, evidence: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return how many maxima per pixel noise has with at least this evidence.
+        """Return how many maxima per pixel noise has with at least this evidence; infinite below what was measured.
 
-        Beyond what was measured, its logarithm goes on as a straight line: it falls faster, so that this is no less.
+        Above what was measured, the logarithm goes on as a straight line: it falls faster, so that this is no less.
         """
         (x0, x1), (y0, y1) = self.evidence[-2:], self.logarithm[-2:]
         beyond = np.maximum(evidence - x1, 0) * (y1 - y0) / (x1 - x0)
-        return np.asarray(np.exp(np.interp(evidence, self.evidence, self.logarithm) + beyond))
+        return np.asarray(np.exp(np.interp(evidence, self.evidence, self.logarithm, left=np.inf) + beyond))

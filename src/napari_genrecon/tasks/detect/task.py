@@ -34,8 +34,8 @@ from napari_genrecon.tasks.task import Result
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
 # Options that count, and go into the record.
-_WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "spacing", "method", "axes")
-_WITH_CLICKS = ("method", "axes")
+_WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "boxes", "spacing", "method", "axes")
+_WITH_CLICKS = ("boxes", "method", "axes")
 
 
 def detect(
@@ -49,6 +49,7 @@ def detect(
     max_size: float = 8.0,
     objects: Objects = "bright",
     volume: bool = False,
+    boxes: bool = False,
     spacing: float | None = None,
     noise: Noise | float | None = None,
     device: str = "auto",
@@ -85,6 +86,9 @@ def detect(
         Brighter or darker than what is around them.
     volume : bool
         Find objects in the whole of a z-stack instead of plane by plane.
+    boxes : bool
+        Add the corners of a box around every object to the features, see `Points.boxes`; `napari_genrecon.add_result`
+        then makes a Shapes layer.
     spacing : float, optional
         Distance of two planes in pixels, in [0.1, 100], for `volume`; that of a layer if not given, else 1.
     noise : NoiseModel, tuple of NoiseModel, float or None
@@ -100,6 +104,7 @@ def detect(
         Places in `pixels` and in units (`positions`), and the features ``score`` (probability, in [0, 1], that it is
         no false one), ``z`` (height in s.d. of the noise), ``size`` (full width at half maximum in pixels) and
         ``false_share`` (expected share of false ones among all that are at least as sure).
+        With `boxes` also ``y_min``, ``y_max``, ``x_min`` and ``x_max`` in pixels.
 
     Raises
     ------
@@ -134,6 +139,7 @@ def detect(
         max_size=max_size,
         objects=objects,
         volume=volume,
+        boxes=boxes,
         spacing=spacing,
         noise=noise,
         device=device,
@@ -175,6 +181,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     searched = yield from _searched(options, source, axes, channels)
     best = _best(searched, options.fdr)
     points = _points(best, axes, volume=options.volume)
+    points = points.with_boxes(source.shape) if options.boxes else points
     facts = {
         "points": [len(s.blobs) for s in best.chosen],
         "size": best.sizes,
@@ -249,7 +256,8 @@ def _like_clicks(
     facts = found.facts | {"learned from": digest(clicks) if region is None else digest(clicks) + digest(region)}
     tile = {"size": list(shape), "halo": [0] * len(shape)}
     record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
-    return Result(Points(found.pixels, found.features, meta=ImageMeta(axes=axes)), axes, record)
+    points = Points(found.pixels, found.features, meta=ImageMeta(axes=axes))
+    return Result(points.with_boxes(shape) if options.boxes else points, axes, record)
 
 
 def expected_seconds(image: Any, options: DetectOptions) -> float:

@@ -57,7 +57,7 @@ def add_result(viewer: Viewer, task: str, layer: Layer, *, lazy: bool | None = N
 
     Returns
     -------
-    napari.layers.Image or Points
+    napari.layers.Image, Points or Shapes
         The new layer.
 
     Raises
@@ -151,7 +151,7 @@ def add_layers(
 
     Returns
     -------
-    napari.layers.Image or Points
+    napari.layers.Image, Points or Shapes
         The layer of the result.
     """
     if isinstance(result.data, Points):
@@ -175,23 +175,28 @@ def add_layers(
 
 _RING = 2.0  # diameter of a ring, in sizes of its object, so that the object stays in sight ...
 _LEAST_RING = 4.0  # pixels ... and the ring, too
+_EDGE = 0.5  # pixels: width of the line of a box
 _RING_COLOUR = "#ffd400"  # yellow stands out from grey, green and magenta images
 
 
 def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]) -> Any:
-    """Add the points of a result as rings around the objects, with their features."""
-    points = result.data
+    """Add the points of a result as rings around the objects, or as boxes if it has these, with their features."""
+    points, boxes = result.data, result.data.boxes
+    common = {
+        "name": name,
+        "features": dict(points.features),
+        "face_color": "transparent",
+        "metadata": {**shown["metadata"], "genrecon": result.record},
+        **{key: shown[key] for key in PLACED if key in shown},
+    }
+    if boxes is not None:
+        return viewer.add_shapes(boxes, shape_type="rectangle", edge_color=_RING_COLOUR, edge_width=_EDGE, **common)
     sizes = points.features.get("size")
-    rings = _LEAST_RING if sizes is None or not len(points) else (_RING * sizes).clip(_LEAST_RING)
     return viewer.add_points(
         points.pixels,
-        name=name,
-        features=dict(points.features),
-        size=rings,
-        face_color="transparent",
+        size=_LEAST_RING if sizes is None or not len(points) else (_RING * sizes).clip(_LEAST_RING),
         border_color=_RING_COLOUR,
         border_width=0.1,
         out_of_slice_display=bool(result.record["options"].get("volume")),
-        metadata={**shown["metadata"], "genrecon": result.record},
-        **{key: shown[key] for key in PLACED if key in shown},
+        **common,
     )
