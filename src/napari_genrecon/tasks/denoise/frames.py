@@ -86,7 +86,8 @@ class DenoiseFrames:
 
     def costs(self, read: int, core: int) -> list[float]:
         """Return the time of each step of a tile that reads and answers for so many frames."""
-        return [1.0] * read + [_MOTION_COST] * 2 * (read - 1) + [_GATE_COST] * 2 * read + [float(self.planes.views)] * core + [0.0]
+        alone, motions, gates = [1.0] * read, [_MOTION_COST] * 2 * (read - 1), [_GATE_COST] * 2 * read
+        return [*alone, *motions, *gates, *[float(self.planes.views)] * core, 0.0]
 
     def fuse(self, frames: NDArray[Any], tile: Tile, channel: Channel) -> Generator[Fused | None, None, None]:
         """Yield every frame of the tile, fused, and None wherever other work was done.
