@@ -17,7 +17,7 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 # `tools/benchmark.py sequence` measures what follows from these: a lower threshold keeps more of faint events, and puts
 # more noise back into still movies.
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
-_DOUBT, _SURE = 4.1, 4.5  # evidence from which a change may be real, and is taken as real
+_DOUBT, _SURE = 3.9, 4.3  # evidence from which a change may be real, and is taken as real
 _WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
 _MOST = 5.0  # s.d. that what the denoiser shows counts at most
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
