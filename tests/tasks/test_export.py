@@ -52,7 +52,7 @@ def test_bioimageio_core_accepts_the_package_and_gives_our_pixels(
 ) -> None:
     core = pytest.importorskip("bioimageio.core", reason="bioimageio.core is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    summary = core.test_model(packages[name], weight_format=weights)
+    summary = core.test_model(packages[name], weight_format=weights, devices=["cpu"])
     errors = [error.msg for detail in summary.details for error in detail.errors]
     if any(BROKEN in error for error in errors):
         pytest.skip("this version of bioimageio.spec does not run with this version of pydantic")

@@ -21,7 +21,7 @@ STEPS = ["denoise", ("upscale", {"factor": 2})]
 
 @pytest.fixture
 def noisy(tmp_path):
-    image = np.random.default_rng(0).poisson(30, (48, 56)).astype(np.uint16)
+    image = np.random.default_rng(1).poisson(30, (48, 56)).astype(np.uint16)
     path = tmp_path / "cells.ome.tif"
     tifffile.imwrite(path, image, ome=True, metadata={"axes": "YX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1})
     return image, path

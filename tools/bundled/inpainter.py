@@ -46,9 +46,10 @@ def new_state(recipe: InpainterRecipe, init: Path | None = None) -> State:
     """Return a network on the best device, with the weights `init`, or else those of the packaged denoiser."""
     net = FillUNet()
     if init is None:
-        net.load_state_dict(read_weights(find_model("auto", "denoise")))
-        with torch.no_grad():
-            net.head.weight[:, _SHARED:] = 0  # in these channels the denoiser has the correlation of the noise
+        known = read_weights(find_model("auto", "denoise"))
+        head = known["head.weight"][:, : net.inputs].clone()
+        head[:, _SHARED:] = 0  # in these channels the denoiser has the correlation of the noise
+        net.load_state_dict({**known, "head.weight": head})
     return fresh_state(net, recipe, init)
 
 

@@ -114,23 +114,22 @@ class DenoiseUNet(nn.Module):
 
 
 class GrainUNet(DenoiseUNet):
-    """The same, but told the correlation of the noise at `LAGS`, too: by how much it differs from `gaussian_tail`.
+    """The same, but told the correlations at `LAGS`, too: by how much they differ from those of Gaussian grains.
 
     What is not known is 0 then, and costs nothing; ``sigma`` times the difference enters at half the resolution.
     """
 
     inputs = 16 + 2 * len(LAGS)
 
+    def __init__(self) -> None:
+        super().__init__()
+        # On the device once: made anew, it would be a copy to the device for every tile.
+        self.register_buffer("squares", torch.tensor(LAGS, dtype=torch.float32) ** 2, persistent=False)
+
     def _inputs(self, y: Tensor, sigma: Tensor, rho: Tensor) -> Tensor:
         seen = super()._inputs(y, sigma, rho)
         along = rho.reshape(len(rho), 2, -1)  # (B, 2, K): along x and y
-        tail = gaussian_tail(along[:, :, 0])
+        tail = along[:, :, :1].clamp(min=0) ** self.squares  # (B, 2, 3), of Gaussian grains
         lacking = (along[:, :, 1:] if along.shape[2] > 1 else tail) - tail
         level = seen[:, 4:8].mean(1, keepdim=True)  # sigma, (B, 1, H'/2, W'/2)
         return torch.cat([seen, level * lacking.flatten(1)[:, :, None, None].to(y.dtype)], dim=1)
-
-
-def gaussian_tail(rho: Tensor) -> Tensor:
-    """Return the correlations (B, 2, 3) at `LAGS` of Gaussian grains whose correlations at lag 1 are (B, 2)."""
-    squares = torch.tensor([float(lag * lag) for lag in LAGS], dtype=rho.dtype, device=rho.device)
-    return rho.clamp(min=0)[:, :, None] ** squares

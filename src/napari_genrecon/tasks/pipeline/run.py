@@ -56,7 +56,7 @@ def pipeline(
     Examples
     --------
     >>> import numpy as np
-    >>> noisy = np.random.default_rng(0).poisson(20, (64, 64))
+    >>> noisy = np.random.default_rng(1).poisson(20, (64, 64))
     >>> restore = pipeline(["denoise", ("upscale", {"factor": 2})])
     >>> print(restore)
     Denoise → Upscale (factor 2)

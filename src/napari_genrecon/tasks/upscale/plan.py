@@ -250,7 +250,7 @@ def notes(noise: tuple[NoiseModel, ...], options: EnlargingOptions, removes: boo
         Whether the chosen model removes noise.
     """
     found = []
-    if noise_to_remove(noise, options) != noise:
+    if noise_to_remove(noise, options) != noise and any(map(_worth_removing, noise)):
         remover = next(
             (
                 f"choose the model {spec.name!r} instead of 'auto', or "

@@ -102,7 +102,7 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
     new = full.ndim - len(shape)  # 1 for several plausible fillings, which get a new first dimension
     if result.region is not None:
         shape = tuple(part.stop - part.start for part in result.region)
-    if result.record["nature"] == "predicted":  # other grey values than those of the source
+    if result.record.get("nature") == "predicted":  # other grey values than those of the source
         kwargs = {key: value for key, value in kwargs.items() if key not in ("contrast_limits", "colormap", "gamma")}
     letters = result.axes.letters[new:]
     factors = tuple(

@@ -167,7 +167,9 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             scale=crops.pixel_size if single else (1.0, *crops.pixel_size),
             units=crops.units if single else ("pixel", *crops.units),
             axis_labels=("y", "x") if single else ("c", "y", "x"),
-            contrast_limits=(min(crops.low), max(crops.high)) if crops.targets is None else limits_of(picture),
+            contrast_limits=(min(crops.low), max(crops.high))
+            if len(crops.low) and crops.targets is None
+            else limits_of(picture),
         )
 
     def _start(self, _event: object = None) -> None:
