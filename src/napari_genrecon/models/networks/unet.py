@@ -120,6 +120,7 @@ class GrainUNet(DenoiseUNet):
     """
 
     inputs = 16 + 2 * len(LAGS)
+    squares: Tensor
 
     def __init__(self) -> None:
         super().__init__()
