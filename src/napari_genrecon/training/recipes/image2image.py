@@ -27,6 +27,7 @@ from napari_genrecon.training.recipes.restoration import (
     held_out_gain,
     judged_crops,
     plain_model,
+    plain_state,
     squares,
 )
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from napari_genrecon.models.runtime import Model
     from napari_genrecon.training.data.pairs import PairBatches
-    from napari_genrecon.training.loop.loop import Loss, State
+    from napari_genrecon.training.loop.loop import Loss
 
 __all__ = ["RECIPE", "Image2ImageOptions"]
 
@@ -79,13 +80,6 @@ def _network(card: ModelCard, options: Image2ImageOptions) -> nn.Module:
     network: Any = build_network(card)
     network.start_from(read_weights(find_model("auto", "denoise")), torch.tensor(card.calibration["mixture"]))
     return network
-
-
-def _state(network: nn.Module, options: Image2ImageOptions) -> State:
-    from napari_genrecon.training.loop.muon import Muon
-    from napari_genrecon.training.loop.state import State
-
-    return State(network, Muon(network.parameters()))
 
 
 def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, device: torch.device) -> PairBatches:
@@ -194,7 +188,7 @@ RECIPE = Recipe(
     kept="image-unet",
     shape=lambda dataset, options: {"outputs": len(dataset.measured["targets"]["low"])},
     network=_network,
-    state=_state,
+    state=plain_state,
     losses=_losses,
     score=_score,
     preview=_preview,

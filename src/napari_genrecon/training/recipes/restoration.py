@@ -43,6 +43,7 @@ __all__ = [
     "judge",
     "judged_crops",
     "plain_model",
+    "plain_state",
     "restoration",
     "squares",
     "start_model",
@@ -94,7 +95,7 @@ def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], ab
         kept="grain-unet",
         shape=lambda dataset, options: {},
         network=_network,
-        state=_state,
+        state=plain_state,
         losses=_losses,
         score=_score,
         preview=_preview,
@@ -140,7 +141,8 @@ def _network(card: ModelCard, options: TrainOptions) -> nn.Module:
     return trained_network(find_model("auto", _TASK))
 
 
-def _state(network: nn.Module, options: TrainOptions) -> State:
+def plain_state(network: nn.Module, options: TrainOptions) -> State:
+    """Return a network with fresh moments."""
     from napari_genrecon.training.loop.muon import Muon
     from napari_genrecon.training.loop.state import State
 
