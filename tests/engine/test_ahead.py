@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
-from napari_genrecon.engine.run import finish, run_tiles
+from napari_genrecon.engine.run import finish, one_step, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
 
 GRID = TileGrid((64, 48), (16, 16), (4, 4), (1, 1), (4, 4))  # 12 tiles
@@ -52,7 +52,7 @@ def test_ahead_equals_one_by_one(height, width, tile, ahead, kind):
         return blur(block, tile)
 
     source = np.random.default_rng(0).normal(0, 1, grid.shape)
-    fn = blur if kind == "plain" else in_steps
+    fn = one_step(blur) if kind == "plain" else in_steps
     here, there = (finish(run_tiles(fn, source, grid, np.float64, ahead=n)) for n in (1, ahead))
     np.testing.assert_array_equal(there.array, here.array)
     assert (there.tile, there.nan, there.clipped) == (here.tile, here.nan, here.clipped)
@@ -61,6 +61,7 @@ def test_ahead_equals_one_by_one(height, width, tile, ahead, kind):
 def test_tiles_begin_in_order_and_are_handed_over_in_order():
     begun, places = [], [tile.dst for tile in GRID.tiles()]
 
+    @one_step
     def fn(block, tile):
         begun.append(tile.dst)
         time.sleep(0.02 if tile.dst == places[0] else 0)  # the first is the last to be ready
@@ -77,6 +78,7 @@ def test_no_more_tiles_than_asked_for_are_held_at_once(ahead):
     """Begun and not handed over yet: this bounds the memory."""
     begun, most = [], [0]
 
+    @one_step
     def fn(block, tile):
         begun.append(tile)
         return block
@@ -97,8 +99,8 @@ def test_out_of_memory_while_others_are_computed_gives_the_same_pixels(fails):
             raise MemoryError
         return blur(block, tile)
 
-    right = finish(run_tiles(blur, IMAGE, GRID, np.float64)).array
-    tiled = finish(run_tiles(scarce, IMAGE, GRID, np.float64, ahead=4))
+    right = finish(run_tiles(one_step(blur), IMAGE, GRID, np.float64)).array
+    tiled = finish(run_tiles(one_step(scarce), IMAGE, GRID, np.float64, ahead=4))
     np.testing.assert_allclose(tiled.array, right, rtol=1e-12)  # a running sum: its start decides the last digits
     assert max(tiled.tile) <= 16
     assert min(tiled.tile) < 16
@@ -126,6 +128,7 @@ def test_closing_stops_every_thread_at_its_next_step():
 
 
 def test_error_of_a_thread_is_that_of_the_run():
+    @one_step
     def fn(block, tile):
         if tile.dst[0].start == 16:
             raise ValueError("this tile is odd")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter, zoom
 
 from napari_genrecon.engine.lazy import lazy_tiles
-from napari_genrecon.engine.run import Progress, finish, region_steps, run_tiles, seconds_left
+from napari_genrecon.engine.run import Progress, finish, one_step, region_steps, run_tiles, seconds_left
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import InferenceError, OptionError
 
@@ -61,7 +61,7 @@ def test_read_share_counts_the_pixels_read(grid):
 def test_tiled_equals_whole(grid, seed):
     grid = with_halo(grid, 4)
     image = np.random.default_rng(seed).normal(size=grid.shape)
-    tiled = finish(run_tiles(blur, image, grid, np.float64)).array
+    tiled = finish(run_tiles(one_step(blur), image, grid, np.float64)).array
     np.testing.assert_allclose(tiled, blur(image, None), atol=1e-12)
 
 
@@ -73,15 +73,17 @@ def test_lazy_result_equals_eager_result(grid, dask_source):
     grid = with_halo(grid, 4)
     image = np.random.default_rng(0).normal(size=grid.shape)
     source = da.from_array(image, chunks=(2, 13, 29)) if dask_source else image
-    lazy = lazy_tiles(blur, source, grid, np.float64)
+    lazy = lazy_tiles(one_step(blur), source, grid, np.float64)
     assert lazy.chunks == (grid.coarse() if dask_source else grid).out_chunks
-    np.testing.assert_allclose(lazy.compute(), finish(run_tiles(blur, image, grid, np.float64)).array, atol=1e-12)
+    np.testing.assert_allclose(
+        lazy.compute(), finish(run_tiles(one_step(blur), image, grid, np.float64)).array, atol=1e-12
+    )
 
 
 def test_scaled_tiles_cover_the_larger_output():
     grid = TileGrid((20, 30), (8, 8), (4, 4), (2, 2), (1, 1))
     image = np.random.default_rng(0).normal(size=grid.shape)
-    result = finish(run_tiles(lambda block, tile: zoom(block, 2, order=0), image, grid, np.float64)).array
+    result = finish(run_tiles(one_step(lambda block, tile: zoom(block, 2, order=0)), image, grid, np.float64)).array
     np.testing.assert_array_equal(result, zoom(image, 2, order=0))
 
 
@@ -93,7 +95,7 @@ def test_looking_at_one_plane_computes_one_plane():
         return block
 
     grid = TileGrid((5, 16, 16), (1, 8, 8), (0, 4, 4), (1, 1, 1), (1, 1, 1))
-    lazy_tiles(spy, np.zeros(grid.shape), grid)[3].compute(scheduler="sync")
+    lazy_tiles(one_step(spy), np.zeros(grid.shape), grid)[3].compute(scheduler="sync")
     assert seen == [3] * 4
 
 
@@ -105,7 +107,7 @@ def test_building_a_lazy_result_reads_nothing():
             raise AssertionError("the source was read")
 
     grid = TileGrid((4, 16, 16), (1, 8, 8), (0, 4, 4), (1, 1, 1), (1, 1, 1))
-    assert lazy_tiles(blur, Unreadable(), grid).shape == (4, 16, 16)
+    assert lazy_tiles(one_step(blur), Unreadable(), grid).shape == (4, 16, 16)
 
 
 @pytest.mark.parametrize("fits", [512, 300, 130], ids=lambda n: f"fits-{n}-pixels")
@@ -118,7 +120,7 @@ def test_out_of_memory_halves_the_tile_and_gives_the_same_result(fits):
     grid = TileGrid((1, 64, 64), (1, 32, 32), (0, 2, 2), (1, 1, 1), (1, 1, 1))
     image = np.random.default_rng(0).normal(size=grid.shape)
     notes = []
-    tiled = finish(run_tiles(hungry, image, grid, np.float64), notes.append)
+    tiled = finish(run_tiles(one_step(hungry), image, grid, np.float64), notes.append)
     np.testing.assert_allclose(tiled.array, blur(image, None), atol=1e-12)
     assert tiled.tile < grid.tile
     assert "out of memory: tiles reduced" in notes[-1].note
@@ -131,13 +133,13 @@ def test_no_memory_at_all_gets_a_sentence():
 
     grid = TileGrid((16, 16), (8, 8), (2, 2), (1, 1), (1, 1))
     with pytest.raises(InferenceError, match="not enough memory even for a tile"):
-        finish(run_tiles(hungry, np.zeros((16, 16)), grid))
+        finish(run_tiles(one_step(hungry), np.zeros((16, 16)), grid))
 
 
 def test_progress_ends_complete():
     grid = TileGrid((3, 16, 16), (1, 8, 8), (0, 0, 0), (1, 1, 1), (1, 1, 1))
     steps = []
-    finish(run_tiles(lambda block, tile: block, np.zeros(grid.shape), grid), steps.append)
+    finish(run_tiles(one_step(lambda block, tile: block), np.zeros(grid.shape), grid), steps.append)
     assert steps[0] == Progress(0, 12)
     assert [p.done for p in steps] == list(range(13))
 
@@ -145,7 +147,7 @@ def test_progress_ends_complete():
 def test_closing_the_steps_computes_no_further_tile():
     seen = []
     grid = TileGrid((16, 16), (8, 8), (0, 0), (1, 1), (1, 1))
-    steps = run_tiles(lambda block, tile: seen.append(1) or block, np.zeros((16, 16)), grid)
+    steps = run_tiles(one_step(lambda block, tile: seen.append(1) or block), np.zeros((16, 16)), grid)
     next(steps), next(steps)
     steps.close()
     assert len(seen) == 1
@@ -168,7 +170,7 @@ def test_function_in_steps_gives_the_same_and_can_be_stopped_between_them():
     grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 1, 1))
     seen = []
     tiled = finish(run_tiles(blur_in_steps, image, grid, np.float64, steps=3), seen.append)
-    np.testing.assert_array_equal(tiled.array, finish(run_tiles(blur, image, grid, np.float64)).array)
+    np.testing.assert_array_equal(tiled.array, finish(run_tiles(one_step(blur), image, grid, np.float64)).array)
     np.testing.assert_array_equal(lazy_tiles(blur_in_steps, image, grid, np.float64).compute(), tiled.array)
     assert [p.done for p in seen] == list(range(3 * grid.n_tiles + 1))
     assert {p.total for p in seen} == {3 * grid.n_tiles}
@@ -198,7 +200,7 @@ def test_tiles_without_work_count_for_nothing():
     grid = TileGrid((16, 16), (8, 8), (0, 0), (1, 1), (1, 1))
     seen = []
     work = lambda tile: float(tile.dst[0].start == 8)  # noqa: E731
-    finish(run_tiles(lambda block, tile: block, np.zeros((16, 16)), grid, work=work), seen.append)
+    finish(run_tiles(one_step(lambda block, tile: block), np.zeros((16, 16)), grid, work=work), seen.append)
     assert [p.fraction for p in seen] == [0, 0, 0, 0.5, 1]
 
 
@@ -208,11 +210,11 @@ def test_time_left_is_not_told_where_there_is_none(first, now):
 
 
 @pytest.mark.parametrize("region", [np.s_[1:2, 3:30, 20:41], np.s_[0:2, 0:1, 39:40], np.s_[:, :, :]], ids=str)
-@pytest.mark.parametrize("fn", [blur, blur_in_steps])
+@pytest.mark.parametrize("fn", [one_step(blur), blur_in_steps])
 def test_region_equals_that_part_of_the_whole(region, fn):
     image = np.random.default_rng(0).normal(size=(2, 50, 41))
     grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 4, 4))
-    whole = finish(run_tiles(blur, image, grid, np.float64)).array
+    whole = finish(run_tiles(one_step(blur), image, grid, np.float64)).array
     np.testing.assert_allclose(finish(region_steps(fn, image, grid, region, np.float64)), whole[region], atol=1e-12)
 
 
@@ -220,7 +222,7 @@ def test_region_of_a_larger_result_has_its_scale():
     image = np.arange(60.0).reshape(1, 6, 10)
     grid = TileGrid(image.shape, (1, 4, 4), (0, 0, 0), (1, 2, 3), (1, 1, 1))
     larger = lambda block, tile: block.repeat(2, 1).repeat(3, 2)  # noqa: E731
-    found = finish(region_steps(larger, image, grid, np.s_[0:1, 1:3, 5:9]))
+    found = finish(region_steps(one_step(larger), image, grid, np.s_[0:1, 1:3, 5:9]))
     np.testing.assert_array_equal(found, larger(image[:, 1:3, 5:9], None))
 
 
@@ -231,10 +233,10 @@ def test_lazy_region_equals_the_eager_one_and_that_part_of_the_whole(region, sou
 
     image = np.random.default_rng(0).normal(size=(2, 50, 41))
     grid = TileGrid(image.shape, (1, 16, 16), (0, 4, 4), (1, 1, 1), (1, 4, 4))
-    whole, part = finish(run_tiles(blur, image, grid, np.float64)).array, grid.within(region)
-    eager = finish(run_tiles(blur, image, part, np.float64)).array
+    whole, part = finish(run_tiles(one_step(blur), image, grid, np.float64)).array, grid.within(region)
+    eager = finish(run_tiles(one_step(blur), image, part, np.float64)).array
     given = image if source == "numpy" else da.from_array(image, chunks=(1, 13, 20))
-    np.testing.assert_array_equal(lazy_tiles(blur, given, part, np.float64).compute(), eager)
+    np.testing.assert_array_equal(lazy_tiles(one_step(blur), given, part, np.float64).compute(), eager)
     np.testing.assert_allclose(eager, whole[region], atol=1e-12)
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -27,8 +27,9 @@ __all__ = [
     "Tiled",
     "core_steps",
     "finish",
-    "region_steps",
     "map_progress",
+    "one_step",
+    "region_steps",
     "run_tiles",
     "seconds_left",
 ]
@@ -39,12 +40,22 @@ T = TypeVar("T")
 
 Block = NDArray[np.floating[Any]]
 
-TileFunction = Callable[[NDArray[Any], Tile], Block | Generator[None, None, Block]]
-"""Maps what was read for a tile to the block of output pixels it covers (halo included).
+TileFunction = Callable[[NDArray[Any], Tile], Generator[None, None, Block]]
+"""Generator function of what was read for a tile that returns the block of output pixels it covers (halo included).
 
-A function that takes more than a second or two returns a generator that returns the block; a run can be cancelled
-wherever it yields.
+A run can be cancelled wherever it yields: every second or two. See `one_step` for what is faster.
 """
+
+
+def one_step(compute: Callable[..., Block]) -> Callable[..., Generator[None, None, Block]]:
+    """Make a tile function of a function, or a method, that returns the block within a second or two."""
+
+    @wraps(compute)
+    def steps(*block_and_tile: Any) -> Generator[None, None, Block]:
+        yield from ()
+        return compute(*block_and_tile)
+
+    return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +143,7 @@ def run_tiles(
     Parameters
     ----------
     fn : callable
-        ``fn(block, tile) -> block``, both with all dimensions of the source; see `TileFunction`.
+        ``fn(block, tile)``, with all dimensions of the source; see `TileFunction`.
     source : array_like
         Anything that can be read by region: NumPy, memmap, Zarr, dask. Only one tile is read at a time.
     grid : TileGrid
@@ -248,10 +259,7 @@ def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core
     tile = grid.tile_of(core)
     # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
     try:
-        result = fn(block, tile)
-        if isinstance(result, Generator):
-            result = yield from result
-        return result[tile.crop]
+        return (yield from fn(block, tile))[tile.crop]
     except MemoryError:
         size = tuple(b - a for a, b in core)
     out: NDArray[Any] | None = None
@@ -304,8 +312,7 @@ def _compute(fn: TileFunction, source: ImageArray, tile: Tile) -> Generator[None
     """Compute a tile; None if memory ran out."""
     # The retry must happen outside the except clause: its traceback would keep the failed tensors in memory.
     try:
-        result = fn(np.asarray(source[tile.src]), tile)
-        return (yield from result) if isinstance(result, Generator) else result
+        return (yield from fn(np.asarray(source[tile.src]), tile))
     except MemoryError:
         return None
 

@@ -40,6 +40,10 @@ class Tile:
     crop: Region
     dst: Region
 
+    def channel(self, axis: int | None) -> int:
+        """Return the index along the dimension of the channels, of which a tile has one; 0 if there is none."""
+        return 0 if axis is None else int(self.src[axis].start)
+
 
 @dataclass(frozen=True, slots=True)
 class TileGrid:

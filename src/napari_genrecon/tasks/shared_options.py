@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from napari_genrecon.axes import Axes
@@ -12,12 +13,14 @@ __all__ = [
     "AxesOption",
     "DeviceOption",
     "KeepDtypeOption",
+    "PixelSizeOption",
     "PrecisionOption",
     "RegionOption",
     "SelfEnsembleOption",
     "TileOption",
     "WholeOption",
     "check_number",
+    "check_pixel_size",
     "check_precision",
     "check_whole",
 ]
@@ -36,6 +39,14 @@ TileOption = Annotated[
         "advanced": True,
         "tooltip": "Side of the parts that are computed at once, in pixels: less takes less memory and more time; the "
         "result is the same. Empty chooses",
+    },
+]
+PixelSizeOption = Annotated[
+    float | None,
+    {
+        "form": False,
+        "tooltip": "Pixel size in micrometres, only to tell whether a model of your own fits; from the file if not "
+        "given",
     },
 ]
 DeviceOption = Annotated[
@@ -83,6 +94,18 @@ KeepDtypeOption = Annotated[
 ]
 
 
+def check_pixel_size(pixel_size: float | None) -> None:
+    """Check the option ``pixel_size``.
+
+    Raises
+    ------
+    OptionError
+        If it is no positive number.
+    """
+    if pixel_size is not None and not 0 < pixel_size < math.inf:
+        raise OptionError(f"pixel_size must be a positive number of micrometres, got {pixel_size}")
+
+
 def check_precision(precision: str) -> None:
     """Check the option ``precision``.
 
@@ -107,7 +130,7 @@ def check_whole(region: object, *, whole: bool) -> None:
         raise OptionError("whole=True returns a copy of the image with a region changed, and no region is given")
 
 
-def check_number(name: str, value: float, low: float, high: float = float("inf")) -> None:
+def check_number(name: str, value: float, low: float, high: float = math.inf) -> None:
     """Check that the number of an option lies between `low` and `high`.
 
     Raises
@@ -116,5 +139,5 @@ def check_number(name: str, value: float, low: float, high: float = float("inf")
         If it does not.
     """
     if not low <= value <= high:
-        limits = f"be {low:g} or more" if high == float("inf") else f"lie between {low:g} and {high:g}"
+        limits = f"be {low:g} or more" if high == math.inf else f"lie between {low:g} and {high:g}"
         raise OptionError(f"{name} must {limits}, got {value}")

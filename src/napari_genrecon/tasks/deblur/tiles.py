@@ -87,11 +87,11 @@ class DeblurTiles:
     device: str
     precision: str = "float32"
 
-    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any] | Generator[None, None, NDArray[Any]]:
+    def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Deblur a block; `tile` tells which channel it belongs to."""
-        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        index = tile.channel(self.axes.channel)
         channel = self.channels[index] if index < len(self.channels) else None
-        return block if channel is None else self._deblur(block, channel)
+        return block if channel is None else (yield from self._deblur(block, channel))
 
     def _deblur(self, block: NDArray[Any], channel: Channel) -> Generator[None, None, NDArray[Any]]:
         image = self._spatial(block)

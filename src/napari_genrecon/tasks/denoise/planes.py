@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import as_plane, fill_non_finite, measure_centre
 from napari_genrecon.engine.missing import find_missing, without_missing
+from napari_genrecon.engine.run import one_step
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import (
@@ -31,7 +32,15 @@ from napari_genrecon.numerics.views import VIEWS, turned, turned_back
 from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.others import grey_scale
 
-__all__ = ["Channel", "DenoisePlanes", "Prepared", "channel_constants", "denoising_planes", "scaled_channel"]
+__all__ = [
+    "Channel",
+    "DenoisePlanes",
+    "Prepared",
+    "channel_constants",
+    "denoising_planes",
+    "planned",
+    "scaled_channel",
+]
 
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
 # at a strong edge is.
@@ -69,6 +78,11 @@ class Channel:
         return self.transform.forward(even) - np.float32(self.centre)
 
 
+def planned(spec: ModelCard, views: int) -> ModelCard:
+    """Return the card by which tiles are planned: all views of one take their time together."""
+    return replace(spec, work=spec.work * views)
+
+
 class Prepared(NamedTuple):
     """A plane before it is denoised: (Y, X) each."""
 
@@ -91,6 +105,7 @@ class DenoisePlanes:
     precision: str = "float32"
     views: int = 1  # number of turned and mirrored views whose results are averaged, 1 to 8
 
+    @one_step
     def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """Denoise a block of one plane; `tile` tells which channel it belongs to."""
         channel = self.channel_of(tile)
@@ -102,7 +117,7 @@ class DenoisePlanes:
 
     def channel_of(self, tile: Tile) -> Channel | None:
         """Return the constants of the channel that a tile belongs to; None if it has nothing to remove."""
-        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        index = tile.channel(self.axes.channel)
         return self.channels[index] if index < len(self.channels) else None
 
     def prepare(self, plane: NDArray[Any], channel: Channel) -> Prepared:
@@ -140,11 +155,6 @@ class DenoisePlanes:
             (0, -n % stride) for n, stride in zip(plane.shape, (self.spec.stride.y, self.spec.stride.x), strict=True)
         ]
         return np.pad(np.asarray(plane, np.float32), ends, mode="symmetric")
-
-    @property
-    def planned(self) -> ModelCard:
-        """The card by which tiles are planned: all views of one take their time together."""
-        return replace(self.spec, work=self.spec.work * self.views)
 
     def restore(self, prepared: Prepared, clean: NDArray[np.float32], channel: Channel) -> NDArray[Any]:
         """Return a denoised plane in grey values, with the pixels of the source that are kept."""

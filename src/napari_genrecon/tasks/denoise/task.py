@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -23,7 +22,7 @@ from napari_genrecon.numerics.views import VIEWS
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.denoise.camera import CameraMaps, Corrected, camera_facts, camera_maps
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
-from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, scaled_channel
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, planned, scaled_channel
 from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.model_fit import notes_on_model
@@ -34,11 +33,14 @@ from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
     KeepDtypeOption,
+    PixelSizeOption,
     PrecisionOption,
     RegionOption,
     SelfEnsembleOption,
     TileOption,
     WholeOption,
+    check_number,
+    check_pixel_size,
     check_precision,
     check_whole,
 )
@@ -116,14 +118,7 @@ class DenoiseOptions:
             "tooltip": "What removes the noise: 'auto' is the bundled network, others were trained or imported",
         },
     ] = "auto"
-    pixel_size: Annotated[
-        float | None,
-        {
-            "form": False,
-            "tooltip": "Pixel size in micrometres, only to tell whether a model of your own fits; "
-            "from the file if not given",
-        },
-    ] = None
+    pixel_size: PixelSizeOption = None
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
@@ -138,14 +133,11 @@ class DenoiseOptions:
         check_precision(self.precision)
         if self.frames not in get_args(Frames):
             raise OptionError(f"frames must be 'auto', 'none', 'T' or 'Z', got {self.frames!r}")
-        for name, low, high in (("strength", 0.0, 1.5), ("blend", 0.0, 1.0)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise OptionError(f"{name} must lie between {low:g} and {high:g}, got {value}")
+        check_number("strength", self.strength, 0.0, 1.5)
+        check_number("blend", self.blend, 0.0, 1.0)
         if self.tile is not None:
             check_tile(self.tile, 1)
-        if self.pixel_size is not None and not 0 < self.pixel_size < math.inf:
-            raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
+        check_pixel_size(self.pixel_size)
         if self.camera is not None and self.whole:
             raise OptionError(
                 "whole puts the result into a copy of the image, whose grey values the camera maps do not correct: "
@@ -323,8 +315,7 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_model(options.model, "denoise")
     views = _views(spec, options)
-    planned = replace(spec, work=spec.work * views)
-    grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
+    grid = plan_grid(source.shape, axes, planned(spec, views), tile=options.tile, device=options.device)
     work = work_per_pixel(source.shape, axes, _frames(spec, options), views)
     network = load_network(spec, options.device, precision=options.precision)
     return cut(grid, options, axes).pixels_read * work * network.seconds_per_pixel()
@@ -375,7 +366,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         kernel=fused.kernel if fused.kernel else planes,
         grid=fused.grid
         if fused.grid
-        else plan_grid(source.shape, axes, planes.planned, tile=options.tile, device=device),
+        else plan_grid(source.shape, axes, planned(spec, planes.views), tile=options.tile, device=device),
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=facts,

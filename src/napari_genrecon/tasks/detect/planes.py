@@ -102,7 +102,7 @@ def find_steps(
     parts: list[list[tuple[Blobs, tuple[int, ...], int]]] = [[] for _ in channels]
     for done, tile in enumerate(grid.tiles()):
         yield Progress(done, grid.n_tiles, f"{done} of {grid.n_tiles} parts searched")
-        index = 0 if axes.rgb or axes.channel is None else tile.src[axes.channel].start
+        index = 0 if axes.rgb else tile.channel(axes.channel)
         blobs, pixels = _search(source, axes, tile, spatial, channels[index], finders[index], dark=dark)
         parts[index].append((blobs, tuple(tile.dst[i].start for i in outer), pixels))
     return [_gathered(each, len(spatial), len(outer)) for each in parts]

@@ -146,16 +146,16 @@ class InpaintPlanes:
     sample: tuple[int, int] | None = None
     precision: str = "float32"
 
-    def __call__(self, block: Block, tile: Tile) -> Block | Generator[None, None, Block]:
+    def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
         """Fill a block of one plane; one without a masked pixel in its core is copied."""
-        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        index = tile.channel(self.axes.channel)
         if index >= len(self.channels) or not self.mask[tile.src][tile.crop].any():
             return block.astype(self.dtype, copy=False)
-        return self._fill(block, tile, self.channels[index])
+        return (yield from self._fill(block, tile, self.channels[index]))
 
     def work(self, tile: Tile, per_pixel: Sequence[float]) -> float:
         """Return the time of a tile from the times `per_pixel` of each channel; copied tiles count as 0."""
-        index = 0 if self.axes.channel is None else int(tile.src[self.axes.channel].start)
+        index = tile.channel(self.axes.channel)
         if index >= len(self.channels):
             return 0.0
         part = _MIXING if tuple(int(tile.src[i].start) for i in self.axes.outer) in self.neighbours else 1.0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.errors import OptionError
 from napari_genrecon.options import check_types
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, KeepDtypeOption, RegionOption, TileOption
+from napari_genrecon.tasks.shared_options import (
+    AxesOption,
+    DeviceOption,
+    KeepDtypeOption,
+    PixelSizeOption,
+    RegionOption,
+    TileOption,
+    check_pixel_size,
+)
 
 __all__ = ["PredictOptions"]
 
@@ -27,13 +33,7 @@ class PredictOptions:
     model: Annotated[
         str, {"choices": "models", "tooltip": "The model; 'auto' takes the only one that was trained for this"}
     ] = "auto"
-    pixel_size: Annotated[
-        float | None,
-        {
-            "form": False,
-            "tooltip": "Pixel size in micrometres, only to tell whether the model fits; from the file if not given",
-        },
-    ] = None
+    pixel_size: PixelSizeOption = None
     axes: AxesOption = None
     tile: TileOption = None
     device: DeviceOption = "auto"
@@ -44,5 +44,4 @@ class PredictOptions:
         check_types(self)
         if self.tile is not None:
             check_tile(self.tile, 1)
-        if self.pixel_size is not None and not 0 < self.pixel_size < math.inf:
-            raise OptionError(f"pixel_size must be a positive number of micrometres, got {self.pixel_size}")
+        check_pixel_size(self.pixel_size)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite
+from napari_genrecon.engine.run import one_step
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 
@@ -68,6 +69,7 @@ class PredictPlanes:
     device: str
     axes: Axes
 
+    @one_step
     def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[np.float32]:
         """Make the pixels of a block with one entry in every dimension but C, Y and X."""
         network = load_network(self.spec, self.device)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.tiles import Tile
 
-__all__ = ["ConsistencyAudit", "Enlarger", "channel_of"]
+__all__ = ["ConsistencyAudit", "Enlarger"]
 
 Block = NDArray[Any]
 
@@ -55,7 +55,7 @@ class ConsistencyAudit:
     def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
         """Run the tile function and add the squared mismatch of the tile."""
         large = yield from self._kernel(block, tile)
-        index = channel_of(tile, self._axes)
+        index = tile.channel(self._axes.channel)
         if index < len(self._counts):
             error = self._kernel.mismatch(block, large, tile)
             error = error[np.isfinite(error)]
@@ -67,8 +67,3 @@ class ConsistencyAudit:
     def rms(self) -> list[float]:
         """Return the root mean square mismatch so far, in grey values, per channel."""
         return [float(value) for value in np.sqrt(self._squares / np.maximum(self._counts, 1))]
-
-
-def channel_of(tile: Tile, axes: Axes) -> int:
-    """Return the index of the channel, or of the colour, that a tile belongs to."""
-    return 0 if axes.channel is None else int(tile.src[axes.channel].start)

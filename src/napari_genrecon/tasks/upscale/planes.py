@@ -19,7 +19,6 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.resample import back_project, shrink
 from napari_genrecon.numerics.views import VIEWS, turned, turned_back
 from napari_genrecon.tasks.denoise import DenoisePlanes
-from napari_genrecon.tasks.upscale.consistency import channel_of
 
 __all__ = ["UpscalePlanes", "UpscaledChannel"]
 
@@ -59,9 +58,9 @@ class UpscalePlanes:
 
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Enlarge a block of one plane; `tile` tells which channel it belongs to."""
-        seen = block if self.denoise is None else self.denoise(block, tile)
+        seen = block if self.denoise is None else (yield from self.denoise(block, tile))
         plane, image = (as_plane(values, self.axes) for values in (seen, block))
-        index = channel_of(tile, self.axes)
+        index = tile.channel(self.axes.channel)
         if index < len(self.channels):
             large = yield from self._enlarge(plane, image, self.channels[index])
         else:
@@ -76,7 +75,7 @@ class UpscalePlanes:
 
     def mismatch(self, block: NDArray[Any], large: NDArray[Any], tile: Tile) -> NDArray[Any]:
         """Return the shrunk result minus the image, on the core of the tile."""
-        axes, factor, channel = self.axes, self.factor, self.channels[channel_of(tile, self.axes)]
+        axes, factor, channel = self.axes, self.factor, self.channels[tile.channel(self.axes.channel)]
         centre, block, large = channel.centre, *(without_missing(b, channel.missing) for b in (block, large))
         core = tuple(slice(tile.crop[i].start // factor, tile.crop[i].stop // factor) for i in (axes.y, axes.x))
         with np.errstate(invalid="ignore"):  # infinite pixels give NaN, which is left out

@@ -16,7 +16,6 @@ from napari_genrecon.engine.missing import without_missing
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import axial_card, load_network
 from napari_genrecon.numerics.slices import back_project_slices, sliced
-from napari_genrecon.tasks.upscale.consistency import channel_of
 from napari_genrecon.tasks.upscale.planes import UpscaledChannel
 
 __all__ = ["AxialUpscale"]
@@ -60,7 +59,7 @@ class AxialUpscale:
 
     def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
         """Enlarge a block; only what `tile` keeps along Y and X is computed."""
-        stack, index = self._stack(block), channel_of(tile, self.axes)
+        stack, index = self._stack(block), tile.channel(self.axes.channel)
         if index >= len(self.channels):
             return self._block(stack.repeat(self.factor, axis=0), block.shape)
         channel = self.channels[index]
@@ -85,7 +84,7 @@ class AxialUpscale:
 
     def mismatch(self, block: Block, large: Block, tile: Tile) -> NDArray[Any]:
         """Return the planes that the result would show minus those of the image, on the core of the tile."""
-        channel, z = self.channels[channel_of(tile, self.axes)], self.axes.letters.index("Z")
+        channel, z = self.channels[tile.channel(self.axes.channel)], self.axes.letters.index("Z")
         centre, block, large = channel.centre, *(without_missing(b, channel.missing) for b in (block, large))
         core = (slice(tile.crop[z].start // self.factor, tile.crop[z].stop // self.factor), *self._kept(tile))
         with np.errstate(invalid="ignore"):

@@ -10,8 +10,6 @@ torch is imported inside the functions, so that reading the options does not loa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,18 +24,19 @@ from napari_genrecon.training.recipes.restoration import (
     RestorationOptions,
     held_out_gain,
     judged_crops,
+    plain_losses,
     plain_model,
     plain_state,
     squares,
+    tiled_like,
 )
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
     from napari_genrecon.models.runtime import Model
     from napari_genrecon.training.data.pairs import PairBatches
-    from napari_genrecon.training.loop.loop import Loss
 
 __all__ = ["RECIPE", "Image2ImageOptions"]
 
@@ -63,11 +62,7 @@ def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
     """Complete the card with what the engine needs to know, and with the mixture of the channels."""
     start = find_model("auto", "denoise")
     return replace(
-        card,
-        halo=start.halo,
-        stride=start.stride,
-        bytes_per_pixel=start.bytes_per_pixel,
-        work=start.work,
+        tiled_like(card, start),
         calibration={"start": start.name, "start_sha256": start.sha256, "mixture": _mixture(dataset).tolist()},
     )
 
@@ -88,23 +83,6 @@ def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, dev
     x, targets = _scaled(dataset, np.arange(len(dataset)))
     told = np.zeros((len(dataset), 0), np.float32)
     return PairBatches(replace(dataset, x=x, targets=targets, told=told), options, card, device)
-
-
-def _losses(
-    batches: PairBatches,
-    card: ModelCard,
-    options: Image2ImageOptions,
-    precision: Callable[[], AbstractContextManager[None]],
-) -> tuple[Loss, ...]:
-    """Return the loss: the mean square error, of a scale on which the targets reach from -1 to 1."""
-
-    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
-        x, targets, _ = batches(step, skipped)
-        with precision():
-            made = net(x)
-        return {"error": (made.float() - targets).square().mean()}
-
-    return (loss_at,)
 
 
 def _scaled(dataset: Dataset, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -189,7 +167,7 @@ RECIPE = Recipe(
     shape=lambda dataset, options: {"outputs": len(dataset.measured["targets"]["low"])},
     network=_network,
     state=plain_state,
-    losses=_losses,
+    losses=plain_losses,
     score=_score,
     preview=_preview,
     finish=lambda model, dataset: model.card,

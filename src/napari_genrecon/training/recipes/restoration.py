@@ -42,11 +42,13 @@ __all__ = [
     "held_out_gain",
     "judge",
     "judged_crops",
+    "plain_losses",
     "plain_model",
     "plain_state",
     "restoration",
     "squares",
     "start_model",
+    "tiled_like",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -96,7 +98,7 @@ def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], ab
         shape=lambda dataset, options: {},
         network=_network,
         state=plain_state,
-        losses=_losses,
+        losses=plain_losses,
         score=_score,
         preview=_preview,
         finish=lambda model, dataset: model.card,
@@ -124,15 +126,16 @@ def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
     """Complete the card with what the engine needs to know, which is that of the model at the start."""
     start = find_model("auto", _TASK)
     return replace(
-        card,
+        tiled_like(card, start),
         told=start.told,
-        halo=start.halo,
-        stride=start.stride,
-        bytes_per_pixel=start.bytes_per_pixel,
-        work=start.work,
         tile_pixels=start.tile_pixels,
         calibration={"start": start.name, "start_sha256": start.sha256, "data": dict(dataset.measured)},
     )
+
+
+def tiled_like(card: ModelCard, start: ModelCard) -> ModelCard:
+    """Return the card of a network that is tiled, and costs, as another."""
+    return replace(card, halo=start.halo, stride=start.stride, bytes_per_pixel=start.bytes_per_pixel, work=start.work)
 
 
 def _network(card: ModelCard, options: TrainOptions) -> nn.Module:
@@ -155,18 +158,18 @@ def _batches(dataset: Dataset, options: TrainOptions, card: ModelCard, device: t
     return PairBatches(dataset, options, card, device)
 
 
-def _losses(
+def plain_losses(
     batches: PairBatches,
     card: ModelCard,
     options: TrainOptions,
     precision: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Loss, ...]:
-    """Return the loss: the mean square error in units of the noise variance."""
+    """Return the loss: the mean square error against the targets, as they are scaled."""
 
     def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
         x, targets, told = batches(step, skipped)
         with precision():
-            estimate = net(x, told[:, 0], told[:, 1:])
+            estimate = net(x, told[:, 0], told[:, 1:]) if told.shape[1] else net(x)
         return {"error": (estimate.float() - targets).square().mean()}
 
     return (loss_at,)
