@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -135,26 +136,90 @@ def length(node: ast.FunctionDef) -> int:
     return sum((s.end_lineno or s.lineno) - s.lineno + 1 for s in body) or 1
 
 
-def constants() -> int:
-    """Count module-level names in capitals that hold a number, alone or in a tuple or table."""
-    count = 0
+# Numbers of geometry, of a unit or a file format, of a cited paper, of a simulated picture, or of
+# networks whose weights are shipped: another one would be wrong, and not better or worse.
+DEFINED = {
+    "axes": {"RGB", "_LEADING"},
+    "checks.resolution": {"_THRESHOLD"},
+    "checks.samples": {"_BINOMIAL", "_PATCH", "_SMALLEST"},
+    "io.foreign.olympus": {"_AXES"},
+    "io.foreign.picture": {"_COLOURED", "_DEPTH", "_KIND"},
+    "io.image_file": {"MICROMETRES"},
+    "io.samples": {"_FIELD", "_SPOTS", "_SPREAD"},
+    "io.simulated": {
+        "_BEAD_WIDTH", "_DRIFT", "_EOSIN", "_FIELD", "_FRAMES", "_HAEMATOXYLIN", "_HIGH", "_LOW", "_OFFSET", "_PIXEL",
+        "_READ_NOISE", "_STEP",
+    },
+    "io.tiff.colours": {"_JPEG"},
+    "io.tiff.display": {"_SHADES"},
+    "io.tiff.sizes": {"_CENTIMETRES", "_PRINTED", "_TAG_UNITS"},
+    "io.tiff.write": {"_TILE_STEP"},
+    "models.card": {"FACTORS"},
+    "models.encoder": {"_VIEWS"},
+    "models.networks.frame_gate": {"WIDTH", "_BOXES", "_ENERGY"},
+    "models.networks.onnx_graph": {"_FLOAT"},
+    "models.networks.spotnet": {"PLANES", "STRIDE", "WIDTHS"},
+    "models.networks.srnet": {"BLOCKS", "REACH", "WIDTH", "_CUBIC_REACH"},
+    "models.networks.unet": {"LAGS", "STRIDE", "WIDTHS"},
+    "models.zoo.package": {"_OPSET"},
+    "noise.blocks": {"SIZE"},
+    "noise.defects": {"_AROUND"},
+    "noise.model": {"FAR"},
+    "normal": {"MEDIAN", "MEDIAN_STEP"},
+    "numerics.resample": {"_SUPPORT"},
+    "numerics.symmetries": {"_WAYS"},
+    "numerics.views": {"VIEWS"},
+    "optics.objective": {"_NM"},
+    "tasks.batch.run": {"_NOT_BEGUN"},
+    "tasks.deblur.defects": {"_RING"},
+    "tasks.pipeline.steps": {"_VERSION"},
+    "tasks.upscale_z.plan": {"_VIEWS"},
+    "training.data.split": {"HELD", "LEFT", "TRAIN"},
+    "training.loop.muon": {"QUINTIC"},
+}  # fmt: skip
+_MACHINE = re.compile(r"\b(bytes|characters|disk|files|memory|milliseconds|seconds)\b")
+
+
+def constants() -> Counter[str]:
+    """Count names of modules in capitals that hold numbers, alone or in a table, by kind.
+
+    - defined: in `DEFINED`, made from other constants or from mathematics, or objects with a name (models, formats);
+    - screen: in `widgets` and `cli`: sizes and times of what a user sees;
+    - machine: a unit of memory, files or time stands beside it: limits that change no pixel;
+    - tuned: all others, thresholds and weights of which another value would be better or worse.
+    """
+    found: Counter[str] = Counter()
     for path in FILES:
+        lines = path.read_text().splitlines()
         for node in _tree(path).body:
-            targets = (
-                node.targets
-                if isinstance(node, ast.Assign)
-                else [node.target]
-                if isinstance(node, ast.AnnAssign)
-                else []
-            )
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-            value = getattr(node, "value", None)
-            numbers = value is not None and any(
-                isinstance(n, ast.Constant) and isinstance(n.value, int | float) and not isinstance(n.value, bool)
-                for n in ast.walk(value)
-            )
-            count += numbers and any(name.strip("_").isupper() for name in names)
-    return count
+            if _numbers(node.value) and any(name.strip("_").isupper() for name in names):
+                found[_kind(path, names, node, lines)] += len(names)
+    return found
+
+
+def _numbers(value: ast.expr) -> bool:
+    held = (n.value for n in ast.walk(value) if isinstance(n, ast.Constant))
+    return any(isinstance(number, int | float) and not isinstance(number, bool) for number in held)
+
+
+def _kind(path: Path, names: list[str], node: ast.Assign | ast.AnnAssign, lines: list[str]) -> str:
+    assert node.value is not None
+    module, inside = module_of(path).removeprefix("napari_genrecon."), list(ast.walk(node.value))
+    others = {n.id for n in inside if isinstance(n, ast.Name)} - set(names)
+    named = any(isinstance(n, ast.keyword) and n.arg in ("name", "target") for n in inside)
+    if DEFINED.get(module, set()) & set(names) or named or any(o.strip("_").isupper() or o == "math" for o in others):
+        return "defined"
+    if module.partition(".")[0] in ("widgets", "cli"):
+        return "screen"
+    first, last = node.lineno - 1, node.end_lineno or node.lineno
+    around = [line.partition("#")[2] for line in lines[first:last]]
+    around += [line for line in lines[first - 1 : first] if line.startswith("#")]
+    around += [line for line in lines[last : last + 1] if line.startswith('"""')]
+    return "machine" if _MACHINE.search(" ".join(around)) else "tuned"
 
 
 def _comments(path: Path) -> int:
@@ -173,6 +238,7 @@ def main() -> None:
         a for node in functions() for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")
     ]
     loose = sum(a.annotation is not None and ast.unparse(a.annotation) == "Any" for a in arguments)
+    kinds = constants()
     rows = {
         "files": len(FILES),
         "lines": lines,
@@ -182,11 +248,14 @@ def main() -> None:
         "function length, median / 90 %": f"{median(lengths):.0f} / {quantiles(lengths, n=10)[-1]:.0f}",
         "functions over 50 lines": f"{100 * sum(n > 50 for n in lengths) / len(lengths):.1f} %",
         "parameters typed Any": f"{100 * loose / len(arguments):.1f} %",
-        "tuned constants per 1,000 lines": f"{1000 * constants() / lines:.1f}",
+        "tuned constants per 1,000 lines": f"{1000 * kinds['tuned'] / lines:.1f}",
+        "constants: tuned, machine, screen, defined": ", ".join(
+            str(kinds[kind]) for kind in ("tuned", "machine", "screen", "defined")
+        ),
         "comments per 100 lines": f"{100 * comments / lines:.1f}",
     }
     for name, value in rows.items():
-        print(f"{name:40}{value}")
+        print(f"{name:44}{value}")
 
 
 if __name__ == "__main__":
