@@ -12,12 +12,13 @@ from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.training import RECIPES
 
 ROOT = Path(napari_genrecon.__file__).parent
-SHARED = {"axes", "errors", "options", "arrays"}
+SHARED = {"axes", "errors", "options", "arrays", "normal"}
 MAY_IMPORT = {
     "axes": set(),
     "errors": set(),
     "options": set(),
     "arrays": set(),
+    "normal": set(),
     "engine": set(),
     "numerics": {"engine"},
     "noise": {"engine"},

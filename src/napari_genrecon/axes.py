@@ -24,10 +24,13 @@ from dataclasses import dataclass
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["Axes", "assumption", "infer_axes", "resolve_axes"]
+__all__ = ["COLOUR_SAMPLES", "RGB", "Axes", "assumption", "infer_axes", "resolve_axes"]
 
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
-_COLOUR_SAMPLES = (3, 4)  # RGB and RGBA
+RGB = 3
+"""Channels of a colour image that hold grey values; alpha is left out."""
+COLOUR_SAMPLES = (RGB, RGB + 1)
+"""Samples of a pixel: RGB and RGBA."""
 _MIN_PLANE_SIDE = 16  # px, least side of an image whose channels come last: smaller ones may be stacks of tiny crops
 _MOST_LAST_CHANNELS = 8  # a last dimension up to this length holds channels, as no image is so narrow
 _FEW_PLANES = (2, 3, 4)  # lengths of a dimension that are channels as often as planes or frames
@@ -115,7 +118,7 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     if len(shape) < 2:
         raise ImageError(f"image has shape {tuple(shape)}: at least two dimensions (Y, X) are needed")
     plane_last = len(shape) < 3 or min(shape[-3:-1]) < _MIN_PLANE_SIDE
-    colour = (not plane_last and shape[-1] in _COLOUR_SAMPLES) if rgb is None else rgb
+    colour = (not plane_last and shape[-1] in COLOUR_SAMPLES) if rgb is None else rgb
     channels_last = not plane_last and not colour and shape[-1] <= _MOST_LAST_CHANNELS
     spatial = "YXS" if colour else "YXC" if channels_last else "YX"
     if len(shape) - len(spatial) not in _LEADING:
@@ -211,6 +214,6 @@ def _colour_problem(letters: str, shape: tuple[int, ...]) -> str:
         return "colour samples (S) must come last, behind Y and X"
     if "C" in letters:
         return "an image has either channels (C) or colour samples (S), not both"
-    if shape[-1] not in _COLOUR_SAMPLES:
+    if shape[-1] not in COLOUR_SAMPLES:
         return f"S must have length 3 (RGB) or 4 (RGBA), got {shape[-1]}"
     return ""

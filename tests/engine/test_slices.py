@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_genrecon.numerics.slices import FWHM, back_project_slices, slice_profile, sliced
+from napari_genrecon.normal import FWHM
+from napari_genrecon.numerics.slices import back_project_slices, slice_profile, sliced
 
 by_factor = pytest.mark.parametrize("factor", [2, 3, 4])
 

@@ -92,7 +92,7 @@ CZI = """<ImageDocument><Metadata><Information><Instrument><Microscopes><Microsc
 
 
 def test_czi_states_it_in_its_own_xml(tmp_path):
-    about = about_czi(Axes("YX"), parsed_xml(tmp_path / "a.czi", CZI), 1)
+    about = about_czi(Axes("YX"), parsed_xml(CZI, "it"), 1)
     assert about.acquisition == {
         "date": "2026-03-04T05:06:07",
         "microscope": "Stand 7",
@@ -102,7 +102,7 @@ def test_czi_states_it_in_its_own_xml(tmp_path):
         "channels": [{"name": "DNA", "excitation": "353 nm", "emission": "465 nm"}],
     }
     nothing = "<ImageDocument><Metadata><Information><Image/></Information></Metadata></ImageDocument>"
-    assert about_czi(Axes("YX"), parsed_xml(tmp_path / "a.czi", nothing), 1).acquisition is None
+    assert about_czi(Axes("YX"), parsed_xml(nothing, "it"), 1).acquisition is None
 
 
 def test_long_texts_are_cut(tmp_path):

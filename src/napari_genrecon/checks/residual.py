@@ -18,28 +18,25 @@ from scipy.special import ndtr, ndtri, xlog1py
 
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.report import CORRELATED
+from napari_genrecon.normal import MEDIAN, REACH
 
 __all__ = ["WIDTHS", "limit", "limit_at_one_place", "normalised_residual", "residual_z"]
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0)
 """Gaussian window widths in pixels: the sizes of the structures that are tested."""
 
-_TRUNCATE = 4.0  # s.d. at which a window ends; beyond lies less than 0.01 % of it
 _FALSE = 0.01  # share of flawless images, stacks included, in which noise alone may cross the limit
-_UNCERTAIN = 0.1  # lag-1 correlation that one image cannot tell from none, as in the noise report
 _SYMMETRIC = 1e-4  # skewness that changes nothing in the first three digits, and can be divided by
-_MEDIAN = 0.6745  # median of the absolute value of a standard Gaussian
 
 
-def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
+def limit(pixels: int) -> float:
     """Return the deviation that noise alone reaches in 1 % of flawless images of so many pixels.
 
     Parameters
     ----------
     pixels : int
         Pixels that are compared, in all planes together.
-    widths : sequence of float
-        Window widths in pixels that are tested.
 
     Returns
     -------
@@ -61,7 +58,7 @@ def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
     from scipy.optimize import brentq  # loaded when it is needed, as that takes a fifth of a second
 
     def expected(t: float) -> float:
-        places = (math.log(2) * 4 / (2 * math.pi) ** 1.5 / (8 * math.log(2) * w**2) for w in widths)
+        places = (math.log(2) * 4 / (2 * math.pi) ** 1.5 / (8 * math.log(2) * w**2) for w in WIDTHS)
         peak = t * math.exp(-(t**2) / 2)
         return 2 * pixels * sum(min(share * peak, float(ndtr(-t))) for share in places)
 
@@ -69,7 +66,7 @@ def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
     return float(brentq(lambda t: expected(t) - _FALSE, 1.0, 40.0)) if expected(1.0) > _FALSE else 1.0
 
 
-def limit_at_one_place(widths: Sequence[float] = WIDTHS) -> float:
+def limit_at_one_place() -> float:
     """Return the deviation that noise alone reaches in at most 1 % of places that were named beforehand.
 
     Examples
@@ -77,7 +74,7 @@ def limit_at_one_place(widths: Sequence[float] = WIDTHS) -> float:
     >>> round(limit_at_one_place(), 1)
     3.0
     """
-    return -float(ndtri(_FALSE / (2 * len(widths))))  # Bonferroni: both signs and all widths add up
+    return -float(ndtri(_FALSE / (2 * len(WIDTHS))))  # Bonferroni: both signs and all widths add up
 
 
 def residual_z(
@@ -174,7 +171,7 @@ def _grain(z: NDArray[np.float64], width: float, noise: NoiseModel) -> float:
     """Return how much larger the spread is than with white noise."""
     # Far from any difference a window holds zeros, which tell nothing about the noise.
     differing = np.abs(z[z != 0])
-    observed = float(np.median(differing)) / _MEDIAN if differing.size else 0.0
+    observed = float(np.median(differing)) / MEDIAN if differing.size else 0.0
     least, most = (_correlation_gain(width, noise, power) for power in (2.0, 1.0))
     return min(max(observed, least), most)
 
@@ -190,9 +187,9 @@ def _correlation_gain(width: float, noise: NoiseModel, power: float) -> float:
     """Return how much larger that s.d. is in a plane when the noise is correlated.
 
     The correlation falls as ``exp(-r**power)`` with the distance r, so that neighbours have that of the model: power 2
-    is a Gaussian, power 1 an exponential, of which at least that of `_UNCERTAIN` is possible.
+    is a Gaussian, power 1 an exponential, of which at least that of `CORRELATED` is possible.
     """
-    least = _UNCERTAIN if power < 2 else 0.0
+    least = CORRELATED if power < 2 else 0.0
     weights = _window(width)
     overlap = np.convolve(weights, weights) / (weights**2).sum()  # 1 in the middle
     lags = np.abs(np.arange(len(overlap)) - len(overlap) // 2)
@@ -217,6 +214,6 @@ def _as_gaussian(z: NDArray[np.float64], skewness: NDArray[np.float64]) -> NDArr
 
 
 def _window(width: float) -> NDArray[np.float64]:
-    reach = int(_TRUNCATE * width + 0.5)
+    reach = int(REACH * width + 0.5)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * width**2))
     return weights / weights.sum()

@@ -12,8 +12,8 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError
 
 __all__ = [
-    "UNIT_SYMBOLS", "ImageFile", "ImageMeta", "Series", "Sizes", "about_with", "chosen_series", "in_unit", "known_unit",
-    "listed_series", "resolved_axes", "unit_name",
+    "MICROMETRES", "UNIT_SYMBOLS", "ImageFile", "ImageMeta", "Series", "Sizes", "about_with", "chosen_series",
+    "in_unit", "known_unit", "listed_series", "resolved_axes", "unit_name",
 ]  # fmt: skip
 
 MICROMETRE = "micrometer"
@@ -50,10 +50,11 @@ _OTHER_UNITS = {
 }  # fmt: skip
 
 
-_METRES = {
-    "meter": 1.0, "decimeter": 1e-1, "centimeter": 1e-2, "millimeter": 1e-3, "micrometer": 1e-6, "nanometer": 1e-9,
-    "angstrom": 1e-10, "picometer": 1e-12, "femtometer": 1e-15, "kilometer": 1e3, "inch": 0.0254, "foot": 0.3048,
+MICROMETRES = {
+    "meter": 1e6, "decimeter": 1e5, "centimeter": 1e4, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3,
+    "angstrom": 1e-4, "picometer": 1e-6, "femtometer": 1e-9, "kilometer": 1e9, "inch": 25_400.0, "foot": 304_800.0,
 }  # fmt: skip
+"""Units of length."""
 
 
 def unit_name(text: str) -> str:
@@ -76,9 +77,9 @@ def known_unit(text: str) -> str | None:
 
 def in_unit(size: float, unit: str, wanted: str) -> tuple[float, str]:
     """Convert a length to another unit; what is no length in both stays as it is."""
-    if unit == wanted or unit not in _METRES or wanted not in _METRES:
+    if unit == wanted or unit not in MICROMETRES or wanted not in MICROMETRES:
         return size, unit
-    return size * (_METRES[unit] / _METRES[wanted]), wanted
+    return size * (MICROMETRES[unit] / MICROMETRES[wanted]), wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

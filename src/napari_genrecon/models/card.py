@@ -13,11 +13,14 @@ from napari_genrecon.errors import WeightsError
 from napari_genrecon.models.card_values import check_name, from_version_1, plain, problem_of, short
 from napari_genrecon.models.networks import NETWORKS, Network
 
-__all__ = ["ENOUGH_STEPS", "ModelCard", "PerAxis", "check_name", "few_steps", "step_of"]
+__all__ = ["ENOUGH_STEPS", "FACTORS", "ModelCard", "PerAxis", "check_name", "few_steps", "step_of"]
 
 ENOUGH_STEPS = 1000
 """Training steps below which users are warned: pictures of GANs and VAEs are blobs before, and good models take
 several thousand. Larger, and short trainings of small models that are already of use would be warned about."""
+
+FACTORS = (2, 3, 4)
+"""How many times more pixels networks give; beyond 4 nearly all detail would be invented."""
 
 _FORMAT = "genrecon-model/2"
 

@@ -5,12 +5,10 @@ from .low_light import conserve_light, is_low_light
 from .measure import measure_channel
 from .model import NoiseModel
 from .saved import read_noise
-from .second_look import Denoiser
 from .stabilise import Stabiliser, stabiliser
 from .verdict import verdict
 
 __all__ = [
-    "Denoiser",
     "NoiseModel",
     "Stabiliser",
     "conserve_light",

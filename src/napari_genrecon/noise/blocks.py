@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
+__all__ = ["CLIPPED", "SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
 
 SIZE = 16
-_CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
+CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
 _ENOUGH = (
     0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
 )
@@ -137,7 +137,7 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
     good = np.isfinite(low) & np.isfinite(high)
     for end, clipped in ((low, clip[0] - origin), (high, clip[1] - origin)):
         touches = np.flatnonzero(good & (end == np.float32(clipped)))
-        good[touches] = (blocks[touches] == np.float32(clipped)).mean(axis=1) <= _CLIPPED
+        good[touches] = (blocks[touches] == np.float32(clipped)).mean(axis=1) <= CLIPPED
     return np.ascontiguousarray(blocks[good]).reshape(-1, size, size)
 
 

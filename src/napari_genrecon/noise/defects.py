@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ..normal import MEDIAN_STEP
 from .model import NoiseModel
 
 __all__ = ["fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
@@ -31,7 +32,6 @@ _PLACES = 1 << 18  # where noise is guessed, ...
 _ALONG = 5  # ... from so many pixels in a row
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)  # parts of them, from dark to bright
 _CLEAR = 4.0  # noise s.d. by which a level must be brighter to tell more
-_MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
@@ -286,7 +286,7 @@ def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
     order = np.argsort(level, kind="stable")
     ends = (np.array(_LEVELS) * len(order)).astype(int)
     chosen = [order[a:b] for a, b in pairwise(ends) if b > a]
-    curve = np.array([(np.median(level[part]), np.median(step[part]) / _MEDIAN_STEP) for part in chosen]).reshape(-1, 2)
+    curve = np.array([(np.median(level[part]), np.median(step[part]) / MEDIAN_STEP) for part in chosen]).reshape(-1, 2)
     if not curve[:, 1].any():
         return None
     curve[:, 1] = np.maximum(curve[:, 1], curve[curve[:, 1] > 0, 1].min()) ** 2

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.missing import find_missing, without_missing
 from ..errors import ImageError
+from ..normal import MEDIAN_STEP
 from .blocks import Blocks, cut_blocks, sample_bands
 from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
@@ -47,7 +48,6 @@ __all__ = ["measure_channel"]
 
 _ROUNDS = 3  # strength and correlation are measured in turns, and change no more after
 _SMALLEST = 4  # pixels along a block in which noise can be told from structure
-_MEDIAN_STEP = 0.9539  # median distance of two normal values, in s.d.: 0.6745 * sqrt(2)
 _MOST_REFINED = 2048  # blocks that tell which frequencies are independent
 _DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
@@ -164,7 +164,7 @@ def _neighbour_noise(crops: Sequence[NDArray[np.generic]]) -> float:
     with np.errstate(invalid="ignore"):
         steps = np.abs(np.concatenate([np.diff(crop, axis=1).ravel() for crop in pixels]))
     steps = steps[np.isfinite(steps)]
-    return float(np.median(steps)) / _MEDIAN_STEP if len(steps) else 0.0
+    return float(np.median(steps)) / MEDIAN_STEP if len(steps) else 0.0
 
 
 def _look_at(blocks: Blocks) -> _Noise:

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .model import NoiseModel
 
-__all__ = ["describe"]
+__all__ = ["CORRELATED", "STRIPED", "STRONG", "WEAK", "describe"]
 
-_CORRELATED = 0.1  # a lag-1 correlation below this cannot be told from none in one image
+CORRELATED = 0.1
+"""Lag-1 correlation below which noise cannot be told from white noise in one image."""
+WEAK = 50
+"""Contrast-to-noise ratio from which denoising changes little."""
+STRONG = 10
+"""Ratio below which details of half the contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948."""
+STRIPED = 0.3
+"""Stripes, in noise s.d., from which they are seen."""
 
 _COARSE = 0.04  # correlation 5 pixels away; grains that are 2.5 pixels wide give 0.001
 _DARK = 0.1  # of the range of grey values
@@ -109,7 +116,7 @@ def _word(model: NoiseModel) -> str:
 
 def _reach(rho: float) -> float:
     """Width in pixels at half height of a Gaussian autocorrelation of this lag-1 value; 1 for white noise."""
-    return 1.0 if rho <= _CORRELATED else max(1.0, 2 * math.sqrt(math.log(2) / -math.log(rho)))
+    return 1.0 if rho <= CORRELATED else max(1.0, 2 * math.sqrt(math.log(2) / -math.log(rho)))
 
 
 def _defects(model: NoiseModel) -> list[str]:
@@ -157,7 +164,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "a logarithm or an automatic contrast. It is taken into account here, but denoise (and measure) the "
             "original data if you have them."
         )
-    if model.snr > 50:
+    if model.snr > WEAK:
         advice.append(f"The contrast-to-noise ratio is {_contrast(model)}: denoising will change little.")
     if model.saturated_fraction > 0.001:
         advice.append(
@@ -168,11 +175,11 @@ def _advice(model: NoiseModel) -> list[str]:
             "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot and "
             "dead pixels)."
         )
-    if 0 < model.snr <= 50:
+    if 0 < model.snr <= WEAK:
         advice.append(
             "Measure intensities on the raw image: of small objects of few photons, denoising keeps part of the light."
         )
-    if max(model.row_stripes, model.column_stripes) > 0.3 * model.sigma:
+    if max(model.row_stripes, model.column_stripes) > STRIPED * model.sigma:
         advice.append("Line stripes are correlated over the whole width and may partly remain.")
     return advice
 

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.intensity import fill_non_finite, measure_centre
+from .blocks import CLIPPED
 from .model import FAR, NoiseModel
+from .spectrum import WHITE
 from .stabilise import Stabiliser, stabiliser
 
-__all__ = ["Denoiser", "second_look"]
+__all__ = ["PIECES", "SIDE", "Denoiser", "second_look"]
 
 Denoiser = Callable[[NDArray[np.float32], float, tuple[float, float]], NDArray[np.float32]]
 """Removes noise of this s.d. and correlation along x and y from a plane (Y, X)."""
@@ -26,17 +28,15 @@ Floats = NDArray[np.floating]
 Crops = Sequence[NDArray[np.generic]]
 
 # The figures of this module are those of `python tools/benchmark.py cameras` and of real widefield pairs.
-_SIDE, _PIECES = 240, 8  # pixels along a piece (whole blocks), and pieces that are denoised at most
+SIDE, PIECES = 240, 8  # pixels along a piece (whole blocks), and pieces that are denoised at most
 _STRENGTH = 1.25  # the first measurement is up to 10 % too low, and noise that stays behind is not measured; ...
 # with 1.5, faint filaments that are taken away are measured, too
 _SMOOTHER = 0.05  # correlation that is added for the same reason
 _LARGEST_RHO = 0.9  # that the denoiser is told
 _BLOCK, _PART, _FEWEST = 24, 0.15, 8  # pixels along a block; part and least number of blocks that are taken as even
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
-_UNUSABLE = 0.02  # part of a block that may be clipped or filled, as in the first measurement
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
 _TINY = 0.05  # of the noise s.d.: less is none
-_LEAST = 0.12  # correlation below which the noise is white after all, and the first measurement more exact
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,7 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     variance = float(np.mean(residual**2))
     along_x, along_y = (_correlations(residual, axis) for axis in (2, 1))
     strength, strongest = np.sqrt(variance), max(abs(along_x[0]), abs(along_y[0]))
-    if not 1 / _FARTHEST < strength < _FARTHEST or strongest < _LEAST:
+    if not 1 / _FARTHEST < strength < _FARTHEST or strongest < WHITE:
         return model
     return dataclasses.replace(
         model,
@@ -103,10 +103,10 @@ def _pieces(crops: Crops, clip: tuple[float, float], transform: Stabiliser, cent
     for crop in _cut(crops):
         bad = ~np.isfinite(crop) | (crop == clip[0]) | (crop == clip[1])
         whole = fill_non_finite(crop.astype(np.float64), fill)[0]
-        usable = _blocks(bad).mean((1, 2)) <= _UNUSABLE
+        usable = _blocks(bad).mean((1, 2)) <= CLIPPED
         if usable.any():
             pieces.append(_Piece(whole, transform.forward(whole) - np.float32(centre), usable))
-    return sorted(pieces, key=lambda piece: piece.unevenness)[:_PIECES]
+    return sorted(pieces, key=lambda piece: piece.unevenness)[:PIECES]
 
 
 def _cut(crops: Crops) -> Iterator[NDArray[np.generic]]:
@@ -118,8 +118,8 @@ def _cut(crops: Crops) -> Iterator[NDArray[np.generic]]:
 
 def _spans(length: int) -> list[slice]:
     """Pieces of about the largest side."""
-    count = max(round(length / _SIDE), 1)
-    size = min(length // count, _SIDE) // _BLOCK * _BLOCK
+    count = max(round(length / SIDE), 1)
+    size = min(length // count, SIDE) // _BLOCK * _BLOCK
     return [slice(i * length // count, i * length // count + size) for i in range(count)] if size else []
 
 
@@ -136,7 +136,7 @@ def _even_blocks(
 
     In noise s.d. of the model. It is counted in grey values: the s.d. of stabilised noise of few photons is below 1.
     """
-    rho_x, rho_y = (min(r + _SMOOTHER, _LARGEST_RHO) if r > _LEAST else r for r in (model.rho_x, model.rho_y))
+    rho_x, rho_y = (min(r + _SMOOTHER, _LARGEST_RHO) if r > WHITE else r for r in (model.rho_x, model.rho_y))
     results, residuals = [], []
     for piece in pieces:
         clean = denoise(piece.noisy, _STRENGTH, (rho_x, rho_y))

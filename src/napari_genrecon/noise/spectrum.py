@@ -17,6 +17,7 @@ from .blocks import SIZE, cosine_basis
 __all__ = [
     "LEAST",
     "LONG",
+    "FEW_FLAT",
     "WHITE",
     "Shape",
     "fit_shape",
@@ -32,7 +33,7 @@ _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
 WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
 _LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
-_FEW_FLAT = (0.06, 0.045)  # parts of the blocks
+FEW_FLAT, _FEWER = 0.06, 0.045  # parts of the blocks
 LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
 _DOUBT = 0.1  # by how much two fits of a correlation may differ
@@ -141,8 +142,8 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
     if len(energy) < 8:
         return False
     ratio = energy / shape.spectrum
-    is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < _FEW_FLAT[0]
-    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < _FEW_FLAT[1]
+    is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < FEW_FLAT
+    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < _FEWER
     return bool(is_blurred or is_long)
 
 

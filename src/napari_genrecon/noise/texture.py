@@ -13,12 +13,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import LEAST, LONG, Shape
+from .spectrum import FEW_FLAT, LEAST, LONG, Shape
 
 __all__ = ["is_texture_on_white"]
 
 Floats = NDArray[np.float64]
-_FEW_FLAT = 0.06  # of the blocks
 _SURE = 10.0  # by how much the log-likelihoods must differ
 _LOWEST = (2, 4)  # cosine frequencies from which spectra are compared: gentle shading lies below, or just above
 _SMALLEST = 8  # pixels along a block: in less there is no spectrum to speak of
@@ -44,7 +43,7 @@ def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: flo
         How many of all blocks are as flat as noise of this shape, in [0, 1]. Where they are not few, it is the noise
         that is alike in them, unless its correlation is longer along both axes than detectors and interpolation make.
     """
-    is_noise = flat_part >= _FEW_FLAT and min(shape.rho_x, shape.rho_y) <= LONG
+    is_noise = flat_part >= FEW_FLAT and min(shape.rho_x, shape.rho_y) <= LONG
     if len(energy) < _SMALLEST or is_noise:
         return False
     low, high = (_evidence(energy, shape.spectrum, count, lowest) for lowest in _LOWEST)

@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 from .model import NoiseModel
+from .report import STRONG, WEAK
 
 __all__ = ["noise_word", "verdict"]
 
-_WEAK = 50  # contrast-to-noise ratio above which denoising changes little; the report says so, too
-_STRONG = 10  # below it, details of half the image's contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948
 _WORTH = {
     "none": "Denoising leaves the image as it is.",
     "weak": "Denoising will change little.",
@@ -26,9 +25,9 @@ def noise_word(model: NoiseModel) -> str:
         return "none"
     if model.levels is None:
         return "unknown"
-    if model.snr >= _WEAK:
+    if model.snr >= WEAK:
         return "weak" if math.isfinite(model.snr) else "none"
-    return "moderate" if model.snr >= _STRONG else "strong"
+    return "moderate" if model.snr >= STRONG else "strong"
 
 
 def verdict(noise: NoiseModel | Sequence[NoiseModel], *, denoising: bool = False) -> str:

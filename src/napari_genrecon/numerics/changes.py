@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_genrecon.normal import MEDIAN
+
 __all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -29,7 +31,6 @@ _BLUR = 0.7  # px, s.d. of the filter on what is put back: it leaves 0.4 of whit
 _CORRELATED = 0.1  # lag-1 correlation from which noise may be correlated farther
 _BLOCK = 32  # px a side of the parts of frames in which it is measured: some of them stand still
 _STILL = 0.5  # quantile of the parts
-_MEDIAN = 0.6745  # of absolute values of s.d. 1
 _WIDEST = 3.0  # largest factor on the width of the correlation
 
 
@@ -118,7 +119,7 @@ def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float
     if max(rho) < _CORRELATED:
         return rho
     parts = [np.median(np.abs(part)) for plane in differences for part in _blocks(_smooth(plane))]
-    measured = float(np.quantile(parts, _STILL)) / _MEDIAN
+    measured = float(np.quantile(parts, _STILL)) / MEDIAN
     wider = [(_widened(rho[0], factor), _widened(rho[1], factor)) for factor in np.linspace(1, _WIDEST, 81)]
     return min(wider, key=lambda wide: abs(_left(wide) - measured))
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.resample import enlarged_rows
 
-__all__ = ["FWHM", "back_project_slices", "slice_profile", "sliced"]
+__all__ = ["back_project_slices", "slice_profile", "sliced"]
 
-FWHM = 2 * math.sqrt(2 * math.log(2))  # full width at half maximum of a Gaussian, in s.d.
 _CUT = 2.5  # s.d. at which the profile ends: beyond lie about 1 % of it, and each more row costs time
 
 

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.normal import robust_sigma
 
 __all__ = ["BeadPSF", "psf_from_beads"]
 
 _REACH = 10  # pixels to each side; four times the FWHM of a PSF that is sampled well
 _NEAR = 3  # pixels around a point within which the bead is looked for, as nobody clicks exactly
 _BRIGHT = 8.0  # noise s.d. of the border that a smoothed bead must be above it: dimmer ones blur the average
-_MAD = 1.4826  # s.d. of a normal distribution, in its median absolute deviation
 _ALIKE = 0.9  # cosine with the median of all beads; single beads of one slide reach 0.95 and more
 _CORE = 0.3  # of the peak: brighter pixels set the centre, and a second bead may not be brighter
 _FLAT = 3  # pixels of the highest value that one bead may have; more are saturated
@@ -106,7 +106,7 @@ def _bead(image: NDArray[np.float64], place: NDArray[np.float64], reach: int) ->
     light = patch - np.median(patch[_edge(patch.shape)])
     smooth = gaussian_filter(light, 1.0)
     around = smooth[_edge(patch.shape)]
-    if smooth.max() < _BRIGHT * _MAD * np.median(np.abs(around - np.median(around))):  # neighbours count nothing
+    if smooth.max() < _BRIGHT * robust_sigma(around):  # neighbours count nothing
         return "too dim"
     if _second(smooth, reach) > _CORE * smooth.max():
         return "beside another"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.optics.psf_check import RINGS, power_of_rings
+from napari_genrecon.optics.psf_check import FALL, RINGS, power_of_rings
 
 __all__ = ["BlurWidth", "find_blur_width"]
 
@@ -32,8 +32,6 @@ _MISFIT = 4.0  # mean square, in the variance, from which the model does not des
 _LEAST_ERROR = 0.08  # of the width: a Gaussian stands for a PSF that is none
 _UNSURE = 0.2  # of the width; a deblurred image shows a larger error as ringing, or stays blurred
 _SHARP = 1.0  # px; there is nothing to undo below it
-
-_FALL = np.pi**2 / (2 * np.log(2))  # the squared transfer of a Gaussian of FWHM w is exp(-_FALL * (w * f)**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,8 @@ def find_blur_width(crops: Sequence[NDArray[np.generic]], variances: Sequence[Ar
     falls, misfits = _fits(frequency, np.log(power[seen]), 1 / (relative**2 + _MODEL**2))
     best = int(misfits.argmin())
     fitting = misfits <= misfits[best] + _SURE
-    widths = np.sqrt(np.maximum(falls[fitting], 0) / _FALL)
-    found = float(np.sqrt(max(falls[best], 0) / _FALL))
+    widths = np.sqrt(np.maximum(falls[fitting], 0) / FALL)
+    found = float(np.sqrt(max(falls[best], 0) / FALL))
     half = max(float(np.ptp(widths)) / 2, _LEAST_ERROR * found)
     _refuse(found, half, _POWERS[best], _POWERS[fitting].max(), misfits[best] / len(frequency))
     return BlurWidth(found, half)

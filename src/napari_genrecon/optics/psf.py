@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.normal import FWHM, REACH
 
 __all__ = ["Kind", "as_psf", "check_confocal", "gaussian_psf", "simulate_psf"]
 
 Kind = Literal["widefield", "confocal", "two-photon"]
 
-_FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 _DISK_POINTS, _PER_AIRY = 24, 12  # points across and around a pinhole, at least, and per Airy unit
-_REACH = 4.0  # s.d. at which a Gaussian is cut: about 0.01 % of its light lies beyond
 _SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
 _WIDEST = 2001  # pixels along a side; a wider PSF mostly comes from mixed units, and takes gigabytes
 _WIDEST_PINHOLE = 10.0  # Airy units; beyond, nearly all of the light passes, and nothing is confocal
@@ -57,8 +56,8 @@ def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
 def _gaussian(fwhm: float) -> NDArray[np.float64]:
     if not (math.isfinite(fwhm) and fwhm > 0):
         raise OptionError(f"the FWHM of a PSF must be a positive number of pixels, got {fwhm}")
-    sigma = fwhm / _FWHM_PER_SIGMA
-    reach = math.ceil(_REACH * sigma)
+    sigma = fwhm / FWHM
+    reach = math.ceil(REACH * sigma)
     profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.asarray(profile / profile.sum())
 

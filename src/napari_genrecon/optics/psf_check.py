@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.optics.centre import FARTHEST
 
 __all__ = [
+    "FALL",
     "RINGS",
     "SMALLEST",
     "detail_beyond",
@@ -33,6 +34,8 @@ SMALLEST = 96
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel; narrower ones hold too few
 RINGS = (_EDGES[1:] + _EDGES[:-1]) / 2
 """Middle of each ring."""
+FALL = np.pi**2 / (2 * np.log(2))
+"""The squared transfer of a Gaussian of FWHM w is ``exp(-FALL * (w * f)**2)``."""
 _ALIKE = 2.1  # each frequency is there twice, and the window makes 2.25 neighbours alike: the root of the product
 _FINEST = 3  # last rings above the noise that count as the finest detail
 _LEAST = 2  # coarser rings to compare it with, at least
@@ -122,7 +125,7 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[A
 def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
     """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does."""
     power = _power(crops, variances)
-    fitting = [w for w in _WIDTHS if _rise(power, np.exp(-((np.pi * w * RINGS) ** 2) / (2 * np.log(2)))) <= 1]
+    fitting = [w for w in _WIDTHS if _rise(power, np.exp(-FALL * (w * RINGS) ** 2)) <= 1]
     return float(max(fitting, default=0.0))
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Folds", "make_folds"]
+__all__ = ["MOST_FOLDS", "Folds", "make_folds"]
 
-_MOST_FOLDS = 5  # as is usual
+MOST_FOLDS = 5
+"""Of a cross-validation, as is usual."""
 
 Ints = NDArray[np.int64]
 
@@ -65,7 +66,7 @@ def _of_images(y: Ints, image: Ints) -> Ints:
     names, index, sizes = np.unique(image, return_inverse=True, return_counts=True)
     counts = np.zeros((len(names), y.max() + 1), int)
     np.add.at(counts, (index, y), 1)
-    folds = np.zeros((min(_MOST_FOLDS, len(names)), counts.shape[1]), int)
+    folds = np.zeros((min(MOST_FOLDS, len(names)), counts.shape[1]), int)
     chosen = np.zeros(len(names), np.int64)
     for name in np.argsort(-sizes, kind="stable"):
         chosen[name] = np.argmin((folds * counts[name]).sum(axis=1) + 1e-3 * folds.sum(axis=1))
@@ -75,7 +76,7 @@ def _of_images(y: Ints, image: Ints) -> Ints:
 
 def _of_objects(y: Ints, rng: np.random.Generator) -> Ints:
     number = np.zeros(len(y), np.int64)
-    n_folds, first = min(_MOST_FOLDS, int(np.bincount(y)[np.unique(y)].max())), 0
+    n_folds, first = min(MOST_FOLDS, int(np.bincount(y)[np.unique(y)].max())), 0
     for c in np.unique(y):
         (rows,) = np.nonzero(y == c)
         number[rng.permutation(rows)] = (first + np.arange(len(rows))) % n_folds

@@ -23,7 +23,6 @@ SIDE = 64
 """Side in pixels of the pictures that features are computed from; what is cut is resampled to it."""
 
 _SMALLEST, _LARGEST = 8, 2048  # pixels: sides of a crop; larger ones hold whole fields of cells
-_POINT_SIDE = 64  # pixels: side of crops around points, whose size is not known
 _ROOM = 1.3  # side of a crop, in sides of nearly the largest object, so that some of its surroundings are seen
 _MOST_OBJECTS = 20_000  # of one image: their features take 160 MB per channel
 _RANGE = (0.5, 99.8)  # percentiles of an image that stand for 0 and 1; hot pixels lie beyond
@@ -173,7 +172,7 @@ def crop_side(scenes: Sequence[Scene], wanted: int | None = None) -> int:
             raise OptionError(f"size must lie between {_SMALLEST} and {_LARGEST} pixels, got {wanted}")
         return wanted
     if any(scene.boxes is None for scene in scenes):
-        return _POINT_SIDE
+        return SIDE
     side = _ROOM * float(np.percentile(np.concatenate([_extents(scene) for scene in scenes]), 95))
     return int(np.clip(2 * round(side / 2), _SMALLEST, _LARGEST))
 

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def map_of(blocks: Blocks, *, seed: int = 0) -> Floats:
+def map_of(blocks: Blocks) -> Floats:
     """Return (N, D) principal components of objects, each block of features counting the same."""
     parts = []
     for block in blocks.values():
@@ -28,7 +28,7 @@ def map_of(blocks: Blocks, *, seed: int = 0) -> Floats:
         spread = centred.std(axis=0)
         parts.append(centred / np.where(spread > 0, spread, 1) / np.sqrt(block.shape[1]))
     x = np.concatenate(parts, axis=1).astype(np.float64)
-    few = np.random.default_rng(seed).permutation(len(x))[:_BASIS]
+    few = np.random.default_rng(0).permutation(len(x))[:_BASIS]
     _, _, axes = np.linalg.svd(x[few], full_matrices=False)
     found: Floats = x @ axes[:_DIMENSIONS].T
     return found

@@ -9,9 +9,9 @@ from pathlib import Path
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise import NoiseModel, is_low_light, stabiliser
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.upscale.options import FACTORS
 
 __all__ = ["export_package", "export_steps"]
 

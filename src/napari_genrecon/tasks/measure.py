@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray, ImageLike
-from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.axes import RGB, Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.record.provenance import fingerprint
@@ -32,7 +32,6 @@ __all__ = [
 
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
-_RGB = 3  # samples of a colour image
 _LARGEST = 1e18  # grey value, in either direction: float32 holds the square of it
 
 
@@ -143,7 +142,7 @@ def sample_channels(source: ImageArray, axes: Axes) -> tuple[list[NDArray[Any]],
     """
     count = axes.n_channels(source.shape)
     if axes.rgb:
-        count = min(count, _RGB)
+        count = min(count, RGB)
     sampled = tuple(sample_crops(source, axes, channel) for channel in range(count))
     if source.dtype.kind == "f":
         for channel, crops in enumerate(sampled):

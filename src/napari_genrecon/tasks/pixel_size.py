@@ -10,20 +10,12 @@ import numpy as np
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.image_file import MICROMETRES, ImageMeta
 from napari_genrecon.optics import MeasuredPSF, Optics
 from napari_genrecon.tasks.transforms import plane_spacing
 
 __all__ = ["calibrated", "known_sizes", "measured_psf", "micrometres"]
 
-_MICROMETRES = {
-    "nanometer": 1e-3,
-    "micrometer": 1.0,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-    "angstrom": 1e-4,
-}
 _SQUARE = 0.01  # share by which the sides of a pixel may differ: rounding in metadata does not exceed it
 _CHANNELS = 6  # a PSF file of more "channels" or frames is taken as a z-stack, as many programs write stacks like that
 
@@ -65,7 +57,7 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
 
 def micrometres(size: float, unit: str) -> float | None:
     """Return a size in micrometres; None if its unit is no length."""
-    return abs(float(size)) * _MICROMETRES[unit] if unit in _MICROMETRES and size else None
+    return abs(float(size)) * MICROMETRES[unit] if unit in MICROMETRES and size else None
 
 
 def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:
@@ -102,7 +94,7 @@ def known_sizes(about: ImageMeta) -> dict[str, float]:
     """Return the known sizes of a pixel in micrometres, by dimension."""
     whole = about.filled()
     sizes = zip(whole.axes.letters, whole.scale, whole.units, strict=True)
-    return {letter: abs(float(s)) * _MICROMETRES[unit] for letter, s, unit in sizes if unit in _MICROMETRES and s}
+    return {letter: abs(float(s)) * MICROMETRES[unit] for letter, s, unit in sizes if unit in MICROMETRES and s}
 
 
 def _completed(optics: Optics, about: ImageMeta) -> Optics:
@@ -121,10 +113,10 @@ def _length(about: ImageMeta, letter: str, name: str) -> float:
     """Return the size of a pixel along one dimension, in micrometres."""
     whole, index = about.filled(), about.axes.letters.index(letter)
     unit = whole.units[index]
-    if unit not in _MICROMETRES:
+    if unit not in MICROMETRES:
         raise OptionError(
             f"the image does not say how large a pixel is along {letter} (its unit is {unit}): give the "
             f"{name.replace('_', ' ')} ({name}) in micrometres"
             + (", or 0 to treat every plane by itself" if name == "z_step" else "")
         )
-    return float(whole.scale[index]) * _MICROMETRES[unit]
+    return float(whole.scale[index]) * MICROMETRES[unit]

@@ -36,6 +36,7 @@ from napari_genrecon.tasks.region import Region, cut, in_whole, recorded
 from napari_genrecon.tasks.task import Result
 
 __all__ = [
+    "MEMORY_SHARE",
     "Plan",
     "borrowed",
     "kernel_precision",
@@ -57,7 +58,7 @@ _STEPS = 1000  # steps of the range of grey values that are resolved if there is
 # While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for it.
 _AHEAD = 8
 _AHEAD_PIXELS = 16_000_000  # of all tiles at once: about a gigabyte of the CPU's memory
-_MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
+MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
 
 
 class WithPrecision(Protocol):
@@ -283,7 +284,7 @@ def plan_grid(
             halo=spec.halo.x,
             stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel,
-            budget=free_memory(where) // _MEMORY_SHARE,
+            budget=free_memory(where) // MEMORY_SHARE,
             max_pixels=_most_pixels(spec, where),
         )
     else:

@@ -130,7 +130,7 @@ def cut(grid: TileGrid, options: Any, axes: Axes) -> TileGrid:
     return grid if region is None else grid.within(region)
 
 
-def in_whole(made: ImageArray, source: ImageArray, region: Region, dtype: np.dtype[Any] | None = None) -> Any:
+def in_whole(made: ImageArray, source: ImageArray, region: Region) -> Any:
     """Return a copy of an image with a result in one region of it.
 
     Parameters
@@ -141,15 +141,12 @@ def in_whole(made: ImageArray, source: ImageArray, region: Region, dtype: np.dty
         The image.
     region : tuple of slice
         The region.
-    dtype : dtype, optional
-        Dtype of the copy; that of `made` if not given.
     """
-    dtype = np.dtype(dtype or made.dtype)
     shape = (*made.shape[: made.ndim - len(region)], *source.shape)
     if is_lazy(made):
-        out = lazy_copy(source, shape, dtype)
+        out = lazy_copy(source, shape, made.dtype)
     else:
-        out = allocate(shape, dtype)
+        out = allocate(shape, made.dtype)
         out[...] = np.asarray(source)
     out[(..., *region)] = made
     return out

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.foreign.metadata import child_texts, parsed_xml, stated
+from napari_genrecon.io.foreign.metadata import CHANNELS, child_texts, parsed_xml, stated
 from napari_genrecon.io.image_file import (
     MICROMETRE,
     ImageFile,
@@ -34,7 +34,6 @@ _OBJECTIVE = {
     "Immersion": "immersion",
     "ImmersionRefractiveIndex": "refractive_index",
 }
-_MOST = 64  # channels whose acquisition is kept
 _ORDER = "BHVRITCZ"  # order of the dimensions outside a plane
 
 
@@ -44,7 +43,7 @@ def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> I
 
     with czi.open_czi(str(path)) as document:
         bounds, scenes = document.total_bounding_box, document.scenes_bounding_rectangle
-        kinds, meta = set(document.pixel_types.values()), parsed_xml(path, document.raw_metadata)
+        kinds, meta = set(document.pixel_types.values()), parsed_xml(document.raw_metadata, f"the XML of {path.name}")
     if len(kinds) != 1 or not kinds <= set(_DTYPES):
         raise ImageError(f"{path.name} holds pixels of {sorted(kinds)}; one of {', '.join(_DTYPES)} is read")
     (kind,) = kinds
@@ -107,7 +106,7 @@ def _acquisition(meta: Element) -> dict[str, Any]:
     if image is None:
         return {}
     lens = _referred(meta, "Objective", image.find("{*}ObjectiveSettings/{*}ObjectiveRef"))
-    channels = image.findall("{*}Dimensions/{*}Channels/{*}Channel")[:_MOST]
+    channels = image.findall("{*}Dimensions/{*}Channels/{*}Channel")[:CHANNELS]
     detector = _referred(meta, "Detector", channels[0].find(".//{*}Detector") if channels else None)
     listed = [_channel(channel) for channel in channels]
     times = {channel.findtext("{*}ExposureTime") for channel in channels} - {None}

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["child_texts", "parsed_xml", "stated"]
+__all__ = ["CHANNELS", "child_texts", "parsed_xml", "short_text", "stated"]
 
+CHANNELS = 64
+"""Channels whose acquisition is kept."""
 _MAX_XML = 256 << 20  # characters; to parse it takes several times as much memory
-
 _LONGEST = 200  # characters of a text, which anybody may have written
 
 
 def stated(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a file states, as texts that are not too long; see `io.tiff.acquisition` for the names."""
-    found = {name: value if isinstance(value, dict | list) else _text(value) for name, value in values.items()}
+    found = {name: value if isinstance(value, dict | list) else short_text(value) for name, value in values.items()}
     return {name: value for name, value in found.items() if value}
 
 
-def _text(value: Any) -> str:
+def short_text(value: Any) -> str:
+    """Return what a file states as a text that is not too long; empty where it is nothing."""
     number = f"{value:g}" if isinstance(value, float) else value
     return "" if number is None else str(number).strip()[:_LONGEST]
 
@@ -34,8 +35,8 @@ def child_texts(element: ElementTree.Element | None, names: Mapping[str, str]) -
     return stated({ours: element.findtext(f".//{{*}}{theirs}") for theirs, ours in names.items()})
 
 
-def parsed_xml(path: Path, text: str) -> ElementTree.Element:
-    """Return the root element; it needs no entities, so none are allowed.
+def parsed_xml(text: str, what: str) -> ElementTree.Element:
+    """Return the root element of what an error calls `what`; it needs no entities, so none are allowed.
 
     Raises
     ------
@@ -43,8 +44,8 @@ def parsed_xml(path: Path, text: str) -> ElementTree.Element:
         If it declares entities, is too large, or is no XML.
     """
     if len(text) > _MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ImageError(f"the XML of {path.name} declares entities or is larger than 256 MB: it is not read")
+        raise ImageError(f"{what} declares entities or is larger than 256 MB: it is not read")
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise ImageError(f"the XML of {path.name} is not XML, the file may be damaged: {error}") from error
+        raise ImageError(f"{what} is not XML, the file may be damaged: {error}") from error

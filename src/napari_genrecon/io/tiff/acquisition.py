@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 from xml.etree.ElementTree import Element
 
-__all__ = ["LIGHT", "acquisition_in"]
+from napari_genrecon.io.foreign.metadata import CHANNELS, short_text
 
-_LONGEST = 200  # characters of a text, which anybody may have written
-_MOST = 64  # channels
+__all__ = ["LIGHT", "acquisition_in"]
 
 _OBJECTIVE = {
     "Manufacturer": "manufacturer",
@@ -65,7 +64,7 @@ def acquisition_in(ome: Element, image: Element) -> dict[str, Any]:
     detections = [setting for channel in channels for setting in channel.findall("{*}DetectorSettings")]
     detector = _referred(ome, "Detector", detections[0] if detections else None)
     found = {
-        "date": _text(image.findtext("{*}AcquisitionDate")),
+        "date": short_text(image.findtext("{*}AcquisitionDate")),
         "microscope": _microscope(ome, image),
         "objective": _stated(objective, _OBJECTIVE) | _stated(settings, _SETTINGS),
         "detector": _stated(detector, _DETECTOR) | _stated(detections[0] if detections else None, _DETECTION),
@@ -73,7 +72,7 @@ def acquisition_in(ome: Element, image: Element) -> dict[str, Any]:
             image.find("{*}ImagingEnvironment"), {"Temperature": "temperature", "CO2Percent": "co2"}
         ),
         "exposure": _exposure(image.iterfind(".//{*}Plane")),
-        "channels": [_stated(channel, _CHANNEL) for channel in channels[:_MOST]],
+        "channels": [_stated(channel, _CHANNEL) for channel in channels[:CHANNELS]],
     }
     if not any(set(channel) - {"name"} for channel in found["channels"]):
         del found["channels"]  # names alone say nothing about the acquisition
@@ -86,15 +85,11 @@ def _stated(element: Element | None, names: dict[str, str]) -> dict[str, str]:
         return {}
     found = {}
     for key, name in names.items():
-        text = _text(element.get(key))
+        text = short_text(element.get(key))
         if text:
-            unit = _text(element.get(f"{key}Unit")) or _UNITS.get(name, "")
+            unit = short_text(element.get(f"{key}Unit")) or _UNITS.get(name, "")
             found[name] = f"{text} {unit}".strip()
     return found
-
-
-def _text(text: str | None) -> str:
-    return (text or "").strip()[:_LONGEST]
 
 
 def _referred(ome: Element, kind: str, reference: Element | None) -> Element | None:
@@ -117,6 +112,6 @@ def _microscope(ome: Element, image: Element) -> str:
 def _exposure(planes: Iterable[Element]) -> str:
     """Return the exposure time if it is that of every plane that states one."""
     times = {
-        f"{_text(p.get('ExposureTime'))} {p.get('ExposureTimeUnit', 's')}" for p in planes if p.get("ExposureTime")
+        f"{short_text(p.get('ExposureTime'))} {p.get('ExposureTimeUnit', 's')}" for p in planes if p.get("ExposureTime")
     }
     return times.pop() if len(times) == 1 else ""

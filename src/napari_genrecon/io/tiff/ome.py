@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io.foreign.metadata import parsed_xml
 from napari_genrecon.io.image_file import ImageMeta, Sizes, unit_name
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["channels_in", "image_in", "note_in", "ome_of", "positions_in", "sizes_in"]
 
-_MAX_XML = 64 << 20  # bytes; enough for 200 000 planes of 300 bytes each; parsing takes several times as much memory
 _FILE_NAME = re.compile(r"FileName\s*=\s*[\"']([^\"']*)[\"']")
 _OME_SIZES = (
     ("X", "PhysicalSizeX", "µm"),
@@ -28,19 +28,15 @@ _OME_SIZES = (
 
 
 def ome_of(tif: TiffFile) -> ElementTree.Element | None:
-    """Return the OME-XML of a file, if it has any; OME-XML needs no entities, so none are allowed."""
+    """Return the OME-XML of a file, if it has any."""
     if not tif.is_ome:
         return None
     xml = tif.ome_metadata
-    if len(xml) > _MAX_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
-        raise ImageError("the OME-XML of this file declares entities or is larger than 64 MB: it is not read")
+    root = parsed_xml(xml, "the OME-XML of this file")
     for name in _FILE_NAME.findall(xml):
         if re.search(r"[/\\:]", name) or name.startswith("."):
             raise ImageError(f"the OME-XML of this file names another file {name!r}: only files beside it are read")
-    try:
-        return ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
-        raise ImageError(f"the OME-XML of this file is not XML, the file may be damaged: {error}") from error
+    return root
 
 
 def image_in(ome: ElementTree.Element, index: int, count: int) -> ElementTree.Element:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io.levels import CHUNK
 
 __all__ = ["TiffPixels"]
 
-_CHUNK = 1024  # pixels along a side of a region that is read at once, for files whose strips are larger
 _OPEN_FILES = 16  # kept open: opening one anew for every region is slow, and systems allow some hundreds per process
 
 
@@ -50,7 +50,7 @@ class TiffPixels:
     ) -> None:
         self._path, self._series, self._level, self._stamp = path.absolute(), series, level, _stamp(path)
         self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
-        self.chunks = tuple(min(int(n), _CHUNK) for n in chunks)
+        self.chunks = tuple(min(int(n), CHUNK) for n in chunks)
 
     @property
     def ndim(self) -> int:

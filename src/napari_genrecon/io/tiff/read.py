@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_genrecon.arrays import ImageArray
-from napari_genrecon.axes import Axes
+from napari_genrecon.axes import COLOUR_SAMPLES, Axes
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta, Series, about_with, chosen_series, resolved_axes
 from napari_genrecon.io.lazy import at_once
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_tiff", "samples_moved"]
 
-_COLOURS = (3, 4)  # samples of a pixel: RGB, RGBA
 _BESIDE = {"thumbnail", "label", "macro", "map", "overview"}  # pictures of a slide, beside the image
 
 
@@ -119,7 +118,7 @@ def samples_moved(letters: str, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     """
     source = max(letters.find("S"), 0)
     rest = letters.replace("S", "")
-    if "S" in letters and shape[source] in _COLOURS and (letters.endswith("S") or dtype == np.uint8):
+    if "S" in letters and shape[source] in COLOUR_SAMPLES and (letters.endswith("S") or dtype == np.uint8):
         return source, len(rest), f"{rest}S"
     if "S" in letters and "Y" in rest and "C" not in rest:
         target = rest.index("Y")

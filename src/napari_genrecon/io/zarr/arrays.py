@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.errors import ImageError
-from napari_genrecon.io.zarr.places import Place
+from napari_genrecon.io.zarr.places import MAX_CHUNK, Place
 
 __all__ = ["open_array"]
 
-_MAX_CHUNK = 1 << 30  # bytes in memory; a chunk is unpacked whole, so that a larger one could fill the memory
 _CODECS = {
     "blosc", "zstd", "gzip", "zlib", "lz4", "bytes", "transpose", "sharding_indexed", "crc32c", "shuffle", "delta",
     "bz2", "lzma", "fixedscaleoffset", "bitround",
@@ -75,5 +74,5 @@ def _check_chunks(place: Place, metadata: dict[str, Any], kind: str) -> None:
     whole = all(isinstance(n, int) and n > 0 for n in [*chunks, *shape])
     if not whole or len(chunks) != len(shape) or not shape:
         raise ImageError(f"{place} has the shape {shape} in chunks of {chunks}: positive whole numbers are needed")
-    if math.prod(chunks) * np.dtype(kind).itemsize > _MAX_CHUNK:
+    if math.prod(chunks) * np.dtype(kind).itemsize > MAX_CHUNK:
         raise ImageError(f"{place} is stored in chunks of {chunks} pixels, over 1 GB each: too large to read")

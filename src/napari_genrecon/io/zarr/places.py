@@ -11,7 +11,7 @@ from typing import Any
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.json_file import MAX_JSON, parsed_json, read_json
 
-__all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "METADATA", "Place", "is_zarr", "place_of"]
+__all__ = ["ATTRIBUTE", "HIDDEN_METADATA", "MAX_CHUNK", "METADATA", "Place", "is_zarr", "place_of"]
 
 METADATA, HIDDEN_METADATA = "zarr.json", "zarr.json.part"
 """Name of the metadata of a finished store, and of one that is not finished yet."""
@@ -19,7 +19,7 @@ METADATA, HIDDEN_METADATA = "zarr.json", "zarr.json.part"
 ATTRIBUTE = "genrecon"
 """Name of our own attribute beside those of OME."""
 
-_MAX_PACKED_CHUNK = 1 << 30  # bytes; a chunk is read whole, so that a larger one could fill the memory
+MAX_CHUNK = 1 << 30  # bytes, packed or not; a chunk is read whole, so that a larger one could fill the memory
 
 
 def is_zarr(path: Path) -> bool:
@@ -141,6 +141,6 @@ def _listed(path: Path, _stamp: tuple[int, int]) -> dict[str, int]:
     with zipfile.ZipFile(path) as file:
         members = {info.filename: info.file_size for info in file.infolist()}
     largest = max(members, key=lambda name: members[name], default="")
-    if largest and members[largest] > _MAX_PACKED_CHUNK:
+    if largest and members[largest] > MAX_CHUNK:
         raise ImageError(f"{path.name} holds a piece of {members[largest]} bytes, {largest}: too large to read")
     return members

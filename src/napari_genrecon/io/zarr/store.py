@@ -17,13 +17,12 @@ import numpy as np
 from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.json_file import read_json
-from napari_genrecon.io.levels import halved, level_shapes
+from napari_genrecon.io.levels import CHUNK, halved, level_shapes
 from napari_genrecon.io.publish import refused_sentence, rename, sync_folder, write_file
 from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
 
-_LARGEST_CHUNK = 1024  # pixels along a side: a viewer loads a chunk at once, 2 MB at 16 bits
 
 Regions = tuple[tuple[int, ...], ...]
 Region = tuple[slice, ...]
@@ -62,7 +61,7 @@ def level_array(store: Path, level: int, mode: str = "r") -> Any:
 
 
 def _divided(side: int) -> int:
-    while side > _LARGEST_CHUNK and side % 2 == 0:
+    while side > CHUNK and side % 2 == 0:
         side //= 2
     return side
 

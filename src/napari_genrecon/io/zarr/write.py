@@ -20,6 +20,7 @@ from napari_genrecon.engine.lazy import computed
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, InferenceError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.levels import CHUNK
 from napari_genrecon.io.publish import check_target, rename, require_space, sentence
 from napari_genrecon.io.record.provenance import (
     Stored,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["write_zarr_steps"]
 
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
-_CHUNK = 1024  # pixels along a side of images without regions of their own: 2 MB per chunk at 16 bits
 _RETRIES = 3  # times that a region is computed again after an error, such as a short loss of a network drive
 _LARGEST_NUMBER = 8  # bytes; longer floats are not portable
 
@@ -164,7 +164,7 @@ def _as_dask(data: ImageArray) -> Any:
 
     if hasattr(data, "dask"):
         return data
-    chunks = tuple(min(n, _CHUNK) if i >= len(data.shape) - 2 else 1 for i, n in enumerate(data.shape))
+    chunks = tuple(min(n, CHUNK) if i >= len(data.shape) - 2 else 1 for i, n in enumerate(data.shape))
     return da.from_array(data, chunks=chunks, name=False)
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.models.networks.blocks import ResidualBlock
 
-__all__ = ["FACTORS", "AxialNet", "UpscaleNet", "UpscaleNets"]
+__all__ = ["AxialNet", "UpscaleNet", "UpscaleNets"]
 
-FACTORS = (2, 3, 4)
 WIDTH = 48  # feature maps: 0.65 MFLOP per input pixel with 7 blocks; the bundled weights have this size
 BLOCKS = 7
 REACH = 17  # pixels of the input that one output pixel depends on, to each side: 3 + 2 * BLOCKS convolutions

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import InferenceError, WeightsError
-from napari_genrecon.models.card import ModelCard, PerAxis
+from napari_genrecon.models.card import FACTORS, ModelCard, PerAxis
 from napari_genrecon.models.files import LARGEST_FILE
 from napari_genrecon.models.runtime import recognise
 from napari_genrecon.models.tensors import parse_tensors, read_content
@@ -21,8 +21,6 @@ from napari_genrecon.models.zoo.parcel import Parcel, graph_tensors, is_package,
 from napari_genrecon.models.zoo.tiling import Cost, Tiling, measure_cost, measure_tiling
 
 __all__ = ["arrive"]
-
-_FACTORS = (2, 3, 4)  # that `upscale` offers
 
 
 def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, Tensor]]]:
@@ -45,7 +43,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         key, network = recognise(weights)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
-    if network.task == "upscale" and network.scale not in _FACTORS:
+    if network.task == "upscale" and network.scale not in FACTORS:
         raise WeightsError(f"{path} enlarges {network.scale} times: only 2, 3 and 4 times are offered")
     network.eval()
     try:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import NoiseModel
+from ..second_look import PIECES, SIDE
 from ..stabilise import Stabiliser
 
 __all__ = ["conserve_light", "is_low_light"]
@@ -23,7 +24,6 @@ Floats = NDArray[np.floating]
 
 # The figures are those of `python tools/benchmark.py light`.
 _LOW = 1.2  # electrons of noise s.d. in the dark; from 1 on the inverse is within 1 % as it is, but not the gain
-_SIDE, _PIECES = 240, 8  # pixels along a piece, and pieces that are looked at
 _ABOVE = (0.1, 0.4, 1.0, 3.0)  # electrons above the background where ranges of brightness end
 _RIGHT = 6.0  # ... and from where the inverse is right without a correction
 _FLANKS = 33  # pixels: the reach of what denoising makes of an object's edge
@@ -84,10 +84,10 @@ def _before_and_after(
 ) -> list[tuple[Floats, Floats]]:
     """Pieces spread over the planes: their grey values, and their denoised stabilised values."""
     pieces = [
-        plane[top : top + _SIDE, left : left + _SIDE]
+        plane[top : top + SIDE, left : left + SIDE]
         for plane in planes
-        for top in range(0, plane.shape[0], _SIDE)
-        for left in range(0, plane.shape[1], _SIDE)
+        for top in range(0, plane.shape[0], SIDE)
+        for left in range(0, plane.shape[1], SIDE)
     ]
-    chosen = np.unique(np.linspace(0, len(pieces) - 1, _PIECES).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(pieces) - 1, PIECES).round().astype(int))
     return [(pieces[i], denoise(transform.forward(pieces[i]))) for i in chosen]

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from napari_genrecon.normal import FWHM, REACH
 from napari_genrecon.numerics.blobs.maxima import find_maxima, highest_around, refined
 
 __all__ = [
-    "FWHM",
     "LEAST_Z",
     "Blobs",
     "Filters",
@@ -39,14 +39,11 @@ __all__ = [
 
 Floats = NDArray[np.floating]
 
-FWHM = 2 * math.sqrt(2 * math.log(2))
-"""Full width at half maximum of a Gaussian, in s.d."""
 LEAST_Z = 2.5  # maxima below it are not kept: even among 500 blobs on 256 x 256 pixels they would be mostly noise
 # Chosen on spots among discs, ellipses and boxes with sharp edges (`tools/benchmark.py detect`).
 _ROUND = 0.4  # least roundness: noise alone leaves 98 % of the spots at z 5 above it
 _GROWTH = 1.3  # most that z may grow with a filter 1.7 times as wide, as it does on the edge of a large object
 _STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses less than 1 % of its z
-_REACH = 4.0  # s.d. of a Gaussian after which it is cut
 _FALL, _MOST_OF_IT = 3.5, 0.8  # z, and part of the height, by which it must fall: noise on a ridge rises by 2 to 3
 _ALONE_FROM = 3.5  # z: what is lower is hardly ever kept, and looking around takes time
 _WINDOW = {2: 5.0, 3: 3.0}  # widths around in which higher places are looked for; the price in 3D is the cube
@@ -128,7 +125,7 @@ def filter_widths(smallest: float, largest: float, ndim: int) -> tuple[float, ..
 
 def widest_halo(filters: Filters) -> tuple[int, ...]:
     """Return how many pixels around count for a pixel, per dimension."""
-    return tuple(math.ceil(_REACH * filters.widths[-1] / step) for step in filters.spacing)
+    return tuple(math.ceil(REACH * filters.widths[-1] / step) for step in filters.spacing)
 
 
 def find_blobs(
@@ -179,7 +176,7 @@ def heights_at(
     """Return the z of a few places (N, 2) of a plane, each under the filter of its level: not all z are computed."""
     z = np.zeros(len(places), np.float32)
     for index in np.unique(levels):
-        here, reach = levels == index, math.ceil(_REACH * filters.widths[index])
+        here, reach = levels == index, math.ceil(REACH * filters.widths[index])
         grid = (fft.next_fast_len(2 * reach + 1, real=True),) * 2
         transfer, correlation = _filter(grid, filters, int(index))
         steps = np.arange(-reach, reach + 1)

@@ -11,16 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_genrecon.noise.report import STRIPED, STRONG, WEAK
 from napari_genrecon.tasks.advise.situation import Situation
 
 __all__ = ["RULES", "Rule"]
 
-WEAK = 50.0
-"""Contrast-to-noise ratio from which denoising changes little; the noise report says the same."""
-STRONG = 10.0
-"""Ratio below which details of half the contrast are at the limit of 5 s.d. of Rose, JOSA 38, 1948."""
-STRIPED = 0.3
-"""Stripes, in noise s.d., from which they are seen; the noise report says the same."""
 FRAMES = 3
 """Frames of a movie from which averaging over time has something to average."""
 FLAT_VOXELS, PLANES = 1.5, 8

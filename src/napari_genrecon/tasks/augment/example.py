@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_genrecon.axes import RGB
 from napari_genrecon.engine.intensity import count_nan, to_dtype
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.io.record.provenance import machine, make_record, versions
@@ -17,7 +18,7 @@ from napari_genrecon.numerics.coordinate_map import CoordinateMap, Places, rando
 from napari_genrecon.numerics.symmetries import random_ways, turned, turned_points
 from napari_genrecon.tasks.augment.grain import draw_noise
 from napari_genrecon.tasks.augment.options import AugmentOptions
-from napari_genrecon.tasks.augment.parent import COLOURS, Parent
+from napari_genrecon.tasks.augment.parent import Parent
 
 __all__ = ["Example", "example_steps"]
 
@@ -155,7 +156,7 @@ def _place_labels(
 def _regreyed(plane: NDArray[Any], parent: Parent, channel: int, drawn: _Drawn) -> NDArray[Any]:
     """Change the grey values of a plane: contrast, blur, hidden squares, noise; unchanged where none is asked for."""
     dark, low, high = parent.levels[channel]
-    alpha = parent.axes.rgb and channel >= COLOURS
+    alpha = parent.axes.rgb and channel >= RGB
     exponent = drawn.gamma[channel]
     if exponent != 1 and high > low and not alpha:
         share = np.clip((_as_float(plane) - low) / (high - low), 0, 1)

@@ -20,11 +20,9 @@ from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_channels
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["COLOURS", "Levels", "Parent", "parent_steps", "pixels_digest"]
+__all__ = ["Levels", "Parent", "parent_steps", "pixels_digest"]
 
 _DARK = 1  # percentile of the grey values that is taken for the background; the darkest pixel may be a dead one
-COLOURS = 3
-"""Channels of RGBA that have grey values; alpha has none."""
 
 
 class Levels(NamedTuple):

@@ -6,6 +6,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import ModelCard, free_memory, resolve_device
+from napari_genrecon.tasks.plan import MEMORY_SHARE
 
 __all__ = ["deblur_grid"]
 
@@ -14,7 +15,6 @@ _MAX_PIXELS = 800_000  # of a plane of a tile, halo included: a step takes at mo
 _MAX_VOXELS = 4_000_000  # of a tile over a stack, halo included: a step takes at most two seconds
 _LEAST_SIDE = 64  # px without halo, also in deep stacks: narrower tiles would compute little but their halo
 _BYTES_PER_VOXEL = 100  # of the domain: about a dozen images and spectra as 32- and 64-bit floats
-_MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
 
 
 def deblur_grid(
@@ -51,7 +51,7 @@ def deblur_grid(
             halo=halo,
             stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel + _BYTES_PER_VOXEL * computed_depth,
-            budget=min(available_memory(), free_memory(resolve_device(device))) // _MEMORY_SHARE,
+            budget=min(available_memory(), free_memory(resolve_device(device))) // MEMORY_SHARE,
             max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
         )
     else:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from napari_genrecon.numerics.blobs.filters import FWHM, Filters, find_blobs
+from napari_genrecon.normal import FWHM
+from napari_genrecon.numerics.blobs.filters import Filters, find_blobs
 from napari_genrecon.numerics.blobs.ring_features import ring_features
 
 __all__ = [

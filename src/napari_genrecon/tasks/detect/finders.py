@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import (
-    FWHM,
     Blobs,
     Filters,
     filter_widths,

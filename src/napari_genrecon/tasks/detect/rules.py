@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.numerics.logistic import Logistic, fit_logistic
+from napari_genrecon.recognition.folds import MOST_FOLDS
 from napari_genrecon.tasks.detect.candidates import AROUND, HIT, Candidates, Size, told_apart
 
 __all__ = ["Rule", "learn"]
@@ -19,7 +20,6 @@ Floats = NDArray[np.float64]
 Method = Literal["log", "features"]
 
 _FREE = 0.75  # sizes from a click beyond which a candidate is no object
-_FOLDS = 5  # of the cross-validation, as is usual
 _FEWEST = 2  # clicks in the region, for cross-validation
 _CLEARLY = 0.1  # F1 by which features must be better: one height carries over to planes of other exposure more safely
 _THRESHOLDS = 64  # tried
@@ -137,7 +137,7 @@ def _marked(
     # Neighbouring clicks stay together, so that a fold is judged by a rule that has not seen its place.
     order = np.lexsort((clicks[:, 2], clicks[:, 1], clicks[:, 0]))
     folds = np.empty(len(clicks), np.intp)
-    folds[order] = np.arange(len(clicks)) * min(_FOLDS, len(clicks)) // len(clicks)
+    folds[order] = np.arange(len(clicks)) * min(MOST_FOLDS, len(clicks)) // len(clicks)
     return _Marked(candidates[used], hit[used], folds[nearest[used]], clicks[click_inside], folds[click_inside])
 
 

@@ -15,6 +15,7 @@ from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.models import ModelCard, find_model, load_network
 from napari_genrecon.noise import NoiseModel, stabiliser
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.tasks.inpaint.fill import find_recipe, first_error, hidden_error, spread_factor
 from napari_genrecon.tasks.inpaint.findings import Findings
 from napari_genrecon.tasks.inpaint.planes import Channel, fill_with, to_values
@@ -30,7 +31,7 @@ Mask = NDArray[np.bool_]
 SEARCH_SIDE = 160
 """Side in pixels of the crop on which a recipe is searched: larger ones take longer, smaller ones show too little."""
 
-_BLOCK, _FEWEST_BLOCKS = 16, 16  # px; whole blocks of known pixels from which noise can be measured
+_FEWEST_BLOCKS = 16  # of known pixels, whole ones, from which noise can be measured
 # Share of the pixels up to which single ones are replaced before noise is measured: the measured s.d. then changes by
 # about 1 % (tests/tasks/test_inpaint.py).
 _FEW_SINGLE = 0.03
@@ -102,8 +103,8 @@ def _is_enough(masks: list[Mask]) -> bool:
 
 
 def _whole_blocks(mask: Mask) -> int:
-    rows, columns = (length // _BLOCK for length in mask.shape)
-    blocks = mask[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK)
+    rows, columns = (length // SIZE for length in mask.shape)
+    blocks = mask[: rows * SIZE, : columns * SIZE].reshape(rows, SIZE, columns, SIZE)
     return int(np.count_nonzero(~blocks.any(axis=(1, 3))))
 
 

@@ -16,6 +16,7 @@ from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.defects import find_hot
+from napari_genrecon.normal import robust_sigma, usual_sigma
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.inpaint.stripes import striped_rows
 from napari_genrecon.tasks.measure import as_source, is_noisy, noise_per_channel, sample_channels
@@ -27,8 +28,6 @@ Mask = NDArray[np.bool_]
 _LINE = 8.0  # spreads of the row offsets by which a dead line is off, far beyond what noise does
 _AGREE = 0.9  # share of its pixels that are off to the same side: edges of the specimen cross a row only in part
 _PEAK = 1.5  # times the offset of the lines beside it, which a dead line gives half of its own with the other sign
-_MAD = 1.4826  # s.d. of normal values with a median absolute deviation of 1
-_QUANTILE, _NORMAL = 0.9, 1.645  # a quantile of absolute values, and its value for normal ones of s.d. 1
 _MANY = 0.25  # share of constant rows from which they are background (as in a masked or padded image), not damage
 _SAME = 0.5  # share of equal pixels in the row beside it from which a constant row is background
 _SHORTEST = 8  # pixels that a line must have: the medians of shorter ones are too noisy
@@ -168,8 +167,8 @@ def _offset_rows(values: NDArray[np.float64]) -> Mask:
     step = values - (framed[:-2] + framed[2:]) / 2
     step = np.where(np.isnan(step), 0.0, step)
     offset = np.median(step, axis=1)
-    spread = _MAD * float(np.median(np.abs(offset - np.median(offset))))
-    usual = float(np.quantile(np.abs(step), _QUANTILE)) / _NORMAL  # s.d. of a pixel; decides if there is no noise
+    spread = robust_sigma(offset)
+    usual = usual_sigma(step)  # of a pixel; decides if there is no noise
     agree = np.mean(np.sign(step) == np.sign(offset)[:, None], axis=1)
     size = np.pad(np.abs(offset), 1)
     peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])

@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.normal import robust_sigma, usual_sigma
+
 __all__ = ["WIDEST", "striped_rows"]
 
 Values = NDArray[np.float64]
@@ -17,9 +19,7 @@ _AGREE = 0.6  # share of the columns that step the same way; without a stripe it
 _PART = 40  # columns of a part of the row; every part must step the same way, which edges of structure do not
 _PARTS = (4, 8)  # least and largest number of parts: fewer test little, more have noisy medians
 _ALIKE = 0.5  # least ratio of the two steps of a stripe, up and down
-_MAD = 1.4826  # s.d. of normal values with a median absolute deviation of 1
 _MEDIAN = 1.25  # s.d. of the median of normal values, times the root of their number
-_QUANTILE, _NORMAL = 0.9, 1.645  # a quantile of absolute values, and its value for normal ones of s.d. 1
 _FEWEST = 16  # rows and columns that an image must have: the medians of fewer are too noisy
 
 
@@ -56,8 +56,8 @@ def _common_steps(values: Values) -> Values:
     """Return the (Y,) step from the row above where it is clear and common to the whole row, else 0."""
     difference = np.nan_to_num(np.diff(values, axis=0), nan=0.0)
     common = np.median(difference, axis=1)
-    spread = _MAD * float(np.median(np.abs(common - np.median(common))))
-    usual = float(np.quantile(np.abs(difference), _QUANTILE)) / _NORMAL  # s.d. of the noise; edges make it larger
+    spread = robust_sigma(common)
+    usual = usual_sigma(difference)  # of the noise; edges make it larger
     least = _CLEAR * max(spread, _MEDIAN * usual / np.sqrt(values.shape[1]))
     agree = np.mean(np.sign(difference) == np.sign(common)[:, None], axis=1)
     clear = (np.abs(common) > least) & (agree > _AGREE) & _goes_through(difference, common)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import (
@@ -21,10 +22,7 @@ from napari_genrecon.tasks.shared_options import (
     check_precision,
 )
 
-__all__ = ["FACTORS", "EnlargingOptions", "UpscaleOptions"]
-
-FACTORS = (2, 3, 4)
-"""Factors that the networks are trained for; beyond 4 nearly all detail would be invented."""
+__all__ = ["EnlargingOptions", "UpscaleOptions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,11 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, find_model, free_memory, list_models, resolve_device
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.numerics.resample import BACK_PROJECTION_REACH
 from napari_genrecon.tasks.measure import sample_channels
-from napari_genrecon.tasks.plan import Plan
+from napari_genrecon.tasks.plan import MEMORY_SHARE, Plan
 from napari_genrecon.tasks.region import region_of
-from napari_genrecon.tasks.upscale.options import FACTORS
 from napari_genrecon.tasks.upscale.plan import ROUNDS, Measured, noise_to_remove, notes, upscale_plan, upscaled_channels
 from napari_genrecon.tasks.upscale_z.axial_training import SMALLEST_SIDE, AxialTrainer, train_axial
 from napari_genrecon.tasks.upscale_z.axial_views import AxialUpscale
@@ -33,7 +33,6 @@ _VIEWS = 2  # every voxel goes through the network as part of an XZ and of a YZ 
 _DEEPEST = 64  # planes of a tile; stacks up to twice as deep are not cut along Z, which saves the work in the halo
 _TILE = 256  # largest tile side in pixels: the halo of 17 is little work beside it, and larger tiles need more memory
 _BYTES_PER_VOXEL = 24  # of a tile's result: both views, their mean, the corrected and the final stack, as floats
-_MEMORY_SHARE = 4  # a tile may take a quarter of the memory that is free
 
 
 def plan_axial(
@@ -175,7 +174,7 @@ def _sides(
         halo=spec.halo.x,
         stride=1,
         bytes_per_pixel=_BYTES_PER_VOXEL * depth,
-        budget=free_memory(resolve_device(options.device)) // _MEMORY_SHARE,
+        budget=free_memory(resolve_device(options.device)) // MEMORY_SHARE,
         max_pixels=(_TILE + 2 * spec.halo.x) ** 2,
     )
 

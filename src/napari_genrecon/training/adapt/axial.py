@@ -26,7 +26,8 @@ from napari_genrecon.models import ModelCard
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.runtime import on_device, trained_network
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.numerics.slices import FWHM, sliced
+from napari_genrecon.normal import FWHM
+from napari_genrecon.numerics.slices import sliced
 from napari_genrecon.training.adapt.fine_tune import fine_tune, saved
 
 __all__ = ["AxialOptions", "SharpPlane", "deciding", "draw_sides", "train_on_planes"]

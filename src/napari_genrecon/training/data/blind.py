@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import FAR
+from napari_genrecon.noise.report import CORRELATED
 
 __all__ = ["blind_reach", "distance", "hide", "least_size"]
 
 _RING = 2  # pixels around a blind spot whose median fills it: 24 for a single pixel
 _APART = 8  # pixels from one blind spot to the next at least: most of what a network sees is as recorded
-_CORRELATED = 0.1  # of direct neighbours: less cannot be told from none in one image
 _LEFT = 0.05  # correlation farther off that is taken as none: a twentieth of the noise is then learnt at most
 _LAGS = np.arange(FAR[-1] + 1)
 
@@ -45,7 +45,7 @@ def blind_reach(noise: Sequence[NoiseModel]) -> tuple[int, int]:
 
 def _reach(rho: float, far: tuple[float, ...]) -> int:
     """Return the largest distance with a correlation; where none was measured, that of a Gaussian is taken."""
-    if abs(rho) < _CORRELATED:
+    if abs(rho) < CORRELATED:
         return 0
     lags = np.abs(rho) ** (_LAGS[1:].astype(float) ** 2)
     if far:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray
-from napari_genrecon.axes import Axes, resolve_axes
+from napari_genrecon.axes import RGB, Axes, resolve_axes
 from napari_genrecon.engine.intensity import require_real_image
 from napari_genrecon.errors import ImageError
 
@@ -18,7 +18,6 @@ __all__ = ["CropSource", "outer_letters", "read_crops"]
 
 # Bytes up to which a lazy image or plane is read at once; a larger one is read crop by crop, to bound the memory.
 _AT_ONCE = 256 << 20
-_RGB = 3  # channels of a colour image; alpha is left out
 
 
 def outer_letters(axes: Axes) -> str:
@@ -54,7 +53,7 @@ class CropSource:
         self._looped = [i for i in self.axes.outer if i != self.axes.channel]
         self.outer = tuple(int(self.data.shape[i]) for i in self._looped)
         count = self.axes.n_channels(self.data.shape)
-        self.channels = min(count, _RGB) if self.axes.rgb else count
+        self.channels = min(count, RGB) if self.axes.rgb else count
         if not isinstance(self.data, np.ndarray) and self._bytes(self.data.shape) <= _AT_ONCE:
             self.data = np.asarray(self.data)
 

@@ -70,7 +70,7 @@ def move(
     weight.mul_(1 - lr * weight_decay).add_(update, alpha=-lr)
 
 
-def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+def _orthogonal(matrix: Tensor) -> Tensor:
     """Return the nearest semi-orthogonal matrix, roughly: all singular values between 0.7 and 1.2."""
     a, b, c = QUINTIC
     # Half of the digits are enough, but a device that has no instructions for them is ten times slower with them.
@@ -79,7 +79,7 @@ def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     x = matrix.to(torch.bfloat16 if fast else torch.float32)
     x = x.T if x.shape[0] > x.shape[1] else x
     x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
+    for _ in range(5):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     x = x.T if matrix.shape[0] > matrix.shape[1] else x

@@ -1,0 +1,37 @@
+"""What is known of normally distributed values: numbers that several modules measure with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FWHM", "MEDIAN", "MEDIAN_STEP", "REACH", "robust_sigma", "usual_sigma"]
+
+FWHM = 2 * math.sqrt(2 * math.log(2))
+"""Full width at half maximum of a Gaussian, in s.d."""
+
+REACH = 4.0
+"""S.d. at which a Gaussian is cut, as in `scipy.ndimage`: less than 0.01 % of it lies beyond."""
+
+MEDIAN = 0.6745
+"""Median of the absolute value, in s.d."""
+
+MEDIAN_STEP = 0.9539
+"""Median distance of two values, in s.d.: ``MEDIAN * sqrt(2)``."""
+
+
+def robust_sigma(values: NDArray[Any]) -> float:
+    """Return the s.d. from the median absolute deviation, which a few outliers do not change.
+
+    >>> round(robust_sigma(np.array([-1.0, 0, 0.6745, -0.6745, 1000])), 2)
+    1.0
+    """
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def usual_sigma(values: NDArray[Any]) -> float:
+    """Return the s.d. of values of mean 0 from the 90 % quantile of their size: above 0 where most of them are 0."""
+    return float(np.quantile(np.abs(values), 0.9)) / 1.645
