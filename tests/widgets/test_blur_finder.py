@@ -12,6 +12,8 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import chosen, said
+
 from napari_genrecon import measure_blur, psf_from_beads
 from napari_genrecon.widgets.task.widget import DeblurWidget
 
@@ -29,7 +31,7 @@ def opened(make_napari_viewer, qtbot):
 
 
 def press(qtbot, page):
-    qtbot.waitUntil(lambda: "Expected time" in page._report.value and page._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: "Expected time" in said(page) and page._job is None, timeout=60_000)
     page._form["psf_find"].native.click()
     qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
 
@@ -39,7 +41,7 @@ def test_width_is_found_said_and_used(opened, qtbot):
     found = measure_blur(viewer.layers["spots"])
     press(qtbot, page)
     assert page._form["psf_find"].text == f"Use {found.fwhm:.1f} px"
-    assert f"Blur of {found.fwhm:.1f}" in page._status.value
+    assert f"Blur of {found.fwhm:.1f}" in said(page)
     press(qtbot, page)
     assert page._form["psf_width"].value == pytest.approx(found.fwhm, abs=0.051)
     assert page._form["psf_find"].text == "Find it in the image"
@@ -50,7 +52,7 @@ def test_image_that_does_not_tell_says_why_and_changes_nothing(opened, qtbot):
     before = page._form["psf_width"].value
     page._layers.value = ["nothing"]
     press(qtbot, page)
-    assert "does not tell the width of its blur" in page._status.value
+    assert "does not tell the width of its blur" in said(page)
     assert page._form["psf_width"].value == before
 
 
@@ -79,20 +81,20 @@ def test_psf_is_made_from_points_on_beads_and_chosen(opened, qtbot):
     places = [*far, (2, 2)]
     viewer.add_points(np.multiply(places, 0.2), name="places")
     page._layers.value = ["beads"]
-    qtbot.waitUntil(lambda: "Expected time" in page._report.value and page._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: "Expected time" in said(page) and page._job is None, timeout=60_000)
     page._form["psf_beads"].native.click()
     qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
     made = viewer.layers["beads PSF"]
     np.testing.assert_array_equal(made.data, psf_from_beads(viewer.layers["beads"].data, places).pixels)
     assert tuple(made.scale) == (0.2, 0.2)
     assert page._form["psf"].value == "beads PSF"
-    assert "PSF of 9 beads; left out: 1 at the border" in page._status.value
-    assert page._layers.value == ["beads"]
+    assert "PSF of 9 beads; left out: 1 at the border" in said(page)
+    assert chosen(page) == ["beads"]
     np.testing.assert_array_equal(viewer.layers["spots"].data, spots)
 
 
 def test_without_points_it_says_what_to_do(opened, qtbot):
     _, page = opened
-    qtbot.waitUntil(lambda: "Expected time" in page._report.value and page._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: "Expected time" in said(page) and page._job is None, timeout=60_000)
     page._form["psf_beads"].native.click()
-    assert "put a point on each bead in a Points layer" in page._status.value
+    assert "put a point on each bead in a Points layer" in said(page)

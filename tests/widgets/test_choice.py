@@ -12,6 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 
 from napari.components import ViewerModel
 from napari.layers import Image
+from seen import RUN, chosen, click, said, texts
 
 from napari_genrecon import denoise
 from napari_genrecon.errors import GenReconWarning, OptionError
@@ -46,12 +47,8 @@ def viewer(make_napari_viewer, image):
     return viewer
 
 
-def press(button):
-    button.changed.emit(True)
-
-
 def run(settle, widget):
-    press(widget._run)
+    click(widget, RUN)
     settle(widget)
 
 
@@ -65,7 +62,7 @@ def filled(viewer, docked, settle):
     return widget
 
 
-def click(viewer, name):
+def make_active(viewer, name):
     viewer.layers.selection.active = viewer.layers[name]
 
 
@@ -75,13 +72,13 @@ def click(viewer, name):
 def test_clicked_result_is_what_the_next_task_works_on(viewer, docked, settle):
     denoise, upscale = docked(viewer, DenoiseWidget), docked(viewer, UpscaleWidget)
     run(settle, denoise)
-    click(viewer, "cells")
-    click(viewer, "cells denoise")
+    make_active(viewer, "cells")
+    make_active(viewer, "cells denoise")
     for widget in (denoise, upscale):
-        assert widget._layers.value == ["cells denoise"]
+        assert chosen(widget) == ["cells denoise"]
         settle(widget)
-        assert "denoised with napari-genrecon" in widget._status.value
-        assert widget._report.value.startswith("cells denoise: ")
+        assert "denoised with napari-genrecon" in said(widget)
+        assert any(text.startswith("cells denoise: ") for text in texts(widget))
     run(settle, upscale)
     assert viewer.layers[-1].name == "cells denoise upscale x2"
 
@@ -89,13 +86,13 @@ def test_clicked_result_is_what_the_next_task_works_on(viewer, docked, settle):
 def test_result_of_the_task_itself_leaves_the_choice(viewer, docked, settle):
     widget = docked(viewer, DenoiseWidget)
     for _ in range(2):
-        press(widget._preview)
+        click(widget, "Preview")
         settle(widget)
         run(settle, widget)
-        press(widget._check)
+        click(widget, "Check result")
         settle(widget)
-        assert "Check of" in widget._report.value
-        assert widget._layers.value == ["cells"]
+        assert "Check of" in said(widget)
+        assert chosen(widget) == ["cells"]
     np.testing.assert_array_equal(viewer.layers["cells denoise"].data, viewer.layers["cells denoise [1]"].data)
 
 
@@ -113,9 +110,9 @@ def test_preview_of_another_dock_leaves_the_choice(viewer, docked, settle):
     denoise, upscale = docked(viewer, DenoiseWidget), docked(viewer, UpscaleWidget)
     run(settle, denoise)
     settle(upscale)
-    press(upscale._preview)
+    click(upscale, "Preview")
     settle(upscale)
-    assert denoise._layers.value == ["cells"]
+    assert chosen(denoise) == ["cells"]
     assert viewer.layers.selection.active.name == "cells denoise"
 
 
@@ -130,14 +127,14 @@ def test_result_of_another_dock_leaves_the_choice_of_one_that_is_at_work(viewer,
         return waits(model, *args)
 
     monkeypatch.setattr(runtime.Model, "__call__", wait_to_denoise)
-    press(denoise._run)
+    click(denoise, RUN)
     upscale._form["model"].value = "upscale-2d"  # which needs no denoiser
     run(settle, upscale)
     assert viewer.layers.selection.active.name == "cells upscale x2 upscale-2d"
     go_on.set()
     settle(denoise)
-    assert denoise._layers.value == ["cells"]
-    assert denoise._status.value.startswith("New layer 'cells denoise'")
+    assert chosen(denoise) == ["cells"]
+    assert any(text.startswith("New layer 'cells denoise'") for text in texts(denoise))
 
 
 @pytest.mark.parametrize("docked_first", [True, False], ids=["opened later", "docked later"])
@@ -147,8 +144,8 @@ def test_active_result_is_chosen(make_napari_viewer, docked, settle, image, dock
     viewer.add_image(image, name="saved", metadata={"genrecon": {"task": "denoise"}})
     widget = widget or docked(viewer, DenoiseWidget)
     settle(widget)
-    assert widget._layers.value == ["saved"]
-    assert "processed with napari-genrecon" in widget._status.value
+    assert chosen(widget) == ["saved"]
+    assert "processed with napari-genrecon" in said(widget)
 
 
 # Names ----------------------------------------------------------------------------------------------------------------
@@ -158,8 +155,8 @@ def test_renamed_layers_stay_chosen(viewer, docked, settle):
     widget = filled(viewer, docked, settle)
     viewer.layers["cells"].name = "embryo"
     viewer.layers["hole"].name = "scratch"
-    assert widget._layers.value == ["embryo"]
-    assert widget._report.value.startswith("embryo: ")
+    assert chosen(widget) == ["embryo"]
+    assert any(text.startswith("embryo: ") for text in texts(widget))
     assert widget._form["mask"].value == "scratch"
     run(settle, widget)
     np.testing.assert_array_equal(
@@ -172,20 +169,20 @@ def test_name_that_another_layer_has_does_not_move_the_choice(viewer, docked, im
     widget = docked(viewer, DenoiseWidget)
     widget._layers.value = ["cells"]
     viewer.layers["other"].name = "cells"
-    assert widget._layers.value == ["cells"]
+    assert chosen(widget) == ["cells"]
     viewer.layers["cells"].name = "cells [1]"
     assert [layer.name for layer in viewer.layers] == ["cells [2]", "cells [1]"]
-    assert widget._layers.value == ["cells [2]"]
+    assert chosen(widget) == ["cells [2]"]
 
 
 @pytest.mark.parametrize("name", ["<b>bold</b> & <i>it</i>", "a\nb", "µm 细胞 🔬"], ids=["tags", "lines", "scripts"])
 def test_odd_names_are_told_as_they_are(viewer, docked, settle, name):
     viewer.layers["cells"].name = name
     widget = docked(viewer, DenoiseWidget)
-    assert widget._report.value.startswith(f"{name}: YX")
-    assert "\nExpected time: " in widget._report.value
+    assert any(text.startswith(f"{name}: YX") for text in texts(widget))
+    assert "\nExpected time: " in said(widget)
     run(settle, widget)
-    assert widget._status.value.startswith(f"New layer '{name} denoise': ")
+    assert any(text.startswith(f"New layer '{name} denoise': ") for text in texts(widget))
     assert viewer.layers[-1].name == f"{name} denoise"
 
 
@@ -208,7 +205,7 @@ def test_run_that_measures_no_noise_leaves_the_measured(viewer, docked, settle):
     assert "noise s.d." in report
     run(settle, widget)
     assert "cells inpaint biharmonic" in viewer.layers
-    assert widget._report.value == report
+    assert report in texts(widget)
 
 
 @pytest.mark.parametrize("kind", ["labels", "shapes"])
@@ -221,8 +218,8 @@ def test_mask_that_is_drawn_leaves_report_and_choice(viewer, docked, settle, kin
         viewer.add_labels(np.zeros(SHAPE, int), name="scratch")
     else:
         viewer.add_shapes(np.array([[2, 2], [2, 9], [9, 9]]), shape_type="polygon", name="scratch")
-    assert widget._report.value == report
-    assert widget._layers.value == ["cells"]
+    assert report in texts(widget)
+    assert chosen(widget) == ["cells"]
 
 
 def test_nothing_is_said_of_layers_that_are_gone(viewer, docked, settle):
@@ -230,12 +227,12 @@ def test_nothing_is_said_of_layers_that_are_gone(viewer, docked, settle):
     run(settle, widget)
     viewer.layers.remove("cells")
     settle(widget)
-    assert "cells:" not in widget._report.value
+    assert "cells:" not in said(widget)
     viewer.layers.clear()
     assert (widget._report.value, widget._status.value) == ("Choose an image layer.", "")
     viewer.add_labels(np.zeros(SHAPE, int), name="mask")
     viewer.layers.clear()
-    assert widget._report.value == "Choose an image layer."
+    assert "Choose an image layer." in texts(widget)
 
 
 def test_layer_removed_while_it_is_measured_gets_no_report(viewer, settle):
@@ -243,15 +240,15 @@ def test_layer_removed_while_it_is_measured_gets_no_report(viewer, settle):
     assert widget._job is not None
     viewer.layers.clear()
     settle(widget)
-    assert widget._report.value == "Choose an image layer."
+    assert "Choose an image layer." in texts(widget)
 
 
 def test_layer_chosen_while_another_is_measured_gets_its_own_report(viewer, image, qtbot):
     widget = DenoiseWidget(viewer)
     viewer.add_image(image[:48] * 7, name="other")
     assert widget._job is not None
-    qtbot.waitUntil(lambda: "noise s.d." in widget._report.value, timeout=60_000)
-    assert widget._report.value.startswith("other: ")
+    qtbot.waitUntil(lambda: "noise s.d." in said(widget), timeout=60_000)
+    assert any(text.startswith("other: ") for text in texts(widget))
 
 
 def test_known_layer_chosen_while_another_is_measured_gets_its_report(viewer, docked, settle, image):
@@ -261,16 +258,16 @@ def test_known_layer_chosen_while_another_is_measured_gets_its_report(viewer, do
     assert widget._job is not None
     widget._layers.value = ["cells"]
     settle(widget)
-    assert widget._report.value == known
+    assert known in texts(widget)
 
 
 def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer, docked, settle, image, qtbot):
     widget = docked(viewer, DenoiseWidget)
-    press(widget._run)
+    click(widget, RUN)
     viewer.add_image(image[:48] * 7, name="other")
-    assert widget._report.value == "other: the noise is measured as soon as the running job has ended."
-    qtbot.waitUntil(lambda: "noise s.d." in widget._report.value, timeout=60_000)
-    assert widget._report.value.startswith("other: ")
+    assert "other: the noise is measured as soon as the running job has ended." in texts(widget)
+    qtbot.waitUntil(lambda: "noise s.d." in said(widget), timeout=60_000)
+    assert any(text.startswith("other: ") for text in texts(widget))
     settle(widget)
 
 
@@ -278,7 +275,7 @@ def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer,
 
 
 @pytest.mark.parametrize(
-    ("mask", "detect", "said"),
+    ("mask", "detect", "sentence"),
     [
         ("none", "stripes", "looking for stripes found nothing, so the image is unchanged"),
         ("hole", "", "the mask marks no pixel, so the image is unchanged"),
@@ -286,7 +283,7 @@ def test_layer_chosen_while_a_job_runs_is_told_to_wait_and_then_measured(viewer,
     ids=["detect", "mask"],
 )
 def test_nothing_to_fill_adds_no_layer_and_says_what_was_looked_for(
-    viewer, docked, settle, monkeypatch, mask, detect, said
+    viewer, docked, settle, monkeypatch, mask, detect, sentence
 ):
     from napari_genrecon.widgets.task import widget as task_widget
 
@@ -299,8 +296,8 @@ def test_nothing_to_fill_adds_no_layer_and_says_what_was_looked_for(
     before = list(viewer.layers)
     run(settle, widget)
     assert list(viewer.layers) == before
-    assert widget._status.value == f"No new layer: {said}."
-    assert warned == [f"cells: {said}"]
+    assert f"No new layer: {sentence}." in texts(widget)
+    assert warned == [f"cells: {sentence}"]
 
 
 # Python ---------------------------------------------------------------------------------------------------------------
@@ -378,7 +375,7 @@ def test_copy_without_a_choice_asks_for_a_layer(make_napari_viewer, monkeypatch)
     monkeypatch.setattr(controls, "show_warning", warned.append)
     QApplication.clipboard().setText("mine")
     widget = DenoiseWidget(make_napari_viewer())
-    press(widget._copy)
+    click(widget, "Copy as Python")
     assert warned == ["Choose an image layer first."]
     assert (QApplication.clipboard().text(), widget._status.value) == ("mine", "Choose an image layer first.")
 

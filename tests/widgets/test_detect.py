@@ -10,6 +10,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari.layers import Points, Shapes
+from seen import RUN, chosen, click, said
 
 from napari_genrecon import detect
 from napari_genrecon.io.points import read_places
@@ -35,14 +36,14 @@ def opened(make_napari_viewer, movie, qtbot):
     layer = viewer.add_image(movie, name="cells", metadata={"mine": 1}, **PLACED)
     widget = DetectWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    qtbot.waitUntil(lambda: "Expected time" in widget._report.value, timeout=60_000)
+    qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
     qtbot.waitUntil(lambda: widget._job is None)
     return viewer, widget, layer
 
 
 def run(widget, qtbot):
-    widget._run.changed.emit(True)
-    qtbot.waitUntil(lambda: widget._job is None and "ew layer" in widget._status.value, timeout=60_000)
+    click(widget, RUN)
+    qtbot.waitUntil(lambda: widget._job is None and "ew layer" in said(widget), timeout=60_000)
 
 
 def test_button_adds_points_that_lie_on_their_image(opened, qtbot, movie):
@@ -57,8 +58,8 @@ def test_button_adds_points_that_lie_on_their_image(opened, qtbot, movie):
     assert {"score", "z", "size", "false_share"} <= set(found.features.columns)
     assert found.metadata["mine"] == 1
     assert found.metadata["genrecon"]["task"] == "detect"
-    assert "3 found" in widget._status.value
-    assert widget._layers.value == ["cells"]  # the button works on the image again
+    assert "3 found" in said(widget)
+    assert chosen(widget) == ["cells"]  # the button works on the image again
 
 
 def test_what_only_images_have_is_not_offered(opened):
@@ -74,17 +75,17 @@ def test_points_are_written_where_the_dock_says(opened, qtbot, tmp_path):
     np.testing.assert_allclose(read_places(tmp_path / "points.csv"), viewer.layers[-1].data, rtol=1e-6)
     assert (tmp_path / "points.csv.genrecon.json").exists()
     viewer.layers.remove(viewer.layers[-1])
-    widget._run.changed.emit(True)
-    assert "exists already" in widget._status.value
+    click(widget, RUN)
+    assert "exists already" in said(widget)
 
 
 def test_nothing_found_adds_no_layer_and_says_so(opened, qtbot):
     viewer, widget, layer = opened
     layer.data = np.random.default_rng(1).normal(100, 1, (3, 80, 96))
-    qtbot.waitUntil(lambda: widget._job is None and "Expected time" in widget._report.value, timeout=60_000)
+    qtbot.waitUntil(lambda: widget._job is None and "Expected time" in said(widget), timeout=60_000)
     run(widget, qtbot)
     assert len(viewer.layers) == 1
-    assert "No new layer: nothing stands out from the noise" in widget._status.value
+    assert "No new layer: nothing stands out from the noise" in said(widget)
 
 
 def test_python_of_the_dock_adds_the_same_points(opened, qtbot):
@@ -136,6 +137,6 @@ def test_clicks_outside_the_image_are_refused_in_a_sentence(opened, qtbot):
     viewer, widget, _ = opened
     clicks = viewer.add_points([[900.0, 900.0, 900.0]])
     widget._form["clicks"].value = clicks.name
-    widget._run.changed.emit(True)
+    click(widget, RUN)
     qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
-    assert "1 of 1 clicks lie outside the image" in widget._status.value
+    assert "1 of 1 clicks lie outside the image" in said(widget)

@@ -13,6 +13,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 pytest.importorskip("spandrel", reason="the extra 'zoo' is not installed")
 
+from seen import RUN, click, said
+
 from napari_genrecon import upscale
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets.task.widget import TaskWidget
@@ -53,8 +55,8 @@ def test_imported_model_is_chosen_and_gives_the_pixels_of_python(opened, qtbot, 
     widget.bring(weights)
     wait(qtbot, widget)
     assert widget._form["model"].value == "anime"
-    assert "Added and chosen: 'anime'. By others: RealESRGAN Compact" in widget._status.value
-    widget._run.changed.emit(True)
+    assert "Added and chosen: 'anime'. By others: RealESRGAN Compact" in said(widget)
+    click(widget, RUN)
     wait(qtbot, widget)
     layer = viewer.layers[-1]
     assert layer.data.shape == (120, 140)
@@ -69,7 +71,7 @@ def test_model_of_another_task_is_added_but_not_chosen(opened, qtbot, weights):
     widget.bring(weights)
     wait(qtbot, widget)
     assert widget._form["model"].value == "auto"
-    assert "Added: 'anime', a model of the task 'upscale'" in widget._status.value
+    assert "Added: 'anime', a model of the task 'upscale'" in said(widget)
 
 
 def test_file_that_is_no_model_is_refused_in_the_dock(opened, qtbot, weights, tmp_path):
@@ -78,7 +80,7 @@ def test_file_that_is_no_model_is_refused_in_the_dock(opened, qtbot, weights, tm
     (tmp_path / "x.pth").write_bytes(b"nothing")
     widget.bring(str(tmp_path / "x.pth"))
     wait(qtbot, widget)
-    assert "neither a safetensors file nor one that torch.save wrote" in widget._status.value
+    assert "neither a safetensors file nor one that torch.save wrote" in said(widget)
 
 
 def test_chosen_model_is_exported_with_the_noise_of_the_image(opened, qtbot, weights, tmp_path):
@@ -86,5 +88,5 @@ def test_chosen_model_is_exported_with_the_noise_of_the_image(opened, qtbot, wei
     wait(qtbot, widget)
     widget.give(str(tmp_path / "mine.zip"))
     wait(qtbot, widget)
-    assert "mine.zip, with weights for torchscript" in widget._status.value
+    assert "mine.zip, with weights for torchscript" in said(widget)
     assert zipfile.is_zipfile(tmp_path / "mine.zip")

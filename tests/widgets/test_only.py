@@ -9,6 +9,8 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import RUN, click, said
+
 from napari_genrecon import check, denoise, upscale
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.compare.pairs import Pair
@@ -32,7 +34,7 @@ def viewer(make_napari_viewer, image):
 
 
 def run(viewer, settle, widget):
-    widget._run.changed.emit(True)
+    click(widget, RUN)
     settle(widget)
     return viewer.layers.selection.active
 
@@ -95,7 +97,7 @@ def test_typed_part_and_its_mistakes(viewer, docked, settle, monkeypatch):
     widget._only.part.value = "as typed below"
     widget._only.typed.value = "Z=7"
     run(viewer, settle, widget)
-    assert "lies outside the image" in widget._status.value
+    assert "lies outside the image" in said(widget)
     assert shown == [widget._status.value]
     widget._only.typed.value = "Z=2"
     assert run(viewer, settle, widget).data.shape == (1, *SHAPE[1:])
@@ -107,7 +109,7 @@ def test_rectangle_beside_the_image_gets_a_sentence(viewer, docked, settle, monk
     widget = docked(viewer, DenoiseWidget)
     widget._only.part.value = "last rectangle of 'box'"
     run(viewer, settle, widget)
-    assert "holds no pixel of 'cells'" in widget._status.value
+    assert "holds no pixel of 'cells'" in said(widget)
     assert len(viewer.layers) == 2
 
 
@@ -120,14 +122,14 @@ def test_check_compares_the_part_with_its_place_in_the_image(viewer, docked, set
     result = run(viewer, settle, widget)
     noise = NoiseModel.from_dict(result.metadata["genrecon"]["noise"][0])
     region = np.s_[0:3, 10:31, 20:45]
-    widget._check.changed.emit(True)
+    click(widget, "Check result")
     settle(widget)
     shown = viewer.layers[f"{result.name}: deviations"]
     clean = denoise(image, axes="ZYX", region=region)
     np.testing.assert_array_equal(shown.data, check(image[region], clean, noise=noise, axes="ZYX").deviations)
     before = [viewer.layers["cells"].data_to_world(index) for index in [(0, 10, 20), (2, 30, 44)]]
     np.testing.assert_allclose([shown.data_to_world(index) for index in [(0, 0, 0), (2, 20, 24)]], before)
-    assert "Checked" in widget._status.value
+    assert "Checked" in said(widget)
 
 
 def test_check_of_a_part_of_another_image_says_so(viewer, docked, settle, image, monkeypatch):
@@ -138,6 +140,6 @@ def test_check_of_a_part_of_another_image_says_so(viewer, docked, settle, image,
     viewer.layers["cells"].data = image[:, ::-1].copy()
     settle(widget)
     viewer.layers.selection.active = result
-    widget._check.changed.emit(True)
+    click(widget, "Check result")
     settle(widget)
-    assert f"the image that '{result.name}' was made from is not among the layers" in widget._status.value
+    assert f"the image that '{result.name}' was made from is not among the layers" in said(widget)

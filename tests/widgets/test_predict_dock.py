@@ -10,6 +10,8 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import RUN, click, said
+
 from napari_genrecon import predict, train
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import CropOptions
@@ -78,9 +80,9 @@ def test_chosen_layers_are_the_channels_of_a_model_that_takes_as_many(viewer, qt
     page.refresh_models()
     page._layers.value = list(NAMES)
     qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
-    qtbot.waitUntil(lambda: "Expected time" in page._report.value, timeout=60_000)
+    qtbot.waitUntil(lambda: "Expected time" in said(page), timeout=60_000)
     before = len(viewer.layers)
-    page._run.changed.emit(True)
+    click(page, RUN)
     qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
     assert len(viewer.layers) == before + 1, page._status.value
     (made,) = viewer.layers[before:]
@@ -98,9 +100,9 @@ def test_dock_offers_no_preview_and_asks_for_a_model_where_there_is_none(viewer,
     page._layers.value = ["red"]
     qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
     before = len(viewer.layers)
-    page._run.changed.emit(True)
-    qtbot.waitUntil(lambda: "there is no model" in page._status.value.lower(), timeout=60_000)
+    click(page, RUN)
+    qtbot.waitUntil(lambda: "there is no model" in said(page).lower(), timeout=60_000)
     qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
     page._start_preview()
-    assert "press Predict" in page._status.value
+    assert "press Predict" in said(page)
     assert len(viewer.layers) == before

@@ -12,6 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
+from seen import RUN, button, click, texts
 
 from napari_genrecon import inpaint
 from napari_genrecon.tasks import TASKS
@@ -71,12 +72,12 @@ def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, docked, 
     layer = viewer.add_image(image, name="cells", axis_labels=("z", "y", "x"), **placed)
     widget = docked(viewer, InpaintWidget)
     widget._form["method"].value = "biharmonic"
-    widget._new_mask.changed.emit(True)
+    click(widget, "Draw a mask")
     mask = viewer.layers["cells: mask"]
     assert (widget._form["mask"].value, mask.mode) == ("cells: mask", "paint")
     np.testing.assert_allclose(mask.extent.world, layer.extent.world)
     mask.paint((1, 20, 30), 1)
-    widget._run.changed.emit(True)
+    click(widget, RUN)
     settle(widget)
     expected = inpaint(image, mask.data, axes="ZYX", method="biharmonic")
     np.testing.assert_array_equal(viewer.layers["cells inpaint biharmonic"].data, expected)
@@ -87,15 +88,15 @@ def test_mask_of_a_colour_image_has_no_colours(make_napari_viewer, docked):
     viewer = make_napari_viewer()
     viewer.add_image(np.zeros((20, 30, 3), "u1"), name="colours", rgb=True)
     widget = docked(viewer, InpaintWidget)
-    widget._new_mask.changed.emit(True)
+    click(widget, "Draw a mask")
     assert viewer.layers["colours: mask"].data.shape == (20, 30)
 
 
 def test_mask_without_an_image_is_asked_for(make_napari_viewer, docked):
     viewer = make_napari_viewer()
     widget = docked(viewer, InpaintWidget)
-    widget._new_mask.changed.emit(True)
-    assert widget._status.value == "Choose an image layer first."
+    click(widget, "Draw a mask")
+    assert "Choose an image layer first." in texts(widget)
 
 
 def test_keys_run_and_preview(make_napari_viewer, docked, settle, image, qtbot):
@@ -113,7 +114,7 @@ def test_keys_run_and_preview(make_napari_viewer, docked, settle, image, qtbot):
     QTest.keyClick(canvas, Qt.Key.Key_Return, control)
     settle(widget)
     assert "cells denoise" in viewer.layers
-    assert "Ctrl+Return" in widget._run.tooltip
+    assert "Ctrl+Return" in button(widget, RUN).toolTip()
 
 
 def starts(page):

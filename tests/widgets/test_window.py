@@ -12,6 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari.components import ViewerModel
+from seen import RUN, click, said, texts
 
 from napari_genrecon import denoise
 from napari_genrecon.noise import NoiseModel
@@ -34,8 +35,8 @@ def viewer(make_napari_viewer, image):
     return viewer
 
 
-def press(settle, widget, button):
-    button.changed.emit(True)
+def press(settle, widget, words):
+    click(widget, words)
     settle(widget)
 
 
@@ -127,7 +128,7 @@ def split_at(preview, image, clean):
 
 def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer, docked, settle, image, qtbot):
     widget = docked(viewer, DenoiseWidget)
-    press(settle, widget, widget._preview)
+    press(settle, widget, "Preview")
     widget._resting.setInterval(10**6)  # no other preview meanwhile
     preview, line, clean = viewer.layers["cells preview"], widget._preview_layer._split._line, denoise(image)
     camera = viewer.scene.camera
@@ -147,7 +148,7 @@ def test_view_that_leaves_the_preview_gets_a_new_one(viewer, docked, settle, mon
 
     widget = docked(viewer, DenoiseWidget)
     monkeypatch.setattr(module, "visible_region", lambda *_: (slice(0, 30), slice(0, 30)))
-    press(settle, widget, widget._preview)
+    press(settle, widget, "Preview")
     first = viewer.layers["cells preview"]
     widget._follow_view()
     assert viewer.layers["cells preview"] is first  # it is all in sight
@@ -179,9 +180,9 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, sett
     own = widget._report.value
     elsewhere(viewer, widget, kind, tmp_path)
     expected = {"layer": "that of 'background', s.d. ", "number": "as typed, s.d. 12.5 ", "report": "as in n.json"}
-    qtbot.waitUntil(lambda: expected[kind] in widget._verdict.value, timeout=60_000)
+    qtbot.waitUntil(lambda: expected[kind] in said(widget), timeout=60_000)
     settle(widget)
-    press(settle, widget, widget._run)
+    press(settle, widget, RUN)
     result = viewer.layers.selection.active
     (model,) = map(NoiseModel.from_dict, result.metadata["genrecon"]["noise"])
     assert model.sigma == pytest.approx({"layer": 4, "number": 12.5, "report": 3}[kind], rel=0.1)
@@ -192,16 +193,16 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, sett
     np.testing.assert_array_equal(viewer.layers.selection.active.data, pixels)
     viewer.layers.selection.active = viewer.layers["cells"]
     widget._form["noise"].value = "of this image"
-    qtbot.waitUntil(lambda: "Denoising will" in widget._verdict.value, timeout=60_000)
+    qtbot.waitUntil(lambda: "Denoising will" in said(widget), timeout=60_000)
     settle(widget)
     of_noise = [line for line in own.splitlines() if "noise s.d." in line]
-    assert of_noise[0] in widget._report.value  # what was given is not taken for that of the image
+    assert of_noise[0] in said(widget)  # what was given is not taken for that of the image
 
 
 def test_report_that_is_not_there_is_named_at_once(viewer, docked, qtbot):
     widget = docked(viewer, DenoiseWidget)
     widget._form["noise"].value = "a saved report"
-    qtbot.waitUntil(lambda: "Choose the file of the noise report" in widget._verdict.value, timeout=5_000)
+    qtbot.waitUntil(lambda: "Choose the file of the noise report" in said(widget), timeout=5_000)
 
 
 # Options --------------------------------------------------------------------------------------------------------------
@@ -226,11 +227,11 @@ def test_report_follows_typed_axes(make_napari_viewer, docked, settle, image, qt
     viewer = make_napari_viewer()
     viewer.add_image(np.stack([image, image * 3]), name="two", axis_labels=("z", "y", "x"))
     widget = docked(viewer, DenoiseWidget)
-    for axes, said in (("CYX", "two: CYX, 2 planes"), ("CQX", "⚠ Axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
+    for axes, words in (("CYX", "two: CYX, 2 planes"), ("CQX", "⚠ Axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
         widget._form["axes"].value = axes
-        qtbot.waitUntil(lambda said=said: widget._report.value.startswith(said), timeout=20_000)
+        qtbot.waitUntil(lambda words=words: any(text.startswith(words) for text in texts(widget)), timeout=20_000)
         settle(widget)
-        assert ("channel 1\n" in widget._report.value) == (axes == "CYX")
+        assert ("channel 1\n" in said(widget)) == (axes == "CYX")
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ def test_no_page_shows_tags(make_napari_viewer, qtbot):
 def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, docked):
     widget, other = docked(viewer, DenoiseWidget), docked(viewer, DeblurWidget)
     assert re.fullmatch(r"Noise: \w+\. Denoising will .*\. Takes about \d+\ss\.", widget._verdict.value)
-    assert not any(word in widget._verdict.value for word in ("DN", "rho", "correlation"))
+    assert not any(word in said(widget) for word in ("DN", "rho", "correlation"))
     assert widget._report.native.isHidden()
     try:
         widget._details.fold.changed.emit(True)
