@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError
 
-__all__ = ["allocate", "available_memory", "check_tile", "fit_tile"]
+__all__ = ["allocate", "available_memory", "check_tile", "fit_tile", "keep_newest"]
+
+T = TypeVar("T")
 
 _CGROUP = Path("/sys/fs/cgroup")  # where a container finds its own limit; psutil shows the memory of the whole machine
+_KEPT = 4  # entries of a cache: a preview and a few changed options find theirs again, and old images are let go
 
 
 def available_memory() -> int:
@@ -26,6 +30,14 @@ def available_memory() -> int:
     except (OSError, ValueError):
         return available
     return available if limit == "max" else max(0, min(available, int(limit) - used))
+
+
+def keep_newest(cache: dict[str, T], key: str, value: T) -> None:
+    """Put a value into a cache as the newest, and let go of the oldest ones."""
+    cache.pop(key, None)
+    cache[key] = value
+    while len(cache) > _KEPT:
+        cache.pop(next(iter(cache)), None)
 
 
 def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["Core", "Region", "Tile", "TileGrid"]
+__all__ = ["Core", "Region", "Tile", "TileGrid", "middle"]
 
 Core = tuple[tuple[int, int], ...]
 """The pixels one tile answers for: (start, stop) per dimension, in source pixels."""
@@ -180,6 +180,16 @@ class TileGrid:
             [(a, min(a + n, stop)) for a in range(start, stop, n)] for (start, stop), n in zip(core, size, strict=True)
         )
         return list(itertools.product(*ranges))
+
+
+def middle(length: int, side: int) -> slice:
+    """Return the middle of a dimension: `side` pixels of it, or all.
+
+    >>> middle(10, 4), middle(3, 4)
+    (slice(3, 7, None), slice(0, 3, None))
+    """
+    start = max(length - side, 0) // 2
+    return slice(start, min(start + side, length))
 
 
 def _pieces(length: int, tile: int, halo: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.tiles import middle
 from napari_genrecon.tasks.augment.example import Example, example_steps
 from napari_genrecon.tasks.augment.folder import Source
 from napari_genrecon.tasks.augment.options import AugmentOptions
@@ -87,18 +88,13 @@ class _Picture:
 def _picture(example: Example, parent: Parent) -> _Picture:
     """Return the middle of the middle plane of an example."""
     letters = parent.axes.letters
-    window = tuple(_central(example.image.shape[i]) for i in (parent.axes.y, parent.axes.x))
+    window = tuple(middle(example.image.shape[i], _SIDE) for i in (parent.axes.y, parent.axes.x))
     image = _middle(example.image, letters, keep="CSYX")
     channel = "".join(letter for letter in letters if letter in "CSYX").find("S" if parent.axes.rgb else "C")
     image = image[None] if channel < 0 else np.moveaxis(image, channel, 0)
     labels = None if example.labels is None else _middle(example.labels, parent.label_letters, keep="YX")[window]
     points = None if example.points is None else _within(_in_middle(example.points, parent)[:, -2:], window)
     return _Picture(image[(slice(None), *window)], labels, points)
-
-
-def _central(length: int) -> slice:
-    start = max(0, (length - _SIDE) // 2)
-    return slice(start, min(start + _SIDE, length))
 
 
 def _within(points: NDArray[np.float64], window: tuple[slice, ...]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.resolution import noise_of_half, ring_correlation, split
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.run import finish
+from napari_genrecon.engine.tiles import middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
@@ -124,13 +125,8 @@ def _middle(source: ImageArray, axes: Axes, channel: int) -> NDArray[np.float64]
     """Return the middle of the middle plane of a channel."""
     shape: Sequence[int] = source.shape
     at = {i: shape[i] // 2 for i in axes.outer} | ({} if axes.channel is None else {axes.channel: channel})
-    region = tuple(slice(at[i], at[i] + 1) if i in at else _centred(n) for i, n in enumerate(shape))
+    region = tuple(slice(at[i], at[i] + 1) if i in at else middle(n, _SIDE) for i, n in enumerate(shape))
     return as_plane(np.asarray(source[region]), axes).astype(np.float64)
-
-
-def _centred(length: int) -> slice:
-    start = max(0, (length - _SIDE) // 2)
-    return slice(start, start + min(length, _SIDE))
 
 
 def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> tuple[float, float]:

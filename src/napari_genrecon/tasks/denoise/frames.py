@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
-from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.engine.tiles import Tile, middle
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.numerics.changes import Change, Pair, compare, put_back, unexplained
-from napari_genrecon.numerics.motion import Motion, follow, measure_motions
+from napari_genrecon.numerics.motion import LOOK, Motion, follow, measure_motions
 from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 
@@ -31,7 +31,6 @@ longer ones take more memory, shorter ones more time for their overlap."""
 REACH = 8
 """Frames on either side of a window that are fused with it."""
 
-_LOOK = 256  # px a side, in the middle of the frames, from which drift and changes of light are measured
 _STATE = 9  # planes of the gate's state
 _GATE_COST = 0.2  # of the time of the denoiser, for one frame
 _MOTION_COST = 0.1  # the same
@@ -158,9 +157,7 @@ class DenoiseFrames:
         """
         axes, region = self.planes.axes, list(tile.src)
         for axis in (axes.y, axes.x):
-            length = self.read.shape[axis]
-            start = max(length - _LOOK, 0) // 2
-            region[axis] = slice(start, min(start + _LOOK, length))
+            region[axis] = middle(self.read.shape[axis], LOOK)
         frames = as_frames(self.read(tuple(region)), axes, self.axis)
         even = [self.planes.prepare(frames[number], channel).stabilised for number in numbers]
         return (yield from measure_motions(even))

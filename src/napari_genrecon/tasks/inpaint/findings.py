@@ -7,7 +7,6 @@ pixels, so that an image that was changed in place is analysed again.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray
+from napari_genrecon.engine.memory import keep_newest
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.inpaint.planes import Channel
 
 __all__ = ["Findings", "damage_once", "digest", "findings_once"]
-
-_KEPT = 4  # entries of each cache: a preview and a few changed options find theirs again, and old images are let go
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,8 @@ class Findings:
     notes: tuple[str, ...]
 
 
-_findings: OrderedDict[str, Findings] = OrderedDict()  # the newest last
-_damage: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()  # a bit per pixel
+_findings: dict[str, Findings] = {}  # the newest last
+_damage: dict[str, NDArray[np.uint8]] = {}  # a bit per pixel
 
 
 def digest(facts: object, arrays: Iterable[NDArray[Any]]) -> str:
@@ -64,7 +62,7 @@ def findings_once(key: str, anew: Generator[Progress, None, Findings]) -> Genera
         found = yield from anew
     else:
         anew.close()
-    _keep(_findings, key, found)
+    keep_newest(_findings, key, found)
     return found
 
 
@@ -75,12 +73,5 @@ def damage_once(source: ImageArray, facts: object, find: Callable[[], NDArray[np
     key = digest(facts, source if source.ndim > 2 else [source])
     packed = _damage.get(key)
     found = find() if packed is None else np.unpackbits(packed, count=source.size).astype(bool).reshape(source.shape)
-    _keep(_damage, key, np.packbits(found) if packed is None else packed)
+    keep_newest(_damage, key, np.packbits(found) if packed is None else packed)
     return found
-
-
-def _keep(kept: OrderedDict[str, Any], key: str, value: object) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > _KEPT:
-        kept.popitem(last=False)

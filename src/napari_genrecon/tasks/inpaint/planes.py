@@ -16,12 +16,12 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import as_plane, to_dtype
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.missing import mark_missing
-from napari_genrecon.engine.tiles import Tile
+from napari_genrecon.engine.tiles import Tile, middle
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.noise import Stabiliser
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
-from napari_genrecon.numerics.motion import measure_motion
+from napari_genrecon.numerics.motion import LOOK, measure_motion
 from napari_genrecon.tasks.inpaint.fill import Denoise, Draw, Recipe, apply_recipe
 from napari_genrecon.tasks.inpaint.missing_planes import Neighbours
 from napari_genrecon.tasks.inpaint.missing_planes import Plane as PlaneIndex
@@ -36,7 +36,6 @@ _MIXING = 0.3  # time to mix and denoise a plane from its neighbours as a share 
 # Noise s.d. up to which the denoiser may compute in bfloat16: filled pixels then err by up to 0.02 noise s.d.; at a
 # contrast of 25 by 0.05 (tests/models/test_precision.py).
 _LOW_CONTRAST = 12.0
-_LOOK = 256  # px a side, in the middle of frames, in which their drift is measured
 _RINGS = 8  # px beyond which a pixel no longer rings in the splines that shift a plane
 _CELL = 64  # px, side of the cells that noise is drawn in, which makes it independent of the tiles
 
@@ -241,8 +240,7 @@ class InpaintPlanes:
             return 0.0, 0.0
         region = list(tile.src)
         for axis in (self.axes.y, self.axes.x):
-            start = max(self.read.shape[axis] - _LOOK, 0) // 2
-            region[axis] = slice(start, min(start + _LOOK, self.read.shape[axis]))
+            region[axis] = middle(self.read.shape[axis], LOOK)
         before, after = (self._neighbour(at, tuple(region), channel)[0] for at in planes)
         motion = measure_motion(before, after)
         return motion.dy, motion.dx

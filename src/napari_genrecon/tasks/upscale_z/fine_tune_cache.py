@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.engine.memory import keep_newest
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.boxes import largest_box
@@ -35,7 +36,6 @@ TRAINING_WORK = 65_000
 """Pixels that go through the network in the time of one training step; only progress and expected times use it."""
 
 _MOST_PLANES = 12  # trained on per channel; all of them are denoised first, so more would lengthen the wait
-_KEPT = 4  # trainings in the cache, about 1 MB of weights each: a preview and a few changed options find theirs again
 _cache: dict[str, FineTuned] = {}  # the newest last
 
 Crops = list[NDArray[Any]]
@@ -115,10 +115,7 @@ def train_once(
         known, work = yield from anew
     else:
         yield Progress(0, 0, "the network was trained on these planes before")
-    _cache.pop(key, None)  # so that it becomes the newest
-    _cache[key] = known
-    while len(_cache) > _KEPT:
-        _cache.pop(next(iter(_cache)), None)
+    keep_newest(_cache, key, known)
     return known, work
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from napari_genrecon.engine.tiles import middle
 from napari_genrecon.errors import ImageError
 
 __all__ = ["Match", "change", "fit_levels", "match", "require_match", "saturated"]
@@ -161,7 +162,7 @@ def saturated(image: Image) -> float:
 
 
 def _middle(image: Image) -> NDArray[np.float64]:
-    cut = tuple(slice(max(0, (n - _SIDE) // 2), max(0, (n - _SIDE) // 2) + _SIDE) for n in image.shape)
+    cut = tuple(middle(n, _SIDE) for n in image.shape)
     values = np.asarray(image[cut], np.float64)
     return np.where(np.isfinite(values), values, np.nanmedian(values))
 

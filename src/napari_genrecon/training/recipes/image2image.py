@@ -24,6 +24,7 @@ from napari_genrecon.training.recipes.restoration import (
     RestorationOptions,
     held_out_gain,
     judged_crops,
+    lively_crops,
     plain_losses,
     plain_model,
     plain_state,
@@ -42,7 +43,6 @@ __all__ = ["RECIPE", "Image2ImageOptions"]
 
 Floats = NDArray[np.floating[Any]]
 
-_SHOWN = 4  # crops of the preview
 _FITTED = 500  # crops that the mixture is fitted to: millions of pixels for a handful of numbers
 
 
@@ -149,7 +149,7 @@ def _correlation(made: Floats, targets: Floats) -> float:
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
     """Return rows of the first channels of a held-out image, of its target and of what is made of it."""
     x, targets, _ = _judged(dataset)
-    lively = np.argsort(-targets[:, 0].std(axis=(1, 2)), kind="stable")[:_SHOWN]
+    lively = lively_crops(targets[:, :1])
     made = model(np.ascontiguousarray(x[lively]))
     rows = np.stack([x[lively, 0], targets[lively, 0], made[:, 0]], axis=1)  # (N, 3, Y, X)
     return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)

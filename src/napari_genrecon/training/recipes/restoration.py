@@ -42,6 +42,7 @@ __all__ = [
     "held_out_gain",
     "judge",
     "judged_crops",
+    "lively_crops",
     "plain_losses",
     "plain_model",
     "plain_state",
@@ -56,7 +57,6 @@ Floats = NDArray[np.floating[Any]]
 _TASK = "denoise"
 _JUDGED = 48  # held-out crops that are compared: about 2 s on one core of a laptop
 _BLOCK = 16  # pixels of the squares whose errors are resampled: structure and noise reach less far
-_SHOWN = 4  # crops of the preview
 _DRAWS = 400  # resamplings of the held-out crops: the ends of the interval vary by a few per cent of its width
 _INTERVAL = (2.5, 97.5)  # percentiles
 _LEAST_SHARE = 0.1  # of the learnt weights: with less, the model is the bundled one but for digits
@@ -353,10 +353,15 @@ def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
     return plain_model(model.card, network, model.device)
 
 
+def lively_crops(targets: Floats) -> NDArray[np.intp]:
+    """Return the four crops (N, 1, Y, X) with most contrast, for a preview."""
+    return np.argsort(-targets.std(axis=(1, 2, 3)), kind="stable")[:4]
+
+
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
     """Return rows of a held-out crop as it is, with the bundled model and with this one."""
     held, start = judged_crops(dataset), _at_start(dataset, model.device)
-    lively = np.argsort(-start.std(axis=(1, 2, 3)), kind="stable")[:_SHOWN]
+    lively = lively_crops(start)
     now = _of_crops(model, dataset, held[lively])
     rows = np.stack([dataset.x[held[lively]], start[lively], now], axis=1)  # (N, 3, 1, Y, X)
     return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)
