@@ -9,7 +9,7 @@ import pytest
 from napari_genrecon import NoiseModel
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_options
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.sample import SampleOptions
@@ -23,7 +23,7 @@ OPTIONS = [(kind, field.name) for kind in ALL for field in fields(kind) if field
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    number: Annotated[float, {"min": 0}] = 1.0
+    number: Annotated[float, {"min": 0, "max": 9.5}] = 1.0
     whole: int = 1
     maybe: int | tuple[int, int] | None = None
     flag: bool = False
@@ -32,7 +32,9 @@ class Options:
     anything: Any = None
     of_the_class: ClassVar[str] = ""
 
-    __post_init__ = check_types
+    choice: Annotated[str, {"choices": ("x", "y")}] = "x"
+
+    __post_init__ = check_options
 
 
 @pytest.mark.parametrize("wrong", [object(), b"hi", {"a": 1}], ids=["object", "bytes", "dict"])
@@ -69,6 +71,9 @@ def test_value_becomes_one_of_the_declared_type(name, given, kept):
     [
         ("number", "hi", "number must be a number, got 'hi'"),
         ("number", True, "number must be a number, got True"),
+        ("number", -0.5, "number must lie between 0 and 9.5, got -0.5"),
+        ("number", float("nan"), "number must lie between 0 and 9.5, got nan"),
+        ("choice", "z", "choice must be 'x' or 'y', got 'z'"),
         ("whole", 2.5, "whole must be a whole number, got 2.5"),
         ("whole", float("nan"), "whole must be a whole number, got nan"),
         ("maybe", "x", "maybe must be a whole number or a tuple of 2 numbers or None, got 'x'"),

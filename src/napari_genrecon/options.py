@@ -1,8 +1,9 @@
-"""Check the values of an options dataclass against the types that its fields declare."""
+"""Check the values of an options dataclass against what its fields declare: types, limits and choices."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from functools import cache
@@ -13,7 +14,7 @@ import numpy as np
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["check_types", "hints_of", "is_number"]
+__all__ = ["check_number", "check_options", "check_types", "hints_of", "is_number"]
 
 _WORDS = {
     float: "a number",
@@ -25,12 +26,46 @@ _WORDS = {
 _MISFIT = object()
 
 
+def check_options(options: Any) -> None:
+    """Check the types, then the limits (``min``, ``max``) and words to choose from in the metadata of the fields.
+
+    Call it first in ``__post_init__``, so that the other checks can compare values. Limits of fields that hold anything
+    but numbers, and choices that are numbers, are those of the form only.
+
+    Raises
+    ------
+    OptionError
+        If a value does not fit.
+    """
+    check_types(options)
+    for name, (kinds, words) in _declared(options.__class__).items():
+        hint, value = hints_of(options.__class__)[name], getattr(options, name)
+        declared = hint.__metadata__[0] if get_origin(hint) is Annotated else {}
+        choices = declared.get("choices")
+        if isinstance(choices, tuple) and isinstance(value, str) and value not in choices:
+            raise OptionError(f"{name} must be {words}, got {value!r}")
+        if "min" in declared and value is not None and set(kinds) <= {int, float, types.NoneType}:
+            check_number(name, value, declared["min"], declared.get("max", math.inf))
+
+
+def check_number(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Check that the number of an option lies between `low` and `high`.
+
+    Raises
+    ------
+    OptionError
+        If it does not.
+    """
+    if not low <= value <= high:
+        limits = f"be {low:g} or more" if high == math.inf else f"lie between {low:g} and {high:g}"
+        raise OptionError(f"{name} must {limits}, got {value}")
+
+
 def check_types(options: Any) -> None:
     """Refuse values whose type is not the declared one, and convert NumPy's numbers to Python's.
 
-    Call it first in ``__post_init__``, so that the other checks can compare values. A whole number is accepted as a
-    number, and a number like 2.0 as a whole number; True and False are no numbers. Limits are not checked, nor are
-    fields of the type ``Any``.
+    A whole number is accepted as a number, and a number like 2.0 as a whole number; True and False are no numbers.
+    Fields of the type ``Any`` are not checked.
 
     Parameters
     ----------

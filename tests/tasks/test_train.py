@@ -209,7 +209,7 @@ def test_samples_are_never_written_over_a_file(model, tmp_path, capsys):
     ("arguments", "sentence"),
     [
         (["cels"], "did you mean 'cells'"),
-        (["cells", "-n", "0"], "n must be at least 1 sample"),
+        (["cells", "-n", "0"], "n must be 1 or more, got 0"),
         (["cells", "-o", "out.png"], "end it in .ome.zarr or .ome.tif"),
         (["cells", "--truncation", "0.5"], "VAE"),
     ],

@@ -284,8 +284,8 @@ def test_spacing_comes_from_the_voxel_size_unless_it_is_given():
         (np.ones((5, 40, 40)), {}, ImageError, r"trains on the planes of the stack, and none of them shows anything"),
         (stack(), {"spacing": 1.1}, OptionError, r"makes voxels as tall as wide, and these are 1.10 times as tall"),
         (stack(), {"spacing": -1.0}, OptionError, r"spacing must be a positive number of pixels, got -1.0"),
-        (stack(), {"thickness": 9.0}, OptionError, r"thickness must be 0.3 to 3 distances of planes, got 9.0"),
-        (stack(), {"train_steps": -1}, OptionError, r"train_steps must be 0 to 5000, got -1"),
+        (stack(), {"thickness": 9.0}, OptionError, "thickness must lie between 0.3 and 3, got 9.0"),
+        (stack(), {"train_steps": -1}, OptionError, "train_steps must lie between 0 and 5000, got -1"),
     ],
     ids=lambda v: str(v) if isinstance(v, dict) else "",
 )

@@ -6,7 +6,9 @@ import math
 from typing import Annotated, Any
 
 from napari_genrecon.axes import Axes
+from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
+from napari_genrecon.options import check_options
 
 __all__ = [
     "PRECISIONS",
@@ -19,10 +21,7 @@ __all__ = [
     "SelfEnsembleOption",
     "TileOption",
     "WholeOption",
-    "check_number",
-    "check_pixel_size",
-    "check_precision",
-    "check_whole",
+    "check_common",
 ]
 
 AxesOption = Annotated[
@@ -94,50 +93,19 @@ KeepDtypeOption = Annotated[
 ]
 
 
-def check_pixel_size(pixel_size: float | None) -> None:
-    """Check the option ``pixel_size``.
+def check_common(options: Any) -> None:
+    """Check the options of a task as `check_options` does, and further those of this module that it has.
 
     Raises
     ------
     OptionError
-        If it is no positive number.
+        If one of them cannot work.
     """
-    if pixel_size is not None and not 0 < pixel_size < math.inf:
-        raise OptionError(f"pixel_size must be a positive number of micrometres, got {pixel_size}")
-
-
-def check_precision(precision: str) -> None:
-    """Check the option ``precision``.
-
-    Raises
-    ------
-    OptionError
-        If it is not one of `PRECISIONS`.
-    """
-    if precision not in PRECISIONS:
-        raise OptionError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, got {precision!r}")
-
-
-def check_whole(region: object, *, whole: bool) -> None:
-    """Check the option ``whole``.
-
-    Raises
-    ------
-    OptionError
-        If there is no region.
-    """
-    if whole and not region:
+    check_options(options)
+    region, tile, size = (getattr(options, name, None) for name in ("region", "tile", "pixel_size"))
+    if getattr(options, "whole", False) and not region:
         raise OptionError("whole=True returns a copy of the image with a region changed, and no region is given")
-
-
-def check_number(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """Check that the number of an option lies between `low` and `high`.
-
-    Raises
-    ------
-    OptionError
-        If it does not.
-    """
-    if not low <= value <= high:
-        limits = f"be {low:g} or more" if high == math.inf else f"lie between {low:g} and {high:g}"
-        raise OptionError(f"{name} must {limits}, got {value}")
+    if tile is not None:
+        check_tile(tile, 1)
+    if size is not None and not 0 < size < math.inf:
+        raise OptionError(f"pixel_size must be a positive number of micrometres, got {size}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from napari_genrecon.errors import OptionError
-from napari_genrecon.options import check_types, hints_of
+from napari_genrecon.options import check_options
 
 __all__ = ["PRECISIONS", "TrainOptions", "TrainProgress"]
 
@@ -88,10 +87,7 @@ class TrainOptions:
     licence: Annotated[str, {"advanced": True, "tooltip": "Licence of the weights, written on the model's card"}] = ""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        for name, hint in hints_of(type(self)).items():
-            if hasattr(hint, "__metadata__"):
-                _check(name, getattr(self, name), hint.__metadata__[0])
+        check_options(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, with the recipe's name under ``"kind"``; see `training.read_options`."""
@@ -123,11 +119,3 @@ class TrainProgress:
     seconds: float
     losses: dict[str, float]
     note: str = ""
-
-
-def _check(name: str, value: object, annotation: dict[str, Any]) -> None:
-    choices = annotation.get("choices")
-    if isinstance(choices, tuple) and value not in choices:
-        raise OptionError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
-    if "min" in annotation and not annotation["min"] <= value <= annotation["max"]:
-        raise OptionError(f"{name} must lie between {annotation['min']:g} and {annotation['max']:g}, got {value:g}")

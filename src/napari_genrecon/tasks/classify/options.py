@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from napari_genrecon.errors import OptionError
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_options
 from napari_genrecon.tasks.shared_options import DeviceOption
 
 __all__ = ["ClassifyOptions"]
@@ -24,10 +23,8 @@ class ClassifyOptions:
             "labelled objects, and 64 around points",
         },
     ] = None
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Seed of the split for cross-validation"}] = 0
+    seed: Annotated[int, {"min": 0, "tooltip": "Seed of the split for cross-validation"}] = 0
     device: DeviceOption = "auto"
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.seed < 0:
-            raise OptionError(f"seed must be 0 or more, got {self.seed}")
+        check_options(self)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args
 
-from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.optics import MeasuredPSF, Optics, as_psf
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_number
 from napari_genrecon.tasks.deblur.tiles import Method
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import (
@@ -20,14 +18,11 @@ from napari_genrecon.tasks.shared_options import (
     RegionOption,
     TileOption,
     WholeOption,
-    check_number,
-    check_precision,
-    check_whole,
+    check_common,
 )
 
 __all__ = ["DeblurOptions"]
 
-_MAX_STRENGTH = 2.0  # beyond, Richardson-Lucy with total variation loses light
 _LEAST_STRENGTH = 0.1  # of plug-and-play: without a prior, deconvolution amplifies the noise without limit
 
 
@@ -71,7 +66,7 @@ class DeblurOptions:
         float,
         {
             "min": 0.0,
-            "max": _MAX_STRENGTH,
+            "max": 2.0,  # beyond, Richardson-Lucy with total variation loses light
             "step": 0.05,
             "tooltip": "More gives a smoother, less a sharper and noisier result: the noise is taken for this many "
             "times what it is ('pnp'), or total variation weighs so much ('rl', 0 for none)",
@@ -101,17 +96,9 @@ class DeblurOptions:
     whole: WholeOption = False
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_whole(self.region, whole=self.whole)
-        check_precision(self.precision)
-        if self.method not in get_args(Method):
-            raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
-        least = _LEAST_STRENGTH if self.method == "pnp" else 0.0
-        check_number(f"strength for method {self.method!r}", self.strength, least, _MAX_STRENGTH)
-        if self.iterations is not None:
-            check_number("iterations", self.iterations, 1)
-        if self.tile is not None:
-            check_tile(self.tile, 1)
+        check_common(self)
+        if self.method == "pnp":
+            check_number("strength for method 'pnp'", self.strength, _LEAST_STRENGTH)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
         if self.psf is not None and not isinstance(self.psf, Optics | MeasuredPSF):  # these check themselves

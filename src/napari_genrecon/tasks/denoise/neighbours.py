@@ -18,7 +18,7 @@ from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise import measure_channel
 from napari_genrecon.numerics.changes import far_correlation
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
-from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, planned
+from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import plan_grid
 
 __all__ = ["Frames", "plan_frames", "work_per_pixel"]
@@ -136,7 +136,7 @@ def _grid(shape: tuple[int, ...], planes: DenoisePlanes, axis: int, tile: int | 
     letter = planes.axes.letters[axis]
     frames = min(shape[axis], WINDOW + 2 * REACH)
     card = replace(
-        planned(planes.spec, planes.views),
+        planes.planned,
         halo=PerAxis.planes(_HALO, 0)._replace(**{letter.lower(): REACH}),
         bytes_per_pixel=planes.spec.bytes_per_pixel + _BYTES * frames,
     )

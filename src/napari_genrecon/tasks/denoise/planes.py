@@ -156,6 +156,11 @@ class DenoisePlanes:
         ]
         return np.pad(np.asarray(plane, np.float32), ends, mode="symmetric")
 
+    @property
+    def planned(self) -> ModelCard:
+        """The card by which tiles are planned."""
+        return planned(self.spec, self.views)
+
     def restore(self, prepared: Prepared, clean: NDArray[np.float32], channel: Channel) -> NDArray[Any]:
         """Return a denoised plane in grey values, with the pixels of the source that are kept."""
         if not self.spec.scaling:  # others do not know the noise either

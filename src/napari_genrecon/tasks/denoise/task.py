@@ -12,14 +12,12 @@ import numpy as np
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.lazy import is_lazy
-from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.numerics.views import VIEWS
-from napari_genrecon.options import check_types
 from napari_genrecon.tasks.denoise.camera import CameraMaps, Corrected, camera_facts, camera_maps
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, channel_constants, planned, scaled_channel
@@ -39,10 +37,7 @@ from napari_genrecon.tasks.shared_options import (
     SelfEnsembleOption,
     TileOption,
     WholeOption,
-    check_number,
-    check_pixel_size,
-    check_precision,
-    check_whole,
+    check_common,
 )
 from napari_genrecon.tasks.task import Result
 
@@ -128,16 +123,7 @@ class DenoiseOptions:
     whole: WholeOption = False
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_whole(self.region, whole=self.whole)
-        check_precision(self.precision)
-        if self.frames not in get_args(Frames):
-            raise OptionError(f"frames must be 'auto', 'none', 'T' or 'Z', got {self.frames!r}")
-        check_number("strength", self.strength, 0.0, 1.5)
-        check_number("blend", self.blend, 0.0, 1.0)
-        if self.tile is not None:
-            check_tile(self.tile, 1)
-        check_pixel_size(self.pixel_size)
+        check_common(self)
         if self.camera is not None and self.whole:
             raise OptionError(
                 "whole puts the result into a copy of the image, whose grey values the camera maps do not correct: "
@@ -366,7 +352,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         kernel=fused.kernel if fused.kernel else planes,
         grid=fused.grid
         if fused.grid
-        else plan_grid(source.shape, axes, planned(spec, planes.views), tile=options.tile, device=device),
+        else plan_grid(source.shape, axes, planes.planned, tile=options.tile, device=device),
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=facts,

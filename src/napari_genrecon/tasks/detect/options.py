@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_options
 from napari_genrecon.tasks.measure import Noise
-from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, check_number
+from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption
 
 __all__ = ["NETWORK_SIZES", "DetectOptions", "Method", "Objects"]
 
@@ -18,9 +18,6 @@ Method = Literal["auto", "log", "net", "features"]
 
 NETWORK_SIZES = (1.5, 8.25)
 """Sizes in pixels of the spots that the bundled network was trained on (`tools/bundled/spot_scenes.py`)."""
-
-_SIZES = (1.5, 500.0)  # pixels: a narrower spot is a single pixel, and that is a hot one
-_SHARES = (0.0001, 0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +37,8 @@ class DetectOptions:
     fdr: Annotated[
         float,
         {
-            "min": _SHARES[0],
-            "max": _SHARES[1],
+            "min": 0.0001,
+            "max": 0.5,
             "step": 0.01,
             "tooltip": "Share of false points among all that is acceptable, as far as noise makes them",
         },
@@ -49,15 +46,15 @@ class DetectOptions:
     min_size: Annotated[
         float,
         {
-            "min": _SIZES[0],
-            "max": _SIZES[1],
+            "min": 1.5,  # pixels: a narrower spot is a single pixel, and that is a hot one
+            "max": 500.0,
             "step": 0.5,
             "tooltip": "Size of the smallest objects in pixels (full width at half maximum of a spot)",
         },
     ] = 2.0
     max_size: Annotated[
         float,
-        {"min": _SIZES[0], "max": _SIZES[1], "step": 0.5, "tooltip": "Size of the largest objects in pixels"},
+        {"min": 1.5, "max": 500.0, "step": 0.5, "tooltip": "Size of the largest objects in pixels"},
     ] = 8.0
     objects: Annotated[
         Objects, {"choices": get_args(Objects), "tooltip": "Brighter or darker than what is around them"}
@@ -101,6 +98,7 @@ class DetectOptions:
         {
             "form": False,
             "min": 0.1,
+            "max": 100.0,
             "tooltip": "Distance of two planes in pixels, for 'volume'; that of the image if not given, else 1",
         },
     ] = None
@@ -115,19 +113,12 @@ class DetectOptions:
     axes: AxesOption = None
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_number("fdr", self.fdr, *_SHARES)
-        check_number("min_size", self.min_size, *_SIZES)
-        check_number("max_size", self.max_size, *_SIZES)
+        check_options(self)
         if self.min_size > self.max_size:
             raise OptionError(
                 f"min_size is {self.min_size:g} and max_size {self.max_size:g}: the smallest size must not be larger "
                 "than the largest"
             )
-        if self.objects not in get_args(Objects):
-            raise OptionError(f"objects must be 'bright' or 'dark', got {self.objects!r}")
-        if self.method not in get_args(Method):
-            raise OptionError(f"method must be 'auto', 'log', 'net' or 'features', got {self.method!r}")
         if self.method == "features" and self.clicks is None:
             raise OptionError("method 'features' learns from clicks, and there are none: give them, or take 'auto'")
         if self.method == "net":
@@ -136,8 +127,6 @@ class DetectOptions:
             raise OptionError("complete says where everything is clicked on, and there are no clicks: give them, too")
         if self.clicks is not None and self.volume:
             raise OptionError("clicks are looked for plane by plane: leave 'volume' off, or detect without clicks")
-        if self.spacing is not None:
-            check_number("spacing", self.spacing, 0.1, 100.0)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
 

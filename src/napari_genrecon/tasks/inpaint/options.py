@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 
-from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.options import check_types
 from napari_genrecon.tasks.inpaint.damage import KINDS, parse_kinds
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import (
@@ -21,16 +19,12 @@ from napari_genrecon.tasks.shared_options import (
     RegionOption,
     TileOption,
     WholeOption,
-    check_number,
-    check_precision,
-    check_whole,
+    check_common,
 )
 
 __all__ = ["InpaintOptions"]
 
 Method = Literal["auto", "network", "pnp", "biharmonic"]
-
-_MOST_FILLINGS = 64  # each takes as long as the first; the spread of a few dozen is known well enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +70,7 @@ class InpaintOptions:
         int,
         {
             "min": 1,
-            "max": _MOST_FILLINGS,
+            "max": 64,  # each takes as long as the first; the spread of a few dozen is known well enough
             "tooltip": "How many plausible fillings to draw. 1 gives the single best estimate; more are put along a "
             "new first dimension, and where they differ, the image does not tell what was there; their spread is "
             "scaled to the error at known pixels that were hidden",
@@ -107,19 +101,11 @@ class InpaintOptions:
     whole: WholeOption = False
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_whole(self.region, whole=self.whole)
-        check_precision(self.precision)
-        if self.method not in get_args(Method):
-            raise OptionError(f"method must be one of {', '.join(get_args(Method))}; got {self.method!r}")
-        check_number("n (the number of fillings to draw)", self.n, 1, _MOST_FILLINGS)
+        check_common(self)
         if self.n > 1 and self.method not in ("auto", "pnp"):
             raise OptionError(
                 f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp', or n of 1"
             )
-        check_number("seed", self.seed, 0)
-        if self.tile is not None:
-            check_tile(self.tile, 1)
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
         parse_kinds(self.detect)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from napari_genrecon.engine.memory import check_tile
-from napari_genrecon.options import check_types
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
     DeviceOption,
@@ -14,7 +12,7 @@ from napari_genrecon.tasks.shared_options import (
     PixelSizeOption,
     RegionOption,
     TileOption,
-    check_pixel_size,
+    check_common,
 )
 
 __all__ = ["PredictOptions"]
@@ -41,7 +39,4 @@ class PredictOptions:
     region: RegionOption = None
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.tile is not None:
-            check_tile(self.tile, 1)
-        check_pixel_size(self.pixel_size)
+        check_common(self)

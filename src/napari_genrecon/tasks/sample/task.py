@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, finish
-from napari_genrecon.errors import OptionError
 from napari_genrecon.io.record.provenance import make_record
 from napari_genrecon.models import device_note, find_model, release_memory, resolve_device
 from napari_genrecon.models.card import ModelCard
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_options
 from napari_genrecon.tasks.shared_options import DeviceOption
 from napari_genrecon.tasks.task import Result
 
@@ -34,21 +33,15 @@ class SampleOptions:
     """Options of `sample`, with the texts of the form and of the flags."""
 
     model: Annotated[str, {"choices": "trained", "tooltip": "A trained model, or a model file"}] = "nuclei-dcgan-32"
-    n: Annotated[int, {"min": 1, "max": 1_000_000, "tooltip": "How many pictures"}] = 64
-    seed: Annotated[
-        int | None, {"min": 0, "max": 2**31 - 1, "tooltip": "The same seed gives the same pictures; empty: new ones"}
-    ] = None
+    n: Annotated[int, {"min": 1, "tooltip": "How many pictures"}] = 64
+    seed: Annotated[int | None, {"min": 0, "tooltip": "The same seed gives the same pictures; empty: new ones"}] = None
     truncation: Annotated[
         float, {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "GANs: less varied, more typical pictures below 1"}
     ] = 1.0
     device: DeviceOption = "auto"
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.n < 1:
-            raise OptionError(f"n must be at least 1 sample, got {self.n}")
-        if not 0 <= self.truncation <= 1:
-            raise OptionError(f"truncation must lie between 0 and 1, got {self.truncation:g}")
+        check_options(self)
 
 
 def sample(

@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from napari_genrecon.engine.memory import check_tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models.card import FACTORS
-from napari_genrecon.options import check_types
 from napari_genrecon.tasks.measure import Noise
 from napari_genrecon.tasks.shared_options import (
     AxesOption,
@@ -19,7 +17,7 @@ from napari_genrecon.tasks.shared_options import (
     RegionOption,
     SelfEnsembleOption,
     TileOption,
-    check_precision,
+    check_common,
 )
 
 __all__ = ["EnlargingOptions", "UpscaleOptions"]
@@ -57,12 +55,10 @@ class EnlargingOptions:
     region: RegionOption = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_common(self)
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
         object.__setattr__(self, "factor", int(self.factor))  # 2.0 is accepted, too
-        if self.tile is not None:
-            check_tile(self.tile, 1)
         if isinstance(self.noise, int | float) and not (math.isfinite(self.noise) and self.noise >= 0):
             raise OptionError(f"noise must be 0 or more grey values, got {self.noise}")
 
@@ -79,7 +75,3 @@ class UpscaleOptions(EnlargingOptions):
 
     self_ensemble: SelfEnsembleOption = False
     precision: PrecisionOption = "auto"
-
-    def __post_init__(self) -> None:
-        EnlargingOptions.__post_init__(self)
-        check_precision(self.precision)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.publish import sentence, write_file
-from napari_genrecon.options import check_types
+from napari_genrecon.options import check_options
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
@@ -67,28 +67,18 @@ class CropOptions:
     n: Annotated[
         int | None, {"min": 1, "tooltip": "How many crops at most, or how many random positions; empty chooses"}
     ] = None
-    seed: Annotated[
-        int, {"min": 0, "max": 2**31 - 1, "tooltip": "Seed of random positions and of the held-out crops"}
-    ] = 0
+    seed: Annotated[int, {"min": 0, "tooltip": "Seed of random positions and of the held-out crops"}] = 0
     held_out: Annotated[
         float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Share of the crops that is not trained on"}
     ] = 0.1
     depth: Annotated[int | None, {"min": 2, "form": False, "tooltip": "Planes of a block; empty: flat crops"}] = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_options(self)
         if not _SMALLEST <= self.size <= _LARGEST:
             raise OptionError(f"size must lie between {_SMALLEST} and {_LARGEST} pixels, got {self.size}")
         if self.depth is not None and not 2 <= self.depth <= _LARGEST:
             raise OptionError(f"depth must lie between 2 and {_LARGEST} planes, or be None, got {self.depth}")
-        if self.mode not in MODES:
-            raise OptionError(f"crops are cut in the mode {' or '.join(map(repr, MODES))}, got {self.mode!r}")
-        if self.stride is not None and self.stride < 1:
-            raise OptionError(f"stride must be at least 1 pixel, got {self.stride}")
-        if self.n is not None and self.n < 1:
-            raise OptionError(f"n must be at least 1 crop, got {self.n}")
-        if not 0 <= self.held_out <= 0.5:
-            raise OptionError(f"held_out must lie between 0 and 0.5, got {self.held_out:g}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

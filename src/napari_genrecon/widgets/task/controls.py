@@ -57,42 +57,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._said_images = text()
         self._details = Details()
         self._report, self._verdict = self._details.report, self._details.verdict
-        points = task.makes == "points"
-        self._target = FileEdit(
-            mode="w",
-            name="target",
-            label="write to",
-            filter="CSV (*.csv)" if points else "OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
-            value="",
-            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory. "
-            "Several images need a folder, or {name} in the name of the file, such as "
-            + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
-        )
-        self._bring = PushButton(
-            name="bring",
-            text="Import a model…",
-            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth, .onnx, .zip), whose code is "
-            "never run",
-        )
-        self._give = PushButton(
-            name="give",
-            text="Export for other programs…",
-            tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
-        )
-        extra: list[Any] = [self._target]
-        if "model" in [option.name for option in fields(task.options)]:
-            extra += [self._bring, self._give] if task.name in ("denoise", "upscale") else [self._bring]
-        self._form = TaskForm(task, self._masks, self._images, self._points, extra=extra)
-        self._only = Only(viewer, enlarges=not hasattr(task.options(), "whole"))
-        self._only.visible = not points
-        self._choosers = [
-            LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers, self._only.part)
-        ]
-        self._new_mask = PushButton(
-            text="Draw a mask",
-            visible="mask" in array_options(task),
-            tooltip="Adds a Labels layer on the image, takes it as the mask, and begins to paint",
-        )
+        self._make_options()
         self._make_buttons()
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
         self._status = text(most=_LINES)
@@ -130,6 +95,44 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._say_images()
         for keys, button in ((RUN_KEYS, self._run), (PREVIEW_KEYS, self._preview)):
             QShortcut(QKeySequence(keys), self.native).activated.connect(button.native.click)
+
+    def _make_options(self) -> None:
+        points = self._task.makes == "points"
+        self._target = FileEdit(
+            mode="w",
+            name="target",
+            label="write to",
+            filter="CSV (*.csv)" if points else "OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
+            value="",
+            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory. "
+            "Several images need a folder, or {name} in the name of the file, such as "
+            + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
+        )
+        self._bring = PushButton(
+            name="bring",
+            text="Import a model…",
+            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth, .onnx, .zip), whose code is "
+            "never run",
+        )
+        self._give = PushButton(
+            name="give",
+            text="Export for other programs…",
+            tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
+        )
+        extra: list[Any] = [self._target]
+        if "model" in [option.name for option in fields(self._task.options)]:
+            extra += [self._bring, self._give] if self._task.name in ("denoise", "upscale") else [self._bring]
+        self._form = TaskForm(self._task, self._masks, self._images, self._points, extra=extra)
+        self._only = Only(self._viewer, enlarges=not hasattr(self._task.options(), "whole"))
+        self._only.visible = not points
+        self._choosers = [
+            LayerChoice(each, self._viewer.layers) for each in (self._layers, *self._form.choosers, self._only.part)
+        ]
+        self._new_mask = PushButton(
+            text="Draw a mask",
+            visible="mask" in array_options(self._task),
+            tooltip="Adds a Labels layer on the image, takes it as the mask, and begins to paint",
+        )
 
     def _make_buttons(self) -> None:
         self._preview = PushButton(
