@@ -32,6 +32,11 @@ def test_nothing_ships_that_the_product_cannot_reach():
     assert house.unreachable() == []
 
 
+def test_constants_that_count_as_defined_exist():
+    for module, names in house.DEFINED.items():
+        assert names <= names_in(f"napari_genrecon.{module}"), module
+
+
 TOOLS = sorted(Path(house.__file__).parent.rglob("*.py"))
 
 

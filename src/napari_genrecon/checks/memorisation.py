@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_genrecon.checks.residual import FALSE
 from napari_genrecon.errors import ImageError
 
 __all__ = ["Memorisation", "check_memorisation", "nearest", "rank_test"]
@@ -23,7 +24,6 @@ COPIES_WARNED = 0.05
 """Share of samples nearer than all but 1 % of held-out crops (0.01 is normal), from which on there is a warning."""
 
 _NEAR = 0.01  # share of the held-out crops that count as near, so that 1 % of good samples do, too
-_FALSE = 0.01  # probability of a warning about a model that makes new crops
 _AT_ONCE = 512  # pictures that are compared together: limits the memory, and is large enough to be fast
 _FEWEST = 20  # held-out crops; fewer do not show which distances are usual
 
@@ -169,7 +169,7 @@ def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _in_words(copies: float, chance: float) -> str:
-    if copies < COPIES_WARNED or chance > _FALSE:
+    if copies < COPIES_WARNED or chance > FALSE:
         return ""
     return (
         f"{100 * copies:.0f} % of the samples are nearer to a training crop than nearly all real crops of other "

@@ -21,12 +21,13 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.report import CORRELATED
 from napari_genrecon.normal import MEDIAN, REACH
 
-__all__ = ["WIDTHS", "limit", "limit_at_one_place", "normalised_residual", "residual_z"]
+__all__ = ["FALSE", "WIDTHS", "limit", "limit_at_one_place", "normalised_residual", "residual_z"]
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0)
 """Gaussian window widths in pixels: the sizes of the structures that are tested."""
 
-_FALSE = 0.01  # share of flawless images, stacks included, in which noise alone may cross the limit
+FALSE = 0.01
+"""Share of flawless images, stacks included, and of models that make new crops, about which a check may warn."""
 _SYMMETRIC = 1e-4  # skewness that changes nothing in the first three digits, and can be divided by
 
 
@@ -63,7 +64,7 @@ def limit(pixels: int) -> float:
         return 2 * pixels * sum(min(share * peak, float(ndtr(-t))) for share in places)
 
     # Above t = 1 the expected number falls; below it, so few pixels are left that any deviation is one of noise.
-    return float(brentq(lambda t: expected(t) - _FALSE, 1.0, 40.0)) if expected(1.0) > _FALSE else 1.0
+    return float(brentq(lambda t: expected(t) - FALSE, 1.0, 40.0)) if expected(1.0) > FALSE else 1.0
 
 
 def limit_at_one_place() -> float:
@@ -74,7 +75,7 @@ def limit_at_one_place() -> float:
     >>> round(limit_at_one_place(), 1)
     3.0
     """
-    return -float(ndtri(_FALSE / (2 * len(WIDTHS))))  # Bonferroni: both signs and all widths add up
+    return -float(ndtri(FALSE / (2 * len(WIDTHS))))  # Bonferroni: both signs and all widths add up
 
 
 def residual_z(
