@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from napari_genrecon import NoiseModel, Optics
+from napari_genrecon import NoiseModel, Optics, list_models
 from napari_genrecon.engine.run import finish
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.tasks import TASKS, defaults_of, find_task
+from napari_genrecon.tasks.sample.task import SampleOptions, sample_steps
+from napari_genrecon.training import all_recipes, cited, find_recipe
 
 CAMERA = NoiseModel(gain=0.5, offset=100, read_noise=2)
 MASK = np.zeros((48, 48), "u1")
@@ -105,6 +107,21 @@ def test_a_network_of_others_is_not_called_ours():
     assert "(SwinIR, made by others, from the file sharp.pth)" in text
     assert "noise model" not in text
     assert "doi:" not in text
+
+
+@pytest.mark.parametrize("recipe", all_recipes(), ids=lambda recipe: recipe.name)
+def test_a_model_of_ones_own_cites_how_it_was_trained(recipe):
+    record = record_of("denoise", noise=CAMERA)
+    training = {"recipe": recipe.name, "steps": 812, "items": 64, "sha256": 64 * "b"}
+    text = methods_text({**record, "model": {**record["model"], "training": training}}, defaults_of, cited)
+    assert re.search(r"20\d\d, doi:10\.\d{4,}/\S+\d$", recipe.paper)
+    assert f"trained ({recipe.label}: {recipe.paper}) for 812 steps on 64 image crops (sha256 bbbbbbbbbbbb)." in text
+
+
+def test_generated_pictures_cite_how_the_model_was_trained():
+    model = list_models("sample")[0].name
+    record = finish(sample_steps(SampleOptions(model=model, n=1, seed=0))).record
+    assert find_recipe(record["model"]["training"]["recipe"]).paper in methods_text(record, defaults_of, cited)
 
 
 def test_noise_that_nobody_gave_is_not_called_given():

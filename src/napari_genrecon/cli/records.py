@@ -163,9 +163,10 @@ def _methods(parsed: argparse.Namespace) -> int:
     from napari_genrecon.io.record.check import record_at
     from napari_genrecon.io.record.methods import methods_text
     from napari_genrecon.tasks import defaults_of
+    from napari_genrecon.training import cited
 
     def describe(path: Path) -> str:
         record = record_at(path)
-        return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of)
+        return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of, cited)
 
     return FAILED if process_each(parsed.inputs, describe, debug=parsed.debug) else 0

@@ -212,7 +212,11 @@ class ModelCard:
     def facts(self) -> dict[str, Any]:
         """Return the entries about the model in the record of a result."""
         facts: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "licence": self.licence}
-        return facts | ({"origin": dict(self.origin)} if self.origin else {})
+        if self.origin:
+            facts["origin"] = dict(self.origin)
+        if self.recipe:
+            facts["training"] = {"recipe": self.recipe, "steps": self.steps, "items": self.n_train, "sha256": self.data}
+        return facts
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, except those that belong to the file (checksum and path)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_genrecon.training.options import TrainOptions
     from napari_genrecon.training.recipe import Recipe
 
-__all__ = ["RECIPES", "all_options", "all_recipes", "find_recipe", "read_options"]
+__all__ = ["RECIPES", "all_options", "all_recipes", "cited", "find_recipe", "read_options"]
 
 RECIPES = {
     "vae": ".recipes.vae:RECIPE",
@@ -40,6 +40,14 @@ def find_recipe(name: str) -> Recipe:
     module, _, attribute = RECIPES[name].partition(":")
     found: Recipe = getattr(import_module(module, __name__), attribute)
     return found
+
+
+def cited(name: str) -> str:
+    """Return short name and paper of a recipe, for the methods text; the bare name of one that is no more."""
+    if name not in RECIPES:
+        return name
+    recipe = find_recipe(name)
+    return f"{recipe.label}: {recipe.paper}"
 
 
 def all_recipes() -> tuple[Recipe, ...]:

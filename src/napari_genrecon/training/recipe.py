@@ -86,6 +86,8 @@ class Recipe:
     ----------
     name, label, title : str
         A key of `RECIPES`; a short name; the name and its advantages, for the form.
+    paper : str
+        Authors, year and DOI of its paper, for the methods text.
     serves : str
         Task that the trained model serves.
     needs : tuple of str
@@ -142,6 +144,7 @@ class Recipe:
     name: str
     label: str
     title: str
+    paper: str
     serves: str
     needs: tuple[str, ...] = ("images",)
     options: type[Any]

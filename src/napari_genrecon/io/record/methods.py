@@ -38,7 +38,6 @@ _HOW = {
     ("deblur", "rl"): "(Richardson-Lucy with total variation: Dey et al. 2006, doi:10.1002/jemt.20294)",
     ("detect", "log"): f"for blobs (Lindeberg 1998, doi:10.1023/A:1008045108935) {_RATE}",
     ("detect", "net"): f"for spots with a network trained on simulated scenes {_RATE}",
-    ("predict", ""): "(a network trained on pairs of images: Ounkomol et al. 2018, doi:10.1038/s41592-018-0111-2)",
     ("inpaint", "pnp"): _PNP,
     ("inpaint", "network"): _BIAS_FREE,
     ("inpaint", "biharmonic"): "(the biharmonic equation: Damelin & Hoang 2018, doi:10.1155/2018/3950312)",
@@ -49,7 +48,11 @@ _BESIDE = ("axes", "tile", "model", "device", "keep_dtype", "method")
 """Options that say nothing about the pixels, or are told elsewhere in the text."""
 
 
-def methods_text(record: Mapping[str, Any], defaults_of: Callable[[str], Mapping[str, Any]] = lambda _: {}) -> str:
+def methods_text(
+    record: Mapping[str, Any],
+    defaults_of: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    cited: Callable[[str], str] = str,
+) -> str:
     """Return the sentences for the methods section of a paper.
 
     Parameters
@@ -58,6 +61,8 @@ def methods_text(record: Mapping[str, Any], defaults_of: Callable[[str], Mapping
         Record of a result.
     defaults_of : callable, optional
         Returns the default values of the options of a task, which are left out.
+    cited : callable, optional
+        Returns name and paper of a recipe by which a model was trained, see `training.cited`.
 
     Returns
     -------
@@ -66,12 +71,12 @@ def methods_text(record: Mapping[str, Any], defaults_of: Callable[[str], Mapping
         result that was made from another one, all steps in their order.
     """
     if record.get("nature") == "synthetic":
-        return _synthetic_text(record)
+        return _synthetic_text(record, cited)
     steps = history(record)
     acquired = (steps[0].get("input") or {}).get("acquisition")
     said = [_acquisition_text(acquired)] if acquired else []
     for number, step in enumerate(steps):
-        said += _step_sentences(step, "Then it was" if number else "The image was", defaults_of)
+        said += _step_sentences(step, "Then it was" if number else "The image was", defaults_of, cited)
     said.append(f"It was computed with {_software(record.get('versions', {}))}.")
     said.append(_intensity_text({str(step.get("nature")) for step in steps}))
     return " ".join(filter(None, said))
@@ -85,13 +90,17 @@ def _intensity_text(natures: set[str]) -> str:
 
 
 def _step_sentences(
-    record: Mapping[str, Any], begin: str, defaults_of: Callable[[str], Mapping[str, Any]]
+    record: Mapping[str, Any],
+    begin: str,
+    defaults_of: Callable[[str], Mapping[str, Any]],
+    cited: Callable[[str], str],
 ) -> list[str]:
     psf, noise, clipped = record.get("psf"), record.get("noise"), (record.get("output") or {}).get("clipped")
     points = (record.get("output") or {}).get("points")
     options = _options_text(record, defaults_of(str(record.get("task"))))
     return [
         f"{begin} {_what(record, record.get('versions', {}))}{options}.",
+        *([_model_training_text(own, cited)] if (own := (record.get("model") or {}).get("training")) else []),
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
         *([_camera_text(record["camera"])] if record.get("camera") else []),
         fusion_text(record),
@@ -173,6 +182,14 @@ def _options_text(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> str
     chosen = {k: v for k, v in options.items() if v is not None and k not in _BESIDE and v != defaults.get(k)}
     said = [f"{name.replace('_', ' ')} {value}" for name, value in chosen.items()]
     return f", with {', '.join(said)}" if said else ""
+
+
+def _model_training_text(training: Mapping[str, Any], cited: Callable[[str], str]) -> str:
+    """Describe how a model was trained that does not come with the package."""
+    return (
+        f"The model had been trained ({cited(str(training.get('recipe')))}) for {training.get('steps')} steps on "
+        f"{training.get('items')} image crops (sha256 {str(training.get('sha256'))[:12]})."
+    )
 
 
 def _training_text(trained: dict[str, Any]) -> str:
@@ -263,15 +280,16 @@ def _software(versions: Mapping[str, Any]) -> str:
     return ", ".join(f"{title} {versions[name]}" for name, title in names.items() if name in versions)
 
 
-def _synthetic_text(record: Mapping[str, Any]) -> str:
+def _synthetic_text(record: Mapping[str, Any], cited: Callable[[str], str]) -> str:
     versions, model, options = (record.get(key) or {} for key in ("versions", "model", "options"))
     version = versions.get("napari-genrecon", "(version unknown)")
     if record.get("task") == "augment":
         return _augmented_text(record, version)
     crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
+    recipe = (model.get("training") or {}).get("recipe") or model.get("kind")  # older records have the kind alone
     return (
         f"{options.get('n')} synthetic images were generated with napari-genrecon {version} by the model "
-        f"{model.get('name')} ({str(model.get('kind')).upper()}, sha256 {str(model.get('sha256'))[:12]}), which was "
+        f"{model.get('name')} ({cited(str(recipe))}; sha256 {str(model.get('sha256'))[:12]}), which was "
         f"trained on {crops} image crops (sha256 {str(model.get('trained on'))[:12]}), with seed {options.get('seed')} "
         f"and truncation {options.get('truncation')}. It was computed with {_software(versions)}. They are no "
         "measurements."

@@ -121,14 +121,13 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
 
 
 def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np.float32]) -> dict[str, Any]:
-    known = {"name": card.name, "kind": card.network, "trained on": card.data, "licence": card.licence}
     device = resolve_device(options.device)
     crops = [card.n_train + card.n_held_out, card.channels, card.size, card.size]
     return make_record(
         "sample",
         "synthetic",
         options={**asdict(options), "seed": seed},
-        model=known | {"sha256": card.sha256},
+        model=card.facts() | {"kind": card.network, "trained on": card.data},
         noise=[],
         axes={"letters": "TCYX" if data.ndim == 4 else "TYX", "assumed": False},
         input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # of the training data

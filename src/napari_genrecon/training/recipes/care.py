@@ -25,6 +25,7 @@ RECIPE = restoration(
     "care",
     label="CARE",
     title="CARE: denoiser from pairs of images",
+    paper="Weigert et al. 2018, doi:10.1038/s41592-018-0216-7",
     needs=("images", "targets"),
     about_data="Noisy images, and clean ones of the same fields in the same order: longer exposed, or averaged. Pairs "
     "must match pixel by pixel; their brightness may differ.",

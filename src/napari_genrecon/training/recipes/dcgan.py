@@ -244,6 +244,7 @@ RECIPE = Recipe(
     name="dcgan",
     label="GAN",
     title="GAN: sharper, makes new ones only",
+    paper="Goodfellow et al. 2014, doi:10.48550/arXiv.1406.2661",
     serves="sample",
     options=DCGANOptions,
     rate=5e-4,

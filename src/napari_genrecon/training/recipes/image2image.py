@@ -159,6 +159,7 @@ RECIPE = Recipe(
     name="image2image",
     label="Image to image",
     title="Image to image: make another stain, or sharper images, from pairs",
+    paper="Ounkomol et al. 2018, doi:10.1038/s41592-018-0111-2",
     serves="predict",
     needs=("images", "targets"),
     options=Image2ImageOptions,

@@ -24,6 +24,7 @@ RECIPE = restoration(
     "noise2noise",
     label="Noise2Noise",
     title="Noise2Noise: denoiser from repeats",
+    paper="Lehtinen et al. 2018, doi:10.48550/arXiv.1803.04189",
     needs=("frames",),
     about_data="Two or more images of one field, recorded one after another; or one movie that is sampled so densely "
     "that little changes from frame to frame.",

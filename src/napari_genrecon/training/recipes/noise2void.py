@@ -145,6 +145,7 @@ RECIPE = replace(
         "noise2void",
         label="Noise2Void",
         title="Noise2Void: from noisy images alone, no truth is known",
+        paper="Krull et al. 2019, doi:10.1109/CVPR.2019.00223",
         needs=("images",),
         about_data="Noisy images, one of each field, or a movie. Take this only where there are neither repeats nor "
         f"pairs: {CAUTION}.",

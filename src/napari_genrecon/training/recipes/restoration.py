@@ -84,12 +84,15 @@ class RestorationOptions(TrainOptions):
                 )
 
 
-def restoration(name: str, *, label: str, title: str, needs: tuple[str, ...], about_data: str, options: type) -> Recipe:
+def restoration(
+    name: str, *, label: str, title: str, paper: str, needs: tuple[str, ...], about_data: str, options: type
+) -> Recipe:
     """Return a recipe that fine-tunes the bundled denoiser on pairs of planes."""
     return Recipe(
         name=name,
         label=label,
         title=title,
+        paper=paper,
         serves=_TASK,
         needs=needs,
         options=options,

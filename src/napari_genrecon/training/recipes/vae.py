@@ -157,6 +157,7 @@ RECIPE = Recipe(
     name="vae",
     label="VAE",
     title="VAE: steady, can score real cells",
+    paper="Kingma & Welling 2014, doi:10.48550/arXiv.1312.6114",
     serves="sample",
     options=VAEOptions,
     rate=1e-3,

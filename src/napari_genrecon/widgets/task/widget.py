@@ -25,6 +25,7 @@ from napari_genrecon.models.registry import import_steps
 from napari_genrecon.tasks import Task, defaults_of, find_task
 from napari_genrecon.tasks.export import export_steps
 from napari_genrecon.tasks.result_name import result_name
+from napari_genrecon.training import cited
 from napari_genrecon.widgets.advise.open_dock import open_filled
 from napari_genrecon.widgets.dock import Dock, PageOpener
 from napari_genrecon.widgets.jobs.controls import JobControls
@@ -209,7 +210,7 @@ class TaskWidget(TaskControls):
         if record is not None:
             self._record = record
         if (record is not None or isinstance(active, Image)) and not self._jobs.at_work:
-            self._status.value = methods_text(record, defaults_of) if record else ""
+            self._status.value = methods_text(record, defaults_of, cited) if record else ""
         if isinstance(active, Image):
             self.reset_choices()
             self._layers.value = [active.name]
@@ -557,7 +558,7 @@ class TaskWidget(TaskControls):
         if self._record is None:
             self._jobs.ask_for("There is no result yet: run the task, or click on a layer that is a result.")
             return
-        QApplication.clipboard().setText(methods_text(self._record, defaults_of))
+        QApplication.clipboard().setText(methods_text(self._record, defaults_of, cited))
         self._status.value = "Copied: the sentences for the methods section."
 
     def as_python(self) -> str:
