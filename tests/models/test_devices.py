@@ -538,6 +538,17 @@ def test_only_local_workers_have_a_turn(monkeypatch, name, turn):
     assert devices._turn() == turn
 
 
+@pytest.mark.slow
+def test_workers_of_a_real_local_cluster_have_turns_of_their_own():
+    pytest.importorskip("distributed")
+    from napari_genrecon.engine.cluster import connected
+
+    with connected("local", 2) as client:
+        workers = list(client.scheduler_info()["workers"])
+        turns = [client.submit(devices._turn, workers=[one], pure=False).result() for one in workers]
+    assert sorted(turns) == [0, 1]
+
+
 def test_a_process_that_is_no_worker_has_no_turn():
     pytest.importorskip("distributed")
     assert devices._turn() is None
