@@ -174,7 +174,7 @@ def trained(kinds):
     from napari_genrecon.training.session import train_steps
 
     for kind in kinds.split(","):
-        data, found = crops_for(kind), []
+        data, found = crops_for(kind, 60), []
         for device in (HERE, "cpu"):
             options = find_recipe(kind).options(steps=3, batch=4, device=device)
             ACCOUNT.reset()
@@ -197,17 +197,17 @@ def training_fails(kind):
     from napari_genrecon.training.runs.worker import work_steps
 
     options = find_recipe(kind).options(steps=3, batch=4, device=HERE)
-    run = create_run(crops_for(kind), options, name="model")
+    run = create_run(crops_for(kind, 60), options, name="model")
     ACCOUNT.reset()
     finish(work_steps(run.folder))
     count = ACCOUNT.allocations
-    for number in np.unique(np.linspace(1, count, 5).astype(int)).tolist():
-        run = create_run(crops_for(kind), options, name=f"model-{number}")
+    for number in np.unique(np.linspace(1, count, 4).astype(int)).tolist():
+        run = create_run(crops_for(kind, 60), options, name=f"model-{number}")
         ACCOUNT.reset(fails_at=number)
         with suppress(GenReconError):
             finish(work_steps(run.folder))
         yield {"name": f"{kind} {number} of {count}", "said": run.error(), "state": run.state()}
-    run = create_run(crops_for(kind), options, name="lost")
+    run = create_run(crops_for(kind, 60), options, name="lost")
     ACCOUNT.reset(fails_at=count // 2, error="CUDA error: an illegal memory access was encountered")
     with suppress(GenReconError):
         finish(work_steps(run.folder))

@@ -256,8 +256,8 @@ def _little_memory(device: str, image: np.ndarray) -> Iterator[None]:
 # --- training ---
 
 
-def crops_for(kind: str) -> Any:
-    """Return a small dataset that a recipe can train on."""
+def crops_for(kind: str, count: int = 120) -> Any:
+    """Return a dataset of a few small crops that a recipe can train on."""
     from napari_genrecon.tasks.train.data import training_data
     from napari_genrecon.training import find_recipe
     from napari_genrecon.training.data.dataset import CropOptions
@@ -267,7 +267,7 @@ def crops_for(kind: str) -> Any:
     noisy = rng.poisson(clean.clip(1), (2, 192, 192)).astype(np.uint16)  # two frames
     images, where = (noisy, {"axes": "TYX"}) if "frames" in recipe.needs else (noisy[0], {"axes": "YX"})
     where |= {"targets": clean.astype(np.float32)} if "targets" in recipe.needs else {}
-    return training_data(recipe, images, CropOptions(size=32, n=120, held_out=0.2), where)
+    return training_data(recipe, images, CropOptions(size=32, n=count, held_out=0.2), where)
 
 
 def training(device: str, *, small: bool) -> Found:
