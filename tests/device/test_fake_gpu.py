@@ -130,10 +130,9 @@ def test_whole_trainings_equal_the_cpu(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dcgan", "noise2noise"])
-def test_training_that_fails_ends_in_a_sentence_that_offers_the_cpu(kind, own_folders):
-    *full, lost = on_fake_gpu("training_fails", kind)
-    assert sum(found["state"] == "failed" for found in full) > 2
+def test_training_that_fails_ends_in_a_sentence_that_offers_the_cpu(own_folders):
+    *full, lost = on_fake_gpu("training_fails", "vae")
+    assert sum(found["state"] == "failed" for found in full) >= 2
     for found in full:
         if found["state"] == "finished":  # samples are made in smaller batches
             continue

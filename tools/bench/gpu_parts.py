@@ -116,7 +116,7 @@ def correct(device: str, *, small: bool) -> Found:
 def _image_to_image() -> ModelCard:
     """Return the card of a model as users train them, of which none ships."""
     return ModelCard(
-        name="image2image, random weights", task="predict", network="image-unet", shape={"outputs": 2}, channels=2,
+        name="image2image-random", task="predict", network="image-unet", shape={"outputs": 2}, channels=2,
         low=(0.0,) * 2, high=(1.0,) * 2, result_low=(0.0,) * 2, result_high=(1.0,) * 2, result_names=("one", "two"),
     )  # fmt: skip
 
@@ -278,9 +278,9 @@ def training(device: str, *, small: bool) -> Found:
     formats = ["float32", *(["bfloat16"] if bfloat16_is_native(resolve_device(device)) else [])]
     rows = {}
     for kind in RECIPES:
-        crops = crops_for(kind)
+        crops = crops_for(kind, 60 if small else 120)
         for precision in formats:
-            options = find_recipe(kind).options(steps=4 if small else 100, device=device, precision=precision)
+            options = find_recipe(kind).options(steps=2 if small else 100, device=device, precision=precision)
             with TemporaryDirectory() as folder:
                 steps = train_steps(crops, options, Path(folder), name="model")
                 seconds = [progress.seconds for progress in steps]
