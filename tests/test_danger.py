@@ -77,6 +77,56 @@ def test_the_dangers_are_seen(code):
     assert list(dangers(ast.parse(code), "any.py"))
 
 
+# --- what Windows refuses, or does differently ---
+
+PACKAGE = sorted((ROOT / "src").rglob("*.py"))
+# Renames, removals and links are patient in one place: Windows refuses them while another program reads the file.
+IN_ONE_PLACE = {"os.replace", "os.rename", "os.link", "os.symlink", "os.remove", "os.unlink", "shutil.move"}
+MAPPED = {"load_file", "safe_open"}  # of safetensors: the file is mapped, and cannot be replaced then
+
+
+def text_without_encoding(node):
+    """Whether a call opens a text file in whatever code page the machine has."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if "encoding" in {k.arg for k in node.keywords}:
+        return False
+    if name in ("read_text", "write_text"):
+        return True
+    of_a_file = isinstance(node.func, ast.Name) or (node.args and isinstance(node.args[0], ast.Constant))
+    if name != "open" or not of_a_file or dotted(node.func) == "zarr.open":
+        return False
+    at = 0 if isinstance(node.func, ast.Attribute) else 1  # of the mode: path.open(mode), open(path, mode)
+    mode = node.args[at].value if len(node.args) > at and isinstance(node.args[at], ast.Constant) else "r"
+    return "b" not in str(mode)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_handled_as_windows_allows(path):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    assert not [node.lineno for node in calls if text_without_encoding(node)], "text needs an encoding"
+    names = {dotted(node) for node in nodes if isinstance(node, ast.Attribute | ast.Name)}
+    assert not MAPPED & {name.rpartition(".")[2] for name in names}
+    if path.name != "publish.py":
+        assert not IN_ONE_PLACE & names
+        assert path.name == "lock.py" or not [name for name in names if name.endswith(".unlink")]
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("path.read_text()", True),
+        ("path.open('a')", True),
+        ("open(path)", True),
+        ("path.open('ab')", False),
+        ("open(path, 'rb')", False),
+        ("path.read_text(encoding='utf-8')", False),
+    ],
+)
+def test_text_without_an_encoding_is_seen(code, wrong):
+    assert text_without_encoding(ast.parse(code).body[0].value) is wrong
+
+
 def test_tasks_need_no_network(monkeypatch):
     asked = []
     for name in ("connect", "connect_ex"):

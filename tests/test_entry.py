@@ -1,6 +1,7 @@
 """The `genrecon` command as a process: interrupted while it starts, and on consoles of other code pages."""
 
 import codecs
+import io
 import os
 import signal
 import subprocess
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_genrecon import NoiseModel
+from napari_genrecon import NoiseModel, pipeline
+from napari_genrecon.__main__ import main as entry
 from napari_genrecon.cli import main
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.noise import read_noise
+from napari_genrecon.tasks.pipeline import read_pipeline
 
 START = """
 import os, signal, sys, time
@@ -53,6 +56,66 @@ def test_consoles_that_lack_letters_get_escapes(tmp_path, encoding):
     assert "Traceback" not in err
 
 
+@pytest.fixture
+def western_console(monkeypatch):
+    """Run a command as on a console that knows Western letters only; return its status and what it printed."""
+
+    def run(*arguments):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding="cp1252") for _ in range(2)]
+        for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+            monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(sys, "argv", ["genrecon", *map(str, arguments)])
+        try:
+            status = entry()
+        except SystemExit as end:  # of --help
+            status = end.code
+        for stream in streams:
+            stream.flush()
+        return status, "".join(stream.buffer.getvalue().decode("cp1252") for stream in streams)
+
+    return run
+
+
+@pytest.mark.slow
+def test_every_command_copes_with_names_that_the_console_lacks(western_console, tmp_path, monkeypatch):
+    folder, noise = tmp_path / "клетки → 細胞", np.random.default_rng(0)
+    folder.mkdir()
+    labels = np.repeat(np.repeat(np.arange(1, 17).reshape(4, 4), 16, 0), 16, 1).astype("u2")
+    image = noise.poisson(30 + 40 * (labels % 2))
+    tifffile.imwrite(folder / "σ.tif", image.astype("u2"))
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    (tmp_path / "table.csv").write_text("label,class\n1,白\n3,白\n2,黒\n4,黒\n", encoding="utf-8")
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "μ"))
+    image, result, steps = folder / "σ.tif", folder / "ж.ome.tif", folder / "ш.json"
+    commands = [
+        ("noise", image), ("blur", image), ("advise", image), ("denoise", image, "-o", result), ("verify", result),
+        ("replay", result), ("check", result), ("methods", result), ("resolution", image), ("steps", result, steps),
+        ("run", steps, folder, "-o", folder / "out"), ("denoise", folder, "-o", folder / "all"),
+        ("inpaint", image, "--detect", "hot"), ("deblur", image, "--psf", "1.5", "--method", "rl"),
+        ("upscale", image, "--factor", "2"), ("detect", image, "--method", "net"),
+        ("augment", image, "--labels", tmp_path / "labels.tif", "-o", folder / "new", "-n", "1"),
+        ("classify", image, "--labels", tmp_path / "labels.tif", "--classes", tmp_path / "table.csv", "--save", "two"),
+        ("sample", "nuclei-vae-32", "-n", "1", "-o", folder / "ü.ome.tif"), ("models",), ("runs",), ("devices",),
+        ("predict", image), ("train", "vae", image, "--name", "п"),
+    ]  # fmt: skip
+    # The image is too small, or unfit; there is no such model, and no such name.
+    refuse = {"blur", "resolution", "predict", "train"}
+    for command in commands:
+        status, said = western_console(*command)
+        assert status == 0 or command[0] in refuse, (command, said)
+        assert "Traceback" not in said
+    assert "\\u7d30\\u80de" in western_console("noise", image)[1]
+
+
+def test_help_of_every_command_is_printed_on_such_a_console(western_console):
+    listed = western_console("--help")[1]
+    commands = [line.split()[0] for line in listed.splitlines() if line.startswith("    ") and line[4:5].isalpha()]
+    assert {"denoise", "predict", "detect", "classify", "augment", "advise", "run", "train"} <= set(commands)
+    for command in commands:
+        status, said = western_console(command, "--help")
+        assert (status, said.splitlines()[0].split()[:3]) == (0, ["usage:", "genrecon", command])
+
+
 def test_console_script_is_the_light_entry():
     from importlib.metadata import entry_points
 
@@ -78,6 +141,14 @@ def test_json_that_is_no_noise_report_is_refused(tmp_path, text):
     (tmp_path / "noise.json").write_text(text)
     with pytest.raises(OptionError, match="genrecon noise --json"):
         read_noise(tmp_path / "noise.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_steps_are_read_in_every_encoding(tmp_path, encoding):
+    path = tmp_path / "steps.json"
+    pipeline(["denoise"]).save(path)
+    path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
+    assert read_pipeline(path) == pipeline(["denoise"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 PARTS = {  # seconds; 540 in all
     "devices": 30,
     "correct": 90,
-    "tiled": 60,
+    "tiled": 40,
     "repeatable": 40,
     "speed": 80,
     "memory": 60,
-    "training": 60,
+    "training": 80,
     "resumed": 60,
     "cancelled": 20,
     "workers": 40,

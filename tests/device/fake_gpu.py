@@ -21,6 +21,9 @@ class _Backend(_DummyBackendModule):
     def get_amp_supported_dtype(self):
         return [torch.bfloat16]
 
+    def empty_cache(self):
+        ACCOUNT.released += 1
+
 
 _setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
 DEVICE = torch.device(NAME, 0)
@@ -33,8 +36,10 @@ class Account:
     copies_in: int = 0
     copies_out: int = 0
     allocations: int = 0
+    released: int = 0  # how often the memory that torch keeps was given back
     fails_at: int | None = None  # number of the allocation that fails, once
     largest: int | None = None  # bytes; every larger allocation fails
+    error: str = ""  # what the failing allocation says instead
     operations: set[str] = field(default_factory=set)
 
     def reset(self, **limits):
@@ -43,6 +48,8 @@ class Account:
     def allocate(self, size):
         self.allocations += 1
         if self.allocations == self.fails_at or (self.largest is not None and size > self.largest):
+            if self.error:
+                raise RuntimeError(self.error)
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
 
 

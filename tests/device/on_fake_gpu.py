@@ -6,26 +6,34 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parents[2] / "tools"))
 
 import fake_gpu  # before anything else that knows devices
 import numpy as np
 import torch
 from fake_gpu import ACCOUNT, DEVICE, OnDevice
 
-from napari_genrecon import deblur, denoise, inpaint, load_model, upscale, upscale_z
+from napari_genrecon import classify, deblur, denoise, detect, inpaint, load_model, predict, upscale, upscale_z
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import GenReconError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.write import write_zarr_steps
-from napari_genrecon.models import find_model, fourier, load_network, precision
+from napari_genrecon.models import MODELS, find_model, fourier, load_network, precision
 from napari_genrecon.models.runtime import ONE_AT_A_TIME, Model
+from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
+from napari_genrecon.tasks.files import file_steps
+from napari_genrecon.tasks.replay import replay_steps
+from napari_genrecon.training import session
+from napari_genrecon.widgets.task.compute import LayerSnapshot, preview_steps
 
 HERE = str(DEVICE)
 SIDE = 200  # one tile that can be halved: the halo of the denoiser is 96
@@ -43,6 +51,43 @@ def mask(shape):
     return where
 
 
+def spots(side=96):
+    """An image with crowded spots, which the network of `detect` finds and filters do not."""
+    rng, (y, x) = np.random.default_rng(0), np.indices((side, side))
+    image = rng.normal(0, 1, (side, side))
+    for row, column in rng.uniform(4, side - 5, (70, 2)):
+        image += 4 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4.5)
+    return image
+
+
+def features(device):
+    """What `classify` sees of objects: half of it are feature maps of the denoiser."""
+    labels = np.zeros((60, 80), np.int32)
+    for i in range(12):
+        labels[20 * (i // 4) + 3 :, 20 * (i % 4) + 3 :][: 6 + 6 * (i % 2), :10] = i + 1
+    image, given = scene(60, 80) + 40 * (labels > 0), {1: "small", 3: "small", 2: "large", 4: "large"}
+    return classify(image, labels, given, device=device).objects.blocks["network"]
+
+
+def stain():
+    """A model that makes two channels of one, with random weights, saved among those of the user."""
+    from napari_genrecon.models import PerAxis
+    from napari_genrecon.models.card import ModelCard
+    from napari_genrecon.models.registry import save_own
+    from napari_genrecon.models.runtime import build_network
+
+    torch.manual_seed(0)
+    card = ModelCard(
+        name="stain", task="predict", network="image-unet", shape={"outputs": 2}, channels=1,
+        halo=PerAxis.planes(96, 0), stride=PerAxis.planes(8, 1), low=(0.0,), high=(200.0,), dtype="uint16",
+        pixel_size=(0.1, 0.1), units=("micrometer",) * 2, result_low=(0.0, 100.0), result_high=(200.0, 300.0),
+        result_names=("one", "two"),
+    )  # fmt: skip
+    weights = {key: 0.3 * weight for key, weight in build_network(card).state_dict().items()}
+    save_own(card, {key: weight.numpy() for key, weight in weights.items()})
+    return card.name
+
+
 TASKS = {
     "denoise": lambda device: denoise(scene(96, 88), device=device),
     "upscale 2": lambda device: upscale(scene(48, 56), factor=2, noise=5.0, device=device),
@@ -51,15 +96,22 @@ TASKS = {
     "upscale z": lambda device: upscale_z(scene(10, 40, 40), factor=2, train_steps=2, noise=5.0, device=device),
     "deblur": lambda device: deblur(scene(64, 64), 2.0, device=device),
     "inpaint": lambda device: inpaint(scene(72, 64), mask((72, 64)), device=device),
+    "movie": lambda device: denoise(scene(4, 48, 56), axes="TYX", noise=5.0, frames="T", device=device),
+    "predict": lambda device: predict(scene(96, 88), model="stain", device=device),
+    "detect": lambda device: detect(spots(), method="net", noise=1.0, device=device).pixels,
+    "classify": features,
 }
 
 
 def compare_tasks(names):
+    if "predict" in names:
+        stain()
     for name in names.split(","):
         ACCOUNT.reset()
         there = TASKS[name](HERE)
-        used = ACCOUNT.allocations
-        yield {"name": name, "apart": float(np.abs(there - TASKS[name]("cpu")).max()), "used": used}
+        used, released = ACCOUNT.allocations, ACCOUNT.released
+        apart = float(np.abs(there - TASKS[name]("cpu")).max())
+        yield {"name": name, "apart": apart, "used": used, "released": released}
 
 
 def compare_generative(names):
@@ -114,6 +166,54 @@ def train(kinds):
         yield {"name": kind, "apart": float(np.abs(found[0] - found[1]).max()), "used": len(found[0])}
 
 
+def trained(kinds):
+    """Train with every recipe, from the first weights to the finished model: here and there the same."""
+    from bench.gpu_parts import crops_for
+
+    from napari_genrecon.training import find_recipe
+    from napari_genrecon.training.session import train_steps
+
+    for kind in kinds.split(","):
+        data, found = crops_for(kind, 60), []
+        for device in (HERE, "cpu"):
+            options = find_recipe(kind).options(steps=3, batch=4, device=device)
+            ACCOUNT.reset()
+            with tempfile.TemporaryDirectory() as folder:
+                steps = train_steps(data, options, Path(folder), name="model")
+                losses = [next(iter(progress.losses.values())) for progress in steps]
+                used, preview = ACCOUNT.allocations, np.load(Path(folder) / "samples.npy")
+            found.append((np.array(losses), preview, used))
+        (losses, preview, used), (right, shown, _) = found
+        apart = [float(np.abs(a - b).max() / np.abs(b).max()) for a, b in ((losses, right), (preview, shown))]
+        yield {"name": kind, "losses": apart[0], "preview": apart[1], "used": used}
+
+
+def training_fails(kind):
+    """A training whose memory runs out, or whose device fails, ends in a sentence."""
+    from bench.gpu_parts import crops_for
+
+    from napari_genrecon.training import find_recipe
+    from napari_genrecon.training.runs.store import create_run
+    from napari_genrecon.training.runs.worker import work_steps
+
+    options = find_recipe(kind).options(steps=2, batch=4, device=HERE)
+    run = create_run(crops_for(kind, 60), options, name="model")
+    ACCOUNT.reset()
+    finish(work_steps(run.folder))
+    count = ACCOUNT.allocations
+    for number in np.unique(np.linspace(1, count, 4)[:3].astype(int)).tolist():
+        run = create_run(crops_for(kind, 60), options, name=f"model-{number}")
+        ACCOUNT.reset(fails_at=number)
+        with suppress(GenReconError):
+            finish(work_steps(run.folder))
+        yield {"name": f"{kind} {number} of {count}", "said": run.error(), "state": run.state()}
+    run = create_run(crops_for(kind, 60), options, name="lost")
+    ACCOUNT.reset(fails_at=count // 2, error="CUDA error: an illegal memory access was encountered")
+    with suppress(GenReconError):
+        finish(work_steps(run.folder))
+    yield {"name": "lost", "said": run.error(), "state": run.state()}
+
+
 # --- memory ---
 
 
@@ -130,8 +230,15 @@ def out_of_memory(paths):
         "loading": lambda device: Model(find_model("auto", "denoise"), device)(image, 5.0, (0.0, 0.0)),
         "ahead": lambda device: denoise(scene(5, 64, 72), axes="ZYX", noise=5.0, device=device),
         "sample": lambda device: (model if device == HERE else load_model("nuclei-dcgan-32", "cpu")).sample(5, seed=0),
+        "sample, loading": lambda device: load_model("nuclei-vae-32", device).sample(2, seed=0),
+        "movie": lambda device: denoise(scene(3, SIDE, 40), axes="TYX", noise=5.0, frames="T", device=device),
+        "predict": lambda device: predict(scene(SIDE, 88), model="stain", device=device),
+        "detect": lambda device: detect(spots(200), method="net", noise=1.0, device=device).pixels,
+        "classify": features,
     }
-    for name in paths.split(","):
+    if "predict" in paths:
+        stain()
+    for name in paths.split(";"):
         way = ways[name]
         right = way("cpu")
         way(HERE)  # loads the network
@@ -247,11 +354,35 @@ def rules(_):
 
 
 def copies(_):
-    """How many copies one tile takes."""
-    run = Model(find_model("auto", "denoise"), HERE)
-    ACCOUNT.reset()
-    run(scene(32, 32), 5.0, (0.0, 0.0))
-    yield {"name": "denoise", "in": ACCOUNT.copies_in, "out": ACCOUNT.copies_out}
+    """How many copies one tile takes, for every network that ships and one that makes other images."""
+    told = {"sigma": 5.0, "rho": (0.0, 0.0), "factor": 2}
+    for card in [*(card for card in MODELS if card.task != "sample"), find_model(stain(), "predict")]:
+        run = Model(card, HERE)
+        image = scene(32, 32) if card.channels == 1 else scene(card.channels, 32, 32)
+        ACCOUNT.reset()
+        run(image, *[told[what] for what in card.told])
+        yield {"name": card.name, "in": ACCOUNT.copies_in, "out": ACCOUNT.copies_out}
+
+
+def released(_):
+    """How often memory is given back where tiles are computed later than the result is made."""
+    image, options = scene(64, 64), DenoiseOptions(device=HERE, noise=5.0)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.ome.zarr", Path(folder) / "out.ome.zarr"
+        finish(write_zarr_steps(source, image, ImageMeta(axes=Axes("YX"))))
+        works = {
+            "file": lambda: finish(file_steps(find_task("denoise"), source, target, options)),
+            "replay": lambda: finish(replay_steps(target)),
+            "preview": lambda: finish(
+                preview_steps(
+                    find_task("denoise"), LayerSnapshot(None, image, {}, "", True), options, (slice(0, 9),) * 2
+                )
+            ),
+        }
+        for name, work in works.items():
+            ACCOUNT.reset()
+            work()
+            yield {"name": name, "used": ACCOUNT.allocations, "released": ACCOUNT.released}
 
 
 def auto(_):
@@ -264,6 +395,9 @@ if __name__ == "__main__":
     assert issubclass(OnDevice, torch.Tensor)
     fake_gpu.list_it()
     precision.bfloat16_is_native = lambda device: False  # both devices in float32
+    session.fabric_for = lambda options: SimpleNamespace(  # Lightning knows no such device
+        device=torch.device(options.device), autocast=nullcontext, backward=torch.Tensor.backward
+    )
     part, argument = sys.argv[1:]
     for found in globals()[part](argument):
         sys.stdout.write(json.dumps(found) + "\n")

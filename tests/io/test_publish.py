@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +165,22 @@ def test_name_that_a_reader_holds_for_a_moment_is_given_all_the_same(tmp_path, m
         publish.write_file(target, b"{}")
         assert target.read_bytes() == b"{}"
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_file_that_a_reader_holds_for_a_moment_is_removed_all_the_same(tmp_path, monkeypatch):
+    path, real, left = tmp_path / "stop", Path.unlink, [2]
+    path.touch()
+
+    def held(self, **options):
+        left[0] -= 1
+        if left[0] >= 0:
+            refuse()
+        real(self, **options)
+
+    monkeypatch.setattr(Path, "unlink", held)
+    publish.remove(path)
+    publish.remove(path)  # nothing is there any more
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EPERM, errno.ENOTSUP])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 import weakref
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import napari_genrecon
-from napari_genrecon import models
+from napari_genrecon import classify, models
 from napari_genrecon.cli import main
 from napari_genrecon.errors import InferenceError, MissingPackageError, OptionError, OutOfMemoryError
 from napari_genrecon.models import device_note, devices, find_model, known_devices, load_network, precision, runtime
@@ -59,19 +60,40 @@ def test_auto_falls_back_to_the_cpu_and_says_why(cards):
     assert not device_note("cpu")
 
 
+def test_card_that_works_by_now_was_not_used_for_some_reason(cards):
+    """The choice stays as it was, and the reason is gone."""
+    cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
+    assert resolve_device("auto") == "cpu"
+    cards.wrong.clear()
+    assert "was not used: it could not compute when this program tried it first;" in device_note("auto")[0]
+
+
+def test_card_that_does_not_tell_its_name_has_one_all_the_same(monkeypatch):
+    def broken(device):
+        raise RuntimeError("CUDA unknown error")
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", broken)
+    assert devices.device_words("cuda:1") == "graphics card (cuda:1)"
+
+
 def test_record_says_that_a_card_was_not_used(cards):
     cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
     from napari_genrecon.engine.run import finish
     from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
+    from napari_genrecon.tasks.detect import DetectOptions, detect_steps
     from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 
     image = np.random.default_rng(0).normal(100, 5, (32, 32))
     results = [finish(denoise_steps(image, DenoiseOptions())), finish(sample_steps(SampleOptions(n=1)))]
+    results.append(finish(detect_steps(image, DetectOptions(method="net", noise=5.0))))
     for result in results:
         assert result.record["device"] == "cpu"
         assert any(f"Card 0) was not used: {NO_KERNEL}" in warning for warning in result.record["warnings"])
     asked = finish(denoise_steps(image, DenoiseOptions(device="cpu")))
     assert not any("not used" in warning for warning in asked.record["warnings"])
+    labels = np.arange(1024).reshape(32, 32) // 256 + 1
+    found = classify(image, labels, {1: "a", 2: "a", 3: "b", 4: "b"})
+    assert any(f"Card 0) was not used: {NO_KERNEL}" in note for note in found.notes)
 
 
 @pytest.mark.slow  # imports Lightning
@@ -151,25 +173,56 @@ def test_local_workers_share_the_cards_out(cards, monkeypatch):
     assert chosen == ["cuda:0", "cuda:1", "cuda:0"]
 
 
-@pytest.mark.parametrize("task", ["denoise", "upscale", "deblur", "inpaint"])
-def test_workers_of_a_cluster_get_the_device_that_was_asked_for_and_choose_their_own(task, cards):
+@pytest.mark.parametrize("task", ["denoise", "denoise frames", "upscale", "upscale_z", "deblur", "inpaint", "predict"])
+def test_workers_of_a_cluster_get_the_device_that_was_asked_for_and_choose_their_own(
+    task, cards, monkeypatch, tmp_path
+):
     """A tile function is sent to them as it is: with "auto", not with what that means here."""
     from napari_genrecon.engine.run import finish
     from napari_genrecon.tasks import find_task
 
     cards.wrong.update(dict.fromkeys(cards.free, NO_KERNEL))
-    image = np.random.default_rng(0).normal(100, 5, (48, 48)).astype(np.float32)
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path))
     more = {
-        "upscale": {"model": "upscale-2d-microscope"},
-        "deblur": {"psf": 2.0},
-        "inpaint": {"mask": np.eye(48) > 0, "method": "network"},
-    }
-    found = find_task(task)
-    result = finish(found.steps(image, found.options(noise=5.0, **more.get(task, {})), lazy=True))
+        "denoise": {"noise": 5.0},
+        "denoise frames": {"noise": 5.0, "axes": "TYX", "frames": "T"},
+        "upscale": {"noise": 5.0, "model": "upscale-2d-microscope"},
+        "upscale_z": {"noise": 5.0, "axes": "ZYX", "train_steps": 1},
+        "deblur": {"noise": 5.0, "psf": 2.0},
+        "inpaint": {"noise": 5.0, "mask": np.eye(48) > 0, "method": "network"},
+        "predict": {},
+    }[task]
+    if task == "predict":
+        image_to_image()
+    found, shape = find_task(task.split()[0]), (4, 48, 48) if "axes" in more else (48, 48)
+    image = np.random.default_rng(0).normal(100, 5, shape).astype(np.float32)
+    result = finish(found.steps(image, found.options(**more), lazy=True))
     kernel = pickle.loads(pickle.dumps(result.tiles[0]))
-    assert kernel.device == "auto"
-    if task == "upscale":
-        assert kernel.denoise.device == "auto"
+    assert set(devices_of(kernel)) == {"auto"}
+    assert resolve_device("auto") == "cpu"  # what would be sent if it were resolved here
+
+
+def devices_of(value):
+    """Return the devices that a tile function and all parts of it name."""
+    for field in fields(value) if is_dataclass(value) else ():
+        part = getattr(value, field.name)
+        if field.name == "device":
+            yield part
+        for each in part if isinstance(part, tuple) else (part,):
+            yield from devices_of(each)
+
+
+def image_to_image():
+    """Save a model that makes another image, with random weights."""
+    from napari_genrecon.models.card import ModelCard
+    from napari_genrecon.models.registry import save_own
+
+    card = ModelCard(
+        name="stain", task="predict", network="image-unet", shape={"outputs": 1}, channels=1, dtype="uint16",
+        low=(0.0,), high=(200.0,), result_low=(0.0,), result_high=(200.0,), result_names=("stain",),
+        pixel_size=(0.1, 0.1), units=("micrometer",) * 2,
+    )  # fmt: skip
+    save_own(card, {key: weight.numpy() for key, weight in runtime.build_network(card).state_dict().items()})
 
 
 def test_mps_with_an_index_is_mps(monkeypatch):
@@ -279,6 +332,20 @@ def test_networks_compute_in_full_float32_and_settings_come_back():
     run(np.zeros((16, 16)), 1.0, (0.0, 0.0))
     assert seen == [["ieee"] * 3]
     assert [backend.fp32_precision for backend in backends] == before
+
+
+def test_networks_take_turns_with_samples_whose_settings_would_be_mixed_up_else(monkeypatch):
+    from napari_genrecon.models.generative import load_generative
+
+    model, seen = load_generative(find_model("nuclei-dcgan-32", "sample"), "cpu"), []
+
+    def mean(z):
+        seen.append(runtime.ONE_AT_A_TIME.locked())
+        return torch.zeros(len(z), 1, 32, 32)
+
+    monkeypatch.setattr(model, "_mean", mean)
+    model.sample(1)
+    assert seen == [True]
 
 
 # --- errors ---
@@ -469,6 +536,17 @@ def test_only_local_workers_have_a_turn(monkeypatch, name, turn):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(name=name))
     assert devices._turn() == turn
+
+
+@pytest.mark.slow
+def test_workers_of_a_real_local_cluster_have_turns_of_their_own():
+    pytest.importorskip("distributed")
+    from napari_genrecon.engine.cluster import connected
+
+    with connected("local", 2) as client:
+        workers = list(client.scheduler_info()["workers"])
+        turns = [client.submit(devices._turn, workers=[one], pure=False).result() for one in workers]
+    assert sorted(turns) == [0, 1]
 
 
 def test_a_process_that_is_no_worker_has_no_turn():

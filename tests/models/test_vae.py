@@ -98,3 +98,13 @@ def test_bound_with_one_draw_is_the_evidence_lower_bound_on_average() -> None:
         one = importance_weighted_bound(network, x, STEP, 1, torch.Generator().manual_seed(2))
     difference = one - (reconstruction - divergence)
     assert abs(float(difference.mean())) < 4 * float(difference.std()) / math.sqrt(len(x))
+
+
+def test_grey_values_are_computed_in_float32_where_the_rest_is_in_bfloat16() -> None:
+    """bfloat16 has 8 bits: neighbouring grey values would become one."""
+    net, seen = VAE(size=32, latent=4, width=4, channels=1, likelihood="logistic"), []
+    for layer in (net.grow[-1], net.last):
+        layer.register_forward_hook(lambda _, __, made: seen.append(made.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        net.decode(torch.zeros(1, 4))
+    assert seen == [torch.bfloat16, torch.float32]

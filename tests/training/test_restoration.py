@@ -11,7 +11,7 @@ from napari_genrecon.models import find_model, load_model
 from napari_genrecon.models.files import read_card
 from napari_genrecon.training import all_options, find_recipe, read_options
 from napari_genrecon.training.data.dataset import Dataset
-from napari_genrecon.training.recipes.restoration import held_out_gain
+from napari_genrecon.training.recipes.restoration import held_out_gain, judged_crops
 from napari_genrecon.training.session import train_steps
 
 OPTIONS = read_options({"kind": "care", "batch": 2, "steps": 4, "device": "cpu"})
@@ -58,6 +58,16 @@ def test_training_that_is_stopped_leaves_a_model_that_was_judged(tmp_path):
     assert model(np.zeros((32, 32)), 1.0, (0.0, 0.0)).shape == (32, 32)
     rows = np.load(tmp_path / "samples.npy")
     np.testing.assert_array_equal(np.isin(rows[0], dataset().x), True)  # a held-out crop as it is
+
+
+def test_some_crops_are_judged_wherever_they_lie_and_none_twice():
+    found = dataset(n=40, held=12)
+    on_a_grid = np.stack([np.zeros(40), 32 * (np.arange(40) // 8), 32 * (np.arange(40) % 8)], axis=1).astype(np.int64)
+    object.__setattr__(found, "place", on_a_grid)
+    assert len(judged_crops(found)) == 12
+    object.__setattr__(found, "place", np.random.default_rng(0).integers(0, 400, (40, 3)))
+    (first, *others) = found.place[judged_crops(found), 1:]
+    assert all(np.abs(other - first).max() >= 32 for other in others)
 
 
 def test_nothing_held_out_and_no_targets_are_refused():

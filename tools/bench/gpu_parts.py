@@ -19,9 +19,10 @@ import torch
 
 from napari_genrecon.engine.run import finish
 from napari_genrecon.models import MODELS, describe_devices, find_model, list_models, resolve_device
+from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.generative import load_generative
 from napari_genrecon.models.precision import bfloat16_is_native
-from napari_genrecon.models.runtime import Model
+from napari_genrecon.models.runtime import Model, build_network
 from napari_genrecon.noise.same import SAME
 from napari_genrecon.tasks.deblur import DeblurOptions, deblur_steps
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
@@ -84,9 +85,9 @@ def correct(device: str, *, small: bool) -> Found:
     """Compare every model with the CPU, at several sizes and contrasts, and the same with TF32 and bfloat16."""
     there, rows, ok = resolve_device(device), [], True
     sides, contrasts = ((40,), (10.0,)) if small else ((1, 63, 256, 777), (1.0, 10.0, 300.0))
-    for card in (card for card in MODELS if card.task != "sample"):
-        runs = {p: Model(card, there, precision=p) for p in ("float32", "bfloat16")}
-        here = Model(card, "cpu")
+    for card in [*(card for card in MODELS if card.task != "sample"), _image_to_image()]:
+        runs = {p: _model(card, there, p) for p in ("float32", "bfloat16")}
+        here = _model(card, "cpu", "float32")
         for side in sides:
             for contrast in contrasts:
                 image, told = _image(card, side, contrast), _told(card)
@@ -110,6 +111,22 @@ def correct(device: str, *, small: bool) -> Found:
     rows.append({"task": "deblur", **_apart(_deblurred(blurred, device), _deblurred(blurred, "cpu"))})
     # Eight iterations amplify the last digits.
     return {"ok": bool(ok and rows[-1]["most"] <= 10 * SAME), "unit": "noise s.d.", "rows": rows}
+
+
+def _image_to_image() -> ModelCard:
+    """Return the card of a model as users train them, of which none ships."""
+    return ModelCard(
+        name="image2image-random", task="predict", network="image-unet", shape={"outputs": 2}, channels=2,
+        low=(0.0,) * 2, high=(1.0,) * 2, result_low=(0.0,) * 2, result_high=(1.0,) * 2, result_names=("one", "two"),
+    )  # fmt: skip
+
+
+def _model(card: ModelCard, device: str, precision: str) -> Model:
+    """Return a model, with weights that are the same every time where it has none of its own."""
+    if card.task != "predict":
+        return Model(card, device, precision=precision)
+    torch.manual_seed(0)
+    return Model(card, device, precision=precision, network=build_network(card))
 
 
 def _with_tf32(run: Model, image: np.ndarray, told: list[Any]) -> np.ndarray:
@@ -239,10 +256,18 @@ def _little_memory(device: str, image: np.ndarray) -> Iterator[None]:
 # --- training ---
 
 
-def _crops() -> Any:
-    from napari_genrecon.training.data.cut import cut_crops
+def crops_for(kind: str, count: int = 120) -> Any:
+    """Return a dataset of a few small crops that a recipe can train on."""
+    from napari_genrecon.tasks.train.data import training_data
+    from napari_genrecon.training import find_recipe
+    from napari_genrecon.training.data.dataset import CropOptions
 
-    return cut_crops(np.random.default_rng(0).poisson(20, (120, 32, 32)).astype("uint16"))
+    recipe, rng = find_recipe(kind), np.random.default_rng(0)
+    clean = 400 + 30 * scene(192, 10.0)
+    noisy = rng.poisson(clean.clip(1), (2, 192, 192)).astype(np.uint16)  # two frames
+    images, where = (noisy, {"axes": "TYX"}) if "frames" in recipe.needs else (noisy[0], {"axes": "YX"})
+    where |= {"targets": clean.astype(np.float32)} if "targets" in recipe.needs else {}
+    return training_data(recipe, images, CropOptions(size=32, n=count, held_out=0.2), where)
 
 
 def training(device: str, *, small: bool) -> Found:
@@ -252,11 +277,12 @@ def training(device: str, *, small: bool) -> Found:
 
     formats = ["float32", *(["bfloat16"] if bfloat16_is_native(resolve_device(device)) else [])]
     rows = {}
-    for kind in [kind for kind in RECIPES if find_recipe(kind).serves == "sample"]:
+    for kind in RECIPES:
+        crops = crops_for(kind, 60 if small else 120)
         for precision in formats:
-            options = find_recipe(kind).options(steps=4 if small else 200, device=device, precision=precision)
+            options = find_recipe(kind).options(steps=2 if small else 100, device=device, precision=precision)
             with TemporaryDirectory() as folder:
-                steps = train_steps(_crops(), options, Path(folder), name="model")
+                steps = train_steps(crops, options, Path(folder), name="model")
                 seconds = [progress.seconds for progress in steps]
             half = len(seconds) // 2  # the first steps load and choose algorithms
             rows[f"{kind}, {precision}"] = round((len(seconds) - half) / max(seconds[-1] - seconds[half - 1], 1e-9), 1)
@@ -264,24 +290,39 @@ def training(device: str, *, small: bool) -> Found:
 
 
 def resumed(device: str, *, small: bool) -> Found:
-    """Kill a training process and resume it."""
+    """Kill a training process that has saved a checkpoint, and resume it."""
     from napari_genrecon.training.runs.store import create_run
     from napari_genrecon.training.runs.worker import work_steps
 
-    steps = 12 if small else 200
-    run = create_run(_crops(), {"kind": "vae", "steps": steps, "width": 8, "batch": 8, "device": device}, name="cells")
-    child = subprocess.Popen([sys.executable, "-m", "napari_genrecon.training.runs.worker", str(run.folder)])
-    until = time.monotonic() + 45
-    while run.progress() is None and child.poll() is None and time.monotonic() < until:
-        time.sleep(0.05)
+    steps = 12 if small else 400
+    options = {"kind": "vae", "steps": steps, "width": 8, "batch": 8, "device": device}
+    run = create_run(crops_for("vae"), options, name="cells")
+    child = subprocess.Popen([sys.executable, "-c", _SAVES_EVERY_STEP, str(run.folder)])
+    until = time.monotonic() + (240 if small else 45)
+    while not _saved(run.folder) and child.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
     child.kill()
     child.wait()
-    killed_at = run.progress().step if run.progress() else 0
+    saved = _saved(run.folder)
     with closing(work_steps(run.folder)) as going:
         first = next(going).step
         last = [progress.step for progress in going][-1:] or [first]
-    ok = last == [steps] and run.error() == ""
-    return {"ok": ok, "killed at": killed_at, "resumed at": first, "ended at": last[0]}
+    ok = 0 < saved < steps and first > saved and last == [steps] and run.error() == ""
+    return {"ok": ok, "saved at": saved, "resumed at": first, "ended at": last[0]}
+
+
+_SAVES_EVERY_STEP = """
+import sys
+from napari_genrecon.training import session
+from napari_genrecon.training.runs.worker import main
+session.SAVE_EVERY = 0.0
+main(sys.argv[1:])
+"""
+
+
+def _saved(folder: Path) -> int:
+    """Return the step of the newest whole checkpoint; 0 if there is none."""
+    return max((int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.json")), default=0)
 
 
 # --- jobs ---

@@ -27,6 +27,7 @@ __all__ = [
     "Tiled",
     "core_steps",
     "finish",
+    "halves",
     "map_progress",
     "one_step",
     "region_steps",
@@ -261,9 +262,9 @@ def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core
     try:
         return (yield from fn(block, tile))[tile.crop]
     except MemoryError:
-        size = tuple(b - a for a, b in core)
+        pass
     out: NDArray[Any] | None = None
-    for part in grid.split(core, _smaller(grid, size, size)):
+    for part in halves(grid, core):
         inner = grid.tile_of(part)
         made = yield from core_steps(fn, block[_within(inner.src, tile.src)], grid, part)
         if out is None:
@@ -271,6 +272,18 @@ def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core
         out[_within(inner.dst, tile.dst)] = made
     assert out is not None
     return out
+
+
+def halves(grid: TileGrid, core: Core) -> list[Core]:
+    """Return the halves of a core whose tile did not fit into memory.
+
+    Raises
+    ------
+    InferenceError
+        If it cannot be smaller.
+    """
+    size = tuple(b - a for a, b in core)
+    return grid.split(core, _smaller(grid, size, size))
 
 
 def _within(inner: Region, outer: Region) -> Region:

@@ -20,8 +20,8 @@ from napari_genrecon.errors import ExistsError, OutputError
 from napari_genrecon.io.zarr.places import is_zarr
 
 __all__ = [
-    "DISK_FULL", "check_target", "publishing", "refused_sentence", "rename", "replace", "require_space", "sentence",
-    "sync_folder", "write_file",
+    "DISK_FULL", "check_target", "publishing", "refused_sentence", "remove", "rename", "replace", "require_space",
+    "sentence", "sync_folder", "write_file",
 ]  # fmt: skip
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -174,6 +174,11 @@ def replace(source: Path, target: Path) -> None:
 def rename(source: Path, target: Path) -> None:
     """Rename a folder, or a file to a name that is free; patiently, as `replace` does."""
     _patiently(partial(os.rename, source, target), target.absolute().parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; patiently, as `replace` does."""
+    _patiently(partial(path.unlink, missing_ok=True), path.absolute().parent)
 
 
 def _patiently(act: Callable[[], None], folder: Path) -> None:

@@ -89,7 +89,7 @@ def device_note(asked: str) -> list[str]:
     """Return a sentence for the record if ``"auto"`` passed over a GPU that cannot compute; else nothing."""
     if asked != "auto" or _best() != "cpu":
         return []
-    return [f"{name} ({_title(name)}) was not used: {_problem(name)}; computed on the CPU" for name in _gpus()]
+    return [f"{name} ({_title(name)}) was not used: {_passed_over(name)}; computed on the CPU" for name in _gpus()]
 
 
 def describe_devices() -> tuple[list[DeviceReport], list[str]]:
@@ -183,8 +183,9 @@ def _gpus() -> tuple[str, ...]:
 def _title(device: str) -> str:
     kind = torch.device(device).type
     if kind == "cuda":
-        return torch.cuda.get_device_name(device)
-    return {"mps": "Apple GPU", "cpu": "processor"}.get(kind, kind)
+        with suppress(RuntimeError, AssertionError):  # a broken driver does not tell it
+            return torch.cuda.get_device_name(device)
+    return {"cuda": "graphics card", "mps": "Apple GPU", "cpu": "processor"}.get(kind, kind)
 
 
 def _hints() -> list[str]:
@@ -223,6 +224,10 @@ def _probe(device: str) -> str:
         return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
     right = torch.nn.functional.conv2d(image, kernel)
     return "" if torch.allclose(found, right, rtol=1e-2) else "a small convolution gave wrong numbers"
+
+
+def _passed_over(device: str) -> str:
+    return _problem(device) or "it could not compute when this program tried it first"
 
 
 @lru_cache

@@ -18,7 +18,7 @@ from napari_genrecon.models.card import ModelCard, step_of
 from napari_genrecon.models.devices import resolve_device
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.precision import full_float32
-from napari_genrecon.models.runtime import on_device, trained_network
+from napari_genrecon.models.runtime import ONE_AT_A_TIME, on_device, trained_network
 
 __all__ = ["GenerativeModel", "load_generative"]
 
@@ -55,7 +55,8 @@ class GenerativeModel:
         self._network: Any = on_device(network.eval().requires_grad_(False), card.name, self.device)
         low, high = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (card.low, card.high))
         self._low, self._range = low, high - low  # (C, 1, 1)
-        self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
+        with plain_errors(card.name, str(self.device)):
+            self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Return the weights of the network by name, for `save_model`."""
@@ -318,7 +319,7 @@ class GenerativeModel:
     def _on_device(self, function: Callable[[Tensor], Tensor], batch: Tensor, retry: bool) -> Tensor | None:
         """Return the function of a batch, on the CPU; None if memory ran out and the caller can `retry` with less."""
         try:
-            with plain_errors(self.card.name, str(self.device)), torch.inference_mode(), full_float32():
+            with ONE_AT_A_TIME, plain_errors(self.card.name, str(self.device)), torch.inference_mode(), full_float32():
                 return function(batch.to(self.device)).float().cpu()
         except OutOfMemoryError:
             if not retry:

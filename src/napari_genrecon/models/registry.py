@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import OptionError, OutputError, UnknownModelError, WeightsError
-from napari_genrecon.io.publish import publishing
+from napari_genrecon.io.publish import publishing, remove
 from napari_genrecon.models.card import ModelCard, PerAxis, check_name
 from napari_genrecon.models.files import ENDING, holds_card, read_card, save_model
 
@@ -468,7 +468,7 @@ def remove_model(name: str) -> None:
     if not path.is_file():
         kept = "it is bundled and cannot be removed" if name in BUNDLED else "nothing was removed"
         raise UnknownModelError(f"no model named {name!r} in {models_folder()}: {kept}")
-    path.unlink()
+    remove(path)
 
 
 def _known() -> Iterator[ModelCard]:

@@ -29,6 +29,7 @@ from napari_genrecon.io.zarr import journal
 from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
+from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.task import Result
 from napari_genrecon.tasks.transforms import upscaled_transform
 
@@ -264,7 +265,8 @@ def write_steps(
     data, dtype = (result.unrounded, result.data.dtype) if unrounded else (result.data, None)
     options: dict[str, Any] = {"dtype": dtype, "overwrite": saving.overwrite, "sources": sources}
     options |= {"pyramid": saving.pyramid, "resume": resume, "client": client}
-    path = yield from written_format(target).write_steps(target, data, about, **options)
+    with borrowed(result.record.get("device", "cpu")):  # a lazy result is computed now
+        path = yield from written_format(target).write_steps(target, data, about, **options)
     if saving.sidecar:
         write_sidecar(path, overwrite=saving.overwrite)
     return path

@@ -35,6 +35,7 @@ from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.augment.parent import parent_steps
 from napari_genrecon.tasks.files import array_options, finished, tile_of
 from napari_genrecon.tasks.pixel_size import measured_psf
+from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 
@@ -289,9 +290,10 @@ def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Gener
     stored = with_all_axes(image, made)
     data, comparison = result.data, Comparison(record["noise"], bound_of(result.record, record))
     parts = _parts(data)
-    for count, part in enumerate(parts, start=1):
-        comparison.add(computed(data[part]), np.asarray(stored[part]).reshape(data[part].shape))
-        yield Progress(count, len(parts), f"{count} of {len(parts)} parts compared")
+    with borrowed(result.record.get("device", "cpu")):
+        for count, part in enumerate(parts, start=1):
+            comparison.add(computed(data[part]), np.asarray(stored[part]).reshape(data[part].shape))
+            yield Progress(count, len(parts), f"{count} of {len(parts)} parts compared")
     return Replay(comparison, tuple(_differences(result.record, record)), _is_exact(result.record, record))
 
 

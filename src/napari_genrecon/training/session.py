@@ -6,11 +6,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from napari_genrecon.io.record.provenance import versions
 from napari_genrecon.models.card import ModelCard, step_of
+from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.runtime import on_device
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.data.batches import Batches
@@ -23,6 +25,9 @@ from napari_genrecon.training.loop.schedule import warm_up
 from napari_genrecon.training.options import TrainOptions, TrainProgress
 from napari_genrecon.training.recipe import Recipe
 from napari_genrecon.training.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["train_steps"]
 
@@ -59,7 +64,7 @@ def train_steps(
     Raises
     ------
     InferenceError
-        If training diverges again and again.
+        If training diverges again and again, the device fails, or its memory runs out.
     OptionError
         If the recipe cannot train on such data.
     OutputError
@@ -68,6 +73,13 @@ def train_steps(
     recipe = find_recipe(options.recipe)
     recipe.check(dataset)
     fabric = fabric_for(options)
+    with plain_errors(name, str(fabric.device), "the training of"):
+        return (yield from _train_steps(recipe, dataset, options, folder, name, fabric))
+
+
+def _train_steps(
+    recipe: Recipe, dataset: Dataset, options: TrainOptions, folder: Path, name: str, fabric: Fabric
+) -> Generator[TrainProgress, None, ModelCard]:
     card = _card(recipe, dataset, options, name)
     torch.manual_seed(options.seed)  # decides the first weights; batches have generators of their own
     network = on_device(recipe.network(card, options), name, fabric.device)

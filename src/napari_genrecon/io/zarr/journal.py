@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from napari_genrecon.errors import OutputError
 from napari_genrecon.io.lock import exclusive
+from napari_genrecon.io.publish import remove
 from napari_genrecon.io.record.provenance import Stored
 
 __all__ = ["JOURNAL", "PART", "Header", "append", "begin", "forget", "locked", "part_of", "read"]
@@ -90,7 +91,7 @@ def _entries(lines: list[str]) -> Iterator[tuple[Index, Stored]]:
 
 def forget(store: Path) -> None:
     """Remove what only an unfinished result needs."""
-    (store / JOURNAL).unlink(missing_ok=True)
+    remove(store / JOURNAL)
 
 
 @contextmanager

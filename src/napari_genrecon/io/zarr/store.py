@@ -18,7 +18,7 @@ from napari_genrecon.errors import OutputError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import CHUNK, halved, level_shapes
-from napari_genrecon.io.publish import refused_sentence, rename, sync_folder, write_file
+from napari_genrecon.io.publish import refused_sentence, remove, rename, sync_folder, write_file
 from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
@@ -160,7 +160,7 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     metadata = read_json(hidden if hidden.exists() else part / METADATA)
     metadata.setdefault("attributes", {})[ATTRIBUTE] = ours
     write_file(part / METADATA, json.dumps(metadata, indent=1).encode())
-    hidden.unlink(missing_ok=True)
+    remove(hidden)
     _sync_tree(part)
     try:
         _rename(part, target, overwrite=overwrite)
@@ -174,7 +174,7 @@ def _sync_tree(folder: Path) -> None:
         for name in names:
             file = Path(where, name)
             if file.suffix == ".partial":
-                file.unlink()
+                remove(file)
                 continue
             with file.open("rb+") as stream:
                 os.fsync(stream.fileno())

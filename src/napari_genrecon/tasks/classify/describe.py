@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.models import ModelCard, device_note, find_model, resolve_device
 from napari_genrecon.recognition.features import Blocks, describe_steps, joined
 from napari_genrecon.recognition.objects import Scene, crop_side, find_objects, larger_than
 from napari_genrecon.recognition.saved import ObjectClassifier, Setting
+from napari_genrecon.tasks.plan import borrowed
 
 __all__ = ["Described", "describe_images_steps"]
 
@@ -93,14 +94,15 @@ def describe_images_steps(
     encoder = find_model("auto", "denoise") if model is None else model.encoder
     side, zoom = _side(scenes, here, size, model), 1.0 if model is None else model.setting.zoom_to(here)
     counts, parts, done = [len(scene) for scene in scenes], [], 0
-    for scene in scenes:
-        steps = describe_steps(scene, side, encoder, device=device, zoom=zoom)
-        parts.append((yield from _shifted(steps, done, sum(counts))))
-        done += len(scene)
+    with borrowed(resolve_device(device)):
+        for scene in scenes:
+            steps = describe_steps(scene, side, encoder, device=device, zoom=zoom)
+            parts.append((yield from _shifted(steps, done, sum(counts))))
+            done += len(scene)
     return Described(
         setting=replace(here, side=side), encoder=encoder, blocks=joined(parts),
         image=np.repeat(np.arange(len(scenes)), counts), label=np.concatenate([scene.label for scene in scenes]),
-        place=np.concatenate([scene.place for scene in scenes]), notes=_notes(scenes, side),
+        place=np.concatenate([scene.place for scene in scenes]), notes=(*_notes(scenes, side), *device_note(device)),
     )  # fmt: skip
 
 

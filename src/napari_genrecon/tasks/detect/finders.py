@@ -49,6 +49,10 @@ class Finder(Protocol):
     def halo(self) -> tuple[int, ...]:
         """Pixels around a part that count for it, per dimension."""
 
+    @property
+    def stride(self) -> int:
+        """Pixels by multiples of which parts may begin."""
+
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths of a part of an image or volume."""
 
@@ -67,6 +71,11 @@ class LogFinder:
         """Reach of the widest filter; nothing along Z, which is never cut."""
         halo = widest_halo(self.filters)
         return (0, *halo[1:]) if len(halo) == 3 else halo
+
+    @property
+    def stride(self) -> int:
+        """Parts may begin anywhere."""
+        return 1
 
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths of a part that takes about two seconds."""
@@ -90,9 +99,13 @@ class NetFinder:
 
     @property
     def halo(self) -> tuple[int, ...]:
-        """Pixels around a part that count for the filters and then the network; parts begin on its own grid."""
-        stride, halo = self.card.stride.y, self.card.halo.y
-        return (math.ceil(REACH / stride) * stride + halo,) * 2
+        """Pixels around a part that count for the filters and then the network."""
+        return (math.ceil(REACH / self.stride) * self.stride + self.card.halo.y,) * 2
+
+    @property
+    def stride(self) -> int:
+        """Parts begin on the grid of the network."""
+        return self.card.stride.y
 
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths of a part that takes about two seconds."""

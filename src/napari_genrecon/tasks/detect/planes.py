@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite, measure_centre
 from napari_genrecon.engine.missing import find_missing, without_missing
-from napari_genrecon.engine.run import Progress
-from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.engine.run import Progress, halves
+from napari_genrecon.engine.tiles import Core, Tile, TileGrid
+from napari_genrecon.errors import OutOfMemoryError
 from napari_genrecon.noise import NoiseModel, Stabiliser, fill_hot, measure_hot_fraction, stabiliser
 from napari_genrecon.numerics.blobs.filters import Blobs, joined
 from napari_genrecon.tasks.detect.finders import Finder
@@ -70,14 +73,13 @@ def spatial_axes(axes: Axes, *, volume: bool) -> tuple[int, ...]:
 def search_grid(shape: tuple[int, ...], axes: Axes, finder: Finder) -> TileGrid:
     """Return the parts of an image that are searched one by one."""
     spatial = spatial_axes(axes, volume=len(finder.halo) == 3)
-    tile, halo = [1] * len(axes), [0] * len(axes)
+    tile, halo, stride = [1] * len(axes), [0] * len(axes), [1] * len(axes)
     lengths = finder.tile([shape[axis] for axis in spatial])
     for axis, length, reach in zip(spatial, lengths, finder.halo, strict=True):
-        tile[axis], halo[axis] = length, reach
+        tile[axis], halo[axis], stride[axis] = length, reach, finder.stride
     if axes.rgb:
         tile[-1] = shape[-1]
-    ones = (1,) * len(axes)
-    return TileGrid(shape=shape, tile=tuple(tile), halo=tuple(halo), scale=ones, stride=ones)
+    return TileGrid(shape=shape, tile=tuple(tile), halo=tuple(halo), scale=(1,) * len(axes), stride=tuple(stride))
 
 
 def find_steps(
@@ -100,12 +102,20 @@ def find_steps(
     spatial = spatial_axes(axes, volume=len(finders[0].halo) == 3)
     outer = [i for i in range(len(axes)) if i not in spatial and axes.letters[i] != "S"]
     parts: list[list[tuple[Blobs, tuple[int, ...], int]]] = [[] for _ in channels]
-    for done, tile in enumerate(grid.tiles()):
+    for done, core in enumerate(grid.cores()):
         yield Progress(done, grid.n_tiles, f"{done} of {grid.n_tiles} parts searched")
-        index = 0 if axes.rgb else tile.channel(axes.channel)
-        blobs, pixels = _search(source, axes, tile, spatial, channels[index], finders[index], dark=dark)
-        parts[index].append((blobs, tuple(tile.dst[i].start for i in outer), pixels))
+        index = 0 if axes.rgb or axes.channel is None else core[axes.channel][0]
+        search = partial(_search, source, axes, spatial, channels[index], finders[index], dark=dark)
+        where = tuple(core[i][0] for i in outer)
+        parts[index] += [(blobs, where, pixels) for blobs, pixels in _in_memory(search, grid, core)]
     return [_gathered(each, len(spatial), len(outer)) for each in parts]
+
+
+def _in_memory(search: Callable[[Tile], tuple[Blobs, int]], grid: TileGrid, core: Core) -> list[tuple[Blobs, int]]:
+    """Search the tile of a core or, where a network runs out of memory, its halves, and those in halves again."""
+    with suppress(OutOfMemoryError):
+        return [search(grid.tile_of(core))]
+    return [found for half in halves(grid, core) for found in _in_memory(search, grid, half)]
 
 
 def _gathered(parts: list[tuple[Blobs, tuple[int, ...], int]], ndim: int, n_outer: int) -> Found:
@@ -118,10 +128,10 @@ def _gathered(parts: list[tuple[Blobs, tuple[int, ...], int]], ndim: int, n_oute
 def _search(
     source: ImageArray,
     axes: Axes,
-    tile: Tile,
     spatial: tuple[int, ...],
     channel: Channel,
     finder: Finder,
+    tile: Tile,
     *,
     dark: bool,
 ) -> tuple[Blobs, int]:

@@ -18,8 +18,8 @@ from napari_genrecon.engine.run import Progress, finish, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.points import Points
-from napari_genrecon.io.record.provenance import make_record
-from napari_genrecon.models import ModelCard, resolve_device
+from napari_genrecon.io.record.provenance import machine, make_record
+from napari_genrecon.models import ModelCard, device_note, device_words, resolve_device
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.detect.finders import Finder, NetFinder, finders_of
 from napari_genrecon.tasks.detect.learned import checked_clicks, checked_region, digest, learned_steps
@@ -29,6 +29,7 @@ from napari_genrecon.tasks.detect.selection import Selection, select, select_spo
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
+from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["detect", "detect_steps", "expected_seconds"]
@@ -232,11 +233,12 @@ def _searched(
     plane = (int(source.shape[axes.y]), int(source.shape[axes.x]))
     finders_by_method = finders_of(options, [channel.noise for channel in channels], plane)
     count, searched = len(finders_by_method), list[_Search]()
-    for turn, (method, finders) in enumerate(finders_by_method.items()):
-        steps = find_steps(source, axes, channels, finders, dark=options.objects == "dark")
-        found = yield from map_progress(steps, partial(_part_of_all, turn, count))
-        chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(found, finders, strict=True)]
-        searched.append(_Search(method, finders, found, chosen))
+    with borrowed(resolve_device(options.device) if "net" in finders_by_method else "cpu"):
+        for turn, (method, finders) in enumerate(finders_by_method.items()):
+            steps = find_steps(source, axes, channels, finders, dark=options.objects == "dark")
+            found = yield from map_progress(steps, partial(_part_of_all, turn, count))
+            chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(found, finders, strict=True)]
+            searched.append(_Search(method, finders, found, chosen))
     return searched
 
 
@@ -339,7 +341,9 @@ def _record(
 ) -> dict[str, Any]:
     plain = asdict(replace(options, noise=None, clicks=None, complete=None, method="auto")) | {"method": options.method}
     counting = _WITHOUT_CLICKS if options.clicks is None else _WITH_CLICKS
+    device = resolve_device(options.device) if card else "cpu"
     notes = missing_note([channel.missing for channel in channels])
+    notes += device_note(options.device) if card else []
     if not any(found["points"]) and options.clicks is not None:
         notes.append("nothing like the objects under the clicks was found")
     elif not any(found["points"]):
@@ -359,7 +363,9 @@ def _record(
         output={"dtype": "float64", "clipped": 0, "nan": 0, "points": sum(found["points"])},
         found=found,
         tile=tile,
-        device=resolve_device(options.device) if card else "cpu",
+        device=device,
+        machines=[machine(device_words(device) if card else "")],
+        precision="float32",
         seconds=round(seconds, 3),
         warnings=notes,
     )

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, finish
-from napari_genrecon.io.record.provenance import make_record
-from napari_genrecon.models import device_note, find_model, release_memory, resolve_device
+from napari_genrecon.io.record.provenance import machine, make_record
+from napari_genrecon.models import device_note, device_words, find_model, release_memory, resolve_device
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.options import check_options
 from napari_genrecon.tasks.shared_options import DeviceOption
@@ -134,6 +134,8 @@ def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np
         output={"shape": list(data.shape), "dtype": str(data.dtype), "clipped": 0, "nan": 0},
         tile={"size": list(data.shape[1:]), "halo": [0] * (data.ndim - 1)},
         device=device,
+        precision="float32",
+        machines=[machine(device_words(device))],
         seed=seed,
         pixel_size=dict(zip("YX", zip(card.pixel_size, card.units, strict=True), strict=True)),
         warnings=[*card.cautions, *device_note(options.device)],

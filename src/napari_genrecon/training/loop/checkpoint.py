@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from napari_genrecon.io.publish import write_file
+from napari_genrecon.io.publish import remove, write_file
 from napari_genrecon.training.loop.state import State
 
 __all__ = ["GENERATIONS", "load_latest", "save_checkpoint"]
@@ -37,8 +37,8 @@ def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None =
     }
     write_file(folder / f"{name}.json", json.dumps(record, indent=1).encode())
     for old in sorted(folder.glob("step-*.json"))[:-GENERATIONS]:
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+        remove(old)
+        remove(old.with_suffix(".safetensors"))
 
 
 def load_latest(state: State, folder: Path) -> bool:

@@ -304,8 +304,9 @@ def judged_crops(dataset: Dataset) -> NDArray[np.intp]:
     """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly."""
     held = np.flatnonzero(dataset.held_out)
     place = dataset.place[held]
-    apart = np.all((place[:, 1:] - place[:, 1:].min(0)) % dataset.size == 0, axis=1)
-    return np.asarray(some(held[apart], _JUDGED))
+    beside = (place[:, 1:] - place[:, 1:].min(0)) % dataset.size  # those with the same are a multiple of `size` apart
+    _, grid, counts = np.unique(beside, axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(some(held[grid.ravel() == counts.argmax()], _JUDGED))
 
 
 def _targets(dataset: Dataset) -> NDArray[Any]:

@@ -166,7 +166,7 @@ class RunFolder:
         measured = self._score.shown if self._score else {}
         row = self._shown | {name: measured.get(name, float("nan")) for name in self._recipe.measures}
         path = self._folder / "log.csv"
-        with path.open("a") as log:
+        with path.open("a", encoding="utf-8") as log:
             if not log.tell():
                 log.write(",".join(["step", "seconds", *row]) + "\n")
             log.write(f"{state.step},{state.seconds:.1f}," + ",".join(f"{value:.6g}" for value in row.values()) + "\n")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError, OutputError
-from napari_genrecon.io.publish import rename, write_file
+from napari_genrecon.io.publish import remove, rename, write_file
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions, TrainProgress
@@ -100,7 +100,7 @@ class Run:
     def log(self) -> dict[str, NDArray[np.float64]]:
         """Return the columns of the log, (N,) each, by name: ``step``, ``seconds``, losses; empty before the first."""
         try:
-            text = (self.folder / "log.csv").read_text()
+            text = (self.folder / "log.csv").read_text(encoding="utf-8")
         except OSError:
             return {}
         return columns(text)
@@ -179,7 +179,7 @@ class Run:
                 else self._with(read_options({"kind": self.kind, **self.options}).continued(minutes))
             )
             for name in ("stop", "process.json"):
-                (self.folder / name).unlink(missing_ok=True)
+                remove(self.folder / name)
             write_status(self.folder, replace(read_status(self.folder), state="starting", error=""))
         return run
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from napari_genrecon.errors import GenReconError, OptionError, OutputError
 from napari_genrecon.io.lock import exclusive
-from napari_genrecon.io.publish import DISK_FULL, sentence, write_file
+from napari_genrecon.io.publish import DISK_FULL, remove, sentence, write_file
 
 __all__ = [
     "FINAL",
@@ -96,7 +96,7 @@ def write_status(folder: Path, status: Status) -> None:
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        (folder / "reserve").unlink(missing_ok=True)
+        remove(folder / "reserve")
         write_file(folder / "status.json", content)
 
 

@@ -17,8 +17,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from napari_genrecon.errors import GenReconError, InferenceError, OptionError, OutputError
-from napari_genrecon.io.publish import DISK_FULL, write_file
+from napari_genrecon.errors import GenReconError, InferenceError, OptionError, OutOfMemoryError, OutputError
+from napari_genrecon.io.publish import DISK_FULL, remove, write_file
 from napari_genrecon.models import device_note
 from napari_genrecon.models.registry import BUNDLED, import_model, models_folder, remove_model
 from napari_genrecon.training import read_options
@@ -93,7 +93,7 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove files that a killed process left half written."""
     for pattern in (".*.tmp", ".*.part"):
         for left in folder.glob(pattern):
-            left.unlink(missing_ok=True)
+            remove(left)
 
 
 def _training(folder: Path) -> Generator[TrainProgress, None, Any]:
@@ -184,13 +184,15 @@ def _sha256(path: Path) -> str:
 
 def _sentence(error: BaseException) -> str:
     """Return the reason of a failure, in words that a biologist can act on."""
+    if isinstance(error, OutOfMemoryError):
+        return f"{error}, or take a smaller batch or size"
     if isinstance(error, GenReconError):
         return str(error)
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return "the disk is full: what was saved last is still there; free some space, then resume"
     if isinstance(error, OSError):
         return f"a file of the run could not be written ({error.strerror or error}): what was saved last is still there"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if isinstance(error, MemoryError):
         return "the memory ran out: choose a smaller batch or size, or close other programs, then resume"
     if isinstance(error, KeyboardInterrupt):
         return "it was interrupted; what was saved last can be resumed"

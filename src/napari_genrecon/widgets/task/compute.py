@@ -17,6 +17,7 @@ from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import Result, Task
 from napari_genrecon.tasks.files import write_result_steps
+from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.widgets.layers.files import chosen_saving
 from napari_genrecon.widgets.layers.snapshot import display, layer_data, with_new_dimension
 
@@ -60,7 +61,8 @@ def preview_steps(
     result = yield from task.steps(taken.data, options, lazy=True)
     assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles
-    after = yield from region_steps(fn, source, grid, region, result.data.dtype)
+    with borrowed(result.record["device"]):
+        after = yield from region_steps(fn, source, grid, region, result.data.dtype)
     return after, np.asarray(taken.data[region]), grid.scale, result
 
 
