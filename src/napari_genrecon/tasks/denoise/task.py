@@ -210,7 +210,7 @@ def denoise(
 ) -> ImageArray: ...
 
 
-def denoise(
+def denoise(  # type: ignore[misc]  # mypy wants the keywords of the first signature by name
     image: ImageLike,
     *,
     noise: Noise | float | None = None,
