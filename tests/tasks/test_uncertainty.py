@@ -169,3 +169,20 @@ def test_check_says_where_the_result_can_be_trusted_least():
     assert check(noisy, result, noise=20).verdict.uncertainty is None
     with pytest.raises(ImageError, match=r"the expected error has shape \(48, 48\)"):
         check(noisy, result, noise=20, expected_error=expected[::2, ::2])
+
+
+@pytest.mark.parametrize("stage", ["a.ome.zarr.part", "a_expected_error.ome.zarr.part"])
+def test_unfinished_files_go_on_where_they_were_left(tmp_path, stage):
+    tifffile.imwrite(tmp_path / "image.tif", scene((2, 64, 64))[1].astype("f4"), metadata={"axes": "ZYX"})
+    task, target = find_task("denoise"), tmp_path / "a.ome.zarr"
+    options = task.options(noise=SIGMA, uncertainty=True)
+    running = file_steps(task, tmp_path / "image.tif", target, options)
+    for progress in running:
+        if (tmp_path / stage).exists() and "1 of 2 regions done" in progress.note:
+            break
+    running.close()
+    finish(file_steps(task, tmp_path / "image.tif", target, options, resume=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ome.zarr", "a_expected_error.ome.zarr", "image.tif"]
+    result, expected = denoise(open_image(tmp_path / "image.tif").data, axes="ZYX", noise=SIGMA, uncertainty=True)
+    np.testing.assert_array_equal(np.asarray(open_image(target).data), result)
+    np.testing.assert_array_equal(np.asarray(open_image(companion_path(target, TITLE)).data), expected)

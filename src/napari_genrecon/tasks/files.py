@@ -175,21 +175,28 @@ def process_file_steps(
     result, about = yield from process(image, True if written.by_region else None, begun)
     about = replace(about, record=record_from_file(result.record, image, source))
     more: dict[str, Any] = {"saving": saving, "sources": sources, "resume": resume, "client": client}
-    yield from _write_added_steps(added, target, result, about, **more)
-    yield from write_steps(target, result, about, **more)
+    yield from _write_all_steps(added, target, result, about, **more)
     return record_of(open_image(target))
 
 
-def _write_added_steps(
+def _write_all_steps(
     added: Sequence[str], target: Path, result: Result, about: ImageMeta, *, resume: bool = False, **more: Any
 ) -> Generator[Progress, None, None]:
-    """Write companions, before their result: where that is whole, they are."""
-    for title in added:
-        data, path = result.companions[title], companion_path(target, title)
-        described = about_companion(about, title, data.dtype)
-        if not (resume and is_made(path, described.record or {})):
-            made = replace(result, data=data, unrounded=None, companions={})
-            yield from write_steps(path, made, described, resume=resume, **more)
+    """Write companions, and then their result: where that is whole, they are."""
+    written: list[Path] = []
+    try:
+        for title in added:
+            data, path = result.companions[title], companion_path(target, title)
+            described = about_companion(about, title, data.dtype)
+            if not (resume and is_made(path, described.record or {})):
+                made = replace(result, data=data, unrounded=None, companions={})
+                written.append((yield from write_steps(path, made, described, resume=resume, **more)))
+        yield from write_steps(target, result, about, resume=resume, **more)
+    except BaseException:
+        if not written_format(target).by_region:  # those are kept, to be continued
+            for path in [*written, *map(sidecar_of, written)]:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def record_from_file(record: Record, image: ImageFile, source: Path) -> Record:
@@ -321,8 +328,7 @@ def write_result_steps(
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
     record = made_from_layer(result.record, {"genrecon": about.record, ACQUISITION: about.acquisition})
     described = about_result(about, result, record)
-    yield from _write_added_steps(added, target, result, described, saving=saving)
-    yield from write_steps(target, result, described, saving=saving)
+    yield from _write_all_steps(added, target, result, described, saving=saving)
     written = open_image(target)
     companions = result.companions | {title: layers_of(open_image(path))[0][0] for title, path in paths.items()}
     return replace(result, data=layers_of(written)[0][0], record=record_of(written), companions=companions)

@@ -31,8 +31,8 @@ class Result:
         What the dimensions of `data` mean.
     record : dict
         How it was made, as JSON values; see `io.record.provenance`.
-    companions : dict of str to ndarray
-        Further images of the same region by title, such as the mask of the filled pixels.
+    companions : dict of str to ndarray or dask array
+        Further images of the same region by title, such as the mask of the filled pixels or the expected error.
     unrounded : dask array, optional
         For a lazy result in an integer dtype: its values before rounding and clipping. They are written to a file, and
         the clipped pixels are counted then.
