@@ -32,6 +32,7 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     "scmos": ("scmos", lambda given: {"quick": given.quick}),
     "light": ("light", lambda given: {"quick": given.quick}),
     "trust": ("trust", lambda given: {"quick": given.quick, "only": given.only}),
+    "uncertainty": ("uncertainty", lambda given: {"quick": given.quick, "only": given.only}),
     "psf": ("psf", lambda given: {}),
     "window": ("window", lambda given: {"only": given.only, "keep": given.keep}),
     "linearity": ("linearity", lambda given: {"quick": given.quick}),

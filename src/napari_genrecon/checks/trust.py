@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label, maximum_position
 
 from napari_genrecon.checks.blur import Blur
+from napari_genrecon.checks.expected import Expected
 from napari_genrecon.checks.residual import limit, residual_z
 from napari_genrecon.checks.verdict import Place, Verdict
 from napari_genrecon.noise import NoiseModel
@@ -141,7 +142,7 @@ def _places(
     return [Place(plane, int(y), int(x), float(z[y, x]), float(difference[y, x])) for y, x in peaks]
 
 
-def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None) -> Verdict:
+def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None, uncertainty: Expected | None = None) -> Verdict:
     """Return the verdict over all planes; sums are used, so that every pixel counts the same."""
     found = list(planes)
     pixels, energy = sum(p.pixels for p in found), sum(p.energy for p in found)
@@ -161,6 +162,7 @@ def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None) -> Verdict:
         chance=3 * math.sqrt(sum(p.chance for p in found)) / light if light > 0 else math.nan,
         places=tuple(places[:_MOST_PLACES]),
         blur=blur,
+        uncertainty=uncertainty,
     )
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from napari_genrecon.checks.blur import Blur
+from napari_genrecon.checks.expected import Expected
 from napari_genrecon.checks.residual import limit_at_one_place
 
 __all__ = ["Place", "Verdict"]
@@ -68,6 +69,8 @@ class Verdict:
         The strongest places.
     blur : Blur or None
         Fine structure in what was removed; None where it was not tested.
+    uncertainty : Expected or None
+        Expected error, where there is one. It tells how sure the result is, and finds nothing: no limit is put on it.
     """
 
     erased: int
@@ -82,6 +85,7 @@ class Verdict:
     chance: float
     places: tuple[Place, ...]
     blur: Blur | None = None
+    uncertainty: Expected | None = None
 
     @property
     def found_from(self) -> float:
@@ -108,7 +112,8 @@ class Verdict:
 
     def __str__(self) -> str:
         lines = [self._structures(), self._power(), *self._fine_structure(), self._amount(), *self._pattern()]
-        return "\n".join([*lines, f"intensity: {self._intensity()}"])
+        last = [] if self.uncertainty is None else [str(self.uncertainty)]
+        return "\n".join([*lines, f"intensity: {self._intensity()}", *last])
 
     def _structures(self) -> str:
         if not self.places:

@@ -15,6 +15,7 @@ TASKS: tuple[Task, ...] = (
         title="Denoise",
         summary="Remove the noise of an image, measured from the image itself",
         models="denoise",
+        adds=(("uncertainty", "expected error"),),
     ),
     Task(
         name="upscale",

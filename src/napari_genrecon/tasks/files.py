@@ -28,6 +28,7 @@ from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
+from napari_genrecon.tasks.companions import about_companion, companion_path, is_made
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.task import Result
@@ -112,7 +113,7 @@ def file_steps(
 
     axes, files = options.axes, list(arrays.values())
     more: dict[str, Any] = {"axes": axes, "saving": saving, "resume": resume, "client": client, "series": series}
-    return (yield from process_file_steps(process, source, target, files=files, **more))
+    return (yield from process_file_steps(process, source, target, files=files, added=task.added(options), **more))
 
 
 def _points_steps(
@@ -141,6 +142,7 @@ def process_file_steps(
     *,
     axes: str | Axes | None = None,
     files: Sequence[Path] = (),
+    added: Sequence[str] = (),
     saving: Saving = PLAIN,
     resume: bool = False,
     client: Client | None = None,
@@ -157,6 +159,8 @@ def process_file_steps(
         Axes of the image, if the file does not tell them.
     files : sequence of Path
         Other files that are read, which must not be replaced either.
+    added : sequence of str
+        Titles of the companions that are written into files of their own, see `companions.companion_path`.
     source, target, saving, resume, client, series
         See `file_steps`.
     """
@@ -164,14 +168,36 @@ def process_file_steps(
     if not written.by_region and (resume or client is not None):
         raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
     sources = [source, *files]
-    _check(target, saving, sources)  # before the work, which may take hours
+    targets = [target, *(companion_path(target, title) for title in added)]
+    _check_all(targets, saving, sources, resume=resume)  # before the work, which may take hours
     image = finished(open_image(source, axes=str(axes) if axes else None, series=series))
-    part = journal.part_of(target)
-    begun = journal.read(part)[0].record if resume and part.exists() else None
+    parts = [part for part in map(journal.part_of, targets) if resume and part.exists()]
+    begun = journal.read(parts[0])[0].record if parts else None
     result, about = yield from process(image, True if written.by_region else None, begun)
     about = replace(about, record=record_from_file(result.record, image, source))
-    yield from write_steps(target, result, about, saving=saving, sources=sources, resume=resume, client=client)
+    more: dict[str, Any] = {"saving": saving, "sources": sources, "resume": resume, "client": client}
+    yield from _write_all_steps(added, target, result, about, **more)
     return record_of(open_image(target))
+
+
+def _write_all_steps(
+    added: Sequence[str], target: Path, result: Result, about: ImageMeta, *, resume: bool = False, **more: Any
+) -> Generator[Progress, None, None]:
+    """Write companions, and then their result: where that is whole, they are."""
+    written: list[Path] = []
+    try:
+        for title in added:
+            data, path = result.companions[title], companion_path(target, title)
+            described = about_companion(about, title, data.dtype)
+            if not (resume and is_made(path, described.record or {})):
+                made = replace(result, data=data, unrounded=None, companions={})
+                written.append((yield from write_steps(path, made, described, resume=resume, **more)))
+        yield from write_steps(target, result, about, resume=resume, **more)
+    except BaseException:
+        if not written_format(target).by_region:  # those are kept, to be continued
+            for path in [*written, *map(sidecar_of, written)]:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def record_from_file(record: Record, image: ImageFile, source: Path) -> Record:
@@ -241,6 +267,13 @@ def _read(kind: str, path: Path) -> Any:
     return measured_psf(image.data, image.about) if kind == "psf" else image.data
 
 
+def _check_all(targets: Sequence[Path], saving: Saving, sources: Iterable[Path], *, resume: bool) -> None:
+    """Refuse a result, or companions of it, that exist and may not be replaced."""
+    begun = resume and not targets[0].exists()  # companions that an unfinished run has written stay
+    for target in targets[: 1 if begun else None]:
+        _check(target, saving, sources)
+
+
 def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:
     """Refuse a target, or the sidecar beside it, that exists and may not be replaced."""
     folder = written_format(target).by_region
@@ -291,12 +324,16 @@ def write_result_steps(
         result = yield from task.steps(data, options)
         points = replace(result.data, meta=about)
         return replace(result, record=write_points(target, points, result.record, overwrite=saving.overwrite))
-    _check(target, saving, [])
+    added = task.added(options)
+    paths = {title: companion_path(target, title) for title in added}
+    _check_all([target, *paths.values()], saving, [], resume=False)
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
     record = made_from_layer(result.record, {"genrecon": about.record, ACQUISITION: about.acquisition})
-    yield from write_steps(target, result, about_result(about, result, record), saving=saving)
+    described = about_result(about, result, record)
+    yield from _write_all_steps(added, target, result, described, saving=saving)
     written = open_image(target)
-    return replace(result, data=layers_of(written)[0][0], record=record_of(written))
+    companions = result.companions | {title: layers_of(open_image(path))[0][0] for title, path in paths.items()}
+    return replace(result, data=layers_of(written)[0][0], record=record_of(written), companions=companions)
 
 
 def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> ImageMeta:

@@ -32,11 +32,12 @@ from napari_genrecon.models import (
     resolve_precision,
 )
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.region import Region, cut, in_whole, recorded
+from napari_genrecon.tasks.region import Region, cut, in_blank, in_whole, recorded
 from napari_genrecon.tasks.task import Result
 
 __all__ = [
     "MEMORY_SHARE",
+    "Companion",
     "Plan",
     "borrowed",
     "kernel_precision",
@@ -71,6 +72,28 @@ class WithPrecision(Protocol):
     @property
     def precision(self) -> str:
         """One of `shared_options.PRECISIONS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A further image of the pixels of a result, in float32, that is computed after it.
+
+    Attributes
+    ----------
+    kernel : TileFunction
+        Function that computes a tile; it returns a generator.
+    grid : TileGrid
+        The tiles.
+    steps : int
+        Steps of a tile, each of which takes as long as a tile of the result.
+    outside : float
+        Value of the pixels outside a region, in a copy of the whole image.
+    """
+
+    kernel: TileFunction
+    grid: TileGrid
+    steps: int
+    outside: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,6 +132,8 @@ class Plan:
         Returns the steps of progress per tile, as `run_tiles` takes them; called only if tiles are computed now.
     work : (int, int)
         Work before the first tile and work of all tiles, in the same unit.
+    companions : dict of str to Companion
+        Further images by title.
     """
 
     task: str
@@ -128,6 +153,7 @@ class Plan:
     facts: dict[str, Any] = field(default_factory=dict)
     steps: Callable[[], int | Sequence[float]] = lambda: 1
     work: tuple[int, int] = (0, 0)
+    companions: dict[str, Companion] = field(default_factory=dict)
 
     @property
     def region(self) -> Region | None:
@@ -145,7 +171,11 @@ class Plan:
         grid = cut(self.grid, self.options, self.axes)
         output = self.facts.get("output", {})
         shape = {"shape": list(grid.out_shape)} if "shape" in output else {}
-        return replace(self, grid=grid, facts={**self.facts, "output": {**output, **shape}})
+        companions = {
+            title: replace(each, grid=cut(each.grid, self.options, self.axes))
+            for title, each in self.companions.items()
+        }
+        return replace(self, grid=grid, companions=companions, facts={**self.facts, "output": {**output, **shape}})
 
     def placed(self, result: Result) -> Result:
         """Return the result of a region with its place, or in a copy of the whole image if that was asked for."""
@@ -156,10 +186,13 @@ class Plan:
         whole = partial(in_whole, source=self.source, region=self.region)
         unrounded = None if result.unrounded is None else whole(result.unrounded)
         companions = {
-            title: in_whole(made, np.zeros(self.source.shape[: made.ndim], made.dtype), self.region[: made.ndim])
+            title: in_blank(made, self.source.shape[: made.ndim], self.region[: made.ndim], self._outside(title))
             for title, made in result.companions.items()
         }
         return replace(result, data=whole(result.data), companions=companions, unrounded=unrounded, tiles=None)
+
+    def _outside(self, title: str) -> float:
+        return self.companions[title].outside if title in self.companions else 0
 
     @property
     def n_planes(self) -> int:
@@ -180,6 +213,14 @@ class Plan:
         if not before:
             return progress
         return replace(progress, done=before + round(tiles * progress.fraction), total=before + tiles, work=None)
+
+    def of_parts(self, part: int, progress: Progress) -> Progress:
+        """Return the progress of the result (part 0), or of a companion, as progress of them all."""
+        work = [self.grid.pixels_read, *(each.steps * each.grid.pixels_read for each in self.companions.values())]
+        if len(work) == 1 or not sum(work):
+            return progress
+        share = (sum(work[:part]) + progress.fraction * work[part]) / sum(work)
+        return Progress(round(_STEPS * share), _STEPS, progress.note, share)
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of a run; without `tiled` that of a lazy result."""
@@ -224,11 +265,30 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     """
     plan = plan.of_region()
     if lazy:
-        return plan.placed(lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record()))
+        made = lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
+        more = {title: lazy_tiles(each.kernel, plan.source, each.grid) for title, each in plan.companions.items()}
+        return plan.placed(replace(made, companions=more))
     steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps(), ahead=plan.ahead)
     with borrowed(plan.device):
-        tiled = yield from map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
-    return plan.placed(Result(tiled.array, plan.axes, plan.record(tiled, time.perf_counter() - started)))
+        own = map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
+        tiled = yield from map_progress(own, partial(plan.of_parts, 0))
+        companions = yield from _companions(plan)
+    record = plan.record(tiled, time.perf_counter() - started)
+    return plan.placed(Result(tiled.array, plan.axes, record, companions))
+
+
+def _companions(plan: Plan) -> Generator[Progress, None, dict[str, Any]]:
+    """Compute the companions one after the other."""
+    made = {}
+    for part, (title, each) in enumerate(plan.companions.items(), start=1):
+        steps = run_tiles(each.kernel, plan.source, each.grid, steps=each.steps, ahead=plan.ahead)
+        named = map_progress(tell_planes(steps, plan.n_planes), partial(_of_companion, title))
+        made[title] = (yield from map_progress(named, partial(plan.of_parts, part))).array
+    return made
+
+
+def _of_companion(title: str, progress: Progress) -> Progress:
+    return replace(progress, note=f"{title}: {progress.note}")
 
 
 def kernel_precision(options: WithPrecision, recorded: str) -> str:

@@ -15,7 +15,7 @@ from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
 
-__all__ = ["Region", "cut", "in_whole", "recorded", "region_of", "region_text"]
+__all__ = ["Region", "cut", "in_blank", "in_whole", "recorded", "region_of", "region_text"]
 
 Region = tuple[slice, ...]
 
@@ -150,3 +150,12 @@ def in_whole(made: ImageArray, source: ImageArray, region: Region) -> Any:
         out[...] = np.asarray(source)
     out[(..., *region)] = made
     return out
+
+
+def in_blank(made: ImageArray, shape: Sequence[int], region: Region, value: float) -> Any:
+    """Return an array of one value with a result in one region of it; lazy if the result is."""
+    if is_lazy(made):
+        import dask.array as da
+
+        return in_whole(made, da.full(shape, value, made.dtype), region)
+    return in_whole(made, np.full(shape, value, made.dtype), region)

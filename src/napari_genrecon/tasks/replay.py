@@ -154,6 +154,8 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
                 f"{original.path} is not the image that {path} was made from: give the right one with --input"
             )
         data = result.data
+    if record.get("of"):
+        result = replace(result, data=result.companions[record["of"]])
     return (yield from _compared(result, image, records[-1]))
 
 

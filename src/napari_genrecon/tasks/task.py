@@ -31,8 +31,8 @@ class Result:
         What the dimensions of `data` mean.
     record : dict
         How it was made, as JSON values; see `io.record.provenance`.
-    companions : dict of str to ndarray
-        Further images of the same region by title, such as the mask of the filled pixels.
+    companions : dict of str to ndarray or dask array
+        Further images of the same region by title, such as the mask of the filled pixels or the expected error.
     unrounded : dask array, optional
         For a lazy result in an integer dtype: its values before rounding and clipping. They are written to a file, and
         the clipped pixels are counted then.
@@ -88,6 +88,8 @@ class Task:
         Kind of its results: pixels of the same place, or `io.points.Points` in it.
     alike : bool
         Whether its results have the channels and grey values of the image, so that both can be seen side by side.
+    adds : tuple of (str, str)
+        Options, true or false, that add a companion which is written into a file of its own; and its title.
     """
 
     name: str
@@ -96,6 +98,11 @@ class Task:
     models: str
     makes: Literal["image", "points"] = "image"
     alike: bool = True
+    adds: tuple[tuple[str, str], ...] = ()
+
+    def added(self, options: Any) -> tuple[str, ...]:
+        """Return the titles of the companions that these options add."""
+        return tuple(title for name, title in self.adds if getattr(options, name))
 
     def cards(self) -> list[ModelCard]:
         """Return the cards of the models that it can use; those of others serve the task on their card only."""

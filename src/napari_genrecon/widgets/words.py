@@ -34,6 +34,7 @@ LABELS = {
     "volume": "in 3D",
     "n": "fillings",
     "self_ensemble": "8 views",
+    "uncertainty": "expected error",
     "keep_dtype": "keep number type",
     "blend": "mix in original",
     "thickness": "slice thickness",

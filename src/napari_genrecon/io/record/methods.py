@@ -23,6 +23,10 @@ DONE = {
 
 _PNP = "(plug-and-play: Zhang et al. 2022, doi:10.1109/TPAMI.2021.3088914)"
 _BIAS_FREE = "(a bias-free convolutional network: Mohan et al. 2020, doi:10.48550/arXiv.1906.05478)"
+_UNCERTAINTY = (
+    "The expected error of its pixels was estimated as the posterior variance that the denoiser implies (Manor & "
+    "Michaeli 2024, doi:10.48550/arXiv.2309.13598), from four random probes, with a factor found by simulation."
+)
 _STABILISED = "The noise was stabilised (Makitalo & Foi 2013, doi:10.1109/TIP.2012.2202675)."
 _MEASURED = "(Foi et al. 2008, doi:10.1109/TIP.2008.2001399)"
 _WOLF = "(Richards & Wolf 1959, doi:10.1098/rspa.1959.0200)"
@@ -104,6 +108,7 @@ def _step_sentences(
         *([_psf_text(psf)] if isinstance(psf, dict) else []),
         *([_camera_text(record["camera"])] if record.get("camera") else []),
         fusion_text(record),
+        _UNCERTAINTY if (record.get("options") or {}).get("uncertainty") else "",
         *([_noise_text(noise, stabilised=_is_stabilised(record))] if noise and not _origin(record) else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
         *([_found_text(record, points)] if points is not None else []),

@@ -18,6 +18,7 @@ from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.tasks.batch.plan import Batch
 from napari_genrecon.tasks.batch.work import Work
+from napari_genrecon.tasks.companions import companion_path
 
 __all__ = ["BatchProgress", "Row", "State", "batch_steps", "rows_of"]
 
@@ -157,7 +158,7 @@ def _file_steps(row: Row, work: Work, resume: bool, more: dict[str, Any]) -> Gen
             )
     again = resume and is_written_by_region(row.result)
     record = yield from work.process(row.image, row.result, resume=again, **more)
-    return replace(row, state="done", notes=tuple(_notes(record)))
+    return replace(row, state="done", notes=(*_notes(record), *_added(row.result, work)))
 
 
 def _of_all(rows: list[Row], index: int) -> Callable[[Progress], BatchProgress]:
@@ -174,6 +175,12 @@ def _of_all(rows: list[Row], index: int) -> Callable[[Progress], BatchProgress]:
         return BatchProgress(index, count, said, (index + most) / count, rows=tuple(rows), index=index)
 
     return tell
+
+
+def _added(result: Path, work: Work) -> list[str]:
+    """Say which files came with a result."""
+    task, options, _ = work.steps[-1]
+    return [f"{title} written to {companion_path(result, title).name}" for title in task.added(options)]
 
 
 def _notes(record: dict[str, Any]) -> Generator[str, None, None]:

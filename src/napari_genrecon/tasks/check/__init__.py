@@ -8,6 +8,16 @@ from napari_genrecon.tasks.check.task import (
     check_steps,
     denoised_part,
     noise_of_record,
+    part_of_result,
 )
 
-__all__ = ["Check", "check", "check_file_steps", "check_steps", "denoised_part", "noise_of_record", "resolution"]
+__all__ = [
+    "Check",
+    "check",
+    "check_file_steps",
+    "check_steps",
+    "denoised_part",
+    "noise_of_record",
+    "part_of_result",
+    "resolution",
+]

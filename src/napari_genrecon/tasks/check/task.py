@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_genrecon.arrays import ImageArray, ImageLike
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.blur import Blur, blur_test, structure
+from napari_genrecon.checks.expected import Expected, expected_of, expected_plane
 from napari_genrecon.checks.trust import PlaneCheck, check_plane, verdict
 from napari_genrecon.checks.verdict import Verdict
 from napari_genrecon.engine.intensity import as_plane
@@ -23,14 +24,15 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
+from napari_genrecon.tasks.companions import companion_path, is_made
+from napari_genrecon.tasks.denoise import TITLE, DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 from napari_genrecon.tasks.region import Region, region_of
 from napari_genrecon.tasks.replay import source_of, with_all_axes
 
-__all__ = ["Check", "check", "check_file_steps", "check_steps", "denoised_part", "noise_of_record"]
+__all__ = ["Check", "check", "check_file_steps", "check_steps", "denoised_part", "noise_of_record", "part_of_result"]
 
 Plane = NDArray[np.floating[Any]]
 
@@ -63,6 +65,7 @@ def check(
     *,
     noise: Noise | float | None = None,
     blend: float = 0.0,
+    expected_error: ImageLike | None = None,
     axes: str | Axes | None = None,
 ) -> Check:
     """Compare a denoised image with its source.
@@ -81,6 +84,8 @@ def check(
         Noise that the image was denoised with; measured from it if not given.
     blend : float
         Share of the image that was mixed back in, in [0, 1).
+    expected_error : (..., Y, X) or (..., Y, X, S) array_like, or image layer of napari, optional
+        Second result of ``denoise(uncertainty=True)``: the report then says where the result can be trusted least.
     axes : str, optional
         One letter per dimension; inferred from the shape if not given.
 
@@ -109,7 +114,9 @@ def check(
     resolved = resolve_axes(given.axes, source.shape)
     if not isinstance(axes, Axes):
         warn_assumed(resolved, source)
-    return finish(check_steps(source, given_image(result).pixels, noise=noise, blend=blend, axes=resolved))
+    error = None if expected_error is None else given_image(expected_error).pixels
+    restored = given_image(result).pixels
+    return finish(check_steps(source, restored, noise=noise, blend=blend, expected_error=error, axes=resolved))
 
 
 def check_steps(
@@ -118,6 +125,7 @@ def check_steps(
     *,
     noise: Noise | float | None = None,
     blend: float = 0.0,
+    expected_error: Any = None,
     axes: str | Axes | None = None,
     keep: bool = True,
 ) -> Generator[Progress, None, Check]:
@@ -131,6 +139,12 @@ def check_steps(
             f"the result has shape {tuple(restored.shape)} but the image has shape {tuple(source.shape)}: only a "
             "result of denoising can be checked against its image, as it has the same pixels"
         )
+    expected = None if expected_error is None else as_source(expected_error)
+    if expected is not None and tuple(expected.shape) != tuple(source.shape):
+        raise ImageError(
+            f"the expected error has shape {tuple(expected.shape)} but the image has shape {tuple(source.shape)}: give "
+            "the one that came with the result"
+        )
     if not 0 <= blend < 1:
         raise OptionError(f"blend must be at least 0 and less than 1, got {blend}: with 1 there is nothing to check")
     letters = resolve_axes(axes, source.shape)
@@ -138,6 +152,7 @@ def check_steps(
     models = noise_per_channel(sample_channels(source, letters), noise)
     deviations = _zeros(tuple(source.shape)) if keep else None
     found: list[PlaneCheck] = []
+    trusted: list[Expected] = []
     planes = list(_planes(tuple(source.shape), letters, len(models)))
     pixels = len(planes) * source.shape[letters.y] * source.shape[letters.x]
     sharpest = _Sharpest()
@@ -150,11 +165,16 @@ def check_steps(
         figures, z = check_plane(noisy, after, models[channel], step=step, plane=index, pixels=pixels)
         found.append(figures)
         sharpest.look(noisy, after, models[channel])
+        if expected is not None:
+            trusted.append(
+                expected_plane(as_plane(np.asarray(expected[region]), letters), after, models[channel], index)
+            )
         if deviations is not None:
             deviations[region] = z.reshape(deviations[region].shape)
         yield Progress(count, len(planes), f"{count} of {len(planes)} planes checked")
     yield Progress(len(planes), len(planes), "comparing the sharpness with that of a simulation")
-    return Check(verdict(found, sharpest.blur(max(_step(source.dtype), _step(restored.dtype)))), deviations)
+    blur = sharpest.blur(max(_step(source.dtype), _step(restored.dtype)))
+    return Check(verdict(found, blur, expected_of(trusted) if trusted else None), deviations)
 
 
 class _Sharpest:
@@ -206,7 +226,18 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     original = source_of(path, record, source)
     axes = original.axes
     image, restored, noise, _ = denoised_part(record, noise, original.data, with_all_axes(stored, axes), axes)
-    return (yield from check_steps(image, restored, noise=noise, blend=blend, axes=axes, keep=False))
+    error = _error_beside(path, record, original.data, axes)
+    more = {"noise": noise, "blend": blend, "expected_error": error, "axes": axes}
+    return (yield from check_steps(image, restored, **more, keep=False))
+
+
+def _error_beside(path: Path, record: dict[str, Any], image: Any, axes: Axes) -> Any:
+    """Return the expected error from the file beside a result, of the part that was denoised; None without one."""
+    beside = companion_path(path, TITLE)
+    if not is_made(beside, {**record, "of": TITLE}):
+        return None
+    error = with_all_axes(finished(open_image(beside)), axes)
+    return part_of_result(record, error, region_of(record["options"].get("region"), axes, image.shape))
 
 
 def denoised_part(
@@ -216,9 +247,14 @@ def denoised_part(
     region = region_of(record["options"].get("region"), axes, image.shape)
     if region is None:
         return image, result, noise, None
-    inside = as_transposable(result)[region] if record["options"].get("whole") else result
+    inside = part_of_result(record, result, region)
     noise = noise if axes.channel is None else noise[region[axes.channel]]
     return as_transposable(image)[region], inside, noise, region
+
+
+def part_of_result(record: dict[str, Any], result: Any, region: Region | None) -> Any:
+    """Return what was computed of a result, which may be a copy of the whole image."""
+    return as_transposable(result)[region] if region is not None and record["options"].get("whole") else result
 
 
 def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], float]:
@@ -229,6 +265,8 @@ def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], flo
     ImageError
         If the record is not one of denoising, or the pixels were corrected before.
     """
+    if record.get("of"):
+        raise ImageError(f"this is the {record['of']} of a result: choose the result itself")
     if record["task"] != "denoise":
         raise ImageError(
             f"this is a result of '{record['task']}': only results of 'denoise' can be checked against their image, as "

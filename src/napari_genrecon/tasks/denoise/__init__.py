@@ -2,8 +2,10 @@
 
 from napari_genrecon.tasks.denoise.planes import DenoisePlanes, denoising_planes
 from napari_genrecon.tasks.denoise.task import DenoiseOptions, denoise, denoise_steps, expected_seconds, measured_planes
+from napari_genrecon.tasks.denoise.uncertainty import TITLE
 
 __all__ = [
+    "TITLE",
     "DenoiseOptions",
     "DenoisePlanes",
     "denoise",

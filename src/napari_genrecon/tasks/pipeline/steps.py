@@ -93,7 +93,13 @@ class Pipeline:
         if not self.steps:
             raise OptionError("a pipeline has no steps: give at least one, such as 'denoise'")
         for step in self.steps:
-            step.parsed(self.folder)
+            options, _ = step.parsed(self.folder)
+            if step.found.added(options):
+                adding = next(name for name, _ in step.found.adds if getattr(options, name))
+                raise OptionError(
+                    f"step {step.task}: {adding} makes a second image, and steps in a row pass on one: leave it out, "
+                    f"and run {step.task} by itself for it"
+                )
 
     @property
     def name(self) -> str:
@@ -164,7 +170,13 @@ def steps_of(record: Mapping[str, Any]) -> Pipeline:
     OptionError
         If a step needs an array that is in no file.
     """
-    return Pipeline(tuple(map(step_of, history(record))))
+    return Pipeline(tuple(_alone(step_of(each)) for each in history(record)))
+
+
+def _alone(step: Step) -> Step:
+    """Return a step without the options that add a second image."""
+    adding = {name for name, _ in step.found.adds}
+    return Step(step.task, {name: value for name, value in step.options.items() if name not in adding})
 
 
 def step_of(record: Mapping[str, Any]) -> Step:

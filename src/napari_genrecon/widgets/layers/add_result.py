@@ -15,6 +15,7 @@ from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.points import Points
 from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
+from napari_genrecon.tasks.companions import companion_record
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
@@ -23,6 +24,7 @@ from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.composite import Place
 from napari_genrecon.widgets.layers.masks import mask_of, places_of
 from napari_genrecon.widgets.layers.snapshot import (
+    NO_IMAGE,
     PLACED,
     display,
     layer_axes,
@@ -158,19 +160,38 @@ def add_layers(
         return _add_points(viewer, result, name, shown)
     place = Place.of(viewer, source, shown["blending"], result.record)
     pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
-    if is_dask(pixels) and not stored:
-        from napari_genrecon.widgets.layers.live import live  # loads dask, which takes half a second
-
-        pixels = live(viewer, pixels, name)
-    added = viewer.add_image(pixels, **kwargs)
+    added = viewer.add_image(pixels if stored else _live(viewer, pixels, name), **kwargs)
     place.take(viewer, added)
     with keeping_active(viewer):
         for title, companion in result.companions.items():
-            new = len(kwargs["scale"]) - companion.ndim  # plausible fillings have one more dimension than their spread
-            placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
-            add = viewer.add_labels if companion.dtype.kind in "bu" else viewer.add_image
-            add(companion, name=f"{added.name}: {title}", visible=False, metadata={"genrecon": result.record}, **placed)
+            _add_companion(viewer, result, f"{added.name}: {title}", title, companion, kwargs, stored=stored)
     return added
+
+
+def _live(viewer: Viewer, pixels: Any, name: str) -> Any:
+    if not is_dask(pixels):
+        return pixels
+    from napari_genrecon.widgets.layers.live import live  # loads dask, which takes half a second
+
+    return live(viewer, pixels, name)
+
+
+def _add_companion(
+    viewer: Viewer, result: Result, name: str, title: str, pixels: Any, kwargs: dict[str, Any], *, stored: bool
+) -> None:
+    """Add a companion of a result in its place, hidden: what was marked as labels, anything else as an image."""
+    levels = pixels if isinstance(pixels, list) else [pixels]
+    if kwargs.get("rgb") and levels[0].ndim > len(kwargs["scale"]):  # one value per pixel: of the worst colour
+        levels = [level.max(axis=-1) for level in levels]
+    new = len(kwargs["scale"]) - levels[0].ndim  # plausible fillings have one more dimension than their spread
+    placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
+    record = companion_record(result.record, title, levels[0].dtype)
+    common = {"name": name, "visible": False, **placed}
+    if levels[0].dtype.kind in "bu":
+        viewer.add_labels(levels[0], metadata={"genrecon": record}, **common)
+        return
+    shown = levels if len(levels) > 1 else levels[0] if stored else _live(viewer, levels[0], name)
+    viewer.add_image(shown, metadata={"genrecon": record, NO_IMAGE: True}, **common)
 
 
 _RING = 2.0  # diameter of a ring, in sizes of its object, so that the object stays in sight ...

@@ -11,7 +11,9 @@ from napari.layers import Image
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
-from napari_genrecon.tasks.check import Check, check_steps, denoised_part, noise_of_record
+from napari_genrecon.tasks.check import Check, check_steps, denoised_part, noise_of_record, part_of_result
+from napari_genrecon.tasks.companions import is_of_result
+from napari_genrecon.tasks.denoise import TITLE
 from napari_genrecon.tasks.measure import input_facts, sample_channels
 from napari_genrecon.tasks.region import region_of
 from napari_genrecon.widgets.compare.differences import ADDED_ERASED
@@ -40,11 +42,23 @@ def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress,
         yield Progress(0, 0, "looking for the image that it was made from")
         for data in candidates:
             if tuple(data.shape) == shape and _fingerprint(data, axes) == made_from:
-                image, part, models, _ = denoised_part(record, noise, data, restored, axes)
-                return (yield from check_steps(image, part, noise=models, blend=blend, axes=axes))
+                image, part, models, region = denoised_part(record, noise, data, restored, axes)
+                error = _error_of(result, others)
+                error = None if error is None else part_of_result(record, error, region)
+                return (yield from check_steps(image, part, noise=models, blend=blend, expected_error=error, axes=axes))
         raise ImageError(f"the image that '{name}' was made from is not among the layers: open it, then check again")
 
     return steps()
+
+
+def _error_of(result: Any, others: Sequence[Any]) -> Any:
+    """Return the expected error that came with a result, from the layer of it; None if it is not there."""
+    record = result.metadata["genrecon"]
+    for layer in others:
+        if isinstance(layer, Image) and is_of_result(layer.metadata.get("genrecon") or {}, {**record, "of": TITLE}):
+            data = layer_data(layer)
+            return data if tuple(data.shape) == tuple(layer_data(result).shape) else None  # not that of RGB
+    return None
 
 
 def _fingerprint(data: Any, axes: Axes) -> str:

@@ -16,6 +16,7 @@ from napari_genrecon.io.record.check import choice_text
 from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import Result, Task
+from napari_genrecon.tasks.denoise import TITLE
 from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.widgets.layers.files import chosen_saving
@@ -95,6 +96,11 @@ def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, targe
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
     said += [f"It {frames_text(record)}."] if frames_text(record) else []
     said += [f"Written to {target}."] if target else []
+    said += (
+        [f"Its expected error is in the hidden layer '{added.name}: {TITLE}'."]
+        if record["options"].get("uncertainty")
+        else []
+    )
     hidden = taken.visible and not taken.layer.visible
     said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []
     return " ".join(said)

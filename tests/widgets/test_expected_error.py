@@ -1,0 +1,88 @@
+"""The expected error in the window: a hidden layer in the place of the result, from which the check reads."""
+
+import os
+import sys
+
+import dask.array as da
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon import denoise
+from napari_genrecon.io.reader import open_image
+from napari_genrecon.widgets import add_result
+from napari_genrecon.widgets.task.widget import DenoiseWidget
+
+PLACED = {"scale": (0.5, 0.2), "translate": (3, 4), "rotate": 20, "units": ("micrometer",) * 2}
+
+
+@pytest.fixture
+def opened(make_napari_viewer, qtbot):
+    """A viewer with one image, and the widget that asks for the expected error of it."""
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="cells", **PLACED)
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=300_000)
+    widget._form["uncertainty"].value = True
+    return viewer, widget
+
+
+def press(qtbot, widget, button):
+    button.changed.emit(True)
+    qtbot.waitUntil(lambda: widget._job is None, timeout=300_000)
+
+
+def test_run_adds_a_hidden_layer_as_the_script_does_and_check_reads_it(opened, qtbot):
+    viewer, widget = opened
+    image = viewer.layers["cells"]
+    press(qtbot, widget, widget._run)
+    layer = viewer.layers["cells denoise: expected error"]
+    expected = denoise(image.data, uncertainty=True)[1]
+    np.testing.assert_array_equal(layer.data, expected)
+    assert not layer.visible
+    np.testing.assert_allclose(layer.data_to_world((3, 5)), image.data_to_world((3, 5)))
+    assert layer.units == image.units
+    assert "hidden layer 'cells denoise: expected error'" in widget._status.value
+    assert "uncertainty=True" in widget.as_python()
+    made = add_result(viewer, "denoise", image, uncertainty=True)
+    np.testing.assert_array_equal(viewer.layers[f"{made.name}: expected error"].data, expected)
+    viewer.layers.selection.active = viewer.layers["cells denoise"]
+    press(qtbot, widget, widget._check)
+    assert "the result can be trusted least around" in widget._report.value
+    viewer.layers.selection.active = layer
+    press(qtbot, widget, widget._check)
+    assert "this is the expected error of a result: choose the result itself" in widget._status.value
+
+
+@pytest.mark.parametrize("ending", ["ome.tif", "ome.zarr"])
+def test_written_results_have_the_file_of_their_error_beside_them(opened, qtbot, tmp_path, ending):
+    viewer, widget = opened
+    widget._target.value = tmp_path / f"a.{ending}"
+    press(qtbot, widget, widget._run)
+    stored = open_image(tmp_path / f"a_expected_error.{ending}")
+    shown = viewer.layers["cells denoise: expected error"]
+    full = shown.data[0] if shown.multiscale else shown.data
+    np.testing.assert_array_equal(np.asarray(full), np.asarray(stored.data))
+    assert stored.scale == pytest.approx(PLACED["scale"])
+
+
+def test_colours_show_the_worst_of_them(make_napari_viewer):
+    viewer = make_napari_viewer()
+    image = np.clip(np.random.default_rng(0).normal([[[50, 120, 200]]], [5, 10, 5], (48, 56, 3)), 0, 255).astype("u1")
+    made = add_result(viewer, "denoise", viewer.add_image(image, name="section"), uncertainty=True)
+    layer = viewer.layers[f"{made.name}: expected error"]
+    worst = denoise(image, keep_dtype=True, uncertainty=True)[1].max(axis=-1)
+    np.testing.assert_array_equal(layer.data, worst)
+
+
+def test_live_results_compute_their_error_when_it_is_looked_at(make_napari_viewer):
+    viewer = make_napari_viewer()
+    stack = np.random.default_rng(0).poisson(30, (2, 48, 56)).astype("f4")
+    cells = viewer.add_image(da.from_array(stack, chunks=(1, 48, 56)), name="cells", axis_labels=("z", "y", "x"))
+    made = add_result(viewer, "denoise", cells, uncertainty=True)
+    error = viewer.layers[f"{made.name}: expected error"].data
+    assert isinstance(error, da.Array)
+    np.testing.assert_array_equal(np.asarray(error[1]), denoise(stack, axes="ZYX", uncertainty=True)[1][1])
