@@ -13,7 +13,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import measure_blur, psf_from_beads
-from napari_genrecon.widgets.task.widget import DeblurWidget
+from napari_genrecon.widgets.openers import DeblurWidget
 
 
 @pytest.fixture

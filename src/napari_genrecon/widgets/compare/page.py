@@ -16,7 +16,7 @@ from napari_genrecon.widgets.compare.pairs import Pair, Planes, source_of
 from napari_genrecon.widgets.compare.profile import Profile, ProfilePlot, channel_index, line_of, profile_along
 from napari_genrecon.widgets.compare.side_by_side import SideBySide
 from napari_genrecon.widgets.compare.split_layer import SplitLayer
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.fit import heading, side_by_side, slim, text
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import LayerChoice, keeping_active
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-__all__ = ["ComparePage", "CompareWidget"]
+__all__ = ["ComparePage"]
 
 _KEY = "H"  # one that napari uses on no kind of layer
 _PIXELS_AND_PLACE = ("data", "scale", "translate", "rotate", "shear", "affine")
@@ -409,12 +409,3 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _refuse_profile(self, error: BaseException) -> None:
         self.plot.draw(None)
         self.said.value = sentence(error)
-
-
-class CompareWidget(PageOpener):
-    """Dock widget that compares two images."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> ComparePage:
-        """Return a new page."""
-        return ComparePage(viewer)
