@@ -6,7 +6,6 @@ preferences. Both are done in a thread. Making the page and showing it are two f
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PageOpener", "Room", "pages_of"]
 
 _rooms: WeakKeyDictionary[Any, WeakValueDictionary[type, Room]] = WeakKeyDictionary()  # by viewer
+_loaded: set[type[PageOpener]] = set()  # whose modules were loaded
 
 
 class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
@@ -45,7 +45,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         self._opener, self._viewer = opener, viewer
         self._made: Any = None
         self._filling: tuple[str, dict[str, Any]] | None = None
-        self._loading: Any = None  # the job that loads modules
+        self._loading: list[Any] = []  # the job that loads modules
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._opening = QLabel("Opening…", self)
@@ -56,7 +56,13 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._go_on)
         self._dock = Dock(self, self)
-        self.destroyed.connect(self._leave)
+        loading = self._loading
+
+        def leave(*_: Any) -> None:  # no method: Qt would cut its connection before the widget is gone
+            for job in loading:
+                job.abandon()
+
+        self.destroyed.connect(leave)
 
     @property
     def native(self) -> QWidget:
@@ -64,7 +70,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         return self
 
     @property
-    def page(self) -> Any:
+    def content(self) -> Any:
         """The page, which is made now if it is not there yet."""
         if self._made is None:
             self._made = self._opener.make(self._viewer)
@@ -87,7 +93,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         """Return an attribute of the page; only called for those that the room does not have itself."""
         if name.startswith("_magic") or name.startswith("__"):  # asked by napari whether this is a widget of magicgui
             raise AttributeError(name)
-        return getattr(self.page, name)
+        return getattr(self.content, name)
 
     def fill(self, layer: str, options: dict[str, Any]) -> None:
         """Choose an image layer and set options, now or when the page is there. Some pages have nothing to choose."""
@@ -108,25 +114,27 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     def _go_on(self) -> None:
         """Take the next turn: load what the page needs, make it, or put it into the room."""
-        if self._opening is None or self._loading is not None:
+        if self.ready or self._loading:
             return
         if self.made:
             self._place()
         elif self.parent() is None:  # closed again meanwhile
             return
-        elif self._opener.is_loaded():
-            _ = self.page
+        elif self._opener in _loaded:
+            _ = self.content
         else:
             from napari_genrecon.widgets.jobs.worker import Job
 
-            self._loading = Job(self._opener.load_steps, lambda _progress: None, self._loaded)
-            self._loading.start()
+            job = Job(self._opener.load_steps, lambda _progress: None, self._loaded)
+            self._loading.append(job)
+            job.start()
 
     def _loaded(self, kind: str, value: Any) -> None:
         """Go on, as the modules are loaded. An error is raised where napari shows it."""
-        self._loading = None
+        self._loading.clear()
         if kind == "error":
             raise value
+        _loaded.add(self._opener)
         self._later.start(0)
 
     def _place(self) -> None:
@@ -137,10 +145,6 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         for dock in native.findChildren(Dock):
             dock.within(self)
         self.layout().addWidget(native)
-
-    def _leave(self, _event: object = None) -> None:
-        if self._loading is not None:
-            self._loading.abandon()
 
 
 class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -180,11 +184,6 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
         return getattr(import_module(module), name)(viewer)
 
     @classmethod
-    def is_loaded(cls) -> bool:
-        """Return whether the module of the page was loaded before."""
-        return cls.page.partition(":")[0] in sys.modules
-
-    @classmethod
     def load_steps(cls) -> Generator[Progress, None, None]:
         """Load what the page needs, in a thread: its modules, and the preferences, which napari reads once."""
         from napari_genrecon.engine.run import Progress
@@ -199,4 +198,4 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
 def pages_of(viewer: Viewer) -> list[Any]:
     """Return the pages of a viewer that were opened so far."""
     rooms = _rooms.get(getattr(viewer, "__wrapped__", viewer), {})
-    return [room.page for room in rooms.values() if room.made]
+    return [room.content for room in rooms.values() if room.made]
