@@ -164,7 +164,7 @@ class Window:
             name = f"{self._journey} {self._steps:02} {what}".replace(" ", "-").replace("/", "-")
             self.viewer.screenshot(self._keep / f"{name}.png", canvas_only=False, flash=False)
 
-    def wait(self, until: Callable[[], object], seconds: float = 300, *, rest: bool = True) -> None:
+    def wait(self, until: Callable[[], object], seconds: float = 1500, *, rest: bool = True) -> None:
         """Let the window work until a condition is true, and some more."""
         from qtpy.QtWidgets import QApplication
 

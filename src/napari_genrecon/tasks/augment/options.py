@@ -91,7 +91,14 @@ class AugmentOptions:
             "of the light; 0 keeps the noise that is there",
         },
     ] = 0.0
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "The same seed gives the same images"}] = 0
+    seed: Annotated[
+        int,
+        {
+            "min": 0,
+            "max": 2**31 - 1,
+            "tooltip": "The same number gives the same images again; another one gives others",
+        },
+    ] = 0
     axes: AxesOption = None
 
     def __post_init__(self) -> None:

@@ -42,7 +42,8 @@ class SampleOptions:
     ] = "nuclei-dcgan-32"
     n: Annotated[int, {"min": 1, "max": 1_000_000, "tooltip": "How many new pictures to make"}] = 64
     seed: Annotated[
-        int | None, {"min": 0, "max": 2**31 - 1, "tooltip": "The same seed gives the same pictures; empty: new ones"}
+        int | None,
+        {"min": 0, "max": 2**31 - 1, "tooltip": "The same number gives the same pictures again; empty makes new ones"},
     ] = None
     truncation: Annotated[
         float,

@@ -105,7 +105,12 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _make_controls(self) -> None:
         self.before = ComboBox(label="before", choices=self._image_names, tooltip="The image that is left of the line")
         self.after = ComboBox(label="after", choices=self._image_names, tooltip="The image that is right of the line")
-        self.way = ComboBox(label="show", choices=list(_WAYS.items()), value="off", tooltip="How the two are shown")
+        self.way = ComboBox(
+            label="show",
+            choices=list(_WAYS.items()),
+            value="off",
+            tooltip="Both at once, divided by a line or side by side, or one of them alone",
+        )
         self._images = Container(widgets=[self.before, self.after, self.way])
         self.hold = PushButton(
             text=f"Hold to swap ({_KEY})", tooltip=f"While it is held, or the key {_KEY}, the other image is shown"
@@ -120,7 +125,10 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         )
         self.panel = JobPanel([self.difference, self.residual])
         self.line = ComboBox(
-            label="line", choices=self._line_names, nullable=True, tooltip="Shapes layer with a line, or two points"
+            label="line",
+            choices=self._line_names,
+            nullable=True,
+            tooltip="Plots the grey values along this line: of a Shapes layer, or from one point to another",
         )
         self.draw = PushButton(text="Draw a line", tooltip="Drag on the image from where to where")
         self.said, self.plot = text(), ProfilePlot()
