@@ -99,7 +99,7 @@ def tooltips(kind):
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_tooltips_begin_in_plain_words(kind):
     """Field terms may follow in brackets, or after the first sentence."""
-    jargon = re.compile(r"\b(DN|latents?|diverg\w+|decoder|discriminator|elastic|weights|seed|FWHM|bfloat16)\b")
+    jargon = re.compile(r"\b(DN|latents?|diverg\w+|decoder|discriminator|elastic|weights|seed|FWHM)\b")
     for name, tooltip in tooltips(kind).items():
         plain = re.split(r"[.(]", tooltip)[0]
         assert not jargon.search(plain), f"{name}: {tooltip}"

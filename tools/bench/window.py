@@ -57,7 +57,11 @@ def run(only: str, keep: Path | None) -> None:
         with tempfile.TemporaryDirectory() as home:
             given = {"HOME": home, "XDG_CACHE_HOME": f"{home}/cache", "XDG_CONFIG_HOME": f"{home}/config"}
             command = [sys.executable, "-c", "from bench.window import drive; drive()", name, str(keep or "")]
-            subprocess.run(command, env={**os.environ, **given, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+            done = subprocess.run(
+                command, env={**os.environ, **given, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False
+            )
+            if done.returncode:
+                row(f"{name}: broke off ({done.returncode})", *[""] * 6)
 
 
 class Heartbeat:
@@ -297,15 +301,16 @@ class Window:
         QTest.keyClick(widget, Qt.Key.Key_Return)
 
     def choose_path(self, button: Any, path: Path) -> None:
-        """Click on a button and type a path into the dialog that it opens."""
+        """Click on a button and paste a path into the dialog that it opens."""
         from qtpy.QtCore import Qt, QTimer
         from qtpy.QtTest import QTest
         from qtpy.QtWidgets import QApplication, QLineEdit
 
         def fill() -> None:
             line = QApplication.activeModalWidget().findChild(QLineEdit)
-            line.clear()
-            QTest.keyClicks(line, str(path))
+            QApplication.clipboard().setText(str(path))  # typed letters would be completed meanwhile
+            QTest.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+            QTest.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
             QTest.keyClick(line, Qt.Key.Key_Return)
             self._clicks += 1
 

@@ -146,7 +146,7 @@ class TrainOptions:
         {
             "choices": PRECISIONS,
             "advanced": True,
-            "tooltip": "'bfloat16' is faster on recent GPUs, 'float32' is more exact",
+            "tooltip": "How the network computes: 'float32' is more exact, 'bfloat16' faster on recent GPUs",
         },
     ] = "float32"
     licence: Annotated[
