@@ -36,6 +36,7 @@ class _TaskOpener(PageOpener):
     """Opener of the page of a task."""
 
     page = "napari_genrecon.widgets.task.widget:TaskWidget"
+    width = 340
     task: ClassVar[str]
     modules: ClassVar[tuple[str, ...]] = ()  # further ones that its page needs
 
@@ -139,7 +140,7 @@ class CompareWidget(PageOpener):
     """Dock widget that compares two images."""
 
     page = "napari_genrecon.widgets.compare.page:ComparePage"
-    width = 0
+    width = 340
 
 
 class GenerateWidget(PageOpener):
@@ -161,4 +162,4 @@ class StepsWidget(PageOpener):
     """Dock widget of several tasks in a row."""
 
     page = "napari_genrecon.widgets.steps.page:StepsPage"
-    width = 0
+    width = 340

@@ -145,6 +145,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         for dock in native.findChildren(Dock):
             dock.within(self)
         self.layout().addWidget(native)
+        self.setMinimumWidth(0)  # from now on the page says what it needs
 
 
 class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by mypy

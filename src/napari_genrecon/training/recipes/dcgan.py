@@ -74,7 +74,7 @@ class DCGANOptions(TrainOptions):
     latent: Annotated[
         int,
         {
-            "label": "numbers per picture",
+            "label": "detail",
             "min": 2,
             "max": 1024,
             "advanced": True,
@@ -104,7 +104,7 @@ class DCGANOptions(TrainOptions):
     r1: Annotated[
         float,
         {
-            "label": "steadiness (R1)",
+            "label": "steadiness",
             "min": 0.0,
             "max": 1000.0,
             "step": 0.01,
@@ -116,7 +116,7 @@ class DCGANOptions(TrainOptions):
     spectral: Annotated[
         bool,
         {
-            "label": "steady (spectral)",
+            "label": "extra steady",
             "advanced": True,
             "tooltip": "Keep the training steady in a second way (spectral norm): for one that breaks down; it "
             "learns slower",

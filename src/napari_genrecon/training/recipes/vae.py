@@ -52,7 +52,7 @@ class VAEOptions(TrainOptions):
     latent: Annotated[
         int,
         {
-            "label": "numbers per picture",
+            "label": "detail",
             "min": 2,
             "max": 1024,
             "advanced": True,
