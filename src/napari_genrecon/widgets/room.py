@@ -6,7 +6,7 @@ preferences. Both are done in a thread. Making the page and showing it are two f
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -198,5 +198,5 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
 
 def pages_of(viewer: Viewer) -> list[Any]:
     """Return the pages of a viewer that were opened so far."""
-    rooms = _rooms.get(getattr(viewer, "__wrapped__", viewer), {})
+    rooms: Mapping[type, Room] = _rooms.get(getattr(viewer, "__wrapped__", viewer), {})
     return [room.content for room in rooms.values() if room.made]
