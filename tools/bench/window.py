@@ -2,7 +2,7 @@
 
 A timer beats every few milliseconds in the thread of the window; a step's longest pause between two beats is what a
 user feels. The processor time that this thread took within it depends little on what else runs on the machine. A
-second thread notes meanwhile where the first one is; what napari needs to add, remove and draw layers is left out of
+signal notes meanwhile where it is; what napari needs to add, remove and draw layers is left out of
 the number before the last. "Open an empty dock" is what napari itself needs for a dock with one label. A click is one
 of the mouse, a drag, or a text that is typed into a field; menus are clicked, too. Needs a display: ``sh
 tools/with_display.sh python tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,17 +65,23 @@ def run(only: str, keep: Path | None) -> None:
 
 
 class Heartbeat:
-    """Longest pause of the thread of the window, and where it was meanwhile."""
+    """Longest pause of the thread of the window, and where it was meanwhile.
+
+    A signal interrupts this thread and looks at its own stack. Another thread that looks at it would keep its frames for
+    a moment, and a painter that ends later than its picture makes Qt crash.
+    """
 
     def __init__(self) -> None:
         from qtpy.QtCore import QTimer
 
-        self._thread, self._timer = threading.get_ident(), QTimer()
+        self._timer = QTimer()
         self._timer.timeout.connect(self._beat)
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, float] = defaultdict(float)  # seconds by place
+        self._looked = time.perf_counter()
         self.start()
         self._timer.start(_BEAT)
-        threading.Thread(target=self._watch, daemon=True).start()
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, _LATE / 5, _LATE / 5)
 
     def start(self) -> None:
         """Begin a step."""
@@ -85,21 +91,20 @@ class Heartbeat:
 
     def _beat(self) -> None:
         now, used = time.perf_counter(), time.thread_time()
-        total = self._seen.total()
-        where = ", ".join(f"{place} {count / total:.0%}" for place, count in self._seen.most_common(3))
+        total = sum(self._seen.values())
+        most = sorted(self._seen.items(), key=lambda item: -item[1])[:3]
+        where = ", ".join(f"{place} {seconds / total:.0%}" for place, seconds in most)
         self.longest = max(self.longest, (now - self._last, used - self._used, where))
-        napari = sum(count for place, count in self._seen.items() if place.startswith(_NAPARI)) / max(total, 1)
+        napari = sum(part for place, part in self._seen.items() if place.startswith(_NAPARI)) / (total or 1)
         self.own = max(self.own, (used - self._used) * (1 - napari))
         self._last, self._used = now, used
         self._seen.clear()
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_LATE / 5)
-            if time.perf_counter() - self._last > _LATE:
-                frame = sys._current_frames().get(self._thread)
-                if frame is not None:
-                    self._seen[_place(frame)] += 1
+    def _look(self, _signal: int, frame: Any) -> None:
+        now = time.perf_counter()
+        if now - self._last > _LATE:
+            self._seen[_place(frame)] += now - max(self._looked, self._last)
+        self._looked = now
 
 
 def _place(frame: Any) -> str:
