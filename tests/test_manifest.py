@@ -40,7 +40,7 @@ def test_menus_are_ones_that_napari_accepts():
 def expected_entries(task):
     """What napari.yaml must hold for a task, by the list it belongs to."""
     command = f"napari-genrecon.{task.name}"
-    widget = f"napari_genrecon.widgets.task.widget:{task.options.__name__.removesuffix('Options')}Widget"
+    widget = f"napari_genrecon.widgets.openers:{task.options.__name__.removesuffix('Options')}Widget"
     return {
         "commands": {"id": command, "title": f"{task.title}…", "python_name": widget},
         "widgets": {"command": command, "display_name": task.title},

@@ -1,5 +1,7 @@
-"""Values of options that have another type than the field declares."""
+"""Values of options that have another type than the field declares, and the words that explain options."""
 
+import re
+import typing
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,7 +11,7 @@ import pytest
 from napari_genrecon import NoiseModel
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
-from napari_genrecon.options import check_options
+from napari_genrecon.options import check_options, hints_of
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.sample import SampleOptions
@@ -92,3 +94,18 @@ def test_sentence_says_what_is_allowed(name, given, sentence):
 def test_axes_are_letters_or_those_of_a_layer(task):
     for axes in ("ZYX", Axes("ZYX", assumed=True), None):
         assert task.options(axes=axes).axes == axes
+
+
+def tooltips(kind):
+    found = {name: typing.get_args(hint) for name, hint in hints_of(kind).items()}
+    return {name: hint[1]["tooltip"] for name, hint in found.items() if len(hint) > 1}
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_tooltips_begin_in_plain_words(kind):
+    """Field terms may follow in brackets, or after the first sentence."""
+    jargon = re.compile(r"\b(DN|latents?|diverg\w+|decoder|discriminator|elastic|weights|seed|FWHM)\b")
+    for name, tooltip in tooltips(kind).items():
+        plain = re.split(r"[.(]", tooltip)[0]
+        assert not jargon.search(plain), f"{name}: {tooltip}"
+        assert len(tooltip.split()) > 3, f"{name}: {tooltip}"

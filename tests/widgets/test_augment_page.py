@@ -13,10 +13,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import augment
 from napari_genrecon.tasks.advise.advice import Advice
 from napari_genrecon.widgets.advise.open_dock import dock_of
-from napari_genrecon.widgets.advise.widget import AdviseWidget
 from napari_genrecon.widgets.augment.page import SHEET
-from napari_genrecon.widgets.augment.widget import AugmentWidget
-from napari_genrecon.widgets.task.widget import InpaintWidget
+from napari_genrecon.widgets.openers import AdviseWidget, AugmentWidget, InpaintWidget
 
 SCALE = {"scale": (0.5, 0.5), "units": ("micrometer", "micrometer"), "axis_labels": ("y", "x")}
 

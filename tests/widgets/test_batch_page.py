@@ -20,7 +20,7 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.noise.same import compare
 from napari_genrecon.tasks.pipeline import Pipeline, Step
 from napari_genrecon.widgets.batch.choice import STEPS
-from napari_genrecon.widgets.batch.page import BatchWidget
+from napari_genrecon.widgets.openers import BatchWidget
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from seen import chosen, said
 
 from napari_genrecon import measure_blur, psf_from_beads
-from napari_genrecon.widgets.task.widget import DeblurWidget
+from napari_genrecon.widgets.openers import DeblurWidget
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from napari_genrecon.optics import MeasuredPSF, Optics, gaussian_psf
 from napari_genrecon.tasks import find_task
 from napari_genrecon.widgets import add_result
 from napari_genrecon.widgets.layers.add_result import layer_options
-from napari_genrecon.widgets.task.widget import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
+from napari_genrecon.widgets.openers import DeblurWidget, DenoiseWidget, InpaintWidget, UpscaleWidget
 
 PLACED = {
     "scale": (0.5, 0.25),

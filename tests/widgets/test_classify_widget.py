@@ -10,7 +10,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import classify
 from napari_genrecon.widgets.classify.store import GIVEN
 from napari_genrecon.widgets.classify.target import RING
-from napari_genrecon.widgets.classify.widget import ClassifyWidget
+from napari_genrecon.widgets.openers import ClassifyWidget
 
 PLACED = {"scale": (0.5, 0.25), "translate": (30, 40), "units": ("micrometer",) * 2, "axis_labels": ("y", "x")}
 

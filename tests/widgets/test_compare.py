@@ -20,9 +20,9 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError
 from napari_genrecon.widgets import add_result
 from napari_genrecon.widgets.compare.differences import difference_steps
-from napari_genrecon.widgets.compare.page import CompareWidget
 from napari_genrecon.widgets.compare.pairs import Pair, source_of
 from napari_genrecon.widgets.compare.profile import line_of, profile_along
+from napari_genrecon.widgets.openers import CompareWidget
 
 SHAPE = (3, 24, 32)
 

@@ -15,7 +15,7 @@ from seen import RUN, chosen, click, said
 from napari_genrecon import detect
 from napari_genrecon.io.points import read_places
 from napari_genrecon.widgets import add_result
-from napari_genrecon.widgets.task.widget import DetectWidget
+from napari_genrecon.widgets.openers import DetectWidget
 
 PLACED = {"scale": (2.0, 0.5, 0.5), "translate": (10.0, 20.0, 30.0), "rotate": 20.0, "units": ("um",) * 3}
 

@@ -14,7 +14,7 @@ from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.runs.store import find_run
 from napari_genrecon.widgets.generate.explore_page import TOOLS
-from napari_genrecon.widgets.generate.widget import GenerateWidget
+from napari_genrecon.widgets.openers import GenerateWidget
 from napari_genrecon.widgets.train.page import SHEET
 
 PLACED = {"scale": (0.5, 0.25), "translate": (30, 40), "units": ("micrometer",) * 2, "axis_labels": ("y", "x")}

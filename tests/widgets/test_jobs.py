@@ -49,6 +49,7 @@ class Window:
     def open(self):
         dock, page = self.viewer.window.add_plugin_dock_widget("napari-genrecon", "Denoise")
         self._dock, self.page = weakref.ref(dock), page.native
+        self.until(lambda: page.ready)
 
     def close(self):
         self._dock().destroyOnClose()  # what the x does

@@ -14,7 +14,7 @@ from seen import RUN, click, said
 from napari_genrecon import check, denoise, upscale
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets.compare.pairs import Pair
-from napari_genrecon.widgets.task.widget import DenoiseWidget, UpscaleWidget
+from napari_genrecon.widgets.openers import DenoiseWidget, UpscaleWidget
 
 SHAPE = (3, 48, 64)
 PLACED = {"scale": (2, 0.5, 0.5), "translate": (1, 2, 3), "rotate": 20.0, "axis_labels": ("z", "y", "x")}

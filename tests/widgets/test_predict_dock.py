@@ -15,8 +15,7 @@ from seen import RUN, click, said
 from napari_genrecon import predict, train
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.dataset import CropOptions
-from napari_genrecon.widgets.generate.widget import GenerateWidget
-from napari_genrecon.widgets.task.widget import PredictWidget
+from napari_genrecon.widgets.openers import GenerateWidget, PredictWidget
 from napari_genrecon.widgets.train.page import SHEET
 
 pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning")

@@ -16,7 +16,7 @@ from seen import RUN, button, click, texts
 
 from napari_genrecon import inpaint
 from napari_genrecon.tasks import TASKS
-from napari_genrecon.widgets.task.widget import DenoiseWidget, DetectWidget, InpaintWidget
+from napari_genrecon.widgets.openers import DenoiseWidget, DetectWidget, InpaintWidget
 
 SHAPE = (3, 48, 64)
 

@@ -16,7 +16,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import pipeline
 from napari_genrecon.errors import GenReconWarning
 from napari_genrecon.widgets.layers.add_result import add_result
-from napari_genrecon.widgets.steps.page import StepsWidget
+from napari_genrecon.widgets.openers import StepsWidget
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon.models.registry import find_model
-from napari_genrecon.widgets.generate.widget import GenerateWidget
-from napari_genrecon.widgets.task.widget import DenoiseWidget
+from napari_genrecon.widgets.openers import DenoiseWidget, GenerateWidget
 from napari_genrecon.widgets.train.page import SHEET
 
 PLACED = {"scale": (0.2, 0.2), "units": ("micrometer",) * 2}

@@ -18,7 +18,7 @@ from napari_genrecon import denoise
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets import add_result
 from napari_genrecon.widgets.form import Ticks
-from napari_genrecon.widgets.task.widget import DeblurWidget, DenoiseWidget, InpaintWidget
+from napari_genrecon.widgets.openers import DeblurWidget, DenoiseWidget, InpaintWidget
 
 SHAPE = (64, 72)
 
@@ -240,7 +240,7 @@ def test_report_follows_typed_axes(make_napari_viewer, docked, settle, image, qt
 def test_no_page_shows_tags(make_napari_viewer, qtbot):
     from qtpy.QtWidgets import QLabel, QTextEdit
 
-    from napari_genrecon.widgets.generate.widget import GenerateWidget
+    from napari_genrecon.widgets.openers import GenerateWidget
 
     page = GenerateWidget(make_napari_viewer())
     qtbot.addWidget(page)

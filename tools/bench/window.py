@@ -1,21 +1,23 @@
 """Measure for how long a real window does not answer, journey by journey, driven by mouse and keys from a fresh home.
 
 A timer beats every few milliseconds in the thread of the window; a step's longest pause between two beats is what a
-user feels. The processor time that this thread took within it does not depend on what else runs on the machine. A
-second thread notes meanwhile where the first one is. Needs a display: ``sh tools/with_display.sh python
-tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
+user feels. The processor time that this thread took within it depends little on what else runs on the machine. A
+signal notes meanwhile where it is; what napari needs to add, remove and draw layers is left out of
+the number before the last. "Open an empty dock" is what napari itself needs for a dock with one label. A click is one
+of the mouse, a drag, or a text that is typed into a field; menus are clicked, too. Needs a display: ``sh
+tools/with_display.sh python tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
 """
 
 from __future__ import annotations
 
 import compileall
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,60 +28,83 @@ import tifffile
 import napari_genrecon
 from bench.table import header, row
 
-DOCKS = (
-    "Denoise", "Upscale", "Upscale Z", "Deblur", "Inpaint", "Steps", "Folder", "Detect", "Compare", "Generate",
-    "Augment", "Classify", "Advise",
-)  # fmt: skip
+_FILTER = ("Layers", "Filter")
+# Docks, and the menus that they are in.
+DOCKS = {
+    **dict.fromkeys(
+        ("Denoise", "Upscale", "Upscale Z", "Deblur", "Inpaint", "Predict", "Detect", "Steps", "Folder", "Advise"),
+        _FILTER,
+    ),
+    "Compare": ("Layers", "Visualize"),
+    "Classify": ("Layers", "Classify"),
+    "Generate": ("File", "New Layer"),
+    "Augment": ("File", "New Layer"),
+}
 _BEAT = 5  # ms
 _LATE = 0.05  # seconds without a beat from which it is noted where the thread is
 _LISTS = ("layerlist.py", "_evented_list.py", "_selectable_list.py")
+_NAPARI = "napari: "
+_DRAWING = ("vispy.", "napari._vispy", "OpenGL.")
 _OWN = f"{os.sep}napari_genrecon{os.sep}"
 
 
 def run(only: str, keep: Path | None) -> None:
     """Print the table of all journeys, each in a process and a home of its own."""
-    header("step", "longest pause", "of it processor time", "where")
+    header("step", "clicks", "seconds", "longest pause", "processor time", "not napari's layers", "where")
     compileall.compile_dir(Path(napari_genrecon.__file__).parent, quiet=1)  # as pip does when it installs
-    names = [*(f"open {dock}" for dock in DOCKS), *JOURNEYS]
+    names = [*(f"open {dock}" for dock in ("an empty dock", *DOCKS)), *JOURNEYS]
     for name in (name for name in names if only in name):
         with tempfile.TemporaryDirectory() as home:
             given = {"HOME": home, "XDG_CACHE_HOME": f"{home}/cache", "XDG_CONFIG_HOME": f"{home}/config"}
             command = [sys.executable, "-c", "from bench.window import drive; drive()", name, str(keep or "")]
-            subprocess.run(command, env={**os.environ, **given, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+            done = subprocess.run(
+                command, env={**os.environ, **given, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False
+            )
+            if done.returncode:
+                row(f"{name}: broke off ({done.returncode})", *[""] * 6)
 
 
 class Heartbeat:
-    """Longest pause of the thread of the window, and where it was meanwhile."""
+    """Longest pause of the thread of the window, and where it was meanwhile.
+
+    A signal interrupts this thread and looks at its own stack. Another thread that looks at it would keep its frames for
+    a moment, and a painter that ends later than its picture makes Qt crash.
+    """
 
     def __init__(self) -> None:
         from qtpy.QtCore import QTimer
 
-        self._thread, self._timer = threading.get_ident(), QTimer()
+        self._timer = QTimer()
         self._timer.timeout.connect(self._beat)
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, float] = defaultdict(float)  # seconds by place
+        self._looked = time.perf_counter()
         self.start()
         self._timer.start(_BEAT)
-        threading.Thread(target=self._watch, daemon=True).start()
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, _LATE / 5, _LATE / 5)
 
     def start(self) -> None:
         """Begin a step."""
         self._last, self._used = time.perf_counter(), time.thread_time()
         self.longest: tuple[float, float, str] = (0.0, 0.0, "")
+        self.own = 0.0  # longest processor time without that of napari's layers
 
     def _beat(self) -> None:
         now, used = time.perf_counter(), time.thread_time()
-        where = ", ".join(f"{place} {count / self._seen.total():.0%}" for place, count in self._seen.most_common(3))
+        total = sum(self._seen.values())
+        most = sorted(self._seen.items(), key=lambda item: -item[1])[:3]
+        where = ", ".join(f"{place} {seconds / total:.0%}" for place, seconds in most)
         self.longest = max(self.longest, (now - self._last, used - self._used, where))
+        napari = sum(part for place, part in self._seen.items() if place.startswith(_NAPARI)) / (total or 1)
+        self.own = max(self.own, (used - self._used) * (1 - napari))
         self._last, self._used = now, used
         self._seen.clear()
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_LATE / 5)
-            if time.perf_counter() - self._last > _LATE:
-                frame = sys._current_frames().get(self._thread)
-                if frame is not None:
-                    self._seen[_place(frame)] += 1
+    def _look(self, _signal: int, frame: Any) -> None:
+        now = time.perf_counter()
+        if now - self._last > _LATE:
+            self._seen[_place(frame)] += now - max(self._looked, self._last)
+        self._looked = now
 
 
 def _place(frame: Any) -> str:
@@ -93,9 +118,9 @@ def _place(frame: Any) -> str:
         if _OWN in name:
             return f"{name.partition(_OWN)[2].removesuffix('.py')}:{frame.f_code.co_name} > {inner}"
         if name.endswith(_LISTS) and frame.f_code.co_name in ("insert", "remove", "__delitem__"):
-            return "napari: layers"
+            return f"{_NAPARI}layers"
         frame = frame.f_back
-    return f"{inner}"
+    return f"{_NAPARI}drawing" if inner.startswith(_DRAWING) else inner
 
 
 class Window:
@@ -108,18 +133,38 @@ class Window:
         self.viewer.window.resize(1366, 768)
         self.page: Any = None
         self._keep, self._journey, self._steps = Path(keep) if keep else None, journey, 0
+        self._clicks, self._began = 0, time.perf_counter()
+        self._sum: list[tuple[int, float, float]] = []  # clicks, seconds and longest pause of the steps so far
         self.beat = Heartbeat()
 
     def step(self, what: str, do: Callable[[], object], until: Callable[[], object] = lambda: True) -> None:
         """Do something, wait for its end, and print how long the window did not answer meanwhile."""
         self.wait(lambda: True)
-        self.beat.start()
+        self.begin()
         do()
-        self.wait(until)
+        self.wait(until, rest=False)
+        clicks, seconds = self._clicks, time.perf_counter() - self._began
+        self.wait(lambda: True)
         pause, used, where = self.beat.longest
-        row(f"{self._journey}: {what}", f"{1000 * pause:.0f} ms", f"{1000 * used:.0f} ms", where)
+        self._sum.append((clicks, seconds, self.beat.own))
+        self._row(what, clicks, seconds, pause, used, self.beat.own, where)
         self._steps += 1
         self.picture(what)
+
+    def begin(self) -> None:
+        """Begin to count."""
+        self._clicks, self._began = 0, time.perf_counter()
+        self.beat.start()
+
+    def end(self) -> None:
+        """Print the sum of all steps."""
+        clicks, seconds, own = zip(*self._sum, strict=True)
+        row(f"**{self._journey}**", sum(clicks), f"{sum(seconds):.0f}", "", "", f"{1000 * max(own):.0f} ms", "")
+
+    def _row(self, what: str, clicks: int, seconds: float, *rest: Any) -> None:
+        *times, where = rest
+        cells = [f"{1000 * each:.0f} ms" for each in times]
+        row(f"{self._journey}: {what}", clicks, f"{seconds:.1f}", *cells, where)
 
     def picture(self, what: str) -> None:
         """Save a picture of the window if that was asked for."""
@@ -128,7 +173,7 @@ class Window:
             name = f"{self._journey} {self._steps:02} {what}".replace(" ", "-").replace("/", "-")
             self.viewer.screenshot(self._keep / f"{name}.png", canvas_only=False, flash=False)
 
-    def wait(self, until: Callable[[], object], seconds: float = 300) -> None:
+    def wait(self, until: Callable[[], object], seconds: float = 1500, *, rest: bool = True) -> None:
         """Let the window work until a condition is true, and some more."""
         from qtpy.QtWidgets import QApplication
 
@@ -139,8 +184,8 @@ class Window:
                 raise SystemExit(f"{self._journey}: did not get there in time; it said: {self.words()}")
             QApplication.processEvents()
             time.sleep(0.002)
-        rest = time.monotonic() + 0.5
-        while time.monotonic() < rest:
+        end = time.monotonic() + (0.5 if rest else 0)
+        while time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.002)
 
@@ -150,10 +195,58 @@ class Window:
         self.viewer.reset_view()
         self.wait(lambda: True)
 
+    def sample_by_menu(self, title: str) -> None:
+        """Open a sample image by its menu."""
+        menu = self.menu("File", "Open Sample", "GenRecon")
+        self.beat.start()
+        self._choose(menu, title)
+
     def open(self, dock: str) -> None:
-        """Open a dock as its menu does."""
-        found, _ = self.viewer.window.add_plugin_dock_widget("napari-genrecon", dock)
-        self.page = found
+        """Open a dock by its menu."""
+        *menus, entry = [*DOCKS[dock], f"{dock} (GenRecon)"]
+        menu = self.menu(*menus)
+        self.beat.start()  # menus are napari's
+        self._choose(menu, entry)
+        self.look_at(dock)
+
+    def look_at(self, dock: str) -> None:
+        """Use this dock from now on."""
+        self.page = self._dock(dock).inner_widget()
+
+    def opened(self, dock: str) -> bool:
+        """Return whether a dock shows its page."""
+        found = self._dock(dock)
+        return found is not None and bool(found.inner_widget().ready)
+
+    def _dock(self, dock: str) -> Any:
+        return self.viewer.window._wrapped_dock_widgets.get(f"{dock} (GenRecon)")
+
+    def ready(self) -> bool:
+        """Return whether the page of the dock is in sight."""
+        return bool(self.page.ready)
+
+    def empty_dock(self) -> None:
+        """Open a dock with nothing but a label."""
+        from qtpy.QtWidgets import QLabel
+
+        self.viewer.window.add_dock_widget(QLabel("empty"), name="empty")
+
+    def menu(self, *titles: str) -> Any:
+        """Open a menu of the window, and menus within it, by clicks."""
+        found: Any = self.viewer.window._qt_window.menuBar()
+        for title in titles:
+            found = self._choose(found, title).menu()
+            self.wait(found.isVisible, rest=False)
+        return found
+
+    def _choose(self, menu: Any, title: str) -> Any:
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        action = next(each for each in menu.actions() if each.text().replace("&", "") == title)
+        self._clicks += 1
+        QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(action).center())
+        return action
 
     def button(self, text: str) -> Any:
         """Return a button of the dock that is seen."""
@@ -193,6 +286,7 @@ class Window:
         for area in self.page.findChildren(QScrollArea):
             if area.isAncestorOf(widget):
                 area.ensureWidgetVisible(widget)
+        self._clicks += 1
         at = QPoint(8, widget.height() // 2) if isinstance(widget, QCheckBox) else widget.rect().center()
         QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=at)
 
@@ -202,23 +296,28 @@ class Window:
         from qtpy.QtTest import QTest
         from qtpy.QtWidgets import QComboBox
 
-        self.click(widget) if not isinstance(widget, QComboBox) else widget.setFocus()
-        if not isinstance(widget, QComboBox):
+        if isinstance(widget, QComboBox):
+            self._clicks += 1
+            widget.setFocus()
+        else:
+            self.click(widget)
             QTest.keyClick(widget, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
         QTest.keyClicks(widget, words)
         QTest.keyClick(widget, Qt.Key.Key_Return)
 
     def choose_path(self, button: Any, path: Path) -> None:
-        """Click on a button and type a path into the dialog that it opens."""
+        """Click on a button and paste a path into the dialog that it opens."""
         from qtpy.QtCore import Qt, QTimer
         from qtpy.QtTest import QTest
         from qtpy.QtWidgets import QApplication, QLineEdit
 
         def fill() -> None:
             line = QApplication.activeModalWidget().findChild(QLineEdit)
-            line.clear()
-            QTest.keyClicks(line, str(path))
+            QApplication.clipboard().setText(str(path))  # typed letters would be completed meanwhile
+            QTest.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+            QTest.keyClick(line, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
             QTest.keyClick(line, Qt.Key.Key_Return)
+            self._clicks += 1
 
         QTimer.singleShot(1000, fill)
         self.click(button)
@@ -231,6 +330,7 @@ class Window:
 
         canvas = self.viewer.window._qt_viewer.canvas.native
         ends = [QPoint(round(x * canvas.width()), round(y * canvas.height())) for x, y in (start, stop)]
+        self._clicks += 1
         QTest.mouseMove(canvas, ends[0])
         QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=ends[0])
         for share in np.linspace(0, 1, 12):
@@ -259,11 +359,16 @@ def drive() -> None:
     name, keep = sys.argv[1:]
     window = Window(name, keep)
     if name.startswith("open "):
+        dock = name.removeprefix("open ")
         window.sample()
-        window.step("first time", lambda: window.open(name.removeprefix("open ")))
+        if dock in DOCKS:
+            window.step("first time", lambda: window.open(dock), lambda: window.page.ready)
+        else:
+            window.step("first time", window.empty_dock)
         window.wait(lambda: True)
     else:
         JOURNEYS[name](window)
+        window.end()
     os._exit(0)  # nothing is left to save, and leaving napari takes seconds
 
 
@@ -291,8 +396,8 @@ def denoised(window: Window) -> None:
 def compare(window: Window) -> None:
     """Compare a result with its source: split, side by side, difference, residual, along a line."""
     denoised(window)
-    window.step("open Compare", lambda: window.click(window.button("Compare")))
-    window.open("Compare")
+    window.step("open Compare", lambda: window.click(window.button("Compare")), lambda: window.opened("Compare"))
+    window.look_at("Compare")
     for way in ("side by side", "only after", "split"):
         window.step(way, lambda way=way: window.type(window.field("show"), way))
     window.step("difference", lambda: window.click(window.button("Difference")), window.says("New layer"))
@@ -309,7 +414,7 @@ def folder(window: Window, cluster: str = "") -> None:
     for index in range(3):
         tifffile.imwrite(images / f"well {index}.tif", np.roll(window.viewer.layers[0].data, 50 * index, axis=0))
     (images / "well 1.tif").write_bytes(b"cut short")
-    window.step("open Folder", lambda: window.open("Folder"))
+    window.step("open Folder", lambda: window.open("Folder"), window.ready)
     window.step("choose it", lambda: window.choose_path(window.button("Folder…"), images), window.says("3 images"))
     window.step("start", lambda: window.click(window.button("Start")), window.says("2 done, 1 failed"))
     window.step("again", lambda: window.click(window.button("Start")), window.says("2 done before"))
@@ -323,6 +428,7 @@ def cluster(window: Window) -> None:
     for index in range(2):
         tifffile.imwrite(images / f"well {index}.tif", np.roll(window.viewer.layers[0].data, 50 * index, axis=0))
     window.open("Folder")
+    window.wait(window.ready)
     window.choose_path(window.button("Folder…"), images)
     window.wait(window.says("2 images"))
     window.type(window.field("named"), "{name}_clean.ome.zarr")
@@ -333,7 +439,7 @@ def cluster(window: Window) -> None:
 def steps(window: Window) -> None:
     """Put three steps together, edit one, run them."""
     window.sample()
-    window.step("open Steps", lambda: window.open("Steps"))
+    window.step("open Steps", lambda: window.open("Steps"), window.ready)
     for task in ("Inpaint", "Denoise", "Upscale"):
         window.type(window.combo("Denoise"), task)
         window.step(f"add {task}", lambda: window.click(window.button("Add")))
@@ -378,7 +484,7 @@ def inpaint(window: Window) -> None:
 
 def explore(window: Window) -> None:
     """Walk between images of a shipped model."""
-    window.step("open Generate", lambda: window.open("Generate"))
+    window.step("open Generate", lambda: window.open("Generate"), window.ready)
 
 
 JOURNEYS: dict[str, Callable[[Window], None]] = {

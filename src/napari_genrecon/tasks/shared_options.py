@@ -28,7 +28,8 @@ AxesOption = Annotated[
     str | Axes | None,
     {
         "advanced": True,
-        "tooltip": "What the dimensions mean, one letter each, such as TCYX; empty takes the image's own",
+        "tooltip": "What the dimensions are, one letter each: T time, C channel, Z plane, Y row, X column, "
+        "such as TCYX. Empty takes the image's own; change it where those are wrong",
     },
 ]
 TileOption = Annotated[
@@ -62,8 +63,8 @@ PrecisionOption = Annotated[
     {
         "choices": PRECISIONS,
         "advanced": True,
-        "tooltip": "Number format of the network: 'auto' takes the faster bfloat16 where that is safe, 'float32' is "
-        "more exact",
+        "tooltip": "Numbers that the network computes with: 'auto' takes the fast ones where the result "
+        "stays the same but for a small part of the noise, 'float32' is slower and more exact",
     },
 ]
 SelfEnsembleOption = Annotated[

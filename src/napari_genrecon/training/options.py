@@ -40,51 +40,122 @@ class TrainOptions:
     """Name of the recipe whose options these are."""
 
     minutes: Annotated[
-        float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time; more is better, less and less so"}
+        float,
+        {
+            "min": 0.1,
+            "max": 100_000.0,
+            "tooltip": "How long to train: more is better, less and less so. It can be stopped and gone on with",
+        },
     ] = 10.0
     steps: Annotated[
-        int, {"min": 0, "max": 100_000_000, "advanced": True, "tooltip": "Steps instead of minutes; 0: minutes"}
+        int,
+        {
+            "min": 0,
+            "max": 100_000_000,
+            "advanced": True,
+            "tooltip": "Train for so many steps instead of a time, which is the same on any machine. 0 goes by "
+            "the time",
+        },
     ] = 0
     batch: Annotated[
         int,
-        {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step; more is steadier and takes more memory"},
+        {
+            "min": 2,
+            "max": 4096,
+            "advanced": True,
+            "tooltip": "Crops that are looked at in each step: more is steadier and takes more memory and time",
+        },
     ] = 64
     rate: Annotated[
         float,
         {
+            "label": "learning rate",
             "min": 0.0,
             "max": 0.1,
             "step": 1e-4,
             "advanced": True,
-            "tooltip": "How far each step goes: less is slower, too much diverges. 0: the default",
+            "tooltip": "How far each step changes the model: less learns slower, too much learns nothing. 0 "
+            "takes the default of the recipe",
         },
     ] = 0.0
-    flips: Annotated[bool, {"advanced": True, "tooltip": "Train on mirrored and turned crops, too"}] = True
+    flips: Annotated[
+        bool,
+        {
+            "advanced": True,
+            "tooltip": "Train on mirrored and turned crops, too: better with few crops, wrong where direction "
+            "matters, as in letters",
+        },
+    ] = True
     intensity: Annotated[
-        float, {"min": 0.0, "max": 0.5, "step": 0.05, "advanced": True, "tooltip": "Random changes of brightness"}
+        float,
+        {
+            "label": "brightness",
+            "min": 0.0,
+            "max": 0.5,
+            "step": 0.05,
+            "advanced": True,
+            "tooltip": "Make crops brighter or darker by up to this share at random, so that the model does not "
+            "depend on brightness. 0 leaves them",
+        },
     ] = 0.0
     elastic: Annotated[
         float,
-        {"min": 0.0, "max": 3.0, "step": 0.1, "advanced": True, "tooltip": "Random elastic deformation in pixels"},
+        {
+            "label": "bending (px)",
+            "min": 0.0,
+            "max": 3.0,
+            "step": 0.1,
+            "advanced": True,
+            "tooltip": "Bend crops at random by about so many pixels: more variety from few crops; too much "
+            "makes shapes that there are not. 0 leaves them",
+        },
     ] = 0.0
     ema: Annotated[
         float,
         {
+            "label": "averaging",
             "min": 0.0,
             "max": 0.99999,
             "step": 0.001,
             "advanced": True,
-            "tooltip": "Averaging of the weights; more is smoother",
+            "tooltip": "The model is an average over the last steps: nearer to 1 averages over more of them, "
+            "which is smoother, and late in a short training",
         },
     ] = 0.999
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "advanced": True, "tooltip": "Seed of weights and batches"}] = 0
+    seed: Annotated[
+        int,
+        {
+            "min": 0,
+            "max": 2**31 - 1,
+            "advanced": True,
+            "tooltip": "The same number trains the same model again on this machine; another one gives another, "
+            "as good",
+        },
+    ] = 0
     device: Annotated[
-        str, {"choices": "devices", "advanced": True, "tooltip": "Where to compute; 'auto': a GPU if there is one"}
+        str,
+        {
+            "choices": "devices",
+            "advanced": True,
+            "tooltip": "Where to compute: a GPU is many times faster. 'auto' takes one if there is one",
+        },
     ] = "auto"
     precision: Annotated[
-        str, {"choices": PRECISIONS, "advanced": True, "tooltip": "bfloat16 is faster on recent GPUs"}
+        str,
+        {
+            "choices": PRECISIONS,
+            "advanced": True,
+            "tooltip": "How the network computes: 'float32' is more exact, 'bfloat16' faster on recent GPUs",
+        },
     ] = "float32"
-    licence: Annotated[str, {"advanced": True, "tooltip": "Licence of the weights, written on the model's card"}] = ""
+    licence: Annotated[
+        str,
+        {
+            "advanced": True,
+            "tooltip": "Under which licence others may use the model, such as CC-BY-4.0; it is written into the "
+            "model file",
+        },
+    ] = ""
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from napari_genrecon.widgets.layers.add_result import add_result
+from typing import Any
 
-__all__ = ["add_result"]
+__all__ = ["add_result"]  # found by __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    """Load `add_result` when it is asked for: a dock that opens needs little of what it needs."""
+    if name != "add_result":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from napari_genrecon.widgets.layers.add_result import add_result
+
+    return add_result

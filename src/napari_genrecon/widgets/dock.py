@@ -1,57 +1,19 @@
-"""Pages and their docks. A page and its jobs outlive the dock; a reopened dock shows the same page again."""
+"""Watch the dock of a page. A page and its jobs outlive the dock; a reopened dock shows the same page again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from typing import Any
 
-from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_genrecon.widgets.fit import line_up
-from napari_genrecon.widgets.right_click import add_right_click
 
-if TYPE_CHECKING:
-    from napari import Viewer
+__all__ = ["Dock"]
 
-__all__ = ["Dock", "PageOpener", "pages_of"]
-
-_pages: WeakKeyDictionary[Any, WeakValueDictionary[type, Any]] = WeakKeyDictionary()  # by viewer
 _docked: set[Any] = set()  # pages that have been docked are kept until their window closes
-
-
-class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by mypy
-    """Class that napari calls to open a page. It returns the page of this viewer, and makes it the first time.
-
-    napari wants a class, its menus that of a widget, and passes the viewer to the parameter of ``__init__`` that has
-    this name.
-    """
-
-    def __new__(cls, napari_viewer: Viewer) -> Any:
-        """Return the page. As it is no PageOpener, Python does not call ``__init__``."""
-        add_right_click()
-        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        pages = _pages.setdefault(viewer, WeakValueDictionary())
-        page = pages.get(cls)
-        if page is None:
-            page = pages[cls] = cls.make(viewer)
-        return page
-
-    def __init__(self, napari_viewer: Viewer) -> None:
-        """Only name the parameter, which napari reads; never called."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> Any:
-        """Return a new page."""
-        raise NotImplementedError
-
-
-def pages_of(viewer: Viewer) -> list[Any]:
-    """Return the pages of a viewer that were opened so far."""
-    return list(_pages.get(getattr(viewer, "__wrapped__", viewer), {}).values())
 
 
 class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
@@ -86,9 +48,13 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         self.closed = False
         native.installEventFilter(self)
 
-    def eventFilter(self, native: QObject, event: QEvent) -> bool:  # Qt's name
+    def within(self, room: QWidget) -> None:
+        """Watch the widget that the page was put into for good, as that is what napari docks and takes out."""
+        room.installEventFilter(self)
+
+    def eventFilter(self, docked: QObject, event: QEvent) -> bool:  # Qt's name
         if event.type() == QEvent.Type.ParentChange:
-            before, self.closed = self.closed, native.parent() is None
+            before, self.closed = self.closed, docked.parent() is None
             if self.closed:
                 self._on_closed()
             else:
@@ -124,6 +90,8 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
         for other in window.findChildren(QDockWidget):
             together = window.dockWidgetArea(other) == window.dockWidgetArea(own) and not other.isFloating()
             if other is not own and together and other.findChild(Dock) is not None:
+                if own in window.tabifiedDockWidgets(other):
+                    return
                 window.tabifyDockWidget(other, own)
                 own.show()
                 own.raise_()

@@ -208,13 +208,21 @@ def _label(name: str) -> str:
     return name.upper() if name == "psf" else name.replace("_", " ")
 
 
+def _as_seen(tooltip: str) -> str:
+    """Name values as the lists of choices do."""
+    for value, shown in CHOICE_WORDS.items():
+        tooltip = tooltip.replace(f"'{value}'", f"'{shown}'")
+    return tooltip
+
+
 def _widget(
     name: str, kind: Any, metadata: dict[str, Any], default: Any, known: Choices, label: str | None
 ) -> ValueWidget:
-    common: dict[str, Any] = {"name": name, "label": label or _label(name), "options": {"tooltip": metadata["tooltip"]}}
+    label, tooltip = label or metadata.get("label") or _label(name), _as_seen(metadata["tooltip"])
+    common: dict[str, Any] = {"name": name, "label": label, "options": {"tooltip": tooltip}}
     if "several" in metadata:
         words = known.get(name, metadata["several"])
-        return Ticks(words, default, name=name, label=common["label"], tooltip=metadata["tooltip"])
+        return Ticks(words, default, name=name, label=label, tooltip=tooltip)
     choices = metadata.get("choices")
     if choices is not None:
         found = known[name] if name in known else known[choices] if isinstance(choices, str) else choices

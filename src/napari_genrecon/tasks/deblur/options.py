@@ -45,8 +45,9 @@ class DeblurOptions:
         Any,
         {
             "array": "psf",
-            "tooltip": "The point spread function: an image of a bead, the full width at half maximum of a Gaussian in "
-            "pixels, or computed from the optics",
+            "tooltip": "What a point becomes through the microscope: an image of a bead, a Gaussian with a full "
+            "width at half maximum in pixels, or computed from the optics. A wider one removes more "
+            "blur; wider than the blur makes rings",
             "flag": "FILE, pixels, or optics:na=1.4,wavelength=520 (in nm; also refractive_index=1.515, "
             "kind=widefield|confocal|two-photon, pinhole=1 in Airy units and excitation=488 of a confocal, and "
             "pixel_size and z_step in micrometres, else those of the image)",
@@ -56,11 +57,18 @@ class DeblurOptions:
         Method,
         {
             "choices": get_args(Method),
-            "tooltip": "'pnp' takes the bundled denoiser for what images look like; 'rl' is Richardson-Lucy",
+            "tooltip": "'pnp' lets the denoiser tell detail from noise in every round; 'rl' is Richardson-Lucy, "
+            "the classical way, which takes noise for detail in the end",
         },
     ] = "pnp"
     iterations: Annotated[
-        int | None, {"min": 1, "advanced": True, "tooltip": "Empty takes 8 for 'pnp', 10 for 'rl'"}
+        int | None,
+        {
+            "min": 1,
+            "advanced": True,
+            "tooltip": "Rounds of deblurring: more are sharper and slower, and noisier with 'rl'. Empty takes 8 "
+            "for 'pnp', 10 for 'rl'",
+        },
     ] = None
     strength: Annotated[
         float,
@@ -68,8 +76,8 @@ class DeblurOptions:
             "min": 0.0,
             "max": 2.0,  # beyond, Richardson-Lucy with total variation loses light
             "step": 0.05,
-            "tooltip": "More gives a smoother, less a sharper and noisier result: the noise is taken for this many "
-            "times what it is ('pnp'), or total variation weighs so much ('rl', 0 for none)",
+            "tooltip": "More gives a smoother, less a sharper and noisier result. 'pnp' takes the noise for this"
+            " many times what it is; with 'rl' it weighs total variation, and 0 does not smooth",
         },
     ] = 1.0
     noise: Annotated[

@@ -85,8 +85,9 @@ class DenoiseOptions:
         {
             "array": "maps",
             "advanced": True,
-            "tooltip": "Calibration of an sCMOS camera, three planes of the image's size: offset (DN), gain (DN per "
-            "electron) and variance of the read noise (DN²) of every pixel",
+            "tooltip": "Measured maps of an sCMOS camera, three planes of the image's size: offset (grey "
+            "values), gain (grey values per electron) and variance of the read noise (grey values "
+            "squared) of every pixel. With them, noisy pixels of the camera are trusted less",
             "flag": "FILE",
         },
     ] = field(default=None, compare=False)
@@ -113,8 +114,8 @@ class DenoiseOptions:
         Frames,
         {
             "choices": get_args(Frames),
-            "tooltip": "Whether neighbouring frames help: 'auto' uses those of a movie where they do, "
-            "'T' frames, 'Z' planes of a stack, 'none' takes every plane by itself",
+            "tooltip": "Use neighbouring frames, too: less noise, but slower. 'auto' does so in movies where it "
+            "helps, 'T' uses frames, 'Z' planes of a stack, 'none' takes every plane by itself",
         },
     ] = "auto"
     self_ensemble: SelfEnsembleOption = False

@@ -40,7 +40,8 @@ class DetectOptions:
             "min": 0.0001,
             "max": 0.5,
             "step": 0.01,
-            "tooltip": "Share of false points among all that is acceptable, as far as noise makes them",
+            "tooltip": "How many of the points may be made by noise alone, as a share: 0.05 is one in twenty. "
+            "Less finds fewer and surer objects",
         },
     ] = 0.05
     min_size: Annotated[
@@ -49,22 +50,39 @@ class DetectOptions:
             "min": 1.5,  # pixels: a narrower spot is a single pixel, and that is a hot one
             "max": 500.0,
             "step": 0.5,
-            "tooltip": "Size of the smallest objects in pixels (full width at half maximum of a spot)",
+            "tooltip": "Size of the smallest objects in pixels (of a spot: full width at half maximum). Smaller "
+            "ones are left out",
         },
     ] = 2.0
     max_size: Annotated[
         float,
-        {"min": 1.5, "max": 500.0, "step": 0.5, "tooltip": "Size of the largest objects in pixels"},
+        {
+            "min": 1.5,
+            "max": 500.0,
+            "step": 0.5,
+            "tooltip": "Size of the largest objects in pixels. Larger ones are left out; a wide range takes longer",
+        },
     ] = 8.0
     objects: Annotated[
-        Objects, {"choices": get_args(Objects), "tooltip": "Brighter or darker than what is around them"}
+        Objects,
+        {
+            "choices": get_args(Objects),
+            "tooltip": "Whether the objects are brighter or darker than what is around them; the others are not found",
+        },
     ] = "bright"
     volume: Annotated[
-        bool, {"tooltip": "Find objects in z-stacks as a whole; else every plane is searched by itself"}
+        bool,
+        {
+            "tooltip": "One point for each object of a z-stack; else every plane is searched by itself, and an "
+            "object gets a point in each"
+        },
     ] = False
     boxes: Annotated[
         bool,
-        {"advanced": True, "tooltip": "Draw boxes around the objects, not rings; their corners become features"},
+        {
+            "advanced": True,
+            "tooltip": "Draw boxes around the objects, not rings, and write their corners into the table of features",
+        },
     ] = False
     clicks: Annotated[
         Any,
@@ -87,9 +105,9 @@ class DetectOptions:
         {
             "choices": get_args(Method),
             "advanced": True,
-            "tooltip": "'net' asks the bundled network, for small spots; 'log' filters of many sizes. With clicks, "
-            "'log' tells objects by their height under one filter, 'features' also by what is in and around them. "
-            "'auto' takes what finds clearly more",
+            "tooltip": "'net' is the bundled network, for small spots; 'log' finds blobs of all sizes that are "
+            "asked for. With points to go by, 'log' compares brightness, 'features' also what is in "
+            "and around the objects. 'auto' takes what finds clearly more",
         },
     ] = "auto"
     device: DeviceOption = "auto"

@@ -52,9 +52,9 @@ class InpaintOptions:
         str,
         {
             "choices": get_args(Method),
-            "tooltip": "'network' was trained to fill in, 'pnp' takes the denoiser for what images look like and can "
-            "draw several fillings, 'biharmonic' is a smooth classical interpolation; 'auto' takes the better of the "
-            "first two, by filling known pixels that it hides",
+            "tooltip": "'network' was trained to fill in; 'pnp' fills with the denoiser, slower, and can draw "
+            "several fillings; 'biharmonic' is smooth, without texture. 'auto' tries the first two on"
+            " known pixels that it hides, and takes the better one",
         },
     ] = "auto"
     detect: Annotated[
@@ -71,12 +71,18 @@ class InpaintOptions:
         {
             "min": 1,
             "max": 64,  # each takes as long as the first; the spread of a few dozen is known well enough
-            "tooltip": "How many plausible fillings to draw. 1 gives the single best estimate; more are put along a "
-            "new first dimension, and where they differ, the image does not tell what was there; their spread is "
-            "scaled to the error at known pixels that were hidden",
+            "tooltip": "1 gives the single best filling. More draw so many that could be true, along a new first"
+            " dimension: where they differ, the image does not tell what was there",
         },
     ] = 1
-    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Another seed, other plausible fillings"}] = 0
+    seed: Annotated[
+        int,
+        {
+            "min": 0,
+            "advanced": True,
+            "tooltip": "The same number draws the same fillings again; another one draws others that could be true",
+        },
+    ] = 0
     noise: Annotated[
         Noise | float | None,
         {

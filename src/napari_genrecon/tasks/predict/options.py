@@ -29,7 +29,12 @@ class PredictOptions:
     """
 
     model: Annotated[
-        str, {"choices": "models", "tooltip": "The model; 'auto' takes the only one that was trained for this"}
+        str,
+        {
+            "choices": "models",
+            "tooltip": "Which trained model makes the new image: each makes the stain, or the sharpness, that it"
+            " was trained on. 'auto' takes the only one there is",
+        },
     ] = "auto"
     pixel_size: PixelSizeOption = None
     axes: AxesOption = None

@@ -32,11 +32,27 @@ _AT_ONCE = 64  # samples per batch: larger ones need more memory and delay a can
 class SampleOptions:
     """Options of `sample`, with the texts of the form and of the flags."""
 
-    model: Annotated[str, {"choices": "trained", "tooltip": "A trained model, or a model file"}] = "nuclei-dcgan-32"
-    n: Annotated[int, {"min": 1, "tooltip": "How many pictures"}] = 64
-    seed: Annotated[int | None, {"min": 0, "tooltip": "The same seed gives the same pictures; empty: new ones"}] = None
+    model: Annotated[
+        str,
+        {
+            "choices": "trained",
+            "tooltip": "Which model makes the pictures: they look like those that it was trained on",
+        },
+    ] = "nuclei-dcgan-32"
+    n: Annotated[int, {"min": 1, "tooltip": "How many new pictures to make"}] = 64
+    seed: Annotated[
+        int | None,
+        {"min": 0, "tooltip": "The same number gives the same pictures again; empty makes new ones"},
+    ] = None
     truncation: Annotated[
-        float, {"min": 0.0, "max": 1.0, "step": 0.05, "tooltip": "GANs: less varied, more typical pictures below 1"}
+        float,
+        {
+            "min": 0.0,
+            "max": 1.0,
+            "step": 0.05,
+            "tooltip": "Below 1, pictures are more typical and vary less; 1 varies them as much as the training "
+            "data. GANs only",
+        },
     ] = 1.0
     device: DeviceOption = "auto"
 

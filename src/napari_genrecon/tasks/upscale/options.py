@@ -42,9 +42,14 @@ class EnlargingOptions:
             "image if not given",
         },
     ] = None
-    model: Annotated[str, {"choices": "models", "tooltip": "The network; 'auto' chooses by the noise of the image"}] = (
-        "auto"
-    )
+    model: Annotated[
+        str,
+        {
+            "choices": "models",
+            "tooltip": "What draws the new pixels: 'auto' chooses by the noise of the image, others are for "
+            "clean or noisy images, or were imported",
+        },
+    ] = "auto"
     consistent: Annotated[
         bool, {"tooltip": "Correct the result so that, shrunk again, it gives the image back, noise included"}
     ] = False

@@ -33,7 +33,8 @@ class UpscaleZOptions(EnlargingOptions):
             "max": 3.0,  # ... and thicker ones hold no detail
             "step": 0.1,
             "advanced": True,
-            "tooltip": "Thickness of the layer that one plane shows (FWHM), in distances of planes",
+            "tooltip": "How thick a slice of the object each plane shows (full width at half maximum), in "
+            "distances between planes: more sharpens more along z; too much makes ripples",
         },
     ] = 1.0
     train_steps: Annotated[
@@ -42,10 +43,18 @@ class UpscaleZOptions(EnlargingOptions):
             "min": 0,
             "max": 5000,  # a guard against slips: about a quarter of an hour on two CPU cores
             "advanced": True,
-            "tooltip": "Steps of training on the stack; more are a little better and take longer",
+            "tooltip": "How long the network is trained on the stack itself, in steps: more are a little better "
+            "and take longer",
         },
     ] = 150
-    seed: Annotated[int, {"min": 0, "advanced": True, "tooltip": "Seed of the training batches"}] = 0
+    seed: Annotated[
+        int,
+        {
+            "min": 0,
+            "advanced": True,
+            "tooltip": "The same number gives the same result again; another one trains anew, as well",
+        },
+    ] = 0
 
     def __post_init__(self) -> None:
         EnlargingOptions.__post_init__(self)  # slots: the class that super() would look for is another one

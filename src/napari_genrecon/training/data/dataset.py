@@ -61,15 +61,53 @@ class CropOptions:
         Planes of a block of a stack, along Z; None cuts flat crops.
     """
 
-    size: Annotated[int, {"choices": SIZES, "tooltip": "Side of a crop in pixels"}] = 32
-    mode: Annotated[str, {"choices": MODES, "tooltip": "Places of the crops"}] = "auto"
-    stride: Annotated[int | None, {"min": 1, "tooltip": "Distance between the crops of a grid; empty chooses"}] = None
-    n: Annotated[
-        int | None, {"min": 1, "tooltip": "How many crops at most, or how many random positions; empty chooses"}
+    size: Annotated[
+        int,
+        {
+            "choices": SIZES,
+            "tooltip": "Side of a crop in pixels: it should hold one object and some of what is around it; "
+            "larger ones train slower",
+        },
+    ] = 32
+    mode: Annotated[
+        str,
+        {
+            "choices": MODES,
+            "tooltip": "Where crops are cut: around labelled objects or points, on a grid, or at random",
+        },
+    ] = "auto"
+    stride: Annotated[
+        int | None,
+        {
+            "min": 1,
+            "tooltip": "Distance between the crops of a grid in pixels: less gives more crops, which overlap. "
+            "Empty chooses",
+        },
     ] = None
-    seed: Annotated[int, {"min": 0, "tooltip": "Seed of random positions and of the held-out crops"}] = 0
+    n: Annotated[
+        int | None,
+        {
+            "min": 1,
+            "tooltip": "How many crops at most, or at how many random positions: more is better and slower. "
+            "Empty chooses",
+        },
+    ] = None
+    seed: Annotated[
+        int,
+        {
+            "min": 0,
+            "tooltip": "Another number cuts random crops elsewhere and holds other ones out; the same repeats them",
+        },
+    ] = 0
     held_out: Annotated[
-        float, {"min": 0.0, "max": 0.5, "step": 0.05, "tooltip": "Share of the crops that is not trained on"}
+        float,
+        {
+            "min": 0.0,
+            "max": 0.5,
+            "step": 0.05,
+            "tooltip": "Share of the crops that is not trained on, but kept to check the model with: 0 leaves "
+            "more to train on, and no check",
+        },
     ] = 0.1
     depth: Annotated[int | None, {"min": 2, "form": False, "tooltip": "Planes of a block; empty: flat crops"}] = None
 

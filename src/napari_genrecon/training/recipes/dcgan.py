@@ -74,31 +74,61 @@ class DCGANOptions(TrainOptions):
     latent: Annotated[
         int,
         {
+            "label": "detail",
             "min": 2,
             "max": 1024,
             "advanced": True,
-            "tooltip": "Numbers that describe one picture; more hold more detail and need more crops",
+            "tooltip": "How many numbers describe one picture: more hold more detail and need more crops",
         },
     ] = 100
     width: Annotated[
-        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more trains slower"}
+        int,
+        {
+            "label": "network size",
+            "min": 4,
+            "max": 256,
+            "advanced": True,
+            "tooltip": "Size of the network (its feature maps at half the size): more can draw more detail, "
+            "trains slower and needs more crops",
+        },
     ] = 32
-    loss: Annotated[str, {"choices": ("non-saturating", "hinge"), "advanced": True, "tooltip": "The GAN's loss"}] = (
-        "non-saturating"
-    )
+    loss: Annotated[
+        str,
+        {
+            "choices": ("non-saturating", "hinge"),
+            "advanced": True,
+            "tooltip": "What the GAN's two networks compete by: try 'hinge' where a training does not get better"
+            " with 'non-saturating'",
+        },
+    ] = "non-saturating"
     r1: Annotated[
         float,
         {
+            "label": "steadiness",
             "min": 0.0,
             "max": 1000.0,
             "step": 0.01,
             "advanced": True,
-            "tooltip": "Penalty on the slope of the discriminator: more is steadier and slower",
+            "tooltip": "More keeps the training steadier and makes it slower; too little, and it may break down "
+            "(R1, a penalty on the slope of the discriminator)",
         },
     ] = 0.02
-    spectral: Annotated[bool, {"advanced": True, "tooltip": "Bound the discriminator's slope (spectral norm)"}] = False
+    spectral: Annotated[
+        bool,
+        {
+            "label": "extra steady",
+            "advanced": True,
+            "tooltip": "Keep the training steady in a second way (spectral norm): for one that breaks down; it "
+            "learns slower",
+        },
+    ] = False
     augment: Annotated[
-        bool, {"advanced": True, "tooltip": "Augment real and generated pictures alike: helps with few crops"}
+        bool,
+        {
+            "advanced": True,
+            "tooltip": "Change real and made pictures alike while they are compared: better with few crops, of "
+            "no use with very many",
+        },
     ] = True
 
 

@@ -52,7 +52,9 @@ class Image2ImageOptions(RestorationOptions):
 
     recipe = "image2image"
 
-    minutes: Annotated[float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time"}] = 10.0
+    minutes: Annotated[
+        float, {"min": 0.1, "max": 100_000.0, "tooltip": "How long to train: more is better, less and less so"}
+    ] = 10.0
 
 
 # --- before and while it trains ---

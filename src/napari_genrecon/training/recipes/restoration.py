@@ -67,11 +67,21 @@ class RestorationOptions(TrainOptions):
     """Options of the training of a denoiser; see `TrainOptions`."""
 
     minutes: Annotated[
-        float, {"min": 0.1, "max": 100_000.0, "tooltip": "Training time; more is better, less and less so"}
+        float,
+        {
+            "min": 0.1,
+            "max": 100_000.0,
+            "tooltip": "How long to train: more is better, less and less so. It can be stopped and gone on with",
+        },
     ] = 3.0
     batch: Annotated[
         int,
-        {"min": 2, "max": 4096, "advanced": True, "tooltip": "Crops per step; more is steadier and takes more memory"},
+        {
+            "min": 2,
+            "max": 4096,
+            "advanced": True,
+            "tooltip": "Crops that are looked at in each step: more is steadier and takes more memory and time",
+        },
     ] = 8
 
     def __post_init__(self) -> None:

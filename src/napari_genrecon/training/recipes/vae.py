@@ -52,31 +52,44 @@ class VAEOptions(TrainOptions):
     latent: Annotated[
         int,
         {
+            "label": "detail",
             "min": 2,
             "max": 1024,
             "advanced": True,
-            "tooltip": "Numbers that describe one picture; more hold more detail and need more crops",
+            "tooltip": "How many numbers describe one picture: more hold more detail and need more crops",
         },
     ] = 100
     width: Annotated[
-        int, {"min": 4, "max": 256, "advanced": True, "tooltip": "Feature maps at half the size; more trains slower"}
+        int,
+        {
+            "label": "network size",
+            "min": 4,
+            "max": 256,
+            "advanced": True,
+            "tooltip": "Size of the network (its feature maps at half the size): more can draw more detail, "
+            "trains slower and needs more crops",
+        },
     ] = 32
     beta: Annotated[
         float,
         {
+            "label": "regularity",
             "min": 0.0,
             "max": 100.0,
             "step": 0.1,
             "advanced": True,
-            "tooltip": "Weight of the divergence: more gives more regular latents and blurrier pictures",
+            "tooltip": "More makes new pictures more like real ones as a whole, and blurrier; less makes them "
+            "sharper, and some of them odd (weight of the divergence)",
         },
     ] = 1.0
     likelihood: Annotated[
         str,
         {
+            "label": "grey values",
             "choices": ("logistic", "gaussian", "bernoulli"),
             "advanced": True,
-            "tooltip": "How grey values scatter about the decoder's picture",
+            "tooltip": "How grey values may differ from the model's picture: 'logistic' suits most images, "
+            "'gaussian' those with even noise, 'bernoulli' black and white ones",
         },
     ] = "logistic"
 

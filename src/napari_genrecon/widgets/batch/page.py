@@ -26,7 +26,7 @@ from napari_genrecon.tasks.batch import (
 )
 from napari_genrecon.widgets.batch.choice import WorkChoice
 from napari_genrecon.widgets.batch.table import BatchTable
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.fit import make_primary, scrolled, side_by_side, text
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.files import chosen_saving
@@ -34,7 +34,7 @@ from napari_genrecon.widgets.layers.files import chosen_saving
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["BatchPage", "BatchWidget"]
+__all__ = ["BatchPage"]
 
 _LINES = 6  # of messages before they scroll
 _WIDTH = 380  # pixels
@@ -278,12 +278,3 @@ def _images(count: int) -> str:
 
 def _counts(rows: tuple[Row, ...]) -> str:
     return ", ".join(f"{count} {state}" for state, count in Counter(row.state for row in rows).items())
-
-
-class BatchWidget(PageOpener):
-    """Dock widget of a folder of images."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> BatchPage:
-        """Return a new page."""
-        return BatchPage(viewer)

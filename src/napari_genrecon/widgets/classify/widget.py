@@ -9,13 +9,13 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_genrecon.widgets.classify.page import ClassifyPage
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.fit import scrolled
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["ClassifyWidget"]
+__all__ = ["ClassifyDock"]
 
 _WIDTH = 396  # pixels: least width of the page, with a scroll bar
 
@@ -66,12 +66,3 @@ class ClassifyDock(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     def _closed(self) -> None:
         self.page.target.clear()
-
-
-class ClassifyWidget(PageOpener):
-    """Dock widget of classifying objects."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> ClassifyDock:
-        """Return a new page."""
-        return ClassifyDock(viewer)

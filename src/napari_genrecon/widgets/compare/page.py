@@ -16,7 +16,7 @@ from napari_genrecon.widgets.compare.pairs import Pair, Planes, source_of
 from napari_genrecon.widgets.compare.profile import Profile, ProfilePlot, channel_index, line_of, profile_along
 from napari_genrecon.widgets.compare.side_by_side import SideBySide
 from napari_genrecon.widgets.compare.split_layer import SplitLayer
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.fit import heading, side_by_side, slim, text
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import LayerChoice, keeping_active
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-__all__ = ["ComparePage", "CompareWidget"]
+__all__ = ["ComparePage"]
 
 _KEY = "H"  # one that napari uses on no kind of layer
 _PIXELS_AND_PLACE = ("data", "scale", "translate", "rotate", "shear", "affine")
@@ -105,7 +105,12 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _make_controls(self) -> None:
         self.before = ComboBox(label="before", choices=self._image_names, tooltip="The image that is left of the line")
         self.after = ComboBox(label="after", choices=self._image_names, tooltip="The image that is right of the line")
-        self.way = ComboBox(label="show", choices=list(_WAYS.items()), value="off", tooltip="How the two are shown")
+        self.way = ComboBox(
+            label="show",
+            choices=list(_WAYS.items()),
+            value="off",
+            tooltip="Both at once, divided by a line or side by side, or one of them alone",
+        )
         self._images = Container(widgets=[self.before, self.after, self.way])
         self.hold = PushButton(
             text=f"Hold to swap ({_KEY})", tooltip=f"While it is held, or the key {_KEY}, the other image is shown"
@@ -120,7 +125,10 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         )
         self.panel = JobPanel([self.difference, self.residual])
         self.line = ComboBox(
-            label="line", choices=self._line_names, nullable=True, tooltip="Shapes layer with a line, or two points"
+            label="line",
+            choices=self._line_names,
+            nullable=True,
+            tooltip="Plots the grey values along this line: of a Shapes layer, or from one point to another",
         )
         self.draw = PushButton(text="Draw a line", tooltip="Drag on the image from where to where")
         self.said, self.plot = text(), ProfilePlot()
@@ -409,12 +417,3 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _refuse_profile(self, error: BaseException) -> None:
         self.plot.draw(None)
         self.said.value = sentence(error)
-
-
-class CompareWidget(PageOpener):
-    """Dock widget that compares two images."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> ComparePage:
-        """Return a new page."""
-        return ComparePage(viewer)

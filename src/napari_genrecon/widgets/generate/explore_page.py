@@ -98,6 +98,8 @@ TOOLS = {
 }  # fmt: skip
 _STARTS = (("new pictures", False), ("real cells of a layer", True))
 
+_SEED = "Each number stands for another picture; the same number for the same one"
+
 
 class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
     """Page to explore a model.
@@ -114,9 +116,9 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._words = text()
         self.start = ComboBox(label="from", choices=_STARTS, tooltip="Only a VAE can start from real cells")
         self.chooser = CropChooser(viewer)
-        self.first = SpinBox(value=0, min=0, max=2**31 - 1)
-        self.second = SpinBox(value=1, min=0, max=2**31 - 1)
-        self.n = SpinBox(label="how many", value=9, min=2, max=1000)
+        self.first = SpinBox(value=0, min=0, max=2**31 - 1, tooltip=_SEED)
+        self.second = SpinBox(value=1, min=0, max=2**31 - 1, tooltip=_SEED)
+        self.n = SpinBox(label="how many", value=9, min=2, max=1000, tooltip="How many pictures: more, and finer steps")
         self.run = PushButton(text="Start", tooltip="Adds layers, and sliders below to go on with")
         make_primary(self.run)
         self.panel = JobPanel([self.run], after=self._show_what_counts)

@@ -50,8 +50,10 @@ class Results:
         self._walk: tuple[Walk, Any] | None = None
         self._ranked: tuple[Dataset, np.ndarray, Request] | None = None
         self._mapped: tuple[Dataset, Any, Any] | None = None
-        self.axis = ComboBox(label="axis", choices=(), tooltip="The strongest first")
-        self.value = FloatSlider(label="value", value=0.0, min=-3.0, max=3.0, step=0.05)
+        self.axis = ComboBox(label="axis", choices=(), tooltip="What the slider changes: the first axes change most")
+        self.value = FloatSlider(
+            label="value", value=0.0, min=-3.0, max=3.0, step=0.05, tooltip="0 is the picture itself; most are within 2"
+        )
         self.colour = ComboBox(label="colour by", choices=(), tooltip="What the colours of the points show")
         self.odd = QListWidget()
         self._picture, self._picked = picture_label(), text()

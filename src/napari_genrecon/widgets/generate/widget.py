@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_genrecon.widgets.dock import Dock, PageOpener, pages_of
-from napari_genrecon.widgets.fit import scrolled
+from napari_genrecon.widgets.dock import Dock
+from napari_genrecon.widgets.fit import line_up, scrolled
 from napari_genrecon.widgets.generate.explore_page import ExplorePage
 from napari_genrecon.widgets.generate.sample_page import SamplePage
+from napari_genrecon.widgets.room import pages_of
 from napari_genrecon.widgets.task.controls import TaskControls
 from napari_genrecon.widgets.train.page import TrainPage
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["GenerateWidget"]
+__all__ = ["GeneratePage"]
 
 _WIDTH = 396  # pixels: least width of the pages, with a scroll bar
+_REST = 100  # milliseconds between the making of two pages
 
 
 class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
@@ -33,24 +37,64 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.sample, self.explore = SamplePage(viewer), ExplorePage(viewer)
-        self.train = TrainPage(viewer, self._new_model)
-        self.sample.on_models = self._new_model
+        self._made: dict[str, Any] = {}
         self.tabs = QTabWidget()
-        for title, page in (("Train", self.train), ("Sample", self.sample), ("Explore", self.explore)):
-            self.tabs.addTab(_page(page.native), title)
+        for title in _PAGES:
+            QVBoxLayout(room := QWidget()).setContentsMargins(0, 0, 0, 0)
+            self.tabs.addTab(room, title)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         self.setMinimumWidth(_WIDTH)
         self._dock = Dock(self, self)
-        pages = (self.train, self.sample, self.explore)
+        self._page("Train")
+        self.tabs.currentChanged.connect(self._chosen)
+        self._later = QTimer(self)  # the other pages are made on later turns: one at a time does not freeze the window
+        self._later.timeout.connect(self._make_next)
+        self._later.start(_REST)
+        made = self._made
 
         def leave(*_: Any) -> None:  # no method: Qt would cut its connection before the widget is gone
-            for page in pages:
+            for page in made.values():
                 page.leave()
 
         self.destroyed.connect(leave)
+
+    @property
+    def train(self) -> TrainPage:
+        """Page to train a model."""
+        return self._page("Train")
+
+    @property
+    def sample(self) -> SamplePage:
+        """Page to make new images with a model."""
+        return self._page("Sample")
+
+    @property
+    def explore(self) -> ExplorePage:
+        """Page to walk between images of a model."""
+        return self._page("Explore")
+
+    def _page(self, title: str) -> Any:
+        """Return the page of a tab, which is made now if it is not there yet."""
+        page = self._made.get(title)
+        if page is None:
+            page = self._made[title] = _PAGES[title](self._viewer, self._new_model)
+            native = page.native
+            native.layout().addStretch(1)  # room that is not needed stays below
+            self.tabs.widget(list(_PAGES).index(title)).layout().addWidget(scrolled(native))
+            line_up(native)
+        return page
+
+    def _chosen(self, index: int) -> None:
+        self._page(self.tabs.tabText(index))
+
+    def _make_next(self) -> None:
+        missing = [title for title in _PAGES if title not in self._made]
+        if missing:
+            self._page(missing[0])
+        else:
+            self._later.stop()
 
     def fill(self, layer: str, options: dict[str, Any]) -> None:
         """Show the Train page with an image layer chosen; training has no options that an image sets."""
@@ -60,22 +104,23 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
             self.train.chooser.images.value = [layer]
 
     def _new_model(self, wanted: str = "") -> None:
-        for page in (self.sample, self.explore):
-            page.choice.refresh(wanted)
+        for title in ("Sample", "Explore"):
+            if title in self._made:
+                self._made[title].choice.refresh(wanted)
         for task in pages_of(self._viewer):
             if isinstance(task, TaskControls):
                 task.refresh_models()
 
 
-class GenerateWidget(PageOpener):
-    """Dock widget of training and using generative models."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> GeneratePage:
-        """Return a new page."""
-        return GeneratePage(viewer)
+def _sample_page(viewer: Viewer, on_models: Callable[[str], object]) -> SamplePage:
+    page = SamplePage(viewer)
+    page.on_models = on_models
+    return page
 
 
-def _page(native: QWidget) -> QScrollArea:
-    native.layout().addStretch(1)  # room that is not needed stays below
-    return scrolled(native)
+# Title of each tab, and what makes its page from the viewer and from what is called when there is a new model.
+_PAGES: dict[str, Callable[[Viewer, Callable[[str], object]], Any]] = {
+    "Train": TrainPage,
+    "Sample": _sample_page,
+    "Explore": lambda viewer, _on_models: ExplorePage(viewer),
+}

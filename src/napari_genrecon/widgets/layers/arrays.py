@@ -187,7 +187,7 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
             name=f"{name}_pinhole",
             label="pinhole (Airy units)",
             widget_type="LineEdit",
-            options={"tooltip": "Diameter of the pinhole; 1 is usual. Empty: closed"},
+            options={"tooltip": "Diameter of the pinhole: 1 is usual, a wider one blurs more. Empty: closed"},
         ),
         create_widget(
             "",

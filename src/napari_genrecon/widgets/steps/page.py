@@ -22,7 +22,7 @@ from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import TASKS, Result
 from napari_genrecon.tasks.pipeline import Pipeline, Step, pipeline_steps, read_pipeline, steps_of
 from napari_genrecon.tasks.result_name import result_name
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.fit import list_of_layers, make_primary, side_by_side, text
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers
@@ -33,7 +33,7 @@ from napari_genrecon.widgets.task.compute import LayerSnapshot
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["StepsPage", "StepsWidget"]
+__all__ = ["StepsPage"]
 
 _ROWS = 4  # of the lists of images and of steps before they scroll
 _LINES = 8  # of messages before they scroll
@@ -311,12 +311,3 @@ def _options(given: str) -> dict[str, Any]:
 def _parts(given: str) -> list[str]:
     """Split at the commas that stand before the next ``name=``, as values may hold commas."""
     return [part for part in re.split(r",\s*(?=\w+\s*=)", given) if part.strip()]
-
-
-class StepsWidget(PageOpener):
-    """Dock widget of several tasks in a row."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> StepsPage:
-        """Return a new page."""
-        return StepsPage(viewer)

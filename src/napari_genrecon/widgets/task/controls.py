@@ -53,7 +53,9 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def __init__(self, viewer: Viewer, task: Task) -> None:
         self._viewer, self._task = viewer, task
-        self._layers = Select(label="images", choices=self._images, tooltip="One or several image layers")
+        self._layers = Select(
+            label="images", choices=self._images, tooltip="Images to work on: each gets a result of its own"
+        )
         self._said_images = text()
         self._details = Details()
         self._report, self._verdict = self._details.report, self._details.verdict

@@ -22,12 +22,12 @@ from napari_genrecon.errors import GenReconError, ImageError, OptionError
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.models.registry import import_steps
-from napari_genrecon.tasks import Task, defaults_of, find_task
+from napari_genrecon.tasks import Task, defaults_of
 from napari_genrecon.tasks.export import export_steps
 from napari_genrecon.tasks.result_name import result_name
 from napari_genrecon.training import cited
 from napari_genrecon.widgets.advise.open_dock import open_filled
-from napari_genrecon.widgets.dock import Dock, PageOpener
+from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
 from napari_genrecon.widgets.layers.choice import keeping_active
@@ -56,16 +56,7 @@ if TYPE_CHECKING:
 _REST = 500  # milliseconds without a move of the camera after which it rests: shorter, and a pause in a drag computes
 _SOON = 3.0  # seconds that a preview may take to be renewed unasked; longer ones would block the buttons by surprise
 
-__all__ = [
-    "DeblurWidget",
-    "DenoiseWidget",
-    "DetectWidget",
-    "InpaintWidget",
-    "PredictWidget",
-    "TaskWidget",
-    "UpscaleWidget",
-    "UpscaleZWidget",
-]
+__all__ = ["TaskWidget"]
 
 
 class TaskWidget(TaskControls):
@@ -570,69 +561,3 @@ class TaskWidget(TaskControls):
             )
         arrays = self._form.array_sources()
         return as_python(self._task, self._chosen(), self._options, arrays, live=self._live.value)
-
-
-# napari makes dock widgets from classes, one for each task.
-
-
-class DenoiseWidget(PageOpener):
-    """Dock widget of `denoise`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("denoise"))
-
-
-class DeblurWidget(PageOpener):
-    """Dock widget of `deblur`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("deblur"))
-
-
-class DetectWidget(PageOpener):
-    """Dock widget of `detect`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("detect"))
-
-
-class InpaintWidget(PageOpener):
-    """Dock widget of `inpaint`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("inpaint"))
-
-
-class PredictWidget(PageOpener):
-    """Dock widget of `predict`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("predict"))
-
-
-class UpscaleWidget(PageOpener):
-    """Dock widget of `upscale`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("upscale"))
-
-
-class UpscaleZWidget(PageOpener):
-    """Dock widget of `upscale_z`."""
-
-    @staticmethod
-    def make(viewer: Viewer) -> TaskWidget:
-        """Return a new page."""
-        return TaskWidget(viewer, find_task("upscale_z"))

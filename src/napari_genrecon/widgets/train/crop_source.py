@@ -70,7 +70,11 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._viewer, self._touched, self._alike = viewer, False, False
         self.following = True  # whether an image layer that is clicked on is chosen
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
-        self.images = Select(label="images", choices=self._names_of(Image), tooltip="One or several image layers")
+        self.images = Select(
+            label="images",
+            choices=self._names_of(Image),
+            tooltip="Images to train on: more of them, and more varied ones, make a better model",
+        )
         self.targets = Select(
             label="targets",
             choices=self._names_of(Image),

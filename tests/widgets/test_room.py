@@ -1,0 +1,80 @@
+"""Rooms of pages: a dock is there at once, its page on later turns, or as soon as something of it is used."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
+
+from napari_genrecon.widgets.openers import DenoiseWidget, GenerateWidget, StepsWidget
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).poisson(40, (64, 72)).astype("u2"), name="cells")
+    return viewer
+
+
+def test_page_fills_its_dock_on_later_turns(viewer, qtbot):
+    room = StepsWidget(viewer)
+    viewer.window.add_dock_widget(room)
+    assert not room.made
+    qtbot.waitUntil(lambda: room.ready, timeout=60_000)
+    assert room.run.native.window() is room.window()
+
+
+def test_value_that_is_set_at_once_stays(viewer, qtbot, settle):
+    room = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(room)
+    room._form["strength"].value = 0.5
+    qtbot.waitUntil(lambda: room.ready, timeout=60_000)
+    settle(room)
+    assert room._form["strength"].value == 0.5
+
+
+def test_page_that_is_filled_before_it_is_made_has_the_values(viewer, settle):
+    room = DenoiseWidget(viewer)
+    room.fill("cells", {"strength": 0.25})
+    assert not room.made
+    settle(room)
+    assert room._form["strength"].value == 0.25
+    assert room._layers.value == ["cells"]
+
+
+def test_dock_that_is_closed_at_once_makes_its_page_when_it_opens_again(viewer, qtbot):
+    room = StepsWidget(viewer)
+    viewer.window.add_dock_widget(room)
+    viewer.window.remove_dock_widget(room)
+    qtbot.wait(300)
+    assert not room.made
+    assert StepsWidget(viewer) is room
+    viewer.window.add_dock_widget(room)
+    qtbot.waitUntil(lambda: room.ready, timeout=60_000)
+
+
+def test_page_learns_that_its_dock_was_closed_and_opened(viewer, qtbot, settle):
+    room = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(room)
+    qtbot.waitUntil(lambda: room.ready, timeout=60_000)
+    settle(room)
+    page = room.content
+    viewer.window.remove_dock_widget(room)
+    assert page._dock.closed
+    viewer.window.add_dock_widget(room)
+    assert not page._dock.closed
+
+
+def test_attribute_that_is_missing_is_an_error_of_the_page(viewer):
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = StepsWidget(viewer).no_such_thing
+
+
+def test_further_tabs_are_made_unasked_and_each_when_it_is_used(viewer, qtbot):
+    room = GenerateWidget(viewer)
+    viewer.window.add_dock_widget(room)
+    assert room.explore.run.text == "Start"
+    qtbot.waitUntil(lambda: all(room.tabs.widget(i).layout().count() for i in range(3)), timeout=60_000)
