@@ -14,7 +14,7 @@ from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption, check
 __all__ = ["NETWORK_SIZES", "DetectOptions", "Method", "Objects"]
 
 Objects = Literal["bright", "dark"]
-Method = Literal["auto", "log", "net", "features"]
+Method = Literal["auto", "log", "net", "features", "heatmap"]
 
 NETWORK_SIZES = (1.5, 8.25)
 """Sizes in pixels of the spots that the bundled network was trained on (`tools/bundled/spot_scenes.py`)."""
@@ -91,8 +91,8 @@ class DetectOptions:
             "choices": get_args(Method),
             "advanced": True,
             "tooltip": "'net' asks the bundled network, for small spots; 'log' filters of many sizes. With clicks, "
-            "'log' tells objects by their height under one filter, 'features' also by what is in and around them. "
-            "'auto' takes what finds clearly more",
+            "'log' tells objects by their height under one filter, 'features' also by what is in and around them, "
+            "'heatmap' trains a network on them. 'auto' takes what finds more",
         },
     ] = "auto"
     device: DeviceOption = "auto"
@@ -127,9 +127,11 @@ class DetectOptions:
         if self.objects not in get_args(Objects):
             raise OptionError(f"objects must be 'bright' or 'dark', got {self.objects!r}")
         if self.method not in get_args(Method):
-            raise OptionError(f"method must be 'auto', 'log', 'net' or 'features', got {self.method!r}")
-        if self.method == "features" and self.clicks is None:
-            raise OptionError("method 'features' learns from clicks, and there are none: give them, or take 'auto'")
+            raise OptionError(f"method must be {' or '.join(map(repr, get_args(Method)))}, got {self.method!r}")
+        if self.method in ("features", "heatmap") and self.clicks is None:
+            raise OptionError(
+                f"method {self.method!r} learns from clicks, and there are none: give them, or take 'auto'"
+            )
         if self.method == "net":
             self._check_network()
         if self.complete is not None and self.clicks is None:

@@ -68,14 +68,15 @@ def detect(
     complete : (..., Y, X) or (Y, X) array_like, or a labels or image layer, optional
         Where it is not 0, every object is clicked on (in planes with a click): what else is there is no object. Clicks
         elsewhere only say that there is one.
-    method : {"auto", "log", "net", "features"}
+    method : {"auto", "log", "net", "features", "heatmap"}
         ``"net"`` asks the bundled network, which was trained on simulated spots; for spots of 1.5 to 8.25 pixels, plane
         by plane. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks both where the
         network can work, and takes the network if it finds more than false ones can account for: mostly where spots are
         crowded.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
-        what is in them and around them. ``"auto"`` takes ``"features"`` only if it is clearly better where everything
-        is clicked on, by cross-validation.
+        what is in them and around them, ``"heatmap"`` by a heat map that a small network is trained to draw from the
+        clicks, which takes some seconds. ``"auto"`` compares them where everything is clicked on, by cross-validation:
+        the simpler one counts as better only if it is so by more than a click.
     fdr : float
         Share of false points among all that is acceptable, in [0.0001, 0.5]. It holds for what noise makes, not for
         structure: texture, or sharp corners of larger objects.
@@ -252,7 +253,7 @@ def _like_clicks(
     shape = tuple(map(int, source.shape))
     clicks = checked_clicks(options.clicks, shape, axes)
     region = None if options.complete is None else checked_region(options.complete, shape, axes)
-    found = yield from learned_steps(source, axes, channels, clicks, region, options.method)
+    found = yield from learned_steps(source, axes, channels, clicks, region, options.method, options.device)
     facts = found.facts | {"learned from": digest(clicks) if region is None else digest(clicks) + digest(region)}
     tile = {"size": list(shape), "halo": [0] * len(shape)}
     record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
