@@ -102,10 +102,18 @@ def test_a_heat_map_without_maxima_is_worth_nothing():
     assert learn_heat(none, np.zeros((2, 3)), Size(10.0, False)).f1 == 0.0
 
 
-@pytest.mark.parametrize(("heat", "other", "taken"), [(0.8, 0.95, True), (0.8, 1.0, False), (1.0, 0.5, True)])
-def test_of_nearly_equal_ones_the_heat_map_is_taken(heat, other, taken):
+@pytest.mark.parametrize(
+    ("heat", "other", "method", "taken"),
+    [
+        (0.8, 0.95, "features", True),
+        (0.8, 1.0, "features", False),
+        (0.9, 0.8, "log", True),
+        (0.9, 0.9, "log", False),
+    ],
+)
+def test_a_heat_map_must_beat_one_height_but_features_only_nearly(heat, other, method, taken):
     model = Logistic(np.zeros(1), np.ones(1), np.zeros(2))
-    rules = [Rule(method, 0, model, 0.5, f1) for method, f1 in (("heatmap", heat), ("features", other))]
+    rules = [Rule(name, 0, model, 0.5, f1) for name, f1 in (("heatmap", heat), (method, other))]
     assert better(*rules, 6) == taken
 
 

@@ -176,6 +176,11 @@ def _speed() -> None:
             started = time.process_time()
             detect(planes, method=method)
             print(f"1024 x 1024 pixels, {name}, {method}: {time.process_time() - started:.1f} s of processor time")
+    image, truth = spots(0, 60, 6.0, 1.5, 0.0)
+    region = np.broadcast_to(np.arange(SIDE)[:, None] < SIDE // 2, image.shape)
+    started = time.process_time()
+    detect(image, clicks=truth[truth[:, 0] < SIDE // 2], complete=region, method="heatmap")
+    print(f"a heat map learnt from clicks on 256 x 256 pixels: {time.process_time() - started:.1f} s of processor time")
 
 
 # --- scenes ---

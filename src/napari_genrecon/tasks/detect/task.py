@@ -33,6 +33,7 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
+_TRAINING = 15.0  # seconds on one core of a laptop to train on clicks (`tools/benchmark.py detect --only speed`)
 # Options that count, and go into the record.
 _WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "boxes", "spacing", "method", "axes")
 _WITH_CLICKS = ("boxes", "method", "axes")
@@ -75,8 +76,8 @@ def detect(
         crowded.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
         what is in them and around them, ``"heatmap"`` by a heat map that a small network is trained to draw from the
-        clicks, which takes some seconds. ``"auto"`` compares them where everything is clicked on, by cross-validation:
-        the simpler one counts as better only if it is so by more than a click.
+        clicks, which takes some seconds. ``"auto"`` takes what is better where everything is clicked on, by
+        cross-validation.
     fdr : float
         Share of false points among all that is acceptable, in [0.0001, 0.5]. It holds for what noise makes, not for
         structure: texture, or sharp corners of larger objects.
@@ -270,7 +271,8 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     flat = np.zeros((side,) * ndim, np.float32)
     methods = finders_of(replace(options, volume=ndim == 3), [NoiseModel.white(1.0)], (side, side))
     took = sum(_seconds(finders[0], flat) for finders in methods.values())
-    return float(source.size / side**ndim * took)
+    trains = options.complete is not None and options.method in ("auto", "heatmap")
+    return float(source.size / side**ndim * took) + trains * _TRAINING
 
 
 def _seconds(find: Finder, values: NDArray[np.float32]) -> float:
