@@ -34,6 +34,7 @@ SIDE, NEAR, BACKGROUND, READ_NOISE = 256, 2.5, 30.0, 2.0  # pixels, pixels, phot
 SIGMA = float(np.sqrt(BACKGROUND + READ_NOISE**2))  # noise s.d. of the background
 ASKED = 0.05  # share of false points
 METHODS: tuple[Literal["net", "log"], ...] = ("net", "log")
+_FROM_CLICKS: tuple[Literal["auto", "log", "features", "heatmap"], ...] = ("auto", "log", "features", "heatmap")
 WIDTHS, THRESHOLDS = (1.0, 1.25, 1.5, 2.0, 2.6, 3.2), np.arange(2.0, 8.0, 0.25)  # tried for the tuned filter
 
 
@@ -111,17 +112,17 @@ def _edges(count: int) -> None:
 
 def _clicks(folder: Path, count: int) -> None:
     """Learn from the first images, where all is marked as far as the last click, and find in `count` others."""
-    header("from clicks", "clicks", "F1, auto", "taken", "F1, log", "F1, features")
+    header("from clicks", "clicks", "F1, auto", "taken", "F1, log", "F1, features", "F1, heatmap")
     for name, read in (("nuclei", _nuclei), ("white blood cells", _white_cells)):
         images, truths, radius = read(folder, count)
         for n in (3, 9, 20):
             stack, clicks, complete, rest = _marked(images, truths, n, count)
             scores, taken = {}, ""
-            for method in ("auto", "log", "features"):
+            for method in _FROM_CLICKS:
                 result = finish(detect_steps(stack, DetectOptions(clicks=clicks, complete=complete, method=method)))
                 scores[method] = _score(result.data.pixels, truths, rest, radius)
                 taken = result.record["found"]["method"] if method == "auto" else taken
-            row(name, n, f"{scores['auto']:.3f}", taken, f"{scores['log']:.3f}", f"{scores['features']:.3f}")
+            row(name, n, f"{scores['auto']:.3f}", taken, *(f"{scores[method]:.3f}" for method in _FROM_CLICKS[1:]))
     print()
 
 
@@ -175,6 +176,11 @@ def _speed() -> None:
             started = time.process_time()
             detect(planes, method=method)
             print(f"1024 x 1024 pixels, {name}, {method}: {time.process_time() - started:.1f} s of processor time")
+    image, truth = spots(0, 60, 6.0, 1.5, 0.0)
+    region = np.broadcast_to(np.arange(SIDE)[:, None] < SIDE // 2, image.shape)
+    started = time.process_time()
+    detect(image, clicks=truth[truth[:, 0] < SIDE // 2], complete=region, method="heatmap")
+    print(f"a heat map learnt from clicks on 256 x 256 pixels: {time.process_time() - started:.1f} s of processor time")
 
 
 # --- scenes ---

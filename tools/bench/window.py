@@ -67,8 +67,8 @@ def run(only: str, keep: Path | None) -> None:
 class Heartbeat:
     """Longest pause of the thread of the window, and where it was meanwhile.
 
-    A signal interrupts this thread and looks at its own stack. Another thread that looks at it would keep its frames for
-    a moment, and a painter that ends later than its picture makes Qt crash.
+    A signal interrupts this thread and looks at its own stack. Another thread that looks at it would keep its frames
+    for a moment, and a painter that ends later than its picture makes Qt crash.
     """
 
     def __init__(self) -> None:

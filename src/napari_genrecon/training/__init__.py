@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_genrecon.training.options import TrainOptions
     from napari_genrecon.training.recipe import Recipe
 
-__all__ = ["RECIPES", "all_options", "all_recipes", "cited", "find_recipe", "read_options"]
+__all__ = ["RECIPES", "all_options", "all_recipes", "cited", "find_recipe", "read_options", "task_recipe"]
 
 RECIPES = {
     "vae": ".recipes.vae:RECIPE",
@@ -24,6 +24,7 @@ RECIPES = {
     "noise2noise": ".recipes.noise2noise:RECIPE",
     "noise2void": ".recipes.noise2void:RECIPE",
     "image2image": ".recipes.image2image:RECIPE",
+    "detector": ".recipes.detector:RECIPE",
 }
 
 
@@ -51,8 +52,13 @@ def cited(name: str) -> str:
 
 
 def all_recipes() -> tuple[Recipe, ...]:
-    """Return all recipes, the default one first."""
-    return tuple(find_recipe(name) for name in RECIPES)
+    """Return the recipes that are offered, the default one first: all but those that tasks run by themselves."""
+    return tuple(recipe for recipe in map(find_recipe, RECIPES) if not recipe.by_task)
+
+
+def task_recipe(task: str) -> Recipe:
+    """Return the recipe that a task runs by itself."""
+    return next(recipe for recipe in map(find_recipe, RECIPES) if recipe.by_task and recipe.serves == task)
 
 
 def read_options(values: Mapping[str, Any]) -> TrainOptions:
@@ -86,13 +92,13 @@ def all_options() -> type:
     """
     known = {recipe.name: hints_of(recipe.options) for recipe in all_recipes()}
     titles = "; ".join(recipe.title for recipe in all_recipes())
-    kind = Annotated[str, {"choices": tuple(RECIPES), "tooltip": titles}]
+    kind = Annotated[str, {"choices": tuple(known), "tooltip": titles}]
     found: dict[str, tuple[Any, Any]] = {"kind": (kind, next(iter(RECIPES)))}
     for recipe in all_recipes():
         for option in fields(recipe.options):
             base, metadata = known[recipe.name][option.name].__origin__, known[recipe.name][option.name].__metadata__[0]
             owners = tuple(name for name, hints in known.items() if option.name in hints)
-            owned = {} if len(owners) == len(RECIPES) else {"kind": owners}
+            owned = {} if len(owners) == len(known) else {"kind": owners}
             default = None if option.default is MISSING else option.default
             tooltip = metadata.get("tooltip", "") + _other_defaults(option.name, default)
             found.setdefault(option.name, (Annotated[base, {**metadata, **owned, "tooltip": tooltip}], default))

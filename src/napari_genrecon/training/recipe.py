@@ -93,6 +93,8 @@ class Recipe:
     needs : tuple of str
         Parts that the dataset must have: ``"images"`` and ``"targets"`` or ``"labels"``, or ``"frames"``, repeated
         images of one field.
+    by_task : bool
+        Whether the task that it serves runs it by itself; such a recipe is not offered beside others.
     options : type
         A subclass of `TrainOptions`.
     rate : float
@@ -147,6 +149,7 @@ class Recipe:
     paper: str
     serves: str
     needs: tuple[str, ...] = ("images",)
+    by_task: bool = False
     options: type[Any]
     rate: float
     kept: str

@@ -121,7 +121,11 @@ def _found_text(record: Mapping[str, Any], points: int) -> str:
     found = record.get("found") or {}
     if not found.get("clicks"):
         return f"{points} objects were found."
-    how = {"log": "their height under one filter", "features": "a regression on what is in and around them"}
+    how = {
+        "log": "their height under one filter",
+        "features": "a regression on what is in and around them",
+        "heatmap": "the maxima of a heat map that a network was trained to draw from the clicks",
+    }
     told = how.get(str(found.get("method")), "a rule")
     return f"{points} objects were found like those under {found['clicks']} clicks, told by {told}."
 

@@ -57,6 +57,7 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),
+    "heatnet": Network(target=".heatnet:HeatNet", shape={"channels": range(1, 5)}, label="U-Net"),
     "srnet": Network(target=".srnet:UpscaleNet", label="residual network"),
     "srnets": Network(target=".srnet:UpscaleNets", label="residual networks"),
     "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),

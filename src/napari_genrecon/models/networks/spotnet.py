@@ -8,21 +8,20 @@ convolution work at half resolution, which is where the speed comes from.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from napari_genrecon.models.networks.blocks import ResidualBlock, pad_to_stride
+from napari_genrecon.models.networks.blocks import SmallUNet, pad_to_stride
 
 __all__ = ["SpotNet"]
 
-WIDTHS = (16, 32, 64)  # feature maps at 1/2, 1/4 and 1/8 of the resolution; the bundled weights have these
-STRIDE = 8  # pixels: unshuffled by 2, then halved twice; also the side of the squares of the background
+STRIDE = SmallUNet.STRIDE  # pixels; also the side of the squares of the background
 PLANES = 6  # the image, and the image under five filters
 _CLIP, _SCALE = 30.0, 0.25  # noise s.d. beyond which only the logarithm of a height counts; its scale in the network
 _RARE = -4.0  # logarithm of the odds of a spot at first: nearly no pixel is the centre of one
 
 
-class SpotNet(nn.Module):
+class SpotNet(SmallUNet):
     """Find spots in planes whose noise has s.d. 1.
 
     0.22 million parameters, 0.02 MFLOP per pixel. What it sees is the difference to a smooth background, as it is and
@@ -30,15 +29,7 @@ class SpotNet(nn.Module):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        w0, w1, w2 = WIDTHS
-        self.head = nn.Conv2d(4 * (1 + PLANES) + 2, w0, 3, padding=1)
-        self.enc = nn.ModuleList([ResidualBlock(w0), ResidualBlock(w1)])
-        self.down = nn.ModuleList([nn.Conv2d(w0, w1, 2, stride=2), nn.Conv2d(w1, w2, 2, stride=2)])
-        self.mid = nn.Sequential(ResidualBlock(w2), ResidualBlock(w2))
-        self.up = nn.ModuleList([nn.ConvTranspose2d(w1, w0, 2, stride=2), nn.ConvTranspose2d(w2, w1, 2, stride=2)])
-        self.dec = nn.ModuleList([ResidualBlock(w0), ResidualBlock(w1)])
-        self.tail = nn.Conv2d(w0, 12, 3, padding=1)
+        super().__init__(4 * (1 + PLANES) + 2, 12)
         assert self.tail.bias is not None
         with torch.no_grad():
             self.tail.bias.copy_(torch.tensor([_RARE] * 4 + [0.0] * 4 + [_RARE] * 4))
@@ -66,19 +57,8 @@ class SpotNet(nn.Module):
         seen = [_SCALE * above.clamp(-_CLIP, _CLIP), torch.asinh(above), 2 * torch.asinh(_SCALE * filtered)]
         halves = F.pixel_unshuffle(torch.cat(seen, dim=1), 2)  # (B, 28, H'/2, W'/2)
         noise = rho[:, :, None, None].to(halves.dtype).expand(-1, -1, *halves.shape[-2:])
-        found = self._decoded(torch.cat([halves, noise], dim=1))
+        found = self.unet(torch.cat([halves, noise], dim=1))
         return F.pixel_shuffle(found, 2)[..., :height, :width]
-
-    def _decoded(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the image itself
-            x = self.head(x)
-        x0 = self.enc[0](x)  # (B, 16, h, w)
-        x1 = self.enc[1](self.down[0](x0))  # (B, 32, h/2, w/2)
-        x2 = self.mid(self.down[1](x1))  # (B, 64, h/4, w/4)
-        x1 = self.dec[1](self.up[1](x2).add_(x1))
-        x0 = self.dec[0](self.up[0](x1).add_(x0))
-        found: Tensor = self.tail(x0)  # (B, 12, h, w)
-        return found
 
 
 def _above_background(y: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["ring_features"]
+__all__ = ["even", "ring_features"]
 
 _WIDTHS = (0.12, 0.25, 0.5, 1.0)  # s.d. of the blur, in sizes of the object: from its texture to its surroundings
 _RING = 1.5  # radius of the ring, in s.d. of the blur
@@ -35,7 +35,7 @@ def ring_features(channels: NDArray[np.floating], places: NDArray[np.float64], s
     angles = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
     circle = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     found = []
-    for plane in map(_even, channels):
+    for plane in map(even, channels):
         for width in np.multiply(_WIDTHS, size):
             blurred = ndimage.gaussian_filter(plane, width, mode="nearest")
             around = places[:, None] + _RING * width * circle  # (N, 12, 2)
@@ -46,7 +46,7 @@ def ring_features(channels: NDArray[np.floating], places: NDArray[np.float64], s
     return np.stack(found, axis=1)
 
 
-def _even(plane: NDArray[np.floating]) -> NDArray[np.float32]:
+def even(plane: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the plane from its median and in parts of its range, so that planes of other exposure compare."""
     low, middle, high = np.quantile(plane, _RANGE)
     return np.asarray((plane - middle) / (high - low or 1.0), np.float32)

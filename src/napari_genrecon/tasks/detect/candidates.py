@@ -20,6 +20,7 @@ __all__ = [
     "Size",
     "best_size",
     "click_answers",
+    "filters_around",
     "plane_candidates",
     "told_apart",
     "tried_sizes",
@@ -128,6 +129,11 @@ def _filters(sizes: tuple[float, ...], rho: tuple[float, float]) -> Filters:
     return Filters((*widths, widths[-1], widths[-1]), rho, (1.0, 1.0))  # the last two only judge growth
 
 
+def filters_around(size: Size, rho: tuple[float, float]) -> Filters:
+    """Return the filters of the sizes `AROUND` that of the objects."""
+    return _filters(tuple(part * size.fwhm for part in AROUND), rho)
+
+
 def plane_candidates(
     values: NDArray[np.float32],
     channels: NDArray[np.floating],
@@ -150,13 +156,12 @@ def plane_candidates(
     plane : int
         Number of the plane.
     """
-    sizes = tuple(part * size.fwhm for part in AROUND)
-    found = find_blobs(-values if size.dark else values, _filters(sizes, rho), spots_only=False)
+    found = find_blobs(-values if size.dark else values, filters_around(size, rho), spots_only=False)
     order = np.argsort(-found.z)
     kept = _each_once(found.places[order], np.zeros(len(found)), _APART * size.fwhm / 2)
     places = found.places[order][kept]
-    heights = np.zeros((len(places), len(sizes)))
-    for level in range(len(sizes)):
+    heights = np.zeros((len(places), len(AROUND)))
+    for level in range(len(AROUND)):
         here = found[found.level == level]
         if len(here) and len(places):
             gaps, nearest = cKDTree(here.places).query(places)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.tasks.detect.candidates import (
     Candidates,
@@ -23,8 +24,12 @@ from napari_genrecon.tasks.detect.candidates import (
     told_apart,
     tried_sizes,
 )
+from napari_genrecon.tasks.detect.heat import FOLDS, Marked, Picture, heat_steps, train_steps
 from napari_genrecon.tasks.detect.planes import Channel, prepared
-from napari_genrecon.tasks.detect.rules import Rule, learn
+from napari_genrecon.tasks.detect.rules import FEWEST, Rule, better, is_enough, learn, learn_heat, split_clicks
+
+if TYPE_CHECKING:
+    from napari_genrecon.models.runtime import Model
 
 __all__ = ["Findings", "checked_clicks", "checked_region", "digest", "learned_steps"]
 
@@ -111,6 +116,7 @@ def learned_steps(
     clicks: Floats,
     region: NDArray[np.bool_] | None,
     method: str,
+    device: str,
 ) -> Generator[Progress, None, Findings]:
     """Learn from clicks and find the objects of all planes.
 
@@ -126,37 +132,106 @@ def learned_steps(
         See `checked_clicks`.
     region : ndarray of bool, optional
         Where everything is marked; it counts in planes with a click.
-    method : {"auto", "log", "features"}
-        See `rules.learn`.
+    method : {"auto", "log", "features", "heatmap"}
+        See `rules.learn` and `rules.better`.
+    device : str
+        Where a network is trained and run.
     """
     outer = [i for i, letter in enumerate(axes.letters) if letter not in "YXS"]
     lengths = tuple(int(source.shape[i]) for i in outer)
+    count = math.prod(lengths)
     rows = _plane_numbers(clicks[:, outer], lengths)
     places = np.c_[rows, clicks[:, [axes.y, axes.x]]]
-    trained = np.unique(rows)
-    total = math.prod(lengths) + 2 * len(trained)
+    read = partial(_read, source, axes, channels)
     planes, answers = {}, []
-    for done, number in enumerate(trained):
-        yield Progress(done, total, "measuring the size of the objects")
-        planes[number] = _read(source, axes, channels, np.unravel_index(number, lengths) if lengths else ())
+    for number in np.unique(rows).tolist():
+        yield Progress(0, 0, "measuring the size of the objects")
+        planes[number] = read(np.unravel_index(number, lengths) if lengths else ())
         sizes = tried_sizes(planes[number].values.shape)
         answers.append(click_answers(planes[number].values, places[rows == number, 1:], sizes, planes[number].rho))
-    rho, size = planes[trained[0]].rho, best_size(np.sum(answers, axis=0), sizes)
-    parts = []
-    for done, number in enumerate(trained, start=len(trained)):
-        yield Progress(done, total, "learning from the clicks")
-        parts.append(plane_candidates(planes[number].values, planes[number].channels, size, rho, int(number)))
-    candidates = Candidates.joined(parts)
-    inside, click_inside = _inside(candidates, places, region, axes, lengths)
-    rule = learn(candidates, places, inside, click_inside, size, method)
+    size = best_size(np.sum(answers, axis=0), sizes)
+    inside = None if region is None else _flat(region, axes, count)
+    rule, model = yield from _learned(planes, places, inside, size, method, device)
     found = []
-    for number in range(math.prod(lengths)):
-        yield Progress(2 * len(trained) + number, total, f"{number} of {math.prod(lengths)} planes searched")
+    for number in range(count):
+        yield Progress(number, count, f"{number} of {count} planes searched")
         index = np.unravel_index(number, lengths) if lengths else ()
-        here = planes.get(number) or _read(source, axes, channels, index)
-        each = plane_candidates(here.values, here.channels, size, rho, number)
+        here = planes.get(number) or read(index)
+        each = yield from _candidates(here, size, number, model)
         found.append(_of_plane(each, rule, size, index, outer, axes))
     return _gathered(found, rule, size, len(clicks), outer)
+
+
+def _learned(
+    planes: dict[int, _Plane],
+    clicks: Floats,
+    region: NDArray[np.bool_] | None,
+    size: Size,
+    method: str,
+    device: str,
+) -> Generator[Progress, None, tuple[Rule, Model | None]]:
+    """Learn a rule from the planes with clicks, and the network that draws its heat map, if it needs one."""
+    rule, click_inside = None, _at(region, clicks)
+    if method != "heatmap":
+        parts = []
+        for number, plane in planes.items():
+            yield Progress(0, 0, "learning from the clicks")
+            parts.append((yield from _candidates(plane, size, number, None)))
+        candidates = Candidates.joined(parts)
+        inside = _at(region, np.c_[candidates.planes, candidates.places])
+        rule = learn(candidates, clicks, inside, click_inside, size, method)
+    if rule is not None and (method != "auto" or is_enough(rule)):
+        return rule, None
+    count = int(click_inside.sum())
+    if region is None or count < FEWEST:
+        raise OptionError(
+            f"method 'heatmap' must know what is no object: mark everything in a region, with at least {FEWEST} clicks "
+            f"in it (there are {count}), and give it as 'complete', or take method 'log'"
+        )
+    heat, model = yield from _heat_learned(planes, clicks, region, click_inside, size, device)
+    return (heat, model) if rule is None or better(heat, rule, count) else (rule, None)
+
+
+def _heat_learned(
+    planes: dict[int, _Plane],
+    clicks: Floats,
+    region: NDArray[np.bool_],
+    click_inside: NDArray[np.bool_],
+    size: Size,
+    device: str,
+) -> Generator[Progress, None, tuple[Rule, Model]]:
+    """Learn to draw a heat map, and by cross-validation how high its maxima must be."""
+    folds = split_clicks(clicks, FOLDS)
+    marked = {
+        number: Marked.of(
+            Picture.of(plane.channels, size), clicks[own, 1:], folds[own], region[number], size
+        )
+        for number, plane in planes.items()
+        if (own := clicks[:, 0] == number).any()
+    }  # fmt: skip
+    turns = [*np.unique(folds[click_inside]).tolist(), None]
+    parts = []
+    for turn, fold in enumerate(turns):
+        steps = train_steps(list(marked.values()), fold, device)
+        model = yield from map_progress(steps, partial(_turn_of_all, turn, len(turns)))
+        if fold is not None:
+            for number, each in marked.items():
+                found = yield from _candidates(planes[number], size, number, model)
+                parts.append(found[each.judges(found.places, fold)])
+    rule = learn_heat(Candidates.joined(parts), clicks[click_inside], size)
+    return rule, model
+
+
+def _turn_of_all(turn: int, count: int, p: Progress) -> Progress:
+    return Progress(turn * p.total + p.done, count * p.total, f"{p.note}, {turn + 1} of {count} trainings")
+
+
+def _candidates(plane: _Plane, size: Size, number: int, model: Model | None) -> Generator[Progress, None, Candidates]:
+    """Find candidates under filters, or with a network."""
+    if model is None:
+        return plane_candidates(plane.values, plane.channels, size, plane.rho, number)
+    picture = Picture.of(plane.channels, size)
+    return (yield from heat_steps(model, picture, plane.values, size, plane.rho, number))
 
 
 def _plane_numbers(indices: Floats, lengths: tuple[int, ...]) -> NDArray[np.intp]:
@@ -180,27 +255,17 @@ def _read(source: ImageArray, axes: Axes, channels: list[Channel], index: tuple[
     return _Plane(np.where(bad, np.float32(np.median(values)), values), colours, (noise.rho_y, noise.rho_x))
 
 
-def _inside(
-    candidates: Candidates,
-    clicks: Floats,
-    region: NDArray[np.bool_] | None,
-    axes: Axes,
-    lengths: tuple[int, ...],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which candidates and which clicks lie where everything is marked."""
+def _flat(region: NDArray[np.bool_], axes: Axes, count: int) -> NDArray[np.bool_]:
+    """Return the region as (planes, Y, X)."""
+    return np.moveaxis(region, (axes.y, axes.x), (-2, -1)).reshape(count, region.shape[axes.y], region.shape[axes.x])
+
+
+def _at(region: NDArray[np.bool_] | None, places: Floats) -> NDArray[np.bool_]:
+    """Return which places (N, 3), given by plane, y and x, lie where everything is marked."""
     if region is None:
-        return np.zeros(len(candidates), bool), np.zeros(len(clicks), bool)
-    flat = np.moveaxis(region, (axes.y, axes.x), (-2, -1)).reshape(math.prod(lengths), *_plane_shape(region, axes))
-    found = []
-    for places in (np.c_[candidates.planes, candidates.places], clicks):
-        index = np.round(places).astype(int)
-        limits = np.array(flat.shape) - 1
-        found.append(flat[tuple(np.clip(index, 0, limits).T)])
-    return found[0], found[1]
-
-
-def _plane_shape(region: NDArray[np.bool_], axes: Axes) -> tuple[int, int]:
-    return region.shape[axes.y], region.shape[axes.x]
+        return np.zeros(len(places), bool)
+    index = np.round(places).astype(int)
+    return region[tuple(np.clip(index, 0, np.array(region.shape) - 1).T)]
 
 
 def _of_plane(

@@ -14,7 +14,7 @@ from napari_genrecon.tasks.shared_options import AxesOption, DeviceOption
 __all__ = ["NETWORK_SIZES", "DetectOptions", "Method", "Objects"]
 
 Objects = Literal["bright", "dark"]
-Method = Literal["auto", "log", "net", "features"]
+Method = Literal["auto", "log", "net", "features", "heatmap"]
 
 NETWORK_SIZES = (1.5, 8.25)
 """Sizes in pixels of the spots that the bundled network was trained on (`tools/bundled/spot_scenes.py`)."""
@@ -107,7 +107,8 @@ class DetectOptions:
             "advanced": True,
             "tooltip": "'net' is the bundled network, for small spots; 'log' finds blobs of all sizes that are "
             "asked for. With points to go by, 'log' compares brightness, 'features' also what is in "
-            "and around the objects. 'auto' takes what finds clearly more",
+            "and around the objects, 'heatmap' trains a small network on them (seconds). 'auto' takes what finds "
+            "clearly more",
         },
     ] = "auto"
     device: DeviceOption = "auto"
@@ -137,8 +138,10 @@ class DetectOptions:
                 f"min_size is {self.min_size:g} and max_size {self.max_size:g}: the smallest size must not be larger "
                 "than the largest"
             )
-        if self.method == "features" and self.clicks is None:
-            raise OptionError("method 'features' learns from clicks, and there are none: give them, or take 'auto'")
+        if self.method in ("features", "heatmap") and self.clicks is None:
+            raise OptionError(
+                f"method {self.method!r} learns from clicks, and there are none: give them, or take 'auto'"
+            )
         if self.method == "net":
             self._check_network()
         if self.complete is not None and self.clicks is None:

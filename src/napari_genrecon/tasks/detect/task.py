@@ -34,6 +34,7 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
+_TRAINING = 15.0  # seconds on one core of a laptop to train on clicks (`tools/benchmark.py detect --only speed`)
 # Options that count, and go into the record.
 _WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "boxes", "spacing", "method", "axes")
 _WITH_CLICKS = ("boxes", "method", "axes")
@@ -69,14 +70,15 @@ def detect(
     complete : (..., Y, X) or (Y, X) array_like, or a labels or image layer, optional
         Where it is not 0, every object is clicked on (in planes with a click): what else is there is no object. Clicks
         elsewhere only say that there is one.
-    method : {"auto", "log", "net", "features"}
+    method : {"auto", "log", "net", "features", "heatmap"}
         ``"net"`` asks the bundled network, which was trained on simulated spots; for spots of 1.5 to 8.25 pixels, plane
         by plane. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks both where the
         network can work, and takes the network if it finds more than false ones can account for: mostly where spots are
         crowded.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
-        what is in them and around them. ``"auto"`` takes ``"features"`` only if it is clearly better where everything
-        is clicked on, by cross-validation.
+        what is in them and around them, ``"heatmap"`` by a heat map that a small network is trained to draw from the
+        clicks, which takes some seconds. ``"auto"`` takes what is better where everything is clicked on, by
+        cross-validation.
     fdr : float
         Share of false points among all that is acceptable, in [0.0001, 0.5]. It holds for what noise makes, not for
         structure: texture, or sharp corners of larger objects.
@@ -254,7 +256,7 @@ def _like_clicks(
     shape = tuple(map(int, source.shape))
     clicks = checked_clicks(options.clicks, shape, axes)
     region = None if options.complete is None else checked_region(options.complete, shape, axes)
-    found = yield from learned_steps(source, axes, channels, clicks, region, options.method)
+    found = yield from learned_steps(source, axes, channels, clicks, region, options.method, options.device)
     facts = found.facts | {"learned from": digest(clicks) if region is None else digest(clicks) + digest(region)}
     tile = {"size": list(shape), "halo": [0] * len(shape)}
     record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
@@ -271,7 +273,8 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     flat = np.zeros((side,) * ndim, np.float32)
     methods = finders_of(replace(options, volume=ndim == 3), [NoiseModel.white(1.0)], (side, side))
     took = sum(_seconds(finders[0], flat) for finders in methods.values())
-    return float(source.size / side**ndim * took)
+    trains = options.complete is not None and options.method in ("auto", "heatmap")
+    return float(source.size / side**ndim * took) + trains * _TRAINING
 
 
 def _seconds(find: Finder, values: NDArray[np.float32]) -> float:

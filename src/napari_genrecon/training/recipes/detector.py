@@ -1,0 +1,129 @@
+"""The recipe of the detector: learn from clicks to draw a heat map with a maximum at the centre of every object.
+
+Targets are heat maps, Gaussians around the centres (Zhou, Wang & Krähenbühl, "Objects as points", 2019), and where they
+are known: pixels of which nobody said whether an object lies there do not count.
+
+torch is imported inside the functions, so that reading the options does not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_genrecon.models import ModelCard
+from napari_genrecon.training.data.dataset import Dataset
+from napari_genrecon.training.options import TrainOptions
+from napari_genrecon.training.recipe import Recipe, Score
+from napari_genrecon.training.recipes.restoration import plain_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from napari_genrecon.training.data.pairs import PairBatches
+    from napari_genrecon.training.loop.loop import Loss, State
+
+__all__ = ["RECIPE", "DetectorOptions"]
+
+_CENTRES = 10.0  # weight of a centre over that of background, which is nearly everywhere
+_DECAY = 1e-2  # of the weights, AdamW's usual one
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions(TrainOptions):
+    """Options of the detector; see `TrainOptions`. Steps and not minutes: the same clicks give the same points."""
+
+    recipe = "detector"
+
+    steps: Annotated[int, {"min": 0, "max": 100_000_000, "advanced": True}] = 150
+    batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True}] = 8
+    ema: Annotated[float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True}] = 0.95
+
+
+def _network(card: ModelCard, options: DetectorOptions) -> nn.Module:
+    from napari_genrecon.models.runtime import build_network
+
+    return build_network(card)
+
+
+def _state(network: nn.Module, options: DetectorOptions) -> State:
+    import torch
+
+    from napari_genrecon.training.loop.state import State
+
+    return State(network, torch.optim.AdamW(network.parameters(), weight_decay=_DECAY))
+
+
+def _batches(dataset: Dataset, options: DetectorOptions, card: ModelCard, device: torch.device) -> PairBatches:
+    from napari_genrecon.training.data.pairs import PairBatches
+
+    return PairBatches(dataset, options, card, device)
+
+
+def _losses(
+    batches: PairBatches,
+    card: ModelCard,
+    options: DetectorOptions,
+    precision: Callable[[], AbstractContextManager[None]],
+) -> tuple[Loss, ...]:
+    """Return the loss: the cross-entropy of the heat where it is known, centres weighted up."""
+
+    def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
+        x, targets, _ = batches(step, skipped)
+        with precision():
+            odds = net(x)
+        return {"error": _cross_entropy(odds.float(), targets)}
+
+    return (loss_at,)
+
+
+def _cross_entropy(odds: Tensor, targets: Tensor) -> Tensor:
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    heat, known = targets[:, :1], targets[:, 1:]
+    weight = (1 + _CENTRES * heat) * known
+    each = binary_cross_entropy_with_logits(odds, heat, reduction="none")
+    return (each * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def _score(model: Any, dataset: Dataset) -> Score:
+    import torch
+
+    assert dataset.targets is not None
+    odds = model(dataset.x[dataset.held_out])
+    error = float(_cross_entropy(torch.from_numpy(odds), torch.from_numpy(dataset.targets[dataset.held_out])))
+    return Score(value=error, shown={"held-out error": error})
+
+
+def _preview(model: Any, dataset: Dataset) -> NDArray[np.float32]:
+    return np.asarray(model(dataset.x[dataset.held_out][:4]), np.float32)
+
+
+RECIPE = Recipe(
+    name="detector",
+    label="Detector",
+    title="Detector: a heat map from clicks",
+    paper="Xie et al. 2018, doi:10.1080/21681163.2016.1149104",
+    serves="detect",
+    needs=("images", "targets"),
+    by_task=True,
+    options=DetectorOptions,
+    rate=2e-3,
+    kept="heatnet",
+    shape=lambda dataset, options: {},
+    network=_network,
+    state=_state,
+    losses=_losses,
+    score=_score,
+    preview=_preview,
+    finish=lambda model, dataset: model.card,
+    model=plain_model,
+    batches=_batches,
+    warm_up=10,
+)
