@@ -124,7 +124,8 @@ def _found_text(record: Mapping[str, Any], points: int) -> str:
     how = {
         "log": "their height under one filter",
         "features": "a regression on what is in and around them",
-        "heatmap": "the maxima of a heat map that a network was trained to draw from the clicks",
+        "heatmap": "the maxima of a heat map that a network was trained to draw from the clicks (Zhou et al. 2019, "
+        "doi:10.48550/arXiv.1904.07850)",
     }
     told = how.get(str(found.get("method")), "a rule")
     return f"{points} objects were found like those under {found['clicks']} clicks, told by {told}."
