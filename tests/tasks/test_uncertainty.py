@@ -11,9 +11,9 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
+from napari_genrecon.io.record.companions import companion_path
 from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.check import check_file_steps, noise_of_record
-from napari_genrecon.tasks.companions import companion_path
 from napari_genrecon.tasks.denoise import TITLE, DenoiseOptions, denoise_steps, expected_seconds
 from napari_genrecon.tasks.denoise.uncertainty import _patterns
 from napari_genrecon.tasks.files import file_steps

@@ -22,13 +22,13 @@ from napari_genrecon.io.points import check_points_target, read_places, write_po
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
+from napari_genrecon.io.record.companions import about_companion, companion_path, is_made
 from napari_genrecon.io.record.history import ACQUISITION, made_from, made_from_layer
 from napari_genrecon.io.record.sidecar import sidecar_of, write_sidecar
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.io.zarr import journal
 from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
-from napari_genrecon.tasks.companions import about_companion, companion_path, is_made
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.task import Result

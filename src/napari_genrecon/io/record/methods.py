@@ -48,7 +48,7 @@ _HOW = {
 }
 """Paper of each method, by task and method."""
 
-_BESIDE = ("axes", "tile", "model", "device", "keep_dtype", "method")
+_BESIDE = ("axes", "tile", "model", "device", "keep_dtype", "method", "uncertainty")
 """Options that say nothing about the pixels, or are told elsewhere in the text."""
 
 

@@ -13,12 +13,12 @@ from napari_genrecon.errors import ExistsError
 from napari_genrecon.io.formats import is_written_by_region
 from napari_genrecon.io.reader import file_sentence
 from napari_genrecon.io.record.check import choice_text
+from napari_genrecon.io.record.companions import companion_path
 from napari_genrecon.io.record.frames import frames_text
 from napari_genrecon.io.record.history import steps_of_run
 from napari_genrecon.io.saving import PLAIN, Saving
 from napari_genrecon.tasks.batch.plan import Batch
 from napari_genrecon.tasks.batch.work import Work
-from napari_genrecon.tasks.companions import companion_path
 
 __all__ = ["BatchProgress", "Row", "State", "batch_steps", "rows_of"]
 

@@ -23,8 +23,8 @@ from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
+from napari_genrecon.io.record.companions import companion_path, is_made
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.tasks.companions import companion_path, is_made
 from napari_genrecon.tasks.denoise import TITLE, DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed

@@ -13,9 +13,9 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.points import Points
+from napari_genrecon.io.record.companions import companion_record
 from napari_genrecon.io.record.history import made_from_layer
 from napari_genrecon.tasks import TASKS, Result, Task, find_task
-from napari_genrecon.tasks.companions import companion_record
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf

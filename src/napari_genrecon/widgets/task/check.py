@@ -11,8 +11,8 @@ from napari.layers import Image
 from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
+from napari_genrecon.io.record.companions import is_of_result
 from napari_genrecon.tasks.check import Check, check_steps, denoised_part, noise_of_record, part_of_result
-from napari_genrecon.tasks.companions import is_of_result
 from napari_genrecon.tasks.denoise import TITLE
 from napari_genrecon.tasks.measure import input_facts, sample_channels
 from napari_genrecon.tasks.region import region_of
