@@ -2,10 +2,10 @@
 
 A timer beats every few milliseconds in the thread of the window; a step's longest pause between two beats is what a
 user feels. The processor time that this thread took within it depends little on what else runs on the machine. A
-signal notes meanwhile where it is; what napari needs to add, remove and draw layers is left out of
-the number before the last. "Open an empty dock" is what napari itself needs for a dock with one label. A click is one
-of the mouse, a drag, or a text that is typed into a field; menus are clicked, too. Needs a display: ``sh
-tools/with_display.sh python tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
+signal notes meanwhile where it is; what napari needs to add, remove and draw layers is left out of the number before
+the last. "Open an empty dock" is what napari itself needs for a dock with one label. A click is one of the mouse, a
+drag, or a text that is typed into a field; menus are clicked, too. Needs a display: ``sh tools/with_display.sh python
+tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def run(only: str, keep: Path | None) -> None:
 class Heartbeat:
     """Longest pause of the thread of the window, and where it was meanwhile.
 
-    A signal interrupts this thread and looks at its own stack. Another thread that looks at it would keep its frames
-    for a moment, and a painter that ends later than its picture makes Qt crash.
+    A signal interrupts this thread and looks at its own stack. Another thread that looked at it would keep frames for
+    a moment, and a painter that ends later than its picture makes Qt crash.
     """
 
     def __init__(self) -> None:
