@@ -158,7 +158,7 @@ DEFINED = {
     "models.encoder": {"_VIEWS"},
     "models.networks.frame_gate": {"WIDTH", "_BOXES", "_ENERGY"},
     "models.networks.onnx_graph": {"_FLOAT"},
-    "models.networks.spotnet": {"PLANES", "STRIDE", "WIDTHS"},
+    "models.networks.spotnet": {"PLANES", "STRIDE"},
     "models.networks.srnet": {"BLOCKS", "REACH", "WIDTH", "_CUBIC_REACH"},
     "models.networks.unet": {"LAGS", "STRIDE", "WIDTHS"},
     "models.zoo.package": {"_OPSET"},

@@ -24,6 +24,7 @@ __all__ = [
     "is_dask",
     "is_lazy",
     "lazy_copy",
+    "lazy_full",
     "lazy_stack",
     "lazy_tiles",
 ]
@@ -185,6 +186,13 @@ def lazy_copy(source: ImageArray, shape: tuple[int, ...], dtype: DTypeLike) -> A
 
     whole = source if is_dask(source) else da.from_array(source)
     return da.broadcast_to(whole, shape).astype(dtype)
+
+
+def lazy_full(shape: tuple[int, ...], value: float, dtype: DTypeLike) -> Any:
+    """Return a dask array of one value."""
+    import dask.array as da
+
+    return da.full(shape, value, dtype)
 
 
 def lazy_stack(arrays: Sequence[Any]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
-from napari_genrecon.engine.lazy import is_lazy, lazy_copy
+from napari_genrecon.engine.lazy import is_lazy, lazy_copy, lazy_full
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
@@ -154,8 +154,5 @@ def in_whole(made: ImageArray, source: ImageArray, region: Region) -> Any:
 
 def in_blank(made: ImageArray, shape: Sequence[int], region: Region, value: float) -> Any:
     """Return an array of one value with a result in one region of it; lazy if the result is."""
-    if is_lazy(made):
-        import dask.array as da
-
-        return in_whole(made, da.full(shape, value, made.dtype), region)
-    return in_whole(made, np.full(shape, value, made.dtype), region)
+    full = lazy_full if is_lazy(made) else np.full
+    return in_whole(made, full(tuple(shape), value, made.dtype), region)
