@@ -139,7 +139,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         _loaded.add(self._opener)
         self._later.start(0)
 
-    def _page_widget(self) -> QWidget:
+    def _page_widget(self) -> Any:
         return getattr(self._made, "native", self._made)
 
     def _place(self) -> None:
