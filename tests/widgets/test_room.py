@@ -68,6 +68,14 @@ def test_page_learns_that_its_dock_was_closed_and_opened(viewer, qtbot, settle):
     assert not page._dock.closed
 
 
+def test_page_that_is_used_at_once_learns_that_its_dock_was_closed(viewer):
+    room = StepsWidget(viewer)
+    viewer.window.add_dock_widget(room)
+    page = room.content
+    viewer.window.remove_dock_widget(room)
+    assert page._dock.closed
+
+
 def test_attribute_that_is_missing_is_an_error_of_the_page(viewer):
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = StepsWidget(viewer).no_such_thing

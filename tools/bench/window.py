@@ -102,7 +102,7 @@ class Heartbeat:
 
     def _look(self, _signal: int, frame: Any) -> None:
         now = time.perf_counter()
-        if now - self._last > _LATE:
+        if now - self._last > _LATE and frame is not None:
             self._seen[_place(frame)] += now - max(self._looked, self._last)
         self._looked = now
 

@@ -74,6 +74,8 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         """The page, which is made now if it is not there yet."""
         if self._made is None:
             self._made = self._opener.make(self._viewer)
+            for dock in self._page_widget().findChildren(Dock):
+                dock.within(self)
             self._later.start(0)
             if self._filling is not None:
                 self.fill(*self._filling)
@@ -137,14 +139,14 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         _loaded.add(self._opener)
         self._later.start(0)
 
+    def _page_widget(self) -> Any:
+        return getattr(self._made, "native", self._made)
+
     def _place(self) -> None:
-        native = getattr(self._made, "native", self._made)
         self.layout().removeWidget(self._opening)
         self._opening.deleteLater()
         self._opening = None
-        for dock in native.findChildren(Dock):
-            dock.within(self)
-        self.layout().addWidget(native)
+        self.layout().addWidget(self._page_widget())
         self.setMinimumWidth(0)  # from now on the page says what it needs
 
 
