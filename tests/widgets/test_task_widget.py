@@ -19,14 +19,14 @@ from napari_genrecon.io.reader import open_image
 from napari_genrecon.models import runtime
 from napari_genrecon.tasks.upscale_z import fine_tune_cache
 from napari_genrecon.training.adapt import axial
-from napari_genrecon.widgets.task.preview import PLANES_ONLY
-from napari_genrecon.widgets.task.widget import (
+from napari_genrecon.widgets.openers import (
     DeblurWidget,
     DenoiseWidget,
     InpaintWidget,
     UpscaleWidget,
     UpscaleZWidget,
 )
+from napari_genrecon.widgets.task.preview import PLANES_ONLY
 
 SHAPE = (3, 96, 112)
 PLACED = {
