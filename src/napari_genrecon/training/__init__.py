@@ -24,7 +24,7 @@ RECIPES = {
     "noise2noise": ".recipes.noise2noise:RECIPE",
     "noise2void": ".recipes.noise2void:RECIPE",
     "image2image": ".recipes.image2image:RECIPE",
-    "object-detector": ".recipes.detector:RECIPE",
+    "click-detector": ".recipes.detector:RECIPE",
 }
 
 

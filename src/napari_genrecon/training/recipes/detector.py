@@ -39,7 +39,7 @@ _DECAY = 1e-2  # of the weights, AdamW's usual one
 class DetectorOptions(TrainOptions):
     """Options of the detector; see `TrainOptions`. Steps and not minutes: the same clicks give the same points."""
 
-    recipe = "object-detector"
+    recipe = "click-detector"
 
     steps: Annotated[int, {"min": 0, "max": 100_000_000, "advanced": True}] = 150
     batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True}] = 8
@@ -106,7 +106,7 @@ def _preview(model: Any, dataset: Dataset) -> NDArray[np.float32]:
 
 
 RECIPE = Recipe(
-    name="object-detector",
+    name="click-detector",
     label="Detector",
     title="Detector: a heat map from clicks",
     paper="Zhou et al. 2019, doi:10.48550/arXiv.1904.07850",
