@@ -47,14 +47,13 @@ def test_run_adds_a_hidden_layer_as_the_script_does_and_check_reads_it(opened, q
     assert layer.units == image.units
     assert "hidden layer 'cells denoise: expected error'" in widget._status.value
     assert "uncertainty=True" in widget.as_python()
-    made = add_result(viewer, "denoise", image, uncertainty=True)
-    np.testing.assert_array_equal(viewer.layers[f"{made.name}: expected error"].data, expected)
-    viewer.layers.selection.active = viewer.layers["cells denoise"]
     press(qtbot, widget, widget._check)
     assert "the result can be trusted least around" in widget._report.value
     viewer.layers.selection.active = layer
     press(qtbot, widget, widget._check)
     assert "this is the expected error of a result: choose the result itself" in widget._status.value
+    made = add_result(viewer, "denoise", image, uncertainty=True)
+    np.testing.assert_array_equal(viewer.layers[f"{made.name}: expected error"].data, expected)
 
 
 @pytest.mark.parametrize("ending", ["ome.tif", "ome.zarr"])
