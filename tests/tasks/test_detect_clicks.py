@@ -93,6 +93,9 @@ def test_command_line_finds_what_python_finds_and_again(tmp_path, capsys):
     assert record["found"]["clicks"] == len(clicks)
     assert record["found"]["f1"] == 1.0
     assert main(["replay", str(target)]) == 0, capsys.readouterr()
+    again = ["--method", "features", "-o", str(tmp_path / "by_features.csv")]
+    assert main(["detect", str(tmp_path / "a.tif"), *files, *again]) == 0, capsys.readouterr()
+    assert record_at(tmp_path / "by_features.csv")["found"]["method"] == "features"
 
 
 # --- sentences ---

@@ -140,8 +140,9 @@ def test_a_recipe_of_a_task_is_not_offered_beside_others():
 
 def test_a_heat_map_needs_clicks_and_a_region():
     image, places = rings_and_discs()
-    with pytest.raises(OptionError, match="method 'heatmap' learns from clicks, and there are none"):
-        DetectOptions(method="heatmap")
+    for method in ("features", "heatmap"):
+        with pytest.raises(OptionError, match=f"method '{method}' learns from clicks, and there are none"):
+            detect(image, method=method)
     with pytest.raises(
         OptionError, match=r"must know what is no object: mark everything in a region, .* \(there are 0\)"
     ):

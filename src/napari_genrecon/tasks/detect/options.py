@@ -138,10 +138,6 @@ class DetectOptions:
                 f"min_size is {self.min_size:g} and max_size {self.max_size:g}: the smallest size must not be larger "
                 "than the largest"
             )
-        if self.method in ("features", "heatmap") and self.clicks is None:
-            raise OptionError(
-                f"method {self.method!r} learns from clicks, and there are none: give them, or take 'auto'"
-            )
         if self.method == "net":
             self._check_network()
         if self.complete is not None and self.clicks is None:
@@ -158,6 +154,19 @@ class DetectOptions:
             return ("net",)
         fits = not self.volume and NETWORK_SIZES[0] <= self.min_size and self.max_size <= NETWORK_SIZES[1]
         return ("log", "net") if self.method == "auto" and fits else ("log",)
+
+    def require_clicks(self) -> None:
+        """Refuse a method that learns from clicks without any; files and layers are read after the options are made.
+
+        Raises
+        ------
+        OptionError
+            If there are none.
+        """
+        if self.method in ("features", "heatmap") and self.clicks is None:
+            raise OptionError(
+                f"method {self.method!r} learns from clicks, and there are none: give them, or take 'auto'"
+            )
 
     def _check_network(self) -> None:
         least, most = NETWORK_SIZES
