@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 
 FOLDS = 3  # of the cross-validation: every one costs a training of some seconds
 _OBJECT = 8.0  # pixels: full width at half maximum of the objects in the shrunk planes; they are then 11 across
-_CROP = 32  # pixels: an object and its neighbours; with 48 a training takes 1.7 times as long and finds no more
+_CROP = 32  # pixels: an object and its neighbours; with 48 a training takes 1.7 times as long
 _CROPS, _HELD_OUT = 192, 16  # crops to train on, and to tell the loss on
 _TURN, _SCALE, _ELASTIC = 180.0, 0.2, 1.0  # degrees, relative, pixels: see `random_map`
 _GAIN, _SHIFT = 0.2, 0.1  # largest changes of contrast and brightness, in parts of the range of a plane
