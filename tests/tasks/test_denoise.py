@@ -121,14 +121,14 @@ def test_rgb_keeps_its_channels_and_alpha_is_copied():
     np.testing.assert_allclose(result[..., :3].mean((0, 1)), [50, 120, 200], atol=1)
 
 
-@pytest.mark.parametrize("tile", [8, 40, 64, 200])
+@pytest.mark.parametrize("tile", [pytest.param(8, marks=pytest.mark.slow), 40, 64, 200])
 def test_tile_does_not_change_the_result(tile):
     image = scene((150, 170))[1]
     whole = denoise(image, noise=SIGMA)
     assert np.abs(denoise(image, noise=SIGMA, tile=tile) - whole).max() <= 1e-4 * SIGMA
 
 
-@pytest.mark.parametrize("tile", [40, 64])
+@pytest.mark.parametrize("tile", [pytest.param(40, marks=pytest.mark.slow), 64])
 def test_tile_does_not_change_the_mean_of_views(tile):
     image = scene((141, 133))[1]
     whole = denoise(image, noise=WHITE, self_ensemble=True, tile=200)

@@ -62,6 +62,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.zip" for name in PACKED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKED)
 @pytest.mark.parametrize("weights", ["torchscript", "onnx"])
 def test_bioimageio_core_accepts_the_package_and_gives_our_pixels(

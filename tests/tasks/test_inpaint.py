@@ -67,7 +67,7 @@ def test_known_pixels_come_back_bit_by_bit(dtype, method):
     assert result[~mask].tobytes() == image[~mask].tobytes()
 
 
-@pytest.mark.parametrize("share", [0.01, 0.03])
+@pytest.mark.parametrize("share", [pytest.param(0.01, marks=pytest.mark.slow), 0.03])
 def test_noise_is_measured_between_hot_pixels(share):
     rng = np.random.default_rng(0)
     clean = 100 + 60.0 * (np.hypot(*(np.indices((160, 160)) - 80)) < 40)
@@ -147,6 +147,7 @@ def test_seed_makes_samples_repeatable():
     assert (first != other)[:, mask].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_spread_grows_with_the_distance_from_known_pixels():
     image = scene() + np.random.default_rng(0).normal(0, 2, (96, 96))
     mask = np.zeros(image.shape, bool)
@@ -334,7 +335,7 @@ def test_colours_of_a_missing_plane_count_once():
     assert any(note.startswith("1 plane was missing as a whole and was mixed") for note in result.record["warnings"])
 
 
-@pytest.mark.parametrize("missing", [False, True], ids=["scratches", "plane"])
+@pytest.mark.parametrize("missing", [pytest.param(False, marks=pytest.mark.slow), True], ids=["scratches", "plane"])
 def test_mask_of_an_rgb_stack_may_leave_out_the_colours(missing):
     stack = np.stack([growing(3, (48, 48))] * 3, axis=-1).astype("u1")
     mask = np.stack([scratch((48, 48), width) for width in (1, 2, 3)])

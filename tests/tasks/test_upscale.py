@@ -110,7 +110,14 @@ def test_network_adds_no_shift_of_the_whole():
 
 @pytest.mark.parametrize(
     ("factor", "consistent", "tile"),
-    [(2, False, 8), (2, True, 20), (3, False, 31), (3, True, 64), (4, False, 64), (4, True, 31)],
+    [
+        pytest.param(2, False, 8, marks=pytest.mark.slow),
+        (2, True, 20),
+        (3, False, 31),
+        (3, True, 64),
+        (4, False, 64),
+        (4, True, 31),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:the image is noisy")
 def test_tile_does_not_change_the_result(factor, consistent, tile):

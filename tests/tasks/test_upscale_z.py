@@ -294,6 +294,7 @@ def test_what_cannot_work_gets_a_sentence(image, options, kind, sentence):
         upscale_z(image, **{**QUICK, **options})
 
 
+@pytest.mark.slow
 def test_noise_is_removed_on_the_way():
     truth = 100 + 1000 * gaussian_filter(np.random.default_rng(1).normal(size=(32, 48, 48)), 2.0).astype("f4")
     noisy = sliced(truth, 2, 1.0) + np.random.default_rng(0).normal(0, 20, (16, 48, 48)).astype("f4")

@@ -81,6 +81,7 @@ def child(run, before=""):
 # --- a process of its own ---
 
 
+@pytest.mark.slow
 def test_run_in_another_process_is_found_again_and_leaves_a_model(crops):
     start_run(crops, TINY, name="cells")
     run = find_run("cells")  # as a window does that was opened later
@@ -92,6 +93,7 @@ def test_run_in_another_process_is_found_again_and_leaves_a_model(crops):
     assert run.error() == ""
 
 
+@pytest.mark.slow
 def test_stop_saves_and_resume_ends_like_a_run_that_was_never_stopped(crops):
     run = start_run(crops, TINY | {"steps": 100_000}, name="cells")
     with pytest.raises(OptionError, match=r"is (starting|running) already: stop it first"):

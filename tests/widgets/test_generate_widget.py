@@ -190,6 +190,7 @@ def test_run_in_a_process_of_its_own_gives_a_model_that_can_be_sampled(opened, q
     assert page.runs.resume.native.isVisibleTo(page.native)
 
 
+@pytest.mark.slow
 def test_run_goes_on_when_the_viewer_is_closed_and_is_found_again(opened, qtbot, make_napari_viewer):
     viewer, widget, _ = opened
     page = widget.train

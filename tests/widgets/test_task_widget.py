@@ -424,6 +424,7 @@ def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
     assert widget._noise.seconds == pytest.approx(of_planes)
 
 
+@pytest.mark.slow
 def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_less(
     make_napari_viewer, qtbot, monkeypatch
 ):
@@ -532,6 +533,7 @@ def test_copied_python_names_the_mask(make_napari_viewer, qtbot):
     np.testing.assert_array_equal(viewer.layers["cells inpaint"].data, window)
 
 
+@pytest.mark.slow
 def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copied_python(make_napari_viewer, qtbot):
     viewer, placed = make_napari_viewer(), {"scale": (3, 0.5, 0.5), "translate": (30, 40, 50)}
     image = np.random.default_rng(0).integers(40, 60, (3, 48, 56, 3), "u1")
