@@ -135,7 +135,7 @@ def test_image_unlike_those_of_the_training_is_said_to_be_so() -> None:
     assert any("the grey values of channel 0 go from" in sentence for sentence in bright)
     assert any("the grey values of channel 0 go from" in sentence for sentence in dim)
     assert any("its pixels have 0.4 micrometres, theirs 0.1" in sentence for sentence in coarse)
-    assert all("was inferred from others and not measured" in found[0] for found in (like, bright, dim))
+    assert all("was inferred from other images, not measured" in found[0] for found in (like, bright, dim))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from napari_genrecon.tasks.task import Result
 __all__ = ["expected_seconds", "predict", "predict_steps"]
 
 _TASK = "predict"
-_INFERRED = "what this image shows was inferred from others and not measured: see how good it is on held-out pairs"
+_INFERRED = "the result shows what was inferred from other images, not measured: see how good that is on held-out pairs"
 _TAILS = (1.0, 99.0)  # percentiles of an image that are compared with the range of the training
 _BEYOND = 0.25  # of that range: further out, the network has seen nothing like it
 _NARROW = 0.1  # of that range that an image must span: with less light, it shows little of what was learnt from
