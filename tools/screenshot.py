@@ -172,11 +172,11 @@ def beads(target: Path) -> None:
 def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
     page = widget.train
     _press(page, page.show_crops)
-    wait(lambda: page.runs.look.chosen is not None or not page.runs.look.runs)
-    if not page.runs.look.runs:
+    wait(lambda: page.runs.snapshot.chosen is not None or not page.runs.snapshot.runs)
+    if not page.runs.snapshot.runs:
         page.recipe["minutes"].value = minutes
         _press(page, page.start)
-    wait(lambda: page.runs.look.state == "finished", 60 * minutes + 300)
+    wait(lambda: page.runs.snapshot.state == "finished", 60 * minutes + 300)
     bar = widget.tabs.widget(0).verticalScrollBar()
     bar.setValue(bar.maximum())
     _picture(viewer, target)
