@@ -18,7 +18,7 @@ import napari
 import numpy as np
 import tifffile
 from PIL import Image
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 from scipy.ndimage import gaussian_filter
 
 from napari_genrecon import detect as find_objects
@@ -177,7 +177,7 @@ def _train(viewer: Any, widget: Any, minutes: float, target: Path) -> None:
         page.recipe["minutes"].value = minutes
         _press(page, page.start)
     wait(lambda: page.runs.snapshot.state == "finished", 60 * minutes + 300)
-    bar = widget.tabs.widget(0).verticalScrollBar()
+    bar = widget.tabs.widget(0).findChild(QScrollArea).verticalScrollBar()
     bar.setValue(bar.maximum())
     _picture(viewer, target)
 

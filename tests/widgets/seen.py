@@ -5,11 +5,16 @@ from qtpy.QtWidgets import QListWidget, QPlainTextEdit, QPushButton, QTextEdit
 RUN = "Makes a new layer"  # the button is named after the task, and its tooltip begins so
 
 
+def _native(page):
+    """Return the Qt widget of a page, which a room makes now if it is not there yet."""
+    return getattr(page, "content", page).native
+
+
 def button(page, words):
     """Return the button of a dock with this text, or whose tooltip begins so."""
     found = [
         each
-        for each in page.native.findChildren(QPushButton)
+        for each in _native(page).findChildren(QPushButton)
         if each.text().replace("&", "") == words or each.toolTip().startswith(words)
     ]
     assert len(found) == 1, f"{len(found)} buttons {words!r}"
@@ -23,7 +28,7 @@ def click(page, words):
 
 def texts(page):
     """Return every text of a dock: what it reports of the image, and what became of the last job."""
-    boxes = page.native.findChildren(QTextEdit) + page.native.findChildren(QPlainTextEdit)
+    boxes = _native(page).findChildren(QTextEdit) + _native(page).findChildren(QPlainTextEdit)
     return [box.toPlainText() for box in boxes]
 
 
@@ -34,5 +39,5 @@ def said(page):
 
 def chosen(page):
     """Return the names of the images that are chosen in the list of a dock."""
-    shown = page.native.findChildren(QListWidget)[0]
+    shown = _native(page).findChildren(QListWidget)[0]
     return [shown.item(row).text() for row in range(shown.count()) if shown.item(row).isSelected()]

@@ -37,7 +37,7 @@ def page(make_napari_viewer):
     viewer = make_napari_viewer()
     found = BatchWidget(viewer)
     viewer.window.add_dock_widget(found)
-    return found
+    return found.content
 
 
 def rest(qtbot, page):

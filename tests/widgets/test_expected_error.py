@@ -13,7 +13,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari_genrecon import denoise
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.widgets import add_result
-from napari_genrecon.widgets.task.widget import DenoiseWidget
+from napari_genrecon.widgets.openers import DenoiseWidget
 
 PLACED = {"scale": (0.5, 0.2), "translate": (3, 4), "rotate": 20, "units": ("micrometer",) * 2}
 

@@ -242,8 +242,9 @@ def test_no_page_shows_tags(make_napari_viewer, qtbot):
 
     from napari_genrecon.widgets.openers import GenerateWidget
 
-    page = GenerateWidget(make_napari_viewer())
-    qtbot.addWidget(page)
+    room = GenerateWidget(make_napari_viewer())
+    qtbot.addWidget(room)
+    page = room.content
     words = [box.toPlainText() for box in page.findChildren(QTextEdit)] + [x.text() for x in page.findChildren(QLabel)]
     assert any("Dataset" in text for text in words)
     assert not [text for text in words if re.search(r"</?[a-z]+>", text)]
@@ -253,7 +254,7 @@ def test_no_page_shows_tags(make_napari_viewer, qtbot):
 def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, docked):
     widget, other = docked(viewer, DenoiseWidget), docked(viewer, DeblurWidget)
     assert re.fullmatch(r"Noise: \w+\. Denoising will .*\. Takes about \d+\ss\.", widget._verdict.value)
-    assert not any(word in said(widget) for word in ("DN", "rho", "correlation"))
+    assert not any(word in widget._verdict.value for word in ("DN", "rho", "correlation"))
     assert widget._report.native.isHidden()
     try:
         widget._details.fold.changed.emit(True)

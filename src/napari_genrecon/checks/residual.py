@@ -31,13 +31,15 @@ FALSE = 0.01
 _SYMMETRIC = 1e-4  # skewness that changes nothing in the first three digits, and can be divided by
 
 
-def limit(pixels: int) -> float:
+def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
     """Return the deviation that noise alone reaches in 1 % of flawless images of so many pixels.
 
     Parameters
     ----------
     pixels : int
         Pixels that are compared, in all planes together.
+    widths : sequence of float
+        Window widths in pixels that are tested.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def limit(pixels: int) -> float:
     from scipy.optimize import brentq  # loaded when it is needed, as that takes a fifth of a second
 
     def expected(t: float) -> float:
-        places = (math.log(2) * 4 / (2 * math.pi) ** 1.5 / (8 * math.log(2) * w**2) for w in WIDTHS)
+        places = (math.log(2) * 4 / (2 * math.pi) ** 1.5 / (8 * math.log(2) * w**2) for w in widths)
         peak = t * math.exp(-(t**2) / 2)
         return 2 * pixels * sum(min(share * peak, float(ndtr(-t))) for share in places)
 

@@ -19,7 +19,7 @@ from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.points import check_points_target, read_places, write_points
-from napari_genrecon.io.publish import check_target
+from napari_genrecon.io.publish import check_target, remove
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
 from napari_genrecon.io.record.companions import about_companion, companion_path, is_made
@@ -196,7 +196,7 @@ def _write_all_steps(
     except BaseException:
         if not written_format(target).by_region:  # those are kept, to be continued
             for path in [*written, *map(sidecar_of, written)]:
-                path.unlink(missing_ok=True)
+                remove(path)
         raise
 
 

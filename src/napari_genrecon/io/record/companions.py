@@ -49,5 +49,6 @@ def is_made(path: Path, record: Mapping[str, Any]) -> bool:
 
 
 def is_of_result(made: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Return whether a record is that of a companion, made by the same run."""
-    return all(made.get(key) == record.get(key) for key in _SAME)
+    """Return whether a record is that of a companion, made by the same run; it may have been continued in tiles."""
+    untiled = [{**found, "options": {**(found.get("options") or {}), "tile": None}} for found in (made, record)]
+    return all(untiled[0].get(key) == untiled[1].get(key) for key in _SAME)

@@ -163,7 +163,7 @@ def _dataset(marked: list[Marked], fold: int | None) -> Dataset:
             plane, *place = free[rng.integers(len(free))]
         x[index], targets[index] = _crop(rng, marked[plane], *known[plane], np.asarray(place))
     return Dataset(
-        x=x, targets=targets, told=np.zeros((count, 0), np.float32), source=np.zeros(count, np.int64),
+        x=x, targets=targets, source=np.zeros(count, np.int64),
         place=np.zeros((count, 3), np.int64), label=np.zeros(count, np.int64), held_out=np.arange(count) >= _CROPS,
         options={},
     )  # fmt: skip

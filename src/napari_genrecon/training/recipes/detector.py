@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -63,7 +63,8 @@ def _state(network: nn.Module, options: DetectorOptions) -> State:
 def _batches(dataset: Dataset, options: DetectorOptions, card: ModelCard, device: torch.device) -> PairBatches:
     from napari_genrecon.training.data.pairs import PairBatches
 
-    return PairBatches(dataset, options, card, device)
+    told = np.zeros((len(dataset), 0), np.float32)  # nothing: the network sees the planes alone
+    return PairBatches(replace(dataset, told=told), options, card, device)
 
 
 def _losses(
