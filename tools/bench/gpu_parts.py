@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -267,7 +268,13 @@ def crops_for(kind: str, count: int = 120) -> Any:
     noisy = rng.poisson(clean.clip(1), (2, 192, 192)).astype(np.uint16)  # two frames
     images, where = (noisy, {"axes": "TYX"}) if "frames" in recipe.needs else (noisy[0], {"axes": "YX"})
     where |= {"targets": clean.astype(np.float32)} if "targets" in recipe.needs else {}
-    return training_data(recipe, images, CropOptions(size=32, n=count, held_out=0.2), where)
+    crops = training_data(recipe, images, CropOptions(size=32, n=count, held_out=0.2), where)
+    if not recipe.by_task or crops.targets is None:
+        return crops
+    heat = (crops.targets > np.median(crops.targets)).astype(np.float32)
+    everywhere = np.concatenate([heat, np.ones_like(heat)], axis=1)  # where the heat is known
+    x = ((crops.x - crops.x.mean()) / crops.x.std()).astype(np.float32)
+    return replace(crops, x=x, targets=everywhere)
 
 
 def training(device: str, *, small: bool) -> Found:
