@@ -37,7 +37,7 @@ def page(make_napari_viewer):
     viewer = make_napari_viewer()
     found = BatchWidget(viewer)
     viewer.window.add_dock_widget(found)
-    return found.content
+    return found
 
 
 def rest(qtbot, page):
@@ -106,6 +106,7 @@ def test_options_of_each_task_reach_the_results(page, folder, qtbot, task):
 
 
 def test_steps_of_a_file_are_run_on_a_folder(page, folder, qtbot):
+    page = page.content  # attributes are set on the page, not on its room
     path = Pipeline((Step("inpaint", {"detect": "hot"}), Step("upscale"))).save(folder / "mine.json")
     page.work.task.value = STEPS
     page.run.native.click()
