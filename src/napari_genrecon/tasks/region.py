@@ -154,5 +154,6 @@ def in_whole(made: ImageArray, source: ImageArray, region: Region) -> Any:
 
 def in_blank(made: ImageArray, shape: Sequence[int], region: Region, value: float) -> Any:
     """Return an array of one value with a result in one region of it; lazy if the result is."""
-    full = lazy_full if is_lazy(made) else np.full
-    return in_whole(made, full(tuple(shape), value, made.dtype), region)
+    if is_lazy(made):
+        return in_whole(made, lazy_full(tuple(shape), value, made.dtype), region)
+    return in_whole(made, np.broadcast_to(made.dtype.type(value), tuple(shape)), region)  # a view: one copy is enough

@@ -70,6 +70,12 @@ class Curves:
     per_pixel: tuple[str, ...] = ()
 
 
+def _untrained(card: ModelCard, options: Any) -> nn.Module:
+    from napari_genrecon.models.runtime import build_network
+
+    return build_network(card)
+
+
 def _generative(card: ModelCard, network: nn.Module, device: str) -> Any:
     from napari_genrecon.models.generative import GenerativeModel
 
@@ -154,7 +160,7 @@ class Recipe:
     rate: float
     kept: str
     shape: Callable[[Dataset, Any], dict[str, Any]]
-    network: Callable[[ModelCard, Any], nn.Module]
+    network: Callable[[ModelCard, Any], nn.Module] = _untrained
     state: Callable[[nn.Module, Any], State]
     losses: Callable[[Any, ModelCard, Any, Callable[[], AbstractContextManager[None]]], tuple[Loss, ...]]
     score: Callable[[Any, Dataset], Score]

@@ -82,6 +82,7 @@ class Marked(NamedTuple):
     folds: NDArray[np.intp]  # (N,) of the clicks
     nearest: NDArray[np.intp]  # (y, x): fold of the nearest click
     complete: NDArray[np.bool_]  # (y, x): where everything is clicked on
+    known: NDArray[np.bool_]  # (y, x): there, and around each click, where it is known what is an object
     size: float  # pixels of the picture: that of the objects
 
     @classmethod
@@ -91,18 +92,17 @@ class Marked(NamedTuple):
         """Mark a picture with clicks and a region (Y, X) of its plane, in which everything is clicked on."""
         places, shape = picture.inward(clicks), picture.channels.shape[1:]
         grid: Floats = np.moveaxis(np.indices(shape, np.float64), 0, -1).reshape(-1, 2)
-        nearest = folds[cKDTree(places).query(grid)[1]].reshape(shape)
+        gaps, click = cKDTree(places).query(grid)
+        pixels = size.fwhm * float(picture.scale.mean())
         centres = np.clip(np.round(picture.outward(grid)).astype(int), 0, np.array(region.shape) - 1)
         complete = region[tuple(centres.T)].reshape(shape)
-        return cls(picture, places, folds, nearest, complete, size.fwhm * float(picture.scale.mean()))
+        known = complete | (gaps < _CERTAIN * pixels).reshape(shape)
+        return cls(picture, places, folds, folds[click].reshape(shape), complete, known, pixels)
 
     def without(self, fold: int | None) -> tuple[Floats, NDArray[np.bool_]]:
         """Return the clicks, and where it is known what is an object, that are not in a fold."""
-        known = self.complete.copy()
-        y, x = np.indices(known.shape)
-        for place in self.clicks:
-            known |= np.hypot(y - place[0], x - place[1]) < _CERTAIN * self.size
-        return self.clicks[self.folds != fold], known if fold is None else known & (self.nearest != fold)
+        kept = self.folds != fold
+        return self.clicks[kept], self.known if fold is None else self.known & (self.nearest != fold)
 
     def judges(self, places: Floats, fold: int) -> NDArray[np.bool_]:
         """Return which places of the plane lie where everything is clicked on, nearest to a click of a fold."""

@@ -216,7 +216,8 @@ def _heat_learned(
         model = yield from map_progress(steps, partial(_turn_of_all, turn, len(turns)))
         if fold is not None:
             for number, each in marked.items():
-                found = yield from _candidates(planes[number], size, number, model)
+                here = planes[number]
+                found = yield from heat_steps(model, each.picture, here.values, size, here.rho, number)
                 parts.append(found[each.judges(found.places, fold)])
     rule = learn_heat(Candidates.joined(parts), clicks[click_inside], size)
     return rule, model

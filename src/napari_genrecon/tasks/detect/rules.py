@@ -14,7 +14,7 @@ from napari_genrecon.numerics.logistic import Logistic, fit_logistic
 from napari_genrecon.recognition.folds import MOST_FOLDS
 from napari_genrecon.tasks.detect.candidates import AROUND, HIT, Candidates, Size, told_apart
 
-__all__ = ["FEWEST", "Method", "Rule", "better", "is_enough", "learn", "learn_heat", "split_clicks"]
+__all__ = ["FEWEST", "Rule", "better", "is_enough", "learn", "learn_heat", "split_clicks"]
 
 Floats = NDArray[np.float64]
 Method = Literal["log", "features", "heatmap"]

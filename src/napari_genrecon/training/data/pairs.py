@@ -16,7 +16,12 @@ from napari_genrecon.training.data.blind import distance, hide
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 
-__all__ = ["BlindBatches", "PairBatches"]
+__all__ = ["BlindBatches", "PairBatches", "untold"]
+
+
+def untold(dataset: Dataset) -> Dataset:
+    """Return a dataset for a network that sees the planes alone and is told nothing."""
+    return replace(dataset, told=np.zeros((len(dataset), 0), np.float32))
 
 
 class PairBatches:

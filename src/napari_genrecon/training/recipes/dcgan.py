@@ -35,7 +35,14 @@ from napari_genrecon.models.card import ENOUGH_STEPS
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
-from napari_genrecon.training.recipes.pictures import PICTURES, sample_grid, some, with_neighbour_distances
+from napari_genrecon.training.recipes.pictures import (
+    PICTURES,
+    LatentOption,
+    WidthOption,
+    sample_grid,
+    some,
+    with_neighbour_distances,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -71,27 +78,8 @@ class DCGANOptions(TrainOptions):
 
     recipe = "dcgan"
 
-    latent: Annotated[
-        int,
-        {
-            "label": "detail",
-            "min": 2,
-            "max": 1024,
-            "advanced": True,
-            "tooltip": "How many numbers describe one picture: more hold more detail and need more crops",
-        },
-    ] = 100
-    width: Annotated[
-        int,
-        {
-            "label": "network size",
-            "min": 4,
-            "max": 256,
-            "advanced": True,
-            "tooltip": "Size of the network (its feature maps at half the size): more can draw more detail, "
-            "trains slower and needs more crops",
-        },
-    ] = 32
+    latent: LatentOption = 100
+    width: WidthOption = 32
     loss: Annotated[
         str,
         {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -46,12 +46,6 @@ class DetectorOptions(TrainOptions):
     ema: Annotated[float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True}] = 0.95
 
 
-def _network(card: ModelCard, options: DetectorOptions) -> nn.Module:
-    from napari_genrecon.models.runtime import build_network
-
-    return build_network(card)
-
-
 def _state(network: nn.Module, options: DetectorOptions) -> State:
     import torch
 
@@ -61,10 +55,9 @@ def _state(network: nn.Module, options: DetectorOptions) -> State:
 
 
 def _batches(dataset: Dataset, options: DetectorOptions, card: ModelCard, device: torch.device) -> PairBatches:
-    from napari_genrecon.training.data.pairs import PairBatches
+    from napari_genrecon.training.data.pairs import PairBatches, untold
 
-    told = np.zeros((len(dataset), 0), np.float32)  # nothing: the network sees the planes alone
-    return PairBatches(replace(dataset, told=told), options, card, device)
+    return PairBatches(untold(dataset), options, card, device)
 
 
 def _losses(
@@ -118,7 +111,6 @@ RECIPE = Recipe(
     rate=2e-3,
     kept="heatnet",
     shape=lambda dataset, options: {},
-    network=_network,
     state=_state,
     losses=_losses,
     score=_score,

@@ -80,11 +80,10 @@ def _network(card: ModelCard, options: Image2ImageOptions) -> nn.Module:
 
 
 def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, device: torch.device) -> PairBatches:
-    from napari_genrecon.training.data.pairs import PairBatches
+    from napari_genrecon.training.data.pairs import PairBatches, untold
 
     x, targets = _scaled(dataset, np.arange(len(dataset)))
-    told = np.zeros((len(dataset), 0), np.float32)
-    return PairBatches(replace(dataset, x=x, targets=targets, told=told), options, card, device)
+    return PairBatches(replace(untold(dataset), x=x, targets=targets), options, card, device)
 
 
 def _scaled(dataset: Dataset, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

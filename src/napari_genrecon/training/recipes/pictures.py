@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,29 @@ from napari_genrecon.training.data.dataset import Dataset
 if TYPE_CHECKING:
     from napari_genrecon.models.generative import GenerativeModel
 
-__all__ = ["PICTURES", "pictures_of", "sample_grid", "some", "with_neighbour_distances"]
+__all__ = ["PICTURES", "LatentOption", "WidthOption", "pictures_of", "sample_grid", "some", "with_neighbour_distances"]
+
+LatentOption = Annotated[
+    int,
+    {
+        "label": "detail",
+        "min": 2,
+        "max": 1024,
+        "advanced": True,
+        "tooltip": "How many numbers describe one picture: more hold more detail and need more crops",
+    },
+]
+WidthOption = Annotated[
+    int,
+    {
+        "label": "network size",
+        "min": 4,
+        "max": 256,
+        "advanced": True,
+        "tooltip": "Size of the network (its feature maps at half the size): more can draw more detail, "
+        "trains slower and needs more crops",
+    },
+]
 
 PICTURES = 256
 """Number of pictures that are scored: enough to rank models, few enough not to slow training."""

@@ -19,6 +19,8 @@ from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
 from napari_genrecon.training.recipes.pictures import (
     PICTURES,
+    LatentOption,
+    WidthOption,
     pictures_of,
     sample_grid,
     some,
@@ -49,27 +51,8 @@ class VAEOptions(TrainOptions):
 
     recipe = "vae"
 
-    latent: Annotated[
-        int,
-        {
-            "label": "detail",
-            "min": 2,
-            "max": 1024,
-            "advanced": True,
-            "tooltip": "How many numbers describe one picture: more hold more detail and need more crops",
-        },
-    ] = 100
-    width: Annotated[
-        int,
-        {
-            "label": "network size",
-            "min": 4,
-            "max": 256,
-            "advanced": True,
-            "tooltip": "Size of the network (its feature maps at half the size): more can draw more detail, "
-            "trains slower and needs more crops",
-        },
-    ] = 32
+    latent: LatentOption = 100
+    width: WidthOption = 32
     beta: Annotated[
         float,
         {
@@ -101,12 +84,6 @@ def _shape(dataset: Dataset, options: VAEOptions) -> dict[str, Any]:
         "width": options.width,
         "likelihood": options.likelihood,
     }
-
-
-def _network(card: ModelCard, options: VAEOptions) -> nn.Module:
-    from napari_genrecon.models.runtime import build_network
-
-    return build_network(card)
 
 
 def _state(network: nn.Module, options: VAEOptions) -> State:
@@ -176,7 +153,6 @@ RECIPE = Recipe(
     rate=1e-3,
     kept="vae",
     shape=_shape,
-    network=_network,
     state=_state,
     losses=vae_losses,
     score=_score,
