@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[2] / "tools"))
@@ -167,6 +168,16 @@ def train(kinds):
         yield {"name": kind, "apart": float(np.abs(found[0] - found[1]).max()), "used": len(found[0])}
 
 
+class Followed(session.RunFolder):
+    """Notes the loss of every step; progress gives the mean since the log's last line, which the clock decides."""
+
+    losses: ClassVar[list[float]] = []
+
+    def follow(self, state, losses):
+        self.losses.append(next(iter(losses.values())))
+        return super().follow(state, losses)
+
+
 def trained(kinds):
     """Train with every recipe, from the first weights to the finished model: here and there the same."""
     from bench.gpu_parts import crops_for
@@ -179,11 +190,11 @@ def trained(kinds):
         for device in (HERE, "cpu"):
             options = find_recipe(kind).options(steps=3, batch=4, device=device)
             ACCOUNT.reset()
+            Followed.losses.clear()
             with tempfile.TemporaryDirectory() as folder:
-                steps = train_steps(data, options, Path(folder), name="model")
-                losses = [next(iter(progress.losses.values())) for progress in steps]
+                finish(train_steps(data, options, Path(folder), name="model"))
                 used, preview = ACCOUNT.allocations, np.load(Path(folder) / "samples.npy")
-            found.append((np.array(losses), preview, used))
+            found.append((np.array(Followed.losses), preview, used))
         (losses, preview, used), (right, shown, _) = found
         apart = [float(np.abs(a - b).max() / np.abs(b).max()) for a, b in ((losses, right), (preview, shown))]
         yield {"name": kind, "losses": apart[0], "preview": apart[1], "used": used}
@@ -397,6 +408,7 @@ if __name__ == "__main__":
     assert issubclass(OnDevice, torch.Tensor)
     fake_gpu.list_it()
     precision.bfloat16_is_native = lambda device: False  # both devices in float32
+    session.RunFolder = Followed
     session.fabric_for = lambda options: SimpleNamespace(  # Lightning knows no such device
         device=torch.device(options.device), autocast=nullcontext, backward=torch.Tensor.backward
     )

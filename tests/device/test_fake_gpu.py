@@ -125,7 +125,7 @@ def test_training_turns_equal_the_cpu():
 def test_whole_trainings_equal_the_cpu(kind):
     (found,) = on_fake_gpu("trained", kind)
     assert found["used"] > 100, found
-    assert found["losses"] <= 10 * SAME, found  # the two networks of a GAN amplify the last digits
+    assert found["losses"] <= SAME, found
     assert found["preview"] <= SAME, found
 
 
