@@ -127,6 +127,7 @@ def test_text_without_an_encoding_is_seen(code, wrong):
     assert text_without_encoding(ast.parse(code).body[0].value) is wrong
 
 
+@pytest.mark.slow
 def test_tasks_need_no_network(monkeypatch):
     asked = []
     for name in ("connect", "connect_ex"):

@@ -32,6 +32,7 @@ def on_fake_gpu(part, argument="-"):
     return found
 
 
+@pytest.mark.slow
 def test_device_refuses_what_gpus_refuse():
     said = {found["name"]: found["said"] for found in on_fake_gpu("rules")}
     assert "same device" in said["mixed"]
@@ -44,6 +45,7 @@ def test_auto_finds_it_and_the_record_names_it():
     assert found["allocations"] > 50
 
 
+@pytest.mark.slow
 def test_a_tile_takes_at_most_three_copies_there_and_one_back(own_folders):
     networks = on_fake_gpu("copies")
     assert len(networks) > len([card for card in MODELS if card.task != "sample"])
@@ -59,6 +61,7 @@ def test_memory_is_given_back_where_tiles_are_computed_late():
         assert found["released"], found
 
 
+@pytest.mark.slow
 def test_planes_in_flight_equal_the_cpu_and_a_closed_run_leaves_nothing():
     stack, closed = on_fake_gpu("ahead")
     assert stack["apart"] <= SAME
@@ -68,6 +71,7 @@ def test_planes_in_flight_equal_the_cpu_and_a_closed_run_leaves_nothing():
     assert closed["threads"] == closed["waiting"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "calls"), [("enough", [1, 2, 3]), ("too large", [1, 1, 1, 1, 1, 1])])
 def test_small_planes_that_wait_become_one_batch_where_it_fits(memory, calls):
     (found,) = on_fake_gpu("stacked", memory)
@@ -162,6 +166,7 @@ def test_smaller_tiles_give_the_same_pixels_eager_and_lazy():
         assert found["apart"] <= 5 * SAME, found
 
 
+@pytest.mark.slow
 def test_a_card_that_is_too_small_gets_a_sentence():
     (found,) = on_fake_gpu("too_small")
     assert "not enough memory even for a tile" in found["said"]

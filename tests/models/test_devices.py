@@ -500,6 +500,7 @@ assert sys.modules["torch"].ones(3).sum() == 3
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_window_command_loads_torch_before_napari(monkeypatch, tmp_path):
     """In a fresh process, as everything is loaded here; napari is one that only notes what it finds."""
     package = tmp_path / "napari"

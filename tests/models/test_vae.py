@@ -90,6 +90,7 @@ def test_importance_weighted_bound_is_above_the_evidence_lower_bound(kind: str) 
     assert float((reconstruction - divergence).mean()) < bounds[2]
 
 
+@pytest.mark.slow
 def test_bound_with_one_draw_is_the_evidence_lower_bound_on_average() -> None:
     torch.manual_seed(0)
     network, x = VAE(32, 1, 2, 4), torch.randint(0, LEVELS, (4000, 1, 32, 32)) * STEP - 1

@@ -78,6 +78,7 @@ def test_clipped_pixels_are_counted(monkeypatch):
     np.testing.assert_array_equal(np.unique(result), [135, 255])
 
 
+@pytest.mark.slow
 @given(st.sampled_from([0.01, 1.0, 37.0]), st.sampled_from([-500.0, 0.0, 1e4]))
 @settings(max_examples=6, deadline=None)
 def test_result_follows_gain_and_offset(gain, offset):
@@ -88,6 +89,7 @@ def test_result_follows_gain_and_offset(gain, offset):
     assert np.abs(got - expected).max() <= 2e-3 * gain * SIGMA + np.spacing(np.float32(np.abs(expected).max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [((70, 60), None), ((3, 70, 60), None), ((2, 2, 70, 60), "TCYX"), ((2, 1, 2, 40, 50), "TZCYX"), ((70, 60, 3), None),

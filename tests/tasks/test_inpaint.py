@@ -93,6 +93,7 @@ def test_gain_and_offset_pass_through(method, gain, offset):
     assert error(got, expected, mask) < tolerance * abs(gain) * error(scene((64, 64)), 100, mask)
 
 
+@pytest.mark.slow
 def test_what_stands_under_the_mask_does_not_matter():
     mask = dropout()
     results = [inpaint(np.where(mask, value, scene()), mask) for value in (0, 65535, np.nan)]
@@ -100,6 +101,7 @@ def test_what_stands_under_the_mask_does_not_matter():
     np.testing.assert_array_equal(results[0], results[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
 def test_non_finite_pixels_stay_and_spoil_nothing(value):
     mask, image = scratch(), scene()
@@ -123,6 +125,7 @@ def test_small_images(shape):
     assert np.isfinite(inpaint(scene(shape), mask)).all()
 
 
+@pytest.mark.slow
 def test_noise_of_known_pixels_is_not_drawn_into_the_hole():
     clean, mask = scene((128, 128)), scratch((128, 128), 6)
     noisy = clean + np.random.default_rng(0).normal(0, 8, clean.shape)
@@ -130,6 +133,7 @@ def test_noise_of_known_pixels_is_not_drawn_into_the_hole():
     assert error(told, clean, mask) < 0.8 * error(exact, clean, mask)
 
 
+@pytest.mark.slow
 def test_samples_differ_inside_the_mask_and_nowhere_else():
     mask, image = scratch(width=8), scene()
     result = steps_of(image, mask, n=3)
@@ -189,6 +193,7 @@ def _shrunk(mask):
     return binary_erosion(mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "method"), [(1, "network"), (1, "pnp"), (2, "pnp")])
 def test_tile_hardly_changes_the_result(n, method):
     image, mask = 200 * scenes.dead_leaves(np.random.default_rng(1), (288, 32)), dropout((288, 32))
@@ -583,6 +588,7 @@ def counted(monkeypatch, owner, name):
     return calls
 
 
+@pytest.mark.slow
 def test_what_was_found_is_found_again_only_for_other_pixels_or_options(monkeypatch):
     image, mask = scene(), scratch()
     calls = counted(monkeypatch, constants_module, "find_recipe")

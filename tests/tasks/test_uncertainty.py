@@ -49,6 +49,7 @@ def test_expected_error_is_larger_at_an_edge_than_on_even_ground():
     assert expected[:, 45:51].mean() > 1.5 * expected[:, 10:30].mean()
 
 
+@pytest.mark.slow
 def test_tiles_and_lazy_arrays_and_regions_equal_the_whole():
     image = scene((2, 150, 350))[1]
     noise = NoiseModel(read_noise=SIGMA, rho_x=0.4, rho_y=0.2)

@@ -69,6 +69,7 @@ def test_training_starts_from_the_packaged_denoiser():
     assert not state.net.head.weight.detach()[:, 8:].any()
 
 
+@pytest.mark.slow
 def test_stable_and_decay_phase_train_and_publish(sources, tmp_path):
     recipe = inpainter.InpainterRecipe(size=1, patch=32)
     state = inpainter.new_state(recipe)

@@ -45,6 +45,7 @@ def _run(options: TrainOptions, folder: Path, steps: int | None = None, crops: D
     running.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, kind: str) -> None:
     _run(KINDS[kind], tmp_path / "whole")

@@ -65,6 +65,7 @@ def test_training_can_be_repeated_bit_for_bit(spec) -> None:
     assert run() == run()
 
 
+@pytest.mark.slow
 def test_training_loads_no_compiler() -> None:
     """Importing torch's took seconds, and crashed in the thread of a window."""
     code = """

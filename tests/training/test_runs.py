@@ -319,6 +319,7 @@ def test_unknown_run_is_named_with_the_nearest(crops):
         find_run("cels")
 
 
+@pytest.mark.slow
 def test_request_to_end_saves(crops):
     run = create_run(crops, TINY | {"steps": 100_000}, name="cells")
     process = child(run)

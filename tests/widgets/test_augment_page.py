@@ -48,6 +48,7 @@ def press(qtbot, page, button):
     qtbot.wait(20)
 
 
+@pytest.mark.slow
 def test_contact_sheet_shows_image_labels_and_points_and_changes_nothing(viewer, qtbot):
     page = docked(viewer, AugmentWidget)
     before = viewer.layers["cells"].data.copy()

@@ -83,6 +83,7 @@ def test_clicked_result_is_what_the_next_task_works_on(viewer, docked, settle):
     assert viewer.layers[-1].name == "cells denoise upscale x2"
 
 
+@pytest.mark.slow
 def test_result_of_the_task_itself_leaves_the_choice(viewer, docked, settle):
     widget = docked(viewer, DenoiseWidget)
     for _ in range(2):
@@ -222,6 +223,7 @@ def test_mask_that_is_drawn_leaves_report_and_choice(viewer, docked, settle, kin
     assert chosen(widget) == ["cells"]
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_layers_that_are_gone(viewer, docked, settle):
     widget = docked(viewer, DenoiseWidget)
     run(settle, widget)
@@ -311,6 +313,7 @@ def facts(layer):
     return layer.name, place, layer.units, layer.axis_labels, look, layer.visible, record
 
 
+@pytest.mark.slow
 def test_copied_python_makes_the_same_layers(viewer, docked, settle):
     widget = filled(viewer, docked, settle)
     same_as_window(viewer, settle, widget)
@@ -334,6 +337,7 @@ def test_copied_python_of_optics_and_typed_axes(make_napari_viewer, docked, sett
     assert viewer.layers[-1].metadata["genrecon"]["axes"]["letters"] == "CYX"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape_type", ["polygon", "line"])
 def test_copied_python_fills_the_pixels_of_shapes(viewer, docked, settle, shape_type):
     widget = filled(viewer, docked, settle)

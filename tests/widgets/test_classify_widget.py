@@ -120,6 +120,7 @@ def test_classes_are_found_again_by_a_new_page(opened, qtbot):
     assert page.classes.names == ["large", "small"]
 
 
+@pytest.mark.slow
 def test_suggestion_is_marked_and_its_class_leads_to_the_next(opened, qtbot):
     viewer, page = opened
     press(qtbot, page, page.next)
@@ -235,6 +236,7 @@ def test_page_without_layers_says_what_to_choose(make_napari_viewer):
     assert "choose an image layer, and the Labels or Points layer" in page.panel.words
 
 
+@pytest.mark.slow
 def test_removed_layers_end_what_belongs_to_them(opened, qtbot):
     viewer, page = opened
     give(viewer, page, GIVEN_KEYS)

@@ -67,6 +67,7 @@ def test_many_results_at_once_get_one_message(tmp_path, qtbot, said):
     assert said == ["4 of the opened images are not raw data but results of napari-genrecon: 3 restored, 1 upscaled."]
 
 
+@pytest.mark.slow
 def test_files_that_follow_soon_wait_for_the_next_message(tmp_path, qtbot, said, monkeypatch):
     monkeypatch.setattr(files, "_NEXT", 2.0)
     for i in range(4):

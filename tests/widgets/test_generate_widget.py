@@ -174,6 +174,7 @@ def test_only_the_options_of_the_recipe_are_shown(opened):
     assert widget.train.model_name.value == "cells-gan"
 
 
+@pytest.mark.slow
 def test_run_in_a_process_of_its_own_gives_a_model_that_can_be_sampled(opened, qtbot):
     _, widget, _ = opened
     page = widget.train

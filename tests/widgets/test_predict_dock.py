@@ -70,6 +70,7 @@ def test_layers_are_trained_on_as_channels_of_an_image_and_of_its_target(viewer,
     assert page.chooser.together.native.isHidden()  # a denoiser takes channels by themselves
 
 
+@pytest.mark.slow
 def test_chosen_layers_are_the_channels_of_a_model_that_takes_as_many(viewer, qtbot):
     images = trained(viewer)
     viewer.layers["red"].contrast_limits = (0, 10)

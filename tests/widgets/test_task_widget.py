@@ -312,6 +312,7 @@ def test_no_network_runs_in_the_thread_of_the_window(opened, qtbot, monkeypatch)
         assert threading.main_thread() not in threads
 
 
+@pytest.mark.slow
 def test_closing_the_viewer_stops_the_job(make_napari_viewer, qtbot, monkeypatch):
     viewer = make_napari_viewer()
     viewer.add_image(np.random.default_rng(0).poisson(30, (20, 300, 300)), name="stack")
@@ -467,6 +468,7 @@ def test_axes_that_do_not_fit_are_named_until_they_do(make_napari_viewer, qtbot)
     assert "do not fit" not in said(widget)
 
 
+@pytest.mark.slow
 def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qtbot):
     """The centre of a bright spot is at the same place in the world before and after."""
     viewer = make_napari_viewer()
@@ -517,6 +519,7 @@ def test_several_fillings_lie_on_their_source_with_mask_and_spread(make_napari_v
         np.testing.assert_allclose(spread.data_to_world(point), expected)
 
 
+@pytest.mark.slow
 def test_copied_python_names_the_mask(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     image = np.random.default_rng(0).normal(50, 2, (96, 112)).astype("f4")
@@ -627,6 +630,7 @@ def deblurring(make_napari_viewer, qtbot):
     return viewer, widget, image
 
 
+@pytest.mark.slow
 def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, qtbot):
     viewer, widget, image = deblurring
     widget._form["psf"].value = "computed from optics"
@@ -656,6 +660,7 @@ def test_pinhole_and_excitation_are_asked_of_a_confocal_microscope(deblurring):
     assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [True, True]
 
 
+@pytest.mark.slow
 def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_viewer, qtbot):
     rng = np.random.default_rng(0)
     light = np.zeros((128, 128))
