@@ -110,7 +110,7 @@ def test_event_is_found_in_its_frame_alone():
 def test_what_the_denoiser_shows_now_and_then_is_no_event():
     steady, flickers = (list(unexplained(list(a_still_movie(event=1.2, flicker=f))))[3][50, 40] for f in (0, 0.9))
     assert steady == 1
-    assert flickers == 0
+    assert flickers < 0.1
 
 
 def test_a_frame_that_explains_itself_has_no_events():
@@ -125,7 +125,7 @@ def test_event_that_the_denoiser_took_away_is_put_back_at_its_place_only():
     sure = np.zeros_like(event)
     sure[20:41, 20:41] = 1
     back = put_back(np.zeros_like(event), noisy(event, 0), sure)
-    assert abs(back[29:32, 29:32].mean() / event[29:32, 29:32].mean() - 0.9) < 0.1
+    assert abs(back[29:32, 29:32].mean() / event[29:32, 29:32].mean() - 1) < 0.1
     assert not back[sure == 0].any()
 
 

@@ -19,14 +19,17 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 # `tools/benchmark.py sequence` measures what follows from these: a lower threshold keeps more of faint events, and puts
 # more noise back into still movies.
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
-_DOUBT, _SURE = 3.9, 4.3  # evidence from which a change may be real, and is taken as real
+# Evidence from which a change may be real, and is taken as real: far apart, as an event gains with the share that is put
+# back, and what noise costs goes with its square.
+_DOUBT, _SURE = 3.8, 4.8
 _WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
 _MOST = 5.0  # s.d. that what the denoiser shows counts at most
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
 _REACH = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
 _TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
-_BLUR = 0.7  # px, s.d. of the filter on what is put back: it leaves 0.4 of white noise, and 0.9 of a spot of 2 px
+_BLUR = 1.2  # px, s.d. of the filter on what is put back: it leaves a quarter of white noise
+_PEAK = 1 + (_BLUR / _WIDTH) ** 2  # by which it lowers a spot of that width; what is missed of wider ones is little
 
 _CORRELATED = 0.1  # lag-1 correlation from which noise may be correlated farther
 _BLOCK = 32  # px a side of the parts of frames in which it is measured: some of them stand still
@@ -101,7 +104,7 @@ def put_back(clean: NDArray[np.float32], frame: NDArray[np.float32], sure: NDArr
     if not sure.any():
         return clean
     missed = ndimage.gaussian_filter(frame - clean, _BLUR, mode="nearest", truncate=_TRUNCATE)
-    return np.asarray(clean + sure * missed, np.float32)
+    return np.asarray(clean + sure * _PEAK * missed, np.float32)
 
 
 def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:
