@@ -24,6 +24,7 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon import detect as find_objects
 from napari_genrecon import train
 from napari_genrecon.training import read_options
+from napari_genrecon.widgets.advise.open_dock import open_dock
 
 
 def wait(condition, seconds: float = 300) -> None:
@@ -43,7 +44,7 @@ def opened(title: str, sample: str = "fluorescence_2d") -> tuple[Any, Any]:
     """Open a window with a sample, by default a real noisy image, and one widget."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 900)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", title)
+    widget = open_dock(viewer, title)
     viewer.open_sample("napari-genrecon", sample)
     viewer.reset_view()
     if hasattr(widget, "_report"):
@@ -73,7 +74,7 @@ def generate(folder: Path, minutes: float) -> None:
         os.environ.setdefault(name, tempfile.mkdtemp())
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 1000)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", "Generate")
+    widget = open_dock(viewer, "Generate")
     viewer.open_sample("napari-genrecon", "nuclei")
     viewer.reset_view()
     _train(viewer, widget, minutes, folder / "generate-train.png")
@@ -95,7 +96,7 @@ def augment(folder: Path) -> None:
     viewer.window.resize(1500, 1000)
     viewer.open_sample("napari-genrecon", "nuclei")
     viewer.reset_view()
-    _, dock = viewer.window.add_plugin_dock_widget("napari-genrecon", "Augment")
+    dock = open_dock(viewer, "Augment")
     _press(dock.page, dock.page.show_sheet)
     _picture(viewer, folder / "augment.png")
     viewer.close()
@@ -103,7 +104,7 @@ def augment(folder: Path) -> None:
     viewer.window.resize(1500, 800)
     viewer.open_sample("napari-genrecon", "fluorescence_2d")
     viewer.reset_view()
-    _, dock = viewer.window.add_plugin_dock_widget("napari-genrecon", "Advise")
+    dock = open_dock(viewer, "Advise")
     dock.page.goal.value = "train"
     _press(dock.page, dock.page.look)
     _picture(viewer, folder / "advise.png")
@@ -115,7 +116,7 @@ def compare(folder: Path) -> None:
     viewer, widget = opened("Denoise")
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value)
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Compare")
+    page = open_dock(viewer, "Compare")
     wait(lambda: page.way.value == "split")
     viewer.add_shapes([[[120, 150], [120, 260]]], shape_type="line", edge_color="#ffd400", edge_width=2, name="line")
     page.line.value = "line"
@@ -134,7 +135,7 @@ def folder(target: Path) -> None:
     for index in range(6):
         tifffile.imwrite(images / f"well {index + 1}.tif", np.roll(viewer.layers[0].data, 50 * index, axis=0))
     (images / "well 4.tif").write_bytes(b"cut short")
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Folder")
+    page = open_dock(viewer, "Folder")
     page.take([images])
     wait(lambda: page._jobs.job is None)
     page.folder.value = images.with_name("denoised")
@@ -152,7 +153,7 @@ def beads(target: Path) -> None:
     viewer.open_sample("napari-genrecon", "beads")
     viewer.layers.remove("beads PSF")
     image = viewer.layers.selection.active = viewer.layers["beads"]
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Deblur")
+    page = open_dock(viewer, "Deblur")
     wait(lambda: "Expected time" in page._report.value and page._job is None)
     found = find_objects(image, fdr=0.01)
     points = viewer.add_points(found.pixels[:60], name="points", scale=image.scale, units=image.units, size=9)
@@ -298,13 +299,13 @@ def predict(folder: Path) -> None:
     train("image2image", blurred[:, :half], sharp[:, :half], name="sharpen", options=options)
     viewer.add_image(blurred[:, half:], name="blurred")
     viewer.reset_view()
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", "Predict")
+    widget = open_dock(viewer, "Predict")
     wait(lambda: widget.ready and widget._job is None)
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value)
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Compare")
+    page = open_dock(viewer, "Compare")
     wait(lambda: page.way.value == "split")
-    dock.raise_()
+    open_dock(viewer, "Predict")
     _picture(viewer, folder / "predict.png")
     viewer.close()
 

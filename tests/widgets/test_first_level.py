@@ -16,6 +16,7 @@ from napari_genrecon.models import ModelCard
 from napari_genrecon.models.registry import save_own
 from napari_genrecon.tasks import TASKS
 from napari_genrecon.widgets import openers
+from napari_genrecon.widgets.advise.open_dock import open_filled
 from napari_genrecon.widgets.form import TaskForm
 
 
@@ -104,9 +105,18 @@ def test_task_without_a_model_shows_where_to_get_one(viewer, docked, monkeypatch
     assert "no model" in said(page)
     assert all(button(page, words).isVisible() for words in ("Import a model…", "Train a model…"))
     button(page, "Train a model…").click()
-    assert any(name.startswith("Generate") for name in viewer.window._wrapped_dock_widgets)
+    assert "Generate (GenRecon)" in viewer.window.dock_widgets
     others = docked(viewer, openers.DenoiseWidget).native.findChildren(QPushButton)
     assert not any(each.text() == "Train a model…" for each in others)
+
+
+def test_button_brings_the_dock_that_a_menu_opened_to_the_front(viewer):
+    page = openers.CompareWidget(viewer)
+    dock = viewer.window.add_dock_widget(page, name="Compare (GenRecon)")  # the name that the menus of napari give
+    dock.hide()
+    assert open_filled(viewer, "compare", "cells", {}) is page
+    assert dock.isVisible()
+    assert list(viewer.window.dock_widgets) == ["Compare (GenRecon)"]
 
 
 def test_frames_are_offered_for_movies_and_stacks_only(viewer, docked, stack):
