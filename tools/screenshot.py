@@ -250,7 +250,7 @@ def of_preview(title: str, name: str, folder: Path) -> None:
 
 def upscale_z(folder: Path) -> None:
     """Save a picture of a stack from its side, before and after Upscale Z."""
-    viewer, widget = opened("Upscale Z", "stack_3d")
+    viewer, widget = opened("Upscale Z", "anisotropic_stack")
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value, 1800)
     viewer.dims.order = (1, 0, 2)
@@ -357,6 +357,7 @@ def clicks(folder: Path) -> None:
     widget._form["clicks"].value = "clicks"
     widget._form["complete"].value = region.name
     widget._form["method"].value = "heatmap"
+    viewer.reset_view()
     run(viewer, widget, folder / "detect-clicks.png")
     viewer.close()
 

@@ -78,10 +78,12 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         main = side_by_side(self._run, self._preview)
         main.native.layout().setStretch(0, 2)
         main.native.layout().setStretch(1, 1)
+        below = side_by_side(self._view, self._compare, self._cancel)
+        below.native.layout().insertStretch(2, 1)  # alone, Cancel would be larger than the main button
         super().__init__(
             widgets=[
                 main,
-                side_by_side(self._view, self._compare, self._cancel),
+                below,
                 self._progress,
                 self._status,
                 side_by_side(self._check, self._copy, self._methods),
