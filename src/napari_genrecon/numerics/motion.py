@@ -138,7 +138,7 @@ def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift
         known = np.abs(rest) < limit if round_ else np.ones(rest.shape, bool)
         if shift:
             slopes = np.stack([motion.gain * _inner(slope)[known] for slope in np.asarray(np.gradient(moved))], axis=1)
-            step = -np.linalg.lstsq(slopes.astype(np.float64), rest[known].astype(np.float64))[0]
+            step = -np.linalg.lstsq(slopes.astype(np.float64), rest[known].astype(np.float64), rcond=None)[0]
             motion = motion._replace(dy=motion.dy + float(step[0]), dx=motion.dx + float(step[1]))
             moved = _shifted(first, motion)
         motion = motion._replace(**_light(_inner(moved)[known], _inner(second)[known]))
