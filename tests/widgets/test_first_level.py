@@ -139,3 +139,27 @@ def test_points_to_go_by_replace_the_sizes(viewer, docked):
     assert [in_sight(page, name) for name in (*sizes, "complete")] == [False] * 4 + [True]
     page._form["clicks"].value = "none"
     assert [in_sight(page, name) for name in (*sizes, "complete")] == [True] * 4 + [False]
+
+
+def test_message_settles_and_scrolls_only_where_it_must(viewer, docked, qtbot):
+    """A scroll bar wraps the text, which makes it higher, which asks for another height of the box."""
+    viewer.window._qt_window.resize(1366, 768)
+    page = docked(viewer, openers.DenoiseWidget)
+    box = page._status.native
+    document = box.document().clone()
+
+    def height(words, width):
+        document.setPlainText(words)
+        document.setTextWidth(width)
+        return document.size().height()
+
+    narrow = box.width() - box.verticalScrollBar().sizeHint().width()
+    tight = [words for n in range(40, 80) if height(words := n * "grain ", box.width()) < height(words, narrow)]
+    for words in (*tight[:3], "short", 500 * "grain "):
+        page._status.value = words
+        qtbot.wait(100)
+        changes = []
+        box.document().documentLayout().documentSizeChanged.connect(changes.append)
+        qtbot.wait(100)
+        assert not changes
+        assert box.verticalScrollBar().isVisible() == (len(words) > 1000)
