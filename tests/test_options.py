@@ -109,3 +109,11 @@ def test_tooltips_begin_in_plain_words(kind):
         plain = re.split(r"[.(]", tooltip)[0]
         assert not jargon.search(plain), f"{name}: {tooltip}"
         assert len(tooltip.split()) > 3, f"{name}: {tooltip}"
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_options_need_and_replace_options_that_exist(task):
+    hints = {name: typing.get_args(hint)[1] for name, hint in hints_of(task.options).items()}
+    named = {found[key] for found in hints.values() for key in ("needs", "unless") if key in found}
+    assert named <= hints.keys()
+    assert all(set(found.get("needs_axis", "")) <= set("TCZ") for found in hints.values())

@@ -18,12 +18,20 @@ import napari
 import numpy as np
 import tifffile
 from PIL import Image
+from qtpy.QtCore import QPoint
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea
 from scipy.ndimage import gaussian_filter
+from skimage.measure import regionprops
 
 from napari_genrecon import detect as find_objects
 from napari_genrecon import train
 from napari_genrecon.training import read_options
+from napari_genrecon.widgets.advise.open_dock import open_dock
+from napari_genrecon.widgets.compare.split_line import SplitLine, canvas_of
+
+# Pixels (y, x) of the middles of nuclei in the sample of a stained section.
+_NUCLEI = [[56, 154], [52, 188], [49, 211], [83, 207], [100, 205], [116, 206], [105, 175], [92, 175], [100, 243]]
 
 
 def wait(condition, seconds: float = 300) -> None:
@@ -43,7 +51,7 @@ def opened(title: str, sample: str = "fluorescence_2d") -> tuple[Any, Any]:
     """Open a window with a sample, by default a real noisy image, and one widget."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 900)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", title)
+    widget = open_dock(viewer, title)
     viewer.open_sample("napari-genrecon", sample)
     viewer.reset_view()
     if hasattr(widget, "_report"):
@@ -73,7 +81,7 @@ def generate(folder: Path, minutes: float) -> None:
         os.environ.setdefault(name, tempfile.mkdtemp())
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 1000)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", "Generate")
+    widget = open_dock(viewer, "Generate")
     viewer.open_sample("napari-genrecon", "nuclei")
     viewer.reset_view()
     _train(viewer, widget, minutes, folder / "generate-train.png")
@@ -95,7 +103,7 @@ def augment(folder: Path) -> None:
     viewer.window.resize(1500, 1000)
     viewer.open_sample("napari-genrecon", "nuclei")
     viewer.reset_view()
-    _, dock = viewer.window.add_plugin_dock_widget("napari-genrecon", "Augment")
+    dock = open_dock(viewer, "Augment")
     _press(dock.page, dock.page.show_sheet)
     _picture(viewer, folder / "augment.png")
     viewer.close()
@@ -103,11 +111,37 @@ def augment(folder: Path) -> None:
     viewer.window.resize(1500, 800)
     viewer.open_sample("napari-genrecon", "fluorescence_2d")
     viewer.reset_view()
-    _, dock = viewer.window.add_plugin_dock_widget("napari-genrecon", "Advise")
+    dock = open_dock(viewer, "Advise")
     dock.page.goal.value = "train"
     _press(dock.page, dock.page.look)
     _picture(viewer, folder / "advise.png")
     viewer.close()
+
+
+def classify(folder: Path) -> None:
+    """Give some nuclei a class by keys, classify all, ask what to label next; save a picture."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 820)
+    viewer.open_sample("napari-genrecon", "nuclei")
+    viewer.reset_view()
+    page = open_dock(viewer, "Classify").page
+    objects = next(layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels))
+    page.classes.set_names(["single", "clump"])
+    parts = [part for part in regionprops(np.asarray(objects.data)) if part.area > 100]
+    for key, some in ((1, _most(parts, 12)), (2, _most(parts, -12))):
+        for part in some:
+            viewer.cursor.position = tuple(objects.data_to_world(part.coords[len(part.coords) // 2]))
+            page.press(key)
+    _press(page, page.run)
+    _press(page, page.next)
+    _picture(viewer, folder / "classify.png")
+    viewer.close()
+
+
+def _most(parts: list[Any], count: int) -> list[Any]:
+    """Return the objects that are most convex, or least for a negative count."""
+    ordered = sorted(parts, key=lambda part: -part.solidity)
+    return ordered[:count] if count > 0 else ordered[count:]
 
 
 def compare(folder: Path) -> None:
@@ -115,7 +149,7 @@ def compare(folder: Path) -> None:
     viewer, widget = opened("Denoise")
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value)
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Compare")
+    page = open_dock(viewer, "Compare")
     wait(lambda: page.way.value == "split")
     viewer.add_shapes([[[120, 150], [120, 260]]], shape_type="line", edge_color="#ffd400", edge_width=2, name="line")
     page.line.value = "line"
@@ -134,7 +168,7 @@ def folder(target: Path) -> None:
     for index in range(6):
         tifffile.imwrite(images / f"well {index + 1}.tif", np.roll(viewer.layers[0].data, 50 * index, axis=0))
     (images / "well 4.tif").write_bytes(b"cut short")
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Folder")
+    page = open_dock(viewer, "Folder")
     page.take([images])
     wait(lambda: page._jobs.job is None)
     page.folder.value = images.with_name("denoised")
@@ -152,7 +186,7 @@ def beads(target: Path) -> None:
     viewer.open_sample("napari-genrecon", "beads")
     viewer.layers.remove("beads PSF")
     image = viewer.layers.selection.active = viewer.layers["beads"]
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Deblur")
+    page = open_dock(viewer, "Deblur")
     wait(lambda: "Expected time" in page._report.value and page._job is None)
     found = find_objects(image, fdr=0.01)
     points = viewer.add_points(found.pixels[:60], name="points", scale=image.scale, units=image.units, size=9)
@@ -216,7 +250,7 @@ def of_preview(title: str, name: str, folder: Path) -> None:
 
 def upscale_z(folder: Path) -> None:
     """Save a picture of a stack from its side, before and after Upscale Z."""
-    viewer, widget = opened("Upscale Z", "stack_3d")
+    viewer, widget = opened("Upscale Z", "anisotropic_stack")
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value, 1800)
     viewer.dims.order = (1, 0, 2)
@@ -276,10 +310,68 @@ def movie(folder: Path) -> None:
     viewer.close()
 
 
+def sweep(folder: Path) -> None:
+    """Denoise, compare, and drag the line over the result; save an animation."""
+    viewer, widget = opened("Denoise")
+    viewer.window.resize(1366, 768)
+    widget._run.changed.emit(True)
+    wait(lambda: widget._job is None and "New layer" in widget._status.value)
+    widget._compare.changed.emit(True)
+    compared = open_dock(viewer, "Compare")
+    wait(lambda: compared.ready and compared.way.value == "split")
+    open_dock(viewer, "Denoise")
+    viewer.scene.camera.zoom *= 2
+    canvas = canvas_of(viewer)
+    assert canvas is not None
+    line = canvas.findChild(SplitLine)
+    frames = []
+    for share in (*np.linspace(0.9, 0.1, 15), 0.1, 0.1, *np.linspace(0.3, 0.7, 3)):
+        QTest.mouseMove(line, line.mapFromParent(QPoint(round(share * canvas.width()), canvas.height() // 2)))
+        wait(lambda: True)
+        shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
+        frames.append(shot.resize((960, 540), Image.Resampling.LANCZOS))
+    palette = frames[7].quantize(220)  # in which the line is in the middle
+    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    first.save(folder / "denoise.gif", save_all=True, append_images=rest, duration=200, loop=0, optimize=True)
+    viewer.close()
+
+
 def detect(folder: Path) -> None:
     """Detect simulated spots; save a picture of the points."""
     viewer, widget = opened("Detect", "spots")
     run(viewer, widget, folder / "detect.png")
+    viewer.close()
+
+
+def clicks(folder: Path) -> None:
+    """Find nuclei like nine that were clicked on with a heat map; save a picture of the points."""
+    viewer, widget = opened("Detect", "histology")
+    viewer.window.resize(1366, 768)
+    image = viewer.layers["section"]
+    place = {"scale": image.scale, "units": image.units}
+    box = [[39, 138], [39, 255], [119, 255], [119, 138]]
+    region = viewer.add_shapes([box], name="all clicked", face_color="transparent", edge_color="black", **place)
+    viewer.add_points(_NUCLEI, name="clicks", size=6, face_color="cyan", **place)
+    viewer.layers.selection.active = image
+    wait(lambda: widget._job is None)
+    widget._form["clicks"].value = "clicks"
+    widget._form["complete"].value = region.name
+    widget._form["method"].value = "heatmap"
+    viewer.reset_view()
+    run(viewer, widget, folder / "detect-clicks.png")
+    viewer.close()
+
+
+def expected_error(folder: Path) -> None:
+    """Denoise with the expected error; save a picture of it."""
+    viewer, widget = opened("Denoise")
+    viewer.window.resize(1366, 768)
+    widget._form["uncertainty"].value = True
+    widget._run.changed.emit(True)
+    wait(lambda: widget._job is None and "New layer" in widget._status.value, 900)
+    for layer in viewer.layers:
+        layer.visible = layer.name.endswith("expected error")
+    _picture(viewer, folder / "expected-error.png")
     viewer.close()
 
 
@@ -298,13 +390,13 @@ def predict(folder: Path) -> None:
     train("image2image", blurred[:, :half], sharp[:, :half], name="sharpen", options=options)
     viewer.add_image(blurred[:, half:], name="blurred")
     viewer.reset_view()
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-genrecon", "Predict")
+    widget = open_dock(viewer, "Predict")
     wait(lambda: widget.ready and widget._job is None)
     widget._run.changed.emit(True)
     wait(lambda: widget._job is None and "New layer" in widget._status.value)
-    _, page = viewer.window.add_plugin_dock_widget("napari-genrecon", "Compare")
+    page = open_dock(viewer, "Compare")
     wait(lambda: page.way.value == "split")
-    dock.raise_()
+    open_dock(viewer, "Predict")
     _picture(viewer, folder / "predict.png")
     viewer.close()
 
@@ -327,7 +419,8 @@ PICTURES = {
     "denoise": partial(of_preview, "Denoise", "widget.png"), "upscale": partial(of_preview, "Upscale", "upscale.png"),
     "deblur": partial(of_preview, "Deblur", "deblur.png"), "upscale_z": upscale_z, "inpaint": inpaint,
     "detect": detect, "steps": steps, "augment": augment, "compare": compare, "folder": folder, "beads": beads,
-    "region": region, "predict": predict, "movie": movie, "generate": generate,
+    "region": region, "predict": predict, "classify": classify, "movie": movie, "sweep": sweep, "clicks": clicks,
+    "expected_error": expected_error, "generate": generate,
 }  # fmt: skip
 
 

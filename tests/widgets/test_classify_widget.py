@@ -82,6 +82,14 @@ def test_window_and_python_give_the_same_probabilities(opened, qtbot):
     assert [features(viewer, "class")[label] for label in range(1, 13)] == ["class 1", "class 2"] * 6
 
 
+def test_only_images_and_their_objects_are_asked_for(opened):
+    _, page = opened
+    shown = [
+        not chooser.native.isHidden() for chooser in (page.chooser.images, page.chooser.targets, page.chooser.objects)
+    ]
+    assert shown == [True, False, True]
+
+
 def test_columns_of_the_user_stay_and_given_classes_are_kept_in_one(opened, qtbot):
     viewer, page = opened
     give(viewer, page, GIVEN_KEYS)

@@ -12,10 +12,11 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from napari.layers import Points, Shapes
 from seen import RUN, chosen, click, said
 
-from napari_genrecon import detect
+from napari_genrecon import NoiseModel, detect
 from napari_genrecon.io.points import read_places
 from napari_genrecon.widgets import add_result
 from napari_genrecon.widgets.openers import DetectWidget
+from napari_genrecon.widgets.task.known_noise import KnownNoise
 
 PLACED = {"scale": (2.0, 0.5, 0.5), "translate": (10.0, 20.0, 30.0), "rotate": 20.0, "units": ("um",) * 3}
 
@@ -140,3 +141,11 @@ def test_clicks_outside_the_image_are_refused_in_a_sentence(opened, qtbot):
     click(widget, RUN)
     qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
     assert "1 of 1 clicks lie outside the image" in said(widget)
+
+
+def test_noise_of_the_mean_of_colours_is_not_taken_for_that_of_each():
+    known, pixels, noise = KnownNoise(), np.zeros((4, 4, 3)), (NoiseModel.white(1.0),) * 3
+    known.put(pixels, "YXS", noise)
+    record = {"noise": [NoiseModel.white(0.6).to_dict()], "axes": {"letters": "YXS"}}
+    assert not known.put_recorded(pixels, record)
+    assert known.of(pixels, "YXS") == noise

@@ -283,6 +283,7 @@ def test_copied_python_makes_the_same_layer(opened, qtbot):
 
 def test_truncation_is_offered_for_a_gan_only(opened):
     _, widget, _ = opened
+    widget.sample.form["more"].value = True
     box = widget.sample.form["truncation"].native
     assert box.isHidden()
     widget.sample.choice.refresh("tiny-dcgan")

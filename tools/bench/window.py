@@ -487,7 +487,20 @@ def explore(window: Window) -> None:
     window.step("open Generate", lambda: window.open("Generate"), window.ready)
 
 
+def napari_alone(window: Window) -> None:
+    """Paint in the first Labels layer of a session, and begin the first Shapes layer, without this plugin's docks."""
+    window.sample()
+    viewer = window.viewer
+
+    def begin_mask() -> None:
+        viewer.add_labels(np.zeros(viewer.layers[0].data.shape, np.uint8)).mode = "paint"
+
+    window.step("first Labels layer", begin_mask)
+    window.step("paint", lambda: window.drag((0.4, 0.4), (0.6, 0.6)))
+    window.step("first Shapes layer", lambda: setattr(viewer.add_shapes(ndim=2), "mode", "add_rectangle"))
+
+
 JOURNEYS: dict[str, Callable[[Window], None]] = {
     "first result": first_result, "compare": compare, "folder": folder, "cluster": cluster, "steps": steps,
-    "region": region, "deblur": deblur, "inpaint": inpaint, "explore": explore,
+    "region": region, "deblur": deblur, "inpaint": inpaint, "explore": explore, "napari alone": napari_alone,
 }  # fmt: skip

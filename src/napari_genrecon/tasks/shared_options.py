@@ -88,8 +88,9 @@ WholeOption = Annotated[
 KeepDtypeOption = Annotated[
     bool,
     {
+        "advanced": True,
         "tooltip": "Round the result to the kind of numbers that the image has, for smaller files that all programs "
-        "read; else 32-bit floats, which lose nothing"
+        "read; else 32-bit floats, which lose nothing",
     },
 ]
 

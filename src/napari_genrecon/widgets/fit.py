@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import Container, PushButton, Select, TextEdit
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QWidget
 
 __all__ = [
@@ -69,14 +69,45 @@ def text(value: str = "", most: int = 0) -> Words:
     tint(box)
 
     def fit(_size: object = None) -> None:
-        height = math.ceil(native.document().size().height())
+        height = _height_without_bar(native) if most else math.ceil(native.document().size().height())
         line = native.fontMetrics().lineSpacing()
         native.setMinimumHeight(min(height, line + 2) if most else height)
         native.setMaximumHeight(min(height, most * line + 2) if most else height)
+        if most:
+            policy = Qt.ScrollBarPolicy
+            native.setVerticalScrollBarPolicy(
+                policy.ScrollBarAsNeeded if native.height() < height else policy.ScrollBarAlwaysOff
+            )
 
     native.document().documentLayout().documentSizeChanged.connect(fit)
+    if most:
+        native.installEventFilter(_Resized(native, fit))
     fit()
     return box
+
+
+class _Resized(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
+    """Call a function when a widget gets another size."""
+
+    def __init__(self, native: QWidget, fit: Callable[[], object]) -> None:
+        super().__init__(native)
+        self._fit = fit
+
+    def eventFilter(self, _native: QObject, event: QEvent) -> bool:  # Qt's name
+        if event.type() == QEvent.Type.Resize:
+            self._fit()
+        return False
+
+
+def _height_without_bar(native: Any) -> int:
+    """Return the height of the text in the whole width of its box, in pixels.
+
+    With a scroll bar it may wrap into a further line. A box that was made as high would need no bar, so that the text
+    would be lower again, and so on without end.
+    """
+    whole = native.document().clone()
+    whole.setTextWidth(native.width())
+    return math.ceil(whole.size().height())
 
 
 def tint(words: Words, look: str = "") -> None:

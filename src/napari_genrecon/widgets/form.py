@@ -1,4 +1,8 @@
-"""Form with a widget for every option of an options dataclass."""
+"""Form with a widget for every option of an options dataclass.
+
+Seldom needed options are folded away behind "more options". One that is not at its default stays in sight, so that
+nothing acts unseen.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from magicgui.widgets.bases import ValueWidget
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import known_devices
+from napari_genrecon.models.registry import BUNDLED
 from napari_genrecon.options import hints_of
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.layers.arrays import FILE, NONE, ArrayField, Names, PsfField
@@ -66,25 +71,35 @@ class Form:
         self._layers = dict(arrays or {})
         self._arrays: dict[str, ArrayField] = {}
         self._texts: dict[str, type] = {}  # options whose empty line means None
+        self._usual: dict[str, Any] = {widget.name: widget.value for widget in extra}  # what a widget shows at first
         plain: list[ValueWidget] = []
         folded: list[ValueWidget] = []
-        values = {option.name: option.default for option in fields(options)} | dict(defaults or {})
-        known = {"devices": _devices(str(values.get("device", "auto"))), **(choices or {})}
+        values = {option.name: option.default for option in fields(options)}
+        wanted = dict(defaults or {})
+        known = {"devices": _devices(str({**values, **wanted}.get("device", "auto"))), **(choices or {})}
         for name, hint in hints_of(options).items():
             kind, metadata = typing.get_args(hint)[:2]
+            place = folded if metadata.get("advanced") or name in advanced else plain
             if "array" in metadata or name in self._layers:
-                self._arrays[name] = self._array_field(name, metadata)
-                (folded if metadata.get("advanced") else plain).extend(self._arrays[name].widgets)
+                field = self._arrays[name] = self._array_field(name, metadata)
+                place.extend(field.widgets)
+                self._usual[name] = field.chooser.value
             elif metadata.get("form", True) and name not in left_out:
                 widget = _widget(name, kind, metadata, values[name], known, (labels or {}).get(name))
+                place.append(widget)
                 self._note_text(name, kind, widget)
-                (folded if metadata.get("advanced") or name in advanced else plain).append(widget)
+                self._usual[name] = widget.value
+                if name in wanted:
+                    widget.value = wanted[name]
         fielded = {widget.name for field in self._arrays.values() for widget in field.widgets}
         self._names = [widget.name for widget in [*plain, *folded] if widget.name not in fielded]
-        self._folded = [*folded, *extra]
+        # What a field of an array shows below its choice goes with the choice.
+        self._folded = [widget for widget in (*folded, *extra) if widget.name in self._usual]
         self._unused: set[str] = set()
-        self.container = Container(widgets=[*plain, *self._fold()], labels=True)
+        self._kept: set[str] = set()  # folded options that stay in sight
+        self.container = Container(widgets=[*plain, *self._more(), *folded, *extra], labels=True)
         self.container.margins = (0, 0, 0, 0)
+        self._show_folded()
 
     def __getitem__(self, name: str) -> ValueWidget:
         widget: ValueWidget = self.container[name]
@@ -106,24 +121,47 @@ class Form:
     def use(self, unused: Collection[str]) -> None:
         """Hide options that have no effect at present, whether or not "more options" is ticked."""
         self._unused = set(unused)
-        shown = bool(self._folded) and self["more"].value
-        for name in self._names:
-            widget = self[name]
-            widget.visible = name not in self._unused and (widget not in self._folded or shown)
+        for name in (*self._names, *self._arrays):
+            if self[name] not in self._folded:
+                self[name].visible = name not in self._unused
+        self._show_folded()
 
-    def _fold(self) -> list[ValueWidget]:
-        """Return the box "more options" and the widgets that it shows when it is ticked."""
+    def is_usual(self, name: str) -> bool:
+        """Return whether an option is at its default, which the Preferences do not change."""
+        return bool(self[name].value == self._usual[name])
+
+    def keep_in_sight(self, name: str) -> None:
+        """Show an option from now on, also where it is folded away."""
+        self._kept.add(name)
+        self._show_folded()
+
+    def _more(self) -> list[ValueWidget]:
+        """Return the box "more options", or none where nothing is folded away."""
         if not self._folded:
             return []
-        more = CheckBox(name="more", label="more options", tooltip="Show the options that are seldom needed")
+        more = CheckBox(
+            name="more",
+            label="more options",
+            tooltip="Show the options that are seldom needed; what is not at its default always stays in sight",
+        )
+        more.changed.connect(self._show_folded)
+        for widget in self._folded:
+            widget.changed.connect(partial(self._show_changed, widget))
+        return [more]
 
-        def show(visible: bool) -> None:
-            for widget in self._folded:
-                widget.visible = visible and widget.name not in self._unused
+    def _show_folded(self, _event: object = None) -> None:
+        for widget in self._folded:
+            widget.visible = self._is_in_sight(widget)
 
-        more.changed.connect(show)
-        show(False)
-        return [more, *self._folded]
+    def _show_changed(self, widget: ValueWidget, _value: object = None) -> None:
+        """Show an option that was set from elsewhere. One that is back at its default stays where the mouse is."""
+        if self._is_in_sight(widget):
+            widget.visible = True
+
+    def _is_in_sight(self, widget: ValueWidget) -> bool:
+        name = widget.name
+        shown = self["more"].value or name in self._kept or not self.is_usual(name)
+        return shown and name not in self._unused
 
     def _note_text(self, name: str, kind: Any, widget: ValueWidget) -> None:
         if isinstance(widget, LineEdit) and type(None) in typing.get_args(kind):
@@ -267,9 +305,11 @@ class TaskForm(Form):
         files: bool = False,
     ) -> None:
         self._task, self._files = task, files
+        models = self._models()
         super().__init__(
             task.options,
-            choices={"models": self._models(), "detect": DAMAGE},
+            advanced=("noise", "model") if _are_bundled(models) else ("noise",),
+            choices={"models": models, "detect": DAMAGE},
             labels=LABELS,
             defaults=preferences(f"genrecon_{task.name}"),
             arrays={"mask": masks, "psf": images, "maps": images, "noise": images, "points": points},
@@ -280,6 +320,21 @@ class TaskForm(Form):
         if not self._files or metadata.get("array") != "mask":
             return super()._array_field(name, metadata)
         return ArrayField(name, _label(name), metadata["tooltip"], self._layers["mask"], (NONE, FILE))
+
+    def use_for(self, axes: str) -> None:
+        """Hide options that say nothing of an image with these axes, and those that others replace or need.
+
+        One that is not at its default stays in sight, unless another has replaced it.
+        """
+        given = {name for name, field in self._arrays.items() if not self.is_usual(name)}
+        unused = []
+        for name, hint in hints_of(self._task.options).items():
+            metadata = typing.get_args(hint)[1]
+            axis, other = metadata.get("needs_axis", ""), metadata.get("needs", "")
+            lacking = (axis and not set(axis) & set(axes)) or (other and other not in given)
+            if metadata.get("unless") in given or (lacking and self.is_usual(name)):
+                unused.append(name)
+        self.use(unused)
 
     def _models(self) -> list[str]:
         return ["auto", *(spec.name for spec in self._task.cards())]
@@ -294,3 +349,10 @@ class TaskForm(Form):
             with widget.changed.blocked():
                 widget.choices = [(CHOICE_WORDS.get(name, name), name) for name in models]
                 widget.value = chosen if chosen in models else "auto"
+            if not _are_bundled(models):
+                self.keep_in_sight("model")
+
+
+def _are_bundled(choices: Sequence[str]) -> bool:
+    """Return whether only models that are shipped can be chosen, of which "automatic" takes the right one."""
+    return len(choices) > 1 and set(choices[1:]) <= set(BUNDLED)

@@ -57,6 +57,7 @@ class DeblurOptions:
         Method,
         {
             "choices": get_args(Method),
+            "advanced": True,
             "tooltip": "'pnp' lets the denoiser tell detail from noise in every round; 'rl' is Richardson-Lucy, "
             "the classical way, which takes noise for detail in the end",
         },

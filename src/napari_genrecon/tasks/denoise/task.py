@@ -107,6 +107,7 @@ class DenoiseOptions:
             "min": 0.0,
             "max": 1.0,
             "step": 0.05,
+            "advanced": True,
             "tooltip": "How much of the original to mix back in: 0 is none, more looks more familiar and is noisier",
         },
     ] = 0.0
@@ -114,6 +115,7 @@ class DenoiseOptions:
         Frames,
         {
             "choices": get_args(Frames),
+            "needs_axis": "TZ",
             "tooltip": "Use neighbouring frames, too: less noise, but slower. 'auto' does so in movies where it "
             "helps, 'T' uses frames, 'Z' planes of a stack, 'none' takes every plane by itself",
         },

@@ -40,6 +40,7 @@ class DetectOptions:
             "min": 0.0001,
             "max": 0.5,
             "step": 0.01,
+            "unless": "clicks",
             "tooltip": "How many of the points may be made by noise alone, as a share: 0.05 is one in twenty. "
             "Less finds fewer and surer objects",
         },
@@ -50,6 +51,7 @@ class DetectOptions:
             "min": 1.5,  # pixels: a narrower spot is a single pixel, and that is a hot one
             "max": 500.0,
             "step": 0.5,
+            "unless": "clicks",
             "tooltip": "Size of the smallest objects in pixels (of a spot: full width at half maximum). Smaller "
             "ones are left out",
         },
@@ -60,6 +62,7 @@ class DetectOptions:
             "min": 1.5,
             "max": 500.0,
             "step": 0.5,
+            "unless": "clicks",
             "tooltip": "Size of the largest objects in pixels. Larger ones are left out; a wide range takes longer",
         },
     ] = 8.0
@@ -67,14 +70,16 @@ class DetectOptions:
         Objects,
         {
             "choices": get_args(Objects),
+            "unless": "clicks",
             "tooltip": "Whether the objects are brighter or darker than what is around them; the others are not found",
         },
     ] = "bright"
     volume: Annotated[
         bool,
         {
+            "needs_axis": "Z",
             "tooltip": "One point for each object of a z-stack; else every plane is searched by itself, and an "
-            "object gets a point in each"
+            "object gets a point in each",
         },
     ] = False
     boxes: Annotated[
@@ -96,6 +101,7 @@ class DetectOptions:
         Any,
         {
             "array": "mask",
+            "needs": "clicks",
             "tooltip": "A region in which every object is clicked on: it tells what is no object",
             "flag": "image file, not 0 in the region",
         },

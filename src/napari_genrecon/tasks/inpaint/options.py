@@ -52,6 +52,7 @@ class InpaintOptions:
         str,
         {
             "choices": get_args(Method),
+            "advanced": True,
             "tooltip": "'network' was trained to fill in; 'pnp' fills with the denoiser, slower, and can draw "
             "several fillings; 'biharmonic' is smooth, without texture. 'auto' tries the first two on"
             " known pixels that it hides, and takes the better one",
@@ -70,6 +71,7 @@ class InpaintOptions:
         int,
         {
             "min": 1,
+            "advanced": True,
             "max": 64,  # each takes as long as the first; the spread of a few dozen is known well enough
             "tooltip": "1 gives the single best filling. More draw so many that could be true, along a new first"
             " dimension: where they differ, the image does not tell what was there",

@@ -51,7 +51,11 @@ class EnlargingOptions:
         },
     ] = "auto"
     consistent: Annotated[
-        bool, {"tooltip": "Correct the result so that, shrunk again, it gives the image back, noise included"}
+        bool,
+        {
+            "advanced": True,
+            "tooltip": "Correct the result so that, shrunk again, it gives the image back, noise included",
+        },
     ] = False
     axes: AxesOption = None
     tile: TileOption = None

@@ -62,7 +62,7 @@ TOOLS = {
     tool.title: tool
     for tool in (
         Tool(
-            title="Walk: change one feature of a picture",
+            title="Walk: change one feature",
             words="One picture, changed by a slider: what does one of the numbers behind it stand for?",
             button="Start the walk", steps=walk_steps, result="walk", controls="s1", real=False,
         ),
@@ -178,10 +178,8 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.n.visible = "n" in tool.controls and fits
         number = "object" if self.chooser.mode.value == "objects" else "crop"
         for box, which in ((self.first, "first " if "2" in tool.controls else ""), (self.second, "second ")):
-            box.label = f"{which}{number if real else 'seed'}"
-            box.tooltip = (
-                "Its number: the value under the mouse in a Labels layer" if real else "Another seed, another one"
-            )
+            box.label = f"{which}{number if real else 'picture'}"
+            box.tooltip = "Its number: the value under the mouse in a Labels layer" if real else _SEED
         self.run.text = tool.button
         self.run.enabled = fits and not self.panel.busy
         self.results.show_controls_of(tool.result)

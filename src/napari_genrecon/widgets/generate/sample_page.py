@@ -51,7 +51,11 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self._made: tuple[str, NDArray[Any]] | None = None  # model and pictures that were made last
         self._pairs: tuple[Any, list[str]] | None = None  # layer of a check, and words for each of its slices
         self.form = Form(
-            SampleOptions, left_out=("model",), labels={"n": "how many"}, defaults={"n": 100}, advanced=("device",)
+            SampleOptions,
+            left_out=("model",),
+            labels={"n": "how many"},
+            defaults={"n": 100},
+            advanced=("seed", "truncation", "device"),
         )
         self.sheet = CheckBox(
             text="also as one picture side by side", value=False, tooltip="Adds a second layer, to see all at once"

@@ -217,7 +217,7 @@ def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]
         points.pixels,
         size=_LEAST_RING if sizes is None or not len(points) else (_RING * sizes).clip(_LEAST_RING),
         border_color=_RING_COLOUR,
-        border_width=0.1,
+        border_width=0.07,
         out_of_slice_display=bool(result.record["options"].get("volume")),
         **common,
     )

@@ -185,9 +185,11 @@ def _optics_widgets(name: str) -> list[ValueWidget]:
         create_widget(
             "1",
             name=f"{name}_pinhole",
-            label="pinhole (Airy units)",
+            label="pinhole (AU)",
             widget_type="LineEdit",
-            options={"tooltip": "Diameter of the pinhole: 1 is usual, a wider one blurs more. Empty: closed"},
+            options={
+                "tooltip": "Diameter of the pinhole in Airy units: 1 is usual, a wider one blurs more. Empty: closed"
+            },
         ),
         create_widget(
             "",

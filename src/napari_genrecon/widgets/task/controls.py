@@ -78,10 +78,12 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         main = side_by_side(self._run, self._preview)
         main.native.layout().setStretch(0, 2)
         main.native.layout().setStretch(1, 1)
+        below = side_by_side(self._view, self._compare, self._cancel)
+        below.native.layout().insertStretch(2, 1)  # alone, Cancel would be larger than the main button
         super().__init__(
             widgets=[
                 main,
-                side_by_side(self._view, self._compare, self._live, self._cancel),
+                below,
                 self._progress,
                 self._status,
                 side_by_side(self._check, self._copy, self._methods),
@@ -116,15 +118,31 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             tooltip="Adds a model file of yours, or weights of others (safetensors, .pth, .onnx, .zip), whose code is "
             "never run",
         )
+        self._teach = PushButton(
+            name="teach",
+            text="Train a model…",
+            tooltip="Opens the dock in which models are trained on your own images; they appear here then",
+        )
+        self._live = CheckBox(
+            name="live",
+            label="live, as you scroll",
+            value=False,
+            tooltip="Add the result at once and compute each plane when you scroll to it",
+            visible=self._task.makes == "image",
+        )
         self._give = PushButton(
             name="give",
             text="Export for other programs…",
             tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
         )
-        extra: list[Any] = [self._target]
+        extra: list[Any] = [self._target] if points else [self._live, self._target]
         if "model" in [option.name for option in fields(self._task.options)]:
             extra += [self._bring, self._give] if self._task.name in ("denoise", "upscale") else [self._bring]
+        lacks_model = not self._task.cards()
+        extra += [self._teach] if lacks_model else []
         self._form = TaskForm(self._task, self._masks, self._images, self._points, extra=extra)
+        for name in ("bring", "teach") if lacks_model else ():
+            self._form.keep_in_sight(name)
         self._only = Only(self._viewer, enlarges=not hasattr(self._task.options(), "whole"))
         self._only.visible = not points
         self._choosers = [
@@ -155,12 +173,6 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         )
         make_primary(self._run)
         self._cancel = PushButton(text="Cancel", enabled=False, tooltip="Ends after the step that is computed now")
-        self._live = CheckBox(
-            text="live",
-            value=False,
-            tooltip="Add the result at once and compute each plane when you scroll to it",
-            visible=self._task.makes == "image",
-        )
         self._copy = PushButton(text="Copy as Python", tooltip="Puts the same job as Python code on the clipboard")
         self._methods = PushButton(
             text="Copy methods text", tooltip="Puts the sentences for a paper about the result on the clipboard"

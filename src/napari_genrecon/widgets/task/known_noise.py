@@ -32,7 +32,7 @@ class KnownNoise:
     def put_recorded(self, data: ImageArray, record: dict[str, Any]) -> bool:
         """Store the noise in the record of a run, which measures anew, as pixels may have been changed in place.
 
-        If the run did not measure, the stored noise stays.
+        If the run did not measure, the stored noise stays. So it does if the run measured the mean of the colours.
 
         Returns
         -------
@@ -42,8 +42,12 @@ class KnownNoise:
         noise = tuple(map(NoiseModel.from_dict, record.get("noise") or ()))
         if not noise or any(model.method == "given" for model in noise):
             return False
+        axes = record["axes"]["letters"][-data.ndim :]  # without the axis of several fillings
+        before = self.of(data, axes)
+        if isinstance(before, tuple) and len(before) != len(noise):
+            return False
         self._models.pop(id(data), None)  # what other axes gave may be of pixels that were changed
-        self.put(data, record["axes"]["letters"][-data.ndim :], noise)  # without the axis of several fillings
+        self.put(data, axes, noise)
         return True
 
     def forget_removed(self, layers: Iterable[Any]) -> None:

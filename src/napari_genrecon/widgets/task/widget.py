@@ -121,6 +121,9 @@ class TaskWidget(TaskControls):
         events.renamed.connect(self._rename)
         self._viewer.layers.selection.events.active.connect(self._follow_active)
         self._layers.changed.connect(self._measure)
+        self._layers.changed.connect(self._show_options)
+        for field in (self._form["axes"], *self._form.choosers):
+            field.changed.connect(self._show_options)
         self._form.container.changed.connect(self._noise.time_again)
         self._form.container.changed.connect(self._judge_preview)
         self._only.changed.connect(self._noise.time_again)
@@ -139,6 +142,7 @@ class TaskWidget(TaskControls):
         self._compare.changed.connect(self._open_compare)
         self._new_mask.changed.connect(self._start_mask)
         self._bring.changed.connect(self._choose_model)
+        self._teach.changed.connect(self._open_training)
         self._give.changed.connect(self._choose_package)
         follow_preferences(self._section, self._take_preferences)
         self.native.destroyed.connect(self._leave)
@@ -229,6 +233,11 @@ class TaskWidget(TaskControls):
             yield
         finally:
             TaskWidget._adding = None
+
+    def _show_options(self, _event: object = None) -> None:
+        """Show the options that matter for the chosen images."""
+        letters = [str(layer_axes(layer)) for layer in self._chosen()]
+        self._form.use_for("".join([*letters, str(self._form["axes"].value or "").upper()]))
 
     def _ask_for_layer(self) -> None:
         self._noise.ask_for_layer(self._viewer.layers.selection.active)
@@ -532,6 +541,9 @@ class TaskWidget(TaskControls):
         self._jobs.begin(steps, written, title=f"Export '{name}'")
 
     # Python ---------------------------------------------------------------------------------------------------------
+
+    def _open_training(self, _event: object = None) -> None:
+        open_filled(self._viewer, "train", "", {})
 
     def _copy_python(self, _event: object = None) -> None:
         if not self._chosen():

@@ -78,6 +78,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.targets = Select(
             label="targets",
             choices=self._names_of(Image),
+            visible=False,  # until a recipe needs them, see `use`
             tooltip="What the images should become: one layer for each, in the same order; to denoise, clean images",
         )
         self._needs: tuple[str, ...] = ("images",)
