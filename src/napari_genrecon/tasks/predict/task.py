@@ -146,6 +146,11 @@ def _plan(source: Any, options: PredictOptions) -> Plan:
     axes = resolve_axes(options.axes, source.shape)
     spec = find_task(_TASK).card(options.model)
     _check_channels(source, axes, spec)
+    if spec.about.volumes and "Z" not in axes.letters:
+        raise ImageError(
+            f"{spec.name!r} was trained on stacks, and the image has the axes {axes}: say which dimension is Z (axes), "
+            "or take a model that was trained on planes"
+        )
     sampled = sample_channels(source, axes)
     seen = ByPlaces(source, axes, len(spec.result_low))
     device = resolve_device(options.device)
@@ -165,6 +170,7 @@ def _plan(source: Any, options: PredictOptions) -> Plan:
         device=device,
         warnings=(_INFERRED, *spec.warnings, *_notes(spec, sampled, options.pixel_size)),
         facts={"output": {"channel_names": list(spec.result_names)}},
+        steps=lambda: spec.about.parts,
     )
 
 

@@ -30,6 +30,8 @@ from napari_genrecon.widgets.words import about_crops, duration
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_genrecon.training.recipe import Recipe
+
 __all__ = ["SHEET", "TrainPage"]
 
 SHEET = "crops to train on"
@@ -107,6 +109,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._kind = kind
         self._about_data.value = find_recipe(kind).about_data
         self.chooser.use(find_recipe(kind).needs, channels=not find_recipe(kind).stabilised)
+        self.cutting.use([] if find_recipe(kind).kept_3d else ["depth"])
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
@@ -128,11 +131,15 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _job(self) -> tuple[Source, CropOptions, TrainOptions] | None:
         """Return everything that was chosen, or show why it is refused and return None."""
         try:
-            source, cutting = self.chooser.source(), crop_options(self.chooser, self.cutting.values())
-            return source, cutting, read_options(self.recipe.values())
+            source, options = self.chooser.source(), read_options(self.recipe.values())
+            return source, crop_options(self.chooser, self._crop_values(find_recipe(options.recipe))), options
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return None
+
+    def _crop_values(self, recipe: Recipe) -> dict[str, Any]:
+        values = self.cutting.values()
+        return values if recipe.kept_3d else {**values, "depth": None}  # what was typed for another recipe
 
     # --- buttons ---
 
@@ -188,6 +195,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             crops, run = found
             self.panel.say(f"Started '{run.name}': {about_crops(crops)}")
             self.runs.choose(run)
+            self.runs.reveal()
 
         self.panel.begin(steps, started, title=f"Start training '{name}'")
 
@@ -200,11 +208,16 @@ def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
 
 
 def pairs(crops: Dataset) -> Any:
-    """Return a (1, Y, X) sheet of some training crops, each with its target on the right; of each the first channel."""
+    """Return a (1, Y, X) sheet of some training crops, each with its target on the right.
+
+    Of each the first channel is shown, and of blocks the middle plane.
+    """
     assert crops.targets is not None
     training = np.flatnonzero(~crops.held_out)
     chosen = training[np.linspace(0, len(training) - 1, min(_ROWS * _COLUMNS // 2, len(training))).astype(int)]
     parts = [crops.x[chosen, :1], crops.targets[chosen, :1]]
+    if crops.depth:
+        parts = [part[:, :, crops.depth // 2] for part in parts]
     if crops.low:  # grey values, those of the targets on a scale of their own
         parts = [_from_0_to_1(part) for part in parts]
     both = np.stack(parts, axis=1)  # (N, 2, 1, Y, X)
