@@ -40,7 +40,7 @@ class VolumeUNet(ImageUNet):
         w0, w1, w2 = WIDTHS
         self.along = nn.ModuleList([_AlongZ(width) for width in (w0, w1, w2, w1, w0)])
 
-    def forward(self, y: Tensor) -> Tensor:
+    def forward(self, y: Tensor) -> Tensor:  # type: ignore[override]
         """Make a batch of volumes.
 
         Parameters
@@ -79,7 +79,8 @@ class VolumeUNet(ImageUNet):
         x0 = self.along[4](self.dec[0](self.up[0](x1).add_(x0)), depth)
         yield
         made = self.mix(planes) + F.pixel_shuffle(self.tail(x0), 2)  # (B D, outputs, H', W')
-        return made[..., :height, :width].unflatten(0, (-1, depth)).transpose(1, 2)
+        made = made[..., :height, :width]
+        return made.reshape(-1, depth, *made.shape[1:]).transpose(1, 2)
 
     def start_from(self, bundled: dict[str, Tensor], mix: Tensor) -> None:
         """Take the weights as `ImageUNet.start_from` does; each plane begins alone."""
@@ -97,6 +98,5 @@ class _AlongZ(nn.Module):
     def forward(self, x: Tensor, depth: int) -> Tensor:
         """Return (B D, width, h, w) of the same."""
         # One image of D rows and h w columns for each volume: a view, where the channels are last in memory.
-        rows = x.unflatten(0, (-1, depth)).transpose(1, 2).flatten(3)  # (B, width, D, h w)
-        changed = self.a(rows).unflatten(3, x.shape[-2:]).transpose(1, 2).flatten(0, 1)
-        return x + changed
+        rows = x.reshape(-1, depth, *x.shape[1:]).transpose(1, 2).flatten(3)  # (B, width, D, h w)
+        return x + self.a(rows).transpose(1, 2).reshape(x.shape)

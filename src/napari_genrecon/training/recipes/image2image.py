@@ -206,8 +206,8 @@ RECIPE = Recipe(
     columns=3,
     measures=("gain", "correlation"),
     curves=(
-        Curves(title="Gain over a mixture of the channels on held-out crops (dB)", lines={"gain": "gain"}),
+        Curves(title="Gain over a mixture of channels, held-out (dB)", lines={"gain": "gain"}),
         Curves(title="Correlation with held-out targets", lines={"correlation": "correlation"}),
-        Curves(title="Mean square error of training crops (targets from -1 to 1)", lines={"error": "error"}),
+        Curves(title="Squared error in training (targets -1 to 1)", lines={"error": "error"}),
     ),
 )

@@ -127,8 +127,8 @@ def restoration(
         columns=3,
         measures=("gain",),
         curves=(
-            Curves(title="Gain over the bundled model on held-out crops (dB)", lines={"gain": "gain"}),
-            Curves(title="Mean square error of training crops (noise s.d. 1)", lines={"error": "error"}),
+            Curves(title="Gain over the bundled model, held-out (dB)", lines={"gain": "gain"}),
+            Curves(title="Squared error in training (noise s.d. 1)", lines={"error": "error"}),
         ),
     )
 

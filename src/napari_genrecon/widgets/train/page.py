@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHEET", "TrainPage"]
 
+_OPTIONS = all_options()  # with this module, in a thread: it loads all recipes
 SHEET = "crops to train on"
 _ROWS, _COLUMNS = 6, 8  # of the sheet of crops: enough to judge them, and its pixels stay visible
 
@@ -55,7 +56,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
         self.show_crops = PushButton(text="Show crops", tooltip="Cuts them and shows some, changed as in training")
         self.recipe = Form(
-            all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
+            _OPTIONS, choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
             labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
         )  # fmt: skip
         self._kind = str(self.recipe["kind"].value)  # whose defaults the forms show
@@ -248,5 +249,5 @@ def _take_defaults(form: Form, before: Any, after: Any) -> None:
 
 def _recipe_options() -> dict[str, tuple[str, ...]]:
     """Return the options that not all recipes have, with the names of those that do."""
-    found = {name: get_args(hint)[1].get("kind") for name, hint in hints_of(all_options()).items()}
+    found = {name: get_args(hint)[1].get("kind") for name, hint in hints_of(_OPTIONS).items()}
     return {name: kind for name, kind in found.items() if kind}
