@@ -14,7 +14,9 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from qtpy.QtCore import QPoint
 from qtpy.QtGui import QPixmap
 
+from napari_genrecon.models.card import check_name
 from napari_genrecon.models.registry import find_model
+from napari_genrecon.training import all_recipes
 from napari_genrecon.widgets.fit import scrolled
 from napari_genrecon.widgets.jobs.panel import show_picture
 from napari_genrecon.widgets.openers import DenoiseWidget, GenerateWidget
@@ -66,6 +68,15 @@ def test_recipe_shows_the_layers_it_needs_and_takes_its_own_defaults(opened):
     assert not chooser.mode.native.isHidden()
     assert page.recipe["minutes"].value == 10
     assert page.cutting["size"].value == 32  # as it was set by hand
+
+
+@pytest.mark.parametrize("kind", [recipe.name for recipe in all_recipes()])
+def test_name_that_is_suggested_is_one_that_a_model_can_have(opened, kind):
+    viewer, widget = opened
+    viewer.layers["noisy"].name = "  day 1: (noisy) µm.tif"
+    widget.train.recipe["kind"].value = kind
+    widget.train.chooser.images.value = [viewer.layers[1].name]
+    assert check_name(widget.train.model_name.value).startswith("day-1")
 
 
 def test_noise2void_takes_noisy_layers_alone_says_what_its_score_means_and_shows_its_crops(opened, qtbot):

@@ -201,7 +201,7 @@ RECIPE = Recipe(
     crops=CropOptions(size=64, n=4000, held_out=0.2),
     warm_up=10,
     about_data="Images, and the images that are to be made of them, of the same fields in the same order, pixel by "
-    "pixel: sharper ones, or another stain. Each may have up to 4 channels.",
+    "pixel: sharper ones, or another stain. Each may have up to 4 channels. With a depth, stacks are learnt in 3D.",
     caption="Held-out crops: as recorded, as they should become, as the model in training makes them",
     columns=3,
     measures=("gain", "correlation"),

@@ -123,8 +123,9 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _suggest_name(self, _event: object = None) -> None:
         if not self._named:
             image = next(iter(self.chooser.images.value), "model")
-            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", image).strip("-._") or "model"
-            self.model_name.value = f"{plain[:40]}-{find_recipe(self.recipe['kind'].value).label.lower()}"
+            label = find_recipe(self.recipe["kind"].value).label.lower()
+            plain, kind = (re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") for name in (image, label))
+            self.model_name.value = f"{plain[:40] or 'model'}-{kind}"
 
     def _name_typed(self, typed: str) -> None:
         self._named = bool(typed)
