@@ -22,7 +22,7 @@ from napari_genrecon.models.card import ModelCard, PerAxis
 from napari_genrecon.models.registry import find_model, save_own
 from napari_genrecon.models.runtime import build_network
 from napari_genrecon.tasks import plan
-from napari_genrecon.tasks.predict import PredictOptions, predict_steps
+from napari_genrecon.tasks.predict import PredictOptions, expected_seconds, predict_steps
 from napari_genrecon.training import RECIPES, find_recipe, read_options
 from napari_genrecon.training.data.dataset import CropOptions
 
@@ -68,18 +68,18 @@ def few_voxels(monkeypatch: pytest.MonkeyPatch, voxels: int) -> None:
 
 def test_tiles_along_z_y_and_x_equal_the_whole_and_lazy_equals_eager(monkeypatch: pytest.MonkeyPatch) -> None:
     model(2, 2)
-    seen = image(2, 20, 130, 30)
+    seen = image(2, 16, 130, 16)
     whole = finish(predict_steps(seen, PredictOptions(axes="CZYX", device="cpu")))
-    few_voxels(monkeypatch, 45_000)
+    few_voxels(monkeypatch, 25_000)
     cut = finish(predict_steps(seen, PredictOptions(axes="CZYX", device="cpu")))
-    assert whole.record["tile"]["size"] == [2, 20, 130, 30]
-    assert cut.record["tile"]["size"][1] < 20
+    assert whole.record["tile"]["size"] == [2, 16, 130, 16]
+    assert cut.record["tile"]["size"][1] < 16
     np.testing.assert_allclose(cut.data, whole.data, atol=1e-3)  # of 100 grey values
     assert whole.data.std() > 1
-    few_voxels(monkeypatch, 60_000)
-    sides = predict(seen, axes="CZYX", device="cpu", tile=(24, 32))
+    few_voxels(monkeypatch, 30_000)
+    sides = predict(seen, axes="CZYX", device="cpu", tile=(24, 16))
     np.testing.assert_allclose(sides, whole.data, atol=1e-3)
-    lazy = predict(da.from_array(seen, chunks=(1, 7, 50, 20)), axes="CZYX", device="cpu", tile=(24, 32))
+    lazy = predict(da.from_array(seen, chunks=(1, 7, 50, 9)), axes="CZYX", device="cpu", tile=(24, 16))
     np.testing.assert_allclose(lazy.compute(), whole.data, atol=1e-3)
 
 
@@ -129,12 +129,18 @@ def test_voxels_that_are_not_finite_stay_unknown_and_spoil_nothing_else() -> Non
     assert np.argwhere(np.isnan(predict(seen, axes="CZYX", device="cpu"))).tolist() == [[0, 3, 5, 7]]
 
 
+def test_time_that_a_stack_takes_is_known_before_it_runs() -> None:
+    model()
+    short, long = (expected_seconds(image(*shape), PredictOptions(device="cpu")) for shape in ((2, 8, 8), (8, 16, 8)))
+    assert 0 < short == pytest.approx(long / 8)
+
+
 def test_run_stops_between_the_parts_of_a_tile() -> None:
     model()
     steps = predict_steps(image(6, 24, 32), PredictOptions(device="cpu"))
     seen = [progress for progress in steps if progress.total]
-    assert [progress.done for progress in seen] == list(range(7))
-    assert seen[-1].total == 6
+    assert [progress.done for progress in seen] == list(range(12))
+    assert seen[-1].total == find_model("deep", "predict").about.parts
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((40, 48), "YX"), ((3, 40, 48), "TYX")])
@@ -205,10 +211,10 @@ def test_training_in_3d_begins_with_what_the_network_for_planes_begins_with() ->
 def test_model_for_stacks_learns_from_the_planes_above_and_below() -> None:
     (seen, wanted), (new, truth) = stacks(), stacks(1)
     errors = []
-    for crops, batch in ((BLOCKS, 4), (CropOptions(size=32, held_out=0.2, n=240), 16)):
-        made = train(NAME, seen, wanted, axes="ZYX", crops=crops, options=options(batch=batch, steps=40))
+    for crops in (BLOCKS, CropOptions(size=32, held_out=0.2, n=240)):
+        made = train(NAME, seen, wanted, axes="ZYX", crops=crops, options=options(batch=16, steps=40))
         errors.append(np.mean((predict(new, model=made.card.name, axes="ZYX", device="cpu") - truth) ** 2))
-    assert errors[0] < 0.8 * errors[1]
+    assert errors[0] < 0.9 * errors[1]
 
 
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if not find_recipe(name).kept_3d])

@@ -67,7 +67,7 @@ NETWORKS: Mapping[str, Network] = {
         shape={"channels": range(1, 5), "outputs": range(1, 5)},
         label="3D U-Net",
         volumes=True,
-        parts=6,
+        parts=11,  # two for each of its five levels, and the rest
     ),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),

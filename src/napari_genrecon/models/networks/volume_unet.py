@@ -9,6 +9,7 @@ network for planes; and as nothing is halved along Z, planes may lie any distanc
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,19 +69,22 @@ class VolumeUNet(ImageUNet):
         planes = pad_to_stride(torch.cat([planes, torch.ones_like(planes[:, :1])], dim=1), STRIDE)  # (B D, C+1, H', W')
         with torch.autocast(y.device.type, enabled=False):  # bfloat16 would round the image itself
             x = self.head(F.pixel_unshuffle(planes, 2))
-        x0 = self.along[0](self.enc[0](x), depth)  # (B D, 48, h, w), at half the resolution
-        yield
-        x1 = self.along[1](self.enc[1](self.down[0](x0)), depth)  # (B D, 96, h/2, w/2)
-        yield
-        x2 = self.along[2](self.mid(self.down[1](x1)), depth)  # (B D, 192, h/4, w/4)
-        yield
-        x1 = self.along[3](self.dec[1](self.up[1](x2).add_(x1)), depth)
-        yield
-        x0 = self.along[4](self.dec[0](self.up[0](x1).add_(x0)), depth)
-        yield
+        x0 = yield from self._level(0, self.enc[0], x, depth)  # (B D, 48, h, w), at half the resolution
+        x1 = yield from self._level(1, self.enc[1], self.down[0](x0), depth)  # (B D, 96, h/2, w/2)
+        x2 = yield from self._level(2, self.mid, self.down[1](x1), depth)  # (B D, 192, h/4, w/4)
+        x1 = yield from self._level(3, self.dec[1], self.up[1](x2).add_(x1), depth)
+        x0 = yield from self._level(4, self.dec[0], self.up[0](x1).add_(x0), depth)
         made = self.mix(planes) + F.pixel_shuffle(self.tail(x0), 2)  # (B D, outputs, H', W')
         made = made[..., :height, :width]
         return made.reshape(-1, depth, *made.shape[1:]).transpose(1, 2)
+
+    def _level(self, index: int, blocks: Any, x: Tensor, depth: int) -> Generator[None, None, Tensor]:
+        """Run the blocks of a level one by one, then its convolution along Z."""
+        for block in blocks:
+            x = block(x)
+            yield
+        found: Tensor = self.along[index](x, depth)
+        return found
 
     def start_from(self, bundled: dict[str, Tensor], mix: Tensor) -> None:
         """Take the weights as `ImageUNet.start_from` does; each plane begins alone."""
