@@ -70,6 +70,27 @@ def test_layers_are_trained_on_as_channels_of_an_image_and_of_its_target(viewer,
     assert page.chooser.together.native.isHidden()  # a denoiser takes channels by themselves
 
 
+def test_stacks_are_cut_into_blocks_of_the_depth_that_was_typed_and_only_for_recipes_that_take_them(viewer, qtbot):
+    rng = np.random.default_rng(0)
+    clean = np.clip(gaussian_filter(rng.normal(size=(8, 128, 128)), (1, 3, 3)), 0, None) * 1000
+    viewer.add_image(clean, name="clean stack", scale=(0.6, 0.2, 0.2))
+    viewer.add_image(clean + rng.normal(100, 50, clean.shape), name="noisy stack", scale=(0.6, 0.2, 0.2))
+    widget = GenerateWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    page = widget.train
+    page.recipe["kind"].value = "image2image"
+    assert not page.cutting["depth"].native.isHidden()
+    page.cutting["size"].value, page.cutting["depth"].value = 32, "4"
+    page.chooser.images.value, page.chooser.targets.value = ["noisy stack"], ["clean stack"]
+    page.show_crops.changed.emit(True)
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    assert "crops of 4 planes of 32 x 32 px" in page.panel.words
+    assert viewer.layers[SHEET].data.shape == (6 * 33 - 1, 8 * 33 - 1)
+    page.recipe["kind"].value = "care"
+    assert page.cutting["depth"].native.isHidden()
+    assert page._job()[1].depth is None
+
+
 @pytest.mark.slow
 def test_chosen_layers_are_the_channels_of_a_model_that_takes_as_many(viewer, qtbot):
     images = trained(viewer)

@@ -5,14 +5,23 @@ import sys
 
 import numpy as np
 import pytest
+from magicgui.widgets import Container, PushButton
 from scipy.ndimage import gaussian_filter
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from qtpy.QtCore import QPoint
+from qtpy.QtGui import QPixmap
+
+from napari_genrecon.models.card import check_name
 from napari_genrecon.models.registry import find_model
+from napari_genrecon.training import all_recipes
+from napari_genrecon.widgets.fit import scrolled
+from napari_genrecon.widgets.jobs.panel import show_picture
 from napari_genrecon.widgets.openers import DenoiseWidget, GenerateWidget
 from napari_genrecon.widgets.train.page import SHEET
+from napari_genrecon.widgets.train.run_view import RunView
 
 PLACED = {"scale": (0.2, 0.2), "units": ("micrometer",) * 2}
 
@@ -61,6 +70,15 @@ def test_recipe_shows_the_layers_it_needs_and_takes_its_own_defaults(opened):
     assert page.cutting["size"].value == 32  # as it was set by hand
 
 
+@pytest.mark.parametrize("kind", [recipe.name for recipe in all_recipes()])
+def test_name_that_is_suggested_is_one_that_a_model_can_have(opened, kind):
+    viewer, widget = opened
+    viewer.layers["noisy"].name = "  day 1: (noisy) µm.tif"
+    widget.train.recipe["kind"].value = kind
+    widget.train.chooser.images.value = [viewer.layers[1].name]
+    assert check_name(widget.train.model_name.value).startswith("day-1")
+
+
 def test_noise2void_takes_noisy_layers_alone_says_what_its_score_means_and_shows_its_crops(opened, qtbot):
     viewer, widget = opened
     page = widget.train
@@ -101,6 +119,35 @@ def test_images_that_do_not_match_are_refused_in_the_page(opened, qtbot):
     viewer.layers["clean"].data = np.roll(field(), 9, 0)
     press(qtbot, widget.train, widget.train.start)
     assert "are shifted by 9 px along y and 0 px along x" in widget.train.panel.words
+
+
+@pytest.mark.parametrize("user_scrolls", [False, True])
+def test_page_scrolls_to_the_progress_and_to_its_picture_unless_the_user_scrolls(
+    qtbot, monkeypatch, tmp_path, user_scrolls
+):
+    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+    view, above = RunView(lambda name: None), PushButton(text="Start training")
+    page = Container(widgets=[above, view], labels=False)
+    above.native.setFixedHeight(400)
+    area = scrolled(page.native)
+    qtbot.addWidget(area)
+    area.resize(380, 200)
+    area.show()
+    bar = area.verticalScrollBar()
+    qtbot.waitUntil(lambda: view._job is None)
+    view.leave()  # reads no more
+    qtbot.waitUntil(lambda: bar.maximum() > 200)
+    view.reveal()
+    assert bar.value() == bar.maximum()  # there is not room enough below yet
+    reached = bar.value()
+    if user_scrolls:
+        bar.setValue(reached - 20)
+    page.native.setMinimumHeight(1500)  # as with curves
+    show_picture(view._samples, QPixmap(300, 60))
+    qtbot.waitUntil(lambda: bar.maximum() > reached + 400)
+    view._reveal_picture()
+    top = view.native.mapTo(area.widget(), QPoint(0, 0)).y()
+    assert bar.value() == (reached - 20 if user_scrolls else top - 30)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import numpy as np
 from bundled import scenes
 from scipy.ndimage import gaussian_filter
 
+from bench import train_stacks
 from bench.bare_loop import steps_per_second
 from bench.table import header, row
 from napari_genrecon import denoise, train
@@ -40,11 +41,17 @@ Found = dict[str, Any]
 
 
 def run(quick: bool, only: str = "", keep: Path | None = None, movie: Path | None = None) -> None:
-    """Print the tables; `only` keeps the rows whose name contains it, `movie` is a folder with the frames of one."""
+    """Print the tables.
+
+    `only` keeps the rows whose name contains it, or is "stacks"; `movie` is a folder with the frames of one.
+    """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"GENRECON_RUNS": f"{folder}/runs", "GENRECON_MODELS": f"{folder}/models"}
         kept = _Kept(keep)
+        if only == "stacks":
+            train_stacks.run(quick, kept.get)
+            return
         steps = kept.get("steps", lambda: {"steps": _steps_in(SECONDS)})["steps"]
         found: list[Found] = []
         try:
@@ -57,6 +64,9 @@ def run(quick: bool, only: str = "", keep: Path | None = None, movie: Path | Non
         _bars(found)
         if not only:
             _speeds(20 if quick else 60)
+        if not only:
+            print()
+            train_stacks.run(quick, kept.get)
         if movie is not None and not only:
             print(f"\nThe 30 frames of the real movie, with Noise2Noise: {_train_on_movie(movie, steps)}.")
     print(f"\n{time.perf_counter() - started:.0f} s in all.")

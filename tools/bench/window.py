@@ -268,11 +268,11 @@ class Window:
 
     def field(self, label: str) -> Any:
         """Return the field beside a label."""
-        from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QLineEdit
+        from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QLineEdit, QListWidget
 
         for found in self.page.findChildren(QLabel):
             if found.text() == label and found.isVisible():
-                for kind in (QComboBox, QAbstractSpinBox, QLineEdit, QCheckBox):
+                for kind in (QComboBox, QAbstractSpinBox, QLineEdit, QCheckBox, QListWidget):
                     if fields := [each for each in found.parent().findChildren(kind) if each.isVisible()]:
                         return fields[0]
         raise LookupError(f"no field {label!r} in the dock")
@@ -289,6 +289,16 @@ class Window:
         self._clicks += 1
         at = QPoint(8, widget.height() // 2) if isinstance(widget, QCheckBox) else widget.rect().center()
         QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=at)
+
+    def pick(self, entries: Any, title: str) -> None:
+        """Click on an entry of a list, after scrolling to it."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        item = next(entries.item(index) for index in range(entries.count()) if entries.item(index).text() == title)
+        entries.scrollToItem(item)
+        self._clicks += 1
+        QTest.mouseClick(entries.viewport(), Qt.MouseButton.LeftButton, pos=entries.visualItemRect(item).center())
 
     def type(self, widget: Any, words: str) -> None:
         """Replace the text of a field, or choose the entry of a list that begins with it; ends with Return."""
@@ -337,6 +347,11 @@ class Window:
             QTest.mouseMove(canvas, ends[0] + (ends[1] - ends[0]) * float(share))
             QApplication.processEvents()
         QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=ends[1])
+
+    def after(self, seconds: float) -> Callable[[], bool]:
+        """Return whether so many seconds have passed since now, as a condition."""
+        end = time.monotonic() + seconds
+        return lambda: time.monotonic() > end
 
     def words(self) -> str:
         """Return all text that is seen in the dock."""
@@ -482,6 +497,24 @@ def inpaint(window: Window) -> None:
     window.step("run", lambda: window.click(window.button("Inpaint")), window.says("New layer"))
 
 
+def train(window: Window) -> None:
+    """Train a denoiser from two layers, watch it, stop it, and use it."""
+    window.sample("low_and_high")
+    window.step("open Generate", lambda: window.open("Generate"), window.ready)
+    window.step("choose the recipe", lambda: window.type(window.field("recipe"), "CARE"))
+    window.step("choose the image", lambda: window.pick(window.field("images"), "little light"))
+    window.step("choose its target", lambda: window.pick(window.field("targets"), "much light"))
+    window.step("show crops", lambda: window.click(window.button("Show crops")), window.says("The layer"))
+    window.step("start", lambda: window.click(window.page_button("Start training")), window.says("Started '"))
+    window.step("until it trains", lambda: None, window.says("steps in"))
+    window.step("watch 20 s", lambda: None, window.after(20))
+    window.step("stop", lambda: window.click(window.button("Stop")), window.says("can be chosen in the dock"))
+    window.viewer.layers.selection.active = window.viewer.layers["little light"]
+    window.step("open Denoise", lambda: window.open("Denoise"), window.says("Takes"))
+    window.step("choose the model", lambda: window.type(window.field("model"), "little"))
+    window.step("run", lambda: window.click(window.button("Denoise")), window.says("New layer"))
+
+
 def explore(window: Window) -> None:
     """Walk between images of a shipped model."""
     window.step("open Generate", lambda: window.open("Generate"), window.ready)
@@ -502,5 +535,6 @@ def napari_alone(window: Window) -> None:
 
 JOURNEYS: dict[str, Callable[[Window], None]] = {
     "first result": first_result, "compare": compare, "folder": folder, "cluster": cluster, "steps": steps,
-    "region": region, "deblur": deblur, "inpaint": inpaint, "explore": explore, "napari alone": napari_alone,
+    "region": region, "deblur": deblur, "inpaint": inpaint, "train": train, "explore": explore,
+    "napari alone": napari_alone,
 }  # fmt: skip

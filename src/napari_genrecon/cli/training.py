@@ -73,7 +73,7 @@ def _add_train(commands: Subparsers, *, flags: bool) -> None:
 
         parser.add_argument("--crops", default="auto", metavar="MODE", help="auto, grid, random, objects, whole")
         parser.add_argument("--n-crops", type=int, help="how many crops at most, or how many random positions")
-        add_flags(parser, CropOptions, without=("mode", "n", "seed", "depth"))
+        add_flags(parser, CropOptions, without=("mode", "n", "seed"))
         add_flags(parser, all_options(), without=("kind",))
         parser.set_defaults(**dict.fromkeys(_flags()), crops=None)  # what is not given is up to the recipe
 
@@ -84,7 +84,7 @@ def _flags() -> list[str]:
     from napari_genrecon.training.data.dataset import CropOptions
 
     names = [field.name for options in (CropOptions, all_options()) for field in fields(options)]
-    return [name for name in names if name not in ("mode", "n", "depth", "kind")]
+    return [name for name in names if name not in ("mode", "n", "kind")]
 
 
 def _recipes() -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError
 
-__all__ = ["allocate", "available_memory", "check_tile", "fit_tile", "keep_newest"]
+__all__ = ["allocate", "available_memory", "check_tile", "fit_block", "fit_tile", "keep_newest"]
 
 T = TypeVar("T")
 
@@ -89,6 +89,50 @@ def fit_tile(
         if _extent(side[0], h, halo) * _extent(side[1], w, halo) <= pixels
     ]
     return min(fitting)[2] if fitting else (heights[-1], widths[-1])
+
+
+def fit_block(
+    side: tuple[int, int, int],
+    *,
+    halo: tuple[int, int],
+    stride: int,
+    bytes_per_pixel: int,
+    budget: int,
+    max_pixels: int,
+    tile: tuple[int, int] | None = None,
+) -> tuple[int, int, int]:
+    """Return the tile, (Z, Y, X), that computes the fewest pixels, halos included, among those that fit.
+
+    Parameters
+    ----------
+    side : tuple of int
+        Planes, height and width of a stack.
+    halo : tuple of int
+        Border of the model along Z, and along Y and X, in pixels.
+    stride : int
+        Stride of the model along Y and X; along Z tiles begin anywhere.
+    bytes_per_pixel, budget, max_pixels
+        See `fit_tile`.
+    tile : tuple of int, optional
+        Height and width, if these are given.
+
+    Returns
+    -------
+    tuple of int
+        The smallest possible tile if none fits.
+    """
+    pixels = min(max_pixels, budget // bytes_per_pixel)
+    found, last = [], (1, 1, 1)
+    for planes in _even_tiles(side[0], 1):
+        seen = _extent(side[0], planes, halo[0])
+        height, width = tile or fit_tile(
+            side[1:], halo=halo[1], stride=stride, bytes_per_pixel=1, budget=pixels, max_pixels=pixels // seen
+        )
+        last = (planes, height, width)
+        if seen * _extent(side[1], height, halo[1]) * _extent(side[2], width, halo[1]) <= pixels:
+            cost = [_computed(n, t, h) for n, t, h in zip(side, last, (halo[0], halo[1], halo[1]), strict=True)]
+            found.append((math.prod(cost), -planes, last))
+    return min(found)[2] if found else last
 
 
 def _even_tiles(side: int, stride: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -42,6 +42,7 @@ __all__ = [
 # One forward pass at a time: torch already uses every core, and two at once would need twice the memory.
 ONE_AT_A_TIME = threading.Lock()
 _PROBE_SIDE = 256  # pixels: 14 GFLOP for the denoiser, so that the probe takes a fraction of a second on a CPU
+_PROBE_VOLUME = (16, 64, 64)  # as many pixels
 _PROBES: dict[str, Any] = {"sigma": 1.0, "rho": (0.0, 0.0), "factor": 2}
 
 
@@ -86,8 +87,8 @@ class Model:
 
         Parameters
         ----------
-        image : (Y, X), (C, Y, X) or (N, C, Y, X) array_like
-            A plane, one of several channels, or a batch; a global centre subtracted.
+        image : (Y, X), (C, Y, X), (N, C, Y, X) or (N, C, Z, Y, X) array_like
+            A plane, one of several channels, or a batch of planes or volumes; a global centre subtracted.
         *told
             The inputs that `ModelCard.told` names, in that order: the noise s.d. (a number or an image like `image`),
             its correlation along x and y, the factor.
@@ -96,7 +97,7 @@ class Model:
 
         Returns
         -------
-        (Y, X), (C, Y, X) or (N, C, Y, X) ndarray of float32
+        (Y, X), (C, Y, X), (N, C, Y, X) or (N, C, Z, Y, X) ndarray of float32
             A plane if image and result have one channel; a batch if a batch was given.
 
         Raises
@@ -120,9 +121,33 @@ class Model:
                 self._queue.answer(asked, self._run)
         assert asked.made is not None
         result: NDArray[np.float32] = asked.made.numpy()  # (N, C, Y, X)
-        if np.ndim(image) == 4:
+        if np.ndim(image) >= 4:
             return result
         return result[0, 0] if result.shape[1] == 1 else result[0]
+
+    def in_parts(self, volumes: ArrayLike) -> Generator[None, None, NDArray[np.float32]]:
+        """Run a network that takes volumes, and is told nothing, as a call does; yield between its parts on the CPU.
+
+        Parameters
+        ----------
+        volumes : (N, C, Z, Y, X) array_like
+            Grey values as the network takes them.
+
+        Returns
+        -------
+        (N, outputs, Z, Y, X) ndarray of float32
+        """
+        if self.device != "cpu":  # fast, and the parts of several tiles would not fit into memory together
+            return self(volumes)
+        parts = self._network.parts(_tensor(volumes))  # type: ignore[operator]
+        while True:
+            with ONE_AT_A_TIME, plain_errors(self.card.name, self.device), torch.inference_mode(), full_float32():
+                try:
+                    next(parts)
+                except StopIteration as stop:
+                    made: NDArray[np.float32] = stop.value.numpy()
+                    return made
+            yield
 
     def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float = 0.0) -> Asked:
         keywords = dict(zip(self.card.told, told, strict=True))
@@ -140,6 +165,8 @@ class Model:
     @cached_property
     def _seconds(self) -> float:
         probe = np.zeros((self.card.channels, _PROBE_SIDE, _PROBE_SIDE), np.float32)
+        if self.card.about.volumes:
+            probe = probe.reshape(1, self.card.channels, *_PROBE_VOLUME)
         told = [_PROBES[what] for what in self.card.told]
         self(probe, *told)
         started = time.perf_counter()
@@ -147,14 +174,14 @@ class Model:
         return (time.perf_counter() - started) / _PROBE_SIDE**2
 
     def seconds_per_pixel(self) -> float:
-        """Return the time per input pixel here, from one small plane (the second of two runs); measured once."""
+        """Return the time per input pixel here, from a small image (the second of two runs); measured once."""
         return self._seconds
 
 
 def _tensor(value: ArrayLike) -> Tensor:
-    """Return a batch of images (N, C, Y, X), or of one further input, (1,) or (1, 2)."""
+    """Return a batch of images (N, C, Y, X) or (N, C, Z, Y, X), or of one further input, (1,) or (1, 2)."""
     tensor = torch.from_numpy(np.require(value, np.float32, ["C", "W"]))
-    if tensor.ndim == 4:
+    if tensor.ndim >= 4:
         return tensor
     return tensor[None, None] if tensor.ndim == 2 else tensor[None]
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import lazy_tiles
-from napari_genrecon.engine.memory import check_tile, fit_tile
+from napari_genrecon.engine.memory import check_tile, fit_block, fit_tile
 from napari_genrecon.engine.run import Progress, Tiled, TileFunction, map_progress, run_tiles
 from napari_genrecon.engine.tiles import TileGrid
+from napari_genrecon.errors import ImageError
 from napari_genrecon.io.record.provenance import clipping_note, machine, make_record, note_device
 from napari_genrecon.models import (
     ModelCard,
@@ -53,6 +54,9 @@ __all__ = [
 # A run can be cancelled between tiles: a tile of this much work, in MFLOP, takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}
 _MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where larger tiles are more efficient
+_MORE_FOR_VOLUMES = (
+    8  # times that work, which is done in parts: smaller tiles would be little but halos in 3 dimensions
+)
 _LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
 _STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
@@ -317,7 +321,7 @@ def borrowed(device: str) -> Iterator[None]:
 def plan_grid(
     shape: tuple[int, ...], axes: Axes, spec: ModelCard, *, tile: int | tuple[int, int] | None, device: str
 ) -> TileGrid:
-    """Return the tiles on which a model runs over an image, plane by plane.
+    """Return the tiles on which a model runs over an image, plane by plane or, if it takes volumes, stack by stack.
 
     Parameters
     ----------
@@ -331,9 +335,16 @@ def plan_grid(
         Side of a tile in pixels, or (Y, X), or None to choose it.
     device : str
         Device of the model.
+
+    Raises
+    ------
+    ImageError
+        If the model takes volumes and the image has no Z.
     """
-    halo, stride = spec.halo, spec.stride
-    if spec.whole:
+    halo, stride, planes = spec.halo, spec.stride, 1
+    if spec.about.volumes:
+        planes, height, width = _block(shape, axes, spec, tile, resolve_device(device))
+    elif spec.whole:
         height, width = shape[axes.y], shape[axes.x]
         # A stride of a whole plane: no tile can be smaller, not even where memory runs out.
         halo, stride = PerAxis.planes(0, 0), PerAxis(1, 1, height, width)
@@ -351,10 +362,30 @@ def plan_grid(
         height, width = check_tile(tile, spec.stride.x)
     return TileGrid(
         shape=tuple(shape),
-        tile=axes.spread(height, width, 1),
+        tile=PerAxis(1, planes, height, width).along(axes.letters, 1),
         halo=halo.along(axes.letters, 0),
         scale=spec.scale.along(axes.letters, 1),
         stride=stride.along(axes.letters, 1),
+    )
+
+
+def _block(
+    shape: tuple[int, ...], axes: Axes, spec: ModelCard, tile: int | tuple[int, int] | None, device: str
+) -> tuple[int, int, int]:
+    """Return planes, height and width of a tile of a model that takes volumes, and refuse an image without Z."""
+    if "Z" not in axes.letters:
+        raise ImageError(
+            f"{spec.name!r} was trained on stacks, and the image has the axes {axes}: say which dimension is Z (axes), "
+            "or take a model that was trained on planes"
+        )
+    return fit_block(
+        (shape[axes.letters.index("Z")], shape[axes.y], shape[axes.x]),
+        halo=(spec.halo.z, spec.halo.x),
+        stride=spec.stride.x,
+        bytes_per_pixel=spec.bytes_per_pixel,
+        budget=free_memory(device) // MEMORY_SHARE,
+        max_pixels=_MORE_FOR_VOLUMES * _most_pixels(spec, device),
+        tile=None if tile is None else check_tile(tile, spec.stride.x),
     )
 
 

@@ -105,8 +105,9 @@ class Recipe:
         A subclass of `TrainOptions`.
     rate : float
         Learning rate where the options give none.
-    kept : str
-        Key in `models.networks.NETWORKS` of the network of the finished model.
+    kept, kept_3d : str
+        Keys in `models.networks.NETWORKS` of the network of the finished model, for planes and for blocks of stacks;
+        empty where there is none for blocks.
     shape : callable
         ``shape(dataset, options)``: keywords of that network, except its channels.
     network : callable
@@ -159,6 +160,7 @@ class Recipe:
     options: type[Any]
     rate: float
     kept: str
+    kept_3d: str = ""
     shape: Callable[[Dataset, Any], dict[str, Any]]
     network: Callable[[ModelCard, Any], nn.Module] = _untrained
     state: Callable[[nn.Module, Any], State]

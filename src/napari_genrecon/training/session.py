@@ -138,7 +138,7 @@ def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) ->
     card = ModelCard(
         name=name,
         task=recipe.serves,
-        network=recipe.kept,
+        network=recipe.kept_3d if dataset.depth else recipe.kept,
         recipe=recipe.name,
         nature="synthetic" if recipe.serves == "sample" else "",
         shape=shape,

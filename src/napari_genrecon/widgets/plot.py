@@ -6,9 +6,14 @@ from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-__all__ = ["Plot"]
+__all__ = ["Plot", "load_plots"]
 
 _GREY = "#909090"  # of the axes: readable on the dark and the light theme
+
+
+def load_plots() -> None:
+    """Load what plots need, in a thread, so that the window does not wait for it when the first one is shown."""
+    import pyqtgraph  # noqa: F401
 
 
 class Plot(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy

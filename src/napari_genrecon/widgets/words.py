@@ -138,7 +138,9 @@ def about_crops(crops: Any) -> str:
     """Describe crops: their number, how many are held out and why, and what was left out."""
     held = int(crops.held_out.sum())
     channels = f", {crops.channels} channels" if crops.channels > 1 else ""
-    parts = [f"{len(crops)} crops of {crops.size} x {crops.size} px{channels}: {len(crops) - held} to train on"]
+    planes = f"{crops.depth} planes of " if crops.depth else ""
+    side = f"{planes}{crops.size} x {crops.size} px"
+    parts = [f"{len(crops)} crops of {side}{channels}: {len(crops) - held} to train on"]
     if held:
         parts[0] += f", {held} held out to check the result with (from other places, not trained on)"
     else:

@@ -37,6 +37,11 @@ class Network:
         Whether latents may be drawn towards their middle.
     from_weights : bool
         Whether its constructor takes the weights, which tell its architecture.
+    volumes : bool
+        Whether it takes volumes (C, Z, Y, X), and not planes; it then has ``parts(y)``, a generator that returns what
+        `forward` does.
+    parts : int
+        How often that generator yields, plus one.
     """
 
     target: str
@@ -46,6 +51,8 @@ class Network:
     encodes: bool = False
     truncates: bool = False
     from_weights: bool = False
+    volumes: bool = False
+    parts: int = 1
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -54,6 +61,13 @@ NETWORKS: Mapping[str, Network] = {
     "fillnet": Network(target=".fillnet:FillUNet", label="U-Net"),
     "image-unet": Network(
         target=".image_unet:ImageUNet", shape={"channels": range(1, 5), "outputs": range(1, 5)}, label="U-Net"
+    ),
+    "volume-unet": Network(
+        target=".volume_unet:VolumeUNet",
+        shape={"channels": range(1, 5), "outputs": range(1, 5)},
+        label="3D U-Net",
+        volumes=True,
+        parts=11,  # two for each of its five levels, and the rest
     ),
     "frame-gate": Network(target=".frame_gate:FrameGate", label="recurrent network"),
     "spotnet": Network(target=".spotnet:SpotNet", label="U-Net"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.intensity import fill_non_finite
-from napari_genrecon.engine.run import one_step
 from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.models import ModelCard, load_network
 
@@ -53,7 +53,7 @@ class ByPlaces:
 
 @dataclass(frozen=True, slots=True)
 class PredictPlanes:
-    """Tile function that makes all channels of the plane of a tile; a plain value, for other processes.
+    """Tile function that makes all channels of the plane, or the volume, of a tile; a plain value, for other processes.
 
     Attributes
     ----------
@@ -69,33 +69,34 @@ class PredictPlanes:
     device: str
     axes: Axes
 
-    @one_step
-    def __call__(self, block: NDArray[Any], tile: Tile) -> NDArray[np.float32]:
-        """Make the pixels of a block with one entry in every dimension but C, Y and X."""
+    def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[np.float32]]:
+        """Make the pixels of a block with one entry in every dimension but C, Y, X and, for a volume, Z."""
         network = load_network(self.spec, self.device)
         channel = self.axes.channel
-        order = [*([] if channel is None else [channel]), self.axes.y, self.axes.x]
+        worked = [self.axes.letters.index(letter) for letter in ("ZYX" if self.spec.about.volumes else "YX")]
+        order = [*([] if channel is None else [channel]), *worked]
         looped = [i for i in range(block.ndim) if i not in order]
-        planes = block.transpose(*looped, *order).reshape(self.spec.channels, *(block.shape[i] for i in order[-2:]))
+        planes = block.transpose(*looped, *order).reshape(self.spec.channels, *(block.shape[i] for i in worked))
         filled, bad = self._scaled(planes)
-        made = network(filled)
-        made = made.reshape(-1, *filled.shape[1:])  # (outputs, Y, X)
+        made = (yield from network.in_parts(filled[None])) if self.spec.about.volumes else network(filled)
+        made = made.reshape(-1, *filled.shape[1:])  # (outputs, Y, X) or (outputs, Z, Y, X)
         low, high = (
-            np.array(ends, np.float64)[:, None, None] for ends in (self.spec.result_low, self.spec.result_high)
+            np.array(ends, np.float64).reshape(-1, *(1,) * len(worked))
+            for ends in (self.spec.result_low, self.spec.result_high)
         )
         grey = (low + (made + 1) * ((high - low) / 2)).astype(np.float32)
-        if bad is not None:
-            grey[:, bad] = np.nan
+        grey[:, bad] = np.nan
         shape = [block.shape[i] if i != channel else len(grey) for i in (*looped, *order)]
         return np.ascontiguousarray(grey.reshape(shape).transpose(np.argsort([*looped, *order])))
 
-    def _scaled(self, planes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    def _scaled(self, planes: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the channels on the scale of the training, and which pixels are not finite in any of them."""
-        bad = None
         scaled = np.empty(planes.shape, np.float32)
-        for index, (plane, low, high) in enumerate(zip(planes, self.spec.low, self.spec.high, strict=True)):
-            filled, missing = fill_non_finite(plane.astype(np.float64), (low + high) / 2)
-            scaled[index] = 2 * (filled - low) / (high - low) - 1
-            if missing is not None:
-                bad = missing if bad is None else bad | missing
+        bad = np.zeros(planes.shape[1:], np.bool_)
+        for index, (channel, low, high) in enumerate(zip(planes, self.spec.low, self.spec.high, strict=True)):
+            for place in np.ndindex(channel.shape[:-2]):  # one, or the planes of a volume
+                filled, missing = fill_non_finite(channel[place].astype(np.float64), (low + high) / 2)
+                scaled[index, *place] = 2 * (filled - low) / (high - low) - 1
+                if missing is not None:
+                    bad[place] |= missing
         return scaled, bad

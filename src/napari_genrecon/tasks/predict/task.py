@@ -56,13 +56,14 @@ def predict(
         Where a channel is NaN or infinite, the result is NaN. The alpha channel of RGBA is left out.
     model : str
         A model that was trained with the recipe image to image, by `train`; ``"auto"`` takes the only one there is.
+        One that was trained on stacks makes each plane from those above and below it, too, and needs a Z in the image.
     pixel_size : float, optional
         Side of a pixel in micrometres, only to tell whether the model fits; that of the layer if not given.
     axes : str, optional
         One letter per dimension, such as ``"TCYX"``; inferred from the shape if not given (see `napari_genrecon.axes`).
     tile : int or (int, int), optional
-        Side of a tile in pixels, or height and width; chosen from the free memory if not given. Does not change the
-        result.
+        Side of a tile in pixels, or height and width; chosen from the free memory if not given, as are its planes for a
+        model that was trained on stacks. Does not change the result.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     keep_dtype : bool
@@ -81,7 +82,8 @@ def predict(
     Raises
     ------
     ImageError
-        If the image has other channels than those that the model was trained on, or does not fit the axes.
+        If the image has other channels than those that the model was trained on, lacks the Z that it needs, or does not
+        fit the axes.
     OptionError, UnknownModelError
         If an option cannot work, or there is no such model.
     WeightsError
@@ -165,6 +167,7 @@ def _plan(source: Any, options: PredictOptions) -> Plan:
         device=device,
         warnings=(_INFERRED, *spec.warnings, *_notes(spec, sampled, options.pixel_size)),
         facts={"output": {"channel_names": list(spec.result_names)}},
+        steps=lambda: spec.about.parts,
     )
 
 

@@ -16,6 +16,7 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import FAR
 from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
 from napari_genrecon.tasks.train.images import pairs_of_images
+from napari_genrecon.training import all_recipes
 from napari_genrecon.training.data.blind import blind_reach, least_size
 from napari_genrecon.training.data.cut import cut_crops, open_targets
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
@@ -55,13 +56,16 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
     OptionError
         If what the recipe needs was not given.
     """
+    if crops.depth is not None and not recipe.kept_3d:
+        deep = " or ".join(each.label for each in all_recipes() if each.kept_3d)
+        raise OptionError(f"{recipe.label} takes planes: leave out the depth of the crops. {deep} trains in 3D, too")
     if not recipe.stabilised and "targets" in recipe.needs:
         return pairs_of_images(images, crops, where)
     where = {key: value for key, value in where.items() if key != "target_names"}
     if not recipe.stabilised:
         return cut_crops(images, crops, **where)
-    if where.get("groups") is not None or crops.depth is not None:
-        raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups, and depth of the crops")
+    if where.get("groups") is not None:
+        raise OptionError(f"{recipe.label} takes planes of whole images: leave out groups")
     if "targets" in recipe.needs:
         return _from_targets(images, crops, where)
     if where.get("targets") is not None:

@@ -1,4 +1,4 @@
-"""Make the dataset of pairs of any images: crops in their grey values, and crops of what is to be made of them."""
+"""Make the dataset of pairs of any images: crops, or blocks of stacks, of both in their grey values."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> D
     names = tuple(where.pop("target_names", ()))
     if where.get("targets") is None:
         raise OptionError("pairs of images are needed, and nothing was given that is to be made of them (targets)")
-    if crops.depth is not None:
-        raise OptionError("image to image takes planes: leave out the depth of the crops")
     several = list(images) if isinstance(images, list | tuple) else [images]
     axes = where.get("axes")
     letters = list(axes) if isinstance(axes, list | tuple) else [axes] * len(several)
@@ -49,7 +47,7 @@ def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> D
     notes = _checked(sources, pairs)
     found = cut_crops(several, crops, **where)
     assert found.targets is not None
-    known = np.isfinite(found.targets).all(axis=(1, 2, 3))
+    known = np.isfinite(found.targets).all(axis=tuple(range(1, found.targets.ndim)))
     if not known.any():
         raise ImageError("all crops of the targets hold NaN or infinite pixels: fill them first, with inpaint")
     found = found if known.all() else _only(found, known)

@@ -50,6 +50,7 @@ def train(
     units: tuple[str, str] | None = None,
     channel_names: Sequence[str] = (),
     crops: CropOptions | None = None,
+    depth: int | None = None,
     options: TrainOptions | None = None,
     minutes: float | None = None,
     steps: int | None = None,
@@ -79,6 +80,9 @@ def train(
         See `cut_crops`; labels and points can also be layers of napari.
     crops : CropOptions
         How crops are cut: size, mode, stride, number, share held out; those of the recipe if not given.
+    depth : int, optional
+        Planes of a block of a stack along Z, such as 8, to train a model in three dimensions with image to image;
+        replaces that of `crops`. If neither is given, stacks are trained on plane by plane.
     options : TrainOptions
         Options of the recipe, such as `training.recipes.vae.VAEOptions`.
     minutes, steps, seed, device
@@ -114,6 +118,7 @@ def train(
     base = {} if options is None else options.to_dict()
     usual = find_recipe(recipe).crops
     cutting = crops or (usual if seed is None else replace(usual, seed=seed))
+    cutting = cutting if depth is None else replace(cutting, depth=depth)
     pixels, letters = given_images(images, axes)
     wanted, target_letters = (None, None) if targets is None else given_images(targets, target_axes)
     where = {

@@ -35,6 +35,7 @@ __all__ = ["NEEDED", "cut_crops", "open_targets"]
 _PLENTY = 500  # crops below which a grid is made denser; far more overlap and show little that is new
 MAX_CHANNELS = 4  # of the crops: generative networks take no more
 _MOST = 20_000  # crops: 80 MB for 32 pixels a side in float32
+_MOST_PIXELS = 64 << 20  # of all blocks: with their targets, and both on the scale of the network, they take 1 GB
 _COVER = 4  # times that random crops cover the images: fewer leave parts unseen
 
 
@@ -111,7 +112,7 @@ def cut_crops(
     notes = (*_notes_on_objects(found, options.size), *_notes_on_grid(sources, mode, options))
     origin = _origin(source, groups, mode)
     verdict = _split(sources, origin, place, mode, options, rng)
-    kept = _thinned(np.flatnonzero(verdict != LEFT), options.n or _MOST, rng)
+    kept = _thinned(np.flatnonzero(verdict != LEFT), _most(options), rng)
     x = read_crops(sources, source[kept], place[kept], options.size, options.depth)
     good, more = usable(x)
     kept, x = kept[good], x[good]
@@ -221,6 +222,8 @@ def _places(
     sources: list[CropSource], mode: str, options: CropOptions, labels: Any, points: Any, rng: np.random.Generator
 ) -> list[Places]:
     size, depth = options.size, options.depth
+    if depth is not None:
+        _check_depth(sources, depth)
     if mode == "objects":
         if labels is not None and points is not None:
             raise OptionError("labels and points were both given: give one of them")
@@ -238,14 +241,32 @@ def _places(
     return [grid_places(source, size, stride, depth) for source in sources]
 
 
+def _check_depth(sources: list[CropSource], depth: int) -> None:
+    deepest = max(source.planes_along_z for source in sources)
+    if deepest < depth:
+        raise ImageError(
+            f"blocks of {depth} planes were asked for, and the stacks have {deepest} along Z: choose a smaller depth"
+        )
+
+
+def _most(options: CropOptions) -> int:
+    """Return the largest number of items; blocks are so large that their memory limits it, too."""
+    most = options.n or _MOST
+    return most if options.depth is None else min(most, max(1, _MOST_PIXELS // (options.size**2 * options.depth)))
+
+
 def _stride(sources: list[CropSource], options: CropOptions) -> int:
     """Return the stride of the options; else the side of a crop, halved until there are enough crops."""
     stride = size = options.size
     if options.stride:
         return options.stride
-    while stride > size // 8 and sum(grid_count(source, size, stride) for source in sources) < _PLENTY:
+    while stride > size // 8 and _grid_count(sources, options, stride) < _PLENTY:
         stride //= 2
     return stride
+
+
+def _grid_count(sources: list[CropSource], options: CropOptions, stride: int) -> int:
+    return sum(grid_count(source, options.size, stride, options.depth) for source in sources)
 
 
 def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
@@ -270,7 +291,7 @@ def _notes_on_grid(sources: list[CropSource], mode: str, options: CropOptions) -
     size, stride = options.size, _stride(sources, options)
     if mode != "grid" or stride >= size:
         return ()
-    n = sum(grid_count(source, size, size) for source in sources)
+    n = _grid_count(sources, options, size)
     share = (-(-size // stride)) ** 2
     return (
         f"the crops are cut every {stride} px and overlap: a pixel lies in up to {share} of them, and side by side "

@@ -58,7 +58,8 @@ class CropOptions:
     held_out : float
         Share of the crops that is not trained on, in [0, 0.5].
     depth : int or None
-        Planes of a block of a stack, along Z; None cuts flat crops.
+        Planes of a block of a stack, along Z, for a model that works in three dimensions; None cuts flat crops. Blocks
+        are taken until they hold 64 million pixels.
     """
 
     size: Annotated[
@@ -109,7 +110,15 @@ class CropOptions:
             "more to train on, and no check",
         },
     ] = 0.1
-    depth: Annotated[int | None, {"min": 2, "form": False, "tooltip": "Planes of a block; empty: flat crops"}] = None
+    depth: Annotated[
+        int | None,
+        {
+            "min": 2,
+            "label": "depth (planes)",
+            "tooltip": "Train a 3D model, on blocks of so many planes of a stack, such as 8: planes learn from those "
+            "above and below. Empty trains plane by plane",
+        },
+    ] = None
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -1,4 +1,4 @@
-"""Batches of noisy planes and their targets, or of planes with hidden pixels, turned and mirrored together."""
+"""Batches of items and their targets, or of planes with hidden pixels, turned and mirrored together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class PairBatches:
     Parameters
     ----------
     dataset : Dataset
-        Planes of one channel, with targets and with the strength and correlation of their noise in `Dataset.told`.
+        Planes or blocks, with targets and, in `Dataset.told`, with what the network is told of each, such as the
+        strength and correlation of the noise.
     options : TrainOptions
         Batch size, flips and seed.
     card : ModelCard
@@ -47,7 +48,7 @@ class PairBatches:
         self._options, self.device = options, device
 
     def __call__(self, step: int, skipped: int) -> tuple[Tensor, ...]:
-        """Return the parts (B, 1, Y, X), of which the first is the network's input, and the told numbers (B, K)."""
+        """Return the parts (B, C, ...), of which the first is the network's input, and the told numbers (B, K)."""
         rng = np.random.default_rng([self._options.seed, skipped, step])
         chosen = rng.integers(0, len(self._x), self._options.batch)
         ways = rng.integers(0, 8, len(chosen)) if self._options.flips else np.zeros(len(chosen), int)
@@ -61,10 +62,10 @@ class PairBatches:
             for part in self._parts(chosen, rng)
         )
         x, *others, numbers = (torch.from_numpy(part).to(self.device) for part in (*turned, told))
-        return x.contiguous(memory_format=conv_layout(self.device)), *others, numbers
+        return x.contiguous(memory_format=conv_layout(self.device, x.ndim)), *others, numbers
 
     def _parts(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
-        """Return noisy planes and targets (B, 1, Y, X)."""
+        """Return items and targets (B, C, ...)."""
         return self._x[chosen], self._targets[chosen]
 
 
@@ -87,6 +88,6 @@ class BlindBatches(PairBatches):
 
 
 def _turned(plane: NDArray[Any], way: int) -> NDArray[Any]:
-    """Apply one of the eight symmetries of a square."""
+    """Apply one of the eight symmetries of a square along Y and X."""
     turned = np.rot90(plane, way % 4, axes=(-2, -1))
     return np.ascontiguousarray(turned[..., ::-1] if way >= 4 else turned)

@@ -55,10 +55,10 @@ def grid_places(source: CropSource, size: int, stride: int, depth: int | None = 
     return Places(place, np.zeros(len(place), np.int64))
 
 
-def grid_count(source: CropSource, size: int, stride: int) -> int:
-    """Return the number of crops of a grid."""
+def grid_count(source: CropSource, size: int, stride: int, depth: int | None = None) -> int:
+    """Return the number of crops, or blocks, of a grid."""
     rows, columns = ((side - size) // stride + 1 for side in (source.height, source.width))
-    return source.n_planes * max(rows, 0) * max(columns, 0)
+    return len(source.first_planes(depth, every=depth or 1)) * max(rows, 0) * max(columns, 0)
 
 
 def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator, depth: int | None = None) -> Places:

@@ -63,6 +63,17 @@ class CropSource:
         return math.prod(self.outer)
 
     @property
+    def planes_along_z(self) -> int:
+        """Number of planes along Z.
+
+        Raises
+        ------
+        ImageError
+            If there is no Z.
+        """
+        return self.outer[self._along_z()[0]]
+
+    @property
     def height(self) -> int:
         """Number of rows of a plane."""
         return int(self.data.shape[self.axes.y])
@@ -122,7 +133,7 @@ class CropSource:
         if "Z" not in letters:
             raise ImageError(
                 f"blocks are cut from stacks, and this image has the axes {self.axes}: say in axes which dimension is "
-                "Z, or cut flat crops (depth=None)"
+                "Z, or leave out the depth"
             )
         z = letters.index("Z")
         return z, math.prod(self.outer[z + 1 :])

@@ -1,9 +1,10 @@
 """The recipe image to image: learn any image from others of the same place, from pairs.
 
 Sharp images from blurred ones, one stain from others, fluorescence from transmitted light: several channels in, several
-out, in the grey values of the targets. After Weigert et al., "Content-aware image restoration" (Nature Methods 15,
-2018), and Ounkomol et al., "Label-free prediction of three-dimensional fluorescence images" (Nature Methods 15, 2018).
-The network begins as the best mixture of the channels, pixel by pixel, and is judged beside it on held-out pairs.
+out, in the grey values of the targets; plane by plane, or in three dimensions from blocks of stacks. After Weigert et
+al., "Content-aware image restoration" (Nature Methods 15, 2018), and Ounkomol et al., "Label-free prediction of
+three-dimensional fluorescence images" (Nature Methods 15, 2018). The network begins as the best mixture of the
+channels, pixel by pixel, and is judged beside it on held-out pairs.
 
 torch is imported inside the functions, so that reading the options does not load it.
 """
@@ -43,6 +44,7 @@ __all__ = ["RECIPE", "Image2ImageOptions"]
 
 Floats = NDArray[np.floating[Any]]
 
+_LEAST_BLOCKS = 2  # in a step: the least that the option allows
 _FITTED = 500  # crops that the mixture is fitted to: millions of pixels for a handful of numbers
 
 
@@ -63,8 +65,13 @@ class Image2ImageOptions(RestorationOptions):
 def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
     """Complete the card with what the engine needs to know, and with the mixture of the channels."""
     start = find_model("auto", "denoise")
+    card = tiled_like(card, start)
+    if dataset.depth:
+        from napari_genrecon.models.networks.volume_unet import VolumeUNet
+
+        card = replace(card, halo=card.halo._replace(z=VolumeUNet.REACH), work=VolumeUNet.COST * card.work)
     return replace(
-        tiled_like(card, start),
+        card,
         calibration={"start": start.name, "start_sha256": start.sha256, "mixture": _mixture(dataset).tolist()},
     )
 
@@ -83,11 +90,13 @@ def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, dev
     from napari_genrecon.training.data.pairs import PairBatches, untold
 
     x, targets = _scaled(dataset, np.arange(len(dataset)))
+    if dataset.depth:  # as many pixels in a step as of planes, or few more: steps are what it learns by
+        options = replace(options, batch=max(_LEAST_BLOCKS, options.batch // dataset.depth))
     return PairBatches(replace(untold(dataset), x=x, targets=targets), options, card, device)
 
 
 def _scaled(dataset: Dataset, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return images and targets (N, C, Y, X) of which the range over the training is -1 to 1; nothing is cut off."""
+    """Return images and targets (N, C, ...) of which the range over the training is -1 to 1; nothing is cut off."""
     assert dataset.targets is not None
     wanted = dataset.measured["targets"]
     return (
@@ -97,7 +106,7 @@ def _scaled(dataset: Dataset, chosen: NDArray[np.intp]) -> tuple[NDArray[np.floa
 
 
 def _on_range(x: NDArray[Any], low: Any, high: Any) -> NDArray[np.float32]:
-    a, b = (np.asarray(ends, np.float64)[:, None, None] for ends in (low, high))
+    a, b = (np.asarray(ends, np.float64).reshape(-1, *(1,) * (x.ndim - 2)) for ends in (low, high))
     return np.asarray((2 * (x - a) / (b - a) - 1).astype(np.float32))
 
 
@@ -116,7 +125,7 @@ def _score(model: Model, dataset: Dataset) -> Score:
     """Compare the network with the mixture of the channels, on held-out pairs."""
     x, targets, mixed = _judged(dataset)
     made = model(x)
-    errors = [squares((each - targets).reshape(-1, 1, *targets.shape[2:])) for each in (mixed, made)]
+    errors = [_errors(each - targets) for each in (mixed, made)]
     gain, (low, high) = held_out_gain(errors[0], errors[1], np.zeros(len(errors[0])))
     alike = [_correlation(made[:, channel], targets[:, channel]) for channel in range(targets.shape[1])]
     said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over the best mixture of the channels on held-out crops"
@@ -132,12 +141,19 @@ def _score(model: Model, dataset: Dataset) -> Score:
     return Score(value=float(errors[1].mean()), shown={"gain": gain, "correlation": float(np.mean(alike))}, card=card)
 
 
+def _errors(difference: Floats) -> Floats:
+    """Return the mean squares of all squares of (N, C, ...) differences; those of blocks reach through all planes."""
+    planes = difference.shape[2] if difference.ndim == 5 else 1
+    flat = squares(difference.reshape(-1, 1, *difference.shape[-2:]))
+    return np.asarray(flat.reshape(*difference.shape[:2], planes, -1).mean(axis=2).ravel())
+
+
 @lru_cache(maxsize=1)
 def _judged(dataset: Dataset) -> tuple[Floats, Floats, Floats]:
     """Return held-out images, their targets, and what the mixture makes of them."""
     x, targets = _scaled(dataset, judged_crops(dataset))
     mix = _mixture(dataset)
-    mixed = np.einsum("oc,nchw->nohw", mix[:, :-1], x) + mix[None, :, -1, None, None]
+    mixed = np.einsum("oc,nc...->no...", mix[:, :-1], x) + mix[:, -1].reshape(-1, *(1,) * (x.ndim - 2))
     return x, targets, mixed
 
 
@@ -148,11 +164,16 @@ def _correlation(made: Floats, targets: Floats) -> float:
 
 
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
-    """Return rows of the first channels of a held-out image, of its target and of what is made of it."""
+    """Return rows of the first channels of a held-out image, of its target and of what is made of it.
+
+    Of blocks these are the middle planes.
+    """
     x, targets, _ = _judged(dataset)
     lively = lively_crops(targets[:, :1])
     made = model(np.ascontiguousarray(x[lively]))
-    rows = np.stack([x[lively, 0], targets[lively, 0], made[:, 0]], axis=1)  # (N, 3, Y, X)
+    first = [each[:, 0] for each in (x[lively], targets[lively], made)]
+    planes = [each[:, each.shape[1] // 2] if each.ndim == 4 else each for each in first]
+    rows = np.stack(planes, axis=1)  # (N, 3, Y, X)
     return rows.reshape(-1, 1, *rows.shape[-2:]).astype(np.float32)
 
 
@@ -166,6 +187,7 @@ RECIPE = Recipe(
     options=Image2ImageOptions,
     rate=2e-3,
     kept="image-unet",
+    kept_3d="volume-unet",
     shape=lambda dataset, options: {"outputs": len(dataset.measured["targets"]["low"])},
     network=_network,
     state=plain_state,
@@ -179,13 +201,13 @@ RECIPE = Recipe(
     crops=CropOptions(size=64, n=4000, held_out=0.2),
     warm_up=10,
     about_data="Images, and the images that are to be made of them, of the same fields in the same order, pixel by "
-    "pixel: sharper ones, or another stain. Each may have up to 4 channels.",
+    "pixel: sharper ones, or another stain. Each may have up to 4 channels. With a depth, stacks are learnt in 3D.",
     caption="Held-out crops: as recorded, as they should become, as the model in training makes them",
     columns=3,
     measures=("gain", "correlation"),
     curves=(
-        Curves(title="Gain over a mixture of the channels on held-out crops (dB)", lines={"gain": "gain"}),
+        Curves(title="Gain over a mixture of channels, held-out (dB)", lines={"gain": "gain"}),
         Curves(title="Correlation with held-out targets", lines={"correlation": "correlation"}),
-        Curves(title="Mean square error of training crops (targets from -1 to 1)", lines={"error": "error"}),
+        Curves(title="Squared error in training (targets -1 to 1)", lines={"error": "error"}),
     ),
 )

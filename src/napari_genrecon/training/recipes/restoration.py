@@ -56,6 +56,7 @@ Floats = NDArray[np.floating[Any]]
 
 _TASK = "denoise"
 _JUDGED = 48  # held-out crops that are compared: about 2 s on one core of a laptop
+_JUDGED_BLOCKS = 8
 _BLOCK = 16  # pixels of the squares whose errors are resampled: structure and noise reach less far
 _DRAWS = 400  # resamplings of the held-out crops: the ends of the interval vary by a few per cent of its width
 _INTERVAL = (2.5, 97.5)  # percentiles
@@ -126,8 +127,8 @@ def restoration(
         columns=3,
         measures=("gain",),
         curves=(
-            Curves(title="Gain over the bundled model on held-out crops (dB)", lines={"gain": "gain"}),
-            Curves(title="Mean square error of training crops (noise s.d. 1)", lines={"error": "error"}),
+            Curves(title="Gain over the bundled model, held-out (dB)", lines={"gain": "gain"}),
+            Curves(title="Squared error in training (noise s.d. 1)", lines={"error": "error"}),
         ),
     )
 
@@ -311,12 +312,16 @@ def _best_share(start: Floats, learnt: Floats, targets: Floats) -> float:
 
 
 def judged_crops(dataset: Dataset) -> NDArray[np.intp]:
-    """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly."""
+    """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly.
+
+    Of blocks there are fewer: twice as many pixels as of planes at most, unless that were less than `_JUDGED_BLOCKS`.
+    """
     held = np.flatnonzero(dataset.held_out)
+    most = max(2 * _JUDGED // dataset.depth, _JUDGED_BLOCKS) if dataset.depth else _JUDGED
     place = dataset.place[held]
     beside = (place[:, 1:] - place[:, 1:].min(0)) % dataset.size  # those with the same are a multiple of `size` apart
     _, grid, counts = np.unique(beside, axis=0, return_inverse=True, return_counts=True)
-    return np.asarray(some(held[grid.ravel() == counts.argmax()], _JUDGED))
+    return np.asarray(some(held[grid.ravel() == counts.argmax()], most))
 
 
 def _targets(dataset: Dataset) -> NDArray[Any]:
@@ -368,8 +373,8 @@ def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
 
 
 def lively_crops(targets: Floats) -> NDArray[np.intp]:
-    """Return the four crops (N, 1, Y, X) with most contrast, for a preview."""
-    return np.argsort(-targets.std(axis=(1, 2, 3)), kind="stable")[:4]
+    """Return the four crops (N, C, ...) with most contrast, for a preview."""
+    return np.argsort(-targets.reshape(len(targets), -1).std(axis=1), kind="stable")[:4]
 
 
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:

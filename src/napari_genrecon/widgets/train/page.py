@@ -30,8 +30,11 @@ from napari_genrecon.widgets.words import about_crops, duration
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_genrecon.training.recipe import Recipe
+
 __all__ = ["SHEET", "TrainPage"]
 
+_OPTIONS = all_options()  # with this module, in a thread: it loads all recipes
 SHEET = "crops to train on"
 _ROWS, _COLUMNS = 6, 8  # of the sheet of crops: enough to judge them, and its pixels stay visible
 
@@ -53,7 +56,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
         self.show_crops = PushButton(text="Show crops", tooltip="Cuts them and shows some, changed as in training")
         self.recipe = Form(
-            all_options(), choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
+            _OPTIONS, choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
             labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
         )  # fmt: skip
         self._kind = str(self.recipe["kind"].value)  # whose defaults the forms show
@@ -107,6 +110,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._kind = kind
         self._about_data.value = find_recipe(kind).about_data
         self.chooser.use(find_recipe(kind).needs, channels=not find_recipe(kind).stabilised)
+        self.cutting.use([] if find_recipe(kind).kept_3d else ["depth"])
         self.recipe.use([name for name, owners in _recipe_options().items() if kind not in owners])
         self.start.text = f"Start training ({duration(60 * self.recipe['minutes'].value)})"
         self._suggest_name()
@@ -119,8 +123,9 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _suggest_name(self, _event: object = None) -> None:
         if not self._named:
             image = next(iter(self.chooser.images.value), "model")
-            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", image).strip("-._") or "model"
-            self.model_name.value = f"{plain[:40]}-{find_recipe(self.recipe['kind'].value).label.lower()}"
+            label = find_recipe(self.recipe["kind"].value).label.lower()
+            plain, kind = (re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") for name in (image, label))
+            self.model_name.value = f"{plain[:40] or 'model'}-{kind}"
 
     def _name_typed(self, typed: str) -> None:
         self._named = bool(typed)
@@ -128,11 +133,15 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _job(self) -> tuple[Source, CropOptions, TrainOptions] | None:
         """Return everything that was chosen, or show why it is refused and return None."""
         try:
-            source, cutting = self.chooser.source(), crop_options(self.chooser, self.cutting.values())
-            return source, cutting, read_options(self.recipe.values())
+            source, options = self.chooser.source(), read_options(self.recipe.values())
+            return source, crop_options(self.chooser, self._crop_values(find_recipe(options.recipe))), options
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return None
+
+    def _crop_values(self, recipe: Recipe) -> dict[str, Any]:
+        values = self.cutting.values()
+        return values if recipe.kept_3d else {**values, "depth": None}  # what was typed for another recipe
 
     # --- buttons ---
 
@@ -188,6 +197,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             crops, run = found
             self.panel.say(f"Started '{run.name}': {about_crops(crops)}")
             self.runs.choose(run)
+            self.runs.reveal()
 
         self.panel.begin(steps, started, title=f"Start training '{name}'")
 
@@ -200,11 +210,16 @@ def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
 
 
 def pairs(crops: Dataset) -> Any:
-    """Return a (1, Y, X) sheet of some training crops, each with its target on the right; of each the first channel."""
+    """Return a (1, Y, X) sheet of some training crops, each with its target on the right.
+
+    Of each the first channel is shown, and of blocks the middle plane.
+    """
     assert crops.targets is not None
     training = np.flatnonzero(~crops.held_out)
     chosen = training[np.linspace(0, len(training) - 1, min(_ROWS * _COLUMNS // 2, len(training))).astype(int)]
     parts = [crops.x[chosen, :1], crops.targets[chosen, :1]]
+    if crops.depth:
+        parts = [part[:, :, crops.depth // 2] for part in parts]
     if crops.low:  # grey values, those of the targets on a scale of their own
         parts = [_from_0_to_1(part) for part in parts]
     both = np.stack(parts, axis=1)  # (N, 2, 1, Y, X)
@@ -235,5 +250,5 @@ def _take_defaults(form: Form, before: Any, after: Any) -> None:
 
 def _recipe_options() -> dict[str, tuple[str, ...]]:
     """Return the options that not all recipes have, with the names of those that do."""
-    found = {name: get_args(hint)[1].get("kind") for name, hint in hints_of(all_options()).items()}
+    found = {name: get_args(hint)[1].get("kind") for name, hint in hints_of(_OPTIONS).items()}
     return {name: kind for name, kind in found.items() if kind}

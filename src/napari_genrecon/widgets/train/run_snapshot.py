@@ -17,6 +17,7 @@ from napari_genrecon.models.registry import models_folder
 from napari_genrecon.training import find_recipe
 from napari_genrecon.training.options import TrainProgress
 from napari_genrecon.training.runs.store import Run, find_runs
+from napari_genrecon.widgets.plot import load_plots
 from napari_genrecon.widgets.words import ago, duration, time_left
 
 __all__ = ["Curves", "RunSnapshot", "curves", "snapshot_steps", "state_words"]
@@ -79,6 +80,7 @@ def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
     if not named:
         return RunSnapshot(runs=runs)
     run, state = named[0]
+    load_plots()
     return RunSnapshot(
         runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
         samples=run.samples(), error=run.error() if state == "failed" else "", model=run.model(),

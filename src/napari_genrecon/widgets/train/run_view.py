@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FloatSpinBox, PushButton
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtWidgets import QMessageBox, QScrollArea, QScrollBar
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.training import find_recipe
@@ -27,6 +27,7 @@ _EVERY = 1000  # milliseconds between two readings of the runs
 _RARELY = 5000  # milliseconds, while nothing runs: spares the disk
 _HEIGHT = 165  # pixels: height of the plot with its title
 _WIDTH = 320  # pixels: width of the samples, as the dock
+_ABOVE = 30  # pixels above the view: its heading
 _PENS = ("#4c9be8", "#e8a33d")
 _ASKED = "The training saves and stops; this takes some seconds."
 _ACTIVE = ("starting", "running")
@@ -44,6 +45,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
     def __init__(self, on_model: Callable[[str], object]) -> None:
         self._on_model, self._snapshot, self._wanted = on_model, RunSnapshot(runs=()), ""
         self._job: Job | None = None
+        self._revealed: tuple[QScrollBar, int] | None = None  # where the page was scrolled to, until there is a picture
         self._shown_choices: tuple[tuple[str, str], ...] = ()
         self._shown_end = ("", "")  # run and state that the suggested minutes are for
         self._models: dict[str, tuple[str, str]] = {}  # model and state that were reported, by run
@@ -95,6 +97,10 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._wanted = run.name
         self._poll()
 
+    def reveal(self) -> None:
+        """Scroll to the progress now, and once more when there is a picture, unless the user scrolls before."""
+        self._revealed = _scroll_to(self)
+
     def leave(self) -> None:
         """Stop reading, as the window is gone. The runs go on."""
         with suppress(RuntimeError):  # at the end of the program Qt deletes what it finds, in any order
@@ -140,6 +146,7 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
 
     def _show(self) -> None:
         snapshot = self._snapshot
+        self._reveal_picture()
         self._show_choices()
         words, style = state_words(snapshot)
         self._state.value = words
@@ -161,6 +168,15 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             recipe = find_recipe(snapshot.chosen.kind)
             self._caption.value = recipe.caption
             show_picture(self._samples, pixmap(sheet(snapshot.samples, recipe.columns), _WIDTH))
+
+    def _reveal_picture(self) -> None:
+        """Scroll to a picture that was shown before, when there is room for it now, unless the user scrolled."""
+        if self._revealed is None or not self._samples.visible:
+            return
+        bar, value = self._revealed
+        self._revealed = None
+        if bar.value() == value:
+            _scroll_to(self)
 
     def _show_choices(self) -> None:
         choices = tuple(
@@ -233,3 +249,21 @@ class RunView(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
             self._poll()
 
         self._panel.begin(steps, done, title=f"Training '{run.name}'")
+
+
+def _scroll_to(view: RunView) -> tuple[QScrollBar, int] | None:
+    """Scroll the page of a view so that the view begins at its top, as far as there is room below.
+
+    Returns
+    -------
+    (QScrollBar, int) or None
+        Where the page is scrolled to; None if it does not scroll.
+    """
+    area = view.native.parentWidget()
+    while area is not None and not isinstance(area, QScrollArea):
+        area = area.parentWidget()
+    if area is None:
+        return None
+    bar = area.verticalScrollBar()
+    bar.setValue(view.native.mapTo(area.widget(), QPoint(0, 0)).y() - _ABOVE)
+    return bar, bar.value()
