@@ -71,7 +71,7 @@ def features(device):
     return classify(image, labels, given, device=device).objects.blocks["network"]
 
 
-def stain():
+def stain(name="stain", network="image-unet", reach=0):
     """A model that makes two channels of one, with random weights, saved among those of the user."""
     from napari_genrecon.models import PerAxis
     from napari_genrecon.models.card import ModelCard
@@ -80,8 +80,8 @@ def stain():
 
     torch.manual_seed(0)
     card = ModelCard(
-        name="stain", task="predict", network="image-unet", shape={"outputs": 2}, channels=1,
-        halo=PerAxis.planes(96, 0), stride=PerAxis.planes(8, 1), low=(0.0,), high=(200.0,), dtype="uint16",
+        name=name, task="predict", network=network, shape={"outputs": 2}, channels=1,
+        halo=PerAxis(0, reach, 96, 96), stride=PerAxis.planes(8, 1), low=(0.0,), high=(200.0,), dtype="uint16",
         pixel_size=(0.1, 0.1), units=("micrometer",) * 2, result_low=(0.0, 100.0), result_high=(200.0, 300.0),
         result_names=("one", "two"),
     )  # fmt: skip
@@ -100,6 +100,7 @@ TASKS = {
     "inpaint": lambda device: inpaint(scene(72, 64), mask((72, 64)), device=device),
     "movie": lambda device: denoise(scene(4, 48, 56), axes="TYX", noise=5.0, frames="T", device=device),
     "predict": lambda device: predict(scene(96, 88), model="stain", device=device),
+    "predict stacks": lambda device: predict(scene(6, 48, 56), model="stacks", device=device),
     "detect": lambda device: detect(spots(), method="net", noise=1.0, device=device).pixels,
     "classify": features,
 }
@@ -107,7 +108,7 @@ TASKS = {
 
 def compare_tasks(names):
     if "predict" in names:
-        stain()
+        stain(), stain("stacks", "volume-unet", reach=5)
     for name in names.split(","):
         ACCOUNT.reset()
         there = TASKS[name](HERE)

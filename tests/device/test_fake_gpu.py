@@ -99,7 +99,7 @@ def test_fourier_transforms_of_deblurring_on_the_device_equal_those_of_the_cpu()
         "upscale 2,upscale 3,upscale denoised",
         "upscale z",
         "inpaint",
-        "movie,predict",
+        "movie,predict,predict stacks",
         "detect,classify",
     ],
 )
