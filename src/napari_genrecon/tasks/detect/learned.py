@@ -97,10 +97,13 @@ def checked_region(complete: Any, shape: tuple[int, ...], axes: Axes) -> NDArray
     plane = (shape[axes.y], shape[axes.x])
     if region.shape not in (whole, plane):
         raise ImageError(
-            f"complete has shape {region.shape}, and the image {whole}: it must be as large as the image, or as a plane"
+            f"the region where everything is marked (complete) has shape {region.shape}, and the image {whole}: it "
+            "must be as large as the image, or as a plane of it without colours"
         )
     if not region.any():
-        raise OptionError("complete is empty: draw it around a region in which every object is clicked on")
+        raise OptionError(
+            "the region where everything is marked (complete) is empty: draw it around objects that are all clicked on"
+        )
     return np.broadcast_to(region.reshape(_spread(axes, plane)) if region.shape != whole else region, whole)
 
 
