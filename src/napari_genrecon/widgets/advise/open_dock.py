@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,9 @@ def open_dock(viewer: Viewer, title: str) -> Any:
     there = viewer.window.dock_widgets
     page = next((there[name] for name in names if name in there), None)
     if page is None:
-        module, _, name = _openers()[title].partition(":")
-        page = getattr(import_module(module), name)(viewer)
+        from napari_genrecon.widgets import openers  # some of their pages open docks
+
+        page = getattr(openers, _openers()[title])(viewer)
         viewer.window.add_dock_widget(page, name=names[0])
         return page
     dock = getattr(page, "native", page)
@@ -66,7 +66,7 @@ def _manifest() -> PluginManifest:
 
 @cache
 def _openers() -> dict[str, str]:
-    """Return where the opener of every dock is, by the name of the dock."""
+    """Return the name of the opener of every dock, by the name of the dock."""
     parts = _manifest().contributions
-    places = {command.id: command.python_name or "" for command in parts.commands or []}
-    return {widget.display_name: places[widget.command] for widget in parts.widgets or []}
+    names = {command.id: str(command.python_name).partition(":")[2] for command in parts.commands or []}
+    return {widget.display_name: names[widget.command] for widget in parts.widgets or []}
