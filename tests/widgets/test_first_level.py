@@ -163,3 +163,16 @@ def test_message_settles_and_scrolls_only_where_it_must(viewer, docked, qtbot):
         qtbot.wait(100)
         assert not changes
         assert box.verticalScrollBar().isVisible() == (len(words) > 1000)
+
+
+def test_factor_along_z_is_offered_where_the_voxels_do_not_decide_it(viewer, docked, stack):
+    thick = viewer.add_image(np.zeros((3, 48, 64)), name="thick", axis_labels=("z", "y", "x"), scale=(4, 1, 1))
+    page = docked(viewer, openers.UpscaleZWidget)
+    page.fill("thick", {})
+    assert in_sight(page, "factor")  # no unit: its scale may be anything
+    thick.units = ("micrometer",) * 3
+    page.fill("stack", {})
+    page.fill("thick", {})
+    assert not in_sight(page, "factor")
+    page.fill("stack", {})
+    assert in_sight(page, "factor")

@@ -321,12 +321,14 @@ class TaskForm(Form):
             return super()._array_field(name, metadata)
         return ArrayField(name, _label(name), metadata["tooltip"], self._layers["mask"], (NONE, FILE))
 
-    def use_for(self, axes: str) -> None:
+    def use_for(self, axes: str, told: Collection[str] = ()) -> None:
         """Hide options that say nothing of an image with these axes, and those that others replace or need.
+
+        `told` names options that the image itself gives.
 
         One that is not at its default stays in sight, unless another has replaced it.
         """
-        given = {name for name, field in self._arrays.items() if not self.is_usual(name)}
+        given = {*told, *(name for name, field in self._arrays.items() if not self.is_usual(name))}
         unused = []
         for name, hint in hints_of(self._task.options).items():
             metadata = typing.get_args(hint)[1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.tasks.upscale.options import EnlargingOptions
 
 __all__ = ["UpscaleZOptions"]
@@ -18,10 +19,18 @@ class UpscaleZOptions(EnlargingOptions):
 
     Attributes
     ----------
-    spacing, thickness, train_steps, seed
+    factor, spacing, thickness, train_steps, seed
         See `upscale_z`.
     """
 
+    factor: Annotated[
+        int,
+        {
+            "choices": FACTORS,
+            "unless": "spacing",
+            "tooltip": "How many times more planes, 2, 3 or 4, where the image does not say how tall its voxels are",
+        },
+    ] = 2
     spacing: Annotated[
         float | None,
         {"form": False, "tooltip": "Distance of two planes in pixels; from the file if not given"},

@@ -20,6 +20,7 @@ from napari_genrecon.tasks.files import array_options
 from napari_genrecon.tasks.measure import measure_noise
 from napari_genrecon.tasks.pixel_size import calibrated, measured_psf
 from napari_genrecon.tasks.result_name import result_name
+from napari_genrecon.tasks.transforms import plane_spacing
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.composite import Place
 from napari_genrecon.widgets.layers.masks import mask_of, places_of
@@ -125,6 +126,12 @@ def layer_options(task: Task, layer: Layer, values: dict[str, Any]) -> Any:
     if layer.rgb and task.makes == "image":  # napari shows RGB in its own dtype only
         return replace(options, keep_dtype=True)
     return options
+
+
+def told_options(layer: Layer) -> set[str]:
+    """Return the names of options that the calibration of a layer gives."""
+    about = _about(layer).filled()
+    return set() if plane_spacing(str(about.axes), about.scale, about.units) is None else {"spacing"}
 
 
 def _about(layer: Layer) -> ImageMeta:

@@ -29,7 +29,7 @@ from napari_genrecon.training import cited
 from napari_genrecon.widgets.advise.open_dock import open_filled
 from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.jobs.controls import JobControls
-from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of
+from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of, told_options
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.new_mask import add_mask
 from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_axes, layer_data, shows_planes, visible_region
@@ -236,8 +236,9 @@ class TaskWidget(TaskControls):
 
     def _show_options(self, _event: object = None) -> None:
         """Show the options that matter for the chosen images."""
-        letters = [str(layer_axes(layer)) for layer in self._chosen()]
-        self._form.use_for("".join([*letters, str(self._form["axes"].value or "").upper()]))
+        layers, typed = self._chosen(), str(self._form["axes"].value or "").upper()
+        told = set.intersection(*map(told_options, layers)) if layers and not typed else set()
+        self._form.use_for("".join([*(str(layer_axes(layer)) for layer in layers), typed]), told)
 
     def _ask_for_layer(self) -> None:
         self._noise.ask_for_layer(self._viewer.layers.selection.active)
