@@ -26,7 +26,7 @@ from skimage.measure import regionprops
 
 from napari_genrecon import detect as find_objects
 from napari_genrecon import train
-from napari_genrecon.training import read_options
+from napari_genrecon.training import all_recipes, read_options
 from napari_genrecon.widgets.advise.open_dock import open_dock
 from napari_genrecon.widgets.compare.split_line import SplitLine, canvas_of
 
@@ -94,6 +94,22 @@ def generate(folder: Path, minutes: float) -> None:
     _picture(viewer, folder / "generate-sample.png")
     widget.tabs.setCurrentIndex(2)
     _explore(viewer, widget.explore, folder / "generate-explore.png")
+    viewer.close()
+
+
+def train_denoiser(folder: Path) -> None:
+    """Train a denoiser on the same field with little and with much light; save a picture of its progress."""
+    for name in ("GENRECON_RUNS", "GENRECON_MODELS"):
+        os.environ[name] = tempfile.mkdtemp()  # no other runs in the list
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 1000)
+    widget = open_dock(viewer, "Generate")
+    viewer.open_sample("napari-genrecon", "low_and_high")
+    viewer.reset_view()
+    page = widget.train
+    page.recipe["kind"].value = next(recipe.name for recipe in all_recipes() if recipe.label == "CARE")
+    page.chooser.images.value, page.chooser.targets.value = ["little light"], ["much light"]
+    _train(viewer, widget, 1.0, folder / "train-denoiser.png")
     viewer.close()
 
 
@@ -421,6 +437,7 @@ PICTURES = {
     "detect": detect, "steps": steps, "augment": augment, "compare": compare, "folder": folder, "beads": beads,
     "region": region, "predict": predict, "classify": classify, "movie": movie, "sweep": sweep, "clicks": clicks,
     "expected_error": expected_error, "generate": generate,
+    "train_denoiser": train_denoiser,
 }  # fmt: skip
 
 
