@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_genrecon.engine.run import finish
 from napari_genrecon.models.networks.blocks import pad_to_stride
 from napari_genrecon.models.networks.image_unet import ImageUNet
 from napari_genrecon.models.networks.unet import STRIDE, WIDTHS
@@ -54,13 +55,7 @@ class VolumeUNet(ImageUNet):
         (B, outputs, D, H, W) Tensor
             Grey values on the same scale, of the volumes that were trained on.
         """
-        steps = self.parts(y)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                made: Tensor = stop.value
-                return made
+        return finish(self.parts(y))
 
     def parts(self, y: Tensor) -> Generator[None, None, Tensor]:
         """Make a batch of volumes as `forward`, in parts of about equal work; a run can be cancelled between them."""
