@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from napari_genrecon.widgets.room import Room
+
 sys.path.insert(0, str(Path(__file__).parent))  # for `seen`
 
 
 @pytest.fixture
 def settle(qtbot):
-    """Return a function that waits until nothing runs in the page of a task, nor waits for its turn."""
+    """Return a function that waits until the page of a task is in sight, and nothing runs in it or waits."""
 
     def wait(page):
         qtbot.wait(20)
+        if isinstance(page, Room) and page.parent() is not None:  # the page comes on later turns of Qt's loop
+            qtbot.waitUntil(lambda: page.ready, timeout=60_000)
         qtbot.waitUntil(lambda: page._job is None and page._noise.timing is None, timeout=60_000)
 
     return wait

@@ -17,6 +17,7 @@ from seen import RUN, click, said
 
 from napari_genrecon import upscale
 from napari_genrecon.tasks import find_task
+from napari_genrecon.widgets.task.fields import TaskFields
 from napari_genrecon.widgets.task.widget import TaskWidget
 
 pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenReconWarning")
@@ -38,7 +39,7 @@ def opened(make_napari_viewer):
         viewer = make_napari_viewer()
         image = np.random.default_rng(0).normal(500, 50, (60, 70)).astype("uint16")
         viewer.add_image(image, name="cells", scale=(0.2, 0.2), units=("micrometer",) * 2)
-        widget = TaskWidget(viewer, find_task(task))
+        widget = TaskWidget(viewer, find_task(task), TaskFields(viewer, find_task(task)))
         viewer.window.add_dock_widget(widget)
         return viewer, widget
 

@@ -1,16 +1,18 @@
 """Measure for how long a real window does not answer, journey by journey, driven by mouse and keys from a fresh home.
 
 A timer beats every few milliseconds in the thread of the window; a step's longest pause between two beats is what a
-user feels. The processor time that this thread took within it depends little on what else runs on the machine. A
-signal notes meanwhile where it is; what napari needs to add, remove and draw layers is left out of the number before
-the last. "Open an empty dock" is what napari itself needs for a dock with one label. A click is one of the mouse, a
-drag, or a text that is typed into a field; menus are clicked, too. Needs a display: ``sh tools/with_display.sh python
-tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
+user feels. A signal notes meanwhile where the thread is. The next column is the longest pause without what is not this
+plugin's: the time that napari needs to add, remove and draw layers, and Python's garbage collector, which looks at all
+objects of the process. The last number is the processor time of the thread within that pause, which depends little on
+what else runs on the machine. "Open an empty dock" is what napari itself needs for a dock with one label. A click is
+one of the mouse, a drag, or a text that is typed into a field; menus are clicked, too. Needs a display: ``sh
+tools/with_display.sh python tools/benchmark.py window``; ``--keep FOLDER`` also saves a picture after each step.
 """
 
 from __future__ import annotations
 
 import compileall
+import gc
 import os
 import signal
 import subprocess
@@ -44,13 +46,14 @@ _BEAT = 5  # ms
 _LATE = 0.05  # seconds without a beat from which it is noted where the thread is
 _LISTS = ("layerlist.py", "_evented_list.py", "_selectable_list.py")
 _NAPARI = "napari: "
+_GARBAGE = "garbage collector"
 _DRAWING = ("vispy.", "napari._vispy", "OpenGL.")
 _OWN = f"{os.sep}napari_genrecon{os.sep}"
 
 
 def run(only: str, keep: Path | None) -> None:
     """Print the table of all journeys, each in a process and a home of its own."""
-    header("step", "clicks", "seconds", "longest pause", "processor time", "not napari's layers", "where")
+    header("step", "clicks", "seconds", "longest pause", "this plugin's", "processor time", "where")
     compileall.compile_dir(Path(napari_genrecon.__file__).parent, quiet=1)  # as pip does when it installs
     names = [*(f"open {dock}" for dock in ("an empty dock", *DOCKS)), *JOURNEYS]
     for name in (name for name in names if only in name):
@@ -77,34 +80,42 @@ class Heartbeat:
         self._timer = QTimer()
         self._timer.timeout.connect(self._beat)
         self._seen: dict[str, float] = defaultdict(float)  # seconds by place
-        self._looked = time.perf_counter()
+        self._looked, self._collecting = time.perf_counter(), False
         self.start()
         self._timer.start(_BEAT)
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, _LATE / 5, _LATE / 5)
+        gc.callbacks.append(self._collect)
 
     def start(self) -> None:
         """Begin a step."""
         self._last, self._used = time.perf_counter(), time.thread_time()
-        self.longest: tuple[float, float, str] = (0.0, 0.0, "")
-        self.own = 0.0  # longest processor time without that of napari's layers
+        self.longest: tuple[float, str] = (0.0, "")
+        self.own: tuple[float, float] = (0.0, 0.0)  # longest pause of this plugin's, and its processor time
 
     def _beat(self) -> None:
         now, used = time.perf_counter(), time.thread_time()
-        total = sum(self._seen.values())
-        most = sorted(self._seen.items(), key=lambda item: -item[1])[:3]
+        seen, self._seen = self._seen, defaultdict(float)  # the signal may come at any time
+        pause, total = now - self._last, sum(seen.values()) or 1.0
+        most = sorted(seen.items(), key=lambda item: -item[1])[:3]
         where = ", ".join(f"{place} {seconds / total:.0%}" for place, seconds in most)
-        self.longest = max(self.longest, (now - self._last, used - self._used, where))
-        napari = sum(part for place, part in self._seen.items() if place.startswith(_NAPARI)) / (total or 1)
-        self.own = max(self.own, (used - self._used) * (1 - napari))
+        self.longest = max(self.longest, (pause, where))
+        others = sum(part for place, part in seen.items() if place == _GARBAGE or place.startswith(_NAPARI))
+        share = max(1 - others / pause, 0)
+        self.own = max(self.own, (pause * share, (used - self._used) * share))
         self._last, self._used = now, used
-        self._seen.clear()
 
     def _look(self, _signal: int, frame: Any) -> None:
         now = time.perf_counter()
         if now - self._last > _LATE and frame is not None:
-            self._seen[_place(frame)] += now - max(self._looked, self._last)
+            self._seen[_GARBAGE if self._collecting else _place(frame)] += now - max(self._looked, self._last)
         self._looked = now
+
+    def _collect(self, phase: str, _info: object) -> None:
+        now = time.perf_counter()
+        if self._collecting:
+            self._seen[_GARBAGE] += now - max(self._looked, self._last)
+        self._looked, self._collecting = now, phase == "start"
 
 
 def _place(frame: Any) -> str:
@@ -113,6 +124,8 @@ def _place(frame: Any) -> str:
     What napari does while a layer is added, removed or first drawn is its own; listeners of this plugin are not.
     """
     inner = frame.f_globals.get("__name__", "")
+    if inner.startswith(_DRAWING):
+        return f"{_NAPARI}drawing"
     while frame is not None:
         name = frame.f_code.co_filename
         if _OWN in name:
@@ -120,7 +133,7 @@ def _place(frame: Any) -> str:
         if name.endswith(_LISTS) and frame.f_code.co_name in ("insert", "remove", "__delitem__"):
             return f"{_NAPARI}layers"
         frame = frame.f_back
-    return f"{_NAPARI}drawing" if inner.startswith(_DRAWING) else inner
+    return inner
 
 
 class Window:
@@ -145,9 +158,9 @@ class Window:
         self.wait(until, rest=False)
         clicks, seconds = self._clicks, time.perf_counter() - self._began
         self.wait(lambda: True)
-        pause, used, where = self.beat.longest
-        self._sum.append((clicks, seconds, self.beat.own))
-        self._row(what, clicks, seconds, pause, used, self.beat.own, where)
+        pause, where = self.beat.longest
+        self._sum.append((clicks, seconds, self.beat.own[0]))
+        self._row(what, clicks, seconds, pause, *self.beat.own, where)
         self._steps += 1
         self.picture(what)
 
@@ -159,7 +172,7 @@ class Window:
     def end(self) -> None:
         """Print the sum of all steps."""
         clicks, seconds, own = zip(*self._sum, strict=True)
-        row(f"**{self._journey}**", sum(clicks), f"{sum(seconds):.0f}", "", "", f"{1000 * max(own):.0f} ms", "")
+        row(f"**{self._journey}**", sum(clicks), f"{sum(seconds):.0f}", "", f"{1000 * max(own):.0f} ms", "", "")
 
     def _row(self, what: str, clicks: int, seconds: float, *rest: Any) -> None:
         *times, where = rest

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
-import threading
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import MissingPackageError, OptionError
 from napari_genrecon.models.card import ModelCard, PerAxis
+from napari_genrecon.models.first_import import import_torch
 from napari_genrecon.models.registry import MODELS, axial_card, find_model, list_models
 
 if TYPE_CHECKING:
@@ -217,22 +214,8 @@ def torch_missing(error: BaseException) -> MissingPackageError:
 
 def _torch_side(module: str) -> Any:
     try:
-        if "torch" not in sys.modules and threading.current_thread() is not threading.main_thread():
-            _open_libraries()
+        import_torch()
         return import_module(f"{__name__}.{module}")
     except (ImportError, OSError) as error:
         # On Windows, torch's libraries fail to load when Qt's came first (WinError 1114 or 126).
         raise torch_missing(error) from error
-
-
-def _open_libraries() -> None:
-    """Open the libraries of torch before it is imported, which takes a quarter of a second.
-
-    The import holds Python's lock meanwhile, so that a window stops; a function that is called through ctypes does not.
-    Where they cannot be opened, the import says why.
-    """
-    found = find_spec("torch")
-    if sys.platform == "win32" or found is None or found.origin is None:
-        return
-    name = "libtorch.dylib" if sys.platform == "darwin" else "libtorch.so"
-    ctypes.CDLL(None).dlopen(os.fsencode(Path(found.origin).parent / "lib" / name), os.RTLD_NOW)

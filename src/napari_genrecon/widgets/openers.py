@@ -41,12 +41,16 @@ class _TaskOpener(PageOpener):
     modules: ClassVar[tuple[str, ...]] = ()  # further ones that its page needs
 
     @classmethod
-    def make(cls, viewer: Viewer) -> Any:
-        """Return a new page."""
+    def make(cls, viewer: Viewer) -> Generator[None, None, Any]:
+        """Make the page: first the fields of the task, then the rest."""
         from napari_genrecon.tasks import find_task
+        from napari_genrecon.widgets.task.fields import TaskFields
         from napari_genrecon.widgets.task.widget import TaskWidget
 
-        return TaskWidget(viewer, find_task(cls.task))
+        task = find_task(cls.task)
+        fields = TaskFields(viewer, task)
+        yield
+        return TaskWidget(viewer, task, fields)
 
     @classmethod
     def load_steps(cls) -> Generator[Progress, None, None]:
@@ -63,9 +67,9 @@ class _ScrolledOpener(PageOpener):
     """Opener of a page that scrolls as a whole."""
 
     @classmethod
-    def make(cls, viewer: Viewer) -> PageDock:
-        """Return a new page."""
-        return PageDock(super().make(viewer))
+    def make(cls, viewer: Viewer) -> Generator[None, None, PageDock]:
+        """Make the page."""
+        return PageDock((yield from super().make(viewer)))
 
 
 class DenoiseWidget(_TaskOpener):
@@ -148,6 +152,16 @@ class GenerateWidget(PageOpener):
 
     page = "napari_genrecon.widgets.generate.widget:GeneratePage"
     width = 396
+
+    @classmethod
+    def make(cls, viewer: Viewer) -> Generator[None, None, Any]:
+        """Make the page: first the forms of training, then the rest."""
+        from napari_genrecon.widgets.generate.widget import GeneratePage
+        from napari_genrecon.widgets.train.page import TrainForms
+
+        forms = TrainForms()
+        yield
+        return GeneratePage(viewer, forms)
 
     @classmethod
     def load_steps(cls) -> Generator[Progress, None, None]:

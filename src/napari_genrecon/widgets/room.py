@@ -1,7 +1,7 @@
 """Open pages without a freeze: the room of a page is docked at once, and the page fills it on later turns.
 
 The first page of a session loads a hundred modules, and napari reads the manifests of all plugins again for their
-preferences. Both are done in a thread. Making the page and showing it are two further turns.
+preferences. Both are done in a thread. Making the page, in one part or two, and showing it are further turns.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QImageReader
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_genrecon.engine.responsive import uncollected
 from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.right_click import add_right_click
 
@@ -43,6 +45,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     def __init__(self, opener: type[PageOpener], viewer: Viewer) -> None:
         super().__init__()
         self._opener, self._viewer = opener, viewer
+        self._making: Generator[None, None, Any] | None = None
         self._made: Any = None
         self._filling: tuple[str, dict[str, Any]] | None = None
         self._loading: list[Any] = []  # the job that loads modules
@@ -72,14 +75,26 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     @property
     def content(self) -> Any:
         """The page, which is made now if it is not there yet."""
-        if self._made is None:
-            self._made = self._opener.make(self._viewer)
+        while self._made is None:
+            self._make_on()
+        return self._made
+
+    def _make_on(self) -> None:
+        """Make the next part of the page."""
+        self._making = self._making or self._opener.make(self._viewer)
+        try:
+            with uncollected():
+                next(self._making)
+        except StopIteration as end:
+            self._made = end.value
             for dock in self._page_widget().findChildren(Dock):
                 dock.within(self)
-            self._later.start(0)
             if self._filling is not None:
                 self.fill(*self._filling)
-        return self._made
+        except Exception:
+            self._making = None  # or what is used next would find a page that is never made
+            raise
+        self._later.start(0)
 
     @property
     def made(self) -> bool:
@@ -123,10 +138,10 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         elif self.parent() is None:  # closed again meanwhile
             return
         elif self._opener in _loaded:
-            _ = self.content
+            self._make_on()
         else:
-            from napari_genrecon.widgets.jobs.worker import Job
-
+            with uncollected():
+                from napari_genrecon.widgets.jobs.worker import Job
             job = Job(self._opener.load_steps, lambda _progress: None, self._loaded)
             self._loading.append(job)
             job.start()
@@ -181,8 +196,9 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
         """Only name the parameter, which napari reads; never called."""
 
     @classmethod
-    def make(cls, viewer: Viewer) -> Any:
-        """Return a new page."""
+    def make(cls, viewer: Viewer) -> Generator[None, None, Any]:
+        """Make the page and return it; each part that ends with a ``yield`` is made in a turn of its own."""
+        yield from ()
         module, _, name = cls.page.partition(":")
         return getattr(import_module(module), name)(viewer)
 
@@ -193,9 +209,13 @@ class PageOpener(Widget):  # type: ignore[misc]  # magicgui is not followed by m
         from napari_genrecon.widgets.preferences import preferences
 
         yield Progress(0, 2, "loading")
-        import_module(cls.page.partition(":")[0])
+        with uncollected():
+            import_module(cls.page.partition(":")[0])
         yield Progress(1, 2, "loading")
         preferences("genrecon_window")
+        # Qt loads its plugins for pictures when napari draws the first moving one, in its panel of activity. If torch
+        # is loaded meanwhile, the window would wait for its libraries, as the system opens one at a time.
+        QImageReader.supportedImageFormats()
 
 
 def pages_of(viewer: Viewer) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -14,7 +13,7 @@ from napari_genrecon.widgets.generate.explore_page import ExplorePage
 from napari_genrecon.widgets.generate.sample_page import SamplePage
 from napari_genrecon.widgets.room import pages_of
 from napari_genrecon.widgets.task.controls import TaskControls
-from napari_genrecon.widgets.train.page import TrainPage
+from napari_genrecon.widgets.train.page import TrainForms, TrainPage
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["GeneratePage"]
 
 _WIDTH = 396  # pixels: least width of the pages, with a scroll bar
+_PAGES = ("Train", "Sample", "Explore")
 _REST = 100  # milliseconds between the making of two pages
 
 
@@ -32,9 +32,11 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
     ----------
     viewer : napari.Viewer
         Viewer whose layers can be chosen, and that gets the results.
+    forms : TrainForms
+        Forms of the page Train, which is there from the start.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, forms: TrainForms) -> None:
         super().__init__()
         self._viewer = viewer
         self._made: dict[str, Any] = {}
@@ -47,7 +49,7 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         layout.addWidget(self.tabs)
         self.setMinimumWidth(_WIDTH)
         self._dock = Dock(self, self)
-        self._page("Train")
+        self._add("Train", TrainPage(viewer, forms, self._new_model))
         self.tabs.currentChanged.connect(self._chosen)
         self._later = QTimer(self)  # the other pages are made on later turns: one at a time does not freeze the window
         self._later.timeout.connect(self._make_next)
@@ -77,13 +79,19 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     def _page(self, title: str) -> Any:
         """Return the page of a tab, which is made now if it is not there yet."""
-        page = self._made.get(title)
-        if page is None:
-            page = self._made[title] = _PAGES[title](self._viewer, self._new_model)
-            native = page.native
-            native.layout().addStretch(1)  # room that is not needed stays below
-            self.tabs.widget(list(_PAGES).index(title)).layout().addWidget(scrolled(native))
-            line_up(native)
+        if title not in self._made:
+            self._add(title, ExplorePage(self._viewer) if title == "Explore" else self._sample_page())
+        return self._made[title]
+
+    def _add(self, title: str, page: Any) -> None:
+        self._made[title] = page
+        page.native.layout().addStretch(1)  # room that is not needed stays below
+        self.tabs.widget(_PAGES.index(title)).layout().addWidget(scrolled(page.native))
+        line_up(page.native)
+
+    def _sample_page(self) -> SamplePage:
+        page = SamplePage(self._viewer)
+        page.on_models = self._new_model
         return page
 
     def _chosen(self, index: int) -> None:
@@ -110,17 +118,3 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         for task in pages_of(self._viewer):
             if isinstance(task, TaskControls):
                 task.refresh_models()
-
-
-def _sample_page(viewer: Viewer, on_models: Callable[[str], object]) -> SamplePage:
-    page = SamplePage(viewer)
-    page.on_models = on_models
-    return page
-
-
-# Title of each tab, and what makes its page from the viewer and from what is called when there is a new model.
-_PAGES: dict[str, Callable[[Viewer, Callable[[str], object]], Any]] = {
-    "Train": TrainPage,
-    "Sample": _sample_page,
-    "Explore": lambda viewer, _on_models: ExplorePage(viewer),
-}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
+from napari_genrecon.engine.responsive import short_turns
 from napari_genrecon.engine.run import Progress
 
 __all__ = ["Job"]
@@ -90,7 +91,9 @@ class Job(QObject):  # type: ignore[misc]
             self._on_done(*outcome)
 
     def _drive(self, make_steps: Callable[[], Steps]) -> None:
-        self._ended.emit(self._outcome(make_steps))
+        with short_turns():
+            outcome = self._outcome(make_steps)
+        self._ended.emit(outcome)
 
     def _outcome(self, make_steps: Callable[[], Steps]) -> tuple[str, Any]:
         steps: Steps | None = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, ProgressBar, PushButton, Select
-from napari.layers import Image, Labels, Points, Shapes
+from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, Select
+from napari.layers import Image
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
 
@@ -15,11 +14,9 @@ from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.files import array_options
 from napari_genrecon.widgets.compare.split_layer import VIEWS
 from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, side_by_side, text
-from napari_genrecon.widgets.form import TaskForm
 from napari_genrecon.widgets.layers.choice import LayerChoice
-from napari_genrecon.widgets.layers.snapshot import is_no_image
 from napari_genrecon.widgets.task.details import Details
-from napari_genrecon.widgets.task.only import Only
+from napari_genrecon.widgets.task.fields import TaskFields, names_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -49,9 +46,11 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         Viewer whose layers can be chosen.
     task : Task
         The task.
+    fields : TaskFields
+        Fields of its options.
     """
 
-    def __init__(self, viewer: Viewer, task: Task) -> None:
+    def __init__(self, viewer: Viewer, task: Task, fields: TaskFields) -> None:
         self._viewer, self._task = viewer, task
         self._layers = Select(
             label="images", choices=self._images, tooltip="Images to work on: each gets a result of its own"
@@ -59,7 +58,11 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._said_images = text()
         self._details = Details()
         self._report, self._verdict = self._details.report, self._details.verdict
-        self._make_options()
+        self._target, self._live, self._only, self._form = fields.target, fields.live, fields.only, fields.form
+        self._bring, self._teach, self._give = fields.bring, fields.teach, fields.give
+        self._choosers = [
+            LayerChoice(each, viewer.layers) for each in (self._layers, *self._form.choosers, self._only.part)
+        ]
         self._make_buttons()
         self._progress = ProgressBar(value=0, min=0, max=100, visible=False)
         self._status = text(most=_LINES)
@@ -100,61 +103,12 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         for keys, button in ((RUN_KEYS, self._run), (PREVIEW_KEYS, self._preview)):
             QShortcut(QKeySequence(keys), self.native).activated.connect(button.native.click)
 
-    def _make_options(self) -> None:
-        points = self._task.makes == "points"
-        self._target = FileEdit(
-            mode="w",
-            name="target",
-            label="write to",
-            filter="CSV (*.csv)" if points else "OME-Zarr, in bounded memory (*.ome.zarr);;OME-TIFF (*.ome.tif)",
-            value="",
-            tooltip="Write the result to this file while it is made, and show the file; empty keeps it in memory. "
-            "Several images need a folder, or {name} in the name of the file, such as "
-            + ("{name}_detected.csv" if points else "{name}_denoised.ome.tif"),
-        )
-        self._bring = PushButton(
-            name="bring",
-            text="Import a model…",
-            tooltip="Adds a model file of yours, or weights of others (safetensors, .pth, .onnx, .zip), whose code is "
-            "never run",
-        )
-        self._teach = PushButton(
-            name="teach",
-            text="Train a model…",
-            tooltip="Opens the dock in which models are trained on your own images; they appear here then",
-        )
-        self._live = CheckBox(
-            name="live",
-            label="live, as you scroll",
-            value=False,
-            tooltip="Add the result at once and compute each plane when you scroll to it",
-            visible=self._task.makes == "image",
-        )
-        self._give = PushButton(
-            name="give",
-            text="Export for other programs…",
-            tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
-        )
-        extra: list[Any] = [self._target] if points else [self._live, self._target]
-        if "model" in [option.name for option in fields(self._task.options)]:
-            extra += [self._bring, self._give] if self._task.name in ("denoise", "upscale") else [self._bring]
-        lacks_model = not self._task.cards()
-        extra += [self._teach] if lacks_model else []
-        self._form = TaskForm(self._task, self._masks, self._images, self._points, extra=extra)
-        for name in ("bring", "teach") if lacks_model else ():
-            self._form.keep_in_sight(name)
-        self._only = Only(self._viewer, enlarges=not hasattr(self._task.options(), "whole"))
-        self._only.visible = not points
-        self._choosers = [
-            LayerChoice(each, self._viewer.layers) for each in (self._layers, *self._form.choosers, self._only.part)
-        ]
+    def _make_buttons(self) -> None:
         self._new_mask = PushButton(
             text="Draw a mask",
             visible="mask" in array_options(self._task),
             tooltip="Adds a Labels layer on the image, takes it as the mask, and begins to paint",
         )
-
-    def _make_buttons(self) -> None:
         self._preview = PushButton(
             text="Preview",
             tooltip=f"Shows what the task makes of the part of the plane on screen ({PREVIEW_KEYS})",
@@ -184,16 +138,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         )
 
     def _images(self, _widget: object = None) -> list[str]:
-        return self._named(Image)
-
-    def _masks(self, _widget: object = None) -> list[str]:
-        return self._named(Image | Labels | Shapes)
-
-    def _points(self, _widget: object = None) -> list[str]:
-        return self._named(Points)
-
-    def _named(self, kinds: Any) -> list[str]:
-        return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
+        return names_of(self._viewer, Image)
 
     def _chosen(self) -> list[Any]:
         """Return the chosen layers, in the order of the list of layers."""

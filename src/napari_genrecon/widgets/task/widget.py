@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
+    from napari_genrecon.widgets.task.fields import TaskFields
+
 _REST = 500  # milliseconds without a move of the camera after which it rests: shorter, and a pause in a drag computes
 _SOON = 3.0  # seconds that a preview may take to be renewed unasked; longer ones would block the buttons by surprise
 
@@ -68,12 +70,14 @@ class TaskWidget(TaskControls):
         Viewer whose layers can be chosen, and that gets the results.
     task : Task
         The task.
+    fields : TaskFields
+        Fields of its options.
     """
 
     _adding: ClassVar[TaskWidget | None] = None  # the widget whose result is being added now
 
-    def __init__(self, viewer: Viewer, task: Task) -> None:
-        super().__init__(getattr(viewer, "__wrapped__", viewer), task)
+    def __init__(self, viewer: Viewer, task: Task, fields: TaskFields) -> None:
+        super().__init__(getattr(viewer, "__wrapped__", viewer), task, fields)
         self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
         self._resting = QTimer(self.native)  # goes with the page

@@ -32,11 +32,24 @@ if TYPE_CHECKING:
 
     from napari_genrecon.training.recipe import Recipe
 
-__all__ = ["SHEET", "TrainPage"]
+__all__ = ["SHEET", "TrainForms", "TrainPage"]
 
 _OPTIONS = all_options()  # with this module, in a thread: it loads all recipes
 SHEET = "crops to train on"
 _ROWS, _COLUMNS = 6, 8  # of the sheet of crops: enough to judge them, and its pixels stay visible
+
+
+class TrainForms:
+    """Forms of the options of a training; a part of its page, which is made in two turns of Qt's loop."""
+
+    def __init__(self) -> None:
+        self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
+        self.recipe = Form(
+            _OPTIONS,
+            choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
+            labels={"kind": "recipe", "minutes": "time"},
+            defaults={"minutes": 10.0},
+        )
 
 
 class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by mypy
@@ -46,19 +59,17 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     ----------
     viewer : napari.Viewer
         Viewer whose layers can be chosen.
+    forms : TrainForms
+        Forms of its options.
     on_model : callable
         Called when there is a new model, with its name.
     """
 
-    def __init__(self, viewer: Viewer, on_model: Callable[[str], object]) -> None:
+    def __init__(self, viewer: Viewer, forms: TrainForms, on_model: Callable[[str], object]) -> None:
         self._viewer, self._named = viewer, False
+        self.cutting, self.recipe = forms.cutting, forms.recipe
         self.chooser = CropChooser(viewer)
-        self.cutting = Form(CropOptions, left_out=("mode",), advanced=("stride", "n", "seed", "held_out"))
         self.show_crops = PushButton(text="Show crops", tooltip="Cuts them and shows some, changed as in training")
-        self.recipe = Form(
-            _OPTIONS, choices={"kind": [(recipe.title, recipe.name) for recipe in all_recipes()]},
-            labels={"kind": "recipe", "minutes": "time"}, defaults={"minutes": 10.0},
-        )  # fmt: skip
         self._kind = str(self.recipe["kind"].value)  # whose defaults the forms show
         self._about_data = text()
         self.model_name = LineEdit(label="name", tooltip="Name of the model: letters, digits, '.', '_' and '-'")

@@ -1,0 +1,49 @@
+"""Import PyTorch in a thread while the window goes on: it takes seconds, most of them with Python's lock held."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from napari_genrecon.engine.responsive import short_turns, uncollected
+
+__all__ = ["import_torch"]
+
+_importing = threading.Lock()
+
+
+def import_torch() -> None:
+    """Import torch. A thread that is not the main one lets the others go on meanwhile.
+
+    Raises
+    ------
+    ImportError, OSError
+        If it cannot be imported.
+    """
+    if threading.current_thread() is threading.main_thread():
+        import_module("torch")
+        return
+    with _importing:
+        if "torch" in sys.modules:
+            return
+        _open_libraries()
+        with short_turns(), uncollected():
+            import_module("torch")
+
+
+def _open_libraries() -> None:
+    """Open the libraries of torch, which takes a quarter of a second or more.
+
+    The import holds Python's lock meanwhile, so that a window stops; a function that is called through ctypes does not.
+    Where they cannot be opened, the import says why.
+    """
+    found = find_spec("torch")
+    if sys.platform == "win32" or found is None or found.origin is None:
+        return
+    name = "libtorch.dylib" if sys.platform == "darwin" else "libtorch.so"
+    ctypes.CDLL(None).dlopen(os.fsencode(Path(found.origin).parent / "lib" / name), os.RTLD_NOW)
