@@ -90,19 +90,19 @@ class Heartbeat:
     def start(self) -> None:
         """Begin a step."""
         self._last, self._used = time.perf_counter(), time.thread_time()
-        self.longest: tuple[float, str] = (0.0, "")
-        self.own: tuple[float, float] = (0.0, 0.0)  # longest pause of this plugin's, and its processor time
+        self.longest = 0.0
+        self.own: tuple[float, float, str] = (0.0, 0.0, "")  # of this plugin's, its processor time, and where it was
 
     def _beat(self) -> None:
         now, used = time.perf_counter(), time.thread_time()
         seen, self._seen = self._seen, defaultdict(float)  # the signal may come at any time
+        others = [place for place in seen if place == _GARBAGE or place.startswith(_NAPARI)]
         pause, total = now - self._last, sum(seen.values()) or 1.0
-        most = sorted(seen.items(), key=lambda item: -item[1])[:3]
+        share = 1 - sum(seen[place] for place in others) / total
+        most = sorted((item for item in seen.items() if item[0] not in others), key=lambda item: -item[1])[:3]
         where = ", ".join(f"{place} {seconds / total:.0%}" for place, seconds in most)
-        self.longest = max(self.longest, (pause, where))
-        others = sum(part for place, part in seen.items() if place == _GARBAGE or place.startswith(_NAPARI))
-        share = max(1 - others / pause, 0)
-        self.own = max(self.own, (pause * share, (used - self._used) * share))
+        self.longest = max(self.longest, pause)
+        self.own = max(self.own, (pause * share, (used - self._used) * share, where))
         self._last, self._used = now, used
 
     def _look(self, _signal: int, frame: Any) -> None:
@@ -158,9 +158,8 @@ class Window:
         self.wait(until, rest=False)
         clicks, seconds = self._clicks, time.perf_counter() - self._began
         self.wait(lambda: True)
-        pause, where = self.beat.longest
         self._sum.append((clicks, seconds, self.beat.own[0]))
-        self._row(what, clicks, seconds, pause, *self.beat.own, where)
+        self._row(what, clicks, seconds, self.beat.longest, *self.beat.own)
         self._steps += 1
         self.picture(what)
 

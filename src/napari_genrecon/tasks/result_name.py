@@ -81,10 +81,12 @@ def _psf(record: Mapping[str, Any]) -> list[str]:
 
 def _iterations(given: Mapping[str, Any]) -> list[str]:
     """Return the number of iterations if it is not the default; the record states it in either case."""
+    n = given.get("iterations")
+    if n is None:
+        return []
     from napari_genrecon.tasks.deblur.task import ITERATIONS
 
-    n = given.get("iterations")
-    return [] if n in (None, ITERATIONS.get(given.get("method", ""))) else [f"{n} iterations"]
+    return [] if n == ITERATIONS.get(given.get("method", "")) else [f"{n} iterations"]
 
 
 def _noise(record: Mapping[str, Any]) -> list[str]:

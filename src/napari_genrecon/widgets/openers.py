@@ -76,6 +76,7 @@ class DenoiseWidget(_TaskOpener):
     """Dock widget of `denoise`."""
 
     task = "denoise"
+    modules = ("napari_genrecon.widgets.task.check",)
 
 
 class DeblurWidget(_TaskOpener):

@@ -21,6 +21,7 @@ from napari_genrecon.widgets.fit import heading, side_by_side, slim, text
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import LayerChoice, keeping_active
 from napari_genrecon.widgets.layers.snapshot import is_no_image, shows_planes
+from napari_genrecon.widgets.plot import load_plots
 from napari_genrecon.widgets.words import sentence
 
 if TYPE_CHECKING:
@@ -400,6 +401,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             return
 
         def make() -> tuple[Pair, Noises, Profile]:
+            load_plots()
             noises = noises_of(pair) if known is None else known
             channel = min(channel_index(pair, point), len(noises) - 1)
             return pair, noises, profile_along(pair, line, point, noises[channel])
