@@ -11,7 +11,9 @@ from scipy import ndimage
 from napari_genrecon.engine.run import finish
 from napari_genrecon.numerics.changes import compare, far_correlation, put_back, unexplained
 from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion, measure_motions
-from napari_genrecon.numerics.two_way import two_way
+from napari_genrecon.numerics.two_way import agreed_share, agreement, two_way
+
+WHITE = (0.0, 0.0)  # lag-1 correlation along x and y
 
 
 def structure(side, contrast=6.0, seed=0):
@@ -74,6 +76,32 @@ def test_two_ways_average_equal_frames_as_their_mean():
     assert abs(variance - 1 / 5) < 0.002
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.6], ids=["white", "correlated"])
+def test_past_and_future_agree_unless_the_scene_has_changed(rho):
+    rng = np.random.default_rng(0)
+    width = np.sqrt(-1 / (4 * np.log(rho))) if rho else 0.0
+    past, future = (ndimage.gaussian_filter(rng.standard_normal((128, 128)), width) for _ in range(2))
+    level = np.array(0.2)  # variance of what was fused
+    past, future = (np.sqrt(level) * (each / each.std()) for each in (past, future))
+    future[40:80, 40:80] += 1.0
+    agreed = agreement((past, level), (future, level), (rho, rho))
+    assert agreed[46:74, 46:74].max() < 0.3
+    assert agreed[38:82, 38:82].mean() < 0.05
+    far = np.ones(agreed.shape, bool)
+    far[30:90, 30:90] = False
+    assert agreed[far].mean() > 0.3  # all of a window must agree, at three scales
+
+
+@settings(deadline=None)
+@given(share=st.floats(0, 0.99), variance=st.floats(1 / 24, 1), agreed=st.floats(0, 1))
+def test_agreement_gives_a_state_no_more_than_its_variance_allows(share, variance, agreed):
+    share = min(share, 1 / (1 + variance))  # what the gate gives at most
+    found = agreed_share(*(np.array(each, np.float32) for each in (share, variance, agreed)))
+    assert share - 2e-3 <= found <= 1 / (1 + variance) + 1e-5
+    if agreed == 1:
+        assert found == pytest.approx(1 / (1 + variance), abs=1e-5)
+
+
 def test_slow_drift_is_seen_over_several_frames():
     base = structure(180, contrast=1.0)
     frames = [noisy(ndimage.shift(base, (0.3 * t, -0.4 * t), order=3)[25:155, 25:155], t) for t in range(9)]
@@ -101,14 +129,23 @@ def a_still_movie(event=0.0, flicker=0.0):
         yield compare((noise + event * spot * (t == 3), nothing), (shown, nothing), variance, (0.0, 0.0))
 
 
+def test_noise_that_the_denoiser_shows_more_of_needs_more_to_be_an_event():
+    white, grainy = (list(unexplained(list(a_still_movie(event=1.2)), (rho, rho)))[3] for rho in (0.0, 0.6))
+    assert white[50, 40] == 1
+    assert (grainy <= white).all()
+    assert grainy.sum() < white.sum()
+
+
 def test_event_is_found_in_its_frame_alone():
-    found = list(unexplained(list(a_still_movie(event=2.5))))
+    found = list(unexplained(list(a_still_movie(event=2.5)), WHITE))
     assert found[3][48:53, 38:43].min() == 1
     assert np.mean(found) < 0.003
 
 
 def test_what_the_denoiser_shows_now_and_then_is_no_event():
-    steady, flickers = (list(unexplained(list(a_still_movie(event=1.2, flicker=f))))[3][50, 40] for f in (0, 0.9))
+    steady, flickers = (
+        list(unexplained(list(a_still_movie(event=1.2, flicker=f)), WHITE))[3][50, 40] for f in (0, 0.9)
+    )
     assert steady == 1
     assert flickers < 0.1
 
@@ -116,7 +153,7 @@ def test_what_the_denoiser_shows_now_and_then_is_no_event():
 def test_a_frame_that_explains_itself_has_no_events():
     frame = noisy(np.zeros((64, 64)), 0)
     change = compare((frame, frame), (frame, frame), np.ones_like(frame), (0.6, 0.6))
-    assert not next(unexplained([change])).any()
+    assert not next(unexplained([change], (0.6, 0.6))).any()
 
 
 def test_event_that_the_denoiser_took_away_is_put_back_at_its_place_only():

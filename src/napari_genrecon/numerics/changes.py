@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_genrecon.normal import MEDIAN
 
-__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "unexplained"]
+__all__ = ["Change", "Pair", "compare", "far_correlation", "left", "put_back", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -21,8 +21,9 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
 # Evidence from which a change may be real, and is taken as real. Far apart, as an event gains with the share that is
 # put back, and what noise costs goes with its square.
-_DOUBT, _SURE = 3.8, 4.8
+_DOUBT, _SURE = 4.1, 5.1
 _WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
+_GRAIN = 0.55  # by which the denoiser shows more of noise of correlation 1 than of white noise
 _MOST = 5.0  # s.d. that what the denoiser shows counts at most
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
 _REACH = 2  # px around a change that belong to it
@@ -65,11 +66,20 @@ def compare(frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tu
     """
     share = np.sqrt(np.maximum(1 - variance, _LEAST))
     change, shown = (_smooth(np.asarray((now - mean) / share, np.float32)) for now, mean in (frames, denoised))
-    return Change(np.asarray(np.abs(change) / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
+    return Change(
+        np.asarray(np.abs(change) / left(_WIDTH, rho), np.float32), np.asarray(np.sign(change) * shown, np.float32)
+    )
 
 
-def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
+def unexplained(changes: Sequence[Change], rho: tuple[float, float]) -> Iterator[NDArray[np.float32]]:
     """Yield how surely each pixel of each frame of a movie shows what its neighbours do not, in [0, 1].
+
+    Parameters
+    ----------
+    changes : sequence of Change
+        How the frames differ, see `compare`.
+    rho : (float, float)
+        Lag-1 correlation of the noise along x and y.
 
     Notes
     -----
@@ -78,10 +88,10 @@ def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
     from the other frames.
     """
     squares = sum((change.shown**2 for change in changes), np.float32(0))
-    others = max(len(changes) - 1, 1)
+    others, usual = max(len(changes) - 1, 1), 1 + _GRAIN * max(sum(rho) / 2, 0)
     for change in changes:
         spread = np.sqrt(np.maximum(squares - change.shown**2, 0) / others + _STEADY**2)
-        seen = np.clip(change.shown / spread, -_MOST, _MOST)
+        seen = np.clip(change.shown / (usual * spread), -_MOST, _MOST)
         sure = np.clip((change.deviation + _WEIGHT * (seen - _USUAL) - _DOUBT) / (_SURE - _DOUBT), 0, 1)
         yield _grown(sure, _REACH) if sure.any() else sure
 
@@ -124,7 +134,12 @@ def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float
     parts = [np.median(np.abs(part)) for plane in differences for part in _blocks(_smooth(plane))]
     measured = float(np.quantile(parts, _STILL)) / MEDIAN
     wider = [(_widened(rho[0], factor), _widened(rho[1], factor)) for factor in np.linspace(1, _WIDEST, 81)]
-    return min(wider, key=lambda wide: abs(_left(wide) - measured))
+    return min(wider, key=lambda wide: abs(left(_WIDTH, wide) - measured))
+
+
+def left(width: float, rho: tuple[float, float]) -> float:
+    """Return the s.d. that a Gaussian filter of this width leaves of noise of s.d. 1 and of this lag-1 correlation."""
+    return _spread(width, rho[0]) * _spread(width, rho[1])
 
 
 def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -137,11 +152,6 @@ def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=_TRUNCATE), np.float32)
-
-
-def _left(rho: tuple[float, float]) -> float:
-    """Return the s.d. of local means of noise of s.d. 1."""
-    return _spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1])
 
 
 def _spread(width: float, rho: float) -> float:

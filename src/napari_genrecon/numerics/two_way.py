@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-__all__ = ["two_way"]
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_genrecon.numerics.changes import Pair, left
+
+__all__ = ["agreed_share", "agreement", "two_way"]
 
 T = TypeVar("T", bound=Any)  # NumPy arrays in the product, tensors while the network is trained
 
+_WIDTHS = (0.7, 1.4, 2.8)  # px, s.d. of the windows in which past and future are compared
+_ALIKE, _OTHER = 2.0, 3.0  # s.d. of their noise up to which they agree, and from which they do not
+_NEAR = 7  # side of the window in which all must agree, in pixels
+_TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
 _LEAST = 1e-3  # share of the frame itself: without a limit, rounding decides where it is next to nothing
 
 
@@ -33,3 +43,41 @@ def two_way(past: tuple[T, T], future: tuple[T, T], share: T) -> tuple[T, T]:
     fused = (before * past[0] + after * future[0]) / total
     variance = (before * before * past[1] + after * after * future[1]) / (total * total)
     return fused, variance
+
+
+def agreement(past: Pair, future: Pair, rho: tuple[float, float]) -> NDArray[np.float32]:
+    """Return how far what was fused from the frames before and from those after a frame shows the same, in [0, 1].
+
+    Where it does, the scene has not changed: a frame that differs from both is noise, or an event of a single frame,
+    which `changes` puts back. The frame alone cannot tell, as it has all of its noise.
+
+    Parameters
+    ----------
+    past, future : pair of (Y, X) ndarray
+        Fused frames in the place of the frame between them, without it, and their variances.
+    rho : (float, float)
+        Lag-1 correlation of the noise along x and y.
+    """
+    difference = (past[0] - future[0]) / np.sqrt(past[1] + future[1])
+    found = np.ones_like(difference)
+    for width in _WIDTHS:
+        mean = ndimage.gaussian_filter(difference, width, mode="nearest", truncate=_TRUNCATE)
+        found = np.minimum(found, (_OTHER - np.abs(mean) / left(width, rho)) / (_OTHER - _ALIKE))
+    return np.asarray(ndimage.minimum_filter(np.maximum(found, 0), _NEAR, mode="nearest"), np.float32)
+
+
+def agreed_share(
+    share: NDArray[np.float32], variance: NDArray[np.float32], agreed: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the share of a fused frame in the next one, all that its variance allows where past and future agree.
+
+    Parameters
+    ----------
+    share, variance : (Y, X) ndarray
+        Share that the gate gave it, in [0, 1], and its variance, where that of a frame is 1.
+    agreed : (Y, X) ndarray
+        See `agreement`.
+    """
+    information = share / (1 - share + _LEAST)
+    information += agreed * np.maximum(1 / variance - information, 0)
+    return np.asarray(information / (1 + information), np.float32)
