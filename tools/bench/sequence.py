@@ -162,7 +162,7 @@ def _psnr(result: np.ndarray, clean: np.ndarray) -> float:
 def _events(count: int) -> None:
     """Print how much of the height of events of one frame is kept."""
     header("flashes of one frame, 64 of 255 grey values", "events", "by itself", "ours", "ours / by itself")
-    for light in ("10 e-", "30 e-"):
+    for light in CAMERAS:
         found = np.concatenate([_heights(seed, CAMERAS[light]) for seed in range(100, 100 + 2 * count)])
         alone, ours = found.mean(axis=0)
         row(light, len(found), f"{100 * alone:.0f} %", f"{100 * ours:.0f} %", f"{100 * ours / alone:.0f} %")

@@ -23,7 +23,6 @@ _WIDTH = 2.0  # px, s.d. of the spots that are looked for
 # put back, and what noise costs goes with its square.
 _DOUBT, _SURE = 4.1, 5.1
 _WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
-_GRAIN = 0.55  # by which the denoiser shows more of noise of correlation 1 than of white noise
 _MOST = 5.0  # s.d. that what the denoiser shows counts at most
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
 _REACH = 2  # px around a change that belong to it
@@ -71,15 +70,8 @@ def compare(frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tu
     )
 
 
-def unexplained(changes: Sequence[Change], rho: tuple[float, float]) -> Iterator[NDArray[np.float32]]:
+def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
     """Yield how surely each pixel of each frame of a movie shows what its neighbours do not, in [0, 1].
-
-    Parameters
-    ----------
-    changes : sequence of Change
-        How the frames differ, see `compare`.
-    rho : (float, float)
-        Lag-1 correlation of the noise along x and y.
 
     Notes
     -----
@@ -88,10 +80,10 @@ def unexplained(changes: Sequence[Change], rho: tuple[float, float]) -> Iterator
     from the other frames.
     """
     squares = sum((change.shown**2 for change in changes), np.float32(0))
-    others, usual = max(len(changes) - 1, 1), 1 + _GRAIN * max(sum(rho) / 2, 0)
+    others = max(len(changes) - 1, 1)
     for change in changes:
         spread = np.sqrt(np.maximum(squares - change.shown**2, 0) / others + _STEADY**2)
-        seen = np.clip(change.shown / (usual * spread), -_MOST, _MOST)
+        seen = np.clip(change.shown / spread, -_MOST, _MOST)
         sure = np.clip((change.deviation + _WEIGHT * (seen - _USUAL) - _DOUBT) / (_SURE - _DOUBT), 0, 1)
         yield _grown(sure, _REACH) if sure.any() else sure
 

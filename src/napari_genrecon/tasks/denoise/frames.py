@@ -136,7 +136,7 @@ class DenoiseFrames:
                 fused.append(one)
                 changes.append(change)
             yield None
-        for one, missed in zip(fused, unexplained(changes, channel.near), strict=True):
+        for one, missed in zip(fused, unexplained(changes), strict=True):
             yield one._replace(missed=missed)
 
     def _both(
