@@ -69,9 +69,10 @@ def test_two_ways_average_equal_frames_as_their_mean():
     past = frames[:3].mean(), 1 / 3
     future = frames[3:].mean(), 1 / 2
     share = 2 / 3  # of the two later frames, when the third was added to them
-    fused, variance = two_way(past, future, share)
-    assert abs(fused - frames.mean()) < 0.01
-    assert abs(variance - 1 / 5) < 0.002
+    own = 2 / 3  # of the two earlier ones in the first three
+    for fused, variance in (two_way(past, future, share), two_way(past, future, share, own)):
+        assert abs(fused - frames.mean()) < 0.01
+        assert abs(variance - 1 / 5) < 0.002
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6], ids=["white", "correlated"])

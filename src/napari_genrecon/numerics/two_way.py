@@ -15,13 +15,15 @@ __all__ = ["agreed_share", "agreement", "two_way"]
 T = TypeVar("T", bound=Any)  # NumPy arrays in the product, tensors while the network is trained
 
 _WIDTHS = (0.7, 1.4, 2.8)  # px, s.d. of the windows in which past and future are compared
-_ALIKE, _OTHER = 2.0, 3.0  # s.d. of their noise up to which they agree, and from which they do not
-_NEAR = 7  # side of the window in which all must agree, in pixels
+# S.d. of their noise up to which they agree, and from which they do not; and the side of the window in which all must
+# agree, in pixels. With 2.2, 3.2 and 5 still movies gain 0.03 dB, and objects that move 3 px a frame lose 0.1
+# (`tools/benchmark.py sequence`).
+_ALIKE, _OTHER, _NEAR = 2.0, 3.0, 7
 _TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
 _LEAST = 1e-3  # share of the frame itself: without a limit, rounding decides where it is next to nothing
 
 
-def two_way(past: tuple[T, T], future: tuple[T, T], share: T) -> tuple[T, T]:
+def two_way(past: tuple[T, T], future: tuple[T, T], share: T, own: T | None = None) -> tuple[T, T]:
     """Return the average of two fused frames, weighted by their information, and its variance.
 
     Parameters
@@ -32,13 +34,17 @@ def two_way(past: tuple[T, T], future: tuple[T, T], share: T) -> tuple[T, T]:
         What was fused from the frames after, without this one, and its variance.
     share : (...) array
         Share that the future had when the frame was added to it, in [0, 1].
+    own : (...) array, optional
+        Share that the frames before have in `past`, as much less than their variance allows as the gate doubts them;
+        without it, `past` counts as much as its variance allows.
 
     Notes
     -----
     The two-filter form of a smoother (Fraser & Potter, IEEE Trans. Autom. Control 14, 1969): the frame itself counts
     once.
     """
-    before, after = 1 / past[1], share / (1 - share + _LEAST)
+    before = 1 / past[1] if own is None else 1 / (1 - own + _LEAST)
+    after = share / (1 - share + _LEAST)
     total = before + after
     fused = (before * past[0] + after * future[0]) / total
     variance = (before * before * past[1] + after * after * future[1]) / (total * total)

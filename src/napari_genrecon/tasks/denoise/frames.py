@@ -128,11 +128,13 @@ class DenoiseFrames:
             if before is not None and index in later:
                 ahead, back = later[index]
                 agreed = agreement((before[0], before[1]), (ahead[0], ahead[1]), channel.near)
-                gate.fuse(index, before, agreed_share(share, before[1], agreed))
+                share = agreed_share(share, before[1], agreed)
+                gate.fuse(index, before, share)
                 later[index] = ahead, agreed_share(back, ahead[1], agreed)
             if index in inner:
                 future = later.pop(index, None)
-                one, change = self._both(numbers[index], (even[index], clean[index]), gate.state, future, channel)
+                frame = even[index], clean[index]
+                one, change = self._both(numbers[index], frame, (gate.state, share), future, channel)
                 fused.append(one)
                 changes.append(change)
             yield None
@@ -143,15 +145,15 @@ class DenoiseFrames:
         self,
         number: int,
         frame: Pair,
-        state: NDArray[np.float32],
+        past: tuple[NDArray[np.float32], NDArray[np.float32]],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         channel: Channel,
     ) -> tuple[Fused, Change]:
-        fused, variance, mean = state[:3]
+        (fused, variance, mean), own = past[0][:3], past[1]
         if later is not None:
             (ahead, spread, mean_ahead), share = later
-            mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
-            fused, variance = two_way((fused, variance), (ahead, spread), share)
+            mean, _ = two_way((mean, variance), (mean_ahead, spread), share, own)
+            fused, variance = two_way((fused, variance), (ahead, spread), share, own)
         change = compare((frame[0], fused), (frame[1], mean), variance, channel.near)
         variance = (1 - channel.repeated) * variance + channel.repeated
         return Fused(number, fused, variance, np.zeros_like(fused)), change
