@@ -83,12 +83,24 @@ def test_past_and_future_agree_unless_the_scene_has_changed(rho):
     level = np.array(0.2)  # variance of what was fused
     past, future = (np.sqrt(level) * (each / each.std()) for each in (past, future))
     future[40:80, 40:80] += 1.0
-    agreed = agreement((past, level), (future, level), (rho, rho))
+    frame = ndimage.gaussian_filter(rng.standard_normal((128, 128)), width)
+    frame /= frame.std()
+    agreed = agreement(frame, (past, level), (future, level), (rho, rho))
     assert agreed[46:74, 46:74].max() < 0.3
     assert agreed[38:82, 38:82].mean() < 0.05
     far = np.ones(agreed.shape, bool)
     far[30:90, 30:90] = False
     assert agreed[far].mean() > 0.3  # all of a window must agree, at three scales
+
+
+@pytest.mark.parametrize("width", [0.8, 1.5, 3.0])
+def test_a_small_event_that_is_beyond_doubt_is_not_averaged_away(width):
+    rng, (y, x) = np.random.default_rng(0), np.indices((64, 64))
+    spot = np.exp(-((y - 32) ** 2 + (x - 32) ** 2) / (2 * width**2))
+    level, nothing = np.array(0.2), np.zeros((64, 64))
+    found = agreement(rng.standard_normal((64, 64)) + 6 * spot / width, (nothing, level), (nothing, level), (0.0, 0.0))
+    assert found[30:35, 30:35].max() == 0
+    assert found[:20].mean() > 0.3
 
 
 @settings(deadline=None)

@@ -127,7 +127,7 @@ class DenoiseFrames:
             share = gate.add(index, before)
             if before is not None and index in later:
                 ahead, back = later[index]
-                agreed = agreement((before[0], before[1]), (ahead[0], ahead[1]), channel.near)
+                agreed = agreement(even[index], (before[0], before[1]), (ahead[0], ahead[1]), channel.near)
                 share = agreed_share(share, before[1], agreed)
                 gate.fuse(index, before, share)
                 later[index] = ahead, agreed_share(back, ahead[1], agreed)
