@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_genrecon.normal import MEDIAN
 
-__all__ = ["Change", "Pair", "compare", "far_correlation", "left", "put_back", "unexplained"]
+__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -65,9 +65,7 @@ def compare(frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tu
     """
     share = np.sqrt(np.maximum(1 - variance, _LEAST))
     change, shown = (_smooth(np.asarray((now - mean) / share, np.float32)) for now, mean in (frames, denoised))
-    return Change(
-        np.asarray(np.abs(change) / left(_WIDTH, rho), np.float32), np.asarray(np.sign(change) * shown, np.float32)
-    )
+    return Change(np.asarray(np.abs(change) / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
 
 
 def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
@@ -126,12 +124,7 @@ def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float
     parts = [np.median(np.abs(part)) for plane in differences for part in _blocks(_smooth(plane))]
     measured = float(np.quantile(parts, _STILL)) / MEDIAN
     wider = [(_widened(rho[0], factor), _widened(rho[1], factor)) for factor in np.linspace(1, _WIDEST, 81)]
-    return min(wider, key=lambda wide: abs(left(_WIDTH, wide) - measured))
-
-
-def left(width: float, rho: tuple[float, float]) -> float:
-    """Return the s.d. that a Gaussian filter of this width leaves of noise of s.d. 1 and of this lag-1 correlation."""
-    return _spread(width, rho[0]) * _spread(width, rho[1])
+    return min(wider, key=lambda wide: abs(_left(wide) - measured))
 
 
 def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -144,6 +137,11 @@ def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=_TRUNCATE), np.float32)
+
+
+def _left(rho: tuple[float, float]) -> float:
+    """Return the s.d. of local means of noise of s.d. 1."""
+    return _spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1])
 
 
 def _spread(width: float, rho: float) -> float:

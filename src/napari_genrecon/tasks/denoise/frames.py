@@ -20,7 +20,7 @@ from napari_genrecon.engine.tiles import Tile, middle
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.numerics.changes import Change, Pair, compare, put_back, unexplained
 from napari_genrecon.numerics.motion import LOOK, Motion, follow, measure_motions
-from napari_genrecon.numerics.two_way import agreed_share, agreement, two_way
+from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 
 __all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
@@ -123,18 +123,10 @@ class DenoiseFrames:
         gate = _Gate(self, even, clean, channel)
         fused, changes = [], []
         for index in range(inner[-1] + 1):
-            before = follow(gate.state, motions[index]) if index else None
-            share = gate.add(index, before)
-            if before is not None and index in later:
-                ahead, back = later[index]
-                agreed = agreement(even[index], (before[0], before[1]), (ahead[0], ahead[1]), channel.near)
-                share = agreed_share(share, before[1], agreed)
-                gate.fuse(index, before, share)
-                later[index] = ahead, agreed_share(back, ahead[1], agreed)
+            gate.add(index, follow(gate.state, motions[index]) if index else None)
             if index in inner:
                 future = later.pop(index, None)
-                frame = even[index], clean[index]
-                one, change = self._both(numbers[index], frame, (gate.state, share), future, channel)
+                one, change = self._both(numbers[index], (even[index], clean[index]), gate.state, future, channel)
                 fused.append(one)
                 changes.append(change)
             yield None
@@ -145,15 +137,15 @@ class DenoiseFrames:
         self,
         number: int,
         frame: Pair,
-        past: tuple[NDArray[np.float32], NDArray[np.float32]],
+        state: NDArray[np.float32],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         channel: Channel,
     ) -> tuple[Fused, Change]:
-        (fused, variance, mean), own = past[0][:3], past[1]
+        fused, variance, mean = state[:3]
         if later is not None:
             (ahead, spread, mean_ahead), share = later
-            mean, _ = two_way((mean, variance), (mean_ahead, spread), share, own)
-            fused, variance = two_way((fused, variance), (ahead, spread), share, own)
+            mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
+            fused, variance = two_way((fused, variance), (ahead, spread), share)
         change = compare((frame[0], fused), (frame[1], mean), variance, channel.near)
         variance = (1 - channel.repeated) * variance + channel.repeated
         return Fused(number, fused, variance, np.zeros_like(fused)), change
@@ -207,9 +199,3 @@ class _Gate:
         fused = self._run(np.concatenate([[frame, clean], before])[None], self._rho)[0]
         self.state = fused[:_STATE]
         return fused[_STATE]
-
-    def fuse(self, index: int, before: NDArray[np.float32], share: NDArray[np.float32]) -> None:
-        """Fuse a frame that was added with another share of the state before it."""
-        own = 1 - share
-        mean = share * before[0] + own * self._even[index], share * before[2] + own * self._clean[index]
-        self.state = np.stack([mean[0], share**2 * before[1] + own**2, mean[1], *self.state[3:]])
