@@ -289,10 +289,15 @@ def test_steps_of_a_tile_are_those_that_it_yields(psf):
     assert len(steps) == 1 + len(list(kernel(source[tile.src], tile)))
 
 
-def test_expected_seconds_grow_with_the_iterations_and_the_psf():
+def test_expected_seconds_grow_with_the_iterations_and_the_psf(monkeypatch):
+    def given_speeds(shape, _largest, _method, iterations, *_):  # measured ones depend on what else runs
+        return Cost(shape, iterations, 1e-8, 1e-6)
+
+    monkeypatch.setattr("napari_genrecon.tasks.deblur.task.measure_cost", given_speeds)
+    plane = scene((64, 64))[1]
     few, many, wide = (
-        Cost((side, side), iterations, 1e-8, 1e-6).seconds((64, 64))  # given speeds: measured ones depend on the load
-        for side, iterations in ((9, 10), (9, 1000), (181, 1000))
+        expected_seconds(plane, DeblurOptions(psf=psf, method="rl", iterations=n))
+        for psf, n in ((3.0, 10), (3.0, 1000), (60.0, 1000))
     )
     assert many > 10 * few
     assert wide > 2 * many
