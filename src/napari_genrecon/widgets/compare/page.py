@@ -20,7 +20,7 @@ from napari_genrecon.widgets.dock import Dock
 from napari_genrecon.widgets.fit import heading, side_by_side, slim, text
 from napari_genrecon.widgets.jobs.panel import JobPanel
 from napari_genrecon.widgets.layers.choice import LayerChoice, keeping_active
-from napari_genrecon.widgets.layers.snapshot import is_no_image, shows_planes
+from napari_genrecon.widgets.layers.snapshot import is_no_image, names_of, shows_planes
 from napari_genrecon.widgets.plot import load_plots
 from napari_genrecon.widgets.words import sentence
 
@@ -185,7 +185,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     # Layers ---------------------------------------------------------------------------------------------------------
 
     def _image_names(self, _widget: object = None) -> list[str]:
-        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not is_no_image(layer)]
+        return names_of(self._viewer, Image)
 
     def _line_names(self, _widget: object = None) -> list[str]:
         return [layer.name for layer in self._viewer.layers if isinstance(layer, Shapes | Points)]

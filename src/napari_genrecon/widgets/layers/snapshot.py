@@ -28,6 +28,7 @@ __all__ = [
     "is_synthetic",
     "layer_axes",
     "layer_data",
+    "names_of",
     "placed_as",
     "result_layer",
     "shows_planes",
@@ -55,6 +56,11 @@ def layer_data(layer: Layer) -> Any:
 def is_no_image(layer: Layer) -> bool:
     """Return whether a layer only illustrates an image, and is not to be worked on."""
     return bool(layer.metadata.get(NO_IMAGE))
+
+
+def names_of(viewer: Viewer, kinds: Any) -> list[str]:
+    """Return the names of the layers of these kinds, but not of those that are no image of anything."""
+    return [layer.name for layer in viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
 
 def is_synthetic(layer: Layer) -> bool:

@@ -27,7 +27,7 @@ from napari_genrecon.widgets.fit import list_of_layers, make_primary, side_by_si
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers
 from napari_genrecon.widgets.layers.choice import LayerChoice
-from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.layers.snapshot import names_of
 from napari_genrecon.widgets.task.compute import LayerSnapshot
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     # Steps ----------------------------------------------------------------------------------------------------------
 
     def _image_names(self, _widget: object = None) -> list[str]:
-        return [layer.name for layer in self._viewer.layers if isinstance(layer, Image) and not is_no_image(layer)]
+        return names_of(self._viewer, Image)
 
     def _choose_active(self, _event: object = None) -> None:
         """Choose an image where none is chosen yet."""

@@ -15,8 +15,9 @@ from napari_genrecon.tasks.files import array_options
 from napari_genrecon.widgets.compare.split_layer import VIEWS
 from napari_genrecon.widgets.fit import list_of_layers, make_primary, scrolled, side_by_side, text
 from napari_genrecon.widgets.layers.choice import LayerChoice
+from napari_genrecon.widgets.layers.snapshot import names_of
 from napari_genrecon.widgets.task.details import Details
-from napari_genrecon.widgets.task.fields import TaskFields, names_of
+from napari_genrecon.widgets.task.fields import TaskFields
 
 if TYPE_CHECKING:
     from napari import Viewer

@@ -10,18 +10,13 @@ from napari.layers import Image, Labels, Points, Shapes
 
 from napari_genrecon.tasks import Task
 from napari_genrecon.widgets.form import TaskForm
-from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.layers.snapshot import names_of
 from napari_genrecon.widgets.task.only import Only
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-__all__ = ["TaskFields", "names_of"]
-
-
-def names_of(viewer: Viewer, kinds: Any) -> list[str]:
-    """Return the names of the layers of these kinds, but not of those that are no image of anything."""
-    return [layer.name for layer in viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
+__all__ = ["TaskFields"]
 
 
 class TaskFields:

@@ -15,7 +15,7 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.places import in_pixels
-from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_no_image, is_synthetic, layer_axes, layer_data
+from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_synthetic, layer_axes, layer_data, names_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -212,7 +212,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _names_of(self, *kinds: Any) -> Any:
         def names(_widget: object = None) -> list[str]:
-            return [layer.name for layer in self._viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
+            return names_of(self._viewer, kinds)
 
         return names
 
