@@ -19,7 +19,9 @@ from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.models import find_model
+from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, find_blobs, heights_at, noise_field
+from napari_genrecon.numerics.blobs.maxima import centred
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 
@@ -67,6 +69,38 @@ def test_nothing_is_found_in_noise(rho):
     rng = np.random.default_rng(2)
     noise = [100 + 5 * noise_field((256, 256), (rho, rho), rng) for _ in range(4)]
     assert sum(len(detect(image, method="net")) for image in noise) <= 1
+
+
+def test_wide_dim_spots_are_one_point_each_and_in_the_middle():
+    right = false = 0
+    for seed in range(4):
+        image, places = scene(seed, n=15, height=2.0, sigma=2.5, side=160)
+        found = right_and_false(detect(image, method="net", noise=1.0), places)
+        right, false = right + found[0], false + found[1]
+    assert right > 45
+    assert false <= 0.05 * (right + false)
+
+
+def test_no_two_spots_are_nearer_than_they_can_be_told_apart():
+    image, _ = scene(5, n=300, height=8.0)
+    found = detect(image, method="net", fdr=0.3, noise=1.0)
+    gaps = cKDTree(found.pixels).query(found.pixels, k=2)[0][:, 1]
+    assert gaps.min() > 1.2 * 0.5 * found.features["size"].min() / FWHM  # sizes are those of the nearest filter
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(15, 25), st.floats(15, 25), st.floats(1, 4), st.lists(st.floats(-1.5, 1.5), min_size=2, max_size=2))
+def test_places_move_to_the_middle_of_the_weight(y, x, width, off):
+    rows, columns = np.indices((41, 41))
+    weights = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * width**2))
+    start = np.array([[y, x]]) + off
+    moved = centred(weights, start, np.array([width]))
+    # two turns with a window as wide as the weight leave a quarter
+    np.testing.assert_allclose(moved - [[y, x]], (start - [[y, x]]) / 4, atol=0.06)
+
+
+def test_no_places_move_nowhere():
+    assert centred(np.ones((9, 9)), np.zeros((0, 2)), np.zeros(0)).shape == (0, 2)
 
 
 def test_spots_in_correlated_noise_are_found_and_few_are_false():

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network
@@ -22,7 +23,7 @@ from napari_genrecon.numerics.blobs.filters import (
     heights_at,
     widest_halo,
 )
-from napari_genrecon.numerics.blobs.maxima import find_maxima, refined
+from napari_genrecon.numerics.blobs.maxima import centred, find_maxima, refined
 from napari_genrecon.numerics.blobs.spot_planes import REACH, spot_planes
 from napari_genrecon.tasks.detect.options import DetectOptions
 
@@ -35,6 +36,7 @@ _VOXELS = 1 << 21  # of a tile of a volume, for the same time
 _SMALLEST = 64  # pixels along a side of a tile of a volume
 LEAST_HEAT = -4.0  # below which a maximum of the network's answer is not kept: it is none even in dim, crowded scenes
 _SMALLEST_PLANE = 16  # pixels a side: filters reach further, and see mirror images on both sides
+_WINDOW = 0.7  # s.d. of the spot: within it lies the heat that counts for its centre
 _OTHER_SIZE = 1.3  # ratio to the sizes asked for up to which a spot is kept: sizes of dim ones are uncertain by it
 
 
@@ -123,7 +125,7 @@ class NetFinder:
         where, sigma = where[fits], sigma[fits]
         widths = np.log(self.filters.widths[:-2]) - 0.5 * math.log(3)  # of the spots that they answer most to
         level = np.abs(np.log(sigma)[:, None] - widths).argmin(axis=1)
-        places = refined(heat, where, (1.0, 1.0))[0]
+        places = centred(expit(heat), refined(heat, where, (1.0, 1.0))[0], _WINDOW * sigma)
         found = Blobs(places, np.zeros(len(where), np.float32), level, (heat + odds)[tuple(where.T)])
         return replace(found, z=heights_at(values, places, level, self.filters))
 

@@ -20,8 +20,9 @@ _WEIGHT = 0.8  # share of the false ones that are allowed which the filter gets 
 # at 0.001 and at 0.006 spots per pixel, that about 4 % are false where 5 % are asked for, over several sizes and
 # heights (spots as in `tools/benchmark.py detect --only spots`, of other seeds).
 _CROWDED = (0.001, 0.006)
-_AMONG_SPOTS = (2.5, 1.25)
+_AMONG_SPOTS = (2.5, 1.35)
 _APART = 2.0  # s.d. of the larger of two objects, within which a second one is taken for the same
+_SPOTS_APART = 1.2  # the same for spots that a network finds: nearer to each other, two of them look like one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,13 +82,19 @@ def select(blobs: Blobs, planes: NDArray[np.intp], filters: Filters, pixels: int
     return Selection(blobs[kept], shares, kept, best if len(kept) else None)
 
 
-def select_spots(blobs: Blobs, noise: SpotNoise, pixels: int, fdr: float) -> Selection:
+def select_spots(
+    blobs: Blobs, planes: NDArray[np.intp], filters: Filters, noise: SpotNoise, pixels: int, fdr: float
+) -> Selection:
     """Choose the spots among the maxima of a network's answer.
 
     Parameters
     ----------
     blobs : Blobs
         Maxima with their evidence.
+    planes : (N,) ndarray of int
+        The plane of each.
+    filters : Filters
+        The filters that their sizes are given by.
     noise : SpotNoise
         How many maxima noise alone has.
     pixels : int
@@ -97,14 +104,13 @@ def select_spots(blobs: Blobs, noise: SpotNoise, pixels: int, fdr: float) -> Sel
 
     """
     order = np.argsort(-blobs.evidence, kind="stable")
+    order = _without_doubles(blobs, planes, filters, order, _SPOTS_APART)
     crowding = np.log(np.arange(1, len(order) + 1) / pixels)
     among = np.interp(crowding, np.log(_CROWDED), _AMONG_SPOTS)
-    chance = np.empty(len(order))
-    chance[order] = np.maximum.accumulate(among * pixels * noise.density(blobs.evidence[order]))
-    shares = false_shares(chance)
-    kept = np.flatnonzero(shares <= fdr)
+    shares = false_shares(np.maximum.accumulate(among * pixels * noise.density(blobs.evidence[order])))
+    kept, shares = order[shares <= fdr], shares[shares <= fdr]
     level = int(np.bincount(blobs.level[kept]).argmax()) if len(kept) else None
-    return Selection(blobs[kept], shares[kept], kept, level)
+    return Selection(blobs[kept], shares, kept, level)
 
 
 def _sure(
@@ -122,23 +128,31 @@ def _sure(
     """
     candidates = np.flatnonzero(false_shares(chance) <= fdr)
     later = found.level[candidates] != first
-    candidates = _without_doubles(found, planes, filters, candidates[np.lexsort((chance[candidates], later))])
+    ordered = candidates[np.lexsort((chance[candidates], later))]
+    candidates = _without_doubles(found, planes, filters, ordered, _APART, of_other_sizes=True)
     shares = false_shares(chance[candidates])
     return candidates[shares <= fdr], shares[shares <= fdr]
 
 
 def _without_doubles(
-    found: Blobs, planes: NDArray[np.intp], filters: Filters, ordered: NDArray[np.intp]
+    found: Blobs,
+    planes: NDArray[np.intp],
+    filters: Filters,
+    ordered: NDArray[np.intp],
+    apart: float,
+    *,
+    of_other_sizes: bool = False,
 ) -> NDArray[np.intp]:
     """Return those of the indices that are not near one before them."""
-    radius = _APART * np.array(filters.widths)[found.level[ordered]] / np.sqrt(len(filters.rho) + 1)
+    radius = apart * np.array(filters.widths)[found.level[ordered]] / np.sqrt(len(filters.rho) + 1)
     places = found.places[ordered] * np.array(filters.spacing)
     far = 4 * radius.max(initial=1.0) + np.ptp(places, axis=0).max(initial=1.0) if len(places) else 1.0
     tree = cKDTree(np.c_[places, planes[ordered] * far])
     pairs = tree.query_pairs(radius.max(initial=0.0), output_type="ndarray")  # the first comes before the second
     gaps = np.linalg.norm(np.subtract(*(tree.data[pairs[:, i]] for i in (0, 1))), axis=1)
-    level = found.level[ordered]
-    near = (gaps < radius[pairs].max(axis=1, initial=0.0)) & (level[pairs[:, 0]] != level[pairs[:, 1]])
+    near = gaps < radius[pairs].max(axis=1, initial=0.0)
+    if of_other_sizes:
+        near &= np.diff(found.level[ordered][pairs], axis=1)[:, 0] != 0
     taken = np.ones(len(ordered), bool)
     for one, other in pairs[near][np.argsort(pairs[near, 1], kind="stable")]:
         taken[other] &= not taken[one]  # what comes before `other` is settled

@@ -299,10 +299,11 @@ def _part_of_all(turn: int, count: int, p: Progress) -> Progress:
 
 
 def _chosen(found: Found, finder: Finder, fdr: float) -> Selection:
+    planes = _planes(found)
     if isinstance(finder, NetFinder):
         noise = SpotNoise.of(finder.card.calibration, finder.filters.rho)
-        return select_spots(found.blobs, noise, found.pixels, fdr)
-    return select(found.blobs, _planes(found), finder.filters, found.pixels, fdr)
+        return select_spots(found.blobs, planes, finder.filters, noise, found.pixels, fdr)
+    return select(found.blobs, planes, finder.filters, found.pixels, fdr)
 
 
 def _planes(found: Found) -> NDArray[np.intp]:
