@@ -57,7 +57,12 @@ WHAT: dict[str, tuple[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ),
     "classify": (
         "classify",
-        lambda given: {"data": Path(given.data or _DATA), "quick": given.quick, "keep": given.keep},
+        lambda given: {
+            "data": Path(given.data or _DATA),
+            "quick": given.quick,
+            "keep": given.keep,
+            "only": given.only,
+        },
     ),
 }
 

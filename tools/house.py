@@ -167,7 +167,7 @@ DEFINED = {
     "noise.model": {"FAR"},
     "normal": {"MEDIAN", "MEDIAN_STEP"},
     "numerics.resample": {"_SUPPORT"},
-    "numerics.symmetries": {"_WAYS"},
+    "numerics.symmetries": {"WAYS"},
     "numerics.views": {"VIEWS"},
     "optics.objective": {"_NM"},
     "tasks.batch.run": {"_NOT_BEGUN"},

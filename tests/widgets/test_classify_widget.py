@@ -8,6 +8,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari_genrecon import classify
+from napari_genrecon.engine.run import Progress
+from napari_genrecon.errors import OptionError
 from napari_genrecon.widgets.classify.store import GIVEN
 from napari_genrecon.widgets.classify.target import RING
 from napari_genrecon.widgets.openers import ClassifyWidget
@@ -80,6 +82,42 @@ def test_window_and_python_give_the_same_probabilities(opened, qtbot):
     written = features(viewer, "probability")
     assert [written[label] for label in range(1, 13)] == found.probability.tolist()
     assert [features(viewer, "class")[label] for label in range(1, 13)] == ["class 1", "class 2"] * 6
+
+
+def test_a_network_is_offered_with_ten_labels_of_each_class_and_trained_when_asked_for(
+    make_napari_viewer, monkeypatch, qtbot, tmp_path
+):
+    monkeypatch.setenv("GENRECON_MODELS", str(tmp_path))
+    few = "napari_genrecon.recognition.features.encode"
+    monkeypatch.setattr(few, lambda x, *_: x[:, :, ::16, ::16].reshape(len(x), -1))
+    trained = []
+
+    def steps(planes, y, k, folds, device):
+        trained.append(len(y))
+        yield Progress(0, 1, "training a network")
+        raise OptionError("this network learns nothing")
+
+    monkeypatch.setattr("napari_genrecon.tasks.classify.result.train_steps", steps)
+    viewer = make_napari_viewer()
+    rng = np.random.default_rng(0)
+    labels = np.kron(np.arange(1, 26).reshape(5, 5), np.pad(np.ones((8, 8), int), 4))
+    given = {label: f"class {1 + label % 2}" for label in range(1, 23)} | {1: "class 1"}  # one is wrong
+    viewer.add_image(rng.poisson(20 + 40 * (labels % 2) * (labels > 0)), name="cells")
+    table = {"index": list(given), GIVEN: list(given.values())}
+    viewer.add_labels(labels, name="objects", features=table)
+    dock = ClassifyWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    page = dock.page
+    press(qtbot, page, page.run)
+    assert "train a network, too" in page.verdict.value
+    page.network.value = True
+    viewer.cursor.position = (2 * 16 + 8, 0 * 16 + 8)
+    page.press(1 + 11 % 2)  # a label that is given does not train a network
+    settle(qtbot, page)
+    assert trained == []
+    press(qtbot, page, page.run)
+    assert trained == [22]
+    assert "learns nothing" in page.panel.words
 
 
 def test_only_images_and_their_objects_are_asked_for(opened):

@@ -24,9 +24,11 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.models import find_model
 from napari_genrecon.recognition.features import describe_steps, joined
 from napari_genrecon.recognition.objects import Scene, crop_side, cut_pictures, find_objects
+from napari_genrecon.recognition.pictures import in_parts, planes_of, pooled
 from napari_genrecon.recognition.scores import calibration_error
 from napari_genrecon.recognition.stack import fit_classifier
 from napari_genrecon.recognition.suggest import map_of, rank_to_label, representatives
+from napari_genrecon.tasks.classify.network import is_better, train_steps
 
 LABELS = (5, 10, 40)  # of each class
 TRAINED = 0.6  # share of the images that are trained on
@@ -38,20 +40,27 @@ _SINGLE = 8  # single nuclei of each image; all clumps
 
 @dataclass(frozen=True)
 class Cells:
-    """Described cells: blocks of features, classical features, class and image of each, names of the classes."""
+    """Described cells: blocks of features, classical ones, pictures, class and image of each, names of the classes."""
 
     name: str
     blocks: dict[str, np.ndarray]
     classical: np.ndarray
+    planes: np.ndarray
     y: np.ndarray
     image: np.ndarray
     classes: tuple[str, ...]
 
 
-def run(data: Path, *, quick: bool, keep: Path | None) -> None:
-    """Print the tables. `keep` is a folder for the features, which take minutes, for the next run."""
+def run(data: Path, *, quick: bool, keep: Path | None, only: str = "") -> None:
+    """Print the tables. `keep` is a folder for the features, which take minutes, for the next run.
+
+    Only "network" compares with a network that is trained on the same labels, which takes minutes as well.
+    """
     repeats = 2 if quick else 5
     sets = [_cells(name, data / "recognition", quick, keep) for name in ("nuclei", "blood")]
+    if only == "network":
+        _networks(sets, repeats)
+        return
     print("Balanced accuracy in %, cells of other images:\n")
     blocks = ("network", "shape", "texture", "intensity")
     header("cells", "labels a class", "forest on HOG, LBP", *blocks, "classify", "bar", "calibration error")
@@ -81,7 +90,7 @@ def _cells(name: str, data: Path, quick: bool, keep: Path | None) -> Cells:
         found = _described(*(_nuclei(data / name, quick) if name == "nuclei" else _blood(data / name, quick)))
         if stored is not None:
             np.savez(stored, **found)
-    rest = {key: found.pop(key) for key in ("classical", "y", "image")}
+    rest = {key: found.pop(key) for key in ("classical", "planes", "y", "image")}
     return Cells(name=name, blocks=found, classes=classes, **rest)
 
 
@@ -128,10 +137,11 @@ def _described(scenes: list[Scene], truths: list[np.ndarray], side: int) -> dict
     encoder = find_model("auto", "denoise")
     kept = [(scene, truth) for scene, truth in zip(scenes, truths, strict=True) if len(scene)]
     blocks = joined([finish(describe_steps(scene, side, encoder, device="cpu")) for scene, _ in kept])
-    pictures = [cut_pictures(scene, side, slice(None)).relative for scene, _ in kept]
+    pictures = [cut_pictures(scene, side, slice(None)) for scene, _ in kept]
     return {
         **blocks,
-        "classical": np.array([_classical(picture) for part in pictures for picture in part]),
+        "classical": np.array([_classical(picture) for part in pictures for picture in part.relative]),
+        "planes": np.concatenate([planes_of(part) for part in pictures]),
         "y": np.concatenate([truth for _, truth in kept]),
         "image": np.repeat(np.arange(len(kept)), [len(truth) for _, truth in kept]),
     }
@@ -207,6 +217,41 @@ def _forest(cells: Cells, given: np.ndarray, train: np.ndarray, seed: int) -> fl
     forest = RandomForestClassifier(300, class_weight="balanced", random_state=seed)
     forest.fit(cells.classical[labelled], given[labelled])
     return _balanced(forest.predict(cells.classical[~train]), cells.y[~train])
+
+
+def _networks(sets: list[Cells], repeats: int) -> None:
+    print("Balanced accuracy in % and log loss, cells of other images:\n")
+    header("cells", "labels a class", "features", "network", "both", "loss of features", "of both", "kept", "seconds")
+    for cells in sets:
+        for n in (10, 40):
+            each = np.array([_network(cells, n, seed) for seed in range(repeats)])
+            *scores, first, second = each.mean(axis=0)[:5]
+            losses = (f"{value:.2f}" for value in (first, second))
+            kept = f"{each[:, 5].sum():.0f} of {repeats}"
+            row(cells.name, n, *(f"{score:.1f}" for score in scores), *losses, kept, f"{each[:, 6].mean():.0f}")
+
+
+def _network(cells: Cells, n: int, seed: int) -> list[float]:
+    """Return the scores of one draw, and the processor time of training."""
+    train, rng = _draw(cells, seed)
+    given, y = _given(cells, train, n, rng), cells.y[~train]
+    inner = {name: block[train] for name, block in cells.blocks.items()}
+    fit = fit_classifier(inner, given[train], cells.image[train], cells.classes)
+    features = fit.classifier.probabilities({name: block[~train] for name, block in cells.blocks.items()})
+    labelled, started = given >= 0, time.process_time()
+    steps = train_steps(cells.planes[labelled], given[labelled], len(cells.classes), fit.folds, "cpu")
+    trained = finish(steps)
+    seconds = time.process_time() - started
+    network = finish(trained.network.probability_steps(in_parts(cells.planes[~train]), "cpu"))
+    both = pooled(features, network)
+    helps = is_better(pooled(fit.out_of_fold, trained.out_of_fold), fit.out_of_fold, given[labelled])
+    accuracies = [_balanced(found.argmax(axis=1), y) for found in (features, network, both)]
+    return [*accuracies, _loss(features, y), _loss(both, y), float(helps), seconds]
+
+
+def _loss(probabilities: np.ndarray, y: np.ndarray) -> float:
+    """Return the log loss, averaged over the classes."""
+    return float(np.mean([-np.log(probabilities[y == c, c]).mean() for c in np.unique(y)]))
 
 
 # --- suggestions, times, files ---

@@ -301,10 +301,11 @@ def axial_card(factor: int) -> ModelCard:
     )
 
 
-def classifier_card(name: str, features: int, classes: int, **facts: Any) -> ModelCard:
-    """Return the card of a classifier of objects, which was trained on so many features and classes."""
+def classifier_card(name: str, features: int, classes: int, *, pictures: bool, **facts: Any) -> ModelCard:
+    """Return the card of a classifier of objects, of so many features, and of pictures as well or not."""
     shape = {"features": features, "classes": classes}
-    return ModelCard(name=check_name(name), task="classify", network="feature-classifier", shape=shape, **facts)
+    network = "joint-classifier" if pictures else "feature-classifier"
+    return ModelCard(name=check_name(name), task="classify", network=network, shape=shape, **facts)
 
 
 def save_own(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], *, overwrite: bool = False) -> ModelCard:

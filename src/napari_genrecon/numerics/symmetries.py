@@ -7,11 +7,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["random_ways", "turned", "turned_points"]
+__all__ = ["WAYS", "random_ways", "turned", "turned_points"]
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
-_WAYS = 8  # 0 to 3: quarter turns; 4 to 7: the same, then mirrored along X
+WAYS = 8
+"""0 to 3: quarter turns; 4 to 7: the same, then mirrored along X."""
 
 
 def random_ways(rng: np.random.Generator, n: int, *, square: bool) -> NDArray[np.int64]:
@@ -31,7 +32,7 @@ def random_ways(rng: np.random.Generator, n: int, *, square: bool) -> NDArray[np
     (n,) ndarray of int64
         Numbers from 0 to 7, as `turned` takes them.
     """
-    ways = rng.integers(0, _WAYS, n)
+    ways = rng.integers(0, WAYS, n)
     return ways if square else ways - ways % 2
 
 

@@ -191,7 +191,7 @@ def _extents(scene: Scene) -> Ints:
 # --- cutting ---
 
 
-def cut_pictures(scene: Scene, side: int, part: slice, *, zoom: float = 1.0) -> Pictures:
+def cut_pictures(scene: Scene, side: int, part: slice | NDArray[np.intp], *, zoom: float = 1.0) -> Pictures:
     """Cut pictures of some of the objects of an image.
 
     Parameters
@@ -200,7 +200,7 @@ def cut_pictures(scene: Scene, side: int, part: slice, *, zoom: float = 1.0) -> 
         Image and objects.
     side : int
         Side of a crop in pixels. Beyond its border the image is mirrored.
-    part : slice
+    part : slice or array of int
         Which objects.
     zoom : float
         Factor on the lengths of outlines, for images with another pixel size than the model's.
@@ -265,7 +265,7 @@ def _finite(pixels: NDArray[Any], number: int, kind: str) -> Floats:
     return np.where(good, found, np.array(medians, np.float32)[:, None, None])
 
 
-def _masks(scene: Scene, part: slice) -> list[NDArray[np.bool_]]:
+def _masks(scene: Scene, part: slice | NDArray[np.intp]) -> list[NDArray[np.bool_]]:
     """Return the pixels of labelled objects inside their boxes."""
     assert scene.labels is not None
     assert scene.boxes is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_genrecon.errors import ImageError, WeightsError
 from napari_genrecon.models import ModelCard, find_model, read_arrays
 from napari_genrecon.models.registry import classifier_card, save_own
 from napari_genrecon.recognition.features import BLOCKS
+from napari_genrecon.recognition.pictures import FEATURES, PICTURES, Network
 from napari_genrecon.recognition.scores import Scores
 from napari_genrecon.recognition.stack import StackedClassifier
 
@@ -99,6 +101,8 @@ class ObjectClassifier:
         Number of labelled objects.
     card : ModelCard or None
         Card of its file, if it was saved.
+    network : Network or None
+        A network for pictures of the objects, whose probabilities are pooled with those of the classifier.
     """
 
     classifier: StackedClassifier
@@ -107,6 +111,7 @@ class ObjectClassifier:
     scores: dict[str, Any]
     n_labels: int
     card: ModelCard | None = None
+    network: Network | None = None
 
 
 def scores_of(scores: Scores) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def save_classifier(model: ObjectClassifier, name: str, *, overwrite: bool = Fal
     found, setting = model.classifier, model.setting
     accuracy = 100 * model.scores["balanced_accuracy"]
     card = classifier_card(
-        name, len(found.mean), len(found.classes),
+        name, len(found.mean), len(found.classes), pictures=model.network is not None,
         summary=f"{len(found.classes)} classes ({', '.join(found.classes)}) from {model.n_labels} labels; balanced "
         f"accuracy {accuracy:.0f} %",
         channels=setting.channels, channel_names=setting.channel_names if any(setting.channel_names) else (),
@@ -143,9 +148,13 @@ def save_classifier(model: ObjectClassifier, name: str, *, overwrite: bool = Fal
         options={
             "classes": list(found.classes), "kind": setting.kind, "side": setting.side, "blocks": found.sizes,
             "encoder": model.encoder.name, "encoder_sha256": model.encoder.sha256,
+            "sharpness": model.network.sharpness if model.network else 1.0,
         },
     )  # fmt: skip
     tensors = {"mean": found.mean, "scale": found.scale, "weights": found.weights, "bias": found.bias}
+    if model.network is not None:
+        tensors = {FEATURES + key: value for key, value in tensors.items()}
+        tensors |= {PICTURES + key: value for key, value in model.network.weights().items()}
     return save_own(card, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, overwrite=overwrite)
 
 
@@ -168,6 +177,7 @@ def load_classifier(name: str | os.PathLike[str]) -> ObjectClassifier:
             channel_names=card.channel_names, pixel_size=_pair(card.pixel_size), units=_pair(card.units),
         )  # fmt: skip
         encoder, sha256 = str(options["encoder"]), options["encoder_sha256"]
+        sharpness = float(options.get("sharpness", 1.0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{card.path} lacks what a classifier needs on its card ({error}): train it again") from None
     fits = len(classes) == card.shape["classes"] and sum(sizes.values()) == card.shape["features"]
@@ -178,13 +188,15 @@ def load_classifier(name: str | os.PathLike[str]) -> ObjectClassifier:
         raise WeightsError(
             f"{card.name!r} was trained on features of another version of {encoder!r} than is installed: train it again"
         )
-    arrays = read_arrays(card)
+    arrays = {key.removeprefix(FEATURES): value for key, value in read_arrays(card).items() if PICTURES not in key}
     if not (arrays["scale"] > 0).all():
         raise WeightsError(f"{card.path} holds scales that are not positive: it is damaged")
     classifier = StackedClassifier(classes=classes, sizes={n: sizes[n] for n in BLOCKS if n in sizes}, **arrays)
     return ObjectClassifier(
-        classifier=classifier, setting=setting, encoder=found, scores=card.calibration, n_labels=card.n_train, card=card
-    )
+        classifier=classifier, setting=setting, encoder=found, scores=card.calibration, n_labels=card.n_train,
+        card=card,
+        network=Network(card, Path(card.path).read_bytes(), sharpness) if "channels" in card.about.shape else None,
+    )  # fmt: skip
 
 
 def _pair(values: tuple[Any, ...]) -> tuple[Any, Any]:

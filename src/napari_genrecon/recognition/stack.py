@@ -22,7 +22,7 @@ from napari_genrecon.recognition.features import BLOCKS, Blocks
 from napari_genrecon.recognition.folds import Folds, make_folds
 from napari_genrecon.recognition.logistic import coordinates, fit_logistic, log_softmax
 
-__all__ = ["Fit", "StackedClassifier", "fit_classifier"]
+__all__ = ["Fit", "StackedClassifier", "fit_classifier", "log_losses", "sharpness"]
 
 _STRENGTHS = (1.0, 5.0, 25.0, 125.0)  # of the logistic regressions, from cautious to close
 _PRIOR = {"shape": 1.0, "network": 0.3, "texture": 0.3, "intensity": 0.3}  # scale of each block where all help alike:
@@ -137,13 +137,13 @@ def fit_classifier(blocks: Blocks, given: Ints, image: Ints, classes: Sequence[s
     x, basis = coordinates(wide * factor)
     best = _validated(x, y, k, folds)
     weights = fit_logistic(x, y, k, best.strength)
-    sharpness = _sharpness(best.logs, y, k)
+    sharper = sharpness(best.logs, y, k)
     classifier = StackedClassifier(
         classes=tuple(classes), sizes=sizes, mean=mean, scale=scale,
-        weights=(sharpness * factor[:, None] * (basis @ weights[:-1])).astype(np.float32),
-        bias=(sharpness * weights[-1]).astype(np.float32),
+        weights=(sharper * factor[:, None] * (basis @ weights[:-1])).astype(np.float32),
+        bias=(sharper * weights[-1]).astype(np.float32),
     )  # fmt: skip
-    out_of_fold = np.exp(log_softmax(sharpness * best.logs))
+    out_of_fold = np.exp(log_softmax(sharper * best.logs))
     return Fit(classifier=classifier, out_of_fold=out_of_fold, alone=alone, shares=shares, folds=folds)
 
 
@@ -196,9 +196,14 @@ def _validated(x: Floats, y: Ints, k: int, folds: Folds) -> _Validated:
     return min(found, key=lambda each: each.loss)
 
 
+def log_losses(logs: Floats, y: Ints) -> Floats:
+    """Return the log loss (n,) of each example from the logarithms (n, K) of its probabilities."""
+    return -logs[np.arange(len(y)), y]
+
+
 def _loss(logs: Floats, y: Ints, k: int) -> float:
     """Return the log loss, averaged over the classes."""
-    losses = -logs[np.arange(len(y)), y]
+    losses = log_losses(logs, y)
     return float(np.mean([losses[y == c].mean() for c in range(k) if (y == c).any()]))
 
 
@@ -210,7 +215,7 @@ def _shares(alone: dict[str, float], k: int) -> dict[str, float]:
     return {name: prior[name] * max(math.sqrt(gain[name] / top), _LEAST) for name in alone}
 
 
-def _sharpness(logs: Floats, y: Ints, k: int) -> float:
+def sharpness(logs: Floats, y: Ints, k: int) -> float:
     """Return the factor on out-of-fold logits, the inverse temperature, that makes their log loss smallest."""
     from scipy.optimize import minimize_scalar
 

@@ -25,6 +25,7 @@ RECIPES = {
     "noise2void": ".recipes.noise2void:RECIPE",
     "image2image": ".recipes.image2image:RECIPE",
     "click-detector": ".recipes.detector:RECIPE",
+    "object-classifier": ".recipes.classifier:RECIPE",
 }
 
 

@@ -76,9 +76,17 @@ NETWORKS: Mapping[str, Network] = {
     "srnets": Network(target=".srnet:UpscaleNets", label="residual networks"),
     "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),
     "feature-classifier": Network(
-        target=".linear:FeatureClassifier",
+        target=".classifiers:FeatureClassifier",
         shape={"features": range(1, 1 << 18), "classes": range(2, 101)},
         label="linear classifier",
+    ),
+    "cellnet": Network(
+        target=".classifiers:CellNet", shape={"channels": range(1, 65), "classes": range(2, 101)}, label="small CNN"
+    ),
+    "joint-classifier": Network(
+        target=".classifiers:JointClassifier",
+        shape={"features": range(1, 1 << 18), "classes": range(2, 101), "channels": range(1, 65)},
+        label="linear classifier and small CNN",
     ),
     "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
     "onnx-graph": Network(target=".onnx_graph:OnnxGraph", label="ONNX graph", from_weights=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,14 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, device_note, find_model, resolve_device
 from napari_genrecon.recognition.features import Blocks, describe_steps, joined
-from napari_genrecon.recognition.objects import Scene, crop_side, find_objects, larger_than
+from napari_genrecon.recognition.objects import Scene, crop_side, cut_pictures, find_objects, larger_than
+from napari_genrecon.recognition.pictures import Planes, planes_of
 from napari_genrecon.recognition.saved import ObjectClassifier, Setting
 from napari_genrecon.tasks.plan import borrowed
 
 __all__ = ["Described", "describe_images_steps"]
+
+_AT_ONCE = 16  # pictures that are cut together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +39,10 @@ class Described:
         Number of the image, counted from 0, and of the object in it.
     place : (N, 3) ndarray of int
         Plane, row and column.
+    scenes : tuple of Scene
+        The images, to cut pictures of the objects from.
+    zoom : float
+        See `recognition.objects.cut_pictures`.
     notes : tuple of str
         Sentences for the user.
     """
@@ -46,10 +53,20 @@ class Described:
     image: NDArray[np.int64]
     label: NDArray[np.int64]
     place: NDArray[np.int64]
+    scenes: tuple[Scene, ...]
+    zoom: float = 1.0
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def pictures(self, chosen: NDArray[np.bool_] | None = None) -> Iterator[Planes]:
+        """Yield pictures of the objects, or of those chosen, some at a time."""
+        for index, scene in enumerate(self.scenes):
+            (mine,) = np.nonzero(self.image == index)
+            rows = np.arange(len(mine)) if chosen is None else np.flatnonzero(chosen[mine])
+            for part in np.array_split(rows, -(-len(rows) // _AT_ONCE)) if len(rows) else ():
+                yield planes_of(cut_pictures(scene, self.setting.side, part, zoom=self.zoom))
 
 
 def describe_images_steps(
@@ -102,7 +119,8 @@ def describe_images_steps(
     return Described(
         setting=replace(here, side=side), encoder=encoder, blocks=joined(parts),
         image=np.repeat(np.arange(len(scenes)), counts), label=np.concatenate([scene.label for scene in scenes]),
-        place=np.concatenate([scene.place for scene in scenes]), notes=(*_notes(scenes, side), *device_note(device)),
+        place=np.concatenate([scene.place for scene in scenes]), scenes=tuple(scenes), zoom=zoom,
+        notes=(*_notes(scenes, side), *device_note(device)),
     )  # fmt: skip
 
 

@@ -23,6 +23,14 @@ class ClassifyOptions:
             "labelled objects, and 64 around points",
         },
     ] = None
+    network: Annotated[
+        bool,
+        {
+            "label": "train a network, too",
+            "tooltip": "Also train a small network on the pictures of your labelled objects, which takes a minute or "
+            "more; it is kept only where it helps with objects that it has not seen. Needs ten labels of each class",
+        },
+    ] = False
     seed: Annotated[int, {"min": 0, "tooltip": "Seed of the split for cross-validation"}] = 0
     device: DeviceOption = "auto"
 

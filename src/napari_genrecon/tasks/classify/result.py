@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.publish import publishing
-from napari_genrecon.models import ModelCard
+from napari_genrecon.models import ModelCard, resolve_device
+from napari_genrecon.recognition.pictures import Network, pooled
 from napari_genrecon.recognition.saved import ObjectClassifier, save_classifier, scores_of
 from napari_genrecon.recognition.scores import Scores, score
-from napari_genrecon.recognition.stack import fit_classifier
+from napari_genrecon.recognition.stack import Fit, fit_classifier
 from napari_genrecon.recognition.suggest import map_of, rank_to_label, representatives
 from napari_genrecon.tasks.classify.describe import Described
+from napari_genrecon.tasks.classify.network import check_counts, is_better, train_steps
+from napari_genrecon.tasks.classify.options import ClassifyOptions
+from napari_genrecon.tasks.plan import borrowed
 
-__all__ = ["Classification", "learn", "predict"]
+__all__ = ["Classification", "learn_steps", "predict_steps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,6 +50,8 @@ class Classification:
         Out-of-fold confusion matrix and balanced accuracy; None where a saved model was used.
     image_names : tuple of str
         Names of the images; empty where there are none.
+    about_network : str
+        Whether the network that was trained was kept, in words; empty where none was.
     """
 
     objects: Described
@@ -54,6 +61,7 @@ class Classification:
     model: ObjectClassifier
     scores: Scores | None
     image_names: tuple[str, ...] = ()
+    about_network: str = ""
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -78,8 +86,8 @@ class Classification:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user about the objects."""
-        return self.objects.notes
+        """Sentences for the user about the objects and the network."""
+        return (*self.objects.notes, *filter(None, [self.about_network]))
 
     def to_label_next(self, n: int = 10) -> list[tuple[int, int]]:
         """Return (image, label) of the objects that are most useful to label next."""
@@ -126,14 +134,14 @@ class Classification:
         return save_classifier(self.model, name, overwrite=overwrite)
 
 
-def learn(
+def learn_steps(
     objects: Described,
     given: NDArray[np.int64],
     classes: Sequence[str],
+    options: ClassifyOptions,
     *,
-    seed: int = 0,
     image_names: Sequence[str] = (),
-) -> Classification:
+) -> Generator[Progress, None, Classification]:
     """Train on the labelled objects, and classify all.
 
     Parameters
@@ -144,33 +152,64 @@ def learn(
         Class of each labelled object as an index into `classes`; -1 for all others.
     classes : sequence of str
         Names of the classes.
-    seed : int
-        Seed of the folds.
+    options : ClassifyOptions
+        Whether to train a network as well, which is kept where it helps; seed of the folds; device.
     image_names : sequence of str
         Names of the images.
+
+    Yields
+    ------
+    Progress
 
     Raises
     ------
     OptionError
-        If fewer than two classes have labels, or one has a single one.
+        If fewer than two classes have labels, one has a single one, or too few for a network.
     """
-    fit = fit_classifier(objects.blocks, given, objects.image, classes, seed=seed)
+    yield Progress(len(objects), len(objects), "learning")
     labelled = given >= 0
-    scores = score(fit.out_of_fold, given[labelled], classes, by_image=fit.folds.by_image)
+    y = given[labelled]
+    fit = fit_classifier(objects.blocks, given, objects.image, classes, seed=options.seed)
+    kept, out_of_fold, about = None, fit.out_of_fold, ""
+    if options.network:
+        check_counts(y, classes)
+        kept, out_of_fold, about = yield from _network_steps(objects, labelled, y, fit, options.device)
+    scores = score(out_of_fold, y, classes, by_image=fit.folds.by_image)
     said = scores_of(scores) | {"shares": fit.shares, "log_loss_alone": fit.alone}
     model = ObjectClassifier(
-        classifier=fit.classifier, setting=objects.setting, encoder=objects.encoder, scores=said,
-        n_labels=int(labelled.sum()),
+        classifier=fit.classifier, setting=objects.setting, encoder=objects.encoder, scores=said, n_labels=len(y),
+        network=kept,
     )  # fmt: skip
-    return replace(predict(objects, model, image_names=image_names), given=given, scores=scores)
+    found = yield from predict_steps(objects, model, device=options.device, image_names=image_names)
+    return replace(found, given=given, scores=scores, about_network=about)
 
 
-def predict(objects: Described, model: ObjectClassifier, *, image_names: Sequence[str] = ()) -> Classification:
+def _network_steps(
+    objects: Described, labelled: NDArray[np.bool_], y: NDArray[np.int64], fit: Fit, device: str
+) -> Generator[Progress, None, tuple[Network | None, NDArray[np.float64], str]]:
+    """Return a network if it helps, the out-of-fold probabilities with it or without, and what to say of it."""
+    planes = np.concatenate(list(objects.pictures(labelled)))
+    with borrowed(resolve_device(device)):
+        trained = yield from train_steps(planes, y, len(fit.classifier.classes), fit.folds, device)
+    both = pooled(fit.out_of_fold, trained.out_of_fold)
+    if is_better(both, fit.out_of_fold, y):
+        return trained.network, both, "a network was trained and kept: with it, held-out objects are told more surely"
+    about = "a network was trained and not kept: held-out objects are told as surely without it"
+    return None, fit.out_of_fold, about
+
+
+def predict_steps(
+    objects: Described, model: ObjectClassifier, *, device: str = "auto", image_names: Sequence[str] = ()
+) -> Generator[Progress, None, Classification]:
     """Classify objects with a trained model."""
     if image_names and len(image_names) != objects.image.max() + 1:
         raise OptionError(f"{len(image_names)} names were given for {objects.image.max() + 1} images")
+    probabilities = model.classifier.probabilities(objects.blocks)
+    if model.network is not None:
+        with borrowed(resolve_device(device)):
+            seen = yield from model.network.probability_steps(objects.pictures(), device)
+        probabilities = pooled(probabilities, seen)
     return Classification(
         objects=objects, classes=model.classifier.classes, given=np.full(len(objects), -1),
-        probabilities=model.classifier.probabilities(objects.blocks), model=model, scores=None,
-        image_names=tuple(image_names),
+        probabilities=probabilities, model=model, scores=None, image_names=tuple(image_names),
     )  # fmt: skip

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import WeightsError
 from napari_genrecon.io.publish import write_file
-from napari_genrecon.models import load_model
+from napari_genrecon.models import find_model
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.files import read_card, save_model
-from napari_genrecon.models.runtime import build_network
+from napari_genrecon.models.runtime import build_network, trained_network
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.loop.state import State
 from napari_genrecon.training.recipe import Recipe, Score
@@ -105,7 +105,8 @@ class RunFolder:
     def finish(self, state: State) -> ModelCard:
         """Score the last weights, calibrate ``best.safetensors`` on held-out crops, and return its card."""
         self._evaluate(state)
-        best = load_model(self._folder / "best.safetensors", str(self._device))
+        found = find_model(self._folder / "best.safetensors")
+        best = self._recipe.model(found, trained_network(found), str(self._device))
         card = self._recipe.finish(best, self._dataset)
         save_model(card, best.weights(), self._folder / "best.safetensors", overwrite=True)
         return card

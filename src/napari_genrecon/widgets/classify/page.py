@@ -11,10 +11,12 @@ from magicgui.widgets import CheckBox, ComboBox, Container, LineEdit, PushButton
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError, OptionError
 from napari_genrecon.models import list_models
+from napari_genrecon.options import hints_of
 from napari_genrecon.recognition.saved import load_classifier
 from napari_genrecon.tasks.classify.labelling import Labelling, labelling_steps
+from napari_genrecon.tasks.classify.network import NEEDED
 from napari_genrecon.tasks.classify.options import ClassifyOptions
-from napari_genrecon.tasks.classify.result import Classification, learn, predict
+from napari_genrecon.tasks.classify.result import Classification, learn_steps, predict_steps
 from napari_genrecon.widgets.classify.classes import MOST, ClassList
 from napari_genrecon.widgets.classify.objects import object_at
 from napari_genrecon.widgets.classify.report import ConfusionTable
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClassifyPage"]
 
-_NEEDED = 2  # labels of each class: cross-validation needs one to learn from and one to test
+_LEAST = 2  # labels of each class: cross-validation needs one to learn from and one to test
 _KEYS = "Put the mouse over an object and press the key of its class, or 0 to take it away. Label ten of each class."
 
 
@@ -54,7 +56,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self.target = Target(viewer)
         self.chooser = CropChooser(viewer)
         self.chooser.only_objects()
-        self.form = Form(ClassifyOptions, advanced=("size", "seed", "device"))
+        self.form = Form(ClassifyOptions, left_out=("network",), advanced=("size", "seed", "device"))
         self.classes = ClassList(self._classes_changed)
         self.keys = CheckBox(value=True, text="keys give classes", tooltip="Or leave these keys to the tools of napari")
         self.next = PushButton(text="Label this next", tooltip="Go to the object whose class would help most")
@@ -65,6 +67,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             text="learn again after every label",
             tooltip="Classes are then always those of all your labels; without, press Classify",
         )
+        about = hints_of(ClassifyOptions)["network"].__metadata__[0]
+        self.network = CheckBox(value=False, text=about["label"], tooltip=about["tooltip"])
         self.colour = ComboBox(
             label="colour by", choices=COLOUR_BY, value="class", tooltip="What the colours of the objects show"
         )
@@ -83,7 +87,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             widgets=[
                 heading("1. Objects"), self.chooser, self.form.container,
                 heading("2. Classes"), text(_KEYS), self.keys,
-                heading("3. Learn"), self.next, self.run, self.follow, self.panel, boxes[0], self.verdict,
+                heading("3. Learn"), self.next, self.run, self.follow, self.network, self.panel, boxes[0], self.verdict,
                 heading("4. Keep, and use on other images"), boxes[1], self.save, boxes[2], self.use,
             ],
             labels=False,
@@ -184,7 +188,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _learnable(self) -> bool:
         counts = [count for count in self.store.counts() if count]
-        return len(counts) >= 2 and min(counts) >= _NEEDED
+        return len(counts) >= 2 and min(counts) >= _LEAST
 
     # --- jobs ---
 
@@ -208,7 +212,9 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             self._again, self._then = True, then or self._then
             return
         try:
-            store, described, seed = self.store, self._described(), self.form["seed"].value
+            network = bool(self.network.value) and _event is not None  # not after every label
+            options = ClassifyOptions(**self.form.values(), network=network)
+            store, described = self.store, self._described()
         except GenReconError as error:
             self.panel.complain(error)
             return
@@ -217,9 +223,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
         def steps() -> Generator[Progress, None, Classification]:
             labelling = yield from described()
-            yield Progress(0, 0, "learning")
             table = np.array([used.index(c) if c >= 0 else -1 for c in labelling.given(given)], np.int64)
-            return learn(labelling.objects, table, [names[c] for c in used], seed=seed)
+            return (yield from learn_steps(labelling.objects, table, [names[c] for c in used], options))
 
         self._begin(steps, store, then, "Classify objects")
 
@@ -229,7 +234,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             if not self.model.value:
                 raise OptionError("there is no model yet: keep one first")
             store, model = self.store, load_classifier(self.model.value)
-            described = self._described(model)
+            described, device = self._described(model), str(self.form["device"].value)
         except GenReconError as error:
             self.panel.complain(error)
             return
@@ -238,7 +243,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
         def steps() -> Generator[Progress, None, Classification]:
             labelling = yield from described()
-            return predict(labelling.objects, model)
+            return (yield from predict_steps(labelling.objects, model, device=device))
 
         self._begin(steps, store, None, "Classify objects")
 
@@ -301,7 +306,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def _show(self, found: Classification | None) -> None:
         scores = found.scores if found is not None else None
         self.table.show_scores(scores)
-        self.verdict.value = scores.verdict if scores is not None else ""
+        self.verdict.value = "" if found is None or scores is None else f"{scores.verdict}{_offer(found)}"
         self.save.enabled = scores is not None
 
     def _save(self, _event: object = None) -> None:
@@ -319,6 +324,14 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _models(self, _widget: object = None) -> list[tuple[str, str]]:
         return [(card.name, card.name) for card in list_models("classify")]
+
+
+def _offer(found: Classification) -> str:
+    """Offer a network where there are labels enough for one."""
+    counts = np.bincount(found.given[found.given >= 0])
+    if found.about_network or counts.min() < NEEDED or (found.scores and found.scores.balanced_accuracy == 1):
+        return ""
+    return " With so many labels a network of your own may do better: tick 'train a network, too', and press Classify."
 
 
 def _summary(found: Classification) -> str:

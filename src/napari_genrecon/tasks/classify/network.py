@@ -1,0 +1,154 @@
+"""Train a small network on labelled objects, and judge it on those that it has not seen.
+
+Features and a linear classifier learn more from few labels. With more of them a network of its own can win, where
+colours and textures count that the features do not hold: cross-validation says.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_genrecon.engine.run import Progress, map_progress
+from napari_genrecon.errors import OptionError
+from napari_genrecon.models import find_model
+from napari_genrecon.numerics.coordinate_map import random_map
+from napari_genrecon.recognition.folds import Folds
+from napari_genrecon.recognition.logistic import log_softmax
+from napari_genrecon.recognition.objects import SIDE
+from napari_genrecon.recognition.pictures import Network, Planes, in_parts
+from napari_genrecon.recognition.stack import log_losses, sharpness
+from napari_genrecon.training import task_recipe
+from napari_genrecon.training.data.dataset import Dataset
+
+__all__ = ["NEEDED", "Trained", "check_counts", "is_better", "train_steps"]
+
+NEEDED = 10
+"""Labels of each class from which a network is worth a trial (`tools/benchmark.py classify`)."""
+
+_CROPS = 384  # pictures to train on, made from those of the labelled objects
+_TURN, _SCALE, _ELASTIC = 180.0, 0.2, 1.0  # degrees, relative, pixels: see `random_map`
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Trained(NamedTuple):
+    """A trained network, and probabilities (n, K) of each example from networks that were trained without its fold."""
+
+    network: Network
+    out_of_fold: Floats
+
+
+def check_counts(y: Ints, classes: Sequence[str]) -> None:
+    """Refuse classes with too few labels.
+
+    Raises
+    ------
+    OptionError
+        If a class has less than `NEEDED` labelled objects.
+    """
+    for name, count in zip(classes, np.bincount(y, minlength=len(classes)), strict=True):
+        if count < NEEDED:
+            raise OptionError(
+                f"the class {name!r} has {count} labelled objects, and a network needs {NEEDED} of each class: label "
+                "more of them, or leave network out"
+            )
+
+
+def train_steps(planes: Planes, y: Ints, k: int, folds: Folds, device: str) -> Generator[Progress, None, Trained]:
+    """Train a network on all examples, and for each fold one on all but those of the fold.
+
+    Parameters
+    ----------
+    planes : (n, C + 1, S, S) ndarray
+        See `recognition.pictures`.
+    y : (n,) ndarray of int
+        Class of each.
+    k : int
+        Number of classes.
+    folds : Folds
+        How the examples are split.
+    device : str
+        Where to train.
+
+    Yields
+    ------
+    Progress
+        After every training step.
+    """
+    logits, splits = np.zeros((len(y), k)), list(folds.splits())
+    for turn, (known, judged) in enumerate(splits):
+        network = yield from _one_of(turn, len(splits) + 1, planes[known], y[known], device)
+        logits[judged] = yield from network.logit_steps(in_parts(planes[judged]), device)
+    network = yield from _one_of(len(splits), len(splits) + 1, planes, y, device)
+    factor = sharpness(log_softmax(logits), y, k)
+    return Trained(network._replace(sharpness=factor), np.exp(log_softmax(factor * logits)))
+
+
+def is_better(network: Floats, features: Floats, y: Ints) -> bool:
+    """Return whether a network predicts the examples of other folds better than the features do.
+
+    By more than the standard error of the difference of their log losses, as otherwise the simpler model stands
+    (Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3).
+
+    Parameters
+    ----------
+    network, features : (n, K) ndarray
+        Out-of-fold probabilities by either.
+    y : (n,) ndarray of int
+        Given classes.
+    """
+    weight = 1 / np.bincount(y)[y]
+    weight /= weight.sum()  # every class counts the same
+    gain = log_losses(np.log(features), y) - log_losses(np.log(network), y)
+    mean = float(weight @ gain)
+    return mean > float(np.sqrt(weight**2 @ (gain - mean) ** 2))
+
+
+# --- training ---
+
+
+def _one_of(turn: int, count: int, planes: Planes, y: Ints, device: str) -> Generator[Progress, None, Network]:
+    def counted(p: Progress) -> Progress:
+        return Progress(turn * p.total + p.done, count * p.total, "training a network")
+
+    return (yield from map_progress(_training_steps(planes, y, device), counted))
+
+
+def _training_steps(planes: Planes, y: Ints, device: str) -> Generator[Progress, None, Network]:
+    from napari_genrecon.training.session import train_steps as session_steps
+
+    dataset, options = _dataset(planes, y), task_recipe("classify").options(device=device)
+    with tempfile.TemporaryDirectory(prefix="genrecon-") as folder:
+        with closing(session_steps(dataset, options, Path(folder), name="objects")) as steps:
+            for step in steps:
+                yield Progress(step.step, step.total)
+        path = Path(folder) / "best.safetensors"
+        return Network(find_model(path), path.read_bytes())
+
+
+def _dataset(planes: Planes, y: Ints) -> Dataset:
+    """Return pictures made from the examples, every class as often: turned by any angle, scaled, and bent."""
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(y == c) for c in np.unique(y)]
+    rows = np.array([rng.choice(members[i % len(members)]) for i in range(_CROPS)])
+    return Dataset(
+        x=np.stack([_bent(rng, planes[row]) for row in rows]), labels=y[rows],
+        source=np.zeros(_CROPS, np.int64), place=np.zeros((_CROPS, 3), np.int64), label=np.zeros(_CROPS, np.int64),
+        held_out=np.zeros(_CROPS, bool), options={},
+    )  # fmt: skip
+
+
+def _bent(rng: np.random.Generator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    moved = random_map(rng, (SIDE, SIDE), rotate=_TURN, scale=_SCALE, elastic=_ELASTIC)[0]
+    grid: Floats = np.moveaxis(np.indices((SIDE, SIDE), np.float64), 0, -1).reshape(-1, 2)
+    where = moved.backward(grid).T.reshape(2, SIDE, SIDE)
+    return np.stack([ndimage.map_coordinates(plane, where, order=1, mode="mirror") for plane in planes])
