@@ -1,7 +1,7 @@
 """The recipe of the gate that fuses the frames of a movie: its data, loss and phases.
 
 The movies are simulated once and kept in a cache, as every frame of them has to be denoised by itself first. The loss
-weights errors that survive the denoiser, which are those of low frequency.
+is that of the result: the fused frames go through the bundled denoiser, which stays as it is.
 """
 
 from __future__ import annotations
@@ -20,10 +20,19 @@ from torch.nn import functional as F
 from bundled.degrade import correlated_noise, noise_kernel
 from bundled.movies import MARGIN, draw_movie
 from bundled.patches import Sources, draw_clean
-from bundled.phases import Loss, Settings, best_device, constant_rate, falling_rate, fresh_state
+from bundled.phases import (
+    Loss,
+    Settings,
+    best_device,
+    constant_rate,
+    falling_rate,
+    faster_in_bfloat16,
+    fresh_state,
+)
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.models.networks.frame_gate import FrameGate
+from napari_genrecon.models.runtime import trained_network
 from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
@@ -34,6 +43,8 @@ _CONTRAST = (3.0, 40.0)  # range of the grey values of a movie, in noise s.d.
 _VERSION = 1  # raise it when the simulation changes, so that cached movies of older code are not used
 _STATE = 9  # planes
 _FLOOR = 0.01  # squared noise s.d.: an error below it is hidden by that of the denoiser
+_LEAST = 0.003  # squared noise s.d. of a result; frames that are better weigh no more
+_PAST = 0.1  # weight of the error of frames that were fused from the past alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +67,7 @@ class SequenceRecipe(Settings):
     warmup: int = 20
     ema: float = 0.99
     frames: int = 12
-    movies: int = 240
+    movies: int = 480
     cut: tuple[int, int] = (8, 48)
     pool: int = 32
 
@@ -124,13 +135,28 @@ def _movie(rng: np.random.Generator, recipe: SequenceRecipe, sources: Sources) -
 
 
 def _loss(recipe: SequenceRecipe, movies: Movies) -> Loss:
-    """Return the error of the fused frames, and with less weight that of those fused from the past alone."""
+    """Return the logarithm of the error of the result, and a little of that of frames fused from the past alone.
+
+    The logarithm is what PSNR measures: a frame of much noise weighs as much as one of little.
+    """
+    device = best_device()
+    denoiser = trained_network(find_model("auto", "denoise")).to(device).to(memory_format=torch.channels_last).eval()
+    denoiser.requires_grad_(False)
+
+    def denoised_error(fused: Tensor, variance: Tensor, clean: Tensor, rho: Tensor) -> Tensor:
+        frames, told = fused.shape[1], rho.repeat_interleave(fused.shape[1], dim=0)
+        planes = fused.flatten(0, 1)[:, None]  # (B T, 1, Y, X)
+        with torch.autocast(device.type, torch.bfloat16, enabled=faster_in_bfloat16(device)):
+            result = denoiser(planes, variance.flatten(0, 1)[:, None].sqrt(), told)
+        squared = (result.float()[:, 0] - clean.flatten(0, 1)).square().mean(dim=(1, 2))
+        return torch.log(squared + _LEAST).view(-1, frames).mean()
 
     def loss_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.seed + 1000 * skipped, 8, step])
         clean, noisy, denoised, rho = _draw(rng, movies, recipe.size, *recipe.cut)
-        past, both = run_gate(net, noisy, denoised, rho)
-        return {"loss": _error(both - clean) + 0.3 * _error(past - clean)}
+        past, both, variance = run_gate(net, noisy, denoised, rho)
+        result, fused = denoised_error(both, variance, clean, rho), _error(past - clean)
+        return {"loss": result + _PAST * fused, "result": result, "past": fused}
 
     return loss_at
 
@@ -148,16 +174,18 @@ def _draw(rng: np.random.Generator, movies: Movies, size: int, frames: int, side
     return (*found, rho.flip(1) if turns % 2 else rho)
 
 
-def run_gate(net: nn.Module, noisy: Tensor, denoised: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
-    """Fuse movies (B, T, Y, X): from the past alone, and from both sides."""
+def run_gate(net: nn.Module, noisy: Tensor, denoised: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Fuse movies (B, T, Y, X): from the past alone, and from both sides, with the variance of that."""
     ahead, back = (_one_way(net, noisy, denoised, rho, backwards=way) for way in (False, True))
-    past, both = [], []
+    past, both, variance = [], [], []
     for t, (state, _, _) in enumerate(ahead):
         fused = (state[:, :1], state[:, 1:2])
         before, share = back[t][1:]
         past.append(fused[0])
-        both.append(fused[0] if share is None else two_way(fused, (before[:, :1], before[:, 1:2]), share)[0])
-    return torch.cat(past, dim=1), torch.cat(both, dim=1)
+        joint = fused if share is None else two_way(fused, (before[:, :1], before[:, 1:2]), share)
+        both.append(joint[0])
+        variance.append(joint[1])
+    return torch.cat(past, dim=1), torch.cat(both, dim=1), torch.cat(variance, dim=1)
 
 
 def _one_way(

@@ -182,7 +182,10 @@ def _few_labels(s: Situation) -> str:
 def _many_labels(s: Situation) -> str:
     if not s.classes or _one_class(s) or min(s.classes) < FEW_LABELS:
         return ""
-    return f"every class has {min(s.classes)} labels or more: enough for fixed features, which need no training."
+    return (
+        f"every class has {min(s.classes)} labels or more: enough for fixed features, which need no training, "
+        "and to try a network beside them."
+    )
 
 
 def _few_images(s: Situation) -> str:

@@ -88,12 +88,12 @@ def tried_sizes(shape: tuple[int, ...]) -> tuple[float, ...]:
 def click_answers(
     values: NDArray[np.float32], clicks: Floats, sizes: tuple[float, ...], rho: tuple[float, float]
 ) -> Floats:
-    """Return how well every size fits the clicks of a plane, as bright and as dark objects.
+    """Return how well every size fits the clicks of a plane, as bright objects.
 
     Parameters
     ----------
     values : (Y, X) ndarray
-        The plane with noise of s.d. 1.
+        The plane with noise of s.d. 1, turned over for dark objects.
     clicks : (N, 2) ndarray
         In pixels.
     sizes : tuple of float
@@ -103,23 +103,30 @@ def click_answers(
 
     Returns
     -------
-    (2, L) ndarray
+    (L,) ndarray
         Sum over the clicks of the scale-normalised answer of the maximum that is near. A blob of s.d. w has the
         greatest under the Laplacian of a Gaussian of s.d. w (Lindeberg, Int. J. Comput. Vis. 30, 1998).
     """
-    answers = np.zeros((2, len(sizes)))
-    for sign, signed in enumerate((values, -values)):
-        found = find_blobs(signed, _filters(sizes, rho), spots_only=False)
-        for level, size in enumerate(sizes):
-            here = found[found.level == level]
-            if len(here):
-                gaps, nearest = cKDTree(here.places).query(clicks)
-                answers[sign, level] = np.where(gaps < HIT * size + 1, here.z[nearest] / size, 0.0).sum()
+    answers = np.zeros(len(sizes))
+    found = find_blobs(values, _filters(sizes, rho), spots_only=False)
+    for level, size in enumerate(sizes):
+        here = found[found.level == level]
+        if len(here):
+            gaps, nearest = cKDTree(here.places).query(clicks)
+            answers[level] = np.where(gaps < HIT * size + 1, here.z[nearest] / size, 0.0).sum()
     return answers
 
 
 def best_size(answers: Floats, sizes: tuple[float, ...]) -> Size:
-    """Return the size that fits best, and whether as dark objects, from the sum of the answers of all planes."""
+    """Return the size that fits best, and whether as dark objects.
+
+    Parameters
+    ----------
+    answers : (2, L) ndarray
+        Sums of the answers of all planes, as bright and as dark objects.
+    sizes : tuple of float
+        See `tried_sizes`.
+    """
     dark, best = np.unravel_index(int(np.argmax(answers)), answers.shape)
     return Size(float(sizes[best]), bool(dark))
 

@@ -148,11 +148,12 @@ def learned_steps(
     read = partial(_read, source, axes, channels)
     planes, answers = {}, []
     for number in np.unique(rows).tolist():
-        yield Progress(0, 0, "measuring the size of the objects")
-        planes[number] = read(np.unravel_index(number, lengths) if lengths else ())
-        sizes = tried_sizes(planes[number].values.shape)
-        answers.append(click_answers(planes[number].values, places[rows == number, 1:], sizes, planes[number].rho))
-    size = best_size(np.sum(answers, axis=0), sizes)
+        planes[number] = here = read(np.unravel_index(number, lengths) if lengths else ())
+        sizes = tried_sizes(here.values.shape)
+        for signed in (here.values, -here.values):
+            yield Progress(0, 0, "measuring the size of the objects")
+            answers.append(click_answers(signed, places[rows == number, 1:], sizes, here.rho))
+    size = best_size(np.reshape(answers, (-1, 2, len(sizes))).sum(axis=0), sizes)
     inside = None if region is None else _flat(region, axes, count)
     rule, model = yield from _learned(planes, places, inside, size, method, device)
     found = []
