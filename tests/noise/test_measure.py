@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench import unseen
 from bundled import scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,12 @@ def test_correlation_is_found_along_each_axis():
     assert model.rho_y == pytest.approx(0, abs=0.05)
     assert model.sigma == pytest.approx(5, rel=0.05)
     assert model.method == "flat blocks"
+
+
+@pytest.mark.parametrize(("side", "seed"), [(160, 10), (256, 1), (256, 8)])
+def test_structure_without_noise_and_without_an_even_patch_is_measured(side, seed):
+    seen = measure_channel(255 * unseen.fibres(np.random.default_rng(seed), (side, side)))
+    assert np.isfinite([seen.gain, seen.read_noise, seen.rho_x, seen.rho_y]).all()
 
 
 def test_blurred_structure_is_not_taken_for_noise():

@@ -50,11 +50,13 @@ def steps_of(image, mask, **options):
 @pytest.mark.parametrize("mask", [dropout(), dropout(part=0.8), scratch()], ids=["half", "most", "scratch"])
 @pytest.mark.slow
 def test_networks_fill_better_than_the_biharmonic_equation(mask, method):
-    share = 0.98 if mask.mean() < 0.3 else 0.9  # in thin scratches there is less to gain
-    clean = 200 * scenes.dead_leaves(np.random.default_rng(1), mask.shape)
-    damaged = np.where(mask, 0, clean)
-    ours, classical = inpaint(damaged, mask, method=method), inpaint(damaged, mask, method="biharmonic")
-    assert error(ours, clean, mask) < share * error(classical, clean, mask)
+    ratios = []
+    for seed in (1, 2, 3):  # the leaves that one scratch hides may be those that any guess gets wrong
+        clean = 200 * scenes.dead_leaves(np.random.default_rng(seed), mask.shape)
+        damaged = np.where(mask, 0, clean)
+        ours, classical = (inpaint(damaged, mask, method=each) for each in (method, "biharmonic"))
+        ratios.append(error(ours, clean, mask) / error(classical, clean, mask))
+    assert np.exp(np.mean(np.log(ratios))) < 0.9
 
 
 @pytest.mark.parametrize("method", ["network", "pnp", "biharmonic"])

@@ -213,7 +213,8 @@ def _refined(
     relative = blocks.energy[keep] / (level[keep, None, None] * (shape.spectrum + LEAST))
     size = len(shape.spectrum)
     share = np.where(inner_frequencies(size), shape.spectrum / (shape.spectrum + _SOFT), 0.0)
-    part = independent_part(relative / (relative.mean(0) + LEAST), share)
+    # Where no block looks flat, all of them were taken for the spectrum, and say nothing about its frequencies.
+    part = independent_part(relative / (relative.mean(0) + LEAST), share) if len(keep) else 1.0
     return shape, *_correlated_line(blocks, shape, bins, part)
 
 
