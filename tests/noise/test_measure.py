@@ -63,7 +63,7 @@ def test_correlation_is_found_along_each_axis():
 
 @pytest.mark.parametrize(("side", "seed"), [(160, 10), (256, 1), (256, 8)])
 def test_structure_without_noise_and_without_an_even_patch_is_measured(side, seed):
-    seen = measure_channel(255 * unseen.fibres(np.random.default_rng(seed), (side, side)))
+    seen = measure_channel([255 * unseen.fibres(np.random.default_rng(seed), (side, side))])
     assert np.isfinite([seen.gain, seen.read_noise, seen.rho_x, seen.rho_y]).all()
 
 
