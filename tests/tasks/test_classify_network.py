@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from napari_genrecon import classify
 from napari_genrecon.cli import main
 from napari_genrecon.engine.run import Progress, finish
-from napari_genrecon.errors import OptionError, OutputError
+from napari_genrecon.errors import OptionError, OutputError, WeightsError
 from napari_genrecon.recognition.folds import make_folds
 from napari_genrecon.recognition.pictures import pooled
+from napari_genrecon.recognition.saved import save_classifier
 from napari_genrecon.tasks.classify import ClassifyOptions, classify_steps
 from napari_genrecon.tasks.classify import network as network_module
 from napari_genrecon.tasks.classify import result as result_module
@@ -72,6 +73,14 @@ def test_a_network_that_helps_is_kept_and_the_same_after_saving(kept):
     )
     with pytest.raises(OutputError, match="already"):
         found.save("lines")
+
+
+@pytest.mark.parametrize("sharpness", [-1.0, 0.0])
+def test_a_file_with_a_factor_that_cannot_be_gets_a_sentence(kept, sharpness):
+    found = classify(*cells(), GIVEN, network=True, device="cpu")
+    save_classifier(replace(found.model, network=found.model.network._replace(sharpness=sharpness)), "bad")
+    with pytest.raises(WeightsError, match="not positive"):
+        classify(*cells(), model="bad")
 
 
 def test_a_network_that_does_not_help_leaves_what_is_found_without_it(monkeypatch):
@@ -149,6 +158,8 @@ def test_pooled_probabilities_are_probabilities_and_leave_agreement_alone(seed, 
     np.testing.assert_allclose(both.sum(axis=1), 1)
     np.testing.assert_allclose(pooled(one, one), one)
     np.testing.assert_allclose(both, pooled(other, one))
+    certain, opposite = np.eye(k)[[0]], np.eye(k)[[1]]
+    assert np.isfinite(pooled(certain, opposite)).all()
 
 
 def test_what_is_better_by_chance_alone_is_not_better():

@@ -15,7 +15,7 @@ from napari_genrecon.numerics.symmetries import WAYS, turned
 from napari_genrecon.recognition.logistic import log_softmax
 from napari_genrecon.recognition.objects import Pictures
 
-__all__ = ["FEATURES", "PICTURES", "Network", "Planes", "in_parts", "planes_of", "pooled"]
+__all__ = ["AT_ONCE", "FEATURES", "PICTURES", "Network", "Planes", "in_parts", "logarithms", "planes_of", "pooled"]
 
 Planes = NDArray[np.float32]
 """Pictures (N, C + 1, S, S) of objects; the last plane says where the object is."""
@@ -23,7 +23,9 @@ Planes = NDArray[np.float32]
 FEATURES, PICTURES = "features.", "pictures."
 """How the names of the weights of either begin in a model that holds both."""
 
-_AT_ONCE = 16  # pictures per step, so that a job can be cancelled soon
+AT_ONCE = 16
+"""Pictures that are cut and looked at in a step, so that a job can be cancelled soon."""
+
 _RANGE = (-0.5, 2.0)  # of grey values on the scale of their image; beyond are hot pixels and dirt
 
 Floats = NDArray[np.float64]
@@ -36,8 +38,8 @@ def planes_of(pictures: Pictures) -> Planes:
 
 def in_parts(planes: Planes) -> Iterator[Planes]:
     """Yield some pictures at a time."""
-    for start in range(0, len(planes), _AT_ONCE):
-        yield planes[start : start + _AT_ONCE]
+    for start in range(0, len(planes), AT_ONCE):
+        yield planes[start : start + AT_ONCE]
 
 
 def pooled(one: Floats, other: Floats) -> Floats:
@@ -45,7 +47,12 @@ def pooled(one: Floats, other: Floats) -> Floats:
 
     The logarithmic opinion pool (Genest & Zidek, Stat. Sci. 1, 1986).
     """
-    return np.exp(log_softmax(0.5 * (np.log(one) + np.log(other))))
+    return np.exp(log_softmax(0.5 * (logarithms(one) + logarithms(other))))
+
+
+def logarithms(probabilities: Floats) -> Floats:
+    """Return the logarithms of probabilities, which may be so small that they are 0."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
 
 
 class Network(NamedTuple):

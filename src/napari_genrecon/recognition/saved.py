@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -189,7 +190,7 @@ def load_classifier(name: str | os.PathLike[str]) -> ObjectClassifier:
             f"{card.name!r} was trained on features of another version of {encoder!r} than is installed: train it again"
         )
     arrays = {key.removeprefix(FEATURES): value for key, value in read_arrays(card).items() if PICTURES not in key}
-    if not (arrays["scale"] > 0).all():
+    if not (arrays["scale"] > 0).all() or not 0 < sharpness < math.inf:
         raise WeightsError(f"{card.path} holds scales that are not positive: it is damaged")
     classifier = StackedClassifier(classes=classes, sizes={n: sizes[n] for n in BLOCKS if n in sizes}, **arrays)
     return ObjectClassifier(

@@ -14,13 +14,11 @@ from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, device_note, find_model, resolve_device
 from napari_genrecon.recognition.features import Blocks, describe_steps, joined
 from napari_genrecon.recognition.objects import Scene, crop_side, cut_pictures, find_objects, larger_than
-from napari_genrecon.recognition.pictures import Planes, planes_of
+from napari_genrecon.recognition.pictures import AT_ONCE, Planes, planes_of
 from napari_genrecon.recognition.saved import ObjectClassifier, Setting
 from napari_genrecon.tasks.plan import borrowed
 
 __all__ = ["Described", "describe_images_steps"]
-
-_AT_ONCE = 16  # pictures that are cut together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +63,7 @@ class Described:
         for index, scene in enumerate(self.scenes):
             (mine,) = np.nonzero(self.image == index)
             rows = np.arange(len(mine)) if chosen is None else np.flatnonzero(chosen[mine])
-            for part in np.array_split(rows, -(-len(rows) // _AT_ONCE)) if len(rows) else ():
+            for part in np.array_split(rows, -(-len(rows) // AT_ONCE)) if len(rows) else ():
                 yield planes_of(cut_pictures(scene, self.setting.side, part, zoom=self.zoom))
 
 

@@ -23,7 +23,7 @@ from napari_genrecon.numerics.coordinate_map import random_map
 from napari_genrecon.recognition.folds import Folds
 from napari_genrecon.recognition.logistic import log_softmax
 from napari_genrecon.recognition.objects import SIDE
-from napari_genrecon.recognition.pictures import Network, Planes, in_parts
+from napari_genrecon.recognition.pictures import Network, Planes, in_parts, logarithms
 from napari_genrecon.recognition.stack import log_losses, sharpness
 from napari_genrecon.training import task_recipe
 from napari_genrecon.training.data.dataset import Dataset
@@ -108,7 +108,7 @@ def is_better(network: Floats, features: Floats, y: Ints) -> bool:
     """
     weight = 1 / np.bincount(y)[y]
     weight /= weight.sum()  # every class counts the same
-    gain = log_losses(np.log(features), y) - log_losses(np.log(network), y)
+    gain = log_losses(logarithms(features), y) - log_losses(logarithms(network), y)
     mean = float(weight @ gain)
     return mean > float(np.sqrt(weight**2 @ (gain - mean) ** 2))
 
