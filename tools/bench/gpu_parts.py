@@ -269,11 +269,16 @@ def crops_for(kind: str, count: int = 120) -> Any:
     images, where = (noisy, {"axes": "TYX"}) if "frames" in recipe.needs else (noisy[0], {"axes": "YX"})
     where |= {"targets": clean.astype(np.float32)} if "targets" in recipe.needs else {}
     crops = training_data(recipe, images, CropOptions(size=32, n=count, held_out=0.2), where)
-    if not recipe.by_task or crops.targets is None:
+    if not recipe.by_task:
         return crops
+    x = ((crops.x - crops.x.mean()) / crops.x.std()).astype(np.float32)
+    if crops.targets is None:  # classes, of crops with a plane that says where the object is
+        bright = x.mean(axis=(1, 2, 3))
+        labels = (bright > np.median(bright)).astype(np.int64)
+        seen = np.concatenate([x, np.ones_like(x)], axis=1)
+        return replace(crops, x=seen, labels=labels, low=(), high=(), channel_names=())
     heat = (crops.targets > np.median(crops.targets)).astype(np.float32)
     everywhere = np.concatenate([heat, np.ones_like(heat)], axis=1)  # where the heat is known
-    x = ((crops.x - crops.x.mean()) / crops.x.std()).astype(np.float32)
     return replace(crops, x=x, targets=everywhere)
 
 

@@ -14,7 +14,6 @@ __all__ = ["CellNet", "FeatureClassifier", "JointClassifier"]
 
 _WIDTHS = (32, 48, 64, 96)  # feature maps; each level has half the resolution of the one before
 _GROUP = 8  # feature maps that are normalised together
-_DROPPED = 0.3  # share of the features that a training step does without
 
 
 class FeatureClassifier(nn.Module):
@@ -66,7 +65,7 @@ class CellNet(nn.Module):
             levels += [convolution, nn.GroupNorm(width // _GROUP, width), nn.ReLU(), nn.MaxPool2d(2)]
             before = width
         self.levels = nn.Sequential(*levels)
-        self.tail = nn.Sequential(nn.Dropout(_DROPPED), nn.Linear(2 * before, classes))
+        self.tail = nn.Linear(2 * before, classes)
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return the logits (B, K, 1, 1) of pictures and masks (B, C + 1, H, W)."""
