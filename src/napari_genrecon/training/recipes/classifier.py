@@ -18,17 +18,17 @@ from napari_genrecon.training.data.augment import augment
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Recipe, Score
+from napari_genrecon.training.recipes.detector import adamw_state
 from napari_genrecon.training.recipes.restoration import plain_model
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from napari_genrecon.training.loop.loop import Loss, State
+    from napari_genrecon.training.loop.loop import Loss
 
 __all__ = ["RECIPE", "ClassifierOptions"]
 
-_DECAY = 1e-2  # of the weights, AdamW's usual one
 _SMOOTHING = 0.05  # of the labels (Szegedy et al., CVPR 2016): with few examples, odds would grow without end
 
 
@@ -42,14 +42,6 @@ class ClassifierOptions(TrainOptions):
     batch: Annotated[int, {"min": 2, "max": 4096, "advanced": True}] = 32
     intensity: Annotated[float, {"min": 0.0, "max": 0.5, "step": 0.05, "advanced": True}] = 0.25
     ema: Annotated[float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True}] = 0.95
-
-
-def _state(network: nn.Module, options: ClassifierOptions) -> State:
-    import torch
-
-    from napari_genrecon.training.loop.state import State
-
-    return State(network, torch.optim.AdamW(network.parameters(), weight_decay=_DECAY))
 
 
 class _Batches:
@@ -128,7 +120,7 @@ RECIPE = Recipe(
     kept="cellnet",
     shape=_classes,
     card=lambda card, dataset: replace(card, channels=card.channels - 1),  # the last plane is the mask
-    state=_state,
+    state=adamw_state,
     losses=_losses,
     score=_score,
     preview=_preview,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_genrecon.training.data.pairs import PairBatches
     from napari_genrecon.training.loop.loop import Loss, State
 
-__all__ = ["RECIPE", "DetectorOptions"]
+__all__ = ["RECIPE", "DetectorOptions", "adamw_state"]
 
 _CENTRES = 10.0  # weight of a centre over that of background, which is nearly everywhere
 _DECAY = 1e-2  # of the weights, AdamW's usual one
@@ -46,7 +46,8 @@ class DetectorOptions(TrainOptions):
     ema: Annotated[float, {"min": 0.0, "max": 0.99999, "step": 0.001, "advanced": True}] = 0.95
 
 
-def _state(network: nn.Module, options: DetectorOptions) -> State:
+def adamw_state(network: nn.Module, options: TrainOptions) -> State:
+    """Return a network with fresh moments of AdamW (Loshchilov & Hutter, ICLR 2019)."""
     import torch
 
     from napari_genrecon.training.loop.state import State
@@ -111,7 +112,7 @@ RECIPE = Recipe(
     rate=2e-3,
     kept="heatnet",
     shape=lambda dataset, options: {},
-    state=_state,
+    state=adamw_state,
     losses=_losses,
     score=_score,
     preview=_preview,
