@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.io.record.provenance import versions
+from napari_genrecon.models import find_model
 from napari_genrecon.models.card import ModelCard, step_of
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.runtime import on_device
@@ -29,7 +33,7 @@ from napari_genrecon.training.runs.folder import RunFolder
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["train_steps"]
+__all__ = ["train_aside_steps", "train_steps"]
 
 SAVE_EVERY = 45.0  # seconds between checkpoints: a kill loses less than a minute
 
@@ -75,6 +79,24 @@ def train_steps(
     fabric = fabric_for(options)
     with plain_errors(name, str(fabric.device), "the training of"):
         return (yield from _train_steps(recipe, dataset, options, folder, name, fabric))
+
+
+def train_aside_steps(
+    dataset: Dataset, options: TrainOptions, *, name: str, note: str
+) -> Generator[Progress, None, tuple[ModelCard, bytes]]:
+    """Train for a task that runs a recipe by itself, in a folder that is gone afterwards.
+
+    Returns
+    -------
+    (ModelCard, bytes)
+        Card and file of the weights with the best score.
+    """
+    with tempfile.TemporaryDirectory(prefix="genrecon-") as folder:
+        with closing(train_steps(dataset, options, Path(folder), name=name)) as steps:
+            for step in steps:
+                yield Progress(step.step, step.total, note)
+        best = Path(folder) / "best.safetensors"
+        return find_model(best), best.read_bytes()
 
 
 def _train_steps(

@@ -6,10 +6,7 @@ colours and textures count that the features do not hold: cross-validation says.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +15,6 @@ from scipy import ndimage
 
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import find_model
 from napari_genrecon.numerics.coordinate_map import random_map
 from napari_genrecon.recognition.folds import Folds
 from napari_genrecon.recognition.logistic import log_softmax
@@ -118,21 +114,17 @@ def is_better(network: Floats, features: Floats, y: Ints) -> bool:
 
 def _one_of(turn: int, count: int, planes: Planes, y: Ints, device: str) -> Generator[Progress, None, Network]:
     def counted(p: Progress) -> Progress:
-        return Progress(turn * p.total + p.done, count * p.total, "training a network")
+        return Progress(turn * p.total + p.done, count * p.total, p.note)
 
     return (yield from map_progress(_training_steps(planes, y, device), counted))
 
 
 def _training_steps(planes: Planes, y: Ints, device: str) -> Generator[Progress, None, Network]:
-    from napari_genrecon.training.session import train_steps as session_steps
+    from napari_genrecon.training.session import train_aside_steps
 
-    dataset, options = _dataset(planes, y), task_recipe("classify").options(device=device)
-    with tempfile.TemporaryDirectory(prefix="genrecon-") as folder:
-        with closing(session_steps(dataset, options, Path(folder), name="objects")) as steps:
-            for step in steps:
-                yield Progress(step.step, step.total)
-        path = Path(folder) / "best.safetensors"
-        return Network(find_model(path), path.read_bytes())
+    options = task_recipe("classify").options(device=device)
+    steps = train_aside_steps(_dataset(planes, y), options, name="objects", note="training a network")
+    return Network(*(yield from steps))
 
 
 def _dataset(planes: Planes, y: Ints) -> Dataset:

@@ -6,10 +6,7 @@ is trained on are turned, scaled and deformed by the maps of `augment`.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
-from napari_genrecon.models import find_model, load_network, resolve_device
+from napari_genrecon.models import load_network
 from napari_genrecon.numerics.blobs.filters import heights_at
 from napari_genrecon.numerics.blobs.maxima import find_maxima, refined
 from napari_genrecon.numerics.blobs.ring_features import even
@@ -136,14 +133,12 @@ def train_steps(marked: list[Marked], fold: int | None, device: str) -> Generato
     Model
         Draws the logarithm of the odds of a centre.
     """
-    from napari_genrecon.training.session import train_steps as session_steps
+    from napari_genrecon.training.session import train_aside_steps
 
-    dataset, options = _dataset(marked, fold), task_recipe("detect").options(device=device)
-    with tempfile.TemporaryDirectory(prefix="genrecon-") as folder:
-        with closing(session_steps(dataset, options, Path(folder), name="clicks")) as steps:
-            for step in steps:
-                yield Progress(step.step, step.total, "learning from the clicks")
-        return load_network(find_model(Path(folder) / "best.safetensors"), resolve_device(device))
+    options = task_recipe("detect").options(device=device)
+    steps = train_aside_steps(_dataset(marked, fold), options, name="clicks", note="learning from the clicks")
+    card, content = yield from steps
+    return load_network(card, device, content)
 
 
 def _dataset(marked: list[Marked], fold: int | None) -> Dataset:
