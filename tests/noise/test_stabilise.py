@@ -39,6 +39,31 @@ def test_stabilised_noise_has_unit_strength(gain, read, level):
     assert y.std() == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize("read", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("level", [0.3, 2, 50])
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_mean_of_images_comes_back_unbiased(read, level, count):
+    noise = stabiliser(NoiseModel(gain=2.0, offset=100, read_noise=2 * read))
+    images = _noisy(np.random.default_rng(1), level, 2.0, 2 * read, size=(count, 200_000))
+    y = noise.forward(images)
+    left = np.full(200_000, 1 / count, np.float32)
+    of_mean = noise.of_mean(y.mean(axis=0), noise.squared(y, images).mean(axis=0), left)
+    if count == 1:
+        np.testing.assert_allclose(of_mean, y[0], atol=1e-4)
+    assert of_mean.var() < 1.06 / count
+    denoised = np.full(1, of_mean.mean(dtype=np.float64))
+    sigma = 2 * np.sqrt((level + read**2) / count)
+    assert noise.inverse(denoised, variance=left[:1])[0] - 100 - 2 * level == pytest.approx(0, abs=0.03 * sigma)
+
+
+@pytest.mark.parametrize("read", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("level", [0.3, 1, 20])
+def test_strength_that_is_left_of_few_photons_is_known(read, level):
+    noise = stabiliser(NoiseModel(gain=2.0, offset=100, read_noise=2 * read))
+    y = noise.forward(_noisy(np.random.default_rng(2), level, 2.0, 2 * read))
+    assert noise.left(y.mean(keepdims=True))[0] == pytest.approx(min(y.var(), 1), rel=0.03)
+
+
 @settings(max_examples=25, deadline=None)
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-1e4, 1e4))
 def test_stabilised_values_do_not_depend_on_units(scale, shift):

@@ -40,7 +40,7 @@ from napari_genrecon.training.loop.state import State
 __all__ = ["Movies", "SequenceRecipe", "decay_phase", "load_movies", "new_state", "run_gate", "stable_phase"]
 
 _CONTRAST = (3.0, 40.0)  # range of the grey values of a movie, in noise s.d.
-_VERSION = 1  # raise it when the simulation changes, so that cached movies of older code are not used
+_VERSION = 2  # raise it when the simulation changes, so that cached movies of older code are not used
 _STATE = 9  # planes
 _FLOOR = 0.01  # squared noise s.d.: an error below it is hidden by that of the denoiser
 _LEAST = 0.003  # squared noise s.d. of a result; frames that are better weigh no more
@@ -68,7 +68,7 @@ class SequenceRecipe(Settings):
     ema: float = 0.99
     frames: int = 12
     movies: int = 480
-    cut: tuple[int, int] = (8, 48)
+    cut: tuple[int, int] = (10, 48)
     pool: int = 32
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_genrecon.normal import MEDIAN
 
-__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "unexplained"]
+__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "still_variance", "unexplained"]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -34,6 +34,7 @@ _PEAK = 1 + (_BLUR / _WIDTH) ** 2  # by which it lowers a spot of that width; wh
 _CORRELATED = 0.1  # lag-1 correlation from which noise may be correlated farther
 _BLOCK = 32  # px a side of the parts of frames in which it is measured: some of them stand still
 _STILL = 0.5  # quantile of the parts
+_FEWEST = 64  # pixels of a part that tell something
 _WIDEST = 3.0  # largest factor on the width of the correlation
 
 
@@ -44,26 +45,34 @@ class Change(NamedTuple):
     shown: NDArray[np.float32]  # by the denoiser, for the same direction
 
 
-def compare(frames: Pair, denoised: Pair, variance: NDArray[np.float32], rho: tuple[float, float]) -> Change:
+def compare(
+    frames: Pair,
+    denoised: Pair,
+    variance: NDArray[np.float32],
+    rho: tuple[float, float],
+    spread: NDArray[np.float32] | float = 1.0,
+) -> Change:
     """Return how a frame differs from what was fused from it and its neighbours.
 
     Parameters
     ----------
     frames : pair of (Y, X) ndarray
-        The frame, with a noise s.d. of 1, and the fused one.
+        The frame, stabilised, and the fused one.
     denoised : pair of (Y, X) ndarray
         The same of the frames that were denoised one by one: this one, and the mean of them with the same weights.
     variance : (Y, X) ndarray
         Variance of the fused frame.
     rho : (float, float)
         Lag-1 correlation of the noise along x and y.
+    spread : (Y, X) ndarray or float
+        S.d. of the noise of a frame.
 
     Notes
     -----
     The frame is part of the fused one with the share `variance`, so that their difference has the variance ``1 -
     variance``. It is averaged under a Gaussian window, the matched filter of a spot.
     """
-    share = np.sqrt(np.maximum(1 - variance, _LEAST))
+    share = spread * np.sqrt(np.maximum(1 - variance, _LEAST))
     change, shown = (_smooth(np.asarray((now - mean) / share, np.float32)) for now, mean in (frames, denoised))
     return Change(np.asarray(np.abs(change) / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
 
@@ -86,13 +95,14 @@ def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
         yield _grown(sure, _REACH) if sure.any() else sure
 
 
-def put_back(clean: NDArray[np.float32], frame: NDArray[np.float32], sure: NDArray[np.float32]) -> NDArray[np.float32]:
+def put_back(clean: NDArray[Any], frame: NDArray[Any], sure: NDArray[np.float32]) -> NDArray[Any]:
     """Return a denoised plane with what it misses of the frame, as a local mean, where that is surely more than noise.
 
     Parameters
     ----------
     clean, frame : (Y, X) ndarray
-        The fused frame, denoised; and the frame as it was.
+        The fused frame, denoised; and the frame as it was: both in grey values, whose local means are right even
+        where there are few photons.
     sure : (Y, X) ndarray
         What `unexplained` says.
 
@@ -104,7 +114,7 @@ def put_back(clean: NDArray[np.float32], frame: NDArray[np.float32], sure: NDArr
     if not sure.any():
         return clean
     missed = ndimage.gaussian_filter(frame - clean, _BLUR, mode="nearest", truncate=_TRUNCATE)
-    return np.asarray(clean + sure * _PEAK * missed, np.float32)
+    return np.asarray(clean + sure * _PEAK * missed, clean.dtype)
 
 
 def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:
@@ -125,6 +135,19 @@ def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float
     measured = float(np.quantile(parts, _STILL)) / MEDIAN
     wider = [(_widened(rho[0], factor), _widened(rho[1], factor)) for factor in np.linspace(1, _WIDEST, 81)]
     return min(wider, key=lambda wide: abs(_left(wide) - measured))
+
+
+def still_variance(differences: Sequence[NDArray[np.float32]]) -> float:
+    """Return the mean square of differences of frames in the parts that stand still; 1 if there is none to be told.
+
+    Parameters
+    ----------
+    differences : sequence of (Y, X) ndarray
+        Differences of frames, their noise brought to a s.d. of 1; NaN where nothing is known.
+    """
+    parts = [part[np.isfinite(part)] for plane in differences for part in _blocks(plane)]
+    found = [float(np.square(part).mean()) for part in parts if part.size >= _FEWEST]
+    return float(np.quantile(found, _STILL)) if found else 1.0
 
 
 def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

@@ -181,19 +181,22 @@ def follow(state: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    state : (9, Y, X) ndarray
-        Fused frame, variance, mean of the denoised frames, and six planes of memory in blocks of 2 x 2.
+    state : (9 or 10, Y, X) ndarray
+        Fused frame, variance, mean of the denoised frames, and six planes of memory in blocks of 2 x 2; after them, if
+        it is there, the mean of the squared frames with the same weights as the fused one.
     motion : Motion
         To the next frame.
     """
     if motion == STILL:
         return state
-    fused, variance, mean, memory = state[0], state[1], state[2], state[3:]
+    fused, variance, mean, memory, squares = state[0], state[1], state[2], state[3:9], state[9:]
     if motion.dy or motion.dx:
         shift = (motion.dy, motion.dx)
         fused, mean = _shifted(fused, motion), _shifted(mean, motion)
         variance = ndimage.shift(variance, shift, order=1, mode="constant", cval=_ABSENT)
         blocks = [2 * round(part / 2) for part in shift]  # the memory moves by whole blocks
         memory = np.roll(memory, blocks, axis=(1, 2)) if any(blocks) else memory
+        squares = np.array([_shifted(plane, motion) for plane in squares]).reshape(squares.shape)
     lit = [motion.gain * plane + motion.offset for plane in (fused, mean)]
-    return np.concatenate([[lit[0], motion.gain**2 * variance, lit[1]], memory]).astype(np.float32)
+    squares = motion.gain**2 * squares + 2 * motion.gain * motion.offset * fused + motion.offset**2
+    return np.concatenate([[lit[0], motion.gain**2 * variance, lit[1]], memory, squares]).astype(np.float32)

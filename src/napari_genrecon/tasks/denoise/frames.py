@@ -18,7 +18,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile, middle
 from napari_genrecon.models import ModelCard, load_network
-from napari_genrecon.numerics.changes import Change, Pair, compare, put_back, unexplained
+from napari_genrecon.numerics.changes import Change, compare, unexplained
 from napari_genrecon.numerics.motion import LOOK, Motion, follow, measure_motions
 from napari_genrecon.numerics.two_way import two_way
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
@@ -76,9 +76,9 @@ class DenoiseFrames:
         for found in self.fuse(frames, tile, channel):
             if found is not None:
                 prepared = self.planes.prepare(frames[found.number], channel)
-                clean = self.planes.clean(found.frame, channel, np.sqrt(found.variance))
-                clean = put_back(clean, prepared.stabilised, found.missed)
-                result[found.number] = self.planes.restore(prepared, clean, channel)
+                left = (1 - channel.repeated) * found.variance + channel.repeated
+                clean = self.planes.clean(found.frame, channel, np.sqrt(left))
+                result[found.number] = self.planes.restore(prepared, clean, channel, found.variance, found.missed)
             yield
         moved = np.moveaxis(block, self.axis, 0).shape
         return np.moveaxis(result.reshape(moved), 0, self.axis)
@@ -102,31 +102,35 @@ class DenoiseFrames:
         """
         alone = replace(self.planes, strength=1.0, views=1)
         numbers = [number for number, frame in enumerate(frames) if shows_something(frame)]
-        even, clean = [], []
+        even: list[_Frame] = []
         for number in numbers:
-            even.append(alone.prepare(frames[number], channel).stabilised)
-            clean.append(alone.clean(even[-1], channel))
+            prepared = alone.prepare(frames[number], channel)
+            clean = alone.clean(prepared.stabilised, channel)
+            counted = bool(channel.transform.gain)
+            squares = channel.squares(prepared) if counted else None
+            spread = np.sqrt(channel.left(clean)) if counted else np.float32(1)
+            even.append(_Frame(prepared.stabilised, clean, spread, squares))
             yield None
         core = range(*tile.crop[self.axis].indices(len(frames)))
         inner = [index for index, number in enumerate(numbers) if number in core]
         if not inner:
             return
         motions = yield from self._motions(tile, numbers, channel)
-        later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-        gate = _Gate(self, even, clean, channel)
+        later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}  # state before a frame, share of it
+        gate = _Gate(self, even, channel)
         for index in range(len(even) - 1, inner[0] - 1, -1):
             before = follow(gate.state, motions[index + 1].back) if index < len(even) - 1 else None
             share = gate.add(index, before)
             if before is not None and index in inner:
-                later[index] = before[:3], share
+                later[index] = before, share
             yield None
-        gate = _Gate(self, even, clean, channel)
+        gate = _Gate(self, even, channel)
         fused, changes = [], []
         for index in range(inner[-1] + 1):
             gate.add(index, follow(gate.state, motions[index]) if index else None)
             if index in inner:
                 future = later.pop(index, None)
-                one, change = self._both(numbers[index], (even[index], clean[index]), gate.state, future, channel)
+                one, change = self._both(numbers[index], even[index], gate.state, future, channel)
                 fused.append(one)
                 changes.append(change)
             yield None
@@ -136,18 +140,21 @@ class DenoiseFrames:
     def _both(
         self,
         number: int,
-        frame: Pair,
+        frame: _Frame,
         state: NDArray[np.float32],
         later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         channel: Channel,
     ) -> tuple[Fused, Change]:
-        fused, variance, mean = state[:3]
+        fused, variance, mean, squares = state[0], state[1], state[2], state[_STATE:]
         if later is not None:
-            (ahead, spread, mean_ahead), share = later
-            mean, _ = two_way((mean, variance), (mean_ahead, spread), share)
-            fused, variance = two_way((fused, variance), (ahead, spread), share)
-        change = compare((frame[0], fused), (frame[1], mean), variance, channel.near)
-        variance = (1 - channel.repeated) * variance + channel.repeated
+            ahead, share = later
+            own, other = variance, ahead[1]
+            fused, variance = two_way((fused, own), (ahead[0], other), share)
+            mean, _ = two_way((mean, own), (ahead[2], other), share)
+            squares, _ = two_way((squares, own), (ahead[_STATE:], other), share)
+        change = compare((frame.even, fused), (frame.clean, mean), variance, channel.near, frame.spread)
+        if len(squares):
+            fused = channel.of_mean(fused, squares[0], variance)
         return Fused(number, fused, variance, np.zeros_like(fused)), change
 
     def _motions(self, tile: Tile, numbers: Sequence[int], channel: Channel) -> Generator[None, None, list[Motion]]:
@@ -175,27 +182,36 @@ def shows_something(frame: NDArray[Any]) -> bool:
     return bool(finite.size and finite.min() < finite.max())
 
 
-class _Gate:
-    """The network that fuses frames, and its state."""
+class _Frame(NamedTuple):
+    """A frame that shows something: (Y, X) each."""
 
-    def __init__(
-        self,
-        kernel: DenoiseFrames,
-        even: Sequence[NDArray[np.float32]],
-        clean: Sequence[NDArray[np.float32]],
-        channel: Channel,
-    ) -> None:
+    even: NDArray[np.float32]  # its noise brought to a s.d. of 1
+    clean: NDArray[np.float32]  # denoised by itself
+    spread: NDArray[np.float32] | np.float32  # s.d. of the noise of `even`: 1, but where photons are few
+    squares: NDArray[np.float32] | None  # of `even`; None where means of grey values are no others
+
+
+class _Gate:
+    """The network that fuses frames, and its state: its own nine planes, and the mean of the squares."""
+
+    def __init__(self, kernel: DenoiseFrames, frames: Sequence[_Frame], channel: Channel) -> None:
         self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.near
-        self._even, self._clean = even, clean
+        self._frames = frames
         self.state = np.empty((0,), np.float32)
 
     def add(self, index: int, before: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Fuse a frame with the state before it, and return the share of that; None begins anew."""
-        frame, clean = self._even[index], self._clean[index]
+        frame, clean, spread, squares = self._frames[index]
         if before is None:
-            self.state = np.zeros((_STATE, *frame.shape), np.float32)
-            self.state[:3] = frame, np.ones_like(frame), clean
+            memory = np.zeros((_STATE - 3, *frame.shape), np.float32)
+            planes = [frame, np.ones_like(frame), clean, *memory, *([] if squares is None else [squares])]
+            self.state = np.stack(planes)
             return np.zeros_like(frame)
-        fused = self._run(np.concatenate([[frame, clean], before])[None], self._rho)[0]
-        self.state = fused[:_STATE]
-        return fused[_STATE]
+        # The network knows noise of s.d. 1 only. It averages, so that its answer scales as what it is given.
+        grey = [frame / spread, clean / spread, before[0] / spread, before[1], before[2] / spread]
+        fused = self._run(np.concatenate([grey, before[3:_STATE]])[None], self._rho)[0]
+        fused[[0, 2]] *= spread
+        share = fused[_STATE]
+        means = [] if squares is None else [share * before[_STATE] + (1 - share) * squares]
+        self.state = np.concatenate([fused[:_STATE], *[mean[None] for mean in means]])
+        return share

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
@@ -15,8 +16,7 @@ from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
-from napari_genrecon.noise import measure_channel
-from napari_genrecon.numerics.changes import far_correlation
+from napari_genrecon.numerics.changes import far_correlation, still_variance
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import plan_grid
@@ -29,6 +29,9 @@ _HALO = 128
 _BYTES = 36  # per pixel of a frame: the frame, denoised, fused from both sides, how it differs, the result
 _PAIRS = 4  # of frames in which noise that repeats is looked for
 _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
+_LEVEL = 2.0  # px, s.d. of the window in which the brightness of a pair of frames is averaged
+# Variance of stabilised noise above which the model's is right to 15 %: that of half a photo-electron and more.
+_KNOWN = 0.57
 _TRIAL_FRAMES, _TRIAL_SIDE = 8, 160  # frames and px a side of the trial
 _GIVEN_BACK = 0.3  # of the pixels; where that many are left to the frame alone, its neighbours do not help
 
@@ -164,33 +167,35 @@ def _notes(repeated: Sequence[float]) -> tuple[str, ...]:
 # --- what a few frames tell ---
 
 
-def _with_facts(channel: Channel, changes: list[NDArray[np.float32]]) -> Channel:
+class _Change(NamedTuple):
+    """The change from a frame to the next, (Y, X) each."""
+
+    even: NDArray[np.float32]  # between stabilised frames, over the root of 2: noise of the s.d. of one frame
+    left: NDArray[np.float32]  # variance of that noise by the model: 1, but where there are few photons
+
+
+def _with_facts(channel: Channel, changes: list[_Change]) -> Channel:
     """Return a channel with what the changes between consecutive frames tell about its noise."""
     if not changes:
         return channel
-    share = 1 - float(measure_channel(changes).sigma) ** 2  # of the noise variance, the same in consecutive frames
-    rho = far_correlation(changes, channel.near)
+    differences = [change.even / np.sqrt(change.left) for change in changes]
+    share = 1 - still_variance(
+        [np.where(change.left > _KNOWN, even, np.nan) for change, even in zip(changes, differences, strict=True)]
+    )
+    rho = far_correlation(differences, channel.near)
     return replace(channel, repeated=round(share, 3) if share > _REPEATED else 0.0, rho_far=rho)
 
 
-def _changes(
-    read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int
-) -> Iterator[NDArray[np.float32]]:
-    """Yield the changes from a few frames to the next, with the noise of one frame; dropped frames are left out."""
+def _changes(read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int) -> Iterator[_Change]:
+    """Yield the changes from a few frames to the next; dropped frames are left out."""
     last = read.shape[axis] - 2
     for start in np.unique(np.linspace(0, last, min(_PAIRS, last + 1)).round().astype(int)):
-        first, second = _middle(read, planes, channel, index, axis, slice(start, start + 2), 256)
-        if np.ptp(first) and np.ptp(second):
-            yield (second - first) / np.float32(np.sqrt(2))
-
-
-def _middle(
-    read: Reader, planes: DenoisePlanes, channel: Channel, index: int, axis: int, frames: slice, side: int
-) -> Iterator[NDArray[np.float32]]:
-    """Read the middle of some frames of a channel, their noise brought to a s.d. of 1."""
-    block = read(_region(read.shape, planes.axes, index, axis, frames, side))
-    for frame in as_frames(block, planes.axes, axis):
-        yield planes.prepare(frame, channel).stabilised
+        block = read(_region(read.shape, planes.axes, index, axis, slice(start, start + 2), 256))
+        first, second = (planes.prepare(frame, channel) for frame in as_frames(block, planes.axes, axis))
+        if np.ptp(first.stabilised) and np.ptp(second.stabilised):
+            level = gaussian_filter((first.stabilised + second.stabilised) / 2, _LEVEL)
+            even = (second.stabilised - first.stabilised) / np.float32(np.sqrt(2))
+            yield _Change(even, channel.left(level))
 
 
 def _region(shape: tuple[int, ...], axes: Axes, index: int, axis: int, frames: slice, side: int) -> tuple[slice, ...]:

@@ -28,6 +28,7 @@ from napari_genrecon.noise import (
     measure_hot_fraction,
     stabiliser,
 )
+from napari_genrecon.numerics.changes import put_back
 from napari_genrecon.numerics.views import VIEWS, turned, turned_back
 from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.others import grey_scale
@@ -76,6 +77,24 @@ class Channel:
     def stabilise(self, even: NDArray[Any]) -> NDArray[np.float32]:
         """Return what the network sees: noise of s.d. 1, the centre of the image at 0."""
         return self.transform.forward(even) - np.float32(self.centre)
+
+    def squares(self, prepared: Prepared) -> NDArray[np.float32]:
+        """Return the squares of a stabilised plane, whose mean over frames `of_mean` needs."""
+        centre = np.float32(self.centre)
+        squared = self.transform.squared(prepared.stabilised + centre, prepared.even)
+        return squared - centre * (2 * prepared.stabilised + centre)
+
+    def left(self, stabilised: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the variance of the noise of a stabilised plane: 1, but where photons are few."""
+        return self.transform.left(stabilised + np.float32(self.centre))
+
+    def of_mean(
+        self, fused: NDArray[np.float32], squares: NDArray[np.float32], variance: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return a mean of stabilised frames as if their grey values had been averaged; see `Stabiliser.of_mean`."""
+        centre = np.float32(self.centre)
+        mean, squares = fused + centre, squares + centre * (2 * fused + centre)
+        return self.transform.of_mean(mean, squares, variance) - centre
 
 
 def planned(spec: ModelCard, views: int) -> ModelCard:
@@ -161,12 +180,33 @@ class DenoisePlanes:
         """The card by which tiles are planned."""
         return planned(self.spec, self.views)
 
-    def restore(self, prepared: Prepared, clean: NDArray[np.float32], channel: Channel) -> NDArray[Any]:
-        """Return a denoised plane in grey values, with the pixels of the source that are kept."""
+    def restore(
+        self,
+        prepared: Prepared,
+        clean: NDArray[np.float32],
+        channel: Channel,
+        variance: NDArray[np.float32] | None = None,
+        missed: NDArray[np.float32] | None = None,
+    ) -> NDArray[Any]:
+        """Return a denoised plane in grey values, with the pixels of the source that are kept.
+
+        Parameters
+        ----------
+        prepared, clean : Prepared, (Y, X) ndarray
+            The plane, and what was denoised.
+        channel : Channel
+            Its constants.
+        variance : (Y, X) ndarray, optional
+            That of `Channel.of_mean`, where a mean of frames was denoised.
+        missed : (Y, X) ndarray, optional
+            How surely such a mean misses something of the plane; see `numerics.changes.put_back`.
+        """
         if not self.spec.scaling:  # others do not know the noise either
             clean = self._near(clean, prepared.stabilised)
         clean = clean + np.float32(channel.centre)
-        restored = channel.transform.inverse(clean, dtype=prepared.plane.dtype)
+        restored = channel.transform.inverse(clean, dtype=prepared.plane.dtype, variance=variance)
+        if missed is not None:
+            restored = put_back(restored, prepared.even, missed)
         if self.blend:
             restored = (1 - self.blend) * restored + self.blend * prepared.even
         return np.where(prepared.kept, prepared.plane, restored)
