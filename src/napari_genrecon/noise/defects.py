@@ -81,8 +81,10 @@ def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: 
 def _along(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> float:
     if len(energy) <= _FIRST:
         return 0.0
+    # Column 1 tells what column 0 would hold without stripes, once the noise spectrum between the two is divided out.
     expected = energy[_FIRST:, 1] * spectrum[_FIRST:, 0] / spectrum[_FIRST:, 1]
     excess = float((energy[_FIRST:, 0] - expected).mean())
+    # A mean of n squared normal values scatters by sqrt(2 / n), and so do both columns.
     error = float(expected.mean()) * np.sqrt(4 / (expected.size * max(blocks, 1)))
     least = max(_SURE * error, len(energy) * _FAINT**2)
     return float(np.sqrt(excess / len(energy))) if excess > least else 0.0
@@ -148,8 +150,10 @@ def _search(plane: NDArray[np.generic], noise: NoiseModel) -> tuple[Mask, Mask]:
         y, x, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if not len(y):
             break
+        # `framed` has one pixel more on each side.
         likely[y - 1, x - 1] = True
         clear[y - 1, x - 1] = height > _HOT
+        # In the next round they are missing among the neighbours of others, which they would hide.
         framed[1:-1, 1:-1][likely] = np.nan
     return clear, likely
 
@@ -159,6 +163,7 @@ def _standing_out(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]:
     """Rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
     signed = sign * framed
+    # -inf asks for the noise at the dark end: a quick test before each pixel is judged at its own grey level.
     y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain), crowd)
     values, around = signed[y, x], np.stack([signed[y + dy, x + dx] for dy, dx in _AROUND])
     height = _above_all(values, around, noise, sign, crowd)
@@ -241,6 +246,7 @@ def fill_hot(plane: NDArray[Any], noise: NoiseModel) -> tuple[NDArray[Any], Mask
     filled = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64)
     around = _around(filled, likely)
     beside = around[_BESIDE]
+    # The four beside are nearer than the corners, which count only where fewer than two of them are known.
     filled[likely] = np.where(np.isfinite(beside).sum(axis=0) < 2, _median(around), _median(beside))
     return filled, hot
 
@@ -254,6 +260,7 @@ def _around(plane: NDArray[Any], hot: Mask) -> NDArray[np.floating]:
 
 def _median(around: NDArray[np.floating]) -> NDArray[np.floating]:
     """Median of the finite values of each column; NaN where there is none."""
+    # Not np.nanmedian: it warns of columns that hold no value.
     ordered, there = np.sort(around, axis=0), np.isfinite(around).sum(axis=0)
     column = np.arange(around.shape[1])
     low, high = ordered[np.maximum(there - 1, 0) // 2, column], ordered[there // 2, column]
@@ -289,6 +296,7 @@ def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
     curve = np.array([(np.median(level[part]), np.median(step[part]) / MEDIAN_STEP) for part in chosen]).reshape(-1, 2)
     if not curve[:, 1].any():
         return None
+    # A level whose pixels all equal those beside them (clipped ones, say) gets the least noise of the others.
     curve[:, 1] = np.maximum(curve[:, 1], curve[curve[:, 1] > 0, 1].min()) ** 2
     curve = curve[np.append(np.diff(curve[:, 0]) > 0, True)]
     model = NoiseModel(offset=float(curve[0, 0]), gain=_rough_gain(curve), read_noise=float(np.sqrt(curve[0, 1])))

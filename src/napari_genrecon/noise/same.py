@@ -71,10 +71,13 @@ class Comparison:
         self._pixels += a.size
         self._integers = a.dtype.kind in "iu"
         self._add_moments(b)
+        # `a != a` is true for NaN alone, which equals nothing: in both images it is no difference.
         differs = ~((a == b) | ((a != a) & (b != b)))
         if not differs.any():
             return
         a, b = a[differs], b[differs]
+        # Only what differs is turned to float64, which cannot hold integers beyond 2**53. Where the difference is NaN,
+        # one side is NaN: infinitely far apart.
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.nan_to_num(np.abs(a.astype(np.float64) - b.astype(np.float64)), nan=np.inf, posinf=np.inf)
         self._changed += a.size
@@ -86,6 +89,7 @@ class Comparison:
         known = pixels[np.isfinite(pixels)].astype(np.float64)
         if not self._moments[0] and known.size:
             self._shift = float(known[0])
+        # About a value of the image, as in large values of small variance the sum of squares would cancel.
         known -= self._shift
         self._moments += known.size, known.sum(), np.square(known).sum()
 
@@ -98,6 +102,7 @@ class Comparison:
     def same(self) -> bool:
         """Whether they are the same within `bound` units."""
         bound = self.bound * self._unit
+        # The mean difference tells an image that was moved from one of which a few pixels were rounded otherwise.
         tipped = not self._integers or self._moved <= self._pixels * max(bound, _TIPPED)
         return self._beyond <= bound and tipped
 
@@ -123,6 +128,7 @@ class Comparison:
 def _rounding(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | float:
     """What rounding to the dtype can make of a difference that is next to nothing."""
     if a.dtype.kind != "f":
+        # Two integers that come from nearly one value are at most 1 apart.
         return 1.0
     with np.errstate(invalid="ignore"):
         steps = _ROUNDING_STEPS * np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)

@@ -72,6 +72,7 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     NoiseModel
         The same one where the image has no even part, so that texture is not taken for noise.
     """
+    # The denoiser takes noise of s.d. 1 around 0.
     transform = stabiliser(model)
     centre = float(transform.forward(np.array([measure_centre(list(crops))]))[0])
     pieces = _pieces(crops, clip, transform, centre)
@@ -152,6 +153,7 @@ def _even_blocks(
         return np.zeros((0, _BLOCK, _BLOCK)), np.inf
     spread = np.concatenate(results).std((1, 2))
     flattest = np.argsort(spread, kind="stable")[: max(_FEWEST, round(_PART * len(spread)))]
+    # Of the flattest blocks only those that are clearly even, as long as they are enough.
     even = flattest[: max(_FEWEST, np.count_nonzero(spread[flattest] <= _EVEN / 2))]
     return np.concatenate(residuals)[even].astype(np.float64), float(spread[even].mean())
 

@@ -70,6 +70,7 @@ def _order(size: int) -> NDArray[np.intp]:
 
 def inner_frequencies(size: int) -> NDArray[np.bool_]:
     """All but the lowest, where structure lies, and those constant along an axis, where stripes lie."""
+    # So small a block has no frequency beyond the lowest: all but the mean are used.
     if size < 4:
         return _order(size) > 0 if size > 1 else np.ones((1, 1), bool)
     lines = np.minimum.outer(np.arange(size), np.arange(size)) == 0
@@ -84,6 +85,7 @@ def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bo
         return inner_frequencies(size) & (_order(size) >= size * 7 // 8)
     high = inner_frequencies(size) & (_order(size) >= size * 3 // 4)
     strong = high & (spectrum >= _STRONG)
+    # Smooth noise is weak in nearly all of them: the strongest are taken, as many as a measurement needs.
     if strong.sum() < size * 5 // 2:
         strong = high & (spectrum >= np.sort(spectrum[high])[-size * 5 // 2])
     return strong
@@ -111,6 +113,7 @@ def fit_shape(energy: Floats) -> Shape:
     structure has more energy there than fits with the rest, and then only the rest is believed. Whether noise is white
     is best told by the high frequencies alone.
     """
+    # A constant image has no energy, and no likelihood.
     if len(energy) < 8 or not energy[2 * _LOWEST :, 2 * _LOWEST :].any():
         return white_shape(len(energy))
     wide, narrow = _fit(energy, _LOWEST), _fit(energy, 2 * _LOWEST)
@@ -141,6 +144,7 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
     """
     if len(energy) < 8:
         return False
+    # 1 in every frequency, up to a scale, if all of it is noise of this shape.
     ratio = energy / shape.spectrum
     is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < FEW_FLAT
     is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < _FEWER
@@ -153,6 +157,7 @@ def _fit(energy: Floats, lowest: int) -> Shape:
     along_x, along_y = np.ones(size), np.ones(size)
     rho_x = rho_y = 0.0
     for _ in range(2):
+        # Each time with the other axis divided out; in the first round that along y counts as white.
         rho_x, along_x = _fit_axis(_seen(inner, along_y[lowest:]), lowest, size)
         rho_y, along_y = _fit_axis(_seen(inner.T, along_x[lowest:]), lowest, size)
     return Shape(rho_x, rho_y, np.outer(along_y, along_x))
@@ -172,6 +177,7 @@ def _seen(energy: Floats, across: Floats) -> Floats:
 def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
     rho, spectra = _family(size)
     used = spectra[:, lowest:] + LEAST
+    # Minus Whittle's log-likelihood per frequency, at the scale that suits each spectrum best.
     cost = np.log((energy / used).mean(1)) + np.log(used).mean(1)
     best = int(np.argmin(cost))
     return float(rho[best]), spectra[best]
@@ -180,13 +186,16 @@ def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
 @cache
 def _family(size: int) -> tuple[Floats, Floats]:
     """(M,) correlations and (M, size) spectra of all shapes that are tried."""
+    # The power changes nothing where there is next to no correlation; negative ones are taken as exponential.
     pairs = [(rho, power) for rho in _RHO for power in (_POWER if rho > 0.02 else _POWER[:1])]
     lags = np.arange(size)
     basis = cosine_basis(size)
-    distance = np.abs(lags[:, None] - lags)
+    distance = np.abs(lags[:, None] - lags)  # (size, size)
     spectra = []
     for rho, power in pairs:
+        # A negative correlation changes its sign from pixel to pixel.
         covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags**power) if rho else (lags == 0) * 1.0
+        # The diagonal of basis @ C @ basis.T: the mean energy of each cosine coefficient.
         spectra.append(np.einsum("ui,ij,uj->u", basis, covariance[distance], basis))
     floor = np.maximum(np.array(spectra), LEAST)
     return np.array([rho for rho, _ in pairs]), floor / floor.mean(1, keepdims=True)

@@ -95,8 +95,10 @@ class Stabiliser:
             above = _interpolate(y, self.knots[2], self.knots[0])
         else:
             above = _square(y, self.gain, self.k, self.below)
+            # Without shot noise the transform is a scale, and its inverse has no bias.
             if self.gain:
                 above += np.interp(y, *self.correction).astype(np.float32)
+        # Last and in `dtype`: a large offset leaves float32 no digits for what stands above it.
         return np.add(above, self.offset, dtype=np.dtype(dtype))
 
 
@@ -116,6 +118,7 @@ def stabiliser(model: NoiseModel) -> Stabiliser:
     if not model.affine:
         return _from_curve(model)
     k = _constant(model)
+    # A lower offset is tried first; noise is assumed below it only if the image is darker still.
     if _reaches_far_below(model, k):
         model = _lowered(model)
         k = _constant(model)
@@ -161,6 +164,7 @@ def _noise_free_scale(model: NoiseModel) -> float:
 
 def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
     """Image minus offset, in float32; subtracted in float64 where float32 could not hold the image."""
+    # float32 holds every value of these.
     if image.dtype in (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16):
         return np.subtract(image, np.float32(offset), dtype=np.float32)
     return np.subtract(image, offset, dtype=np.float64).astype(np.float32)
@@ -170,9 +174,11 @@ def _root(above: NDArray[np.float32], gain: float, k: float, below: float) -> ND
     """The generalised Anscombe transform, with its tangent below `_TANGENT_BELOW`."""
     if gain == 0:
         return np.divide(above, k, dtype=np.float64).astype(np.float32)  # 1 / k may be beyond float32
+    # Here gain * d + k**2 is `_TANGENT_BELOW` of k**2. The slope dy/dd is 1 / sqrt(gain * d + k**2).
     start = (_TANGENT_BELOW - 1) * k * k / gain
     tangent = max(math.sqrt(_TANGENT_BELOW) * k, below)
     inside = np.maximum(above, np.float32(start))
+    # Equal to 2 (sqrt(gain d + k**2) - k) / gain, in which a small gain would leave no digits.
     y = 2 * inside / (np.sqrt(np.float32(gain) * inside + np.float32(k * k)) + np.float32(k))
     y += np.minimum(above - np.float32(start), 0) * np.float32(1 / tangent)
     return np.asarray(y, dtype=np.float32)
@@ -182,6 +188,7 @@ def _square(y: NDArray[np.float32], gain: float, k: float, below: float) -> NDAr
     """The algebraic inverse of `_root`."""
     if gain == 0:
         return y * np.float32(k)
+    # `_root` of its own `start`.
     start = 2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain
     inside = np.maximum(y, np.float32(start))
     above = inside * (np.float32(gain / 4) * inside + np.float32(k))
@@ -193,6 +200,7 @@ def _correction(gain: float, read_noise: float, k: float, below: float) -> NDArr
     """What the exact unbiased inverse adds to the algebraic one: a table over the transformed values."""
     if gain == 0:
         return np.zeros((2, 2))
+    # Even steps of the logarithm: the correction changes most where photons are few.
     electrons = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 96)])
     y = np.array([_mean_transform(level, gain, read_noise, k, below) for level in electrons])
     algebraic = _square(y.astype(np.float32), gain, k, below).astype(np.float64)
@@ -202,19 +210,23 @@ def _correction(gain: float, read_noise: float, k: float, below: float) -> NDArr
 def _mean_transform(electrons: float, gain: float, read_noise: float, k: float, below: float) -> float:
     """Mean of the transform of a Poisson count of this mean plus Gaussian read noise."""
     counts, weights = _poisson(electrons)
+    # Gauss-Hermite quadrature over the read noise: nodes in s.d.
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(24)
-    above = gain * counts[:, None] + read_noise * nodes
+    above = gain * counts[:, None] + read_noise * nodes  # (counts, nodes)
     y = _root(above.astype(np.float32), gain, k, below).astype(np.float64)
     return float(weights @ y @ (node_weights / node_weights.sum()))
 
 
 def _poisson(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Counts and their probabilities; for large means a subset of the counts stands for all."""
+    # 8 s.d., and 12 counts for small means, whose distribution is skewed: no probability to speak of lies beyond.
     reach = 8 * math.sqrt(mean) + 12
     first, last = max(0.0, math.floor(mean - reach)), math.ceil(mean + reach)
     counts = np.arange(first, last + 1, max(1, round((last - first) / 400)))
+    # The logarithm below has no value at 0, where every count is 0.
     if mean == 0:
         return counts[:1] * 0, np.ones(1)
+    # By logarithms, as mean**count and the factorial leave the range of floats.
     log_factorial = np.array([math.lgamma(count + 1) for count in counts])
     weights = np.exp(counts * math.log(mean) - mean - log_factorial)
     return counts, weights / weights.sum()
@@ -227,12 +239,14 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
     margin = max(0.25 * (means[-1] - means[0]), _FAR_OUT * float(model.sigma_at(means).max()))
     levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)
     sigma = model.sigma_at(levels)
+    # Where the curve comes near 0, the slope 1 / sigma would have no bound.
     sigma = np.maximum(sigma, 0.05 * sigma.max() or _noise_free_scale(model))
     slope = 1 / sigma
     y = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(levels))])
     above = levels - model.offset
     nodes, weights = np.polynomial.hermite_e.hermegauss(24)
-    noisy = _interpolate(above[:, None] + sigma[:, None] * nodes, above, y)
+    noisy = _interpolate(above[:, None] + sigma[:, None] * nodes, above, y)  # (levels, nodes)
+    # `inverse` reads this table backwards: it must not fall.
     expected = np.maximum.accumulate(noisy @ (weights / weights.sum()))
     expected += np.arange(len(expected)) * 1e-9  # strictly ascending, as interpolation wants
     return Stabiliser(model.offset, 0.0, 1.0, np.stack([above, y, expected]), np.zeros((2, 2)))
@@ -240,6 +254,7 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
 
 def _interpolate(x: Floats, xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float32]:
     """Piecewise linear, going on with the outermost slopes."""
+    # np.interp holds the values of the ends; what lies beyond is added.
     inside = np.interp(x, xp, fp)
     low = (fp[1] - fp[0]) / (xp[1] - xp[0]) * np.minimum(x - xp[0], 0)
     high = (fp[-1] - fp[-2]) / (xp[-1] - xp[-2]) * np.maximum(x - xp[-1], 0)

@@ -62,6 +62,7 @@ def make_bins(means: Floats) -> Bins:
     Equally many blocks are in each, but where the means lie far apart, fewer: the few bright blocks of a sparse image
     would else share a bin with dark ones, whose weaker noise makes them look like structure.
     """
+    # Stable, so that blocks of one mean come in one order everywhere, and so does the result.
     order = np.argsort(means, kind="stable")
     bins = np.array_split(order, int(np.clip(len(order) // _PER_BIN, 1, _MOST_BINS)))
     return [part for inside in bins for part in _narrow(inside, means)]
@@ -97,8 +98,11 @@ def flat_variance(energies: Floats, dof: float) -> float:
     """
     ordered = np.sort(energies)
     cut, mean_below = _cut(dof)
+    # Mean of the n lowest, for every n.
     means = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
+    # Two or three blocks may be alike by chance.
     first = min(max(2, round(_FIRST * len(ordered))), len(ordered) - 1)
+    # With ordered[n] at the cut, the variance is ordered[n] / cut, and the mean below it `mean_below` times that.
     fits = np.flatnonzero(means[first:] <= mean_below / cut * ordered[first:])
     last = first + int(fits[0]) if len(fits) else len(ordered) - 1
     return float(means[last] / mean_below)
@@ -147,8 +151,10 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
     for _ in range(12):
         level = expected(line, means, energies)
         keep = is_flat(energies, level, dof)
+        # A line goes through any two points, without an error by which to judge it.
         if keep.sum() < 3:
             break
+        # The kept part is too low by `mean_below`. Variances scatter in proportion to their level, hence 1 / level**2.
         line = _regress(means[keep], energies[keep] / mean_below, 1 / level[keep] ** 2, quiet)
     return line if abs(line.slope) > _SIGNIFICANT * line.error else Line(line.centre, line.level, 0.0)
 
@@ -186,9 +192,11 @@ def _start(means: Floats, energies: Floats, dof: float) -> Line:
     """
     step = max(len(means) // _ENOUGH_TO_START, 1)
     above, energies = means[::step] - means.min(), energies[::step]
+    # 90 % of noise-only blocks lie between these times the level.
     low, high = gammaincinv(dof / 2, (0.05, 0.95)) * 2 / dof
     most, start = -1, Line(0.0, 0.0, 0.0)
     for steepness in _STEEPNESS:
+        # Flat if the line has this steepness: one level then explains all noise-only blocks.
         relative = energies / (1 + steepness * above)
         level = flat_variance(relative, dof)
         explained = int(np.count_nonzero((relative >= low * level) & (relative <= high * level)))
@@ -204,6 +212,7 @@ def _regress(means: Floats, variances: Floats, weight: Floats, quiet: Floats) ->
     centre, level = float(weight @ means / total), float(weight @ variances / total)
     line = _through(centre, level, means, variances, weight)
     least = 0.8 * float(quiet[1])
+    # The line at the quietest bin.
     if line.slope > 0 and line.level + line.slope * (quiet[0] - line.centre) < least:
         line = _through(float(quiet[0]), float(quiet[1]), means, variances, weight)
     return line
@@ -211,8 +220,11 @@ def _regress(means: Floats, variances: Floats, weight: Floats, quiet: Floats) ->
 
 def _through(x: float, y: float, means: Floats, variances: Floats, weight: Floats) -> Line:
     spread = float(weight @ (means - x) ** 2)
+    # All blocks have one mean.
     if spread <= 0:
         return Line(x, y, 0.0)
+    # Noise does not fall with the signal.
     slope = max(float(weight @ ((means - x) * (variances - y))) / spread, 0.0)
+    # Weighted scatter about the line; level and slope take two degrees of freedom.
     rest = float(weight @ (variances - y - slope * (means - x)) ** 2) / max(len(means) - 2, 1)
     return Line(x, y, slope, float(np.sqrt(rest / spread)))

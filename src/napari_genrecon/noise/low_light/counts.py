@@ -75,6 +75,7 @@ def _are_poisson(zero: float, step: float, blocks: Blocks) -> bool:
     dark = blocks.means <= np.median(blocks.means)
     energy = blocks.energy[dark].mean(0, dtype=np.float64)
     size = len(energy)
+    # The mean was taken off each block, which leaves one coefficient less.
     variance = energy.sum() / (size * size - 1) * blocks.unit**2
     mean = blocks.means[dark].mean() * blocks.unit + blocks.origin - zero
     high = energy[high_frequencies(size)].mean() * blocks.unit**2
