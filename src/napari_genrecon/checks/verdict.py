@@ -105,9 +105,11 @@ class Verdict:
         return "nothing was found" if self.passed else "blur, light or amount is not right, see the report"
 
     def _removes_too_much(self) -> bool:
+        # Small images scatter: only what chance does not explain counts.
         return self.variance - self.variance_chance > _TOO_STRONG
 
     def _changes_light(self) -> bool:
+        # Without light above the offset (NaN) there is nothing to keep.
         return math.isfinite(self.light) and abs(self.light) > _LIGHT + self.chance
 
     def __str__(self) -> str:
@@ -149,6 +151,7 @@ class Verdict:
         return f"{text}; more than the noise" if self.variance > _STRONG else text
 
     def _pattern(self) -> list[str]:
+        # Less correlation than that of the noise is no sign of structure.
         beyond = max(found - known for found, known in zip(self.correlation, self.expected, strict=True))
         if beyond <= _STRUCTURED:
             return []
@@ -161,6 +164,7 @@ class Verdict:
     def _intensity(self) -> str:
         if not math.isfinite(self.light):
             return "there is no light above the darkest level to compare"
+        # `light` is the share that was removed, so the change has the other sign.
         change, chance = -100 * self.light, 100 * self.chance
         said = f"the light above the darkest level changed by {change:+.2f} % (noise alone explains {chance:.2f} %)"
         return f"{said}\n→ The intensity was not kept." if self._changes_light() else said
