@@ -93,8 +93,8 @@ def flat_variance(energies: Floats, dof: float) -> float:
     Notes
     -----
     The energies of noise-only blocks follow a gamma distribution, those of blocks with structure lie above. The result
-    is the lowest variance at which the blocks under the median of that distribution have the mean that they should
-    have; so how many blocks are flat need not be known, and the low bias of picking the lowest is accounted for.
+    is the lowest variance at which the blocks under the `KEEP` quantile of that distribution have the mean that they
+    should have; so how many blocks are flat need not be known, and the low bias of picking the lowest is accounted for.
     """
     ordered = np.sort(energies)
     cut, mean_below = _cut(dof)
