@@ -13,7 +13,7 @@ from napari_genrecon.noise import NoiseModel
 
 __all__ = ["Expected", "expected_of", "expected_plane"]
 
-_MUCH = 0.5  # of the noise s.d.: where the error is larger, denoising has gained less than a factor of two
+_MUCH = 0.5  # of the noise s.d., as the report says it: with a larger error denoising gained less than a factor of two
 
 
 @dataclass(frozen=True, slots=True)

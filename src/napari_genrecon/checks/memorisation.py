@@ -23,9 +23,10 @@ __all__ = ["Memorisation", "check_memorisation", "nearest", "rank_test"]
 COPIES_WARNED = 0.05
 """Share of samples nearer than all but 1 % of held-out crops (0.01 is normal), from which on there is a warning."""
 
-_NEAR = 0.01  # share of the held-out crops that count as near, so that 1 % of good samples do, too
 _AT_ONCE = 512  # pictures that are compared together: limits the memory, and is large enough to be fast
-_FEWEST = 20  # held-out crops; fewer do not show which distances are usual
+# Held-out crops. Of good samples, one in their number plus one is nearer than the nearest of them: of fewer crops that
+# would be as many as are warned of.
+_FEWEST = round(1 / COPIES_WARNED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,8 +121,8 @@ def rank_test(distance: ArrayLike, usual: ArrayLike) -> tuple[float, float, floa
     from scipy.stats import betabinom  # loaded when it is needed, as that takes half a second
 
     samples, others = np.asarray(distance), np.sort(np.asarray(usual))
-    # Fewer than 100 held-out crops have no 1 %: the least of them is taken.
-    rank = max(1, round(_NEAR * len(others)))
+    # As many of the held-out crops count as near as good samples may. Fewer than 100 have no 1 %: their least is taken.
+    rank = max(1, round(FALSE * len(others)))
     near = others[rank - 1]
     count = int(np.count_nonzero(samples < near))
     # `sf(k)` is the probability of more than k.

@@ -12,24 +12,25 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ..normal import MEDIAN_STEP
-from .model import NoiseModel
+from .model import FAINT, NoiseModel
+from .spectrum import LOWEST
 
 __all__ = ["fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
 
-_FIRST = 4  # cosine frequency from which stripes are told from structure
+_FIRST = 2 * LOWEST  # cosine frequency from which stripes are told from structure
 _SURE = 8.0  # standard errors (overlapping blocks count for less than their number)
-_FAINT = 0.05  # noise s.d.; fainter stripes are not worth a word
 _HOT = 7.0  # noise s.d. by which a hot pixel stands above all its neighbours
 _PHOTONS = 8.0  # and photo-electrons
-_EIGHT = 2.85  # s.d. between the ends of eight neighbours
+_EIGHT = 2.85  # s.d., mean distance of the ends of eight normal values (d2 of control charts: 2.847)
 _FEWEST_PAIRS = 3  # of opposite neighbours, of the four
-_PAIRS = 0.7  # s.d. by which the highest of eight values lies above the highest of four means of two
+# s.d. by which the highest of eight normal values (1.42) lies above the highest of four means of two (0.73), on average
+_PAIRS = 0.7
 _ROUNDS = 4  # of taking hot pixels out of each other's neighbourhoods
-_FEWEST = 2  # neighbours by which a pixel can be judged
+_FEWEST = 2  # neighbours by which a pixel can be judged: one alone does not scatter
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 _BESIDE = [i for i, (y, x) in enumerate(_AROUND) if not (y and x)]
 _PLACES = 1 << 18  # where noise is guessed, ...
-_ALONG = 5  # ... from so many pixels in a row
+_ALONG = 5  # ... from pixels in a row, three for the level and the two between them for the noise
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)  # parts of them, from dark to bright
 _CLEAR = 4.0  # noise s.d. by which a level must be brighter to tell more
 
@@ -86,7 +87,7 @@ def _along(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: i
     excess = float((energy[_FIRST:, 0] - expected).mean())
     # A mean of n squared normal values scatters by sqrt(2 / n), and so do both columns.
     error = float(expected.mean()) * np.sqrt(4 / (expected.size * max(blocks, 1)))
-    least = max(_SURE * error, len(energy) * _FAINT**2)
+    least = max(_SURE * error, len(energy) * FAINT**2)
     return float(np.sqrt(excess / len(energy))) if excess > least else 0.0
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .model import LEVELS
+
 __all__ = ["Levels", "find_levels"]
 
 Crops = Sequence[NDArray[np.generic]]
@@ -46,7 +48,7 @@ def find_levels(crops: Crops) -> Levels:
         means = np.concatenate([crop.ravel().astype(np.float64) for crop in crops])
         means = means[np.isfinite(means)]
     # Means of 16 pixels hold a quarter of the s.d. of white noise: the ends of single pixels are those of the noise.
-    dark, median, bright = (float(level) for level in np.quantile(means, (0.01, 0.5, 0.99)))
+    dark, median, bright = (float(level) for level in np.quantile(means, LEVELS))
     low, high, at_high = _clipping([_finite(crop) for crop in crops])
     return Levels((dark, median, bright), (low, high), at_high)
 

@@ -16,10 +16,11 @@ from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
 from .low_light import counted_photons
 from .measured_spectrum import independent_part, measured_shape
-from .model import NoiseModel
+from .model import LEVELS, NoiseModel
 from .second_look import Denoiser, second_look
 from .spectrum import (
     LEAST,
+    LOWEST,
     WHITE,
     Shape,
     fit_shape,
@@ -30,6 +31,7 @@ from .spectrum import (
     white_shape,
 )
 from .strength import (
+    ENOUGH,
     KEEP,
     Bins,
     Line,
@@ -47,15 +49,11 @@ from .texture import is_texture_on_white
 __all__ = ["measure_channel"]
 
 _ROUNDS = 3  # strength and correlation are measured in turns, and change no more after
-_SMALLEST = 4  # pixels along a block in which noise can be told from structure
-_MOST_REFINED = 2048  # blocks that tell which frequencies are independent
-_DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
 _FEW_HOT = 1e-4  # of the pixels; that few are in few of the blocks
 _MOSTLY_FLAT = 0.6  # part of the blocks of a bin
 _WRONG = 0.6  # ratio of a bin's variance to the line's, or the other way round ...
-_WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line ...
-_FEWEST_BINS = 4  # ... if there are enough of them
+_WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line
 
 Floats = NDArray[np.float64]
 
@@ -126,7 +124,7 @@ def measure_channel(crops: Sequence[ArrayLike], denoise: Denoiser | None = None)
     dark, _median, bright = levels.levels
     blocks = cut_blocks(even, levels.clip, dark, bright - dark)
     blocks.energy[:] /= 1 - filled  # what was filled has next to no noise
-    if not len(blocks) or blocks.energy.shape[1] < _SMALLEST:
+    if not len(blocks) or blocks.energy.shape[1] < 2 * LOWEST:
         return dataclasses.replace(_model(levels, None, blocks), read_noise=_neighbour_noise(even))
     model = dataclasses.replace(
         _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
@@ -218,7 +216,7 @@ def _refined(
 ) -> tuple[Shape, Line, Floats, float]:
     """The measurement with the spectrum as it is, and as many degrees of freedom as it leaves."""
     level = expected(line, blocks.means, flat)
-    keep = np.flatnonzero(is_flat(flat, level, dof))[:_MOST_REFINED]
+    keep = np.flatnonzero(is_flat(flat, level, dof))[:ENOUGH]
     shape = measured_shape(energy, shape)
     relative = blocks.energy[keep] / (level[keep, None, None] * (shape.spectrum + LEAST))  # (K, v, u)
     size = len(shape.spectrum)
@@ -278,7 +276,7 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
     )
     if noise is None:
         return seen
-    unit, dark = blocks.unit, float(np.quantile(blocks.means, _DARK))
+    unit, dark = blocks.unit, float(np.quantile(blocks.means, LEVELS[0]))
     # Back from units of the range above the origin to grey values; variances scale with the square.
     curve = _ascending(noise.curve * [unit, unit**2] + [blocks.origin, 0.0])
     sigma = unit * float(np.sqrt(noise.line.at((levels.levels[1] - blocks.origin) / unit)))
@@ -313,4 +311,5 @@ def _follows(line: Line, curve: Floats, trusted: NDArray[np.bool_]) -> bool:
     means, variances = curve.T
     level = line.at(means)
     wrong = trusted & ((variances < _WRONG * level) | (_WRONG * variances > level))
-    return bool(trusted.sum() < _FEWEST_BINS or wrong.mean() < _WRONG_PART)
+    # Of fewer bins that part is less than one: a single bin would contradict.
+    return bool(trusted.sum() < 1 / _WRONG_PART or wrong.mean() < _WRONG_PART)

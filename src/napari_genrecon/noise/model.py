@@ -12,13 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import OptionError
-from .report import describe
+from .report import CORRELATED, describe
 
-__all__ = ["FAR", "Method", "NoiseModel"]
+__all__ = ["FAINT", "FAR", "LEVELS", "Method", "NoiseModel"]
 
 Method = Literal["flat blocks", "high-pass", "residual", "counts", "given"]
 FAR = (2, 3, 5)
 """Distances in pixels of `NoiseModel.far_x` and `far_y`."""
+LEVELS = (0.01, 0.5, 0.99)
+"""Quantiles that are the dark, the median and the bright level of `NoiseModel.levels`."""
+FAINT = 0.05
+"""Part of the noise s.d. that counts as none: of fainter stripes, and of a grey level with less noise than that."""
 
 _DERIVED = ("sigma", "snr")
 _NON_NEGATIVE = (
@@ -216,7 +220,7 @@ class NoiseModel:
     @property
     def is_white(self) -> bool:
         """Whether neighbouring pixels are, within what can be measured, independent."""
-        return max(abs(self.rho_x), abs(self.rho_y)) < 0.1
+        return max(abs(self.rho_x), abs(self.rho_y)) < CORRELATED
 
     @property
     def correlations(self) -> tuple[float, ...]:

@@ -25,8 +25,6 @@ _SAME_BFLOAT16 = 0.05  # noise s.d.: what the cards of models allow bfloat16 to 
 # What float32 can keep follows the contrast, not the noise: where an image has hardly any noise, or none is known
 # (`noise=0`, synthetic images), noise of a hundredth of the contrast is taken as the unit.
 _LEAST_NOISE = 0.01
-# Where a value lies between two integers, the last digits decide how it is rounded: this share of pixels may tip over.
-_TIPPED = 1e-3
 _ROUNDING_STEPS = 2  # of the floats themselves, by which rounding may set two values apart
 
 
@@ -102,8 +100,9 @@ class Comparison:
     def same(self) -> bool:
         """Whether they are the same within `bound` units."""
         bound = self.bound * self._unit
-        # The mean difference tells an image that was moved from one of which a few pixels were rounded otherwise.
-        tipped = not self._integers or self._moved <= self._pixels * max(bound, _TIPPED)
+        # Where a value lies between two integers, the last digits decide how it is rounded. The mean difference tells
+        # a few such pixels from an image that was moved: its limit is `SAME` of a grey value where noise is weaker.
+        tipped = not self._integers or self._moved <= self._pixels * max(bound, SAME)
         return self._beyond <= bound and tipped
 
     @property

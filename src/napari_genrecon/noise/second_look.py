@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..engine.intensity import fill_non_finite, measure_centre
 from .blocks import CLIPPED
-from .model import FAR, NoiseModel
+from .model import FAINT, FAR, NoiseModel
 from .spectrum import WHITE
 from .stabilise import Stabiliser, stabiliser
 
@@ -36,7 +36,6 @@ _LARGEST_RHO = 0.9  # that the denoiser is told
 _BLOCK, _PART, _FEWEST = 24, 0.15, 8  # pixels along a block; part and least number of blocks that are taken as even
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
-_TINY = 0.05  # of the noise s.d.: less is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +141,7 @@ def _even_blocks(
     for piece in pieces:
         clean = denoise(piece.noisy, _STRENGTH, (rho_x, rho_y))
         restored = restore(clean)
-        residual = (piece.grey - restored) / np.maximum(model.sigma_at(restored), _TINY * model.sigma)
+        residual = (piece.grey - restored) / np.maximum(model.sigma_at(restored), FAINT * model.sigma)
         # Stripes are no noise of single pixels: what a whole row or column has in common is not counted.
         for axis, stripes in ((1, model.row_stripes), (0, model.column_stripes)):
             if stripes:

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blocks import SIZE, cosine_basis
+from .report import CORRELATED
 
 __all__ = [
     "LEAST",
     "LONG",
+    "LOWEST",
     "FEW_FLAT",
+    "SMALLEST",
     "WHITE",
     "Shape",
     "fit_shape",
@@ -32,11 +35,13 @@ Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
 WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
-_LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
+LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
+SMALLEST = (
+    4 * LOWEST
+)  # pixels along a block: of a smaller one, the fit without the lower frequencies leaves less than half
 FEW_FLAT, _FEWER = 0.06, 0.045  # parts of the blocks
 LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
-_DOUBT = 0.1  # by how much two fits of a correlation may differ
 _STRONG = 0.1  # of the mean of a spectrum
 LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
 
@@ -71,7 +76,7 @@ def _order(size: int) -> NDArray[np.intp]:
 def inner_frequencies(size: int) -> NDArray[np.bool_]:
     """All but the lowest, where structure lies, and those constant along an axis, where stripes lie."""
     # So small a block has no frequency beyond the lowest: all but the mean are used.
-    if size < 4:
+    if size < 2 * LOWEST:
         return _order(size) > 0 if size > 1 else np.ones((1, 1), bool)
     lines = np.minimum.outer(np.arange(size), np.arange(size)) == 0
     return ~lines & (_order(size) >= 3)
@@ -79,7 +84,7 @@ def inner_frequencies(size: int) -> NDArray[np.bool_]:
 
 def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bool_]:
     """The upper half; for correlated noise somewhat lower, and only where such noise is not weak."""
-    if size < 8:
+    if size < SMALLEST:
         return inner_frequencies(size)
     if spectrum is None:
         return inner_frequencies(size) & (_order(size) >= size * 7 // 8)
@@ -114,13 +119,13 @@ def fit_shape(energy: Floats) -> Shape:
     is best told by the high frequencies alone.
     """
     # A constant image has no energy, and no likelihood.
-    if len(energy) < 8 or not energy[2 * _LOWEST :, 2 * _LOWEST :].any():
+    if len(energy) < SMALLEST or not energy[2 * LOWEST :, 2 * LOWEST :].any():
         return white_shape(len(energy))
-    wide, narrow = _fit(energy, _LOWEST), _fit(energy, 2 * _LOWEST)
+    wide, narrow = _fit(energy, LOWEST), _fit(energy, 2 * LOWEST)
     if max(abs(narrow.rho_x), abs(narrow.rho_y)) < WHITE:
-        return _fit(energy, 3 * _LOWEST)
+        return _fit(energy, 3 * LOWEST)
     doubt = max(wide.rho_x - narrow.rho_x, wide.rho_y - narrow.rho_y)
-    return narrow if doubt > _DOUBT else wide
+    return narrow if doubt > CORRELATED else wide
 
 
 def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
@@ -142,7 +147,7 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
     50), or a correlation over more pixels than detectors and interpolation make. The limits were set on real images
     without a flat patch.
     """
-    if len(energy) < 8:
+    if len(energy) < SMALLEST:
         return False
     # 1 in every frequency, up to a scale, if all of it is noise of this shape.
     ratio = energy / shape.spectrum

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .model import NoiseModel
+from .model import FAINT, NoiseModel
 
 __all__ = ["Stabiliser", "stabiliser"]
 
@@ -240,7 +240,7 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
     levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)
     sigma = model.sigma_at(levels)
     # Where the curve comes near 0, the slope 1 / sigma would have no bound.
-    sigma = np.maximum(sigma, 0.05 * sigma.max() or _noise_free_scale(model))
+    sigma = np.maximum(sigma, FAINT * sigma.max() or _noise_free_scale(model))
     slope = 1 / sigma
     y = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(levels))])
     above = levels - model.offset

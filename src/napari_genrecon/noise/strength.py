@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
 __all__ = [
+    "ENOUGH",
     "KEEP",
     "Bins",
     "Line",
@@ -32,7 +33,9 @@ _WIDEST = 0.05  # of the range of grey values that a bin may span ...
 _LEAST_PER_BIN = 8  # ... if so many blocks are left in it
 _SIGNIFICANT = 6.0  # standard errors by which a slope must differ from 0: picking blocks by the line favours the line
 _STEEPNESS = np.append(0.0, np.geomspace(0.1, 1e4, 35))  # of the line: its slope by its level at the dark end
-_ENOUGH_TO_START = 2048  # blocks
+ENOUGH = (
+    2048  # blocks: more than that tell nothing new of where the line starts, and of which frequencies are independent
+)
 _TINY = 1e-30  # variances are in units of the squared range of the image
 
 
@@ -190,7 +193,7 @@ def _start(means: Floats, energies: Floats, dof: float) -> Line:
 
     For each steepness the level is that of the quietest blocks, and those near it count.
     """
-    step = max(len(means) // _ENOUGH_TO_START, 1)
+    step = max(len(means) // ENOUGH, 1)
     above, energies = means[::step] - means.min(), energies[::step]
     # 90 % of noise-only blocks lie between these times the level.
     low, high = gammaincinv(dof / 2, (0.05, 0.95)) * 2 / dof

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..blocks import Blocks
-from ..model import NoiseModel
+from ..model import LEVELS, NoiseModel
 from ..spectrum import high_frequencies
 
 __all__ = ["counted_photons"]
@@ -42,7 +42,7 @@ def counted_photons(model: NoiseModel, crops: Sequence[NDArray[np.generic]], blo
     if scale is None or not _are_poisson(*scale, blocks):
         return None
     # Means of a few pixels are mostly 0: the grey levels are those of whole blocks.
-    levels = np.quantile(blocks.means, (0.01, 0.5, 0.99)) * blocks.unit + blocks.origin
+    levels = np.quantile(blocks.means, LEVELS) * blocks.unit + blocks.origin
     return NoiseModel(
         gain=scale[1],
         offset=scale[0],

@@ -20,7 +20,7 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["pipeline", "pipeline_steps"]
 
-_FINE = 1000  # steps of progress per task: tasks count their own work in different units
+_FINE = 1000  # progress is told in thousandths of a task: tasks count their own work in different units
 
 
 def pipeline(
