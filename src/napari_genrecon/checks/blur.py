@@ -20,6 +20,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter1d, laplace
 
 from napari_genrecon.checks.residual import normalised_residual
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.normal import REACH
 
 __all__ = ["Blur", "blur_test", "simulated", "structure"]
 
@@ -30,7 +31,6 @@ _MORE = 1.5
 """How many times the simulated figure is too much: results of `denoise` reach 0.8 to 1.3 times.
 
 Measured with ``python tools/benchmark.py trust``, on simulated scenes of 10 to 1000 electrons."""
-_CHANCE = 4.0  # standard errors that are chance, on top
 _LEAST = 0.25  # pixels; a smaller blur changes nothing that can be seen, and errors of the noise model reach it
 
 
@@ -90,7 +90,7 @@ def blur_test(noisy: Plane, restored: Plane, noise: NoiseModel, denoiser: Denois
     if found is None or usual is None:
         return None
     # Noise of the image and of the simulation are independent, so the squares of their errors add up.
-    chance = _CHANCE * math.hypot(found[1], usual[1])
+    chance = REACH * math.hypot(found[1], usual[1])
     limit = max(_width(_MORE * max(usual[0], 0.0) + chance), _LEAST)
     return Blur(_width(found[0]), _width(usual[0]), limit)
 

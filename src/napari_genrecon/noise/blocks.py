@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIPPED", "SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
+__all__ = ["CLIPPED", "FEWEST", "SAMPLED", "SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
 
 SIZE = 16
 CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
@@ -21,9 +21,12 @@ _ENOUGH = (
     0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
 )
 _MOST = 8192  # blocks: more cost time and tell nothing new
-_FEW_COMPLETE = 4  # blocks without missing pixels; with fewer, missing pixels are filled
-_FARTHEST, _ROUNDING = 1e6, 1e-13  # in units of the range, and of its square: outliers, and errors of float32
-_BAND, _SAMPLED = 64, 1 << 20  # rows of a band, and pixels in all bands
+FEWEST = 8  # blocks that tell a noise level; with fewer that miss no pixel, missing pixels are filled
+_FARTHEST = 1e6  # in units of the range: outliers
+# In units of its square: the error of a coefficient, of which float32 rounds 2 * SIZE products by half an eps each.
+_ROUNDING = 2 * SIZE * float(np.finfo(np.float32).eps / 2) ** 2
+_BAND = 64  # rows of a band
+SAMPLED = 1 << 18  # pixels that stand for all where single ones are looked at
 _FEW = 200  # below this many blocks, cut them with half a block's overlap
 
 Floats = NDArray[np.float32]
@@ -61,7 +64,7 @@ def sample_bands(crops: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generi
     """Take bands of rows, evenly spread, where the crops are large: for what is the same everywhere, as defects are."""
     bands = [crop[top : top + _BAND] for crop in crops for top in range(0, len(crop), _BAND)]
     # Whole bands, not single rows: a hot pixel is judged by the rows above and below it.
-    return bands[:: max(1, round(sum(crop.size for crop in crops) / _SAMPLED))]
+    return bands[:: max(1, round(sum(crop.size for crop in crops) / SAMPLED))]
 
 
 def cosine_basis(size: int) -> NDArray[np.float64]:
@@ -94,7 +97,7 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
     everything = _all_values(crops, origin, (-np.inf, np.inf), size, few) if np.isfinite(clip).any() else values
     if len(values) < _ENOUGH * len(everything):
         values = everything
-    if len(values) < _FEW_COMPLETE:
+    if len(values) < FEWEST:
         values = _all_values([_filled(crop, size) for crop in crops], origin, (-np.inf, np.inf), size, few)
     values = _without_constants(values)
     # Every n-th block, n rounded up: so those that are kept come from all crops. Without a block n is 1.

@@ -50,7 +50,6 @@ __all__ = ["measure_channel"]
 
 _ROUNDS = 3  # strength and correlation are measured in turns, and change no more after
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
-_FEW_HOT = 1e-4  # of the pixels; that few are in few of the blocks
 _MOSTLY_FLAT = 0.6  # part of the blocks of a bin
 _WRONG = 0.6  # ratio of a bin's variance to the line's, or the other way round ...
 _WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line
@@ -149,10 +148,10 @@ def _checked(crop: ArrayLike) -> NDArray[np.generic]:
 
 
 def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
-    """Fill hot pixels that are more than a few, as they would be in every block; and which part of all they are."""
+    """Fill hot pixels, which would else be in many blocks; and return which part of all pixels they are."""
     rough = rough_noise(crops)
     fraction = 0.0 if rough is None else measure_hot_fraction(sample_bands(crops), rough)
-    if rough is None or fraction < _FEW_HOT:
+    if rough is None or not fraction:
         return crops, 0.0
     rough = dataclasses.replace(rough, hot_fraction=fraction)
     return [fill_hot(crop, rough)[0] for crop in crops], fraction

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .model import NoiseModel
+from .model import FAINT, NoiseModel
 
 __all__ = ["SAME", "Comparison", "alike", "bound_of", "compare"]
 
 SAME = 1e-3
 """Noise s.d. by which a pixel may differ on another machine or with another number of threads."""
-
-_SAME_BFLOAT16 = 0.05  # noise s.d.: what the cards of models allow bfloat16 to change
 
 # What float32 can keep follows the contrast, not the noise: where an image has hardly any noise, or none is known
 # (`noise=0`, synthetic images), noise of a hundredth of the contrast is taken as the unit.
@@ -30,7 +28,8 @@ _ROUNDING_STEPS = 2  # of the floats themselves, by which rounding may set two v
 
 def bound_of(*records: Mapping[str, Any]) -> float:
     """Return by how many noise s.d. results with these records may differ: more if one was computed in bfloat16."""
-    return _SAME_BFLOAT16 if any(record.get("precision") == "bfloat16" for record in records) else SAME
+    # What counts as none is also what the cards of models allow bfloat16 to change.
+    return FAINT if any(record.get("precision") == "bfloat16" for record in records) else SAME
 
 
 class Comparison:

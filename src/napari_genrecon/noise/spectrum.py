@@ -34,12 +34,13 @@ __all__ = [
 Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
-WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
+# A lag-1 correlation below this is taken as none. With CORRELATED, white noise over a picture of gravel was not.
+WHITE = 0.12
 LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
 SMALLEST = (
     4 * LOWEST
 )  # pixels along a block: of a smaller one, the fit without the lower frequencies leaves less than half
-FEW_FLAT, _FEWER = 0.06, 0.045  # parts of the blocks
+FEW_FLAT = 0.06  # part of the blocks
 LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
 _STRONG = 0.1  # of the mean of a spectrum
@@ -152,7 +153,7 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
     # 1 in every frequency, up to a scale, if all of it is noise of this shape.
     ratio = energy / shape.spectrum
     is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < FEW_FLAT
-    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < _FEWER
+    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < FEW_FLAT
     return bool(is_blurred or is_long)
 
 

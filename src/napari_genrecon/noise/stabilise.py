@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ..normal import REACH
 from .model import FAINT, NoiseModel
 
 __all__ = ["Stabiliser", "stabiliser"]
@@ -28,8 +29,6 @@ Floats = NDArray[np.floating]
 # Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise
 # of a dark background so far that its mean is lost, and below 0 there is none.
 _TANGENT_BELOW = 0.5
-_FAR_OUT = 6.0  # s.d. of the noise, beyond the curve
-_FAR_BELOW = 5.0  # k, under the offset: where noise does not reach
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +131,7 @@ def _constant(model: NoiseModel) -> float:
 
 def _reaches_far_below(model: NoiseModel, k: float) -> bool:
     """Whether the image is darker than noise alone could make it below the offset."""
-    return bool(model.gain and model.levels is not None and model.levels[0] <= model.offset - _FAR_BELOW * k)
+    return bool(model.gain and model.levels is not None and model.levels[0] <= model.offset - REACH * k)
 
 
 def _lowered(model: NoiseModel) -> NoiseModel:
@@ -236,7 +235,7 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
     """Integrate 1 / sigma over the grey values; for the inverse the noise is Gaussian of the local strength."""
     means = np.array(model.curve)[:, 0]
     # So far out that noise no longer reaches the curve: there both ways go on with one slope, and no light is lost.
-    margin = max(0.25 * (means[-1] - means[0]), _FAR_OUT * float(model.sigma_at(means).max()))
+    margin = max(0.25 * (means[-1] - means[0]), REACH * float(model.sigma_at(means).max()))
     levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)
     sigma = model.sigma_at(levels)
     # Where the curve comes near 0, the slope 1 / sigma would have no bound.

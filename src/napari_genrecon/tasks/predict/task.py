@@ -17,6 +17,7 @@ from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
+from napari_genrecon.noise.model import LEVELS
 from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import as_source, input_facts, sample_channels
@@ -31,8 +32,7 @@ __all__ = ["expected_seconds", "predict", "predict_steps"]
 
 _TASK = "predict"
 _INFERRED = "the result shows what was inferred from other images, not measured: see how good that is on held-out pairs"
-_TAILS = (1.0, 99.0)  # percentiles of an image that are compared with the range of the training
-_BEYOND = 0.25  # of that range: further out, the network has seen nothing like it
+_BEYOND = 0.25  # of the range of the training: further out, the network has seen nothing like it
 _NARROW = 0.1  # of that range that an image must span: with less light, it shows little of what was learnt from
 
 
@@ -231,8 +231,8 @@ def _notes(spec: ModelCard, sampled: Sequence[list[NDArray[Any]]], pixel_size: f
 
 def _on_levels(spec: ModelCard, channel: int, crops: Sequence[NDArray[Any]]) -> str:
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
-    # Not the extremes, which hot pixels set.
-    low, high = np.percentile(values, _TAILS)
+    # The dark and the bright level, as a noise report has them, and not the extremes, which hot pixels set.
+    low, high = np.quantile(values, (LEVELS[0], LEVELS[-1]))
     first, last = spec.low[channel], spec.high[channel]
     span = last - first
     if first - _BEYOND * span <= low and high <= last + _BEYOND * span and high - low >= _NARROW * span:
