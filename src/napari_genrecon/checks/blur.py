@@ -20,6 +20,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter1d, laplace
 
 from napari_genrecon.checks.residual import normalised_residual
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.normal import REACH
 
 __all__ = ["Blur", "blur_test", "simulated", "structure"]
 
@@ -30,7 +31,6 @@ _MORE = 1.5
 """How many times the simulated figure is too much: results of `denoise` reach 0.8 to 1.3 times.
 
 Measured with ``python tools/benchmark.py trust``, on simulated scenes of 10 to 1000 electrons."""
-_CHANCE = 4.0  # standard errors that are chance, on top
 _LEAST = 0.25  # pixels; a smaller blur changes nothing that can be seen, and errors of the noise model reach it
 
 
@@ -78,14 +78,19 @@ def blur_test(noisy: Plane, restored: Plane, noise: NoiseModel, denoiser: Denois
         None where there is no noise or no structure.
     """
     known = np.isfinite(noisy) & np.isfinite(restored)
+    # The same value in both images leaves no residual where nothing is known.
     noisy, restored = (np.where(known, image, 0.0) for image in (noisy, restored))
+    # The Laplacian takes in the pixels beside: next to unknown ones it would see the step to the value above.
     inside = binary_erosion(known, np.ones((3, 3)))
     found = _regression(noisy, restored, noise, inside, step)
+    # A fixed seed: one image and one result have one verdict.
     again = simulated(restored, noise, np.random.default_rng(0)) if found else None
     usual = None if again is None else _regression(again, denoiser(again), noise, inside, step)
+    # The simulation may lack structure though the result has some: what was denoised again can be flat.
     if found is None or usual is None:
         return None
-    chance = _CHANCE * math.hypot(found[1], usual[1])
+    # Noise of the image and of the simulation are independent, so the squares of their errors add up.
+    chance = REACH * math.hypot(found[1], usual[1])
     limit = max(_width(_MORE * max(usual[0], 0.0) + chance), _LEAST)
     return Blur(_width(found[0]), _width(usual[0]), limit)
 
@@ -96,10 +101,12 @@ def _regression(
     """Return the squared width of the blur in pixel**2, and its standard error with white noise."""
     residual, sigma = normalised_residual(noisy, restored, noise, step=step)
     curvature = laplace(restored.astype(np.float64))
+    # In noise s.d., as the residual: so every pixel of the regression has the same scatter.
     curvature = np.divide(curvature, sigma, out=np.zeros(sigma.shape), where=(sigma > 0) & inside)
     power = float((curvature**2).sum())
     if not power > 0:
         return None
+    # The residual is -s**2 / 2 times the Laplacian: minus twice the slope is s**2, below 0 by chance.
     return -2 * float((residual * curvature).sum()) / power, 2 / math.sqrt(power)
 
 
@@ -120,14 +127,18 @@ def simulated(clean: Plane, noise: NoiseModel, rng: np.random.Generator) -> NDAr
         Source of chance.
     """
     if noise.affine and noise.gain > 0 and noise.is_white:
+        # A count cannot be negative: what lies below the offset is added as it is, without shot noise.
         photons = rng.poisson(np.maximum(clean - noise.offset, 0) / noise.gain)
         read = rng.normal(0, noise.read_noise, clean.shape)
+        # DN below the offset
         dark = np.minimum(clean - noise.offset, 0)
         return np.asarray(noise.offset + dark + noise.gain * photons + read, np.float32)
     field = rng.standard_normal(clean.shape)
     for axis, rho in ((0, noise.rho_y), (1, noise.rho_x)):
+        # White noise behind a Gaussian of width s has the lag-1 correlation exp(-1 / (4 s**2)).
         if rho > 0:
             field = gaussian_filter1d(field, math.sqrt(-1 / (4 * math.log(rho))), axis=axis, mode="wrap")
+    # Filtering takes variance away: dividing by the s.d. brings it back to 1.
     return np.asarray(clean + noise.sigma_at(clean) * field / max(float(field.std()), 1e-12), np.float32)
 
 
@@ -135,5 +146,6 @@ def structure(restored: Plane, noise: NoiseModel) -> float:
     """Return how much fine structure a part of a result holds; 0 if some of it is not known."""
     if not np.isfinite(restored).all() or min(restored.shape) < 3:
         return 0.0
+    # Without noise every structure is infinitely clear, but still to be compared.
     sigma = np.maximum(noise.sigma_at(restored), np.finfo(float).tiny)
     return float(np.mean((laplace(restored.astype(np.float64)) / sigma) ** 2))

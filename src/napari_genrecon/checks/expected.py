@@ -13,7 +13,7 @@ from napari_genrecon.noise import NoiseModel
 
 __all__ = ["Expected", "expected_of", "expected_plane"]
 
-_MUCH = 0.5  # of the noise s.d.: where the error is larger, denoising has gained less than a factor of two
+_MUCH = 0.5  # of the noise s.d., as the report says it: with a larger error denoising gained less than a factor of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Expected:
     def __str__(self) -> str:
         if not self.error2 or not self.noise2:
             return "expected error: none, as no noise was removed"
+        # Variances of pixels add up, and their s.d. do not: the root is taken of the mean.
         error, noise = (math.sqrt(total / self.pixels) for total in (self.error2, self.noise2))
         where = f"plane {', '.join(map(str, self.plane))}, " if self.plane else ""
         return (
@@ -71,11 +72,14 @@ def expected_plane(
         Indices of the plane.
     """
     known = np.isfinite(error) & np.isfinite(restored)
+    # NaN has no noise; any number will do, as these pixels are left out below.
     sigma = noise.sigma_at(np.where(known, restored, 0.0))
+    # -1 lies below every real ratio, so that the largest is never at an unknown pixel.
     ratio = np.divide(error, sigma, out=np.full(error.shape, -1.0), where=known & (sigma > 0))
     y, x = np.unravel_index(int(ratio.argmax()), ratio.shape)
     return Expected(
         pixels=int(known.sum()),
+        # In float64: sums over millions of pixels lose digits in float32.
         error2=float((error[known].astype(np.float64) ** 2).sum()),
         noise2=float((sigma[known] ** 2).sum()),
         much=int((ratio > _MUCH).sum()),

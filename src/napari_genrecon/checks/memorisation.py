@@ -23,9 +23,10 @@ __all__ = ["Memorisation", "check_memorisation", "nearest", "rank_test"]
 COPIES_WARNED = 0.05
 """Share of samples nearer than all but 1 % of held-out crops (0.01 is normal), from which on there is a warning."""
 
-_NEAR = 0.01  # share of the held-out crops that count as near, so that 1 % of good samples do, too
 _AT_ONCE = 512  # pictures that are compared together: limits the memory, and is large enough to be fast
-_FEWEST = 20  # held-out crops; fewer do not show which distances are usual
+# Held-out crops. Of good samples, one in their number plus one is nearer than the nearest of them: of fewer crops that
+# would be as many as are warned of.
+_FEWEST = round(1 / COPIES_WARNED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +87,7 @@ def check_memorisation(samples: ArrayLike, training: ArrayLike, held_out: ArrayL
         raise ImageError(f"{len(sets[2])} held-out crops are too few: at least {_FEWEST} are needed")
     index, distance = nearest(sets[0], sets[1])
     usual = nearest(sets[2], sets[1])[1]
+    # 0 if most held-out crops are in the training data, too.
     median = max(float(np.median(usual)), 1e-6)
     near, copies, chance = rank_test(distance, usual)
     ratio = (distance / median).astype(np.float32)
@@ -119,9 +121,11 @@ def rank_test(distance: ArrayLike, usual: ArrayLike) -> tuple[float, float, floa
     from scipy.stats import betabinom  # loaded when it is needed, as that takes half a second
 
     samples, others = np.asarray(distance), np.sort(np.asarray(usual))
-    rank = max(1, round(_NEAR * len(others)))
+    # As many of the held-out crops count as near as good samples may. Fewer than 100 have no 1 %: their least is taken.
+    rank = max(1, round(FALSE * len(others)))
     near = others[rank - 1]
     count = int(np.count_nonzero(samples < near))
+    # `sf(k)` is the probability of more than k.
     chance = betabinom.sf(count - 1, len(samples), rank, len(others) + 1 - rank)
     return float(near), count / len(samples), float(chance)
 
@@ -141,8 +145,10 @@ def nearest(pictures: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.int64], 
     (N,) int64 ndarray, (N,) float32 ndarray
     """
     unit = _unit(np.asarray(others, np.float32))  # (M, D)
+    # Below -1, the least cosine, so that the first orientation always counts.
     best = np.full(len(np.asarray(pictures)), -2.0, np.float32)
     index = np.zeros(len(best), np.int64)
+    # Turning one of the two is enough; the cosine of pictures of length 1 orders them as their distance does.
     for turned in _orientations(np.asarray(pictures, np.float32)):
         queries = _unit(turned)
         for start in range(0, len(queries), _AT_ONCE):
@@ -151,7 +157,9 @@ def nearest(pictures: ArrayLike, others: ArrayLike) -> tuple[NDArray[np.int64], 
             where = likeness.argmax(1)
             value = np.take_along_axis(likeness, where[:, None], 1)[:, 0]
             better = value > best[part]
+            # A slice is a view, so that this writes into the whole arrays.
             index[part][better], best[part][better] = where[better], value[better]
+    # |a - b|**2 = 2 - 2 a.b for lengths of 1; rounding may bring it below 0.
     return index, np.sqrt(np.maximum(2 - 2 * best, 0)).astype(np.float32)
 
 
@@ -169,6 +177,7 @@ def _unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _in_words(copies: float, chance: float) -> str:
+    # Of many samples a harmless share is significant, and of few a large one may be chance: it takes both.
     if copies < COPIES_WARNED or chance > FALSE:
         return ""
     return (

@@ -129,6 +129,7 @@ def residual_z(
     third = None
     if noise.gain > 0:
         shot = np.maximum(noise.variance_at(restored) - noise.read_noise**2, 0.0)
+        # Third cumulant of shot noise: gain**3 times the count, which is gain times its variance. In units of sigma**3.
         third = np.divide(noise.gain * shot, sigma**3, out=np.zeros(noisy.shape), where=sigma > 0)
     return np.stack([_deviation(residual, third, width, noise) for width in widths])
 
@@ -143,6 +144,7 @@ def normalised_residual(
     if noisy.shape != restored.shape:
         raise ImageError(f"noisy has shape {noisy.shape} but restored has shape {restored.shape}: they must be equal")
     noise_alone = noise.sigma_at(restored)
+    # Rounding to steps has a variance of step**2 / 12.
     sigma = np.hypot(noise_alone, step / math.sqrt(12))
     difference = noisy - restored
     slack = np.where(noise_alone < step / 2, step / 2, 0)
@@ -156,12 +158,13 @@ def _deviation(
     """Return the local mean in its s.d.; `third` is the third cumulant of the residual, None without shot noise."""
     # The window is cut at the edge of the image, and the spread is that of the part inside.
     spread_y, spread_x = (_spread(length, width) for length in residual.shape)
-    spread = spread_y[:, None] * spread_x[None, :]
+    spread = spread_y[:, None] * spread_x[None, :]  # (Y, X)
     z = _weighted(residual, _window(width)) / spread
     grain = _grain(z, width, noise)
     if third is None:
         return z / grain
     # Correlated noise is made of fewer and larger grains than there are photons.
+    # Weights enter the third cumulant of a sum cubed.
     return _as_gaussian(z / grain, grain * _weighted(third, _window(width) ** 3) / spread**3)
 
 
@@ -182,6 +185,7 @@ def _grain(z: NDArray[np.float64], width: float, noise: NoiseModel) -> float:
 def _spread(length: int, width: float) -> NDArray[np.float64]:
     """Return the s.d. along one dimension of white noise of s.d. 1 after this Gaussian filter, near the edges too."""
     weights = _window(width)
+    # Variances of independent pixels add up with squared weights, of which some lie beyond the edge.
     inside = np.convolve(np.ones(length), weights**2)[len(weights) // 2 :][:length]
     return np.sqrt(inside)
 
@@ -194,6 +198,7 @@ def _correlation_gain(width: float, noise: NoiseModel, power: float) -> float:
     """
     least = CORRELATED if power < 2 else 0.0
     weights = _window(width)
+    # Weights of all pairs of pixels by their distance: with the correlation at it they give the variance of the sum.
     overlap = np.convolve(weights, weights) / (weights**2).sum()  # 1 in the middle
     lags = np.abs(np.arange(len(overlap)) - len(overlap) // 2)
     y, x = (_steps(lags, max(rho, least), power) for rho in (noise.rho_y, noise.rho_x))
@@ -212,6 +217,7 @@ def _as_gaussian(z: NDArray[np.float64], skewness: NDArray[np.float64]) -> NDArr
     """Return deviations of this skewness as those of a Gaussian, see the notes of `residual_z`."""
     jump = np.maximum(skewness, _SYMMETRIC)  # of a scaled Poisson count of variance 1 and this skewness
     most = np.maximum(jump * z, -1.0)  # no count is below 0
+    # The deviance of a Poisson count that differs from its mean by this share.
     root = np.sqrt(2 * np.maximum(xlog1py(1 + most, most) - most, 0.0)) / jump
     return np.asarray(np.sign(z) * root + np.minimum(z + 1 / jump, 0.0))
 

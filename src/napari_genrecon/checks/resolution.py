@@ -28,7 +28,7 @@ Plane = NDArray[np.floating[Any]]
 _THRESHOLD = 1 / 7  # of the correlation, as is usual for two halves of one data set
 _FEWEST = 32  # pixels a side; fewer leave too few rings
 _SMOOTHED = 5  # rings that are averaged, so that chance in one of few pixels ends nothing
-_FIRST = 3  # rings that hold the brightness and the window, and no detail
+_FIRST = 3  # rings that hold the brightness and no detail: the main lobe of the Hann window ends at ring 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class RingCorrelation:
         if not len(below):
             return 2.0
         last = int(below[0])
+        # Already the coarsest ring is noise.
         if not last:
             return np.inf
+        # The crossing lies between two rings, on a straight line.
         high, low = self.correlation[last - 1], self.correlation[last]
         share = (high - _THRESHOLD) / (high - low)
         return float(1 / (self.frequency[last - 1] + share * (self.frequency[last] - self.frequency[last - 1])))
@@ -82,11 +84,14 @@ def ring_correlation(first: Plane, second: Plane) -> RingCorrelation:
     side = min(first.shape)  # a square, so that rings are rings
     a, b = (_spectrum(image[:side, :side].astype(np.float64)) for image in (first, second))
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
+    # Rings are one step of the Fourier transform wide.
     ring = np.rint(frequency * side).astype(int).ravel()
     cross, power_a, power_b = (
         np.bincount(ring, weights=values.ravel()) for values in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
     )
+    # Beyond the Nyquist frequency only corners of the plane are left.
     rings = slice(_FIRST, side // 2 + 1)
+    # Averaged before they are divided: a ratio of averages scatters less than an average of ratios.
     cross, power_a, power_b = (uniform_filter1d(v[rings], _SMOOTHED, mode="nearest") for v in (cross, power_a, power_b))
     scale = np.sqrt(power_a * power_b)
     return RingCorrelation(
@@ -96,6 +101,7 @@ def ring_correlation(first: Plane, second: Plane) -> RingCorrelation:
 
 def _spectrum(image: Plane) -> NDArray[np.complex128]:
     # The window keeps the jump from one edge to the other from being taken for detail.
+    # The ends of np.hanning are 0, which would waste the outermost pixels.
     window = np.hanning(len(image) + 2)[1:-1]
     return np.asarray(np.fft.fft2((image - image.mean()) * window[:, None] * window[None, :]))
 
@@ -116,6 +122,7 @@ def split(
     rng : Generator
         Source of chance.
     """
+    # Noise n and new noise m of one variance: n + m and n - m do not correlate.
     added = noise.sigma_at(level) * rng.standard_normal(image.shape)
     return image + added, image - added
 

@@ -73,6 +73,7 @@ def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
         0 on average for two sets of one distribution; may be negative.
     """
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    # Without the pairs of a picture with itself the estimate has no bias.
     within = sum((_kernel(s, s).sum() - np.trace(_kernel(s, s))) / (len(s) * (len(s) - 1)) for s in (x, y))
     return float(within - 2 * _kernel(x, y).mean())
 
@@ -120,6 +121,7 @@ def _pyramid(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         smooth = correlate1d(correlate1d(x, _BINOMIAL, -1, mode="reflect"), _BINOMIAL, -2, mode="reflect")
         small = smooth[..., ::2, ::2]
         spread = np.zeros_like(x)
+        # One pixel in four holds a value: times 4, smoothing gives the brightness back.
         spread[..., ::2, ::2] = 4 * small
         back = correlate1d(correlate1d(spread, _BINOMIAL, -1, mode="reflect"), _BINOMIAL, -2, mode="reflect")
         levels.append(x - back)
@@ -141,7 +143,9 @@ def _sliced(a: NDArray[np.float32], b: NDArray[np.float32], rng: np.random.Gener
     scale = np.where(sd > 0, sd, 1)
     x, y = (((s - mean) / scale).reshape(len(s), -1) for s in (a, b))
     directions = rng.standard_normal((x.shape[1], _DIRECTIONS)).astype(np.float32)
+    # Normal vectors scaled to length 1 point in all directions alike.
     directions /= np.linalg.norm(directions, axis=0)
+    # In one dimension the Wasserstein distance pairs the values in ascending order.
     return float(np.abs(np.sort(x @ directions, axis=0) - np.sort(y @ directions, axis=0)).mean())
 
 
@@ -160,6 +164,7 @@ def _mean_nearest(x: NDArray[np.float64]) -> float:
 
 def _distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    # Without the (N, M, D) array of all differences; rounding may bring a square below 0.
     squared = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
     return np.sqrt(np.maximum(squared, 0))
 

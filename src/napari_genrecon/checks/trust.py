@@ -93,12 +93,15 @@ def check_plane(
         Largest deviation among the window widths at every pixel, in standard deviations.
     """
     known = np.isfinite(noisy) & np.isfinite(restored)
+    # Equal where one of them is unknown, so that windows nearby see no difference there.
     noisy, restored = (np.where(known, image, 0.0) for image in (noisy, restored))
+    # With the s.d. of the noise every deviation may be wrong by this factor.
     most = _UNSURE * limit(pixels or noisy.size)
     z = _strongest(residual_z(noisy, restored, noise, step=step))
     erased, added = (_places(z, sign, most, noisy - restored, plane) for sign in (1, -1))
     # Rounding adds a variance of step**2 / 12; the tiny value avoids a division by 0 without noise.
     sigma = np.hypot(noise.sigma_at(restored), max(step / math.sqrt(12), np.finfo(float).tiny))
+    # Other than in `residual_z`, differences that rounding explains count in full: `sigma` holds their variance.
     e = (noisy - restored) / sigma
     found = sorted([*erased, *added], key=lambda place: -abs(place.z))
     figures = PlaneCheck(
@@ -113,6 +116,7 @@ def check_plane(
         along_x=float((e[:, 1:] * e[:, :-1]).sum()),
         along_y=float((e[1:] * e[:-1]).sum()),
         removed=float((noisy - restored).sum()),
+        # What the camera gives without light does not count.
         light=float((noisy - noise.offset)[known].sum()),
         chance=float((sigma**2)[known].sum()) * _spread_of_sums(noise),
         noise=noise,
@@ -129,6 +133,7 @@ def _spread_of_sums(noise: NoiseModel) -> float:
 
 def _strongest(maps: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the value (Y, X) furthest from 0 among several maps (W, Y, X), at every pixel."""
+    # (1, Y, X)
     index = np.abs(maps).argmax(axis=0)[None]
     return np.take_along_axis(maps, index, axis=0)[0].astype(np.float32)
 
@@ -138,6 +143,7 @@ def _places(
 ) -> list[Place]:
     """Return the separate regions beyond the limit on one side, each by its most deviating pixel."""
     regions, count = label(sign * z > most)
+    # Label 0 is what lies within the limit.
     peaks = maximum_position(sign * z, regions, range(1, count + 1)) if count else []
     return [Place(plane, int(y), int(x), float(z[y, x]), float(difference[y, x])) for y, x in peaks]
 
@@ -146,6 +152,7 @@ def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None, uncertainty:
     """Return the verdict over all planes; sums are used, so that every pixel counts the same."""
     found = list(planes)
     pixels, energy = sum(p.pixels for p in found), sum(p.energy for p in found)
+    # A correlation is a sum of products by a sum of squares.
     share = 1 / energy if energy else 0.0
     light = sum(p.light for p in found)
     places = sorted((place for p in found for place in p.places), key=lambda place: -abs(place.z))
@@ -153,6 +160,7 @@ def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None, uncertainty:
         erased=sum(p.erased for p in found),
         added=sum(p.added for p in found),
         worst=max((p.worst for p in found), default=0.0),
+        # The planes have one limit, that of the whole stack.
         limit=max((p.limit for p in found), default=limit(0)),
         variance=energy / pixels if pixels else math.nan,
         variance_chance=_chance_of_variance(found) if pixels else math.nan,
@@ -170,6 +178,7 @@ def _chance_of_variance(planes: list[PlaneCheck]) -> float:
     """Return how far the mean squared residual gets from the variance of the noise by chance: 3 standard errors."""
     pixels = sum(p.pixels for p in planes)
     mean = sum(p.energy for p in planes) / pixels
+    # Variance of the squared residual.
     spread = sum(p.energy2 for p in planes) / pixels - mean**2
     grain = max(_spread_of_sums(p.noise) for p in planes)  # correlated pixels count less
     return 3 * math.sqrt(max(spread, 0.0) * grain / pixels)
@@ -177,4 +186,5 @@ def _chance_of_variance(planes: list[PlaneCheck]) -> float:
 
 def _mean(planes: list[PlaneCheck], name: str) -> float:
     pixels = sum(p.pixels for p in planes)
+    # Channels may have noise of their own, and planes unknown pixels: each plane counts by its pixels.
     return sum(p.pixels * float(getattr(p.noise, name)) for p in planes) / pixels if pixels else 0.0

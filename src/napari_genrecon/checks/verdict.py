@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from napari_genrecon.checks.blur import Blur
 from napari_genrecon.checks.expected import Expected
 from napari_genrecon.checks.residual import limit_at_one_place
+from napari_genrecon.noise.report import CORRELATED
 
 __all__ = ["Place", "Verdict"]
 
-_WEAK = 0.8  # removed variance, in that of the noise, below which some noise was left
-_STRONG = 1.25  # removed variance, in that of the noise, above which more than noise was removed
+_STRONG = 1.25  # removed variance, in that of the noise, above which more than noise was removed ...
+_WEAK = 1 / _STRONG  # ... and below which some noise was left
 _TOO_STRONG = 1.5  # above which that is no error of the noise measurement, which is within 10 % in 96 of 100 scenes
-_STRUCTURED = 0.1  # correlation of what was removed, beyond that of the noise, from which it may hold structure
 _LIGHT = 0.02  # share of the light that may be lost or added: what `denoise` may do where few photons arrive
 _POWER = 2.2
 """S.d. above the limit from which on 19 of 20 changes are found: 1.6 if only the noise of the result scattered them.
@@ -105,9 +105,11 @@ class Verdict:
         return "nothing was found" if self.passed else "blur, light or amount is not right, see the report"
 
     def _removes_too_much(self) -> bool:
+        # Small images scatter: only what chance does not explain counts.
         return self.variance - self.variance_chance > _TOO_STRONG
 
     def _changes_light(self) -> bool:
+        # Without light above the offset (NaN) there is nothing to keep.
         return math.isfinite(self.light) and abs(self.light) > _LIGHT + self.chance
 
     def __str__(self) -> str:
@@ -149,8 +151,10 @@ class Verdict:
         return f"{text}; more than the noise" if self.variance > _STRONG else text
 
     def _pattern(self) -> list[str]:
+        # Less correlation than that of the noise is no sign of structure.
         beyond = max(found - known for found, known in zip(self.correlation, self.expected, strict=True))
-        if beyond <= _STRUCTURED:
+        # What cannot be told from none in one image is no structure either.
+        if beyond <= CORRELATED:
             return []
         x, y = self.correlation
         return [
@@ -161,6 +165,7 @@ class Verdict:
     def _intensity(self) -> str:
         if not math.isfinite(self.light):
             return "there is no light above the darkest level to compare"
+        # `light` is the share that was removed, so the change has the other sign.
         change, chance = -100 * self.light, 100 * self.chance
         said = f"the light above the darkest level changed by {change:+.2f} % (noise alone explains {chance:.2f} %)"
         return f"{said}\n→ The intensity was not kept." if self._changes_light() else said

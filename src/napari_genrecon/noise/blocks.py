@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIPPED", "SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
+__all__ = ["CLIPPED", "FEWEST", "SAMPLED", "SIZE", "Blocks", "cosine_basis", "cut_blocks", "sample_bands"]
 
 SIZE = 16
 CLIPPED = 0.02  # part of a block that may be clipped: what clipping cuts away is missed in the variance
@@ -21,9 +21,12 @@ _ENOUGH = (
     0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
 )
 _MOST = 8192  # blocks: more cost time and tell nothing new
-_FEW_COMPLETE = 4  # blocks without missing pixels; with fewer, missing pixels are filled
-_FARTHEST, _ROUNDING = 1e6, 1e-13  # in units of the range, and of its square: outliers, and errors of float32
-_BAND, _SAMPLED = 64, 1 << 20  # rows of a band, and pixels in all bands
+FEWEST = 8  # blocks that tell a noise level; with fewer that miss no pixel, missing pixels are filled
+_FARTHEST = 1e6  # in units of the range: outliers
+# In units of its square: the error of a coefficient, of which float32 rounds 2 * SIZE products by half an eps each.
+_ROUNDING = 2 * SIZE * float(np.finfo(np.float32).eps / 2) ** 2
+_BAND = 64  # rows of a band
+SAMPLED = 1 << 18  # pixels that stand for all where single ones are looked at
 _FEW = 200  # below this many blocks, cut them with half a block's overlap
 
 Floats = NDArray[np.float32]
@@ -60,13 +63,15 @@ class Blocks:
 def sample_bands(crops: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
     """Take bands of rows, evenly spread, where the crops are large: for what is the same everywhere, as defects are."""
     bands = [crop[top : top + _BAND] for crop in crops for top in range(0, len(crop), _BAND)]
-    return bands[:: max(1, round(sum(crop.size for crop in crops) / _SAMPLED))]
+    # Whole bands, not single rows: a hot pixel is judged by the rows above and below it.
+    return bands[:: max(1, round(sum(crop.size for crop in crops) / SAMPLED))]
 
 
 def cosine_basis(size: int) -> NDArray[np.float64]:
     """The orthonormal DCT-II matrix, (frequency, position)."""
     position = np.arange(size)
     basis = np.cos(np.pi * np.outer(position, position + 0.5) / size) * np.sqrt(2 / size)
+    # Frequency 0 would have length sqrt(2); with rows of length 1 the basis keeps the variance.
     basis[0] /= np.sqrt(2)
     return np.asarray(basis)
 
@@ -92,9 +97,10 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
     everything = _all_values(crops, origin, (-np.inf, np.inf), size, few) if np.isfinite(clip).any() else values
     if len(values) < _ENOUGH * len(everything):
         values = everything
-    if len(values) < _FEW_COMPLETE:
+    if len(values) < FEWEST:
         values = _all_values([_filled(crop, size) for crop in crops], origin, (-np.inf, np.inf), size, few)
     values = _without_constants(values)
+    # Every n-th block, n rounded up: so those that are kept come from all crops. Without a block n is 1.
     values = values[:: -(-len(values) // _MOST) or 1]
     # A single hot pixel must not set the unit, nor overflow.
     unit = unit or float(np.abs(values).max(initial=0)) or 1.0
@@ -104,7 +110,7 @@ def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], 
     means = values.mean(axis=(1, 2), dtype=np.float64)
     # The block's mean is taken off first: float32 then keeps the small coefficients of a bright block exact.
     values -= means[:, None, None].astype(np.float32)
-    energy = np.square(basis @ (values @ basis.T))
+    energy = np.square(basis @ (values @ basis.T))  # (N, v, u)
     energy[energy < _ROUNDING] = 0
     return Blocks(means, energy, origin, unit, sum(crop.size for crop in crops))
 
@@ -116,6 +122,7 @@ def _all_values(
 
 
 def _grids(crop: NDArray[np.generic], size: int, few: bool) -> Iterator[NDArray[np.generic]]:
+    # Half a step gives four grids, three of them shifted by half a block; a whole step gives one.
     step = max(size // 2, 1) if few else size
     for top in range(0, size, step):
         for left in range(0, size, step):
@@ -128,14 +135,17 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
     """(N, size, size) blocks of the usable pixels, relative to the origin."""
     rows, columns = (length // size for length in part.shape)
     part = part[: rows * size, : columns * size]
+    # float32 holds whole numbers up to 2**24: larger ones would lose the noise unless the origin goes first.
     wide = part.dtype.itemsize > 4 or (part.dtype.kind in "iu" and part.dtype.itemsize > 2)
     values = (
         (part.astype(np.float64) - origin).astype(np.float32) if wide else part.astype(np.float32) - np.float32(origin)
     )
     blocks = values.reshape(rows, size, columns, size).transpose(0, 2, 1, 3).reshape(-1, size * size)
+    # NaN and infinities get into the minimum or the maximum of their block: one test per block finds them.
     low, high = blocks.min(axis=1), blocks.max(axis=1)
     good = np.isfinite(low) & np.isfinite(high)
     for end, clipped in ((low, clip[0] - origin), (high, clip[1] - origin)):
+        # Only a block whose extreme is the clipping level holds clipped pixels: the others need no count.
         touches = np.flatnonzero(good & (end == np.float32(clipped)))
         good[touches] = (blocks[touches] == np.float32(clipped)).mean(axis=1) <= CLIPPED
     return np.ascontiguousarray(blocks[good]).reshape(-1, size, size)

@@ -11,27 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ..normal import MEDIAN_STEP
-from .model import NoiseModel
+from ..normal import MEDIAN_STEP, REACH
+from .blocks import SAMPLED
+from .model import FAINT, NoiseModel
+from .spectrum import LOWEST
+from .strength import SURE
 
 __all__ = ["fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
 
-_FIRST = 4  # cosine frequency from which stripes are told from structure
-_SURE = 8.0  # standard errors (overlapping blocks count for less than their number)
-_FAINT = 0.05  # noise s.d.; fainter stripes are not worth a word
-_HOT = 7.0  # noise s.d. by which a hot pixel stands above all its neighbours
-_PHOTONS = 8.0  # and photo-electrons
-_EIGHT = 2.85  # s.d. between the ends of eight neighbours
+_FIRST = 2 * LOWEST  # cosine frequency from which stripes are told from structure
+_HOT = 7.0  # noise s.d., and photo-electrons, by which a hot pixel stands above all its neighbours
+_EIGHT = 2.85  # s.d., mean distance of the ends of eight normal values (d2 of control charts: 2.847)
 _FEWEST_PAIRS = 3  # of opposite neighbours, of the four
-_PAIRS = 0.7  # s.d. by which the highest of eight values lies above the highest of four means of two
-_ROUNDS = 4  # of taking hot pixels out of each other's neighbourhoods
-_FEWEST = 2  # neighbours by which a pixel can be judged
+# s.d. by which the highest of eight normal values (1.42) lies above the highest of four means of two (0.73), on average
+_PAIRS = 0.7
+_FEWEST = 2  # neighbours by which a pixel can be judged: one alone does not scatter
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 _BESIDE = [i for i, (y, x) in enumerate(_AROUND) if not (y and x)]
-_PLACES = 1 << 18  # where noise is guessed, ...
-_ALONG = 5  # ... from so many pixels in a row
+_ALONG = 5  # pixels in a row that tell the noise, three for the level and the two between them for the noise
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.97, 1.0)  # parts of them, from dark to bright
-_CLEAR = 4.0  # noise s.d. by which a level must be brighter to tell more
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
@@ -81,10 +79,12 @@ def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: 
 def _along(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> float:
     if len(energy) <= _FIRST:
         return 0.0
+    # Column 1 tells what column 0 would hold without stripes, once the noise spectrum between the two is divided out.
     expected = energy[_FIRST:, 1] * spectrum[_FIRST:, 0] / spectrum[_FIRST:, 1]
     excess = float((energy[_FIRST:, 0] - expected).mean())
+    # A mean of n squared normal values scatters by sqrt(2 / n), and so do both columns.
     error = float(expected.mean()) * np.sqrt(4 / (expected.size * max(blocks, 1)))
-    least = max(_SURE * error, len(energy) * _FAINT**2)
+    least = max(SURE * error, len(energy) * FAINT**2)
     return float(np.sqrt(excess / len(energy))) if excess > least else 0.0
 
 
@@ -143,11 +143,13 @@ def _search(plane: NDArray[np.generic], noise: NoiseModel) -> tuple[Mask, Mask]:
         values[~np.isfinite(values)] = np.nan
     framed = np.pad(values, 1, mode="reflect")  # pixels at the edge are judged by the neighbours they have
     crowd = _crowd(noise)
-    for _ in range(_ROUNDS if crowd.touching else 1):
+    # Found pixels become missing, so that those beside them can be found: until there are none, as each is found once.
+    more = True
+    while more:
         found = [_standing_out(framed, noise, sign, crowd) for sign in (1, -1)]
         y, x, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        if not len(y):
-            break
+        more = bool(len(y)) and crowd.touching > 0
+        # `framed` has one pixel more on each side.
         likely[y - 1, x - 1] = True
         clear[y - 1, x - 1] = height > _HOT
         framed[1:-1, 1:-1][likely] = np.nan
@@ -159,7 +161,8 @@ def _standing_out(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]:
     """Rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
     signed = sign * framed
-    y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), _PHOTONS * noise.gain), crowd)
+    # -inf asks for the noise at the dark end: a quick test before each pixel is judged at its own grey level.
+    y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), _HOT * noise.gain), crowd)
     values, around = signed[y, x], np.stack([signed[y + dy, x + dx] for dy, dx in _AROUND])
     height = _above_all(values, around, noise, sign, crowd)
     if crowd.touching:  # many are hot, so some are on the slopes of cells
@@ -200,7 +203,7 @@ def _height(
     spread = np.sqrt(np.maximum(spread**2 - (_EIGHT * crowd.noisy * sigma) ** 2, 0.0))
     step = values - highest
     # One photon on an empty background stands alone as well.
-    alone = step > np.maximum(np.maximum((crowd.height + more) * sigma, _PHOTONS * noise.gain), crowd.alone * spread)
+    alone = step > np.maximum(np.maximum((crowd.height + more) * sigma, _HOT * noise.gain), crowd.alone * spread)
     height = np.divide(step, sigma, out=np.full(step.shape, np.inf), where=sigma > 0)
     return np.where(alone, height, np.nan)
 
@@ -241,6 +244,7 @@ def fill_hot(plane: NDArray[Any], noise: NoiseModel) -> tuple[NDArray[Any], Mask
     filled = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64)
     around = _around(filled, likely)
     beside = around[_BESIDE]
+    # The four beside are nearer than the corners, which count only where fewer than two of them are known.
     filled[likely] = np.where(np.isfinite(beside).sum(axis=0) < 2, _median(around), _median(beside))
     return filled, hot
 
@@ -254,6 +258,7 @@ def _around(plane: NDArray[Any], hot: Mask) -> NDArray[np.floating]:
 
 def _median(around: NDArray[np.floating]) -> NDArray[np.floating]:
     """Median of the finite values of each column; NaN where there is none."""
+    # Not np.nanmedian: it warns of columns that hold no value.
     ordered, there = np.sort(around, axis=0), np.isfinite(around).sum(axis=0)
     column = np.arange(around.shape[1])
     low, high = ordered[np.maximum(there - 1, 0) // 2, column], ordered[there // 2, column]
@@ -273,7 +278,7 @@ def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
     NoiseModel or None
         None where the pixels equal those beside them: what differs is as likely a photon as a hot pixel then.
     """
-    rows = max(1, sum(crop.size for crop in crops) // _PLACES)
+    rows = max(1, sum(crop.size for crop in crops) // SAMPLED)
     parts = [crop[::rows].astype(np.float64) for crop in crops if crop.shape[1] >= _ALONG]
     if not parts:
         return None
@@ -289,6 +294,7 @@ def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
     curve = np.array([(np.median(level[part]), np.median(step[part]) / MEDIAN_STEP) for part in chosen]).reshape(-1, 2)
     if not curve[:, 1].any():
         return None
+    # A level whose pixels all equal those beside them (clipped ones, say) gets the least noise of the others.
     curve[:, 1] = np.maximum(curve[:, 1], curve[curve[:, 1] > 0, 1].min()) ** 2
     curve = curve[np.append(np.diff(curve[:, 0]) > 0, True)]
     model = NoiseModel(offset=float(curve[0, 0]), gain=_rough_gain(curve), read_noise=float(np.sqrt(curve[0, 1])))
@@ -298,5 +304,6 @@ def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
 def _rough_gain(curve: NDArray[np.float64]) -> float:
     """Grey values per photo-electron, by which single photons on a dark background are told from hot pixels."""
     above, more = (curve[1:] - curve[0]).T
-    clear = above > _CLEAR * np.sqrt(curve[0, 1])
+    # Levels nearer than noise reaches tell little of the slope.
+    clear = above > REACH * np.sqrt(curve[0, 1])
     return max(float(np.median(more[clear] / above[clear])), 0.0) if clear.any() else 0.0

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .model import LEVELS
+
 __all__ = ["Levels", "find_levels"]
 
 Crops = Sequence[NDArray[np.generic]]
@@ -42,9 +44,11 @@ def find_levels(crops: Crops) -> Levels:
     means = np.concatenate([_small_means(crop) for crop in crops])
     means = means[np.isfinite(means)]
     if not len(means):
+        # Where many pixels are missing, each 4 x 4 mean may hold one of them: then single pixels must do.
         means = np.concatenate([crop.ravel().astype(np.float64) for crop in crops])
         means = means[np.isfinite(means)]
-    dark, median, bright = (float(level) for level in np.quantile(means, (0.01, 0.5, 0.99)))
+    # Means of 16 pixels hold a quarter of the s.d. of white noise: the ends of single pixels are those of the noise.
+    dark, median, bright = (float(level) for level in np.quantile(means, LEVELS))
     low, high, at_high = _clipping([_finite(crop) for crop in crops])
     return Levels((dark, median, bright), (low, high), at_high)
 
@@ -54,7 +58,8 @@ def _small_means(crop: NDArray[np.generic]) -> NDArray[np.float64]:
     if not size:
         return np.zeros(0)
     rows, columns = (length // size for length in crop.shape)
-    part = crop[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    part = crop[: rows * size, : columns * size].reshape(rows, size, columns, size)  # (rows, 4, columns, 4)
+    # Infinities of both signs in one mean give NaN and a warning; such means are left out anyway.
     with np.errstate(invalid="ignore"):
         return np.asarray(part.mean(axis=(1, 3), dtype=np.float64)).ravel()
 
@@ -70,9 +75,11 @@ def _clipping(crops: Crops) -> tuple[float, float, float]:
     beside = _BESIDE * (high - low)
     at_low, near_low = _count(crops, low, low + beside)
     at_high, near_high = _count(crops, high, high - beside)
+    # Unsigned numbers end at 0, so pixels there are clipped whatever the histogram shows beside it.
     is_low = at_low > max(_FEWEST, _PILE * near_low) or (low == 0 and at_low > _FEWEST and _cannot_be_negative(crops))
     is_high = at_high > max(_FEWEST, _PILE * near_high) and high > low
     fraction = at_high / sum(crop.size for crop in crops) if is_high else 0.0
+    # In a constant image all pixels are at both ends, and none of them was clipped.
     return low if is_low and high > low else -np.inf, high if is_high else np.inf, fraction
 
 
@@ -85,6 +92,7 @@ def _count(crops: Crops, end: float, beside: float) -> tuple[int, float]:
     at_end = sum(int(np.count_nonzero(crop == end)) for crop in crops)
     low, high = min(end, beside), max(end, beside)
     near = sum(int(np.count_nonzero(_between(crop, low, high))) for crop in crops) - at_end
+    # Integers have one grey value per step. Two floats are seldom equal, so the whole range counts as one value.
     steps = max(1.0, high - low) if crops[0].dtype.kind in "iu" else 1.0
     return at_end, near / steps
 

@@ -16,10 +16,11 @@ from .defects import fill_hot, measure_hot_fraction, rough_noise, stripes
 from .levels import Levels, find_levels
 from .low_light import counted_photons
 from .measured_spectrum import independent_part, measured_shape
-from .model import NoiseModel
+from .model import LEVELS, NoiseModel
 from .second_look import Denoiser, second_look
 from .spectrum import (
     LEAST,
+    LOWEST,
     WHITE,
     Shape,
     fit_shape,
@@ -30,6 +31,7 @@ from .spectrum import (
     white_shape,
 )
 from .strength import (
+    ENOUGH,
     KEEP,
     Bins,
     Line,
@@ -47,15 +49,10 @@ from .texture import is_texture_on_white
 __all__ = ["measure_channel"]
 
 _ROUNDS = 3  # strength and correlation are measured in turns, and change no more after
-_SMALLEST = 4  # pixels along a block in which noise can be told from structure
-_MOST_REFINED = 2048  # blocks that tell which frequencies are independent
-_DARK = 0.01  # of the blocks are darker than the offset
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
-_FEW_HOT = 1e-4  # of the pixels; that few are in few of the blocks
 _MOSTLY_FLAT = 0.6  # part of the blocks of a bin
 _WRONG = 0.6  # ratio of a bin's variance to the line's, or the other way round ...
-_WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line ...
-_FEWEST_BINS = 4  # ... if there are enough of them
+_WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line
 
 Floats = NDArray[np.float64]
 
@@ -126,16 +123,18 @@ def measure_channel(crops: Sequence[ArrayLike], denoise: Denoiser | None = None)
     dark, _median, bright = levels.levels
     blocks = cut_blocks(even, levels.clip, dark, bright - dark)
     blocks.energy[:] /= 1 - filled  # what was filled has next to no noise
-    if not len(blocks) or blocks.energy.shape[1] < _SMALLEST:
+    if not len(blocks) or blocks.energy.shape[1] < 2 * LOWEST:
         return dataclasses.replace(_model(levels, None, blocks), read_noise=_neighbour_noise(even))
     model = dataclasses.replace(
         _model(levels, _look_at(blocks), blocks), missing_levels=missing, missing_fraction=left_out / blocks.pixels
     )
+    # The variance of counts is known: no denoiser has to measure it again.
     counted = counted_photons(model, arrays, blocks)
     if counted is not None:
         model = counted
     elif denoise is not None and model.method == "flat blocks" and model.sigma > 0:
         model = second_look(even, levels.clip, model, denoise)
+    # Counted in the pixels as they came: in `even` the hot ones are filled.
     return dataclasses.replace(model, hot_fraction=measure_hot_fraction(arrays, model)) if model.sigma > 0 else model
 
 
@@ -149,10 +148,10 @@ def _checked(crop: ArrayLike) -> NDArray[np.generic]:
 
 
 def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
-    """Fill hot pixels that are more than a few, as they would be in every block; and which part of all they are."""
+    """Fill hot pixels, which would else be in many blocks; and return which part of all pixels they are."""
     rough = rough_noise(crops)
     fraction = 0.0 if rough is None else measure_hot_fraction(sample_bands(crops), rough)
-    if rough is None or fraction < _FEW_HOT:
+    if rough is None or not fraction:
         return crops, 0.0
     rough = dataclasses.replace(rough, hot_fraction=fraction)
     return [fill_hot(crop, rough)[0] for crop in crops], fraction
@@ -160,6 +159,7 @@ def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.gene
 
 def _neighbour_noise(crops: Sequence[NDArray[np.generic]]) -> float:
     """Noise s.d. from the median difference of neighbours, for a few pixels that fill no block."""
+    # A single column has neighbours along y only.
     pixels = [crop.astype(np.float64) if crop.shape[1] > 1 else crop.T.astype(np.float64) for crop in crops]
     with np.errstate(invalid="ignore"):
         steps = np.abs(np.concatenate([np.diff(crop, axis=1).ravel() for crop in pixels]))
@@ -170,6 +170,7 @@ def _neighbour_noise(crops: Sequence[NDArray[np.generic]]) -> float:
 def _look_at(blocks: Blocks) -> _Noise:
     size = blocks.energy.shape[1]
     bins, inner = make_bins(blocks.means), inner_frequencies(size)
+    # Taken as white at first: each round finds flat blocks, fits their spectrum, and weights the frequencies by it.
     shape = white_shape(size)
     flat, dof = _block_variance(blocks, shape, inner)
     line = fit_line(blocks.means, flat, dof, bins)
@@ -178,28 +179,34 @@ def _look_at(blocks: Blocks) -> _Noise:
         shape = fit_shape(energy)
         line, flat, dof = _correlated_line(blocks, shape, bins)
     energy, count = _mean_energy(blocks, line, flat, dof)
+    # `count` is over the lower part, `KEEP`, of the flat blocks.
     flat_part = count / KEEP / len(blocks)
     on_white = is_texture_on_white(energy, shape, count, flat_part)
     structured = on_white or holds_structure(energy, shape, flat_part)
     # Blurred structure under white noise leaves no doubt: the higher frequencies tell that the noise is white.
     textured = structured and max(shape.rho_x, shape.rho_y) >= WHITE
+    # The lower estimate is given, see the notes of `measure_channel`.
     if structured:
         shape = white_shape(size)
     is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
     if not is_white:
         shape, line, flat, dof = _refined(blocks, energy, shape, line, flat, dof, bins)
+    # Structure has energy in the frequencies of stripes, too.
     lines = (0.0, 0.0) if structured else stripes(energy, shape.spectrum, count)
+    # White noise is the same in all frequencies, so it is read where structure is weakest.
     if is_white:
         used = top_frequencies(size) if on_white else high_frequencies(size)
         flat, dof = _block_variance(blocks, white_shape(size), used)
         line = fit_line(blocks.means, flat, dof, bins)
     curve = look_at_bins(blocks.means, flat, dof, bins)
     trusted = flat_parts(flat, curve[:, 1], dof, bins) > _MOSTLY_FLAT
+    # Blocks of a handful of photons mislead `fit_line`: the bins may still lie on a line, see `line_through`.
     affine = _follows(line, curve, trusted)
     if not affine:
         other = line_through(curve)
         if other.slope > 0 and _follows(other, curve, trusted):
             line, affine = other, True
+    # A line bridges bins that hold structure; a curve would follow them.
     return _Noise(shape, line, curve if affine else curve[trusted], lines, is_white, textured, affine)
 
 
@@ -208,9 +215,9 @@ def _refined(
 ) -> tuple[Shape, Line, Floats, float]:
     """The measurement with the spectrum as it is, and as many degrees of freedom as it leaves."""
     level = expected(line, blocks.means, flat)
-    keep = np.flatnonzero(is_flat(flat, level, dof))[:_MOST_REFINED]
+    keep = np.flatnonzero(is_flat(flat, level, dof))[:ENOUGH]
     shape = measured_shape(energy, shape)
-    relative = blocks.energy[keep] / (level[keep, None, None] * (shape.spectrum + LEAST))
+    relative = blocks.energy[keep] / (level[keep, None, None] * (shape.spectrum + LEAST))  # (K, v, u)
     size = len(shape.spectrum)
     share = np.where(inner_frequencies(size), shape.spectrum / (shape.spectrum + _SOFT), 0.0)
     # Where no block looks flat, all of them were taken for the spectrum, and say nothing about its frequencies.
@@ -230,6 +237,7 @@ def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins, independent: floa
     flat, dof = _block_variance(blocks, shape, inner_frequencies(size), soft=_SOFT)
     dof *= independent
     level = expected(line, blocks.means, flat)
+    # The line keeps its steepness; all frequencies together set its level.
     return line.scaled(flat_variance(flat / level, dof)), flat, dof
 
 
@@ -237,18 +245,22 @@ def _mean_energy(blocks: Blocks, line: Line, flat: Floats, dof: float) -> tuple[
     """Mean energies of the noise-only blocks, each divided by its variance, and how many these are."""
     level = expected(line, blocks.means, flat)
     keep = is_flat(flat, level, dof)
+    # As in structure without noise: better all blocks than the mean of none, which is NaN.
     if not keep.any():
         keep[:] = True
+    # In float32, as the energies: np.tensordot would turn all of them into float64 first.
     weight = (1 / level[keep] / keep.sum()).astype(np.float32)
     return np.tensordot(weight, blocks.energy[keep], 1).astype(np.float64), int(keep.sum())
 
 
 def _block_variance(blocks: Blocks, shape: Shape, used: NDArray[np.bool_], soft: float = 0.0) -> tuple[Floats, float]:
     """(N,) noise variance from each block, if its spectrum is this, and the degrees of freedom of each."""
+    # Divided by its spectrum each frequency tells the variance equally well, so each gets the same weight.
     weight = np.where(used, 1 / (shape.spectrum + soft), 0.0)
     share = weight * shape.spectrum
     weight = (weight / share.sum()).astype(np.float32)
     variance = (blocks.energy.reshape(len(blocks), -1) @ weight.ravel()).astype(np.float64)
+    # Degrees of freedom of a weighted sum of squares (Satterthwaite, Biometrics Bull. 2, 1946).
     return variance, float(share.sum() ** 2 / (share**2).sum())
 
 
@@ -263,7 +275,8 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
     )
     if noise is None:
         return seen
-    unit, dark = blocks.unit, float(np.quantile(blocks.means, _DARK))
+    unit, dark = blocks.unit, float(np.quantile(blocks.means, LEVELS[0]))
+    # Back from units of the range above the origin to grey values; variances scale with the square.
     curve = _ascending(noise.curve * [unit, unit**2] + [blocks.origin, 0.0])
     sigma = unit * float(np.sqrt(noise.line.at((levels.levels[1] - blocks.origin) / unit)))
     return dataclasses.replace(
@@ -283,6 +296,7 @@ def _model(levels: Levels, noise: _Noise | None, blocks: Blocks) -> NoiseModel:
 
 
 def _ascending(curve: Floats) -> tuple[tuple[float, float], ...]:
+    # Bins of one mean, as few grey values give them, leave the variance there open: the first one counts.
     rising = np.concatenate([[True], np.diff(curve[:, 0]) > 0])
     return tuple((float(mean), float(variance)) for mean, variance in curve[rising])
 
@@ -296,4 +310,5 @@ def _follows(line: Line, curve: Floats, trusted: NDArray[np.bool_]) -> bool:
     means, variances = curve.T
     level = line.at(means)
     wrong = trusted & ((variances < _WRONG * level) | (_WRONG * variances > level))
-    return bool(trusted.sum() < _FEWEST_BINS or wrong.mean() < _WRONG_PART)
+    # Of fewer bins that part is less than one: a single bin would contradict.
+    return bool(trusted.sum() < 1 / _WRONG_PART or wrong.mean() < _WRONG_PART)

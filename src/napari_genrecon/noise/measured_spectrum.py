@@ -35,10 +35,13 @@ def measured_shape(energy: Floats, family: Shape) -> Shape:
     """
     size = len(energy)
     used = (inner_frequencies(size) & (np.add.outer(np.arange(size), np.arange(size)) >= _LOWEST * size)).astype(float)
+    # Logarithms, as spectra differ by factors. Frequencies that are not used count as 0 in both sums below, so that
+    # they get the mean of their neighbours (normalised convolution).
     lacking = used * np.log((energy + LEAST) / (family.spectrum + LEAST))
     smooth = _smoothed(lacking) / _smoothed(used)
     spectrum = family.spectrum * np.exp(smooth)
     spectrum /= spectrum.mean()
+    # The correlation of the fit, moved by what smoothing changed of its spectrum.
     rho_x, rho_y = (
         float(np.clip(rho + _lag1(spectrum, axis) - _lag1(family.spectrum, axis), -0.95, 0.95))
         for rho, axis in ((family.rho_x, 1), (family.rho_y, 0))
@@ -76,7 +79,7 @@ def independent_part(energy: Floats, share: Floats) -> float:
     own = float((share**2).sum())
     mirrored = 0.0
     for axes in ((1,), (2,), (1, 2)):
-        partner = np.flip(above, axes)
+        partner = np.flip(above, axes)  # (N, v, u)
         both = share * np.flip(share, tuple(axis - 1 for axis in axes))
         mirrored += float((both * (above * partner).mean(0)).sum()) / 2
     return own / (own + max(mirrored, 0.0))

@@ -12,13 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import OptionError
-from .report import describe
+from .report import CORRELATED, describe
 
-__all__ = ["FAR", "Method", "NoiseModel"]
+__all__ = ["FAINT", "FAR", "LEVELS", "Method", "NoiseModel"]
 
 Method = Literal["flat blocks", "high-pass", "residual", "counts", "given"]
 FAR = (2, 3, 5)
 """Distances in pixels of `NoiseModel.far_x` and `far_y`."""
+LEVELS = (0.01, 0.5, 0.99)
+"""Quantiles that are the dark, the median and the bright level of `NoiseModel.levels`."""
+FAINT = 0.05
+"""Part of the noise s.d. that counts as none: of fainter stripes, and of a grey level with less noise than that."""
 
 _DERIVED = ("sigma", "snr")
 _NON_NEGATIVE = (
@@ -109,6 +113,7 @@ class NoiseModel:
     far_y: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        # Checked one by one, as reports are JSON that people may write by hand.
         for name in ("gain", "offset", "read_noise", "rho_x", "rho_y", *_NON_NEGATIVE):
             _check_finite(name, getattr(self, name))
         for name in _NON_NEGATIVE:
@@ -118,11 +123,13 @@ class NoiseModel:
             if abs(getattr(self, name)) >= 1:
                 raise OptionError(f"{name} is a correlation and must lie between -1 and 1, got {getattr(self, name)}")
         for name in ("far_x", "far_y"):
+            # The only way to replace a value of a frozen dataclass: lists from JSON become tuples.
             object.__setattr__(self, name, _checked_far(name, getattr(self, name)))
         for name in ("hot_fraction", "saturated_fraction", "missing_fraction"):
             if getattr(self, name) > 1:
                 raise OptionError(f"{name} is a fraction and must lie between 0 and 1, got {getattr(self, name)}")
         for name in ("affine", "textured"):
+            # The text "false" would count as true.
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.method not in get_args(Method):
@@ -164,6 +171,7 @@ class NoiseModel:
             For a key that is not known, or a value that cannot be.
         """
         known = {field.name for field in dataclasses.fields(cls)}
+        # What `to_dict` adds for the reader follows from the rest, and is dropped.
         unknown = sorted(set(data) - known - set(_DERIVED))
         if unknown:
             raise OptionError(f"a noise model has no {unknown[0]!r}. Known: {', '.join(sorted(known))}")
@@ -176,14 +184,17 @@ class NoiseModel:
         data |= {"far_x": list(self.far_x), "far_y": list(self.far_y)}
         data["missing_levels"] = list(self.missing_levels)
         data["levels"] = None if self.levels is None else list(self.levels)
+        # JSON has no infinity.
         return data | {"sigma": self.sigma, "snr": self.snr if math.isfinite(self.snr) else None}
 
     def variance_at(self, mean: ArrayLike) -> NDArray[np.float64]:
         """Noise variance in DN**2 where the true grey value is `mean`; never below 0."""
         level = np.asarray(mean, dtype=np.float64)
+        # np.interp goes on with the values at the ends of the curve.
         if not self.affine:
             means, variances = np.array(self.curve).T
             return np.asarray(np.interp(level, means, variances))
+        # Below the offset the line would fall under 0: read noise is what is left there.
         return self.gain * np.maximum(level - self.offset, 0.0) + self.read_noise**2
 
     def sigma_at(self, mean: ArrayLike) -> NDArray[np.float64]:
@@ -209,7 +220,7 @@ class NoiseModel:
     @property
     def is_white(self) -> bool:
         """Whether neighbouring pixels are, within what can be measured, independent."""
-        return max(abs(self.rho_x), abs(self.rho_y)) < 0.1
+        return max(abs(self.rho_x), abs(self.rho_y)) < CORRELATED
 
     @property
     def correlations(self) -> tuple[float, ...]:
@@ -229,6 +240,7 @@ class NoiseModel:
 
 
 def _check_finite(name: str, value: object) -> None:
+    # True and False are integers in Python, and no numbers of noise.
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise OptionError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value):
@@ -247,9 +259,10 @@ def _checked_far(name: str, far: object) -> tuple[float, ...]:
 
 def _checked_curve(curve: object, *, needed: bool) -> tuple[tuple[float, float], ...]:
     try:
-        points = np.array(curve, dtype=np.float64).reshape(-1, 2)
+        points = np.array(curve, dtype=np.float64).reshape(-1, 2)  # (M, 2): mean, variance
     except (TypeError, ValueError):
         raise OptionError(f"curve must be a list of (mean, variance) pairs, got {curve!r}") from None
+    # np.interp gives nonsense, and no error, where means do not ascend.
     if not np.isfinite(points).all() or (points[:, 1] < 0).any() or (np.diff(points[:, 0]) <= 0).any():
         raise OptionError("curve must have finite, ascending means and variances of 0 or more")
     if needed and len(points) < 2:
@@ -261,9 +274,11 @@ def _checked_levels(levels: Any) -> tuple[float, float, float] | None:
     if levels is None:
         return None
     try:
+        # Unpacking refuses more or fewer than three with a ValueError.
         dark, median, bright = (float(level) for level in levels)
     except (TypeError, ValueError):
         raise OptionError(f"levels must be three numbers (dark, median, bright), got {levels!r}") from None
+    # The difference is finite only if both ends are, and the median lies between them.
     if not (math.isfinite(bright - dark) and dark <= median <= bright):
         raise OptionError(f"levels must be finite and ascending (dark, median, bright), got {levels!r}")
     return dark, median, bright

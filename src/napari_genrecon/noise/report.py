@@ -76,9 +76,11 @@ def _camera(model: NoiseModel) -> list[str]:
             f"gain: {growth}; that is no detector's count, as after scaling or averaging, so electrons are not given"
         )
         return [scaled, dark]
+    # Read noise in DN by DN per electron.
     electrons = (
         f", {_number(model.read_noise / model.gain)} e- (read noise, and shot noise if the background is not dark)"
     )
+    # Multiplication doubles the variance of shot noise (the excess noise factor of an EMCCD), and so the slope.
     multiplied = "twice that if electrons are multiplied (EMCCD), which the noise cannot tell"
     return [f"gain: {_number(1 / model.gain)} e-/DN (photon transfer curve: {growth}; {multiplied})", dark + electrons]
 
@@ -106,6 +108,7 @@ def _correlation(model: NoiseModel) -> str:
 
 def _has_coarse_part(model: NoiseModel) -> bool:
     """Whether noise is still correlated at the largest distance, 5 pixels, where single grains of usual width end."""
+    # Slices, as both are empty where nothing was measured.
     return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= _COARSE
 
 
@@ -116,6 +119,7 @@ def _word(model: NoiseModel) -> str:
 
 def _reach(rho: float) -> float:
     """Width in pixels at half height of a Gaussian autocorrelation of this lag-1 value; 1 for white noise."""
+    # exp(-r**2 / (2 s**2)) is rho at r = 1, and falls to a half at r = s sqrt(2 ln 2): the width is twice that.
     return 1.0 if rho <= CORRELATED else max(1.0, 2 * math.sqrt(math.log(2) / -math.log(rho)))
 
 
@@ -129,6 +133,7 @@ def _defects(model: NoiseModel) -> list[str]:
             f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}"
         )
     if model.missing_levels:
+        # Grey values as they are stored: 65535 must not become 6.55e+04.
         levels = " and ".join(f"{level:.10g}" for level in model.missing_levels)
         found.append(
             f"missing: {_percent(model.missing_fraction)} of the pixels, in constant regions of {levels}, far outside "
@@ -147,6 +152,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "tools that expect white noise remove less of it. It is taken into account here."
         )
     if model.textured:
+        # Where most of the image is dark, structure cannot be everywhere: the background itself must be grainy.
         why = (
             "The background is not even: it holds smooth grain several pixels wide, as after a filter, an enlargement "
             "or lossy compression, which looks the same as fine structure"
@@ -175,6 +181,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "Hot and dead pixels are no noise, and denoising leaves them as they are: inpaint them (detect hot and "
             "dead pixels)."
         )
+    # 0 stands for unknown.
     if 0 < model.snr <= WEAK:
         advice.append(
             "Measure intensities on the raw image: of small objects of few photons, denoising keeps part of the light."
@@ -194,6 +201,7 @@ def _is_mostly_dark(model: NoiseModel) -> bool:
 
 def _number(value: float) -> str:
     """Three significant digits, without an exponent where people would not write one."""
+    # The format .3g alone would write 1234 as 1.23e+03.
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         digits = 0 if abs(value) >= 100 else 3 - max(1, math.floor(math.log10(abs(value))) + 1) if value else 0
         text = f"{value:.{max(digits, 0)}f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"

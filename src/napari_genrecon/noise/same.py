@@ -13,26 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .model import NoiseModel
+from .model import FAINT, NoiseModel
 
 __all__ = ["SAME", "Comparison", "alike", "bound_of", "compare"]
 
 SAME = 1e-3
 """Noise s.d. by which a pixel may differ on another machine or with another number of threads."""
 
-_SAME_BFLOAT16 = 0.05  # noise s.d.: what the cards of models allow bfloat16 to change
-
 # What float32 can keep follows the contrast, not the noise: where an image has hardly any noise, or none is known
 # (`noise=0`, synthetic images), noise of a hundredth of the contrast is taken as the unit.
 _LEAST_NOISE = 0.01
-# Where a value lies between two integers, the last digits decide how it is rounded: this share of pixels may tip over.
-_TIPPED = 1e-3
 _ROUNDING_STEPS = 2  # of the floats themselves, by which rounding may set two values apart
 
 
 def bound_of(*records: Mapping[str, Any]) -> float:
     """Return by how many noise s.d. results with these records may differ: more if one was computed in bfloat16."""
-    return _SAME_BFLOAT16 if any(record.get("precision") == "bfloat16" for record in records) else SAME
+    # What counts as none is also what the cards of models allow bfloat16 to change.
+    return FAINT if any(record.get("precision") == "bfloat16" for record in records) else SAME
 
 
 class Comparison:
@@ -71,10 +68,13 @@ class Comparison:
         self._pixels += a.size
         self._integers = a.dtype.kind in "iu"
         self._add_moments(b)
+        # `a != a` is true for NaN alone, which equals nothing: in both images it is no difference.
         differs = ~((a == b) | ((a != a) & (b != b)))
         if not differs.any():
             return
         a, b = a[differs], b[differs]
+        # Only what differs is turned to float64, which cannot hold integers beyond 2**53. Where the difference is NaN,
+        # one side is NaN: infinitely far apart.
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.nan_to_num(np.abs(a.astype(np.float64) - b.astype(np.float64)), nan=np.inf, posinf=np.inf)
         self._changed += a.size
@@ -86,6 +86,7 @@ class Comparison:
         known = pixels[np.isfinite(pixels)].astype(np.float64)
         if not self._moments[0] and known.size:
             self._shift = float(known[0])
+        # About a value of the image, as in large values of small variance the sum of squares would cancel.
         known -= self._shift
         self._moments += known.size, known.sum(), np.square(known).sum()
 
@@ -98,7 +99,9 @@ class Comparison:
     def same(self) -> bool:
         """Whether they are the same within `bound` units."""
         bound = self.bound * self._unit
-        tipped = not self._integers or self._moved <= self._pixels * max(bound, _TIPPED)
+        # Where a value lies between two integers, the last digits decide how it is rounded. The mean difference tells
+        # a few such pixels from an image that was moved: its limit is `SAME` of a grey value where noise is weaker.
+        tipped = not self._integers or self._moved <= self._pixels * max(bound, SAME)
         return self._beyond <= bound and tipped
 
     @property
@@ -123,6 +126,7 @@ class Comparison:
 def _rounding(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | float:
     """What rounding to the dtype can make of a difference that is next to nothing."""
     if a.dtype.kind != "f":
+        # Two integers that come from nearly one value are at most 1 apart.
         return 1.0
     with np.errstate(invalid="ignore"):
         steps = _ROUNDING_STEPS * np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)

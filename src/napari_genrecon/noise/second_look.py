@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.intensity import fill_non_finite, measure_centre
-from .blocks import CLIPPED
-from .model import FAR, NoiseModel
+from .blocks import CLIPPED, FEWEST
+from .model import FAINT, FAR, NoiseModel
 from .spectrum import WHITE
 from .stabilise import Stabiliser, stabiliser
 
@@ -33,10 +33,9 @@ _STRENGTH = 1.25  # the first measurement is up to 10 % too low, and noise that 
 # with 1.5, faint filaments that are taken away are measured, too
 _SMOOTHER = 0.05  # correlation that is added for the same reason
 _LARGEST_RHO = 0.9  # that the denoiser is told
-_BLOCK, _PART, _FEWEST = 24, 0.15, 8  # pixels along a block; part and least number of blocks that are taken as even
+_BLOCK, _PART = 24, 0.15  # pixels along a block; part of the blocks that is taken as even
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
-_TINY = 0.05  # of the noise s.d.: less is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +71,7 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     NoiseModel
         The same one where the image has no even part, so that texture is not taken for noise.
     """
+    # The denoiser takes noise of s.d. 1 around 0.
     transform = stabiliser(model)
     centre = float(transform.forward(np.array([measure_centre(list(crops))]))[0])
     pieces = _pieces(crops, clip, transform, centre)
@@ -141,7 +141,7 @@ def _even_blocks(
     for piece in pieces:
         clean = denoise(piece.noisy, _STRENGTH, (rho_x, rho_y))
         restored = restore(clean)
-        residual = (piece.grey - restored) / np.maximum(model.sigma_at(restored), _TINY * model.sigma)
+        residual = (piece.grey - restored) / np.maximum(model.sigma_at(restored), FAINT * model.sigma)
         # Stripes are no noise of single pixels: what a whole row or column has in common is not counted.
         for axis, stripes in ((1, model.row_stripes), (0, model.column_stripes)):
             if stripes:
@@ -151,8 +151,9 @@ def _even_blocks(
     if not results:
         return np.zeros((0, _BLOCK, _BLOCK)), np.inf
     spread = np.concatenate(results).std((1, 2))
-    flattest = np.argsort(spread, kind="stable")[: max(_FEWEST, round(_PART * len(spread)))]
-    even = flattest[: max(_FEWEST, np.count_nonzero(spread[flattest] <= _EVEN / 2))]
+    flattest = np.argsort(spread, kind="stable")[: max(FEWEST, round(_PART * len(spread)))]
+    # Of the flattest blocks only those that are clearly even, as long as they are enough.
+    even = flattest[: max(FEWEST, np.count_nonzero(spread[flattest] <= _EVEN / 2))]
     return np.concatenate(residuals)[even].astype(np.float64), float(spread[even].mean())
 
 

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blocks import SIZE, cosine_basis
+from .report import CORRELATED
 
 __all__ = [
     "LEAST",
     "LONG",
+    "LOWEST",
     "FEW_FLAT",
+    "SMALLEST",
     "WHITE",
     "Shape",
     "fit_shape",
@@ -31,12 +34,15 @@ __all__ = [
 Floats = NDArray[np.float64]
 _RHO = np.arange(-30, 90) / 100
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
-WHITE = 0.12  # a lag-1 correlation below this cannot be told from none
-_LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
-FEW_FLAT, _FEWER = 0.06, 0.045  # parts of the blocks
+# A lag-1 correlation below this is taken as none. With CORRELATED, white noise over a picture of gravel was not.
+WHITE = 0.12
+LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
+SMALLEST = (
+    4 * LOWEST
+)  # pixels along a block: of a smaller one, the fit without the lower frequencies leaves less than half
+FEW_FLAT = 0.06  # part of the blocks
 LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
-_DOUBT = 0.1  # by how much two fits of a correlation may differ
 _STRONG = 0.1  # of the mean of a spectrum
 LEAST = 0.02  # of the mean of a spectrum: below this, rounding of grey values is stronger than the noise itself
 
@@ -70,7 +76,8 @@ def _order(size: int) -> NDArray[np.intp]:
 
 def inner_frequencies(size: int) -> NDArray[np.bool_]:
     """All but the lowest, where structure lies, and those constant along an axis, where stripes lie."""
-    if size < 4:
+    # So small a block has no frequency beyond the lowest: all but the mean are used.
+    if size < 2 * LOWEST:
         return _order(size) > 0 if size > 1 else np.ones((1, 1), bool)
     lines = np.minimum.outer(np.arange(size), np.arange(size)) == 0
     return ~lines & (_order(size) >= 3)
@@ -78,12 +85,13 @@ def inner_frequencies(size: int) -> NDArray[np.bool_]:
 
 def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bool_]:
     """The upper half; for correlated noise somewhat lower, and only where such noise is not weak."""
-    if size < 8:
+    if size < SMALLEST:
         return inner_frequencies(size)
     if spectrum is None:
         return inner_frequencies(size) & (_order(size) >= size * 7 // 8)
     high = inner_frequencies(size) & (_order(size) >= size * 3 // 4)
     strong = high & (spectrum >= _STRONG)
+    # Smooth noise is weak in nearly all of them: the strongest are taken, as many as a measurement needs.
     if strong.sum() < size * 5 // 2:
         strong = high & (spectrum >= np.sort(spectrum[high])[-size * 5 // 2])
     return strong
@@ -111,13 +119,14 @@ def fit_shape(energy: Floats) -> Shape:
     structure has more energy there than fits with the rest, and then only the rest is believed. Whether noise is white
     is best told by the high frequencies alone.
     """
-    if len(energy) < 8 or not energy[2 * _LOWEST :, 2 * _LOWEST :].any():
+    # A constant image has no energy, and no likelihood.
+    if len(energy) < SMALLEST or not energy[2 * LOWEST :, 2 * LOWEST :].any():
         return white_shape(len(energy))
-    wide, narrow = _fit(energy, _LOWEST), _fit(energy, 2 * _LOWEST)
+    wide, narrow = _fit(energy, LOWEST), _fit(energy, 2 * LOWEST)
     if max(abs(narrow.rho_x), abs(narrow.rho_y)) < WHITE:
-        return _fit(energy, 3 * _LOWEST)
+        return _fit(energy, 3 * LOWEST)
     doubt = max(wide.rho_x - narrow.rho_x, wide.rho_y - narrow.rho_y)
-    return narrow if doubt > _DOUBT else wide
+    return narrow if doubt > CORRELATED else wide
 
 
 def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
@@ -139,11 +148,12 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
     50), or a correlation over more pixels than detectors and interpolation make. The limits were set on real images
     without a flat patch.
     """
-    if len(energy) < 8:
+    if len(energy) < SMALLEST:
         return False
+    # 1 in every frequency, up to a scale, if all of it is noise of this shape.
     ratio = energy / shape.spectrum
     is_blurred = ratio[1:3, 1:3].mean() > _STRUCTURE * ratio[5:, 5:].mean() and flat_part < FEW_FLAT
-    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < _FEWER
+    is_long = max(shape.rho_x, shape.rho_y) > LONG and flat_part < FEW_FLAT
     return bool(is_blurred or is_long)
 
 
@@ -153,6 +163,7 @@ def _fit(energy: Floats, lowest: int) -> Shape:
     along_x, along_y = np.ones(size), np.ones(size)
     rho_x = rho_y = 0.0
     for _ in range(2):
+        # Each time with the other axis divided out; in the first round that along y counts as white.
         rho_x, along_x = _fit_axis(_seen(inner, along_y[lowest:]), lowest, size)
         rho_y, along_y = _fit_axis(_seen(inner.T, along_x[lowest:]), lowest, size)
     return Shape(rho_x, rho_y, np.outer(along_y, along_x))
@@ -172,6 +183,7 @@ def _seen(energy: Floats, across: Floats) -> Floats:
 def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
     rho, spectra = _family(size)
     used = spectra[:, lowest:] + LEAST
+    # Minus Whittle's log-likelihood per frequency, at the scale that suits each spectrum best.
     cost = np.log((energy / used).mean(1)) + np.log(used).mean(1)
     best = int(np.argmin(cost))
     return float(rho[best]), spectra[best]
@@ -180,13 +192,16 @@ def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
 @cache
 def _family(size: int) -> tuple[Floats, Floats]:
     """(M,) correlations and (M, size) spectra of all shapes that are tried."""
+    # The power changes nothing where there is next to no correlation; negative ones are taken as exponential.
     pairs = [(rho, power) for rho in _RHO for power in (_POWER if rho > 0.02 else _POWER[:1])]
     lags = np.arange(size)
     basis = cosine_basis(size)
-    distance = np.abs(lags[:, None] - lags)
+    distance = np.abs(lags[:, None] - lags)  # (size, size)
     spectra = []
     for rho, power in pairs:
+        # A negative correlation changes its sign from pixel to pixel.
         covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags**power) if rho else (lags == 0) * 1.0
+        # The diagonal of basis @ C @ basis.T: the mean energy of each cosine coefficient.
         spectra.append(np.einsum("ui,ij,uj->u", basis, covariance[distance], basis))
     floor = np.maximum(np.array(spectra), LEAST)
     return np.array([rho for rho, _ in pairs]), floor / floor.mean(1, keepdims=True)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .model import NoiseModel
+from ..normal import REACH
+from .model import FAINT, NoiseModel
 
 __all__ = ["Stabiliser", "stabiliser"]
 
@@ -31,8 +32,6 @@ Floats = NDArray[np.floating]
 _TANGENT_BELOW = 0.5
 _LEAST_VARIANCE = 0.25  # of transformed noise: that of a quarter of a photo-electron
 _EVEN = np.array([[0.0, 1.0], [1.0, 1.0]])  # the same variance everywhere
-_FAR_OUT = 6.0  # s.d. of the noise, beyond the curve
-_FAR_BELOW = 5.0  # k, under the offset: where noise does not reach
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +104,10 @@ class Stabiliser:
             above = self._mean_above(y, variance)
         else:
             above = _square(y, self.gain, self.k, self.below)
+            # Without shot noise the transform is a scale, and its inverse has no bias.
             if self.gain:
                 above += self._corrected(y)
+        # Last and in `dtype`: a large offset leaves float32 no digits for what stands above it.
         return np.add(above, self.offset, dtype=np.dtype(dtype))
 
     def left(self, stabilised: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -189,6 +190,7 @@ def stabiliser(model: NoiseModel) -> Stabiliser:
     if not model.affine:
         return _from_curve(model)
     k = _constant(model)
+    # A lower offset is tried first; noise is assumed below it only if the image is darker still.
     if _reaches_far_below(model, k):
         model = _lowered(model)
         k = _constant(model)
@@ -202,7 +204,7 @@ def _constant(model: NoiseModel) -> float:
 
 def _reaches_far_below(model: NoiseModel, k: float) -> bool:
     """Whether the image is darker than noise alone could make it below the offset."""
-    return bool(model.gain and model.levels is not None and model.levels[0] <= model.offset - _FAR_BELOW * k)
+    return bool(model.gain and model.levels is not None and model.levels[0] <= model.offset - REACH * k)
 
 
 def _lowered(model: NoiseModel) -> NoiseModel:
@@ -234,6 +236,7 @@ def _noise_free_scale(model: NoiseModel) -> float:
 
 def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
     """Image minus offset, in float32; subtracted in float64 where float32 could not hold the image."""
+    # float32 holds every value of these.
     if image.dtype in (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16):
         return np.subtract(image, np.float32(offset), dtype=np.float32)
     return np.subtract(image, offset, dtype=np.float64).astype(np.float32)
@@ -246,6 +249,7 @@ def _root(above: NDArray[np.float32], gain: float, k: float | NDArray[np.float32
     start, slope = _tangent(gain, k, below)
     inside = np.maximum(above, start)
     k = np.float32(k)
+    # Equal to 2 (sqrt(gain d + k**2) - k) / gain, in which a small gain would leave no digits.
     y = 2 * inside / (np.sqrt(np.float32(gain) * inside + k * k) + k)
     y += np.minimum(above - start, 0) / slope
     return np.asarray(y, dtype=np.float32)
@@ -256,7 +260,7 @@ def _square(y: NDArray[np.float32], gain: float, k: float | NDArray[np.float32],
     if gain == 0:
         return y * np.float32(k)
     _, slope = _tangent(gain, k, below)
-    start = np.float32(2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain)
+    start = np.float32(2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain)  # `_root` of where the tangent begins
     inside = np.maximum(y, start)
     above = inside * (np.float32(gain / 4) * inside + np.float32(k))
     above += np.minimum(y - start, 0) * slope
@@ -276,6 +280,7 @@ def _tables(gain: float, read_noise: float, k: float, below: float) -> tuple[NDA
     """
     if gain == 0:
         return np.zeros((2, 2)), _EVEN
+    # Even steps of the logarithm: the correction changes most where photons are few.
     electrons = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 96)])
     y, variance = np.array([_moments(level, gain, read_noise, k, below) for level in electrons]).T
     algebraic = _square(y.astype(np.float32), gain, k, below).astype(np.float64)
@@ -285,8 +290,9 @@ def _tables(gain: float, read_noise: float, k: float, below: float) -> tuple[NDA
 def _moments(electrons: float, gain: float, read_noise: float, k: float, below: float) -> tuple[float, float]:
     """Mean and variance of the transform of a Poisson count of this mean plus Gaussian read noise."""
     counts, weights = _poisson(electrons)
+    # Gauss-Hermite quadrature over the read noise: nodes in s.d.
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(24)
-    above = gain * counts[:, None] + read_noise * nodes
+    above = gain * counts[:, None] + read_noise * nodes  # (counts, nodes)
     y = _root(above.astype(np.float32), gain, k, below).astype(np.float64)
     node_weights = node_weights / node_weights.sum()
     mean = float(weights @ y @ node_weights)
@@ -295,11 +301,14 @@ def _moments(electrons: float, gain: float, read_noise: float, k: float, below: 
 
 def _poisson(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Counts and their probabilities; for large means a subset of the counts stands for all."""
+    # 8 s.d., and 12 counts for small means, whose distribution is skewed: no probability to speak of lies beyond.
     reach = 8 * math.sqrt(mean) + 12
     first, last = max(0.0, math.floor(mean - reach)), math.ceil(mean + reach)
     counts = np.arange(first, last + 1, max(1, round((last - first) / 400)))
+    # The logarithm below has no value at 0, where every count is 0.
     if mean == 0:
         return counts[:1] * 0, np.ones(1)
+    # By logarithms, as mean**count and the factorial leave the range of floats.
     log_factorial = np.array([math.lgamma(count + 1) for count in counts])
     weights = np.exp(counts * math.log(mean) - mean - log_factorial)
     return counts, weights / weights.sum()
@@ -309,15 +318,17 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
     """Integrate 1 / sigma over the grey values; for the inverse the noise is Gaussian of the local strength."""
     means = np.array(model.curve)[:, 0]
     # So far out that noise no longer reaches the curve: there both ways go on with one slope, and no light is lost.
-    margin = max(0.25 * (means[-1] - means[0]), _FAR_OUT * float(model.sigma_at(means).max()))
+    margin = max(0.25 * (means[-1] - means[0]), REACH * float(model.sigma_at(means).max()))
     levels = np.linspace(means[0] - margin, means[-1] + margin, 1025)
     sigma = model.sigma_at(levels)
-    sigma = np.maximum(sigma, 0.05 * sigma.max() or _noise_free_scale(model))
+    # Where the curve comes near 0, the slope 1 / sigma would have no bound.
+    sigma = np.maximum(sigma, FAINT * sigma.max() or _noise_free_scale(model))
     slope = 1 / sigma
     y = np.concatenate([[0.0], np.cumsum((slope[1:] + slope[:-1]) / 2 * np.diff(levels))])
     above = levels - model.offset
     nodes, weights = np.polynomial.hermite_e.hermegauss(24)
-    noisy = _interpolate(above[:, None] + sigma[:, None] * nodes, above, y)
+    noisy = _interpolate(above[:, None] + sigma[:, None] * nodes, above, y)  # (levels, nodes)
+    # `inverse` reads this table backwards: it must not fall.
     expected = np.maximum.accumulate(noisy @ (weights / weights.sum()))
     expected += np.arange(len(expected)) * 1e-9  # strictly ascending, as interpolation wants
     return Stabiliser(model.offset, 0.0, 1.0, np.stack([above, y, expected]), np.zeros((2, 2)), _EVEN)
@@ -325,6 +336,7 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
 
 def _interpolate(x: Floats, xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float32]:
     """Piecewise linear, going on with the outermost slopes."""
+    # np.interp holds the values of the ends; what lies beyond is added.
     inside = np.interp(x, xp, fp)
     low = (fp[1] - fp[0]) / (xp[1] - xp[0]) * np.minimum(x - xp[0], 0)
     high = (fp[-1] - fp[-2]) / (xp[-1] - xp[-2]) * np.maximum(x - xp[-1], 0)

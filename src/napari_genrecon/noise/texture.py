@@ -13,14 +13,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import FEW_FLAT, LEAST, LONG, Shape
+from .spectrum import FEW_FLAT, LEAST, LONG, LOWEST, SMALLEST, Shape
 
 __all__ = ["is_texture_on_white"]
 
 Floats = NDArray[np.float64]
 _SURE = 10.0  # by how much the log-likelihoods must differ
-_LOWEST = (2, 4)  # cosine frequencies from which spectra are compared: gentle shading lies below, or just above
-_SMALLEST = 8  # pixels along a block: in less there is no spectrum to speak of
+_LOWEST = (LOWEST, 2 * LOWEST)  # frequencies from which spectra are compared: gentle shading lies below, or just above
 _POWERS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
 _STRETCHES = (0.5, 0.7, 1.0, 1.4, 2.0)  # ratio of the axes of the texture's spectrum, squared
 # Energy of texture by that of noise in the middle frequencies. With still less noise its floor would not be seen, and
@@ -44,7 +43,7 @@ def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: flo
         that is alike in them, unless its correlation is longer along both axes than detectors and interpolation make.
     """
     is_noise = flat_part >= FEW_FLAT and min(shape.rho_x, shape.rho_y) <= LONG
-    if len(energy) < _SMALLEST or is_noise:
+    if len(energy) < SMALLEST or is_noise:
         return False
     low, high = (_evidence(energy, shape.spectrum, count, lowest) for lowest in _LOWEST)
     return low > _SURE and high > 0

@@ -21,6 +21,7 @@ _ORDER = ("none", "weak", "moderate", "strong")
 
 def noise_word(model: NoiseModel) -> str:
     """Return how strong the noise is beside the contrast: none, weak, moderate or strong; "unknown" without levels."""
+    # Sigma is that of the median level: an image that is mostly empty may have noise in its bright parts alone.
     if model.sigma == 0 and (model.levels is None or not math.isfinite(model.snr)):
         return "none"
     if model.levels is None:
@@ -48,6 +49,7 @@ def verdict(noise: NoiseModel | Sequence[NoiseModel], *, denoising: bool = False
     models = [noise] if isinstance(noise, NoiseModel) else list(noise)
     words = [noise_word(model) for model in models]
     said = [f"Noise: {_listed(words)}."]
+    # "unknown" is left out: it says nothing about what denoising does.
     worst = max((word for word in words if word in _WORTH), key=_ORDER.index, default="")
     if denoising and worst:
         said.append(_WORTH[worst])
@@ -63,6 +65,7 @@ def _listed(words: list[str]) -> str:
 
 
 def _caveats(models: list[NoiseModel], worst: str) -> list[str]:
+    # Each once for the image, however many channels it is true of.
     said = []
     if worst != "none" and any(not model.is_white for model in models):
         said.append("It is grainy: neighbouring pixels share it, which is taken into account.")

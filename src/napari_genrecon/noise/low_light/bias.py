@@ -64,7 +64,9 @@ def conserve_light(
     if not knots:
         return transform
     right = float(transform.forward(np.array([background + gain * _RIGHT]))[0])
+    # From `right` on nothing is added, as np.interp goes on with its last value.
     places, missing = np.array([*knots, (right, 0.0)]).T
+    # Both corrections are piecewise linear: on the knots of both, their sum is exact.
     grid = np.union1d(transform.correction[0], places)
     added = np.interp(grid, *transform.correction) + np.interp(grid, places, missing)
     return dataclasses.replace(transform, correction=np.stack([grid, added]))
@@ -76,6 +78,7 @@ def _ranges(restored: Floats, ends: Floats) -> NDArray[np.intp]:
 
     found = np.searchsorted(ends, restored)
     flanks = (found == 0) & (maximum_filter(found, _FLANKS) > 0)
+    # `len(ends)` is the range of all brighter pixels, which gets no correction.
     return np.where(flanks, len(ends), found)
 
 

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blocks import Blocks
-from ..model import NoiseModel
+from ..blocks import SAMPLED, Blocks
+from ..model import LEVELS, NoiseModel
 from ..spectrum import high_frequencies
 
 __all__ = ["counted_photons"]
 
-_SAMPLED = 1 << 16  # pixels whose grey values are looked at
 _NOTHING = 0.4  # part of the pixels that counts nothing: a background of up to 0.9 photons
 _WHOLE = 1e-3  # of a step, by which a multiple may be off
 # Variance by mean, and energy of high frequencies by that of all: 1 for counts, and 0.96 to 1.04 in 200 flat fields of
@@ -42,7 +41,7 @@ def counted_photons(model: NoiseModel, crops: Sequence[NDArray[np.generic]], blo
     if scale is None or not _are_poisson(*scale, blocks):
         return None
     # Means of a few pixels are mostly 0: the grey levels are those of whole blocks.
-    levels = np.quantile(blocks.means, (0.01, 0.5, 0.99)) * blocks.unit + blocks.origin
+    levels = np.quantile(blocks.means, LEVELS) * blocks.unit + blocks.origin
     return NoiseModel(
         gain=scale[1],
         offset=scale[0],
@@ -60,7 +59,7 @@ def counted_photons(model: NoiseModel, crops: Sequence[NDArray[np.generic]], blo
 def _scale(crops: Sequence[NDArray[np.generic]]) -> tuple[float, float] | None:
     """Grey value of no photon, and grey values per photon."""
     total = sum(crop.size for crop in crops)
-    values = np.concatenate([crop.ravel()[:: max(1, total // _SAMPLED)] for crop in crops])
+    values = np.concatenate([crop.ravel()[:: max(1, total // SAMPLED)] for crop in crops])
     levels, numbers = np.unique(values[np.isfinite(values)], return_counts=True)
     if len(levels) < 2 or numbers[0] < _NOTHING * numbers.sum():
         return None
@@ -75,6 +74,7 @@ def _are_poisson(zero: float, step: float, blocks: Blocks) -> bool:
     dark = blocks.means <= np.median(blocks.means)
     energy = blocks.energy[dark].mean(0, dtype=np.float64)
     size = len(energy)
+    # The mean was taken off each block, which leaves one coefficient less.
     variance = energy.sum() / (size * size - 1) * blocks.unit**2
     mean = blocks.means[dark].mean() * blocks.unit + blocks.origin - zero
     high = energy[high_frequencies(size)].mean() * blocks.unit**2

@@ -78,20 +78,25 @@ def batch(
     GenReconWarning
         For each image that failed.
     """
+    # Wrong options are refused before folders are searched.
     work = _work(task, options)
+    # A text is a sequence, too: of letters.
     inputs: Sequence[AnyPath] = [images] if isinstance(images, str | PathLike) else images
     if not isinstance(inputs, Iterable) or not all(isinstance(path, str | PathLike) for path in inputs):
         raise OptionError(
             f"images must be the path of an image or a folder, or a list of paths; got {type(images).__name__}: for "
             "arrays, call the function of the task"
         )
+    # The slash says that it is a folder, also if it does not exist yet; a Path drops its own.
     folder = None if output is None else f"{Path(output)}/"
     found = plan_batch(map(Path, inputs), work.name, folder, recursive=recursive, pattern=name)
+    # Only now, when no name was refused: a failed plan leaves nothing behind.
     make_folders(found)
     saving = Saving(overwrite=overwrite)
     rows = finish(batch_steps(found, work, saving=saving, resume=resume, scheduler=scheduler))
     for row in rows:
         if row.error is not None:
+            # Shown at the caller's line.
             warnings.warn(f"{row.image}: {row.sentence}", GenReconWarning, stacklevel=2)
     return rows
 
@@ -101,6 +106,7 @@ def _work(task: str | Pipeline, options: dict[str, Any]) -> Work:
         try:
             found = find_task(task)
             return task_work(found, *options_from_text(found, options))
+        # KeyError: no such task; TypeError: an option that its dataclass does not have.
         except (KeyError, TypeError) as error:
             raise OptionError(f"there is no such task or option: {error}") from error
     if options:

@@ -91,6 +91,7 @@ def plan_batch(
         or if its name is that of neither a folder nor an image.
     """
     found, notes = find_images(inputs, stack=stack, recursive=recursive)
+    # Results beside their images would be processed again by a second run.
     kept = _without_results(found, task)
     if not kept:
         raise OptionError(
@@ -101,11 +102,13 @@ def plan_batch(
         notes.append(f"left out as results of earlier runs: {count} (name one itself to process it all the same)")
     _check_pattern(pattern, task)
     folder = None if output is None else _folder(output, _ending(task), several=len(kept) > 1)
+    # The output is one file.
     if output is not None and folder is None:
         if pattern:
             raise OptionError(f"{output} names the result, and {pattern!r} does too: give one of the two")
         return Batch(((kept[0].path, Path(output)),), notes=tuple(notes))
     targets = name_results(kept, task, folder, series, pattern)
+    # A dict keeps the order and drops repetitions.
     folders = () if folder is None else tuple(dict.fromkeys(target.parent for target in targets))
     return Batch(tuple(zip((item.path for item in kept), targets, strict=True)), folders, tuple(notes))
 
@@ -125,9 +128,6 @@ def make_folders(batch: Batch) -> None:
             raise OutputError(
                 f"the folder {folder} cannot be made ({error.strerror}): choose a folder you may write to"
             ) from error
-
-
-# --- names ---
 
 
 def name_results(
@@ -156,6 +156,7 @@ def name_results(
     OptionError
         If two results would have the same name, or one that of an image.
     """
+    # All inputs and not only those before: a result must not replace an image that is still to be read.
     images = {_key(item.path): item.path for item in found}
     taken: dict[str, Path] = {}
     targets = []
@@ -181,7 +182,9 @@ def _target(item: Found, task: str, folder: Path | None, series: str | None, pat
     path = item.path if item.path.name not in ("", "..") else item.path.resolve()  # "." has no name
     if not path.name:
         raise OptionError(f"{path} is the root of the file system, and a result cannot be named after it: name a file")
+    # Names of series may hold slashes and other characters that file names cannot.
     chosen = "" if series is None else "_" + re.sub(r"[^\w.-]+", "-", series)
+    # {name} last, as the name of an image may hold the text {task}.
     name = _with_ending(pattern, task, path).replace("{task}", task).replace(NAME, image_name(path) + chosen)
     return path.with_name(name) if folder is None else folder / (item.within or Path()) / name
 
@@ -190,12 +193,14 @@ def _with_ending(pattern: str, task: str, path: Path) -> str:
     """Return a pattern that ends in the ending of a format."""
     ending = _ending(task)
     if ending:
+        # Points have one format: another ending is a part of the name.
         return pattern if pattern.lower().endswith(ending) else pattern + ending
     return pattern if _has_ending(pattern) else pattern + result_ending(path)
 
 
 def _has_ending(pattern: str) -> bool:
     """Return whether a pattern ends in the ending of a format, of images that are written or others."""
+    # Not Path.suffix, which takes what follows any dot for an ending.
     return image_name(Path(pattern)) != pattern
 
 
@@ -208,12 +213,14 @@ def _check_pattern(pattern: str, task: str) -> None:
             f"{pattern!r} cannot name the results: it needs {NAME}, where the name of the image shall stand, may hold "
             f"{{task}}, and is no path (-o chooses the folder), such as {PATTERN} or {NAME}_clean.ome.zarr"
         )
+    # Refuses formats that are read only.
     if _has_ending(pattern) and not _ending(task):
         written_format(Path(pattern))
 
 
 def _key(path: Path) -> str:
     """Return a form of the name that is equal for all names of one file, on any system."""
+    # Case folding may give letters that can be decomposed again, hence twice (Unicode, section 3.13, D145).
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", str(path.resolve())).casefold())
 
 
@@ -226,7 +233,9 @@ def _ending(task: str) -> str:
 def _folder(output: str | Path, ending: str, *, several: bool) -> Path | None:
     """Return the folder that an output is, or None if it is the name of one file."""
     path = Path(output)
+    # Windows takes both slashes.
     slash = str(output).endswith(("/", os.sep))
+    # An OME-Zarr is a folder on the disk, and one file to the user.
     named = is_written_by_region(path) or (not slash and not path.is_dir() and path.suffix != "")
     if named and several:
         raise OptionError(
@@ -239,19 +248,18 @@ def _folder(output: str | Path, ending: str, *, several: bool) -> Path | None:
                 raise OptionError(f"{path.name} names no format of points that is written: end it in {ending}")
             written_format(path)
         except OptionError as error:
+            # Whoever gave a name without a known ending may have meant a folder.
             raise OptionError(f"{error}, or in a slash for a folder") from error
     if not named and path.exists() and not path.is_dir():
         raise OptionError(f"{path} is a file, and a folder is needed for the results: choose another name")
     return None if named else path
 
 
-# --- results of earlier runs ---
-
-
 def _without_results(found: Sequence[Found], task: str) -> list[Found]:
     """Leave out files in searched folders that are results of this task or of the other images."""
     images = {_key(item.path) for item in found}
     names = {(item.path.parent, image_name(item.path)) for item in found}
+    # `within` is None for a file that the user named: it is taken whatever made it.
     return [item for item in found if item.within is None or not _is_result(item.path, task, images, names)]
 
 
@@ -261,6 +269,7 @@ def _is_result(path: Path, task: str, images: set[str], names: set[tuple[Path, s
     if record is None:
         return False
     ending = f"_{record.get('task')}"
+    # The image before the first step, if several were run in a row.
     origin = str((steps_of_run(record)[0].get("input") or {}).get("path", ""))
     name = image_name(path)
     # The path in the record is out of date if the result was moved together with its image: their names still tell.

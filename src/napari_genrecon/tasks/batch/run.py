@@ -130,6 +130,7 @@ def batch_steps(
     tuple of Row
         All rows; none is waiting or running.
     """
+    # A list that `_of_all` changes, so that every progress carries the rows as they are.
     rows = list(rows_of(batch))
     with connected(scheduler, workers) as client:
         more: dict[str, Any] = {"saving": saving, "client": client, "series": series}
@@ -147,15 +148,18 @@ def batch_steps(
 
 def _file_steps(row: Row, work: Work, resume: bool, more: dict[str, Any]) -> Generator[Progress, None, Row]:
     """Process one image, unless its result exists already."""
+    # Before looking at the result, which may take a while: the window shows which image it is at.
     yield _NOT_BEGUN
     if resume and row.result.exists():
         differs = work.has_made(row.result, row.image, more["series"])
         if not differs:
             return replace(row, state="done before")
+        # Writing would refuse it, too, but could not tell what differs.
         if not more["saving"].overwrite:
             raise ExistsError(
                 f"{row.result.name} exists already, and {differs}: choose another folder or other names for the results"
             )
+    # Other formats cannot be continued, and `process_file_steps` refuses to.
     again = resume and is_written_by_region(row.result)
     record = yield from work.process(row.image, row.result, resume=again, **more)
     return replace(row, state="done", notes=(*_notes(record), *_added(row.result, work)))
@@ -163,12 +167,14 @@ def _file_steps(row: Row, work: Work, resume: bool, more: dict[str, Any]) -> Gen
 
 def _of_all(rows: list[Row], index: int) -> Callable[[Progress], BatchProgress]:
     """Return a function that turns the progress of one image into that of the batch, which never falls."""
+    # Kept between calls: `nonlocal` in `tell`.
     count, most = len(rows), 0.0
 
     def tell(progress: Progress) -> BatchProgress:
         nonlocal most
         most = max(most, progress.fraction)  # computing and writing have a progress of their own each
         rows[index] = replace(rows[index], state="running", progress=progress)
+        # One image: its own steps, tiles and planes say more than "0 of 1".
         if count == 1:
             return BatchProgress(progress.done, progress.total, progress.note, progress.work, rows=tuple(rows))
         said = ": ".join(filter(None, [rows[index].image.name, progress.note]))
@@ -179,6 +185,7 @@ def _of_all(rows: list[Row], index: int) -> Callable[[Progress], BatchProgress]:
 
 def _added(result: Path, work: Work) -> list[str]:
     """Say which files came with a result."""
+    # Only a single task adds files: steps in a row refuse options that do.
     task, options, _ = work.steps[-1]
     return [f"{title} written to {companion_path(result, title).name}" for title in task.added(options)]
 

@@ -55,13 +55,16 @@ class Work:
         Only headers and the crops that noise is measured on are read.
         """
         record = find_record(result)
+        # Results of steps hold a record inside a record.
         made = [] if record is None else steps_of_run(record)
+        # Other tasks, or the same in another order.
         if [step.get("task") for step in made] != [task.name for task, _, _ in self.steps]:
             return "it was not made by this task"
         for (task, options, files), step in zip(self.steps, made, strict=True):
             differing = _differing(options, files, step)
             if differing:
                 return f"it was made with another {differing} of {task.title}"
+            # The record names files and not what was in them: a mask that was drawn anew is younger than the result.
             later = [file.name for file in files.values() if file.stat().st_mtime > result.stat().st_mtime]
             if later:
                 return f"{later[0]} was changed after it was made"
@@ -83,8 +86,10 @@ def pipeline_work(steps: Pipeline, name: str = "", *, axes: str | Axes | None = 
     def process(image: Path, result: Path, **keywords: Any) -> FileSteps:
         return file_pipeline_steps(steps, image, result, axes=axes, keep=keep, **keywords)
 
+    # Read once here, so that a wrong option is refused before the first image.
     parsed = [(step.found, *step.parsed(steps.folder)) for step in steps.steps]
     first, options, files = parsed[0]
+    # Axes are those of the image, which only the first step reads.
     parsed[0] = (first, replace(options, axes=axes), files)
     return Work(name=name or steps.name, process=process, steps=parsed)
 
@@ -95,7 +100,9 @@ def _differing(options: Any, files: Mapping[str, Path], record: Mapping[str, Any
         then, files_then = step_of(record).parsed()
     except OptionError:  # an array that is in no file
         return "input"
+    # Different words may mean one region, as "Y=0:10" and all rows of ten.
     options = _with_region(options, record)
+    # Files are compared by their paths, noise by its models, everything else by value.
     for name in (option.name for option in fields(options) if option.name not in _PER_MACHINE):
         if (name in files or name in files_then) and not _same_file(files.get(name), files_then.get(name)):
             return name
@@ -112,6 +119,7 @@ def _with_region(options: Any, record: Mapping[str, Any]) -> Any:
     if not given:
         return options
     shape = record["input"]["shape"]
+    # Letters of the image alone.
     axes = Axes(record["axes"]["letters"][-len(shape) :])  # several fillings have a new dimension in front
     try:
         region = region_of(given, axes, shape)
@@ -129,6 +137,7 @@ def _value(options: Any, name: str) -> Any:
 
 def _same(wanted: Any, then: Any) -> bool:
     if isinstance(wanted, Optics) and isinstance(then, Optics):  # sizes that were not given are those of the image
+        # They were taken from the image, whose fingerprint is compared as well.
         sizes = {name: getattr(then, name) for name in ("pixel_size", "z_step") if getattr(wanted, name) is None}
         wanted = replace(wanted, **sizes)
     return bool(wanted == then)
@@ -141,11 +150,13 @@ def _same_noise(wanted: Any, models: Sequence[Mapping[str, Any]]) -> bool:
         return not any(given)  # 0: no noise was needed
     if isinstance(wanted, int | float):
         return len(given) == len(models) and set(given) == {float(wanted)}
+    # A report is for one channel or for several; each of the record must be among those given.
     reports = [report.to_dict() for report in (wanted if isinstance(wanted, Sequence) else [wanted])]
     return all(dict(model) in reports for model in models)
 
 
 def _same_file(wanted: Path | None, then: Path | None) -> bool:
+    # Resolved: records hold absolute paths, options often relative ones.
     return wanted is not None and then is not None and wanted.resolve() == then.resolve()
 
 
@@ -156,5 +167,6 @@ def _differing_image(record: Mapping[str, Any], path: Path, axes: str | None, se
         return f"it was made with the axes {letters}"
     source = as_source(image.data)
     facts = input_facts(source, sample_channels(source, image.about.axes))
+    # Shape, dtype and a fingerprint of the pixels.
     same = all((record.get("input") or {}).get(name) == value for name, value in facts.items())
     return "" if same else f"it was made from another image than {path.name} is now"

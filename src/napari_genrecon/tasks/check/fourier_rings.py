@@ -109,6 +109,7 @@ def resolution(
     given = given_image(image, axes)
     source = as_source(given.pixels)
     letters = resolve_axes(given.axes, source.shape)
+    # The noise of the first frame is that of both, and is measured once.
     other = None if second is None else as_source(given_image(second).pixels)
     if other is not None and tuple(other.shape) != tuple(source.shape):
         raise ImageError(f"the frames have shapes {tuple(source.shape)} and {tuple(other.shape)}: they must be equal")
@@ -125,11 +126,13 @@ def _middle(source: ImageArray, axes: Axes, channel: int) -> NDArray[np.float64]
     """Return the middle of the middle plane of a channel."""
     shape: Sequence[int] = source.shape
     at = {i: shape[i] // 2 for i in axes.outer} | ({} if axes.channel is None else {axes.channel: channel})
+    # Slices of length 1 keep the number of dimensions, which `axes` counts on.
     region = tuple(slice(at[i], at[i] + 1) if i in at else middle(n, _SIDE) for i, n in enumerate(shape))
     return as_plane(np.asarray(source[region]), axes).astype(np.float64)
 
 
 def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> tuple[float, float]:
+    # The same one twice if it is alone: it is split into two below.
     first, second = frames[0], frames[-1]
     if len(frames) == 1:
         if not noise.is_white:
@@ -137,8 +140,11 @@ def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> t
                 f"neighbouring pixels share their noise (correlation {max(noise.rho_x, noise.rho_y):.2f}), so one "
                 "image cannot be split into two of independent noise: give two frames of the same thing"
             )
+        # A pixel would set its own noise by its own noise; a smoothed image is nearer to the light that arrived.
         level = gaussian_filter(frames[0], _SMOOTH)
+        # A fixed seed: one image has one resolution.
         first, second = split(frames[0], level, noise, np.random.default_rng(0))
+        # Denoised with the noise of the whole image, the halves would keep part of theirs.
         noise = noise_of_half(noise)
     restored = [_denoised(frame, noise) for frame in (first, second)]
     return ring_correlation(first, second).resolution, ring_correlation(*restored).resolution

@@ -112,6 +112,7 @@ def check(
     given = given_image(image, axes)
     source = as_source(given.pixels)
     resolved = resolve_axes(given.axes, source.shape)
+    # `Axes` were resolved by the caller, and the user warned of what was assumed.
     if not isinstance(axes, Axes):
         warn_assumed(resolved, source)
     error = None if expected_error is None else given_image(expected_error).pixels
@@ -133,6 +134,7 @@ def check_steps(
 
     Without `keep` the deviations are dropped, so that a stack of any size can be checked.
     """
+    # Lazy arrays stay lazy: planes are read one at a time.
     source, restored = as_source(image), as_source(result)
     if tuple(source.shape) != tuple(restored.shape):
         raise ImageError(
@@ -148,18 +150,22 @@ def check_steps(
     if not 0 <= blend < 1:
         raise OptionError(f"blend must be at least 0 and less than 1, got {blend}: with 1 there is nothing to check")
     letters = resolve_axes(axes, source.shape)
+    # Said before the work, as measuring takes a while.
     yield Progress(0, 0, "measuring the noise" if noise is None else "preparing")
+    # From samples of the whole image, as `denoise` measures it.
     models = noise_per_channel(sample_channels(source, letters), noise)
     deviations = _zeros(tuple(source.shape)) if keep else None
     found: list[PlaneCheck] = []
     trusted: list[Expected] = []
     planes = list(_planes(tuple(source.shape), letters, len(models)))
+    # The more pixels, the further noise alone gets: the limit is that of the whole stack.
     pixels = len(planes) * source.shape[letters.y] * source.shape[letters.x]
     sharpest = _Sharpest()
     for count, (region, channel) in enumerate(planes, start=1):
         noisy, after = (as_plane(np.asarray(a[region]), letters).astype(np.float64) for a in (source, restored))
         if blend:  # undo it: after = blend * noisy + (1 - blend) * denoised
             after = (after - blend * noisy) / (1 - blend)
+        # Either may have been rounded.
         step = max(_step(source.dtype), _step(restored.dtype))
         index = tuple(region[i].start for i in letters.outer)
         figures, z = check_plane(noisy, after, models[channel], step=step, plane=index, pixels=pixels)
@@ -170,8 +176,10 @@ def check_steps(
                 expected_plane(as_plane(np.asarray(expected[region]), letters), after, models[channel], index)
             )
         if deviations is not None:
+            # `region` keeps every dimension, and z is (Y, X).
             deviations[region] = z.reshape(deviations[region].shape)
         yield Progress(count, len(planes), f"{count} of {len(planes)} planes checked")
+    # One crop of all planes, as it is denoised anew; said before, as that takes longer than a plane.
     yield Progress(len(planes), len(planes), "comparing the sharpness with that of a simulation")
     blur = sharpest.blur(max(_step(source.dtype), _step(restored.dtype)))
     return Check(verdict(found, blur, expected_of(trusted) if trusted else None), deviations)
@@ -186,10 +194,13 @@ class _Sharpest:
 
     def look(self, noisy: Plane, restored: Plane, noise: NoiseModel) -> None:
         """Keep the best crop of a plane if it is better than the one that is kept."""
+        # Rounded up, so that the rest at the edge is a crop, too.
         for y, x in np.ndindex(*(-(-n // _CROP) for n in restored.shape)):
             part = (slice(y * _CROP, (y + 1) * _CROP), slice(x * _CROP, (x + 1) * _CROP))
+            # The sum over the crop and not the mean, by which a small rest at the edge would win with one bright spot.
             found = structure(restored[part], noise) * restored[part].size
             if found > self._most:
+                # Copies, as views would keep whole planes in memory.
                 self._most, self._crops = found, (noisy[part].copy(), restored[part].copy(), noise)
 
     def blur(self, step: float) -> Blur | None:
@@ -199,6 +210,7 @@ class _Sharpest:
         noisy, restored, noise = self._crops
 
         def denoiser(image: NDArray[np.float32]) -> Plane:
+            # The image to denoise is simulated with this very noise: nothing is to be measured.
             options = DenoiseOptions(noise=noise, axes="YX")
             return np.asarray(finish(denoise_steps(image, options)).data)
 
@@ -220,19 +232,23 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     ImageError
         If there is no record, the file is not a result of denoising, or its image is not found.
     """
+    # Tiles that an unfinished result still lacks would look like structure that was erased.
     stored = finished(open_image(path))
     record = record_of(stored)
     noise, blend = noise_of_record(record)
     original = source_of(path, record, source)
+    # Files of results lack dimensions of length 1: they get those of the image.
     axes = original.axes
     image, restored, noise, _ = denoised_part(record, noise, original.data, with_all_axes(stored, axes), axes)
     error = _error_beside(path, record, original.data, axes)
     more = {"noise": noise, "blend": blend, "expected_error": error, "axes": axes}
+    # Nobody sees a map here, so stacks of any size can be checked.
     return (yield from check_steps(image, restored, **more, keep=False))
 
 
 def _error_beside(path: Path, record: dict[str, Any], image: Any, axes: Axes) -> Any:
     """Return the expected error from the file beside a result, of the part that was denoised; None without one."""
+    # A file of that name may be of an earlier run: its record must say that it belongs to this result.
     beside = companion_path(path, TITLE)
     if not is_made(beside, {**record, "of": TITLE}):
         return None
@@ -248,12 +264,14 @@ def denoised_part(
     if region is None:
         return image, result, noise, None
     inside = part_of_result(record, result, region)
+    # One model for each channel of the image, of which the region may hold a few.
     noise = noise if axes.channel is None else noise[region[axes.channel]]
     return as_transposable(image)[region], inside, noise, region
 
 
 def part_of_result(record: dict[str, Any], result: Any, region: Region | None) -> Any:
     """Return what was computed of a result, which may be a copy of the whole image."""
+    # With `whole`, the part lies in a copy of the image; else the file holds the part alone.
     return as_transposable(result)[region] if region is not None and record["options"].get("whole") else result
 
 
@@ -265,6 +283,7 @@ def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], flo
     ImageError
         If the record is not one of denoising, or the pixels were corrected before.
     """
+    # A companion, such as the expected error, has the record of its result.
     if record.get("of"):
         raise ImageError(f"this is the {record['of']} of a result: choose the result itself")
     if record["task"] != "denoise":
@@ -281,6 +300,7 @@ def noise_of_record(record: dict[str, Any]) -> tuple[tuple[NoiseModel, ...], flo
 
 
 def _zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    # `allocate` refuses what memory cannot hold, with a sentence.
     array = allocate(shape, np.dtype(np.float32)).astype(np.float32, copy=False)
     array[...] = 0
     return array
@@ -292,6 +312,7 @@ def _planes(shape: tuple[int, ...], axes: Axes, channels: int) -> list[tuple[tup
     for index in np.ndindex(tuple(shape[i] for i in axes.outer)):
         at = dict(zip(axes.outer, index, strict=True))
         channel = 0 if axes.channel is None else at[axes.channel]
+        # There is no noise model for alpha.
         if channel < channels:
             region = tuple(slice(at[i], at[i] + 1) if i in at else slice(0, n) for i, n in enumerate(shape))
             found.append((region, channel))

@@ -52,14 +52,19 @@ def file_pipeline_steps(
     dict
         The record, with those of the steps before inside.
     """
+    # Masks and PSFs, which no result may replace.
     files = [path for step in steps.steps for path in step.parsed(steps.folder)[1].values()]
 
     def process(image: ImageFile, lazy: bool | None, begun: Record | None) -> Processing:
         made = yield from pipeline_steps(steps, image.data, image.about, lazy=lazy, begun=begun, keep=keep)
+        # Without `keep`, `made` holds the last result alone, and nothing is left to write here.
         for number, (step, (result, about)) in enumerate(zip(steps.steps, made[:-1], strict=False), start=1):
+            # In the format of the result, whatever that of the image is.
             beside = target.with_name(f"{image_name(target)}_{number}_{step.task}{result_ending(target)}")
+            # Each file names the image that it was made from, and can be checked without the others.
             about = replace(about, record=record_from_file(result.record, image, source))
             yield from write_steps(beside, result, about, saving=saving, sources=[source, *files])
+        # The last one is written by `process_file_steps`, as that of a single task.
         return made[-1]
 
     more: dict[str, Any] = {"saving": saving, "resume": resume, "client": client, "series": series}

@@ -20,7 +20,7 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = ["pipeline", "pipeline_steps"]
 
-_FINE = 1000  # steps of progress per task: tasks count their own work in different units
+_FINE = 1000  # progress is told in thousandths of a task: tasks count their own work in different units
 
 
 def pipeline(
@@ -63,6 +63,7 @@ def pipeline(
     >>> pipeline(restore, noisy).shape
     (128, 128)
     """
+    # A text is the path of a file here, and never the name of a task: names come in a list.
     if isinstance(steps, str | Path):
         found = read_pipeline(steps)
     else:
@@ -110,17 +111,22 @@ def pipeline_steps(
         Result and metadata. A record holds that of the step before as the record of its input.
     """
     made: list[tuple[Result, ImageMeta]] = []
+    # Results continue with the tiles that they were begun with: others would change the last digits of their pixels.
     tiles = [tile_of(record) for record in steps_of_run(begun)] if begun else [None] * len(steps.steps)
     record: dict[str, Any] | None = None
     for index, (step, tile) in enumerate(zip(steps.steps, tiles, strict=True)):
         options, files = step.parsed(steps.folder)
         if tile is not None:
             options = replace(options, tile=tile)
+        # If `lazy`, nothing is computed here: the steps chain, and the last result is computed as it is written.
         running = processed_steps(step.found, data, about, options, files=files, lazy=lazy)
         result, about = yield from map_progress(running, _told(step, index, len(steps.steps)))
+        # The record of each step holds the one before, so that the last tells the whole history.
         record = made_from(result.record, record)
         result, about = replace(result, record=record), replace(about, record=record)
+        # The next step works on this, and on the metadata that came with it: pixel sizes may have changed.
         data = result.data
+        # Without `keep` the pixels of earlier steps can be freed.
         made = [*made, (result, about)] if keep else [(result, about)]
     return made
 

@@ -44,10 +44,12 @@ class Step:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Points are no image that a next step could take.
         names = [task.name for task in TASKS if task.makes == "image"]
         if self.task not in names:
             raise OptionError(f"there is no task {self.task!r}: a step is one of {', '.join(names)}")
         known = [each.name for each in fields(self.found.options)]
+        # Refused here: `parsed` would raise a TypeError without the list of what there is.
         for name in self.options:
             if name not in known:
                 raise OptionError(f"{self.task} has no option {name!r}: it has {', '.join(known)}")
@@ -62,6 +64,7 @@ class Step:
         try:
             return options_from_text(self.found, self.options, folder=folder)
         except OptionError as error:
+            # Which of several steps it is about.
             raise OptionError(f"step {self.task}: {error}") from error
 
     def __str__(self) -> str:
@@ -92,6 +95,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         if not self.steps:
             raise OptionError("a pipeline has no steps: give at least one, such as 'denoise'")
+        # All are checked at once, so that a mistake in the last does not show after hours.
         for step in self.steps:
             options, _ = step.parsed(self.folder)
             if step.found.added(options):
@@ -113,6 +117,7 @@ class Pipeline:
         """Write the steps as JSON, which `pipeline` and ``genrecon run`` read."""
         path = Path(path)
         steps = [{"task": step.task, "options": self._with_paths(step, path.parent)} for step in self.steps]
+        # A file that is replaced stays whole until the new one is.
         with publishing(path, overwrite=overwrite) as part:
             part.write_text(json.dumps({_KEY: _VERSION, "steps": steps}, indent=1) + "\n", encoding="utf-8")
         return path
@@ -121,6 +126,7 @@ class Pipeline:
         """Return the options with the files of arrays as paths from a folder, if they lie below it, else whole."""
         found = dict(step.options)
         for name, file in step.parsed(self.folder)[1].items():
+            # Relative paths keep working when the folder is moved or shared.
             whole, above = file.resolve(), folder.resolve()
             found[name] = str(whole.relative_to(above) if whole.is_relative_to(above) else whole)
         return found
@@ -143,10 +149,12 @@ def read_pipeline(path: str | Path) -> Pipeline:
         raise OptionError(
             f'{path} is no file of steps: {{"{_KEY}": {_VERSION}, "steps": [{{"task": …}}, …]}} is needed'
         )
+    # A newer version may mean other things by the same words.
     if found.get(_KEY) != _VERSION:
         raise OptionError(
             f"{path} is a file of steps of version {found.get(_KEY)!r}, and this program reads {_VERSION}"
         )
+    # Relative paths in a file start at its own folder, wherever the program runs.
     return Pipeline(tuple(_step(path, entry) for entry in found["steps"]), path.parent)
 
 
@@ -157,6 +165,7 @@ def _step(path: Path, entry: object) -> Step:
         or not isinstance(entry.get("options", {}), dict)
     ):
         raise OptionError(f'{path}: {entry!r} is no step; {{"task": "denoise", "options": {{"strength": 0.8}}}} is one')
+    # `Step` refuses a task that is missing, as "None".
     return Step(str(entry.get("task")), entry.get("options", {}))
 
 
@@ -175,6 +184,7 @@ def steps_of(record: Mapping[str, Any]) -> Pipeline:
 
 def _alone(step: Step) -> Step:
     """Return a step without the options that add a second image."""
+    # A pipeline refuses them, and the result can be made without.
     adding = {name for name, _ in step.found.adds}
     return Step(step.task, {name: value for name, value in step.options.items() if name not in adding})
 
@@ -183,10 +193,12 @@ def step_of(record: Mapping[str, Any]) -> Step:
     task = _task_of(record)
     defaults = task.options()
     given = {
+        # Only what differs from the defaults: the rest would clutter what people read and edit.
         name: value
         for name, value in (record.get("options") or {}).items()
         if name not in _PER_IMAGE and hasattr(defaults, name) and value != getattr(defaults, name)
     }
+    # Noise that was given as one number is an option; measured noise belongs to its image.
     sigmas = [model["sigma"] for model in record.get("noise") or () if model.get("method") == "given"]
     if any(sigmas) and len(sigmas) == 1:
         given["noise"] = sigmas[0]
@@ -217,6 +229,7 @@ def _array(name: str, record: Mapping[str, Any]) -> float | str | None:
     if "optics" in made_from:
         known = {key: value for key, value in made_from["optics"].items() if value is not None}
         return "optics:" + ",".join(f"{key}={value}" for key, value in known.items())
+    # A mask that was detected is made anew by the option that detects; any other array is lost with its session.
     if "sha256" in made_from and not (record.get("options") or {}).get("detect"):
         raise OptionError(
             f"the {name} of {record.get('task')} was an array and is in no file: save it as one, and name it in a step"

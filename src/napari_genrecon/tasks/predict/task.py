@@ -17,6 +17,7 @@ from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
+from napari_genrecon.noise.model import LEVELS
 from napari_genrecon.tasks import find_task
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import as_source, input_facts, sample_channels
@@ -31,8 +32,7 @@ __all__ = ["expected_seconds", "predict", "predict_steps"]
 
 _TASK = "predict"
 _INFERRED = "the result shows what was inferred from other images, not measured: see how good that is on held-out pairs"
-_TAILS = (1.0, 99.0)  # percentiles of an image that are compared with the range of the training
-_BEYOND = 0.25  # of that range: further out, the network has seen nothing like it
+_BEYOND = 0.25  # of the range of the training: further out, the network has seen nothing like it
 _NARROW = 0.1  # of that range that an image must span: with less light, it shows little of what was learnt from
 
 
@@ -89,6 +89,7 @@ def predict(
     WeightsError
         If the model cannot be loaded.
     """
+    # A layer brings axes and pixel size along.
     given = given_image(image, axes)
     options = PredictOptions(
         model=model,
@@ -130,8 +131,10 @@ def predict_steps(
     source = as_source(image)
     plan = _plan(source, options)
     yield Progress(0, 0, "loading the network")
+    # Loaded here for its errors and its progress; the tiles get it from the cache.
     load_network(find_model(plan.options.model, _TASK), options.device)
     result = yield from run_plan(plan, lazy=is_lazy(source) if lazy is None else lazy, started=started)
+    # The region is that of the input, which lacks the dimension that the result has gained.
     new = len(plan.axes) - source.ndim
     return replace(result, region=None if result.region is None else result.region[new:])
 
@@ -140,6 +143,7 @@ def expected_seconds(image: ImageArray, options: PredictOptions) -> float:
     """Return how long `predict` will take for this image on this machine, from the time of one small tile."""
     plan = _plan(as_source(image), options)
     network = load_network(find_model(plan.options.model, _TASK), options.device)
+    # The network takes all channels at once: its pixels are those of one channel of the result.
     pixels = cut(plan.grid, plan.options, plan.axes).pixels_read / plan.axes.n_channels(plan.grid.shape)
     return pixels * network.seconds_per_pixel()
 
@@ -150,6 +154,7 @@ def _plan(source: Any, options: PredictOptions) -> Plan:
     _check_channels(source, axes, spec)
     sampled = sample_channels(source, axes)
     seen = ByPlaces(source, axes, len(spec.result_low))
+    # For the record and the size of tiles. `PredictPlanes` gets the option: other processes resolve it themselves.
     device = resolve_device(options.device)
     return Plan(
         task=_TASK,
@@ -157,6 +162,7 @@ def _plan(source: Any, options: PredictOptions) -> Plan:
         source=seen,
         axes=seen.axes,
         options=replace(options, model=spec.name, region=_region(options.region, axes, source.shape)),
+        # No noise is measured, so no option of it is left out of the record.
         beside=(),
         kernel=PredictPlanes(spec, options.device, seen.axes),
         grid=_grid(seen, spec, options, device),
@@ -173,12 +179,14 @@ def _plan(source: Any, options: PredictOptions) -> Plan:
 
 def _check_channels(source: Any, axes: Axes, spec: ModelCard) -> None:
     count = axes.n_channels(source.shape)
+    # Alpha is left out.
     count = min(count, 3) if axes.rgb else count
     if count != spec.channels:
         raise ImageError(
             f"the image has {count} channel{'s' if count > 1 else ''} (axes {axes}), and {spec.name!r} was trained on "
             f"{spec.channels}: give those, in the same order"
         )
+    # The result takes the axes of the image, and three colours cannot hold another number of channels.
     if axes.rgb and len(spec.result_low) != 3:
         raise ImageError(
             f"the image is RGB and {spec.name!r} makes {len(spec.result_low)} channels: give the image as channels "
@@ -193,6 +201,7 @@ def _region(region: Any, axes: Axes, shape: Sequence[int]) -> str | None:
         return None
     if axes.channel is not None:
         channels = found[axes.channel]
+        # A region that names all channels is allowed: that is how slices are given.
         if (channels.start, channels.stop) != (0, shape[axes.channel]):
             raise OptionError("the channels of an image are predicted together: leave C out of the region")
     return region_text(found, axes, shape) or None
@@ -203,6 +212,7 @@ def _grid(seen: ByPlaces, spec: ModelCard, options: PredictOptions, device: str)
     grid = plan_grid(seen.shape, seen.axes, spec, tile=options.tile, device=device)
     if seen.axes.channel is None:
         return grid
+    # As long as the result along C; 1 changes no other dimension.
     whole = [seen.shape[i] if i == seen.axes.channel else 1 for i in range(len(seen.shape))]
     tile, stride = (tuple(map(max, sizes, whole)) for sizes in (grid.tile, grid.stride))
     return replace(grid, tile=tile, stride=stride)
@@ -221,7 +231,8 @@ def _notes(spec: ModelCard, sampled: Sequence[list[NDArray[Any]]], pixel_size: f
 
 def _on_levels(spec: ModelCard, channel: int, crops: Sequence[NDArray[Any]]) -> str:
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
-    low, high = np.percentile(values, _TAILS)
+    # The dark and the bright level, as a noise report has them, and not the extremes, which hot pixels set.
+    low, high = np.quantile(values, (LEVELS[0], LEVELS[-1]))
     first, last = spec.low[channel], spec.high[channel]
     span = last - first
     if first - _BEYOND * span <= low and high <= last + _BEYOND * span and high - low >= _NARROW * span:

@@ -48,7 +48,9 @@ def sample_file_steps(
         If its name asks for no format that is written.
     """
     written = written_format(target)
+    # Before sampling, so that nothing is computed for a file that may not be written.
     check_target(target, overwrite=overwrite, folder=written.by_region)
+    # Its card holds the pixel size and the names of the channels.
     card = find_model(options.model, "sample")
     result = yield from sample_steps(options)
     yield from written.write_steps(target, result.data, about_samples(card, result), overwrite=overwrite)
@@ -57,11 +59,13 @@ def sample_file_steps(
 
 def about_samples(card: ModelCard, result: Result) -> ImageMeta:
     """Return the meaning of the samples' pixels: that of the training data, with a first dimension that counts them."""
+    # Samples, and channels if there are several.
     outer = len(result.axes) - 2
     return ImageMeta(
         axes=result.axes,
         scale=(*(1.0,) * outer, *card.pixel_size),
         units=(*("pixel",) * outer, *card.units),
+        # Names need a dimension that they belong to.
         channel_names=card.channel_names if outer == 2 and any(card.channel_names) else (),
         record=result.record,
     )

@@ -101,6 +101,7 @@ def sample(
     >>> sample("nuclei-dcgan-32", 4, seed=0).shape
     (4, 32, 32)
     """
+    # The same checks as in the window and on the command line.
     options = SampleOptions(model=os.fspath(model), n=n, seed=seed, truncation=truncation, device=device)
     return finish(sample_steps(options)).data
 
@@ -120,16 +121,20 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
         nature ``synthetic``, the card's pixel size and the seed, also where none was given.
     """
     yield Progress(0, options.n, "loading the model")
+    # Torch is imported here, after the first progress: it takes seconds.
     from napari_genrecon.models.generative import load_generative
 
     model = load_generative(find_model(options.model, "sample"), options.device)
+    # Drawn here and not by the model, so that the record tells it and the pictures can be made again.
     seed = options.seed if options.seed is not None else int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+    # All at once: each batch would begin the same sequence of random numbers anew.
     latents = model.latents(options.n, seed, options.truncation)
     parts = []
     try:
         for start in range(0, options.n, _AT_ONCE):
             parts.append(model.decode(latents[start : start + _AT_ONCE]))
             yield Progress(min(start + _AT_ONCE, options.n), options.n, "sampling")
+    # After a cancel or an error, too.
     finally:
         release_memory(str(model.device))
     data = np.concatenate(parts)
@@ -138,12 +143,15 @@ def sample_steps(options: SampleOptions) -> Generator[Progress, None, Result]:
 
 def _record(options: SampleOptions, seed: int, card: ModelCard, data: NDArray[np.float32]) -> dict[str, Any]:
     device = resolve_device(options.device)
+    # (N, C, Y, X)
     crops = [card.n_train + card.n_held_out, card.channels, card.size, card.size]
     return make_record(
         "sample",
         "synthetic",
+        # The seed that was used, in place of None.
         options={**asdict(options), "seed": seed},
         model=card.facts() | {"kind": card.network, "trained on": card.data},
+        # There is no input image, and so no noise of it.
         noise=[],
         axes={"letters": "TCYX" if data.ndim == 4 else "TYX", "assumed": False},
         input={"shape": crops, "dtype": card.dtype, "fingerprint": card.data},  # of the training data
