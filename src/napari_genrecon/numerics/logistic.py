@@ -57,10 +57,13 @@ def fit_logistic(features: Floats, is_one: NDArray[np.bool_], *, ridge: float = 
     scale = np.where(spread > _SMALLEST, spread, 1.0)
     design = _design(features, mean, scale)
     penalty = np.full(design.shape[1], ridge)
+    # The constant is hardly held back. Without any penalty the matrix below would be singular where all probabilities
+    # are 0 or 1.
     penalty[-1] = 1e-9
     weights = np.zeros(design.shape[1])
     for _ in range(_ROUNDS):
         chance = _sigmoid(design @ weights)
+        # Gradient and Hessian of the penalised likelihood (equations 4.21 and 4.22 of the book, with the penalty).
         slope = design.T @ (is_one - chance) - penalty * weights
         bend = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(bend, slope)
@@ -72,8 +75,9 @@ def fit_logistic(features: Floats, is_one: NDArray[np.bool_], *, ridge: float = 
 
 
 def _design(features: Floats, mean: Floats, scale: Floats) -> NDArray[np.float64]:
-    return np.c_[(features - mean) / scale, np.ones(len(features))]
+    return np.c_[(features - mean) / scale, np.ones(len(features))]  # (N, F + 1)
 
 
 def _sigmoid(value: Floats) -> NDArray[np.float64]:
+    # Beyond 35 the result would round to 0 or 1, whose logarithm or weight is lost, and far beyond `exp` overflows.
     return np.asarray(1 / (1 + np.exp(-np.clip(value, -35, 35))))

@@ -30,6 +30,7 @@ _EIGENVALUES = (0.02, 1.0)  # of the preconditioned data step, at most 1; where 
 
 def schedule(start: float, stop: float, iterations: int) -> NDArray[np.float64]:
     """Return the noise levels for the denoiser, falling geometrically; all `stop` if that is the larger one."""
+    # A start below the end would let the levels rise.
     return np.geomspace(max(start, stop), stop, iterations)
 
 
@@ -68,12 +69,16 @@ def plug_and_play(
     -------
     ndarray of the image's shape
     """
+    # The domain is larger than the image: the data are 0 there, without weight, and the estimate starts with mirrored
+    # edges.
     data, x = blur.embed(image), blur.extend(image)
     for level in levels:
         # The level of the noisy image would give low pixels too much weight, and light would be lost.
         weight = blur.embed(weigh(blur(x)[blur.seen]))
         x = _data_step(data, weight, heaviest, blur, x, BALANCE / float(level) ** 2)
         yield
+        # Only where light can come from: the rest of the domain keeps opposite edges apart, and would cost time in the
+        # network.
         x[blur.lit] = yield from prior(x[blur.lit], float(level))
     return x[blur.seen]
 
@@ -84,14 +89,18 @@ def _data_step(data: Image, weight: Image, heaviest: float, blur: Blur, x0: Imag
     Saad, *Iterative methods for sparse linear systems*, 2003, algorithm 12.1, for eigenvalues in `_EIGENVALUES`. Other
     than those of conjugate gradients, its steps do not depend on the image: what is far away changes nothing.
     """
+    # The Chebyshev polynomial is the smallest over this whole range of eigenvalues.
     low, high = _EIGENVALUES
     centre, radius = (high + low) / 2, (high - low) / 2
     # Exact where all weights equal the largest.
     inverse = np.reciprocal(np.float32(heaviest) * blur.power + np.float32(mu), dtype=np.float32)
 
     def descent(x: Image) -> Image:
+        # The residual is computed anew in every step, which costs as much as to update it and gathers no rounding
+        # errors.
         return blur.filter(blur.adjoint(weight * (data - blur(x))) + np.float32(mu) * (x0 - x), inverse)
 
+    # Names of the book: centre is theta, radius is delta, and rho the quotient of two Chebyshev polynomials.
     rho = radius / centre
     step = descent(x0) / np.float32(centre)
     x = x0 + step

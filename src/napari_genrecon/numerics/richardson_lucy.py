@@ -66,15 +66,21 @@ def richardson_lucy(
     ndarray of the image's shape
         Never below `dark`.
     """
+    # Read noise counts as light of a constant background, which is added here and in `expected` below.
     counts, mask = blur.embed((photons + np.float32(background)) * seen), blur.embed(seen)
+    # Share of the light of each place that falls on known pixels: the divisor of the update.
     norm = np.maximum(blur.adjoint(mask), _LEAST_SEEN)
+    # The blurred image as the start: the constant background that `counts` holds is taken off again.
     x = np.maximum((blur.adjoint(counts) - np.float32(background) * blur.adjoint(mask)) / norm, np.float32(dark))
     if start is not None:
         x = np.full_like(x, start)
     flat = _FLAT * dark
     for _ in range(iterations):
+        # The Fourier transforms round to slightly below 0 in dark places; `dark` keeps the quotient finite without read
+        # noise.
         expected = np.maximum(blur(x), 0) + np.float32(background + dark)
         divisor = norm * _tv_divisor(x, tv, flat) if tv else norm
+        # The step of expectation maximisation; unknown pixels neither add nor take light.
         x *= blur.adjoint(counts / expected * mask) / divisor
         np.maximum(x, np.float32(dark), out=x)
         yield x[blur.seen]
@@ -83,6 +89,7 @@ def richardson_lucy(
 
 def _tv_divisor(x: Image, tv: float, flat: float) -> Image:
     """Return ``1 - tv div(grad x / |grad x|)``, kept positive; slopes below `flat` hardly count."""
+    # Forward differences, 0 at the far border: nothing flows out of the image.
     steps = [np.diff(x, axis=axis, append=np.take(x, [-1], axis)) for axis in range(x.ndim)]
     length = np.sqrt(sum(np.square(s) for s in steps)) + np.float32(flat)
     divergence = sum(_backward(s / length, axis) for axis, s in enumerate(steps))
@@ -90,4 +97,5 @@ def _tv_divisor(x: Image, tv: float, flat: float) -> Image:
 
 
 def _backward(flux: Image, axis: int) -> Image:
+    # Backward differences are minus the adjoint of the forward ones, as a divergence must be of a gradient.
     return np.diff(flux, axis=axis, prepend=np.zeros_like(np.take(flux, [0], axis)))
