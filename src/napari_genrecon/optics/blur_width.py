@@ -74,9 +74,11 @@ def find_blur_width(crops: Sequence[NDArray[np.generic]], variances: Sequence[Ar
     if seen.sum() < _RINGS:
         raise ImageError("the image does not tell the width of its blur: noise hides all fine detail")
     frequency, relative = RINGS[: len(power)][seen], error[seen] / power[seen]
+    # A relative error of the power is the absolute error of its logarithm; that of the model adds to it.
     falls, misfits = _fits(frequency, np.log(power[seen]), 1 / (relative**2 + _MODEL**2))
     best = int(misfits.argmin())
     fitting = misfits <= misfits[best] + _SURE
+    # A spectrum that rises to fine detail has a negative fall: its width is 0.
     widths = np.sqrt(np.maximum(falls[fitting], 0) / FALL)
     found = float(np.sqrt(max(falls[best], 0) / FALL))
     half = max(float(np.ptp(widths)) / 2, _LEAST_ERROR * found)
@@ -88,8 +90,10 @@ def _fits(
     frequency: NDArray[np.float64], logarithm: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the Gaussian fall and the weighted sum of squares for each power of the frequency."""
+    # Weighted least squares: every ring's equation is multiplied by the root of its weight.
     root = np.sqrt(weight)
     matrix = np.stack([root, -(frequency**2) * root], axis=1)
+    # With the power p given, log(power) + p log(f) = constant - fall * f**2 is linear in two unknowns.
     values = (logarithm + _POWERS[:, None] * np.log(frequency)) * root
     solved = np.linalg.lstsq(matrix, values.T, rcond=None)[0]
     return solved[1], ((values.T - matrix @ solved) ** 2).sum(axis=0)

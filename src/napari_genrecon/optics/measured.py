@@ -75,7 +75,9 @@ class MeasuredPSF:
 
         Along a dimension with an unknown size, or with equal sizes, the pixels stay as they are.
         """
+        # Centred before it is resampled, which keeps the middle pixel the middle one.
         psf = centred_psf(as_psf(self.pixels))
+        # A measured PSF may have values below 0, which stay; only lower ones are new.
         lowest = min(float(psf.min()), 0.0)
         for axis, ratio in enumerate(self._ratios()):
             if abs(ratio - 1) > _SAME:
@@ -118,6 +120,7 @@ def _planes(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
     from scipy.interpolate import make_interp_spline
 
     n, middle = len(psf), len(psf) // 2
+    # The last plane is kept where rounding puts it just outside.
     below, above = (math.floor(side / ratio + 1e-6) for side in (middle, n - 1 - middle))
     reach = min(below, above + 1)  # the middle must be at half the new depth
     depths = middle + np.arange(-reach, min(above, reach) + 1) * ratio

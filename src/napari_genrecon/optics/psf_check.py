@@ -59,6 +59,7 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
     notes = []
     rows = np.concatenate([psf[..., 0, :].ravel(), psf[..., -1, :].ravel()])
     columns = np.concatenate([psf[..., 0].ravel(), psf[..., -1].ravel()])
+    # A low quantile and not the median: rings of a PSF may reach its border.
     lowest = float(np.quantile(np.concatenate([rows, columns]), _LOWEST))
     pedestal = lowest * psf.size / float(psf.sum())
     if pedestal > _PEDESTAL and min(psf.shape[-2:]) >= _BEAD:
@@ -66,6 +67,7 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
             f"{min(pedestal, 1):.0%} of the light of the PSF lies in a level as high as its border: subtract the "
             "offset of the camera from the image of the bead, or cut it out larger"
         )
+    # Smoothed, so that noise does not decide where the peak is; a level array has no peak.
     smooth = gaussian_filter(psf, 1.0, mode="nearest")
     peak = np.unravel_index(int(smooth.argmax()), psf.shape)
     moved = [int(at) - side // 2 for at, side in zip(peak, psf.shape, strict=True)]
@@ -82,6 +84,7 @@ def size_notes(psf: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[str, 
     """Return a warning if a PSF looks like an image: as large as a plane or stack of that shape, and spread over it."""
     if psf.size <= _LARGE * np.prod(shape):
         return ()
+    # Negative pixels, left by the subtraction of an offset, hold no light; planes of a stack are summed.
     share = _central_share(np.clip(psf, 0, None).reshape(-1, *psf.shape[-2:]).sum(axis=0))
     if share >= _CENTRAL[psf.ndim]:
         return ()
@@ -125,14 +128,17 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[A
 def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
     """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does."""
     power = _power(crops, variances)
+    # A rise by a factor of 1 is the limit: specimens have level spectra at most.
     fitting = [w for w in _WIDTHS if _rise(power, np.exp(-FALL * (w * RINGS) ** 2)) <= 1]
     return float(max(fitting, default=0.0))
 
 
 def _rise(power: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
+    # The spectrum of the specimen; `power` ends where noise hides it.
     specimen = power / transfer[: len(power)]
     if len(specimen) < _FINEST + _LEAST:
         return 0.0
+    # The weakest of the coarser rings: spectra fall, so that every coarser ring is an upper limit of the finest.
     return float(np.median(specimen[-_FINEST:]) / specimen[:-_FINEST].min())
 
 
@@ -158,16 +164,19 @@ def power_of_rings(crops: Crops, variances: Sequence[ArrayLike]) -> tuple[NDArra
         # Squared Hann window of sum 1: white noise of variance v has the power v at every frequency.
         weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
         weight /= weight.sum()
+        # The mean goes first: its power would leak through the window into the lowest rings.
         spectrum = np.abs(fft.fft2((values - values.mean()) * np.sqrt(weight))) ** 2
         ring_sums, ring_counts = _rings(spectrum)
         sums, counts = sums + ring_sums, counts + ring_counts
         noise = noise + ring_counts * float((weight * np.asarray(variance)).sum())  # the window weights the middle most
+    # No crop was large enough, or some ring holds no frequency.
     if not counts.all():
         return np.zeros(0), np.zeros(0)
     mean, expected = sums / counts, noise / counts
     unsure = 2 * mean / np.sqrt(counts)  # two s.d. of the mean: the power at one frequency is exponentially distributed
     hidden = mean - expected <= np.maximum(unsure, (_ABOVE_NOISE - 1) * expected)
     hidden |= mean < _LEAKAGE * mean.max()
+    # The first hidden ring ends it: beyond, single rings above the noise are chance or a pattern of the camera.
     end = int(np.argmax(hidden)) if hidden.any() else len(mean)
     return (mean - expected)[:end], (_ALIKE * mean / np.sqrt(counts))[:end]
 
@@ -176,8 +185,10 @@ def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the mean squared modulus per ring; of a PSF in 3D, of what reaches one plane."""
     size = [max(n, 128) for n in psf.shape[-2:]]  # padded with zeros, so that every ring holds frequencies
     power = np.abs(fft.fftn(psf, s=(*psf.shape[:-2], *size), axes=range(psf.ndim))) ** 2
+    # That of all depths together: by Parseval's theorem the sum over planes of the squared transfer of each.
     in_plane = power.reshape(-1, *size).mean(axis=0)  # mean over the frequencies along z
     sums, counts = _rings(in_plane)
+    # The transfer of a wide PSF vanishes in float64; the tiny number keeps the quotient finite.
     return np.maximum(sums / counts / in_plane[0, 0], np.finfo(float).tiny)
 
 
