@@ -48,10 +48,12 @@ def channel_constants(
     """Return the constants per channel (None for a constant channel), and notes for the user."""
     channels, constant, noise_free = [], [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
+        # Padding would count as the darkest, or brightest, part of the image.
         missing = find_missing(crops)
         crops = [without_missing(crop, missing) for crop in crops]
         values = _finite(crops)
         channel = _constants(crops, values, measure_centre(crops), model)
+        # A constant channel is None, and stays so.
         channel = channel and replace(channel, missing=missing)
         channels.append(channel)
         if channel is None:
@@ -134,15 +136,18 @@ def _has_no_sharp_edge(crop: NDArray[np.generic], model: NoiseModel) -> bool:
     if not np.isfinite(crop).all():
         return False
     values = crop.astype(np.float64)
+    # Pixels that equal all their neighbours: noise and blur leave few of them, clipping and padding leave many.
     flat = maximum_filter(values, 3) == minimum_filter(values, 3)
     if (flat & (values == values.max())).mean() > _FLAT:
         return False
     dark = flat & (values == values.min())
     if dark.mean() <= _FLAT:
         return True
+    # `maximum_filter` shrank the area by a pixel, so one dilation restores it and the second is its rim.
     reached, beyond = (binary_dilation(dark, np.ones((3, 3)), iterations=n) for n in (1, 2))
     rim = values[beyond & ~reached]
     step = float(np.median(rim)) - values.min() if rim.size else 0.0
+    # Integers cannot rise by less than 1, whatever the noise.
     return step <= max(_STEP * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
 
 
@@ -160,6 +165,7 @@ def _mean_variance(model: NoiseModel, values: NDArray[np.float64]) -> float:
 
 def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: NoiseModel) -> Channel | None:
     low, high = np.percentile(values, _SPAN)
+    # Sparse bright points can lie outside the percentiles, and a span of 0 would call the image constant.
     span = float(high - low) or float(np.ptp(values))
     if span == 0:
         return None
@@ -167,6 +173,7 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
     background = _background(crops, values, model)
     above = max(float(values.mean()) - background, 1e-3 * span)  # positive, as it divides below
     poisson = model.affine and model.gain > 0
+    # Other noise: the gain at which Poisson noise of the mean signal has the variance of the noise.
     gain = model.gain if poisson else sigma**2 / above
     return Channel(
         noise=model,
@@ -177,6 +184,8 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
         rise=_rise(model),
         background=background,
         gain=gain,
+        # The variance at no light in photo-electrons: the model states it at its offset, which lies above the
+        # background where that was found darker.
         read_variance=max((model.read_noise / gain) ** 2 - (model.offset - background) / gain, 0.0) if poisson else 0.0,
         mean=above / gain,
     )
@@ -189,6 +198,7 @@ def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) ->
         return float(np.percentile(values, _DARK))
     # The measured offset is that of the darkest large areas; narrow gaps between structures may be darker.
     darkest = min(_darkest(crop) for crop in crops)
+    # S.d. of the mean of a square: the side is the root of its pixels, and correlated noise averages out less.
     noise = float(model.sigma_at(model.offset)) / _SPOT * _rise(model)
     return darkest if darkest < model.offset - _SURE * noise else model.offset
 
@@ -208,5 +218,7 @@ def _rise(model: NoiseModel) -> float:
 
 def _power_at_zero(rho: float) -> float:
     """Return the noise power at frequency 0 along one axis: the sum of its autocorrelation ``rho**(lag**2)``."""
+    # A negative correlation counts as none: the noise would seem weaker than white noise, and the guard against it as
+    # well.
     rho = min(max(rho, 0.0), _MAX_RHO)
     return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, 10)))

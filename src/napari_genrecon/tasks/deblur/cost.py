@@ -47,8 +47,10 @@ class Cost:
 
         An iteration is the data step and then one step per plane that is denoised.
         """
+        # The denoiser runs on what is lit, the data step on the domain, which is larger; see `Blur`.
         lit = [n + k - 1 for n, k in zip(shape, self.psf, strict=True)]
         data = self.voxel * math.prod(domain_shape(self.psf, shape))
+        # One step for each plane, as the denoiser knows no depth.
         planes = [self.pixel * math.prod(lit[-2:])] * (math.prod(lit[:-2]) if self.pixel else 0)
         return [*([data, *planes] * self.iterations), _REST * data]
 
@@ -74,10 +76,12 @@ def measure_cost(
 @lru_cache(maxsize=16)
 def _blur_seconds(psf: tuple[int, ...], shape: tuple[int, ...], device: str) -> float:
     """Return the seconds of a blur per voxel of the domain: the better of two runs."""
+    # Values do not change the time of a transform: a level PSF and an image of zeros do.
     blur = Blur(np.full(psf, 1 / math.prod(psf)), shape, fourier_filter(device))
     x, seconds = np.zeros(blur.shape, np.float32), []
     for _ in range(3):  # the first run also plans the transforms and does not count
         started = time.perf_counter()
         blur(x)
         seconds.append(time.perf_counter() - started)
+    # The better one: another program may have slowed the other down.
     return min(seconds[1:]) / x.size

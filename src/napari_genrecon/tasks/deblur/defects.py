@@ -38,6 +38,8 @@ def without_defects(plane: Plane, noise: NoiseModel) -> Plane:
     marked |= _rows(filled, noise)[:, None] | _rows(filled.T, noise)
     if not marked.any() or marked.all():
         return np.asarray(filled, np.float64)
+    # `interpolate` wants a mean of about 0 and computes in float32: the level goes off before and comes back in
+    # float64.
     level = float(filled[~marked].mean())
     values = np.where(marked, 0, filled - level).astype(np.float32)
     return np.where(marked, interpolate(values, marked, SMOOTHEST) + np.float64(level), filled)
@@ -58,6 +60,7 @@ def _clusters(plane: Plane, noise: NoiseModel) -> Mask:
         ring = np.stack([signed[y + dy, x + dx] for dy, dx in _RING])
         alone = _alone(core[y, x], ring.max(axis=0), ring.min(axis=0), sign, noise)
         for dy, dx in itertools.product((1, 2), repeat=2):
+            # All four pixels in the middle are replaced, intact ones beside a smaller defect as well.
             marked[y[alone] + dy, x[alone] + dx] = True
     return marked
 
@@ -69,9 +72,11 @@ def _rows(plane: Plane, noise: NoiseModel) -> Mask:
         return marked
     for sign in (1, -1):
         rows = np.lib.stride_tricks.sliding_window_view(sign * plane, 6, axis=0)  # (Y - 5, X, 6)
+        # The brighter of the two rows in the middle, at every column: a single line passes as well as a pair.
         core = np.maximum(rows[..., 2], rows[..., 3])
         beside = [rows[..., i] for i in (0, 1, 4, 5)]
         alone = _alone(core, np.maximum.reduce(beside), np.minimum.reduce(beside), sign, noise)
+        # (Y - 5,): share of the columns at which the pair stands out.
         found = np.flatnonzero(alone.mean(axis=1) > _PART)
         marked[found + 2] = marked[found + 3] = True
     return marked

@@ -43,7 +43,9 @@ def deblur_grid(
     """
     in_3d = len(psf) == 3
     depth = shape[axes.letters.index("Z")] if in_3d else 1
+    # Planes of the domain, which reaches beyond the stack by the PSF; see `Blur.lit`.
     computed_depth = depth + psf[0] - 1 if in_3d else 1
+    # Rounded up to whole strides of the denoiser: every tile then starts on its grid.
     halo, _ = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride.x)
     if tile is None:
         height, width = fit_tile(
@@ -51,6 +53,7 @@ def deblur_grid(
             halo=halo,
             stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel + _BYTES_PER_VOXEL * computed_depth,
+            # Images lie in the memory of the CPU, transforms and network in that of the device: the scarcer one counts.
             budget=min(available_memory(), free_memory(resolve_device(device))) // MEMORY_SHARE,
             max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
         )
