@@ -58,14 +58,17 @@ def plan_axial(
     OptionError
         If the voxels are not taller than wide.
     """
+    # All that can be refused is refused before the training, which takes minutes.
     factor, said = factor_along_z(options)
     _check_stack(source.shape, measured, options)
     device = resolve_device(options.device)
     spec, noise = _start(options), noise_to_remove(measured.noise, options)
+    # In pixels that go through the network, like the work of the training.
     after = _VIEWS * source.size if later else 0
     fine_tuned, before = yield from train_axial(
         AxialTrainer(spec, options, factor, device), measured.sampled, noise, after
     )
+    # No denoiser runs before this network: it removes all of the noise.
     channels = upscaled_channels(measured, noise)
     rounds = ROUNDS if options.consistent else 0
     kernel = AxialUpscale(
@@ -113,6 +116,7 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
 def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> int:
     """Return the work in pixels that go through the network; training counts unless its result is cached."""
     trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    # The key reads the sampled planes of the image, which `is_cached` asks for only if there is a cached training.
     training = (
         0 if is_cached(lambda: trainer.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
     )
@@ -148,8 +152,10 @@ def _grid(
 ) -> TileGrid:
     """Return the tiles, with a halo along Z, Y and X; a stack that is not deep is not cut along Z."""
     axes = measured.axes
+    # Only along Z: slicing and its back-projection leave Y and X alone.
     reach = ROUNDS * BACK_PROJECTION_REACH if options.consistent else 0
     z = axes.letters.index("Z")
+    # Each plane of a halo is computed twice; a stack in one piece needs none.
     depth = shape[z] if shape[z] <= 2 * _DEEPEST else _DEEPEST
     height, width = _sides(shape, measured, options, spec, depth * factor)
     tile, halo, scale = (
@@ -167,6 +173,7 @@ def _sides(
     shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelCard, depth: int
 ) -> tuple[int, int]:
     if options.tile is not None:
+        # A stride of 1: the network looks at side views, and any cut along Y and X does.
         return check_tile(options.tile, 1)
     axes = measured.axes
     return fit_tile(
@@ -175,6 +182,7 @@ def _sides(
         stride=1,
         bytes_per_pixel=_BYTES_PER_VOXEL * depth,
         budget=free_memory(resolve_device(options.device)) // MEMORY_SHARE,
+        # `fit_tile` counts the halo, `_TILE` does not.
         max_pixels=(_TILE + 2 * spec.halo.x) ** 2,
     )
 
