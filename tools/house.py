@@ -166,6 +166,7 @@ DEFINED = {
     "noise.defects": {"_AROUND"},
     "noise.model": {"FAR"},
     "normal": {"MEDIAN", "MEDIAN_STEP"},
+    "numerics.inpaint_inputs": {"_CUT", "_DETAIL", "_TRUST", "_TYPICAL", "_WIDTHS"},
     "numerics.resample": {"_SUPPORT"},
     "numerics.symmetries": {"WAYS"},
     "numerics.views": {"VIEWS"},

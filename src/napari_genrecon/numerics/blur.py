@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["Blur", "Multiply", "domain_shape"]
+__all__ = ["FILTER_REACH", "Blur", "Multiply", "domain_shape"]
 
 Image = NDArray[np.float32]
 
@@ -24,7 +24,10 @@ Multiply = Callable[[Image, NDArray[np.inexact]], Image]
 
 # A transform uses every core: those of two tiles of a dask array at once would only wait for each other.
 _ONE_AT_A_TIME = Lock()
-_GUARD = 64  # px at least in Y and X, so that filtering at one edge does not wrap round to the opposite one
+
+FILTER_REACH = 64
+"""Pixels over which the filters of a deconvolution reach beyond the PSF: further away, they change a pixel by less than
+0.05 noise s.d. So wide, at least, is the gap between opposite edges in Y and X, round which filtering would wrap."""
 
 
 class Blur:
@@ -114,7 +117,7 @@ def _threads() -> int:
 def domain_shape(psf: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of the unknown for a PSF and an image of these shapes."""
     # None along Z: a stack of 20 planes would become one of 84.
-    guard = [0] * (len(psf) - 2) + [_GUARD] * 2
+    guard = [0] * (len(psf) - 2) + [FILTER_REACH] * 2
     return tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(_lit(psf, image), guard, strict=True))
 
 

@@ -7,6 +7,7 @@ nearest pixel, and points take the inverse of the map, found by fixed-point iter
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ _LEAST_KNOTS = (2, 4, 4)  # along Z, Y, X: displacements vary within small image
 _FARTHEST = 2.0  # s.d. of a displacement: the tail of the normal distribution would fold the image
 _STEEPEST = 0.4  # px of displacement per px, at most: the iteration below gains a digit in three steps, and none fold
 _ALONG_Z = 0.25  # share of the displacement along Z: planes are about four pixels apart in most stacks
-_ROUNDS = 60  # of the fixed-point iteration: below 1e-3 px also where an image shrinks to half its size
+_ROUNDS = math.ceil(math.log(np.finfo(np.float64).eps) / math.log(_STEEPEST))
+"""Rounds of the fixed-point iteration: each leaves at most `_STEEPEST` of the error, and after these only rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

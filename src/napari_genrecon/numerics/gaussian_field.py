@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 SMOOTHEST = 1e-3  # k of a field correlated over about thirty pixels; nearly the biharmonic spline already
 _ROUGHEST = 1e2  # k of a field correlated over a tenth of a pixel: white noise; end of the table of `shortness`
-_TORUS = 64  # pixels around: twice the thirty over which the smoothest field is correlated
+_TORUS = 2 * round(SMOOTHEST**-0.5)  # pixels around: twice the thirty over which the smoothest field is correlated
 
 
 def interpolate(

@@ -9,6 +9,7 @@ more: the one for equal weights preconditions a few iterations, which cost littl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 
 import numpy as np
@@ -24,8 +25,12 @@ Prior = Callable[[Image, float], Generator[None, None, Image]]
 
 # Tuned on simulated cells and filaments, of other seeds than tools/bench/deblur_quality.py reports on.
 BALANCE = 0.2  # weight of the prior against the data (lambda in the paper, 0.23 there)
-_STEPS = 16  # per data step: they leave at most 2 % of the error within `_EIGENVALUES`; fewer leave more blur
-_EIGENVALUES = (0.02, 1.0)  # of the preconditioned data step, at most 1; where less than 1/50 it converges slower
+# Of the preconditioned data step: its eigenvalues lie between this, below which it converges slower, and 1. As little
+# of the error is left within that range.
+_LEAST_EIGENVALUE = 0.02
+_CENTRE, _RADIUS = (1 + _LEAST_EIGENVALUE) / 2, (1 - _LEAST_EIGENVALUE) / 2
+_STEPS = round(math.acosh(1 / _LEAST_EIGENVALUE) / math.acosh(_CENTRE / _RADIUS))
+"""Chebyshev steps of a data step, which leave ``1 / cosh(steps * acosh(centre / radius))`` of the error."""
 
 
 def schedule(start: float, stop: float, iterations: int) -> NDArray[np.float64]:
@@ -86,12 +91,10 @@ def plug_and_play(
 def _data_step(data: Image, weight: Image, heaviest: float, blur: Blur, x0: Image, mu: float) -> Image:
     """Lower ``sum(w (data - H x)^2) + mu |x - x0|^2`` from x0, in preconditioned Chebyshev steps.
 
-    Saad, *Iterative methods for sparse linear systems*, 2003, algorithm 12.1, for eigenvalues in `_EIGENVALUES`. Other
-    than those of conjugate gradients, its steps do not depend on the image: what is far away changes nothing.
+    Saad, *Iterative methods for sparse linear systems*, 2003, algorithm 12.1, for eigenvalues from `_LEAST_EIGENVALUE`
+    to 1. Other than those of conjugate gradients, its steps do not depend on the image: what is far away changes
+    nothing.
     """
-    # The Chebyshev polynomial is the smallest over this whole range of eigenvalues.
-    low, high = _EIGENVALUES
-    centre, radius = (high + low) / 2, (high - low) / 2
     # Exact where all weights equal the largest.
     inverse = np.reciprocal(np.float32(heaviest) * blur.power + np.float32(mu), dtype=np.float32)
 
@@ -100,12 +103,12 @@ def _data_step(data: Image, weight: Image, heaviest: float, blur: Blur, x0: Imag
         # errors.
         return blur.filter(blur.adjoint(weight * (data - blur(x))) + np.float32(mu) * (x0 - x), inverse)
 
-    # Names of the book: centre is theta, radius is delta, and rho the quotient of two Chebyshev polynomials.
-    rho = radius / centre
-    step = descent(x0) / np.float32(centre)
+    # In the book the centre is theta, the radius is delta, and rho the quotient of two Chebyshev polynomials.
+    rho = _RADIUS / _CENTRE
+    step = descent(x0) / np.float32(_CENTRE)
     x = x0 + step
     for _ in range(_STEPS - 1):
-        previous, rho = rho, 1 / (2 * centre / radius - rho)
-        step = np.float32(rho * previous) * step + np.float32(2 * rho / radius) * descent(x)
+        previous, rho = rho, 1 / (2 * _CENTRE / _RADIUS - rho)
+        step = np.float32(rho * previous) * step + np.float32(2 * rho / _RADIUS) * descent(x)
         x += step
     return x

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 __all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "resize_matrix", "shrink"]
 
-BACK_PROJECTION_REACH = 4  # pixels of the small image to each side that one round of `back_project` depends on
-
 _SUPPORT = 2.0  # half width of the kernel, in pixels of the coarser grid; it is 0 beyond
+
+BACK_PROJECTION_REACH = int(2 * _SUPPORT)
+"""Pixels of the small image to each side that a round of `back_project` depends on: it shrinks, and then enlarges."""
 
 
 def cubic(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

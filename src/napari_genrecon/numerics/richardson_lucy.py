@@ -21,7 +21,6 @@ Image = NDArray[np.float32]
 
 _LEAST_SEEN = 0.01  # least share of a place's light in the image by which is divided: noise would grow beyond it
 _FLAT = 3000.0  # times `dark`: slopes below this count as flat, as rounding would decide on their sign
-_STRONGEST_TV = 0.8  # largest part of the divisor that total variation may take: the divisor must stay positive
 
 
 def richardson_lucy(
@@ -52,7 +51,8 @@ def richardson_lucy(
     iterations : int
         More make the result sharper and noisier.
     tv : float
-        Weight of the total variation, in pixels: 0 is plain Richardson-Lucy. From 0.1 on the light is not kept.
+        Weight of the total variation, in pixels: 0 is plain Richardson-Lucy. From 0.1 on the light is not kept. Below
+        ``1 / (2 * D)`` for D dimensions, so that nothing is divided by 0.
     start : float, optional
         The constant image to start from, in counts. By default the blurred image: the light is right at once then.
 
@@ -88,12 +88,13 @@ def richardson_lucy(
 
 
 def _tv_divisor(x: Image, tv: float, flat: float) -> Image:
-    """Return ``1 - tv div(grad x / |grad x|)``, kept positive; slopes below `flat` hardly count."""
+    """Return ``1 - tv div(grad x / |grad x|)``; slopes below `flat` hardly count."""
     # Forward differences, 0 at the far border: nothing flows out of the image.
     steps = [np.diff(x, axis=axis, append=np.take(x, [-1], axis)) for axis in range(x.ndim)]
     length = np.sqrt(sum(np.square(s) for s in steps)) + np.float32(flat)
     divergence = sum(_backward(s / length, axis) for axis, s in enumerate(steps))
-    return np.maximum(1 - np.float32(tv) * divergence, 1 - _STRONGEST_TV)
+    # Each part of the flux is at most 1 in size, so that the divergence is at most 2 * D: the divisor stays positive.
+    return np.asarray(1 - np.float32(tv) * divergence)
 
 
 def _backward(flux: Image, axis: int) -> Image:
