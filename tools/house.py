@@ -171,6 +171,7 @@ DEFINED = {
     "numerics.symmetries": {"WAYS"},
     "numerics.views": {"VIEWS"},
     "optics.objective": {"_NM"},
+    "optics.psf_check": {"_AXES"},
     "tasks.batch.run": {"_NOT_BEGUN"},
     "tasks.deblur.defects": {"_RING"},
     "tasks.pipeline.steps": {"_VERSION"},

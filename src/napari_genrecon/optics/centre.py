@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["FARTHEST", "centred_psf", "light_in_pixels"]
+__all__ = ["CUBIC", "FARTHEST", "centred_psf", "light_in_pixels"]
 
 FARTHEST = 1.5
 """Pixels between centre and middle, along any axis, beyond which a PSF counts as cut out beside its peak: it stays."""
 
-_CUBIC = 3  # degree of the spline
+CUBIC = 3  # degree of the splines through a PSF
 _CORE = 0.2  # of the range of a smoothed PSF: brighter pixels are its core; tails below it are mostly noise
 _NOTHING = 0.05  # px; moving a PSF by less costs more sharpness than it is worth
 _ALIKE = 0.97  # cosine between a PSF and its mirror image, from which it counts as symmetric despite some noise
@@ -80,7 +80,7 @@ def light_in_pixels(psf: NDArray[np.float64], ratio: float, middle: float) -> ND
     edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
     # Differences of the cumulative light at the new edges: their sum is that of all light.
     below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
-    light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
+    light = make_interp_spline(np.arange(n + 1.0), below, k=min(CUBIC, n), axis=0)
     return np.diff(light(np.clip(edges, 0, n)), axis=0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.optics.centre import centred_psf, light_in_pixels
+from napari_genrecon.optics.centre import CUBIC, centred_psf, light_in_pixels
 from napari_genrecon.optics.psf import as_psf
 
 __all__ = ["MeasuredPSF"]
@@ -18,7 +18,6 @@ Sizes = tuple[float | None, ...]
 
 _SAME = 0.02  # relative difference of sizes that is ignored: half a pixel at the rim of a PSF that reaches 25 px
 _MOST = 20.0  # times that sizes may differ; beyond, one of the two is wrong (a unit, say)
-_CUBIC = 3  # degree of the spline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,4 +123,4 @@ def _planes(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
     below, above = (math.floor(side / ratio + 1e-6) for side in (middle, n - 1 - middle))
     reach = min(below, above + 1)  # the middle must be at half the new depth
     depths = middle + np.arange(-reach, min(above, reach) + 1) * ratio
-    return np.asarray(make_interp_spline(np.arange(float(n)), psf, k=min(_CUBIC, n - 1), axis=0)(depths))
+    return np.asarray(make_interp_spline(np.arange(float(n)), psf, k=min(CUBIC, n - 1), axis=0)(depths))

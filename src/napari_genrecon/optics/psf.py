@@ -18,7 +18,7 @@ Kind = Literal["widefield", "confocal", "two-photon"]
 
 _DISK_POINTS, _PER_AIRY = 24, 12  # points across and around a pinhole, at least, and per Airy unit
 _SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
-_WIDEST = 2001  # pixels along a side; a wider PSF mostly comes from mixed units, and takes gigabytes
+_WIDEST = 2001  # pixels along a side; a wider PSF takes gigabytes of memory, and mostly comes from mixed units
 _WIDEST_PINHOLE = 10.0  # Airy units; beyond, nearly all of the light passes, and nothing is confocal
 _DARK_RINGS = 5  # reach of a computed PSF in focus, in Airy radii: about 95 % of the light
 

@@ -8,6 +8,7 @@ noise, and deconvolution turns that into grain and ringing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,15 +35,15 @@ SMALLEST = 96
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel; narrower ones hold too few
 RINGS = (_EDGES[1:] + _EDGES[:-1]) / 2
 """Middle of each ring."""
-FALL = np.pi**2 / (2 * np.log(2))
+FALL = math.pi**2 / (2 * math.log(2))
 """The squared transfer of a Gaussian of FWHM w is ``exp(-FALL * (w * f)**2)``."""
-_ALIKE = 2.1  # each frequency is there twice, and the window makes 2.25 neighbours alike: the root of the product
+# Each frequency of a real image is there twice, and a Hann window makes 1.5 neighbours along each axis alike (Harris,
+# Proc. IEEE 66, 1978, table 1): so many times the standard error of independent frequencies.
+_ALIKE = math.sqrt(2 * 1.5**2)
 _FINEST = 3  # last rings above the noise that count as the finest detail
-_LEAST = 2  # coarser rings to compare it with, at least
 _ABOVE_NOISE = 2.0  # power of a ring, in that of the noise, from which it counts
-_AXES = 2.5  # frequencies to either side of an axis to which the window spreads what lies on it
+_AXES = 2.5  # frequencies to either side of an axis: the window spreads what lies on it over two
 _LEAKAGE = 1e-6  # of the strongest ring: power below it may have leaked through the window
-_WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are tried
 
 _PEDESTAL = 0.05  # share of the light in a level as high as the border, above which the offset was not subtracted
 _LOWEST = 0.1  # quantile of the border taken as its level: a PSF that just fits is dark in a tenth of it
@@ -126,17 +127,25 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[A
 
 
 def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
-    """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does."""
+    """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does.
+
+    It is the width at which `detail_beyond` is 1, as specimens have level spectra at most; infinite if too few
+    frequencies are above the noise.
+    """
     power = _power(crops, variances)
-    # A rise by a factor of 1 is the limit: specimens have level spectra at most.
-    fitting = [w for w in _WIDTHS if _rise(power, np.exp(-FALL * (w * RINGS) ** 2)) <= 1]
-    return float(max(fitting, default=0.0))
+    if len(power) <= _FINEST:
+        return math.inf
+    logarithm, square = np.log(power), FALL * RINGS[: len(power)] ** 2
+    # (coarser, finest): the width at which a pair of rings of the specimen would have the same power, squared.
+    level = np.subtract.outer(logarithm[:-_FINEST], logarithm[-_FINEST:])
+    level = level / -np.subtract.outer(square[:-_FINEST], square[-_FINEST:])
+    return math.sqrt(max(float(np.median(level.min(axis=0))), 0.0))
 
 
 def _rise(power: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
     # The spectrum of the specimen; `power` ends where noise hides it.
     specimen = power / transfer[: len(power)]
-    if len(specimen) < _FINEST + _LEAST:
+    if len(specimen) <= _FINEST:
         return 0.0
     # The weakest of the coarser rings: spectra fall, so that every coarser ring is an upper limit of the finest.
     return float(np.median(specimen[-_FINEST:]) / specimen[:-_FINEST].min())

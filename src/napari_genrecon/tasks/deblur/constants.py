@@ -122,7 +122,7 @@ def usable_parts(
 
 
 def _misfit_note(name: str, beyond: float, widest: float) -> str:
-    advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
+    advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no blur fits"
     times = f"{beyond:.3g}" if beyond < _LARGEST_STATED else f"more than {_LARGEST_STATED:g}"
     return (
         f"{name} shows fine detail {times} times stronger than this PSF can have let through, so the result will be "
