@@ -26,19 +26,20 @@ Crops = list[NDArray[np.generic]]
 # high one, and at most so many noise s.d., as the light from outside the image would make rings at its borders.
 _FIRST_LEVEL = 0.6
 _HIGHEST_LEVEL = 15.0
-_SPAN = (0.5, 99.5)  # percentiles between which the grey values lie, outliers left out
+# Percentiles between which the grey values lie, outliers left out; the lower one is that of no light where the noise
+# model does not give it.
+_SPAN = (0.5, 99.5)
 _LEAST_SIGMA = 0.2  # lower limit of a pixel's noise s.d., in that of the image: no pixel weighs more than 1 / 0.2**2
-_LEVELS = 33  # grey values at which the least noise is looked for
-_DARK = 0.5  # percentile taken as the grey value of no light where the noise model does not give it
 _SPOT = 4  # side in pixels of the squares whose least mean is looked for: smaller are noisy, larger miss narrow gaps
-_SURE = 5.0  # noise s.d. of such a mean by which it must be below the measured offset to replace it
+# Noise s.d. of such a mean by which it must be below the measured offset to replace it, and up to which the rim of the
+# darkest areas may be brighter than they: padding has a higher edge.
+_SURE = 5.0
 _NOISE_FREE = 1e-3  # noise s.d. assumed where there is none, as a share of the range: 0 would divide by 0
 _MAX_RHO = 0.9  # lag-1 correlation that is assumed at most; beyond, the sum over 9 lags is cut off too early
 _BEYOND = 3.0  # excess of fine detail from which the PSF is reported as too wide; with true PSFs it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be distinguished from fine detail
 _LARGEST_STATED = 1000.0  # larger excesses are stated as "more than 1000", as their digits mean nothing
 _FLAT = 1e-3  # share of the pixels that may have the highest or the lowest value and equal their neighbours by chance
-_STEP = 5.0  # noise s.d. up to which the rim of the darkest areas may be brighter; padding has a higher edge
 _CHECKED_CROPS = 16  # crops that are compared with the PSF: enough for a mean spectrum; more only take time
 
 
@@ -148,7 +149,7 @@ def _has_no_sharp_edge(crop: NDArray[np.generic], model: NoiseModel) -> bool:
     rim = values[beyond & ~reached]
     step = float(np.median(rim)) - values.min() if rim.size else 0.0
     # Integers cannot rise by less than 1, whatever the noise.
-    return step <= max(_STEP * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
+    return step <= max(_SURE * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
 
 
 def _which(indices: list[int], channels: Sequence[object]) -> str:
@@ -171,7 +172,7 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
         return None
     sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
     background = _background(crops, values, model)
-    above = max(float(values.mean()) - background, 1e-3 * span)  # positive, as it divides below
+    above = max(float(values.mean()) - background, _NOISE_FREE * span)  # positive, as it divides below
     poisson = model.affine and model.gain > 0
     # Other noise: the gain at which Poisson noise of the mean signal has the variance of the noise.
     gain = model.gain if poisson else sigma**2 / above
@@ -180,7 +181,7 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
         centre=centre,
         first_level=min(_FIRST_LEVEL * span, _HIGHEST_LEVEL * sigma),
         sigma=sigma,
-        least_sigma=max(float(model.sigma_at(np.linspace(low, high, _LEVELS)).min()), _LEAST_SIGMA * sigma),
+        least_sigma=max(_least_sigma(model, low, high), _LEAST_SIGMA * sigma),
         rise=_rise(model),
         background=background,
         gain=gain,
@@ -191,11 +192,17 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
     )
 
 
+def _least_sigma(model: NoiseModel, low: float, high: float) -> float:
+    """Return the least noise s.d. between two grey values; straight pieces have it at one of their ends."""
+    knots = [] if model.affine else [mean for mean, _ in model.curve if low < mean < high]
+    return float(model.sigma_at([low, high, *knots]).min())
+
+
 def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) -> float:
     """Return the grey value of no light; Richardson-Lucy finds no light below it."""
     # A model of white noise given by hand says nothing about the offset; the others do.
     if not (model.gain > 0 or model.levels is not None):
-        return float(np.percentile(values, _DARK))
+        return float(np.percentile(values, _SPAN[0]))
     # The measured offset is that of the darkest large areas; narrow gaps between structures may be darker.
     darkest = min(_darkest(crop) for crop in crops)
     # S.d. of the mean of a square: the side is the root of its pixels, and correlated noise averages out less.

@@ -15,8 +15,9 @@ __all__ = ["without_defects"]
 Plane = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-_CLEAR = 8.0  # noise s.d. by which a defect is above the brightest pixel around it; noise alone hardly ever is
-_ALONE = 8.0  # and times the range of the pixels around it; a point is so only with a PSF of less than 1.8 px FWHM
+# Times the noise s.d., and times the range of the pixels around it, by which a defect is above the brightest of these:
+# noise alone hardly ever is, and a point only with a PSF of less than 1.8 px FWHM.
+_CLEAR = 8.0
 _PART = 0.1  # share of a row that must be above both neighbours: enough for a line with gaps, too many for points
 # The 12 pixels around the 2 x 2 in the middle of a 4 x 4 square, as offsets (y, x).
 _RING = [(y, x) for y, x in itertools.product(range(4), repeat=2) if y in (0, 3) or x in (0, 3)]
@@ -85,7 +86,7 @@ def _rows(plane: Plane, noise: NoiseModel) -> Mask:
 def _alone(core: Plane, highest: Plane, lowest: Plane, sign: int, noise: NoiseModel) -> Mask:
     """Mark cores above all pixels around them, by more than noise and than the range of these pixels explain."""
     least = np.maximum(_CLEAR * noise.sigma_at(sign * highest), _least(noise))
-    return np.asarray(core - highest > np.maximum(least, _ALONE * (highest - lowest)))
+    return np.asarray(core - highest > np.maximum(least, _CLEAR * (highest - lowest)))
 
 
 def _least(noise: NoiseModel) -> float:

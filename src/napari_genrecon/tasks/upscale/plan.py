@@ -47,7 +47,7 @@ _CORRELATED_WORDS = "the noise looks correlated from pixel to pixel, as fine tex
 # Contrast in noise s.d. beyond which removing the noise costs more sharpness than it is worth. Where no flat patch was
 # found, the measured noise may be fine detail, so that the limit is lower.
 _CLEAN_SNR, _CLEAN_SNR_TEXTURED = 150.0, 20.0
-_BACK_PROJECTION_WORK = 0.5  # time of `ROUNDS` rounds as a share of the network's; only expected times use it
+_BACK_PROJECTION_WORK = 0.5  # seconds of `ROUNDS` rounds in those of the network; only times and tiles follow from it
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import denoise
 from napari_genrecon.tasks.measure import is_noisy
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SMALLEST_SIDE", "AxialTrainer", "train_axial"]
 
-SMALLEST_SIDE = 8
-"""Least side in pixels of a plane that is trained on: the network blurs and thins planes out 2 to 4 times first."""
+SMALLEST_SIDE = 2 * max(FACTORS)
+"""Least side in pixels of a plane that is trained on: thinned out by the largest factor, two rows of it are left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ __all__ = ["AxialUpscale"]
 
 Block = NDArray[Any]
 
-_BATCH = 400_000  # pixels that go through the network at once: about a second on two CPU cores, between two cancels
+_BATCH = 400_000  # pixels between two cancels: a limit of seconds, about one on two CPU cores
 
 
 @dataclass(frozen=True, slots=True)

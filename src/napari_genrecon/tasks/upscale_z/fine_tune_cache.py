@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 TRAINING_WORK = 65_000
-"""Pixels that go through the network in the time of one training step; only progress and expected times use it."""
+"""Pixels that go through the network in the seconds of a training step; only progress and expected times use it."""
 
 _MOST_PLANES = 12  # trained on per channel; all of them are denoised first, so more would lengthen the wait
 _cache: dict[str, FineTuned] = {}  # the newest last

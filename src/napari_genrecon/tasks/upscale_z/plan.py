@@ -28,11 +28,10 @@ from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 __all__ = ["factor_along_z", "plan_axial", "work_along_z"]
 
 _SMALLEST, _LARGEST = min(FACTORS), max(FACTORS)
-_ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
 _VIEWS = 2  # every voxel goes through the network as part of an XZ and of a YZ plane
-_DEEPEST = 64  # planes of a tile; stacks up to twice as deep are not cut along Z, which saves the work in the halo
+_DEEPEST = 64  # planes of a tile, to fit into memory; stacks up to twice as deep are not cut, which saves the halo
 _TILE = 256  # largest tile side in pixels: the halo of 17 is little work beside it, and larger tiles need more memory
-_BYTES_PER_VOXEL = 24  # of a tile's result: both views, their mean, the corrected and the final stack, as floats
+_BYTES_PER_VOXEL = 24  # bytes of a tile's result: both views, their mean, the corrected and the final stack, as floats
 
 
 def plan_axial(
@@ -101,12 +100,12 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
     spacing = options.spacing
     if spacing is None:
         return options.factor, []
-    if spacing < _ISOTROPIC:
+    if round(spacing) < _SMALLEST:
         raise OptionError(
             f"upscale_z makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
-            f"{_ISOTROPIC} on it can help; 'upscale' enlarges the planes"
+            f"{_SMALLEST - 0.5} on it can help; 'upscale' enlarges the planes"
         )
-    factor = min(_LARGEST, max(_SMALLEST, round(spacing)))
+    factor = min(_LARGEST, round(spacing))
     said = f"the voxels are {spacing:.3g} times as tall as wide, so there are {factor} times more planes"
     if factor < round(spacing):
         said += f"; they remain {spacing / factor:.2g} times as tall as wide"
