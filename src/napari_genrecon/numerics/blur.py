@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["Blur", "Multiply", "domain_shape"]
+__all__ = ["FILTER_REACH", "Blur", "Multiply", "domain_shape"]
 
 Image = NDArray[np.float32]
 
@@ -24,7 +24,10 @@ Multiply = Callable[[Image, NDArray[np.inexact]], Image]
 
 # A transform uses every core: those of two tiles of a dask array at once would only wait for each other.
 _ONE_AT_A_TIME = Lock()
-_GUARD = 64  # px at least in Y and X, so that filtering at one edge does not wrap round to the opposite one
+
+FILTER_REACH = 64
+"""Pixels over which the filters of a deconvolution reach beyond the PSF: further away, they change a pixel by less than
+0.05 noise s.d. So wide, at least, is the gap between opposite edges in Y and X, round which filtering would wrap."""
 
 
 class Blur:
@@ -52,6 +55,8 @@ class Blur:
     """
 
     def __init__(self, psf: NDArray[np.floating], shape: tuple[int, ...], multiply: Multiply | None = None) -> None:
+        # Pixels of the PSF before and after its centre. Light reaches a pixel of the image from so many pixels *behind*
+        # it, so the image begins at `after_psf` in the unknown.
         before = tuple(n // 2 for n in psf.shape)
         self.lit = tuple(slice(0, n) for n in _lit(psf.shape, shape))
         self.shape = domain_shape(psf.shape, shape)
@@ -94,21 +99,25 @@ def multiply_here(x: Image, response: NDArray[np.inexact]) -> Image:
     threads = _threads()
     with _ONE_AT_A_TIME:
         spectrum = fft.rfftn(x, workers=threads) * response
+        # The shape must be given: `irfftn` takes an odd last axis for an even one.
         result: Image = fft.irfftn(spectrum, s=x.shape, axes=tuple(range(x.ndim)), workers=threads)
     return result
 
 
 def _threads() -> int:
     """Return how many threads to use: as many as torch would. The transforms do not depend on it, bit for bit."""
+    # Torch reads this variable, too. It is not asked itself, as this package works without it.
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked):
         return int(asked)
+    # A job of a cluster may use fewer cores than the machine has; macOS and Windows do not tell.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def domain_shape(psf: tuple[int, ...], image: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of the unknown for a PSF and an image of these shapes."""
-    guard = [0] * (len(psf) - 2) + [_GUARD] * 2
+    # None along Z: a stack of 20 planes would become one of 84.
+    guard = [0] * (len(psf) - 2) + [FILTER_REACH] * 2
     return tuple(fft.next_fast_len(n + g, real=True) for n, g in zip(_lit(psf, image), guard, strict=True))
 
 

@@ -27,6 +27,7 @@ def largest_box(good: NDArray[np.bool_]) -> tuple[slice, slice]:
     >>> largest_box(np.array([[0, 1, 1], [1, 1, 1], [1, 1, 0]], bool))
     (slice(0, 2, None), slice(1, 3, None))
     """
+    # The usual case, without the search.
     if good.all():
         return slice(0, good.shape[0]), slice(0, good.shape[1])
     most, box = 0, (slice(0, 0), slice(0, 0))
@@ -45,6 +46,8 @@ def _widest(heights: list[int]) -> tuple[int, int, int]:
     rising: list[tuple[int, int]] = []  # (left end, height) of the boxes that are still open
     for right, height in enumerate(heights):
         left = right
+        # A lower column closes all boxes that are higher than it; its own box reaches back to where the last of them
+        # began.
         while rising and rising[-1][1] >= height:
             left, tall = rising.pop()
             if tall * (right - left) > most:

@@ -7,6 +7,7 @@ nearest pixel, and points take the inverse of the map, found by fixed-point iter
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ _LEAST_KNOTS = (2, 4, 4)  # along Z, Y, X: displacements vary within small image
 _FARTHEST = 2.0  # s.d. of a displacement: the tail of the normal distribution would fold the image
 _STEEPEST = 0.4  # px of displacement per px, at most: the iteration below gains a digit in three steps, and none fold
 _ALONG_Z = 0.25  # share of the displacement along Z: planes are about four pixels apart in most stacks
-_ROUNDS = 60  # of the fixed-point iteration: below 1e-3 px also where an image shrinks to half its size
+_ROUNDS = math.ceil(math.log(np.finfo(np.float64).eps) / math.log(_STEEPEST))
+"""Rounds of the fixed-point iteration: each leaves at most `_STEEPEST` of the error, and after these only rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +52,9 @@ class Places:
         """
         from scipy import ndimage
 
+        # float32 holds every integer of 16 bits exactly.
         narrow = source.dtype.itemsize <= 2 or source.dtype == np.float32
+        # `map_coordinates` does not read float16.
         source = source.astype(np.float32) if source.dtype == np.float16 else source
         kind = np.float32 if narrow else np.float64
         found = ndimage.map_coordinates(source, self.where, output=kind, order=1, mode="nearest")
@@ -59,6 +63,7 @@ class Places:
 
     def nearest(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Return the label of the nearest pixel, and 0 outside."""
+        # `Places.where` was clipped to the source, so that no rounded place can lie beyond it.
         found = labels[tuple(np.rint(self.where).astype(np.intp))]
         found[self.outside] = 0
         return np.asarray(found)
@@ -93,9 +98,12 @@ class CoordinateMap:
 
     def forward(self, points: Floats) -> Floats:
         """Return where (N, D) places of the source lie in the result: the inverse of `backward`."""
+        # First guess: the inverse of the affine part alone.
         inverse = np.linalg.inv(self.matrix)
         found = (points - self._centre) @ inverse.T + self._centre
         for _ in range(_ROUNDS if self.knots is not None else 0):
+            # A Newton step with the affine part in place of the slope: what is missing in the source, seen in the
+            # result. The displacement is never steep (see `_STEEPEST`), so every step shrinks the error.
             found = found + (points - self.backward(found)) @ inverse.T
         return found
 
@@ -104,9 +112,10 @@ class CoordinateMap:
         grid = [np.array([float(plane)])] if len(self.shape) == 3 else []
         grid += [np.arange(float(n)) for n in self.shape[-2:]]
         mesh = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1)
-        moved = np.moveaxis(self._affine(mesh), -1, 0)
+        moved = np.moveaxis(self._affine(mesh), -1, 0)  # (D, ..., Y, X)
         if self.knots is not None:
             moved = moved + self._grid_displacement(grid)
+        # The Z axis of length 1 of a stack's plane goes.
         where = moved.reshape(len(self.shape), *self.shape[-2:])
         last = np.array(self.shape, float).reshape(-1, 1, 1) - 1
         outside = np.any(
@@ -124,6 +133,7 @@ class CoordinateMap:
     def _weights(self, axis: int, places: Floats, *, slope: bool = False) -> Floats:
         assert self.knots is not None
         count = self.knots.shape[axis + 1]
+        # The first knot lies on the first pixel and the last on the last; 1 avoids a division by 0 for a single plane.
         per_pixel = (count - 1) / max(self.shape[axis] - 1, 1)
         found = knot_weights(np.clip(places * per_pixel, 0, count - 1), count, slope=slope)  # constant beyond the edges
         return found * per_pixel if slope else found
@@ -149,6 +159,8 @@ class CoordinateMap:
         if self.knots is None:
             return 0.0
         n = len(self.shape)
+        # The slope of a cubic spline is a parabola between two knots: four places find its highest value closely
+        # enough.
         grid = [np.linspace(0, side - 1, 4 * k) for side, k in zip(self.shape, self.knots.shape[1:], strict=True)]
         slopes = []
         for along in range(n):
@@ -158,6 +170,7 @@ class CoordinateMap:
                 found = np.moveaxis(np.tensordot(weights, found, (1, axis + 1)), 0, axis + 1)
             slopes.append(found.reshape(n, -1))
         jacobian = np.stack(slopes, axis=1).transpose(2, 0, 1)  # (grid, displacement, direction)
+        # Largest singular value: the change in the direction in which it is largest.
         return float(np.linalg.norm(jacobian, 2, axis=(1, 2)).max())
 
 
@@ -183,6 +196,7 @@ def knot_weights(places: NDArray[Any], knots: int, *, slope: bool = False, linea
         return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(knots))))
     from scipy.interpolate import CubicSpline
 
+    # A spline is linear in its values: the splines of unit vectors are the weights.
     return np.asarray(CubicSpline(np.arange(knots), np.eye(knots), bc_type="natural")(places, 1 if slope else 0))
 
 
@@ -215,6 +229,7 @@ def random_map(
     matrix = np.eye(len(shape))
     turn = np.deg2rad(angle)
     matrix[-2:, -2:] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    # The map leads back to the source, so that an enlargement reads places closer together.
     found = CoordinateMap(tuple(shape), matrix / size)
     if elastic > 0:
         counts = [
@@ -222,6 +237,8 @@ def random_map(
         ]
         knots = elastic * np.clip(rng.standard_normal((len(shape), *counts)), -_FARTHEST, _FARTHEST)
         knots[:-2] *= _ALONG_Z
+        # The inverse of the affine part enlarges by `size`: the product is the factor by which a step of `forward`
+        # shrinks its error, and below 1 nothing folds.
         steepest = CoordinateMap(found.shape, found.matrix, knots).steepness()
         weaker = min(1.0, _STEEPEST / max(steepest * size, 1e-12))
         found, elastic = CoordinateMap(found.shape, found.matrix, weaker * knots), weaker * elastic

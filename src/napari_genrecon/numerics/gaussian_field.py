@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 SMOOTHEST = 1e-3  # k of a field correlated over about thirty pixels; nearly the biharmonic spline already
 _ROUGHEST = 1e2  # k of a field correlated over a tenth of a pixel: white noise; end of the table of `shortness`
-_TORUS = 64  # pixels around: twice the thirty over which the smoothest field is correlated
+_TORUS = 2 * round(SMOOTHEST**-0.5)  # pixels around: twice the thirty over which the smoothest field is correlated
 
 
 def interpolate(
@@ -47,17 +47,21 @@ def interpolate(
     """
     # Conjugate gradients on the unknown pixels only: the precision is never built as a matrix.
     found: Plane = np.where(unknown, 0 if start is None else start, values).astype(np.float32, copy=False)
+    # The residual: the gradient of the energy, with respect to unknown pixels only. Known ones stay as they are.
     rest = np.where(unknown, -_precision(found, k), 0)
+    # Relative to the residual of no fill, not to that of `start`: a better start then needs fewer steps.
     enough = tolerance**2 * _energy(np.where(unknown, _precision(np.where(unknown, 0, values), k), 0))
     direction, energy = rest.copy(), _energy(rest)
     for _ in range(rounds):
         if energy <= enough:
             break
+        # The precision, restricted to the unknown pixels, times the direction.
         image = np.where(unknown, _precision(direction, k), 0)
         step = energy / np.vdot(direction, image)
         found += step * direction
         rest -= step * image
         energy, before = _energy(rest), energy
+        # The next direction, conjugate to the last ones, in the same array.
         direction *= energy / before
         direction += rest
     return found
@@ -75,6 +79,8 @@ def _precision(values: Plane, k: float) -> Plane:
 def _shifted_laplacian(values: Plane, k: np.float32) -> Plane:
     """Return ``(k + L) values``; nothing flows over the borders."""
     out: Plane = k * values
+    # `out[1:]` and `out[:-1]` are views of `out`: each difference is added on one side and taken off on the other,
+    # which is the Laplacian of the grid without its border.
     for difference, one, other in (
         (values[1:] - values[:-1], out[1:], out[:-1]),
         (values[:, 1:] - values[:, :-1], out[:, 1:], out[:, :-1]),
@@ -103,6 +109,7 @@ def shortness(correlation: float) -> float:
     >>> round(shortness(0.0)), round(shortness(1.0), 3)
     (100, 0.001)
     """
+    # `np.interp` needs rising abscissae, and the correlation falls with `k`.
     ks, correlations = _table()
     return float(np.exp(np.interp(-correlation, -correlations, np.log(ks))))
 
@@ -110,6 +117,7 @@ def shortness(correlation: float) -> float:
 @lru_cache(maxsize=1)
 def _table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (k, lag-1 correlation) on a torus, whose covariance is the inverse Fourier transform of its spectrum."""
+    # Eigenvalues of the Laplacian along one axis.
     wave = 2 - 2 * np.cos(2 * np.pi * np.arange(_TORUS) / _TORUS)
     ks = np.geomspace(SMOOTHEST, _ROUGHEST, 60)
     covariances = (np.fft.ifft2((k + wave[:, None] + wave) ** -2.0).real for k in ks)

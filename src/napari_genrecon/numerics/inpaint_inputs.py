@@ -13,17 +13,18 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 
-__all__ = ["REACH", "fill_planes"]
+__all__ = ["fill_planes"]
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-REACH = 48  # pixels from which the normalised convolutions draw: 3 s.d. of the widest
+# The network was trained on inputs that these numbers make.
 _WIDTHS = (16.0, 4.0, 1.0)  # s.d. of the convolutions in pixels, the wider ones for larger holes
 _TRUST = 0.02  # weight of the wider estimate: as much as one known pixel in fifty
 _DETAIL = 1.0  # px, s.d. of the smoothing that is subtracted twice: about the fourth derivative, as in a spline's error
 _TYPICAL = 2.0  # typical error of a fill, in units of this detail
-_ROUNDS, _TOLERANCE = 200, 3e-4  # most steps, and relative residual, of the fill: the network corrects it anyway
+_CUT = 3.0  # s.d. at which the Gaussians end
+_TOLERANCE = 3e-4  # relative residual of the fill: the network corrects it anyway
 
 
 def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float32]:
@@ -44,7 +45,7 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
         The nearly biharmonic fill; the s.d. to expect (of the noise where known, of fine detail nearby where unknown);
         the latter again with 0 where known, which shows the mask; and the difference of a local mean from the fill.
     """
-    fill = interpolate(values, unknown, SMOOTHEST, rounds=_ROUNDS, tolerance=_TOLERANCE)
+    fill = interpolate(values, unknown, SMOOTHEST, tolerance=_TOLERANCE)
     known = np.asarray(~unknown, np.float32)
     detail = _finer(_finer(fill))
     error = np.where(unknown, _TYPICAL * np.sqrt(np.maximum(_local_mean(detail**2, known), 0)), 0)
@@ -54,13 +55,13 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
 
 def _finer(values: Plane) -> Plane:
     """Subtract a smooth version: keep the fine detail."""
-    return np.asarray(values - gaussian_filter(values, _DETAIL, truncate=3.0))
+    return np.asarray(values - gaussian_filter(values, _DETAIL, truncate=_CUT))
 
 
 def _local_mean(values: Plane, known: Plane) -> Plane:
     """Return the mean of the known values nearby, everywhere; 0 where there are none within reach."""
     seen, mean = values * known, np.zeros_like(values)
     for width in _WIDTHS:
-        weight = gaussian_filter(known, width, truncate=3.0)
-        mean = (gaussian_filter(seen, width, truncate=3.0) + _TRUST * mean) / (weight + _TRUST)
+        weight = gaussian_filter(known, width, truncate=_CUT)
+        mean = (gaussian_filter(seen, width, truncate=_CUT) + _TRUST * mean) / (weight + _TRUST)
     return mean

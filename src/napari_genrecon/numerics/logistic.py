@@ -12,8 +12,6 @@ __all__ = ["Logistic", "fit_logistic"]
 Floats = NDArray[np.floating]
 
 _ROUNDS = 50  # Newton steps at most
-_ENOUGH = 1e-8  # squared length of the last step
-_SMALLEST = 1e-6  # s.d. under which a feature counts as constant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,26 +52,30 @@ def fit_logistic(features: Floats, is_one: NDArray[np.bool_], *, ridge: float = 
     Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning*, 2009, section 4.4.1.
     """
     mean, spread = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(spread > _SMALLEST, spread, 1.0)
+    scale = np.where(np.isclose(spread, 0), 1.0, spread)  # a constant feature becomes 0, not the noise of its rounding
     design = _design(features, mean, scale)
     penalty = np.full(design.shape[1], ridge)
+    # The constant is hardly held back. Without any penalty the matrix below would be singular where all probabilities
+    # are 0 or 1.
     penalty[-1] = 1e-9
     weights = np.zeros(design.shape[1])
     for _ in range(_ROUNDS):
         chance = _sigmoid(design @ weights)
+        # Gradient and Hessian of the penalised likelihood (equations 4.21 and 4.22 of the book, with the penalty).
         slope = design.T @ (is_one - chance) - penalty * weights
         bend = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(bend, slope)
         step /= max(1.0, float(np.abs(step).max()))  # far from the solution a full step may overshoot
         weights = weights + step
-        if step @ step < _ENOUGH:
+        if np.allclose(step, 0):
             break
     return Logistic(mean, scale, weights)
 
 
 def _design(features: Floats, mean: Floats, scale: Floats) -> NDArray[np.float64]:
-    return np.c_[(features - mean) / scale, np.ones(len(features))]
+    return np.c_[(features - mean) / scale, np.ones(len(features))]  # (N, F + 1)
 
 
 def _sigmoid(value: Floats) -> NDArray[np.float64]:
+    # Beyond 35 the result would round to 0 or 1, whose logarithm or weight is lost, and far beyond `exp` overflows.
     return np.asarray(1 / (1 + np.exp(-np.clip(value, -35, 35))))

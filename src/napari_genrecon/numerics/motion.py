@@ -65,12 +65,16 @@ def measure_motion(before: Plane, after: Plane) -> Motion:
     if min(before.shape) < _SMALLEST:
         return STILL
     first, second = (_coarse(plane) for plane in (before, after))
+    # 1 where the two frames are equal: a limit of 0 would exclude every pixel.
     limit = _OUTLIER * 1.4826 * float(np.median(np.abs(_inner(second - first)))) or 1.0
     light = _refined(first, second, Motion(), limit, shift=False)
     both = _refined(first, second, _whole_shift(first, second), limit, shift=True)
+    # The shift without the change of light, as a candidate of its own.
     moved = both._replace(gain=1.0, offset=0.0)
+    # From the dearest to the cheapest: where two candidates are equal, the last price counts.
     prices = {both: _SHIFT_PRICE * _LIGHT_PRICE, moved: _SHIFT_PRICE, light: _LIGHT_PRICE, STILL: 1.0}
     best = min(prices, key=lambda motion: prices[motion] * _difference(first, second, motion, limit))
+    # From binned pixels back to those of the frame.
     return best._replace(dy=_BIN * best.dy, dx=_BIN * best.dx)
 
 
@@ -95,12 +99,15 @@ def _drifts(steps: Sequence[Motion], far: Sequence[NDArray[np.float64]]) -> list
     """Return the shift (dy, dx) that is missing in every step: the median of what the longer ones that cover it say."""
     found = np.array([[step.dy, step.dx] for step in steps])
     open_ = np.array([not (step.dy or step.dx) for step in steps])
+    # The zero is for steps about which no longer one says anything, and is left out elsewhere.
     told: list[list[NDArray[np.float64]]] = [[np.zeros(2)] for _ in steps]
     for first, whole in enumerate(far):
         covered = np.arange(first + 1, first + 1 + _FAR)
         missing = covered[open_[covered]]
+        # A longer step in which no shift was found says that nothing is missing, and not that the steps were wrong.
         rest = (whole - found[covered].sum(axis=0)) * bool(whole.any())
         for step in missing:
+            # A slow drift is even: steps without a shift of their own get equal parts.
             told[step].append(rest / len(missing))
     return [np.median(parts[1:] or parts, axis=0) for parts in told]
 
@@ -122,10 +129,12 @@ def _inner(plane: Plane) -> Plane:
 
 
 def _whole_shift(first: Plane, second: Plane) -> Motion:
+    # Without a window the borders of the frames, which do not move, would correlate best.
     window = np.outer(*(np.hanning(n) for n in first.shape)).astype(np.float32)
     spectra = [np.fft.rfft2((plane - plane.mean()) * window) for plane in (first, second)]
     alike = np.fft.irfft2(spectra[1] * spectra[0].conj(), s=first.shape)
     place = np.unravel_index(int(alike.argmax()), alike.shape)
+    # The correlation is periodic: places beyond the middle are negative shifts.
     dy, dx = (float(p - n if p > n // 2 else p) for p, n in zip(place, first.shape, strict=True))
     return Motion(dy, dx)
 
@@ -135,13 +144,16 @@ def _refined(first: Plane, second: Plane, motion: Motion, limit: float, *, shift
     for round_ in range(_ROUNDS):
         moved = _shifted(first, motion)
         rest = _inner(second - (motion.gain * moved + motion.offset))
+        # Before the first step all pixels differ, and none counts as an outlier.
         known = np.abs(rest) < limit if round_ else np.ones(rest.shape, bool)
         if shift:
             slopes = np.stack([motion.gain * _inner(slope)[known] for slope in np.asarray(np.gradient(moved))], axis=1)
+            # A shift by s changes a value by minus s times its slope.
             step = -np.linalg.lstsq(slopes.astype(np.float64), rest[known].astype(np.float64), rcond=None)[0]
             motion = motion._replace(dy=motion.dy + float(step[0]), dx=motion.dx + float(step[1]))
             moved = _shifted(first, motion)
         motion = motion._replace(**_light(_inner(moved)[known], _inner(second)[known]))
+        # The least squares can run away where frames have little in common.
         if not _is_possible(motion, first.shape):
             return STILL
     return motion
@@ -153,6 +165,7 @@ def _light(before: Plane, after: Plane) -> dict[str, float]:
     Ordinary least squares would take noise in `before` for a loss of light.
     """
     (own, mixed), (_, other) = np.cov(before.astype(np.float64), after.astype(np.float64))
+    # Frames that do not rise and fall together tell no gain.
     if mixed <= 0:
         return {"gain": 1.0, "offset": 0.0}
     gain = float((other - own + np.hypot(other - own, 2 * mixed)) / (2 * mixed))
@@ -167,6 +180,7 @@ def _is_possible(motion: Motion, shape: tuple[int, ...]) -> bool:
 def _difference(first: Plane, second: Plane, motion: Motion, limit: float) -> float:
     """Return the mean squared difference that is left, outliers counted as `limit`, for the noise it has."""
     rest = _inner(second - (motion.gain * _shifted(first, motion) + motion.offset))
+    # `second - gain * first` has the variance 1 + gain**2, in that of a frame: candidates of different gain compare.
     return float(np.minimum(rest * rest, limit * limit).mean()) * 2 / (1 + motion.gain**2)
 
 
@@ -193,10 +207,12 @@ def follow(state: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
     if motion.dy or motion.dx:
         shift = (motion.dy, motion.dx)
         fused, mean = _shifted(fused, motion), _shifted(mean, motion)
+        # Linearly: a cubic spline overshoots beside the large variance, and a variance below 0 cannot be.
         variance = ndimage.shift(variance, shift, order=1, mode="constant", cval=_ABSENT)
         blocks = [2 * round(part / 2) for part in shift]  # the memory moves by whole blocks
         memory = np.roll(memory, blocks, axis=(1, 2)) if any(blocks) else memory
         squares = np.array([_shifted(plane, motion) for plane in squares]).reshape(squares.shape)
     lit = [motion.gain * plane + motion.offset for plane in (fused, mean)]
+    # A variance follows the square of the gain, and no offset.
     squares = motion.gain**2 * squares + 2 * motion.gain * motion.offset * fused + motion.offset**2
     return np.concatenate([[lit[0], motion.gain**2 * variance, lit[1]], memory, squares]).astype(np.float32)

@@ -9,6 +9,7 @@ more: the one for equal weights preconditions a few iterations, which cost littl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 
 import numpy as np
@@ -24,12 +25,17 @@ Prior = Callable[[Image, float], Generator[None, None, Image]]
 
 # Tuned on simulated cells and filaments, of other seeds than tools/bench/deblur_quality.py reports on.
 BALANCE = 0.2  # weight of the prior against the data (lambda in the paper, 0.23 there)
-_STEPS = 16  # per data step: they leave at most 2 % of the error within `_EIGENVALUES`; fewer leave more blur
-_EIGENVALUES = (0.02, 1.0)  # of the preconditioned data step, at most 1; where less than 1/50 it converges slower
+# Of the preconditioned data step: its eigenvalues lie between this, below which it converges slower, and 1. As little
+# of the error is left within that range.
+_LEAST_EIGENVALUE = 0.02
+_CENTRE, _RADIUS = (1 + _LEAST_EIGENVALUE) / 2, (1 - _LEAST_EIGENVALUE) / 2
+_STEPS = round(math.acosh(1 / _LEAST_EIGENVALUE) / math.acosh(_CENTRE / _RADIUS))
+"""Chebyshev steps of a data step, which leave ``1 / cosh(steps * acosh(centre / radius))`` of the error."""
 
 
 def schedule(start: float, stop: float, iterations: int) -> NDArray[np.float64]:
     """Return the noise levels for the denoiser, falling geometrically; all `stop` if that is the larger one."""
+    # A start below the end would let the levels rise.
     return np.geomspace(max(start, stop), stop, iterations)
 
 
@@ -68,12 +74,16 @@ def plug_and_play(
     -------
     ndarray of the image's shape
     """
+    # The domain is larger than the image: the data are 0 there, without weight, and the estimate starts with mirrored
+    # edges.
     data, x = blur.embed(image), blur.extend(image)
     for level in levels:
         # The level of the noisy image would give low pixels too much weight, and light would be lost.
         weight = blur.embed(weigh(blur(x)[blur.seen]))
         x = _data_step(data, weight, heaviest, blur, x, BALANCE / float(level) ** 2)
         yield
+        # Only where light can come from: the rest of the domain keeps opposite edges apart, and would cost time in the
+        # network.
         x[blur.lit] = yield from prior(x[blur.lit], float(level))
     return x[blur.seen]
 
@@ -81,22 +91,24 @@ def plug_and_play(
 def _data_step(data: Image, weight: Image, heaviest: float, blur: Blur, x0: Image, mu: float) -> Image:
     """Lower ``sum(w (data - H x)^2) + mu |x - x0|^2`` from x0, in preconditioned Chebyshev steps.
 
-    Saad, *Iterative methods for sparse linear systems*, 2003, algorithm 12.1, for eigenvalues in `_EIGENVALUES`. Other
-    than those of conjugate gradients, its steps do not depend on the image: what is far away changes nothing.
+    Saad, *Iterative methods for sparse linear systems*, 2003, algorithm 12.1, for eigenvalues from `_LEAST_EIGENVALUE`
+    to 1. Other than those of conjugate gradients, its steps do not depend on the image: what is far away changes
+    nothing.
     """
-    low, high = _EIGENVALUES
-    centre, radius = (high + low) / 2, (high - low) / 2
     # Exact where all weights equal the largest.
     inverse = np.reciprocal(np.float32(heaviest) * blur.power + np.float32(mu), dtype=np.float32)
 
     def descent(x: Image) -> Image:
+        # The residual is computed anew in every step, which costs as much as to update it and gathers no rounding
+        # errors.
         return blur.filter(blur.adjoint(weight * (data - blur(x))) + np.float32(mu) * (x0 - x), inverse)
 
-    rho = radius / centre
-    step = descent(x0) / np.float32(centre)
+    # In the book the centre is theta, the radius is delta, and rho the quotient of two Chebyshev polynomials.
+    rho = _RADIUS / _CENTRE
+    step = descent(x0) / np.float32(_CENTRE)
     x = x0 + step
     for _ in range(_STEPS - 1):
-        previous, rho = rho, 1 / (2 * centre / radius - rho)
-        step = np.float32(rho * previous) * step + np.float32(2 * rho / radius) * descent(x)
+        previous, rho = rho, 1 / (2 * _CENTRE / _RADIUS - rho)
+        step = np.float32(rho * previous) * step + np.float32(2 * rho / _RADIUS) * descent(x)
         x += step
     return x

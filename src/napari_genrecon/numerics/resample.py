@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 __all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "resize_matrix", "shrink"]
 
-BACK_PROJECTION_REACH = 4  # pixels of the small image to each side that one round of `back_project` depends on
-
 _SUPPORT = 2.0  # half width of the kernel, in pixels of the coarser grid; it is 0 beyond
+
+BACK_PROJECTION_REACH = int(2 * _SUPPORT)
+"""Pixels of the small image to each side that a round of `back_project` depends on: it shrinks, and then enlarges."""
 
 
 def cubic(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -30,6 +31,7 @@ def cubic(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     [1.0, 0.5625, 0.0, -0.0625, 0.0]
     """
     d = np.abs(np.asarray(x, np.float64))
+    # Pieces of the kernel for distances up to 1 and from 1 to 2.
     near = 1.5 * d**3 - 2.5 * d**2 + 1
     far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
     return np.where(d <= 1, near, np.where(d < _SUPPORT, far, 0.0))
@@ -79,7 +81,9 @@ def enlarged_rows(rows: NDArray[Any], factor: int) -> NDArray[Any]:
     result = np.zeros((n, factor, rows.shape[1]), rows.dtype)
     for phase, weights in enumerate(phases):
         for k, weight in enumerate(weights):
+            # Each phase uses four of the five taps at most: the fifth has the weight 0.
             if weight:
+                # As a number of the rows' dtype: a float64 factor would compute, and copy, in float64.
                 result[:, phase] += rows.dtype.type(weight) * padded[k : k + n]
     return result.reshape(n * factor, -1)
 
@@ -129,6 +133,7 @@ def _shrunk(rows: NDArray[Any], factor: int) -> NDArray[Any]:
 def _shrinking_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
     """Return (position of the first tap, (K,) weights) for output pixel 0; they are the same for all others."""
     centre = 0.5 * factor - 0.5
+    # The kernel is 0 at its ends, which are left out.
     first = int(np.floor(centre - _SUPPORT * factor)) + 1
     taps = np.arange(first, int(np.ceil(centre + _SUPPORT * factor)))
     weights = cubic((taps - centre) / factor)
@@ -138,6 +143,7 @@ def _shrinking_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
 @lru_cache
 def _enlarging_weights(factor: int) -> tuple[int, NDArray[np.float64]]:
     """Return (position of the first tap, (factor, 5) weights) for the output pixels within input pixel 0."""
+    # Places of the output pixels, relative to the input pixel that they lie in: from -1/2 to 1/2.
     place = (np.arange(factor) + 0.5) / factor - 0.5
     return -2, cubic(np.arange(-2, 3)[None, :] - place[:, None])
 
@@ -154,7 +160,9 @@ def resize_matrix(length: int, size: int) -> NDArray[np.float32]:
     >>> (resize_matrix(4, 2) @ np.full(4, 3.0)).round(4)
     array([3., 3.])
     """
+    # Only a reduction widens the kernel, against aliasing.
     stretch = max(length / size, 1.0)
     centre = (np.arange(size) + 0.5) * length / size - 0.5
     weights = cubic((np.arange(length)[None, :] - centre[:, None]) / stretch)
+    # At the edges the kernel reaches beyond the row: the weights of what is there are scaled to sum 1.
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

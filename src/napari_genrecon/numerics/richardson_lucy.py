@@ -21,7 +21,6 @@ Image = NDArray[np.float32]
 
 _LEAST_SEEN = 0.01  # least share of a place's light in the image by which is divided: noise would grow beyond it
 _FLAT = 3000.0  # times `dark`: slopes below this count as flat, as rounding would decide on their sign
-_STRONGEST_TV = 0.8  # largest part of the divisor that total variation may take: the divisor must stay positive
 
 
 def richardson_lucy(
@@ -52,7 +51,8 @@ def richardson_lucy(
     iterations : int
         More make the result sharper and noisier.
     tv : float
-        Weight of the total variation, in pixels: 0 is plain Richardson-Lucy. From 0.1 on the light is not kept.
+        Weight of the total variation, in pixels: 0 is plain Richardson-Lucy. From 0.1 on the light is not kept. Below
+        ``1 / (2 * D)`` for D dimensions, so that nothing is divided by 0.
     start : float, optional
         The constant image to start from, in counts. By default the blurred image: the light is right at once then.
 
@@ -66,15 +66,21 @@ def richardson_lucy(
     ndarray of the image's shape
         Never below `dark`.
     """
+    # Read noise counts as light of a constant background, which is added here and in `expected` below.
     counts, mask = blur.embed((photons + np.float32(background)) * seen), blur.embed(seen)
+    # Share of the light of each place that falls on known pixels: the divisor of the update.
     norm = np.maximum(blur.adjoint(mask), _LEAST_SEEN)
+    # The blurred image as the start: the constant background that `counts` holds is taken off again.
     x = np.maximum((blur.adjoint(counts) - np.float32(background) * blur.adjoint(mask)) / norm, np.float32(dark))
     if start is not None:
         x = np.full_like(x, start)
     flat = _FLAT * dark
     for _ in range(iterations):
+        # The Fourier transforms round to slightly below 0 in dark places; `dark` keeps the quotient finite without read
+        # noise.
         expected = np.maximum(blur(x), 0) + np.float32(background + dark)
         divisor = norm * _tv_divisor(x, tv, flat) if tv else norm
+        # The step of expectation maximisation; unknown pixels neither add nor take light.
         x *= blur.adjoint(counts / expected * mask) / divisor
         np.maximum(x, np.float32(dark), out=x)
         yield x[blur.seen]
@@ -82,12 +88,15 @@ def richardson_lucy(
 
 
 def _tv_divisor(x: Image, tv: float, flat: float) -> Image:
-    """Return ``1 - tv div(grad x / |grad x|)``, kept positive; slopes below `flat` hardly count."""
+    """Return ``1 - tv div(grad x / |grad x|)``; slopes below `flat` hardly count."""
+    # Forward differences, 0 at the far border: nothing flows out of the image.
     steps = [np.diff(x, axis=axis, append=np.take(x, [-1], axis)) for axis in range(x.ndim)]
     length = np.sqrt(sum(np.square(s) for s in steps)) + np.float32(flat)
     divergence = sum(_backward(s / length, axis) for axis, s in enumerate(steps))
-    return np.maximum(1 - np.float32(tv) * divergence, 1 - _STRONGEST_TV)
+    # Each part of the flux is at most 1 in size, so that the divergence is at most 2 * D: the divisor stays positive.
+    return np.asarray(1 - np.float32(tv) * divergence)
 
 
 def _backward(flux: Image, axis: int) -> Image:
+    # Backward differences are minus the adjoint of the forward ones, as a divergence must be of a gradient.
     return np.diff(flux, axis=axis, prepend=np.zeros_like(np.take(flux, [0], axis)))

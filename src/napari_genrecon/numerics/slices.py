@@ -70,8 +70,10 @@ def sliced(fine: NDArray[np.floating[Any]], factor: int, thickness: float) -> ND
     """
     first, weights = slice_profile(factor, thickness)
     n = len(fine) // factor
+    # Rows that the first and the last plane draw from beyond the stack.
     before, after = max(-first, 0), max(len(weights) + first - factor, 0)
     padded = np.pad(fine, [(before, after), *[(0, 0)] * (fine.ndim - 1)], mode="symmetric")
+    # The first row of plane 0 in the padded stack; larger than 0 where the profile is narrower than a plane.
     start = first + before
     # One strided multiply-add per weight: only the rows that planes need are computed.
     result = np.zeros((n, *fine.shape[1:]), fine.dtype)
@@ -97,6 +99,7 @@ def back_project_slices(
         Number of rounds.
     """
     for _ in range(rounds):
+        # (Z, Y * X): `enlarged_rows` takes two dimensions.
         missing = (stack - sliced(fine, factor, thickness)).reshape(len(stack), -1)
         fine = fine + enlarged_rows(missing, factor).reshape(fine.shape)
     return fine

@@ -33,6 +33,7 @@ def random_ways(rng: np.random.Generator, n: int, *, square: bool) -> NDArray[np
         Numbers from 0 to 7, as `turned` takes them.
     """
     ways = rng.integers(0, WAYS, n)
+    # Even numbers only: no turn or half a turn, mirrored or not.
     return ways if square else ways - ways % 2
 
 
@@ -42,6 +43,7 @@ def turned(pixels: NDArray[Pixel], way: int) -> NDArray[Pixel]:
     >>> turned(np.array([[1, 2], [3, 4]]), 5).tolist()
     [[4, 2], [3, 1]]
     """
+    # Both are views: no pixel is copied.
     found = np.rot90(pixels, way % 4, axes=(-2, -1))
     return found[..., ::-1] if way >= 4 else found
 
@@ -60,6 +62,7 @@ def turned_points(points: NDArray[np.float64], way: int, shape: tuple[int, int])
     """
     (height, width), (y, x) = shape, points.T
     for _ in range(way % 4):
+        # `np.rot90` turns counter-clockwise: the last column becomes the first row.
         y, x = width - 1 - x, y
         height, width = width, height
     return np.stack([y, width - 1 - x if way >= 4 else x], axis=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["VIEWS", "turned", "turned_back"]
 
+# The four that keep height and width stand first: the first view alone is the plane itself.
 VIEWS = ((0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True))
 """(quarter turns, mirrored first); an odd number of turns exchanges x and y."""
 
@@ -25,5 +26,6 @@ def turned(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:
 def turned_back(plane: NDArray[Any], view: tuple[int, bool]) -> NDArray[Any]:
     """Undo `turned`."""
     quarters, mirrored = view
+    # Undone in the opposite order: `turned` mirrors first.
     back = np.rot90(plane, -quarters)
     return back[::-1] if mirrored else back

@@ -91,6 +91,7 @@ def psf_from_beads(image: ArrayLike, points: ArrayLike, *, reach: int = _REACH) 
     if not kept:
         reasons = ", ".join(f"{count} {why}" for why, count in Counter(rejected).items())
         raise ImageError(f"no bead is left of {len(places)} ({reasons}): click on the middle of single, bright beads")
+    # Noise around the bead is negative in places, and light is not.
     mean = np.maximum(np.mean(kept, axis=0), 0)
     return BeadPSF((mean / mean.sum()).astype(np.float32), len(kept), tuple(rejected))
 
@@ -100,9 +101,10 @@ def _bead(image: NDArray[np.float64], place: NDArray[np.float64], reach: int) ->
     middle = _brightest(image, place)
     if middle is None or any(m < reach or m + reach >= n for m, n in zip(middle, image.shape, strict=True)):
         return "at the border"
-    patch = image[tuple(slice(m - reach, m + reach + 1) for m in middle)]
+    patch = image[tuple(slice(m - reach, m + reach + 1) for m in middle)]  # (2 * reach + 1,) * D
     if np.count_nonzero(patch == patch.max()) > _FLAT:
         return "saturated"
+    # The median of the border is the background: little of the bead's own light reaches it.
     light = patch - np.median(patch[_edge(patch.shape)])
     smooth = gaussian_filter(light, 1.0)
     around = smooth[_edge(patch.shape)]
@@ -111,6 +113,7 @@ def _bead(image: NDArray[np.float64], place: NDArray[np.float64], reach: int) ->
     if _second(smooth, reach) > _CORE * smooth.max():
         return "beside another"
     centre = _centre(smooth, reach)
+    # Less than a pixel remains: the patch was cut out around the brightest one.
     moved = shift(light, reach - centre, order=3, mode="nearest")
     return np.asarray(moved / moved.sum())
 
@@ -122,6 +125,7 @@ def _brightest(image: NDArray[np.float64], place: NDArray[np.float64]) -> tuple[
     part = image[near]
     if not part.size:
         return None
+    # Lightly smoothed: a single noisy pixel is no bead.
     found = np.unravel_index(int(gaussian_filter(part, 0.7).argmax()), part.shape)
     return tuple(int(a + i) for a, i in zip(low, found, strict=True))
 
@@ -129,6 +133,7 @@ def _brightest(image: NDArray[np.float64], place: NDArray[np.float64]) -> tuple[
 def _edge(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return a mask of the outermost pixels in Y and X."""
     edge = np.zeros(shape, bool)
+    # Not the first and last planes of a stack: a bead is seen there, out of focus.
     edge[..., [0, -1], :] = edge[..., [0, -1]] = True
     return edge
 
@@ -137,7 +142,9 @@ def _second(smooth: NDArray[np.float64], reach: int) -> float:
     """Return the highest value of a peak that is not that in the middle."""
     highest = 0.0
     for index in product(*(range(1, n - 1) for n in smooth.shape)):
+        # A second maximum nearer than this is that of the bead itself, by noise.
         if max(abs(i - reach) for i in index) > _NEAR and smooth[index] > highest:
+            # A peak is as high as all its neighbours: slopes of the bead in the middle do not count.
             around = smooth[tuple(slice(i - 1, i + 2) for i in index)]
             highest = float(smooth[index]) if smooth[index] == around.max() else highest
     return highest
@@ -146,6 +153,7 @@ def _second(smooth: NDArray[np.float64], reach: int) -> float:
 def _centre(smooth: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Return the centre of mass of the bright part around the middle."""
     grid = np.indices(smooth.shape)
+    # Half the patch: a weaker bead at its rim would pull the centre.
     near = np.abs(grid - reach).max(axis=0) <= reach // 2
     weight = np.where(near, np.maximum(smooth - _CORE * smooth.max(), 0), 0)
     return np.asarray((grid * weight).reshape(smooth.ndim, -1).sum(axis=1) / weight.sum())
@@ -155,6 +163,7 @@ def _alike(beads: list[NDArray[np.float64]]) -> tuple[list[NDArray[np.float64]],
     """Return the beads that look like the median of all, and the number of others."""
     if not beads:
         return [], 0
+    # The median, as beads that are none are still among them; smoothed, as noise lowers the cosine of single beads.
     typical = gaussian_filter(np.median(beads, axis=0), 1.0)
     kept = [bead for bead in beads if _cosine(gaussian_filter(bead, 1.0), typical) >= _ALIKE]
     return kept, len(beads) - len(kept)

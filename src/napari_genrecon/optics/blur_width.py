@@ -27,8 +27,9 @@ _POWERS = np.linspace(0.0, 3.5, 36)  # of the frequency, from points to edges of
 _STEEPEST = 0.5  # power beyond which it is no image of points, whose power is 0
 _LINES = 0.95  # power that must not fit as well, as that of lines is 1; without it, 2 of 36 filament images passed
 _MODEL = 0.1  # relative error of the model in each ring, as no specimen follows a power exactly
-_SURE = 4.0  # rise of the sum of squares, in their variance, at two s.d.
-_MISFIT = 4.0  # mean square, in the variance, from which the model does not describe the image
+# In the variance, the square of two s.d.: the rise of the sum of squares up to which a fit is as good as the best, and
+# the mean square from which the model does not describe the image.
+_SURE = 4.0
 _LEAST_ERROR = 0.08  # of the width: a Gaussian stands for a PSF that is none
 _UNSURE = 0.2  # of the width; a deblurred image shows a larger error as ringing, or stays blurred
 _SHARP = 1.0  # px; there is nothing to undo below it
@@ -74,9 +75,11 @@ def find_blur_width(crops: Sequence[NDArray[np.generic]], variances: Sequence[Ar
     if seen.sum() < _RINGS:
         raise ImageError("the image does not tell the width of its blur: noise hides all fine detail")
     frequency, relative = RINGS[: len(power)][seen], error[seen] / power[seen]
+    # A relative error of the power is the absolute error of its logarithm; that of the model adds to it.
     falls, misfits = _fits(frequency, np.log(power[seen]), 1 / (relative**2 + _MODEL**2))
     best = int(misfits.argmin())
     fitting = misfits <= misfits[best] + _SURE
+    # A spectrum that rises to fine detail has a negative fall: its width is 0.
     widths = np.sqrt(np.maximum(falls[fitting], 0) / FALL)
     found = float(np.sqrt(max(falls[best], 0) / FALL))
     half = max(float(np.ptp(widths)) / 2, _LEAST_ERROR * found)
@@ -88,8 +91,10 @@ def _fits(
     frequency: NDArray[np.float64], logarithm: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the Gaussian fall and the weighted sum of squares for each power of the frequency."""
+    # Weighted least squares: every ring's equation is multiplied by the root of its weight.
     root = np.sqrt(weight)
     matrix = np.stack([root, -(frequency**2) * root], axis=1)
+    # With the power p given, log(power) + p log(f) = constant - fall * f**2 is linear in two unknowns.
     values = (logarithm + _POWERS[:, None] * np.log(frequency)) * root
     solved = np.linalg.lstsq(matrix, values.T, rcond=None)[0]
     return solved[1], ((values.T - matrix @ solved) ** 2).sum(axis=0)
@@ -103,7 +108,7 @@ def _refuse(found: float, half: float, power: float, steepest: float, misfit: fl
             f"it {'shows few points' if power > _STEEPEST else 'may show lines instead of points'}, and lines and soft "
             f"objects have a width of their own; the blur is at most {found + half:.1f} px wide"
         )
-    elif misfit > _MISFIT:
+    elif misfit > _SURE:
         why = "its detail is not that of a blurred image; it may have been sharpened or compressed"
     elif found < _SHARP:
         why = f"its finest detail is {found:.1f} px wide, and there is nothing to undo below {_SHARP:g} px"

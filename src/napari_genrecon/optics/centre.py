@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["FARTHEST", "centred_psf", "light_in_pixels"]
+__all__ = ["CUBIC", "FARTHEST", "centred_psf", "light_in_pixels"]
 
 FARTHEST = 1.5
 """Pixels between centre and middle, along any axis, beyond which a PSF counts as cut out beside its peak: it stays."""
 
-_CUBIC = 3  # degree of the spline
+CUBIC = 3  # degree of the splines through a PSF
 _CORE = 0.2  # of the range of a smoothed PSF: brighter pixels are its core; tails below it are mostly noise
 _NOTHING = 0.05  # px; moving a PSF by less costs more sharpness than it is worth
 _ALIKE = 0.97  # cosine between a PSF and its mirror image, from which it counts as symmetric despite some noise
@@ -45,8 +45,10 @@ def centred_psf(psf: NDArray[np.float64]) -> NDArray[np.float64]:
     moved = psf
     for axis, by in enumerate(offset):
         if abs(by) > _NOTHING:
+            # In pixels from the first edge, where the centre of pixel i lies at i + 1/2.
             middle = psf.shape[axis] // 2 + float(by) + 0.5
             moved = np.moveaxis(light_in_pixels(np.moveaxis(moved, axis, 0), 1.0, middle), 0, axis)
+    # Checked after the move: only about its own centre can a PSF equal its mirror image.
     if not _is_symmetric(moved):
         return psf
     moved = np.maximum(moved, min(float(psf.min()), 0.0))  # interpolation overshoots below 0
@@ -74,16 +76,18 @@ def light_in_pixels(psf: NDArray[np.float64], ratio: float, middle: float) -> ND
 
     n = len(psf)
     reach = math.ceil(max(middle, n - middle) / ratio - 0.5)
+    # From -reach - 1/2 to reach + 1/2 new pixels about the middle: an odd number of pixels.
     edges = middle + (np.arange(-reach, reach + 2) - 0.5) * ratio
     # Differences of the cumulative light at the new edges: their sum is that of all light.
     below = np.concatenate([np.zeros((1, *psf.shape[1:])), np.cumsum(psf, axis=0)])
-    light = make_interp_spline(np.arange(n + 1.0), below, k=min(_CUBIC, n), axis=0)
+    light = make_interp_spline(np.arange(n + 1.0), below, k=min(CUBIC, n), axis=0)
     return np.diff(light(np.clip(edges, 0, n)), axis=0)
 
 
 def _core(psf: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centre of mass of the bright part, in pixels from the first one; noise in the tails counts nothing."""
     smooth = _smooth(psf)
+    # All pixels of a level array count alike, which puts its centre into its middle.
     weight = np.maximum(smooth - smooth.min() - _CORE * np.ptp(smooth), 0) if np.ptp(smooth) else np.ones(psf.shape)
     profiles = [np.moveaxis(weight, i, 0).reshape(n, -1).sum(axis=1) for i, n in enumerate(psf.shape)]
     return np.array([float(profile @ np.arange(len(profile)) / profile.sum()) for profile in profiles])
@@ -93,6 +97,7 @@ def _is_symmetric(psf: NDArray[np.float64]) -> bool:
     whole = _smooth(
         np.pad(psf, [(0, 1 - n % 2) for n in psf.shape])
     )  # an even axis was not moved: its middle is n // 2
+    # A pedestal is symmetric and would raise the cosine.
     whole -= whole.min()
     return float(np.vdot(whole, np.flip(whole))) >= _ALIKE * float(np.vdot(whole, whole))
 

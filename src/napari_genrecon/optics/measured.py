@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.optics.centre import centred_psf, light_in_pixels
+from napari_genrecon.optics.centre import CUBIC, centred_psf, light_in_pixels
 from napari_genrecon.optics.psf import as_psf
 
 __all__ = ["MeasuredPSF"]
@@ -18,7 +18,6 @@ Sizes = tuple[float | None, ...]
 
 _SAME = 0.02  # relative difference of sizes that is ignored: half a pixel at the rim of a PSF that reaches 25 px
 _MOST = 20.0  # times that sizes may differ; beyond, one of the two is wrong (a unit, say)
-_CUBIC = 3  # degree of the spline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +74,9 @@ class MeasuredPSF:
 
         Along a dimension with an unknown size, or with equal sizes, the pixels stay as they are.
         """
+        # Centred before it is resampled, which keeps the middle pixel the middle one.
         psf = centred_psf(as_psf(self.pixels))
+        # A measured PSF may have values below 0, which stay; only lower ones are new.
         lowest = min(float(psf.min()), 0.0)
         for axis, ratio in enumerate(self._ratios()):
             if abs(ratio - 1) > _SAME:
@@ -118,7 +119,8 @@ def _planes(psf: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
     from scipy.interpolate import make_interp_spline
 
     n, middle = len(psf), len(psf) // 2
+    # The last plane is kept where rounding puts it just outside.
     below, above = (math.floor(side / ratio + 1e-6) for side in (middle, n - 1 - middle))
     reach = min(below, above + 1)  # the middle must be at half the new depth
     depths = middle + np.arange(-reach, min(above, reach) + 1) * ratio
-    return np.asarray(make_interp_spline(np.arange(float(n)), psf, k=min(_CUBIC, n - 1), axis=0)(depths))
+    return np.asarray(make_interp_spline(np.arange(float(n)), psf, k=min(CUBIC, n - 1), axis=0)(depths))

@@ -63,6 +63,7 @@ class Optics:
     excitation: float | None = None
 
     def __post_init__(self) -> None:
+        # `simulate_psf` checks them, too; here they are refused before an image is read, in the units of the user.
         positive = {"na": self.na, "wavelength": self.wavelength, "refractive_index": self.refractive_index}
         if self.pixel_size is not None:
             positive["pixel_size"] = self.pixel_size
@@ -97,7 +98,9 @@ class Optics:
             name, _, value = (piece.strip() for piece in part.partition("="))
             if name not in names or name in found:
                 raise OptionError(f"optics are given as name=value, once each, of {', '.join(names)}; got {part!r}")
+            # Its value is checked by `__post_init__`, like those of the numbers.
             found[name] = value if name == "kind" else _number(name, value)
+        # `cls(**found)` would raise a TypeError of Python.
         missing = {"na", "wavelength"} - set(found)
         if missing:
             raise OptionError(
@@ -120,6 +123,7 @@ class Optics:
             wavelength=self.wavelength * _NM,
             refractive_index=self.refractive_index,
             pixel_size=self.pixel_size,
+            # 0 is the user's "plane by plane", which `simulate_psf` knows as None.
             z_step=self.z_step or None,
             kind=self.kind,
             pinhole=self.pinhole,

@@ -18,7 +18,7 @@ Kind = Literal["widefield", "confocal", "two-photon"]
 
 _DISK_POINTS, _PER_AIRY = 24, 12  # points across and around a pinhole, at least, and per Airy unit
 _SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
-_WIDEST = 2001  # pixels along a side; a wider PSF mostly comes from mixed units, and takes gigabytes
+_WIDEST = 2001  # pixels along a side; a wider PSF takes gigabytes of memory, and mostly comes from mixed units
 _WIDEST_PINHOLE = 10.0  # Airy units; beyond, nearly all of the light passes, and nothing is confocal
 _DARK_RINGS = 5  # reach of a computed PSF in focus, in Airy radii: about 95 % of the light
 
@@ -46,9 +46,11 @@ def gaussian_psf(fwhm: float | Sequence[float]) -> NDArray[np.float64]:
     >>> gaussian_psf(3.0).shape
     (13, 13)
     """
+    # `np.number` too: float32 and int64 of NumPy are neither int nor float.
     widths = (fwhm, fwhm) if isinstance(fwhm, int | float | np.number) else tuple(fwhm)
     psf = np.ones((1,) * len(widths))
     for axis, width in enumerate(widths):
+        # Separable: the product of one profile along each dimension.
         psf = psf * np.expand_dims(_gaussian(width), [i for i in range(len(widths)) if i != axis])
     return psf
 
@@ -81,6 +83,7 @@ def as_psf(psf: ArrayLike) -> NDArray[np.float64]:
         raise OptionError(f"psf is no array of numbers: {error}") from None
     if array.dtype.kind not in "iuf":
         raise OptionError(f"psf has dtype {array.dtype}: an array of numbers, or a FWHM in pixels, is needed")
+    # A sum in float16 would overflow.
     array = array.astype(np.float64)
     if array.ndim == 0:
         return gaussian_psf(float(array))
@@ -160,6 +163,7 @@ def simulate_psf(
     if len(shape) != (2 if z_step is None else 3) or min(shape) < 1:
         raise OptionError(f"shape must be positive and (Y, X), or (Z, Y, X) with a z_step; got {tuple(shape)}")
     depths = np.zeros(1) if z_step is None else z_step * np.arange(-(shape[0] // 2), -(-shape[0] // 2), dtype=float)
+    # (Y, subpixel, X, subpixel); the PSF is round, so one profile over the radius serves all pixels.
     distance = _subpixel_distances(shape[-2], shape[-1], pixel_size)
     # Radii are close enough to interpolate linearly: 16 and more in every wavelength / NA.
     spacing = min(pixel_size / _SUBPIXELS, wavelength / na / 16)
@@ -169,10 +173,12 @@ def simulate_psf(
     if kind == "two-photon":
         profiles = np.square(profiles)
     elif kind == "confocal":
+        # The same objective at the wavelength of the excitation.
         exciting = _intensity(radii, depths, angle, wavenumber * wavelength / (excitation or wavelength))
         disk = 0.5 * (pinhole or 0.0) * 1.22 * wavelength / na
         points = max(_DISK_POINTS, math.ceil(_PER_AIRY * (pinhole or 0.0)))
         profiles = exciting * _behind_pinhole(profiles, radii, depths, angle, wavenumber, disk, points)
+    # The mean over the subpixels is the light on the area of a pixel.
     psf = np.stack([np.interp(distance, radii, plane).mean(axis=(1, 3)) for plane in profiles])
     return np.asarray((psf if z_step is not None else psf[0]) / psf.sum())
 
@@ -245,6 +251,7 @@ def _intensity(
     terms = (
         share * np.abs((phase * factor) @ jv(order, argument)) ** 2 for order, (factor, share) in enumerate(factors)
     )
+    # Orders 0, 1 and 2 of the Bessel function belong to I0, I1 and I2.
     intensity: NDArray[np.float64] = np.add.reduce(list(terms))
     return intensity
 
@@ -261,7 +268,9 @@ def _behind_pinhole(
     """Return the mean, (depth, radius), of an intensity over a disk of radius `disk` around every radius."""
     if not disk:
         return profiles
+    # A PSF of one pixel can have a single radius, 0.
     spacing = radii[1] - radii[0] if len(radii) > 1 else disk / points
+    # The disk around the last radius reaches further out by its own radius.
     wide = np.arange(math.ceil((radii.max() + disk) / spacing) + 2) * spacing
     emission = _intensity(wide, depths, angle, wavenumber)
     # Gauss-Legendre nodes in the squared distance from the disk's middle, so that each stands for the same area.

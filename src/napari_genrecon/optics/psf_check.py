@@ -8,6 +8,7 @@ noise, and deconvolution turns that into grain and ringing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,15 +35,15 @@ SMALLEST = 96
 _EDGES = np.arange(0.02, 0.52, 0.02)  # of rings of frequencies, in cycles per pixel; narrower ones hold too few
 RINGS = (_EDGES[1:] + _EDGES[:-1]) / 2
 """Middle of each ring."""
-FALL = np.pi**2 / (2 * np.log(2))
+FALL = math.pi**2 / (2 * math.log(2))
 """The squared transfer of a Gaussian of FWHM w is ``exp(-FALL * (w * f)**2)``."""
-_ALIKE = 2.1  # each frequency is there twice, and the window makes 2.25 neighbours alike: the root of the product
+# Each frequency of a real image is there twice, and a Hann window makes 1.5 neighbours along each axis alike (Harris,
+# Proc. IEEE 66, 1978, table 1): so many times the standard error of independent frequencies.
+_ALIKE = math.sqrt(2 * 1.5**2)
 _FINEST = 3  # last rings above the noise that count as the finest detail
-_LEAST = 2  # coarser rings to compare it with, at least
 _ABOVE_NOISE = 2.0  # power of a ring, in that of the noise, from which it counts
-_AXES = 2.5  # frequencies to either side of an axis to which the window spreads what lies on it
+_AXES = 2.5  # frequencies to either side of an axis: the window spreads what lies on it over two
 _LEAKAGE = 1e-6  # of the strongest ring: power below it may have leaked through the window
-_WIDTHS = np.arange(1.0, 12.0, 0.1)  # px, full widths at half maximum that are tried
 
 _PEDESTAL = 0.05  # share of the light in a level as high as the border, above which the offset was not subtracted
 _LOWEST = 0.1  # quantile of the border taken as its level: a PSF that just fits is dark in a tenth of it
@@ -59,6 +60,7 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
     notes = []
     rows = np.concatenate([psf[..., 0, :].ravel(), psf[..., -1, :].ravel()])
     columns = np.concatenate([psf[..., 0].ravel(), psf[..., -1].ravel()])
+    # A low quantile and not the median: rings of a PSF may reach its border.
     lowest = float(np.quantile(np.concatenate([rows, columns]), _LOWEST))
     pedestal = lowest * psf.size / float(psf.sum())
     if pedestal > _PEDESTAL and min(psf.shape[-2:]) >= _BEAD:
@@ -66,6 +68,7 @@ def measured_notes(psf: NDArray[np.floating]) -> tuple[str, ...]:
             f"{min(pedestal, 1):.0%} of the light of the PSF lies in a level as high as its border: subtract the "
             "offset of the camera from the image of the bead, or cut it out larger"
         )
+    # Smoothed, so that noise does not decide where the peak is; a level array has no peak.
     smooth = gaussian_filter(psf, 1.0, mode="nearest")
     peak = np.unravel_index(int(smooth.argmax()), psf.shape)
     moved = [int(at) - side // 2 for at, side in zip(peak, psf.shape, strict=True)]
@@ -82,6 +85,7 @@ def size_notes(psf: NDArray[np.floating], shape: tuple[int, ...]) -> tuple[str, 
     """Return a warning if a PSF looks like an image: as large as a plane or stack of that shape, and spread over it."""
     if psf.size <= _LARGE * np.prod(shape):
         return ()
+    # Negative pixels, left by the subtraction of an offset, hold no light; planes of a stack are summed.
     share = _central_share(np.clip(psf, 0, None).reshape(-1, *psf.shape[-2:]).sum(axis=0))
     if share >= _CENTRAL[psf.ndim]:
         return ()
@@ -123,16 +127,27 @@ def detail_beyond(crops: Crops, psf: NDArray[np.floating], variances: Sequence[A
 
 
 def widest_gaussian(crops: Crops, variances: Sequence[ArrayLike]) -> float:
-    """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does."""
+    """Return the full width at half maximum, in pixels, of the widest Gaussian PSF that fits; 0 if none does.
+
+    It is the width at which `detail_beyond` is 1, as specimens have level spectra at most; infinite if too few
+    frequencies are above the noise.
+    """
     power = _power(crops, variances)
-    fitting = [w for w in _WIDTHS if _rise(power, np.exp(-FALL * (w * RINGS) ** 2)) <= 1]
-    return float(max(fitting, default=0.0))
+    if len(power) <= _FINEST:
+        return math.inf
+    logarithm, square = np.log(power), FALL * RINGS[: len(power)] ** 2
+    # (coarser, finest): the width at which a pair of rings of the specimen would have the same power, squared.
+    level = np.subtract.outer(logarithm[:-_FINEST], logarithm[-_FINEST:])
+    level = level / -np.subtract.outer(square[:-_FINEST], square[-_FINEST:])
+    return math.sqrt(max(float(np.median(level.min(axis=0))), 0.0))
 
 
 def _rise(power: NDArray[np.float64], transfer: NDArray[np.float64]) -> float:
+    # The spectrum of the specimen; `power` ends where noise hides it.
     specimen = power / transfer[: len(power)]
-    if len(specimen) < _FINEST + _LEAST:
+    if len(specimen) <= _FINEST:
         return 0.0
+    # The weakest of the coarser rings: spectra fall, so that every coarser ring is an upper limit of the finest.
     return float(np.median(specimen[-_FINEST:]) / specimen[:-_FINEST].min())
 
 
@@ -158,16 +173,19 @@ def power_of_rings(crops: Crops, variances: Sequence[ArrayLike]) -> tuple[NDArra
         # Squared Hann window of sum 1: white noise of variance v has the power v at every frequency.
         weight = np.outer(*(np.hanning(n) ** 2 for n in values.shape))
         weight /= weight.sum()
+        # The mean goes first: its power would leak through the window into the lowest rings.
         spectrum = np.abs(fft.fft2((values - values.mean()) * np.sqrt(weight))) ** 2
         ring_sums, ring_counts = _rings(spectrum)
         sums, counts = sums + ring_sums, counts + ring_counts
         noise = noise + ring_counts * float((weight * np.asarray(variance)).sum())  # the window weights the middle most
+    # No crop was large enough, or some ring holds no frequency.
     if not counts.all():
         return np.zeros(0), np.zeros(0)
     mean, expected = sums / counts, noise / counts
     unsure = 2 * mean / np.sqrt(counts)  # two s.d. of the mean: the power at one frequency is exponentially distributed
     hidden = mean - expected <= np.maximum(unsure, (_ABOVE_NOISE - 1) * expected)
     hidden |= mean < _LEAKAGE * mean.max()
+    # The first hidden ring ends it: beyond, single rings above the noise are chance or a pattern of the camera.
     end = int(np.argmax(hidden)) if hidden.any() else len(mean)
     return (mean - expected)[:end], (_ALIKE * mean / np.sqrt(counts))[:end]
 
@@ -176,8 +194,10 @@ def _transfer(psf: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the mean squared modulus per ring; of a PSF in 3D, of what reaches one plane."""
     size = [max(n, 128) for n in psf.shape[-2:]]  # padded with zeros, so that every ring holds frequencies
     power = np.abs(fft.fftn(psf, s=(*psf.shape[:-2], *size), axes=range(psf.ndim))) ** 2
+    # That of all depths together: by Parseval's theorem the sum over planes of the squared transfer of each.
     in_plane = power.reshape(-1, *size).mean(axis=0)  # mean over the frequencies along z
     sums, counts = _rings(in_plane)
+    # The transfer of a wide PSF vanishes in float64; the tiny number keeps the quotient finite.
     return np.maximum(sums / counts / in_plane[0, 0], np.finfo(float).tiny)
 
 

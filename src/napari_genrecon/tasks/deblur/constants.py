@@ -26,19 +26,20 @@ Crops = list[NDArray[np.generic]]
 # high one, and at most so many noise s.d., as the light from outside the image would make rings at its borders.
 _FIRST_LEVEL = 0.6
 _HIGHEST_LEVEL = 15.0
-_SPAN = (0.5, 99.5)  # percentiles between which the grey values lie, outliers left out
+# Percentiles between which the grey values lie, outliers left out; the lower one is that of no light where the noise
+# model does not give it.
+_SPAN = (0.5, 99.5)
 _LEAST_SIGMA = 0.2  # lower limit of a pixel's noise s.d., in that of the image: no pixel weighs more than 1 / 0.2**2
-_LEVELS = 33  # grey values at which the least noise is looked for
-_DARK = 0.5  # percentile taken as the grey value of no light where the noise model does not give it
 _SPOT = 4  # side in pixels of the squares whose least mean is looked for: smaller are noisy, larger miss narrow gaps
-_SURE = 5.0  # noise s.d. of such a mean by which it must be below the measured offset to replace it
+# Noise s.d. of such a mean by which it must be below the measured offset to replace it, and up to which the rim of the
+# darkest areas may be brighter than they: padding has a higher edge.
+_SURE = 5.0
 _NOISE_FREE = 1e-3  # noise s.d. assumed where there is none, as a share of the range: 0 would divide by 0
 _MAX_RHO = 0.9  # lag-1 correlation that is assumed at most; beyond, the sum over 9 lags is cut off too early
 _BEYOND = 3.0  # excess of fine detail from which the PSF is reported as too wide; with true PSFs it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be distinguished from fine detail
 _LARGEST_STATED = 1000.0  # larger excesses are stated as "more than 1000", as their digits mean nothing
 _FLAT = 1e-3  # share of the pixels that may have the highest or the lowest value and equal their neighbours by chance
-_STEP = 5.0  # noise s.d. up to which the rim of the darkest areas may be brighter; padding has a higher edge
 _CHECKED_CROPS = 16  # crops that are compared with the PSF: enough for a mean spectrum; more only take time
 
 
@@ -48,10 +49,12 @@ def channel_constants(
     """Return the constants per channel (None for a constant channel), and notes for the user."""
     channels, constant, noise_free = [], [], []
     for index, (crops, model) in enumerate(zip(sampled, noise, strict=True)):
+        # Padding would count as the darkest, or brightest, part of the image.
         missing = find_missing(crops)
         crops = [without_missing(crop, missing) for crop in crops]
         values = _finite(crops)
         channel = _constants(crops, values, measure_centre(crops), model)
+        # A constant channel is None, and stays so.
         channel = channel and replace(channel, missing=missing)
         channels.append(channel)
         if channel is None:
@@ -120,7 +123,7 @@ def usable_parts(
 
 
 def _misfit_note(name: str, beyond: float, widest: float) -> str:
-    advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no PSF of 1 px or more fits"
+    advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no blur fits"
     times = f"{beyond:.3g}" if beyond < _LARGEST_STATED else f"more than {_LARGEST_STATED:g}"
     return (
         f"{name} shows fine detail {times} times stronger than this PSF can have let through, so the result will be "
@@ -134,16 +137,19 @@ def _has_no_sharp_edge(crop: NDArray[np.generic], model: NoiseModel) -> bool:
     if not np.isfinite(crop).all():
         return False
     values = crop.astype(np.float64)
+    # Pixels that equal all their neighbours: noise and blur leave few of them, clipping and padding leave many.
     flat = maximum_filter(values, 3) == minimum_filter(values, 3)
     if (flat & (values == values.max())).mean() > _FLAT:
         return False
     dark = flat & (values == values.min())
     if dark.mean() <= _FLAT:
         return True
+    # `maximum_filter` shrank the area by a pixel, so one dilation restores it and the second is its rim.
     reached, beyond = (binary_dilation(dark, np.ones((3, 3)), iterations=n) for n in (1, 2))
     rim = values[beyond & ~reached]
     step = float(np.median(rim)) - values.min() if rim.size else 0.0
-    return step <= max(_STEP * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
+    # Integers cannot rise by less than 1, whatever the noise.
+    return step <= max(_SURE * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
 
 
 def _which(indices: list[int], channels: Sequence[object]) -> str:
@@ -160,35 +166,46 @@ def _mean_variance(model: NoiseModel, values: NDArray[np.float64]) -> float:
 
 def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: NoiseModel) -> Channel | None:
     low, high = np.percentile(values, _SPAN)
+    # Sparse bright points can lie outside the percentiles, and a span of 0 would call the image constant.
     span = float(high - low) or float(np.ptp(values))
     if span == 0:
         return None
     sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
     background = _background(crops, values, model)
-    above = max(float(values.mean()) - background, 1e-3 * span)  # positive, as it divides below
+    above = max(float(values.mean()) - background, _NOISE_FREE * span)  # positive, as it divides below
     poisson = model.affine and model.gain > 0
+    # Other noise: the gain at which Poisson noise of the mean signal has the variance of the noise.
     gain = model.gain if poisson else sigma**2 / above
     return Channel(
         noise=model,
         centre=centre,
         first_level=min(_FIRST_LEVEL * span, _HIGHEST_LEVEL * sigma),
         sigma=sigma,
-        least_sigma=max(float(model.sigma_at(np.linspace(low, high, _LEVELS)).min()), _LEAST_SIGMA * sigma),
+        least_sigma=max(_least_sigma(model, low, high), _LEAST_SIGMA * sigma),
         rise=_rise(model),
         background=background,
         gain=gain,
+        # The variance at no light in photo-electrons: the model states it at its offset, which lies above the
+        # background where that was found darker.
         read_variance=max((model.read_noise / gain) ** 2 - (model.offset - background) / gain, 0.0) if poisson else 0.0,
         mean=above / gain,
     )
+
+
+def _least_sigma(model: NoiseModel, low: float, high: float) -> float:
+    """Return the least noise s.d. between two grey values; straight pieces have it at one of their ends."""
+    knots = [] if model.affine else [mean for mean, _ in model.curve if low < mean < high]
+    return float(model.sigma_at([low, high, *knots]).min())
 
 
 def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) -> float:
     """Return the grey value of no light; Richardson-Lucy finds no light below it."""
     # A model of white noise given by hand says nothing about the offset; the others do.
     if not (model.gain > 0 or model.levels is not None):
-        return float(np.percentile(values, _DARK))
+        return float(np.percentile(values, _SPAN[0]))
     # The measured offset is that of the darkest large areas; narrow gaps between structures may be darker.
     darkest = min(_darkest(crop) for crop in crops)
+    # S.d. of the mean of a square: the side is the root of its pixels, and correlated noise averages out less.
     noise = float(model.sigma_at(model.offset)) / _SPOT * _rise(model)
     return darkest if darkest < model.offset - _SURE * noise else model.offset
 
@@ -208,5 +225,7 @@ def _rise(model: NoiseModel) -> float:
 
 def _power_at_zero(rho: float) -> float:
     """Return the noise power at frequency 0 along one axis: the sum of its autocorrelation ``rho**(lag**2)``."""
+    # A negative correlation counts as none: the noise would seem weaker than white noise, and the guard against it as
+    # well.
     rho = min(max(rho, 0.0), _MAX_RHO)
     return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, 10)))

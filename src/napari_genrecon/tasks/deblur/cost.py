@@ -15,10 +15,9 @@ from napari_genrecon.tasks.deblur.tiles import Method
 
 __all__ = ["Cost", "measure_cost"]
 
-# Time of an iteration without the denoiser, in blurs: 52 to 74 were measured for plug-and-play on domains of 0.1 to 2.5
-# megavoxels, 3.0 to 4.6 for Richardson-Lucy.
-_BLURS = {"pnp": 62.0, "rl": 3.3}
-_REST = 0.05  # time after the last iteration, as a share of one; only progress uses it
+# Seconds of an iteration without the denoiser, in those of a blur: 52 to 74 were measured for plug-and-play on domains
+# of 0.1 to 2.5 megavoxels, 3.0 to 4.6 for Richardson-Lucy.
+_BLURS = {"pnp": 62.0, "rl": 3.3}  # in seconds of a blur; only expected times and progress use it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +44,15 @@ class Cost:
     def steps(self, shape: tuple[int, ...]) -> list[float]:
         """Return the seconds of every step of a tile that reads (Y, X) or (Z, Y, X) pixels.
 
-        An iteration is the data step and then one step per plane that is denoised.
+        An iteration is the data step and then one step per plane that is denoised. The end of the tile is a step, too,
+        which takes next to no time.
         """
+        # The denoiser runs on what is lit, the data step on the domain, which is larger; see `Blur`.
         lit = [n + k - 1 for n, k in zip(shape, self.psf, strict=True)]
         data = self.voxel * math.prod(domain_shape(self.psf, shape))
+        # One step for each plane, as the denoiser knows no depth.
         planes = [self.pixel * math.prod(lit[-2:])] * (math.prod(lit[:-2]) if self.pixel else 0)
-        return [*([data, *planes] * self.iterations), _REST * data]
+        return [*([data, *planes] * self.iterations), 0.0]
 
     def seconds(self, shape: tuple[int, ...]) -> float:
         """Return the seconds of a whole tile."""
@@ -74,10 +76,12 @@ def measure_cost(
 @lru_cache(maxsize=16)
 def _blur_seconds(psf: tuple[int, ...], shape: tuple[int, ...], device: str) -> float:
     """Return the seconds of a blur per voxel of the domain: the better of two runs."""
+    # Values do not change the time of a transform: a level PSF and an image of zeros do.
     blur = Blur(np.full(psf, 1 / math.prod(psf)), shape, fourier_filter(device))
     x, seconds = np.zeros(blur.shape, np.float32), []
     for _ in range(3):  # the first run also plans the transforms and does not count
         started = time.perf_counter()
         blur(x)
         seconds.append(time.perf_counter() - started)
+    # The better one: another program may have slowed the other down.
     return min(seconds[1:]) / x.size

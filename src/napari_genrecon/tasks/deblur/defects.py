@@ -15,8 +15,9 @@ __all__ = ["without_defects"]
 Plane = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-_CLEAR = 8.0  # noise s.d. by which a defect is above the brightest pixel around it; noise alone hardly ever is
-_ALONE = 8.0  # and times the range of the pixels around it; a point is so only with a PSF of less than 1.8 px FWHM
+# Times the noise s.d., and times the range of the pixels around it, by which a defect is above the brightest of these:
+# noise alone hardly ever is, and a point only with a PSF of less than 1.8 px FWHM.
+_CLEAR = 8.0
 _PART = 0.1  # share of a row that must be above both neighbours: enough for a line with gaps, too many for points
 # The 12 pixels around the 2 x 2 in the middle of a 4 x 4 square, as offsets (y, x).
 _RING = [(y, x) for y, x in itertools.product(range(4), repeat=2) if y in (0, 3) or x in (0, 3)]
@@ -38,6 +39,8 @@ def without_defects(plane: Plane, noise: NoiseModel) -> Plane:
     marked |= _rows(filled, noise)[:, None] | _rows(filled.T, noise)
     if not marked.any() or marked.all():
         return np.asarray(filled, np.float64)
+    # `interpolate` wants a mean of about 0 and computes in float32: the level goes off before and comes back in
+    # float64.
     level = float(filled[~marked].mean())
     values = np.where(marked, 0, filled - level).astype(np.float32)
     return np.where(marked, interpolate(values, marked, SMOOTHEST) + np.float64(level), filled)
@@ -58,6 +61,7 @@ def _clusters(plane: Plane, noise: NoiseModel) -> Mask:
         ring = np.stack([signed[y + dy, x + dx] for dy, dx in _RING])
         alone = _alone(core[y, x], ring.max(axis=0), ring.min(axis=0), sign, noise)
         for dy, dx in itertools.product((1, 2), repeat=2):
+            # All four pixels in the middle are replaced, intact ones beside a smaller defect as well.
             marked[y[alone] + dy, x[alone] + dx] = True
     return marked
 
@@ -69,9 +73,11 @@ def _rows(plane: Plane, noise: NoiseModel) -> Mask:
         return marked
     for sign in (1, -1):
         rows = np.lib.stride_tricks.sliding_window_view(sign * plane, 6, axis=0)  # (Y - 5, X, 6)
+        # The brighter of the two rows in the middle, at every column: a single line passes as well as a pair.
         core = np.maximum(rows[..., 2], rows[..., 3])
         beside = [rows[..., i] for i in (0, 1, 4, 5)]
         alone = _alone(core, np.maximum.reduce(beside), np.minimum.reduce(beside), sign, noise)
+        # (Y - 5,): share of the columns at which the pair stands out.
         found = np.flatnonzero(alone.mean(axis=1) > _PART)
         marked[found + 2] = marked[found + 3] = True
     return marked
@@ -80,7 +86,7 @@ def _rows(plane: Plane, noise: NoiseModel) -> Mask:
 def _alone(core: Plane, highest: Plane, lowest: Plane, sign: int, noise: NoiseModel) -> Mask:
     """Mark cores above all pixels around them, by more than noise and than the range of these pixels explain."""
     least = np.maximum(_CLEAR * noise.sigma_at(sign * highest), _least(noise))
-    return np.asarray(core - highest > np.maximum(least, _ALONE * (highest - lowest)))
+    return np.asarray(core - highest > np.maximum(least, _CLEAR * (highest - lowest)))
 
 
 def _least(noise: NoiseModel) -> float:

@@ -6,15 +6,14 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.memory import available_memory, check_tile, fit_tile
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import ModelCard, free_memory, resolve_device
+from napari_genrecon.numerics.blur import FILTER_REACH
 from napari_genrecon.tasks.plan import MEMORY_SHARE
 
 __all__ = ["deblur_grid"]
 
-_HALO = 64  # px beyond the reach of the PSF: pixels further away change a tile by less than 0.05 noise s.d.
 _MAX_PIXELS = 800_000  # of a plane of a tile, halo included: a step takes at most two seconds
 _MAX_VOXELS = 4_000_000  # of a tile over a stack, halo included: a step takes at most two seconds
-_LEAST_SIDE = 64  # px without halo, also in deep stacks: narrower tiles would compute little but their halo
-_BYTES_PER_VOXEL = 100  # of the domain: about a dozen images and spectra as 32- and 64-bit floats
+_BYTES_PER_VOXEL = 100  # bytes of the domain: about a dozen images and spectra as 32- and 64-bit floats
 
 
 def deblur_grid(
@@ -43,16 +42,20 @@ def deblur_grid(
     """
     in_3d = len(psf) == 3
     depth = shape[axes.letters.index("Z")] if in_3d else 1
+    # Planes of the domain, which reaches beyond the stack by the PSF; see `Blur.lit`.
     computed_depth = depth + psf[0] - 1 if in_3d else 1
-    halo, _ = check_tile(_HALO + max(psf[-2:]) // 2, spec.stride.x)
+    # Rounded up to whole strides of the denoiser: every tile then starts on its grid.
+    halo, _ = check_tile(FILTER_REACH + max(psf[-2:]) // 2, spec.stride.x)
     if tile is None:
         height, width = fit_tile(
             (shape[axes.y], shape[axes.x]),
             halo=halo,
             stride=spec.stride.x,
             bytes_per_pixel=spec.bytes_per_pixel + _BYTES_PER_VOXEL * computed_depth,
+            # Images lie in the memory of the CPU, transforms and network in that of the device: the scarcer one counts.
             budget=min(available_memory(), free_memory(resolve_device(device))) // MEMORY_SHARE,
-            max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (_LEAST_SIDE + 2 * halo) ** 2),
+            # The halo is so wide on either side, at least: narrower tiles would compute little but their halo.
+            max_pixels=max(min(_MAX_PIXELS, _MAX_VOXELS // computed_depth), (FILTER_REACH + 2 * halo) ** 2),
         )
     else:
         height, width = check_tile(tile, spec.stride.x)

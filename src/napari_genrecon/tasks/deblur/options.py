@@ -109,6 +109,7 @@ class DeblurOptions:
         if self.method == "pnp":
             check_number("strength for method 'pnp'", self.strength, _LEAST_STRENGTH)
         if isinstance(self.noise, int | float):
+            # Built only to be refused now if it cannot be, and not after the image was read.
             NoiseModel.white(float(self.noise))
         if self.psf is not None and not isinstance(self.psf, Optics | MeasuredPSF):  # these check themselves
             as_psf(self.psf)

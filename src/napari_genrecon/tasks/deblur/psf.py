@@ -30,6 +30,7 @@ def psf_given_notes(given: Any, psf: NDArray[np.float64], axes: Axes, shape: tup
         return ()
     letters = "ZYX"[-psf.ndim :]
     sides = tuple(shape[axes.letters.index(letter)] for letter in letters)
+    # An image given as the PSF is the larger mistake; what its border looks like would only distract from it.
     notes = size_notes(psf, sides) or measured_notes(centred_psf(as_psf(array)))
     resampled = given.note() if isinstance(given, MeasuredPSF) else ""
     return (*([resampled] if resampled else []), *notes)
@@ -45,8 +46,10 @@ def _array(given: Any) -> Any:
 def psf_is_image(given: Any, source: ImageArray) -> bool:
     """Return whether the image itself was given as the PSF."""
     psf = _array(given)
+    # Sizes first: only then is a lazy image read.
     if psf is None or np.size(psf) != source.size:
         return False
+    # Axes of length 1 do not make it another image.
     return bool(np.array_equal(np.squeeze(psf), np.squeeze(np.asarray(source))))
 
 
@@ -59,6 +62,7 @@ def psf_facts(given: Any, psf: NDArray[np.float64]) -> dict[str, Any]:
     array = _array(given)
     if array is None:
         return {"shape": list(psf.shape), "gaussian_fwhm_px": float(given)}
+    # In little-endian float64, so that dtype and machine do not change the digest.
     digest = hashlib.sha256(np.ascontiguousarray(as_psf(array), "<f8").tobytes()).hexdigest()
     found = {"shape": list(psf.shape), "sha256": digest}
     if not isinstance(given, MeasuredPSF):

@@ -150,6 +150,7 @@ def deblur(
         region=region,
         whole=whole,
     )
+    # The pixel size of a layer is put into optics and PSFs that lack it.
     result = finish(deblur_steps(given.pixels, given.calibrate(options)))
     result.warn()
     return result.data
@@ -182,6 +183,8 @@ def deblur_steps(
     plan = _plan(as_source(image), options)
     if options.method == "pnp":
         yield Progress(0, 0, "loading the network")
+        # Loaded here, once, and found in a cache by every tile: what is wrong with the weights is said before the first
+        # tile, and of a lazy result before anything is computed.
         load_network(find_model(options.model, "denoise", others=False), options.device, precision=options.precision)
     return (yield from run_plan(plan, lazy=is_lazy(plan.source) if lazy is None else lazy, started=started))
 
@@ -195,9 +198,11 @@ def expected_seconds(image: ImageArray, options: DeblurOptions) -> float:
     source = as_source(image)
     axes, psf = _fitting(source, options)
     spec = find_model(options.model, "denoise", others=False)
+    # The tiles of the whole image, of which a region computes those that touch it: a region has the same pixels.
     full = deblur_grid(source.shape, axes, psf.shape, spec, tile=options.tile, device=options.device)
     grid = cut(full, options, axes)
     cost = _cost(grid, axes, psf, options, spec)
+    # Tiles at the borders read less than others: each shape counts as often as it occurs.
     return sum(count * cost.seconds(_spatial(read, axes, psf.ndim)) for read, count in read_shapes(grid).items())
 
 
@@ -220,6 +225,7 @@ def _steps(grid: TileGrid, kernel: DeblurTiles, options: DeblurOptions) -> list[
 
 
 def _largest(grid: TileGrid, axes: Axes, ndim: int) -> tuple[int, ...]:
+    # Most tiles have the largest shape; only those at the borders read less.
     return _spatial(max(read_shapes(grid), key=math.prod), axes, ndim)
 
 
@@ -235,8 +241,10 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
     noise = noise_per_channel(sampled, options.noise)
     channels, notes = channel_constants(sampled, noise)
+    # What is wrong with the PSF itself, and, if the image tells it, that it cannot be the PSF of this image.
     notes += psf_given_notes(options.psf, psf, axes, source.shape)
     about_psf, unchecked = psf_notes(sampled, noise, psf)
+    # The record states the iterations that were made, not None.
     options, uses_network = replace(options, iterations=_iterations(options)), options.method == "pnp"
     precision = lowest_precision(options, [spec] if uses_network else [])
     kernel = DeblurTiles(
@@ -263,6 +271,7 @@ def _plan(source: ImageArray, options: DeblurOptions) -> Plan:
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=input_facts(source, sampled),
+        # Richardson-Lucy runs no network, but a GPU may compute its Fourier transforms.
         model=spec.facts() if uses_network else None,
         device=device if uses_network or fourier_filter(device) else "cpu",
         warnings=(*notes, *about_psf),
@@ -282,6 +291,7 @@ def _fitting(source: ImageArray, options: DeblurOptions) -> tuple[Axes, NDArray[
             "pixels, or the optics"
         )
     axes, psf = resolve_axes(options.axes, source.shape), psf_array(options.psf)
+    # In napari both are layers, and the wrong one is soon chosen.
     if psf_is_image(options.psf, source):
         raise OptionError(
             "the psf is the image itself: give the image of a point, such as a bead, the width of a Gaussian in "

@@ -90,6 +90,7 @@ class DeblurTiles:
     def __call__(self, block: NDArray[Any], tile: Tile) -> Generator[None, None, NDArray[Any]]:
         """Deblur a block; `tile` tells which channel it belongs to."""
         index = tile.channel(self.axes.channel)
+        # The alpha channel of an RGBA image comes last and has no constants.
         channel = self.channels[index] if index < len(self.channels) else None
         return block if channel is None else (yield from self._deblur(block, channel))
 
@@ -97,39 +98,48 @@ class DeblurTiles:
         image = self._spatial(block)
         # 32-bit integers need float64, which holds all of them exactly.
         image = image.astype(np.float32 if image.dtype.itemsize <= 2 else np.float64, copy=False)
+        # Padding becomes NaN here, and is treated like NaN of the image from here on.
         seen = without_missing(image, channel.missing)
         bad = ~np.isfinite(seen)
         filled = (_filled(seen, channel.centre) - channel.centre).astype(np.float32)
         method = self._plug_and_play if self.method == "pnp" else self._richardson_lucy
         sharp = yield from method(filled, ~bad, channel)
+        # Unknown pixels keep the value of the input: NaN stays NaN, and padding its grey value.
         result = np.where(bad, image, sharp.astype(image.dtype) + channel.centre)
         return self._like(block, result)
 
     def _plug_and_play(self, image: NDArray[np.float32], seen: NDArray[np.bool_], channel: Channel) -> Any:
+        # By the tile, not by the image: bright tiles alone need the slower float32.
         low = np.abs(image).max() <= _LOW_CONTRAST * channel.sigma
         denoiser = load_network(self.spec, self.device, precision=self.precision if low else "float32")
 
         def prior(x: NDArray[np.float32], level: float) -> Generator[None, None, NDArray[np.float32]]:
             planes = []
             for plane in x.reshape(-1, *x.shape[-2:]):
+                # White noise of this level, as the splitting assumes, whatever the noise of the image is like.
                 planes.append(denoiser(plane, level, (0.0, 0.0)))
                 yield
             return np.stack(planes).reshape(x.shape)
 
         unit = np.float32(channel.sigma)  # scaled to noise of about 1, squares neither overflow nor vanish in float32
+        # Deblurring acts on low frequencies, where correlated noise is stronger than its s.d. per pixel says.
         factor = self.strength * channel.rise
 
         def weigh(clean: NDArray[np.float32]) -> NDArray[np.float32]:
             # Weight of every pixel in the data step: its inverse noise variance, 0 where it is unknown.
+            # The noise model is in grey values of the image, the estimate in units about the centre.
             sigma = np.maximum(channel.noise.sigma_at(clean * unit + channel.centre), channel.least_sigma)
             return (seen * np.square(channel.sigma / (factor * sigma))).astype(np.float32)
 
+        # The weight at the least noise of the image, the same in every tile: it sets the preconditioner, and tiles must
+        # agree.
         heaviest = (channel.sigma / (factor * channel.least_sigma)) ** 2
         levels = schedule(channel.first_level / channel.sigma, factor, self.iterations)
         sharp = yield from plug_and_play(image / unit, weigh, heaviest, self._blur(image.shape), prior, levels)
         return sharp * unit
 
     def _richardson_lucy(self, image: NDArray[np.float32], seen: NDArray[np.bool_], channel: Channel) -> Any:
+        # The background relative to the centre, which was subtracted from `image` already.
         dark = np.float32(channel.background - channel.centre)
         photons = yield from richardson_lucy(
             (image - dark) / np.float32(channel.gain),

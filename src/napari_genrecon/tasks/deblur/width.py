@@ -54,6 +54,7 @@ def measure_blur(image: ImageLike, *, axes: str | Axes | None = None) -> BlurWid
 def measure_blur_steps(image: ImageArray, axes: str | Axes | None) -> Generator[Progress, None, BlurWidth]:
     """Measure the width of the blur, channel by channel; see `measure_blur`."""
     sampled = sample_channels(image, resolve_axes(axes, tuple(image.shape)))
+    # One channel that tells the width is enough; others may show soft objects only.
     found, refused = list[BlurWidth](), list[ImageError]()
     for index, crops in enumerate(sampled):
         yield Progress(index, len(sampled), "measuring the blur")
@@ -62,5 +63,7 @@ def measure_blur_steps(image: ImageArray, axes: str | Axes | None) -> Generator[
         except ImageError as error:
             refused.append(error)
     if not found:
+        # All were refused: the reason of the first channel stands for them.
         raise refused[0]
+    # By the relative error: a narrow blur has a small absolute one anyway.
     return min(found, key=lambda width: width.error / width.fwhm)

@@ -57,7 +57,9 @@ class ConsistencyAudit:
         large = yield from self._kernel(block, tile)
         index = tile.channel(self._axes.channel)
         if index < len(self._counts):
+            # Only on the core: halos of neighbouring tiles overlap, and would count twice.
             error = self._kernel.mismatch(block, large, tile)
+            # Where the image has no value, there is nothing to agree with.
             error = error[np.isfinite(error)]
             with self._adding:
                 self._squares[index] += np.square(error, dtype=np.float64).sum()
@@ -66,4 +68,5 @@ class ConsistencyAudit:
 
     def rms(self) -> list[float]:
         """Return the root mean square mismatch so far, in grey values, per channel."""
+        # 1 avoids a division by 0 for a channel of which no pixel is known yet.
         return [float(value) for value in np.sqrt(self._squares / np.maximum(self._counts, 1))]

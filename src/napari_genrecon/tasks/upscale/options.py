@@ -68,6 +68,7 @@ class EnlargingOptions:
         if self.factor not in FACTORS:
             raise OptionError(f"factor must be 2, 3 or 4, got {self.factor}")
         object.__setattr__(self, "factor", int(self.factor))  # 2.0 is accepted, too
+        # 0 is allowed, unlike for `denoise`: it says that there is no noise.
         if isinstance(self.noise, int | float) and not (math.isfinite(self.noise) and self.noise >= 0):
             raise OptionError(f"noise must be 0 or more grey values, got {self.noise}")
 

@@ -47,7 +47,7 @@ _CORRELATED_WORDS = "the noise looks correlated from pixel to pixel, as fine tex
 # Contrast in noise s.d. beyond which removing the noise costs more sharpness than it is worth. Where no flat patch was
 # found, the measured noise may be fine detail, so that the limit is lower.
 _CLEAN_SNR, _CLEAN_SNR_TEXTURED = 150.0, 20.0
-_BACK_PROJECTION_WORK = 0.5  # time of `ROUNDS` rounds as a share of the network's; only expected times use it
+_BACK_PROJECTION_WORK = 0.5  # seconds of `ROUNDS` rounds in those of the network; only times and tiles follow from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ def measure(source: ImageArray, options: EnlargingOptions) -> Measured:
     """Read the image once, as a lazy one may be slow, and measure its noise if none was given."""
     axes = resolve_axes(options.axes, source.shape)
     sampled = sample_channels(source, axes)
+    # A white noise of 0 cannot be: no noise is a model of its own.
     noise = noise_per_channel(sampled, NoiseModel() if options.noise == 0 else options.noise)
     return Measured(axes, sampled, noise, input_facts(source, sampled))
 
@@ -87,6 +88,7 @@ def upscale_plan(
 
     Further keywords (`decided`) are fields of `Plan`; its `facts` are extended by factor and output shape.
     """
+    # Needed for the facts below, and passed on to `Plan` with the rest.
     grid = decided["grid"]
     facts = {"factor": list(grid.scale), "output": {"shape": list(grid.out_shape)}, **decided.pop("facts", {})}
     return Plan(
@@ -107,8 +109,10 @@ def upscale_plan(
 
 def run_audited(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, None, Result]:
     """Enlarge tile by tile, or return a lazy result, and record how well the result fits the image."""
+    # A lazy result is computed plane by plane, much later and perhaps in part: nothing is audited then.
     audit = ConsistencyAudit(cast("Enlarger", plan.kernel), plan.axes)
     result = yield from run_plan(plan if lazy else replace(plan, kernel=audit), lazy=lazy, started=started)
+    # The record was made before `audit` could be read, and is extended here.
     fit = result.record["consistency"] | {"rms": None if lazy else audit.rms()}
     return replace(result, record={**result.record, "consistency": fit})
 
@@ -117,6 +121,7 @@ def plan_planes(source: ImageArray, options: UpscaleOptions, measured: Measured)
     """Plan how to enlarge every YX plane."""
     spec, why = chosen_model(options, measured.noise)
     first = find_model(spec.denoiser, "denoise") if spec.denoiser else None
+    # A network without a denoiser is told that there is no noise.
     noise = noise_to_remove(measured.noise, options) if first else (NoiseModel(),) * len(measured.noise)
     channels = upscaled_channels(measured, noise, _LEFT)
     if spec.scaling:
@@ -159,6 +164,7 @@ def upscaled_channels(
     channels = []
     for crops, model in zip(measured.sampled, noise, strict=True):
         missing = find_missing(crops)
+        # Padding lies far outside the rest, and would move a median if it were half of the image.
         centre = measure_centre([without_missing(crop, missing) for crop in crops])
         channels.append(UpscaledChannel(model, centre, left, missing))
     return tuple(channels)
@@ -178,10 +184,12 @@ def geometry(spec: ModelCard, options: UpscaleOptions) -> ModelCard:
     halo, stride = spec.halo.x, spec.stride.x
     if spec.denoiser:
         first = find_model(spec.denoiser, "denoise")
+        # Tiles begin on whole strides of the denoiser, which runs first.
         stride = first.stride.x
         halo = first.halo.x + -(-halo // stride) * stride  # rounded up: the denoiser needs whole strides
         spec = replace(spec, stride=first.stride, work=spec.work + first.work, tile_pixels=first.tile_pixels)
     if options.consistent:
+        # Each round lets a pixel depend on others further out; rounded up to whole strides.
         halo += -(-ROUNDS * BACK_PROJECTION_REACH // stride) * stride
         # With such a wide halo small tiles are no faster any more: the halo is most of their work.
         spec = replace(spec, work=spec.work * (1 + _BACK_PROJECTION_WORK), tile_pixels=None)
@@ -199,6 +207,7 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
     """Return the model, and a sentence that says why it was chosen."""
     if options.model != "auto":
         spec = find_model(options.model, "upscale")
+        # Networks of others enlarge by one factor; ours do all of them.
         if spec.scaling and spec.scale.x != options.factor:
             raise OptionError(
                 f"the model {spec.name!r} enlarges {spec.scale.x} times, got factor={options.factor}: set the factor "
@@ -207,6 +216,7 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
         check_views(spec, options.self_ensemble)
         return spec, "asked for"
     noisy = [model for model in noise_to_remove(noise, options) if _worth_removing(model)]
+    # The model with a denoiser for a noisy image, that without one for a clean image; "auto" where there is none such.
     wanted = next((spec for spec in list_models("upscale") if bool(spec.denoiser) == bool(noisy)), None)
     spec = find_model("auto", "upscale") if wanted is None else wanted
     if noisy:
@@ -220,6 +230,7 @@ def chosen_model(options: UpscaleOptions, noise: tuple[NoiseModel, ...]) -> tupl
 def _worth_removing(noise: NoiseModel) -> bool:
     if not _is_noisy(noise):
         return False
+    # Noise that was given is taken at its word, and a contrast of 0 is an unknown one.
     if not _was_measured(noise) or not noise.snr:
         return True
     return noise.snr < (_CLEAN_SNR_TEXTURED if noise.textured else _CLEAN_SNR)

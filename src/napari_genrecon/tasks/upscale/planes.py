@@ -94,9 +94,11 @@ class UpscalePlanes:
         plane = _as_float(plane)
         filled, bad = fill_non_finite(without_missing(plane, channel.missing), channel.centre)
         centred = (filled - channel.centre).astype(np.float32, copy=False)
+        # Networks of others expect a range of grey values; for ours the unit is 1.
         unit = np.float32(channel.unit)
         large = yield from self._mean_of_views(centred / unit, channel.sigma(filled))
         large *= unit
+        # Consistent with the image as it is, not with the denoised plane that was enlarged.
         if self.rounds and self.denoise is not None:
             filled, _ = fill_non_finite(without_missing(_as_float(image), channel.missing), channel.centre)
             centred = (filled - channel.centre).astype(np.float32, copy=False)
@@ -112,9 +114,11 @@ class UpscalePlanes:
         """Average the results of all views."""
         network = load_network(self.spec, self.device, precision=self.precision)
         views = list(islice(VIEWS, self.views))
+        # A single number is turned with the plane like a map of them.
         sigma = np.broadcast_to(sigma, plane.shape)
         total = np.zeros([n * self.factor for n in plane.shape], np.float32)
         for count, view in enumerate(views):
+            # A run can be cancelled between two views; the end of the tile counts as its last step.
             if count:
                 yield
             known = {"sigma": turned(sigma, view), "factor": self.factor}

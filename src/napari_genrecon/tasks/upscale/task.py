@@ -122,8 +122,10 @@ def upscale(
         "keep_dtype": keep_dtype,
         "region": region,
     }
+    # Before the options of `upscale` are made: they would refuse what belongs to `upscale_z`.
     if along != "YX" or along_z:
         return _along_z(image, along, {**shared, **along_z})
+    # These two have no counterpart in `upscale_z`.
     options = UpscaleOptions(self_ensemble=self_ensemble, precision=precision, **shared)
     result = finish(upscale_steps(given.pixels, given.calibrate(options)))
     result.warn()
@@ -157,6 +159,8 @@ def upscale_steps(
     source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
     plan = plan_planes(source, options, measure(source, options))
+    # The model that the plan chose, by the noise of the image; loaded before the first tile, so that what is wrong with
+    # its weights is said at once.
     spec = find_model((plan.model or {})["name"], "upscale")
     yield Progress(0, 0, f"loading {spec.name}")
     load_network(spec, options.device, precision=options.precision)
@@ -165,10 +169,12 @@ def upscale_steps(
 
 def _along_z(image: ImageLike, along: str, options: dict[str, Any]) -> Any:
     """Warn that ``along="Z"`` is deprecated, and run `upscale_z`."""
+    # Imported here: `upscale_z` builds on this package.
     from napari_genrecon.tasks.upscale_z import upscale_z
 
     if along != "Z":
         raise OptionError(f"upscale enlarges along Y and X, got along={along!r}; for planes between planes: upscale_z")
+    # Level 3 is the line that called `upscale`.
     warnings.warn("upscale(along='Z') is deprecated: call upscale_z(...)", DeprecationWarning, stacklevel=3)
     return upscale_z(image, **options)
 
@@ -180,9 +186,11 @@ def expected_seconds(image: ImageArray, options: UpscaleOptions) -> float:
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
+    # Measured only where the noise decides the model, as that reads the image.
     spec = chosen_model(options, measure(source, options).noise if options.model == "auto" else ())[0]
     planned = geometry(spec, options)
     grid = plan_grid(source.shape, axes, planned, tile=options.tile, device=options.device)
     views = len(VIEWS) if options.self_ensemble else 1
+    # The timed network is that of the enlargement alone: `planned.work` holds the denoiser and back-projection, too.
     pixels = float(views * cut(grid, options, axes).pixels_read * planned.work / spec.work)
     return load_network(spec, options.device, precision=options.precision).seconds_per_pixel() * pixels

@@ -13,6 +13,7 @@ from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import denoise
 from napari_genrecon.tasks.measure import is_noisy
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SMALLEST_SIDE", "AxialTrainer", "train_axial"]
 
-SMALLEST_SIDE = 8
-"""Least side in pixels of a plane that is trained on: the network blurs and thins planes out 2 to 4 times first."""
+SMALLEST_SIDE = 2 * max(FACTORS)
+"""Least side in pixels of a plane that is trained on: thinned out by the largest factor, two rows of it are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class AxialTrainer:
             thickness=options.thickness,
             steps=options.train_steps,
             seed=options.seed,
+            # The rest of the spacing that whole planes do not make up for: training rows are as tall as those of the
+            # result.
             stretch=1.0 if options.spacing is None else options.spacing / self.factor,
         )
 
@@ -74,6 +77,7 @@ class AxialTrainer:
         """Return the cache key: a digest of all that decides the weights, the number of threads included."""
         from napari_genrecon.training.adapt.axial import deciding
 
+        # The noise as it was given, not as measured: measured noise follows from the crops, which are in the key.
         given = self.options.noise
         facts = {
             "noise": given if isinstance(given, list | tuple) else [given],
@@ -116,6 +120,7 @@ def _train(
 
     training = trainer.training_options()
     chosen = _chosen(sampled)
+    # Known before the first step, so that progress is a share of all work from the start.
     cleaning = _cleaning_work(trainer, chosen, noise)
     work = cleaning + TRAINING_WORK * training.steps
     planes = yield from _sharp_planes(sampled, chosen, noise, trainer.device, cleaning, work + later)
@@ -126,6 +131,7 @@ def _train(
         note = f"training on the planes: {len(losses)} of {training.steps} steps"
         return Progress(cleaning + TRAINING_WORK * len(losses), work + later, note)
 
+    # `tell` is called with the loss of every step, and keeps it for the record.
     weights = yield from map_progress(train_on_planes(planes, trainer.spec, training, trainer.device), tell)
     return FineTuned(weights, tuple(losses), len(planes), {"thickness": training.thickness}), work
 
@@ -133,6 +139,7 @@ def _train(
 def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
     """Return planes of every channel, spread evenly over the stack and cut to their finite part."""
     whole = finite_planes(sampled)
+    # NaN alone can leave no plane: the sentence then names them, and not flat planes.
     if max((min(part.shape) for part in chain.from_iterable(whole)), default=0) < SMALLEST_SIDE:
         raise ImageError(
             "upscale_z trains on the planes of the stack, and NaN or infinite pixels leave no box of "
@@ -146,6 +153,7 @@ def _chosen(sampled: Sequence[Crops]) -> list[Crops]:
 
 def _cleaning_work(trainer: AxialTrainer, chosen: Sequence[Crops], noise: Sequence[NoiseModel]) -> int:
     """Return the work of denoising the chosen planes, in pixels that go through the upscaler."""
+    # Both cards state their work per pixel, so the quotient brings one into pixels of the other.
     share = find_model("auto", "denoise").work / trainer.spec.work
     pixels = sum(
         crop.size for crops, model in zip(chosen, noise, strict=True) if is_noisy(model, crops) for crop in crops
@@ -174,11 +182,14 @@ def _sharp_planes(
         for part in parts:
             doing = "denoising planes to train on" if noisy else "reading planes"
             yield Progress(done, total, f"{doing}: {len(planes) + 1} of {count}")
+            # In float32: these planes are the targets of the training.
             clean = (
                 denoise(part, noise=model, axes="YX", device=device, precision="float32")
                 if noisy
                 else part.astype(np.float32)
             )
+            # The noise goes with the plane: it is added again after the plane was thinned out, as in the stack.
             planes.append(SharpPlane(np.asarray(clean), model, measure_centre(crops), spread))
+            # Planes that are only read take no time.
             done = cleaning * len(planes) // count if noisy else done
     return planes

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 TRAINING_WORK = 65_000
-"""Pixels that go through the network in the time of one training step; only progress and expected times use it."""
+"""Pixels that go through the network in the seconds of a training step; only progress and expected times use it."""
 
 _MOST_PLANES = 12  # trained on per channel; all of them are denoised first, so more would lengthen the wait
 _cache: dict[str, FineTuned] = {}  # the newest last
@@ -64,6 +64,7 @@ class FineTuned:
 
     def facts(self) -> dict[str, Any]:
         """Return the record's entries about the training."""
+        # Means over twenty steps, as the loss of a single batch is noisy; None without any step.
         first, last = (float(np.mean(part)) if part else None for part in (self.losses[:20], self.losses[-20:]))
         return {
             "planes": self.planes,
@@ -76,9 +77,11 @@ class FineTuned:
 
 def cache_key(facts: Mapping[str, Any], sampled: Sequence[Crops]) -> str:
     """Return a digest of all that decides the weights: `facts` and the crops of every channel."""
+    # Crops per channel: without their number, crops that move from one channel to the next would give the same digest.
     described = {**facts, "channels": [len(crops) for crops in sampled]}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=_plain).encode())
     for crop in chain.from_iterable(sampled):
+        # Dtype and shape first: the same bytes may be another image.
         digest.update(f"{crop.dtype} {crop.shape}".encode())
         digest.update(np.ascontiguousarray(crop).data)
     return digest.hexdigest()
@@ -111,10 +114,12 @@ def train_once(
         The fine-tuned weights, and the work that the training took: 0 if it was cached.
     """
     known, work = _cache.get(key), 0
+    # `anew` is a generator and does nothing before its first step: a cached result costs no training.
     if known is None:
         known, work = yield from anew
     else:
         yield Progress(0, 0, "the network was trained on these planes before")
+    # A cached training becomes the newest again, so that those that are used stay.
     keep_newest(_cache, key, known)
     return known, work
 
@@ -141,6 +146,7 @@ def chosen_planes(sampled: Sequence[Crops], smallest: int) -> list[Crops]:
     least = max(smallest, widest // 2)
     shown = [[part for part in parts if min(part.shape) >= least and _shows(part)] for parts in sampled]
     return [
+        # With fewer planes than are wanted, several of the places are the same plane: each is taken once.
         [parts[i] for i in np.unique(np.linspace(0, len(parts) - 1, _MOST_PLANES).astype(int))] if parts else []
         for parts in shown
     ]

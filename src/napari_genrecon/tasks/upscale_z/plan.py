@@ -28,11 +28,10 @@ from napari_genrecon.tasks.upscale_z.options import UpscaleZOptions
 __all__ = ["factor_along_z", "plan_axial", "work_along_z"]
 
 _SMALLEST, _LARGEST = min(FACTORS), max(FACTORS)
-_ISOTROPIC = 1.5  # times as tall as wide; below it no whole factor brings voxels nearer to isotropic
 _VIEWS = 2  # every voxel goes through the network as part of an XZ and of a YZ plane
-_DEEPEST = 64  # planes of a tile; stacks up to twice as deep are not cut along Z, which saves the work in the halo
+_DEEPEST = 64  # planes of a tile, to fit into memory; stacks up to twice as deep are not cut, which saves the halo
 _TILE = 256  # largest tile side in pixels: the halo of 17 is little work beside it, and larger tiles need more memory
-_BYTES_PER_VOXEL = 24  # of a tile's result: both views, their mean, the corrected and the final stack, as floats
+_BYTES_PER_VOXEL = 24  # bytes of a tile's result: both views, their mean, the corrected and the final stack, as floats
 
 
 def plan_axial(
@@ -58,14 +57,17 @@ def plan_axial(
     OptionError
         If the voxels are not taller than wide.
     """
+    # All that can be refused is refused before the training, which takes minutes.
     factor, said = factor_along_z(options)
     _check_stack(source.shape, measured, options)
     device = resolve_device(options.device)
     spec, noise = _start(options), noise_to_remove(measured.noise, options)
+    # In pixels that go through the network, like the work of the training.
     after = _VIEWS * source.size if later else 0
     fine_tuned, before = yield from train_axial(
         AxialTrainer(spec, options, factor, device), measured.sampled, noise, after
     )
+    # No denoiser runs before this network: it removes all of the noise.
     channels = upscaled_channels(measured, noise)
     rounds = ROUNDS if options.consistent else 0
     kernel = AxialUpscale(
@@ -98,12 +100,12 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
     spacing = options.spacing
     if spacing is None:
         return options.factor, []
-    if spacing < _ISOTROPIC:
+    if round(spacing) < _SMALLEST:
         raise OptionError(
             f"upscale_z makes voxels as tall as wide, and these are {spacing:.2f} times as tall as wide: from "
-            f"{_ISOTROPIC} on it can help; 'upscale' enlarges the planes"
+            f"{_SMALLEST - 0.5} on it can help; 'upscale' enlarges the planes"
         )
-    factor = min(_LARGEST, max(_SMALLEST, round(spacing)))
+    factor = min(_LARGEST, round(spacing))
     said = f"the voxels are {spacing:.3g} times as tall as wide, so there are {factor} times more planes"
     if factor < round(spacing):
         said += f"; they remain {spacing / factor:.2g} times as tall as wide"
@@ -113,6 +115,7 @@ def factor_along_z(options: UpscaleZOptions) -> tuple[int, list[str]]:
 def work_along_z(source: ImageArray, axes: Axes, options: UpscaleZOptions) -> int:
     """Return the work in pixels that go through the network; training counts unless its result is cached."""
     trainer = AxialTrainer(_start(options), options, factor_along_z(options)[0], resolve_device(options.device))
+    # The key reads the sampled planes of the image, which `is_cached` asks for only if there is a cached training.
     training = (
         0 if is_cached(lambda: trainer.key(sample_channels(source, axes))) else TRAINING_WORK * options.train_steps
     )
@@ -148,8 +151,10 @@ def _grid(
 ) -> TileGrid:
     """Return the tiles, with a halo along Z, Y and X; a stack that is not deep is not cut along Z."""
     axes = measured.axes
+    # Only along Z: slicing and its back-projection leave Y and X alone.
     reach = ROUNDS * BACK_PROJECTION_REACH if options.consistent else 0
     z = axes.letters.index("Z")
+    # Each plane of a halo is computed twice; a stack in one piece needs none.
     depth = shape[z] if shape[z] <= 2 * _DEEPEST else _DEEPEST
     height, width = _sides(shape, measured, options, spec, depth * factor)
     tile, halo, scale = (
@@ -167,6 +172,7 @@ def _sides(
     shape: tuple[int, ...], measured: Measured, options: UpscaleZOptions, spec: ModelCard, depth: int
 ) -> tuple[int, int]:
     if options.tile is not None:
+        # A stride of 1: the network looks at side views, and any cut along Y and X does.
         return check_tile(options.tile, 1)
     axes = measured.axes
     return fit_tile(
@@ -175,6 +181,7 @@ def _sides(
         stride=1,
         bytes_per_pixel=_BYTES_PER_VOXEL * depth,
         budget=free_memory(resolve_device(options.device)) // MEMORY_SHARE,
+        # `fit_tile` counts the halo, `_TILE` does not.
         max_pixels=(_TILE + 2 * spec.halo.x) ** 2,
     )
 

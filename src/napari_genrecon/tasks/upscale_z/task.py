@@ -155,6 +155,7 @@ def upscale_z_steps(
     yield Progress(0, 0, "measuring the noise" if options.noise is None else "preparing")
     source = as_source(image)
     wait = is_lazy(source) if lazy is None else lazy
+    # The training is part of the plan: a lazy result has its network before it is returned.
     plan = yield from plan_axial(source, options, measure(source, options), later=not wait)
     return (yield from run_audited(plan, lazy=wait, started=started))
 
@@ -166,5 +167,6 @@ def expected_seconds(image: ImageArray, options: UpscaleZOptions) -> float:
     """
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
+    # Networks of others are refused: they cannot be trained further here.
     spec = find_model(options.model, "upscale", others=False)
     return load_network(spec, options.device).seconds_per_pixel() * work_along_z(source, axes, options)
