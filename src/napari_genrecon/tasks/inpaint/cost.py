@@ -27,6 +27,7 @@ def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]
     """Return the seconds per pixel of every step of a tile, for the method ``"network"`` or ``"pnp"``."""
     first, fill = _interpolations()
     if method == "pnp":
+        # A step runs the network once and interpolates its residual once.
         step = load_network(find_model("auto", "denoise"), device).seconds_per_pixel() + _RESIDUAL * first
         return [first, *[step] * steps]
     return [0.0, fill, *[load_network(find_model("auto", "inpaint"), device).seconds_per_pixel()] * TURNS]
@@ -37,6 +38,7 @@ def search_seconds(method: str, device: str, n: int = 1) -> float:
     if method == "network":
         return 0.0
     other = sum(steps_per_pixel("network", device)) if method == "auto" else 0.0
+    # Two runs of all steps (residual smooth or as measured), and one for each sample whose spread is measured.
     runs = 2 + (min(n, DRAWN) if n > 1 else 0)
     return _SEARCHED * (runs * sum(steps_per_pixel("pnp", device)) + other)
 

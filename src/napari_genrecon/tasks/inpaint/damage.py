@@ -90,6 +90,7 @@ def detect_damage(
     for region, channel in _planes(source.shape, resolved, len(noise)):
         plane = as_plane(np.asarray(source[region]), resolved)
         found = np.zeros(plane.shape, bool)
+        # "frames" is missing here: it compares planes, and is marked below.
         for kind in (kind for kind in wanted if kind in _IN_PLANE):
             found |= _IN_PLANE[kind](plane, noise[channel])
         damaged[region] = found.reshape(damaged[region].shape)
@@ -126,6 +127,7 @@ def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tup
 
 
 def _hot(plane: NDArray[Any], noise: NoiseModel) -> Mask:
+    # Without noise nothing says how far a pixel must stand out, and every small detail would be hot.
     return find_hot(plane, noise) if is_noisy(noise, [plane]) else np.zeros(plane.shape, bool)
 
 
@@ -145,6 +147,7 @@ def _dead_rows(values: NDArray[np.float64]) -> Mask:
     rows, columns = values.shape
     if rows < 3 or columns < _SHORTEST:
         return np.zeros(rows, bool)
+    # A row that holds NaN is not constant, as NaN equals nothing.
     constant = (values == values[:, :1]).all(axis=1)
     constant &= not constant.all()
     return np.asarray(_stand_out(values, constant) | _offset_rows(values))
@@ -154,6 +157,7 @@ def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
     """Return the constant rows that differ from the rows beside them; those of an even background do not."""
     others = np.flatnonzero(~constant)
     found = np.zeros_like(constant)
+    # Compared with the next rows that are not constant: broken rows may lie side by side.
     for row in np.flatnonzero(constant) if constant.mean() < _MANY else ():
         at = int(np.searchsorted(others, row))
         beside = values[others[max(at - 1, 0) : at + 1]]
@@ -163,13 +167,17 @@ def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
 
 def _offset_rows(values: NDArray[np.float64]) -> Mask:
     """Return the rows that are brighter or darker than both neighbours, by more than rows of this image are."""
+    # Reflected, the first row is compared with the second one on both sides; repeated, it would meet itself.
     framed = np.pad(values, ((1, 1), (0, 0)), mode="reflect")
     step = values - (framed[:-2] + framed[2:]) / 2
+    # An unknown pixel, or one beside it, votes for neither side.
     step = np.where(np.isnan(step), 0.0, step)
     offset = np.median(step, axis=1)
+    # Over the rows of this plane: structure makes rows differ, and only what exceeds that is damage.
     spread = robust_sigma(offset)
     usual = usual_sigma(step)  # of a pixel; decides if there is no noise
     agree = np.mean(np.sign(step) == np.sign(offset)[:, None], axis=1)
+    # At the edge, 0 stands for the row that is not there.
     size = np.pad(np.abs(offset), 1)
     peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])
     clear = np.abs(offset) > max(_LINE * spread, usual)
@@ -195,6 +203,7 @@ class _Frame:
 def _mark_frames(source: ImageArray, axes: Axes, n_channels: int, damaged: Mask) -> None:
     for channel in range(n_channels):
         frames = list(_frames(source, axes, channel, n_channels))
+        # The median, as long as fewer than half of the frames are dropped.
         usual = float(np.median([frame.contrast for frame in frames]))
         if len(frames) < _FEWEST_FRAMES or usual == 0:
             continue
@@ -212,6 +221,7 @@ def _frames(source: ImageArray, axes: Axes, channel: int, n_channels: int) -> It
         finite = plane[np.isfinite(plane)].astype(np.float64)
         # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels.
         low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 0.0)
+        # Noise never repeats itself: a camera or a driver has delivered the same frame twice.
         repeated = before is not None and np.array_equal(plane, before)
         constant = not finite.size or bool(finite.min() == finite.max())
         yield _Frame(region, float(high - low), constant, repeated)

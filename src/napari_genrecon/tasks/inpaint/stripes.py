@@ -44,6 +44,7 @@ def striped_rows(values: Values) -> NDArray[np.bool_]:
         return found
     steps = _common_steps(values)
     places = np.flatnonzero(steps)
+    # A stripe is between two steps that follow each other: one up and one down.
     for first, last in itertools.pairwise(places):
         up, down = steps[first], steps[last]
         alike = min(abs(up), abs(down)) >= _ALIKE * max(abs(up), abs(down))
@@ -54,6 +55,7 @@ def striped_rows(values: Values) -> NDArray[np.bool_]:
 
 def _common_steps(values: Values) -> Values:
     """Return the (Y,) step from the row above where it is clear and common to the whole row, else 0."""
+    # (Y - 1, X): the step from each row to the next; unknown ones count as none
     difference = np.nan_to_num(np.diff(values, axis=0), nan=0.0)
     common = np.median(difference, axis=1)
     spread = robust_sigma(common)
