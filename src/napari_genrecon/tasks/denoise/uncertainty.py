@@ -63,14 +63,18 @@ class ErrorPlanes:
         if channel is None:
             return np.zeros(block.shape, np.float32)
         prepared = self.planes.prepare(as_plane(block, self.planes.axes), channel)
+        # Manor & Michaeli need the denoiser of least error, which removes exactly the noise that there is.
         best = replace(self.planes, strength=1.0).clean
         middle = best(prepared.stabilised, channel)
         yield
         variance = np.zeros_like(middle)
         for probe in self._probes(channel, tile):
+            # z * (J z), where J z is the difference that a step along z makes, divided by the step below.
             variance += probe * (best(prepared.stabilised + np.float32(_STEP) * probe, channel) - middle)
             yield
+        # Mean over the probes, in units of the noise variance, which is 1 after the transform.
         variance *= np.float32(_FACTOR**2 / (_PROBES * _STEP))
+        # Few probes leave a noisy mean, negative in places: it is smoothed, and kept above a part of its surroundings.
         variance = np.maximum(_smooth(variance, _NEAR), _LEAST * np.maximum(_smooth(variance, _WIDE), 0))
         made = middle
         if self.is_changed:  # what the result is further from the truth than the best one, given the image
@@ -92,6 +96,7 @@ class ErrorPlanes:
     @property
     def spec(self) -> ModelCard:
         """The card by which tiles are planned: the window reaches beyond the halo of the network."""
+        # `halo` ends on the stride, as that of every network has to.
         card, reach = self.planes.planned, round(_TRUNCATE * _WIDE)
         ends = [n + -(-reach // s) * s for n, s in ((card.halo.y, card.stride.y), (card.halo.x, card.stride.x))]
         return replace(card, halo=card.halo._replace(y=ends[0], x=ends[1]))
@@ -110,6 +115,7 @@ class ErrorPlanes:
         """Yield probes of the place of a tile in the image: every tile sees the same ones."""
         axes = self.planes.axes
         plane = [part.start for axis, part in enumerate(tile.src) if axis not in (axes.y, axes.x)]
+        # Each plane has its probes at another place.
         moved = np.random.default_rng([_SEED, *plane]).integers(_PERIOD, size=2)
         rows, columns = (
             (np.arange(tile.src[axis].start, tile.src[axis].stop) + by) % _PERIOD
@@ -134,21 +140,26 @@ def _smooth(plane: NDArray[np.float32], width: float) -> NDArray[np.float32]:
 @lru_cache(maxsize=8)
 def _patterns(correlations: tuple[float, ...]) -> NDArray[np.float32]:
     """Return the probes (K, Y, X), periodic and of variance 1: signs at random, with the correlations of the noise."""
+    # With signs, z * z is exactly 1: the estimate is less noisy than with normal random numbers.
     signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (_PROBES, _PERIOD, _PERIOD))
     if max(map(abs, correlations)) < _WHITE:
         return signs.astype(np.float32)
     along_x, along_y = np.reshape(correlations, (2, -1))
     power = np.outer(_power(along_y), _power(along_x))
+    # Filtered by the root of the power spectrum, whose mean of 1 keeps the variance.
     return np.asarray(np.fft.ifft2(np.fft.fft2(signs) * np.sqrt(power / power.mean())).real, np.float32)
 
 
 def _power(correlations: NDArray[Any]) -> NDArray[np.float64]:
     """Return the power spectrum of noise along one axis, from its correlations at distances of 1 and `FAR`."""
+    # In between straight lines, and 0 beyond the last measured distance.
     known = [0, 1, *FAR, FAR[-1] + 1]
     near = np.interp(np.arange(known[-1] + 1), known, [1.0, *correlations, 0.0])
     covariance = np.zeros(_PERIOD)
     covariance[: len(near)] = near
+    # A covariance is even: negative distances stand at the end, as the transform has them.
     covariance[-len(near) + 1 :] = near[:0:-1]
+    # Measured correlations need not be those of any noise: negative power is none.
     return np.maximum(np.fft.fft(covariance).real, 0.0)
 
 
