@@ -18,7 +18,7 @@ __all__ = ["allocate", "available_memory", "check_tile", "fit_block", "fit_tile"
 T = TypeVar("T")
 
 _CGROUP = Path("/sys/fs/cgroup")  # where a container finds its own limit; psutil shows the memory of the whole machine
-_KEPT = 4  # entries of a cache: a preview and a few changed options find theirs again, and old images are let go
+_KEPT = 4  # entries of a cache: a few changed options find theirs again, and old images leave the memory
 
 
 def available_memory() -> int:

@@ -53,14 +53,14 @@ __all__ = [
 
 # A run can be cancelled between tiles: a tile of this much work, in MFLOP, takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}
-_MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where larger tiles are more efficient
-_MORE_FOR_VOLUMES = (
-    8  # times that work, which is done in parts: smaller tiles would be little but halos in 3 dimensions
-)
-_LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others
+_MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where a pixel takes fewer seconds in larger tiles
+# Times that work, in as many seconds: it is done in parts, and smaller tiles would be little but halos in 3 dimensions.
+_MORE_FOR_VOLUMES = 8
+_LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others, however many seconds it takes
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
 _STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
-# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for it.
+# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would hold memory
+# and wait for it.
 _AHEAD = 8
 _AHEAD_PIXELS = 16_000_000  # of all tiles at once: about a gigabyte of the CPU's memory
 MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest

@@ -23,7 +23,7 @@ Accept = Callable[[Plane], bool]
 
 _FIRST = "TZ"  # a dropped frame is filled in time, a missing slice of a single stack in depth
 _ENOUGH = 0.1  # share of a plane that must be known to fill others from it: with less, most of it is guessed itself
-_AT_ONCE = 2**22  # pixels that are read at once to count the finite ones: 16 to 32 MB, whatever the plane's size
+_AT_ONCE = 2**22  # pixels that are read at once to count the finite ones: 16 to 32 MB of memory
 _MIXED = "{were} mixed from {their} neighbours: what moved by itself in between shows twice, faintly"
 _COPIED = "{were} filled from the nearest plane, as there is one on one side only: what moved stands where it was there"
 _GUESSED = "no plane beside {them} holds more than a few known pixels: what fills {them} is hardly more than a guess"
