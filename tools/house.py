@@ -172,6 +172,7 @@ DEFINED = {
     "optics.objective": {"_NM"},
     "tasks.batch.run": {"_NOT_BEGUN"},
     "tasks.deblur.defects": {"_RING"},
+    "tasks.inpaint.planes": {"TURNS", "_CELL"},
     "tasks.pipeline.steps": {"_VERSION"},
     "tasks.upscale_z.plan": {"_VIEWS"},
     "training.data.split": {"HELD", "LEFT", "TRAIN"},

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate, lag_one, shortness
 
 __all__ = [
-    "DRAWN", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error", "spread_factor"
+    "DRAWN", "ROUNDS", "STEPS", "TOLERANCE", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error",
+    "hidden_error", "spread_factor",
 ]  # fmt: skip
 
 Plane = NDArray[np.float32]
@@ -41,11 +42,13 @@ STEPS = 10
 DRAWN = 8
 """Samples at the most whose spread is compared with the error: more take longer and tell little more."""
 
+ROUNDS, TOLERANCE = 80, 3e-4
+"""Of the interpolation of a residual: looser ones make the result depend on the tiles."""
+
 _FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in r.m.s. errors of the first interpolation
 _DENSE = 0.3  # share of missing pixels from which a mask is dense: shifted over itself it would leave too few known
 _HIDDEN = 0.1  # share of the known pixels to hide if the mask is dense: enough for an error, few enough to fill from
 _HIDING_SEED = 20_260_711  # unlike the seed of any mask: the same random numbers would hide no known pixel
-_ROUNDS, _TOLERANCE = 80, 3e-4  # of the interpolation of a residual: looser ones make the result depend on the tiles
 _WITHIN = 0.97  # share of hidden pixels that shall lie within 2 s.d.: of masked ones, which vary more, 90 % then do
 _CLEARLY = 0.98  # ratio of errors below which fewer steps are better than all of them, and not by chance
 _FAR_CLEARLY = 0.9  # ratio of errors below which the residual is taken as smooth; see `find_recipe`
@@ -208,7 +211,7 @@ def _run_hidden(
         rest = np.where(held.missing, 0, held.values - clean)
         # The correlation of the residual is measured at known pixels, at every step anew.
         residuals.append(SMOOTHEST if smoothest else shortness(lag_one(rest, ~held.missing)))
-        rest = interpolate(rest, held.missing, residuals[-1], rounds=_ROUNDS, tolerance=_TOLERANCE)
+        rest = interpolate(rest, held.missing, residuals[-1], rounds=ROUNDS, tolerance=TOLERANCE)
         # The second step: known pixels are put back, unknown ones are corrected by the kriged residual.
         x = np.where(held.missing, clean + rest, held.values)
         errors.append(held.error(x))
@@ -284,7 +287,7 @@ def apply_recipe(
         noisy = x if draw is None else x + _missing_noise(unknown, recipe, step) * draw(step)
         clean = _denoised(noisy, step, recipe, denoise, stride)
         # Begun with the residual of the step before, which is close: fewer rounds are needed.
-        rest = interpolate(values - clean, unknown, k, start=rest, rounds=_ROUNDS, tolerance=_TOLERANCE)
+        rest = interpolate(values - clean, unknown, k, start=rest, rounds=ROUNDS, tolerance=TOLERANCE)
         x = np.where(unknown, clean + rest, values)
     return x
 

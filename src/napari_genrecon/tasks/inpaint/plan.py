@@ -20,7 +20,7 @@ from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelCard, PerAxis, find_model, resolve_device
+from napari_genrecon.models import ModelCard, find_model, resolve_device
 from napari_genrecon.tasks.inpaint.constants import find_constants, networks_of, used_methods, with_note
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
 from napari_genrecon.tasks.inpaint.fill import Recipe
@@ -39,7 +39,6 @@ S = TypeVar("S")
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
 
-_HALO = 96  # pixels; see the notes of `make_grid`
 _EXTRA_BYTES = 100  # per pixel of a tile, for interpolations, beyond those of the network: less would overfill memory
 _BIHARMONIC_TILE = 512  # px; the solver's time grows faster than the number of unknown pixels
 _TASKS = {"network": "inpaint", "pnp": "denoise", "auto": "denoise"}  # task of the model that `model` names, by method
@@ -149,7 +148,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
         device=options.device,
         axes=axes,
         channels=found.channels,
-        halo=_HALO,
+        halo=_halo(spec),
         stride=1 if spec is None else spec.stride.x,
         dtype=_working(dtype),
     )
@@ -252,17 +251,23 @@ def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec:
     waves. In holes wider than the halo it differs more, as a tile then lacks known pixels that it would use.
     """
     if spec is not None:
-        wider = replace(spec, halo=PerAxis.planes(_HALO, 0), bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
+        wider = replace(spec, bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
         return plan_grid(shape, axes, wider, tile=options.tile, device=options.device)
     # There is no network here, so its memory and its stride do not matter.
+    halo = _halo(spec)
     height, width = check_tile(options.tile or _BIHARMONIC_TILE, 1)
     return TileGrid(
         shape=tuple(shape),
         tile=axes.spread(height, width, 1),
-        halo=axes.spread(_HALO, _HALO, 0),
+        halo=axes.spread(halo, halo, 0),
         scale=(1,) * len(shape),
         stride=(1,) * len(shape),
     )
+
+
+def _halo(spec: ModelCard | None) -> int:
+    """Return the pixels around masked ones that count; without a network as many as with the bundled one."""
+    return (spec or find_model("auto", "inpaint")).halo.x
 
 
 def _whole_mask(source: ImageArray, axes: Axes, options: InpaintOptions) -> Mask:

@@ -31,13 +31,13 @@ __all__ = ["TURNS", "Channel", "InpaintPlanes", "biharmonic", "fill_with", "pixe
 Block = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-TURNS = 4  # quarter turns over which the network's results are averaged, as it prefers some directions
-_MIXING = 0.3  # time to mix and denoise a plane from its neighbours as a share of filling one; only progress uses it
-# Noise s.d. up to which the denoiser may compute in bfloat16: filled pixels then err by up to 0.02 noise s.d.; at a
-# contrast of 25 by 0.05 (tests/models/test_precision.py).
-_LOW_CONTRAST = 12.0
-_RINGS = 8  # px beyond which a pixel no longer rings in the splines that shift a plane
-_CELL = 64  # px, side of the cells that noise is drawn in, which makes it independent of the tiles
+TURNS = 4  # quarter turns, all of them: the network's results are averaged over them, as it prefers some directions
+# Pixels after which the ringing of a cubic spline, by which planes are shifted, is below the precision of float32: the
+# pole of its filter is sqrt(3) - 2 (Unser, Aldroubi & Eden, IEEE TSP 41, 1993).
+_RINGS = math.ceil(math.log(np.finfo(np.float32).eps) / math.log(2 - math.sqrt(3)))
+# Side of the cells that noise is drawn in, which makes it independent of the tiles, in px; another one would draw other
+# fillings for the same seed.
+_CELL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +156,14 @@ class InpaintPlanes:
         return (yield from self._fill(block, tile, self.channels[index]))
 
     def work(self, tile: Tile, per_pixel: Sequence[float]) -> float:
-        """Return the time of a tile from the times `per_pixel` of each channel; copied tiles count as 0."""
+        """Return the time of a tile from the times `per_pixel` of each channel; copied tiles count as 0.
+
+        Planes that are missing as a whole count as much, although mixing them is faster.
+        """
         index = tile.channel(self.axes.channel)
         if index >= len(self.channels):
             return 0.0
-        part = _MIXING if tuple(int(tile.src[i].start) for i in self.axes.outer) in self.neighbours else 1.0
-        return part * per_pixel[index] * pixels_computed(self.mask, tile, self.axes, self.halo, self.stride)
+        return per_pixel[index] * pixels_computed(self.mask, tile, self.axes, self.halo, self.stride)
 
     def _fill(self, block: Block, tile: Tile, channel: Channel) -> Generator[None, None, Block]:
         plane, masked = as_plane(block, self.axes), as_plane(self.mask[tile.src], self.axes)
@@ -205,7 +207,8 @@ class InpaintPlanes:
         """Return the denoiser for a plane; bfloat16 would show beside little noise."""
         assert self.denoiser is not None  # only the biharmonic method has none, and it never denoises
         # Measured on each plane: a bright one may have more contrast than the crops on which constants were found.
-        low = np.abs(values).max() <= _LOW_CONTRAST * channel.noise
+        # Up to the card's limit, filled pixels err by at most 0.02 noise s.d. (tests/models/test_precision.py).
+        low = np.abs(values).max() <= self.denoiser.bfloat16 * channel.noise
         return load_network(self.denoiser, self.device, precision=self.precision if low else "float32")
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:

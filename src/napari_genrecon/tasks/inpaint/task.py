@@ -24,7 +24,7 @@ from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, Tiled, finish, map_progress, run_tiles
 from napari_genrecon.tasks.given import given_image, given_mask
-from napari_genrecon.tasks.inpaint.cost import search_seconds, seconds_per_filled, steps_per_pixel
+from napari_genrecon.tasks.inpaint.cost import PROBE, search_seconds, seconds_per_filled, steps_per_pixel
 from napari_genrecon.tasks.inpaint.damage import detect_damage
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.plan import (
@@ -42,8 +42,6 @@ from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["expected_seconds", "inpaint", "inpaint_steps"]
-
-_TIMED = 256  # px, side of the part on which detecting damage is timed: a larger one would delay the answer
 
 
 def inpaint(
@@ -301,7 +299,7 @@ def expected_seconds(image: ImageArray, options: InpaintOptions) -> float:
 
 def _detecting_seconds(source: ImageArray, axes: Axes, options: InpaintOptions) -> float:
     """Return the seconds of detecting damage in the whole image, from the time of a small part."""
-    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(_TIMED, _TIMED, 1))]), axes)
+    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(PROBE, PROBE, 1))]), axes)
     started = time.perf_counter()
     detect_damage(part, kinds=options.detect, axes="YX")
     return (time.perf_counter() - started) * source.size / part.size
