@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["find_missing", "mark_missing", "missing_note", "without_missing"]
 
-_MOST_LEVELS = 4  # grey values that count as padding: margins of two sides, a bar, a frame
 _LEAST_AREA = 64  # pixels of one value that lie together ...
 _SOLID = 0.5  # ... and their part of all of this value
-_SAMPLED = 1 << 14  # pixels of a crop
 _FAR = 3.0  # ranges (5 % to 95 %) of the rest by which padding lies outside it
 _RIM, _NEAR = 0.8, 0.25  # part of the pixels around that lie in the nearest part of the way to it
 
@@ -36,7 +34,7 @@ def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
         Pixels of exactly these values are missing. Mostly empty.
     """
     found: list[float] = []
-    while len(found) < _MOST_LEVELS:
+    while True:
         # Levels that were found count no longer: behind one there may be the next.
         planes = [without_missing(crop, found) for crop in crops]
         finite = [plane[np.isfinite(plane)] for plane in planes]
@@ -46,9 +44,8 @@ def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
         both = (min(ends), max(ends)) if ends else ()
         level = next((value for value in both if _is_padding(value, both, planes, finite)), None)
         if level is None:
-            break
+            return tuple(found)
         found.append(level)
-    return tuple(found)
 
 
 def _is_padding(
@@ -58,10 +55,8 @@ def _is_padding(
     # The cheapest test comes first: most images end here.
     if sum(np.count_nonzero(values == level) for values in finite) < _LEAST_AREA:
         return False
-    # Quantiles sort: every n-th pixel is enough for them.
-    sampled = np.concatenate([values[:: max(1, values.size // _SAMPLED)] for values in finite])
     # Without either end: if there is padding at both, neither may widen the range of the rest.
-    rest = sampled[~np.isin(sampled, ends)].astype(np.float64)
+    rest = np.concatenate([values[(values != ends[0]) & (values != ends[1])] for values in finite]).astype(np.float64)
     if not rest.size:
         return False
     low, middle, high = np.quantile(rest, (0.05, 0.5, 0.95))
