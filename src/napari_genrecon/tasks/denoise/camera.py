@@ -19,14 +19,14 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
+from napari_genrecon.normal import REACH
 
 __all__ = ["CameraMaps", "Corrected", "camera_facts", "camera_maps"]
 
 Floats = NDArray[np.float64]
 
 _LEVEL, _NEAR = 2.0, 1.0  # pixels, s.d. of the windows: for the grey level that sets the shot noise, for the neighbours
-_TRUNCATE = 3.0  # s.d. at which they end
-_REACH = round(_TRUNCATE * (_LEVEL + _NEAR))  # pixels
+_REACH = round(REACH * (_LEVEL + _NEAR))  # pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +148,6 @@ def _weighted_mean(values: Floats, weights: Floats, width: float) -> Floats:
     # A width of 0 leaves a dimension as it is.
     widths = (*(0.0,) * (values.ndim - 2), width, width)
     # A weight of 0 does not remove NaN, as 0 * NaN is NaN: the value is replaced as well.
-    sums = gaussian_filter(np.where(weights > 0, values, 0.0) * weights, widths, truncate=_TRUNCATE)
-    total = gaussian_filter(weights, widths, truncate=_TRUNCATE)
+    sums = gaussian_filter(np.where(weights > 0, values, 0.0) * weights, widths)
+    total = gaussian_filter(weights, widths)
     return np.divide(sums, total, out=np.zeros(values.shape), where=total > 0)

@@ -26,6 +26,7 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard
 from napari_genrecon.noise.model import FAR
+from napari_genrecon.normal import REACH
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, Prepared
 
 __all__ = ["TITLE", "ErrorPlanes", "check_uncertainty"]
@@ -37,9 +38,7 @@ _STEP = 0.1  # noise s.d. that a probe adds: more is more than the network was t
 _NEAR, _WIDE = 3.0, 6.0  # pixels, s.d. of the windows over which the probes are averaged
 _LEAST = 0.2  # of the mean over the wide window; four probes may add up to less than nothing
 _FACTOR = 0.95  # on the s.d.; measured with `python tools/benchmark.py uncertainty --only calibration --quick`
-_TRUNCATE = 3.0  # s.d. at which the windows end
 _PERIOD = 256  # pixels after which a probe repeats; beyond what influences a pixel
-_WHITE = 0.03  # correlation below which noise counts as white
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class ErrorPlanes:
     def spec(self) -> ModelCard:
         """The card by which tiles are planned: the window reaches beyond the halo of the network."""
         # `halo` ends on the stride, as that of every network has to.
-        card, reach = self.planes.planned, round(_TRUNCATE * _WIDE)
+        card, reach = self.planes.planned, round(REACH * _WIDE)
         ends = [n + -(-reach // s) * s for n, s in ((card.halo.y, card.stride.y), (card.halo.x, card.stride.x))]
         return replace(card, halo=card.halo._replace(y=ends[0], x=ends[1]))
 
@@ -134,7 +133,7 @@ class ErrorPlanes:
 
 
 def _smooth(plane: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    return np.asarray(gaussian_filter(plane, width, truncate=_TRUNCATE), np.float32)
+    return np.asarray(gaussian_filter(plane, width), np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -142,8 +141,6 @@ def _patterns(correlations: tuple[float, ...]) -> NDArray[np.float32]:
     """Return the probes (K, Y, X), periodic and of variance 1: signs at random, with the correlations of the noise."""
     # With signs, z * z is exactly 1: the estimate is less noisy than with normal random numbers.
     signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (_PROBES, _PERIOD, _PERIOD))
-    if max(map(abs, correlations)) < _WHITE:
-        return signs.astype(np.float32)
     along_x, along_y = np.reshape(correlations, (2, -1))
     power = np.outer(_power(along_y), _power(along_x))
     # Filtered by the root of the power spectrum, whose mean of 1 keeps the variance.
