@@ -15,6 +15,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.noise.defects import find_hot
 from napari_genrecon.normal import robust_sigma, usual_sigma
 from napari_genrecon.tasks.given import given_image, warn_assumed
@@ -30,7 +31,6 @@ _AGREE = 0.9  # share of its pixels that are off to the same side: edges of the 
 _PEAK = 1.5  # times the offset of the lines beside it, which a dead line gives half of its own with the other sign
 _MANY = 0.25  # share of constant rows from which they are background (as in a masked or padded image), not damage
 _SAME = 0.5  # share of equal pixels in the row beside it from which a constant row is background
-_SHORTEST = 8  # pixels that a line must have: the medians of shorter ones are too noisy
 _DARK = 0.25  # contrast of a dropped frame as a share of the usual one: bleaching alone seldom takes that much
 _FEWEST_FRAMES = 3  # with two it is unknown which of them is usual
 
@@ -145,7 +145,8 @@ def _lines(plane: NDArray[Any], _noise: NoiseModel) -> Mask:
 
 def _dead_rows(values: NDArray[np.float64]) -> Mask:
     rows, columns = values.shape
-    if rows < 3 or columns < _SHORTEST:
+    # Noise is measured in patches of this side: the medians of shorter lines are too noisy.
+    if rows < 3 or columns < SIZE:
         return np.zeros(rows, bool)
     # A row that holds NaN is not constant, as NaN equals nothing.
     constant = (values == values[:, :1]).all(axis=1)
