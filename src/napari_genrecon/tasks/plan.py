@@ -59,8 +59,8 @@ _MORE_FOR_VOLUMES = 8
 _LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others, however many seconds it takes
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
 _STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
-# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would hold memory
-# and wait for it.
+# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for
+# it, and hold memory.
 _AHEAD = 8
 _AHEAD_PIXELS = 16_000_000  # of all tiles at once: about a gigabyte of the CPU's memory
 MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest

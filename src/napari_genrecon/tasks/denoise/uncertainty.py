@@ -33,12 +33,12 @@ __all__ = ["TITLE", "ErrorPlanes", "check_uncertainty"]
 
 TITLE = "expected error"
 
-_PROBES, _SEED = 4, 0
+_PROBES = 4
+_SEED = 0  # of the probes: another one would make another image of the error than the record says
 _STEP = 0.1  # noise s.d. that a probe adds: more is more than the network was told, less is lost in bfloat16
 _NEAR, _WIDE = 3.0, 6.0  # pixels, s.d. of the windows over which the probes are averaged
 _LEAST = 0.2  # of the mean over the wide window; four probes may add up to less than nothing
 _FACTOR = 0.95  # on the s.d.; measured with `python tools/benchmark.py uncertainty --only calibration --quick`
-_PERIOD = 256  # pixels after which a probe repeats; beyond what influences a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,15 @@ class ErrorPlanes:
         axes = self.planes.axes
         plane = [part.start for axis, part in enumerate(tile.src) if axis not in (axes.y, axes.x)]
         # Each plane has its probes at another place.
-        moved = np.random.default_rng([_SEED, *plane]).integers(_PERIOD, size=2)
+        # A probe repeats beyond what influences a pixel: at a power of two, for the Fourier transform.
+        halo = self.planes.spec.halo
+        period = 1 << (2 * max(halo.y, halo.x)).bit_length()
+        moved = np.random.default_rng([_SEED, *plane]).integers(period, size=2)
         rows, columns = (
-            (np.arange(tile.src[axis].start, tile.src[axis].stop) + by) % _PERIOD
+            (np.arange(tile.src[axis].start, tile.src[axis].stop) + by) % period
             for axis, by in zip((axes.y, axes.x), moved, strict=True)
         )
-        for pattern in _patterns(channel.noise.correlations):
+        for pattern in _patterns(channel.noise.correlations, period):
             yield pattern[np.ix_(rows, columns)]
 
     def _in_grey_values(
@@ -137,22 +140,22 @@ def _smooth(plane: NDArray[np.float32], width: float) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=8)
-def _patterns(correlations: tuple[float, ...]) -> NDArray[np.float32]:
+def _patterns(correlations: tuple[float, ...], period: int) -> NDArray[np.float32]:
     """Return the probes (K, Y, X), periodic and of variance 1: signs at random, with the correlations of the noise."""
     # With signs, z * z is exactly 1: the estimate is less noisy than with normal random numbers.
-    signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (_PROBES, _PERIOD, _PERIOD))
+    signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (_PROBES, period, period))
     along_x, along_y = np.reshape(correlations, (2, -1))
-    power = np.outer(_power(along_y), _power(along_x))
+    power = np.outer(_power(along_y, period), _power(along_x, period))
     # Filtered by the root of the power spectrum, whose mean of 1 keeps the variance.
     return np.asarray(np.fft.ifft2(np.fft.fft2(signs) * np.sqrt(power / power.mean())).real, np.float32)
 
 
-def _power(correlations: NDArray[Any]) -> NDArray[np.float64]:
+def _power(correlations: NDArray[Any], period: int) -> NDArray[np.float64]:
     """Return the power spectrum of noise along one axis, from its correlations at distances of 1 and `FAR`."""
     # In between straight lines, and 0 beyond the last measured distance.
     known = [0, 1, *FAR, FAR[-1] + 1]
     near = np.interp(np.arange(known[-1] + 1), known, [1.0, *correlations, 0.0])
-    covariance = np.zeros(_PERIOD)
+    covariance = np.zeros(period)
     covariance[: len(near)] = near
     # A covariance is even: negative distances stand at the end, as the transform has them.
     covariance[-len(near) + 1 :] = near[:0:-1]

@@ -32,7 +32,7 @@ _PEAK = 1.5  # times the offset of the lines beside it, which a dead line gives 
 _MANY = 0.25  # share of constant rows from which they are background (as in a masked or padded image), not damage
 _SAME = 0.5  # share of equal pixels in the row beside it from which a constant row is background
 _DARK = 0.25  # contrast of a dropped frame as a share of the usual one: bleaching alone seldom takes that much
-_FEWEST_FRAMES = 3  # with two it is unknown which of them is usual
+_FEWEST_FRAMES = 3  # the least of which most can agree: with two it is unknown which of them is usual
 
 
 def detect_damage(
@@ -197,7 +197,6 @@ class _Frame:
 
     region: tuple[slice, ...]
     contrast: float
-    constant: bool
     repeated: bool
 
 
@@ -209,7 +208,7 @@ def _mark_frames(source: ImageArray, axes: Axes, n_channels: int, damaged: Mask)
         if len(frames) < _FEWEST_FRAMES or usual == 0:
             continue
         for frame in frames:
-            if frame.constant or frame.repeated or frame.contrast < _DARK * usual:
+            if frame.repeated or frame.contrast < _DARK * usual:
                 damaged[frame.region] = True
 
 
@@ -220,12 +219,12 @@ def _frames(source: ImageArray, axes: Axes, channel: int, n_channels: int) -> It
             continue
         plane = np.asarray(source[region])
         finite = plane[np.isfinite(plane)].astype(np.float64)
-        # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels.
+        # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels: 0 if all
+        # are equal, or none is finite.
         low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 0.0)
         # Noise never repeats itself: a camera or a driver has delivered the same frame twice.
         repeated = before is not None and np.array_equal(plane, before)
-        constant = not finite.size or bool(finite.min() == finite.max())
-        yield _Frame(region, float(high - low), constant, repeated)
+        yield _Frame(region, float(high - low), repeated)
         before = plane
 
 
