@@ -386,11 +386,12 @@ _NO_COLOURS: dict[str, Any] = {"channel_colors": (), "channel_luts": (), "channe
 
 
 def _cut(about: ImageMeta, region: tuple[slice, ...]) -> ImageMeta:
-    """Return the metadata with the names and colours of the channels of a region."""
+    """Return the metadata with the names, colours and display limits of the channels of a region."""
     if "C" not in about.axes.letters:
         return about
     part = region[about.axes.letters.index("C")]
-    return replace(about, channel_names=about.channel_names[part], channel_colors=about.channel_colors[part])
+    per_channel = ("channel_names", "channel_colors", "channel_luts", "channel_limits")
+    return replace(about, **{name: getattr(about, name)[part] for name in per_channel})
 
 
 def finished(image: ImageFile) -> ImageFile:
