@@ -11,10 +11,13 @@ from napari_genrecon import deblur, denoise, inpaint, measure_noise, upscale, up
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
+from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import record_of
 from napari_genrecon.tasks import find_task
+from napari_genrecon.tasks.files import about_result
 from napari_genrecon.tasks.region import region_of, region_text
+from napari_genrecon.tasks.task import Result
 
 SHAPE = (4, 40, 56)
 AXES = Axes("ZYX")
@@ -182,3 +185,13 @@ def test_check_looks_at_the_region_only(tmp_path, more):
     expected = check(noisy[1, :, 20:90], clean[1, :, 20:90], noise=noise, axes="YX").verdict
     found = finish(check_file_steps(target)).verdict
     assert found.variance == pytest.approx(expected.variance, rel=1e-3)
+
+
+def test_region_of_channels_keeps_their_colours_and_limits():
+    about = ImageMeta(
+        axes=Axes("CYX"), channel_luts=(("#000000", "#00ff00"), ("#000000", "#ff00ff")), channel_limits=((0, 9), (5, 7))
+    )
+    result = Result(np.zeros((1, 8, 8)), Axes("CYX"), {}, region=np.s_[1:2, 0:8, 0:8])
+    made = about_result(about, result, {})
+    assert made.channel_luts == (("#000000", "#ff00ff"),)
+    assert made.channel_limits == ((5, 7),)

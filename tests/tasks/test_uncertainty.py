@@ -98,7 +98,7 @@ def test_rgba_and_integers_get_an_error_in_floats():
 
 def test_probes_have_the_correlation_of_the_noise():
     noise = NoiseModel(read_noise=1, rho_x=0.6, rho_y=0.3)
-    probes = _patterns(noise.correlations).astype(float)
+    probes = _patterns(noise.correlations, 256).astype(float)
     assert probes.var() == pytest.approx(1, abs=0.01)
     assert np.mean(probes * np.roll(probes, 1, axis=2)) == pytest.approx(0.6, abs=0.04)
     assert np.mean(probes * np.roll(probes, 1, axis=1)) == pytest.approx(0.3, abs=0.04)

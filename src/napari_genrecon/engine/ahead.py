@@ -37,6 +37,7 @@ class Ahead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Before the pool is shut down: shutting down waits for the tiles that have begun.
         self._closed.set()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
@@ -51,10 +52,12 @@ class Ahead:
         """
         if self._pool is None:
             return partial(_take, steps)
+        # A list, so that the thread and the generator share one count.
         taken = [0]
         future = self._pool.submit(self._work, steps, taken)
 
         def follow(tell: Callable[[int], S]) -> Generator[S, None, T]:
+            # The thread works on by itself; these steps only tell how far it is, so that the run can be cancelled.
             while wait([future], _LOOK).not_done:
                 yield tell(taken[0])
             return future.result()
@@ -68,9 +71,11 @@ class Ahead:
                 try:
                     next(steps)
                 except StopIteration as stop:
+                    # What the steps yield is dropped: only their number and their return value leave the thread.
                     result: T = stop.value
                     return result
                 taken[0] += 1
+        # Nobody waits for this result any more: the run was closed.
         raise CancelledError
 
 

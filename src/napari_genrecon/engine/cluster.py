@@ -39,6 +39,7 @@ def connected(scheduler: str | None, workers: int = 2) -> Iterator[Any]:
     if scheduler is None:
         yield None
         return
+    # dask accepts a cluster without workers, and every computation on it waits for ever.
     if scheduler == "local" and workers < 1:
         raise OptionError(f"at least 1 worker is needed to compute anything, got {workers}")
     try:
@@ -60,10 +61,13 @@ def _client(distributed: Any, scheduler: str, workers: int) -> Iterator[Any]:
         ):
             yield client
         return
+    # dask's scheduler files are JSON; addresses such as tcp://10.0.0.5:8786 have no such ending.
     where = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
     try:
         client = distributed.Client(**where, timeout=_TIMEOUT)
+    # dask raises ValueError for an address of a kind that it does not know.
     except (OSError, TimeoutError, ValueError) as error:
         raise OptionError(f"the scheduler {scheduler} does not answer ({error}): start 'dask scheduler'") from error
+    # Outside of the try: an error while the cluster computes does not mean that the scheduler is missing.
     with client:
         yield client

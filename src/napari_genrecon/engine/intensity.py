@@ -85,7 +85,9 @@ def _plane_indices(shape: tuple[int, ...], axes: Axes, channel: int) -> Iterator
     looped = [i for i in axes.outer if i != axes.channel]
     sizes = [shape[i] for i in looped]
     total = math.prod(sizes)
+    # Evenly over all planes, first and last included; `unique` drops those that rounding made equal.
     for flat in np.unique(np.linspace(0, total - 1, min(total, _MAX_PLANES)).round().astype(int)):
+        # A single plane has no looped dimension, but `unravel_index` needs one: zip drops its index.
         index = dict(zip(looped, (int(i) for i in np.unravel_index(flat, sizes or (1,))), strict=False))
         if axes.channel is not None:
             index[axes.channel] = channel
@@ -94,23 +96,27 @@ def _plane_indices(shape: tuple[int, ...], axes: Axes, channel: int) -> Iterator
 
 def _crop_slices(height: int, width: int, n_planes: int) -> list[tuple[slice, slice]]:
     if height * width * n_planes <= _WHOLE_PLANE:
+        # Crops would hold as many pixels.
         return [(slice(0, height), slice(0, width))]
     rows, columns = _starts(height), _starts(width)
     every = [(slice(r, r + CROP_SIDE), slice(c, c + CROP_SIDE)) for r in rows for c in columns]
     wanted = max(1, MAX_CROPS // n_planes)
     if len(every) <= wanted:
         return every
+    # Spread over the plane, and the same ones each time: the seed is fixed.
     chosen = np.random.default_rng(0).choice(len(every), wanted, replace=False)
     return [every[i] for i in sorted(chosen)]
 
 
 def _starts(side: int) -> list[int]:
     pieces = max(1, side // CROP_SIDE)
+    # No two crops overlap; from two on, the last one ends at the edge.
     return sorted({int(v) for v in np.linspace(0, max(0, side - CROP_SIDE), pieces).round()})
 
 
 def _region(axes: Axes, plane: dict[int, int], rows: slice, columns: slice) -> tuple[slice, ...]:
     spatial = {axes.y: rows, axes.x: columns}
+    # Slices of one entry keep every dimension, so that `axes` still fits what is read.
     return tuple(spatial[i] if i in spatial else slice(plane[i], plane[i] + 1) for i in range(len(axes)))
 
 
@@ -155,9 +161,11 @@ def fill_non_finite(plane: NDArray[np.floating[Any]], centre: float) -> tuple[ND
         return plane, None
     from scipy.ndimage import uniform_filter  # a third of the start-up time, and seldom needed
 
+    # Normalised convolution: the filtered sum of finite pixels over the filtered share of them.
     weight = uniform_filter((~bad).astype(np.float64), _FILL_WINDOW, mode="constant")
     # From the centre, so that the mean loses nothing of a small noise on large grey values.
     total = uniform_filter(np.where(bad, 0.0, plane - np.float64(centre)), _FILL_WINDOW, mode="constant")
+    # The filter leaves rounding errors where no pixel is finite: half the weight of one pixel tells them apart.
     near = weight > 0.5 / _FILL_WINDOW**2
     local = np.divide(total, weight, out=np.zeros(plane.shape, np.float64), where=near) + centre
     return np.where(bad, local, plane).astype(plane.dtype, copy=False), bad
@@ -187,7 +195,9 @@ def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[N
     if dtype.kind == "f":
         return _to_float(values, dtype)
     limits = np.iinfo(dtype)
+    # float64 holds the limits of 32-bit integers exactly; `_exact_cast` cares for those of 64 bits.
     rounded = np.rint(values.astype(np.float64, copy=False))
+    # Negated, because NaN fails every comparison and must count as outside.
     outside = ~((rounded >= limits.min) & (rounded <= limits.max))
     n_outside = int(np.count_nonzero(outside))
     if n_outside:
@@ -197,6 +207,7 @@ def to_dtype(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> tuple[N
 
 def _to_float(values: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
     largest = np.finfo(dtype).max
+    # Infinities stay infinite; only finite values would become so by the conversion.
     beyond = np.isfinite(values) & (np.abs(values) > largest) if values.dtype.itemsize > dtype.itemsize else np.False_
     if not beyond.any():
         return values.astype(dtype, copy=False), 0

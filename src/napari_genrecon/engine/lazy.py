@@ -32,6 +32,7 @@ __all__ = [
 
 def is_dask(source: ImageArray) -> TypeGuard[DaskArray]:
     """Return whether an array is one of dask, without importing dask."""
+    # By the modules of its classes: an import of dask takes long, and no dask array exists before one.
     return any(kind.__module__.split(".")[0] == "dask" for kind in type(source).__mro__)
 
 
@@ -58,6 +59,7 @@ def as_transposable(source: ImageArray) -> Any:
         return source
     import dask.array as da
 
+    # Zarr arrays can be read by region, but not transposed.
     return da.from_array(source)
 
 
@@ -89,12 +91,15 @@ def lazy_tiles(fn: TileFunction, source: ImageArray, grid: TileGrid, dtype: DTyp
     import dask.array as da
 
     wanted = None if dtype is None else np.dtype(dtype)
+    # dask wants a dtype for its graph; whoever asked for None does not rely on it.
     claimed = np.dtype(np.float64) if wanted is None else wanted
     if is_dask(source):
         grid = grid.coarse()
+    # With a `meta`, dask does not call the function on an empty array to learn the dtype.
     options = {"chunks": grid.out_chunks, "dtype": claimed, "meta": np.empty((0,) * len(grid.shape), claimed)}
     if not is_dask(source):
         return da.map_blocks(_ReadBlock(fn, grid, wanted, source), **options)
+    # The chunks of a window do not add up to the source, so that the source cannot be cut into them.
     if grid.window is not None:
         return _dask_window(fn, source, grid, wanted, claimed)
     on_grid = source.rechunk(grid.chunks)
@@ -110,8 +115,10 @@ def _dask_window(
     """Return the tiles of the window of a grid; each one takes what it reads from the source as one piece."""
     import dask.array as da
 
+    # Filled by index, then nested by `tolist`: `da.block` takes lists as deep as there are dimensions.
     blocks = np.empty([len(sizes) for sizes in grid.chunks], object)
     for place, core in zip(np.ndindex(blocks.shape), grid.cores(), strict=True):
+        # In one chunk, so that the function gets all that the tile reads in one call.
         read = source[grid.tile_of(core).src].rechunk(-1)
         sizes = tuple(((b - a) * s,) for (a, b), s in zip(core, grid.scale, strict=True))
         meta = np.empty((0,) * read.ndim, claimed)
@@ -131,12 +138,14 @@ class _OverlapBlock:
         return self.compute(np.asarray(block), self.core(block_info))
 
     def core(self, block_info: dict[Any, Any]) -> Core:
+        # The entry None is about the output: its location is in output pixels, counted from the start of the window.
         location, grid = block_info[None]["array-location"], self.grid
         starts = zip(location, grid.scale, grid.core, strict=True)
         return tuple((a // s + start, b // s + start) for (a, b), s, (start, _) in starts)
 
     def compute(self, block: NDArray[Any], core: Core) -> NDArray[Any]:
         made = finish(core_steps(self.fn, block, self.grid, core))
+        # The number of clipped pixels is lost here: a block can return nothing but pixels.
         return made if self.dtype is None else to_dtype(made, self.dtype)[0]
 
 

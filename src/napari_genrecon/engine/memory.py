@@ -18,7 +18,7 @@ __all__ = ["allocate", "available_memory", "check_tile", "fit_block", "fit_tile"
 T = TypeVar("T")
 
 _CGROUP = Path("/sys/fs/cgroup")  # where a container finds its own limit; psutil shows the memory of the whole machine
-_KEPT = 4  # entries of a cache: a preview and a few changed options find theirs again, and old images are let go
+_KEPT = 4  # entries of a cache: a few changed options find theirs again, and old images leave the memory
 
 
 def available_memory() -> int:
@@ -29,14 +29,17 @@ def available_memory() -> int:
         used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return available
+    # "max" stands there if the container has no limit of its own.
     return available if limit == "max" else max(0, min(available, int(limit) - used))
 
 
 def keep_newest(cache: dict[str, T], key: str, value: T) -> None:
     """Put a value into a cache as the newest, and let go of the oldest ones."""
+    # A dict keeps the place of a key that is set again: taken out first, it becomes the last.
     cache.pop(key, None)
     cache[key] = value
     while len(cache) > _KEPT:
+        # With a default, as another thread may let go of the same entry.
         cache.pop(next(iter(cache)), None)
 
 
@@ -48,6 +51,7 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.
     ImageError
         If the array is larger than the available memory.
     """
+    # Asked first: Linux grants more memory than there is, and kills the process when it is written to.
     needed, free = math.prod(shape) * dtype.itemsize, available_memory()
     if needed > free:
         raise ImageError(
@@ -80,6 +84,7 @@ def fit_tile(
     tuple of int
         Multiples of `stride`; the smallest possible tile if none fits.
     """
+    # Rows and columns need not be cut into equally many pieces: all pairs are compared, and there are few.
     pixels = min(max_pixels, budget // bytes_per_pixel)
     heights, widths = (_even_tiles(n, stride) for n in side)
     fitting = [
@@ -88,6 +93,7 @@ def fit_tile(
         for w in widths
         if _extent(side[0], h, halo) * _extent(side[1], w, halo) <= pixels
     ]
+    # Of tiles that compute equally many pixels the highest one; where none fits, the smallest is tried.
     return min(fitting)[2] if fitting else (heights[-1], widths[-1])
 
 
@@ -124,11 +130,14 @@ def fit_block(
     pixels = min(max_pixels, budget // bytes_per_pixel)
     found, last = [], (1, 1, 1)
     for planes in _even_tiles(side[0], 1):
+        # Planes that a block reads, halo included: its pixels are shared among them.
         seen = _extent(side[0], planes, halo[0])
         height, width = tile or fit_tile(
             side[1:], halo=halo[1], stride=stride, bytes_per_pixel=1, budget=pixels, max_pixels=pixels // seen
         )
+        # The thickest blocks come first, so that the last one is the smallest.
         last = (planes, height, width)
+        # Checked again, as `fit_tile` returns its smallest tile even where that is too large.
         if seen * _extent(side[1], height, halo[1]) * _extent(side[2], width, halo[1]) <= pixels:
             cost = [_computed(n, t, h) for n, t, h in zip(side, last, (halo[0], halo[1], halo[1]), strict=True)]
             found.append((math.prod(cost), -planes, last))
@@ -137,6 +146,7 @@ def fit_block(
 
 def _even_tiles(side: int, stride: int) -> list[int]:
     """Return the tile sizes that cut a side into 1, 2, 3, … about equal pieces, largest first."""
+    # -(-a // b) rounds up, in integers of any size. Most numbers of pieces share a size: few sizes are left.
     most = -(-side // stride)
     return sorted({-(-side // (pieces * stride)) * stride for pieces in range(1, most + 1)}, reverse=True)
 

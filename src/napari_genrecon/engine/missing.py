@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["find_missing", "mark_missing", "missing_note", "without_missing"]
 
-_MOST_LEVELS = 4  # grey values that count as padding: margins of two sides, a bar, a frame
 _LEAST_AREA = 64  # pixels of one value that lie together ...
 _SOLID = 0.5  # ... and their part of all of this value
-_SAMPLED = 1 << 14  # pixels of a crop
 _FAR = 3.0  # ranges (5 % to 95 %) of the rest by which padding lies outside it
 _RIM, _NEAR = 0.8, 0.25  # part of the pixels around that lie in the nearest part of the way to it
 
@@ -36,35 +34,39 @@ def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
         Pixels of exactly these values are missing. Mostly empty.
     """
     found: list[float] = []
-    while len(found) < _MOST_LEVELS:
+    while True:
+        # Levels that were found count no longer: behind one there may be the next.
         planes = [without_missing(crop, found) for crop in crops]
         finite = [plane[np.isfinite(plane)] for plane in planes]
         finite = [values for values in finite if values.size]
         ends = {end(values).item() for values in finite for end in (np.min, np.max)}
+        # Padding is far outside the rest, so it is the least or the greatest value.
         both = (min(ends), max(ends)) if ends else ()
         level = next((value for value in both if _is_padding(value, both, planes, finite)), None)
         if level is None:
-            break
+            return tuple(found)
         found.append(level)
-    return tuple(found)
 
 
 def _is_padding(
     level: float, ends: tuple[float, ...], planes: Sequence[NDArray[Any]], finite: Sequence[NDArray[Any]]
 ) -> bool:
     """Whether one of the ends of the grey values is that of padding; the other end may be, too."""
+    # The cheapest test comes first: most images end here.
     if sum(np.count_nonzero(values == level) for values in finite) < _LEAST_AREA:
         return False
-    sampled = np.concatenate([values[:: max(1, values.size // _SAMPLED)] for values in finite])
-    rest = sampled[~np.isin(sampled, ends)].astype(np.float64)
+    # Without either end: if there is padding at both, neither may widen the range of the rest.
+    rest = np.concatenate([values[(values != ends[0]) & (values != ends[1])] for values in finite]).astype(np.float64)
     if not rest.size:
         return False
     low, middle, high = np.quantile(rest, (0.05, 0.5, 0.95))
     distance = float(level) - middle
     if abs(distance) <= _FAR * (high - low):
         return False
+    # Counts are added over all crops, as padding lies in a few of them only.
     parts = [_geometry(plane, level, middle, _NEAR * abs(distance)) for plane in planes]
     pixels, solid, others, equal, rim, near = (sum(counts) for counts in zip(*parts, strict=True))
+    # The rest has to vary, unlike labels, and to be more than a seam along the padding.
     is_solid = solid >= max(_LEAST_AREA, _SOLID * pixels) and max(equal, rim) < _SOLID * others
     return is_solid and near >= _RIM * rim
 
@@ -73,6 +75,7 @@ def _geometry(plane: NDArray[Any], level: float, middle: float, far: float) -> t
     """Count pixels of this level, and those in squares; the others, those in squares, beside it, and not `far` off."""
     marked = plane == level
     seen = np.isfinite(plane) & ~marked
+    # A blurred edge has values between both here, that of padding has not.
     around = plane[seen & _beside(marked)].astype(np.float64)
     found = (marked, _solid(marked), seen, _solid(seen & _like_neighbours(plane)))
     near = np.abs(around - middle) < far
@@ -81,12 +84,14 @@ def _geometry(plane: NDArray[Any], level: float, middle: float, far: float) -> t
 
 def _solid(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of squares of 2 x 2 marked ones."""
+    # Morphological opening: what is thinner than two pixels vanishes, areas stay as they are.
     squares = np.pad(marked[1:, 1:] & marked[1:, :-1] & marked[:-1, 1:] & marked[:-1, :-1], 1)
     return squares[1:, 1:] | squares[1:, :-1] | squares[:-1, 1:] | squares[:-1, :-1]
 
 
 def _like_neighbours(plane: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels that equal those on the right and below; at the edge, what is inside decides."""
+    # A pixel at the edge equals its copy beyond it, so that only neighbours inside count.
     framed = np.pad(plane, ((0, 1), (0, 1)), mode="edge")
     return np.asarray((plane == framed[1:, :-1]) & (plane == framed[:-1, 1:]))
 
@@ -109,6 +114,7 @@ def without_missing(block: NDArray[Any], missing: Sequence[float]) -> NDArray[An
     """Return the block with NaN where a value of `find_missing` is: the same array if there are none."""
     if not missing:
         return block
+    # Integers cannot hold NaN; float32 holds all of 16 bits, and float64 all of 32.
     wide = np.float32 if block.dtype.itemsize <= 2 else np.float64
     values = block.astype(block.dtype if block.dtype.kind == "f" else wide)
     values[mark_missing(block, missing)] = np.nan

@@ -24,6 +24,7 @@ class _Shared:
     @contextmanager
     def within(self) -> Iterator[None]:
         """Be inside."""
+        # Threads overlap in any order: the first in and the last out change the state of the process.
         with self._lock:
             if not self._inside:
                 self._before = self._begin()
@@ -38,12 +39,14 @@ class _Shared:
 
 
 def _stop_collecting() -> bool:
+    # Whether to enable it in the end: a program may have switched it off for itself.
     collects = gc.isenabled()
     gc.disable()
     return collects
 
 
 def _collect_again(collected: bool) -> None:
+    # If others have frozen objects, these are to stay frozen, and `unfreeze` would free all.
     if not gc.get_freeze_count():
         gc.freeze()
         gc.unfreeze()  # all that was frozen is of the oldest generation then
@@ -53,6 +56,7 @@ def _collect_again(collected: bool) -> None:
 
 def _shorten() -> float:
     turn = sys.getswitchinterval()
+    # Never longer than before: another program may have chosen shorter turns.
     sys.setswitchinterval(min(turn, _TURN))
     return turn
 

@@ -53,6 +53,7 @@ def one_step(compute: Callable[..., Block]) -> Callable[..., Generator[None, Non
 
     @wraps(compute)
     def steps(*block_and_tile: Any) -> Generator[None, None, Block]:
+        # Makes a generator of this function without a step of its own.
         yield from ()
         return compute(*block_and_tile)
 
@@ -174,20 +175,25 @@ def run_tiles(
     InferenceError
         If even the smallest tile does not fit into memory.
     """
+    # Before all work: a result that cannot be held is refused at once.
     out = allocate(grid.out_shape, np.dtype(dtype))
     pending = deque(grid.cores())
+    # The largest core that is still tried; it only shrinks.
     limit = tuple(max(sizes) for sizes in grid.chunks)
     costs = [1.0] * steps if isinstance(steps, int) else list(steps)
     account = _Account(work or _pixels_read, costs, grid)
     clipped, nan, note = 0, 0, ""
+    # Tells the total before the first tile, which may take long.
     yield account.progress(note)
     begun: deque[tuple[Core, Callable[..., Generator[Progress, None, Block | None]]]] = deque()
     with Ahead(ahead) as tiles:
         while pending or begun:
+            # At most `ahead` tiles are under way, and the oldest of them is finished first.
             while pending and len(begun) < ahead:
                 core = pending.popleft()
                 if any(b - a > n for (a, b), n in zip(core, limit, strict=True)):  # cut before the limit was lowered
                     parts = grid.split(core, limit)
+                    # `extendleft` turns the order round: reversed, the parts stay in C order.
                     pending.extendleft(reversed(parts))
                     account.replace(grid.tile_of(core), [grid.tile_of(part) for part in parts])
                     continue
@@ -201,6 +207,7 @@ def run_tiles(
                 note = f"out of memory: tiles reduced to {'x'.join(map(str, limit))}"
                 pending.appendleft(core)  # again, cut to the lower limit
                 continue
+            # Pixels are counted in the core only: halos overlap, and would count twice.
             out[tile.dst], n_clipped = to_dtype(block[tile.crop], out.dtype)
             clipped += n_clipped
             nan += count_nan(block[tile.crop])
@@ -265,9 +272,11 @@ def core_steps(fn: TileFunction, block: NDArray[Any], grid: TileGrid, core: Core
         pass
     out: NDArray[Any] | None = None
     for part in halves(grid, core):
+        # A half reads no pixel that the whole did not, so it is cut out of the same block.
         inner = grid.tile_of(part)
         made = yield from core_steps(fn, block[_within(inner.src, tile.src)], grid, part)
         if out is None:
+            # Only now is the dtype known in which `fn` computes.
             out = np.empty([place.stop - place.start for place in tile.dst], made.dtype)
         out[_within(inner.dst, tile.dst)] = made
     assert out is not None
@@ -282,6 +291,7 @@ def halves(grid: TileGrid, core: Core) -> list[Core]:
     InferenceError
         If it cannot be smaller.
     """
+    # A core by itself, as dask computes it, knows no limit from other tiles: its own size is the limit.
     size = tuple(b - a for a, b in core)
     return grid.split(core, _smaller(grid, size, size))
 
@@ -306,6 +316,7 @@ class _Account:
 
     def replace(self, tile: Tile, parts: list[Tile]) -> None:
         """Count the parts of a tile instead of the tile."""
+        # Every part takes all steps, and reads a halo of its own.
         self._total += (len(parts) - 1) * self._steps
         self._all += sum(map(self._work, parts)) - self._work(tile)
 
@@ -316,7 +327,9 @@ class _Account:
 
     def progress(self, note: str, tile: Tile | None = None, steps: int = 0) -> Progress:
         """Return the progress after so many steps of a tile."""
+        # A tile that yields more often than was stated stays at its end.
         inside = self._shares[min(steps, self._steps) - 1] * self._work(tile) if tile is not None and steps else 0.0
+        # Sums of floats may exceed their total by a rounding error.
         share = min((self._worked + inside) / self._all, 1.0) if self._all > 0 else None
         return Progress(self._done + min(steps, self._steps), self._total, note, share)
 
@@ -333,11 +346,13 @@ def _compute(fn: TileFunction, source: ImageArray, tile: Tile) -> Generator[None
 def _smaller(grid: TileGrid, size: tuple[int, ...], limit: tuple[int, ...]) -> tuple[int, ...]:
     half = grid.halved(size)
     if half is None:
+        # Halos included: what is read had no room.
         needed = math.prod(b + 2 * h for b, h in zip(size, grid.halo, strict=True))
         raise InferenceError(
             f"not enough memory even for a tile of {'x'.join(map(str, size))} ({needed} pixels with its border): "
             "close other programs, or choose device 'cpu'"
         )
+    # One dimension is halved; in the others the limit may be below the size of this core.
     return tuple(map(min, limit, half))
 
 

@@ -98,6 +98,7 @@ class TileGrid:
 
     def within(self, region: Region) -> TileGrid:
         """Return the grid that computes a region only."""
+        # Resolves None and negative numbers, and ends at the image's edge.
         ends = [part.indices(n)[:2] for part, n in zip(region, self.shape, strict=True)]
         return replace(self, window=tuple(ends))
 
@@ -112,6 +113,7 @@ class TileGrid:
     @property
     def spans(self) -> tuple[list[tuple[int, int]], ...]:
         """Start and stop of the tiles in the source, per dimension."""
+        # The pieces add up to the window, which starts anywhere in the source.
         return tuple(_spans(sizes, a) for sizes, (a, _) in zip(self.chunks, self.core, strict=True))
 
     @property
@@ -128,6 +130,7 @@ class TileGrid:
     def read_share(self) -> float:
         """Pixels computed per pixel kept, halos included (1.0 means no overlap)."""
         per_axis = (
+            # A halo ends at the edge of the image, not at that of the window.
             sum(min(b + h, n) - max(a - h, 0) for a, b in spans) / length
             for spans, h, n, length in zip(self.spans, self.halo, self.shape, self.lengths, strict=True)
         )
@@ -155,9 +158,11 @@ class TileGrid:
         """Return the regions to read, keep and write for one core."""
         # The halo ends at the edge of the image, so that the core may begin anywhere in what was read.
         src = [
+            # Rounded down to the stride, as a window may begin beside it.
             (max(a - h, 0) // s * s, min(b + h, n))
             for (a, b), h, s, n in zip(core, self.halo, self.stride, self.shape, strict=True)
         ]
+        # `crop` counts from the start of the block, `dst` from that of the window; both are in output pixels.
         crop = [slice((a - lo) * s, (b - lo) * s) for (a, b), (lo, _), s in zip(core, src, self.scale, strict=True)]
         dst = [slice((a - o) * s, (b - o) * s) for (a, b), (o, _), s in zip(core, self.core, self.scale, strict=True)]
         return Tile(tuple(slice(lo, hi) for lo, hi in src), tuple(crop), tuple(dst))
@@ -168,6 +173,7 @@ class TileGrid:
         A core shorter than its own halo would spend most of its work on pixels that are thrown away.
         """
         axis = max(range(len(size)), key=lambda i: size[i])
+        # Rounded up, so that the second part begins on the stride; a core of one stride stays whole.
         half = -(-size[axis] // (2 * self.stride[axis])) * self.stride[axis]
         if half >= size[axis] or half < self.halo[axis]:
             return None

@@ -56,6 +56,7 @@ Processing: TypeAlias = Generator[Progress, None, tuple[Result, ImageMeta]]
 
 def array_options(task: Task) -> dict[str, str]:
     """Return the options of a task that are arrays, with its kind: ``mask``, ``psf``, ``maps`` or ``points``."""
+    # The hints are Annotated[type, dict]: the second argument is the dict that forms and flags read, too.
     metadata = {name: typing.get_args(hint)[1] for name, hint in hints_of(task.options).items()}
     return {name: found["array"] for name, found in metadata.items() if "array" in found}
 
@@ -108,6 +109,7 @@ def file_steps(
         return (yield from _points_steps(task, source, target, options, saving, arrays, series))
 
     def process(image: ImageFile, lazy: bool | None, begun: Record | None) -> Processing:
+        # A result that is continued keeps its tiles: what is written already must fit to what follows.
         wanted = options if begun is None else replace(options, tile=tile_of(begun))
         return processed_steps(task, image.data, image.about, wanted, files=arrays, lazy=lazy)
 
@@ -127,6 +129,7 @@ def _points_steps(
 ) -> Generator[Progress, None, Record]:
     """Write the points that a task finds in a file into a CSV file, and the record beside it."""
     sources = [source, *arrays.values()]
+    # Before the work, as for images.
     check_points_target(target, overwrite=saving.overwrite, sources=sources)
     image = finished(open_image(source, axes=str(options.axes) if options.axes else None, series=series))
     result = yield from _task_steps(task, image.data, image.about, options, files=arrays, lazy=None)
@@ -171,12 +174,15 @@ def process_file_steps(
     targets = [target, *(companion_path(target, title) for title in added)]
     _check_all(targets, saving, sources, resume=resume)  # before the work, which may take hours
     image = finished(open_image(source, axes=str(axes) if axes else None, series=series))
+    # The result and its companions have the tiles of one run: any unfinished one of them tells which.
     parts = [part for part in map(journal.part_of, targets) if resume and part.exists()]
     begun = journal.read(parts[0])[0].record if parts else None
+    # Written by region, nothing may be computed before; for other formats the task decides.
     result, about = yield from process(image, True if written.by_region else None, begun)
     about = replace(about, record=record_from_file(result.record, image, source))
     more: dict[str, Any] = {"saving": saving, "sources": sources, "resume": resume, "client": client}
     yield from _write_all_steps(added, target, result, about, **more)
+    # Read back: the writer adds what is known only in the end, such as the number of clipped pixels.
     return record_of(open_image(target))
 
 
@@ -189,10 +195,13 @@ def _write_all_steps(
         for title in added:
             data, path = result.companions[title], companion_path(target, title)
             described = about_companion(about, title, data.dtype)
+            # Only the companion of this very run is kept.
             if not (resume and is_made(path, described.record or {})):
+                # The unrounded values are those of the result, and would be written instead of the companion.
                 made = replace(result, data=data, unrounded=None, companions={})
                 written.append((yield from write_steps(path, made, described, resume=resume, **more)))
         yield from write_steps(target, result, about, resume=resume, **more)
+    # Also GeneratorExit and KeyboardInterrupt, by which a run is cancelled: no companion stays alone.
     except BaseException:
         if not written_format(target).by_region:  # those are kept, to be continued
             for path in [*written, *map(sidecar_of, written)]:
@@ -203,11 +212,13 @@ def _write_all_steps(
 def record_from_file(record: Record, image: ImageFile, source: Path) -> Record:
     """Return the record of a result with the path of the file that the first step was made from, and its record."""
     first = {**record["input"]}
+    # Of several steps only the first read the file; the others had the result before them.
     if "record" in first:  # made by several steps
         return {**record, "input": {**first, "record": record_from_file(first["record"], image, source)}}
     first["path"] = str(source.resolve())
     if image.series:
         first["series"] = image.chosen
+    # A result that is processed again hands on how its first image was acquired.
     acquisition = image.about.acquisition or ((image.record or {}).get("input") or {}).get("acquisition")
     if acquisition:
         first["acquisition"] = acquisition
@@ -252,10 +263,12 @@ def _task_steps(
 ) -> Generator[Progress, None, Result]:
     """Run a task with the axes and pixel sizes of the image, and with options from files; the record names these."""
     read = {name: _read(array_options(task)[name], path) for name, path in files.items()}
+    # The axes of the file count: those of the options were heeded when it was opened.
     options = calibrated(replace(options, axes=about.axes, **read), lambda: about)
     result = yield from task.steps(data, options, lazy=lazy)
     if not files:
         return result
+    # The task sees arrays only; to make the result again, their paths are needed.
     named = {name: str(path.resolve()) for name, path in files.items()}
     return replace(result, record={**result.record, "arrays": named})
 
@@ -264,6 +277,7 @@ def _read(kind: str, path: Path) -> Any:
     if kind == "points":
         return read_places(path)
     image = open_image(path)
+    # A point spread function brings its pixel size, so that it can be resampled to that of the image.
     return measured_psf(image.data, image.about) if kind == "psf" else image.data
 
 
@@ -276,6 +290,7 @@ def _check_all(targets: Sequence[Path], saving: Saving, sources: Iterable[Path],
 
 def _check(target: Path, saving: Saving, sources: Iterable[Path]) -> None:
     """Refuse a target, or the sidecar beside it, that exists and may not be replaced."""
+    # An OME-Zarr is a folder; a file must not take the place of one, nor the reverse.
     folder = written_format(target).by_region
     check_target(target, overwrite=saving.overwrite, sources=sources, folder=folder)
     if saving.sidecar:
@@ -329,8 +344,10 @@ def write_result_steps(
     _check_all([target, *paths.values()], saving, [], resume=False)
     result = yield from task.steps(data, options, lazy=True if written_format(target).by_region else None)
     record = made_from_layer(result.record, {"genrecon": about.record, ACQUISITION: about.acquisition})
+    # With the record that names the layer's own record: the task has seen its pixels only.
     described = about_result(about, result, record)
     yield from _write_all_steps(added, target, result, described, saving=saving)
+    # The layer shows the file, so that the computed pixels need not stay in memory.
     written = open_image(target)
     companions = result.companions | {title: layers_of(open_image(path))[0][0] for title, path in paths.items()}
     return replace(result, data=layers_of(written)[0][0], record=record_of(written), companions=companions)
@@ -340,20 +357,24 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
     """Return the metadata of a result from that of its source: axes, scale, translate and units for the same place."""
     whole = about.filled()
     new = len(result.axes) - len(about.axes)  # 1 for several plausible fillings, which get a new first dimension
+    # Only tasks that enlarge have a factor.
     factors = tuple(record.get("factor") or (1,) * len(about.axes))
     scale, translate = upscaled_transform(whole.scale, whole.translate, factors)
     made = (record.get("output") or {}).get("channel_names")
     if made is not None:  # other channels than those of the image
+        # Names need a dimension of channels.
         several = "C" in result.axes.letters
         whole = replace(whole, channel_names=tuple(made) if several and any(made) else (), **_NO_COLOURS)
     elif result.region is not None:
         whole = _cut(whole, result.region)
     if result.region is not None:
+        # A region starts at pixels of the source: the factor makes pixels of the result of them, and `scale` units.
         translate = translate + np.array([part.start for part in result.region]) * np.asarray(factors) * scale
     return replace(
         whole,
         axes=result.axes,
         scale=(*(1.0,) * new, *map(float, scale)),
+        # Fillings are numbered: their dimension has no length.
         units=(*("pixel",) * new, *whole.units),
         translate=(*(0.0,) * new, *map(float, translate)),
         record=record,
@@ -365,11 +386,12 @@ _NO_COLOURS: dict[str, Any] = {"channel_colors": (), "channel_luts": (), "channe
 
 
 def _cut(about: ImageMeta, region: tuple[slice, ...]) -> ImageMeta:
-    """Return the metadata with the names and colours of the channels of a region."""
+    """Return the metadata with the names, colours and display limits of the channels of a region."""
     if "C" not in about.axes.letters:
         return about
     part = region[about.axes.letters.index("C")]
-    return replace(about, channel_names=about.channel_names[part], channel_colors=about.channel_colors[part])
+    per_channel = ("channel_names", "channel_colors", "channel_luts", "channel_limits")
+    return replace(about, **{name: getattr(about, name)[part] for name in per_channel})
 
 
 def finished(image: ImageFile) -> ImageFile:

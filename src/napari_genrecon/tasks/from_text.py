@@ -46,19 +46,23 @@ def options_from_text(
         If a value cannot be read, or a file does not exist.
     """
     values, files = dict(given), {}
+    # As text, whether it comes from a command line or as a number from a file of steps.
     if values.get("noise") is not None:
         values["noise"] = noise_from_text(str(values["noise"]), folder, flag)
     for name, kind in array_options(task).items():
         text = values.get(name)
         if text is None:
             continue
+        # Whatever is neither optics nor a number is the path of a file.
         if kind == "psf" and str(text).startswith(OPTICS_PREFIX):
             values[name] = Optics.from_text(str(text))
         elif kind == "psf" and is_number(text):
             values[name] = float(text)
+        # Calls from Python may bring an array, for which a record would have no path.
         elif not isinstance(text, str | Path):
             raise OptionError(f"{flag}{name}: give the path of a file, not {type(text).__name__} {np.shape(text)}")
         else:
+            # Not read here: whoever runs the task reads it, and notes its path in the record.
             values[name], files[name] = None, (folder or Path()) / str(text)
             if not files[name].exists():
                 raise OptionError(f"{flag}{name}: there is no file {text}{_ADVICE.get(kind, '')}")

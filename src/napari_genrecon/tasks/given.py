@@ -57,6 +57,7 @@ def given_image(image: ImageLike, axes: str | Axes | None = None) -> Given:
     ImageError
         If it is a path, or a layer of another kind.
     """
+    # numpy would take a path for an array of text, and a later error would say nothing about it.
     if isinstance(image, str | os.PathLike):
         path = os.fspath(image)
         raise ImageError(
@@ -66,6 +67,7 @@ def given_image(image: ImageLike, axes: str | Axes | None = None) -> Given:
     if not _is_layer(image):
         return Given(image, axes)
     pixels, meta = _pixels(image, ("image",), "an image layer")
+    # Axes that were typed count before those of the layer.
     return Given(pixels, axes or axes_of(meta.get("axis_labels", ()), tuple(pixels.shape), rgb=meta["rgb"]), meta)
 
 
@@ -77,6 +79,7 @@ def given_pixel_size(image: Any) -> dict[str, Any]:
     whole = found.about().filled()
     y, x = whole.axes.y, whole.axes.x
     return {
+        # A layer may have a negative scale, which mirrors it.
         "pixel_size": (abs(float(whole.scale[y])), abs(float(whole.scale[x]))),
         "units": (whole.units[y], whole.units[x]),
     }
@@ -88,12 +91,14 @@ def given_images(images: Any, axes: Any) -> tuple[Any, Any]:
         found = given_image(images, axes)
         return found.pixels, found.axes
     several = [given_image(image) for image in images]
+    # One answer per image: each layer may have axes of its own.
     letters = [found.axes for found in several]
     return [found.pixels for found in several], letters if axes is None and any(letters) else axes
 
 
 def given_mask(mask: Any, kinds: Sequence[str] = ("labels", "image")) -> Any:
     """Return the pixels of a layer (or the points, or of each of a list), or anything else as it is."""
+    # A list without layers stays as it is: it may be an array, written as nested lists.
     if isinstance(mask, list | tuple) and any(map(_is_layer, mask)):
         return [given_mask(entry, kinds) for entry in mask]
     return _pixels(mask, kinds, f"a {' or '.join(kinds)} layer")[0] if _is_layer(mask) else mask
@@ -128,4 +133,5 @@ def _pixels(layer: Any, kinds: Sequence[str], wanted: str) -> tuple[Any, dict[st
     data, meta, kind = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()
     if kind not in kinds:
         raise ImageError(f"'{meta.get('name')}' is a {kind} layer, and {wanted} is needed: choose another layer")
+    # A pyramid is a list of levels, of which the first has the full resolution.
     return (data[0] if meta.get("multiscale") else data), meta

@@ -66,9 +66,11 @@ def measure_noise(image: ImageLike, *, axes: str | Axes | None = None) -> Noise:
     given = given_image(image, axes)
     source = as_source(given.pixels)
     resolved = resolve_axes(given.axes, source.shape)
+    # Whoever resolved them has warned already.
     if not isinstance(axes, Axes):
         warn_assumed(resolved, source)
     models = tuple(map(measure_crops, sample_channels(source, resolved)))
+    # One model by itself where there is no channel to index by.
     return models[0] if resolved.channel is None else models
 
 
@@ -100,6 +102,7 @@ def as_source(image: ImageArray) -> Any:
     ImageError
         If it is not one.
     """
+    # np.asarray drops a mask without a word, and masked pixels would count as measured ones.
     if isinstance(image, np.ma.MaskedArray):
         masked = int(np.count_nonzero(np.ma.getmaskarray(image)))
         if masked:
@@ -110,9 +113,12 @@ def as_source(image: ImageArray) -> Any:
             )
         image = image.data
     try:
+        # np.asarray would load all of a Zarr or dask array.
         source = image if hasattr(image, "shape") and hasattr(image, "dtype") else np.asarray(image)
+    # numpy refuses nested lists of different lengths.
     except ValueError as error:
         raise ImageError(f"the image is no array: {error}") from None
+    # numpy wraps anything else in an array of objects, None and lists of layers included.
     if source is not image and source.dtype == object:
         raise ImageError(
             f"the image is {_kind_of(image)} and not an array: give one array of numbers or one image layer; several "
@@ -142,8 +148,10 @@ def sample_channels(source: ImageArray, axes: Axes) -> tuple[list[NDArray[Any]],
     """
     count = axes.n_channels(source.shape)
     if axes.rgb:
+        # The fourth sample of RGBA is the alpha channel.
         count = min(count, RGB)
     sampled = tuple(sample_crops(source, axes, channel) for channel in range(count))
+    # Integers are finite, and none of them is that large.
     if source.dtype.kind == "f":
         for channel, crops in enumerate(sampled):
             _check_values(crops, f"channel {channel}" if count > 1 else "the image")
@@ -154,6 +162,7 @@ def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
     finite = [np.abs(crop[np.isfinite(crop)]) for crop in crops]
     if not any(part.size for part in finite):
         raise ImageError(f"{name} holds no finite pixel: every sampled value is NaN or infinite")
+    # A single crop may hold no finite pixel, hence `initial`.
     largest = float(max(part.max(initial=0) for part in finite))
     if largest > _LARGEST:
         raise ImageError(f"{name} has grey values of {largest:.3g}, and at most {_LARGEST:g} can be used: rescale it")
@@ -161,6 +170,7 @@ def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
 
 def input_facts(source: ImageArray, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
     """What a record says about the input: shape, dtype and a fingerprint of the sampled crops."""
+    # Of the crops, which are always the same ones: a digest of all pixels would have to read them.
     found = fingerprint(tuple(source.shape), source.dtype, chain.from_iterable(sampled))
     return {"shape": list(source.shape), "dtype": str(source.dtype), "fingerprint": found}
 
@@ -175,6 +185,7 @@ def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | flo
     """
     if noise is None:
         return tuple(map(measure_crops, channels))
+    # Text is a sequence as well; `_as_model` refuses it with a sentence.
     if isinstance(noise, Sequence) and not isinstance(noise, str):
         models = tuple(map(_as_model, noise))
     else:
@@ -197,6 +208,7 @@ def is_noisy(noise: NoiseModel, crops: Sequence[NDArray[Any]]) -> bool:
 def _as_model(noise: object) -> NoiseModel:
     if isinstance(noise, NoiseModel):
         return noise
+    # Numbers of any kind, those of numpy and torch included.
     if isinstance(noise, str) or not hasattr(noise, "__float__"):
         raise OptionError(
             f"noise must be the noise s.d. in grey values or a NoiseModel (or one of these per channel); got {noise!r}"

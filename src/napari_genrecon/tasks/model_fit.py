@@ -29,6 +29,7 @@ def notes_on_model(card: ModelCard, noise: Sequence[NoiseModel], pixel_size: flo
     pixel_size : float or None
         Side of its pixels in micrometres, if known.
     """
+    # Bundled models hold nothing here, a file of others may hold anything.
     data = card.calibration.get("data")
     if not isinstance(data, dict):
         return []
@@ -40,11 +41,13 @@ def notes_on_model(card: ModelCard, noise: Sequence[NoiseModel], pixel_size: flo
 
 
 def _on_brightness(known: object, noise: Sequence[NoiseModel]) -> str:
+    # A channel without noise has an infinite ratio, one of unknown levels a ratio of 0.
     levels = [model.snr for model in noise if model.snr > 0 and math.isfinite(model.snr)]
     span = _range(known)
     if span is None or not levels:
         return ""
     low, high = span
+    # One channel that is off is reason enough, so the first is named.
     off = next((level for level in levels if not low / _BRIGHTNESS <= level <= high * _BRIGHTNESS), None)
     return "" if off is None else f"its signal is {off:.3g} times its noise, theirs {_words(low, high)} times"
 
@@ -63,6 +66,7 @@ def _on_correlation(known: object, noise: Sequence[NoiseModel]) -> str:
 
 def note_on_pixels(card: ModelCard, pixel_size: float | None) -> str:
     """Return in words that pixels are larger or smaller than those of the training; empty if they are not."""
+    # Along X; None if the pixel size of the training images was unknown.
     trained = micrometres(card.pixel_size[-1], card.units[-1])
     if pixel_size is None or trained is None or 1 / _PIXEL <= pixel_size / trained <= _PIXEL:
         return ""

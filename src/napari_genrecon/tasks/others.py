@@ -26,10 +26,12 @@ def grey_scale(spec: ModelCard, crops: Sequence[NDArray[Any]]) -> tuple[float, f
     crops : sequence of (Y, X) ndarray
         Crops of one channel; NaN and infinite pixels count for nothing.
     """
+    # Grey values from `low` to `high` become -1 to 1.
     if spec.scaling == "trained":
         return (spec.low[0] + spec.high[0]) / 2, (spec.high[0] - spec.low[0]) / 2
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
     if spec.scaling == "moments":
+        # A constant image would be divided by 0; so would one below whose ends are equal.
         return float(values.mean()), float(values.std()) or 1.0
     low, high = (float(end) for end in np.percentile(values, _ENDS))
     return low, high - low or 1.0

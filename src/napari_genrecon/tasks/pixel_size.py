@@ -45,11 +45,14 @@ def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
     for name, value in given.items():
         if isinstance(value, MeasuredPSF) and value.image_pixel_size is None:
             sizes = known_sizes(about_of())
+            # A PSF in a plane has no size along Z.
             letters = "ZYX"[-len(value.pixel_size) :]
             found[name] = replace(value, image_pixel_size=tuple(sizes.get(letter) for letter in letters))
+    # Only upscaling along z has this option.
     if "spacing" in given and given["spacing"] is None:
         whole = about_of().filled()
         found["spacing"] = plane_spacing(str(options.axes), whole.scale, whole.units)
+    # 0 stands for tasks without this option; None is an option that was not set.
     if given.get("pixel_size", 0) is None and given["model"] != "auto":  # the bundled models fit any size
         found["pixel_size"] = known_sizes(about_of()).get("X")
     return replace(options, **found) if found else options
@@ -76,6 +79,7 @@ def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:
         If the array has channels, or cannot be a PSF.
     """
     array, letters = np.asarray(data), about.axes.letters
+    # Dimensions of length 1 are dropped: files of a stack may also name a time and a channel.
     kept = [i for i, letter in enumerate(letters) if letter in "ZYX" or array.shape[i] > 1]
     names = "".join(letters[i] for i in kept)
     if len(names) == 3 and "Z" not in names and names.endswith("YX") and array.shape[kept[0]] > _CHANNELS:
@@ -86,6 +90,7 @@ def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:
             "and time of it"
         )
     whole = array[tuple(slice(None) if i in kept else 0 for i in range(array.ndim))]
+    # The file may hold them in another order; a `MeasuredPSF` is (Y, X) or (Z, Y, X).
     order, sizes = [names.index(letter) for letter in "ZYX" if letter in names], known_sizes(about)
     return MeasuredPSF(pixels=whole.transpose(order), pixel_size=tuple(sizes.get(letters[kept[i]]) for i in order))
 
@@ -105,6 +110,7 @@ def _completed(optics: Optics, about: ImageMeta) -> Optics:
             raise OptionError(f"the pixels are {x:g} x {y:g} micrometres, and a computed PSF needs square ones")
         optics = replace(optics, pixel_size=(x + y) / 2)
     if optics.z_step is None:
+        # Without planes only the PSF in focus counts, which a z step of 0 stands for.
         optics = replace(optics, z_step=_length(about, "Z", "z_step") if "Z" in letters else 0.0)
     return optics
 
@@ -112,6 +118,7 @@ def _completed(optics: Optics, about: ImageMeta) -> Optics:
 def _length(about: ImageMeta, letter: str, name: str) -> float:
     """Return the size of a pixel along one dimension, in micrometres."""
     whole, index = about.filled(), about.axes.letters.index(letter)
+    # A scale without a unit of length may be 1 for want of a better one, and must not pass for micrometres.
     unit = whole.units[index]
     if unit not in MICROMETRES:
         raise OptionError(

@@ -53,14 +53,14 @@ __all__ = [
 
 # A run can be cancelled between tiles: a tile of this much work, in MFLOP, takes about 1.5 seconds on two CPU cores.
 _MAX_TILE_WORK = {"cpu": 231_000}
-_MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where larger tiles are more efficient
-_MORE_FOR_VOLUMES = (
-    8  # times that work, which is done in parts: smaller tiles would be little but halos in 3 dimensions
-)
-_LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others
+_MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where a pixel takes fewer seconds in larger tiles
+# Times that work, in as many seconds: it is done in parts, and smaller tiles would be little but halos in 3 dimensions.
+_MORE_FOR_VOLUMES = 8
+_LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others, however many seconds it takes
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
 _STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
-# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for it.
+# While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for
+# it, and hold memory.
 _AHEAD = 8
 _AHEAD_PIXELS = 16_000_000  # of all tiles at once: about a gigabyte of the CPU's memory
 MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
@@ -174,6 +174,7 @@ class Plan:
         """
         grid = cut(self.grid, self.options, self.axes)
         output = self.facts.get("output", {})
+        # Tasks that change the shape state it in the record; it is that of the region now.
         shape = {"shape": list(grid.out_shape)} if "shape" in output else {}
         companions = {
             title: replace(each, grid=cut(each.grid, self.options, self.axes))
@@ -191,8 +192,10 @@ class Plan:
         unrounded = None if result.unrounded is None else whole(result.unrounded)
         companions = {
             title: in_blank(made, self.source.shape[: made.ndim], self.region[: made.ndim], self._outside(title))
+            # Companions of colour images may lack the colours: they have the first dimensions only.
             for title, made in result.companions.items()
         }
+        # Without `tiles`: they compute the region, and no longer fit the copy of the whole.
         return replace(result, data=whole(result.data), companions=companions, unrounded=unrounded, tiles=None)
 
     def _outside(self, title: str) -> float:
@@ -208,6 +211,7 @@ class Plan:
         """Number of tiles to compute at once: one on the CPU, of which a tile uses every core."""
         if self.device == "cpu":
             return 1
+        # In pixels, halos included, as these are held in memory, too.
         largest = max(map(math.prod, read_shapes(self.grid)))
         return max(1, min(_AHEAD, _AHEAD_PIXELS // largest))
 
@@ -216,10 +220,12 @@ class Plan:
         before, tiles = self.work
         if not before:
             return progress
+        # Without `work`, the share of the tiles alone: the fraction then follows from `done` and `total`.
         return replace(progress, done=before + round(tiles * progress.fraction), total=before + tiles, work=None)
 
     def of_parts(self, part: int, progress: Progress) -> Progress:
         """Return the progress of the result (part 0), or of a companion, as progress of them all."""
+        # Pixels that are computed, times how often the network runs over them.
         work = [self.grid.pixels_read, *(each.steps * each.grid.pixels_read for each in self.companions.values())]
         if len(work) == 1 or not sum(work):
             return progress
@@ -228,12 +234,15 @@ class Plan:
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of a run; without `tiled` that of a lazy result."""
+        # Arrays are taken out first: `asdict` would copy them.
         options = asdict(replace(self.options, **dict.fromkeys(self.beside)))
         if self.region is not None:
             options |= recorded(self.region, self.axes, self.source.shape, options)
+        # Facts of the task win, such as the shape of an enlarged image.
         output = output_facts(self.dtype, tiled) | self.facts.get("output", {})
         precision = self.facts.get("precision", "float32")
         facts = {
+            # Before the facts, in which a task that draws states its seed.
             "seed": None,  # nothing is random
             "precision": precision,
             **self.facts,
@@ -252,6 +261,7 @@ class Plan:
         return make_record(self.task, self.nature, **facts)
 
     def _passed_over(self) -> list[str]:
+        # A GPU that was passed over is worth a note only if a network ran.
         return [] if self.model is None else device_note(self.options.device)
 
 
@@ -270,10 +280,13 @@ def run_plan(plan: Plan, *, lazy: bool, started: float) -> Generator[Progress, N
     plan = plan.of_region()
     if lazy:
         made = lazy_result(plan.kernel, plan.source, plan.grid, plan.dtype, plan.axes, plan.record())
+        # Lazy like the result: nothing runs before someone reads them.
         more = {title: lazy_tiles(each.kernel, plan.source, each.grid) for title, each in plan.companions.items()}
         return plan.placed(replace(made, companions=more))
+    # `plan.steps` may time a network, so it is called only here, where tiles are computed now.
     steps = run_tiles(plan.kernel, plan.source, plan.grid, plan.dtype, steps=plan.steps(), ahead=plan.ahead)
     with borrowed(plan.device):
+        # First the planes are named, then the shares of earlier work and of companions are taken into account.
         own = map_progress(tell_planes(steps, plan.n_planes), plan.of_all)
         tiled = yield from map_progress(own, partial(plan.of_parts, 0))
         companions = yield from _companions(plan)
@@ -313,7 +326,9 @@ def borrowed(device: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # The next job in this thread may use no network, and its record must not name this device.
         note_device("")
+        # torch keeps freed memory of a device for later, and other programs could not use it.
         if device != "cpu":
             release_memory(device)
 
@@ -343,7 +358,9 @@ def plan_grid(
     """
     halo, stride, planes = spec.halo, spec.stride, 1
     if spec.about.volumes:
+        # Volumes are cut along Z, too, so that a tile of a thick stack fits into memory.
         planes, height, width = _block(shape, axes, spec, tile, resolve_device(device))
+    # A network that looks at a whole plane at once cannot be tiled.
     elif spec.whole:
         height, width = shape[axes.y], shape[axes.x]
         # A stride of a whole plane: no tile can be smaller, not even where memory runs out.
@@ -359,6 +376,7 @@ def plan_grid(
             max_pixels=_most_pixels(spec, where),
         )
     else:
+        # What was asked for is kept, rounded to the stride, whatever the memory: it is halved where it runs out.
         height, width = check_tile(tile, spec.stride.x)
     return TileGrid(
         shape=tuple(shape),
@@ -390,14 +408,17 @@ def _block(
 
 
 def _most_pixels(spec: ModelCard, device: str) -> int:
+    # `spec.work` is per pixel. Every device but the CPU is a GPU, whatever its name and number.
     most = int(_MAX_TILE_WORK.get(device, _MAX_TILE_WORK_ELSEWHERE) / spec.work)
     if spec.scaling:  # networks of others can be so slow that tiles would be next to nothing but halo
         most = max(most, (2 * spec.halo.x + _LEAST_CORE) ** 2)
+    # Some networks are faster in tiles that stay in the CPU's cache.
     return most if device != "cpu" or spec.tile_pixels is None else min(most, spec.tile_pixels)
 
 
 def read_shapes(grid: TileGrid) -> Counter[tuple[int, ...]]:
     """Count the tiles by the shape that they read, halo included."""
+    # The product over the dimensions: n tiles of one height and m of one width make n * m of both.
     found: Counter[tuple[int, ...]] = Counter({(): 1})
     for spans, halo, length in zip(grid.spans, grid.halo, grid.shape, strict=True):
         reads = Counter(min(b + halo, length) - max(a - halo, 0) for a, b in spans)
@@ -448,6 +469,7 @@ def result_dtype(
     """
     if keep:
         return dtype
+    # float32 has 24 bits of mantissa: integers of 16 bits always fit.
     wide = dtype.itemsize > 4 or (dtype.kind in "iu" and dtype.itemsize == 4)
     fits = not wide or all(_float32_holds(crops, model) for crops, model in zip(sampled, noise, strict=True))
     return np.dtype(np.float32 if fits else np.float64)
@@ -457,7 +479,9 @@ def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
     """Return whether the steps of float32 are fine beside the least noise, or the channel is constant and exact."""
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
     low, high = np.quantile(values, (0.01, 0.99))  # a few outliers must not decide
+    # The end with less noise decides: it needs the finer steps.
     seen = float(np.min(noise.sigma_at([low, high]))) or float(high - low) / _STEPS
+    # Distance of float32 numbers at the largest grey value, where it is widest.
     step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     return step <= seen / _FINE or bool(low == high == np.float32(high))
 
@@ -466,5 +490,6 @@ def lazy_result(
     fn: TileFunction, source: ImageArray, grid: TileGrid, dtype: np.dtype[Any], axes: Axes, record: dict[str, Any]
 ) -> Result:
     """Return a result of which nothing has been computed; see `engine.lazy.lazy_tiles`."""
+    # Blocks before rounding; computed instead of the others, not beside them.
     unrounded = lazy_tiles(fn, source, grid, None) if _can_clip(dtype) else None
     return Result(lazy_tiles(fn, source, grid, dtype), axes, record, unrounded=unrounded, tiles=(fn, source, grid))

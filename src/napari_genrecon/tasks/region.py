@@ -46,6 +46,7 @@ def region_of(given: str | Sequence[Any] | None, axes: Axes, shape: Sequence[int
     >>> region_of("Y=2:8, Z=1", Axes("ZYX"), (3, 10, 12))
     (slice(1, 2, None), slice(2, 8, None), slice(0, 12, None))
     """
+    # Empty text comes from an empty field, and means the whole image.
     if given is None or not len(given):
         return None
     ends = _read_text(given, axes) if isinstance(given, str) else _read_slices(given, axes, shape)
@@ -64,15 +65,18 @@ def region_of(given: str | Sequence[Any] | None, axes: Axes, shape: Sequence[int
 def _read_text(text: str, axes: Axes) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for part in text.split(","):
+        # Groups: letter, start, and for a range the colon and stop.
         match = _PART.fullmatch(part)
         if match is None:
             raise OptionError(f"region {text!r} cannot be read at {part.strip()!r}: give {_EXAMPLE}")
         letter, start, colon, stop = match.groups()
         letter = letter.upper()
+        # Colours belong together: a part of them would be no colour image.
         if letter not in axes.letters or letter == "S":
             raise OptionError(f"region {text!r} names {letter}, and the image has the axes {axes}")
         if letter in found:
             raise OptionError(f"region {text!r} names {letter} twice: give each dimension once")
+        # A single number keeps its dimension, with one entry.
         found[letter] = int(start), int(stop) if colon else int(start) + 1
     return found
 
@@ -90,7 +94,9 @@ def _ends(part: Any, length: int) -> tuple[int, int]:
     if isinstance(part, slice) and part.step in (None, 1):
         ends = (0 if part.start is None else part.start), (length if part.stop is None else part.stop)
         if all(isinstance(n, int | np.integer) for n in ends):
+            # Counted from the end, as numpy does; beyond the image they are refused, where numpy would cut them off.
             return tuple(int(n) + length if n < 0 else int(n) for n in ends)  # type: ignore[return-value]
+    # True is an int in Python, but no index.
     if isinstance(part, int | np.integer) and not isinstance(part, bool):
         start = int(part) + length if part < 0 else int(part)
         return start, start + 1
@@ -120,6 +126,7 @@ def recorded(region: Region, axes: Axes, shape: Sequence[int], names: Container[
 
     All of the image is no part of it.
     """
+    # Written in one way only, as a run that is resumed compares the options of its record with its own.
     text = region_text(region, axes, shape) or None
     return {"region": text} | ({"whole": False} if text is None and "whole" in names else {})
 
@@ -142,10 +149,12 @@ def in_whole(made: ImageArray, source: ImageArray, region: Region) -> Any:
     region : tuple of slice
         The region.
     """
+    # Fillings have one dimension in front, and the source is repeated along it.
     shape = (*made.shape[: made.ndim - len(region)], *source.shape)
     if is_lazy(made):
         out = lazy_copy(source, shape, made.dtype)
     else:
+        # Filled in place: converting the source first would take another copy.
         out = allocate(shape, made.dtype)
         out[...] = np.asarray(source)
     out[(..., *region)] = made

@@ -70,6 +70,7 @@ class Replay:
     def __str__(self) -> str:
         if self.found.identical:
             outcome = "made again, every pixel agrees"
+        # Not identical, so it is another machine: the bound counts.
         elif self.same:
             outcome = (
                 f"made again, the same within {self.found.bound:g} noise s.d.: the pixels differ by up to {self.found}"
@@ -136,6 +137,7 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
     ImageError
         If there is no record, no input, or the input is another image.
     """
+    # Points are in a CSV file, which holds no image.
     if path.suffix.lower() == POINTS:
         return (yield from _points_again(path, source))
     image = finished(open_image(path))
@@ -144,17 +146,21 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
         return (yield from _sampled_again(image, record))
     if record["task"] == "augment":
         return (yield from _augmented_again(image, record, source_of(path, record, source)))
+    # A result of a pipeline is made again from the file that its first step read.
     records = [_updated(step) for step in steps_of_run(record)]
+    # Opened only once: the steps after the first take the lazy result of the one before.
     original = source_of(path, records[0], source)
     data = original.data
     for step in records:
         result = yield from _step_again(path, step, data)
+        # Checked where the file is read; a step after it may differ in its last digits on another machine.
         if step is records[0] and result.record["input"]["fingerprint"] != step["input"]["fingerprint"]:
             raise ImageError(
                 f"{original.path} is not the image that {path} was made from: give the right one with --input"
             )
         data = result.data
     if record.get("of"):
+        # The file holds a companion, such as the expected error, and not the result itself.
         result = replace(result, data=result.companions[record["of"]])
     return (yield from _compared(result, image, records[-1]))
 
@@ -162,8 +168,10 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
 def _step_again(path: Path, record: dict[str, Any], data: ImageArray) -> Generator[Progress, None, Result]:
     """Run a step again, lazily, with the noise and the tiles of its record."""
     task = find_task(record["task"])
+    # Lazy, so that any size is compared in bounded memory.
     result = yield from task.steps(data, _options_of(task, record), lazy=True)
     for name in set(array_options(task)) & set(record):
+        # A file that was replaced since then would make another result, and the pixels be blamed.
         if not alike(result.record[name], record[name]):
             raise ImageError(f"{record['arrays'][name]} is not the {name} that {path} was made with")
     return result
@@ -174,6 +182,7 @@ def _augmented_again(
 ) -> Generator[Progress, None, Replay]:
     if record.get("of") == "labels":
         raise ImageError(f"{image.path} holds the labels of a new image: replay the image, which is in 'images'")
+    # The digest of the whole parent is compared before a new image is drawn from it.
     parent = yield from parent_steps(original.data, AugmentOptions(**record["options"]), None, None)
     if parent.digest != record["input"]["fingerprint"]:
         raise ImageError(
@@ -193,12 +202,14 @@ def _points_again(path: Path, source: Path | None) -> Generator[Progress, None, 
         raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
     then, now = read_columns(path), replace(result.data, meta=original.about).columns()
     counts = [len(next(iter(columns.values()))) for columns in (then, now)]
+    # Numbers can be compared in pairs only if there are as many of the same kind.
     same = counts[0] == counts[1] and then.keys() == now.keys()
     furthest = max((_furthest(then[name], now[name]) for name in now), default=0.0) if same and counts[0] else 0.0
     return PointsReplay(counts[0], counts[1], same, furthest, tuple(_differences(result.record, record)))
 
 
 def _furthest(then: NDArray[np.float64], now: NDArray[Any]) -> float:
+    # Relative for large numbers, absolute below 1, where a ratio would blow up rounding near 0.
     return float(np.max(np.abs(then - now) / np.maximum(np.abs(then), 1.0)))
 
 
@@ -234,24 +245,29 @@ def source_of(path: Path, record: dict[str, Any], source: Path | None = None) ->
     """
     known = record["input"].get("path", "")
     origin = source or Path(known)
+    # Path("") is the current folder, which exists.
     if not (source or known) or not origin.exists():
         raise ImageError(
             f"the input {origin if source or known else ''} of {path} is not there: say where it is with --input"
         )
+    # Fillings have a dimension in front that their source lacks.
     letters = record["axes"]["letters"][-len(record["input"]["shape"]) :]
     return open_image(origin, axes=letters, series=record["input"].get("series"))
 
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:
     known = {option.name for option in fields(task.options)}
+    # Options of other versions that are gone by now are left out.
     values = {k: v for k, v in record["options"].items() if k in known}
     shape = tuple(record["input"]["shape"])
     values["axes"] = resolve_axes(record["axes"]["letters"][-len(shape) :], shape)
     if "precision" in known and record.get("precision", "float32") == "float32":
         values["precision"] = "float32"  # also where "auto" would now take bfloat16
     if "tile" in known:
+        # The same tiles, as others would change the last digits.
         values["tile"] = tile_of(record)
     if record.get("noise"):
+        # The recorded noise: a measurement on another machine may differ in its last digits.
         values["noise"] = tuple(NoiseModel.from_dict(model) for model in record["noise"])
     for name, kind in array_options(task).items():
         values[name] = _array(name, kind, record)
@@ -268,6 +284,7 @@ def _array(name: str, kind: str, record: dict[str, Any]) -> Any:
     made_from = record.get(name) or {}
     if kind == "maps" and not made_from:
         return None  # the only arrays that are not needed
+    # Computed from numbers, so that no file is needed.
     if "optics" in made_from:
         return Optics(**made_from["optics"])
     width = made_from.get("gaussian_fwhm_px")
@@ -280,12 +297,14 @@ def _array(name: str, kind: str, record: dict[str, Any]) -> Any:
     found = open_image(given)
     if "pixel_size" not in made_from:
         return found.data
+    # The sizes of the record, as the file need not state them.
     sizes = {key: tuple(made_from[key]) for key in ("pixel_size", "image_pixel_size")}
     return MeasuredPSF(pixels=measured_psf(found.data, found.about).pixels, **sizes)
 
 
 def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Generator[Progress, None, Replay]:
     """Compare the result with the file part by part; the file may hold the dimensions in another order."""
+    # OME files know no colour samples: S is written as C.
     made = Axes(
         record["axes"]["letters"].replace("S", "C") if "S" not in image.axes.letters else record["axes"]["letters"]
     )
@@ -294,6 +313,7 @@ def _compared(result: Result, image: ImageFile, record: dict[str, Any]) -> Gener
     parts = _parts(data)
     with borrowed(result.record.get("device", "cpu")):
         for count, part in enumerate(parts, start=1):
+            # Part by part: neither version has to fit into memory.
             comparison.add(computed(data[part]), np.asarray(stored[part]).reshape(data[part].shape))
             yield Progress(count, len(parts), f"{count} of {len(parts)} parts compared")
     return Replay(comparison, tuple(_differences(result.record, record)), _is_exact(result.record, record))
@@ -305,6 +325,7 @@ def _parts(data: ImageArray) -> list[tuple[slice, ...]]:
     A chunk may be a whole stack; to ask for its planes one by one would compute it again for each.
     """
     sizes = getattr(data, "chunks", None) or ((1,) * data.shape[0], *((n,) for n in data.shape[1:]))
+    # Without chunks: one entry of the first dimension, and all of the others.
     along = [[slice(stop - n, stop) for n, stop in zip(each, accumulate(each), strict=True)] for each in sizes]
     return list(product(*along))
 
@@ -313,12 +334,14 @@ def with_all_axes(image: ImageFile, wanted: Axes) -> Any:
     """Return the stored pixels with the dimensions of the result: readers drop those of length 1."""
     letters, lazy = image.axes.letters, as_transposable(image.data)
     names = wanted.letters if "S" in letters else wanted.letters.replace("S", "C")  # OME-Zarr has no colour samples
+    # First the order of those that are there, then new dimensions of length 1 between them.
     moved = lazy.transpose([letters.index(letter) for letter in names if letter in letters])
     return moved[tuple(slice(None) if letter in letters else None for letter in names)]
 
 
 def _is_exact(now: dict[str, Any], then: dict[str, Any]) -> bool:
     """Return whether both runs must give the same bits. GPUs do not guarantee that even on the same machine."""
+    # With workers on several machines, another one may compute a part the next time.
     one_machine = now["device"] == "cpu" and len(now["machines"]) == 1
     return one_machine and all(now[name] == then.get(name) for name in ("device", "machines", "versions"))
 

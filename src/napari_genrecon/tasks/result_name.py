@@ -58,6 +58,7 @@ def result_name(task: str, source: str, record: Mapping[str, Any]) -> str:
     said = [
         words(given[name])
         for name, words in _OPTIONS.items()
+        # Records of older versions may name options that are gone, and lack others.
         if name in given and name in defaults and given[name] != defaults[name] and given[name] is not None
     ]
     return " ".join(
@@ -84,8 +85,10 @@ def _iterations(given: Mapping[str, Any]) -> list[str]:
     n = given.get("iterations")
     if n is None:
         return []
+    # Only a deblurred image gets here: others do without loading that task.
     from napari_genrecon.tasks.deblur.task import ITERATIONS
 
+    # The record holds the number that was used, so that a default can only be told by the method.
     return [] if n == ITERATIONS.get(given.get("method", "")) else [f"{n} iterations"]
 
 

@@ -104,10 +104,13 @@ def check_common(options: Any) -> None:
         If one of them cannot work.
     """
     check_options(options)
+    # Not every task has each of them.
     region, tile, size = (getattr(options, name, None) for name in ("region", "tile", "pixel_size"))
     if getattr(options, "whole", False) and not region:
         raise OptionError("whole=True returns a copy of the image with a region changed, and no region is given")
     if tile is not None:
+        # Only whether it is possible: the stride belongs to a model that is not known yet.
         check_tile(tile, 1)
+    # Written so that NaN is refused, too.
     if size is not None and not 0 < size < math.inf:
         raise OptionError(f"pixel_size must be a positive number of micrometres, got {size}")

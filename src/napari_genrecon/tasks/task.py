@@ -57,6 +57,7 @@ class Result:
 
     def warn(self) -> None:
         """Emit the record's notes for the user as Python warnings."""
+        # The third frame is the caller of the public function: the warning points at the user's line.
         for sentence in self.record["warnings"]:
             warnings.warn(sentence, GenReconWarning, stacklevel=3)
 
@@ -106,6 +107,7 @@ class Task:
 
     def cards(self) -> list[ModelCard]:
         """Return the cards of the models that it can use; those of others serve the task on their card only."""
+        # Deblurring borrows denoisers, but those of others take no noise level, which it has to set.
         return [card for card in list_models(self.models) if not card.scaling or self.name == self.models]
 
     def card(self, name: str) -> ModelCard:
@@ -117,6 +119,7 @@ class Task:
             If there is none, or several and none is bundled.
         """
         found = list_models(self.models)
+        # With a bundled model "auto" is that one, whatever the user has trained since.
         if name != "auto" or any(card.name in BUNDLED for card in found):
             return find_model(name, self.models)
         if not found:
@@ -129,6 +132,7 @@ class Task:
     @property
     def options(self) -> type:
         """Frozen dataclass of its options."""
+        # By name and late: a task loads its module, and with it torch, only when it is used.
         found: type = self._get(f"{self.name.title().replace('_', '')}Options")
         return found
 

@@ -50,11 +50,13 @@ def upscaled_transform(
     """
     old, moved, by = (np.asarray(values, float) for values in (scale, translate, factors))
     turn = np.eye(len(old)) if linear is None else np.asarray(linear, float)
+    # numpy would broadcast a scale of one number over all dimensions.
     if not old.shape == moved.shape == by.shape or turn.shape != (len(old), len(old)):
         raise OptionError(
             f"scale {old.shape}, translate {moved.shape}, factors {by.shape} and linear {turn.shape} do not fit"
         )
     new = old / by
+    # The centre of the first new pixel lies (old - new) / 2 before that of the old one, along turned axes.
     return new, moved + turn @ (new - old) / 2
 
 
@@ -75,9 +77,12 @@ def plane_spacing(letters: str, scale: Sequence[float], units: Sequence[str]) ->
     >>> plane_spacing("ZYX", (1, 1, 1), ("pixel",) * 3) is None
     True
     """
+    # A negative scale mirrors the layer, and is no negative distance.
     size = {letter: (abs(float(s)), str(unit)) for letter, s, unit in zip(letters, scale, units, strict=False)}
     if not {"Z", "Y", "X"} <= size.keys():
         return None
     (z, unit), (y, _), (x, _) = size["Z"], size["Y"], size["X"]
+    # Lengths in different units are not compared.
     known = unit != "pixel" and {size["Y"][1], size["X"][1]} == {unit}
+    # The geometric mean is the side of a square pixel of the same area.
     return z / math.sqrt(y * x) if known and min(z, y, x) > 0 else None

@@ -19,14 +19,14 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
+from napari_genrecon.normal import REACH
 
 __all__ = ["CameraMaps", "Corrected", "camera_facts", "camera_maps"]
 
 Floats = NDArray[np.float64]
 
 _LEVEL, _NEAR = 2.0, 1.0  # pixels, s.d. of the windows: for the grey level that sets the shot noise, for the neighbours
-_TRUNCATE = 3.0  # s.d. at which they end
-_REACH = round(_TRUNCATE * (_LEVEL + _NEAR))  # pixels
+_REACH = round(REACH * (_LEVEL + _NEAR))  # pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +76,7 @@ def camera_maps(given: Any, shape: tuple[int, int]) -> CameraMaps:
 
 def camera_facts(maps: CameraMaps) -> dict[str, Any]:
     """Return the record's entry about the maps: a digest, and the usual pixel that all were brought to."""
+    # Little-endian, so that the digest is the same on every machine.
     values = np.stack([maps.offset, maps.gain, maps.variance])
     digest = hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
     usual = {"offset": float(maps.offset.mean()), "gain": float(maps.gain.mean())}
@@ -100,18 +101,22 @@ class Corrected:
         Of its pixels.
     """
 
+    # With dtype, shape and reading by region this passes for an array; nothing is corrected before it is read.
     dtype = np.dtype(np.float32)
 
     def __init__(self, source: ImageArray, axes: Axes, maps: CameraMaps) -> None:
         self._source, self._axes, self._maps = source, axes, maps
         self.shape = tuple(int(n) for n in source.shape)
         self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
+        # The usual pixel, which all others are brought to: corrected values keep the image's grey values.
         self._offset, self._gain = float(maps.offset.mean()), float(maps.gain.mean())
+        # The read noise of the usual pixel, in DN**2 of the corrected image; a few noisy pixels do not move the median.
         self._usual = float(np.median(maps.variance * (self._gain / maps.gain) ** 2))
 
     def __getitem__(self, region: tuple[slice, ...]) -> NDArray[np.float32]:
         """Return a corrected region; one more margin is read than its windows reach, so that regions fit together."""
         wide, inner = list(region), [slice(None)] * self.ndim
+        # Windows lie within planes: no other dimension needs a margin.
         for axis in (self._axes.y, self._axes.x):
             start, stop, _ = region[axis].indices(self.shape[axis])
             first = max(0, start - _REACH)
@@ -122,20 +127,27 @@ class Corrected:
 
     def _corrected(self, block: Floats, maps: CameraMaps) -> NDArray[np.float32]:
         factor = self._gain / maps.gain
+        # Offset and gain are undone, and those of the usual pixel put in their place. (..., Y, X)
         even = (block - maps.offset) * factor + self._offset
         read = np.broadcast_to(maps.variance * factor**2, block.shape)
         known = np.isfinite(even)
+        # Weights are inverse read noises; the usual one is added, so that no quiet pixel outweighs all others.
         level = _weighted_mean(even, known / (read + self._usual + np.finfo(float).tiny), _LEVEL)
+        # Variance in DN**2: the gain times the light, in DN above the offset.
         shot = self._gain * np.maximum(level - self._offset, 0)
         usual, own = shot + self._usual, shot + read + np.finfo(float).tiny
+        # Part of its own value that a pixel keeps: its noise s.d. then is the usual one. Quiet pixels keep all.
         share = np.sqrt(np.minimum(usual / own, 1.0))
         near = _weighted_mean(even, known / own, _NEAR)
+        # NaN and infinities stay: the task treats them as it does without maps.
         return np.where(known, share * even + (1 - share) * near, even).astype(np.float32)
 
 
 def _weighted_mean(values: Floats, weights: Floats, width: float) -> Floats:
     """Return the mean of the neighbours in a plane; 0 where all weights are."""
+    # A width of 0 leaves a dimension as it is.
     widths = (*(0.0,) * (values.ndim - 2), width, width)
-    sums = gaussian_filter(np.where(weights > 0, values, 0.0) * weights, widths, truncate=_TRUNCATE)
-    total = gaussian_filter(weights, widths, truncate=_TRUNCATE)
+    # A weight of 0 does not remove NaN, as 0 * NaN is NaN: the value is replaced as well.
+    sums = gaussian_filter(np.where(weights > 0, values, 0.0) * weights, widths)
+    total = gaussian_filter(weights, widths)
     return np.divide(sums, total, out=np.zeros(values.shape), where=total > 0)

@@ -150,6 +150,7 @@ class DenoisePlanes:
         self, stabilised: NDArray[np.float32], channel: Channel, sigma: ArrayLike | None = None
     ) -> NDArray[np.float32]:
         """Denoise a stabilised plane; `sigma` is the s.d. of its noise where that is not 1, a number or (Y, X)."""
+        # The network is told `strength` times the noise: told more, it removes more.
         level = self.strength if sigma is None else np.float32(self.strength) * np.asarray(sigma, np.float32)
         network = load_network(self.spec, self.device, precision=self.precision)
         if self.views == 1:
@@ -160,6 +161,7 @@ class DenoisePlanes:
         total = np.zeros(plane.shape, np.float32)
         for view in VIEWS[: self.views]:
             along = np.reshape(channel.noise.correlations, (2, -1))  # x, y
+            # An odd number of quarter turns swaps x and y, and the noise with them.
             correlations = along[::-1] if view[0] % 2 else along
             total += turned_back(network(turned(plane, view), *self._told(turned(levels, view), correlations)), view)
         total /= self.views
@@ -167,6 +169,7 @@ class DenoisePlanes:
 
     def _told(self, level: ArrayLike, correlations: ArrayLike) -> list[ArrayLike]:
         known = {"sigma": level, "rho": np.ravel(correlations)}
+        # In the order in which the network takes them; models of others are told nothing.
         return [known[what] for what in self.spec.told]
 
     def _padded(self, plane: NDArray[Any]) -> NDArray[np.float32]:
@@ -208,6 +211,7 @@ class DenoisePlanes:
         if missed is not None:
             restored = put_back(restored, prepared.even, missed)
         if self.blend:
+            # In grey values, with hot pixels left out: they come back in the next line.
             restored = (1 - self.blend) * restored + self.blend * prepared.even
         return np.where(prepared.kept, prepared.plane, restored)
 
@@ -229,6 +233,7 @@ class DenoisePlanes:
             return self._near(self.clean(values - centre, channel), values - centre) + centre
 
         planes = [channel.even(crop.astype(np.float64))[0] for crop in crops]
+        # Measured with this very network and strength, as what they lose of faint light is made good.
         return replace(channel, transform=conserve_light(channel.transform, channel.noise.gain, planes, cleaned))
 
 

@@ -152,8 +152,10 @@ class DenoiseOptions:
                 "whole puts the result into a copy of the image, whose grey values the camera maps do not correct: "
                 "leave one of the two out"
             )
+        # Its size can be checked only with the image, see `camera_maps`.
         if self.camera is not None and np.ndim(self.camera) != 3:
             raise OptionError(f"camera must be a (3, Y, X) array: offset, gain, variance; got {_shape_of(self.camera)}")
+        # Refuses a number that is no s.d. where the option is set.
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
         if self.uncertainty and self.strength == 0:
@@ -350,6 +352,7 @@ def denoise_steps(
     source = as_source(image)
     plan = _plan(source, options)
     yield Progress(0, 0, "loading the network")
+    # Under its own note, as this may take seconds; the tiles find it loaded.
     load_network(find_model(options.model, "denoise"), options.device, precision=options.precision)
     return (yield from run_plan(plan, lazy=is_lazy(source) if lazy is None else lazy, started=started))
 
@@ -368,7 +371,9 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     pixels = cut(grid, options, axes).pixels_read * work
     if options.uncertainty:
         planes = DenoisePlanes(spec, options.device, axes, (), options.strength, options.blend, views=views)
+        # The kernel is made only for its tiles and its passes: no channel was measured.
         more = _expected_error(grid, planes)
+        # Every pass runs the network once for each view.
         pixels += cut(more.grid, options, axes).pixels_read * views * more.steps
     return pixels * load_network(spec, options.device, precision=options.precision).seconds_per_pixel()
 
@@ -378,6 +383,7 @@ _MANY_HOT = 3e-4  # of the pixels, from which it is worth a word
 
 def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
     """The tile function of `denoise` with all that it measures: a training must see what the network sees in use."""
+    # The plan measures all that the network is told; the rest of it is dropped.
     kernel = _plan(as_source(image), DenoiseOptions(axes=axes.letters, frames="none")).kernel
     assert isinstance(kernel, DenoisePlanes)
     return kernel
@@ -388,11 +394,14 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     spec = find_model(options.model, "denoise")
     device = resolve_device(options.device)
     sampled = sample_channels(source, axes)  # read once: a lazy source may be slow
+    # The fingerprint is that of the recorded pixels, not of the corrected ones: files hold the former.
     facts, camera = input_facts(source, sampled), _camera(source, axes, options.camera)
     seen: Any = source if camera is None else Corrected(source, axes, camera)
+    # Noise is measured on what the network will see.
     if camera is not None:
         sampled = sample_channels(seen, axes)
     noise = noise_per_channel(sampled, options.noise)
+    # None for a strength of 0: every channel comes back as it is.
     channels = tuple(
         None
         if not options.strength
@@ -406,10 +415,13 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
     planes = DenoisePlanes(
         spec, options.device, axes, channels, options.strength, options.blend, most, _views(spec, options)
     )
+    # After the channels, whose transforms it changes, and before frames, which use these.
     planes = planes.conserving_light(sampled)
+    # May run a trial on some frames, if the choice is "auto".
     fused = plan_frames(seen, planes, _frames(spec, options), tile=options.tile)
     if options.uncertainty:
         check_uncertainty(spec, fused=fused.kernel is not None)
+    # Neighbouring frames take memory of their own, so that their plan brings its tiles.
     grid = fused.grid or plan_grid(source.shape, axes, planes.planned, tile=options.tile, device=device)
     error = {TITLE: _expected_error(grid, planes)} if options.uncertainty else {}
     return Plan(
@@ -421,6 +433,7 @@ def _plan(source: ImageArray, options: DenoiseOptions) -> Plan:
         beside=("noise", "camera"),
         kernel=fused.kernel if fused.kernel else planes,
         grid=grid,
+        # Of the recorded image: the corrected one is float32 and would hide an integer dtype to keep.
         dtype=result_dtype(source.dtype, sampled, noise, keep=options.keep_dtype),
         noise=noise,
         input=facts,
@@ -463,6 +476,7 @@ def _frames(spec: ModelCard, options: DenoiseOptions) -> Frames:
             f"frames must be 'none' for the model {spec.name!r}, got {options.frames!r}: made by others, it takes one "
             "plane at a time"
         )
+    # 0 needs no network, and 1 is what the network does.
     if options.strength not in (0.0, 1.0):
         raise OptionError(
             f"strength must be 1 for the model {spec.name!r}, got {options.strength:g}: made by others, it cannot be "
@@ -486,6 +500,7 @@ def _notes(channels: tuple[Channel | None, ...], options: DenoiseOptions) -> lis
 
 
 def _note_on_noise(channels: tuple[Channel | None, ...], options: DenoiseOptions) -> str:
+    # The user asked for nothing with a strength of 0, so that nothing has to be explained.
     untouched = [i for i, channel in enumerate(channels) if channel is None]
     if options.strength == 0 or not untouched:
         return ""

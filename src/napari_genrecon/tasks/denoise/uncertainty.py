@@ -26,20 +26,19 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard
 from napari_genrecon.noise.model import FAR
+from napari_genrecon.normal import REACH
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, Prepared
 
 __all__ = ["TITLE", "ErrorPlanes", "check_uncertainty"]
 
 TITLE = "expected error"
 
-_PROBES, _SEED = 4, 0
+_PROBES = 4
+_SEED = 0  # of the probes: another one would make another image of the error than the record says
 _STEP = 0.1  # noise s.d. that a probe adds: more is more than the network was told, less is lost in bfloat16
 _NEAR, _WIDE = 3.0, 6.0  # pixels, s.d. of the windows over which the probes are averaged
 _LEAST = 0.2  # of the mean over the wide window; four probes may add up to less than nothing
 _FACTOR = 0.95  # on the s.d.; measured with `python tools/benchmark.py uncertainty --only calibration --quick`
-_TRUNCATE = 3.0  # s.d. at which the windows end
-_PERIOD = 256  # pixels after which a probe repeats; beyond what influences a pixel
-_WHITE = 0.03  # correlation below which noise counts as white
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,18 @@ class ErrorPlanes:
         if channel is None:
             return np.zeros(block.shape, np.float32)
         prepared = self.planes.prepare(as_plane(block, self.planes.axes), channel)
+        # Manor & Michaeli need the denoiser of least error, which removes exactly the noise that there is.
         best = replace(self.planes, strength=1.0).clean
         middle = best(prepared.stabilised, channel)
         yield
         variance = np.zeros_like(middle)
         for probe in self._probes(channel, tile):
+            # z * (J z), where J z is the difference that a step along z makes, divided by the step below.
             variance += probe * (best(prepared.stabilised + np.float32(_STEP) * probe, channel) - middle)
             yield
+        # Mean over the probes, in units of the noise variance, which is 1 after the transform.
         variance *= np.float32(_FACTOR**2 / (_PROBES * _STEP))
+        # Few probes leave a noisy mean, negative in places: it is smoothed, and kept above a part of its surroundings.
         variance = np.maximum(_smooth(variance, _NEAR), _LEAST * np.maximum(_smooth(variance, _WIDE), 0))
         made = middle
         if self.is_changed:  # what the result is further from the truth than the best one, given the image
@@ -92,7 +95,8 @@ class ErrorPlanes:
     @property
     def spec(self) -> ModelCard:
         """The card by which tiles are planned: the window reaches beyond the halo of the network."""
-        card, reach = self.planes.planned, round(_TRUNCATE * _WIDE)
+        # `halo` ends on the stride, as that of every network has to.
+        card, reach = self.planes.planned, round(REACH * _WIDE)
         ends = [n + -(-reach // s) * s for n, s in ((card.halo.y, card.stride.y), (card.halo.x, card.stride.x))]
         return replace(card, halo=card.halo._replace(y=ends[0], x=ends[1]))
 
@@ -110,12 +114,16 @@ class ErrorPlanes:
         """Yield probes of the place of a tile in the image: every tile sees the same ones."""
         axes = self.planes.axes
         plane = [part.start for axis, part in enumerate(tile.src) if axis not in (axes.y, axes.x)]
-        moved = np.random.default_rng([_SEED, *plane]).integers(_PERIOD, size=2)
+        # Each plane has its probes at another place.
+        # A probe repeats beyond what influences a pixel: at a power of two, for the Fourier transform.
+        halo = self.planes.spec.halo
+        period = 1 << (2 * max(halo.y, halo.x)).bit_length()
+        moved = np.random.default_rng([_SEED, *plane]).integers(period, size=2)
         rows, columns = (
-            (np.arange(tile.src[axis].start, tile.src[axis].stop) + by) % _PERIOD
+            (np.arange(tile.src[axis].start, tile.src[axis].stop) + by) % period
             for axis, by in zip((axes.y, axes.x), moved, strict=True)
         )
-        for pattern in _patterns(channel.noise.correlations):
+        for pattern in _patterns(channel.noise.correlations, period):
             yield pattern[np.ix_(rows, columns)]
 
     def _in_grey_values(
@@ -128,27 +136,30 @@ class ErrorPlanes:
 
 
 def _smooth(plane: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    return np.asarray(gaussian_filter(plane, width, truncate=_TRUNCATE), np.float32)
+    return np.asarray(gaussian_filter(plane, width), np.float32)
 
 
 @lru_cache(maxsize=8)
-def _patterns(correlations: tuple[float, ...]) -> NDArray[np.float32]:
+def _patterns(correlations: tuple[float, ...], period: int) -> NDArray[np.float32]:
     """Return the probes (K, Y, X), periodic and of variance 1: signs at random, with the correlations of the noise."""
-    signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (_PROBES, _PERIOD, _PERIOD))
-    if max(map(abs, correlations)) < _WHITE:
-        return signs.astype(np.float32)
+    # With signs, z * z is exactly 1: the estimate is less noisy than with normal random numbers.
+    signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], (_PROBES, period, period))
     along_x, along_y = np.reshape(correlations, (2, -1))
-    power = np.outer(_power(along_y), _power(along_x))
+    power = np.outer(_power(along_y, period), _power(along_x, period))
+    # Filtered by the root of the power spectrum, whose mean of 1 keeps the variance.
     return np.asarray(np.fft.ifft2(np.fft.fft2(signs) * np.sqrt(power / power.mean())).real, np.float32)
 
 
-def _power(correlations: NDArray[Any]) -> NDArray[np.float64]:
+def _power(correlations: NDArray[Any], period: int) -> NDArray[np.float64]:
     """Return the power spectrum of noise along one axis, from its correlations at distances of 1 and `FAR`."""
+    # In between straight lines, and 0 beyond the last measured distance.
     known = [0, 1, *FAR, FAR[-1] + 1]
     near = np.interp(np.arange(known[-1] + 1), known, [1.0, *correlations, 0.0])
-    covariance = np.zeros(_PERIOD)
+    covariance = np.zeros(period)
     covariance[: len(near)] = near
+    # A covariance is even: negative distances stand at the end, as the transform has them.
     covariance[-len(near) + 1 :] = near[:0:-1]
+    # Measured correlations need not be those of any noise: negative power is none.
     return np.maximum(np.fft.fft(covariance).real, 0.0)
 
 

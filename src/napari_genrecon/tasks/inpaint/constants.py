@@ -46,6 +46,7 @@ def find_constants(
     needed = networks.denoiser is not None
     noise, notes = _noise(sampled, masks, given, measured=needed)
     if needed:
+        # Loaded now, so that the seconds that this takes have a note of their own.
         yield Progress(0, 0, "loading the network")
         networks.load()
     channels = []
@@ -77,6 +78,7 @@ def _noise(
 
 def _known(crops: Crops, masks: list[Mask]) -> Crops:
     pairs = zip(crops, masks, strict=True)
+    # NaN counts for nothing in a measurement; integers cannot hold it.
     return [np.where(mask, np.nan, crop.astype(np.float64)) if mask.any() else crop for crop, mask in pairs]
 
 
@@ -92,7 +94,9 @@ def _without_single(crops: Crops, masks: list[Mask]) -> tuple[Crops, list[Mask]]
 def _fill_single(crop: NDArray[Any], mask: Mask) -> tuple[NDArray[Any], Mask]:
     if not 0 < np.count_nonzero(mask) <= _FEW_SINGLE * mask.size:
         return crop, mask
+    # (2, Y, X): row and column of the nearest known pixel
     nearest = distance_transform_edt(mask, return_distances=False, return_indices=True)
+    # Single means that one of the eight neighbours is known.
     single = mask & (np.abs(nearest - np.indices(mask.shape)).max(axis=0) <= 1)
     return np.where(single, crop[tuple(nearest)], crop), mask & ~single
 
@@ -104,6 +108,7 @@ def _is_enough(masks: list[Mask]) -> bool:
 
 def _whole_blocks(mask: Mask) -> int:
     rows, columns = (length // SIZE for length in mask.shape)
+    # (blocks along Y, SIZE, blocks along X, SIZE)
     blocks = mask[: rows * SIZE, : columns * SIZE].reshape(rows, SIZE, columns, SIZE)
     return int(np.count_nonzero(~blocks.any(axis=(1, 3))))
 
@@ -135,6 +140,7 @@ class Networks:
     def load(self) -> None:
         if self.filler is not None:
             load_network(self.filler, self.device)
+        # The network needs the denoiser only for planes that are missing as a whole: it is loaded when one comes.
         if self.denoiser is not None and (self.choose or self.filler is None):
             load_network(self.denoiser, self.device)
 
@@ -156,10 +162,12 @@ def _channel(
     crops: Crops, masks: list[Mask], noise: NoiseModel, networks: Networks
 ) -> Generator[Progress, None, Channel]:
     """Find the constants of one channel; yields `Progress` before every run of a network."""
+    # Of the known pixels, as masked ones often have a constant value that looks like padding.
     missing = find_missing(_known(crops, masks))
     crops = [without_missing(crop, missing) for crop in crops]
     known = [crop[~mask] for crop, mask in zip(crops, masks, strict=True)]
     fill = measure_centre(known)
+    # For pixels without noise: no transform, so fill and centre are the same grey value.
     exact = Channel(None, fill, fill, missing=missing)
     if networks.denoiser is None:
         return exact
@@ -167,12 +175,14 @@ def _channel(
     # Noise far below the error of an interpolation does not matter, and stabilising it would bend the grey values.
     noisy = _strongest(noise) > _NEGLIGIBLE * first_error(to_values(window, unknown, exact), unknown)
     channel = replace(_stabilised(noise, fill), missing=missing) if noisy else exact
+    # The network has no recipe: the transform is all that it needs.
     if networks.filler is not None and not networks.choose:
         return channel
     values = to_values(window, unknown, channel)
     denoise = load_network(networks.denoiser, networks.device)
     rho, stride = (noise.rho_x, noise.rho_y), networks.denoiser.stride.x
     search = find_recipe(values, unknown, channel.noise, rho, denoise, stride)
+    # For plug-and-play, or for the choice between it and the network.
     recipe = yield from with_note(search, _SEARCHING)
     if networks.filler is None:
         spread = 1.0
@@ -200,6 +210,7 @@ def _stabilised(noise: NoiseModel, fill: float) -> Channel:
     """Return a channel whose values are transformed to noise of s.d. 1."""
     # Where the noise is the same at every level the offset is free: near the data, float32 loses nothing.
     transform = stabiliser(noise if noise.gain or not noise.affine else replace(noise, offset=fill))
+    # Subtracted from the values, so that they lie about 0, as the network knows them.
     centre = float(transform.forward(np.array([fill]))[0])
     return Channel(transform, fill, centre, noise=1.0, rho=(noise.rho_x, noise.rho_y))
 
@@ -212,17 +223,20 @@ def _search_window(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]
         for y in _starts(crop.shape[0])
         for x in _starts(crop.shape[1])
     ]
+    # Padding is NaN here, and as unknown as the mask.
     pairs = [(window, mask | ~np.isfinite(window)) for window, mask in windows]
     return max(pairs, key=lambda pair: _suitability(*pair))
 
 
 def _starts(side: int) -> list[int]:
+    # Rounded up: neighbouring windows overlap, and together they see every pixel.
     pieces = -(-side // SEARCH_SIDE)
     return sorted({int(v) for v in np.linspace(0, max(0, side - SEARCH_SIDE), pieces).round()})
 
 
 def _suitability(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:
     """Return a key to sort windows by: known pixels, unknown pixels, then the mean step between known pixels."""
+    # Steps from and to unknown pixels are NaN and drop out. The strongest structure tells ways to fill apart best.
     steps = np.diff(np.where(unknown, np.nan, window.astype(np.float64)), axis=1)
     steps = np.abs(steps[np.isfinite(steps)])
     return not unknown.all(), bool(unknown.any()), float(steps.mean()) if steps.size else 0.0

@@ -13,21 +13,22 @@ from napari_genrecon.models import find_model, load_network
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import fill_planes
 from napari_genrecon.tasks.inpaint.constants import SEARCH_SIDE
-from napari_genrecon.tasks.inpaint.fill import DRAWN, STEPS
+from napari_genrecon.tasks.inpaint.fill import DRAWN, ROUNDS, STEPS, TOLERANCE
 from napari_genrecon.tasks.inpaint.planes import TURNS, biharmonic
 
-__all__ = ["search_seconds", "seconds_per_filled", "steps_per_pixel"]
+__all__ = ["PROBE", "search_seconds", "seconds_per_filled", "steps_per_pixel"]
 
-_PROBE = 128  # px, side of the timed image, noise of which half is missing: smaller ones measure the call's overhead
-_RESIDUAL = 0.6  # time to interpolate a residual as a share of the first interpolation; 0.3 to 0.8 were measured
+# Side of what is timed, in px: smaller ones measure the call's overhead, larger ones would delay the answer by seconds.
+PROBE = 128
 _SEARCHED = SEARCH_SIDE**2  # pixels on which the search for a recipe runs all steps, twice
 
 
 def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]:
     """Return the seconds per pixel of every step of a tile, for the method ``"network"`` or ``"pnp"``."""
-    first, fill = _interpolations()
+    first, residual, fill = _interpolations()
     if method == "pnp":
-        step = load_network(find_model("auto", "denoise"), device).seconds_per_pixel() + _RESIDUAL * first
+        # A step runs the network once and interpolates its residual once.
+        step = load_network(find_model("auto", "denoise"), device).seconds_per_pixel() + residual
         return [first, *[step] * steps]
     return [0.0, fill, *[load_network(find_model("auto", "inpaint"), device).seconds_per_pixel()] * TURNS]
 
@@ -37,6 +38,7 @@ def search_seconds(method: str, device: str, n: int = 1) -> float:
     if method == "network":
         return 0.0
     other = sum(steps_per_pixel("network", device)) if method == "auto" else 0.0
+    # Two runs of all steps (residual smooth or as measured), and one for each sample whose spread is measured.
     runs = 2 + (min(n, DRAWN) if n > 1 else 0)
     return _SEARCHED * (runs * sum(steps_per_pixel("pnp", device)) + other)
 
@@ -49,16 +51,21 @@ def seconds_per_filled() -> float:
 
 
 @lru_cache(maxsize=1)
-def _interpolations() -> tuple[float, float]:
-    """Return the seconds per pixel of a first interpolation, and of all inputs of the network."""
+def _interpolations() -> tuple[float, float, float]:
+    """Return the seconds per pixel of a first interpolation, one of a residual, and all inputs of the network."""
     values, unknown = _probe()
-    first = _timed(lambda: interpolate(values, unknown, SMOOTHEST))
-    return first / values.size, _timed(lambda: fill_planes(values, unknown, 1.0)) / values.size
+    jobs: list[Callable[[], Any]] = [
+        lambda: interpolate(values, unknown, SMOOTHEST),
+        lambda: interpolate(values, unknown, SMOOTHEST, rounds=ROUNDS, tolerance=TOLERANCE),
+        lambda: fill_planes(values, unknown, 1.0),
+    ]
+    first, residual, fill = (_timed(job) / values.size for job in jobs)
+    return first, residual, fill
 
 
 def _probe() -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
-    return rng.normal(size=(_PROBE, _PROBE)).astype(np.float32), rng.random((_PROBE, _PROBE)) < 0.5
+    return rng.normal(size=(PROBE, PROBE)).astype(np.float32), rng.random((PROBE, PROBE)) < 0.5  # half is missing
 
 
 def _timed(job: Callable[[], Any]) -> float:

@@ -15,6 +15,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.noise.defects import find_hot
 from napari_genrecon.normal import robust_sigma, usual_sigma
 from napari_genrecon.tasks.given import given_image, warn_assumed
@@ -30,9 +31,8 @@ _AGREE = 0.9  # share of its pixels that are off to the same side: edges of the 
 _PEAK = 1.5  # times the offset of the lines beside it, which a dead line gives half of its own with the other sign
 _MANY = 0.25  # share of constant rows from which they are background (as in a masked or padded image), not damage
 _SAME = 0.5  # share of equal pixels in the row beside it from which a constant row is background
-_SHORTEST = 8  # pixels that a line must have: the medians of shorter ones are too noisy
 _DARK = 0.25  # contrast of a dropped frame as a share of the usual one: bleaching alone seldom takes that much
-_FEWEST_FRAMES = 3  # with two it is unknown which of them is usual
+_FEWEST_FRAMES = 3  # the least of which most can agree: with two it is unknown which of them is usual
 
 
 def detect_damage(
@@ -90,6 +90,7 @@ def detect_damage(
     for region, channel in _planes(source.shape, resolved, len(noise)):
         plane = as_plane(np.asarray(source[region]), resolved)
         found = np.zeros(plane.shape, bool)
+        # "frames" is missing here: it compares planes, and is marked below.
         for kind in (kind for kind in wanted if kind in _IN_PLANE):
             found |= _IN_PLANE[kind](plane, noise[channel])
         damaged[region] = found.reshape(damaged[region].shape)
@@ -126,6 +127,7 @@ def _planes(shape: tuple[int, ...], axes: Axes, n_channels: int) -> Iterator[tup
 
 
 def _hot(plane: NDArray[Any], noise: NoiseModel) -> Mask:
+    # Without noise nothing says how far a pixel must stand out, and every small detail would be hot.
     return find_hot(plane, noise) if is_noisy(noise, [plane]) else np.zeros(plane.shape, bool)
 
 
@@ -143,8 +145,10 @@ def _lines(plane: NDArray[Any], _noise: NoiseModel) -> Mask:
 
 def _dead_rows(values: NDArray[np.float64]) -> Mask:
     rows, columns = values.shape
-    if rows < 3 or columns < _SHORTEST:
+    # Noise is measured in patches of this side: the medians of shorter lines are too noisy.
+    if rows < 3 or columns < SIZE:
         return np.zeros(rows, bool)
+    # A row that holds NaN is not constant, as NaN equals nothing.
     constant = (values == values[:, :1]).all(axis=1)
     constant &= not constant.all()
     return np.asarray(_stand_out(values, constant) | _offset_rows(values))
@@ -154,6 +158,7 @@ def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
     """Return the constant rows that differ from the rows beside them; those of an even background do not."""
     others = np.flatnonzero(~constant)
     found = np.zeros_like(constant)
+    # Compared with the next rows that are not constant: broken rows may lie side by side.
     for row in np.flatnonzero(constant) if constant.mean() < _MANY else ():
         at = int(np.searchsorted(others, row))
         beside = values[others[max(at - 1, 0) : at + 1]]
@@ -163,13 +168,17 @@ def _stand_out(values: NDArray[np.float64], constant: Mask) -> Mask:
 
 def _offset_rows(values: NDArray[np.float64]) -> Mask:
     """Return the rows that are brighter or darker than both neighbours, by more than rows of this image are."""
+    # Reflected, the first row is compared with the second one on both sides; repeated, it would meet itself.
     framed = np.pad(values, ((1, 1), (0, 0)), mode="reflect")
     step = values - (framed[:-2] + framed[2:]) / 2
+    # An unknown pixel, or one beside it, votes for neither side.
     step = np.where(np.isnan(step), 0.0, step)
     offset = np.median(step, axis=1)
+    # Over the rows of this plane: structure makes rows differ, and only what exceeds that is damage.
     spread = robust_sigma(offset)
     usual = usual_sigma(step)  # of a pixel; decides if there is no noise
     agree = np.mean(np.sign(step) == np.sign(offset)[:, None], axis=1)
+    # At the edge, 0 stands for the row that is not there.
     size = np.pad(np.abs(offset), 1)
     peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])
     clear = np.abs(offset) > max(_LINE * spread, usual)
@@ -188,18 +197,18 @@ class _Frame:
 
     region: tuple[slice, ...]
     contrast: float
-    constant: bool
     repeated: bool
 
 
 def _mark_frames(source: ImageArray, axes: Axes, n_channels: int, damaged: Mask) -> None:
     for channel in range(n_channels):
         frames = list(_frames(source, axes, channel, n_channels))
+        # The median, as long as fewer than half of the frames are dropped.
         usual = float(np.median([frame.contrast for frame in frames]))
         if len(frames) < _FEWEST_FRAMES or usual == 0:
             continue
         for frame in frames:
-            if frame.constant or frame.repeated or frame.contrast < _DARK * usual:
+            if frame.repeated or frame.contrast < _DARK * usual:
                 damaged[frame.region] = True
 
 
@@ -210,11 +219,12 @@ def _frames(source: ImageArray, axes: Axes, channel: int, n_channels: int) -> It
             continue
         plane = np.asarray(source[region])
         finite = plane[np.isfinite(plane)].astype(np.float64)
-        # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels.
+        # The contrast is the range without the darkest and the brightest percent, which may be damaged pixels: 0 if all
+        # are equal, or none is finite.
         low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 0.0)
+        # Noise never repeats itself: a camera or a driver has delivered the same frame twice.
         repeated = before is not None and np.array_equal(plane, before)
-        constant = not finite.size or bool(finite.min() == finite.max())
-        yield _Frame(region, float(high - low), constant, repeated)
+        yield _Frame(region, float(high - low), repeated)
         before = plane
 
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate, lag_one, shortness
 
 __all__ = [
-    "DRAWN", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error", "hidden_error", "spread_factor"
+    "DRAWN", "ROUNDS", "STEPS", "TOLERANCE", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error",
+    "hidden_error", "spread_factor",
 ]  # fmt: skip
 
 Plane = NDArray[np.float32]
@@ -41,11 +42,13 @@ STEPS = 10
 DRAWN = 8
 """Samples at the most whose spread is compared with the error: more take longer and tell little more."""
 
+ROUNDS, TOLERANCE = 80, 3e-4
+"""Of the interpolation of a residual: looser ones make the result depend on the tiles."""
+
 _FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in r.m.s. errors of the first interpolation
 _DENSE = 0.3  # share of missing pixels from which a mask is dense: shifted over itself it would leave too few known
 _HIDDEN = 0.1  # share of the known pixels to hide if the mask is dense: enough for an error, few enough to fill from
 _HIDING_SEED = 20_260_711  # unlike the seed of any mask: the same random numbers would hide no known pixel
-_ROUNDS, _TOLERANCE = 80, 3e-4  # of the interpolation of a residual: looser ones make the result depend on the tiles
 _WITHIN = 0.97  # share of hidden pixels that shall lie within 2 s.d.: of masked ones, which vary more, 90 % then do
 _CLEARLY = 0.98  # ratio of errors below which fewer steps are better than all of them, and not by chance
 _FAR_CLEARLY = 0.9  # ratio of errors below which the residual is taken as smooth; see `find_recipe`
@@ -104,6 +107,7 @@ def find_recipe(
     """
     held = _hold(values, unknown)
     x, start = _first(held, unknown)
+    # Without residuals yet: both runs share its levels, so that their errors can be compared.
     plain = Recipe(start, _levels(held.error(x), noise), (), 0, noise, rho, (held.error(x),))
     smooth = yield from _run_hidden(x, held, plain, denoise, stride, smoothest=True)
     measured = yield from _run_hidden(x, held, plain, denoise, stride, smoothest=False)
@@ -133,6 +137,7 @@ def _hold(values: Plane, unknown: Mask) -> _Held:
 
 def _first(held: _Held, unknown: Mask) -> tuple[Plane, float]:
     """Return the better of two interpolations, nearly biharmonic or with the correlation of the image, and its k."""
+    # For smooth scenes and for texture.
     starts = (SMOOTHEST, shortness(lag_one(held.values, ~unknown)))
     found = [(interpolate(held.values, held.missing, k), k) for k in starts]
     return min(found, key=lambda pair: held.error(pair[0]))
@@ -149,6 +154,7 @@ def hidden_error(
 ) -> Generator[None, None, float]:
     """Return the r.m.s. error of a way to fill, at the known pixels that `find_recipe` hides."""
     held = _hold(values, unknown)
+    # Hidden values are really taken away, so that no way to fill can see them.
     return held.error((yield from fill(np.where(held.missing, 0, values), held.missing)))
 
 
@@ -178,10 +184,13 @@ def spread_factor(
     known = np.where(held.missing, 0, values)
     samples = []
     for _ in range(min(draws, DRAWN)):
+        # Here noise need not depend on the place: there are no tiles.
         draw = lambda _step: rng.standard_normal(values.shape, np.float32)  # noqa: E731
         samples.append((yield from apply_recipe(known, held.missing, recipe, denoise, stride, draw)))
     mean, spread = np.mean(samples, axis=0)[held.hidden], np.std(samples, axis=0)[held.hidden]
+    # Wanted: |mean - value| <= 2 * sqrt((factor * spread)**2 + noise**2), solved for the factor.
     missed = np.maximum((mean - values[held.hidden]) ** 2 / 4 - recipe.noise**2, 0)  # what two s.d. must reach
+    # Where all samples agree by chance, the factor is huge and not infinite; the quantile passes over it.
     needed = np.sqrt(missed) / np.maximum(spread, np.finfo(np.float32).tiny)
     return max(1.0, float(np.quantile(needed, _WITHIN)))
 
@@ -197,10 +206,13 @@ def _run_hidden(
     errors = list(plain.errors)
     for step in range(len(plain.levels)):
         yield
+        # The first step of splitting (eq. 6): the prior, which is the denoiser.
         clean = _denoised(x, step, plain, denoise, stride)
         rest = np.where(held.missing, 0, held.values - clean)
+        # The correlation of the residual is measured at known pixels, at every step anew.
         residuals.append(SMOOTHEST if smoothest else shortness(lag_one(rest, ~held.missing)))
-        rest = interpolate(rest, held.missing, residuals[-1], rounds=_ROUNDS, tolerance=_TOLERANCE)
+        rest = interpolate(rest, held.missing, residuals[-1], rounds=ROUNDS, tolerance=TOLERANCE)
+        # The second step: known pixels are put back, unknown ones are corrected by the kriged residual.
         x = np.where(held.missing, clean + rest, held.values)
         errors.append(held.error(x))
     return replace(plain, residuals=tuple(residuals), best=_best(errors), errors=tuple(errors))
@@ -214,16 +226,19 @@ def _best(errors: list[float]) -> int:
 
 def _levels(error: float, noise: float) -> tuple[float, ...]:
     """Return falling levels, from well above the first error to well below it, but not below the noise."""
+    # Hidden pixels are noisy themselves: their noise is no error of the filling.
     missing = float(np.sqrt(max(error**2 - noise**2, 0.0)))
     last = max(_LAST * missing, noise)
     if not last > 0:
         return ()
+    # At least twice the last level to begin with, so that levels fall even where noise hides the error.
     return tuple(float(level) for level in np.geomspace(max(_FIRST * missing, 2 * last), last, STEPS))
 
 
 def _hidden(unknown: Mask) -> Mask:
     """Return the known pixels to hide: the mask shifted by a third of the crop, or single pixels if it is dense."""
     height, width = unknown.shape
+    # Rolled, so that what leaves the crop on one side comes in on the other: no part of the mask is lost.
     shifted = np.roll(unknown, (height // 3 + 1, width // 3 + 1), (0, 1)) & ~unknown
     if shifted.any() and unknown.mean() < _DENSE:
         return shifted
@@ -236,6 +251,7 @@ def _hidden_often(unknown: Mask) -> Mask:
     hidden = np.zeros_like(unknown)
     for y, x in ((1, 1), (2, 2), (1, 2), (2, 1), (0, 1), (1, 0), (0, 2), (2, 0)):
         shifted = np.roll(unknown, (y * height // 3 + 1, x * width // 3 + 1), (0, 1)) & ~unknown
+        # Enough pixels must stay known to fill the hidden ones from.
         if (unknown | hidden | shifted).mean() < _DENSE:
             hidden |= shifted
     return hidden if hidden.any() else _hidden(unknown)
@@ -264,11 +280,14 @@ def apply_recipe(
     """
     x = interpolate(values, unknown, recipe.start)
     rest: Plane | None = None
+    # A sample takes all steps, also those that no longer help the mean: they draw the fine detail.
     for step, k in enumerate(recipe.residuals[: recipe.best] if draw is None else recipe.residuals):
         yield
+        # Algorithm 2 of Kadkhodaie & Simoncelli: noise of the present level, known pixels included.
         noisy = x if draw is None else x + _missing_noise(unknown, recipe, step) * draw(step)
         clean = _denoised(noisy, step, recipe, denoise, stride)
-        rest = interpolate(values - clean, unknown, k, start=rest, rounds=_ROUNDS, tolerance=_TOLERANCE)
+        # Begun with the residual of the step before, which is close: fewer rounds are needed.
+        rest = interpolate(values - clean, unknown, k, start=rest, rounds=ROUNDS, tolerance=TOLERANCE)
         x = np.where(unknown, clean + rest, values)
     return x
 
@@ -276,6 +295,7 @@ def apply_recipe(
 def _missing_noise(unknown: Mask, recipe: Recipe, step: int) -> Plane:
     """Return the (Y, X) s.d. of the noise to add, so that every pixel has the level of this step."""
     level = recipe.levels[step]
+    # Known pixels have noise of their own; variances add up to the level.
     known = np.sqrt(max(level**2 - recipe.noise**2, 0.0))
     return np.where(unknown, level, known).astype(np.float32)
 
@@ -286,8 +306,10 @@ def _denoised(x: Plane, step: int, recipe: Recipe, denoise: Denoise, stride: int
     share = min(recipe.noise / level, 1.0) ** 2  # the error of filled pixels is taken as white
     rho_x, rho_y = (r * share for r in recipe.rho)
     sideways = step % 2 == 1  # turned by 90 degrees, so that rho_x and rho_y change places
+    # torch takes no arrays with negative strides, which turning makes.
     turned = np.ascontiguousarray(_turned(_padded(x, stride), step))
     clean = _turned_back(denoise(turned, level, (rho_y, rho_x) if sideways else (rho_x, rho_y)), step)
+    # Padding is cut off after turning back, when it is at the bottom and the right again.
     return np.ascontiguousarray(clean[: x.shape[0], : x.shape[1]])
 
 
@@ -297,6 +319,7 @@ def _padded(x: Plane, stride: int) -> Plane:
 
 
 def _turned(x: Plane, step: int) -> Plane:
+    # Steps 0 to 3 are quarter turns, 4 to 7 the same, mirrored.
     turned = np.rot90(x, step % 4)
     return turned[:, ::-1] if step // 4 % 2 else turned
 

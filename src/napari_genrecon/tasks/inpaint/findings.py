@@ -50,7 +50,9 @@ def digest(facts: object, arrays: Iterable[NDArray[Any]]) -> str:
     """Return a digest of the pixels and the facts."""
     found = hashlib.blake2b(repr(facts).encode(), digest_size=16)
     for array in arrays:
+        # Dtype and shape, too: the same bytes in another shape are another image.
         found.update(f"{array.dtype.str} {array.shape}".encode())
+        # A view of bytes: tobytes would copy the pixels.
         found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()
 
@@ -70,6 +72,7 @@ def damage_once(source: ImageArray, facts: object, find: Callable[[], NDArray[np
     """Return the cached damage of these pixels, or find it; only that of NumPy arrays is cached."""
     if not isinstance(source, np.ndarray):
         return find()
+    # Plane by plane along the first dimension, as a contiguous copy of all may not fit into memory.
     key = digest(facts, source if source.ndim > 2 else [source])
     packed = _damage.get(key)
     found = find() if packed is None else np.unpackbits(packed, count=source.size).astype(bool).reshape(source.shape)

@@ -23,7 +23,7 @@ Accept = Callable[[Plane], bool]
 
 _FIRST = "TZ"  # a dropped frame is filled in time, a missing slice of a single stack in depth
 _ENOUGH = 0.1  # share of a plane that must be known to fill others from it: with less, most of it is guessed itself
-_AT_ONCE = 2**22  # pixels that are read at once to count the finite ones: 16 to 32 MB, whatever the plane's size
+_AT_ONCE = 2**22  # pixels that are read at once to count the finite ones: 16 to 32 MB of memory
 _MIXED = "{were} mixed from {their} neighbours: what moved by itself in between shows twice, faintly"
 _COPIED = "{were} filled from the nearest plane, as there is one on one side only: what moved stands where it was there"
 _GUESSED = "no plane beside {them} holds more than a few known pixels: what fills {them} is hardly more than a guess"
@@ -60,6 +60,7 @@ def find_neighbours(missing: NDArray[np.bool_], axes: Axes, enough: Accept) -> G
 def holds_enough(source: ImageArray, mask: NDArray[np.bool_], axes: Axes, plane: Plane) -> bool:
     """Return whether a tenth of a plane is finite and not masked; reads no more of it than that takes."""
     wanted = _ENOUGH * source.shape[axes.y] * source.shape[axes.x]
+    # The mask is in memory and settles most cases without reading the image.
     if np.count_nonzero(~mask[_rows(plane, axes, slice(None))]) < wanted:
         return False
     if source.dtype.kind != "f":
@@ -75,6 +76,7 @@ def holds_enough(source: ImageArray, mask: NDArray[np.bool_], axes: Axes, plane:
 
 def notes_on_missing(neighbours: Neighbours, axes: Axes, enough: Accept) -> list[str]:
     """Return sentences about how the missing planes were filled; the colours of one plane count as one."""
+    # In the order in which the notes are given; sets, as colours of one plane share an index.
     ways: dict[str, set[Plane]] = {_MIXED: set(), _COPIED: set(), _GUESSED: set()}
     for plane, pairs in neighbours.items():
         way = (_MIXED if len(pairs) > 1 else _COPIED) if enough(pairs[0][0]) else _GUESSED
@@ -106,6 +108,7 @@ def _neighbours(
             pairs = _along(plane, missing, dimension, accept)
             if len(pairs) > 1:
                 return pairs
+            # Kept, but a later dimension with a plane on both sides is better than this one.
             one_sided = one_sided or pairs
         if one_sided:
             return one_sided
@@ -118,11 +121,13 @@ def _stacked(axes: Axes) -> list[int]:
     """Return the positions within `axes.outer` along which neighbours resemble each other, T first, then Z."""
     letters = [axes.letters[i] for i in axes.outer]
     usable = [i for i, letter in enumerate(letters) if letter not in "CS"]
+    # T is 0 and Z 1; `find` gives -1 for all others, which the remainder makes 2, the last.
     return sorted(usable, key=lambda i: _FIRST.find(letters[i]) % (len(_FIRST) + 1))
 
 
 def _along(plane: Plane, missing: NDArray[np.bool_], dimension: int, accept: Accept) -> tuple[tuple[Plane, float], ...]:
     here = plane[dimension]
+    # (N,): which planes of the line through this one are missing
     line = np.moveaxis(missing, dimension, -1)[(*plane[:dimension], *plane[dimension + 1 :])]
     known = np.flatnonzero(~line)
     sides = known[known < here][::-1], known[known > here]  # nearest first
@@ -131,4 +136,5 @@ def _along(plane: Plane, missing: NDArray[np.bool_], dimension: int, accept: Acc
     if len(ends) < 2:
         return tuple((end, 1.0) for end in ends)
     before, after = (end[dimension] for end in ends)
+    # Linear interpolation: the nearer plane weighs more.
     return (ends[0], (after - here) / (after - before)), (ends[1], (here - before) / (after - before))

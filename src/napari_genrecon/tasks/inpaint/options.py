@@ -114,9 +114,11 @@ class InpaintOptions:
             raise OptionError(
                 f"method {self.method!r} gives one filling, and n is {self.n}: choose 'auto' or 'pnp', or n of 1"
             )
+        # Refuses a number that is no s.d. now, and not only when the noise is used.
         if isinstance(self.noise, int | float):
             NoiseModel.white(float(self.noise))
         parse_kinds(self.detect)
+        # A path is the usual mistake: to numpy it is an array without dimensions.
         if self.mask is not None and np.ndim(self.mask) == 0:
             raise OptionError(
                 f"mask must be an array in which anything but 0 is filled in, got {self.mask!r} (open a file first)"

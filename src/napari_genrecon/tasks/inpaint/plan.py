@@ -20,7 +20,7 @@ from napari_genrecon.engine.missing import missing_note
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import ImageError, OptionError
-from napari_genrecon.models import ModelCard, PerAxis, find_model, resolve_device
+from napari_genrecon.models import ModelCard, find_model, resolve_device
 from napari_genrecon.tasks.inpaint.constants import find_constants, networks_of, used_methods, with_note
 from napari_genrecon.tasks.inpaint.damage import detect_damage, parse_kinds
 from napari_genrecon.tasks.inpaint.fill import Recipe
@@ -39,7 +39,6 @@ S = TypeVar("S")
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
 
-_HALO = 96  # pixels; see the notes of `make_grid`
 _EXTRA_BYTES = 100  # per pixel of a tile, for interpolations, beyond those of the network: less would overfill memory
 _BIHARMONIC_TILE = 512  # px; the solver's time grows faster than the number of unknown pixels
 _TASKS = {"network": "inpaint", "pnp": "denoise", "auto": "denoise"}  # task of the model that `model` names, by method
@@ -91,11 +90,13 @@ def _out_axes(axes: Axes, samples: int) -> Axes:
 def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[str, Any]:
     """Return the entries that only the record of this task has."""
     recipes = [channel.recipe for channel in kernel.channels]
+    # Counted in the region only, as no other pixel is filled.
     part = kernel.mask[region_of(options.region, kernel.axes, kernel.mask.shape) or ...]
     return {
         "method": method,
         "mask": {"filled": int(np.count_nonzero(part)), "planes": len(kernel.neighbours)},
         "axes": {"letters": _out_axes(kernel.axes, options.n).letters},
+        # Without a float to work in, clipped pixels are not counted: None says so in the record.
         "output": {} if kernel.dtype.kind == "f" else {"clipped": None, "nan": None},
         "steps": [None if recipe is None else _recipe_facts(recipe) for recipe in recipes],
         "seed": options.seed if options.n > 1 else None,
@@ -105,6 +106,7 @@ def _facts(kernel: InpaintPlanes, method: str, options: InpaintOptions) -> dict[
 
 def _recipe_facts(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe for the record; errors are in noise s.d. if there is noise, else in grey values."""
+    # JSON knows no tuples: a record that is read again must equal this one.
     found = asdict(recipe)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
@@ -123,6 +125,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
     mask = _whole_mask(source, axes, options)
     if not mask.any():  # the method that needs neither a network nor a search
         method, spec = "biharmonic", None
+    # (…): an entry for each plane
     whole = np.asarray(mask.all(axis=(axes.y, axes.x)))
     if whole.all():
         raise ImageError("the mask covers the whole image: nothing is known to fill it from")
@@ -132,6 +135,7 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
     sampled = sample_channels(source, axes)
     masks = tuple(_crops_of(mask, axes, len(sampled)))
     networks = networks_of(method, spec, options.device, options.n)
+    # All that the constants depend on: the region and the tiles are left out on purpose.
     key = digest((options.noise, networks), chain.from_iterable((*sampled, *masks)))
     found = yield from findings_once(key, find_constants(sampled, masks, options.noise, networks))
     dtype = np.dtype(source.dtype if options.keep_dtype else _exact(source.dtype))
@@ -144,10 +148,11 @@ def plan_inpaint(source: ImageArray, options: InpaintOptions) -> Generator[Progr
         device=options.device,
         axes=axes,
         channels=found.channels,
-        halo=_HALO,
+        halo=_halo(spec),
         stride=1 if spec is None else spec.stride.x,
         dtype=_working(dtype),
     )
+    # Known only after the channels were found: exact pixels are always filled in float32.
     precision = _precision(kernel, options)
     kernel = replace(kernel, precision=kernel_precision(options, precision))
     # Where "auto" chose plug-and-play for all channels, its denoiser is the model of the record.
@@ -190,6 +195,7 @@ def _limits_of_known(
     """Return the least and the greatest known grey value, infinite where no masked pixel has a value beyond it."""
     pairs = list(zip(chain.from_iterable(sampled), chain.from_iterable(masks), strict=True))
     known = [crop[~unknown & np.isfinite(crop)] for crop, unknown in pairs]
+    # All masked pixels where they are in memory; else those of the crops stand for them.
     filled = [source[mask]] if isinstance(source, np.ndarray) else [crop[unknown] for crop, unknown in pairs]
     (low, high), (least, greatest) = _range(known), _range([part[np.isfinite(part)] for part in filled])
     return low if least < low else -np.inf, high if greatest > high else np.inf
@@ -204,6 +210,7 @@ def _range(parts: list[NDArray[Any]]) -> tuple[float, float]:
 
 def _exact(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of the result: the smallest float that holds every known pixel, else (64 bits) the same."""
+    # float32 holds integers of up to 24 bits: those of 16 bits fit, those of 32 bits need float64.
     if dtype.itemsize <= (4 if dtype.kind == "f" else 2):
         return np.dtype(np.float32)
     return np.dtype(np.float64) if dtype.itemsize == 4 else dtype
@@ -244,16 +251,23 @@ def make_grid(shape: tuple[int, ...], axes: Axes, options: InpaintOptions, spec:
     waves. In holes wider than the halo it differs more, as a tile then lacks known pixels that it would use.
     """
     if spec is not None:
-        wider = replace(spec, halo=PerAxis.planes(_HALO, 0), bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
+        wider = replace(spec, bytes_per_pixel=spec.bytes_per_pixel + _EXTRA_BYTES)
         return plan_grid(shape, axes, wider, tile=options.tile, device=options.device)
+    # There is no network here, so its memory and its stride do not matter.
+    halo = _halo(spec)
     height, width = check_tile(options.tile or _BIHARMONIC_TILE, 1)
     return TileGrid(
         shape=tuple(shape),
         tile=axes.spread(height, width, 1),
-        halo=axes.spread(_HALO, _HALO, 0),
+        halo=axes.spread(halo, halo, 0),
         scale=(1,) * len(shape),
         stride=(1,) * len(shape),
     )
+
+
+def _halo(spec: ModelCard | None) -> int:
+    """Return the pixels around masked ones that count; without a network as many as with the bundled one."""
+    return (spec or find_model("auto", "inpaint")).halo.x
 
 
 def _whole_mask(source: ImageArray, axes: Axes, options: InpaintOptions) -> Mask:
@@ -261,9 +275,11 @@ def _whole_mask(source: ImageArray, axes: Axes, options: InpaintOptions) -> Mask
     if options.mask is None and not parse_kinds(options.detect):
         raise OptionError("no mask: give one that is 1 where pixels are to be filled in, or choose what to detect")
     mask = np.zeros(1, bool) if options.mask is None else fitted_mask(np.asarray(options.mask), source.shape, axes)
+    # Cached, as a preview detects the same damage again with every change of an option.
     if options.detect:
         find = partial(detect_damage, source, kinds=options.detect, axes=axes)
         mask = mask | damage_once(source, (parse_kinds(options.detect), axes), find)
+    # A view: a mask of one plane takes no memory for a whole stack.
     return np.broadcast_to(mask, source.shape)
 
 
@@ -279,6 +295,7 @@ def fitted_mask(mask: NDArray[Any], shape: tuple[int, ...], axes: Axes) -> Mask:
     if mask.shape == tuple(shape):
         return np.asarray(mask != 0)
     if axes.rgb and mask.shape == tuple(shape[:-1]):
+        # (…, Y, X, 1): the same for all colours
         return np.asarray(mask != 0)[..., None]
     if mask.shape != plane:
         colourless = f", {tuple(shape[:-1])} to hold for all colours" if axes.rgb and len(shape) > 3 else ""

@@ -31,13 +31,13 @@ __all__ = ["TURNS", "Channel", "InpaintPlanes", "biharmonic", "fill_with", "pixe
 Block = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-TURNS = 4  # quarter turns over which the network's results are averaged, as it prefers some directions
-_MIXING = 0.3  # time to mix and denoise a plane from its neighbours as a share of filling one; only progress uses it
-# Noise s.d. up to which the denoiser may compute in bfloat16: filled pixels then err by up to 0.02 noise s.d.; at a
-# contrast of 25 by 0.05 (tests/models/test_precision.py).
-_LOW_CONTRAST = 12.0
-_RINGS = 8  # px beyond which a pixel no longer rings in the splines that shift a plane
-_CELL = 64  # px, side of the cells that noise is drawn in, which makes it independent of the tiles
+TURNS = 4  # quarter turns, all of them: the network's results are averaged over them, as it prefers some directions
+# Pixels after which the ringing of a cubic spline, by which planes are shifted, is below the precision of float32: the
+# pole of its filter is sqrt(3) - 2 (Unser, Aldroubi & Eden, IEEE TSP 41, 1993).
+_RINGS = math.ceil(math.log(np.finfo(np.float32).eps) / math.log(2 - math.sqrt(3)))
+# Side of the cells that noise is drawn in, which makes it independent of the tiles, in px; another one would draw other
+# fillings for the same seed.
+_CELL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class Channel:
 
 def to_values(plane: Block, unknown: Mask, channel: Channel) -> NDArray[np.float32]:
     """Transform grey values to values about 0 with noise of s.d. 1 (if there is noise), finite everywhere."""
+    # In float64: the transform of large grey values with little noise would lose digits in float32.
     known = np.where(unknown, channel.fill, plane.astype(np.float64, copy=False))
     values = known if channel.transform is None else channel.transform.forward(known)
     return np.asarray(values - channel.centre, np.float32)
@@ -94,6 +95,7 @@ def fill_with(
         mean = np.zeros_like(planes[0])
         for turn in range(TURNS):
             yield
+            # The planes are turned together, and only the result of the network is turned back.
             mean += np.rot90(network(np.rot90(planes, turn, (1, 2))), -turn) / np.float32(TURNS)
         return mean[: values.shape[0], : values.shape[1]]
 
@@ -148,17 +150,20 @@ class InpaintPlanes:
     def __call__(self, block: Block, tile: Tile) -> Generator[None, None, Block]:
         """Fill a block of one plane; one without a masked pixel in its core is copied."""
         index = tile.channel(self.axes.channel)
+        # A masked pixel in the halo alone is the matter of another tile.
         if index >= len(self.channels) or not self.mask[tile.src][tile.crop].any():
             return block.astype(self.dtype, copy=False)
         return (yield from self._fill(block, tile, self.channels[index]))
 
     def work(self, tile: Tile, per_pixel: Sequence[float]) -> float:
-        """Return the time of a tile from the times `per_pixel` of each channel; copied tiles count as 0."""
+        """Return the time of a tile from the times `per_pixel` of each channel; copied tiles count as 0.
+
+        Planes that are missing as a whole count as much, although mixing them is faster.
+        """
         index = tile.channel(self.axes.channel)
         if index >= len(self.channels):
             return 0.0
-        part = _MIXING if tuple(int(tile.src[i].start) for i in self.axes.outer) in self.neighbours else 1.0
-        return part * per_pixel[index] * pixels_computed(self.mask, tile, self.axes, self.halo, self.stride)
+        return per_pixel[index] * pixels_computed(self.mask, tile, self.axes, self.halo, self.stride)
 
     def _fill(self, block: Block, tile: Tile, channel: Channel) -> Generator[None, None, Block]:
         plane, masked = as_plane(block, self.axes), as_plane(self.mask[tile.src], self.axes)
@@ -170,12 +175,15 @@ class InpaintPlanes:
             out[:] = to_dtype(filled, self.dtype)[0]
             return out.reshape(block.shape)
         box = _box(_masked_core(masked, tile, self.axes), self.halo, self.stride)
+        # Padding and NaN are unknown, so that nothing is filled from them, but not masked: they come back as they are.
         unknown = masked[box] | mark_missing(plane[box], channel.missing)
+        # Place of the box in the image, by which noise is drawn.
         origin = tuple(
             int(tile.src[i].start) + part.start for i, part in zip((self.axes.y, self.axes.x), box, strict=True)
         )
         draw = None if self.sample is None else _Noise(self.sample, index, origin, unknown.shape)
         filled = yield from self._filled(plane[box], unknown, channel, draw)
+        # `box` is made of slices, so that out[box] is a view. What is filled in the halo is thrown away.
         out[box][masked[box]] = to_dtype(filled, self.dtype)[0][masked[box]]
         return out.reshape(block.shape)
 
@@ -190,6 +198,7 @@ class InpaintPlanes:
             filled = yield from apply_recipe(values, unknown, channel.recipe, denoise, self.stride, draw)
         else:
             assert self.filler is not None  # without a recipe the network fills
+            # The network is told the noise of the known pixels, of which it sees the transformed values.
             network = partial(load_network(self.filler, self.device, precision=self.precision), noise=channel.noise)
             filled = yield from fill_with(network, channel.noise, self.stride)(values, unknown)
         return _to_grey(filled, channel)
@@ -197,7 +206,9 @@ class InpaintPlanes:
     def _denoise(self, channel: Channel, values: NDArray[np.float32]) -> Denoise:
         """Return the denoiser for a plane; bfloat16 would show beside little noise."""
         assert self.denoiser is not None  # only the biharmonic method has none, and it never denoises
-        low = np.abs(values).max() <= _LOW_CONTRAST * channel.noise
+        # Measured on each plane: a bright one may have more contrast than the crops on which constants were found.
+        # Up to the card's limit, filled pixels err by at most 0.02 noise s.d. (tests/models/test_precision.py).
+        low = np.abs(values).max() <= self.denoiser.bfloat16 * channel.noise
         return load_network(self.denoiser, self.device, precision=self.precision if low else "float32")
 
     def _from_neighbours(self, index: PlaneIndex, tile: Tile, channel: Channel) -> Block:
@@ -207,18 +218,24 @@ class InpaintPlanes:
         """
         pairs = self.neighbours[index]
         shift = self._drift([at for at, _ in pairs], tile, channel)
+        # More is read than the tile, so that what the drift moves into it is there.
         region, inner = self._around(tile, math.ceil(max(map(abs, shift))))
         planes = [self._neighbour(at, region, channel) for at, _ in pairs]
+        # (2, Y, X), or (1, Y, X) if there is a neighbour on one side only
         holes = np.stack([unknown for _, unknown in planes])
         k = SMOOTHEST if channel.recipe is None else channel.recipe.start
+        # planes[-1 - i] is the other plane, or the plane itself where there is one only.
         whole = [_completed(planes[i], planes[-1 - i], k) for i in range(len(planes))]
         if any(shift):
+            # The frame before moves forward, the one after back, each by its share of the way: the nearer one less.
             ways = [
                 [sign * (1 - weight) * part for part in shift] for sign, (_, weight) in zip((1, -1), pairs, strict=True)
             ]
+            # Cubic splines keep the contrast of fine detail, linear interpolation would blur it.
             whole = [
                 ndimage.shift(values, way, order=3, mode="nearest") for values, way in zip(whole, ways, strict=True)
             ]
+            # The nearest pixel: a mask has nothing between True and False.
             holes = np.stack(
                 [ndimage.shift(hole, way, order=0, mode="nearest") for hole, way in zip(holes, ways, strict=True)]
             )
@@ -226,20 +243,24 @@ class InpaintPlanes:
         for (_, weight), values in zip(pairs, whole, strict=True):
             mixed += np.float32(weight) * values
         if channel.noise:
+            # Independent noise of both planes: variances add up, weighted by the squares.
             left = channel.noise * float(np.sqrt(sum(weight**2 for _, weight in pairs)))  # noise s.d. of the mixture
             denoise = self._denoise(channel, mixed)
             smooth = denoise(mixed, left, channel.rho)
             single = holes.any(axis=0) & ~holes.all(axis=0)  # known in one plane only: all of its noise is left
+            # Pixels known in both planes have less noise than those known in one: each gets its own level.
             mixed = np.where(single, denoise(mixed, channel.noise, channel.rho), smooth) if single.any() else smooth
         return _to_grey(mixed[inner], channel)
 
     def _drift(self, planes: Sequence[PlaneIndex], tile: Tile, channel: Channel) -> tuple[float, float]:
         """Return the shift (dy, dx) from the frame before a missing one to the one after, measured in their middle."""
         letters = [self.axes.letters[axis] for axis in self.axes.outer]
+        # Slices of a stack show other things at other depths: only frames drift.
         if len(planes) < 2 or any(a != b and letter != "T" for a, b, letter in zip(*planes, letters, strict=True)):
             return 0.0, 0.0
         region = list(tile.src)
         for axis in (self.axes.y, self.axes.x):
+            # The same part of the image for every tile, so that all tiles of a plane are shifted alike.
             region[axis] = middle(self.read.shape[axis], LOOK)
         before, after = (self._neighbour(at, tuple(region), channel)[0] for at in planes)
         motion = measure_motion(before, after)
@@ -251,6 +272,7 @@ class InpaintPlanes:
             return tile.src, (slice(None), slice(None))
         region, inner = list(tile.src), []
         for axis in (self.axes.y, self.axes.x):
+            # Rounded up to the stride: the region begins on the network's grid, as the tile does.
             at, more = tile.src[axis], -(-(reach + _RINGS) // self.stride) * self.stride
             start = max(at.start - more, 0)
             region[axis] = slice(start, min(at.stop + more, self.read.shape[axis]))
@@ -286,6 +308,7 @@ def _completed(
 
 def _to_grey(values: NDArray[np.float32], channel: Channel) -> Block:
     shifted = values.astype(np.float64) + channel.centre
+    # In float64, as float32 would round grey values above 2**24; the caller narrows them.
     return shifted if channel.transform is None else channel.transform.inverse(shifted, dtype=np.float64)
 
 
@@ -296,10 +319,12 @@ def pixels_computed(mask: Mask, tile: Tile, axes: Axes, halo: int, stride: int) 
         return 0
     rows, columns = _box(core, halo, stride)
     height, width = core.shape
+    # The box may end beyond the tile, as its end is rounded up to the stride.
     return (min(rows.stop, height) - rows.start) * (min(columns.stop, width) - columns.start)
 
 
 def _masked_core(masked: Mask, tile: Tile, axes: Axes) -> Mask:
+    # Pixels of the halo do not make the box larger: they are filled by the tiles that they belong to.
     core, inner = np.zeros_like(masked), (tile.crop[axes.y], tile.crop[axes.x])
     core[inner] = masked[inner]
     return core
@@ -307,6 +332,7 @@ def _masked_core(masked: Mask, tile: Tile, axes: Axes) -> Mask:
 
 def biharmonic(plane: Block, unknown: Mask, fill: float) -> Block:
     """Fill the unknown pixels by the biharmonic equation; all with `fill` where nothing is known."""
+    # Imported here: most fillings do without scikit-image.
     from skimage.restoration import inpaint_biharmonic
 
     if unknown.all():  # a tile in the middle of a larger hole
@@ -336,6 +362,7 @@ class _Noise:
     shape: tuple[int, ...]
 
     def __call__(self, step: int) -> NDArray[np.float32]:
+        # Cells of the whole image that the box touches: from the first to the last, in each dimension.
         first = [start // _CELL for start in self.origin]
         last = [(start + size - 1) // _CELL + 1 for start, size in zip(self.origin, self.shape, strict=True)]
         cells = [[self._cell(step, y, x) for x in range(first[1], last[1])] for y in range(first[0], last[0])]
@@ -346,5 +373,6 @@ class _Noise:
         return np.block(cells)[rows, columns]
 
     def _cell(self, step: int, y: int, x: int) -> NDArray[np.float32]:
+        # The generator hashes the numbers of a sequence together, so that neighbouring cells are independent.
         seed = (*self.sample, step, y, x, *self.plane)
         return np.random.default_rng(seed).standard_normal((_CELL, _CELL), np.float32)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.normal import robust_sigma, usual_sigma
 
 __all__ = ["WIDEST", "striped_rows"]
@@ -15,12 +17,10 @@ Values = NDArray[np.float64]
 
 WIDEST = 12  # rows of a stripe: wider bands may be structure, and filling them would lose too much
 _CLEAR = 5.0  # spreads by which the step of a stripe exceeds those from row to row elsewhere
-_AGREE = 0.6  # share of the columns that step the same way; without a stripe it is half
 _PART = 40  # columns of a part of the row; every part must step the same way, which edges of structure do not
 _PARTS = (4, 8)  # least and largest number of parts: fewer test little, more have noisy medians
 _ALIKE = 0.5  # least ratio of the two steps of a stripe, up and down
-_MEDIAN = 1.25  # s.d. of the median of normal values, times the root of their number
-_FEWEST = 16  # rows and columns that an image must have: the medians of fewer are too noisy
+_MEDIAN = math.sqrt(math.pi / 2)  # s.d. of the median of normal values, times the root of their number
 
 
 def striped_rows(values: Values) -> NDArray[np.bool_]:
@@ -40,10 +40,12 @@ def striped_rows(values: Values) -> NDArray[np.bool_]:
     """
     rows, columns = values.shape
     found = np.zeros(rows, bool)
-    if rows < _FEWEST or columns < _FEWEST:
+    # Noise is measured in patches of this side: the medians of fewer pixels are too noisy.
+    if rows < SIZE or columns < SIZE:
         return found
     steps = _common_steps(values)
     places = np.flatnonzero(steps)
+    # A stripe is between two steps that follow each other: one up and one down.
     for first, last in itertools.pairwise(places):
         up, down = steps[first], steps[last]
         alike = min(abs(up), abs(down)) >= _ALIKE * max(abs(up), abs(down))
@@ -54,13 +56,13 @@ def striped_rows(values: Values) -> NDArray[np.bool_]:
 
 def _common_steps(values: Values) -> Values:
     """Return the (Y,) step from the row above where it is clear and common to the whole row, else 0."""
+    # (Y - 1, X): the step from each row to the next; unknown ones count as none
     difference = np.nan_to_num(np.diff(values, axis=0), nan=0.0)
     common = np.median(difference, axis=1)
     spread = robust_sigma(common)
     usual = usual_sigma(difference)  # of the noise; edges make it larger
     least = _CLEAR * max(spread, _MEDIAN * usual / np.sqrt(values.shape[1]))
-    agree = np.mean(np.sign(difference) == np.sign(common)[:, None], axis=1)
-    clear = (np.abs(common) > least) & (agree > _AGREE) & _goes_through(difference, common)
+    clear = (np.abs(common) > least) & _goes_through(difference, common)
     return np.concatenate([[0.0], np.where(clear, common, 0.0)])
 
 

@@ -24,7 +24,7 @@ from napari_genrecon.engine.lazy import is_lazy, lazy_stack, lazy_tiles
 from napari_genrecon.engine.memory import allocate
 from napari_genrecon.engine.run import Progress, Tiled, finish, map_progress, run_tiles
 from napari_genrecon.tasks.given import given_image, given_mask
-from napari_genrecon.tasks.inpaint.cost import search_seconds, seconds_per_filled, steps_per_pixel
+from napari_genrecon.tasks.inpaint.cost import PROBE, search_seconds, seconds_per_filled, steps_per_pixel
 from napari_genrecon.tasks.inpaint.damage import detect_damage
 from napari_genrecon.tasks.inpaint.options import InpaintOptions
 from napari_genrecon.tasks.inpaint.plan import (
@@ -42,8 +42,6 @@ from napari_genrecon.tasks.region import cut
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["expected_seconds", "inpaint", "inpaint_steps"]
-
-_TIMED = 256  # px, side of the part on which detecting damage is timed: a larger one would delay the answer
 
 
 def inpaint(
@@ -194,9 +192,11 @@ def inpaint_steps(
     """
     started = time.perf_counter()
     yield Progress(0, 0, "preparing")
+    # The plan is of the region already; measured was the whole image.
     plan = yield from plan_inpaint(as_source(image), options)
     common = plan.common
     if is_lazy(common.source) if lazy is None else lazy:
+        # Only integers are rounded, and only if a float holds what they are made from.
         unrounded = _lazy_samples(plan, None) if plan.counts and common.dtype.kind in "iu" else None
         tiles = (plan.kernels[0], common.source, common.grid)
         data = _lazy_samples(plan, common.dtype)
@@ -232,6 +232,7 @@ def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
     """Compute all samples one after the other into one array; return it with the last tile size."""
     common, count = plan.common, len(plan.kernels)
     each = _steps(plan)
+    # Progress counts the same steps for every tile: those of the channel that takes most.
     steps, per_pixel = max(each, key=len), [sum(steps) for steps in each]
     works = (partial(kernel.work, per_pixel=per_pixel) for kernel in plan.kernels)
     runs = (
@@ -239,6 +240,7 @@ def _compute(plan: InpaintPlan) -> Generator[Progress, None, Tiled]:
         for kernel, work in zip(plan.kernels, works, strict=True)
     )
     if count == 1:
+        # Without the copy that several samples need.
         return (yield from tell_planes(next(runs), common.n_planes))
     out, clipped, nan = allocate((count, *common.grid.out_shape), common.dtype), 0, 0
     for index, run in enumerate(runs):
@@ -251,6 +253,7 @@ def _steps(plan: InpaintPlan) -> list[list[float]]:
     """Return how long each step of a tile takes per pixel, for every channel."""
     kernel, device = plan.kernels[0], plan.common.options.device
     if kernel.denoiser is None:
+        # The biharmonic equation yields once and is solved in one step; only shares matter.
         return [[0.0, 1.0]] * len(kernel.channels)
     drawn = len(plan.kernels) > 1
     return [
@@ -296,7 +299,7 @@ def expected_seconds(image: ImageArray, options: InpaintOptions) -> float:
 
 def _detecting_seconds(source: ImageArray, axes: Axes, options: InpaintOptions) -> float:
     """Return the seconds of detecting damage in the whole image, from the time of a small part."""
-    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(_TIMED, _TIMED, 1))]), axes)
+    part = as_plane(np.asarray(source[tuple(slice(0, n) for n in axes.spread(PROBE, PROBE, 1))]), axes)
     started = time.perf_counter()
     detect_damage(part, kinds=options.detect, axes="YX")
     return (time.perf_counter() - started) * source.size / part.size
