@@ -67,6 +67,7 @@ class Network(NamedTuple):
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Return its weights by name."""
+        # A file fresh from training holds this network alone, without a prefix; that of a saved classifier holds both.
         found = load(self.content)
         return {name.removeprefix(PICTURES): value for name, value in found.items() if not name.startswith(FEATURES)}
 
@@ -77,8 +78,10 @@ class Network(NamedTuple):
 
     def logit_steps(self, parts: Iterable[Planes], device: str) -> Generator[Progress, None, Floats]:
         """Return the (N, K) means of the logits of turned and mirrored pictures."""
+        # Generators of pictures are read part by part: those of many objects would not fit into the memory at once.
         model, found = load_network(self.card, device, self.content), []
         for part in parts:
+            # torch refuses the negative strides of turned views, so they are copied. The mean is (n, K, 1, 1).
             found.append(np.mean([model(np.ascontiguousarray(turned(part, way))) for way in range(WAYS)], axis=0))
             yield Progress(0, 0, "looking at the objects")
         return np.concatenate(found)[:, :, 0, 0].astype(np.float64)
