@@ -115,7 +115,9 @@ def classify(
     # An array is one image, whatever its dimensions; only a list or a tuple means several.
     several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
     letters: list[Any] = list(axes) if isinstance(axes, list | tuple) else [axes] * len(several)
-    given = [given_image(image, wanted) for image, wanted in zip(several, letters, strict=False)]
+    if len(letters) != len(several):
+        raise OptionError(f"{len(letters)} axes were given for {len(several)} images: give one for each, in order")
+    given = [given_image(image, wanted) for image, wanted in zip(several, letters, strict=True)]
     size_here, units_here = _scale_of(given[0].layer if given else None)
     options = ClassifyOptions(size=size, network=network, seed=seed, device=device)
     facts = {

@@ -262,7 +262,7 @@ def _like_clicks(
     """Find objects like those that were clicked on."""
     shape = tuple(map(int, source.shape))
     clicks = checked_clicks(options.clicks, shape, axes)
-    # Checked before anything is computed.
+    # Checked before anything is searched.
     region = None if options.complete is None else checked_region(options.complete, shape, axes)
     found = yield from learned_steps(source, axes, channels, clicks, region, options.method, options.device)
     # In the record by their digest: other clicks, or another region, make another result.
