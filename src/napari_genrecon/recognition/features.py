@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelCard, encode
-from napari_genrecon.recognition.objects import SIDE, Pictures, Scene, cut_pictures
+from napari_genrecon.recognition.objects import AT_ONCE, SIDE, Pictures, Scene, cut_pictures
 
 __all__ = ["BLOCKS", "Blocks", "describe_steps", "joined"]
 
@@ -20,7 +20,6 @@ BLOCKS = ("network", "shape", "texture", "intensity")
 Blocks = Mapping[str, NDArray[np.float32]]
 """Features of N objects: (N, F) by the name of the block."""
 
-_AT_ONCE = 16  # objects per step: half a second on one processor core, so that a job can be cancelled soon
 _SCALES = (1, 2, 4)  # pixels: sides of the squares that are averaged before textures are read
 _BANDS = (1.0, 2.0, 4.0, 8.0)  # pixels: Gaussian s.d. of the lower end of each band of spatial frequency
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)  # the usual summary of a histogram
@@ -55,10 +54,10 @@ def describe_steps(
     dict of str to (N, F) ndarray of float32
     """
     parts = []
-    for start in range(0, len(scene), _AT_ONCE):
+    for start in range(0, len(scene), AT_ONCE):
         yield Progress(start, len(scene), "describing the objects")
         # Only the pictures of this step are held: those of 20,000 objects would take gigabytes.
-        pictures = cut_pictures(scene, side, slice(start, start + _AT_ONCE), zoom=zoom)
+        pictures = cut_pictures(scene, side, slice(start, start + AT_ONCE), zoom=zoom)
         parts.append(_described(pictures, encoder, device))
     return joined(parts)
 

@@ -17,14 +17,17 @@ from napari_genrecon.recognition.outline import outline_features
 from napari_genrecon.training.data.places import labels_like, object_boxes, point_planes
 from napari_genrecon.training.data.source import CropSource
 
-__all__ = ["SIDE", "Pictures", "Scene", "crop_side", "cut_pictures", "find_objects", "larger_than"]
+__all__ = ["AT_ONCE", "SIDE", "Pictures", "Scene", "crop_side", "cut_pictures", "find_objects", "larger_than"]
 
 SIDE = 64
 """Side in pixels of the pictures that features are computed from; what is cut is resampled to it."""
 
+AT_ONCE = 16
+"""Objects per step: about 0.5 seconds on one processor core, so that a job can be cancelled soon."""
+
 _SMALLEST, _LARGEST = 8, 2048  # pixels: sides of a crop; larger ones hold whole fields of cells
 _ROOM = 1.3  # side of a crop, in sides of nearly the largest object, so that some of its surroundings are seen
-_MOST_OBJECTS = 20_000  # of one image: their features take 160 MB per channel
+_MOST_OBJECTS = 20_000  # of one image: their features take 160 MB of memory per channel
 _RANGE = (0.5, 99.8)  # percentiles of an image that stand for 0 and 1; hot pixels lie beyond
 _DISC = 0.25  # radius of the middle of a crop around a point, in sides of the crop
 

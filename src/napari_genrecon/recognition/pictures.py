@@ -13,9 +13,9 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.numerics.symmetries import WAYS, turned
 from napari_genrecon.recognition.logistic import log_softmax
-from napari_genrecon.recognition.objects import Pictures
+from napari_genrecon.recognition.objects import AT_ONCE, Pictures
 
-__all__ = ["AT_ONCE", "FEATURES", "PICTURES", "Network", "Planes", "in_parts", "logarithms", "planes_of", "pooled"]
+__all__ = ["FEATURES", "NEEDED", "PICTURES", "Network", "Planes", "in_parts", "logarithms", "planes_of", "pooled"]
 
 Planes = NDArray[np.float32]
 """Pictures (N, C + 1, S, S) of objects; the last plane says where the object is."""
@@ -23,8 +23,8 @@ Planes = NDArray[np.float32]
 FEATURES, PICTURES = "features.", "pictures."
 """How the names of the weights of either begin in a model that holds both."""
 
-AT_ONCE = 16
-"""Pictures that are cut and looked at in a step, so that a job can be cancelled soon."""
+NEEDED = 10
+"""Labels of each class from which a network is worth a trial (`tools/benchmark.py classify`)."""
 
 _RANGE = (-0.5, 2.0)  # of grey values on the scale of their image; beyond are hot pixels and dirt
 

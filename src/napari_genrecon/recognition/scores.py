@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 __all__ = ["ENOUGH", "Scores", "calibration_error", "score"]
 
-ENOUGH = 20
-"""Labels of each class below which probabilities are called rough: the share of right answers in ten bins of confidence
-cannot be told from fewer."""
-
 _BINS = 10  # of confidence
+
+ENOUGH = 2 * _BINS
+"""Labels of each class below which probabilities are called rough: fewer than two for each bin of confidence, in which
+no share of right answers can be told."""
+
 _DRAWS = 4000  # of the posterior; the ends of the interval then vary by 0.2 %
 
 Floats = NDArray[np.float64]

@@ -11,23 +11,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise.report import STRIPED, STRONG, WEAK
+from napari_genrecon.recognition.pictures import NEEDED
 from napari_genrecon.tasks.advise.situation import Situation
+from napari_genrecon.training.data.dataset import SIZES
 
 __all__ = ["RULES", "Rule"]
 
 FRAMES = 3
 """Frames of a movie from which averaging over time has something to average."""
-FLAT_VOXELS, PLANES = 1.5, 8
-"""Ratio of height to width from which the shape of voxels is seen, and planes from which a stack can be learnt from."""
-FEW_LABELS = 10
-"""Labels of a class below which a network is not worth training."""
+PLANES = 8
+"""Planes from which a stack can be learnt from."""
 FEW_IMAGES = 50
 """Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
-MANY_CROPS, CROP = 500, 32
-"""Crops below which the discriminator of a GAN overfits, and the side in pixels of the smallest crops."""
+CROP = min(SIZES)
+"""Side in pixels of the smallest crops."""
+MANY_CROPS = 500
+"""Crops below which the discriminator of a GAN overfits."""
 SECONDS_PER_PIXEL = 1.2e-6
-"""Time of one new image: 0.29 s for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
+"""Time of one new image: 0.29 seconds for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
 CROWDED = 1900.0
 """Points per megapixel from which neighbouring spots overlap: 500 in a field of 512 x 512."""
 
@@ -132,8 +135,8 @@ def _correlated(s: Situation) -> str:
 
 def _flat_voxels(s: Situation) -> str:
     z, x = s.size("Z"), s.size("X")
-    # Without a unit the shape of voxels is not known, however the scale was set.
-    if z is None or x is None or s.length("Z") < PLANES or z < FLAT_VOXELS * x:
+    # Below 1.5 no whole factor makes voxels even. Without a unit their shape is not known, however the scale was set.
+    if z is None or x is None or s.length("Z") < PLANES or round(z / x) < min(FACTORS):
         return ""
     tall = f"voxels are {z / x:.2g} times as tall as wide, so that side views are blocky"
     return f"{tall}; the planes of the stack teach a network how to fill them in."
@@ -185,14 +188,14 @@ def _few_labels(s: Situation) -> str:
         return "begin with five labels a class: fixed features need no training, and show at once what is mixed up."
     # The smallest class limits what can be learnt, however many labels the others have.
     least = min(s.classes)
-    if least >= FEW_LABELS:
+    if least >= NEEDED:
         return ""
     return f"the smallest class has {least} labels: too few to train a network on, and fixed features need no training."
 
 
 def _many_labels(s: Situation) -> str:
     # The contrary of `_few_labels`: of the two, one speaks.
-    if not s.classes or _one_class(s) or min(s.classes) < FEW_LABELS:
+    if not s.classes or _one_class(s) or min(s.classes) < NEEDED:
         return ""
     return (
         f"every class has {min(s.classes)} labels or more: enough for fixed features, which need no training, "

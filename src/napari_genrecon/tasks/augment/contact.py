@@ -21,7 +21,7 @@ from napari_genrecon.tasks.augment.parent import Parent, parent_steps
 __all__ = ["Contact", "contact_steps"]
 
 _MOST, _FEW = 12, 4  # new images that are shown: enough to judge them; of large ones fewer, as each takes seconds
-_LARGE = 4_000_000  # pixels
+_LARGE = 4_000_000  # pixels, from which a new image takes seconds
 _SIDE = 256  # px of a picture at most: what a screen shows of twelve at full resolution, in which objects are judged
 _GAP = 4  # px between pictures
 

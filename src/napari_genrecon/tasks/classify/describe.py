@@ -13,8 +13,8 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, device_note, find_model, resolve_device
 from napari_genrecon.recognition.features import Blocks, describe_steps, joined
-from napari_genrecon.recognition.objects import Scene, crop_side, cut_pictures, find_objects, larger_than
-from napari_genrecon.recognition.pictures import AT_ONCE, Planes, planes_of
+from napari_genrecon.recognition.objects import AT_ONCE, Scene, crop_side, cut_pictures, find_objects, larger_than
+from napari_genrecon.recognition.pictures import Planes, planes_of
 from napari_genrecon.recognition.saved import ObjectClassifier, Setting
 from napari_genrecon.tasks.plan import borrowed
 

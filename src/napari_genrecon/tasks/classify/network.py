@@ -19,15 +19,12 @@ from napari_genrecon.numerics.coordinate_map import random_map
 from napari_genrecon.recognition.folds import Folds
 from napari_genrecon.recognition.logistic import log_softmax
 from napari_genrecon.recognition.objects import SIDE
-from napari_genrecon.recognition.pictures import Network, Planes, in_parts, logarithms
+from napari_genrecon.recognition.pictures import NEEDED, Network, Planes, in_parts, logarithms
 from napari_genrecon.recognition.stack import log_losses, sharpness
 from napari_genrecon.training import task_recipe
 from napari_genrecon.training.data.dataset import Dataset
 
 __all__ = ["NEEDED", "Trained", "check_counts", "is_better", "train_steps"]
-
-NEEDED = 10
-"""Labels of each class from which a network is worth a trial (`tools/benchmark.py classify`)."""
 
 _CROPS = 384  # pictures to train on, made from those of the labelled objects
 _TURN, _SCALE, _ELASTIC = 180.0, 0.2, 1.0  # degrees, relative, pixels: see `random_map`
