@@ -27,7 +27,8 @@ from napari_genrecon.training.data.dataset import Dataset
 __all__ = ["NEEDED", "Trained", "check_counts", "is_better", "train_steps"]
 
 _CROPS = 384  # pictures to train on, made from those of the labelled objects
-_TURN, _SCALE, _ELASTIC = 180.0, 0.2, 1.0  # degrees, relative, pixels: see `random_map`
+_TURN = 180.0  # degrees in either direction: objects may lie in any
+_SCALE, _ELASTIC = 0.2, 1.0  # relative, pixels: see `random_map`
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

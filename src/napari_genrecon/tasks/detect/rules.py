@@ -20,10 +20,9 @@ Floats = NDArray[np.float64]
 Method = Literal["log", "features", "heatmap"]
 
 FEWEST = 2
-"""Clicks in the region that cross-validation needs."""
+"""Clicks in the region that cross-validation needs: one to learn from, and one to judge by."""
 _FREE = 0.75  # sizes from a click beyond which a candidate is no object
 _CLEARLY = 0.1  # F1 by which features must be better: one height carries over to planes of other exposure more safely
-_THRESHOLDS = 64  # tried
 _EVEN_ODDS = Logistic(np.zeros(1), np.ones(1), np.array([1.0, 0.0]))  # what the network says is taken as it is
 _FAINTER = 0.8  # of the height of the faintest clicks, which others may have
 
@@ -222,7 +221,8 @@ def _validated(marked: _Marked, method: Method, size: Size) -> tuple[float, floa
         chance[out] = found if method == "features" else found >= rule.threshold
         own.append(rule.threshold)
     if method == "log":
-        return _f1(marked, chance, 0.5, size), None
+        scores = _f1(marked, told_apart(marked.candidates, chance, 0.5, size), size)
+        return float(scores[-1]) if len(scores) else 0.0, None
     return _best_threshold(marked, chance, size)
 
 
@@ -247,21 +247,21 @@ def _fitted(marked: _Marked, method: Method, size: Size) -> Rule:
 
 def _best_threshold(marked: _Marked, chance: Floats, size: Size) -> tuple[float, float]:
     """Return the best F1 and the threshold that gives it, half-way to the next candidate below."""
-    # Between two neighbouring probabilities every threshold gives the same objects.
-    levels = np.unique(chance)[::-1]
-    if len(levels) > _THRESHOLDS:
-        levels = np.quantile(chance, np.linspace(1, 0, _THRESHOLDS))
-    scores = [_f1(marked, chance, level, size) for level in levels]
-    best = int(np.argmax(scores))
-    below = levels[best + 1] if best + 1 < len(levels) else 0.0
-    return float(scores[best]), float((levels[best] + below) / 2)
+    # Findings are taken surest first: a lower threshold leaves those before it, and their pairs, as they are.
+    kept = told_apart(marked.candidates, chance, 0.0, size)
+    scores = _f1(marked, kept, size)
+    ends = np.flatnonzero(np.diff(chance[kept], append=-np.inf))  # equal probabilities are on one side of any threshold
+    best = ends[np.argmax(scores[ends])]
+    level = chance[kept][best]
+    below = np.max(chance, where=chance < level, initial=0.0)
+    return float(scores[best]), float((level + below) / 2)
 
 
-def _f1(marked: _Marked, chance: Floats, threshold: float, size: Size) -> float:
-    kept = told_apart(marked.candidates, chance, threshold, size)
+def _f1(marked: _Marked, kept: NDArray[np.intp], size: Size) -> Floats:
+    """Return F1 of the first 1, 2... of the findings `kept`, surest first."""
     found, clicks = (_apart(each, size, marked.candidates) for each in (_rows(marked.candidates[kept]), marked.clicks))
     # F1 is 2 TP / (2 TP + FP + FN), and the sum below is found plus clicked on.
-    return 2 * _pairs(found, clicks, _FREE * size.fwhm) / max(1, len(found) + len(clicks))
+    return 2 * np.cumsum(_paired(found, clicks, _FREE * size.fwhm)) / (np.arange(1, len(found) + 1) + len(clicks))
 
 
 def _rows(candidates: Candidates) -> Floats:
@@ -276,18 +276,19 @@ def _apart(rows: Floats, size: Size, candidates: Candidates) -> Floats:
     return rows * (far, 1, 1)
 
 
-def _pairs(found: Floats, truth: Floats, radius: float) -> int:
-    """Return how many findings, surest first, have a click of their own within reach."""
-    if not len(found) or not len(truth):
-        return 0
-    tree, free, count = cKDTree(truth), np.ones(len(truth), bool), 0
+def _paired(found: Floats, truth: Floats, radius: float) -> NDArray[np.bool_]:
+    """Return which findings, surest first, have a click of their own within reach."""
+    paired, free = np.zeros(len(found), bool), np.ones(len(truth), bool)
+    if not len(truth):
+        return paired
+    tree = cKDTree(truth)
     # Surest first, each with the nearest click that is still free: two findings of one object count once.
-    for place in found:
+    for i, place in enumerate(found):
         near = np.array([j for j in tree.query_ball_point(place, radius) if free[j]], np.intp)
         if len(near):
             free[near[np.argmin(np.linalg.norm(truth[near] - place, axis=1))]] = False
-            count += 1
-    return count
+            paired[i] = True
+    return paired
 
 
 def _from_positives(candidates: Candidates, clicks: Floats, size: Size) -> Rule:
