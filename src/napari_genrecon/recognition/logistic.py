@@ -9,8 +9,6 @@ __all__ = ["coordinates", "fit_logistic", "log_softmax"]
 
 Floats = NDArray[np.float64]
 
-_MOST_STEPS = 200  # of the optimiser; it converges in some dozens
-
 
 def log_softmax(logits: Floats) -> Floats:
     """Return the logarithms of the (N, K) probabilities of logits.
@@ -85,7 +83,7 @@ def fit_logistic(
         return value, gradient.ravel()
 
     first = np.zeros(size) if start is None else start
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS})
+    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B")
     weights: Floats = found.x.reshape(size)
     # Logits that all shift together give the same probabilities: of all such weights take those with a mean of 0.
     return weights - weights.mean(axis=1, keepdims=True)
