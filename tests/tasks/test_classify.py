@@ -175,6 +175,13 @@ def test_classes_that_cannot_be_learnt_are_refused(classes, kind, words):
         classify(image, labels, classes)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_axes_of_more_or_fewer_images_than_there_are_get_a_sentence(n):
+    image, _ = squares()
+    with pytest.raises(OptionError, match=f"{n} axes were given for 2 images: give one for each"):
+        classify([image, image], classes=["a", "b"], axes=["YX"] * n)
+
+
 def test_model_for_other_channels_says_which(models):
     image, labels = squares()
     classify(image, labels, GIVEN).save("sizes")

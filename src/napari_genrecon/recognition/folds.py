@@ -56,6 +56,7 @@ def make_folds(y: Ints, image: Ints, *, seed: int = 0) -> Folds:
     array([0, 0, 1, 1])
     """
     by_image = Folds(_of_images(y, image), by_image=True)
+    # A class that is in one image only is missing from the training when this image is held out.
     if all(set(y[train]) == set(y) for train, _ in by_image.splits()) and len(set(by_image.number)) > 1:
         return by_image
     return Folds(_of_objects(y, np.random.default_rng(seed)), by_image=False)
@@ -64,11 +65,13 @@ def make_folds(y: Ints, image: Ints, *, seed: int = 0) -> Folds:
 def _of_images(y: Ints, image: Ints) -> Ints:
     """Put images into folds: the ones with most objects first, each into the fold that has fewest of its classes."""
     names, index, sizes = np.unique(image, return_inverse=True, return_counts=True)
-    counts = np.zeros((len(names), y.max() + 1), int)
+    counts = np.zeros((len(names), y.max() + 1), int)  # (images, classes)
+    # Not `counts[index, y] += 1`, which counts equal pairs of image and class once.
     np.add.at(counts, (index, y), 1)
     folds = np.zeros((min(MOST_FOLDS, len(names)), counts.shape[1]), int)
     chosen = np.zeros(len(names), np.int64)
     for name in np.argsort(-sizes, kind="stable"):
+        # The first term keeps the classes even over the folds; the second, far smaller, decides between equal ones.
         chosen[name] = np.argmin((folds * counts[name]).sum(axis=1) + 1e-3 * folds.sum(axis=1))
         folds[chosen[name]] += counts[name]
     return np.unique(chosen[index], return_inverse=True)[1].astype(np.int64)
@@ -76,6 +79,7 @@ def _of_images(y: Ints, image: Ints) -> Ints:
 
 def _of_objects(y: Ints, rng: np.random.Generator) -> Ints:
     number = np.zeros(len(y), np.int64)
+    # The most frequent class fills all folds. Rarer ones, of two objects at least, are tested in some of them.
     n_folds, first = min(MOST_FOLDS, int(np.bincount(y)[np.unique(y)].max())), 0
     for c in np.unique(y):
         (rows,) = np.nonzero(y == c)

@@ -9,8 +9,6 @@ __all__ = ["coordinates", "fit_logistic", "log_softmax"]
 
 Floats = NDArray[np.float64]
 
-_MOST_STEPS = 200  # of the optimiser; it converges in some dozens
-
 
 def log_softmax(logits: Floats) -> Floats:
     """Return the logarithms of the (N, K) probabilities of logits.
@@ -20,6 +18,7 @@ def log_softmax(logits: Floats) -> Floats:
     >>> np.exp(log_softmax(np.zeros((1, 4))))
     array([[0.25, 0.25, 0.25, 0.25]])
     """
+    # With the largest logit at 0, exp cannot overflow, and the sum is at least 1.
     shifted = logits - logits.max(axis=1, keepdims=True)
     found: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return found
@@ -32,6 +31,7 @@ def coordinates(x: Floats) -> tuple[Floats, Floats]:
     up to N instead of F unknowns per class.
     """
     u, s, v = np.linalg.svd(x, full_matrices=False)
+    # Directions with singular values as small as rounding errors are none: the examples do not differ along them.
     kept = s > s[0] * 1e-10 if len(s) else s > 0
     return u[:, kept] * s[kept], v[kept].T
 
@@ -66,6 +66,7 @@ def fit_logistic(
     from scipy.optimize import minimize
 
     n, size = len(x), (x.shape[1] + 1, n_classes)
+    # The column of ones carries the bias, as the last row of the weights.
     wide = np.concatenate([x, np.ones((n, 1))], axis=1)
     target = np.eye(n_classes)[y]
     counts = target.sum(axis=0)
@@ -76,11 +77,13 @@ def fit_logistic(
     def loss(flat: Floats) -> tuple[float, Floats]:
         weights = flat.reshape(size)
         logs = log_softmax(wide @ weights)
+        # The derivative of a cross entropy by its logits is the probability less the target.
         gradient = wide.T @ (share * (np.exp(logs) - target)) + penalty * weights
         value = -float((share * target * logs).sum()) + 0.5 * float((penalty * weights**2).sum())
         return value, gradient.ravel()
 
     first = np.zeros(size) if start is None else start
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS})
+    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B")
     weights: Floats = found.x.reshape(size)
+    # Logits that all shift together give the same probabilities: of all such weights take those with a mean of 0.
     return weights - weights.mean(axis=1, keepdims=True)

@@ -17,14 +17,17 @@ from napari_genrecon.recognition.outline import outline_features
 from napari_genrecon.training.data.places import labels_like, object_boxes, point_planes
 from napari_genrecon.training.data.source import CropSource
 
-__all__ = ["SIDE", "Pictures", "Scene", "crop_side", "cut_pictures", "find_objects", "larger_than"]
+__all__ = ["AT_ONCE", "SIDE", "Pictures", "Scene", "crop_side", "cut_pictures", "find_objects", "larger_than"]
 
 SIDE = 64
 """Side in pixels of the pictures that features are computed from; what is cut is resampled to it."""
 
+AT_ONCE = 16
+"""Objects per step: about 0.5 seconds on one processor core, so that a job can be cancelled soon."""
+
 _SMALLEST, _LARGEST = 8, 2048  # pixels: sides of a crop; larger ones hold whole fields of cells
 _ROOM = 1.3  # side of a crop, in sides of nearly the largest object, so that some of its surroundings are seen
-_MOST_OBJECTS = 20_000  # of one image: their features take 160 MB per channel
+_MOST_OBJECTS = 20_000  # of one image: their features take 160 MB of memory per channel
 _RANGE = (0.5, 99.8)  # percentiles of an image that stand for 0 and 1; hot pixels lie beyond
 _DISC = 0.25  # radius of the middle of a crop around a point, in sides of the crop
 
@@ -121,8 +124,9 @@ def find_objects(image: Any, axes: str | Axes | None = None, *, labels: Any = No
     elif points is not None:
         scene = _pointed(source, points)
     else:
+        # Each plane is one object, with its place in the middle: images in folders of classes.
         planes = np.arange(source.n_planes, dtype=np.int64)
-        place = np.stack([planes, 0 * planes + source.height // 2, 0 * planes + source.width // 2], axis=1)
+        place = np.stack([planes, 0 * planes + source.height // 2, 0 * planes + source.width // 2], axis=1)  # (N, 3)
         scene = _scene(source, place, planes + 1, whole=True)
     if not len(scene):
         raise ImageError(f"there are no objects: the {scene.kind} are empty")
@@ -148,13 +152,16 @@ def _scene(
 
 def _labelled(source: CropSource, labels: Any) -> Scene:
     like = labels_like(source, labels)
+    # (N, 6): plane, number, first row and column, and those past the end.
     found = object_boxes(source, like)
+    # The middle of the box and not the centroid: a crop of the side of the box then holds the whole object.
     place = np.concatenate([found[:, :1], (found[:, 2:4] + found[:, 4:6]) // 2], axis=1)
     return _scene(source, place, found[:, 1], labels=like, boxes=found[:, 2:6])
 
 
 def _pointed(source: CropSource, points: Any) -> Scene:
     planes, pixel, number = point_planes(source, points)
+    # `point_planes` leaves out points on planes that do not exist: of these the numbers are missing.
     outside = ((pixel < 0) | (pixel >= [source.height, source.width])).any(axis=1)
     if outside.any() or len(number) < len(points):
         bad = number[outside][0] if outside.any() else sorted(set(range(1, len(points) + 1)) - set(number))[0]
@@ -171,6 +178,7 @@ def crop_side(scenes: Sequence[Scene], wanted: int | None = None) -> int:
         if not _SMALLEST <= wanted <= _LARGEST:
             raise OptionError(f"size must lie between {_SMALLEST} and {_LARGEST} pixels, got {wanted}")
         return wanted
+    # Points and whole planes have no size of their own to choose by.
     if any(scene.boxes is None for scene in scenes):
         return SIDE
     side = _ROOM * float(np.percentile(np.concatenate([_extents(scene) for scene in scenes]), 95))
@@ -212,17 +220,21 @@ def cut_pictures(scene: Scene, side: int, part: slice | NDArray[np.intp], *, zoo
     """
     place, label = scene.place[part].tolist(), scene.label[part].tolist()
     shape = (scene.image.height, scene.image.width) if scene.whole else (side, side)
+    # (SIDE, Y) and (SIDE, X) weights: pictures are resampled by a product from either side.
     rows, columns = (resize_matrix(length, SIDE) for length in shape)
     cut = [_finite(_window(scene.image, spot, shape), n, scene.kind) for spot, n in zip(place, label, strict=True)]
     grey: Floats = np.stack([rows @ pixels @ columns.T for pixels in cut])  # (N, C, S, S)
-    low, high = (limit[:, None, None] for limit in (scene.low, scene.high))
+    low, high = (limit[:, None, None] for limit in (scene.low, scene.high))  # (C, 1, 1)
     inside = _disc() if scene.kind == "points" else np.ones((SIDE, SIDE), np.float32)
     masks = np.repeat(inside[None], len(place), axis=0)
     outlines = None
     if scene.labels is not None:
+        # Only the object's own number is inside: other objects in the crop belong to its surroundings.
         own = [_window(scene.labels, spot, shape)[0] == n for spot, n in zip(place, label, strict=True)]
         masks = np.stack([rows @ mask.astype(np.float32) @ columns.T for mask in own])
+        # Outlines come from the labels themselves: the crop may cut an object off, and resampling rounds it.
         outlines = np.stack([outline_features(mask, zoom) for mask in _masks(scene, part)])
+    # The cubic kernel overshoots at the edge of a mask, hence the clip.
     return Pictures(grey=grey, relative=(grey - low) / (high - low), inside=masks.clip(0, 1), outlines=outlines)
 
 
@@ -233,6 +245,7 @@ def _window(source: CropSource, spot: list[int], shape: tuple[int, int]) -> NDAr
         _mirrored(c - length // 2, length, whole)
         for c, length, whole in zip(centre, shape, (source.height, source.width), strict=True)
     ]
+    # Read only the pixels that are needed, as the image may be lazy; mirrored rows are then taken from these.
     (top, bottom), (left, right) = ((int(i.min()), int(i.max()) + 1) for i in index)
     block = source.read(plane, slice(top, bottom), slice(left, right))
     return block[:, (index[0] - top)[:, None], (index[1] - left)[None, :]]
@@ -246,6 +259,7 @@ def _mirrored(first: int, length: int, whole: int) -> Ints:
     >>> _mirrored(-2, 7, 4).tolist()
     [1, 0, 0, 1, 2, 3, 3]
     """
+    # The image and its mirror image repeat with this period; pixels at the edge come twice (NumPy's "symmetric").
     index = np.arange(first, first + length) % (2 * whole)
     return np.minimum(index, 2 * whole - 1 - index).astype(np.int64)
 
@@ -261,6 +275,7 @@ def _finite(pixels: NDArray[Any], number: int, kind: str) -> Floats:
             f"number {number} of the {kind} has no finite pixel in one of its channels: remove it, or fill the missing "
             "pixels first (inpaint)"
         )
+    # By channel, as channels may have very different grey values.
     medians = [np.median(channel[known]) for channel, known in zip(found, good, strict=True)]
     return np.where(good, found, np.array(medians, np.float32)[:, None, None])
 
@@ -272,6 +287,7 @@ def _masks(scene: Scene, part: slice | NDArray[np.intp]) -> list[NDArray[np.bool
     found = []
     rows = zip(scene.place[part, 0].tolist(), scene.boxes[part].tolist(), scene.label[part].tolist(), strict=True)
     for plane, (top, left, bottom, right), number in rows:
+        # Another object may reach into the box: only the pixels with this number count.
         found.append(scene.labels.read(plane, slice(top, bottom), slice(left, right))[0] == number)
     return found
 
@@ -279,15 +295,18 @@ def _masks(scene: Scene, part: slice | NDArray[np.intp]) -> list[NDArray[np.bool
 def _limits(image: CropSource) -> tuple[Floats, Floats]:
     """Return the grey values that stand for 0 and 1, per channel; the same for all colours, so that hues stay."""
     samples = [sample_crops(image.data, image.axes, channel) for channel in range(image.channels)]
+    # From samples, as a lazy image may be larger than the memory.
     limits = np.array([np.nanpercentile(_joined(crops), _RANGE) for crops in samples], np.float32)  # (C, 2)
     if image.axes.rgb:
         limits[:] = limits[:, 0].min(), limits[:, 1].max()
     low, high = limits.T
+    # An image of one grey value has no range to divide by.
     return low, np.where(high > low, high, low + 1)
 
 
 def _joined(crops: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
     values = np.concatenate([crop.ravel() for crop in crops]).astype(np.float64)
+    # nanpercentile leaves out NaN, but not what is infinite.
     return np.where(np.isfinite(values), values, np.nan)
 
 

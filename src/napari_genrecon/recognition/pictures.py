@@ -13,9 +13,9 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelCard, load_network
 from napari_genrecon.numerics.symmetries import WAYS, turned
 from napari_genrecon.recognition.logistic import log_softmax
-from napari_genrecon.recognition.objects import Pictures
+from napari_genrecon.recognition.objects import AT_ONCE, Pictures
 
-__all__ = ["AT_ONCE", "FEATURES", "PICTURES", "Network", "Planes", "in_parts", "logarithms", "planes_of", "pooled"]
+__all__ = ["FEATURES", "NEEDED", "PICTURES", "Network", "Planes", "in_parts", "logarithms", "planes_of", "pooled"]
 
 Planes = NDArray[np.float32]
 """Pictures (N, C + 1, S, S) of objects; the last plane says where the object is."""
@@ -23,8 +23,8 @@ Planes = NDArray[np.float32]
 FEATURES, PICTURES = "features.", "pictures."
 """How the names of the weights of either begin in a model that holds both."""
 
-AT_ONCE = 16
-"""Pictures that are cut and looked at in a step, so that a job can be cancelled soon."""
+NEEDED = 10
+"""Labels of each class from which a network is worth a trial (`tools/benchmark.py classify`)."""
 
 _RANGE = (-0.5, 2.0)  # of grey values on the scale of their image; beyond are hot pixels and dirt
 
@@ -67,6 +67,7 @@ class Network(NamedTuple):
 
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Return its weights by name."""
+        # A file fresh from training holds this network alone, without a prefix; that of a saved classifier holds both.
         found = load(self.content)
         return {name.removeprefix(PICTURES): value for name, value in found.items() if not name.startswith(FEATURES)}
 
@@ -77,8 +78,10 @@ class Network(NamedTuple):
 
     def logit_steps(self, parts: Iterable[Planes], device: str) -> Generator[Progress, None, Floats]:
         """Return the (N, K) means of the logits of turned and mirrored pictures."""
+        # Generators of pictures are read part by part: those of many objects would not fit into the memory at once.
         model, found = load_network(self.card, device, self.content), []
         for part in parts:
+            # torch refuses the negative strides of turned views, so they are copied. The mean is (n, K, 1, 1).
             found.append(np.mean([model(np.ascontiguousarray(turned(part, way))) for way in range(WAYS)], axis=0))
             yield Progress(0, 0, "looking at the objects")
         return np.concatenate(found)[:, :, 0, 0].astype(np.float64)

@@ -53,6 +53,7 @@ class Setting:
         """Return the pixel size of another image in pixels of this one; 1 where one of them is not known."""
         if other.units != self.units or self.units[0] == "pixel":
             return 1.0
+        # Pixels are taken as square.
         return other.pixel_size[0] / self.pixel_size[0]
 
     def require(self, other: Setting, name: str) -> None:
@@ -73,6 +74,7 @@ class Setting:
                 f"the model {name!r} was trained on {self._channels()}, and the image has {other._channels()}: choose "
                 "the same channels"
             )
+        # Arrays have no names of channels: names count only where both sides have some.
         if any(self.channel_names) and any(other.channel_names) and self.channel_names != other.channel_names:
             raise ImageError(
                 f"the model {name!r} was trained on {self._channels()}, and the image has {other._channels()}: give "
@@ -148,14 +150,17 @@ def save_classifier(model: ObjectClassifier, name: str, *, overwrite: bool = Fal
         created=datetime.now(UTC).isoformat(timespec="seconds"), calibration=model.scores,
         options={
             "classes": list(found.classes), "kind": setting.kind, "side": setting.side, "blocks": found.sizes,
+            # The same encoder in another version would give other features: loading compares the sum.
             "encoder": model.encoder.name, "encoder_sha256": model.encoder.sha256,
             "sharpness": model.network.sharpness if model.network else 1.0,
         },
     )  # fmt: skip
     tensors = {"mean": found.mean, "scale": found.scale, "weights": found.weights, "bias": found.bias}
     if model.network is not None:
+        # Both parts lie in one file: the prefixes keep names that both use apart.
         tensors = {FEATURES + key: value for key, value in tensors.items()}
         tensors |= {PICTURES + key: value for key, value in model.network.weights().items()}
+    # safetensors writes the memory of an array as it lies, whatever its strides.
     return save_own(card, {key: np.ascontiguousarray(value) for key, value in tensors.items()}, overwrite=overwrite)
 
 
@@ -172,15 +177,18 @@ def load_classifier(name: str | os.PathLike[str]) -> ObjectClassifier:
     card = find_model(name, "classify")
     options = card.options
     try:
+        # The card is text in a file that may come from anywhere: nothing on it is taken for granted.
         classes, sizes = tuple(map(str, options["classes"])), {str(k): int(v) for k, v in options["blocks"].items()}
         setting = Setting(
             kind=str(options["kind"]), side=int(options["side"]), channels=card.channels,
             channel_names=card.channel_names, pixel_size=_pair(card.pixel_size), units=_pair(card.units),
         )  # fmt: skip
         encoder, sha256 = str(options["encoder"]), options["encoder_sha256"]
+        # Models saved before there were networks have no such entry.
         sharpness = float(options.get("sharpness", 1.0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{card.path} lacks what a classifier needs on its card ({error}): train it again") from None
+    # Checked before use, as numpy would broadcast some wrong shapes without a word.
     fits = len(classes) == card.shape["classes"] and sum(sizes.values()) == card.shape["features"]
     if not fits or not set(sizes) <= set(BLOCKS) or setting.kind not in _NAMES:
         raise WeightsError(f"{card.path}: the classes and features on its card do not fit its weights")
@@ -189,13 +197,16 @@ def load_classifier(name: str | os.PathLike[str]) -> ObjectClassifier:
         raise WeightsError(
             f"{card.name!r} was trained on features of another version of {encoder!r} than is installed: train it again"
         )
+    # The weights of the network stay out: `Network` reads them from the file itself.
     arrays = {key.removeprefix(FEATURES): value for key, value in read_arrays(card).items() if PICTURES not in key}
+    # Features are divided by the scales. NaN is not positive either.
     if not (arrays["scale"] > 0).all() or not 0 < sharpness < math.inf:
         raise WeightsError(f"{card.path} holds scales that are not positive: it is damaged")
     classifier = StackedClassifier(classes=classes, sizes={n: sizes[n] for n in BLOCKS if n in sizes}, **arrays)
     return ObjectClassifier(
         classifier=classifier, setting=setting, encoder=found, scores=card.calibration, n_labels=card.n_train,
         card=card,
+        # Of the two networks of classifiers only the one with pictures has channels in its shape.
         network=Network(card, Path(card.path).read_bytes(), sharpness) if "channels" in card.about.shape else None,
     )  # fmt: skip
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 __all__ = ["ENOUGH", "Scores", "calibration_error", "score"]
 
-ENOUGH = 20
-"""Labels of each class below which probabilities are called rough: the share of right answers in ten bins of confidence
-cannot be told from fewer."""
-
 _BINS = 10  # of confidence
+
+ENOUGH = 2 * _BINS
+"""Labels of each class below which probabilities are called rough: fewer than two for each bin of confidence, in which
+no share of right answers can be told."""
+
 _DRAWS = 4000  # of the posterior; the ends of the interval then vary by 0.2 %
 
 Floats = NDArray[np.float64]
@@ -106,7 +107,9 @@ def score(probabilities: Floats, y: Ints, classes: Sequence[str], *, by_image: b
     confusion = np.zeros((k, k), np.int64)
     np.add.at(confusion, (y, probabilities.argmax(axis=1)), 1)
     right, counts = np.diag(confusion), confusion.sum(axis=1)
+    # A class without labels has no share that is recognised.
     used = counts > 0
+    # A fixed seed: the same labels give the same interval.
     rng = np.random.default_rng(0)
     draws = rng.beta(right[used] + 0.5, (counts - right)[used] + 0.5, (_DRAWS, used.sum())).mean(axis=1)
     low, high = np.percentile(draws, (2.5, 97.5))
@@ -114,6 +117,7 @@ def score(probabilities: Floats, y: Ints, classes: Sequence[str], *, by_image: b
     return Scores(
         classes=tuple(classes), confusion=confusion, by_image=by_image,
         balanced_accuracy=accuracy,
+        # With all of a few labels right, the accuracy of 1 lies above the interval of the posterior, which is widened.
         interval=(min(float(low), accuracy), max(float(high), accuracy)),
         calibration_error=calibration_error(probabilities, y),
     )  # fmt: skip
@@ -130,6 +134,8 @@ def calibration_error(probabilities: Floats, y: Ints) -> float:
     counts = np.bincount(y)
     weight = 1 / (counts[y] * np.count_nonzero(counts))
     confidence = probabilities.max(axis=1)
+    # With its sign: within a bin too sure and too unsure answers cancel, between bins they do not.
     gap = weight * ((probabilities.argmax(axis=1) == y) - confidence)
+    # A confidence of 1 belongs to the last bin.
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     return float(np.abs(np.bincount(bins, gap, minlength=_BINS)).sum())

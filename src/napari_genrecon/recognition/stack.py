@@ -122,6 +122,7 @@ def fit_classifier(blocks: Blocks, given: Ints, image: Ints, classes: Sequence[s
     """
     check_examples(given, classes)
     blocks = {name: blocks[name] for name in BLOCKS if name in blocks}
+    # From all objects: the few labelled ones would give rough means and spreads.
     mean, scale = (np.concatenate(parts) for parts in zip(*map(_centre, blocks.values()), strict=True))
     (rows,) = np.nonzero(given >= 0)
     y, k = given[rows], len(classes)
@@ -131,15 +132,20 @@ def fit_classifier(blocks: Blocks, given: Ints, image: Ints, classes: Sequence[s
     parts = np.split(wide, np.cumsum(list(sizes.values()))[:-1], axis=1)
     alone = {}
     for name, part in zip(sizes, parts, strict=True):
+        # Divided by the root of its size, a block of many features has no larger spread than one of few.
         alone[name] = _validated(coordinates(part / np.sqrt(sizes[name]))[0], y, k, folds).loss
     shares = _shares(alone, k)
     factor = np.concatenate([np.full(size, shares[name] / np.sqrt(size)) for name, size in sizes.items()])
+    # (n, D) with D up to n, and (F, D).
     x, basis = coordinates(wide * factor)
     best = _validated(x, y, k, folds)
+    # The strength comes from the folds, the weights from all labels.
     weights = fit_logistic(x, y, k, best.strength)
     sharper = sharpness(best.logs, y, k)
     classifier = StackedClassifier(
         classes=tuple(classes), sizes=sizes, mean=mean, scale=scale,
+        # Back from coordinates to features, with the scale and the
+        # temperature in the weights: a saved model needs neither.
         weights=(sharper * factor[:, None] * (basis @ weights[:-1])).astype(np.float32),
         bias=(sharper * weights[-1]).astype(np.float32),
     )  # fmt: skip
@@ -166,7 +172,9 @@ def check_examples(given: Ints, classes: Sequence[str]) -> None:
 
 
 def _centre(block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    # In float64: float32 loses the spread of features with a large mean.
     mean, scale = block.mean(axis=0, dtype=np.float64), block.std(axis=0, dtype=np.float64)
+    # A feature that varies by rounding errors only is divided by 1, and then 0 for every object.
     constant = scale <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
     return mean.astype(np.float32), np.where(constant, 1, scale).astype(np.float32)
 
@@ -190,6 +198,7 @@ def _validated(x: Floats, y: Ints, k: int, folds: Folds) -> _Validated:
     for train, test in folds.splits():
         weights = None
         for index, strength in enumerate(_STRENGTHS):
+            # Each fit starts from the weights of the last, more cautious one, which lie near.
             weights = fit_logistic(x[train], y[train], k, strength, weights)
             logs[index, test] = log_softmax(x[test] @ weights[:-1] + weights[-1])
     found = [_Validated(*each, _loss(each[1], y, k)) for each in zip(_STRENGTHS, logs, strict=True)]
@@ -210,6 +219,7 @@ def _loss(logs: Floats, y: Ints, k: int) -> float:
 def _shares(alone: dict[str, float], k: int) -> dict[str, float]:
     """Return the scales of the blocks from the log losses of each alone; guessing has the logarithm of K."""
     gain = {name: max(math.log(k) - loss, 0.0) for name, loss in alone.items()}
+    # No block may be better than guessing: then all keep the least share, and nothing is divided by 0.
     top = max(*gain.values(), 1e-9)
     prior = _PRIOR if "shape" in alone else _PRIOR_WITHOUT_SHAPE
     return {name: prior[name] * max(math.sqrt(gain[name] / top), _LEAST) for name in alone}
@@ -220,6 +230,7 @@ def sharpness(logs: Floats, y: Ints, k: int) -> float:
     from scipy.optimize import minimize_scalar
 
     pull = _PULL * k / len(y)
+    # In the logarithm of the factor, where a half is as far from 1 as a double; e^2 is over 7 times either way.
     found = minimize_scalar(
         lambda t: _loss(log_softmax(math.exp(t) * logs), y, k) + pull * t**2, bounds=(-2.0, 2.0), method="bounded"
     )

@@ -11,23 +11,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise.report import STRIPED, STRONG, WEAK
+from napari_genrecon.recognition.pictures import NEEDED
 from napari_genrecon.tasks.advise.situation import Situation
+from napari_genrecon.training.data.dataset import SIZES
 
 __all__ = ["RULES", "Rule"]
 
 FRAMES = 3
 """Frames of a movie from which averaging over time has something to average."""
-FLAT_VOXELS, PLANES = 1.5, 8
-"""Ratio of height to width from which the shape of voxels is seen, and planes from which a stack can be learnt from."""
-FEW_LABELS = 10
-"""Labels of a class below which a network is not worth training."""
+PLANES = 8
+"""Planes from which a stack can be learnt from."""
 FEW_IMAGES = 50
 """Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
-MANY_CROPS, CROP = 500, 32
-"""Crops below which the discriminator of a GAN overfits, and the side in pixels of the smallest crops."""
+CROP = min(SIZES)
+"""Side in pixels of the smallest crops."""
+MANY_CROPS = 500
+"""Crops below which the discriminator of a GAN overfits."""
 SECONDS_PER_PIXEL = 1.2e-6
-"""Time of one new image: 0.29 s for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
+"""Time of one new image: 0.29 seconds for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
 CROWDED = 1900.0
 """Points per megapixel from which neighbouring spots overlap: 500 in a field of 512 x 512."""
 
@@ -75,6 +78,7 @@ class Rule:
 def _damage(s: Situation) -> dict[str, str]:
     """Return the kinds of damage that `inpaint` can detect, with what was measured."""
     hot = max(model.hot_fraction for model in s.noise)
+    # In noise s.d., as the grey values themselves do not tell whether stripes are seen.
     stripes = max(max(m.row_stripes, m.column_stripes) / m.sigma if m.sigma else 0.0 for m in s.noise)
     found = {
         "hot": f"{100 * hot:.2g} % of the pixels are hot or dead" if hot > 0 else "",
@@ -89,6 +93,7 @@ def _damaged(s: Situation) -> str:
 
 
 def _noisy(s: Situation) -> str:
+    # A ratio of 0 is unknown, and no reason to denoise.
     if not 0 < s.snr < WEAK:
         return ""
     said = [
@@ -108,8 +113,10 @@ def _movie(s: Situation) -> str:
 
 
 def _clean(s: Situation) -> str:
+    # Unknown noise is no reason against denoising either.
     if s.snr == 0 or s.snr < WEAK:
         return ""
+    # Infinite cannot be written into the sentence below.
     if math.isinf(s.snr):
         return "no noise was found."
     return f"bright structures stand {s.snr:.3g} noise s.d. above the background, and {WEAK:g} is plenty."
@@ -118,6 +125,7 @@ def _clean(s: Situation) -> str:
 def _correlated(s: Situation) -> str:
     if s.worst.is_white or not 0 < s.snr < WEAK:
         return ""
+    # The stronger of the two, with its sign.
     rho = max((s.worst.rho_x, s.worst.rho_y), key=abs)
     return (
         f"neighbouring pixels share their noise (correlation {rho:.2f}), and such a network predicts a pixel from its "
@@ -127,13 +135,15 @@ def _correlated(s: Situation) -> str:
 
 def _flat_voxels(s: Situation) -> str:
     z, x = s.size("Z"), s.size("X")
-    if z is None or x is None or s.length("Z") < PLANES or z < FLAT_VOXELS * x:
+    # Below 1.5 no whole factor makes voxels even. Without a unit their shape is not known, however the scale was set.
+    if z is None or x is None or s.length("Z") < PLANES or round(z / x) < min(FACTORS):
         return ""
     tall = f"voxels are {z / x:.2g} times as tall as wide, so that side views are blocky"
     return f"{tall}; the planes of the stack teach a network how to fill them in."
 
 
 def _blurred(s: Situation) -> str:
+    # Deblurring makes noise stronger: in strong noise it is not worth it.
     if s.size("X") is None or 0 < s.snr < STRONG:
         return ""
     return "the pixel size is known; with the objective's NA and the wavelength, the microscope's blur can be computed."
@@ -148,7 +158,7 @@ def _countable(s: Situation) -> str:
 
 
 def _crowded(s: Situation) -> str:
-    density = s.points / (s.pixels / 1e6)
+    density = s.points / (s.pixels / 1e6)  # per megapixel
     if not s.points or density < CROWDED or not 0 < s.snr < STRONG:
         return ""
     return (
@@ -161,26 +171,31 @@ def _one_class(s: Situation) -> str:
     used = sum(count > 0 for count in s.classes)
     if s.goal != "classify" and not s.classes:
         return ""
+    # A class without labels is no harm if two others have enough.
     if used >= 2 and min(count for count in s.classes if count) >= 2:
         return ""
     if not s.classes:
         return ""
+    # Before anything is labelled, `_few_labels` says how to begin; this is about labels that do not do.
     return f"{used} of {len(s.classes)} classes have labels: at least two classes with two labels each are needed."
 
 
 def _few_labels(s: Situation) -> str:
+    # One piece of advice about classifying at a time.
     if _one_class(s) or (s.goal != "classify" and not s.classes):
         return ""
     if not s.classes:
         return "begin with five labels a class: fixed features need no training, and show at once what is mixed up."
+    # The smallest class limits what can be learnt, however many labels the others have.
     least = min(s.classes)
-    if least >= FEW_LABELS:
+    if least >= NEEDED:
         return ""
     return f"the smallest class has {least} labels: too few to train a network on, and fixed features need no training."
 
 
 def _many_labels(s: Situation) -> str:
-    if not s.classes or _one_class(s) or min(s.classes) < FEW_LABELS:
+    # The contrary of `_few_labels`: of the two, one speaks.
+    if not s.classes or _one_class(s) or min(s.classes) < NEEDED:
         return ""
     return (
         f"every class has {min(s.classes)} labels or more: enough for fixed features, which need no training, "
@@ -189,6 +204,7 @@ def _many_labels(s: Situation) -> str:
 
 
 def _few_images(s: Situation) -> str:
+    # For seeing, no model is trained on the images.
     wanted = s.goal in ("train", "classify", "count")
     if not (s.objects or s.points) or s.images >= FEW_IMAGES or not wanted:
         return ""
@@ -199,6 +215,7 @@ def _few_images(s: Situation) -> str:
 
 def _crops(s: Situation) -> int:
     """Return how many crops there are to train on, side by side or one for each object."""
+    # Of a movie or a stack, every frame and slice holds crops.
     return s.objects or s.points or s.images * s.pixels // CROP**2 * s.length("T") * s.length("Z")
 
 
@@ -224,6 +241,7 @@ RULES: tuple[Rule, ...] = (
         source=f"{_BENCHMARKS}, inpaint; Janesick, Photon Transfer, 2007",
     ),
     Rule(
+        # Before "noisy": of several rules about one task, the first that applies is kept.
         name="movie", task="denoise", title="Denoise the frames together", why=_movie,
         options=lambda _: {"frames": "T"}, needs=("frames",), source=f"{_BENCHMARKS}, denoise",
     ),
@@ -248,6 +266,7 @@ RULES: tuple[Rule, ...] = (
         source=f"{_BENCHMARKS}, deblur",
     ),
     Rule(
+        # Before "count", for the same reason.
         name="crowded and dim", task="detect", title="Detect spots with the network", why=_crowded,
         goals=("any", "count"), options=lambda _: {"method": "net"}, needs=("method",),
         source=f"{_BENCHMARKS}, detect: 500 crowded spots",
@@ -271,6 +290,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="few labelled images", task="augment", title="Augment the labelled images", why=_few_images,
         source="Ronneberger et al., MICCAI 2015: 30 images, deformed",
+        # Eight new images, the default of `augment`.
         seconds=lambda s: 8 * SECONDS_PER_PIXEL * s.pixels * s.length("Z"),
     ),
     Rule(

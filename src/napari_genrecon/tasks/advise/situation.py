@@ -48,6 +48,7 @@ class Machine:
         """Return this machine."""
         from napari_genrecon.models import resolve_device
 
+        # Containers and job schedulers allow fewer cores than there are; only Linux can tell.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return cls(device=str(resolve_device("auto")), cores=cores, memory=available_memory())
 
@@ -96,12 +97,14 @@ class Situation:
             raise OptionError(f"goal must be one of {', '.join(GOALS)}; got {self.goal!r}")
         if self.images < 1:
             raise OptionError(f"images must be 1 or more, got {self.images}")
+        # 0 is a class that is planned and has no label yet.
         if any(count < 0 for count in self.classes):
             raise OptionError(f"classes are numbers of labels, 0 or more, got {list(self.classes)}")
 
     @property
     def worst(self) -> NoiseModel:
         """Noise of the channel with the lowest contrast-to-noise ratio."""
+        # A ratio of 0 is unknown: such a channel counts only where there is no other.
         return min(self.noise, key=lambda model: model.snr if model.snr > 0 else np.inf)
 
     @property
@@ -128,13 +131,16 @@ class Situation:
         if letter not in self.axes.letters or not self.units:
             return None
         at = self.axes.letters.index(letter)
+        # napari gives every layer a scale; in the unit "pixel" it says nothing about lengths.
         return self.scale[at] if self.units[at] != "pixel" else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
         return {
             "shape": list(self.shape), "axes": self.axes.letters, "dtype": self.dtype,
+            # JSON has no infinity.
             "snr": self.snr if np.isfinite(self.snr) else None,
+            # The curve has many points, and the other values sum it up.
             "noise": [{k: v for k, v in model.to_dict().items() if k != "curve"} for model in self.noise],
             "images": self.images, "objects": self.objects, "points": self.points, "classes": list(self.classes),
             "goal": self.goal, "device": self.machine.device, "cores": self.machine.cores,
@@ -153,6 +159,7 @@ def object_count(labels: Any) -> int:
     found = np.asarray(labels)
     if found.dtype.kind not in "iub":
         raise ImageError(f"labels have dtype {found.dtype}: integers are needed, one number per object")
+    # 0 is the background.
     return int(np.count_nonzero(np.unique(found)))
 
 
@@ -165,6 +172,7 @@ def point_count(points: Any) -> int:
         If they are no table of one row per point.
     """
     found = np.asarray(points)
+    # An empty list has one dimension, and is a table without rows.
     if found.size and found.ndim != 2:
         raise ImageError(f"points have the shape {found.shape}: a row for each point is needed")
     return len(found) if found.size else 0

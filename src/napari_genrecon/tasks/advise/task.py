@@ -118,6 +118,7 @@ def advise_steps(
         objects=0 if labels is None else object_count(labels), points=0 if points is None else point_count(points),
         **facts,
     )  # fmt: skip
+    # Some tasks run a small piece to tell their time.
     yield Progress(2, 3, "timing")
     return situation, advices(situation, image)
 
@@ -135,6 +136,7 @@ def advices(situation: Situation, image: Any = None) -> tuple[Advice, ...]:
     found = [advice for rule in RULES if (advice := _applied(rule, situation, image)) is not None]
     against = [advice for advice in found if not advice.do]
     first = {advice.task: advice for advice in reversed(found) if advice.do}  # a task once: what stands first says more
+    # The order of the rules stays; what is advised against comes last.
     return (*(advice for advice in found if first.get(advice.task) is advice), *against)
 
 
@@ -150,6 +152,7 @@ def _applied(rule: Rule, situation: Situation, image: Any) -> Advice | None:
     if not why:
         return None
     options = rule.options(situation)
+    # Telling the time may mean to run a piece: nobody needs that of what is advised against.
     seconds = _seconds(rule, situation, image, options) if rule.do else None
     return Advice(
         rule=rule.name, task=rule.task, do=rule.do, title=rule.title, reason=why[0].upper() + why[1:],
@@ -159,10 +162,12 @@ def _applied(rule: Rule, situation: Situation, image: Any) -> Advice | None:
 
 def _exists(rule: Rule) -> bool:
     """Return whether this installation has the task, with the options that the rule is about."""
+    # Looks for the file only, and imports nothing.
     if find_spec(f"{_PACKAGE}.{rule.task}") is None:
         return False
     if not rule.needs:
         return True
+    # Packages of tasks name their options after themselves: upscale_z has UpscaleZOptions.
     options = getattr(import_module(f"{_PACKAGE}.{rule.task}"), f"{rule.task.title().replace('_', '')}Options")
     return set(rule.needs) <= {option.name for option in fields(options)}
 
@@ -170,6 +175,7 @@ def _exists(rule: Rule) -> bool:
 def _seconds(rule: Rule, situation: Situation, image: Any, options: dict[str, Any]) -> float | None:
     if rule.seconds is not None:
         return rule.seconds(situation)
+    # Classify, augment and train make no image, and are not in TASKS.
     task = next((task for task in TASKS if task.name == rule.task), None)
     if task is None or image is None:
         return None

@@ -86,12 +86,16 @@ def example_steps(parent: Parent, options: AugmentOptions, index: int) -> Genera
     if parent.labels is not None:
         labels, new_labels = _source_and_result(parent.labels, parent.label_space, drawn.way, parent.labels.dtype)
     clipped = 0
+    # One plane after the other: the places of a whole stack need several times its memory.
     for z in range(source.shape[-3]) if len(parent.space) == 3 else [None]:
+        # Computed once for all channels and frames of the plane; without a deformation pixels are copied, bit for bit.
         places = None if drawn.map.is_identity else drawn.map.places(z or 0)
         at = () if z is None else (z,)
+        # The index runs over channels and frames, in the order of `Parent.channel_of`.
         for number, outer in enumerate(np.ndindex(source.shape[: -len(parent.space)])):
             channel = parent.channel_of(number)
             fill = parent.levels[channel].dark
+            # A deformed plane reads from the whole stack, as it may be bent along Z.
             plane = source[outer + at] if places is None else places.linear(source[outer], fill)
             image[outer + at], beyond = to_dtype(_regreyed(plane, parent, channel, drawn), image.dtype)
             clipped += beyond
@@ -110,16 +114,20 @@ def example_steps(parent: Parent, options: AugmentOptions, index: int) -> Genera
 
 def _draw(parent: Parent, options: AugmentOptions, index: int) -> tuple[_Drawn, dict[str, Any]]:
     """Draw the changes; geometry, grey values and noise from streams of their own, so that one option changes one."""
+    # SeedSequence takes integers: the sha256 as eight words of 32 bits, in one byte order on every machine.
     words = np.frombuffer(bytes.fromhex(parent.digest), ">u4").tolist()
     streams = np.random.SeedSequence([options.seed, index, *words]).spawn(3)
     shapes, greys, grain = (np.random.default_rng(stream) for stream in streams)
     height, width = (parent.pixels.shape[i] for i in parent.space[-2:])
+    # A quarter turn would change the shape of what is not square.
     way = int(random_ways(shapes, 1, square=height == width)[0]) if options.flips else 0
     turned_shape = tuple(parent.pixels.shape[i] for i in parent.space)
     found, moved = random_map(shapes, turned_shape, rotate=options.rotate, scale=options.scale, elastic=options.elastic)
+    # Uniform in the logarithm: 1 / 1.2 is drawn as often as 1.2.
     most = np.log1p(options.gamma)
+    # Colours share one exponent, so that hues stay; channels get one each.
     exponents = np.exp(greys.uniform(-most, most, 1 if parent.axes.rgb else len(parent.levels)))
-    gamma = tuple(map(float, np.resize(exponents, len(parent.levels))))
+    gamma = tuple(map(float, np.resize(exponents, len(parent.levels))))  # one repeats for all colours
     blur = float(greys.uniform(0, options.blur))
     drawn = _Drawn(way, found, gamma, blur, _squares(greys, options.cutout, height, width), grain)
     return drawn, drawn.facts(moved, options.exposure)
@@ -138,11 +146,13 @@ def _source_and_result(
     pixels: NDArray[Any], space: tuple[int, ...], way: int, dtype: np.dtype[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the turned pixels with the dimensions of space last, and an array for the result."""
+    # A view of the parent's pixels: mirrors and right angles copy nothing.
     source = turned(np.moveaxis(pixels, space, range(-len(space), 0)), way)
     return source, np.empty(source.shape, dtype)
 
 
 def _in_order(moved: NDArray[Any], space: tuple[int, ...]) -> NDArray[Any]:
+    # moveaxis leaves strides in another order, and files are written in C order.
     return np.ascontiguousarray(np.moveaxis(moved, range(-len(space), 0), space))
 
 
@@ -150,29 +160,35 @@ def _place_labels(
     labels: NDArray[Any], result: NDArray[Any], n_space: int, at: tuple[int, ...], places: Places | None
 ) -> None:
     for outer in np.ndindex(labels.shape[:-n_space]):
+        # The nearest label, as the mean of two numbers would be a third object.
         result[outer + at] = labels[outer + at] if places is None else places.nearest(labels[outer])
 
 
 def _regreyed(plane: NDArray[Any], parent: Parent, channel: int, drawn: _Drawn) -> NDArray[Any]:
     """Change the grey values of a plane: contrast, blur, hidden squares, noise; unchanged where none is asked for."""
     dark, low, high = parent.levels[channel]
+    # Transparency is no grey value.
     alpha = parent.axes.rgb and channel >= RGB
     exponent = drawn.gamma[channel]
     if exponent != 1 and high > low and not alpha:
+        # Rounding may leave the range, and a negative number has no such power.
         share = np.clip((_as_float(plane) - low) / (high - low), 0, 1)
         plane = low + (high - low) * share**exponent
     if drawn.blur > 0:
         plane = ndimage.gaussian_filter(_as_float(plane), drawn.blur)
     if drawn.cut and not alpha:
+        # The plane may still be a view of the parent's pixels.
         plane = plane.copy()
         for square in drawn.cut:
             plane[square] = np.rint(dark) if plane.dtype.kind in "iu" else dark
+    # Noise comes last, as a camera adds it: it is neither blurred nor hidden under a square.
     if channel < len(parent.noise):
         plane = parent.within(draw_noise(drawn.grain, plane, parent.noise[channel]), channel)
     return plane
 
 
 def _as_float(plane: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    # float32 holds all integers of 16 bits, and half the memory of float64.
     narrow = plane.dtype.itemsize <= 2 or plane.dtype == np.float32
     return plane.astype(np.float32 if narrow else np.float64, copy=False)
 
@@ -186,9 +202,12 @@ def _moved_points(parent: Parent, drawn: _Drawn) -> tuple[NDArray[np.float64] | 
         return None, None
     columns, shape = list(parent.label_space), np.array([parent.pixels.shape[i] for i in parent.space])
     found = parent.points.copy()
+    # In the order of the pixels: turned first, then deformed.
     found[:, columns[-2:]] = turned_points(found[:, columns[-2:]], drawn.way, (int(shape[-2]), int(shape[-1])))
     if not drawn.map.is_identity:
+        # Pixels are looked up backwards, in the source; points move forwards, with the objects.
         found[:, columns] = drawn.map.forward(found[:, columns])
+    # Up to the outer edge of the pixels at the border.
     kept = np.flatnonzero(np.all((found >= -0.5) & (found <= parent.label_shape - 0.5), axis=1))
     return found[kept], kept
 

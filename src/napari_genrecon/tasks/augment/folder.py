@@ -104,15 +104,18 @@ def folder_steps(
         If there is no image, or `validation` is not in [0, 0.5].
     """
     _check(sources, folder, validation)
+    # Beside the target, so that it can be renamed there: what is not whole never has the folder's name.
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=PART, dir=folder.absolute().parent))
     try:
         manifest = yield from _fill_steps(part, sources, options, validation)
         _publish(part, folder)
     except OSError as error:
+        # OutputError is an OSError too, and says already what is wrong.
         if isinstance(error, OutputError):
             raise
         raise OutputError(sentence(folder, error)) from error
     finally:
+        # Also when the run is cancelled; after publishing there is nothing under this name.
         shutil.rmtree(part, ignore_errors=True)
     return manifest
 
@@ -134,16 +137,19 @@ def _check(sources: Sequence[Source], folder: Path, validation: float) -> None:
         raise OptionError(f"validation must lie between 0 and 0.5, got {validation:g}: a share of the images")
     if folder.is_dir() and not any(folder.iterdir()):
         return
+    # A broken link is in the way as well, and `exists` does not see it.
     if os.path.lexists(folder):
         raise ExistsError(f"{folder} exists already and is not empty: choose a new folder, or move it away first")
     check_target(folder)
 
 
 def _publish(part: Path, folder: Path) -> None:
+    # The umask can only be read by setting it.
     umask = os.umask(0)
     os.umask(umask)
     part.chmod(0o777 & ~umask)  # a temporary folder is private, and the result should not be
     if folder.is_dir():
+        # An empty folder: Windows does not rename over it.
         folder.rmdir()
     rename(part, folder)
 
@@ -151,6 +157,7 @@ def _publish(part: Path, folder: Path) -> None:
 def _fill_steps(
     part: Path, sources: Sequence[Source], options: AugmentOptions, validation: float
 ) -> Generator[Progress, None, dict[str, Any]]:
+    # All images are read before the split, as copies must come into the same part; later they are read again.
     digests = []
     for source in sources:
         yield Progress(0, 0, f"reading '{source.name}'")
@@ -159,6 +166,7 @@ def _fill_steps(
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "nature": "synthetic",
+        # Only where noise is drawn anew is the denoiser, and with it torch, involved.
         "versions": dict(versions(network=options.exposure > 0)),
         "options": asdict(replace(options, axes=None)),
         "seed": options.seed,
@@ -173,6 +181,7 @@ def _fill_steps(
         chosen = replace(options, axes=source.about.axes)
 
         def shown(progress: Progress, index: int = index, source: Source = source) -> Progress:
+            # Progress counts images; the bar also moves within one.
             done = index + min(progress.done / max(progress.total, 1), 1)
             return Progress(index, len(sources), f"{source.name}: {progress.note}", done / len(sources))
 
@@ -181,6 +190,7 @@ def _fill_steps(
         manifest["parents"].append({"name": name, "path": source.path, "sha256": parent.digest, "split": split})
         manifest["files"] += writer.files
         manifest["notes"] += [f"{name}: {note}" for note in parent.notes]
+    # Last: it lists the sums of all files.
     (part / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
 
@@ -201,6 +211,7 @@ def _one_steps(writer: _Writer, source: Source, options: AugmentOptions) -> Gene
 
 def _split(digests: list[str], validation: float, seed: int) -> tuple[list[str], list[str]]:
     """Return the part of each image, and notes; equal images are in the same part."""
+    # Each once, in the order of the images (a set has no order, and the split would not repeat).
     distinct = list(dict.fromkeys(digests))
     group = np.array([distinct.index(digest) for digest in digests], np.int64)
     if len(distinct) < len(digests):
@@ -212,6 +223,7 @@ def _split(digests: list[str], validation: float, seed: int) -> tuple[list[str],
     if len(distinct) < 2:
         notes.append("there is only one image, so none is set aside for validation: give several to measure a model")
         return [_TRAIN] * len(digests), notes
+    # Split by content: a copy in validation would be an image that was trained on.
     held = split_by_source(group, validation, np.random.default_rng(seed))
     return [_VALIDATION if one else _TRAIN for one in held], notes
 
@@ -220,8 +232,10 @@ def _names(sources: Sequence[Source]) -> list[str]:
     """Return a file name for each source, without what file systems refuse, and each once."""
     found: list[str] = []
     for source in sources:
+        # Leading dots would hide the file.
         plain = re.sub(r"[^\w.\-]+", "_", source.name).strip("._") or "image"
         number, name = 2, plain
+        # File systems of Windows and macOS do not tell capitals apart.
         while name.lower() in (other.lower() for other in found):
             name, number = f"{plain}_{number}", number + 1
         found.append(name)
@@ -250,6 +264,7 @@ class _Writer:
     ) -> Generator[Progress, None, None]:
         """Write an image with its labels and points; an `example` if it is new, else None."""
         name = self.name if example is None else f"{self.name}_aug{index + 1:04d}"
+        # The image as it is was not made here, and has no such record.
         record = None if example is None else _with_path(example.record, self.path)
         entry: dict[str, Any] = {"parent": self.name, "split": self.split, "synthetic": example is not None}
         if example is not None:
@@ -257,12 +272,14 @@ class _Writer:
         about = replace(self.about, record=record)
         written = {"image": (yield from self._tiff_steps(f"images/{name}.ome.tif", image, about, digest))}
         if labels is not None:
+            # Labels carry the record as well: apart from their image, they still say that they are synthetic.
             plain = replace(_label_about(about), record=None if record is None else {**record, "of": "labels"})
             written["labels"] = yield from self._tiff_steps(f"labels/{name}.ome.tif", _storable(labels), plain, digest)
         if points is not None:
             written["points"] = self._path(f"points/{name}.csv")
             written["points"].write_text(places_text(points), encoding="utf-8")
         entry |= {kind: path.relative_to(self.part).as_posix() for kind, path in written.items()}
+        # Of the files, so that changes of any kind are found.
         entry["sha256"] = {kind: hashlib.sha256(path.read_bytes()).hexdigest() for kind, path in written.items()}
         self.files.append(entry)
 
@@ -301,8 +318,10 @@ def _storable(labels: NDArray[Any]) -> NDArray[Any]:
     """Return labels in a dtype that OME-TIFF has: theirs, or the smallest that holds them."""
     if labels.dtype.kind == "b":
         return labels.astype(np.uint8)
+    # OME-TIFF has no integers of 64 bits, which is what NumPy and scikit-image number objects with.
     if labels.dtype.itemsize < 8:
         return labels
+    # A type for both ends, as negative labels may occur.
     smallest = np.result_type(np.min_scalar_type(int(labels.min())), np.min_scalar_type(int(labels.max())))
     if smallest.itemsize == 8:
         raise ImageError(

@@ -41,6 +41,7 @@ def at_exposure(model: NoiseModel, exposure: float) -> NoiseModel:
     if not exposure > 0:
         raise OptionError(f"exposure must be positive, got {exposure:g}: 1 is that of the image, 0.5 half the light")
     names = ("gain", "read_noise", "row_stripes", "column_stripes")
+    # All of it is taken for shot noise, whose variance goes with the gain; the grey values stay.
     curve = tuple((mean, variance / exposure) for mean, variance in model.curve)
     return replace(model, curve=curve, **{name: getattr(model, name) / exposure for name in names})
 
@@ -67,9 +68,12 @@ def draw_noise(rng: np.random.Generator, clean: Floats, model: NoiseModel) -> ND
     """
     level = np.asarray(clean, np.float64)
     if model.is_white and model.affine and model.gain > 0:
+        # `Generator.poisson` takes no NaN and no infinity: they get no noise, and stay through `level` below.
         photons = np.nan_to_num(np.maximum(level - model.offset, 0) / model.gain, nan=0.0, posinf=0.0)
+        # Counts less their mean: the noise is added to the level, which keeps what is below the offset.
         noise = model.gain * (rng.poisson(photons) - photons) + model.read_noise * rng.standard_normal(level.shape)
     else:
+        # Along one axis after the other: the correlation falls as the product of both.
         unit = _correlated(_correlated(rng.standard_normal(level.shape), model.rho_y, 0), model.rho_x, 1)
         noise = model.sigma_at(level) * unit
     rows = model.row_stripes * rng.standard_normal((level.shape[0], 1))
@@ -83,6 +87,7 @@ def _correlated(white: NDArray[np.float64], rho: float, axis: int) -> NDArray[np
         return white
     from scipy.signal import lfilter
 
+    # The recursion x[i] = rho x[i - 1] + scaled[i] then keeps a variance of 1.
     scaled = white * np.sqrt(1 - rho**2)
     first = np.take(white, [0], axis=axis)  # of full variance, so that the process is stationary from the start
     np.moveaxis(scaled, axis, 0)[:1] = np.moveaxis(first, axis, 0)

@@ -49,11 +49,13 @@ def open_sources(
     """
     found, notes = find_images(images, stack=stack, recursive=recursive)
     label_list = _listed(labels)
+    # Labels that were named one by one are no images by mistake; a folder may hold both.
     if any(path.is_dir() for path in labels):
         found, label_list = _apart(found, label_list)
     opened, made = list[ImageFile](), list[ImageFile]()
     for item in found:
         image = finished(open_image(item.path, axes=axes))
+        # A copy of a copy would be deformed twice, and could lie in another part of the split than its origin.
         (made if (image.record or {}).get("task") == "augment" else opened).append(image)
     notes += [f"{image.path} is a new image already and is left out" for image in made]
     names = [image.name for image in opened]
@@ -64,6 +66,7 @@ def open_sources(
             name=image.name,
             pixels=image.data,
             about=image.about,
+            # Pixels stay in the file until their image has its turn.
             labels=None if label is None else open_image(label).data,
             points=None if point is None else read_places(point),
             path=str(image.path.resolve()),
@@ -95,13 +98,16 @@ def belonging(names: Sequence[str], files: Sequence[Path], what: str, *, in_orde
                 f"{len(files)} files of {what} were given for {len(names)} images: give one for each, in order, or the "
                 "folder that holds them"
             )
+        # Whoever names files one by one may call them anything.
         return list(files)
     return [_of_name(name, files, what) for name in names]
 
 
 def _of_name(name: str, files: Sequence[Path], what: str) -> Path:
+    # In a folder of labels alone the names are often the same as those of the images: these come first.
     exact = [path for path in files if _stem(path) == name]
     begun = [path for path in files if _is_longer(_stem(path), name)]
+    # None or several: asking is better than guessing which labels belong to it.
     found = exact or begun
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
@@ -114,8 +120,10 @@ def _of_name(name: str, files: Sequence[Path], what: str) -> Path:
 
 def _apart(images: list[Found], labels: list[Path]) -> tuple[list[Found], list[Path]]:
     """Tell labels from images where one folder holds both: labels have the name of an image and more."""
+    # Resolved, as one file may be named in two ways.
     both = {item.path.resolve() for item in images} & {path.resolve() for path in labels}
     stems = {_stem(path) for path in both}
+    # img1_mask.tif belongs to img1.tif, whose name it begins with.
     of_image = {path for path in both if any(_is_longer(_stem(path), stem) for stem in stems)}
     return (
         [item for item in images if item.path.resolve() not in of_image],
@@ -125,10 +133,12 @@ def _apart(images: list[Found], labels: list[Path]) -> tuple[list[Found], list[P
 
 def _is_longer(name: str, image: str) -> bool:
     """Return whether a name is that of an image and more, and not that of another image with a longer number."""
+    # img10 begins with img1, and is another image: what follows must not be a letter or a digit.
     return len(name) > len(image) and name.startswith(image) and not name[len(image)].isalnum()
 
 
 def _stem(path: Path) -> str:
+    # Names such as img.ome.tif have two endings.
     return path.name.partition(".ome.")[0] if ".ome." in path.name else path.stem
 
 

@@ -78,6 +78,7 @@ class Parent:
     @property
     def space(self) -> tuple[int, ...]:
         """Dimensions of the image along which it is deformed: Y, X, and Z of a stack."""
+        # A stack of one plane is deformed as a plane: along Z there is nothing to read between.
         letters = "YX" if "Z" not in self.axes.letters or self._length("Z") == 1 else "ZYX"
         return tuple(self.axes.letters.index(letter) for letter in letters)
 
@@ -101,11 +102,13 @@ class Parent:
         if self.axes.channel is None:
             return 0
         outer = [i for i in range(len(self.axes)) if i not in self.space]
+        # In the order in which `np.ndindex` runs over the outer dimensions.
         position = np.unravel_index(index, tuple(self.pixels.shape[i] for i in outer))
         return int(position[outer.index(self.axes.channel)])
 
     def within(self, plane: NDArray[np.float64], channel: int) -> NDArray[np.float64]:
         """Clip noise to what the image can hold: its saturation, and 0 to 1 for fractions. A dtype clips by itself."""
+        # Where the sensor was saturated, brighter pixels cannot come out of it.
         top = self.noise[channel].saturation_level
         if self.fractions:
             return np.clip(plane, 0, 1)
@@ -140,6 +143,7 @@ def parent_steps(image: Any, options: AugmentOptions, labels: Any, points: Any) 
     yield Progress(0, options.n, "reading the image")
     source = as_source(image)
     axes = resolve_axes(options.axes, source.shape)
+    # All of it: deformed images read from anywhere in it.
     pixels = np.asarray(source)
     letters = [letter for letter in axes.letters if letter not in "CS"]
     shape = tuple(pixels.shape[axes.letters.index(letter)] for letter in letters)
@@ -147,10 +151,13 @@ def parent_steps(image: Any, options: AugmentOptions, labels: Any, points: Any) 
     found_points, notes = _checked_points(points, shape, letters)
     clean, noise, model = pixels, tuple[NoiseModel, ...](), None
     if options.exposure > 0:
+        # The image's own noise goes first, or the new one would come on top of it.
         result, measured = yield from _without_noise(pixels, axes, options)
         clean, model = np.asarray(result.data), result.record["model"]
         noise = tuple(at_exposure(one, options.exposure) for one in measured)
+        # Of the denoiser's notes, this one concerns the new images: they get no noise either.
         notes += [note for note in result.record["warnings"] if "no noise" in note]
+    # Of the image as given: a denoised one may leave the range a little.
     fractions = pixels.dtype.kind == "f" and all(one.low >= 0 and one.high <= 1 for one in _levels(pixels, axes))
     return Parent(
         pixels, clean, axes, found_labels, found_points, noise, _levels(clean, axes), pixels_digest(pixels), fractions,
@@ -162,8 +169,10 @@ def _without_noise(
     pixels: NDArray[Any], axes: Axes, options: AugmentOptions
 ) -> Generator[Progress, None, tuple[Result, tuple[NoiseModel, ...]]]:
     yield Progress(0, options.n, "measuring the noise")
+    # Measured here, so that the noise removed and the noise drawn are of one model.
     measured = noise_per_channel(sample_channels(pixels, axes), None)
     steps = denoise_steps(pixels, DenoiseOptions(axes=axes, noise=measured), lazy=False)
+    # A denoiser counts tiles, and this run counts images.
     removed = yield from map_progress(steps, lambda _: Progress(0, options.n, "removing the noise"))
     return removed, measured
 
@@ -172,6 +181,7 @@ def _levels(clean: NDArray[Any], axes: Axes) -> tuple[Levels, ...]:
     channels = [clean] if axes.channel is None else list(np.moveaxis(clean, axes.channel, 0))
     found = []
     for channel in channels:
+        # Integers are always finite: no mask as large as the image is made for them.
         finite = channel[np.isfinite(channel)] if channel.dtype.kind == "f" else channel
         if not finite.size:
             raise ImageError("the image, or a channel of it, holds no finite pixel: every value is NaN or infinite")
@@ -197,6 +207,7 @@ def _checked_points(
     if points is None:
         return None, []
     found = np.asarray(points)
+    # An empty list has one dimension, and is a table without rows.
     found = found.reshape(-1, len(shape)) if found.size == 0 else found
     real = found.dtype.kind in "iuf"
     if found.ndim != 2 or found.shape[1] != len(shape) or not real or not np.isfinite(found).all():
@@ -204,6 +215,7 @@ def _checked_points(
             f"points have the shape {found.shape} and dtype {found.dtype}: {len(shape)} finite columns are needed, one "
             f"for each of the dimensions {''.join(letters)}, in pixels"
         )
+    # A point may lie up to half a pixel beyond the centre of a border pixel and still be in it.
     beyond = int(np.count_nonzero(np.any((found < -0.5) | (found > np.array(shape) - 0.5), axis=1)))
     notes = [f"{beyond} of the {len(found)} points lie outside the image and are left out"] if beyond else []
     return found.astype(np.float64), notes

@@ -104,6 +104,7 @@ def augment(
     given = given_image(image, axes)
     source = as_source(given.pixels)
     resolved = resolve_axes(given.axes, source.shape)
+    # Here and not in `augment_steps`: the window and the command line tell assumed axes in their own way.
     warn_assumed(resolved, source)
     options = AugmentOptions(
         n=n, flips=flips, rotate=rotate, scale=scale, elastic=elastic, gamma=gamma, blur=blur, cutout=cutout,
@@ -134,6 +135,7 @@ def augment_steps(
         If all new images together do not fit into the memory; `folder.folder_steps` writes one after the other.
     """
     parent = yield from parent_steps(image, options, labels, points)
+    # After the parent is read, as its labels count, and before anything is made.
     _require_memory(parent, options.n)
     examples = []
     for index in range(options.n):

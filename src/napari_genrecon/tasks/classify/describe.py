@@ -13,8 +13,8 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, device_note, find_model, resolve_device
 from napari_genrecon.recognition.features import Blocks, describe_steps, joined
-from napari_genrecon.recognition.objects import Scene, crop_side, cut_pictures, find_objects, larger_than
-from napari_genrecon.recognition.pictures import AT_ONCE, Planes, planes_of
+from napari_genrecon.recognition.objects import AT_ONCE, Scene, crop_side, cut_pictures, find_objects, larger_than
+from napari_genrecon.recognition.pictures import Planes, planes_of
 from napari_genrecon.recognition.saved import ObjectClassifier, Setting
 from napari_genrecon.tasks.plan import borrowed
 
@@ -61,8 +61,11 @@ class Described:
     def pictures(self, chosen: NDArray[np.bool_] | None = None) -> Iterator[Planes]:
         """Yield pictures of the objects, or of those chosen, some at a time."""
         for index, scene in enumerate(self.scenes):
+            # `cut_pictures` counts the objects of one image from 0, and `chosen` those of all images.
             (mine,) = np.nonzero(self.image == index)
             rows = np.arange(len(mine)) if chosen is None else np.flatnonzero(chosen[mine])
+            # Ceiling division: no part holds more than AT_ONCE. Of
+            # no rows there are no parts, and array_split wants one.
             for part in np.array_split(rows, -(-len(rows) // AT_ONCE)) if len(rows) else ():
                 yield planes_of(cut_pictures(scene, self.setting.side, part, zoom=self.zoom))
 
@@ -104,11 +107,14 @@ def describe_images_steps(
     Described
     """
     yield Progress(0, 0, "finding the objects")
+    # All images are looked at first: one that does not fit is refused before features of others are computed.
     scenes = list(_scenes(images, axes, labels, points))
     here = _setting(scenes, channel_names, pixel_size, units)
+    # A saved model reads the features of its own encoder only.
     encoder = find_model("auto", "denoise") if model is None else model.encoder
     side, zoom = _side(scenes, here, size, model), 1.0 if model is None else model.setting.zoom_to(here)
     counts, parts, done = [len(scene) for scene in scenes], [], 0
+    # A run that is closed half-way gives the memory of the device back as well.
     with borrowed(resolve_device(device)):
         for scene in scenes:
             steps = describe_steps(scene, side, encoder, device=device, zoom=zoom)
@@ -116,6 +122,7 @@ def describe_images_steps(
             done += len(scene)
     return Described(
         setting=replace(here, side=side), encoder=encoder, blocks=joined(parts),
+        # One row for each object, image after image, as the blocks are joined.
         image=np.repeat(np.arange(len(scenes)), counts), label=np.concatenate([scene.label for scene in scenes]),
         place=np.concatenate([scene.place for scene in scenes]), scenes=tuple(scenes), zoom=zoom,
         notes=(*_notes(scenes, side), *device_note(device)),
@@ -134,6 +141,7 @@ def _scenes(
         try:
             yield find_objects(image, letters, labels=own, points=spots)
         except ImageError as error:
+            # Of one image its number would say nothing.
             raise (ImageError(f"image {index + 1}: {error}") if len(images) > 1 else error) from None
 
 
@@ -142,12 +150,14 @@ def _setting(
 ) -> Setting:
     if not scenes:
         raise ImageError("no image was given")
+    # One classifier reads the features of all images, whose number depends on that of the channels.
     channels = sorted({scene.image.channels for scene in scenes})
     if len(channels) > 1:
         raise ImageError(f"the images have {' and '.join(map(str, channels))} channels: give images with the same ones")
     if names and len(names) != channels[0]:
         raise OptionError(f"{len(names)} channel names were given for {channels[0]} channels: give one for each")
     return Setting(
+        # The kind is that of all: labels or points are given for every image. `_side` is chosen later.
         kind=scenes[0].kind, side=0, channels=channels[0], channel_names=tuple(map(str, names)),
         pixel_size=pixel_size, units=units,
     )  # fmt: skip
@@ -160,6 +170,7 @@ def _side(scenes: Sequence[Scene], here: Setting, size: int | None, model: Objec
     model.setting.require(here, name)
     if size is not None:
         raise OptionError(f"size {size} cannot be chosen with a model: {name!r} was trained on {model.setting.side}")
+    # The same field of view on other pixels; `crop_side` refuses what would be too small or too large.
     return crop_side(scenes, round(model.setting.side / model.setting.zoom_to(here)))
 
 

@@ -40,6 +40,7 @@ def read_classes(path: Path, images: Sequence[Path]) -> list[dict[int, str]]:
         If the table lacks a column, names an image that was not given, or a label is no whole number.
     """
     columns, rows = _read(path)
+    # napari writes points with an "index".
     number = next((name for name in ("label", "index") if name in columns), None)
     name = next((name for name in ("given", "class") if name in columns), None)
     if number is None or name is None:
@@ -48,6 +49,7 @@ def read_classes(path: Path, images: Sequence[Path]) -> list[dict[int, str]]:
         raise OptionError(f"{path} needs a column 'image', as {len(images)} images were given")
     known = {key: index for index, image in enumerate(images) for key in (image.stem, image.name, str(image))}
     found: list[dict[int, str]] = [{} for _ in images]
+    # Line 1 holds the names of the columns.
     for line, row in enumerate(rows, 2):
         text = (row[name] or "").strip()
         if text:
@@ -71,6 +73,7 @@ def read_points(path: Path) -> NDArray[np.float64]:
     if len(used) < 2:
         raise OptionError(f"{path} has the columns {', '.join(columns)}: it needs axis-0 and axis-1, or y and x")
     try:
+        # The shape also holds where the table has no rows.
         return np.array([[float(row[name] or "") for name in used] for row in rows]).reshape(-1, len(used))
     except (TypeError, ValueError) as error:
         raise OptionError(f"{path} holds a point that is no number: {error}") from None
@@ -86,6 +89,7 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
     """
     found = []
     for path in sorted(folder.iterdir()):
+        # Such as the copies that macOS leaves beside images on other disks: they end like images and hold none.
         if path.name.startswith("."):
             continue
         if is_image(path):
@@ -103,10 +107,13 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
     try:
+        # Before reading: an image that is given by mistake would fill the memory.
         if path.stat().st_size > _LARGEST:
             raise OptionError(f"{path} has more than {_LARGEST >> 20} MB: it is no table of classes")
+        # Excel begins its files with a byte order mark, which would become a part of the first name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
+            # Cells beyond the last column come under the key None.
             rows = [{key: value for key, value in row.items() if isinstance(key, str)} for row in reader]
             columns = [name for name in reader.fieldnames or [] if name]
     except OSError as error:
@@ -118,6 +125,7 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
 
 def _whole(text: str | None, path: Path, line: int) -> int:
     try:
+        # Spreadsheets also write whole numbers as 3.0.
         number = float(text or "")
         if not number.is_integer():
             raise ValueError

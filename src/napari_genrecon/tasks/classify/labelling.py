@@ -37,6 +37,7 @@ class Labelling:
 
     def given(self, classes: Mapping[tuple[int, int], int]) -> NDArray[np.int64]:
         """Return the class of each object from those given by (image, label); -1 for all others."""
+        # Labels are unique within an image only.
         keys = zip(self.objects.image.tolist(), self.objects.label.tolist(), strict=True)
         return np.array([classes.get(key, -1) for key in keys], np.int64)
 
@@ -52,5 +53,6 @@ def labelling_steps(
     """Describe the objects of images, see `describe_images_steps`, and find those that stand for all kinds."""
     objects = yield from describe_images_steps(images, model=model, **where)
     yield Progress(len(objects), len(objects), "comparing the objects")
+    # The map does not depend on classes: it is made once, and every new label only ranks anew.
     places = map_of(objects.blocks)
     return Labelling(objects=objects, places=places, first=representatives(places))

@@ -19,18 +19,16 @@ from napari_genrecon.numerics.coordinate_map import random_map
 from napari_genrecon.recognition.folds import Folds
 from napari_genrecon.recognition.logistic import log_softmax
 from napari_genrecon.recognition.objects import SIDE
-from napari_genrecon.recognition.pictures import Network, Planes, in_parts, logarithms
+from napari_genrecon.recognition.pictures import NEEDED, Network, Planes, in_parts, logarithms
 from napari_genrecon.recognition.stack import log_losses, sharpness
 from napari_genrecon.training import task_recipe
 from napari_genrecon.training.data.dataset import Dataset
 
 __all__ = ["NEEDED", "Trained", "check_counts", "is_better", "train_steps"]
 
-NEEDED = 10
-"""Labels of each class from which a network is worth a trial (`tools/benchmark.py classify`)."""
-
 _CROPS = 384  # pictures to train on, made from those of the labelled objects
-_TURN, _SCALE, _ELASTIC = 180.0, 0.2, 1.0  # degrees, relative, pixels: see `random_map`
+_TURN = 180.0  # degrees in either direction: objects may lie in any
+_SCALE, _ELASTIC = 0.2, 1.0  # relative, pixels: see `random_map`
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -80,11 +78,13 @@ def train_steps(planes: Planes, y: Ints, k: int, folds: Folds, device: str) -> G
     Progress
         After every training step.
     """
-    logits, splits = np.zeros((len(y), k)), list(folds.splits())
+    logits, splits = np.zeros((len(y), k)), list(folds.splits())  # (n, K)
     for turn, (known, judged) in enumerate(splits):
         network = yield from _one_of(turn, len(splits) + 1, planes[known], y[known], device)
         logits[judged] = yield from network.logit_steps(in_parts(planes[judged]), device)
+    # The network that is kept sees all examples; those of the folds only judge.
     network = yield from _one_of(len(splits), len(splits) + 1, planes, y, device)
+    # Found on examples that the networks had not seen: on those that they were trained on they are far too sure.
     factor = sharpness(log_softmax(logits), y, k)
     return Trained(network._replace(sharpness=factor), np.exp(log_softmax(factor * logits)))
 
@@ -105,6 +105,7 @@ def is_better(network: Floats, features: Floats, y: Ints) -> bool:
     weight = 1 / np.bincount(y)[y]
     weight /= weight.sum()  # every class counts the same
     gain = log_losses(logarithms(features), y) - log_losses(logarithms(network), y)
+    # Weighted mean, and its standard error from the same weights.
     mean = float(weight @ gain)
     return mean > float(np.sqrt(weight**2 @ (gain - mean) ** 2))
 
@@ -113,6 +114,7 @@ def is_better(network: Floats, features: Floats, y: Ints) -> bool:
 
 
 def _one_of(turn: int, count: int, planes: Planes, y: Ints, device: str) -> Generator[Progress, None, Network]:
+    # A training counts its own steps: progress is that of all trainings together.
     def counted(p: Progress) -> Progress:
         return Progress(turn * p.total + p.done, count * p.total, p.note)
 
@@ -129,11 +131,14 @@ def _training_steps(planes: Planes, y: Ints, device: str) -> Generator[Progress,
 
 def _dataset(planes: Planes, y: Ints) -> Dataset:
     """Return pictures made from the examples, every class as often: turned by any angle, scaled, and bent."""
+    # A fixed seed: the same labels give the same pictures.
     rng = np.random.default_rng(0)
     members = [np.flatnonzero(y == c) for c in np.unique(y)]
+    # Classes take turns, so that a rare one is seen as often as a frequent one.
     rows = np.array([rng.choice(members[i % len(members)]) for i in range(_CROPS)])
     return Dataset(
         x=np.stack([_bent(rng, planes[row]) for row in rows]), labels=y[rows],
+        # Where pictures come from plays no part here, and none is held out: the folds judge.
         source=np.zeros(_CROPS, np.int64), place=np.zeros((_CROPS, 3), np.int64), label=np.zeros(_CROPS, np.int64),
         held_out=np.zeros(_CROPS, bool), options={},
     )  # fmt: skip
@@ -141,6 +146,8 @@ def _dataset(planes: Planes, y: Ints) -> Dataset:
 
 def _bent(rng: np.random.Generator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     moved = random_map(rng, (SIDE, SIDE), rotate=_TURN, scale=_SCALE, elastic=_ELASTIC)[0]
+    # (S * S, 2): where in the example each pixel of the new picture lies.
     grid: Floats = np.moveaxis(np.indices((SIDE, SIDE), np.float64), 0, -1).reshape(-1, 2)
     where = moved.backward(grid).T.reshape(2, SIDE, SIDE)
+    # The plane that says where the object is moves with the others.
     return np.stack([ndimage.map_coordinates(plane, where, order=1, mode="mirror") for plane in planes])

@@ -91,6 +91,7 @@ class Classification:
 
     def to_label_next(self, n: int = 10) -> list[tuple[int, int]]:
         """Return (image, label) of the objects that are most useful to label next."""
+        # Made anew from the features: a result that is only read as a table does not pay for it.
         places = map_of(self.objects.blocks)
         ranked = rank_to_label(representatives(places), places, self.given, self.margin)[:n]
         return [(int(self.objects.image[row]), int(self.objects.label[row])) for row in ranked]
@@ -103,6 +104,7 @@ class Classification:
         columns: dict[str, list[Any]] = {"image": images, "label": self.objects.label.tolist()}
         columns |= {"plane": plane, "y": y, "x": x, "given": given}
         columns |= {"class": [self.classes[c] for c in self.predicted]}
+        # Digits beyond the sixth only make the table longer.
         columns |= {"probability": np.round(self.probability, 6).tolist(), "margin": np.round(self.margin, 6).tolist()}
         for name, values in zip(self.classes, self.probabilities.T, strict=True):
             columns[f"p {name}"] = np.round(values, 6).tolist()
@@ -116,6 +118,7 @@ class Classification:
         OutputError
             If the file exists or cannot be written.
         """
+        # The csv module would end lines as on Windows everywhere.
         columns, text = self.table(), io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
@@ -172,14 +175,17 @@ def learn_steps(
     fit = fit_classifier(objects.blocks, given, objects.image, classes, seed=options.seed)
     kept, out_of_fold, about = None, fit.out_of_fold, ""
     if options.network:
+        # After the features, which are ready in a moment, and before the training, which takes a minute or more.
         check_counts(y, classes)
         kept, out_of_fold, about = yield from _network_steps(objects, labelled, y, fit, options.device)
+    # Of what is kept: with the network pooled in, if it is.
     scores = score(out_of_fold, y, classes, by_image=fit.folds.by_image)
     said = scores_of(scores) | {"shares": fit.shares, "log_loss_alone": fit.alone}
     model = ObjectClassifier(
         classifier=fit.classifier, setting=objects.setting, encoder=objects.encoder, scores=said, n_labels=len(y),
         network=kept,
     )  # fmt: skip
+    # Labelled objects are classified as well, by a classifier that has seen them; the scores come from the folds.
     found = yield from predict_steps(objects, model, device=options.device, image_names=image_names)
     return replace(found, given=given, scores=scores, about_network=about)
 
@@ -188,9 +194,12 @@ def _network_steps(
     objects: Described, labelled: NDArray[np.bool_], y: NDArray[np.int64], fit: Fit, device: str
 ) -> Generator[Progress, None, tuple[Network | None, NDArray[np.float64], str]]:
     """Return a network if it helps, the out-of-fold probabilities with it or without, and what to say of it."""
+    # (n, C + 1, S, S), in the order of `y`: pictures come image after image, as the objects do.
     planes = np.concatenate(list(objects.pictures(labelled)))
+    # The device is taken for the training only, and given back when it ends or is cancelled.
     with borrowed(resolve_device(device)):
         trained = yield from train_steps(planes, y, len(fit.classifier.classes), fit.folds, device)
+    # The network is judged as it would be used: beside the features, and not alone.
     both = pooled(fit.out_of_fold, trained.out_of_fold)
     if is_better(both, fit.out_of_fold, y):
         return trained.network, both, "a network was trained and kept: with it, held-out objects are told more surely"
@@ -202,6 +211,7 @@ def predict_steps(
     objects: Described, model: ObjectClassifier, *, device: str = "auto", image_names: Sequence[str] = ()
 ) -> Generator[Progress, None, Classification]:
     """Classify objects with a trained model."""
+    # Images are numbered without gaps, as one without an object is refused.
     if image_names and len(image_names) != objects.image.max() + 1:
         raise OptionError(f"{len(image_names)} names were given for {objects.image.max() + 1} images")
     probabilities = model.classifier.probabilities(objects.blocks)

@@ -112,14 +112,18 @@ def classify(
     >>> [found.classes[c] for c in found.predicted[4:8]]
     ['bright', 'dim', 'bright', 'dim']
     """
+    # An array is one image, whatever its dimensions; only a list or a tuple means several.
     several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
     letters: list[Any] = list(axes) if isinstance(axes, list | tuple) else [axes] * len(several)
-    given = [given_image(image, wanted) for image, wanted in zip(several, letters, strict=False)]
+    if len(letters) != len(several):
+        raise OptionError(f"{len(letters)} axes were given for {len(several)} images: give one for each, in order")
+    given = [given_image(image, wanted) for image, wanted in zip(several, letters, strict=True)]
     size_here, units_here = _scale_of(given[0].layer if given else None)
     options = ClassifyOptions(size=size, network=network, seed=seed, device=device)
     facts = {
         "axes": [image.axes for image in given],
         "labels": _listed(given_mask(labels, ("labels",))), "points": _listed(given_mask(points, ("points",))),
+        # What is said explicitly counts more than what the layer says.
         "pixel_size": pixel_size or size_here, "units": units or units_here, "channel_names": channel_names,
     }  # fmt: skip
     return finish(classify_steps([image.pixels for image in given], options, classes=classes, model=model, where=facts))
@@ -156,6 +160,7 @@ def classify_steps(
     if (classes is None) == (model is None):
         raise OptionError("give either classes of some objects to learn from, or a model that was saved")
     known = load_classifier(model) if model is not None else None
+    # None infers the axes from the shape.
     where = {"axes": [None] * len(images), **(where or {})}
     objects = yield from describe_images_steps(images, **where, size=options.size, model=known, device=options.device)
     if known is not None:
@@ -181,14 +186,17 @@ def given_classes(
     per_image = [classes] if isinstance(classes, Mapping | str) else list(classes)
     if len(per_image) != n:
         raise OptionError(f"classes were given for {len(per_image)} images, and there are {n}: give an entry for each")
+    # "" is an object without a class.
     said = [""] * len(objects)
     for index, entry in enumerate(per_image):
         (rows,) = np.nonzero(objects.image == index)
         if isinstance(entry, Mapping):
             _require_labels(entry, objects.label[rows], image_names[index] if image_names else f"image {index + 1}")
+        # A table may hold numbers for classes, and blanks around names.
         for row in rows.tolist():
             if entry is not None:
                 said[row] = entry if isinstance(entry, str) else str(entry.get(int(objects.label[row]), "")).strip()
+    # Sorted, so that the order of the labels does not change the order of the classes.
     names = tuple(sorted(set(said) - {""}))
     return np.array([names.index(name) if name else -1 for name in said], np.int64), names
 
@@ -196,6 +204,7 @@ def given_classes(
 def _require_labels(entry: Mapping[int, str], labels: NDArray[np.int64], image: str) -> None:
     unknown = sorted(set(map(int, entry)) - set(labels.tolist()))
     if unknown:
+        # Of the wrong labels image nearly all labels are unknown: a few show what is meant.
         shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
         raise ImageError(
             f"{len(unknown)} of {len(entry)} labels that have a class are not in {image} ({shown}): its labels go from "
@@ -206,6 +215,7 @@ def _require_labels(entry: Mapping[int, str], labels: NDArray[np.int64], image: 
 def _listed(value: Any) -> list[Any] | None:
     """Return arrays as a list; a single one may itself be written as nested lists."""
     if value is None or (isinstance(value, list | tuple) and value and np.ndim(value[0]) >= 2):
+        # A list of arrays is one per image; a list of rows of numbers is a single array.
         return None if value is None else list(value)
     return [value]
 
@@ -213,6 +223,7 @@ def _listed(value: Any) -> list[Any] | None:
 def _scale_of(layer: dict[str, Any] | None) -> tuple[tuple[float, float], tuple[str, str]]:
     if layer is None:
         return (1.0, 1.0), ("pixel", "pixel")
+    # Layers that are mirrored in napari have negative scales.
     y, x = (abs(float(side)) for side in layer["scale"][-2:])
     units = [str(unit) for unit in layer.get("units", ("pixel", "pixel"))][-2:]
     return (y, x), (units[0], units[1])

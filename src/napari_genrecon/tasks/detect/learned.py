@@ -63,6 +63,7 @@ def checked_clicks(clicks: Any, shape: tuple[int, ...], axes: Axes) -> Floats:
         found = np.asarray(clicks, np.float64)
     except (TypeError, ValueError) as error:
         raise OptionError(f"clicks must be places in pixels, an (N, {len(lengths)}) array: {error}") from error
+    # Of a single plane, y and x say enough, whatever dimensions of length 1 the image has. `n_planes` counts colours.
     if found.ndim == 2 and found.shape[1] == 2 and axes.n_planes(shape) == (shape[-1] if axes.rgb else 1):
         found = np.c_[np.zeros((len(found), len(lengths) - 2)), found]
     if found.ndim != 2 or found.shape[1] != len(lengths):
@@ -104,10 +105,12 @@ def checked_region(complete: Any, shape: tuple[int, ...], axes: Axes) -> NDArray
         raise OptionError(
             "the region where everything is marked (complete) is empty: draw it around objects that are all clicked on"
         )
+    # A view: the region of one plane takes no memory for the others.
     return np.broadcast_to(region.reshape(_spread(axes, plane)) if region.shape != whole else region, whole)
 
 
 def _spread(axes: Axes, plane: tuple[int, int]) -> tuple[int, ...]:
+    # The shape of a plane among the image's dimensions, all others 1, and without colours.
     spread = axes.spread(*plane, 1)
     return spread[:-1] if axes.rgb else spread
 
@@ -143,16 +146,20 @@ def learned_steps(
     outer = [i for i, letter in enumerate(axes.letters) if letter not in "YXS"]
     lengths = tuple(int(source.shape[i]) for i in outer)
     count = math.prod(lengths)
+    # (N,) number of the plane, counted over all dimensions but Y and X.
     rows = _plane_numbers(clicks[:, outer], lengths)
-    places = np.c_[rows, clicks[:, [axes.y, axes.x]]]
+    places = np.c_[rows, clicks[:, [axes.y, axes.x]]]  # (N, 3)
     read = partial(_read, source, axes, channels)
     planes, answers = {}, []
     for number in np.unique(rows).tolist():
+        # Planes with clicks are kept: they are measured, learnt from, and searched.
         planes[number] = here = read(np.unravel_index(number, lengths) if lengths else ())
         sizes = tried_sizes(here.values.shape)
+        # Dark objects are bright ones of the plane turned over; the clicks say which it is.
         for signed in (here.values, -here.values):
             yield Progress(0, 0, "measuring the size of the objects")
             answers.append(click_answers(signed, places[rows == number, 1:], sizes, here.rho))
+    # (planes, 2, sizes): one size for all planes, so that a few clicks in each do.
     size = best_size(np.reshape(answers, (-1, 2, len(sizes))).sum(axis=0), sizes)
     inside = None if region is None else _flat(region, axes, count)
     rule, model = yield from _learned(planes, places, inside, size, method, device)
@@ -161,6 +168,7 @@ def learned_steps(
         yield Progress(number, count, f"{number} of {count} planes searched")
         index = np.unravel_index(number, lengths) if lengths else ()
         here = planes.get(number) or read(index)
+        # Other planes are read, searched and forgotten, one after the other.
         each = yield from _candidates(here, size, number, model)
         found.append(_of_plane(each, rule, size, index, outer, axes))
     return _gathered(found, rule, size, len(clicks), outer)
@@ -175,6 +183,7 @@ def _learned(
     device: str,
 ) -> Generator[Progress, None, tuple[Rule, Model | None]]:
     """Learn a rule from the planes with clicks, and the network that draws its heat map, if it needs one."""
+    # What costs little comes first: a network is trained only where filters and features leave something to win.
     rule, click_inside = None, _at(region, clicks)
     if method != "heatmap":
         parts = []
@@ -192,6 +201,7 @@ def _learned(
             f"method 'heatmap' must know what is no object: mark everything in a region, with at least {FEWEST} clicks "
             f"in it (there are {count}), and give it as 'complete', or take method 'log'"
         )
+    # Trained even where it may not be taken: only its F1 by cross-validation can tell.
     heat, model = yield from _heat_learned(planes, clicks, region, click_inside, size, device)
     return (heat, model) if rule is None or better(heat, rule, count) else (rule, None)
 
@@ -213,11 +223,13 @@ def _heat_learned(
         for number, plane in planes.items()
         if (own := clicks[:, 0] == number).any()
     }  # fmt: skip
+    # Only folds with clicks in the region can judge. None leaves out nothing: the last network is the one that is used.
     turns = [*np.unique(folds[click_inside]).tolist(), None]
     parts = []
     for turn, fold in enumerate(turns):
         steps = train_steps(list(marked.values()), fold, device)
         model = yield from map_progress(steps, partial(_turn_of_all, turn, len(turns)))
+        # Each place is judged by the network that has not seen the clicks around it.
         if fold is not None:
             for number, each in marked.items():
                 here = planes[number]
@@ -247,16 +259,19 @@ def _plane_numbers(indices: Floats, lengths: tuple[int, ...]) -> NDArray[np.intp
 
 def _read(source: ImageArray, axes: Axes, channels: list[Channel], index: tuple[Any, ...]) -> _Plane:
     """Return one plane with noise of s.d. 1, and its colours."""
+    # One plane with its colours: all of Y, X and S, and one index along every other dimension.
     where = iter(index)
     region = tuple(slice(None) if letter in "YXS" else int(next(where)) for letter in axes.letters)
     block = np.asarray(source[region])
-    colours = np.moveaxis(block[..., :3], -1, 0) if axes.rgb else block[None]
+    colours = np.moveaxis(block[..., :3], -1, 0) if axes.rgb else block[None]  # (C, Y, X), without alpha
     grey = colours.mean(axis=0, dtype=np.float64) if axes.rgb else block
     number = 0 if axes.rgb or axes.channel is None else region[axes.channel]
     assert isinstance(number, int)
     values, bad = prepared(grey, channels[number])
+    # Colours stay as they are: features compare hues. A single channel is taken with its noise at 1.
     colours = colours.astype(np.float32) if axes.rgb else values[None]
     noise = channels[number].noise
+    # The median looks like background: no filter answers to what is missing.
     return _Plane(np.where(bad, np.float32(np.median(values)), values), colours, (noise.rho_y, noise.rho_x))
 
 
@@ -278,19 +293,23 @@ def _of_plane(
 ) -> Floats:
     """Return (N, D + 2): places in the image, probability and height."""
     chance = rule.probability(candidates)
+    # Surest first, so that of two findings of one object the surer one stays.
     kept = told_apart(candidates, chance, rule.threshold, size)
     places = np.zeros((len(kept), len(axes.letters.removesuffix("S"))))
     places[:, [axes.y, axes.x]] = candidates.places[kept]
     places[:, outer] = index
+    # Where a heat map shows an object, the filter may well answer with less than 0.
     return np.c_[places, chance[kept], candidates.z[kept].max(axis=1, initial=0.0)]
 
 
 def _gathered(found: list[Floats], rule: Rule, size: Size, n_clicks: int, outer: list[int]) -> Findings:
     rows = np.concatenate(found)
+    # By plane, and the surest first within it.
     rows = rows[np.lexsort((-rows[:, -2], *rows[:, outer].T[::-1]))]
     chance = rows[:, -2]
     order = np.argsort(-chance, kind="stable")
     shares = np.empty(len(chance))
+    # 1 - probability is the expected number of false ones; its mean over all that are as sure is their share.
     shares[order] = np.cumsum(1 - chance[order]) / np.arange(1, len(chance) + 1)
     features = {"score": chance, "z": rows[:, -1], "size": np.full(len(rows), size.fwhm), "false_share": shares}
     facts = {
@@ -306,4 +325,5 @@ def _gathered(found: list[Floats], rule: Rule, size: Size, n_clicks: int, outer:
 
 def digest(values: NDArray[Any]) -> str:
     """Return the sha256 of an array's numbers and shape."""
+    # With the shape, as arrays of another shape may hold the same numbers in the same order.
     return hashlib.sha256(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes()).hexdigest()

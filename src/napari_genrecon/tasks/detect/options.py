@@ -40,6 +40,7 @@ class DetectOptions:
             "min": 0.0001,
             "max": 0.5,
             "step": 0.01,
+            # With clicks, the objects under them decide.
             "unless": "clicks",
             "tooltip": "How many of the points may be made by noise alone, as a share: 0.05 is one in twenty. "
             "Less finds fewer and surer objects",
@@ -151,6 +152,7 @@ class DetectOptions:
         if self.clicks is not None and self.volume:
             raise OptionError("clicks are looked for plane by plane: leave 'volume' off, or detect without clicks")
         if isinstance(self.noise, int | float):
+            # Refuses what is no s.d., before anything is read.
             NoiseModel.white(float(self.noise))
 
     @property
@@ -158,6 +160,7 @@ class DetectOptions:
         """The methods to search with, without clicks; of two, one is taken."""
         if self.method == "net":
             return ("net",)
+        # "auto" asks the network only where it was trained to answer; the search with filters is always there.
         fits = not self.volume and NETWORK_SIZES[0] <= self.min_size and self.max_size <= NETWORK_SIZES[1]
         return ("log", "net") if self.method == "auto" and fits else ("log",)
 

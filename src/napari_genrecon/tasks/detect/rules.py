@@ -20,10 +20,9 @@ Floats = NDArray[np.float64]
 Method = Literal["log", "features", "heatmap"]
 
 FEWEST = 2
-"""Clicks in the region that cross-validation needs."""
+"""Clicks in the region that cross-validation needs: one to learn from, and one to judge by."""
 _FREE = 0.75  # sizes from a click beyond which a candidate is no object
 _CLEARLY = 0.1  # F1 by which features must be better: one height carries over to planes of other exposure more safely
-_THRESHOLDS = 64  # tried
 _EVEN_ODDS = Logistic(np.zeros(1), np.ones(1), np.array([1.0, 0.0]))  # what the network says is taken as it is
 _FAINTER = 0.8  # of the height of the faintest clicks, which others may have
 
@@ -56,6 +55,7 @@ class Rule:
         """Return the probability that each candidate is an object."""
         if self.method != "log":
             return self.model.probability(candidates.features)
+        # A height of 0 is no maximum under this filter: such a place is no object, whatever the regression says of 0.
         found = self.model.probability(candidates.z[:, [self.level]])
         return np.where(candidates.z[:, self.level] > 0, found, 0.0)
 
@@ -110,10 +110,12 @@ def learn(
         return _from_positives(candidates, clicks, size)
     marked = _marked(candidates, clicks, inside, click_inside, size)
     methods: list[Method] = ["log", "features"] if method == "auto" else [method]  # type: ignore[list-item]
+    # (F1, threshold) of each, by cross-validation on the same folds.
     scores = [_validated(marked, each, size) for each in methods]
     clearly = _CLEARLY + 1 / int(click_inside.sum())  # one click more or less
     best = len(scores) - 1 if scores[-1][0] > scores[0][0] + clearly else 0
     rule = _fitted(marked, methods[best], size)
+    # Probabilities of features are too sure on what they were fitted to: their threshold is that of the folds.
     cut = scores[best][1]
     return replace(rule, f1=round(scores[best][0], 4), threshold=rule.threshold if cut is None else cut)
 
@@ -125,8 +127,10 @@ def _marked(
     click_inside: NDArray[np.bool_],
     size: Size,
 ) -> _Marked:
+    # To each candidate the nearest click in its plane; and a pixel more, so that small objects are hit as well.
     gaps, nearest = cKDTree(_apart(clicks, size, candidates)).query(_apart(_rows(candidates), size, candidates))
     hit, free = gaps < HIT * size.fwhm + 1, gaps > _FREE * size.fwhm + 1
+    # What lies between is the flank of an object: neither one, nor a place without one.
     used = hit | (free & inside)
     if int(click_inside.sum()) < FEWEST or not (used & ~hit).any() or not (used & hit).any():
         raise OptionError(
@@ -134,6 +138,7 @@ def _marked(
             f"other places that might be objects: at least {FEWEST} clicks, on objects, and one other place are "
             "needed: make the region larger, or click on more"
         )
+    # A candidate belongs to the fold of its nearest click: a place is learnt from or judged as a whole.
     folds = split_clicks(clicks, MOST_FOLDS)
     return _Marked(candidates[used], hit[used], folds[nearest[used]], clicks[click_inside], folds[click_inside])
 
@@ -143,6 +148,7 @@ def split_clicks(clicks: Floats, count: int) -> NDArray[np.intp]:
 
     Neighbouring clicks stay together, so that a fold is judged by a rule that has not seen its place.
     """
+    # Along plane, then y: neighbours in this order lie near each other.
     order = np.lexsort((clicks[:, 2], clicks[:, 1], clicks[:, 0]))
     folds = np.empty(len(clicks), np.intp)
     folds[order] = np.arange(len(clicks)) * min(count, len(clicks)) // len(clicks)
@@ -167,7 +173,9 @@ def learn_heat(candidates: Candidates, clicks: Floats, size: Size) -> Rule:
     hit, free = gaps < HIT * size.fwhm + 1, gaps > _FREE * size.fwhm + 1
     used = hit | free
     both = (used & hit).any() and (used & ~hit).any()
+    # The regression makes probabilities of the odds, from places that the networks had not seen.
     model = fit_logistic(candidates.features[used], hit[used]) if both else _EVEN_ODDS
+    # Folds play no part here: each candidate comes from a network that has not seen its place.
     marked = _Marked(candidates, hit, np.zeros(len(hit), np.intp), clicks, np.zeros(len(clicks), np.intp))
     score, threshold = _best_threshold(marked, model.probability(candidates.features), size)
     return Rule("heatmap", 0, model, threshold, round(score, 4))
@@ -200,6 +208,7 @@ def _validated(marked: _Marked, method: Method, size: Size) -> tuple[float, floa
     for fold in np.unique(marked.folds):
         out = marked.folds == fold
         rest = marked.is_object[~out]
+        # From objects alone, or from none, nothing can be learnt; candidates of this fold then count as none.
         if not rest.any() or rest.all():
             continue
         part = _Marked(
@@ -208,10 +217,12 @@ def _validated(marked: _Marked, method: Method, size: Size) -> tuple[float, floa
         )  # fmt: skip
         rule = _fitted(part, method, size)
         found = rule.probability(marked.candidates[out])
+        # A height is cut at the threshold of its own fold; probabilities of all folds are cut together, below.
         chance[out] = found if method == "features" else found >= rule.threshold
         own.append(rule.threshold)
     if method == "log":
-        return _f1(marked, chance, 0.5, size), None
+        scores = _f1(marked, told_apart(marked.candidates, chance, 0.5, size), size)
+        return float(scores[-1]) if len(scores) else 0.0, None
     return _best_threshold(marked, chance, size)
 
 
@@ -222,11 +233,13 @@ def _fitted(marked: _Marked, method: Method, size: Size) -> Rule:
     rules = []
     for level in sorted(range(len(AROUND)), key=lambda i: abs(np.log(AROUND[i]))):  # of equal ones, the clicks' size
         model = fit_logistic(marked.candidates.z[:, [level]], marked.is_object)
+        # A filter under which objects are lower than other places fits by chance only.
         if model.weights[0] <= 0:
             continue
         rule = Rule("log", level, model, 0.5)
         score, threshold = _best_threshold(marked, rule.probability(marked.candidates), size)
         rules.append((score, replace(rule, threshold=threshold)))
+    # No filter tells: the rule is worth as little as its F1 says.
     if not rules:
         return Rule("log", 0, fit_logistic(marked.candidates.z[:, [0]], marked.is_object), 0.5)
     return max(rules, key=lambda pair: pair[0])[1]
@@ -234,19 +247,21 @@ def _fitted(marked: _Marked, method: Method, size: Size) -> Rule:
 
 def _best_threshold(marked: _Marked, chance: Floats, size: Size) -> tuple[float, float]:
     """Return the best F1 and the threshold that gives it, half-way to the next candidate below."""
-    levels = np.unique(chance)[::-1]
-    if len(levels) > _THRESHOLDS:
-        levels = np.quantile(chance, np.linspace(1, 0, _THRESHOLDS))
-    scores = [_f1(marked, chance, level, size) for level in levels]
-    best = int(np.argmax(scores))
-    below = levels[best + 1] if best + 1 < len(levels) else 0.0
-    return float(scores[best]), float((levels[best] + below) / 2)
+    # Findings are taken surest first: a lower threshold leaves those before it, and their pairs, as they are.
+    kept = told_apart(marked.candidates, chance, 0.0, size)
+    scores = _f1(marked, kept, size)
+    ends = np.flatnonzero(np.diff(chance[kept], append=-np.inf))  # equal probabilities are on one side of any threshold
+    best = ends[np.argmax(scores[ends])]
+    level = chance[kept][best]
+    below = np.max(chance, where=chance < level, initial=0.0)
+    return float(scores[best]), float((level + below) / 2)
 
 
-def _f1(marked: _Marked, chance: Floats, threshold: float, size: Size) -> float:
-    kept = told_apart(marked.candidates, chance, threshold, size)
+def _f1(marked: _Marked, kept: NDArray[np.intp], size: Size) -> Floats:
+    """Return F1 of the first 1, 2... of the findings `kept`, surest first."""
     found, clicks = (_apart(each, size, marked.candidates) for each in (_rows(marked.candidates[kept]), marked.clicks))
-    return 2 * _pairs(found, clicks, _FREE * size.fwhm) / max(1, len(found) + len(clicks))
+    # F1 is 2 TP / (2 TP + FP + FN), and the sum below is found plus clicked on.
+    return 2 * np.cumsum(_paired(found, clicks, _FREE * size.fwhm)) / (np.arange(1, len(found) + 1) + len(clicks))
 
 
 def _rows(candidates: Candidates) -> Floats:
@@ -256,21 +271,24 @@ def _rows(candidates: Candidates) -> Floats:
 
 def _apart(rows: Floats, size: Size, candidates: Candidates) -> Floats:
     """Return places (N, 3) of planes that are so far apart that nothing in one is near anything in another."""
+    # The first column becomes a coordinate like the others: one tree then serves all planes.
     far = 10 * size.fwhm + float(np.ptp(candidates.places)) if len(candidates) else 1.0
     return rows * (far, 1, 1)
 
 
-def _pairs(found: Floats, truth: Floats, radius: float) -> int:
-    """Return how many findings, surest first, have a click of their own within reach."""
-    if not len(found) or not len(truth):
-        return 0
-    tree, free, count = cKDTree(truth), np.ones(len(truth), bool), 0
-    for place in found:
+def _paired(found: Floats, truth: Floats, radius: float) -> NDArray[np.bool_]:
+    """Return which findings, surest first, have a click of their own within reach."""
+    paired, free = np.zeros(len(found), bool), np.ones(len(truth), bool)
+    if not len(truth):
+        return paired
+    tree = cKDTree(truth)
+    # Surest first, each with the nearest click that is still free: two findings of one object count once.
+    for i, place in enumerate(found):
         near = np.array([j for j in tree.query_ball_point(place, radius) if free[j]], np.intp)
         if len(near):
             free[near[np.argmin(np.linalg.norm(truth[near] - place, axis=1))]] = False
-            count += 1
-    return count
+            paired[i] = True
+    return paired
 
 
 def _from_positives(candidates: Candidates, clicks: Floats, size: Size) -> Rule:
@@ -278,6 +296,7 @@ def _from_positives(candidates: Candidates, clicks: Floats, size: Size) -> Rule:
     level = AROUND.index(1.0)
     heights = candidates.z[:, level]
     gaps, nearest = cKDTree(_apart(_rows(candidates), size, candidates)).query(_apart(clicks, size, candidates))
+    # Heights of the candidates under the clicks; clicks without one say nothing about heights.
     known = heights[nearest[gaps < HIT * size.fwhm + 1]]
     known = known[known > 0]
     if not len(known):

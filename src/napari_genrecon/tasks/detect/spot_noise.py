@@ -30,6 +30,7 @@ class SpotNoise:
     @classmethod
     def of(cls, calibration: Mapping[str, Any], rho: Sequence[float]) -> SpotNoise:
         """Return what was measured (`ModelCard.calibration`), between the nearest correlations."""
+        # Measured for equal correlation along y and x; below 0 the nearest is 0.
         mean = float(np.clip(np.mean(rho), 0, calibration["rho"][-1]))
         rows = np.array(calibration["log_maxima"])  # (correlations, evidence)
         between = [float(np.interp(mean, calibration["rho"], column)) for column in rows.T]

@@ -178,11 +178,13 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
             "search every plane by itself"
         )
     sampled = _sampled(source, axes)
+    # Over the whole image and not part by part, so that the parts do not show.
     noise = noise_per_channel(sampled, options.noise)
     channels = [channel_of(crops, model) for crops, model in zip(sampled, noise, strict=True)]
     if options.clicks is not None:
         return (yield from _like_clicks(options, source, axes, sampled, channels, started))
     searched = yield from _searched(options, source, axes, channels)
+    # Both methods have searched everything: which one finds more is not known before.
     best = _best(searched, options.fdr)
     points = _points(best, axes, volume=options.volume)
     points = points.with_boxes(source.shape) if options.boxes else points
@@ -192,6 +194,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
         "method": best.method,
         "of": {search.method: search.count for search in searched},
     }
+    # All channels have the same parts; the first finder stands for all.
     grid = search_grid(tuple(map(int, source.shape)), axes, best.finders[0])
     tile = {"size": list(grid.tile), "halo": list(grid.halo)}
     took = time.perf_counter() - started
@@ -226,6 +229,7 @@ class _Search:
 def _best(searched: list[_Search], fdr: float) -> _Search:
     """Return the search with filters, unless the network finds more than false ones can account for."""
     first, last = searched[0], searched[-1]
+    # Of `count` findings a share of `fdr` may be false: so many more, and one, are no evidence that it sees more.
     return last if last.count > (1 + fdr) * first.count + 1 else first
 
 
@@ -236,8 +240,10 @@ def _searched(
     plane = (int(source.shape[axes.y]), int(source.shape[axes.x]))
     finders_by_method = finders_of(options, [channel.noise for channel in channels], plane)
     count, searched = len(finders_by_method), list[_Search]()
+    # Filters run on the processor, and leave a graphics card alone.
     with borrowed(resolve_device(options.device) if "net" in finders_by_method else "cpu"):
         for turn, (method, finders) in enumerate(finders_by_method.items()):
+            # Both methods run one after the other; progress counts them as one search.
             steps = find_steps(source, axes, channels, finders, dark=options.objects == "dark")
             found = yield from map_progress(steps, partial(_part_of_all, turn, count))
             chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(found, finders, strict=True)]
@@ -256,9 +262,12 @@ def _like_clicks(
     """Find objects like those that were clicked on."""
     shape = tuple(map(int, source.shape))
     clicks = checked_clicks(options.clicks, shape, axes)
+    # Checked before anything is searched.
     region = None if options.complete is None else checked_region(options.complete, shape, axes)
     found = yield from learned_steps(source, axes, channels, clicks, region, options.method, options.device)
+    # In the record by their digest: other clicks, or another region, make another result.
     facts = found.facts | {"learned from": digest(clicks) if region is None else digest(clicks) + digest(region)}
+    # With clicks, planes are searched whole.
     tile = {"size": list(shape), "halo": [0] * len(shape)}
     record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
     points = Points(found.pixels, found.features, meta=ImageMeta(axes=axes))
@@ -271,8 +280,10 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     axes = resolve_axes(options.axes, source.shape)
     ndim = 3 if options.volume and "Z" in axes.letters else 2
     side = 128 if ndim == 2 else 32
+    # Filters take the same time whatever is in the image, and a part of a known size tells it.
     flat = np.zeros((side,) * ndim, np.float32)
     methods = finders_of(replace(options, volume=ndim == 3), [NoiseModel.white(1.0)], (side, side))
+    # "auto" runs every method that fits.
     took = sum(_seconds(finders[0], flat) for finders in methods.values())
     trains = options.complete is not None and options.method in ("auto", "heatmap")
     return float(source.size / side**ndim * took) + trains * _TRAINING
@@ -291,6 +302,7 @@ def _sampled(source: ImageArray, axes: Axes) -> list[list[NDArray[Any]]]:
     channels = sample_channels(source, axes)
     if not axes.rgb:
         return list(channels)
+    # The mean of three colours has less noise than each: it is measured in what is searched.
     return [[np.asarray(np.mean(crops, axis=0, dtype=np.float64)) for crops in zip(*channels, strict=True)]]
 
 
@@ -310,6 +322,7 @@ def _planes(found: Found) -> NDArray[np.intp]:
     """Return a number for the plane of every maximum."""
     total = np.zeros(len(found.blobs), np.intp)
     for column in found.outer.T:
+        # Mixed radix, as in `np.ravel_multi_index`, by the largest index that occurs.
         total = total * (1 + int(column.max(initial=0))) + column
     return total
 
@@ -321,12 +334,14 @@ def _points(search: _Search, axes: Axes, *, volume: bool) -> Points:
     places, parts = [], []
     for each, selection, finder in zip(search.found, search.chosen, search.finders, strict=True):
         here = np.zeros((len(selection.blobs), len(letters)))
+        # Columns in the order of the image's dimensions: places in a plane, and its index along the others.
         here[:, list(spatial)] = selection.blobs.places
         here[:, outer] = each.outer[selection.chosen]
         places.append(here)
         sizes = np.array(finder.filters.sizes)[selection.blobs.level]
-        parts.append(np.c_[1 - selection.shares, selection.blobs.z, sizes, selection.shares])
+        parts.append(np.c_[1 - selection.shares, selection.blobs.z, sizes, selection.shares])  # (N, 4)
     pixels, features = np.concatenate(places), np.concatenate(parts)
+    # By plane, then the least share of false ones, then the height (lexsort sorts by its last key first).
     order = np.lexsort((-features[:, 1], features[:, 3], *pixels[:, outer].T[::-1]))
     names = ("score", "z", "size", "false_share")
     columns = dict(zip(names, features[order].T.copy(), strict=True))
@@ -344,7 +359,9 @@ def _record(
     seconds: float,
     card: ModelCard | None = None,
 ) -> dict[str, Any]:
+    # asdict would copy the arrays, which are in the record by their digest.
     plain = asdict(replace(options, noise=None, clicks=None, complete=None, method="auto")) | {"method": options.method}
+    # What had no effect is left out: replays and methods texts would speak of it.
     counting = _WITHOUT_CLICKS if options.clicks is None else _WITH_CLICKS
     device = resolve_device(options.device) if card else "cpu"
     notes = missing_note([channel.missing for channel in channels])
