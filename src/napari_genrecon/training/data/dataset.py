@@ -188,6 +188,7 @@ class Dataset:
             raise ImageError(f"items have the shape {self.x.shape}: (N, C, Y, X) or (N, C, Z, Y, X) is needed")
         for name in ("source", "place", "held_out", "label", *_MAYBE):
             values = getattr(self, name)
+            # Every part is indexed by the same item numbers; a shorter one would fail, or pair wrongly, far from here.
             if values is not None and len(values) != len(self.x):
                 raise ImageError(f"there are {len(self.x)} items and {len(values)} {name}: give one for each")
         if self.labels is not None and self.labels.dtype.kind not in "iub":
@@ -239,12 +240,15 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """Checksum (sha256) of pixels, dtype, held-out flags, targets, labels and told numbers."""
+        # Little-endian on every machine, so that a dataset that is moved keeps its checksum.
         digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype.newbyteorder('<').str}".encode())
+        # A view of the bytes: the pixels can take gigabytes, which `tobytes` would copy.
         digest.update(np.ascontiguousarray(self.x, self.x.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
         digest.update(np.ascontiguousarray(self.held_out).tobytes())
         for name in _MAYBE:
             values = getattr(self, name)
             if values is not None:
+                # Names and shapes count as well, so that the bytes of one part cannot pass for those of another.
                 digest.update(f"{name} {values.shape} {values.dtype.newbyteorder('<').str}".encode())
                 digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
@@ -261,6 +265,7 @@ class Dataset:
         facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
+        # The facts are JSON in an array of bytes: an array of objects would need pickle, which executes code.
         np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         try:
             write_file(path, buffer.getvalue())
@@ -280,9 +285,12 @@ class Dataset:
             with np.load(path, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in (*_ARRAYS, *(name for name in _MAYBE if name in found))}
                 facts = json.loads(found["facts"].tobytes())
+            # Facts that older files lack keep the defaults of their fields.
             later = {name: facts[name] for name in _LATER if name in facts}
             crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS}, **later)
+            # The checksum is taken anew from what was read: a file that was cut short or edited does not pass.
             whole = facts["format"] == _FORMAT and facts["fingerprint"] == crops.fingerprint
+        # All that NumPy, JSON, a zip file and our own checks raise on files of other kinds, or damaged ones.
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise ImageError(f"{path} does not hold crops that can be read: {error}") from error
         if not whole:

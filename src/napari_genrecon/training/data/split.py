@@ -33,10 +33,12 @@ def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Gene
     images, counts = np.unique(source, return_counts=True)
     target, held = share * len(source), 0
     chosen: list[int] = []
+    # An image is taken only if the share gets nearer by it: one large image can exceed the share by far.
     for index in rng.permutation(len(images)):
         if abs(held + counts[index] - target) < abs(held - target):
             chosen.append(int(images[index]))
             held += int(counts[index])
+    # Every image alone is at least twice the share: the smallest costs the training least.
     if not chosen:
         chosen = [int(images[np.argmin(counts)])]
     return np.isin(source, chosen).astype(np.int64)
@@ -45,6 +47,7 @@ def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Gene
 def split_by_order(n: int, share: float) -> NDArray[np.int64]:
     """Hold out the last crops: neighbours in a stack of ready crops are likely to come from the same image."""
     verdict = np.zeros(n, np.int64)
+    # At least one, since a share that rounds to none was still asked for.
     verdict[n - max(1, round(share * n)) :] = HELD
     return verdict
 
@@ -94,13 +97,16 @@ def _from_corner(
 ) -> NDArray[np.int64]:
     """Return (N, 2): distance of a crop's far side from the corner's two edges, in pixels."""
     y, x = place[:, 1], place[:, 2]
+    # From the lower and right edges a crop reaches as far as its first pixel, from the others as far as its last.
     return np.stack([height - y if bottom else y + size, width - x if right else x + size], axis=1)
 
 
 def _grow(reach: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64] | None:
     """Grow the block until it holds the share; return None if it never does or leaves no training crops."""
     for part in np.linspace(0, 1, _STEPS + 1)[1:]:
+        # Not below one crop: a smaller block cannot hold any.
         block = np.maximum(np.array([height, width]) * part, size)
+        # Wholly inside, along Y and along X.
         held = np.all(reach <= block, axis=1)
         # A training crop must begin at least one crop's side beyond the block, along Y or along X.
         train = np.any(reach - size >= block + size, axis=1)

@@ -81,9 +81,11 @@ def _losses(
 def _cross_entropy(odds: Tensor, targets: Tensor) -> Tensor:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
+    # (B, 1, Y, X) each: the heat map, and 1 where it is known.
     heat, known = targets[:, :1], targets[:, 1:]
     weight = (1 + _CENTRES * heat) * known
     each = binary_cross_entropy_with_logits(odds, heat, reduction="none")
+    # At least 1: a batch of crops in which nothing is known would divide by zero.
     return (each * weight).sum() / weight.sum().clamp_min(1.0)
 
 

@@ -57,14 +57,17 @@ def with_neighbour_distances(card: ModelCard, dataset: Dataset) -> ModelCard:
 
     if not dataset.held_out.any():
         return card
+    # Some of each: every held-out crop is compared with every training crop.
     held_out = some(some(dataset.testing, 4 * PICTURES), PICTURES)
     distances = nearest(held_out, some(dataset.training, 16 * PICTURES))[1]
+    # 101 numbers instead of all distances: the card only needs to tell where a new distance lies among them.
     percentiles = np.percentile(distances, range(101)).round(5).tolist()
     return replace(card, calibration={**card.calibration, "neighbour_distances": percentiles})
 
 
 def some(x: NDArray[Any], n: int) -> NDArray[Any]:
     """Return at most `n` items, spread evenly."""
+    # Spread over all: neighbours in a dataset come from one image.
     return x[np.linspace(0, len(x) - 1, min(n, len(x))).astype(int)]
 
 
