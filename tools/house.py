@@ -174,8 +174,11 @@ DEFINED = {
     "tasks.deblur.defects": {"_RING"},
     "tasks.pipeline.steps": {"_VERSION"},
     "tasks.upscale_z.plan": {"_VIEWS"},
+    "training.data.differentiable": {"_SHIFT"},
     "training.data.split": {"HELD", "LEFT", "TRAIN"},
     "training.loop.muon": {"QUINTIC"},
+    "training.recipes.dcgan": {"_PENALISED_EVERY"},
+    "training.recipes.restoration": {"_INTERVAL"},
 }  # fmt: skip
 _MACHINE = re.compile(r"\b(bytes|characters|disk|files|memory|milliseconds|seconds)\b")
 

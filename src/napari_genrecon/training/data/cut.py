@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.training.data.checks import NEEDED, covered, grey_range, notes_on_area, require_enough, usable
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.data.places import (
@@ -33,7 +34,9 @@ from napari_genrecon.training.data.split import LEFT, split_by_block, split_by_o
 __all__ = ["NEEDED", "cut_crops", "open_targets"]
 
 _PLENTY = 500  # crops below which a grid is made denser; far more overlap and show little that is new
-MAX_CHANNELS = 4  # of the crops: generative networks take no more
+MAX_CHANNELS = max(
+    int(n) for network in NETWORKS.values() if "size" in network.shape for n in network.shape["channels"]
+)  # of the crops: generative networks, which are those that take crops of fixed sizes, take no more
 _MOST = 20_000  # crops: 80 MB for 32 pixels a side in float32
 _MOST_PIXELS = 64 << 20  # of all blocks: with their targets, and both on the scale of the network, they take 1 GB
 _COVER = 4  # times that random crops cover the images: fewer leave parts unseen

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import ImageError, OptionError, OutputError
 from napari_genrecon.io.publish import sentence, write_file
+from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.options import check_options
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
-SIZES = (32, 64, 128)
-"""Sides of crops, in pixels, that the form offers."""
+SIZES = tuple(sorted({int(size) for network in NETWORKS.values() for size in network.shape.get("size", ())}))
+"""Sides of crops, in pixels, that the form offers: those that generative networks take."""
 
 MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"

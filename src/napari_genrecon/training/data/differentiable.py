@@ -11,8 +11,8 @@ from torch.nn.functional import pad
 
 __all__ = ["augment_differentiably"]
 
-# Zhao et al. 2020 take the same shift, and a hole of half the side.
-_SHIFT = 8  # largest shift: the side divided by this
+# Zhao et al. 2020 take a hole of half the side.
+_SHIFT = 8  # largest shift: the side divided by this, as Zhao et al. 2020
 _HOLE = 4  # side of the hole: that of the picture divided by this
 
 

@@ -18,7 +18,7 @@ Image = NDArray[Any]
 
 # Pixels: between these widths lies structure, of which noise leaves little and uneven illumination nothing.
 _FINE, _COARSE = 2.0, 16.0
-_SIDE = 1024  # pixels of each side that are compared: more costs time and tells nothing new
+_SIDE = 1024  # pixels of each side that are compared: more takes seconds and tells nothing new
 _LEAST = 0.1  # correlation below which two images are taken as different: that of fields with little structure is 0.3
 _SURE = 3.0  # s.d. of the correlation at all other shifts that a match must exceed, ...
 _ENOUGH = 0.5  # ... or this correlation: a field with one large cell matches at many shifts
@@ -27,7 +27,6 @@ _BETTER = 1.1  # how many times better two shifted images must match than as the
 _BLUR = 3.0  # pixels of the blur before grey values are compared: noise would flatten the line through them
 _SQUARE = 8  # pixels of the squares in which structure and change are compared
 _STRUCTURED, _EVEN = 0.9, 0.5  # quantiles of the structure above and below which squares count
-_CLIPPED = 0.01  # share of the pixels at the largest grey value from which an image counts as saturated
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +166,8 @@ def change(first: Image, second: Image) -> float:
 
 
 def saturated(image: Image) -> float:
-    """Return the share of the pixels at the largest grey value, if that is more than a few; else 0."""
-    # One pixel is always the largest: only many at the same value are a sign of clipping.
-    share = float(np.mean(image == np.max(image)))
-    return share if share > _CLIPPED and image.size else 0.0
+    """Return the share of the pixels at the largest grey value: one of them always is, many are only where it clips."""
+    return float(np.mean(image == np.max(image)))
 
 
 def _middle(image: Image) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from napari_genrecon.training.loop.state import State
 
 __all__ = ["GENERATIONS", "load_latest", "save_checkpoint"]
 
-GENERATIONS = 2  # checkpoints that are kept: if the newest was cut short, the one before is whole
+GENERATIONS = 2  # checkpoints that stay on the disk: if the newest was cut short, the one before is whole
 
 
 def save_checkpoint(state: State, folder: Path, options: dict[str, Any] | None = None) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.options import hints_of
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.recipe import Curves, Recipe, Score
 from napari_genrecon.training.recipes.restoration import (
@@ -44,7 +45,6 @@ __all__ = ["RECIPE", "Image2ImageOptions"]
 
 Floats = NDArray[np.floating[Any]]
 
-_LEAST_BLOCKS = 2  # in a step: the least that the option allows
 _FITTED = 500  # crops that the mixture is fitted to: millions of pixels for a handful of numbers
 
 
@@ -92,7 +92,8 @@ def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, dev
 
     x, targets = _scaled(dataset, np.arange(len(dataset)))
     if dataset.depth:  # as many pixels in a step as of planes, or few more: steps are what it learns by
-        options = replace(options, batch=max(_LEAST_BLOCKS, options.batch // dataset.depth))
+        least = hints_of(type(options))["batch"].__metadata__[0]["min"]
+        options = replace(options, batch=max(least, options.batch // dataset.depth))
     return PairBatches(replace(untold(dataset), x=x, targets=targets), options, card, device)
 
 

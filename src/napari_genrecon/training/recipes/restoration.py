@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
@@ -57,9 +58,8 @@ Floats = NDArray[np.floating[Any]]
 _TASK = "denoise"
 _JUDGED = 48  # held-out crops that are compared: about 2 s on one core of a laptop
 _JUDGED_BLOCKS = 8
-_BLOCK = 16  # pixels of the squares whose errors are resampled: structure and noise reach less far
 _DRAWS = 400  # resamplings of the held-out crops: the ends of the interval vary by a few per cent of its width
-_INTERVAL = (2.5, 97.5)  # percentiles
+_INTERVAL = (2.5, 97.5)  # percentiles: the ends of a 95 % interval
 _LEAST_SHARE = 0.1  # of the learnt weights: with less, the model is the bundled one but for digits
 
 
@@ -277,12 +277,15 @@ def judge(model: Model, trial: Trial) -> Score:
 
 
 def squares(difference: Floats) -> Floats:
-    """Return the mean squares (M,) of all squares of `_BLOCK` pixels of (N, 1, Y, X) differences."""
+    """Return the mean squares (M,) of all squares of `noise.blocks.SIZE` pixels of (N, 1, Y, X) differences.
+
+    Structure and noise reach less far, so that squares can be resampled.
+    """
     n, _, height, width = difference.shape
-    rows, columns = height // _BLOCK, width // _BLOCK
-    cut = difference[..., : rows * _BLOCK, : columns * _BLOCK].astype(np.float64)
+    rows, columns = height // SIZE, width // SIZE
+    cut = difference[..., : rows * SIZE, : columns * SIZE].astype(np.float64)
     # (N, rows, pixel, columns, pixel) to (N * rows * columns,)
-    return np.asarray(np.mean(cut.reshape(n, rows, _BLOCK, columns, _BLOCK) ** 2, axis=(2, 4)).ravel())
+    return np.asarray(np.mean(cut.reshape(n, rows, SIZE, columns, SIZE) ** 2, axis=(2, 4)).ravel())
 
 
 def held_out_gain(start: Floats, kept: Floats, noise: Floats) -> tuple[float, tuple[float, float]]:

@@ -25,12 +25,11 @@ from napari_genrecon.training.recipe import Recipe, Score
 
 __all__ = ["RunFolder"]
 
-# Seconds between two writings: more often costs training time, more seldom leaves the window without news.
-_LOG_EVERY = 2.0
+_LOG_EVERY = 2.0  # seconds between two lines of the log: more seldom leaves the window without news
 _SHOW_EVERY = 10.0  # seconds between two previews
 _SCORE_EVERY = 30.0  # seconds between two scores
 _FIRST = 2.0  # seconds until the first samples
-_SHARE = 0.02  # largest share of the training time for each of the three
+_SHARE = 0.02  # largest share of the seconds of a training for each of the three
 
 
 class RunFolder:

@@ -37,8 +37,7 @@ from napari_genrecon.training.runs.status import (
 
 __all__ = ["Run"]
 
-# Seconds until a process that was started must have written its number: importing torch can take most of a minute.
-_PATIENCE = 60.0
+_PATIENCE = 60.0  # seconds until a new process must have written its number: importing torch takes most of them
 _children: dict[str, subprocess.Popen[bytes]] = {}  # processes that this one started: only it can see how they ended
 
 

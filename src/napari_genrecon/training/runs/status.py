@@ -37,8 +37,8 @@ __all__ = [
 
 FINAL = ("finished", "stopped", "failed")
 _BEAT = 10.0  # seconds between heartbeats
-# Seconds without a heartbeat after which a process on another computer counts as dead: network drives show new times
-# late, and a live run that is taken for dead could be resumed twice.
+# After so many seconds without a heartbeat a process on another computer counts as dead: network drives show new
+# files late, and a live run that is taken for dead could be resumed twice.
 _SILENCE = 120.0
 _CLOCK = 2.0  # seconds of tolerance between two readings of the start time of a process
 _RESERVE = 64 << 10  # bytes of a file that is deleted on a full disk, so that the reason can be written
