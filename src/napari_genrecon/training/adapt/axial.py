@@ -37,7 +37,6 @@ Image = NDArray[np.float32]
 # A batch takes about 0.1 s on two cores; smaller crops would hardly reach beyond the network's 17 pixels.
 _SIZE = 8  # side views per batch
 _ROWS, _COLUMNS = 32, 64  # size of a side view, in planes and in pixels
-_SMALLEST = 1e-8  # added to a mean square error, in squared s.d. of the channel: the root of zero has no gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +203,7 @@ def _rows(image: Image, rows: int, stretch: float) -> Image:
 
 def _loss(net: nn.Module, planes: Sequence[SharpPlane], options: AxialOptions, device: str, step: int) -> Tensor:
     thin, sigma, fine = (torch.from_numpy(array).to(device) for array in draw_sides(planes, options, step))
-    error: Tensor = net(thin, sigma) - fine
+    error: Tensor = (net(thin, sigma) - fine).flatten(1)
     # The root for each side view before the mean, so that bright ones do not outweigh the others.
-    return error.square().mean(dim=(1, 2, 3)).add(_SMALLEST).sqrt().mean()
+    # `norm`, as its gradient at zero is zero; that of a square root would be infinite.
+    return error.norm(dim=1).mean() / math.sqrt(error.shape[1])
