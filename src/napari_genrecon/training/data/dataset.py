@@ -17,10 +17,10 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.errors import ImageError, OptionError, OutputError
+from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.publish import sentence, write_file
 from napari_genrecon.models.networks import NETWORKS
-from napari_genrecon.options import check_options
+from napari_genrecon.options import check_number, check_options
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
@@ -29,7 +29,7 @@ SIZES = tuple(sorted({int(size) for network in NETWORKS.values() for size in net
 
 MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
-_SMALLEST, _LARGEST = 4, 4096  # pixels or planes of a side; a limit against slips of the pen
+_SMALLEST = 4  # pixels of a side; a limit against slips of the pen
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels", "told")
 _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
@@ -123,10 +123,7 @@ class CropOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if not _SMALLEST <= self.size <= _LARGEST:
-            raise OptionError(f"size must lie between {_SMALLEST} and {_LARGEST} pixels, got {self.size}")
-        if self.depth is not None and not 2 <= self.depth <= _LARGEST:
-            raise OptionError(f"depth must lie between 2 and {_LARGEST} planes, or be None, got {self.depth}")
+        check_number("size", self.size, _SMALLEST)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

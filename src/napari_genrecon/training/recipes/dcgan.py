@@ -37,6 +37,7 @@ from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
 from napari_genrecon.training.recipes.pictures import (
     PICTURES,
+    SEED,
     LatentOption,
     WidthOption,
     sample_grid,
@@ -61,7 +62,6 @@ few crops would be warned about; smaller, and samples of a handful of pictures w
 _PACE = {"discriminator": 2.0, "generator": 0.5}  # factors of the learning rate; see `_state`
 _PENALISED_EVERY = 16  # steps, as Karras et al. 2020; the penalty takes a second backward pass
 _SETTLED = ENOUGH_STEPS  # before, samples are alike because the generator is hardly trained
-_SEED = 6  # of the samples that are scored: always the same latents, so that scores compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +203,7 @@ def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> N
     """Measure the statistics of batch normalisation for averaged weights, which those of training do not fit."""
     import torch
 
-    draws = torch.Generator().manual_seed(_SEED)
+    draws = torch.Generator().manual_seed(SEED)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         # Those of training belong to weights that change from step to step; averaged weights give other feature maps.
@@ -223,7 +223,7 @@ def _score(model: GenerativeModel, dataset: Dataset) -> Score:
 
     data = some(dataset.judging, PICTURES)
     # As many as there are crops, for a fair distance, and never a handful.
-    samples = model.sample(max(len(data), 64), seed=_SEED).reshape(-1, *data.shape[1:])
+    samples = model.sample(max(len(data), 64), seed=SEED).reshape(-1, *data.shape[1:])
     distance, varied = float(np.mean(sliced_wasserstein(samples, data))), variety(samples, data)
     collapsed = model.card.steps >= _SETTLED and varied < COLLAPSED
     note = (
