@@ -187,8 +187,11 @@ DEFINED = {
     "tasks.detect.rules": {"FEWEST", "_EVEN_ODDS"},
     "tasks.pipeline.steps": {"_VERSION"},
     "tasks.upscale_z.plan": {"_VIEWS"},
+    "training.data.differentiable": {"_SHIFT"},
     "training.data.split": {"HELD", "LEFT", "TRAIN"},
     "training.loop.muon": {"QUINTIC"},
+    "training.recipes.dcgan": {"_PENALISED_EVERY"},
+    "training.recipes.restoration": {"_HALF"},
 }  # fmt: skip
 _MACHINE = re.compile(r"\b(bytes|characters|disk|files|memory|milliseconds|seconds)\b")
 

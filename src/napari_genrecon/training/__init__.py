@@ -39,6 +39,7 @@ def find_recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise OptionError(f"kind must be {' or '.join(map(repr, RECIPES))}, got {name!r}")
+    # Imported when asked for: the list of names costs nothing, and one broken recipe does not break the others.
     module, _, attribute = RECIPES[name].partition(":")
     found: Recipe = getattr(import_module(module, __name__), attribute)
     return found
@@ -76,6 +77,7 @@ def read_options(values: Mapping[str, Any]) -> TrainOptions:
         If there is no such recipe or option, or a value is not allowed.
     """
     own = find_recipe(str(values.get("kind", next(iter(RECIPES))))).options
+    # A dict keeps the order for the message, in which an option of several recipes comes once.
     known = dict.fromkeys(["kind", *(field.name for recipe in all_recipes() for field in fields(recipe.options))])
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -91,6 +93,7 @@ def all_options() -> type:
 
     An option that only some recipes have names these in its metadata, under ``"kind"``.
     """
+    # The types with their limits and tooltips; `fields` gives them as text only.
     known = {recipe.name: hints_of(recipe.options) for recipe in all_recipes()}
     titles = "; ".join(recipe.title for recipe in all_recipes())
     kind = Annotated[str, {"choices": tuple(known), "tooltip": titles}]
@@ -99,9 +102,11 @@ def all_options() -> type:
         for option in fields(recipe.options):
             base, metadata = known[recipe.name][option.name].__origin__, known[recipe.name][option.name].__metadata__[0]
             owners = tuple(name for name, hints in known.items() if option.name in hints)
+            # The form hides what the chosen recipe does not have; what all have it always shows.
             owned = {} if len(owners) == len(known) else {"kind": owners}
             default = None if option.default is MISSING else option.default
             tooltip = metadata.get("tooltip", "") + _other_defaults(option.name, default)
+            # The first recipe that has an option decides its default; the tooltip names the defaults of the others.
             found.setdefault(option.name, (Annotated[base, {**metadata, **owned, "tooltip": tooltip}], default))
     entries = [(name, hint, default) for name, (hint, default) in found.items()]
     return make_dataclass("AllTrainOptions", entries, frozen=True, kw_only=True)
@@ -109,6 +114,7 @@ def all_options() -> type:
 
 def _other_defaults(name: str, default: Any) -> str:
     """Return the defaults of an option that differ from the one that is shown, in words."""
+    # A default is also an attribute of the class. A recipe without the option gets the shown one, and is not named.
     defaults = {recipe.name: getattr(recipe.options, name, default) for recipe in all_recipes()}
     others = [f"{value} for {recipe}" for recipe, value in defaults.items() if value != default]
     return f" (by default {', '.join(others)})" if others else ""

@@ -162,6 +162,7 @@ class TrainOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, with the recipe's name under ``"kind"``; see `training.read_options`."""
+        # The recipe is an attribute of the class, which `asdict` leaves out.
         return {"kind": self.recipe, **asdict(self)}
 
     def continued(self, minutes: float) -> Self:

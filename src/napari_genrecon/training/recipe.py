@@ -197,11 +197,14 @@ class Recipe:
             take crops of this size.
         """
         for what in self.needs:
+            # Frames become targets when the dataset is made: each is the target of another.
             part = {"images": "x", "frames": "targets"}.get(what, what)
             if getattr(dataset, part) is None:
                 raise OptionError(f"{self.label} trains on {' and '.join(self.needs)}, and no {what} were given")
+        # The card of such a model says what it gained, which its training crops cannot tell.
         if (self.stabilised or "targets" in self.needs) and not dataset.held_out.any():
             raise OptionError(f"{self.label} is judged on held-out crops, and there are none: hold some out (held_out)")
+        # Generative networks halve the picture down to one fixed size; the others take planes of any size.
         sizes = NETWORKS[self.kept].shape.get("size")
         if sizes is not None and (dataset.depth or dataset.size not in sizes or dataset.height != dataset.size):
             shape = " x ".join(map(str, dataset.x.shape[2:]))

@@ -77,6 +77,7 @@ def train_steps(
     recipe = find_recipe(options.recipe)
     recipe.check(dataset)
     fabric = fabric_for(options)
+    # Around the whole training: any step, score or preview may run out of memory.
     with plain_errors(name, str(fabric.device), "the training of"):
         return (yield from _train_steps(recipe, dataset, options, folder, name, fabric))
 
@@ -96,6 +97,7 @@ def train_aside_steps(
             for step in steps:
                 yield Progress(step.step, step.total, note)
         best = Path(folder) / "best.safetensors"
+        # Read before the folder is gone. The generator is closed by then: Windows does not remove open files.
         return find_model(best), best.read_bytes()
 
 
@@ -107,6 +109,7 @@ def _train_steps(
     network = on_device(recipe.network(card, options), name, fabric.device)
     state = recipe.state(network, options)
     batches = (recipe.batches or _grey_batches)(dataset, options, card, fabric.device)
+    # After the network and its optimisers were made: a checkpoint fills them and makes none.
     load_latest(state, folder)
     place = RunFolder(folder, recipe, dataset, card, fabric.device)
     rate = options.rate or recipe.rate
@@ -116,7 +119,9 @@ def _train_steps(
         lambda step: warm_up(step, rate, recipe.warm_up),
         folder,
         save_every=SAVE_EVERY,
+        # At first the average reaches over fewer steps than `ema` asks for: the random first weights must not linger.
         ema=lambda step: min(options.ema, (1 + step) / (10 + step)),
+        # Gradients are not scaled down, only checked: a step that is not finite goes back to the last checkpoint.
         clip=float("inf"),
         backward=fabric.backward,
         options=options.to_dict(),
@@ -127,6 +132,7 @@ def _train_steps(
             yield TrainProgress(step.step, _total(state, options), step.seconds, place.means(), note)
     finally:
         try:
+            # Also when the generator is closed or a step fails. It may fail itself, on a full disk: the loop must end.
             place.keep(state)
         finally:
             steps.close()  # saves
@@ -135,16 +141,19 @@ def _train_steps(
 
 def _until_the_end(steps: Iterator[Step], state: State, options: TrainOptions) -> Iterator[Step]:
     while not _done(state, options):
+        # `next`, not a loop: the end is asked for before a step, so that a finished run that is resumed makes none.
         yield next(steps)
 
 
 def _done(state: State, options: TrainOptions) -> bool:
+    # Seconds of training over all processes of the run, not of this one.
     return state.step >= options.steps if options.steps else state.seconds >= 60 * options.minutes
 
 
 def _total(state: State, options: TrainOptions) -> int:
     if options.steps:
         return options.steps
+    # Steps are as fast as they were on the average so far. At step 0 no time has passed yet.
     return max(state.step, round(state.step * 60 * options.minutes / max(state.seconds, 1e-9)))
 
 
@@ -155,6 +164,7 @@ def _grey_batches(dataset: Dataset, options: TrainOptions, card: ModelCard, devi
 def _card(recipe: Recipe, dataset: Dataset, options: TrainOptions, name: str) -> ModelCard:
     """Return the card of a model that is not trained yet."""
     shape = recipe.shape(dataset, options)
+    # Both stand on the card already: the latent in its shape, the licence in a field.
     kept = {key: value for key, value in asdict(options).items() if key not in ("latent", "licence")}
     wanted = dataset.measured.get("targets", {})
     card = ModelCard(

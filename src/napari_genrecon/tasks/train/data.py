@@ -59,8 +59,10 @@ def training_data(recipe: Recipe, images: Any, crops: CropOptions, where: dict[s
     if crops.depth is not None and not recipe.kept_3d:
         deep = " or ".join(each.label for each in all_recipes() if each.kept_3d)
         raise OptionError(f"{recipe.label} takes planes: leave out the depth of the crops. {deep} trains in 3D, too")
+    # Grey values in, grey values out: such pairs need no noise model.
     if not recipe.stabilised and "targets" in recipe.needs:
         return pairs_of_images(images, crops, where)
+    # Only pairs of images name the channels of their targets; `cut_crops` does not know this keyword.
     where = {key: value for key, value in where.items() if key != "target_names"}
     if not recipe.stabilised:
         return cut_crops(images, crops, **where)
@@ -82,13 +84,16 @@ def _from_targets(images: Any, crops: CropOptions, where: dict[str, Any]) -> Dat
         raise OptionError("pairs of noisy and clean images are needed, and no clean ones (targets) were given")
     several = _listed(images)
     sources = _opened(several, where.get("axes"))
+    # Before the crops are cut: the message tells of whole images, and the cutting takes longer.
     _check_pairs(sources, open_targets(sources, where["targets"], where.get("target_axes")))
     found = cut_crops(several, crops, **where)
     assert found.targets is not None
     kernels = [measured_planes(source.data, source.axes) for source in sources]
+    # Image by image and channel by channel, since each has a noise model and a brightness of its own.
     targets = np.empty(found.x.shape, np.float32)
     for source, channel in np.ndindex(len(sources), found.channels):
         mine = np.flatnonzero(found.source == source)
+        # All crops of an image may have been left out, as too many, constant or in the gap.
         if len(mine):
             noisy, clean = found.x[mine, channel], found.targets[mine, channel]
             targets[mine, channel] = _expected(kernels[source], channel, noisy, clean)
@@ -105,6 +110,7 @@ def _check_pairs(sources: list[CropSource], targets: list[CropSource]) -> None:
                 f"{names} have the shapes {shown}: they must match pixel by pixel, channel by channel. To learn other "
                 "channels than those of the image, train image to image"
             )
+        # One plane of each is compared, the middle one: to read whole stacks would take long.
         planes = [one.plane(one.n_planes // 2) for one in (source, target)]
         for noisy, clean in zip(*planes, strict=True):
             require_match(noisy, clean, names)
@@ -123,10 +129,15 @@ def _expected(kernel: DenoisePlanes, index: int, noisy: Grey, clean: Grey) -> ND
     known = np.isfinite(clean).all(axis=(1, 2))  # the other crops are left out in `_planes`
     if not known.any():
         raise ImageError("all crops of a target hold NaN or infinite pixels: fill them first, with inpaint for example")
+    # One line for all crops of the image: a clean image may be exposed longer, and has another offset then.
     slope, offset = fit_levels(noisy[known], clean[known])
     wanted = slope * clean.astype(np.float64) + offset
+    # The range of the table: what the clean values become, and 2 noise s.d. more on either side.
     seen = channel.transform.forward(np.array([wanted[known].min(), wanted[known].max()]))
+    # `inverse` does not undo `forward`: it makes the mean over the noise right. The target is therefore looked up: the
+    # stabilised value of which the inverse is the clean grey value.
     table = np.linspace(float(seen.min()) - 2, float(seen.max()) + 2, _TABLE)
+    # `interp` wants ascending values, which the rounded inverse does not promise.
     grey = np.maximum.accumulate(channel.transform.inverse(table, dtype=np.float64))
     return (np.interp(wanted, grey, table) - channel.centre).astype(np.float32)
 
@@ -140,9 +151,11 @@ def _from_frames(images: Any, crops: CropOptions, where: dict[str, Any]) -> Data
     along = [_frame_axis(source) for source in sources]
     for number, (source, axis) in enumerate(zip(sources, along, strict=True), 1):
         _check_frames(source, axis, f"of image {number} " if len(sources) > 1 else "")
+    # The crops of all frames; their partners are cut below at the same rows and columns.
     found = cut_crops(several, crops, **{**where, "axes": axes})
     kernels = [measured_planes(source.data, source.axes) for source in sources]
     count = min(source.outer[axis] for source, axis in zip(sources, along, strict=True)) - 1
+    # In a movie only the next frame is like enough.
     n_partners = min(count, _MOST_FRAMES) if repeats else 1
     total = np.zeros(found.x.shape, np.float32)
     for turn in range(1, n_partners + 1):
@@ -150,6 +163,7 @@ def _from_frames(images: Any, crops: CropOptions, where: dict[str, Any]) -> Data
         for number, (source, axis) in enumerate(zip(sources, along, strict=True)):
             mine = found.source == number
             place[mine, 0] = _partner(place[mine, 0], source.outer, axis, turn, repeats)
+        # Summed turn by turn: the partners of all crops at once would take several times the memory.
         total += _stabilised(sources, kernels, found, place) / n_partners
     notes = () if repeats else (_about_frames(sources[0], along[0]),)
     made = _planes(found, sources, kernels, total, {"frames": n_partners})
@@ -160,12 +174,14 @@ def _movies(images: Any, axes: Any) -> tuple[list[Any], list[Axes], bool]:
     """Return movies with their axes, and whether their frames are repeats of one field rather than a movie."""
     several = _listed(images)
     letters = _axes_of(several, axes)
+    # One image, or images with a time axis, are movies, each with frames of its own.
     if len(several) == 1 or any("T" in each.letters for each in letters):
         return several, letters, False
     shapes = {tuple(image.shape) for image in several}
     if len(shapes) > 1:
         shown = ", ".join(sorted(map(str, shapes)))
         raise ImageError(f"the repeats have different shapes ({shown}): give images of one field and one size")
+    # Several single images are the frames of one movie, whose order means nothing.
     return [stacked(several)], [Axes("T" + letters[0].letters)], True
 
 
@@ -204,6 +220,7 @@ def _on_change(pairs: Dataset) -> tuple[str, ...]:
 
 def _check_frames(source: CropSource, axis: int, name: str) -> None:
     """Refuse frames that do not match their neighbours, in the middle of the movie."""
+    # In the middle of all other dimensions as well.
     first = source.outer[axis] // 2 - 1
     index = [n // 2 for n in source.outer]
     planes = []
@@ -218,9 +235,11 @@ def _partner(
     plane: NDArray[np.int64], outer: tuple[int, ...], axis: int, turn: int, repeats: bool
 ) -> NDArray[np.int64]:
     """Return the planes of the frames from which these are learnt: the next one, or for the last the one before."""
+    # Only the frame changes: the partner lies at the same depth and position of the other dimensions.
     index = list(np.unravel_index(plane, outer))
     last = outer[axis] - 1
     if repeats:
+        # Around in a circle: every frame has as many partners.
         index[axis] = (index[axis] + turn) % outer[axis]
     else:
         index[axis] = np.where(index[axis] < last, index[axis] + 1, last - 1)
@@ -237,6 +256,7 @@ def _from_single(images: Any, crops: CropOptions, where: dict[str, Any]) -> Data
     kernels = [measured_planes(source.data, source.axes) for source in sources]
     noise = _noise(kernels)
     reach = blind_reach(noise) if noise else (0, 0)  # no noise in any channel is refused in `_planes`
+    # The grid of hidden pixels may begin anywhere, and must leave one in every crop.
     if min(found.height, found.size) < least_size(reach):
         raise ImageError(
             f"the crops have {found.size} pixels a side, and pixels hidden as far as the noise is correlated need "
@@ -284,6 +304,7 @@ def _stabilised(
 ) -> NDArray[np.float32]:
     """Return (N, C, Y, X) crops at these places with noise of s.d. 1, as the denoiser sees them in use."""
     out = np.zeros((len(place), found.channels, found.size, found.size), np.float32)
+    # By image, plane and strip of rows: to stabilise whole strips is ten times faster than crop by crop.
     strips = np.stack([found.source, place[:, 0], place[:, 1] // _STRIP], axis=1)
     for strip in np.unique(strips, axis=0):
         mine = np.flatnonzero(np.all(strips == strip, axis=1))
@@ -304,7 +325,9 @@ def _seen(kernel: DenoisePlanes, block: Grey, number: int) -> NDArray[np.float32
             raise ImageError(
                 f"no noise was found in channel {index} of image {number}: there is nothing to remove, so leave it out"
             )
+        # float32 holds all whole numbers of 16 bits; those of 32 bits need float64.
         plane = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64, copy=False)
+        # Hot and missing pixels are filled as in use: the network must not learn to draw them.
         planes.append(channel.stabilise(channel.even(plane)[0]))
     return np.stack(planes)
 
@@ -318,10 +341,13 @@ def _planes(
 ) -> Dataset:
     """Return the dataset with stabilised planes of one channel each, and what the network is told of their noise."""
     x = _stabilised(sources, kernels, found, found.place)
+    # The strength is 1, as the planes are stabilised; the correlations are those of image and channel.
     told = np.array(
         [[(1.0, *_correlations(kernels[s], c)) for c in range(found.channels)] for s in found.source], np.float32
     )
+    # (N * C,): every channel of a crop becomes an item, and those with NaN in their target are left out.
     kept = np.isfinite(x if targets is None else targets).all(axis=(2, 3)).ravel()
+    # For each item the crop that it comes from, so that place and split go with it.
     several = np.repeat(np.arange(len(found)), found.channels)[kept]
     side = (1, *x.shape[2:])
     return replace(
@@ -333,6 +359,7 @@ def _planes(
         place=found.place[several],
         held_out=found.held_out[several],
         label=found.label[several],
+        # No grey values any more: neither their range nor the names of channels mean anything for a stabilised plane.
         channel_names=(),
         low=(),
         high=(),

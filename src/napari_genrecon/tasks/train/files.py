@@ -47,6 +47,7 @@ def image_keywords(
     """
     if labels and len(labels) != len(paths):
         raise OptionError(f"{len(labels)} labels files were given for {len(paths)} images: give one for each, in order")
+    # Without targets an image stands for its own, so that one list holds both cases.
     pairs, pairing = paired(paths, targets) if targets else ([(path, path) for path in paths], ())
     paths = [path for path, _ in pairs]
     opened = [open_image(path, axes=axes, series=series) for path in paths]
@@ -54,18 +55,21 @@ def image_keywords(
     sizes = [(a.scale[a.axes.y], a.scale[a.axes.x]) for a in abouts]
     units = [(a.units[a.axes.y], a.units[a.axes.x]) for a in abouts]
     notes = list(pairing)
+    # Only told: crops of other pixel sizes can be trained on, but the card has room for one.
     if len(set(zip(sizes, units, strict=True))) > 1:
         said = ", ".join(sorted({f"{size[1]:g} {unit[1]}" for size, unit in zip(sizes, units, strict=True)}))
         notes.append(f"the images have different pixel sizes ({said}): the model gets that of the first")
     names = opened[0].channel_names if abouts[0].axes.channel is not None else ()
     where = {
         "axes": [image.axes for image in opened],
+        # None and not an empty list, which would be one list of labels for no image.
         "labels": [open_image(path).data for path in labels] or None,
         "pixel_size": sizes[0],
         "units": units[0],
         "channel_names": names,
     }
     if targets:
+        # Their own axes: those given for the images need not hold for the targets.
         wanted = [open_image(target) for _, target in pairs]
         where["targets"] = [target.data for target in wanted]
         where["target_axes"] = [target.axes for target in wanted]
@@ -94,13 +98,16 @@ def paired(images: Sequence[Path], targets: Sequence[Path]) -> tuple[list[tuple[
     """
     named = {_stem(path): path for path in targets}
     by_name = [(path, named[_stem(path)]) for path in images if _stem(path) in named]
+    # One of each belong together, whatever their names.
     if len(images) == len(targets) == 1:
         return [(images[0], targets[0])], ()
+    # Some equal names are no accident: files without a partner are left out, and never paired by order.
     if by_name:
         used = {path for pair in by_name for path in pair}
         left = [path.name for path in (*images, *targets) if path not in used]
         notes = (f"{len(left)} files have no partner of the same name and are left out: {_some(left)}",) if left else ()
         return by_name, (f"{len(by_name)} pairs by name", *notes)
+    # By order, one file more or less would shift all pairs after it.
     if len(images) != len(targets):
         raise OptionError(
             f"there are {len(images)} images and {len(targets)} targets, and none have the same name, so they cannot "
@@ -112,6 +119,7 @@ def paired(images: Sequence[Path], targets: Sequence[Path]) -> tuple[list[tuple[
 
 
 def _stem(path: Path) -> str:
+    # Up to the first dot, since ``.ome.tif`` has two; without case, which some file systems ignore.
     return path.name.partition(".")[0].casefold()
 
 

@@ -47,11 +47,13 @@ def pairs_of_images(images: Any, crops: CropOptions, where: dict[str, Any]) -> D
     notes = _checked(sources, pairs)
     found = cut_crops(several, crops, **where)
     assert found.targets is not None
+    # Over all dimensions but N: (N, C, Y, X) or (N, C, Z, Y, X). NaN in an image is found by `cut_crops` itself.
     known = np.isfinite(found.targets).all(axis=tuple(range(1, found.targets.ndim)))
     if not known.any():
         raise ImageError("all crops of the targets hold NaN or infinite pixels: fill them first, with inpaint")
     found = found if known.all() else _only(found, known)
     assert found.targets is not None
+    # After the crops with NaN are gone, and of training crops only.
     low, high = _target_range(found)
     count = found.targets.shape[1]
     if names and len(names) != count:
@@ -71,12 +73,15 @@ def _checked(sources: Sequence[CropSource], pairs: Sequence[CropSource]) -> tupl
             raise ImageError(
                 f"{name} have the shapes {shown}: they must match pixel by pixel; only channels may differ"
             )
+        # The result has the axes of the image, and RGB has a dimension for exactly three colours.
         if source.axes.rgb and target.channels != source.channels:
             raise ImageError(
                 f"{name}: the image is RGB and the target has {target.channels} channels, so that the result could not "
                 "be RGB: give the image as channels (axes 'CYX')"
             )
         best = _nearest(source, target, name)
+        # Refused: what is learnt from shifted pairs is a blur. A weak match only gets a note, as another stain may show
+        # other structures.
         if best.is_shifted:
             y, x = best.shift
             raise ImageError(
@@ -96,11 +101,14 @@ def _checked(sources: Sequence[CropSource], pairs: Sequence[CropSource]) -> tupl
 
 def _nearest(source: CropSource, target: CropSource, name: str) -> Match:
     """Return how the channels match that match best; channels that are darker where others are brighter match too."""
+    # The middle plane of each, every channel with every other: which one resembles which is not known.
     planes = [one.plane(one.n_planes // 2) for one in (source, target)]
     for plane in planes[1]:
+        # So written that a plane of NaN alone is refused, too.
         if not float(np.nanmax(plane)) > float(np.nanmin(plane)):
             raise ImageError(f"{name}: a channel of the target is constant ({float(np.nanmin(plane)):g})")
     found = [match(one, other) for one in planes[0] for other in planes[1]]
+    # The better of the two readings of each pair; a negative correlation counts only unshifted.
     return max(found, key=lambda each: max(abs(each.correlation), each.best))
 
 

@@ -115,7 +115,9 @@ def train(
     """
     short = {"minutes": minutes, "steps": steps, "seed": seed, "device": device}
     given = {key: value for key, value in short.items() if value is not None}
+    # Through a dict, as the options may be those of another recipe: `read_options` below makes those of this one.
     base = {} if options is None else options.to_dict()
+    # A seed that is given alone also decides the crops, so that one number repeats the whole training.
     usual = find_recipe(recipe).crops
     cutting = crops or (usual if seed is None else replace(usual, seed=seed))
     cutting = cutting if depth is None else replace(cutting, depth=depth)
@@ -152,10 +154,12 @@ def train_steps(
     -------
     GenerativeModel or Model
     """
+    # Before the work, which can take a minute on large images: the generator is asked again only after it.
     yield Progress(0, 0, "cutting crops")
     found = training_data(find_recipe(options.recipe), images, crops, where or {})
     for note in found.notes:
         yield Progress(0, 0, f"note: {note}")
+    # The crops are copied into the run's folder: a run can be resumed when the images are gone.
     run = create_run(found, options, name=name or options.recipe)
     return (yield from _worked(run))
 
@@ -191,6 +195,7 @@ def _worked(run: Run) -> Generator[Progress, None, GenerativeModel | Model]:
 
 def _progress(progress: TrainProgress) -> Progress:
     losses = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
+    # The total of a training by the clock is an estimate, which steps that got faster can exceed.
     return Progress(progress.step, max(progress.total, progress.step), progress.note or losses)
 
 
@@ -201,9 +206,11 @@ def interruptible(steps: Generator[Progress, None, T]) -> Generator[Progress, No
     def note_signal(number: int, frame: Any) -> None:
         if signals:
             raise KeyboardInterrupt
+        # Only noted: an exception here would break off the step wherever it stands.
         signals.append(number)
 
     def stop_if_asked(progress: Progress) -> Progress:
+        # Raised between two steps, where the generators below are closed in order, and save.
         if signals:
             raise KeyboardInterrupt
         return progress

@@ -37,7 +37,6 @@ Image = NDArray[np.float32]
 # A batch takes about 0.1 s on two cores; smaller crops would hardly reach beyond the network's 17 pixels.
 _SIZE = 8  # side views per batch
 _ROWS, _COLUMNS = 32, 64  # size of a side view, in planes and in pixels
-_SMALLEST = 1e-8  # added to a mean square error, in squared s.d. of the channel: the root of zero has no gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +128,7 @@ def train_on_planes(
 
 def deciding(options: AxialOptions, device: str) -> dict[str, Any]:
     """Return the values that decide the weights, beside planes and first weights: the key of a cache."""
+    # With the number of threads: sums in another order end in other digits, and the cached weights would differ.
     return {**asdict(options), "device": device, "threads": torch.get_num_threads()}
 
 
@@ -153,10 +153,13 @@ def _side(
 ) -> tuple[NDArray[Any], ...]:
     """Return (thin, sigma, fine) of the one of two random places with more contrast: most of a stack may be empty."""
     rows, columns = _shape(planes, options)
+    # Rows of the plane that become `rows` rows of the side view, `stretch` pixels tall each.
     height = math.ceil(rows * options.stretch)
     cut = max((_cut(rng, plane.clean, (height, columns)) for _ in range(2)), key=lambda image: float(image.std()))
     fine = _rows(cut, rows, options.stretch)
+    # As the microscope makes a side view: planes of some thickness, `factor` fine rows apart.
     thin = sliced(fine, options.factor, options.thickness)
+    # After the slicing, since a camera adds its noise to every plane that it records.
     noisy = thin + plane.noise.sigma_at(thin) * rng.standard_normal(thin.shape)
     sigma = plane.noise.sigma_at(uniform_filter(noisy, 3, mode="nearest"))  # as it is found in use
     return (noisy - plane.centre) / plane.spread, sigma / plane.spread, (fine - plane.centre) / plane.spread
@@ -170,6 +173,7 @@ def _shape(planes: Sequence[SharpPlane], options: AxialOptions) -> tuple[int, in
 
 
 def _cut(rng: np.random.Generator, image: Image, shape: tuple[int, int]) -> Image:
+    # All eight symmetries: any direction of a plane may serve as the height of a side view.
     turned = np.rot90(image, int(rng.integers(4)))
     turned = turned[:, ::-1] if rng.random() < 0.5 else turned
     y, x = (int(rng.integers(max(n - side, 0) + 1)) for n, side in zip(turned.shape, shape, strict=True))
@@ -180,12 +184,14 @@ def _rows(image: Image, rows: int, stretch: float) -> Image:
     """Resample an image to rows `stretch` times as tall, (rows, X), blurred accordingly."""
     if stretch == 1:
         return image
+    # Blurred until its own width of one pixel is one of `stretch` pixels: widths add in squares.
     if stretch > 1:
         image = gaussian_filter1d(image, math.sqrt(stretch**2 - 1) / FWHM, axis=0, mode="nearest")
     return np.asarray(
         affine_transform(
             image,
             [stretch, 1.0],
+            # Fine row i has its centre (i + 0.5) * stretch pixels from the edge, and a pixel its index + 0.5.
             [0.5 * stretch - 0.5, 0.0],
             output_shape=(rows, image.shape[1]),
             order=3,
@@ -197,5 +203,7 @@ def _rows(image: Image, rows: int, stretch: float) -> Image:
 
 def _loss(net: nn.Module, planes: Sequence[SharpPlane], options: AxialOptions, device: str, step: int) -> Tensor:
     thin, sigma, fine = (torch.from_numpy(array).to(device) for array in draw_sides(planes, options, step))
-    error: Tensor = net(thin, sigma) - fine
-    return error.square().mean(dim=(1, 2, 3)).add(_SMALLEST).sqrt().mean()
+    error: Tensor = (net(thin, sigma) - fine).flatten(1)
+    # The root for each side view before the mean, so that bright ones do not outweigh the others.
+    # `norm`, as its gradient at zero is zero; that of a square root would be infinite.
+    return error.norm(dim=1).mean() / math.sqrt(error.shape[1])

@@ -40,8 +40,10 @@ def fine_tune(
     moments = [torch.zeros_like(weight) for weight in weights]
     for step in range(steps):
         now = rate * min(1.0, (step + 1) / _WARMUP) * (1 - step / steps)
+        # The caller may run in inference mode, in which no gradients are computed.
         with torch.inference_mode(False), torch.enable_grad():
             loss = loss_at(step)
+            # Not `backward`: the gradients are returned, and none stays behind on the weights.
             gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         for weight, gradient, moment in zip(weights, gradients, moments, strict=True):
             if gradient is not None:
@@ -51,4 +53,5 @@ def fine_tune(
 
 def saved(net: nn.Module) -> bytes:
     """Return a copy of the weights as the content of a safetensors file."""
+    # Cloned, as safetensors refuses tensors that share memory.
     return save({name: weight.detach().cpu().contiguous().clone() for name, weight in net.state_dict().items()})

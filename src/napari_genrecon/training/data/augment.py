@@ -49,6 +49,7 @@ def augment(
     float32 ndarray of the batch's shape
     """
     shape = batch.shape
+    # A copy, in which channels and planes are one axis: (N, C * Z, Y, X), as all are moved alike.
     batch = np.array(batch, dtype=np.float32).reshape(len(batch), -1, *shape[-2:])
     if flips:
         batch = _flipped(rng, batch)
@@ -58,6 +59,7 @@ def augment(
     if intensity > 0:
         gain = rng.uniform(1 - intensity, 1 + intensity, len(batch)).astype(np.float32)
         gain = gain.reshape(-1, *(1,) * (batch.ndim - 1))
+        # The background keeps its value: a microscope's brighter lamp does not raise the camera's offset.
         floor = np.asarray(low, np.float32).reshape(-1, *(1,) * (batch.ndim - 2))
         batch = floor + (batch - floor) * gain
     return batch
@@ -65,8 +67,10 @@ def augment(
 
 def _flipped(rng: np.random.Generator, batch: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn and mirror each crop at random."""
+    # One number for each crop, drawn before any is used: their order does not depend on which ways come up.
     ways = random_ways(rng, len(batch), square=batch.shape[-1] == batch.shape[-2])
     out = batch.copy()
+    # All crops of one way at once: eight calls at most, not one for each crop.
     for way in np.unique(ways):
         out[ways == way] = turned(batch[ways == way], way)
     return out
@@ -81,7 +85,9 @@ def _elastic_deform(rng: np.random.Generator, batch: NDArray[np.float32], sigma:
     height, width = batch.shape[-2:]
     knots = rng.normal(0, sigma, (len(chosen), 2, _KNOTS, _KNOTS)).astype(np.float32)
     rows, columns = _between(height), _between(width)
+    # Two products of matrices interpolate along Y and along X: (Y, k) (n, 2, k, k) (k, X).
     shifts = rows @ knots @ columns.T  # (n, 2, Y, X)
+    # Clipped to the crop, whose border pixels are then drawn out: there is nothing beyond.
     y = np.clip(np.arange(height, dtype=np.float32)[:, None] + shifts[:, 0], 0, height - 1)
     x = np.clip(np.arange(width, dtype=np.float32) + shifts[:, 1], 0, width - 1)
     out = batch.copy()
@@ -96,6 +102,7 @@ def _between(side: int) -> NDArray[np.float32]:
 
 def _sampled(batch: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
     """Interpolate (n, C, Y, X) bilinearly at (n, Y, X) places within the crop."""
+    # At most the last but one, since the pixel after it is read as well; at the border its weight is then 1.
     top = np.minimum(y.astype(np.intp), batch.shape[-2] - 2)
     left = np.minimum(x.astype(np.intp), batch.shape[-1] - 2)
     down, right = (y - top)[:, None], (x - left)[:, None]
@@ -148,6 +155,7 @@ def contact_sheet(
     if augmented:
         rng = np.random.default_rng(seed)
         changed = augment(rng, pictures, low=crops.low, flips=flips, intensity=intensity, elastic=elastic)
+        # Rounded and clipped as images of this dtype are, so that the sheet looks like them.
         pictures = to_dtype(changed, pictures.dtype)[0]
     step = crops.size + 1
     floor = pictures.min(axis=(0, 2, 3))

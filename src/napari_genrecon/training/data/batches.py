@@ -55,9 +55,11 @@ class Batches:
     def __init__(
         self, dataset: Dataset, options: TrainOptions, step_of_grey: tuple[float, ...], device: torch.device
     ) -> None:
+        # All crops at once, as float32: a batch is then one look-up.
         self._x = scaled(dataset.training, dataset)
         self._options, self.device = options, device
         self._step = _per_channel(step_of_grey, self._x.ndim, np.float32)
+        # Flips only move pixels. Brightness and bending make grey values between whole ones.
         between = options.intensity > 0 or options.elastic > 0
         self._snaps = between and dataset.x.dtype.kind in "ui"
 
@@ -67,8 +69,10 @@ class Batches:
         rng = np.random.default_rng([options.seed, skipped, step])
         batch = self._x[rng.integers(0, len(self._x), options.batch)]
         batch = augment(rng, batch, low=-1.0, flips=options.flips, intensity=options.intensity, elastic=options.elastic)
+        # Brighter crops can leave the range; `scaled` clips at it, too.
         batch = np.clip(batch, -1, 1)
         if self._snaps:
+            # The likelihood of a VAE is one of whole grey values, and a discriminator would see those between.
             batch = np.round((batch + 1) / self._step) * self._step - 1
         layout = conv_layout(self.device, batch.ndim)
         return torch.from_numpy(batch).to(self.device).contiguous(memory_format=layout)
@@ -80,4 +84,5 @@ def _per_channel(values: Sequence[float], ndim: int, dtype: type) -> NDArray[Any
 
 
 def _entropy(*numbers: int) -> int:
+    # Mixed into 64 bits: neighbouring steps get numbers that have nothing in common.
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -45,16 +45,21 @@ def blind_reach(noise: Sequence[NoiseModel]) -> tuple[int, int]:
 
 def _reach(rho: float, far: tuple[float, ...]) -> int:
     """Return the largest distance with a correlation; where none was measured, that of a Gaussian is taken."""
+    # Such noise is called white, as in the report of the noise.
     if abs(rho) < CORRELATED:
         return 0
+    # A Gaussian correlation with the value rho at lag 1 has rho^(k^2) at lag k.
     lags = np.abs(rho) ** (_LAGS[1:].astype(float) ** 2)
     if far:
+        # Measured at 1, 2, 3 and 5 pixels, interpolated at 4. The larger counts: to hide too much is the safer error.
         lags = np.maximum(lags, np.interp(_LAGS[1:], (1, *FAR), np.abs((rho, *far))))
+    # The last lag above the limit, and not the first below it: correlations may change their sign and come back.
     return int(np.max(_LAGS[1:][lags > _LEFT], initial=0))
 
 
 def least_size(reach: Sequence[int]) -> int:
     """Return the side in pixels of the smallest crop in which there is a blind spot wherever the first one lies."""
+    # The grid may begin at any offset below `distance`, and a spot needs its ring on both sides.
     return max(distance(each) + 2 * (each + _RING) for each in reach)
 
 
@@ -86,13 +91,16 @@ def hide(
     """
     around = [each + _RING for each in reach]
     steps = [distance(each) for each in reach]
+    # Views, no copies: only those at the spots are read below.
     windows = np.lib.stride_tricks.sliding_window_view(planes, [2 * each + 1 for each in around], axis=(-2, -1))
     windows = windows[..., first[0] :: steps[0], first[1] :: steps[1], :, :]  # (N, 1, A, B, rows, columns)
+    # (N, 1, A, B): one value for each spot, which fills all of it.
     median = np.median(windows[..., _outside(reach, around)], axis=-1)
     hidden, centres = planes.copy(), np.zeros_like(planes, np.float32)
     for dy, dx in np.ndindex(2 * reach[0] + 1, 2 * reach[1] + 1):
         starts = first[0] + _RING + dy, first[1] + _RING + dx
         _grid(hidden, starts, steps, median.shape)[...] = median
+    # Only the centre is trained on: what lies beside it is hidden because its noise tells of the noise at the centre.
     _grid(centres, (first[0] + around[0], first[1] + around[1]), steps, median.shape)[...] = 1
     return hidden, centres
 

@@ -26,6 +26,7 @@ def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     if not len(x):
         return np.zeros(0, bool), ()
     flat = x.reshape(len(x), -1)
+    # Integers are finite, and asking would make a mask as large as the crops.
     finite = np.isfinite(flat).all(1) if x.dtype.kind == "f" else np.ones(len(x), bool)
     varied = flat.max(1) > flat.min(1)
     if not finite.any():
@@ -35,6 +36,7 @@ def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     notes = []
     if not finite.all():
         notes.append(f"{int((~finite).sum())} crops hold NaN or infinite pixels and were left out")
+    # Compared with `finite`, as a crop with NaN has no maximum and is not varied either.
     if (finite & ~varied).any():
         notes.append(f"{int((finite & ~varied).sum())} crops are constant and were left out")
     return finite & varied, tuple(notes)
@@ -64,6 +66,7 @@ def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray
     for index, image in enumerate(sources):
         mine = place[source == index]
         for plane in np.unique(mine[:, 0]):
+            # A map of the plane, painted crop by crop: the area of a union of squares has no simpler sum.
             seen = np.zeros((image.height, image.width), bool)
             for _, y, x in mine[mine[:, 0] == plane].tolist():
                 seen[y : y + size, x : x + size] = True
@@ -73,6 +76,7 @@ def covered(sources: list[CropSource], source: NDArray[np.int64], place: NDArray
 
 def notes_on_area(area: float, n: int, mode: str, options: CropOptions, needed: int) -> tuple[str, ...]:
     """Return a sentence if crops overlap much and cover little; refuse them if they are to be trained on."""
+    # Objects and ready crops are what the user chose one by one; they overlap where cells do.
     if mode not in ("grid", "random") or area >= NEEDED:
         return ()
     said = f"the {n} training crops of {options.size} pixels overlap and cover the area of only {area:.0f} side by side"
@@ -86,6 +90,7 @@ def grey_range(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     lows, highs = [], []
     for channel in range(x.shape[1]):
         values = x[:, channel].reshape(-1)
+        # Every so many-th pixel: the quantiles need no more, and the copy in float64 stays small.
         low, high = np.quantile(values[:: max(1, len(values) // _PIXELS)].astype(np.float64), [_TAIL, 1 - _TAIL])
         if not high > low:
             low, high = float(values.min()), float(values.max())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.training.data.checks import NEEDED, covered, grey_range, notes_on_area, require_enough, usable
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.data.places import (
@@ -33,7 +34,9 @@ from napari_genrecon.training.data.split import LEFT, split_by_block, split_by_o
 __all__ = ["NEEDED", "cut_crops", "open_targets"]
 
 _PLENTY = 500  # crops below which a grid is made denser; far more overlap and show little that is new
-MAX_CHANNELS = 4  # of the crops: generative networks take no more
+MAX_CHANNELS = max(
+    int(n) for network in NETWORKS.values() if "size" in network.shape for n in network.shape["channels"]
+)  # of the crops: generative networks, which are those that take crops of fixed sizes, take no more
 _MOST = 20_000  # crops: 80 MB for 32 pixels a side in float32
 _MOST_PIXELS = 64 << 20  # of all blocks: with their targets, and both on the scale of the network, they take 1 GB
 _COVER = 4  # times that random crops cover the images: fewer leave parts unseen
@@ -100,7 +103,7 @@ def cut_crops(
     >>> image = np.random.default_rng(0).poisson(20, (512, 512))
     >>> crops = cut_crops(image, CropOptions(size=32))
     >>> crops.x.shape, int(crops.held_out.sum())
-    ((865, 1, 32, 32), 100)
+    ((892, 1, 32, 32), 100)
     """
     options = options or CropOptions()
     sources = _sources(images, axes)
@@ -111,18 +114,23 @@ def cut_crops(
     place, label = np.concatenate([p.place for p in found]), np.concatenate([p.label for p in found])
     notes = (*_notes_on_objects(found, options.size), *_notes_on_grid(sources, mode, options))
     origin = _origin(source, groups, mode)
+    # Before the thinning, so that a crop near a held-out one is left out whether that is kept or not.
     verdict = _split(sources, origin, place, mode, options, rng)
+    # Thinned before they are read: pixels are what takes memory.
     kept = _thinned(np.flatnonzero(verdict != LEFT), _most(options), rng)
     x = read_crops(sources, source[kept], place[kept], options.size, options.depth)
     good, more = usable(x)
     kept, x = kept[good], x[good]
     held = verdict[kept] == 1
     require_enough(int((~held).sum()), len(source), notes, mode, options, needed)
+    # Of the training crops alone: those held out do not help to learn.
     area = covered(sources, source[kept][~held], place[kept][~held], options.size)
     more = (*more, *notes_on_area(area, int((~held).sum()), mode, options, needed))
+    # Measured without the held-out crops, which must stay unknown to the training.
     low, high = grey_range(x[~held])
     wanted = None
     if targets is not None:
+        # Last, at the places that are left: nothing about the targets decides where crops are cut.
         pairs = open_targets(sources, targets, target_axes)
         _check_shapes(sources, pairs)
         wanted = read_crops(pairs, source[kept], place[kept], options.size, options.depth)
@@ -138,11 +146,13 @@ def cut_crops(
 
 
 def _sources(images: Any, axes: Any) -> list[CropSource]:
+    # An array of several images is one stack; only a list or tuple holds images of their own.
     several = list(images) if isinstance(images, list | tuple) else [images]
     if not several:
         raise ImageError("no image was given to cut crops from")
     letters = _per_image(axes, len(several), "axes")
     sources = [CropSource(image, found) for image, found in zip(several, letters, strict=True)]
+    # One network takes one number of channels, and one range of grey values is measured over all images.
     for what in ("channels", "dtype"):
         values = {str(getattr(source, what)) for source in sources}
         if len(values) > 1:
@@ -185,8 +195,10 @@ def _as_image(source: CropSource, target: Any, axes: Any) -> Any:
     own, shape, letters = np.shape(target), tuple(source.data.shape), source.axes.letters
     if own == shape:
         return source.axes
+    # Letters that were only assumed from the shape give way to those of the image.
     if not (axes is None or getattr(axes, "assumed", False)):
         return axes
+    # Without channels, a target may have some of its own: none, as the first dimension, or as the last.
     bare = [(n, letter) for n, letter in zip(shape, letters, strict=True) if letter not in "CS"]
     sizes, plain = tuple(n for n, _ in bare), "".join(letter for _, letter in bare)
     like = {own: axes, own[1:]: f"C{plain}", own[:-1]: f"{plain}C"}
@@ -200,6 +212,7 @@ def _per_image(value: object, n: int, what: str) -> list[Any]:
         if len(value) != n:
             raise OptionError(f"{len(value)} {what} were given for {n} images: give one for each")
         return list(value)
+    # Letters hold for all images alike; an array of labels or points cannot.
     if n > 1 and value is not None and what != "axes":
         raise OptionError(f"one array of {what} was given for {n} images: give a list with one for each")
     return [value] * n
@@ -260,6 +273,7 @@ def _stride(sources: list[CropSource], options: CropOptions) -> int:
     stride = size = options.size
     if options.stride:
         return options.stride
+    # An eighth of the side is the end: crops that are still closer show little that is new.
     while stride > size // 8 and _grid_count(sources, options, stride) < _PLENTY:
         stride //= 2
     return stride
@@ -274,6 +288,7 @@ def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
     areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
     volume = options.size**2 * (options.depth or 1)
     wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / volume))
+    # At least one crop, so that no image is passed over.
     return [max(1, round(wanted * area / areas.sum())) for area in areas]
 
 
@@ -292,6 +307,7 @@ def _notes_on_grid(sources: list[CropSource], mode: str, options: CropOptions) -
     if mode != "grid" or stride >= size:
         return ()
     n = _grid_count(sources, options, size)
+    # Rounded up: so many strides begin within one crop, along Y and along X.
     share = (-(-size // stride)) ** 2
     return (
         f"the crops are cut every {stride} px and overlap: a pixel lies in up to {share} of them, and side by side "
@@ -303,6 +319,7 @@ def _origin(source: NDArray[np.int64], groups: Any, mode: str) -> NDArray[np.int
     if groups is None:
         return source.astype(np.int64)
     found = np.asarray(groups)
+    # In all other modes crops know their image already.
     if mode != "whole" or found.shape != source.shape or found.dtype.kind not in "iu" or source.any():
         raise OptionError(
             f"groups have the shape {found.shape} and dtype {found.dtype}: they say for one stack of {len(source)} "
@@ -321,6 +338,7 @@ def _split(
 ) -> NDArray[np.int64]:
     if options.held_out == 0 or len(origin) == 0:
         return np.zeros(len(origin), np.int64)
+    # The order of preference: whole images tell most about new images, a block of one image least.
     if len(np.unique(origin)) > 1:
         return split_by_source(origin, options.held_out, rng)
     if mode == "whole":

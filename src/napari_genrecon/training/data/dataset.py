@@ -17,18 +17,19 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.errors import ImageError, OptionError, OutputError
+from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.publish import sentence, write_file
-from napari_genrecon.options import check_options
+from napari_genrecon.models.networks import NETWORKS
+from napari_genrecon.options import check_number, check_options
 
 __all__ = ["MODES", "SIZES", "CropOptions", "Dataset"]
 
-SIZES = (32, 64, 128)
-"""Sides of crops, in pixels, that the form offers."""
+SIZES = tuple(sorted({int(size) for network in NETWORKS.values() for size in network.shape.get("size", ())}))
+"""Sides of crops, in pixels, that the form offers: those that generative networks take."""
 
 MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
-_SMALLEST, _LARGEST = 4, 4096  # pixels or planes of a side; a limit against slips of the pen
+_SMALLEST = 4  # pixels of a side; a limit against slips of the pen
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels", "told")
 _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
@@ -122,10 +123,7 @@ class CropOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if not _SMALLEST <= self.size <= _LARGEST:
-            raise OptionError(f"size must lie between {_SMALLEST} and {_LARGEST} pixels, got {self.size}")
-        if self.depth is not None and not 2 <= self.depth <= _LARGEST:
-            raise OptionError(f"depth must lie between 2 and {_LARGEST} planes, or be None, got {self.depth}")
+        check_number("size", self.size, _SMALLEST)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,6 +186,7 @@ class Dataset:
             raise ImageError(f"items have the shape {self.x.shape}: (N, C, Y, X) or (N, C, Z, Y, X) is needed")
         for name in ("source", "place", "held_out", "label", *_MAYBE):
             values = getattr(self, name)
+            # Every part is indexed by the same item numbers; a shorter one would fail, or pair wrongly, far from here.
             if values is not None and len(values) != len(self.x):
                 raise ImageError(f"there are {len(self.x)} items and {len(values)} {name}: give one for each")
         if self.labels is not None and self.labels.dtype.kind not in "iub":
@@ -239,12 +238,15 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """Checksum (sha256) of pixels, dtype, held-out flags, targets, labels and told numbers."""
+        # Little-endian on every machine, so that a dataset that is moved keeps its checksum.
         digest = hashlib.sha256(f"{self.x.shape} {self.x.dtype.newbyteorder('<').str}".encode())
+        # A view of the bytes: the pixels can take gigabytes, which `tobytes` would copy.
         digest.update(np.ascontiguousarray(self.x, self.x.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
         digest.update(np.ascontiguousarray(self.held_out).tobytes())
         for name in _MAYBE:
             values = getattr(self, name)
             if values is not None:
+                # Names and shapes count as well, so that the bytes of one part cannot pass for those of another.
                 digest.update(f"{name} {values.shape} {values.dtype.newbyteorder('<').str}".encode())
                 digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
@@ -261,6 +263,7 @@ class Dataset:
         facts |= {"format": _FORMAT, "fingerprint": self.fingerprint}
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_MAYBE) if getattr(self, name) is not None}
+        # The facts are JSON in an array of bytes: an array of objects would need pickle, which executes code.
         np.savez(buffer, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         try:
             write_file(path, buffer.getvalue())
@@ -280,9 +283,12 @@ class Dataset:
             with np.load(path, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in (*_ARRAYS, *(name for name in _MAYBE if name in found))}
                 facts = json.loads(found["facts"].tobytes())
+            # Facts that older files lack keep the defaults of their fields.
             later = {name: facts[name] for name in _LATER if name in facts}
             crops = cls(**arrays, **{name: _as_tuple(facts[name]) for name in _FACTS}, **later)
+            # The checksum is taken anew from what was read: a file that was cut short or edited does not pass.
             whole = facts["format"] == _FORMAT and facts["fingerprint"] == crops.fingerprint
+        # All that NumPy, JSON, a zip file and our own checks raise on files of other kinds, or damaged ones.
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise ImageError(f"{path} does not hold crops that can be read: {error}") from error
         if not whole:

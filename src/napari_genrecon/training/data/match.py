@@ -18,7 +18,7 @@ Image = NDArray[Any]
 
 # Pixels: between these widths lies structure, of which noise leaves little and uneven illumination nothing.
 _FINE, _COARSE = 2.0, 16.0
-_SIDE = 1024  # pixels of each side that are compared: more costs time and tells nothing new
+_SIDE = 1024  # pixels of each side that are compared: more takes seconds and tells nothing new
 _LEAST = 0.1  # correlation below which two images are taken as different: that of fields with little structure is 0.3
 _SURE = 3.0  # s.d. of the correlation at all other shifts that a match must exceed, ...
 _ENOUGH = 0.5  # ... or this correlation: a field with one large cell matches at many shifts
@@ -27,7 +27,6 @@ _BETTER = 1.1  # how many times better two shifted images must match than as the
 _BLUR = 3.0  # pixels of the blur before grey values are compared: noise would flatten the line through them
 _SQUARE = 8  # pixels of the squares in which structure and change are compared
 _STRUCTURED, _EVEN = 0.9, 0.5  # quantiles of the structure above and below which squares count
-_CLIPPED = 0.01  # share of the pixels at the largest grey value from which an image counts as saturated
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,13 @@ class Match:
     @property
     def needed(self) -> float:
         """Correlation below which they do not match."""
+        # Chance is what the fields themselves give: few large objects match at many shifts, many small ones at few.
         return min(max(_LEAST, _SURE * self.chance), _ENOUGH)
 
     @property
     def is_shifted(self) -> bool:
         """Whether they match much better after a shift."""
+        # Three conditions: the peak is none of chance, it lies elsewhere, and it explains more than no shift does.
         clear = self.best > max(2 * _LEAST, _FOUND * self.chance)
         return clear and self.shift != (0, 0) and self.best > _BETTER * max(self.correlation, 0.0)
 
@@ -72,9 +73,12 @@ def match(first: Image, second: Image) -> Match:
         Images of one shape; their middle is compared.
     """
     a, b = (_structure(_middle(image)) for image in (first, second))
+    # Cross-correlation at all shifts at once, which wraps around; `_structure` fades out, so little does.
     both = np.fft.irfft2(np.conj(np.fft.rfft2(a)) * np.fft.rfft2(b), a.shape)
+    # By Cauchy and Schwarz no value exceeds 1. Without structure both sides are 0.
     both /= np.sqrt(np.sum(a * a) * np.sum(b * b)) or 1.0
     y, x = np.unravel_index(int(np.argmax(both)), both.shape)
+    # The upper half of the shifts are the negative ones.
     shift = tuple(int(at if at <= n // 2 else at - n) for at, n in zip((y, x), both.shape, strict=True))
     return Match(float(both[0, 0]), float(both[y, x]), (shift[0], shift[1]), float(both.std()))
 
@@ -88,6 +92,7 @@ def require_match(first: Image, second: Image, names: str) -> Match:
         If they show something else, or are shifted against each other.
     """
     for image in (first, second):
+        # Written so that NaN, which fails every comparison, is refused as well.
         if not float(np.nanmax(image)) > float(np.nanmin(image)):
             raise ImageError(f"{names}: one of the two is constant ({float(np.nanmin(image)):g}), so it shows nothing")
     found = match(first, second)
@@ -118,10 +123,12 @@ def fit_levels(noisy: Image, clean: Image) -> tuple[float, float]:
     ImageError
         If the clean crops are constant, or brighter where the noisy ones are darker.
     """
+    # Crop by crop: sigma 0 along N.
     x, y = (gaussian_filter(np.asarray(crops, np.float64), (0, _BLUR, _BLUR)).ravel() for crops in (clean, noisy))
     spread = float(np.var(x))
     if spread == 0:
         raise ImageError(f"the targets are constant ({x[0]:g}), so there is nothing to learn from them")
+    # Least squares with the clean crops as the abscissa: noise in it would flatten the line, and they have the least.
     slope = float(np.mean((x - x.mean()) * (y - y.mean()))) / spread
     if not slope > 0:
         raise ImageError(
@@ -146,29 +153,33 @@ def change(first: Image, second: Image) -> float:
         electrons); 3 where structures move by a pixel between frames, 20 where they move by their width.
     """
     n, height, width = first.shape
+    # (N, rows, pixel, columns, pixel): the axes 2 and 4 are within a square.
     shape = (n, height // _SQUARE, _SQUARE, width // _SQUARE, _SQUARE)
     cut = (..., slice(shape[1] * _SQUARE), slice(shape[3] * _SQUARE))
     differs = np.mean(np.square(first - second)[cut].reshape(shape), axis=(2, 4))
+    # The variance of a square is structure only after the noise was averaged away.
     smooth = (gaussian_filter(each, (0, 1.5, 1.5)) for each in (first, second))
     structure = sum(np.var(each[cut].reshape(shape), axis=(2, 4)) for each in smooth)
     high, low = (structure >= np.quantile(structure, _STRUCTURED)), (structure <= np.quantile(structure, _EVEN))
+    # The mean counts the few squares in which something moves; the median of the even ones passes over any there.
     return float(differs[high].mean() / max(float(np.median(differs[low])), 1e-9))
 
 
 def saturated(image: Image) -> float:
-    """Return the share of the pixels at the largest grey value, if that is more than a few; else 0."""
-    share = float(np.mean(image == np.max(image)))
-    return share if share > _CLIPPED and image.size else 0.0
+    """Return the share of the pixels at the largest grey value: one of them always is, many are only where it clips."""
+    return float(np.mean(image == np.max(image)))
 
 
 def _middle(image: Image) -> NDArray[np.float64]:
     cut = tuple(middle(n, _SIDE) for n in image.shape)
     values = np.asarray(image[cut], np.float64)
+    # The median makes no edges against what is around, unlike 0.
     return np.where(np.isfinite(values), values, np.nanmedian(values))
 
 
 def _structure(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the band-passed image, which fades out towards its border."""
     band = gaussian_filter(image, _FINE) - gaussian_filter(image, _COARSE)
+    # A window, as the transform wraps around: opposite borders would make an edge that both images share.
     window = np.hanning(image.shape[0] + 2)[1:-1, None] * np.hanning(image.shape[1] + 2)[1:-1]
     return np.asarray((band - band.mean()) * window)

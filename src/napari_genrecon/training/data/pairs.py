@@ -53,15 +53,16 @@ class PairBatches:
         chosen = rng.integers(0, len(self._x), self._options.batch)
         ways = rng.integers(0, 8, len(chosen)) if self._options.flips else np.zeros(len(chosen), int)
         told = self._told[chosen].copy()
-        along = told[:, 1:].reshape(
-            len(told), 2, told.shape[1] // 2
-        )  # a view: along x and y, which a quarter turn exchanges
+        # (B, 2, K): a view of the correlations along x and along y, which a quarter turn exchanges.
+        along = told[:, 1:].reshape(len(told), 2, told.shape[1] // 2)
         along[ways % 2 == 1] = along[ways % 2 == 1, ::-1]
+        # Input and target are turned alike, and so is all else that a subclass draws.
         turned = (
             np.stack([_turned(plane, way) for plane, way in zip(part, ways, strict=True)])
             for part in self._parts(chosen, rng)
         )
         x, *others, numbers = (torch.from_numpy(part).to(self.device) for part in (*turned, told))
+        # Only the input is laid out for convolutions; the others are just compared with.
         return x.contiguous(memory_format=conv_layout(self.device, x.ndim)), *others, numbers
 
     def _parts(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
@@ -77,10 +78,12 @@ class BlindBatches(PairBatches):
     """
 
     def __init__(self, dataset: Dataset, options: TrainOptions, card: ModelCard, device: torch.device) -> None:
+        # The planes are their own targets: what keeps the network from copying them is that the centres are hidden.
         super().__init__(replace(dataset, targets=dataset.x), options, card, device)
         self._reach = dataset.measured["blind"]
 
     def _parts(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        # Another offset in every batch: over a training every pixel is hidden about as often.
         first = [int(rng.integers(distance(each))) for each in self._reach]
         x = self._x[chosen]
         hidden, centres = hide(x, self._reach, first)
@@ -90,4 +93,5 @@ class BlindBatches(PairBatches):
 def _turned(plane: NDArray[Any], way: int) -> NDArray[Any]:
     """Apply one of the eight symmetries of a square along Y and X."""
     turned = np.rot90(plane, way % 4, axes=(-2, -1))
+    # torch takes no negative strides, which turning and mirroring make.
     return np.ascontiguousarray(turned[..., ::-1] if way >= 4 else turned)

@@ -50,6 +50,7 @@ def grid_places(source: CropSource, size: int, stride: int, depth: int | None = 
     """Return places every `stride` pixels on every plane; blocks of `depth` planes follow each other along Z."""
     rows = np.arange(0, source.height - size + 1, stride)
     columns = np.arange(0, source.width - size + 1, stride)
+    # Plane first, so that the places come sorted by plane.
     mesh = np.meshgrid(source.first_planes(depth, every=depth or 1), rows, columns, indexing="ij")
     place = np.stack([axis.ravel() for axis in mesh], axis=1).astype(np.int64)
     return Places(place, np.zeros(len(place), np.int64))
@@ -64,11 +65,14 @@ def grid_count(source: CropSource, size: int, stride: int, depth: int | None = N
 def random_places(source: CropSource, size: int, n: int, rng: np.random.Generator, depth: int | None = None) -> Places:
     """Return `n` uniformly random places."""
     planes = source.first_planes(depth)
+    # No place at all, which the caller says in a sentence; random numbers below 0 would fail here.
     if source.height < size or source.width < size or not len(planes):
         n = 0
     limits = (max(len(planes), 1), max(source.height - size + 1, 1), max(source.width - size + 1, 1))
     place = np.stack([rng.integers(0, limit, n) for limit in limits], axis=1).astype(np.int64)
+    # The draw was the index among first planes, not the number of a plane.
     place[:, 0] = planes[place[:, 0]]
+    # By plane, row and column: `lexsort` takes its last key first.
     return Places(place[np.lexsort(place.T[::-1])], np.zeros(n, np.int64))
 
 
@@ -97,6 +101,7 @@ def label_places(source: CropSource, labels: Any, size: int, depth: int | None =
         If the labels are not integers, or have another shape than the image.
     """
     objects = object_boxes(source, labels_like(source, labels))
+    # Of the bounding box and not of the mass: so the whole object lies in the crop, if it is small enough.
     centre = (objects[:, 2:4] + objects[:, 4:6]) // 2
     large = int(np.count_nonzero((objects[:, 4:6] - objects[:, 2:4]).max(1, initial=0) > size))
     return _around(source, size, depth, objects[:, 0], centre, objects[:, 1], large)
@@ -129,8 +134,11 @@ def point_planes(source: CropSource, points: Any) -> tuple[NDArray[np.int64], ND
             f"points have the shape {found.shape}: {n} finite columns are needed, one for each of the dimensions "
             f"{outer_letters(source.axes)}YX"
         )
+    # The nearest pixel; `np.round` would send halves to the even neighbour, now up and now down.
     whole = np.floor(found + 0.5).astype(np.int64)
+    # Points of napari may lie on planes that the image does not have. Y and X are checked with the size of the crop.
     inside = np.all((whole[:, :-2] >= 0) & (whole[:, :-2] < np.array(source.outer, dtype=np.int64)), axis=1)
+    # Numbers are counted before points are dropped, so that they stay those of the user's layer.
     whole, numbers = whole[inside], np.arange(1, len(found) + 1)[inside]
     planes = np.zeros(len(whole), np.int64)
     if source.outer:
@@ -166,14 +174,17 @@ def labels_like(source: CropSource, labels: Any) -> CropSource:
     ImageError
         If they are not integers, or have another shape than the image.
     """
+    # Asked of a lazy array without reading it.
     dtype = np.dtype(getattr(labels, "dtype", None) or np.asarray(labels).dtype)
     if dtype.kind not in "iu":
         hint = "; number the objects of a mask first, with skimage.measure.label" if dtype.kind == "b" else ""
         raise ImageError(f"labels have dtype {dtype}: integers are needed, one number per object{hint}")
+    # In the order of the image's own dimensions, which need not end in YX.
     letters = outer_letters(source.axes) + "YX"
     order = [letter for letter in source.axes.letters if letter in letters]
     expected = (*source.outer, source.height, source.width)
     shape = tuple(getattr(labels, "shape", np.shape(labels)))
+    # First the lengths in any order, for a message about the shape; then the order itself, below.
     if sorted(shape) != sorted(expected) or len(shape) != len(order):
         raise ImageError(
             f"labels have the shape {shape} but the image has {expected} in its dimensions {letters}: they must match"
@@ -189,14 +200,18 @@ def object_boxes(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
 
     Of an object that lies on several planes along Z, the plane is that on which it is largest.
     """
+    # Plane by plane: labels of a whole stack at once would take its memory several times over.
     rows = [row for plane in range(labels.n_planes) for row in _objects_of(labels.plane(plane)[0], plane)]
     found = np.array(rows, np.int64).reshape(-1, 7)
     letters = outer_letters(source.axes)
     if "Z" in letters and len(found):
         index = np.stack(np.unravel_index(found[:, 0], source.outer), axis=1)
+        # An object is one number at one place of all outer dimensions but Z: numbers may come again at another time.
         key = np.concatenate([np.delete(index, letters.index("Z"), axis=1), found[:, 1:2]], axis=1)
+        # `unique` returns the first of each key, which is now the largest. Stable: of equal ones the lowest plane.
         order = np.argsort(-found[:, 6], kind="stable")
         _, first = np.unique(key[order], axis=0, return_index=True)
+        # Back in the order of planes, as the places of crops must be.
         found = found[np.sort(order[first])]
     return found
 
@@ -204,7 +219,9 @@ def object_boxes(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
 def _objects_of(plane: NDArray[Any], index: int) -> list[tuple[int, ...]]:
     from scipy import ndimage
 
+    # Compact numbers: `find_objects` makes a list as long as the largest number, which may be millions.
     values, inverse = np.unique(plane, return_inverse=True)
+    # From 1, as it takes 0 for background.
     compact = inverse.reshape(plane.shape) + 1
     areas = np.bincount(compact.ravel())
     rows: list[tuple[int, ...]] = []

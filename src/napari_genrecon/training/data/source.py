@@ -46,6 +46,7 @@ class CropSource:
     """
 
     def __init__(self, image: ImageArray, axes: str | Axes | None) -> None:
+        # A lazy array stays as it is; a list, or an array of another library without a NumPy dtype, is converted.
         known = hasattr(image, "shape") and isinstance(getattr(image, "dtype", None), np.dtype)
         self.data = image if known else np.asarray(image)
         require_real_image(tuple(self.data.shape), self.data.dtype)
@@ -53,7 +54,9 @@ class CropSource:
         self._looped = [i for i in self.axes.outer if i != self.axes.channel]
         self.outer = tuple(int(self.data.shape[i]) for i in self._looped)
         count = self.axes.n_channels(self.data.shape)
+        # Alpha is no light of the sample.
         self.channels = min(count, RGB) if self.axes.rgb else count
+        # Once in memory, each crop is a slice and not a read of whole chunks.
         if not isinstance(self.data, np.ndarray) and self._bytes(self.data.shape) <= _AT_ONCE:
             self.data = np.asarray(self.data)
 
@@ -86,18 +89,22 @@ class CropSource:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the pixels in the byte order of this machine."""
+        # TIFF files may be big-endian, and torch refuses arrays of a foreign byte order.
         return np.dtype(self.data.dtype).newbyteorder("=")
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
         """Return the (C, Y, X) pixels of a region of one plane."""
         region: list[slice] = [slice(None)] * len(self.axes)
+        # Not strict: a single plane has no outer dimension, and `unravel_index` needs one.
         for dimension, index in zip(self._looped, np.unravel_index(plane, self.outer or (1,)), strict=False):
+            # A slice of length 1: an integer would drop the dimension, and move the axes after it.
             region[dimension] = slice(int(index), int(index) + 1)
         region[self.axes.y], region[self.axes.x] = rows, columns
         if self.axes.channel is not None:
             region[self.axes.channel] = slice(0, self.channels)
         block = np.asarray(self.data[tuple(region)])
         channel = [] if self.axes.channel is None else [self.axes.channel]
+        # The dimensions may come in any order, such as YXC or TYXZ.
         ordered = block.transpose(*self._looped, *channel, self.axes.y, self.axes.x)
         return ordered.reshape(self.channels, *ordered.shape[-2:]).astype(self.dtype, copy=False)
 
@@ -113,6 +120,7 @@ class CropSource:
         if depth is None:
             return planes
         z, _ = self._along_z()
+        # A block must not run from the end of one stack into the next time point, whose planes follow in number.
         index = np.unravel_index(planes, self.outer)[z]
         return planes[(index <= self.outer[z] - depth) & (index % every == 0)]
 
@@ -125,6 +133,7 @@ class CropSource:
     def block(self, plane: int, rows: slice, columns: slice, depth: int) -> NDArray[Any]:
         """Return the (C, Z, Y, X) pixels of a region of `depth` planes along Z, starting at plane number `plane`."""
         apart = self._along_z()[1]
+        # Z need not be the last of the outer dimensions: its planes are `apart` numbers from each other.
         return np.stack([self.read(plane + k * apart, rows, columns) for k in range(depth)], axis=1)
 
     def _along_z(self) -> tuple[int, int]:
@@ -135,6 +144,7 @@ class CropSource:
                 f"blocks are cut from stacks, and this image has the axes {self.axes}: say in axes which dimension is "
                 "Z, or leave out the depth"
             )
+        # In C order, neighbours along Z lie as far apart as all dimensions after Z have places.
         z = letters.index("Z")
         return z, math.prod(self.outer[z + 1 :])
 
@@ -144,6 +154,7 @@ class CropSource:
 
     def crops(self, place: NDArray[np.int64], size: int, depth: int | None = None) -> Iterator[NDArray[Any]]:
         """Yield (C, size, size) or (C, depth, size, size) pixels at places (plane, y, x) that are sorted by plane."""
+        # A lazy plane is read once for all its crops, if it fits: a chunk of a file would be decoded for each of them.
         at_once = self._bytes((self.channels, self.height, self.width)) <= _AT_ONCE
         last, pixels = -1, None
         for plane, y, x in place.tolist():
@@ -154,6 +165,7 @@ class CropSource:
             if isinstance(self.data, np.ndarray) or not at_once:
                 yield self.read(plane, rows, columns)
                 continue
+            # Places are sorted by plane, so one plane in memory is enough.
             if plane != last or pixels is None:
                 last, pixels = plane, self.plane(plane)
             yield pixels[:, rows, columns]
@@ -178,6 +190,7 @@ def read_crops(
     """
     shape = (len(place), sources[0].channels, *(() if depth is None else (depth,)), size, size)
     try:
+        # Filled crop by crop: a list that is stacked at the end would take the memory twice.
         x = np.empty(shape, sources[0].dtype)
     except MemoryError:
         raise ImageError(f"{len(place)} crops of {size} pixels do not fit into memory: ask for fewer (n)") from None

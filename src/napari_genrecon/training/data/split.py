@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,6 @@ from napari_genrecon.errors import ImageError
 __all__ = ["split_by_block", "split_by_order", "split_by_source"]
 
 TRAIN, HELD, LEFT = 0, 1, 2  # part that a place belongs to
-_STEPS = 40  # sizes of the block that are tried: the share is met within about 1/40 of each side
 
 
 def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -33,10 +34,12 @@ def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Gene
     images, counts = np.unique(source, return_counts=True)
     target, held = share * len(source), 0
     chosen: list[int] = []
+    # An image is taken only if the share gets nearer by it: one large image can exceed the share by far.
     for index in rng.permutation(len(images)):
         if abs(held + counts[index] - target) < abs(held - target):
             chosen.append(int(images[index]))
             held += int(counts[index])
+    # Every image alone is at least twice the share: the smallest costs the training least.
     if not chosen:
         chosen = [int(images[np.argmin(counts)])]
     return np.isin(source, chosen).astype(np.int64)
@@ -45,6 +48,7 @@ def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Gene
 def split_by_order(n: int, share: float) -> NDArray[np.int64]:
     """Hold out the last crops: neighbours in a stack of ready crops are likely to come from the same image."""
     verdict = np.zeros(n, np.int64)
+    # At least one, since a share that rounds to none was still asked for.
     verdict[n - max(1, round(share * n)) :] = HELD
     return verdict
 
@@ -94,16 +98,26 @@ def _from_corner(
 ) -> NDArray[np.int64]:
     """Return (N, 2): distance of a crop's far side from the corner's two edges, in pixels."""
     y, x = place[:, 1], place[:, 2]
+    # From the lower and right edges a crop reaches as far as its first pixel, from the others as far as its last.
     return np.stack([height - y if bottom else y + size, width - x if right else x + size], axis=1)
 
 
 def _grow(reach: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64] | None:
-    """Grow the block until it holds the share; return None if it never does or leaves no training crops."""
-    for part in np.linspace(0, 1, _STEPS + 1)[1:]:
-        block = np.maximum(np.array([height, width]) * part, size)
-        held = np.all(reach <= block, axis=1)
+    """Return the split by the smallest block that holds the share; None if it leaves no training crops."""
+    # The part of both sides that a block needs in order to hold each crop: between two of them it holds the same ones.
+    part = np.max(reach / [height, width], axis=1)
+
+    def split(most: float) -> NDArray[np.int64]:
+        held = part <= most
         # A training crop must begin at least one crop's side beyond the block, along Y or along X.
-        train = np.any(reach - size >= block + size, axis=1)
-        if held.any() and train.any() and held.sum() >= share * (held.sum() + train.sum()):
-            return np.where(held, HELD, np.where(train, TRAIN, LEFT)).astype(np.int64)
-    return None
+        train = np.any(reach - size >= reach[held].max(0) + size, axis=1)
+        return np.where(held, HELD, np.where(train, TRAIN, LEFT)).astype(np.int64)
+
+    def is_enough(most: float) -> bool:
+        verdict = split(most)
+        return bool(np.sum(verdict == HELD) >= share * np.sum(verdict != LEFT))
+
+    # A larger block holds more and leaves less, so that the smallest one that is enough is found by halving.
+    parts = np.unique(part)
+    best = split(parts[bisect_left(parts, True, key=is_enough)])
+    return best if np.any(best == TRAIN) else None

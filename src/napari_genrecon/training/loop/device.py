@@ -31,12 +31,15 @@ def fabric_for(options: TrainOptions) -> Fabric:
     OptionError
         If the device does not exist here, or is a GPU that only emulates the precision.
     """
+    # Before Fabric, which imports Triton as well.
     load_triton()
     from lightning_fabric import Fabric
 
     device = resolve_device(options.device)
+    # A CPU may emulate it. On a GPU that does, the choice would cost time instead of saving it.
     if options.precision == "bfloat16" and device != "cpu" and not bfloat16_is_native(device):
         raise OptionError(f"device {device!r} has no instructions for bfloat16: choose precision 'float32'")
+    # Fabric wants a list of numbers for CUDA, where one number alone means how many, and a count for all others.
     kind, _, index = device.partition(":")
     devices: Any = [int(index)] if kind == "cuda" else 1
     return Fabric(accelerator=kind, devices=devices, precision=_PRECISIONS[options.precision])

@@ -91,24 +91,30 @@ def train_steps(
     InferenceError
         If the loss is not finite again and again, with other data every time.
     """
+    # `fabric_for` does this as well; a caller that needs no Fabric comes here first.
     load_triton()
     turns = loss_at if isinstance(loss_at, tuple) else (loss_at,)
+    # A tuple, so that networks with one loss and with several go the same way.
     factor = ema if callable(ema) else lambda _: ema
     saved, retries = time.monotonic(), 0
+    # The first steps may diverge already: there must be a checkpoint to return to.
     save_checkpoint(state, folder, options)
     try:
         while True:
             began, rate = time.monotonic(), rate_at(state.step)
             losses = _step(state, turns, rate, clip, backward)
             if losses is None:
+                # The weights are void, and the step does not count: nothing is averaged, timed or yielded.
                 retries += 1
                 _fall_back(state, folder, retries)
                 continue
             _update_average(state, factor(state.step))
             now = time.monotonic()
+            # Without the time between two steps, in which the caller scores and draws previews.
             state.seconds += now - began
             if now - saved > save_every:
                 save_checkpoint(state, folder, options)
+                # Only a new checkpoint clears the count: good steps between two returns to one are no progress.
                 saved, retries = now, 0
             yield Step(state.step, state.seconds, losses, rate)
     finally:
@@ -121,11 +127,13 @@ def _step(
     """Update with every optimiser in turn; None if a loss or gradient is not finite: the weights are then void."""
     losses: dict[str, Tensor] = {}
     for optimiser, loss_at in zip(state.optimisers, turns, strict=True):
+        # The rate is set before every step: a checkpoint holds moments, and no rates.
         for group in optimiser.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         values = loss_at(state.net, state.step, state.skipped)
         loss = next(iter(values.values()))
         backward(loss)
+        # Measured even if `clip` is infinite: one NaN or infinity in any gradient makes the norm such a number.
         norm = nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip)
         finite = bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))
         if finite:
@@ -134,16 +142,21 @@ def _step(
         if not finite:
             return None
         losses |= values
+    # Counted last: all turns of a step draw the batch and the random numbers of one number.
     state.step += 1
+    # A number, not a tensor: that would keep the graph of the step, and its memory, alive.
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
 @torch.no_grad()
 def _update_average(state: State, ema: float) -> None:
+    # With the buffers, such as the statistics of batch normalisation: the average must be a network that runs.
     weights = {name: w for name, w in state.net.state_dict().items() if name.startswith(state.averaged)}
     if not state.average:
+        # A copy: the tensors of `state_dict` are the weights themselves, and the next step changes them in place.
         state.average = {name: weight.clone() for name, weight in weights.items()}
     floats = [name for name, weight in weights.items() if weight.is_floating_point()]
+    # One call for all weights. The last argument, a count of averages, does not matter to an exponential one.
     average = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
     average([state.average[name] for name in floats], [weights[name] for name in floats], 0)
     for name in weights.keys() - set(floats):  # counters
@@ -157,6 +170,7 @@ def _fall_back(state: State, folder: Path, retries: int) -> None:
             f"training diverges at step {state.step}: the loss became infinite {retries} times in a row; "
             "take a lower learning rate"
         )
+    # Kept over the loading: the count in the checkpoint is older, and would draw the batch that diverged once more.
     skipped = state.skipped + 1
     load_latest(state, folder)
     state.skipped = skipped

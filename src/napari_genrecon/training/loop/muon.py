@@ -50,6 +50,7 @@ class Muon(Optimizer):
                     self._update(weight, weight.grad, group)
 
     def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        # In `state`, so that checkpoints hold it as they hold the moments of torch's own optimisers.
         moment = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
         move(weight, gradient, moment, group["lr"], momentum=group["momentum"], weight_decay=group["weight_decay"])
 
@@ -64,9 +65,12 @@ def move(
     in a thread of a window.
     """
     moment.lerp_(gradient, 1 - momentum)
+    # Nesterov's momentum: the gradient where the moment is about to lead.
     ahead = torch.lerp(gradient, moment, momentum)
     matrix = ahead.reshape(len(ahead), -1)  # (out, in*k*k)
+    # Liu et al., eq. 4: an orthogonal matrix has the root mean square 1 / sqrt(max(out, in*k*k)).
     update = _orthogonal(matrix).reshape(weight.shape) * (0.2 * max(matrix.shape) ** 0.5)
+    # Decoupled decay: added to the gradient, it would pass through the orthogonalisation and lose its size.
     weight.mul_(1 - lr * weight_decay).add_(update, alpha=-lr)
 
 
@@ -77,9 +81,12 @@ def _orthogonal(matrix: Tensor) -> Tensor:
     # The CPU always takes float32, so that processors agree.
     fast = matrix.device.type != "cpu" and bfloat16_is_native(matrix.device)
     x = matrix.to(torch.bfloat16 if fast else torch.float32)
+    # The Gram matrix is made of the shorter side: the same result from fewer products.
     x = x.T if x.shape[0] > x.shape[1] else x
+    # The norm of all elements is at least the largest singular value, and the iteration takes none above 1.
     x = x / (x.norm() + 1e-7)
     for _ in range(5):
+        # x (a + b x'x + c (x'x)^2): it changes the singular values alone and keeps the singular vectors.
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     x = x.T if matrix.shape[0] > matrix.shape[1] else x

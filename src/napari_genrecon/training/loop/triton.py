@@ -18,10 +18,13 @@ def load_triton() -> None:
     """
     if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):  # Linux only
         return
+    # RTLD_DEEPBIND: the library prefers its own symbols to those that the process has loaded already.
     flags = sys.getdlopenflags()
     sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
     try:
+        # torch works without Triton, which has no package for some platforms.
         with suppress(ImportError):
             import_module("triton")
     finally:
+        # Libraries of other packages must not be loaded so: some count on symbols of the process.
         sys.setdlopenflags(flags)

@@ -61,8 +61,10 @@ class _Batches:
 
         options = self._options
         rng = np.random.default_rng([options.seed, skipped, step])
+        # A class with few examples is drawn as often as one with many: its score would not suffer if it were ignored.
         share = 1 / np.bincount(self._y)[self._y]
         chosen = rng.choice(len(self._x), options.batch, p=share / share.sum())
+        # Picture and mask are turned together. Brightness comes after, without the mask, which is no grey value.
         x = augment(rng, self._x[chosen], flips=options.flips, intensity=0, elastic=options.elastic)
         x[:, :-1] = augment(rng, x[:, :-1], low=0.0, flips=False, intensity=options.intensity, elastic=0)
         pictures, classes = (torch.from_numpy(part).to(self._device) for part in (x, self._y[chosen]))
@@ -93,6 +95,7 @@ def _score(model: Any, dataset: Dataset) -> Score:
     from torch.nn.functional import cross_entropy
 
     assert dataset.labels is not None
+    # (N, classes, 1, 1) to (N, classes)
     logits = torch.from_numpy(model(dataset.x)).flatten(1)
     error = float(cross_entropy(logits, torch.from_numpy(dataset.labels)))
     return Score(value=error, shown={"error of the examples": error})

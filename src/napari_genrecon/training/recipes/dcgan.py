@@ -37,6 +37,7 @@ from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
 from napari_genrecon.training.recipes.pictures import (
     PICTURES,
+    SEED,
     LatentOption,
     WidthOption,
     sample_grid,
@@ -61,7 +62,6 @@ few crops would be warned about; smaller, and samples of a handful of pictures w
 _PACE = {"discriminator": 2.0, "generator": 0.5}  # factors of the learning rate; see `_state`
 _PENALISED_EVERY = 16  # steps, as Karras et al. 2020; the penalty takes a second backward pass
 _SETTLED = ENOUGH_STEPS  # before, samples are alike because the generator is hardly trained
-_SEED = 6  # of the samples that are scored: always the same latents, so that scores compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +131,7 @@ def _network(card: ModelCard, options: DCGANOptions) -> nn.Module:
     from napari_genrecon.models.runtime import build_network
 
     generator = build_network(card)
+    # Only the generator is on the card: the discriminator is thrown away after the training.
     discriminator = Discriminator(card.size, card.channels, options.width, options.spectral)
     return nn.ModuleDict({"generator": generator, "discriminator": discriminator})
 
@@ -147,8 +148,10 @@ def _state(network: nn.Module, options: DCGANOptions) -> State:
 
     def adam(name: str, scale: float) -> Adam:
         weights = network.get_submodule(name).parameters()
+        # The group's scale multiplies the rate of a step, so that both paces follow one warm-up.
         return Adam([{"params": list(weights), "scale": scale}], betas=(0.5, 0.99))
 
+    # Only the generator becomes the model, so only it is averaged.
     return State(network, tuple(adam(name, scale) for name, scale in _PACE.items()), averaged="generator.")
 
 
@@ -172,18 +175,21 @@ def gan_losses(
         real = batches(step, skipped)
         with precision():
             with torch.no_grad():
+                # The generator does not learn in this turn: no gradients, and no memory for them.
                 fake = generator(_latents(len(real), options.latent, draws, real.device))
             on_real, on_fake = (_scores(discriminator, x, options.augment, draws) for x in (real, fake))
         if hinge:
             loss = relu(1 - on_real).mean() + relu(1 + on_fake).mean()
         else:
             loss = softplus(-on_real).mean() + softplus(on_fake).mean()
+        # Outside of `precision`, so in float32, and on data as they are, not augmented.
         if options.r1 and step % _PENALISED_EVERY == 0:
             loss = loss + _PENALISED_EVERY * 0.5 * options.r1 * _r1_penalty(discriminator, real)
         return {"discriminator": loss}
 
     def generator_at(net: nn.Module, step: int, skipped: int) -> dict[str, Tensor]:
         generator, discriminator = _networks(net, trained="generator")
+        # Other latents than in the discriminator's turn of this step.
         draws = draws_at(options.seed, skipped, step, turn=1)
         z = _latents(options.batch, options.latent, draws, next(net.parameters()).device)
         with precision():
@@ -197,11 +203,13 @@ def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> N
     """Measure the statistics of batch normalisation for averaged weights, which those of training do not fit."""
     import torch
 
-    draws = torch.Generator().manual_seed(_SEED)
+    draws = torch.Generator().manual_seed(SEED)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
+        # Those of training belong to weights that change from step to step; averaged weights give other feature maps.
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over the batches
+    # In this mode the norms measure; without gradients nothing else changes.
     network.train()
     with torch.no_grad():
         for _ in range(4):
@@ -214,7 +222,8 @@ def _score(model: GenerativeModel, dataset: Dataset) -> Score:
     from napari_genrecon.checks.samples import sliced_wasserstein, variety
 
     data = some(dataset.judging, PICTURES)
-    samples = model.sample(max(len(data), 64), seed=_SEED).reshape(-1, *data.shape[1:])
+    # As many as there are crops, for a fair distance, and never a handful.
+    samples = model.sample(max(len(data), 64), seed=SEED).reshape(-1, *data.shape[1:])
     distance, varied = float(np.mean(sliced_wasserstein(samples, data))), variety(samples, data)
     collapsed = model.card.steps >= _SETTLED and varied < COLLAPSED
     note = (
@@ -231,6 +240,7 @@ def _finish(model: GenerativeModel, dataset: Dataset) -> ModelCard:
 def _networks(net: nn.Module, trained: str) -> tuple[nn.Module, nn.Module]:
     """Return generator and discriminator; gradients are computed for the weights of the `trained` one only."""
     for name, child in net.named_children():
+        # The generator's turn needs gradients through the discriminator, but none of its weights.
         child.requires_grad_(name == trained)
     return net.get_submodule("generator"), net.get_submodule("discriminator")
 
@@ -240,6 +250,7 @@ def _scores(discriminator: nn.Module, x: Tensor, augment: bool, draws: torch.Gen
     from napari_genrecon.training.data.differentiable import augment_differentiably
 
     scores: Tensor = discriminator(augment_differentiably(x, draws) if augment else x)
+    # Losses are computed in float32 also where the network runs in bfloat16.
     return scores.float()
 
 
@@ -247,7 +258,9 @@ def _r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     """Return the mean squared length of the discriminator's gradient on data."""
     from torch.autograd import grad
 
+    # Detached, so that the gradient begins at the pictures themselves.
     real = real.detach().requires_grad_()
+    # The sum gives each picture its own gradient; `create_graph`, as the penalty is differentiated once more.
     (slope,) = grad(discriminator(real).sum(), real, create_graph=True)
     return slope.square().sum(dim=(1, 2, 3)).mean()
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["RECIPE", "DetectorOptions", "adamw_state"]
 
 _CENTRES = 10.0  # weight of a centre over that of background, which is nearly everywhere
-_DECAY = 1e-2  # of the weights, AdamW's usual one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ def adamw_state(network: nn.Module, options: TrainOptions) -> State:
 
     from napari_genrecon.training.loop.state import State
 
-    return State(network, torch.optim.AdamW(network.parameters(), weight_decay=_DECAY))
+    return State(network, torch.optim.AdamW(network.parameters()))
 
 
 def _batches(dataset: Dataset, options: DetectorOptions, card: ModelCard, device: torch.device) -> PairBatches:
@@ -81,9 +80,11 @@ def _losses(
 def _cross_entropy(odds: Tensor, targets: Tensor) -> Tensor:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
+    # (B, 1, Y, X) each: the heat map, and 1 where it is known.
     heat, known = targets[:, :1], targets[:, 1:]
     weight = (1 + _CENTRES * heat) * known
     each = binary_cross_entropy_with_logits(odds, heat, reduction="none")
+    # At least 1: a batch of crops in which nothing is known would divide by zero.
     return (each * weight).sum() / weight.sum().clamp_min(1.0)
 
 

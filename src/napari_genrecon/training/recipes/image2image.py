@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.options import hints_of
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.recipe import Curves, Recipe, Score
 from napari_genrecon.training.recipes.restoration import (
@@ -44,7 +45,6 @@ __all__ = ["RECIPE", "Image2ImageOptions"]
 
 Floats = NDArray[np.floating[Any]]
 
-_LEAST_BLOCKS = 2  # in a step: the least that the option allows
 _FITTED = 500  # crops that the mixture is fitted to: millions of pixels for a handful of numbers
 
 
@@ -82,6 +82,7 @@ def _network(card: ModelCard, options: Image2ImageOptions) -> nn.Module:
     from napari_genrecon.models.runtime import build_network, read_weights
 
     network: Any = build_network(card)
+    # From the card, because a recipe's `network` does not get the dataset.
     network.start_from(read_weights(find_model("auto", "denoise")), torch.tensor(card.calibration["mixture"]))
     return network
 
@@ -91,7 +92,8 @@ def _batches(dataset: Dataset, options: Image2ImageOptions, card: ModelCard, dev
 
     x, targets = _scaled(dataset, np.arange(len(dataset)))
     if dataset.depth:  # as many pixels in a step as of planes, or few more: steps are what it learns by
-        options = replace(options, batch=max(_LEAST_BLOCKS, options.batch // dataset.depth))
+        least = hints_of(type(options))["batch"].__metadata__[0]["min"]
+        options = replace(options, batch=max(least, options.batch // dataset.depth))
     return PairBatches(replace(untold(dataset), x=x, targets=targets), options, card, device)
 
 
@@ -106,6 +108,7 @@ def _scaled(dataset: Dataset, chosen: NDArray[np.intp]) -> tuple[NDArray[np.floa
 
 
 def _on_range(x: NDArray[Any], low: Any, high: Any) -> NDArray[np.float32]:
+    # One value per channel, (C, 1, ...), in float64: grey values of 32 bits would lose digits.
     a, b = (np.asarray(ends, np.float64).reshape(-1, *(1,) * (x.ndim - 2)) for ends in (low, high))
     return np.asarray((2 * (x - a) / (b - a) - 1).astype(np.float32))
 
@@ -113,7 +116,9 @@ def _on_range(x: NDArray[Any], low: Any, high: Any) -> NDArray[np.float32]:
 def _mixture(dataset: Dataset) -> NDArray[np.float64]:
     """Return the weights (outputs, C + 1) of the channels and of 1 that are nearest to the targets of the training."""
     training = np.flatnonzero(~dataset.held_out)
+    # Every so many-th crop, so that all images take part.
     x, targets = _scaled(dataset, training[:: max(1, len(training) // _FITTED)])
+    # (pixels, channels): every pixel is one equation.
     a, b = (np.moveaxis(each, 1, -1).reshape(-1, each.shape[1]).astype(np.float64) for each in (x, targets))
     return np.asarray(np.linalg.lstsq(np.column_stack([a, np.ones(len(a))]), b, rcond=None)[0].T)
 
@@ -126,6 +131,7 @@ def _score(model: Model, dataset: Dataset) -> Score:
     x, targets, mixed = _judged(dataset)
     made = model(x)
     errors = [_errors(each - targets) for each in (mixed, made)]
+    # The noise of the targets is not known here, and stays in both errors: a gain is told too small.
     gain, (low, high) = held_out_gain(errors[0], errors[1], np.zeros(len(errors[0])))
     alike = [_correlation(made[:, channel], targets[:, channel]) for channel in range(targets.shape[1])]
     said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over the best mixture of the channels on held-out crops"
@@ -138,13 +144,16 @@ def _score(model: Model, dataset: Dataset) -> Score:
         if low <= 0
         else [],
     }
+    # Ranked by the error and not by the gain: the mixture is the same at every score.
     return Score(value=float(errors[1].mean()), shown={"gain": gain, "correlation": float(np.mean(alike))}, card=card)
 
 
 def _errors(difference: Floats) -> Floats:
     """Return the mean squares of all squares of (N, C, ...) differences; those of blocks reach through all planes."""
     planes = difference.shape[2] if difference.ndim == 5 else 1
+    # Channels and planes become items, (N * C * Z, 1, Y, X), as `squares` takes one channel.
     flat = squares(difference.reshape(-1, 1, *difference.shape[-2:]))
+    # (N, C, Z, squares): planes of a block show the same structures, and count as one observation together.
     return np.asarray(flat.reshape(*difference.shape[:2], planes, -1).mean(axis=2).ravel())
 
 
@@ -158,6 +167,7 @@ def _judged(dataset: Dataset) -> tuple[Floats, Floats, Floats]:
 
 
 def _correlation(made: Floats, targets: Floats) -> float:
+    # The correlation of a constant is not defined: NumPy would warn and give NaN.
     if not made.std() or not targets.std():
         return 0.0
     return float(np.corrcoef(made.ravel(), targets.ravel())[0, 1])

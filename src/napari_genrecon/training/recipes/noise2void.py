@@ -79,6 +79,7 @@ def _losses(
         hidden, x, centres, told = batches(step, skipped)
         with precision():
             estimate = net(hidden, told[:, 0], told[:, 1:])
+        # Only hidden centres count: everywhere else the network sees the noisy pixel that it would have to predict.
         return {"error": ((estimate.float() - x).square() * centres).sum() / centres.sum()}
 
     return (loss_at,)
@@ -87,8 +88,10 @@ def _losses(
 def _score(model: Model, dataset: Dataset) -> Score:
     """Compare both models in use on held-out crops, as if their noise were weaker and stronger; the worse counts."""
     found = [judge(model, _trial(dataset, model.device, level)) for level in _LEVELS]
+    # First by the share: a model that one of the two levels refuses is refused.
     worse = min(found, key=lambda one: (one.card["calibration"]["share"], one.shown["gain"]))
     kept = worse.card["calibration"]["share"] > 0
+    # The gain ranks, as errors at two levels of noise do not compare. The bundled weights have a gain of 0.
     return replace(worse, value=-worse.shown["gain"] if kept else 0.0)
 
 
@@ -98,6 +101,7 @@ def _trial(dataset: Dataset, device: str, level: float) -> Trial:
         results=lambda one: _results(one, dataset, level),
         start=_at_start(dataset, device, level),
         targets=_recorrupted(dataset, level)[1],
+        # The target is x - z / a with z like the noise of x: its own noise and 1/a^2 of it.
         noise=level**2 * (1 + 1 / _MORE**2),
         judged=len(held),
         where="on held-out crops, by the measured noise",
@@ -109,16 +113,20 @@ def _trial(dataset: Dataset, device: str, level: float) -> Trial:
 def _recorrupted(dataset: Dataset, level: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return inputs and targets (N, 1, Y, X) of the judged crops, independent if the noise has this s.d."""
     assert dataset.told is not None
+    # The same added noise at every score, so that scores compare.
     held, rng = judged_crops(dataset), np.random.default_rng(0)
     x, told = dataset.x[held], dataset.told[held, 1:]
+    # (N, 2): of all told lags, the first one along x and along y.
     rho = told.reshape(len(told), 2, -1)[:, :, 0]
     noise = [_coloured(level * rng.normal(size=plane.shape), *each) for plane, each in zip(x, rho, strict=True)]
+    # Pang et al., D = a I: the noise of y + a z and of y - z / a is uncorrelated if z is like that of y.
     return (x + _MORE * np.stack(noise)).astype(np.float32), (x - np.stack(noise) / _MORE).astype(np.float32)
 
 
 def _results(model: Model, dataset: Dataset, level: float) -> Floats:
     assert dataset.told is not None
     told = dataset.told[judged_crops(dataset)].copy()
+    # The input has the noise of the image and the added one: the network is told their sum.
     told[:, 0] *= np.hypot(1, _MORE * level)
     return denoised(model, _recorrupted(dataset, level)[0], told)
 
@@ -132,10 +140,14 @@ def _coloured(white: Floats, rho_x: float, rho_y: float) -> Floats:
     """Return noise with a Gaussian correlation of these lag-1 values, of s.d. 1."""
     for axis, rho in ((-1, rho_x), (-2, rho_y)):
         n = white.shape[axis]
+        # Distances on a circle, as the Fourier transform takes the plane for one period.
         lags = np.minimum(np.arange(n), n - np.arange(n))
+        # rho at lag 1 and rho^(k^2) at lag k, a Gaussian; a negative rho alternates in sign.
         covariance = np.sign(rho) ** lags * np.abs(rho) ** (lags.astype(float) ** 2)
+        # The transform of a covariance is its power spectrum; rounding, and alternating signs, can make it negative.
         power = np.maximum(np.fft.fft(covariance).real, 0)
         shape = [n if one == axis else 1 for one in (-2, -1)]
+        # Divided by its mean, so that the s.d. stays 1.
         white = np.fft.ifft(np.fft.fft(white, axis=axis) * np.sqrt(power / power.mean()).reshape(shape), axis=axis).real
     return white
 

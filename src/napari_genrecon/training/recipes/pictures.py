@@ -14,7 +14,16 @@ from napari_genrecon.training.data.dataset import Dataset
 if TYPE_CHECKING:
     from napari_genrecon.models.generative import GenerativeModel
 
-__all__ = ["PICTURES", "LatentOption", "WidthOption", "pictures_of", "sample_grid", "some", "with_neighbour_distances"]
+__all__ = [
+    "PICTURES",
+    "SEED",
+    "LatentOption",
+    "WidthOption",
+    "pictures_of",
+    "sample_grid",
+    "some",
+    "with_neighbour_distances",
+]
 
 LatentOption = Annotated[
     int,
@@ -41,13 +50,13 @@ WidthOption = Annotated[
 PICTURES = 256
 """Number of pictures that are scored: enough to rank models, few enough not to slow training."""
 
-_GRID = 36  # samples in the preview, 6 x 6
-_SEED_OF_GRID = 36  # any: the same at every look, so that progress is seen
+SEED = 6  # of samples that are shown or scored: always the same latents, so that they compare
+_GRID = 36  # samples in the preview: four rows of nine
 
 
 def sample_grid(model: GenerativeModel, dataset: Dataset) -> NDArray[np.float32]:
     """Return (36, C, Y, X) samples, always of the same latents."""
-    samples = model.sample(_GRID, seed=_SEED_OF_GRID)
+    samples = model.sample(_GRID, seed=SEED)
     return samples.reshape(_GRID, model.card.channels, model.card.size, model.card.size)
 
 
@@ -57,14 +66,17 @@ def with_neighbour_distances(card: ModelCard, dataset: Dataset) -> ModelCard:
 
     if not dataset.held_out.any():
         return card
+    # Some of each: every held-out crop is compared with every training crop.
     held_out = some(some(dataset.testing, 4 * PICTURES), PICTURES)
     distances = nearest(held_out, some(dataset.training, 16 * PICTURES))[1]
+    # 101 numbers instead of all distances: the card only needs to tell where a new distance lies among them.
     percentiles = np.percentile(distances, range(101)).round(5).tolist()
     return replace(card, calibration={**card.calibration, "neighbour_distances": percentiles})
 
 
 def some(x: NDArray[Any], n: int) -> NDArray[Any]:
     """Return at most `n` items, spread evenly."""
+    # Spread over all: neighbours in a dataset come from one image.
     return x[np.linspace(0, len(x) - 1, min(n, len(x))).astype(int)]
 
 

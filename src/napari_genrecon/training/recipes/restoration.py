@@ -11,10 +11,12 @@ torch is imported inside the functions, so that reading the options does not loa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
@@ -57,9 +60,7 @@ Floats = NDArray[np.floating[Any]]
 _TASK = "denoise"
 _JUDGED = 48  # held-out crops that are compared: about 2 s on one core of a laptop
 _JUDGED_BLOCKS = 8
-_BLOCK = 16  # pixels of the squares whose errors are resampled: structure and noise reach less far
-_DRAWS = 400  # resamplings of the held-out crops: the ends of the interval vary by a few per cent of its width
-_INTERVAL = (2.5, 97.5)  # percentiles
+_HALF = NormalDist().inv_cdf(0.975)  # s.d. from the middle of a 95 % interval to its ends
 _LEAST_SHARE = 0.1  # of the learnt weights: with less, the model is the bundled one but for digits
 
 
@@ -87,6 +88,7 @@ class RestorationOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         TrainOptions.__post_init__(self)
+        # Brightness would change the strength of the noise, which is told; bending would smooth its grain.
         for name in ("intensity", "elastic"):
             if getattr(self, name):
                 raise OptionError(
@@ -155,6 +157,7 @@ def tiled_like(card: ModelCard, start: ModelCard) -> ModelCard:
 def _network(card: ModelCard, options: TrainOptions) -> nn.Module:
     from napari_genrecon.models.runtime import trained_network
 
+    # The bundled weights, not those of `build_network`: a training of minutes only adapts them.
     return trained_network(find_model("auto", _TASK))
 
 
@@ -183,7 +186,9 @@ def plain_losses(
     def loss_at(net: Any, step: int, skipped: int) -> dict[str, Tensor]:
         x, targets, told = batches(step, skipped)
         with precision():
+            # Strength and correlations of the noise; a network of `untold` crops takes its input alone.
             estimate = net(x, told[:, 0], told[:, 1:]) if told.shape[1] else net(x)
+        # The mean of squares in float32: in bfloat16 it would have three digits.
         return {"error": (estimate.float() - targets).square().mean()}
 
     return (loss_at,)
@@ -230,6 +235,8 @@ class Trial:
 def _score(model: Model, dataset: Dataset) -> Score:
     held = judged_crops(dataset)
     x, targets = dataset.x[held], _targets(dataset)[held]
+    # A target that is the mean of F frames has 1/F of the variance v of the noise of x. Their difference has v + v/F,
+    # which is F + 1 times that of the target. Targets that are clean have no noise to count.
     frames = int(dataset.measured.get("frames", 0))
     trial = Trial(
         results=lambda one: _of_crops(one, dataset, held),
@@ -244,11 +251,14 @@ def _score(model: Model, dataset: Dataset) -> Score:
 def judge(model: Model, trial: Trial) -> Score:
     """Mix the weights with those at the start as far as held-out crops say, and compare both on these."""
     start = find_model("auto", _TASK)
+    # One number, fitted to the very crops that are judged: with so many pixels, chance has little part in it.
     share = _best_share(trial.start, trial.results(model), trial.targets)
     weights = _mixed(_start_weights(model.device), model.weights(), share)
+    # Measured again with the mixed weights: that results mix as weights do is an approximation.
     kept = trial.results(_with(model, weights)) if share else trial.start
     errors = [squares(each - trial.targets) for each in (trial.start, kept)]
     gain, (low, high) = held_out_gain(errors[0], errors[1], np.broadcast_to(trial.noise, errors[0].shape))
+    # The whole interval must lie above 0: a gain that chance explains is given up.
     better = bool(share) and low > 0
     found = {"gain_db": gain, "gain_95": [low, high], "share": share if better else 0.0, "judged": trial.judged}
     said = f"{gain:+.2f} dB ({low:+.2f} to {high:+.2f}) over {start.name} {trial.where}"
@@ -263,19 +273,24 @@ def judge(model: Model, trial: Trial) -> Score:
         return Score(value=float(errors[1].mean()), shown={"gain": gain}, card=card, weights=weights)
     card["summary"] = f"Not better than {start.name}, whose weights it has"
     card["warnings"] = [f"not better than the bundled model, which is kept: {said}. This model gives the same pixels"]
+    # The card, the score and the weights are those of the bundled model; the gain that was refused is only shown.
     return Score(value=float(errors[0].mean()), shown={"gain": gain}, card=card, weights=_start_weights(model.device))
 
 
 def squares(difference: Floats) -> Floats:
-    """Return the mean squares (M,) of all squares of `_BLOCK` pixels of (N, 1, Y, X) differences."""
+    """Return the mean squares (M,) of all squares of `noise.blocks.SIZE` pixels of (N, 1, Y, X) differences.
+
+    Structure and noise reach less far, so that squares can be taken as independent.
+    """
     n, _, height, width = difference.shape
-    rows, columns = height // _BLOCK, width // _BLOCK
-    cut = difference[..., : rows * _BLOCK, : columns * _BLOCK].astype(np.float64)
-    return np.asarray(np.mean(cut.reshape(n, rows, _BLOCK, columns, _BLOCK) ** 2, axis=(2, 4)).ravel())
+    rows, columns = height // SIZE, width // SIZE
+    cut = difference[..., : rows * SIZE, : columns * SIZE].astype(np.float64)
+    # (N, rows, pixel, columns, pixel) to (N * rows * columns,)
+    return np.asarray(np.mean(cut.reshape(n, rows, SIZE, columns, SIZE) ** 2, axis=(2, 4)).ravel())
 
 
 def held_out_gain(start: Floats, kept: Floats, noise: Floats) -> tuple[float, tuple[float, float]]:
-    """Return by how many dB an error has fallen, with the 95 % interval of a bootstrap over squares.
+    """Return by how many dB an error has fallen, with its 95 % interval.
 
     Parameters
     ----------
@@ -290,24 +305,26 @@ def held_out_gain(start: Floats, kept: Floats, noise: Floats) -> tuple[float, tu
     >>> round(gain, 2), round(interval[0], 2)
     (3.01, 3.01)
     """
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(start), (_DRAWS, len(start)))
-    low, high = np.percentile(_decibels(start[drawn], kept[drawn], noise[drawn]), _INTERVAL)
-    return float(_decibels(start, kept, noise)), (float(low), float(high))
-
-
-def _decibels(start: Floats, kept: Floats, noise: Floats) -> Floats:
-    before, after = start.mean(-1), kept.mean(-1)
+    before, after, common = start.mean(), kept.mean(), noise.mean()
     # Where the noise of the targets is overestimated, as when things move, a hundredth of the error is left at least.
-    floor = np.minimum(noise.mean(-1), 0.99 * np.minimum(before, after))
-    return np.asarray(10 * np.log10((before - floor) / (after - floor)))
+    floor = min(common, 0.99 * min(before, after))
+    shared = noise * (floor / common) if common else noise
+    gain = math.log((before - floor) / (after - floor))
+    # The delta method: to first order, the logarithm of a ratio of means varies as the mean of these differences does.
+    # Both errors of a square stand in one of them: where a square is hard for one model, it is hard for the other.
+    parts = (start - shared) / (before - floor) - (kept - shared) / (after - floor)
+    half = _HALF * float(parts.std()) / math.sqrt(max(len(parts) - 1, 1))
+    decibels = 10 / math.log(10)
+    return decibels * gain, (decibels * (gain - half), decibels * (gain + half))
 
 
 def _best_share(start: Floats, learnt: Floats, targets: Floats) -> float:
     """Return the share of the learnt weights at which the error is least, if results mix as weights do."""
+    # Least squares in one unknown: the share s at which start + s * step is nearest to the targets.
     step = (learnt - start).astype(np.float64)
     length = float(np.sum(step * step))
     share = float(np.sum(step * (targets - start))) / length if length else 0.0
+    # Never beyond the learnt weights, where nothing was trained.
     return 0.0 if share < _LEAST_SHARE else min(share, 1.0)
 
 
@@ -320,6 +337,7 @@ def judged_crops(dataset: Dataset) -> NDArray[np.intp]:
     most = max(2 * _JUDGED // dataset.depth, _JUDGED_BLOCKS) if dataset.depth else _JUDGED
     place = dataset.place[held]
     beside = (place[:, 1:] - place[:, 1:].min(0)) % dataset.size  # those with the same are a multiple of `size` apart
+    # The largest of the sets of crops that do not overlap; crops at random positions all have sets of their own.
     _, grid, counts = np.unique(beside, axis=0, return_inverse=True, return_counts=True)
     return np.asarray(some(held[grid.ravel() == counts.argmax()], most))
 
@@ -331,6 +349,7 @@ def _targets(dataset: Dataset) -> NDArray[Any]:
 
 def denoised(model: Model, x: NDArray[np.float32], told: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the results (N, 1, Y, X) of a model for some crops, with what it is told of each."""
+    # One call for each crop, since each is told its own noise.
     return np.stack([model(plane, each[0], each[1:]) for plane, each in zip(x[:, 0], told, strict=True)])[:, None]
 
 
@@ -367,6 +386,7 @@ def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
 
     from napari_genrecon.models.runtime import build_network
 
+    # A new network: that of `model` may still be needed with its own weights.
     network = build_network(model.card)
     network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
     return plain_model(model.card, network, model.device)
@@ -374,6 +394,7 @@ def _with(model: Model, weights: Mapping[str, NDArray[Any]]) -> Model:
 
 def lively_crops(targets: Floats) -> NDArray[np.intp]:
     """Return the four crops (N, C, ...) with most contrast, for a preview."""
+    # Stable, so that the preview shows the same crops every time.
     return np.argsort(-targets.reshape(len(targets), -1).std(axis=1), kind="stable")[:4]
 
 

@@ -114,6 +114,7 @@ def vae_losses(
         draws = draws_at(options.seed, skipped, step, turn=0)
         with precision():
             reconstruction, divergence = evidence_lower_bound(net, x, step_of_grey, draws)
+        # Per pixel and channel, so that a learning rate suits crops of every size.
         nats = (options.beta * divergence - reconstruction).mean() / x[0].numel()
         return {"nats": nats, "divergence": divergence.detach().mean()}
 
@@ -122,7 +123,9 @@ def vae_losses(
 
 def _score(model: GenerativeModel, dataset: Dataset) -> Score:
     """Return the bound on held-out crops, in nats per picture."""
+    # One latent for each picture is enough to rank models, as the draws are the same at every score.
     nats = float(model.bound(pictures_of(some(dataset.judging, PICTURES)), k=1).mean())
+    # A bound on the log likelihood: high is good, and a score ranks low as best.
     return Score(value=-nats, shown={"held_out": nats})
 
 
@@ -137,7 +140,9 @@ def _finish(model: GenerativeModel, dataset: Dataset) -> ModelCard:
     bounds = model.bound(pictures, k=8)
     quartiles = np.percentile(bounds, [25, 50, 75])
     # 1.349 s.d. lie between the quartiles of a normal distribution
+    # Median and robust s.d.: a few odd crops must not widen the scale on which odd pictures are found.
     bound = [float(quartiles[1]), max(float(quartiles[2] - quartiles[0]) / 1.349, 1e-3)]
+    # Per channel. At least a millionth of the range: `anomaly_map` divides by it.
     levels = np.percentile(errors, 99, axis=(0, 2, 3))
     usual = np.maximum(levels, 1e-6 * (np.array(dataset.high) - dataset.low)).tolist()
     return replace(card, calibration={**card.calibration, "bound": bound, "pixel_error_99": usual})

@@ -25,12 +25,11 @@ from napari_genrecon.training.recipe import Recipe, Score
 
 __all__ = ["RunFolder"]
 
-# Seconds between two writings: more often costs training time, more seldom leaves the window without news.
-_LOG_EVERY = 2.0
+_LOG_EVERY = 2.0  # seconds between two lines of the log: more seldom leaves the window without news
 _SHOW_EVERY = 10.0  # seconds between two previews
 _SCORE_EVERY = 30.0  # seconds between two scores
 _FIRST = 2.0  # seconds until the first samples
-_SHARE = 0.02  # largest share of the training time for each of the three
+_SHARE = 0.02  # largest share of the seconds of a training for each of the three
 
 
 class RunFolder:
@@ -60,6 +59,7 @@ class RunFolder:
         self._score: Score | None = None
         self._scored = -1  # step of it
         self._notes: dict[str, str] = {}
+        # A resumed run goes on to compare with what it saved before.
         self._best = _best_so_far(folder)
         self._log_due, self._show_due, self._score_due = (
             _Due(_LOG_EVERY, 0.0),
@@ -72,6 +72,7 @@ class RunFolder:
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
+        # The score first, so that the line of the log and the preview below are of the same weights.
         if self._score_due:
             with self._score_due:
                 self._evaluate(state)
@@ -81,6 +82,7 @@ class RunFolder:
         if self._show_due:
             with self._show_due:
                 self._show(self._model(state))
+        # Over the whole run, also before it was resumed: the count is part of the checkpoint.
         if state.skipped:
             self._notes["diverged"] = (
                 f"the loss became infinite {state.skipped} times: each time training went back to its last checkpoint"
@@ -93,9 +95,11 @@ class RunFolder:
 
     def keep(self, state: State) -> None:
         """Score the weights, write samples and ``last.safetensors``; the loop writes the checkpoint."""
+        # Stopped before the first step: there is nothing to score, and no model to save.
         if not state.average:
             return
         self._evaluate(state)
+        # Else the last step is in the log already, and a line would be the mean of nothing.
         if self._count:
             self._log(state)
         model = self._model(state)
@@ -105,6 +109,7 @@ class RunFolder:
     def finish(self, state: State) -> ModelCard:
         """Score the last weights, calibrate ``best.safetensors`` on held-out crops, and return its card."""
         self._evaluate(state)
+        # From the file: the best weights may be those of an earlier step, or of an earlier process.
         found = find_model(self._folder / "best.safetensors")
         best = self._recipe.model(found, trained_network(found), str(self._device))
         card = self._recipe.finish(best, self._dataset)
@@ -113,11 +118,13 @@ class RunFolder:
 
     def _evaluate(self, state: State) -> None:
         """Score the weights, and save them, or what the score makes of them, if they are the best so far."""
+        # The end of a training asks again for what `follow` may just have measured.
         if state.step == self._scored:
             return
         model = self._model(state)
         self._score = score = self._recipe.score(model, self._dataset)
         self._scored = state.step
+        # A warning of the score before, such as of a collapse, need not hold any more.
         self._notes.pop("score", None)
         if score.note:
             self._notes["score"] = score.note
@@ -126,6 +133,7 @@ class RunFolder:
             beware = tuple(score.card.get("warnings", ()))  # of the weights that are kept, until better ones are found
             self._notes.pop("kept", None)
             card = self._trained(state)
+            # Both kinds of warnings: those of the training, and those that the score has of these weights.
             card = replace(card, **{**score.card, "warnings": (*card.warnings, *beware)})
             self._save(card, model.weights() if score.weights is None else score.weights, "best")
             if beware:
@@ -133,7 +141,9 @@ class RunFolder:
 
     def _model(self, state: State) -> Any:
         """Return a model with a copy of the averaged weights."""
+        # A network of its own, so that scoring changes nothing of the one in training, as `settle` and `eval` would.
         network = build_network(self._card).to(self._device)
+        # Names of weights begin with the child's name in the trained module, and without it in the finished model.
         part = f"{self._recipe.part}." if self._recipe.part else ""
         network.load_state_dict({k.removeprefix(part): v for k, v in state.average.items() if k.startswith(part)})
         card = self._trained(state)
@@ -143,6 +153,7 @@ class RunFolder:
 
     def _trained(self, state: State) -> ModelCard:
         """Return the card with what is known now."""
+        # The card is JSON, which has no NaN.
         losses = {name: float(value) for name, value in self.means().items() if np.isfinite(value)}
         return replace(
             self._card,
@@ -156,6 +167,7 @@ class RunFolder:
         save_model(card, weights, self._folder / f"{name}.safetensors", overwrite=True)
 
     def _show(self, model: Any) -> None:
+        # In memory first: the window reads the file while the training runs, and must find it whole.
         content = io.BytesIO()
         np.save(content, self._recipe.preview(model, self._dataset))
         write_file(self._folder / "samples.npy", content.getvalue())
@@ -165,9 +177,11 @@ class RunFolder:
         self._shown = {name: total / self._count for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
         measured = self._score.shown if self._score else {}
+        # NaN before the first score: every line needs the same columns.
         row = self._shown | {name: measured.get(name, float("nan")) for name in self._recipe.measures}
         path = self._folder / "log.csv"
         with path.open("a", encoding="utf-8") as log:
+            # A file opened for appending stands at its end: 0 is a new file, which needs the names of the columns.
             if not log.tell():
                 log.write(",".join(["step", "seconds", *row]) + "\n")
             log.write(f"{state.step},{state.seconds:.1f}," + ",".join(f"{value:.6g}" for value in row.values()) + "\n")
@@ -192,6 +206,7 @@ class _Due:
 
     def __exit__(self, *_: object) -> None:
         now = time.monotonic()
+        # A slow score or preview, as of a large model on a CPU, comes less often.
         self._next = now + max(self._every, (now - self._began) / _SHARE)
 
 
@@ -199,5 +214,6 @@ def _best_so_far(folder: Path) -> float:
     path = folder / "best.safetensors"
     try:
         return read_card(path).losses.get("score", np.inf) if path.is_file() else np.inf
+    # A damaged file is replaced by the next weights that are scored.
     except WeightsError:
         return np.inf

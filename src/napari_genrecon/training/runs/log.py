@@ -18,9 +18,12 @@ def columns(text: str) -> dict[str, NDArray[np.float64]]:
     lines = text.splitlines()
     names = lines[0].split(",") if lines else []
     rows: list[list[float]] = []
+    # A last line without its end is still being written, or was when the process was killed.
     for line in lines[1:] if text.endswith("\n") else lines[1:-1]:
+        # What is no line of numbers, as a crash may leave, is passed over.
         with suppress(ValueError):
             row = [float(value) for value in line.split(",")]
+            # A run goes on from its last checkpoint, and makes the steps after it once more.
             while rows and rows[-1][0] >= row[0]:
                 rows.pop()
             rows += [row] if len(row) == len(names) else []
@@ -31,8 +34,10 @@ def columns(text: str) -> dict[str, NDArray[np.float64]]:
 def exit_reason(folder: Path, returned: int | None) -> str:
     """Return why a process ended that wrote no reason itself."""
     with suppress(OSError):
+        # The log may be large, and bytes at the cut may be half a character.
         lines = (folder / "child.log").read_bytes()[-4000:].decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip()][-_TAIL:]
+        # A negative status is the number of the signal that ended the process, as subprocess tells it.
         killed = f" by signal {-returned}" if returned is not None and returned < 0 else ""
         words = f"; the end of its log: {' / '.join(said)}" if said else ""
         return (

@@ -37,8 +37,7 @@ from napari_genrecon.training.runs.status import (
 
 __all__ = ["Run"]
 
-# Seconds until a process that was started must have written its number: importing torch can take most of a minute.
-_PATIENCE = 60.0
+_PATIENCE = 60.0  # seconds until a new process must have written its number: importing torch takes most of them
 _children: dict[str, subprocess.Popen[bytes]] = {}  # processes that this one started: only it can see how they ended
 
 
@@ -71,9 +70,11 @@ class Run:
         status = read_status(self.folder)
         if status.state in FINAL:
             return status.state
+        # A child that ended is a zombie until it is asked for its status, and would count as alive.
         self._exit_status()
         if is_alive(self.folder):
             return status.state
+        # Between `launch` and the first lines of the new process there is no number to look for.
         unknown = not (self.folder / "process.json").exists()
         if unknown and time.time() - status.time < _PATIENCE:
             return "starting"
@@ -84,6 +85,7 @@ class Run:
         """Return the last progress that was written, or None before the first step."""
         try:
             return TrainProgress(**read_json(self.folder / "progress.json"))
+        # The file is missing, which `read_json` makes an empty object, or of another version.
         except TypeError:
             return None
 
@@ -92,6 +94,7 @@ class Run:
         if self.state() != "running":
             return False
         try:
+            # A process writes its status before its first progress: older progress is that of another process.
             noted, begun = (os.stat(self.folder / name).st_mtime_ns for name in ("progress.json", "status.json"))
         except OSError:
             return True
@@ -108,6 +111,7 @@ class Run:
     def samples(self) -> NDArray[np.float32] | None:
         """Return (N, C, Y, X) samples of fixed latents in grey values, or None before the first."""
         try:
+            # Read at once and closed: Windows would not let the training replace a file that is open here.
             return np.load(io.BytesIO((self.folder / "samples.npy").read_bytes()), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
@@ -178,8 +182,10 @@ class Run:
                 if minutes is None
                 else self._with(read_options({"kind": self.kind, **self.options}).continued(minutes))
             )
+            # An old request would stop the new process at once; an old number would make it look dead at first.
             for name in ("stop", "process.json"):
                 remove(self.folder / name)
+            # This also sets the time from which `state` counts its patience.
             write_status(self.folder, replace(read_status(self.folder), state="starting", error=""))
         return run
 
@@ -189,6 +195,7 @@ class Run:
         # -P: a module that lies in the current folder is not imported.
         command = [sys.executable, "-P", "-X", "faulthandler", "-m", module, str(self.folder.absolute())]
         try:
+            # No pipes: nobody reads them once the window is closed, and a full pipe blocks the training.
             with (self.folder / "child.log").open("ab") as log:
                 child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_DETACHED)
         except OSError as error:
@@ -210,11 +217,13 @@ class Run:
         if self.state() in ("starting", "running"):
             raise OptionError(f"{self.name!r} is being trained: stop it first")
         self._exit_status()
+        # Beside it, so on the same disk; names with a dot are passed over by `find_runs`.
         gone = Path(tempfile.mkdtemp(prefix=".old-", dir=self.folder.parent))
         rename(self.folder, gone / self.name)  # in one step: no run is seen half deleted
         shutil.rmtree(gone, ignore_errors=True)
 
     def _with(self, options: TrainOptions) -> Run:
+        # All other facts stay, also those that a newer version may have added.
         facts = read_json(self.folder / "run.json") | {"options": options.to_dict()}
         write_file(self.folder / "run.json", json.dumps(facts, indent=1).encode())
         return replace(self, options=options.to_dict())
@@ -227,8 +236,10 @@ class Run:
 
 if sys.platform == "win32":
     _DETACHED: dict[str, Any] = {
+        # Without a console window, and out of reach of Ctrl-C in that of napari.
         "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         "close_fds": True,
     }
 else:
+    # A session of its own: Ctrl-C in the terminal of napari, or closing it, does not end the training.
     _DETACHED: dict[str, Any] = {"start_new_session": True, "close_fds": True}

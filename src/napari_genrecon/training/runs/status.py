@@ -37,8 +37,8 @@ __all__ = [
 
 FINAL = ("finished", "stopped", "failed")
 _BEAT = 10.0  # seconds between heartbeats
-# Seconds without a heartbeat after which a process on another computer counts as dead: network drives show new times
-# late, and a live run that is taken for dead could be resumed twice.
+# After so many seconds without a heartbeat a process on another computer counts as dead: network drives show new
+# files late, and a live run that is taken for dead could be resumed twice.
 _SILENCE = 120.0
 _CLOCK = 2.0  # seconds of tolerance between two readings of the start time of a process
 _RESERVE = 64 << 10  # bytes of a file that is deleted on a full disk, so that the reason can be written
@@ -82,6 +82,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_status(folder: Path) -> Status:
     """Return the status of a run; ``starting`` before anything was written."""
     found = read_json(folder / "status.json")
+    # The file may be of another version, or edited: what is no text is left out and not trusted.
     texts = {key: found.get(key) for key in ("state", "error", "model", "sha256", "device")}
     plain = {key: value for key, value in texts.items() if isinstance(value, str)}
     when = found.get("time")
@@ -94,6 +95,7 @@ def write_status(folder: Path, status: Status) -> None:
     try:
         write_file(folder / "status.json", content)
     except OSError as error:
+        # Freeing space helps no other error, such as one of permissions.
         if error.errno not in DISK_FULL:
             raise
         remove(folder / "reserve")
@@ -111,6 +113,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # `OutputError` is an OSError too, and has its sentence already.
         if isinstance(error, GenReconError):
             raise
         raise OutputError(sentence(path, error)) from error
@@ -153,11 +156,14 @@ def is_alive(folder: Path) -> bool:
     pid, started = found.get("pid"), found.get("started")
     if not isinstance(pid, int) or not isinstance(started, int | float):
         return False
+    # The number means nothing on another computer, where it may belong to any process.
     if found.get("host") != socket.gethostname():
         return _since_heartbeat(folder) < _SILENCE
     try:
         process = psutil.Process(pid)
+        # On Linux the start time is counted from that of booting, which moves a little when the clock is set.
         same = abs(process.create_time() - started) < _CLOCK
+        # A zombie has ended, and only waits for its parent to ask.
         return same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError, OverflowError):
         return False
@@ -176,13 +182,17 @@ def heartbeat(folder: Path) -> Iterator[None]:
     """Touch the file ``heartbeat`` every few seconds."""
     ended = threading.Event()
     path = folder / "heartbeat"
+    # Before the thread begins: another computer must not find a run without one.
     path.touch()
 
     def beat() -> None:
+        # Not a sleep: `set` ends the waiting at once.
         while not ended.wait(_BEAT):
+            # A network drive that is away for a moment costs one heartbeat and must not end the thread.
             with suppress(OSError):
                 os.utime(path)
 
+    # A daemon: it never keeps a process alive that has nothing else to do.
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
     try:

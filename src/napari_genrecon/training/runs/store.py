@@ -33,6 +33,7 @@ _FORMAT = "genrecon-run/1"
 
 def runs_folder() -> Path:
     """Return the folder of all runs: the variable ``GENRECON_RUNS``, or one in the user's data directory."""
+    # The tests set it, so that they touch no run of the user.
     chosen = os.environ.get("GENRECON_RUNS")
     if chosen:
         return Path(chosen)
@@ -84,12 +85,15 @@ def create_run(crops: Dataset, options: dict[str, Any] | TrainOptions, *, name: 
     }
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
+        # In the folder of the runs, so that giving it its name is one step on one disk.
         part = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
         try:
+            # All that may fill the disk happens before the folder has its name: no half run is ever listed.
             crops.save(part / "crops.npz")
             write_status(part, Status(state="starting"))
             folder = _named(part, name, facts)
         finally:
+            # Nothing is there any more if it was renamed.
             shutil.rmtree(part, ignore_errors=True)
     run = _open(folder)
     assert run is not None
@@ -101,9 +105,11 @@ def _named(part: Path, name: str, facts: dict[str, Any]) -> Path:
     taken: tuple[str, ...] = ()
     while True:
         free = free_name(name, taken)
+        # Names of models are looked up in their own folder, those of runs here: one may be free in one of them only.
         taken = (*taken, free)
         if (part.parent / free).exists():
             continue
+        # Before the renaming: a folder without it is no run.
         write_file(part / "run.json", json.dumps({**facts, "name": free}, indent=1).encode())
         try:
             rename(part, part.parent / free)
@@ -142,9 +148,11 @@ def _open(folder: Path) -> Run | None:
     """Return the run in a folder; None if the folder holds no run."""
     found = read_json(folder / "run.json")
     try:
+        # A folder that was copied or renamed by hand is no run: name and folder must be one.
         if found["format"] != _FORMAT or found["name"] != folder.name:
             return None
         options = read_options({"kind": found["kind"], **found["options"]})
         return Run(folder, check_name(found["name"]), options.recipe, str(found["created"]), options.to_dict())
+    # Of another version, or damaged: the other runs must still be listed.
     except (KeyError, TypeError, GenReconError):
         return None

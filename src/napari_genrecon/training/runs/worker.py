@@ -70,19 +70,24 @@ def work_steps(folder: Path) -> Generator[TrainProgress, None, str]:
         If the training fails for another reason.
     """
     with lock(folder):
+        # Inside the lock: only the process that has it may write in the folder.
         note_process(folder, os.getpid())
         _remove_leftovers(folder)
         reserve(folder)
         write_status(folder, dataclasses.replace(read_status(folder), state="running", error=""))
         try:
+            # Before torch is loaded, which takes long: another computer may look meanwhile.
             with heartbeat(folder):
                 yield from _with_progress_file(folder, _training(folder))
+        # The generator was closed: a stop, which is no failure. It must be raised on, and may yield nothing more.
         except GeneratorExit:
             _end(folder, "stopped")
             raise
+        # Also Ctrl-C and `SystemExit`: without a last status the run would look alive, or killed for no reason.
         except BaseException as error:
             sentence = _sentence(error)
             write_status(folder, dataclasses.replace(read_status(folder), state="failed", error=sentence))
+            # Errors with a sentence go on as they are, and so does what is no error: a Ctrl-C must stay one.
             if isinstance(error, GenReconError) or not isinstance(error, Exception):
                 raise
             raise (OutputError if isinstance(error, OSError) else InferenceError)(sentence) from error
@@ -97,6 +102,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _training(folder: Path) -> Generator[TrainProgress, None, Any]:
+    # Here and not above: this module is imported by the window, which must not load torch for it.
     from napari_genrecon.training.session import train_steps
 
     run = read_json(folder / "run.json")
@@ -113,6 +119,7 @@ def _with_progress_file(
     with closing(steps):
         try:
             for progress in steps:
+                # Kept, since the last step of a training must be seen although it comes soon after another.
                 last = progress
                 if time.monotonic() - written > _EVERY:
                     _write_progress(folder, progress)
@@ -146,15 +153,18 @@ def _end(folder: Path, state: str) -> str:
 
 def _publish_model(folder: Path, status: Status) -> tuple[str, str]:
     """Copy the model into the models folder, over its own older one only, and return its name and checksum."""
+    # The best weights, or the last where no score was made.
     files = [folder / name for name in ("best.safetensors", "last.safetensors") if (folder / name).is_file()]
     if not files:  # stopped before the first weights were saved
         return status.model, status.sha256
+    # By its checksum: a model of this name that the user has put there since is not ours to remove.
     if status.model and _sha256(_file(status.model)) == status.sha256:
         remove_model(status.model)
     while True:
         name = free_name(status.model or str(read_json(folder / "run.json")["name"]))
         try:
             import_model(files[0], name=name)
+        # The models folder refuses to overwrite: a free name may be taken before the file is there.
         except OutputError:
             if _file(name).exists():  # taken meanwhile
                 continue
@@ -214,6 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(given) != 1:
         raise OptionError(f"one folder of a run is needed, got {len(given)} arguments")
     folder, asked = Path(given[0]), []
+    # A request like the file ``stop``: the step is finished and saved, where the default would end the process at once.
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
     _lower_priority()
     with closing(work_steps(folder)) as steps:
@@ -226,6 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _lower_priority() -> None:
     import psutil
 
+    # Some systems refuse to change priorities; the training goes on with the usual one.
     with suppress(psutil.Error, OSError):
         process = psutil.Process()
         process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else process.nice() + _NICE)
