@@ -21,6 +21,7 @@ def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
     shapes = [tuple(int(n) for n in shape)]
     while len(shapes) < _LEVELS and min(shapes[-1][-2:]) >= 2 * _SMALLEST:
         *outer, y, x = shapes[-1]
+        # Rounded up, as `halved` repeats the last row or column of an odd side.
         shapes.append((*outer, -(-y // 2), -(-x // 2)))
     return shapes
 
@@ -36,7 +37,10 @@ def halved(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         Type of the result; integers are rounded.
     """
     odd = [(0, 0)] * (block.ndim - 2) + [(0, n % 2) for n in block.shape[-2:]]
+    # float64 holds the sum of four 32-bit integers exactly.
     even = np.pad(block, odd, mode="edge").astype(np.float64)
     *outer, y, x = even.shape
+    # (..., Y, X) -> (..., Y/2, 2, X/2, 2): axes -3 and -1 count the pixels within a block.
     means = even.reshape(*outer, y // 2, 2, x // 2, 2).mean(axis=(-3, -1))
+    # A cast alone would cut the fraction off and darken every level by half a grey value.
     return np.asarray(np.rint(means) if dtype.kind in "iu" else means).astype(dtype)
