@@ -45,19 +45,23 @@ def begin(part: Path, header: Header) -> None:
     """Start a journal."""
     first = {"schema": _SCHEMA, **header._asdict()}
     # "x" fails if there is one: two runs must never share a journal.
-    with (part / JOURNAL).open("x", encoding="utf-8") as file:
+    with (part / JOURNAL).open("xb") as file:
         _put(file, first)
 
 
 def append(part: Path, index: Index, stored: Stored) -> None:
     """Say that a region is stored."""
-    with (part / JOURNAL).open("a", encoding="utf-8") as file:
+    with (part / JOURNAL).open("ab+") as file:
+        # A full disk may have cut the last line short: what is added behind it would be lost with it.
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
         line = {"region": index, "sha256": stored.digest, "nan": stored.nan, "clipped": stored.clipped}
         _put(file, line | {"machine": stored.machine})
 
 
 def _put(file: Any, line: dict[str, Any]) -> None:
-    file.write(json.dumps(line) + "\n")
+    file.write(json.dumps(line).encode() + b"\n")
     file.flush()
     # A line that is lost in a power failure only means that its region is computed again.
     os.fsync(file.fileno())
