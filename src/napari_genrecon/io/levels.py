@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["CHUNK", "halved", "level_shapes"]
 
 CHUNK = 1024
-"""Pixels along a side that are stored, or read, at once where nothing else decides: 2 MB at 16 bits."""
+"""Pixels along a side that are stored, or read, at once where nothing else decides: 2 MB of memory at 16 bits."""
 _SMALLEST = 256  # pixels along Y and X of the smallest level: smaller ones would make no viewer faster
 _LEVELS = 6  # at most: the last is 32 times smaller, enough to show a plane of 8000 pixels at the smallest size
 

@@ -12,7 +12,7 @@ from napari_genrecon.io.reader import open_image
 
 __all__ = ["correlated_stack", "fluorescence_2d", "nuclei", "sample_path", "spots", "stack_3d"]
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent.parent
 # The wheel carries the folder inside the package; a checkout is read in place.
 _FOLDERS = (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data")
 

@@ -11,7 +11,7 @@ from napari_genrecon.errors import ImageError
 __all__ = ["CHANNELS", "child_texts", "parsed_xml", "short_text", "stated"]
 
 CHANNELS = 64
-"""Channels whose acquisition is kept."""
+"""Channels whose acquisition is kept: every record of a later step holds it in memory and in its files again."""
 _MAX_XML = 256 << 20  # characters; to parse it takes several times as much memory
 _LONGEST = 200  # characters of a text, which anybody may have written
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_codec", "check_pages", "check_sizes", "smaller_copies"]
 
-_MOST_COMPRESSED = 10_000  # times; no real image compresses so well, but damaged headers declare it
+_MOST_COMPRESSED = 10_000  # bytes of pixels from a byte of the file; damaged headers declare it, no real image does
 _PAGES_CHECKED = 4096  # of the first pages: to check more would delay the opening of files with very many
 _SLACK = 1 << 16  # bytes that a compressed piece may need beyond twice its size, for tables and headers of its codec
 _HARMLESS = 256 << 20  # bytes; smaller images may be as constant, and their files as small, as they like

@@ -15,7 +15,7 @@ from napari_genrecon.io.levels import CHUNK
 
 __all__ = ["TiffPixels"]
 
-_OPEN_FILES = 16  # kept open: opening one anew for every region is slow, and systems allow some hundreds per process
+_OPEN_FILES = 16  # files kept open: to open one for every region is slow, and systems allow some hundreds at once
 
 
 class TiffPixels:

@@ -32,7 +32,7 @@ __all__ = ["write_tiff_steps"]
 _CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
 _TILE = 256  # pixels along a side: what most readers of OME-TIFF load at once
 _TILE_STEP = 16  # TIFF wants the sides of tiles to be multiples of this
-_PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image
+_PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image: 1 + 1/4 + 1/16 + …
 
 
 def write_tiff_steps(
