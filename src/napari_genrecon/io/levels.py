@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHUNK", "halved", "level_shapes"]
+__all__ = ["CHUNK", "TILE", "halved", "level_shapes"]
 
 CHUNK = 1024
 """Pixels along a side that are stored, or read, at once where nothing else decides: 2 MB of memory at 16 bits."""
-_SMALLEST = 256  # pixels along Y and X of the smallest level: smaller ones would make no viewer faster
-_LEVELS = 6  # at most: the last is 32 times smaller, enough to show a plane of 8000 pixels at the smallest size
+TILE = 256
+"""Pixels along a side that most readers of OME-TIFF load at once: a level that is smaller makes no viewer faster."""
 
 
 def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
     """Return the shapes of all levels of an image, itself first; its last two dimensions are Y and X."""
     shapes = [tuple(int(n) for n in shape)]
-    while len(shapes) < _LEVELS and min(shapes[-1][-2:]) >= 2 * _SMALLEST:
+    while min(shapes[-1][-2:]) >= 2 * TILE:
         *outer, y, x = shapes[-1]
         # Rounded up, as `halved` repeats the last row or column of an odd side.
         shapes.append((*outer, -(-y // 2), -(-x // 2)))

@@ -19,7 +19,7 @@ from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
-from napari_genrecon.io.levels import halved, level_shapes
+from napari_genrecon.io.levels import TILE, halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
 from napari_genrecon.io.tiff.ome_text import ome_text
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["write_tiff_steps"]
 
 _CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
-_TILE = 256  # pixels along a side: what most readers of OME-TIFF load at once
 _TILE_STEP = 16  # TIFF wants the sides of tiles to be multiples of this
 _PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image: 1 + 1/4 + 1/16 + …
 
@@ -167,7 +166,7 @@ class _Planes:
 
     def _options(self, plane: NDArray[Any]) -> dict[str, Any]:
         return {
-            "tile": tuple(min(_TILE, -(-n // _TILE_STEP) * _TILE_STEP) for n in plane.shape[:2]),
+            "tile": tuple(min(TILE, -(-n // _TILE_STEP) * _TILE_STEP) for n in plane.shape[:2]),
             "compression": "zlib",
             # The horizontal predictor makes integers smaller; that for floats would need another package.
             "predictor": plane.dtype.kind in "iu",
