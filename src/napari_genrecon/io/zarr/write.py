@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["write_zarr_steps"]
 
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
-_RETRIES = 3  # times that a region is computed again after an error, such as a short loss of a network drive
 _LARGEST_NUMBER = 8  # bytes; longer floats are not portable
 
 Index = tuple[int, ...]
@@ -290,12 +289,15 @@ def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], No
 
 
 def _on_workers(job: _Job, missing: list[Index], client: Client) -> Generator[tuple[Index, Stored], None, None]:
+    import dask
     from distributed import as_completed
     from distributed.client import FutureCancelledError
     from distributed.scheduler import KilledWorker
 
+    # After an error, such as a short loss of a network drive, as often as after the loss of a worker: 3 by default.
+    again = dask.config.get("distributed.scheduler.allowed-failures")
     # All at once: the scheduler decides which worker takes which region, and in which order.
-    futures = {client.compute(delayed, retries=_RETRIES): index for index, delayed in _delayed(job, missing)}
+    futures = {client.compute(delayed, retries=again): index for index, delayed in _delayed(job, missing)}
     try:
         for future in as_completed(futures):
             try:
