@@ -26,6 +26,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target, publishing
 from napari_genrecon.io.record.provenance import digest_json
 from napari_genrecon.io.record.sidecar import sidecar_of
+from napari_genrecon.normal import FWHM
 from napari_genrecon.options import is_number
 
 __all__ = [
@@ -42,7 +43,9 @@ __all__ = [
 ENDING = ".csv"
 """Ending of files of points."""
 _MOST_BYTES = 1 << 30  # bytes of a file that is read: 1 GB, some ten million points
-_BOX = 1 / 0.7  # side of a box in sizes of its object: the diameter of a disc in its full width at half maximum
+# Side of a box, the diameter of a disc, in the size that `detect` states of it. In white noise, the Laplacian of a
+# Gaussian of s.d. s finds a disc of radius s best, and a Gaussian of s.d. s / sqrt(3), whose FWHM is the size.
+_BOX = 2 * math.sqrt(3) / FWHM
 _DIGITS = math.ceil(1 + 24 * math.log10(2))  # that tell any two numbers of 32 bits apart: 9 (Matula, CACM 11, 1968)
 
 
