@@ -139,6 +139,7 @@ def length(node: ast.FunctionDef) -> int:
 # Numbers of geometry, of a unit or a file format, of a cited paper, of a simulated picture, or of
 # networks whose weights are shipped: another one would be wrong, and not better or worse.
 DEFINED = {
+    "__main__": {"_INTERRUPTED"},
     "axes": {"RGB", "_LEADING"},
     "checks.expected": {"_MUCH"},
     "checks.resolution": {"_FIRST", "_THRESHOLD"},
@@ -154,7 +155,7 @@ DEFINED = {
     "io.tiff.colours": {"_JPEG"},
     "io.tiff.display": {"_SHADES"},
     "io.tiff.sizes": {"_CENTIMETRES", "_PRINTED", "_TAG_UNITS"},
-    "io.tiff.write": {"_TILE_STEP"},
+    "io.tiff.write": {"_PYRAMID_SHARE", "_TILE_STEP"},
     "models.card": {"FACTORS"},
     "models.encoder": {"_VIEWS"},
     "models.networks.frame_gate": {"WIDTH", "_BOXES", "_ENERGY"},

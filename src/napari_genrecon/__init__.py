@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# For type checkers and editors, which do not run `__getattr__`. The doubled name ("X as X") marks a public re-export.
 if TYPE_CHECKING:
     from napari_genrecon.errors import GenReconError as GenReconError
     from napari_genrecon.errors import GenReconWarning as GenReconWarning
@@ -125,10 +126,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    # Python calls this (PEP 562) only for names that are not in the module yet.
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
 
 
 def __dir__() -> list[str]:
+    # Completion and `dir` would otherwise list only what has been used already.
     return __all__

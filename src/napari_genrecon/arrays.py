@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["ImageArray", "ImageLayer", "ImageLike", "LazyArray"]
 
 
+# Protocols, so that neither dask, zarr nor napari is imported to describe their objects.
 class LazyArray(Protocol):
     """An array that is read by region, such as one of dask or Zarr."""
 
@@ -24,6 +25,7 @@ class LazyArray(Protocol):
     def __getitem__(self, region: Any, /) -> Any:
         """Return the pixels of a region."""
 
+    # The rest (`chunks`, `dask`, `nbytes`) differs between libraries: callers ask with `hasattr` before they use it.
     def __getattr__(self, name: str, /) -> Any:
         """Return any other attribute of the array."""
 

@@ -26,6 +26,7 @@ from napari_genrecon.errors import ImageError
 
 __all__ = ["COLOUR_SAMPLES", "RGB", "Axes", "assumption", "infer_axes", "resolve_axes"]
 
+# Number of leading dimensions -> their letters. More than three have no usual meaning.
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
 RGB = 3
 """Channels of a colour image that hold grey values; alpha is left out."""
@@ -117,7 +118,9 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     """
     if len(shape) < 2:
         raise ImageError(f"image has shape {tuple(shape)}: at least two dimensions (Y, X) are needed")
+    # Three short sides are a small volume or a batch of crops, not an image with channels behind it.
     plane_last = len(shape) < 3 or min(shape[-3:-1]) < _MIN_PLANE_SIDE
+    # A layer may deny the colours that its shape suggests: `rgb` of napari wins over the shape.
     colour = (not plane_last and shape[-1] in COLOUR_SAMPLES) if rgb is None else rgb
     channels_last = not plane_last and not colour and shape[-1] <= _MOST_LAST_CHANNELS
     spatial = "YXS" if colour else "YXC" if channels_last else "YX"
@@ -125,6 +128,7 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
         raise ImageError(
             f"image has {len(shape)} dimensions, shape {tuple(shape)}: say in axes what they mean, for example 'PTZCYX'"
         )
+    # A letter may appear only once: with C or S last, the third leading dimension becomes P.
     leading = _LEADING[len(shape) - 2] if spatial == "YX" else _before(3, len(shape))
     return Axes(leading + spatial, assumed=True)
 
@@ -151,13 +155,17 @@ def assumption(axes: Axes, shape: Sequence[int], *, eight_bit: bool = False) -> 
 
 def _other_reading(letters: str, shape: tuple[int, ...], eight_bit: bool) -> tuple[str, str]:
     """Return the letters of another likely reading, and the condition for it; empty texts if there is none."""
+    # A narrow image, fewer than nine pixels wide, has the same shape. None is one pixel wide.
     if letters.endswith("YXC") and shape[-1] > 1:
         return f"{_LEADING[len(shape) - 2]}YX", "the last dimension is X"
+    # RGBA comes in 8 bits; four samples of a wider dtype may be four stains.
     if letters.endswith("YXS") and shape[-1] == 4 and not eight_bit:
         return f"{letters[:-1]}C", "the last dimension holds four channels and not colours and transparency"
+    # Two to four whole fields of view are channels about as often as planes, and the rule has taken them for planes.
     few = [i for i, letter in enumerate(letters) if letter in "TZ" and shape[i] in _FEW_PLANES]
     if few and letters.endswith("ZYX") and min(shape[-2:]) >= _WHOLE_FIELD:
         return f"{letters[: few[0]]}C{letters[few[0] + 1 :]}", f"dimension {few[0]} holds channels"
+    # More channels than the rule allows for: the "image" is then far narrower than high.
     if len(shape) > 2 and letters.endswith("YX") and shape[-1] * _STRIP <= min(shape[-3:-1]):
         return f"{_before(3, len(shape))}YXC", "the last dimension holds channels"
     return "", ""
@@ -183,12 +191,14 @@ def resolve_axes(axes: str | Axes | None, shape: Sequence[int]) -> Axes:
     ImageError
         If the letters do not fit the shape, repeat, or lack Y or X.
     """
+    # An empty text is an empty field of a form: nothing was given.
     if axes is None or axes == "":
         return infer_axes(shape)
     letters = str(axes).upper()
     problem = _problem(letters, tuple(shape))
     if problem:
         raise ImageError(f"axes {str(axes)!r} do not fit an image of shape {tuple(shape)}: {problem}")
+    # Axes that were inferred before stay marked, so that the record still says that they were assumed.
     return Axes(letters, axes.assumed if isinstance(axes, Axes) else False)
 
 
@@ -202,6 +212,7 @@ def _problem(letters: str, shape: tuple[int, ...]) -> str:
         return "a letter appears twice"
     if "Y" not in letters or "X" not in letters:
         return "Y and X must both be named"
+    # Every task cuts planes out as (Y, X); transposing here would hide from the user that the result is turned.
     if letters.index("Y") > letters.index("X"):
         return "Y must come before X: transpose the image first"
     if "S" in letters:

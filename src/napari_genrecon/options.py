@@ -23,6 +23,7 @@ _WORDS = {
     str: "text",
     types.NoneType: "None",
 }
+# A marker of its own: None is a value that options may have.
 _MISFIT = object()
 
 
@@ -40,10 +41,12 @@ def check_options(options: Any) -> None:
     check_types(options)
     for name, (kinds, words) in _declared(options.__class__).items():
         hint, value = hints_of(options.__class__)[name], getattr(options, name)
+        # The metadata of `Annotated[type, {...}]` also describe the form: only limits and choices count here.
         declared = hint.__metadata__[0] if get_origin(hint) is Annotated else {}
         choices = declared.get("choices")
         if isinstance(choices, tuple) and isinstance(value, str) and value not in choices:
             raise OptionError(f"{name} must be {words}, got {value!r}")
+        # Options such as a number or a file have limits for the spin box only: text has no order to check.
         if "min" in declared and value is not None and set(kinds) <= {int, float, types.NoneType}:
             check_number(name, value, declared["min"], declared.get("max", math.inf))
 
@@ -56,6 +59,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
     OptionError
         If it does not.
     """
+    # Written so that NaN, which compares false with everything, is refused too.
     if not low <= value <= high:
         limits = f"be {low:g} or more" if high == math.inf else f"lie between {low:g} and {high:g}"
         raise OptionError(f"{name} must {limits}, got {value}")
@@ -79,11 +83,13 @@ def check_types(options: Any) -> None:
     """
     for name, (kinds, words) in _declared(options.__class__).items():
         value = getattr(options, name)
+        # The types of a union are tried in order: the first one that fits decides what the value becomes.
         fitting = (found for kind in kinds if (found := _converted(value, kind)) is not _MISFIT)
         found = next(fitting, _MISFIT)
         if found is _MISFIT:
             raise OptionError(f"{name} must be {words}, got {value!r}")
         if found is not value:
+            # Options are frozen: this is the way around it that dataclasses use themselves.
             object.__setattr__(options, name, found)
 
 
@@ -119,6 +125,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
         return _alternatives(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
         return tuple(kind for part in get_args(hint) for kind in _alternatives(part))
+    # Whether the text is one of the words is checked apart, so that the sentence can list them.
     return (str,) if get_origin(hint) is Literal else (hint,)
 
 
@@ -128,13 +135,16 @@ def _converted(value: object, kind: Any) -> Any:
         return value
     if get_origin(kind) is tuple:
         return _converted_tuple(value, get_args(kind))
+    # Before the numbers: bool is a subclass of int, and 1 shall not pass for True, nor True for 1.
     if kind is bool:
         return bool(value) if isinstance(value, bool | np.bool_) else _MISFIT
+    # NumPy's numbers are registered as Real and Integral, too. JSON cannot store them: they become Python's.
     if kind in (int, float) and isinstance(value, Real) and not isinstance(value, bool):
         if kind is float:
             return float(value)
         if isinstance(value, Integral):
             return int(value)
+        # Spin boxes and JSON of other programs write whole numbers as 2.0.
         return int(float(value)) if float(value).is_integer() else _MISFIT
     return value if isinstance(value, kind) else _MISFIT
 

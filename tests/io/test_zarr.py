@@ -352,6 +352,19 @@ def test_journal_line_that_was_cut_short_does_not_count(tmp_path):
     assert journal.read(tmp_path)[1] == {(0,): Stored("abc", 0, 0)}
 
 
+def test_run_whose_journal_was_cut_short_in_a_line_is_continued(tmp_path, lazy):
+    """As on a full disk: what is added later must not run into the rest of the line."""
+    target, about = tmp_path / "a.zarr", ImageMeta(**CALIBRATED)
+    steps = write_zarr_steps(target, lazy, about)
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    path = tmp_path / "a.zarr.part" / journal.JOURNAL
+    path.write_bytes(path.read_bytes()[:-30])
+    write(target, lazy, about, resume=True)
+    assert chunks_of(target) == chunks_of(write(tmp_path / "whole.zarr", lazy, about))
+
+
 # --- other stores than one image ---
 
 SPACE = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]

@@ -43,8 +43,10 @@ def _advise(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.advise.task import advise_steps
 
     found, notes = find_images(parsed.inputs, stack=parsed.stack, recursive=parsed.recursive)
+    # To the standard error, so that --json prints nothing but JSON.
     for note in notes:
         warn(f"note: {note}")
+    # Only the first is opened: the rules need one image, and the number of the others.
     image = open_image(found[0].path, axes=parsed.axes)
     about = image.about.filled()
     situation, advice = watch(
@@ -71,6 +73,7 @@ def _advise(parsed: argparse.Namespace) -> int:
 
 
 def _text(advice: Sequence[Advice]) -> str:
+    # What is worth doing is numbered, in order; what is not follows, with the reason.
     to_do = [one for one in advice if one.do]
     against = [one for one in advice if not one.do]
     lines = [f"{number}. {one}" for number, one in enumerate(to_do, start=1)] or ["Nothing to do: use it as it is."]

@@ -25,6 +25,7 @@ def add_commands(commands: Subparsers, given: list[str]) -> None:
         metavar="IMAGE",
         help=f"{IMAGES}; or a folder with a subfolder for each class",
     )
+    # Both say where the objects are: argparse refuses two answers.
     objects = parser.add_mutually_exclusive_group()
     objects.add_argument("--labels", nargs="+", type=Path, metavar="FILE", help="one labels image for each image")
     objects.add_argument("--points", nargs="+", type=Path, metavar="CSV", help="instead: one table of centres for each")
@@ -50,6 +51,7 @@ def _classify(parsed: argparse.Namespace) -> int:
     paths, classes = _given(parsed)
     first = parsed.inputs[0]
     target = parsed.output or first.with_name(f"{first.name.split('.')[0]}_classes.csv")
+    # Before the images are read and a model is trained, which may take minutes.
     check_target(target, overwrite=parsed.overwrite, sources=[*paths, *filter(None, [parsed.classes])])
     images, where = _opened(paths, parsed)
     names = [str(path) for path in paths]
@@ -59,6 +61,7 @@ def _classify(parsed: argparse.Namespace) -> int:
         warn(f"note: {note}")
     if found.scores is not None:
         say(str(found.scores))
+    # The model first: if the table cannot be written, the training is not lost.
     if parsed.save:
         found.save(parsed.save)
         say(f"kept the model {parsed.save!r}: genrecon classify IMAGE --model {parsed.save}")
@@ -73,6 +76,7 @@ def _given(parsed: argparse.Namespace) -> tuple[list[Path], Any]:
     from napari_genrecon.io.folders import find_images
     from napari_genrecon.tasks.classify.files import class_folders, read_classes
 
+    # Three ways to say what is known: a model, a table of classes of objects, or folders of whole images by class.
     objects = bool(parsed.labels or parsed.points)
     if parsed.model or objects:
         found, left_out = find_images(parsed.inputs)
@@ -83,6 +87,7 @@ def _given(parsed: argparse.Namespace) -> tuple[list[Path], Any]:
             if parsed.save:
                 raise OptionError(f"--save {parsed.save} keeps a model that was trained: it needs --classes")
             return paths, None
+        # --points and --labels say where the objects are, not what they are.
         if parsed.classes is None:
             raise OptionError("--classes is needed: a table with the columns label and class (or --model)")
         return paths, read_classes(parsed.classes, paths)
@@ -90,6 +95,7 @@ def _given(parsed: argparse.Namespace) -> tuple[list[Path], Any]:
         raise OptionError("--classes gives the classes of objects: say where they are with --labels or --points")
     if len(parsed.inputs) != 1 or not parsed.inputs[0].is_dir():
         raise OptionError("give --labels or --points and --classes, or --model, or a folder with a subfolder per class")
+    # An image in no subfolder has no class: it is what the model sorts.
     pairs = class_folders(parsed.inputs[0])
     return [path for path, _ in pairs], [name or None for _, name in pairs]
 
@@ -108,6 +114,7 @@ def _opened(paths: list[Path], parsed: argparse.Namespace) -> tuple[list[Any], d
 def _counts(found: Any) -> str:
     import numpy as np
 
+    # A class without a single object is still listed, with 0.
     counts = np.bincount(found.predicted, minlength=len(found.classes))
     parts = [f"{count} {name}" for name, count in zip(found.classes, counts, strict=True)]
     return f"{len(found)} classified: {', '.join(parts)}"

@@ -34,6 +34,7 @@ def run(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _denoise(folder, "nuclei_2d.tif")
     result = _denoise(folder, "correlated_noisy.tif")
+    # Of this sample the truth is known, as it was simulated: the gain can be measured.
     noisy, truth = (open_image(sample_path(f"correlated_{kind}.tif")).data for kind in ("noisy", "truth"))
     before, after = psnr(truth, noisy), psnr(truth, result.data)
     _say(f"against the known truth: {before:.1f} dB noisy, {after:.1f} dB denoised (+{after - before:.1f} dB)")
@@ -67,8 +68,10 @@ def _picture(path: Path, before: NDArray[Any], after: NDArray[Any]) -> None:
     """Write before and after side by side with the same contrast, and an enlarged crop of each below."""
     from skimage.io import imsave
 
+    # The contrast of the noisy plane for both: each with its own would hide what denoising did to the brightness.
     low, high = np.percentile(before, (0.5, 99.8))
     grey = [(255 * np.clip((plane - low) / (high - low), 0, 1)).astype(np.uint8) for plane in (before, after)]
+    # `kron` with ones repeats every pixel, without the smoothing of an interpolation.
     crops = [np.kron(_brightest(plane, after), np.ones((_ENLARGED, _ENLARGED), np.uint8)) for plane in grey]
     rows = [_side_by_side(grey), _side_by_side(crops)]
     width = max(row.shape[1] for row in rows)
@@ -78,6 +81,7 @@ def _picture(path: Path, before: NDArray[Any], after: NDArray[Any]) -> None:
 def _brightest(plane: NDArray[Any], guide: NDArray[Any]) -> NDArray[Any]:
     """Return the crop of a plane at the brightest part of the guide, where there is structure to see."""
     side = min(_CROP, *guide.shape)
+    # Crops overlap by half, so that no bright part is always cut.
     tops = range(0, guide.shape[0] - side + 1, max(1, side // 2))
     lefts = range(0, guide.shape[1] - side + 1, max(1, side // 2))
     top, left = max(

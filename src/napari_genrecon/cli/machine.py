@@ -30,6 +30,7 @@ def _window(parsed: argparse.Namespace) -> int:
         napari = import_module("napari.__main__")
     except ImportError as error:
         raise MissingPackageError(f"the window needs napari ({error}): pip install 'napari-genrecon[all]'") from error
+    # napari reads its arguments from here, and takes no others.
     sys.argv = ["napari", *parsed.files]
     napari.main()
     return 0

@@ -37,10 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
             code: int = parsed.run(parsed)
         return code
     except GenReconError as error:
+        # With --debug, the traceback says where; without it, a user sees a sentence.
         if parsed.debug:
             raise
+        # Only commands that know --overwrite may name it as a remedy.
         warn(sentence(error, replaces=hasattr(parsed, "overwrite")))
         return FAILED
+    # Long runs have closed their steps by now, and removed what was half written.
     except KeyboardInterrupt:
         warn("interrupted; no file was left half written (a .zarr.part folder can be continued with --resume)")
         return INTERRUPTED
@@ -52,6 +55,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
         prog="genrecon", description="Restore microscopy images, and train models that make synthetic ones."
     )
     parser.add_argument("--version", action="version", version=f"napari-genrecon {__version__}")
+    # Each command adds --debug itself: it is then accepted behind the command, where people put it.
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for task in TASKS:
@@ -69,6 +73,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
 
 
 def _demo(parsed: argparse.Namespace) -> int:
+    # Imports of tasks stand inside functions throughout: --help must not wait for what it does not need.
     from napari_genrecon.cli.demo import run
 
     run(parsed.output)

@@ -34,6 +34,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.batch import pipeline_work
 
     steps = _read(parsed.steps)
+    # A name for the results: that of the file of steps, or that of the steps of another result.
     name = parsed.steps.stem if parsed.steps.suffix == ".json" else steps.name
     return run_batch(parsed, pipeline_work(steps, name, axes=parsed.axes, keep=parsed.keep_steps))
 

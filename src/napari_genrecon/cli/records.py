@@ -70,11 +70,13 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
     noise = measure_noise(image.data, axes=image.axes)
     if parsed.json:
         found = [model.to_dict() for model in ([noise] if isinstance(noise, NoiseModel) else noise)]
+        # An image with channels has a model for each, and --noise takes both forms.
         report = found[0] if len(found) == 1 else found
         if len(parsed.inputs) > 1:  # one line per image, with its path
             return json.dumps({"image": str(path), "noise": report})
         return json.dumps(report, indent=2)
     assumed = " (assumed)" if image.axes.assumed else ""
+    # Wrong axes give a wrong noise model without any other sign of it.
     doubt = assumption(image.axes, image.data.shape, eight_bit=image.data.dtype == "uint8")
     note = f"note: {doubt}\n" if doubt else ""
     return f"{path} {tuple(image.data.shape)} {image.axes}{assumed}\n{note}{noise_report(noise)}"
@@ -83,9 +85,11 @@ def _noise_text(path: Path, parsed: argparse.Namespace) -> str:
 def _verify(parsed: argparse.Namespace) -> int:
     from napari_genrecon.io.record.check import verify
 
+    # One function per image, as `process_each` goes on with the next image where one fails.
     def check(path: Path) -> str:
         changed = verify(path)
         if changed:
+            # An error, so that the exit status says it too: scripts read no sentences.
             raise ImageError("changed since it was made: " + "; ".join(changed))
         return f"{path}: unchanged since it was made"
 
@@ -122,6 +126,7 @@ def _resolution(parsed: argparse.Namespace) -> int:
     def measure(path: Path) -> str:
         image = open_image(path, axes=parsed.axes, series=parsed.series)
         other = None if parsed.second is None else open_image(parsed.second, axes=parsed.axes, series=parsed.series)
+        # None gives the resolution in pixels.
         size = known_sizes(image.about).get("X")
         found = resolution(image.data, None if other is None else other.data, axes=image.axes, pixel_size=size)
         return "\n".join([str(path), *map(str, found)])
@@ -136,6 +141,7 @@ def _blur(parsed: argparse.Namespace) -> int:
     def measure(path: Path) -> str:
         image = open_image(path, axes=parsed.axes, series=parsed.series)
         found = measure_blur(image.data, axes=image.axes)
+        # The command that uses the number, ready to be copied.
         return f"{path}: {found}\ngenrecon deblur {path} --psf {found.fwhm:.1f}"
 
     return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
@@ -152,8 +158,10 @@ def _psf(parsed: argparse.Namespace) -> int:
 
     image = open_image(parsed.image)
     found = psf_from_beads(image.data, read_places(parsed.points))
+    # Pixel size and axes of the beads hold for the PSF; place, record and display are those of another image.
     about = replace(image.about, translate=(), record=None, layer=None)
     options = {"overwrite": parsed.overwrite, "sources": [parsed.image, parsed.points]}
+    # The ending of the name chooses the format, as for every result.
     finish(written_format(parsed.output).write_steps(parsed.output, found.pixels, about, **options))
     say(f"{parsed.output}: {found}")
     return 0
@@ -166,6 +174,7 @@ def _methods(parsed: argparse.Namespace) -> int:
     from napari_genrecon.training import cited
 
     def describe(path: Path) -> str:
+        # From the sidecar where a file of points, or one that another program saved, holds none.
         record = record_at(path)
         return json.dumps(record, indent=1) if parsed.json else methods_text(record, defaults_of, cited)
 

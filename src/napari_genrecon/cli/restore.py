@@ -31,6 +31,7 @@ __all__ = ["add_file_flags", "add_task", "run_batch"]
 def add_task(commands: Subparsers, task: Task, *, flags: bool) -> None:
     """Add the command of a task; `flags` adds those of its options, which imports the task."""
     parser = add_command(commands, task.name, _run_task, f"{task.summary}.")
+    # All tasks share one function, which reads from here which one was given.
     parser.set_defaults(task=task.name)
     add_file_flags(parser, images=task.makes == "image")
     if flags:
@@ -59,6 +60,7 @@ def add_file_flags(parser: argparse.ArgumentParser, *, images: bool = True) -> N
     if images:
         _add_image_flags(parser)
     else:
+        # Tables of points cannot be continued or written by workers. Their record always lies beside them.
         parser.set_defaults(pyramid=False, sidecar=True, resume=False, scheduler=None, workers=0)
 
 
@@ -85,6 +87,7 @@ def _run_task(parsed: argparse.Namespace) -> int:
 
     task = find_task(parsed.task)
     values = {option.name: getattr(parsed, option.name) for option in fields(task.options)}
+    # Masks, PSFs and noise arrive as text: a path, a number or a description.
     return run_batch(parsed, task_work(task, *options_from_text(task, values, flag="--")))
 
 
@@ -105,6 +108,7 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
     batch = plan_batch(parsed.inputs, work.name, parsed.output, **places)
     for note in batch.notes:
         warn(note)
+    # After the plan was accepted: a refused batch leaves no empty folders.
     make_folders(batch)
     steps = batch_steps(
         batch,
@@ -114,9 +118,11 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
         scheduler=parsed.scheduler,
         workers=parsed.workers,
         series=parsed.series,
+        # With --debug, the first error ends the batch with its traceback.
         strict=parsed.debug,
     )
     rows = watch(steps, work.name, _tell)
+    # Each failure was reported when it happened; here they only count for the exit status.
     failed = sum(row.error is not None for row in rows)
     if len(rows) > 1:
         say(f"{len(rows) - failed} of {len(rows)} images done" + (f", {failed} failed" if failed else ""))
@@ -126,6 +132,7 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
 def _tell(progress: BatchProgress) -> None:
     """Print what is to be known of an image that has ended, and the name of its result."""
     row = progress.row
+    # A row is reported at every step; only its end is printed.
     if not row.ended:
         return
     with beside_bar():

@@ -45,6 +45,7 @@ def add_series(parser: argparse.ArgumentParser) -> None:
 
 def add_flags(parser: argparse.ArgumentParser, options: type, *, without: tuple[str, ...] = ()) -> None:
     """Add one flag per field of an options dataclass."""
+    # `include_extras` keeps the metadata of `Annotated`; annotations are texts until they are evaluated here.
     hints = typing.get_type_hints(options, include_extras=True)
     for option in fields(options):
         if option.name not in without:
@@ -55,6 +56,7 @@ def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> 
     """Add the flag of one field, with its default, its limits and its tooltip as help."""
     kind, metadata = typing.get_args(hint)[:2]
     assert option.default is not MISSING  # options are keyword-only and have defaults
+    # "flag" says what only the command line needs, such as the form of a text.
     text = ": ".join(metadata[key] for key in ("tooltip", "flag") if key in metadata)
     if {"min", "max"} <= set(metadata) and option.default is not None:
         text += f" ({metadata['min']:g} to {metadata['max']:g}; default {option.default:g})"
@@ -62,6 +64,7 @@ def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> 
     if isinstance(choices, tuple):
         text += f" ({', '.join(map(str, choices))}; default {option.default})"
     flag = f"--{option.name.replace('_', '-')}"
+    # On by default: --x and --no-x, as it could not be switched off otherwise.
     if kind is bool:
         action = argparse.BooleanOptionalAction if option.default else "store_true"
         parser.add_argument(flag, action=action, default=option.default, help=text)
@@ -71,6 +74,7 @@ def add_flag(parser: argparse.ArgumentParser, option: Field[Any], hint: Any) -> 
 
 def _converter(kind: Any, metadata: dict[str, Any]) -> Any:
     """Return the converter from text to an option's type; an option of several types stays text and is read later."""
+    # An optional number is a number here: None is what stands if the flag is not given.
     kinds = (set(typing.get_args(kind)) or {kind}) - {type(None)}
     return float if kinds == {float} else int if int in kinds and "array" not in metadata else str
 
@@ -91,6 +95,7 @@ def warnings_as_sentences() -> Iterator[None]:
     from napari_genrecon.errors import GenReconWarning
 
     with warnings.catch_warnings():
+        # Warnings of other packages keep their usual form.
         shown = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *more: Any, **others: Any) -> None:
@@ -99,6 +104,7 @@ def warnings_as_sentences() -> Iterator[None]:
             else:
                 shown(message, category, *more, **others)
 
+        # Python shows a warning once per line of code: the second image of a batch would get none.
         warnings.simplefilter("always", GenReconWarning)
         warnings.showwarning = show
         yield
@@ -122,11 +128,14 @@ def watch(steps: Any, title: str, tell: Callable[[Any], object] = lambda _: None
 
     from napari_genrecon.engine.run import finish
 
+    # `disable=None`: no bar where the output is no terminal, such as a log file of a cluster.
     with tqdm(desc=title, unit="step", leave=False, disable=None, file=sys.stderr) as bar:
 
         def show(progress: Any) -> None:
+            # 0 means that the number of steps is not known: tqdm then counts without a bar.
             bar.total = progress.total or None
             bar.set_postfix_str(progress.note, refresh=False)
+            # tqdm adds up; progress tells how much is done in all.
             bar.update(progress.done - bar.n)
             tell(progress)
 

@@ -118,6 +118,7 @@ def _split_inputs(parsed: argparse.Namespace) -> tuple[list[Path], list[Path]]:
     from napari_genrecon.training import find_recipe
 
     recipe = find_recipe(parsed.recipe)
+    # Without targets to look for, all inputs are images.
     if parsed.targets or "targets" not in recipe.needs:
         return parsed.inputs, parsed.targets
     if len(parsed.inputs) != 2:
@@ -133,6 +134,7 @@ def _watched(steps: Any, name: str) -> int:
 
     try:
         model = watch(interruptible(_print_notes(steps)), name)
+    # Not an error: the first Ctrl-C has saved the run, and it can go on.
     except KeyboardInterrupt:
         warn("stopped and saved: 'genrecon runs' lists the training, 'genrecon runs --resume NAME' continues it")
         return INTERRUPTED
@@ -144,12 +146,15 @@ def _watched(steps: Any, name: str) -> int:
 
 def _print_notes(steps: Any) -> Any:
     """Run steps and print their notes about the crops, whether there is a bar or not."""
+    # The inner steps are closed together with the outer ones, not some time later: closing is what saves a run.
     with closing(steps):
         while True:
             try:
                 progress = next(steps)
+            # The value that the steps return: a plain `for` would lose it.
             except StopIteration as stop:
                 return stop.value
+            # The bar shows a note for a moment only, and nothing at all where the output is no terminal.
             if progress.note.startswith("note: "):
                 warn(progress.note)
             yield progress
@@ -159,11 +164,13 @@ def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:
     from napari_genrecon.training import all_options, find_recipe, read_options
     from napari_genrecon.training.data.dataset import CropOptions
 
+    # What was not given is None and left out, so that the defaults of the recipe hold.
     flags = {name: getattr(parsed, name) for name in _flags() if getattr(parsed, name) is not None}
     training = {field.name: flags[field.name] for field in fields(all_options()) if field.name in flags}
     crops = {field.name: flags[field.name] for field in fields(CropOptions) if field.name in flags}
     crops |= {} if parsed.crops is None else {"mode": parsed.crops}
     crops |= {} if parsed.n_crops is None else {"n": parsed.n_crops}
+    # Each recipe brings crops that suit it; flags replace single values of them.
     return replace(find_recipe(parsed.recipe).crops, **crops), read_options({**training, "kind": parsed.recipe})
 
 
@@ -183,6 +190,7 @@ def _runs(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.train import resume_steps
     from napari_genrecon.training.runs.store import find_run, find_runs
 
+    # Refused and not ignored: the user expects that it changes something.
     if parsed.minutes is not None and not parsed.resume:
         raise OptionError(f"--minutes {parsed.minutes:g} needs --resume NAME")
     if parsed.resume:
@@ -230,6 +238,7 @@ def _sample(parsed: argparse.Namespace) -> int:
     from napari_genrecon.tasks.sample.file import sample_file_steps
 
     options = SampleOptions(**{option.name: getattr(parsed, option.name) for option in fields(SampleOptions)})
+    # `options.model` may be the path of a model file: the result then lies in the current folder.
     target = parsed.output or Path(f"{Path(options.model).stem}_sample.ome.tif")
     record = watch(sample_file_steps(options, target, overwrite=parsed.overwrite), options.model)
     for sentence in record["warnings"]:
@@ -250,6 +259,7 @@ def _models(parsed: argparse.Namespace) -> int:
         raise OptionError(f"--name {parsed.name} needs --import PATH")
     if parsed.export:
         name, path = parsed.export
+        # The ending chooses the form: a package for other programs, or one file for this one.
         if path.lower().endswith(".zip"):
             noise = None if parsed.noise is None else noise_from_text(parsed.noise, None, "--")
             watch(export_steps(name, path, noise=noise, factor=parsed.factor), name)
@@ -275,6 +285,7 @@ def _list_models(task: str | None) -> None:
 
 def _line(card: Any) -> str:
     """Return two lines about a model: name and licence, then its purpose or how it was trained."""
+    # Generative models state what they were trained on; those of the other tasks, what they are for.
     made = card.task == "sample"
     kind, where = (card.network, "yours" if card.path else "bundled") if made else ("", "yours" if card.path else "")
     head = f"{card.name}  ({', '.join(filter(None, (card.task, kind, where, card.licence)))})"

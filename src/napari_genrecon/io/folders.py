@@ -65,6 +65,8 @@ def find_images(
         _require_images(path, search)
         notes += search.notes(path)
         for item in search.images:
+            # The key is the real path: a file that is named twice, or through a link, is processed once.
+            # An image that was named itself stays so: its result gets no subfolder.
             found.setdefault(item.path.resolve(), item)
     return list(found.values()), notes
 
@@ -96,17 +98,21 @@ def _search(folder: Path, within: Path, recursive: bool, search: _Search) -> Non
     except OSError as error:
         if not within.parts:
             raise ImageError(_unreadable(folder, error)) from error
+        # A subfolder without permission must not end the search; the folder that the user named must.
         search.unreadable.append(f"{folder} ({error.strerror})")
         return
     for path in inside:
+        # Hidden files are the system's, or temporary ones of ours; sidecars belong to their image. Neither is counted.
         if path.name.startswith(".") or is_sidecar(path):
             continue
+        # Before the test for stores: an unfinished store has the metadata of a store and would be taken for an image.
         if path.name.endswith(PART):
             search.unfinished += 1
         elif path.is_file() and is_image(path):
             search.images.append(Found(path, within))
         elif not path.is_dir():
             search.others += 1
+        # A Zarr store is a folder for the system and an image for us: it must not be searched for its chunks.
         elif _is_store(path):
             search.images.append(Found(path, within))
         elif not recursive:
@@ -125,6 +131,7 @@ def _is_store(folder: Path) -> bool:
 def _is_folder(path: Path) -> bool:
     """Return whether this is a folder to search."""
     try:
+        # A folder of TIFF planes is no image here, and its planes are images each; --stack asks for the other meaning.
         return path.is_dir() and not is_image(path)
     except OSError as error:
         raise ImageError(_unreadable(path, error)) from error

@@ -88,6 +88,7 @@ class Format:
         OptionError
             If the result is to be resumed or written by a cluster, and the format does not support it.
         """
+        # Only formats that are written by region know these two options.
         resume, client = options.pop("resume", False), options.pop("client", None)
         if self.by_region:
             options.pop("pyramid", None)  # OME-Zarr always has one
@@ -161,6 +162,7 @@ _REFUSED = {
 
 def _resolve(target: str) -> Callable[..., Any]:
     module, _, function = target.partition(":")
+    # Late, so that a reader and the package it needs are loaded for a file of its format only.
     found: Callable[..., Any] = getattr(import_module(_ROOT + module), function)
     return found
 
@@ -185,6 +187,7 @@ def read_format(path: Path) -> Format:
 def _by_magic(path: Path) -> Format | None:
     try:
         with path.open("rb") as file:
+            # Enough for the signature that lies deepest (NIfTI, at 344).
             head = file.read(max(at + len(magic) for f in FORMATS for at, magic in f.magic))
     except OSError:  # reported in a sentence when it is opened
         return None
@@ -215,6 +218,7 @@ def plainly(path: Path, kind: Format | str, read: Callable[[], Any]) -> Any:
     except GenReconError:
         raise
     except ImportError as error:
+        # imagecodecs comes with the extra "all", the readers of microscopes with "formats".
         extra = "all" if package == "imagecodecs" else "formats"
         raise MissingPackageError(
             f"{path.name} cannot be read without another package ({error}): pip install {package}, or "
@@ -230,6 +234,7 @@ def plainly(path: Path, kind: Format | str, read: Callable[[], Any]) -> Any:
 
 def is_image(path: Path) -> bool:
     """Return whether a file, by its name, or a folder, by its content, is one image; no folder of planes does."""
+    # A folder of planes is the only format without endings.
     return any(f.fits(path) for f in FORMATS if f.endings)
 
 
@@ -237,6 +242,7 @@ def image_name(path: Path) -> str:
     """Return the name of a file without the ending of its format."""
     endings = sorted({ending for f in FORMATS for ending in (*f.endings, *f.written)}, key=len, reverse=True)
     found = next((ending for ending in endings if path.name.lower().endswith(ending)), "")
+    # Endings that have no form with ".ome" of their own, such as "x.ome.zarr.zip" or "x.ome.btf".
     return re.sub(r"\.ome$", "", path.name[: len(path.name) - len(found)], flags=re.IGNORECASE)
 
 
@@ -256,6 +262,7 @@ def written_format(path: Path) -> Format:
     OptionError
         If the name asks for none.
     """
+    # An unknown ending is refused, not replaced: the user would look for the name that they gave.
     found = next((f for f in FORMATS if f.write and path.name.lower().endswith(f.written)), None)
     if found is None:
         known = " or ".join(written_endings())
@@ -270,5 +277,6 @@ def is_written_by_region(path: Path) -> bool:
 
 def result_ending(source: Path) -> str:
     """Return the ending of a result that gets no name: that of the source's format if it is written by region."""
+    # By the name alone: nothing is opened to name a result.
     by_region = any(f.fits_name(source) for f in FORMATS if f.by_region)
     return written_endings(folder=by_region)[0]

@@ -38,6 +38,7 @@ _UNITS = {
     "h": "hour",
     "hr": "hour",
 }  # lower case
+# Looked up as they are written: "m" is a metre, and "M" is not.
 _CASE_MATTERS = {"m": "meter", "M": "pixel", "min": "minute", "Min": "minute"}
 UNIT_SYMBOLS = {
     "micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "centimeter": "cm", "meter": "m", "pixel": "pixel",
@@ -62,8 +63,10 @@ def unit_name(text: str) -> str:
     text = text.strip()
     if text in _CASE_MATTERS:
         return _CASE_MATTERS[text]
+    # Then without British spelling and plural; not at once, as "s" and "inches" would lose their last letter.
     for word in (text.lower(), text.lower().replace("metre", "meter").removesuffix("s")):
         unit = _UNITS.get(word, word)
+        # napari refuses to show a layer with a unit that it does not know: anything else becomes pixels.
         if unit in UNIT_SYMBOLS or unit in _OTHER_UNITS:
             return unit
     return "pixel"
@@ -175,8 +178,10 @@ def chosen_series(path: Path, series: Sequence[Series], wanted: int | str | None
     if wanted is None:
         return 0
     names = [one.name for one in series]
+    # A name comes first: a series may be called "2".
     if str(wanted) in names:
         return names.index(str(wanted))
+    # `isdecimal` also refuses negative numbers, which Python would count from the end.
     if str(wanted).isdecimal() and int(wanted) < len(series):
         return int(wanted)
     raise ImageError(f"{path.name} has no image {wanted!r}: it holds {listed_series(series)}")
@@ -260,6 +265,7 @@ def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axe
         return resolve_axes(axes, shape)
     try:
         known = letters and not _UNKNOWN & set(letters)
+        # Checked with the shape, but not marked as assumed: the file says so.
         return Axes(resolve_axes(letters, shape).letters) if known else resolve_axes(None, shape)
     except ImageError:  # an order of dimensions that is not supported: the rule may still do
         return resolve_axes(None, shape)
@@ -269,6 +275,7 @@ def about_with(axes: Axes, sizes: Sizes, **more: Any) -> ImageMeta:
     """Return the metadata from the sizes a file states; pixels are square if it states one side only."""
     one = sizes.get("X") or sizes.get("Y")
     known = {"X": one, "Y": one, **sizes} if one else sizes
+    # Some programs write 0 or infinity for a size that they do not know.
     usable = {letter: pair for letter, pair in known.items() if pair and 0 < pair[0] < math.inf}
     return ImageMeta(
         axes=axes,

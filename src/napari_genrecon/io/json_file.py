@@ -22,9 +22,11 @@ def read_json(path: Path) -> dict[str, Any]:
     ImageError
         If it is anything else.
     """
+    # A store from somebody else could otherwise make the program read files outside it.
     if path.is_symlink():
         raise ImageError(f"{path} is a link, and links are not followed: put the file itself there")
     try:
+        # Asked before reading: `read_bytes` would take the memory first.
         if path.stat().st_size > MAX_JSON:
             raise ImageError(f"{path} has {path.stat().st_size} bytes of metadata; at most {MAX_JSON} are read")
         content = path.read_bytes()
@@ -43,6 +45,7 @@ def parsed_json(name: str, content: bytes) -> dict[str, Any]:
     """
     try:
         found = json.loads(content)  # bytes: json finds the encoding itself
+    # RecursionError: a small file of nothing but opening brackets is enough for it.
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{name} is not readable JSON, it may be damaged: {error}") from error
     if not isinstance(found, dict):

@@ -41,6 +41,7 @@ def with_more(about: ImageMeta, letters: str) -> ImageMeta:
 
 def placed(about: ImageMeta) -> dict[str, Any]:
     """Return scale, place, units and labels of the dimensions that napari shows."""
+    # napari counts no colour samples as a dimension: an RGB layer has one scale less than its array has axes.
     shown = [i for i, letter in enumerate(about.axes.letters) if letter != "S"]
     return {
         "scale": [about.scale[i] for i in shown],
@@ -57,12 +58,16 @@ def limits(data: ImageArray, about: ImageMeta, channels: Sequence[int]) -> list[
     """
     if about.channel_limits and len(about.channel_limits) == about.axes.n_channels(data.shape):
         lows, highs = zip(*(about.channel_limits[channel] for channel in channels), strict=True)
+        # One layer shows several channels (RGB, or before it is cut): its limits must hold for all of them.
         return [min(lows), max(highs)]
+    # None: napari takes the exact extremes of an array in memory by itself.
     if not is_lazy(data):
         return None
     crops = [crop for channel in channels for crop in sample_crops(data, about.axes, channel)]
+    # NaN would make both limits NaN, and the layer black.
     values = np.concatenate([crop[np.isfinite(crop)] for crop in crops])
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    # napari refuses limits that are equal, as those of a constant image would be.
     return [low, high if high > low else low + 1.0]
 
 
@@ -70,8 +75,10 @@ def channel_display(about: ImageMeta, name: str, n: int) -> dict[str, Any]:
     """Return the keywords by which napari splits an image into its channels, with their names and colours."""
     axis = about.axes.letters.index("C")
     names = about.channel_names if len(about.channel_names) == n else tuple(f"channel {i}" for i in range(n))
+    # `add_image` with `channel_axis` wants scale and labels of what is left after it has cut the channels out.
     display = without(axis, placed(about)) | {"channel_axis": axis, "name": [f"{name} {label}" for label in names]}
     maps = colormaps(about, n)
+    # Without colours of the file, napari chooses a colormap for each channel, and additive blending, by itself.
     return display | ({"colormap": maps, "blending": "additive"} if maps else {})
 
 
@@ -79,6 +86,7 @@ def colormaps(about: ImageMeta, n: int) -> list[list[str]]:
     """Return the colours of `n` channels from dark to bright; empty if they are not known."""
     if len(about.channel_luts) == n:
         return [list(lut) for lut in about.channel_luts]
+    # A channel shown from black to black would be invisible.
     known = len(about.channel_colors) == n and not {"#000000", ""} & set(about.channel_colors)
     return [["#000000", color] for color in about.channel_colors] if known else []
 

@@ -65,6 +65,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     """
     if not isinstance(path, str):
         return None
+    # By name only: to open files here would delay every file that is dropped on napari, and hide why one is damaged.
     return read_layers if any(format_.fits(Path(path)) for format_ in FORMATS) else None
 
 
@@ -77,6 +78,7 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     """Return an opened image as napari layers: as saved if it comes from napari, else one layer per channel."""
     display = image.about.layer
     data, about = _as_saved(image)
+    # An image that was saved from napari had its colours shown before: it comes back as it was.
     if not {"name", "layers"} & set(display or {}):
         about = without_deep_colours(about, image.data.dtype, image.data.shape[-1])
     name = image.name + (f" (unfinished: {image.unfinished})" if image.unfinished else "")
@@ -86,16 +88,20 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     if image.about.acquisition:
         common["metadata"][ACQUISITION] = image.about.acquisition
     multiscale = isinstance(data, list)
+    # Limits from the smallest level: they are found with fewer bytes read.
     smallest = data[-1] if multiscale else data
     channels = range(about.axes.n_channels(smallest.shape))
     common |= {"multiscale": multiscale, "contrast_limits": limits(smallest, about, channels)}
+    # napari shows RGB as it is: limits would have no effect.
     if about.axes.rgb:
         del common["contrast_limits"]
+    # Three origins in turn: several layers saved as channels, one layer saved, and a file of any program.
     if display is not None and "layers" in display:
         return _one_by_one(data, common, about, display["layers"])
     if display is not None and "name" in display:
         return [(data, {"name": name, **common, **_without_axes(display)}, "image")]
     if "C" in about.axes.letters:
+        # Limits per channel: with those of all channels together, a dim one would be black.
         each = [limits(smallest, about, [channel]) for channel in channels]
         display = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
         # napari cuts the channels out: it would read a whole array that it does not recognise as lazy
@@ -110,12 +116,15 @@ def _as_saved(image: ImageFile) -> tuple[Any, ImageMeta]:
     about, letters = image.about.filled(), (image.about.layer or {}).get("axes")
     levels = [image.data, *image.levels]
     now = about.axes.letters
+    # The layer was saved in another order than the file can have (T, C, Z, Y, X), or with dimensions of length 1 that
+    # tifffile drops. Letters that are not in the saved order mean that another program has changed the file.
     if isinstance(letters, str) and letters.replace("S", "C") != now and set(now) <= set(letters.replace("S", "C")):
         dropped = [letter for letter in letters.replace("S", "C") if letter not in now]
         about, now = with_more(about, "".join(dropped)), "".join(dropped) + now
         order = tuple(now.index("C" if letter == "S" else letter) for letter in letters)
         levels = [as_transposable(level)[(None,) * len(dropped)].transpose(order) for level in levels]
         about = about.reordered(order)
+    # Zarr has no colour samples: RGB was stored as three channels, and is put back.
     if isinstance(letters, str) and letters.endswith("S") and not about.axes.rgb:
         about = replace(about, axes=Axes(letters))
     return (levels if len(levels) > 1 else levels[0]), about
@@ -130,6 +139,7 @@ def _one_by_one(
     levels = data if isinstance(data, list) else [data]
     layers = []
     for index, display in enumerate(displays):
+        # A view, or lazy: nothing is read to cut the channels apart.
         pixels = [as_transposable(level)[(slice(None),) * axis + (index,)] for level in levels]
         kwargs = {**common, **where, **_without_axes(display)}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
@@ -147,6 +157,7 @@ def write_tiff_layers(path: str, layers: list[LayerData], *, saving: Saving = PL
     """Write one or several image layers as one OME-TIFF (npe2 writer)."""
     from napari_genrecon.io.tiff.write import write_tiff_steps
 
+    # Before anything is written. Converting by itself would give the user another dtype than the layer has.
     for data, meta, _ in layers:
         if _pixels(data, meta).dtype == np.float16:
             raise OutputError(
@@ -168,6 +179,7 @@ def _written(path: str, layers: list[LayerData], saving: Saving, write_steps: Ca
 
     try:
         data, about = _one_image(layers)
+        # Asked before the pixels are written: a sidecar that may not be replaced is found at once, not after minutes.
         if saving.sidecar:
             check_target(sidecar_of(Path(path)), overwrite=saving.overwrite)
         written = finish(write_steps(path, data, about, overwrite=saving.overwrite))
@@ -184,6 +196,7 @@ def _one_image(layers: list[LayerData]) -> tuple[Any, ImageMeta]:
         return images[0]
     first, about = images[0]
     for (pixels, _), (_, meta, _) in zip(images, layers, strict=True):
+        # An affine is an array, so that == would compare it element by element.
         same = all(np.array_equal(np.asarray(meta[k]), np.asarray(layers[0][1][k])) for k in _SAME if k in meta)
         if pixels.shape != first.shape or pixels.dtype != first.dtype or not same:
             raise OptionError(
@@ -196,6 +209,7 @@ def _one_image(layers: list[LayerData]) -> tuple[Any, ImageMeta]:
 
 
 def _pixels(data: ImageArray, meta: dict[str, Any]) -> Any:
+    # The smaller levels are made again from the full one when the file is written.
     return data[0] if meta.get("multiscale") else data
 
 
@@ -233,8 +247,10 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
         Shape of the pixels, at full resolution.
     """
     axes = axes_of(meta.get("axis_labels", ()), tuple(shape), rgb=bool(meta.get("rgb")))
+    # napari gives no scale, unit or place for colour samples; the file needs an entry for every dimension.
     samples = 1 if axes.rgb else 0
     units = tuple(str(unit) for unit in meta.get("units", ())) or ("pixel",) * (len(axes) - samples)
+    # napari takes any unit that pint knows, such as feet; OME-TIFF and OME-Zarr have a list.
     for letter, unit in zip(axes.letters, units, strict=False):
         if unit not in UNIT_SYMBOLS:
             raise ImageError(
@@ -255,6 +271,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
 def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes:
     """Return the axes that a layer names, else those of the rule in `axes`."""
     names = [str(label).lower() for label in labels]
+    # napari labels dimensions "-2", "-1" or "axis -2" by itself: such labels mean nothing.
     known = set(names) <= _LETTERS and len(set(names)) == len(names) and names[-2:] == ["y", "x"]
     if known and len(names) + rgb == len(shape):
         return Axes("".join(names).upper() + ("S" if rgb else ""))
@@ -264,8 +281,10 @@ def axes_of(labels: Sequence[Any], shape: tuple[int, ...], *, rgb: bool) -> Axes
 def _display_of(meta: dict[str, Any]) -> dict[str, Any]:
     """Return the display settings of a layer as JSON values; with its labels, as some are no names of axes."""
     display = {key: _plain(meta[key]) for key in (*_DISPLAY, *_PLACED) if key in meta}
+    # They have no effect on RGB.
     if meta.get("rgb"):
         display = {key: value for key, value in display.items() if key not in ("colormap", "contrast_limits", "gamma")}
+    # The name alone is not enough: a colormap of the user is not known to the next session.
     if isinstance(display.get("colormap"), dict):
         display["colormap"] = {key: display["colormap"][key] for key in ("name", "colors", "controls")}
     return display
@@ -282,6 +301,7 @@ def _color(display: dict[str, Any]) -> str:
 
 def _plain(value: object) -> Any:
     """Return a JSON value: arrays as lists, NumPy numbers as Python's, units and enumerations as text."""
+    # Blending, interpolation and the like are enumerations in napari, and json writes none.
     if isinstance(value, enum.Enum):
         return _plain(value.value)
     if isinstance(value, dict):

@@ -43,14 +43,17 @@ def from_planes(read: Callable[[Index], NDArray[Any]], outer: Index, plane: Inde
     """
     if at_once(math.prod((*outer, *plane)) * dtype.itemsize):
         planes = [np.asarray(read(index)) for index in np.ndindex(*outer)]
+        # Without outer dimensions there is one plane, and reshape takes the stacked axis away again.
         return np.stack(planes).reshape(*outer, *plane).astype(dtype, copy=False)
     import dask.array as da
 
+    # One block per plane, as `read` gives whole planes: a smaller block would read its plane again for every piece.
     chunks = (*((1,) * n for n in outer), *((n,) for n in plane))
     return da.map_blocks(_plane, read, len(outer), dtype=dtype, chunks=chunks)
 
 
 def _plane(read: Callable[[Index], NDArray[Any]], n: int, block_info: dict[Any, Any]) -> NDArray[Any]:
+    # `block_info[None]` describes the block of the result; there is no input array whose block could be described.
     return np.asarray(read(tuple(block_info[None]["chunk-location"][:n])))[(None,) * n]
 
 
@@ -68,11 +71,13 @@ class Regions:
     """
 
     def __init__(self, read: Callable[[Any], NDArray[Any]], shape: Index, dtype: np.dtype[Any], chunks: Index) -> None:
+        # The file itself is not kept: an open file cannot be pickled for the workers.
         self._read, self.shape, self.dtype, self.chunks = read, tuple(map(int, shape)), np.dtype(dtype), chunks
         self.ndim, self.size = len(self.shape), math.prod(self.shape)
         self.nbytes = self.size * self.dtype.itemsize
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
+        # Files may be big-endian; torch and many compiled filters take the byte order of the machine only.
         return np.asarray(self._read(region)).astype(self.dtype, copy=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

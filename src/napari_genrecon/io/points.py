@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.publish import check_target, publishing
 from napari_genrecon.io.record.provenance import digest_json
 from napari_genrecon.io.record.sidecar import sidecar_of
+from napari_genrecon.normal import FWHM
 from napari_genrecon.options import is_number
 
 __all__ = [
@@ -40,9 +42,11 @@ __all__ = [
 
 ENDING = ".csv"
 """Ending of files of points."""
-_MOST_BYTES = 1 << 30  # of a file that is read: 1 GB, some ten million points
-_BOX = 1 / 0.7  # side of a box in sizes of its object: the diameter of a disc in its full width at half maximum
-_DIGITS = 9  # significant digits: more than a position in a large image has
+_MOST_BYTES = 1 << 30  # bytes of a file that is read: 1 GB, some ten million points
+# Side of a box, the diameter of a disc, in the size that `detect` states of it. In white noise, the Laplacian of a
+# Gaussian of s.d. s finds a disc of radius s best, and a Gaussian of s.d. s / sqrt(3), whose FWHM is the size.
+_BOX = 2 * math.sqrt(3) / FWHM
+_DIGITS = math.ceil(1 + 24 * math.log10(2))  # that tell any two numbers of 32 bits apart: 9 (Matula, CACM 11, 1968)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +82,7 @@ class Points:
     def positions(self) -> NDArray[np.float64]:
         """(N, D) places in the units of the image, `units`."""
         whole, n = self.meta.filled(), len(self.letters)
+        # (N, D) * (D,): colour samples, the last axis, have no place.
         return np.asarray(self.pixels * np.array(whole.scale[:n]) + np.array(whole.translate[:n]))
 
     @property
@@ -94,6 +99,7 @@ class Points:
         half, edges = _BOX / 2 * self["size"], dict[str, NDArray[Any]]()
         for letter in "yx":
             axis = self.letters.index(letter.upper())
+            # A pixel reaches half a pixel to each side of its centre, as napari draws it.
             ends = -0.5, shape[axis] - 0.5
             edges |= {f"{letter}_min": np.clip(self.pixels[:, axis] - half, *ends)}
             edges |= {f"{letter}_max": np.clip(self.pixels[:, axis] + half, *ends)}
@@ -104,7 +110,9 @@ class Points:
         """(N, 4, D) corners of the boxes in pixels, in whole planes, as Shapes layers of napari take them, or None."""
         if "y_min" not in self.features:
             return None
+        # (N, 4, D). Rounded, so that the box lies in the plane that the viewer shows, and not between two.
         found = np.repeat(np.round(self.pixels)[:, None], 4, axis=1)
+        # Corners in the order in which they are joined: round the box, not across it.
         for letter, corners in (("y", ("min", "min", "max", "max")), ("x", ("min", "max", "max", "min"))):
             found[..., self.letters.index(letter.upper())] = np.stack([self[f"{letter}_{end}"] for end in corners], 1)
         return found
@@ -112,6 +120,7 @@ class Points:
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return all columns of a file by name, in order."""
         places = {f"axis-{axis}": self.pixels[:, axis] for axis in range(len(self.letters))}
+        # Places in pixels stand in the columns before already.
         known = {
             f"{letter.lower()}_{unit}": self.positions[:, axis]
             for axis, (letter, unit) in enumerate(zip(self.letters, self.units, strict=True))
@@ -135,6 +144,7 @@ class Points:
 def _content(points: Points) -> bytes:
     columns = points.columns()
     text = io.StringIO()
+    # The same bytes on every system, as the seal is a checksum of them.
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*([_text(value) for value in column] for column in columns.values()), strict=True))
@@ -157,6 +167,7 @@ def check_points_target(path: Path, *, overwrite: bool = False, sources: Iterabl
     """
     if path.suffix.lower() != ENDING:
         raise OptionError(f"{path.name} names no format of points that is written: end it in {ENDING}")
+    # A list, as an iterator would be used up by the first of the two checks.
     kept = list(sources)
     for each in (path, sidecar_of(path)):
         check_target(each, overwrite=overwrite, sources=kept)
@@ -169,10 +180,12 @@ def write_points(
     kept = list(sources)
     check_points_target(path, overwrite=overwrite, sources=kept)
     content = _content(points)
+    # An older seal, of another file, is not sealed in.
     plain = {k: v for k, v in record.items() if k != "seal"}
     seal = {"file": hashlib.sha256(content).hexdigest(), "record": digest_json(plain)}
     with publishing(path, overwrite=overwrite, sources=kept) as part:
         part.write_bytes(content)
+    # A kill between the two leaves points without a record, or with an older one, which `verify_points` finds.
     with publishing(sidecar_of(path), overwrite=overwrite, sources=kept) as part:
         part.write_text(json.dumps({**plain, "seal": seal}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return {**plain, "seal": seal}
@@ -211,6 +224,7 @@ def read_places(path: Path) -> NDArray[np.float64]:
     """
     head, *lines = _lines(path)
     columns = list(range(len(head)))
+    # A table without a line of names: its first line is a point.
     if is_number(head[0]):
         lines = [head, *lines]
     else:
@@ -221,6 +235,7 @@ def read_places(path: Path) -> NDArray[np.float64]:
         raise ImageError(
             f"{path} holds a line without a number in each of its {len(columns)} columns: {error}"
         ) from error
+    # `float` reads "nan" and "inf" without a complaint.
     if not np.isfinite(found).all():
         raise ImageError(f"{path} holds a place that is not finite")
     return found
@@ -231,6 +246,7 @@ def _lines(path: Path) -> list[list[str]]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ImageError(f"{path} has {path.stat().st_size} bytes, too many for points: at most {_MOST_BYTES}")
+        # Excel puts a byte order mark in front, which would become part of the first name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file) if any(map(str.strip, line))]
     except OSError as error:
@@ -245,6 +261,7 @@ def _lines(path: Path) -> list[list[str]]:
 def places_text(places: NDArray[np.float64]) -> str:
     """Return the places (N, D) of points, in pixels, as the CSV that napari reads as a Points layer."""
     head = ",".join(["index", *(f"axis-{i}" for i in range(places.shape[1]))])
+    # `repr` of a float gives the fewest digits that read back as the same number.
     rows = (",".join([str(float(index)), *(repr(float(v)) for v in place)]) for index, place in enumerate(places))
     return "\n".join([head, *rows]) + "\n"
 
@@ -267,9 +284,11 @@ def read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
 
 def _place_columns(path: Path, names: list[str]) -> list[int]:
     plain = [name.strip().lower() for name in names]
+    # By number, as another program may have put the columns into another order.
     axes = sorted((int(name[5:]), i) for i, name in enumerate(plain) if name[:5] == "axis-" and name[5:].isdigit())
     if len(axes) >= 2:
         return [i for _, i in axes]
+    # In the usual order of dimensions, whatever the order of the columns.
     letters = [name for name in "ptczyx" if name in plain]
     if letters[-2:] == ["y", "x"]:
         return [plain.index(name) for name in letters]

@@ -59,13 +59,16 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
     for source in sources:
         if _is_same(path, Path(source)):
             raise OutputError(f"{path} is the input itself: choose another name for the result")
+    # A file inside a store would be taken for a chunk or a node of it, and overwriting the store would delete the file.
     store = next((parent for parent in path.absolute().parents if is_zarr(parent)), None)
     if store is not None:
         raise OutputError(f"{path} lies inside the Zarr store {store}, which it would damage: choose another folder")
+    # `lexists` also finds a link that leads nowhere, which a plain `exists` would not: the rename would replace it.
     if os.path.lexists(path) and not overwrite:
         raise ExistsError(f"{path} exists already and is not replaced: choose another name, or move it away first")
     if path.is_dir() and not folder:
         raise OutputError(f"{path} is a folder: give the name of a file")
+    # A store is replaced by deleting a whole folder: never one that holds anything else.
     if folder and os.path.lexists(path) and not is_zarr(path):
         raise OutputError(f"{path} is not a Zarr store: choose another name")
     parent = path.absolute().parent
@@ -76,8 +79,10 @@ def check_target(path: Path, *, overwrite: bool = False, sources: Iterable[Path]
 
 
 def _is_same(path: Path, source: Path) -> bool:
+    # `samefile` compares the files themselves: it sees hard links, and other spellings where case does not matter.
     if path.exists() and source.exists() and os.path.samefile(path, source):
         return True
+    # A result above its source would delete it with the folder; one inside a store that is read would damage that.
     target, origin = path.resolve(), source.resolve()
     return target == origin or target in origin.parents or (origin.is_dir() and origin in target.parents)
 
@@ -114,13 +119,16 @@ def publishing(
         require_space(path, expected_bytes)
         part = _temporary(path)
         yield part
+        # Before the rename: after a power failure the name could otherwise stand for an empty file.
         _sync(part)
         try:
             _give_name(part, path, overwrite)
         except PermissionError as error:
+            # Nothing is left to remove: hours of computing are not thrown away because a viewer holds the old file.
             kept, part = part, None
             raise OutputError(refused_sentence(kept, path, error)) from error
     except OSError as error:
+        # OutputError is an OSError itself, and has its sentence already.
         if isinstance(error, OutputError):
             raise
         raise OutputError(sentence(path, error)) from error
@@ -140,9 +148,11 @@ def require_space(path: Path, expected: int) -> None:
 
 
 def _temporary(path: Path) -> Path:
+    # In the folder of the target: a rename is one step only within a file system.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.absolute().parent)
     os.close(handle)
     # mkstemp makes the file private; the result should be as readable as any file the user makes.
+    # The mask can only be read by setting it.
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(name, 0o666 & ~umask)
@@ -150,6 +160,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _sync(part: Path) -> None:
+    # Open for writing, as Windows refuses to sync a file that is open for reading.
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())
 
@@ -189,6 +200,7 @@ def _patiently(act: Callable[[], None], folder: Path) -> None:
             if not os.access(folder, os.W_OK):
                 raise
             time.sleep(pause)
+    # The last attempt lets the error through.
     return act()
 
 
@@ -204,6 +216,7 @@ def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
     sync : bool
         Whether the file must survive a power failure; costs some milliseconds.
     """
+    # The process in the name, so that two processes that write the same file do not write into one temporary file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -221,6 +234,7 @@ def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
 def _link_or_fail(part: Path, path: Path) -> None:
     """Give the file its name unless the name was taken meanwhile: a rename would silently replace it."""
     try:
+        # A hard link fails if the name is taken, in one step; the temporary name is removed at the end of `publishing`.
         os.link(part, path)
     except FileExistsError:
         raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None
@@ -238,6 +252,7 @@ def _rename_or_fail(part: Path, path: Path) -> None:
     try:
         if os.name == "nt":
             return rename(part, path)
+        # O_EXCL: the file system creates the name or says that it exists, with no moment in between.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         raise OutputError(f"{path} was created by something else meanwhile: choose another name") from None

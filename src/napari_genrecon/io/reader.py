@@ -37,9 +37,11 @@ def open_image(path: str | Path, *, axes: str | None = None, series: int | str |
         If it needs a package that is not installed.
     """
     path = Path(path)
+    # Through `plainly`, as even asking may fail: no permission for a folder above, or a name that the system refuses.
     if not plainly(path, "image", path.exists):
         raise ImageError(f"there is no file {path}")
     found = plainly(path, "image", partial(read_format, path)).open_file(path, axes, series)
+    # Here and not in the readers, so that every format names its images alike.
     image: ImageFile = replace(found, name=_name(found))
     if series is None and image.series:
         warnings.warn(_several(image), GenReconWarning, stacklevel=2)
@@ -50,6 +52,7 @@ def _name(image: ImageFile) -> str:
     name = image_name(image.path)
     if not image.series or not image.chosen:
         return name
+    # The first image keeps the name of the file; the others need one of their own beside it in the layer list.
     return f"{name} {image.series[image.chosen].name or image.chosen}"
 
 
@@ -65,6 +68,7 @@ def file_sentence(error: Exception, path: Path) -> str:
     if isinstance(error, GenReconError):
         return str(error)
     if isinstance(error, OSError):
+        # The path stands before the sentence already, unless another file failed, such as one of a folder of planes.
         where = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
         return f"cannot be read or written: {error.strerror or error}{where}"
     return f"failed: {type(error).__name__}: {error}"

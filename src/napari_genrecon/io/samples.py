@@ -12,7 +12,7 @@ from napari_genrecon.io.reader import open_image
 
 __all__ = ["correlated_stack", "fluorescence_2d", "nuclei", "sample_path", "spots", "stack_3d"]
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent.parent
 # The wheel carries the folder inside the package; a checkout is read in place.
 _FOLDERS = (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data")
 
@@ -64,8 +64,11 @@ def spots() -> list[LayerData]:
     """Return a simulated field of dim spots on an uneven background, (Y, X), in photons: always the same."""
     rng = np.random.default_rng(0)
     side = np.arange(_FIELD)
+    # Photons: an even background of 20, and a wide glow of up to 25 at (300, 180) with a s.d. of 150 pixels.
     clean = 20 + 25 * np.exp(-((side[:, None] - 300) ** 2 + (side - 180) ** 2) / 2 / 150**2)
+    # 8 pixels from the edge, so that no spot is cut.
     for y, x in rng.uniform(8, _FIELD - 8, (_SPOTS, 2)):
+        # A Gaussian is the product of one along Y and one along X: (512, 1) * (1, 512).
         spot = np.exp(-((side - y) ** 2) / _SPREAD)[:, None] * np.exp(-((side - x) ** 2) / _SPREAD)
         clean += rng.uniform(15, 60) * spot
     names = {"axis_labels": ("y", "x"), "scale": (0.1, 0.1), "units": ("micrometer",) * 2}

@@ -42,18 +42,22 @@ def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> I
     from pylibCZIrw import czi
 
     with czi.open_czi(str(path)) as document:
+        # Dimensions and sizes without reading a pixel; the document is opened again for each plane.
         bounds, scenes = document.total_bounding_box, document.scenes_bounding_rectangle
         kinds, meta = set(document.pixel_types.values()), parsed_xml(document.raw_metadata, f"the XML of {path.name}")
     if len(kinds) != 1 or not kinds <= set(_DTYPES):
         raise ImageError(f"{path.name} holds pixels of {sorted(kinds)}; one of {', '.join(_DTYPES)} is read")
     (kind,) = kinds
+    # A file without scenes has one image, which covers the whole bounding box.
     listed = _scenes(meta, scenes) or [Series("", tuple(bounds[letter][1] - bounds[letter][0] for letter in "YX"))]
     chosen = chosen_series(path, listed, series)
+    # Dimensions of length 1 are left out. `bounds` gives (start, stop), and start need not be 0.
     outer = {letter: bounds[letter] for letter in _ORDER if letter in bounds and np.diff(bounds[letter])[0] > 1}
     first = tuple((letter, start) for letter, (start, _) in outer.items())
     read = partial(_plane, str(path), list(scenes)[chosen] if scenes else None, first)
     colours = kind.startswith("Bgr")
     shape = tuple(stop - start for start, stop in outer.values())
+    # (Y, X) of grey values, (Y, X, 3) of colours.
     data = from_planes(read, shape, (*listed[chosen].shape, 3)[: 2 + colours], np.dtype(_DTYPES[kind]))
     found = resolved_axes(axes, "".join(outer) + "YXS"[: 2 + colours], tuple(data.shape))
     about = about_czi(found, meta, dict(zip(outer, shape, strict=True)).get("C", 1))
@@ -64,6 +68,7 @@ def open_czi(path: Path, axes: str | None, series: int | str | None = None) -> I
 def _scenes(meta: Element, boxes: dict[int, Any]) -> list[Series]:
     """Return names and sizes of the scenes; empty names where there are none."""
     names = [one.get("Name", "") for one in meta.iterfind(".//{*}Image/{*}Dimensions/{*}S/{*}Scenes/{*}Scene")]
+    # The XML may name fewer scenes than there are.
     names += [""] * (len(boxes) - len(names))
     return [Series(name, (box.h, box.w)) for name, box in zip(names, boxes.values(), strict=False)]
 
@@ -89,6 +94,7 @@ def about_czi(axes: Any, meta: Element, n: int) -> ImageMeta:
         sizes["T"] = (float(interval), "second")
     names = tuple(one.get("Name", "") for one in meta.iterfind(".//{*}Image/{*}Dimensions/{*}Channels/{*}Channel"))
     shown = meta.iterfind(".//{*}DisplaySetting/{*}Channels/{*}Channel")
+    # Stored as "#AARRGGBB": the last six digits are the colour.
     colors = tuple(f"#{(one.findtext('{*}Color') or '')[-6:].lower()}" for one in shown)
     known = len(colors) == n and all(len(color) == 7 for color in colors)
     return about_with(
@@ -109,6 +115,7 @@ def _acquisition(meta: Element) -> dict[str, Any]:
     channels = image.findall("{*}Dimensions/{*}Channels/{*}Channel")[:CHANNELS]
     detector = _referred(meta, "Detector", channels[0].find(".//{*}Detector") if channels else None)
     listed = [_channel(channel) for channel in channels]
+    # An exposure time is stated only if all channels have the same.
     times = {channel.findtext("{*}ExposureTime") for channel in channels} - {None}
     return stated(
         {

@@ -67,8 +67,10 @@ def dataset_pixels(path: Path, dataset: Any) -> Any:
     ImageError
         If they lie in other files.
     """
+    # A file from somebody else could otherwise lead to any file that the user may read.
     if dataset.is_virtual or dataset.external:
         raise ImageError(f"the pixels of {dataset.name} of {path.name} lie in other files: open those")
+    # A dataset in one piece has no chunks: planes can be read from it at no extra cost.
     chunks = dataset.chunks or (*(1,) * (dataset.ndim - 2), *dataset.shape[-2:])
     return whole_or_regions(partial(region_of, path, dataset.name), dataset.shape, dataset.dtype, chunks)
 

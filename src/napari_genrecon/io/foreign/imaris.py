@@ -42,9 +42,11 @@ def open_imaris(path: Path, axes: str | None, _series: int | str | None = None) 
             file[f"DataSetInfo/Channel {c}"].attrs for c in range(channels) if f"DataSetInfo/Channel {c}" in file
         ]
         names, colors = tuple(_text(display.get("Name", "")) for display in displays), tuple(map(_color, displays))
+    # Always three, as the datasets are named by time and channel; those of length 1 are dropped below.
     outer = {"T": times, "C": channels, "Z": size["Z"]}
     read = partial(_plane, path, (size["Y"], size["X"]))
     data = from_planes(read, tuple(outer.values()), (size["Y"], size["X"]), dtype)
+    # Y and X are kept whatever their length.
     kept = [letter for letter, n in (*outer.items(), ("Y", 2), ("X", 2)) if n > 1]
     data = data.reshape([n for n in data.shape[:3] if n > 1] + list(data.shape[3:]))
     several = len(names) == channels > 1
@@ -62,6 +64,7 @@ def _plane(path: Path, sides: tuple[int, int], index: tuple[int, ...]) -> NDArra
 
     time, channel, z = index
     with h5py.File(path, "r") as file:
+        # The padding is cut off.
         return np.asarray(file[_DATA.format(time, channel)][z, : sides[0], : sides[1]])
 
 
@@ -77,6 +80,7 @@ def _sizes(info: Any, size: dict[str, int]) -> Sizes:
     unit = unit_name(_text(info.get("Unit", "")))
     for i, letter in enumerate("XYZ"):
         ends = [_text(info.get(f"Ext{end}{i}", "0")) for end in ("Min", "Max")]
+        # The file states the ends of the field; "X", "Y" and "Z" have the numbers 0, 1 and 2 in the names.
         found[letter] = in_unit(abs(float(ends[1]) - float(ends[0])) / size[letter], unit, "micrometer")
     return found
 

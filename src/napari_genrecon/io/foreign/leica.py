@@ -47,6 +47,7 @@ _OBJECTIVE = {
 
 def open_leica(path: Path, axes: str | None, series: int | str | None = None) -> ImageFile:
     """Open an image of a LIF or LOF file."""
+    # Part of the key of the cache: a file that was changed is opened anew.
     stamp = path.stat().st_mtime_ns
     images = _opened(str(path), stamp).images
     if not len(images):
@@ -55,6 +56,7 @@ def open_leica(path: Path, axes: str | None, series: int | str | None = None) ->
     chosen = chosen_series(path, listed, series)
     image = images[chosen]
     frames, letters = image.frames, "".join(image.dims)
+    # A frame must be a plane: one of a line scan (T, X), say, is not.
     if not letters.isalpha() or not letters.endswith(("YX", "YXS")):
         raise ImageError(f"{path.name} holds the dimensions {image.dims}: save it as OME-TIFF in Fiji")
     outer = tuple(image.shape[: image.ndim - len(frames.frame_shape)])
@@ -82,6 +84,7 @@ def _opened(path: str, _stamp: int) -> Any:
 def _frame(path: str, stamp: int, image: int, index: tuple[int, ...]) -> NDArray[Any]:
     with _READING:
         frames = _opened(path, stamp).images[image].frames
+        # An image of one frame has no outer dimensions to index.
         return np.array(frames[index] if index else frames[0])
 
 
@@ -90,6 +93,7 @@ def _sizes(image: LifImage) -> Sizes:
     found: Sizes = {}
     for letter, places in image.coords.items():
         if letter in "TZYX" and len(places) > 1:
+            # The mean step; a stage may run downwards.
             step = abs(float(places[-1] - places[0])) / (len(places) - 1)
             found[letter] = (step, "second") if letter == "T" else (step * 1e6, MICROMETRE)
     return found

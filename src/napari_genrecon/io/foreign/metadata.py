@@ -11,7 +11,7 @@ from napari_genrecon.errors import ImageError
 __all__ = ["CHANNELS", "child_texts", "parsed_xml", "short_text", "stated"]
 
 CHANNELS = 64
-"""Channels whose acquisition is kept."""
+"""Channels whose acquisition is kept: every record of a later step holds it in memory and in its files again."""
 _MAX_XML = 256 << 20  # characters; to parse it takes several times as much memory
 _LONGEST = 200  # characters of a text, which anybody may have written
 
@@ -24,6 +24,7 @@ def stated(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def short_text(value: Any) -> str:
     """Return what a file states as a text that is not too long; empty where it is nothing."""
+    # Otherwise a single-precision number would bring its rounding errors: 1.399999976 instead of 1.4.
     number = f"{value:g}" if isinstance(value, float) else value
     return "" if number is None else str(number).strip()[:_LONGEST]
 
@@ -43,6 +44,7 @@ def parsed_xml(text: str, what: str) -> ElementTree.Element:
     ImageError
         If it declares entities, is too large, or is no XML.
     """
+    # Entities that name each other can make gigabytes out of a few lines when they are expanded.
     if len(text) > _MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ImageError(f"{what} declares entities or is larger than 256 MB: it is not read")
     try:

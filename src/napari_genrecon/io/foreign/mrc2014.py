@@ -20,6 +20,7 @@ def open_mrc(path: Path, axes: str | None, _series: int | str | None = None) -> 
     """Open an image, a stack of images (T) or a volume (Z)."""
     import mrcfile
 
+    # Mapped into memory: only the header is read here.
     with mrcfile.mmap(path, mode="r") as file:
         found, size, stack = file.data, file.voxel_size, file.is_image_stack()
         if found.dtype.kind not in "iuf":
@@ -27,6 +28,7 @@ def open_mrc(path: Path, axes: str | None, _series: int | str | None = None) -> 
         shape, dtype = found.shape, found.dtype
         sizes = {letter: (float(size[letter.lower()]), "angstrom") for letter in "XYZ"}
     data = whole_or_regions(partial(_region, path), shape, dtype, (*(1,) * (len(shape) - 2), *shape[-2:]))
+    # The header says whether three dimensions are separate images or a volume.
     letters = {2: "YX", 3: "TYX" if stack else "ZYX", 4: "TZYX"}.get(len(shape), "")
     return ImageFile(data=data, about=about_with(resolved_axes(axes, letters, shape), sizes), name="", path=path)
 
@@ -35,4 +37,5 @@ def _region(path: Path, region: Any) -> NDArray[Any]:
     import mrcfile
 
     with mrcfile.mmap(path, mode="r") as file:
+        # A copy, as the map ends with the file.
         return np.array(file.data[region])

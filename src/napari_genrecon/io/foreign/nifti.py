@@ -24,11 +24,14 @@ def open_nifti(path: Path, axes: str | None, _series: int | str | None = None) -
 
     image: Any = nibabel.load(path)
     shape = tuple(int(n) for n in image.shape)
+    # From one voxel and not from the header: scale and intercept turn the stored integers into floats.
     dtype = np.asanyarray(image.dataobj[(slice(0, 1),) * len(shape)]).dtype
     if dtype.kind not in "iuf":
         raise ImageError(f"{path.name} holds {dtype}: real numbers are needed")
+    # NIfTI pads the dimensions with 1, such as a time axis of one volume.
     kept = tuple(i for i, n in enumerate(shape) if n > 1 or i < 2)
     letters = "".join(_LETTERS[i] for i in kept)[::-1] if len(shape) <= len(_LETTERS) else ""
+    # (X, Y, Z) of the file -> (Z, Y, X)
     turned = tuple(shape[i] for i in kept)[::-1]
     data = whole_or_regions(partial(_region, path, kept), turned, dtype, (*(1,) * (len(turned) - 2), *turned[-2:]))
     about = about_with(resolved_axes(axes, letters, turned), _sizes(image.header))
@@ -41,8 +44,10 @@ def _region(path: Path, kept: tuple[int, ...], region: Any) -> NDArray[Any]:
 
     image: Any = nibabel.load(path)
     proxy = image.dataobj
+    # An index may be shorter than the number of dimensions, or an Ellipsis: it is filled up with whole dimensions.
     whole = (region if isinstance(region, tuple) else (region,)) if region is not Ellipsis else ()
     whole = (*whole, *(slice(None),) * (len(kept) - len(whole)))
+    # Dimensions of length 1 that were dropped are indexed with 0.
     index: list[Any] = [0] * len(proxy.shape)
     for place, part in zip(kept, whole[::-1], strict=True):
         index[place] = part

@@ -34,8 +34,10 @@ def open_nd2(path: Path, axes: str | None, series: int | str | None = None) -> I
         shape = tuple(n for letter, n in file.sizes.items() if letter != "P")
         listed = [Series(name, shape) for name in _positions(file)]
         chosen = chosen_series(path, listed, series) if listed else 0
+        # One position of the stage at a time, as each is an image of its own.
         if "P" in letters:
             data, letters = data[(slice(None),) * letters.index("P") + (chosen,)], letters.replace("P", "")
+        # Within the `with`, while the file is open.
         data = np.asarray(data) if at_once(data.nbytes) else data
     n = dict(zip(letters, data.shape, strict=True)).get("C", 1)
     named = len(channels) == n
@@ -54,6 +56,7 @@ def _sizes(file: Any) -> Sizes:
     size = file.voxel_size()
     found: Sizes = {letter: (float(value), MICROMETRE) for letter, value in zip("XYZ", size, strict=True)}
     for loop in file.experiment:
+        # Loops over positions, depths and times have different parameters.
         period = getattr(loop.parameters, "periodMs", None)
         if loop.type == "TimeLoop" and period:
             found["T"] = (float(period) / 1000, "second")
@@ -74,6 +77,7 @@ def _acquisition(described: list[Any]) -> dict[str, Any]:
         }
     )
     channels = [_channel(one) for one in described]
+    # Names alone say nothing about the acquisition.
     told = any(set(channel) - {"name"} for channel in channels)
     return stated({"objective": objective, "channels": channels if told else []})
 

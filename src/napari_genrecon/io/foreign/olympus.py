@@ -30,6 +30,7 @@ def open_olympus(path: Path, axes: str | None, _series: int | str | None = None)
         data = np.asarray(file.asarray(0))
         letters = f"{sequence.dims if isinstance(sequence.dims, str) else ''.join(sequence.dims)}YX"
     kept = [i for i, n in enumerate(data.shape) if n > 1 or i >= data.ndim - 2]
+    # Letters that do not fit the array are worth nothing: the rule for unknown axes takes over.
     letters = "".join(letters[i] for i in kept) if len(letters) == data.ndim else ""
     data = data.reshape([data.shape[i] for i in kept])
     names = tuple(_channel_names(main))
@@ -46,9 +47,11 @@ def _sizes(main: Any) -> Sizes:
     for i in range(_AXES):
         axis = main.get(f"Axis {i} Parameters Common", {})
         n, letter = int(axis.get("MaxSize", 0)), str(axis.get("AxisCode", ""))
+        # `tuple`, as an empty text is "in" every text.
         if n < 2 or letter not in tuple("TZYX"):
             continue
         ends = [float(axis.get(name, 0)) for name in ("StartPosition", "EndPosition")]
+        # Along X and Y the ends are the edges of the field; along Z and T, the first and the last plane.
         steps = n if letter in "YX" else n - 1
         found[letter] = _size_in(abs(ends[1] - ends[0]) / steps, str(axis.get("UnitName", axis.get("PixUnit", ""))))
     reference = main.get("Reference Image Parameter", {})

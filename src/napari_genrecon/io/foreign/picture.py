@@ -33,8 +33,10 @@ def _pixels(path: Path) -> NDArray[Any]:
         with Image.open(path) as opened:
             if opened.mode not in {*_KEPT, *_CONVERTED}:
                 raise ImageError(f"{path.name} holds colours as {opened.mode}: save it as RGB or grey values first")
+            # Cameras store how they were held, and leave the pixels as they are.
             image = ImageOps.exif_transpose(opened)
             found = np.array(image.convert(_CONVERTED.get(image.mode, image.mode)))
+    # Pillow refuses more than 179 million pixels, which a small file could declare.
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path.name} has too many pixels for a picture: save it as TIFF ({error})") from error
     return found.astype(np.uint8) if found.dtype == bool else found
@@ -42,6 +44,7 @@ def _pixels(path: Path) -> NDArray[Any]:
 
 def _is_deep(path: Path) -> bool:
     """Return whether the file is a PNG with colours of 16 bits, which Pillow would cut to 8."""
+    # The header is read by hand, as Pillow reports such a file as ordinary RGB.
     with path.open("rb") as file:
         head = file.read(_KIND + 1)
     return len(head) > _KIND and head[1:4] == b"PNG" and head[_DEPTH] == 16 and head[_KIND] in _COLOURED

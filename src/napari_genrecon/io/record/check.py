@@ -47,6 +47,7 @@ def verify(path: str | Path) -> list[str]:
     if Path(path).suffix.lower() == POINTS:
         return verify_points(Path(path), record_at(path))
     image = open_image(path)
+    # Before the record: an unfinished result has no seal, and that is not a change.
     if image.unfinished:
         return [f"it was not finished: {image.unfinished}"]
     record = record_of(image)
@@ -54,10 +55,13 @@ def verify(path: str | Path) -> list[str]:
     if not isinstance(seal, dict):
         raise ImageError(f"the record of {path} carries no checksums: only files that were written whole have them")
     changed = _sidecar_problems(image)
+    # The seal is of everything else in the record; it cannot hold its own checksum.
     if digest_json({k: v for k, v in record.items() if k != "seal"}) != seal.get("record"):
         changed.append("the record was changed")
+    # Only what both name: a format may keep less, and older results recorded less.
     now, then = facts(image.about), record.get("image", {})
     changed += [f"{name} was {then[name]}, is {now[name]}" for name in then if name in now and now[name] != then[name]]
+    # Region by region as when it was written: one checksum over the whole would need the whole in memory.
     if combined(_digests(image.data, seal.get("regions", []))) != seal.get("pixels"):
         changed.append("pixels were changed")
     return changed
@@ -71,6 +75,7 @@ def record_of(image: ImageFile) -> dict[str, Any]:
     ImageError
         If it has none.
     """
+    # Some programs drop metadata that they do not know when they save a file.
     record = image.record or read_sidecar(image.path)
     if record is None:
         raise ImageError(f"{image.path} holds no record: it was not made by napari-genrecon, or lost it since")
@@ -107,9 +112,11 @@ def find_record(path: Path) -> dict[str, Any] | None:
 
 def _stored_record(path: Path) -> dict[str, Any] | None:
     if path.is_dir():
+        # A folder of planes would be opened file by file, and holds no record of its own.
         return open_image(path).record if is_zarr(path) else None
     import tifffile
 
+    # Only the XML, not `open_image`: this is asked for every file of a batch.
     with tifffile.TiffFile(path) as tif:
         ome = ome_of(tif)
         return None if ome is None else note_in(ome, RECORD_NAMESPACE)

@@ -27,11 +27,13 @@ def companion_path(target: Path, title: str) -> Path:
     'cells_denoise_expected_error.ome.tif'
     """
     name = image_name(target)
+    # The ending as it was, ".ome.zarr" or ".ome.tif": a companion has the format of its result.
     return target.with_name(f"{name}_{title.replace(' ', '_')}{target.name[len(name) :]}")
 
 
 def companion_record(record: Mapping[str, Any], title: str, dtype: np.dtype[Any]) -> dict[str, Any]:
     """Return the record of a companion: that of its result, and what it is of it."""
+    # Counts of the result are not those of the companion, whose NaN are counted when it is written.
     output = {**record["output"], "dtype": str(dtype), "clipped": 0, "nan": None}
     return {**record, "of": title, "output": output}
 
@@ -39,6 +41,7 @@ def companion_record(record: Mapping[str, Any], title: str, dtype: np.dtype[Any]
 def about_companion(about: ImageMeta, title: str, dtype: np.dtype[Any]) -> ImageMeta:
     """Return the metadata of a companion from that of its result: the same place, but other grey values."""
     assert about.record is not None
+    # Limits and colours were chosen for grey values of the result; an error has other values.
     return replace(about, record=companion_record(about.record, title, dtype), channel_limits=(), layer=None)
 
 

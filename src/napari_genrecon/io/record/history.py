@@ -31,8 +31,10 @@ def made_from(record: Mapping[str, Any], source: Mapping[str, Any] | None) -> di
     """
     if not isinstance(source, Mapping) or "task" not in source:
         return dict(record)
+    # The seal belongs to the file of the source, and would be taken for one of the result.
     before = {key: value for key, value in source.items() if key not in _OF_THE_FILE}
     found = {**record, "input": {**record["input"], "record": before}}
+    # All earlier steps, as something else may have been done between the two.
     earlier = [step["task"] for step in history(found)[:-1]]
     note = _AFTER_DENOISING.get(str(record["task"]))
     if note and "denoise" in earlier:
@@ -51,6 +53,7 @@ def made_from_layer(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> d
 def history(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the records of all steps from the first image to this result, as far as they are known."""
     steps = [dict(record)]
+    # A record holds that of its source inside, and so on: from the result back to the first image.
     while isinstance(before := (steps[0].get("input") or {}).get("record"), Mapping):
         steps.insert(0, dict(before))
     return steps
@@ -59,5 +62,6 @@ def history(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 def steps_of_run(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the records of the steps that were run in a row from an image in a file to this result."""
     steps = history(record)
+    # Steps of one run pass arrays on: only the first of them has read a file.
     first = next((i for i in reversed(range(len(steps))) if "path" in (steps[i].get("input") or {})), 0)
     return steps[first:]

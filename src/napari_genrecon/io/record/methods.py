@@ -74,13 +74,16 @@ def methods_text(
         What was done, by which method, with which options that are not the defaults, and with which software; of a
         result that was made from another one, all steps in their order.
     """
+    # It has no source image, and so no steps before it.
     if record.get("nature") == "synthetic":
         return _synthetic_text(record, cited)
     steps = history(record)
     acquired = (steps[0].get("input") or {}).get("acquisition")
+    # Of the first image only: later steps have no microscope.
     said = [_acquisition_text(acquired)] if acquired else []
     for number, step in enumerate(steps):
         said += _step_sentences(step, "Then it was" if number else "The image was", defaults_of, cited)
+    # Versions of the last step; those of earlier ones may differ, and are in the record.
     said.append(f"It was computed with {_software(record.get('versions', {}))}.")
     said.append(_intensity_text({str(step.get("nature")) for step in steps}))
     return " ".join(filter(None, said))
@@ -99,6 +102,7 @@ def _step_sentences(
     defaults_of: Callable[[str], Mapping[str, Any]],
     cited: Callable[[str], str],
 ) -> list[str]:
+    # Every entry may be missing: records of older versions, and of other tasks, hold fewer.
     psf, noise, clipped = record.get("psf"), record.get("noise"), (record.get("output") or {}).get("clipped")
     points = (record.get("output") or {}).get("points")
     options = _options_text(record, defaults_of(str(record.get("task"))))
@@ -127,6 +131,7 @@ def _found_text(record: Mapping[str, Any], points: int) -> str:
         "heatmap": "the maxima of a heat map that a network was trained to draw from the clicks (Zhou et al. 2019, "
         "doi:10.48550/arXiv.1904.07850)",
     }
+    # A method of a later version must not make the text fail.
     told = how.get(str(found.get("method")), "a rule")
     return f"{points} objects were found like those under {found['clicks']} clicks, told by {told}."
 
@@ -156,10 +161,13 @@ def _what(record: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     text = f"{done} with napari-genrecon {versions.get('napari-genrecon', '(version unknown)')}"
     if model:
         text += f", model {_model_text(model)}"
+        # Upscaling may denoise first, with another network: both made the pixels.
         if model.get("denoiser"):
             text += f" after {_model_text(model['denoiser'])} {_BIAS_FREE}"
+    # No paper of ours fits a network that others have made.
     if origin := _origin(record):
         return f"{text} ({origin.get('architecture')}, made by others, from the file {origin.get('file')})"
+    # A run may have used several methods: each is cited.
     papers = [paper for method in _methods_of(record) if (paper := _HOW.get((str(record.get("task")), method)))]
     return " ".join([text, *papers])
 
@@ -183,6 +191,7 @@ def _methods_of(record: Mapping[str, Any]) -> list[str]:
     found = record.get("found") or {}
     if found.get("method"):
         return [f"{found['method']} from clicks" if found.get("clicks") else str(found["method"])]
+    # What was done counts, not what was asked for: "auto" is no method.
     method = record.get("method") or (record.get("options") or {}).get("method") or ""
     return str(method).split(" and ")
 
@@ -204,6 +213,7 @@ def _model_training_text(training: Mapping[str, Any], cited: Callable[[str], str
 
 def _training_text(trained: dict[str, Any]) -> str:
     """Describe the training on the image itself."""
+    # `share` is how much of the newly trained weights was taken; 0 means that the trial found no gain.
     planes, share = trained["planes"], trained.get("share", 1)
     on = f"for {trained['steps']} steps on {planes} plane{'s' if planes > 1 else ''} of the image itself"
     if not share:
@@ -222,6 +232,7 @@ def _camera_text(camera: Mapping[str, Any]) -> str:
 def _psf_text(psf: dict[str, Any]) -> str:
     """Describe the point spread function."""
     known = psf.get("optics")
+    # Of a computed PSF the parameters say all; of a measured one only shape and checksum can be told.
     if known:
         step = f", planes {known['z_step']:g} micrometres apart" if known.get("z_step") else ""
         return (
@@ -248,6 +259,7 @@ def _noise_text(noise: list[dict[str, Any]], *, stabilised: bool) -> str:
     given = all(model.get("method") == "given" for model in noise)
     source = "given" if given else f"measured from the image {_MEASURED}"
     said = f"The noise model was {source}: {'; '.join(channels)}."
+    # Noise of the same strength at every grey value needs no stabilising.
     depends = any(model["gain"] or not model.get("affine", True) for model in noise)
     return f"{said} {_STABILISED}" if depends and stabilised else said
 
@@ -260,6 +272,7 @@ def _channel_text(model: Mapping[str, Any]) -> str:
 
 def _strength_text(model: Mapping[str, Any]) -> str:
     if not model.get("affine", True):
+        # The curve holds variances.
         (low, first), (high, last) = model["curve"][0], model["curve"][-1]
         ends = f"s.d. {first**0.5:.4g} at the grey value {low:.4g} to {last**0.5:.4g} at {high:.4g}"
         return f"{ends}, along a measured curve"
@@ -295,6 +308,7 @@ def _synthetic_text(record: Mapping[str, Any], cited: Callable[[str], str]) -> s
     version = versions.get("napari-genrecon", "(version unknown)")
     if record.get("task") == "augment":
         return _augmented_text(record, version)
+    # The input of a generated image is the training set: its first dimension counts the crops.
     crops = (record.get("input") or {}).get("shape", ["(unknown)"])[0]
     recipe = (model.get("training") or {}).get("recipe") or model.get("kind")  # older records have the kind alone
     return (
@@ -307,6 +321,7 @@ def _synthetic_text(record: Mapping[str, Any], cited: Callable[[str], str]) -> s
 
 
 def _augmented_text(record: Mapping[str, Any], version: str) -> str:
+    # What was drawn as "no change" is not a change: angle 0, factor 1, no flip.
     drawn = {k: v for k, v in (record.get("parameters") or {}).items() if v not in (0, 0.0, 1.0, False, [])}
     said = ", ".join(f"{name} {_plain(value)}" for name, value in drawn.items())
     again = f" {_noise_text(record['noise'], stabilised=True)}" if record.get("noise") else ""

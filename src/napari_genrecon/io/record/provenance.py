@@ -72,6 +72,7 @@ def make_record(task: str, nature: str, **facts: Any) -> dict[str, Any]:
         Ready for `json.dumps`.
     """
     assert nature in NATURES
+    # First among the warnings: every number of the result depends on what the dimensions mean.
     if facts.get("warnings") is not None and "axes" in facts:
         facts["warnings"] = [*_assumed(facts["axes"], facts["input"]), *facts["warnings"]]
     return {
@@ -121,9 +122,11 @@ def machine(device: str | None = None, *, network: bool = True) -> str:
 
 
 def _cpu(*, network: bool) -> str:
+    # Only if it is loaded already: a result without a network does not load it.
     torch = sys.modules.get("torch")
     if torch is None or not network:
         return _processor()
+    # A user can forbid vector instructions: the same processor then adds in another order.
     most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
     capability = torch.backends.cpu.get_cpu_capability() + (f", oneDNN {most}" if most else "")
     threads = torch.get_num_threads()
@@ -133,6 +136,7 @@ def _cpu(*, network: bool) -> str:
 @lru_cache
 def _processor() -> str:
     """Return the name of the processor, or its family where the system does not give the name."""
+    # `platform.processor()` is empty or "x86_64" on Linux.
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("model name"):
@@ -185,6 +189,7 @@ def counted(record: Mapping[str, Any], dtype: np.dtype[Any], regions: Iterable[S
 def _with_machines(record: Mapping[str, Any], parts: Iterable[Stored]) -> Mapping[str, Any]:
     """Add the machines that computed the pixels, if that happened while they were written (NaN not yet counted)."""
     machines = sorted({part.machine for part in parts if part.machine})
+    # A record with a seal is that of a finished file that is saved again: nothing was computed now.
     if "seal" in record or record["output"].get("nan") is not None or not machines:
         return record
     notes = [] if len(machines) == 1 else [_several_machines(machines, record)]
@@ -200,6 +205,7 @@ def _several_machines(machines: list[str], record: Mapping[str, Any]) -> str:
 
 def _total(counts: Iterable[int | None]) -> int | None:
     known = list(counts)
+    # One unknown count makes the total unknown, and not smaller.
     return None if None in known else sum(n for n in known if n is not None)
 
 
@@ -220,6 +226,7 @@ def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
 
 def digest_json(value: object) -> str:
     """Return the sha256 of a JSON value, whatever the order of its keys."""
+    # Sorted and without blanks: the same value must give the same text after it went through a file.
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -234,6 +241,7 @@ def is_same_run(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
     # Without the warnings: their texts hold measured numbers, which cannot be compared with a tolerance.
     a, b = _without_warnings(then), _without_warnings(now)
+    # Options are chosen and must be equal; measured numbers may differ in their last digits.
     return a["options"] == b["options"] and alike(a, b)
 
 
@@ -252,8 +260,10 @@ def facts(about: ImageMeta) -> dict[str, Any]:
     """Return the metadata that every format we write keeps, so that a change can be found."""
     whole = about.filled()
     places = zip(about.axes.letters, whole.scale, whole.units, whole.translate, strict=True)
+    # Sizes without a unit are not kept by every format.
     found = {letter: [s, unit, t] for letter, s, unit, t in places if letter in "TZYX" and unit != "pixel"}
     sizes = {f"{letter} (size, unit, place)": value for letter, value in found.items() if letter != "T"}
+    # OME-TIFF stores no place in time.
     times = {f"{letter} (size, unit)": value[:2] for letter, value in found.items() if letter == "T"}
     return {**sizes, **times} | ({"channel names": list(about.channel_names)} if about.channel_names else {})
 
@@ -278,6 +288,7 @@ def sealed(record: Mapping[str, Any], about: ImageMeta, regions: Iterable[int], 
 
 def digest_pixels(block: NDArray[Any]) -> str:
     """Return the sha256 of the pixels of a block in C order, little-endian."""
+    # Fixed order of dimensions and bytes: the digest is the same on every machine and for every view.
     plain = np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<"))
     return hashlib.sha256(plain.reshape(-1).view(np.uint8).data).hexdigest()
 

@@ -46,10 +46,12 @@ def write_sidecar(path: Path, *, overwrite: bool) -> Path | None:
     OutputError
         If it cannot be written; the result is complete without it.
     """
+    # Read back from the finished file: the record has its seal only there.
     record = open_image(path).record
     if record is None:
         return None
     with publishing(sidecar_of(path), overwrite=overwrite) as part:
+        # Indented and with letters of all scripts as they are: people read this file.
         part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return sidecar_of(path)
 
@@ -63,4 +65,5 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
         If it cannot be read.
     """
     found = sidecar_of(path)
+    # `lexists`, so that a link that leads nowhere is refused in a sentence, and does not pass for "no sidecar".
     return read_json(found) if os.path.lexists(found) else None

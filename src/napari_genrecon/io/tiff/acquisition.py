@@ -59,8 +59,10 @@ def acquisition_in(ome: Element, image: Element) -> dict[str, Any]:
         JSON values: ``date``, ``microscope``, ``objective``, ``detector``, ``environment``, ``exposure`` and
         ``channels``, each left out where nothing is stated. Lengths are texts with their unit.
     """
+    # "{*}" matches any namespace: every year's version of OME-XML has another.
     settings, channels = image.find("{*}ObjectiveSettings"), image.findall(".//{*}Channel")
     objective = _referred(ome, "Objective", settings)
+    # One detector is recorded: the first that a channel names.
     detections = [setting for channel in channels for setting in channel.findall("{*}DetectorSettings")]
     detector = _referred(ome, "Detector", detections[0] if detections else None)
     found = {
@@ -72,6 +74,7 @@ def acquisition_in(ome: Element, image: Element) -> dict[str, Any]:
             image.find("{*}ImagingEnvironment"), {"Temperature": "temperature", "CO2Percent": "co2"}
         ),
         "exposure": _exposure(image.iterfind(".//{*}Plane")),
+        # At most so many: every record of every step carries them.
         "channels": [_stated(channel, _CHANNEL) for channel in channels[:CHANNELS]],
     }
     if not any(set(channel) - {"name"} for channel in found["channels"]):
@@ -87,6 +90,7 @@ def _stated(element: Element | None, names: dict[str, str]) -> dict[str, str]:
     for key, name in names.items():
         text = short_text(element.get(key))
         if text:
+            # OME-XML has default units where a file states none.
             unit = short_text(element.get(f"{key}Unit")) or _UNITS.get(name, "")
             found[name] = f"{text} {unit}".strip()
     return found
@@ -94,6 +98,7 @@ def _stated(element: Element | None, names: dict[str, str]) -> dict[str, str]:
 
 def _referred(ome: Element, kind: str, reference: Element | None) -> Element | None:
     """Return the part of an instrument that a setting names; the only one where none is named."""
+    # A file may describe several objectives of a turret: without a reference none of them is taken.
     parts = ome.findall(f".//{{*}}Instrument/{{*}}{kind}")
     if reference is None:
         return parts[0] if len(parts) == 1 else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_codec", "check_pages", "check_sizes", "smaller_copies"]
 
-_MOST_COMPRESSED = 10_000  # times; no real image compresses so well, but damaged headers declare it
+_MOST_COMPRESSED = 10_000  # bytes of pixels from a byte of the file; damaged headers declare it, no real image does
 _PAGES_CHECKED = 4096  # of the first pages: to check more would delay the opening of files with very many
 _SLACK = 1 << 16  # bytes that a compressed piece may need beyond twice its size, for tables and headers of its codec
 _HARMLESS = 256 << 20  # bytes; smaller images may be as constant, and their files as small, as they like
@@ -40,10 +40,12 @@ def check_pages(path: Path, tif: TiffFile) -> None:
         If the list of its pages leads out of the file, or if it is of ImageJ and declares more planes than it holds.
     """
     found = len(tif.pages)
+    # tifffile ends the list quietly where its next entry lies outside the file.
     if found and _next_page(tif) >= tif.filehandle.size:
         raise ImageError(
             f"{path.name} holds {found} of its pages, and the next lies outside the file: it was cut short"
         )
+    # ImageJ writes one entry for a whole stack, so that the list of pages alone does not say how many planes there are.
     notes = (tif.imagej_metadata or {}) if tif.is_imagej else {}
     declared = max(int(notes.get("images", 1)), int(notes.get("slices", 1)) * int(notes.get("frames", 1)))
     if declared > found and tif.series[0].kind != "imagej":  # an ImageJ file may hold all its planes in one page
@@ -76,6 +78,7 @@ def check_sizes(path: Path, series: TiffPageSeries) -> None:
         there.
     """
     size = path.stat().st_size
+    # Python's integers: the product of damaged sizes would overflow NumPy's and pass for a small number.
     declared = math.prod(int(n) for n in series.shape) * np.dtype(series.dtype).itemsize
     if declared > max(_HARMLESS, _MOST_COMPRESSED * size):
         raise ImageError(
@@ -84,6 +87,7 @@ def check_sizes(path: Path, series: TiffPageSeries) -> None:
         )
     if 0 in series.shape:
         raise ImageError(f"{path.name} declares an image without pixels, {tuple(series.shape)}: its header is damaged")
+    # The first problem is enough; a generator, so that the other pages are not looked at then.
     for problem in islice(_page_problems(series, size), 1):
         raise ImageError(f"{path.name} {problem}: it is damaged or was cut short")
 
@@ -106,6 +110,7 @@ def check_codec(path: Path, page: TiffPage) -> None:
     from tifffile import TIFF
 
     try:
+        # The lookup imports the codec, and raises where there is none.
         TIFF.DECOMPRESSORS[page.compression]
         TIFF.UNPREDICTORS[page.predictor]
     except (KeyError, ImportError) as error:
@@ -126,6 +131,7 @@ def bytes_text(count: int) -> str:
 
 def _page_problems(series: TiffPageSeries, file_size: int) -> Iterator[str]:
     pages = list(islice(series.pages, _PAGES_CHECKED))
+    # tifffile gives None for planes that the OME-XML counts and the file lacks, and reads them as zeros.
     missing = sum(page is None for page in pages)
     if missing and series.kind == "ome":
         yield f"declares {len(pages)} planes of which {missing} are missing and would be read as zeros"
@@ -152,10 +158,12 @@ def _page_problem(page: TiffPage, file_size: int) -> str:
     if len(page.dataoffsets) < pieces or len(page.databytecounts) < pieces:
         return f"says where {len(page.dataoffsets)} of the {pieces} pieces of a page are"
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        # The first 8 bytes are the header of the file.
         if count and not 8 <= offset <= file_size - count:
             return f"should have {count} bytes of pixels at {offset}, but has {file_size} bytes in all"
         if offset and not count:
             return f"has no bytes for the piece at {offset}"
+        # Codecs add a little to pixels that cannot be compressed; far more than the piece unpacks to is damage.
         if count > 2 * segment + _SLACK:
             return f"stores {count} bytes for a piece of {segment} bytes"
     return ""
@@ -190,6 +198,7 @@ def _sides(series: TiffPageSeries, level: Any) -> tuple[int, int] | None:
     if level.axes != series.axes or level.dtype != series.dtype:
         return None
     sizes = dict(zip(series.axes, level.shape, strict=True))
+    # Only Y and X may shrink: a level with fewer planes or channels is another image.
     same = all(sizes[a] == n for a, n in zip(series.axes, series.shape, strict=True) if a not in "YX")
     return (sizes["Y"], sizes["X"]) if same and "Y" in sizes and "X" in sizes else None
 
@@ -201,4 +210,5 @@ def _proportional(series: TiffPageSeries, level: Any) -> bool:
         return False
     (height, width), (y, x) = whole, part
     factor = max(height / y, width / x)
+    # 2 pixels, as programs round every halving down or up.
     return all(n / factor - 2 <= m <= n / factor + 2 for n, m in ((height, y), (width, x)))

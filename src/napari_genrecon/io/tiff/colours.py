@@ -39,7 +39,9 @@ def lut_of(page: TiffPage, *, shown_only: bool) -> NDArray[Any] | None:
     """
     if page.photometric.name != "PALETTE" or page.colormap is None:
         return None
+    # (3, 2**bits), of 16 bits each.
     lut = np.asarray(page.colormap)
+    # Signed, as the difference of unsigned numbers is never negative.
     rises = bool((np.diff(lut.astype(np.int64)) >= 0).all()) and not lut[:, 0].any()
     return lut if shown_only or rises else None
 
@@ -71,16 +73,20 @@ def converted(
     if kind in _REFUSED and not (kind == "YCBCR" and int(page.compression) in _JPEG):
         raise ImageError(f"{path.name} holds {_REFUSED[kind]}, which are not read: save it as RGB or grey values first")
     if kind == "PALETTE" and page.colormap is not None and lut_of(page, shown_only=shown_only) is None:
+        # TIFF stores palettes in 16 bits; colours on screen have 8. (3, N) -> (N, 3).
         table = (np.asarray(page.colormap) >> 8).astype(np.uint8).T
         return [_each(level, partial(_looked_up, table=table), np.dtype("u1"), 3) for level in levels], f"{letters}S"
+    # Left as they are, the values would be the larger the darker the image is.
     if kind == "MINISWHITE":
         levels = [_inverted(path, level, int(page.bitspersample)) for level in levels]
+    # napari and the tasks compute with numbers; a mask of 0 and 1 stays what it is.
     if levels[0].dtype == bool:
         levels = [_each(level, partial(np.asarray, dtype=np.uint8), np.dtype("u1")) for level in levels]
     return levels, letters
 
 
 def _looked_up(indices: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
+    # A damaged index must not fail in the middle of a lazy image.
     return table[np.minimum(indices, len(table) - 1)]
 
 
@@ -91,6 +97,7 @@ def _inverted(path: Path, data: ImageArray, bits: int) -> Any:
         raise ImageError(
             f"{path.name} says that 0 is white, which is not defined for {data.dtype}: save it with 0 as black first"
         )
+    # From the bits per sample, which may be fewer than the dtype has: 12-bit samples lie in 16-bit numbers.
     return _each(data, partial(np.subtract, data.dtype.type(2**bits - 1)), data.dtype)
 
 

@@ -31,6 +31,7 @@ def tiff_display(tif: TiffFile, letters: str, shape: tuple[int, ...], lut: NDArr
         The colours of its first page, from 0 on, where they are only a way to show it.
     """
     n = shape[letters.index("C")] if "C" in letters else 1
+    # Each program has its own place for names and colours.
     if tif.is_imagej:
         return _imagej_display(tif.imagej_metadata or {}, n, lut)
     if tif.is_lsm:
@@ -40,14 +41,17 @@ def tiff_display(tif: TiffFile, letters: str, shape: tuple[int, ...], lut: NDArr
 
 def lut_display(luts: Sequence[NDArray[Any]]) -> dict[str, Any]:
     """Return the colours of lookup tables: one per channel where all go from black to it, else all of them."""
+    # Palettes of TIFF have 16 bits (65535 = 257 * 255), those of ImageJ 8.
     tables = [np.asarray(lut, np.float64) / (257 if np.max(lut) > 255 else 1) for lut in luts]
     colors = tuple(_hex(table[:, -1]) for table in tables)
+    # White for all channels is the table of a grey image, which says nothing about colours.
     if all(_is_ramp(table) for table in tables):
         return {"channel_colors": colors} if set(colors) != {"#ffffff"} else {}
     return {"channel_luts": tuple(tuple(_hex(shade) for shade in table.T) for table in tables)}
 
 
 def _is_ramp(table: NDArray[np.float64]) -> bool:
+    # (3, N): from black to the last colour in even steps. Tables are rounded, so they may differ by less than 2.
     straight = table[:, -1:] * np.linspace(0, 1, table.shape[1])
     return bool(np.abs(table - straight).max() < 2) and bool(table[:, -1].any())
 
@@ -62,6 +66,7 @@ def _imagej_display(meta: dict[str, Any], n: int, lut: NDArray[Any] | None) -> d
     grey = n > 1 and meta.get("mode") == "grayscale"  # ImageJ shows each channel alone, without its colour
     usable = len(luts) == n and all(table.shape == (3, _SHADES) for table in luts)
     found = lut_display(luts) if usable and not grey else {}
+    # ImageJ stores limits of several channels as one list, low and high in turn.
     ends = meta.get("Ranges") or ((meta.get("min"), meta.get("max")) if n == 1 else ())
     limits = tuple(zip(ends[::2], ends[1::2], strict=False))
     if len(limits) == n and all(_is_range(*pair) for pair in limits):
@@ -85,6 +90,7 @@ def _names(labels: Sequence[str], n: int) -> tuple[str, ...]:
 
     Labels that are the same for all channels name the file, and those that differ along a channel its planes.
     """
+    # Only the first line of a label: some programs append the metadata of the plane.
     plain = [_COUNTERS.sub("", str(label).splitlines()[0] if label else "").strip() for label in labels]
     names = tuple(plain[:n])
     each = all(label == names[i % n] for i, label in enumerate(plain))
@@ -96,6 +102,7 @@ def _lsm_display(meta: dict[str, Any], n: int) -> dict[str, Any]:
     colors, names = found.get("Colors") or [], found.get("ColorNames") or []
     display: dict[str, Any] = {}
     if len(colors) == n:
+        # Stored as red, green, blue and a fourth byte that is not used.
         display["channel_colors"] = tuple(_hex(np.asarray(color[:3], np.float64)) for color in colors)
     if len(names) == n and all(names):
         display["channel_names"] = tuple(map(str, names))

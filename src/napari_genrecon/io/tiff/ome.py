@@ -33,6 +33,7 @@ def ome_of(tif: TiffFile) -> ElementTree.Element | None:
         return None
     xml = tif.ome_metadata
     root = parsed_xml(xml, "the OME-XML of this file")
+    # tifffile opens the files that the XML names for the planes of a data set: with a path in it, any file of the user.
     for name in _FILE_NAME.findall(xml):
         if re.search(r"[/\\:]", name) or name.startswith("."):
             raise ImageError(f"the OME-XML of this file names another file {name!r}: only files beside it are read")
@@ -47,6 +48,7 @@ def image_in(ome: ElementTree.Element, index: int, count: int) -> ElementTree.El
 
 def sizes_in(ome: ElementTree.Element) -> Sizes:
     """Return size and unit per dimension, as far as they are stated."""
+    # The first image of several, if `image_in` could not tell which.
     pixels = ome.find(".//{*}Pixels")
     if pixels is None:
         return {}
@@ -66,6 +68,7 @@ def positions_in(ome: ElementTree.Element, about: ImageMeta) -> tuple[float, ...
     found = []
     for letter, unit in zip(about.axes.letters, about.units, strict=True):
         place = _number(plane.get(f"Position{letter}")) if letter in "XYZ" else None
+        # Without a unit OME means the "reference frame", which counts as pixels here and fits no calibrated axis.
         same = unit_name(plane.get(f"Position{letter}Unit", "")) == unit
         found.append(place if place is not None and same else 0.0)
     return tuple(found) if any(found) else ()
@@ -76,7 +79,9 @@ def channels_in(ome: ElementTree.Element) -> tuple[tuple[str, ...], tuple[str, .
     pixels = ome.find(".//{*}Pixels")
     channels = pixels.findall("{*}Channel") if pixels is not None else []
     names = [channel.get("Name", "") for channel in channels]
+    # A missing colour gives a shorter list, which is then refused: colours must match their channels.
     numbers = [_number(channel.get("Color")) for channel in channels]
+    # A shift of a negative number keeps its sign, and the mask takes the 24 bits of the colour; alpha falls off.
     colors = [f"#{(int(number) >> 8) & 0xFFFFFF:06x}" for number in numbers if number is not None]
     return (
         tuple(names) if any(names) else (),

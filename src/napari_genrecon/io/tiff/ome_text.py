@@ -35,6 +35,7 @@ def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], ide
     planes = math.prod(shape[: about.axes.y])
     known = {} if identity is None else {"UUID": f"urn:uuid:{identity}"}
     text = tifffile.OmeXml(Creator=f"napari-genrecon {__version__}", **known)
+    # As tifffile counts: pages, separate samples, depth, height, width, samples of a pixel.
     stored = (planes, 1, 1, height, width, samples[0] if samples else 1)
     text.addimage(dtype.name, shape, stored, **_metadata(about, shape))
     return str(text.tostring(declaration=True)).encode()
@@ -42,6 +43,7 @@ def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], ide
 
 def _metadata(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": about.axes.letters}
+    # OME knows sizes of space and time only, each with the symbol of a unit.
     for letter, size, unit in zip(about.axes.letters, about.scale, about.units, strict=True):
         if letter in _SIZE_KEYS and unit in UNIT_SYMBOLS and size > 0:
             metadata[_SIZE_KEYS[letter]] = float(size)
@@ -52,6 +54,7 @@ def _metadata(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
         metadata["Channel"] = _channels(about)
     notes = []
     if about.record is not None:
+        # JSON as one value: the map annotations of OME hold pairs of texts and nothing nested.
         notes.append((RECORD_NAMESPACE, {"record": json.dumps(about.record)}))
     if about.layer is not None:
         notes.append((LAYER_NAMESPACE, {"layer": json.dumps(about.layer)}))
@@ -66,6 +69,7 @@ def _positions(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for letter, place, unit in zip(about.axes.letters, about.translate, about.units, strict=True):
         if letter in "XYZ" and unit in UNIT_SYMBOLS:
+            # tifffile wants one entry per plane; the place is that of the image, the same for all.
             found[f"Position{letter}"] = [float(place)] * planes
             found[f"Position{letter}Unit"] = [UNIT_SYMBOLS[unit]] * planes
     return found

@@ -15,7 +15,7 @@ from napari_genrecon.io.levels import CHUNK
 
 __all__ = ["TiffPixels"]
 
-_OPEN_FILES = 16  # kept open: opening one anew for every region is slow, and systems allow some hundreds per process
+_OPEN_FILES = 16  # files kept open: to open one for every region is slow, and systems allow some hundreds at once
 
 
 class TiffPixels:
@@ -48,8 +48,10 @@ class TiffPixels:
         *,
         series: int = 0,
     ) -> None:
+        # Absolute, as a worker may have another working folder.
         self._path, self._series, self._level, self._stamp = path.absolute(), series, level, _stamp(path)
         self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
+        # A file in one strip would have one chunk of the whole plane: too large a block for a lazy task.
         self.chunks = tuple(min(int(n), CHUNK) for n in chunks)
 
     @property
@@ -60,6 +62,7 @@ class TiffPixels:
     @property
     def size(self) -> int:
         """Number of pixels."""
+        # Python's integers: 64 bits may overflow for sizes that a damaged file declares.
         return int(np.prod([1, *self.shape], dtype=object))
 
     @property
@@ -68,6 +71,7 @@ class TiffPixels:
         return self.size * self.dtype.itemsize
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
+        # Otherwise a result could be computed half from the old pixels and half from the new ones.
         if _stamp(self._path) != self._stamp:
             raise ImageError(f"{self._path} was changed since it was opened: open it again")
         try:
@@ -75,6 +79,7 @@ class TiffPixels:
             if tuple(opened.shape) != self.shape:
                 raise ImageError(f"{self._path} declares {self.shape} but holds {opened.shape}: its header is damaged")
             return np.asarray(opened[region]).astype(self.dtype, copy=False)  # a map has the byte order of the file
+        # IndexError passes: it ends the iteration over an array by Python's old protocol.
         except (IndexError, ImageError):
             raise
         except Exception as error:  # damaged pieces make tifffile and the codecs raise nearly anything
@@ -90,6 +95,7 @@ class TiffPixels:
         return f"<{self._path.name}, level {self._level}, {self.shape} {self.dtype}>"
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
+        # dask names its blocks by this: the same file gives the same names, a changed file others.
         return (str(self._path), self._series, self._level, self._stamp)
 
 
@@ -110,6 +116,7 @@ def _opened(path: Path, index: int, level: int, stamp: tuple[int, int]) -> Any:
 
     with tifffile.TiffFile(path) as tif:
         series = tif.series[index].levels[level]
+        # Uncompressed and in one piece: the system reads only the pages of memory that are touched.
         if level == 0 and series.dataoffset is not None and series.keyframe.is_contiguous:
             return tifffile.memmap(path, series=index, mode="r")
     return zarr.open(tifffile.imread(path, aszarr=True, series=index, level=level), mode="r")

@@ -24,6 +24,7 @@ _KIND = "TIFF"
 def planes_in(folder: Path) -> list[Path]:
     """Return the TIFF files of a folder, in the order of the numbers in their names."""
     found = (p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(_ENDINGS) and p.name[0] != ".")
+    # `plane_10` comes after `plane_9`: numbers are compared as numbers.
     return sorted(found, key=lambda p: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", p.name)])
 
 
@@ -53,15 +54,18 @@ def open_planes(folder: Path, axes: str | None, series: int | str | None = None)
     paths = planes_in(folder)
     if len(paths) < 2:
         raise ImageError(f"the folder {folder} holds {len(paths)} TIFF files: at least two make a stack")
+    # `plainly` for each file: the sentence of an error then names the one that failed, not the folder.
     first = plainly(paths[0], _KIND, partial(open_tiff, paths[0], None, series))
     for path in paths[1:]:
         plainly(path, _KIND, partial(_require_alike, path, paths[0], first))
+    # A letter that the files do not use already: planes along Z, stacks along T, and P beyond that.
     leading = next((letter for letter in "ZTP" if letter not in first.axes.letters), None)
     letters = axes or f"{leading}{first.axes.letters}"
     found = resolve_axes(Axes(letters, assumed=not axes), (len(paths), *first.data.shape))
     about = first.about
     more = ImageMeta(
         axes=found,
+        # Files say nothing about the distance between them.
         scale=(1.0, *about.scale),
         units=("pixel", *about.units),
         channel_names=about.channel_names,
@@ -91,6 +95,7 @@ def _header(path: Path, chosen: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
             opened = open_tiff(path, None, chosen)
             return tuple(opened.data.shape), opened.data.dtype
         shape = [int(n) for n in series.shape]
+        # The same moves as in `open_tiff`, so that the header gives the shape that the pixels will have.
         source, target, _ = samples_moved(series.axes, tuple(shape), series.dtype)
         shape.insert(target, shape.pop(source))
         return tuple(shape), series.dtype
@@ -107,4 +112,5 @@ def _stacked(paths: list[Path], first: ImageFile) -> Any:
 
 def _read_plane(paths: list[str], chosen: int, block_info: dict[Any, Any]) -> Any:
     path = Path(paths[block_info[None]["chunk-location"][0]])
+    # (Y, X) -> (1, Y, X): a block of the stack.
     return np.asarray(plainly(path, _KIND, partial(open_tiff, path, None, chosen)).data)[None]

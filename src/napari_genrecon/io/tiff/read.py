@@ -46,16 +46,19 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
         chosen = chosen_series(path, listed, series)
         index = images[chosen]
         one = tif.series[index]
+        # Before pixels are read: a header that lies could ask for more memory than there is.
         for level in one.levels:
             check_sizes(path, level)
             check_codec(path, level.keyframe)
         shown_only = tif.is_imagej or ome is not None
         levels, letters = converted(path, one.keyframe, _pixels(one, index, path), one.axes, shown_only=shown_only)
+        # Axes that the user gives describe the dimensions in the order of the file.
         if not axes:
             source, target, letters = samples_moved(letters, levels[0].shape, levels[0].dtype)
             levels = [_moved(level, source, target) for level in levels]
         found = resolved_axes(axes, letters, tuple(levels[0].shape))
         lut = lut_of(one.keyframe, shown_only=shown_only)
+        # OME-XML says all there is; other files say it in places that differ by program.
         if ome is None:
             about = about_with(found, tiff_sizes(tif), **tiff_display(tif, found.letters, levels[0].shape, lut))
         else:
@@ -103,6 +106,7 @@ def _about_ome(axes: Axes, ome: Element, image: Element, lut: NDArray[Any] | Non
 def _pixels(series: TiffPageSeries, index: int, path: Path) -> list[Any]:
     """Return the pixels and those of smaller levels; what is large, or has levels, is not read but can be by region."""
     smaller = smaller_copies(series)
+    # With levels, always by region: a viewer then loads the level that fits the screen, and never the whole.
     if smaller or not at_once(series.nbytes):
         return [_by_region(series, index, level, path) for level in (0, *smaller)]
     data = series.asarray()
@@ -118,8 +122,10 @@ def samples_moved(letters: str, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     """
     source = max(letters.find("S"), 0)
     rest = letters.replace("S", "")
+    # Interleaved samples (S last) are colours. Planar ones are so in 8 bits only, as the docstring says.
     if "S" in letters and shape[source] in COLOUR_SAMPLES and (letters.endswith("S") or dtype == np.uint8):
         return source, len(rest), f"{rest}S"
+    # In front of Y, where channels of a stack usually stand: (S, Y, X) -> (C, Y, X).
     if "S" in letters and "Y" in rest and "C" not in rest:
         target = rest.index("Y")
         return source, target, f"{rest[:target]}C{rest[target:]}"
@@ -140,6 +146,7 @@ def _moved(data: ImageArray, source: int, target: int) -> Any:
 def _by_region(series: TiffPageSeries, index: int, level: int, path: Path) -> TiffPixels:
     found = series.levels[level]
     page = found.keyframe
+    # Tiles, or strips as wide as the image: the pieces that are unpacked as a whole.
     height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     sides = {"Y": height, "X": width, "S": found.shape[-1]}
     chunks = tuple(min(sides.get(letter, 1), n) for letter, n in zip(found.axes, found.shape, strict=True))

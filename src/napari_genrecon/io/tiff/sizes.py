@@ -37,6 +37,7 @@ def tiff_sizes(tif: TiffFile) -> Sizes:
     for known, sizes in (
         (tif.is_imagej, _imagej), (tif.is_stk, _metamorph), (tif.is_lsm, _zeiss_lsm), (tif.is_svs, _aperio),
     ):  # fmt: skip
+        # The notes of the program first: it may leave the resolution tags at a value for printers.
         found = _usable(sizes(tif)) if known else {}
         if found:
             return found
@@ -70,6 +71,7 @@ def _resolutions(tif: TiffFile) -> dict[str, float]:
 
 
 def _tags(tif: TiffFile) -> Sizes:
+    # 1 means "no absolute unit": then the tags give only the proportion of the sides.
     unit = _TAG_UNITS.get(int(tif.pages[0].tags.valueof("ResolutionUnit", 1)))
     if unit is None:
         return {}
@@ -85,6 +87,7 @@ def _is_printed(pixels: float, unit: str) -> bool:
     return (
         any(abs(per_inch / dots - 1) < _TOLERANCE for dots in _PRINTED)
         or pixels == 1
+        # Only where they are few per centimetre: a whole number of many may be a real pixel size.
         or (unit == "centimeter" and per_inch < max(_PRINTED[:20]) and pixels in rounded)
     )
 
@@ -105,6 +108,7 @@ def _imagej(tif: TiffFile) -> Mapping[str, tuple[Any, str]]:
         sizes["Z"] = _imagej_depth(meta, sizes["X"][1])
     elif _number(meta.get("spacing")):
         sizes["Z"] = (abs(_number(meta.get("spacing"))), unit_name(str(meta.get("zunit", meta.get("unit", "")))))
+    # ImageJ gives seconds per frame, or frames per second, or both.
     interval = _number(meta.get("finterval")) or (1 / _number(meta.get("fps")) if _number(meta.get("fps")) else 0)
     sizes["T"] = (interval, unit_name(str(meta.get("tunit", "s"))))
     return {letter: _length(size, unit) for letter, (size, unit) in sizes.items()}
@@ -127,6 +131,7 @@ def _imagej_plane(tif: TiffFile, meta: Mapping[str, Any]) -> dict[str, tuple[flo
 
 
 def _imagej_depth(meta: Mapping[str, Any], unit: str) -> tuple[float, str]:
+    # The spacing may be negative; the size of a pixel may not.
     own = unit_name(str(meta.get("zunit", "")))
     return in_unit(abs(_number(meta.get("spacing"))) or 1.0, unit if own == "pixel" else own, unit)
 
@@ -142,10 +147,12 @@ def _metamorph(tif: TiffFile) -> Mapping[str, tuple[Any, str]]:
     if meta.get("SpatialCalibration") and unit != "pixel":
         found = {letter: (meta.get(f"{letter}Calibration"), unit) for letter in "XY"}
     steps = np.ravel(meta.get("ZDistance", []))
+    # Uneven steps have no single size.
     if steps.size and np.all(steps == steps[0]):
         found["Z"] = (abs(float(steps[0])), MICROMETRE)
     created = np.ravel(meta.get("TimeCreated", []))  # milliseconds since midnight
     if created.size > 1:
+        # The median, as single frames may be late; signed, as the clock starts again at midnight.
         found["T"] = (float(np.median(np.diff(created.astype(np.int64)))) / 1000, "second")
     return found
 

@@ -19,7 +19,7 @@ from napari_genrecon.engine.lazy import as_transposable
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
-from napari_genrecon.io.levels import halved, level_shapes
+from napari_genrecon.io.levels import TILE, halved, level_shapes
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
 from napari_genrecon.io.tiff.ome_text import ome_text
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["write_tiff_steps"]
 
 _CLASSIC_LIMIT = 3 << 30  # bytes; larger files are BigTIFF, as 32-bit offsets end at 4 GB, headers included
-_TILE = 256  # pixels along a side: what most readers of OME-TIFF load at once
 _TILE_STEP = 16  # TIFF wants the sides of tiles to be multiples of this
-_PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image
+_PYRAMID_SHARE = 4 / 3  # an image and its smaller copies, in sizes of the image: 1 + 1/4 + 1/16 + …
 
 
 def write_tiff_steps(
@@ -86,13 +85,16 @@ def write_tiff_steps(
     path, kind = Path(path), _storable(np.dtype(data.dtype if dtype is None else dtype))
     counts = dtype is not None or data.dtype.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     order = _spatial_last(about.axes)
+    # The saved letters are those before the transposition, so that the layer comes back in its own order.
     layer = None if about.layer is None else {**about.layer, "axes": about.axes.letters}
     data, about = as_transposable(data).transpose(order), replace(about.reordered(order), layer=layer)
     shape = tuple(int(n) for n in data.shape)
+    # Without compression, which nobody knows beforehand: an upper limit.
     expected = int(math.prod(shape) * kind.itemsize * (_PYRAMID_SHARE if pyramid else 1))
     with publishing(path, overwrite=overwrite, sources=sources, expected_bytes=expected) as part:
         yield Progress(0, 1, "writing")
         levels = len(level_shapes(shape[about.axes.y : about.axes.y + 2])) if pyramid else 1
+        # The XML is written before the pixels, without the checksums that are known only after the last plane.
         planes = _Planes(
             part, ome_text(about, shape, kind, identity), kind, about.axes, levels, expected > _CLASSIC_LIMIT
         )
@@ -121,6 +123,7 @@ def _spatial_last(axes: Axes) -> tuple[int, ...]:
 
 def _record(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], stored: list[Stored]) -> dict[str, Any]:
     """Return the sealed record, with what was counted while the pixels were written."""
+    # One region per plane, as planes are what was written and hashed.
     regions = [1] * about.axes.y + list(shape[about.axes.y :])
     record = counted(about.record or {}, dtype, stored)
     return sealed(record, about, regions, combined(plane.digest for plane in stored))
@@ -144,6 +147,7 @@ class _Planes:
         total = math.prod(outer)
         with tifffile.TiffWriter(self._part, bigtiff=self._bigtiff) as tif:
             for index, position in enumerate(np.ndindex(outer), start=1):
+                # Computed once and used twice, for the count of NaN and for the pixels.
                 values = np.asarray(data[position])
                 plane, clipped = to_dtype(values, self._dtype)
                 self._write_one(tif, np.ascontiguousarray(plane), first=index == 1)
@@ -154,6 +158,7 @@ class _Planes:
 
     def _write_one(self, tif: TiffFile, plane: NDArray[Any], *, first: bool) -> None:
         description = self._description if first else None
+        # The pages written next become the levels of this one: tifffile takes as many as are announced.
         tif.write(plane, subifds=self._levels - 1, description=description, **self._options(plane))
         for _ in range(self._levels - 1):
             plane = _halved(plane, rgb=self._axes.rgb)
@@ -161,7 +166,7 @@ class _Planes:
 
     def _options(self, plane: NDArray[Any]) -> dict[str, Any]:
         return {
-            "tile": tuple(min(_TILE, -(-n // _TILE_STEP) * _TILE_STEP) for n in plane.shape[:2]),
+            "tile": tuple(min(TILE, -(-n // _TILE_STEP) * _TILE_STEP) for n in plane.shape[:2]),
             "compression": "zlib",
             # The horizontal predictor makes integers smaller; that for floats would need another package.
             "predictor": plane.dtype.kind in "iu",
@@ -175,6 +180,7 @@ class _Planes:
 def _halved(plane: NDArray[Any], *, rgb: bool) -> NDArray[Any]:
     if not rgb:
         return halved(plane, plane.dtype)
+    # (Y, X, S) -> (S, Y, X) and back: `halved` takes the last two dimensions.
     return np.ascontiguousarray(np.moveaxis(halved(np.moveaxis(plane, -1, 0), plane.dtype), 0, -1))
 
 
@@ -183,6 +189,7 @@ def _describe(part: Path, description: bytes) -> None:
     import tifffile
 
     with tifffile.TiffFile(part, mode="r+") as tif:
+        # tifffile appends a longer text at the end of the file and changes only where the tag points to.
         tif.pages[0].tags["ImageDescription"].overwrite(description)
 
 
@@ -192,6 +199,7 @@ def _verify(part: Path, shape: tuple[int, ...], dtype: np.dtype[Any], levels: in
 
     with tifffile.TiffFile(part) as tif:
         written = tif.series[0]
+        # The number of pixels, as tifffile drops dimensions of length 1 from the shape.
         whole = math.prod(written.shape) == math.prod(shape) and len(written.levels) == levels
         if not whole or written.dtype != dtype:
             raise OutputError(f"{part.name} was not written completely: {written.shape} {written.dtype}")

@@ -21,6 +21,7 @@ def attributes_of(place: Place) -> dict[str, Any]:
     ImageError
         If it is neither.
     """
+    # Version 3 before version 2: a store may have the metadata of both.
     for name in (METADATA, HIDDEN_METADATA, ".zattrs"):
         if place.has(name):
             found = place.json(name)
@@ -28,6 +29,7 @@ def attributes_of(place: Place) -> dict[str, Any]:
                 raise ImageError(f"{place}/{name} says neither group nor array: it is damaged")
             attributes = found if name == ".zattrs" else found.get("attributes", {})
             return attributes if isinstance(attributes, dict) else {}
+    # A node of version 2 without attributes has no ".zattrs" at all.
     if place.has(".zgroup") or place.has(".zarray"):
         return {}
     raise ImageError(f"{place} holds no Zarr metadata: it is not a Zarr store, or it was not finished")
@@ -49,10 +51,12 @@ def images_in_store(root: Place) -> dict[str, Place]:
     if is_array(root):
         return {"": root}
     attributes = attributes_of(root)
+    # OME-Zarr 0.5 puts its metadata under "ome", 0.4 among the other attributes.
     ome = attributes.get("ome") if isinstance(attributes.get("ome"), dict) else attributes
     assert isinstance(ome, dict)
     if "multiscales" in ome:
         return {"": root}
+    # From the outside in: a plate has wells, a well has fields, a field is an image.
     if isinstance(ome.get("plate"), dict):
         return _of_plate(root, ome["plate"])
     if isinstance(ome.get("well"), dict):
@@ -81,6 +85,7 @@ def _of_group(root: Place) -> dict[str, Place]:
     """Return the images that bioformats2raw numbers, or arrays and images that lie in a group."""
     found = {}
     for name in root.folders():
+        # Folders without metadata are no nodes of the store.
         if any((root.at(name)).has(file) for file in (METADATA, ".zattrs", ".zgroup", ".zarray")):
             place = root.at(name)
             attributes = attributes_of(place)

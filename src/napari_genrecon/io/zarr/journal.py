@@ -44,20 +44,26 @@ def part_of(target: Path) -> Path:
 def begin(part: Path, header: Header) -> None:
     """Start a journal."""
     first = {"schema": _SCHEMA, **header._asdict()}
-    with (part / JOURNAL).open("x", encoding="utf-8") as file:
+    # "x" fails if there is one: two runs must never share a journal.
+    with (part / JOURNAL).open("xb") as file:
         _put(file, first)
 
 
 def append(part: Path, index: Index, stored: Stored) -> None:
     """Say that a region is stored."""
-    with (part / JOURNAL).open("a", encoding="utf-8") as file:
+    with (part / JOURNAL).open("ab+") as file:
+        # A full disk may have cut the last line short: what is added behind it would be lost with it.
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
         line = {"region": index, "sha256": stored.digest, "nan": stored.nan, "clipped": stored.clipped}
         _put(file, line | {"machine": stored.machine})
 
 
 def _put(file: Any, line: dict[str, Any]) -> None:
-    file.write(json.dumps(line) + "\n")
+    file.write(json.dumps(line).encode() + b"\n")
     file.flush()
+    # A line that is lost in a power failure only means that its region is computed again.
     os.fsync(file.fileno())
 
 
@@ -73,16 +79,19 @@ def read(part: Path) -> tuple[Header, dict[Index, Stored]]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
         first = json.loads(lines[0])
+        # JSON has lists where an index is a tuple.
         header = Header(first["run"], first["record"], tuple(first["regions"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
             f"{part} cannot be continued, its journal is missing or damaged: delete the folder"
         ) from error
+    # A region that was computed twice has two lines: the later one counts.
     return header, dict(_entries(lines[1:-1]))  # text behind the last line break was cut short
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[Index, Stored]]:
     for line in lines:
+        # A damaged line costs one region, not the whole run.
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
             found = Stored(str(entry["sha256"]), entry["nan"], entry["clipped"], entry.get("machine", ""))

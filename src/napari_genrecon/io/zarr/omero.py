@@ -29,6 +29,7 @@ def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     colors = tuple(_color(one.get("color")) for one in channels)
     limits = [_limits(one.get("window"), dtype) for one in channels]
     return {
+        # Colours and limits of some channels only would have to be matched with made-up ones: all or none.
         "channel_names": names if any(names) else (),
         "channel_colors": colors if all(colors) else (),
         "channel_limits": tuple(pair for pair in limits if pair) if all(limits) else (),
@@ -36,6 +37,7 @@ def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _color(text: Any) -> str:
+    # Six digits by the specification; some programs add alpha, or "#".
     found = re.fullmatch(r"#?([0-9a-fA-F]{6})([0-9a-fA-F]{2})?", str(text or ""))
     return f"#{found[1].lower()}" if found else ""
 
@@ -44,5 +46,6 @@ def _limits(window: Any, dtype: np.dtype[Any]) -> tuple[float, float] | None:
     low, high = (window.get("start"), window.get("end")) if isinstance(window, dict) else (None, None)
     if not isinstance(low, int | float) or not isinstance(high, int | float) or not np.isfinite([low, high]).all():
         return None
+    # Limits of the whole range mean that nobody chose any: a 12-bit image would be nearly black with them.
     least, most = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.kind in "iu" else (0, 1)
     return (float(low), float(high)) if low < high and (low, high) not in ((least, most), (0, most)) else None

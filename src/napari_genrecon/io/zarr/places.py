@@ -65,6 +65,7 @@ class Place:
         if not self.zipped:
             return read_json(self.root / self.inner / name)
         with zipfile.ZipFile(self.root) as file:
+            # The size is known before anything is unpacked: a small zip file can hold gigabytes of zeros.
             member = file.getinfo(self._key(name))
             if member.file_size > MAX_JSON:
                 raise ImageError(f"{self}/{name} has {member.file_size} bytes of metadata; at most {MAX_JSON} are read")
@@ -73,11 +74,13 @@ class Place:
     def folders(self) -> list[str]:
         """Return the names of the folders in it, in the order of their numbers and names."""
         if self.zipped:
+            # A zip file has no folders, only names with slashes.
             start = self._key("")
             inside = (key.removeprefix(start) for key in _members(self.root) if key.startswith(start))
             found = {key.split("/")[0] for key in inside if "/" in key}
         else:
             found = {path.name for path in (self.root / self.inner).iterdir() if path.is_dir()}
+        # Images of a converted file are called 0, 1, … 10: in the order of numbers, not of texts.
         return sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
     def at(self, name: str) -> Place:
@@ -88,6 +91,7 @@ class Place:
         ImageError
             If it is not there, lies outside the store, or is a link.
         """
+        # The name comes from the metadata of somebody else. "\\" and ":" lead out of the folder on Windows.
         parts = str(name).split("/")
         if not name or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
             raise ImageError(f"{self} names an array {name!r}: only folders inside the store are read")
@@ -111,6 +115,7 @@ class Place:
         return zarr.open_array(ZipStore(self.root, mode="r"), path=self.inner, mode="r")
 
     def _refuse_links(self, parts: list[str]) -> None:
+        # Every folder on the way, as a link in the middle leads out as well.
         folder = self.root / self.inner
         for part in parts:
             folder = folder / part
@@ -126,11 +131,13 @@ def place_of(path: Path) -> Place:
     place = Place(path)
     if not place.zipped or any(place.has(name) for name in (METADATA, ".zgroup", ".zarray")):
         return place
+    # Zipping a folder often puts the folder itself into the zip file.
     folders = place.folders()
     return Place(path, folders[0]) if len(folders) == 1 else place
 
 
 def _members(path: Path) -> dict[str, int]:
+    # The stamp makes a file that was changed another entry of the cache.
     found = path.stat()
     return _listed(path, (found.st_mtime_ns, found.st_size))
 

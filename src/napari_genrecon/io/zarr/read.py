@@ -53,6 +53,7 @@ def open_zarr(path: Path, axes: str | None, series: int | str | None = None) -> 
 def _bare(place: Place, axes: str | None) -> ImageFile:
     """Open an array without OME metadata; names of its dimensions are used if they are letters that we know."""
     array = open_array(place)
+    # Version 3, then the attribute that xarray writes in version 2.
     names = getattr(array.metadata, "dimension_names", None) or dict(array.attrs).get("_ARRAY_DIMENSIONS") or ()
     letters = "".join(str(name).upper() for name in names)
     return ImageFile(
@@ -63,6 +64,7 @@ def _bare(place: Place, axes: str | None) -> ImageFile:
 def _multiscale(place: Place, axes: str | None) -> ImageFile:
     attributes, unfinished = attributes_of(place), _how_far(place)
     ome = attributes.get("ome") or attributes
+    # The specification: without a choice by name, the first of several multiscales is taken.
     multiscale = _parse(place, ome).multiscales[0]
     levels = _in_order(place, [open_array(place.at(dataset.path)) for dataset in multiscale.datasets])
     about = _about(multiscale, ome.get("omero"), levels[0], axes)
@@ -72,6 +74,7 @@ def _multiscale(place: Place, axes: str | None) -> ImageFile:
         about=_with_ours(about, ours if isinstance(ours, dict) else {}),
         name="",
         path=place.root,
+        # The smaller levels are made when the full one is complete: until then they are zeros.
         levels=() if unfinished else tuple(levels[1:]),
         unfinished=unfinished,
     )
@@ -81,6 +84,7 @@ def _how_far(place: Place) -> str:
     """Return how far a result has come that was not finished; empty for any other store."""
     if place.zipped or not place.has(HIDDEN_METADATA):
         return ""
+    # The journal, as the chunks of an array that was only begun read as zeros and look complete.
     header, done = journal.read(place.root / place.inner)
     return f"{len(done)} of {math.prod(header.regions)} regions done"
 
@@ -95,6 +99,7 @@ def _in_order(place: Place, levels: list[Any]) -> list[Any]:
                 f"the levels of {place} do not go from large to small: one of shape {level.shape} {level.dtype} "
                 f"follows {kept[-1].shape} {kept[-1].dtype}, so that it is not clear which is the image"
             )
+        # A level of the same size adds nothing for a viewer.
         kept += [level] if level.shape != kept[-1].shape else []
     return kept
 
@@ -103,6 +108,7 @@ def _parse(place: Place, ome: dict[str, Any]) -> Any:
     """Return the image that the metadata describe; how it is shown (omero) is looked at apart and may be incomplete."""
     import yaozarrs
 
+    # Asked before the validation, which would only say that the version is none of those it knows.
     scales = ome.get("multiscales")
     version = scales[0].get("version") if isinstance(scales, list) and scales and isinstance(scales[0], dict) else None
     if version in OLD_VERSIONS:
@@ -113,6 +119,7 @@ def _parse(place: Place, ome: dict[str, Any]) -> Any:
         )
     try:
         return yaozarrs.validate_ome_object({key: value for key, value in ome.items() if key != "omero"})
+    # yaozarrs reports through pydantic; what else damaged metadata raise there is told the same way.
     except Exception as error:
         raise ImageError(f"the OME metadata of {place} are not valid: {_first_problem(error)}") from error
 
@@ -138,6 +145,7 @@ def _about(multiscale: Any, omero: Any, level: Any, axes: str | None) -> ImageMe
         axes=Axes(found.letters),
         scale=scale,
         units=units,
+        # Empty stands for 0 everywhere, as for a file that names no place.
         translate=translate if any(translate) else (),
         **channels_of(omero, found.n_channels(level.shape), level.dtype),
     )
@@ -149,6 +157,7 @@ def _transforms(multiscale: Any, n: int) -> tuple[tuple[float, ...], tuple[float
     for group in (multiscale.datasets[0].coordinateTransformations, multiscale.coordinateTransformations or []):
         for transform in group:
             if transform.type == "scale":
+                # Transforms act in the order in which they stand: a later scale also scales an earlier translation.
                 scale, translate = scale * transform.scale, translate * transform.scale
             elif transform.type == "translation":
                 translate = translate + transform.translation

@@ -47,9 +47,11 @@ def create_store(folder: Path, regions: Regions, dtype: np.dtype[Any], about: Im
     from yaozarrs.write.v05 import prepare_image
 
     shapes = level_shapes(tuple(sum(sizes) for sizes in regions))
+    # Workers write neighbouring regions at the same time: a chunk that belonged to two regions would lose one of them.
     chunks = tuple(_divided(sizes[0]) for sizes in regions)
     image = _metadata(about, shapes, name, dtype)
     prepare_image(folder, image, [(shape, dtype) for shape in shapes], chunks=chunks, writer="zarr")
+    # Every reader of Zarr looks for "zarr.json": without it, the folder is no store to anybody else.
     rename(folder / METADATA, folder / HIDDEN_METADATA)
 
 
@@ -61,6 +63,7 @@ def level_array(store: Path, level: int, mode: str = "r") -> Any:
 
 
 def _divided(side: int) -> int:
+    # Halved only while it divides evenly, so that chunks still end where regions end.
     while side > CHUNK and side % 2 == 0:
         side //= 2
     return side
@@ -83,6 +86,7 @@ def _metadata(about: ImageMeta, shapes: list[tuple[int, ...]], name: str, dtype:
 def _axis(v05: Any, letter: str, unit: str) -> Any:
     kinds = {"T": v05.TimeAxis, "C": v05.ChannelAxis}
     kind = kinds.get(letter, v05.SpaceAxis)
+    # Channels have no unit, and "pixel" is none that the specification knows.
     return kind(name=letter.lower()) if letter == "C" or unit == "pixel" else kind(name=letter.lower(), unit=unit)
 
 
@@ -101,6 +105,7 @@ def _omero(v05: Any, about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[A
     n = shape[about.axes.letters.index("C")]
     names = about.channel_names or tuple(f"channel {i}" for i in range(n))
     colors = about.channel_colors or ("#ffffff",) * n
+    # Names of another number of channels cannot be told apart from wrong ones: none are written.
     if len(names) != n or len(colors) != n:
         return {}
     pairs = zip(names, colors, strict=True)
@@ -129,7 +134,9 @@ def make_levels(store: Path) -> Iterator[int]:
     """Fill the smaller levels from the full one, in bounded memory; yields after each."""
     count = len(level_shapes(level_array(store, 0).shape))
     for level in range(1, count):
+        # From the level before, which is four times smaller than the full one at every step.
         source, target = level_array(store, level - 1), level_array(store, level, mode="r+")
+        # Chunk by chunk of the target: each is written once, and as a whole.
         for region in _chunk_regions(target.shape, target.chunks):
             target[region] = halved(source[_doubled(region, source.shape)], target.dtype)
         yield level
@@ -141,6 +148,7 @@ def _chunk_regions(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[
 
 
 def _doubled(region: Region, shape: tuple[int, ...]) -> Region:
+    # At an odd edge there is no second pixel to read: `halved` repeats the last one.
     y, x = (slice(2 * s.start, min(2 * s.stop, n)) for s, n in zip(region[-2:], shape[-2:], strict=True))
     return (*region[:-2], y, x)
 
@@ -156,11 +164,14 @@ def publish_store(part: Path, target: Path, ours: dict[str, Any], *, overwrite: 
     OutputError
         If something has taken the name meanwhile, or the store may not take it; it is then kept as it is.
     """
+    # An earlier attempt may have got past this and failed at the rename: its metadata have their name already.
     hidden = part / HIDDEN_METADATA
     metadata = read_json(hidden if hidden.exists() else part / METADATA)
     metadata.setdefault("attributes", {})[ATTRIBUTE] = ours
+    # First the new file, then the old one goes: at every moment one of the two names the store.
     write_file(part / METADATA, json.dumps(metadata, indent=1).encode())
     remove(hidden)
+    # Before the rename: after a power failure the name must not stand for chunks that were never written.
     _sync_tree(part)
     try:
         _rename(part, target, overwrite=overwrite)
@@ -187,6 +198,7 @@ def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputError(f"{target} was created by something else meanwhile: choose another name")
+    # A folder cannot be replaced in one step: the old store moves aside, and comes back if the new one may not move in.
     old = target.with_name(f"{target.name}.old.{os.getpid()}")
     rename(target, old)
     try:

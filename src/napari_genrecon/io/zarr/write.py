@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["write_zarr_steps"]
 
 _ORDER = "TCZYX"  # OME-Zarr wants time, then channels, then space
-_RETRIES = 3  # times that a region is computed again after an error, such as a short loss of a network drive
 _LARGEST_NUMBER = 8  # bytes; longer floats are not portable
 
 Index = tuple[int, ...]
@@ -123,6 +122,7 @@ def write_zarr_steps(
             for level in make_levels(job.part):
                 yield Progress(0, 0, f"level {level} written")
             publish_store(job.part, job.target, _ours(job), overwrite=overwrite)
+        # After the rename: until then the journal is what makes the run one that can be continued.
         journal.forget(job.target)
     except OSError as error:
         if isinstance(error, OutputError):
@@ -138,7 +138,9 @@ def _plan(path: Path, data: ImageArray, about: ImageMeta, dtype: DTypeLike | Non
     if kind.kind not in "iuf" or kind.itemsize > _LARGEST_NUMBER:
         raise ImageError(f"{kind} is not stored as OME-Zarr: real numbers are needed; convert the image first")
     counts = dtype is not None or kind.kind == "f"  # in integer data, NaN and clipped pixels are lost already
+    # An image without a record gets one here, so that its journal has a header like any other.
     record = dict(about.record or {"schema": None})
+    # The shape counts too: the record of an image without one says nothing about it.
     header = journal.Header(run_digest({**record, "shape": list(ordered.shape)}), record, tuple(ordered.numblocks))
     return _Job(path, journal.part_of(path), ordered, kind, counts, about, header)
 
@@ -151,6 +153,7 @@ def _in_ome_order(data: ImageArray, about: ImageMeta) -> tuple[Any, ImageMeta]:
     order = tuple(sorted(range(len(letters)), key=lambda i: _ORDER.index(letters[i])))
     more = about.reordered(order)
     axes = Axes(more.axes.letters.replace("S", "C"))
+    # The old order goes into the file, so that the layer comes back as it was saved.
     layer = {**(about.layer or {}), "axes": about.axes.letters}
     if about.axes.rgb:
         names, colors = ("red", "green", "blue", "alpha"), ("#ff0000", "#00ff00", "#0000ff", "#ffffff")
@@ -164,7 +167,9 @@ def _as_dask(data: ImageArray) -> Any:
 
     if hasattr(data, "dask"):
         return data
+    # One plane thick, as viewers show planes; a plane in pieces that fit into memory several times.
     chunks = tuple(min(n, CHUNK) if i >= len(data.shape) - 2 else 1 for i, n in enumerate(data.shape))
+    # With a name of its own choice, dask would hash all pixels to find it.
     return da.from_array(data, chunks=chunks, name=False)
 
 
@@ -184,6 +189,7 @@ def _kept_if_it_can_be_continued(job: _Job) -> Iterator[None]:
 
 def _start_or_continue(job: _Job, *, resume: bool) -> None:
     if not job.part.exists():
+        # Without compression: an upper limit. A run that is continued has written part of it already, and is not asked.
         require_space(job.target, int(job.data.size) * job.dtype.itemsize)
         _start(job)
         return
@@ -192,12 +198,14 @@ def _start_or_continue(job: _Job, *, resume: bool) -> None:
             f"{job.part.name} is what an earlier run left unfinished: continue it with --resume, or delete it"
         )
     header, _ = journal.read(job.part)
+    # Asked before "another run" is: this has a remedy of its own.
     precisions = [str(record.get("precision")) for record in (header.record, job.header.record)]
     if precisions[0] != precisions[1]:
         raise OutputError(
             f"{job.part.name} was begun in {precisions[0]}, and would be continued in {precisions[1]} here: continue "
             "it on a machine like the first, or delete it"
         )
+    # On another machine measured values differ in their last digits, and with them the digest.
     same = header.run == job.header.run or is_same_run(header.record, job.header.record)
     if not same or header.regions != job.header.regions:
         raise OutputError(
@@ -223,6 +231,7 @@ def _start(job: _Job) -> None:
 
 def _fill(job: _Job, client: Client | None) -> Generator[Progress, None, None]:
     _, stored = journal.read(job.part)
+    # The chunks are read back: the journal may have reached the disk, and a chunk not.
     done = {index: region for index, region in stored.items() if _is_stored(job, index, region.digest)}
     yield from _checked(job, done, client)
     indices = list(np.ndindex(job.header.regions))
@@ -230,8 +239,10 @@ def _fill(job: _Job, client: Client | None) -> Generator[Progress, None, None]:
     total = len(indices)
     yield Progress(total - len(missing), total, f"{total - len(missing)} of {total} regions are there")
     finished = _on_workers(job, missing, client) if client is not None else _here(job, missing)
+    # On a cancel, this ends the generator at once, which takes back what the workers have not begun.
     with closing(finished):
         for count, (index, region) in enumerate(finished, start=total - len(missing) + 1):
+            # Only this process writes the journal, also where workers write the pixels.
             journal.append(job.part, index, region)
             yield Progress(count, total, f"{count} of {total} regions done")
 
@@ -252,11 +263,13 @@ def _checked(job: _Job, done: dict[Index, Stored], client: Client | None) -> Gen
     if not elsewhere:
         return
     yield Progress(0, 0, "comparing with what another machine has computed")
+    # One region shows whether the two agree; more would delay every run that is continued.
     index = elsewhere[0]
     block = job.data.to_delayed()[index]
     made = computed(block) if client is None else client.compute(block).result()
     stored = level_array(job.part, 0)[_region(job.data.chunks, index)]
     found = compare(
+        # As it would be stored: rounding is part of the result.
         to_dtype(np.asarray(made), job.dtype)[0],
         stored,
         job.header.record.get("noise", ()),
@@ -276,11 +289,15 @@ def _here(job: _Job, missing: list[Index]) -> Generator[tuple[Index, Stored], No
 
 
 def _on_workers(job: _Job, missing: list[Index], client: Client) -> Generator[tuple[Index, Stored], None, None]:
+    import dask
     from distributed import as_completed
     from distributed.client import FutureCancelledError
     from distributed.scheduler import KilledWorker
 
-    futures = {client.compute(delayed, retries=_RETRIES): index for index, delayed in _delayed(job, missing)}
+    # After an error, such as a short loss of a network drive, as often as after the loss of a worker: 3 by default.
+    again = dask.config.get("distributed.scheduler.allowed-failures")
+    # All at once: the scheduler decides which worker takes which region, and in which order.
+    futures = {client.compute(delayed, retries=again): index for index, delayed in _delayed(job, missing)}
     try:
         for future in as_completed(futures):
             try:
@@ -291,6 +308,7 @@ def _on_workers(job: _Job, missing: list[Index], client: Client) -> Generator[tu
                     "or continue with --resume"
                 ) from error
     finally:
+        # Also after an error: the workers must not go on writing into a folder that nobody watches.
         client.cancel(list(futures))
 
 
@@ -298,7 +316,9 @@ def _delayed(job: _Job, missing: list[Index]) -> Iterator[tuple[Index, Any]]:
     import dask
 
     blocks = job.data.to_delayed()
+    # Impure: it must be run for what it does, not for what it returns.
     store = dask.delayed(_store, pure=False)
+    # A text and not an open array, as this is sent to the workers.
     path = str((job.part / "0").absolute())
     for index in missing:
         yield index, store(blocks[index], path, _region(job.data.chunks, index), job.counts)
@@ -311,6 +331,7 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
     array = zarr.open_array(path, mode="r+")
     pixels, clipped = to_dtype(np.asarray(block), array.dtype)
     array[region] = pixels
+    # Counted before rounding: an integer has no NaN.
     known = (count_nan(block), clipped) if counts else (None, None)
     computed_by = machine()
     note_device("")  # the next region may need no network
@@ -318,6 +339,7 @@ def _store(block: NDArray[Any], path: str, region: Region, counts: bool) -> Stor
 
 
 def _region(chunks: tuple[tuple[int, ...], ...], index: Index) -> Region:
+    # Regions may have several sizes along a dimension, as dask allows.
     starts = (sum(sizes[:i]) for sizes, i in zip(chunks, index, strict=True))
     return tuple(slice(a, a + sizes[i]) for a, sizes, i in zip(starts, chunks, index, strict=True))
 
@@ -327,6 +349,7 @@ def _ours(job: _Job) -> dict[str, Any]:
     header, stored = journal.read(job.part)
     if job.about.record is None:
         return {"record": None, "layer": job.about.layer}
+    # In C order, whatever the order in which they were finished: the digest of the image depends on it.
     ordered = [stored[index] for index in np.ndindex(header.regions)]
     sizes = [sizes[0] for sizes in job.data.chunks]
     record = counted(header.record, job.dtype, ordered)
