@@ -28,6 +28,7 @@ class HeatNet(SmallUNet):
     """
 
     def __init__(self, channels: int) -> None:
+        # Four outputs: the pixels of a 2x2 square, which are put side by side in the end.
         super().__init__(4 * channels, 4)
         assert self.tail.bias is not None
         with torch.no_grad():

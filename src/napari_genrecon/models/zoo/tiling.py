@@ -59,8 +59,10 @@ def measure_tiling(network: nn.Module, scale: int, multiple: int) -> Generator[P
         Sides of the images must be multiples of this.
     """
     worst = 0.0
+    # From small to large, so that the first pair that works costs least when tiles are run.
     for step, stride in enumerate(dict.fromkeys(math.lcm(multiple, each) for each in _STRIDES)):
         yield Progress(0, 0, "measuring how the network can be cut into tiles")
+        # Along both axes, as windows need not be square. The whole is run once for all halos.
         strips = [_strip(network, scale, stride, turned=turned) for turned in (False, True)]
         for halo in dict.fromkeys(-(-each // stride) * stride for each in _HALOS):
             yield Progress(0, 0, f"measuring whether tiles equal the whole ({step + 1})")
@@ -92,6 +94,7 @@ class _Strip(NamedTuple):
 def _strip(network: nn.Module, scale: int, stride: int, *, turned: bool) -> _Strip:
     """Run a network on a strip that ends in pixels of great contrast, beside a core that lies off the edge."""
     core, widest = (-(-each // stride) * stride for each in (_CORE, _HALOS[-1]))
+    # The core starts at a multiple of the stride, and so far inside that the widest halo does not reach the edge.
     start, across = stride + widest, -(-_ACROSS // stride) * stride
     image = torch.cat([_scene(across, start + core) * _DARK, _contrast(across, widest + 2 * core)], dim=-1)
     image = image.transpose(-1, -2) if turned else image
@@ -102,6 +105,7 @@ def _strip(network: nn.Module, scale: int, stride: int, *, turned: bool) -> _Str
 def _difference(network: nn.Module, scale: int, strip: _Strip, halo: int) -> float:
     """Return by how much the core of a tile differs from that of the whole strip."""
     start, core = strip.core
+    # As the engine cuts: the core with its halo, of which only the core is kept.
     tile = _run(network, strip.image.narrow(strip.along, start - halo, core + 2 * halo))
     return float((strip.made - tile.narrow(strip.along, halo * scale, core * scale)).abs().max())
 
