@@ -12,13 +12,13 @@ from napari_genrecon.models.networks import NETWORKS
 if TYPE_CHECKING:
     from napari_genrecon.models.card import ModelCard
 
-__all__ = ["SCALINGS", "check_name", "from_version_1", "plain", "problem_of", "short"]
+__all__ = ["SCALINGS", "WIDEST_TILE", "check_name", "from_version_1", "plain", "problem_of", "short"]
 
 # Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
-_MOST_ENTRIES = 2000  # entries of any list or table in a card
-_MOST_CHANNELS = 64  # of a network's input; the crops that can be trained on have at most 4
-_WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
+_MOST_ENTRIES = 2000  # entries of any list or table in a card, which then has a million characters at most
+_MOST_CHANNELS = 64  # of a network's input: 17 MB of memory for the image that a run is timed with
+WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale, so that one tile does not take all memory
 SCALINGS = ("range", "moments", "trained")
 """How networks of others take grey values: 0 and 1 are the 0.1 and 99.9 percentile of the image (``"range"``), its mean
 and one s.d. more (``"moments"``), or -1 and 1 are `ModelCard.low` and `high` (``"trained"``)."""
@@ -141,11 +141,11 @@ def _words_for(values: Any) -> str:
 
 
 def _problem_of_tiles(card: ModelCard) -> str:
-    if not all(0 <= side <= _WIDEST_TILE for side in card.halo):
-        return f"halo must lie between 0 and {_WIDEST_TILE} pixels, got {tuple(card.halo)}"
+    if not all(0 <= side <= WIDEST_TILE for side in card.halo):
+        return f"halo must lie between 0 and {WIDEST_TILE} pixels, got {tuple(card.halo)}"
     for name in ("stride", "scale"):
-        if not all(1 <= side <= _WIDEST_TILE for side in getattr(card, name)):
-            return f"{name} must lie between 1 and {_WIDEST_TILE}, got {tuple(getattr(card, name))}"
+        if not all(1 <= side <= WIDEST_TILE for side in getattr(card, name)):
+            return f"{name} must lie between 1 and {WIDEST_TILE}, got {tuple(getattr(card, name))}"
     # Written with `not`, as NaN fails every comparison: `work <= 0` would let it pass.
     if card.bytes_per_pixel < 1 or not card.work > 0:
         return "bytes_per_pixel and work must be positive"

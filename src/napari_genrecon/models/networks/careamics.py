@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_genrecon.errors import WeightsError
+from napari_genrecon.models.card_values import WIDEST_TILE
 from napari_genrecon.models.limits import BuildLimit
 from napari_genrecon.models.networks.blocks import pad_to_stride
 
 __all__ = ["CareamicsUNet"]
 
 _FIRST = "encoder.encoder_blocks.0.conv1.weight"
-_MOST_LEVELS = 8  # halvings: CAREamics allows 10, of which the last ones see the whole of any tile
 _PREFIX = "model."  # of the names in a checkpoint of its training
 
 
@@ -57,9 +57,10 @@ class CareamicsUNet(nn.Module):
                 f"its U-Net of CAREamics begins with weights of shape {tuple(first.shape)}: networks of planes with "
                 "one channel in and one out are used"
             )
-        # Blocks and poolings alternate in the list of CAREamics, so that the block of level d stands at 2 d.
+        # Blocks and poolings alternate in the list of CAREamics, so that the block of level d stands at 2 d. Sides must
+        # be a multiple of 2**depth, which a card limits: to the 10 levels that CAREamics allows.
         depth = 0
-        while f"encoder.encoder_blocks.{2 * depth}.conv1.weight" in weights and depth <= _MOST_LEVELS:
+        while f"encoder.encoder_blocks.{2 * depth}.conv1.weight" in weights and 2**depth < WIDEST_TILE:
             depth += 1
         # The uppermost block on the way up takes twice the maps of the first one where features are appended, and as
         # many in N2V2, which appends none there.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_genrecon.errors import MissingPackageError, WeightsError
+from napari_genrecon.models.card_values import WIDEST_TILE
 from napari_genrecon.models.networks.blocks import pad_to_stride
 
 __all__ = ["OnnxGraph"]
@@ -64,8 +65,10 @@ class OnnxGraph(nn.Module):
         # Only after the checks above: a session allocates what the graph asks for.
         self._session = _session(content)
         least = int(weights[_MULTIPLE]) if _MULTIPLE in weights else 1
-        if not 1 <= least <= 1024:
-            raise WeightsError(f"its images must have sides of a multiple of {least} pixels: at most 1024 is used")
+        if not 1 <= least <= WIDEST_TILE:
+            raise WeightsError(
+                f"its images must have sides of a multiple of {least} pixels: at most {WIDEST_TILE} is used"
+            )
         self.multiple, self.scale = self._tried(least)
         self.task = "upscale" if self.scale > 1 else "denoise"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_genrecon.errors import WeightsError
+from napari_genrecon.models.card_values import WIDEST_TILE
 
 __all__ = ["Images", "grey_moments", "read_images"]
 
 _LETTERS = {"batch": "b", "channel": "c", "time": "t", "index": "i"}
 _OTHERS = ("segment", "detect", "classif", "track", "instance", "semantic")  # parts of tags of networks for other ends
-_MOST = 1024  # pixels of which the sides of an image may have to be a multiple
 
 
 class Images(NamedTuple):
@@ -75,7 +75,7 @@ def _multiple(image: dict[str, Any], path: Path) -> int:
         steps = [size.get("step") if isinstance(size, dict) else None for size in sizes]
     elif isinstance(shape, dict) and isinstance(shape.get("step"), list):
         steps = shape["step"][-2:]  # version 0.4: one for every axis, Y and X last
-    known = [step for step in steps if isinstance(step, int) and not isinstance(step, bool) and 0 < step <= _MOST]
+    known = [step for step in steps if isinstance(step, int) and not isinstance(step, bool) and 0 < step <= WIDEST_TILE]
     if len(known) != 2:
         raise WeightsError(f"{path}: it takes images of one size only: export it for any size")
     # One multiple for both sides, as `pad_to_stride` takes one.
