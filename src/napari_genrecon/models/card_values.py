@@ -16,7 +16,7 @@ __all__ = ["SCALINGS", "WIDEST_TILE", "check_name", "from_version_1", "plain", "
 
 # Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
-_MOST_ENTRIES = 2000  # entries of any list or table in a card, which then has a million characters at most
+_MOST_ENTRIES = 2000  # entries of any list or table in a card: with the longest texts, a million characters
 _MOST_CHANNELS = 64  # of a network's input: 17 MB of memory for the image that a run is timed with
 WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale, so that one tile does not take all memory
 SCALINGS = ("range", "moments", "trained")

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
 
-__all__ = ["parse_tensors", "read_content", "read_tensors"]
+__all__ = ["MOST_MEMBERS", "parse_tensors", "read_content", "read_tensors"]
 
 _LARGEST = 4 << 30  # bytes; larger files would fill the memory of a laptop
-_MOST_MEMBERS = 65_536  # of an archive: one per tensor, so thousands at most in an honest one
+MOST_MEMBERS = 65_536  # files in an archive: one per tensor, so thousands at most in an honest one
 _LARGEST_PICKLE = 16 << 20  # bytes; it holds the names and shapes, not the numbers
 _NESTED = ("state_dict", "params_ema", "params", "model")  # where training programs put the weights
 
@@ -119,7 +119,7 @@ def _inspect(content: bytes, path: Path) -> None:
 
 def _problem(members: list[zipfile.ZipInfo], size: int) -> str:
     names = [member.filename.casefold() for member in members]
-    if len(names) > _MOST_MEMBERS or len(set(names)) < len(names):
+    if len(names) > MOST_MEMBERS or len(set(names)) < len(names):
         return "its archive names members twice, or has more than weights need"
     if any(name.endswith("constants.pkl") or "/code/" in f"/{name}" for name in names):
         return "it is a TorchScript program, which would be run; save its state_dict as safetensors instead"

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ResidualBlock", "SmallUNet", "pad_to_stride", "widths"]
+__all__ = ["RARE", "ResidualBlock", "SmallUNet", "pad_to_stride", "widths"]
 
+RARE = -4.0  # logarithm of the odds of a centre at first, for networks that look for some: nearly no pixel is one
 _WIDEST = 256  # feature maps: without a limit, they would double with every halving of the side
 
 

@@ -25,10 +25,10 @@ __all__ = ["OnnxGraph"]
 _GRAPH, _MULTIPLE = "onnx.graph", "onnx.multiple"
 _STANDARD = ("", "ai.onnx")  # domains of operations
 _BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # whose work does not follow from the shapes
-_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # pixels of which the sides may have to be a multiple
 _SIDE = 64  # pixels of the images that a graph is tried with
+_MULTIPLES = [1 << power for power in range(_SIDE.bit_length())]  # pixels of which sides may have to be a multiple
 _LARGEST = 256 << 20  # bytes of a tensor while such an image is processed: a thousand times what honest networks take
-_SPARE = 2  # times the tensors that live at once: work space of the convolutions
+_SPARE = 2  # times the memory of the tensors that live at once: work space of the convolutions
 _FLOAT = 1  # number of float32 among the types of ONNX
 
 

@@ -20,7 +20,7 @@ from napari_genrecon.models.networks.blocks import pad_to_stride
 
 __all__ = ["SpandrelNet"]
 
-_MOST_BLOCKS = 10_000  # largest number in the name of a weight, which tells how many blocks are built
+_MOST_BLOCKS = 10_000  # largest number in the name of a weight: so many blocks are built, which takes memory
 
 
 class SpandrelNet(nn.Module):

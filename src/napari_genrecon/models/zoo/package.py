@@ -28,11 +28,11 @@ from napari_genrecon.io.publish import publishing
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.runtime import trained_network
 from napari_genrecon.models.zoo.graph import DenoiseGraph, Transform, UpscaleGraph
+from napari_genrecon.models.zoo.tiling import CORE
 
 __all__ = ["write_package"]
 
 _OPSET = 18  # of ONNX: what the exporter of torch writes without conversion
-_CORE = 64  # pixels of the smallest tile beside its halo
 
 _README = """# {name}
 
@@ -114,7 +114,7 @@ def _test_image(card: ModelCard, transform: Transform | None) -> NDArray[np.floa
 def _least(card: ModelCard) -> int:
     stride = card.stride.x
     # A core with its halo on both sides, up to the next multiple of the stride.
-    return -(-(2 * card.halo.x + _CORE) // stride) * stride
+    return -(-(2 * card.halo.x + CORE) // stride) * stride
 
 
 def _npy(image: NDArray[np.float32]) -> bytes:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models.tensors import parse_tensors
+from napari_genrecon.models.tensors import MOST_MEMBERS, parse_tensors
 from napari_genrecon.models.zoo.images import grey_moments, read_images
 
 __all__ = ["Parcel", "graph_tensors", "is_package", "read_package"]
@@ -24,7 +24,6 @@ __all__ = ["Parcel", "graph_tensors", "is_package", "read_package"]
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 _LARGEST_DESCRIPTION = 1 << 20  # bytes
 _LARGEST_WEIGHTS = 512 << 20  # bytes, unpacked
-_MOST_MEMBERS = 1000
 _KNOWN = ("careamics.models.unet", "UNet")  # the one architecture that is written here
 _REFUSED = {
     "torchscript": "TorchScript, a program that would be run without anyone being able to read it",
@@ -92,7 +91,7 @@ def read_package(content: bytes, path: Path) -> Parcel:
 def _read(archive: zipfile.ZipFile, path: Path) -> Parcel:
     # Of two members of one name, the checks and the reading could see different ones.
     names = [name.casefold() for name in archive.namelist()]
-    if len(names) > _MOST_MEMBERS or len(set(names)) < len(names):
+    if len(names) > MOST_MEMBERS or len(set(names)) < len(names):
         raise WeightsError(f"{path} is not read: its archive names members twice, or has more than a model needs")
     described = _description(archive, path)
     licence = described.get("license")
