@@ -25,7 +25,7 @@ __all__ = ["GenerativeModel", "load_generative"]
 Array = NDArray[np.float32]
 
 _AT_ONCE = 256  # pictures per batch: bounds the memory for features; results do not depend on it
-_SEED_OF_BOUNDS = 2013  # bounds are estimates; the same picture always gets the same one
+_SEED_OF_BOUNDS = 2013  # the draws with which the bounds on the cards were measured: scores are compared with these
 
 
 def load_generative(card: ModelCard, device: str = "auto") -> GenerativeModel:

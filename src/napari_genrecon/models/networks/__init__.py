@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["NETWORKS", "Network"]
+__all__ = ["NETWORKS", "WIDEST", "Network"]
+
+WIDEST = 256
+"""Feature maps of a generative network at any level: else they would double with every halving of the side."""
 
 _GENERATIVE: Mapping[str, Collection[int]] = {
     "size": (32, 64, 128),
     "channels": range(1, 5),
     "latent": range(1, 1025),
-    "width": range(1, 257),
+    "width": range(1, WIDEST + 1),
 }
 
 
