@@ -231,6 +231,10 @@ WRONG = {
         {"encoder.encoder_blocks.0.conv1.weight": torch.ones(200_000, 1, 3, 3)},
         r"far larger|do not fit",
     ),
+    "endless levels": (
+        {f"encoder.encoder_blocks.{2 * level}.conv1.weight": torch.ones(4, 1, 3, 3) for level in range(200)},
+        r"far larger",
+    ),
 }
 
 

@@ -74,6 +74,15 @@ def test_bernoulli_mean_is_that_of_its_density() -> None:
     torch.testing.assert_close(found, mean.clamp(-1, 1), rtol=0, atol=1e-3)
 
 
+def test_mean_of_a_bernoulli_is_exact_in_float32_beside_a_half() -> None:
+    """Two large terms cancel there: with 1 - exp(-logit) instead of expm1 it was off by 1e-4."""
+    logit = torch.logspace(-6, 1, 3000, dtype=torch.float64)
+    parameters = torch.zeros(6000, 4, 1, 1, dtype=torch.float64)
+    parameters[:, 0, 0, 0] = torch.cat([logit, -logit])
+    found = mean_picture("bernoulli", parameters.float(), STEP)
+    torch.testing.assert_close(found.double(), mean_picture("bernoulli", parameters, STEP.double()), rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize("kind", LIKELIHOODS)
 def test_importance_weighted_bound_is_above_the_evidence_lower_bound(kind: str) -> None:
     torch.manual_seed(0)

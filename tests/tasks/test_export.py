@@ -103,7 +103,7 @@ def test_package_describes_its_files(packages: dict[str, Path]) -> None:
         described = json.loads(archive.read("rdf.yaml"))
         shapes = {n: np.load(io.BytesIO(archive.read(n))).shape for n in archive.namelist() if n.endswith(".npy")}
         sums = {n: hashlib.sha256(archive.read(n)).hexdigest() for n in archive.namelist()}
-    assert set(shapes.values()) == {(1, 1, 256, 256)}
+    assert set(shapes.values()) == {(1, 1, 224, 224)}  # a core of 32 pixels with its halo on both sides
     assert described["outputs"][0]["axes"][2]["halo"] == 96
     for entry in described["weights"].values():
         assert entry["sha256"] == sums[entry["source"]]

@@ -67,6 +67,7 @@ def load_model(name_or_path: str | os.PathLike[str], device: str = "auto") -> Ge
         If the device does not exist here, or it is a classifier, which needs objects: see `classify`.
     """
     card = find_model(name_or_path)
+    # A classifier needs more than pixels, so that neither class of models would know what to do with it.
     if card.task == "classify":
         raise OptionError(f"{card.name!r} is a classifier of objects: use classify(image, labels, model={card.name!r})")
     if card.task != "sample":
@@ -99,6 +100,8 @@ def load_network(
     OptionError
         If the device does not exist here.
     """
+    # Device and precision are resolved here, as they are keys of the cache: "auto" and what it stands for share one
+    # network.
     where = resolve_device(device)
     return _torch_side("runtime").load_network(card, where, weights, resolve_precision(precision, card, where))
 
@@ -125,6 +128,7 @@ def read_arrays(card: ModelCard) -> dict[str, NDArray[np.float32]]:
     WeightsError
         If the file is damaged, or does not hold what its card says.
     """
+    # Reading is checked against the network, so that torch is needed although arrays come back.
     return {name: tensor.numpy() for name, tensor in _torch_side("runtime").read_weights(card).items()}
 
 
@@ -214,6 +218,7 @@ def torch_missing(error: BaseException) -> MissingPackageError:
 
 def _torch_side(module: str) -> Any:
     try:
+        # By name, so that importing this package loads no torch; `import_torch` lets other threads run while it loads.
         import_torch()
         return import_module(f"{__name__}.{module}")
     except (ImportError, OSError) as error:

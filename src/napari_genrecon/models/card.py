@@ -142,6 +142,7 @@ class ModelCard:
     name: str
     task: str
     network: str
+    # Tables have no hash, and a card must have one: it is the key of caches, see `runtime.load_network`.
     shape: dict[str, Any] = field(default_factory=dict, hash=False)
     recipe: str = ""
     summary: str = ""
@@ -181,9 +182,11 @@ class ModelCard:
     created: str = ""
     warnings: tuple[str, ...] = ()
     sha256: str = ""
+    # Not compared: the same model in another folder is the same, and shares the cached network.
     path: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        # Also runs for `dataclasses.replace` and for our own cards, so that no card exists that was not checked.
         problem = problem_of(self)
         if problem:
             raise WeightsError(f"the model card cannot be used: {problem}")
@@ -221,6 +224,7 @@ class ModelCard:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, except those that belong to the file (checksum and path)."""
         values = {key: value for key, value in asdict(self).items() if key not in ("sha256", "path")}
+        # Through JSON, so that tuples become lists, as they are in a card that was read.
         return json.loads(json.dumps({"format": _FORMAT, **values}))
 
     @classmethod
@@ -234,17 +238,21 @@ class ModelCard:
         """
         if not isinstance(values, dict):
             raise WeightsError(f"the model card cannot be used: it is a {type(values).__name__}, not a table")
+        # A copy, as keys are taken out below and the table is the caller's.
         values = dict(values)
         if "format" not in values:
             values = from_version_1(values)
         elif values.pop("format") != _FORMAT:
             raise WeightsError("the model card cannot be used: it was written by a newer version of napari-genrecon")
+        # A file does not vouch for itself: its checksum and its path are never taken from what it says.
         known = {entry.name: entry for entry in fields(cls) if entry.name not in ("sha256", "path")}
+        # Unknown keys are refused: a newer version may mean something by them that would be lost without a word.
         unknown = sorted(short(key) for key in values if key not in known)
         missing = [key for key in ("name", "task", "network") if key not in values]
         if unknown or missing:
             what = f"does not know {', '.join(unknown[:3])}" if unknown else f"lacks {', '.join(missing)}"
             raise WeightsError(f"the model card cannot be used: this version {what}")
+        # The types are text here, because of `from __future__ import annotations`.
         return cls(**{key: _typed(key, value, str(known[key].type)) for key, value in values.items()})
 
 
@@ -263,11 +271,13 @@ def step_of(card: ModelCard) -> tuple[float, ...]:
 
     A grey value is 1 wide in integer data; in float data, which has no such width, 1/255 of the range is taken.
     """
+    # `problem_of` sees to it that a generative card has a dtype, so that an empty one does not count as whole here.
     whole = card.dtype[:1] in "ui"
     return tuple(2.0 / (high - low if whole else 255.0) for low, high in zip(card.low, card.high, strict=True))
 
 
 def _typed(key: str, value: object, kind: str) -> Any:
+    # JSON has no named tuples: it is a list of four numbers there.
     if kind != "PerAxis":
         return plain(key, value, kind)
     numbers = plain(key, value, "tuple[int, ...]")

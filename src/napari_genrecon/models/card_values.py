@@ -12,13 +12,13 @@ from napari_genrecon.models.networks import NETWORKS
 if TYPE_CHECKING:
     from napari_genrecon.models.card import ModelCard
 
-__all__ = ["SCALINGS", "check_name", "from_version_1", "plain", "problem_of", "short"]
+__all__ = ["SCALINGS", "WIDEST_TILE", "check_name", "from_version_1", "plain", "problem_of", "short"]
 
 # Limits against hostile files, far above what an honest card holds: a window must be able to show the texts.
 _LONGEST_TEXT = 500  # characters of any text in a card
-_MOST_ENTRIES = 2000  # entries of any list or table in a card
-_MOST_CHANNELS = 64  # of a network's input; the crops that can be trained on have at most 4
-_WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale
+_MOST_ENTRIES = 2000  # entries of any list or table in a card: with the longest texts, a million characters
+_MOST_CHANNELS = 64  # of a network's input: 17 MB of memory for the image that a run is timed with
+WIDEST_TILE = 1024  # pixels of a halo, a stride or a scale, so that one tile does not take all memory
 SCALINGS = ("range", "moments", "trained")
 """How networks of others take grey values: 0 and 1 are the 0.1 and 99.9 percentile of the image (``"range"``), its mean
 and one s.d. more (``"moments"``), or -1 and 1 are `ModelCard.low` and `high` (``"trained"``)."""
@@ -42,6 +42,7 @@ def check_name(name: str) -> str:
             f"a model cannot be named {short(name)}: use letters, digits, '.', '_' and '-', at most 64, starting with "
             "a letter or a digit"
         )
+    # Refused on every system: a model may be copied to a Windows machine later.
     if _RESERVED.fullmatch(name) or name.endswith("."):
         raise WeightsError(
             f"a model cannot be named {short(name)}: Windows cannot make such a file; choose another name"
@@ -59,6 +60,7 @@ def from_version_1(values: dict[str, Any]) -> dict[str, Any]:
     options = options if isinstance(options, dict) else {}
     kind = values.pop("kind")
     network = NETWORKS.get(kind) if isinstance(kind, str) else None
+    # Width and likelihood stood among the options of the training then.
     known = {**options, "size": values.pop("size"), "latent": values.pop("latent")}
     shape = {key: known.get(key) for key in (network.shape if network else ()) if key != "channels"}
     return {"nature": "synthetic", **values, "task": "sample", "network": kind, "recipe": kind, "shape": shape}
@@ -69,6 +71,7 @@ def plain(key: str, value: object, kind: str) -> Any:
     if kind.startswith("tuple"):
         if not isinstance(value, list | tuple) or len(value) > _MOST_ENTRIES:
             raise _wrong(key, value, "a list")
+        # Of a type as text, such as "tuple[float, ...]".
         item = kind.removeprefix("tuple[").partition(",")[0]
         return tuple(plain(key, each, item) for each in value)
     if kind.startswith("dict"):
@@ -89,8 +92,10 @@ def plain(key: str, value: object, kind: str) -> Any:
 def _number(key: str, value: object, kind: str) -> float:
     whole = kind.startswith("int")
     kind_named = "a whole number" if whole else "a number"
+    # True is an int to Python, and Python's JSON reads NaN and Infinity.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _wrong(key, value, kind_named)
+    # Not by type: JSON has one kind of number, and other programs may write 4 as 4.0.
     if whole and value != int(value):
         raise _wrong(key, value, kind_named)
     return int(value) if whole else float(value)
@@ -102,6 +107,7 @@ def _plain_json(key: str, value: object, depth: int) -> Any:
         return _cut(value)
     if value is None or isinstance(value, bool | int | float):
         return value
+    # The depth is limited because this function calls itself: a file must not exhaust the stack.
     if isinstance(value, list | tuple) and len(value) <= _MOST_ENTRIES and depth < 3:
         return [_plain_json(key, each, depth + 1) for each in value]
     if isinstance(value, dict) and len(value) <= _MOST_ENTRIES and depth < 3:
@@ -117,6 +123,7 @@ def problem_of(card: ModelCard) -> str:
     if not 1 <= card.channels <= _MOST_CHANNELS:
         return f"channels must lie between 1 and {_MOST_CHANNELS}, got {card.channels}"
     allowed = NETWORKS[card.network].shape
+    # The channels stand in the card itself; only some constructors take them.
     given = {**card.shape, **({"channels": card.channels} if "channels" in allowed else {})}
     if set(given) != set(allowed):
         return f"shape must give {', '.join(sorted(allowed)) or 'nothing'}, got {short(', '.join(sorted(given)))}"
@@ -134,11 +141,12 @@ def _words_for(values: Any) -> str:
 
 
 def _problem_of_tiles(card: ModelCard) -> str:
-    if not all(0 <= side <= _WIDEST_TILE for side in card.halo):
-        return f"halo must lie between 0 and {_WIDEST_TILE} pixels, got {tuple(card.halo)}"
+    if not all(0 <= side <= WIDEST_TILE for side in card.halo):
+        return f"halo must lie between 0 and {WIDEST_TILE} pixels, got {tuple(card.halo)}"
     for name in ("stride", "scale"):
-        if not all(1 <= side <= _WIDEST_TILE for side in getattr(card, name)):
-            return f"{name} must lie between 1 and {_WIDEST_TILE}, got {tuple(getattr(card, name))}"
+        if not all(1 <= side <= WIDEST_TILE for side in getattr(card, name)):
+            return f"{name} must lie between 1 and {WIDEST_TILE}, got {tuple(getattr(card, name))}"
+    # Written with `not`, as NaN fails every comparison: `work <= 0` would let it pass.
     if card.bytes_per_pixel < 1 or not card.work > 0:
         return "bytes_per_pixel and work must be positive"
     if not card.bfloat16 >= 0:
@@ -149,6 +157,7 @@ def _problem_of_tiles(card: ModelCard) -> str:
 
 def _problem_of_values(card: ModelCard) -> str:
     makes = card.task == "sample"
+    # The lengths are compared below, so that a wrong one gets a sentence and no ValueError of `zip`.
     ranges = list(zip(card.low, card.high, strict=False))
     whole = len(card.low) == len(card.high) == card.channels
     if (makes or card.low or card.high) and (not whole or not all(low < high for low, high in ranges)):
@@ -176,6 +185,7 @@ def _problem_of_values(card: ModelCard) -> str:
 
 def _cut(text: str) -> str:
     """Return text with printable characters only, shortened to `_LONGEST_TEXT`."""
+    # Escape sequences and line breaks could forge what a terminal or a window shows.
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain if len(plain) <= _LONGEST_TEXT else plain[: _LONGEST_TEXT - 1] + "…"
 

@@ -76,6 +76,7 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return _best()
     devices = available_devices()
+    # torch takes both spellings; with one of them, caches and messages know one device by one name.
     wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(device, device)
     if wanted not in devices:
         raise OptionError(f"device {device!r} is not available here; choose 'auto' or one of: {', '.join(devices)}")
@@ -109,6 +110,7 @@ def free_memory(device: str) -> int:
     kind = torch.device(device).type
     try:
         if kind == "cuda":
+            # The driver counts what torch keeps for later as used, but torch takes that first.
             kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
             return int(torch.cuda.mem_get_info(device)[0]) + kept
         if kind == "mps":  # shares the memory of the CPU
@@ -130,6 +132,7 @@ def release_memory(device: str) -> None:
     kind = torch.device(device).type
     if kind == "cpu":
         return
+    # Tensors in reference cycles are still alive, and `empty_cache` gives back only what no tensor holds.
     gc.collect()
     backend = getattr(torch, kind, None)
     if backend is not None and hasattr(backend, "empty_cache"):
@@ -144,6 +147,7 @@ def to_device(tensor: Tensor, device: str) -> Tensor:
     """
     if torch.device(device).type != "cuda":
         return tensor.to(device)
+    # No need to wait: the device runs its queue in order, so that nothing computes with a tensor half copied.
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
@@ -151,6 +155,7 @@ def to_cpu(tensor: Tensor) -> Tensor:
     """Copy a tensor from a device to the CPU, from CUDA into page-locked memory."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
+    # This copy waits until it is done, as the caller reads the numbers next.
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
 
 
@@ -222,6 +227,7 @@ def _probe(device: str) -> str:
         found = torch.nn.functional.conv2d(image.to(device), kernel.to(device)).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:  # no kernel image, no memory, a broken driver
         return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+    # The tolerance leaves room for TF32, which is no fault of a device.
     right = torch.nn.functional.conv2d(image, kernel)
     return "" if torch.allclose(found, right, rtol=1e-2) else "a small convolution gave wrong numbers"
 
@@ -234,6 +240,7 @@ def _passed_over(device: str) -> str:
 def _best() -> str:
     working = [name for name in _gpus() if not _problem(name)]
     turn = _turn()
+    # Workers that all took the card with most free memory would all take the same one.
     if turn is not None and working:
         return working[turn % len(working)]
     return max(working, key=free_memory, default="cpu")
@@ -243,10 +250,12 @@ def _turn() -> int | None:
     """Return the number of this process among the local workers of a cluster, which share the GPUs out; else None."""
     if "distributed" not in sys.modules:
         return None
+    # Cheap: only where it was loaded already, as it is in every worker.
     from distributed import get_worker
 
     try:
         name = get_worker().name
     except ValueError:  # not a worker
         return None
+    # Only local workers have numbers as names.
     return name if isinstance(name, int) else None

@@ -49,6 +49,7 @@ def encode(x: NDArray[np.float32], card: ModelCard, device: str) -> NDArray[np.f
     lower = mixed(device, lower=bfloat16_is_native(device))
     with ONE_AT_A_TIME, plain_errors(card.name, device), torch.inference_mode(), full_float32(), lower:
         batch = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(device)
+        # The network sees one channel at a time: the channels become pictures of their own. (N * C, 1, Y, X)
         features = _encoded(network, batch.flatten(0, 1)[:, None])  # (N * C, F)
         return features.reshape(len(x), -1).cpu().numpy()
 
@@ -64,9 +65,12 @@ def _network(card: ModelCard, device: str) -> Any:
 def _encoded(network: Any, x: Tensor) -> Tensor:
     """Return (B, F) features of (B, 1, Y, X) pictures, averaged over the views."""
     sigma, rho = x.new_full((len(x),), _SIGMA), x.new_zeros((len(x), 2))
+    # A number, as it grows to (B, F) with the first view: how many features there are is not known here.
     total = x.new_zeros(())
     for turns, mirrored in _VIEWS:
+        # 0.5 is the middle of the scale; the network takes planes with their centre subtracted.
         view = torch.rot90(x.flip(3) if mirrored else x, turns, (2, 3)) - 0.5
+        # In float32 before they are pooled: sums in bfloat16 would lose the digits that tell cells apart.
         total = total + torch.cat([_pooled(maps.float()) for maps in network.features(view, sigma, rho)], dim=1)
     return total / len(_VIEWS)
 
@@ -74,9 +78,11 @@ def _encoded(network: Any, x: Tensor) -> Tensor:
 def _pooled(maps: Tensor) -> Tensor:
     """Return (B, 6 C): the positive and negative parts averaged, over all and over the centre, and the extremes."""
     height, width = maps.shape[-2:]
+    # The middle half of each side, where the object of a crop lies.
     centre = maps[..., height // 4 : height - height // 4, width // 4 : width - width // 4]
     means = []
     for each in (maps, centre):
+        # mean = positive - negative part, so that the negative part needs no pass of its own.
         positive = each.relu().mean((2, 3))
         means += [positive, positive - each.mean((2, 3))]
     return torch.cat([*means, maps.amax((2, 3)), maps.amin((2, 3))], dim=1)

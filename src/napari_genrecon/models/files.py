@@ -40,6 +40,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     size, length, header = _read_header(path)
     if size > LARGEST_FILE:
         raise WeightsError(f"{path} has {size / 1e6:.0f} MB: a model has at most {LARGEST_FILE / 1e6:.0f} MB")
+    # A header that is too long was not read, and fails here as one that was cut short.
     if header[:1] != b"{" or len(header) < length:
         raise WeightsError(f"{path} is not a safetensors file, or was cut short: it is not read")
     return _card_in(header, path)
@@ -53,6 +54,7 @@ def holds_card(path: Path) -> bool:
     WeightsError
         If the file cannot be read.
     """
+    # Only looked for and not parsed: a damaged card must be refused as ours, and not be read as weights of others.
     return f'"{_KEY}"'.encode() in _read_header(path)[2]
 
 
@@ -77,6 +79,7 @@ def save_model(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], path
     """
     from safetensors.numpy import save
 
+    # safetensors keeps text only beside the tensors, so that the card is one text of JSON.
     content = save(dict(tensors), metadata={_KEY: json.dumps(card.to_dict())})
     with publishing(path, overwrite=overwrite, expected_bytes=len(content)) as part:
         part.write_bytes(content)
@@ -87,7 +90,9 @@ def _read_header(path: Path) -> tuple[int, int, bytes]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
+            # safetensors: 8 bytes with the length of the header, the header as JSON, then the numbers.
             length = int.from_bytes(file.read(8), "little")
+            # The length may be any number in a hostile file: nothing is read where it is larger than any header.
             return size, length, file.read(length) if length <= _LARGEST_HEADER else b""
     except OSError as error:
         raise WeightsError(f"the model {path} cannot be read: {error.strerror}") from error
@@ -97,6 +102,7 @@ def _card_in(header: bytes, path: Path) -> ModelCard:
     try:
         table = json.loads(header)
         text = table.get("__metadata__", {}).get(_KEY) if isinstance(table, dict) else None
+    # RecursionError: JSON that is nested thousands of times.
     except (ValueError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file") from error
     if not isinstance(text, str):

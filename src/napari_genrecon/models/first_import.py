@@ -29,6 +29,7 @@ def import_torch() -> None:
         import_module("torch")
         return
     with _importing:
+        # Another thread may have imported it while this one waited for its turn.
         if "torch" in sys.modules:
             return
         _open_libraries()
@@ -45,5 +46,7 @@ def _open_libraries() -> None:
     found = find_spec("torch")
     if sys.platform == "win32" or found is None or found.origin is None:
         return
+    # Not on Windows, where there is no dlopen and `CDLL(None)` fails.
     name = "libtorch.dylib" if sys.platform == "darwin" else "libtorch.so"
+    # The function `dlopen`, so that the call goes through ctypes; its handle is not needed, as the library stays open.
     ctypes.CDLL(None).dlopen(os.fsencode(Path(found.origin).parent / "lib" / name), os.RTLD_NOW)

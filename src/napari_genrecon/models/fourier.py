@@ -29,7 +29,9 @@ def fourier_filter(device: str) -> FourierFilter | None:
 
 
 def _filtered(device: str, x: NDArray[np.float32], response: NDArray[np.inexact]) -> NDArray[np.float32]:
+    # "W": torch warns of arrays that cannot be written, although nothing is written here.
     image, factor = (torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in (x, response))
     with ONE_AT_A_TIME, plain_errors("Fourier", device, "the transform"), torch.inference_mode():
         spectrum = torch.fft.rfftn(to_device(image, device)) * to_device(factor, device)
+        # The shape is given because half a spectrum does not tell whether the last side was odd.
         return np.asarray(to_cpu(torch.fft.irfftn(spectrum, s=x.shape)).numpy())

@@ -25,7 +25,7 @@ __all__ = ["GenerativeModel", "load_generative"]
 Array = NDArray[np.float32]
 
 _AT_ONCE = 256  # pictures per batch: bounds the memory for features; results do not depend on it
-_SEED_OF_BOUNDS = 2013  # bounds are estimates; the same picture always gets the same one
+_SEED_OF_BOUNDS = 2013  # the draws with which the bounds on the cards were measured: scores are compared with these
 
 
 def load_generative(card: ModelCard, device: str = "auto") -> GenerativeModel:
@@ -54,7 +54,9 @@ class GenerativeModel:
         self.device = torch.device(resolve_device(device))
         self._network: Any = on_device(network.eval().requires_grad_(False), card.name, self.device)
         low, high = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (card.low, card.high))
+        # In float64 until the result: grey values of 32 bits do not fit into the 24 bits of float32.
         self._low, self._range = low, high - low  # (C, 1, 1)
+        # This copy to the device can fail as that of the network can.
         with plain_errors(card.name, str(self.device)):
             self._step = torch.tensor(step_of(card), dtype=torch.float32, device=self.device)[:, None, None]
 
@@ -91,6 +93,7 @@ class GenerativeModel:
             raise OptionError(f"truncation must lie between 0 and 1, got {truncation:g}")
         if truncation != 1 and not self.card.about.truncates:
             raise OptionError("truncation is for GANs: the latents of a VAE are drawn as it was trained; leave it at 1")
+        # Filled row by row, so that the first latents do not depend on `n`.
         drawn = np.random.default_rng(seed).standard_normal((n, self.card.latent), np.float32)
         return drawn * np.float32(truncation)
 
@@ -142,7 +145,7 @@ class GenerativeModel:
         start = self._checked_latents(z, 1)
         if not -len(start) <= axis < len(start):
             raise OptionError(f"axis must lie between 0 and {len(start) - 1}, got {axis}")
-        walk = np.repeat(start[None], len(np.atleast_1d(values)), axis=0)
+        walk = np.repeat(start[None], len(np.atleast_1d(values)), axis=0)  # (N, L)
         walk[:, axis] = values
         return self.decode(walk)
 
@@ -216,6 +219,7 @@ class GenerativeModel:
         scaled = self._scaled(image)
         if len(scaled) != 1:
             raise ImageError(f"posterior samples are of one picture, got {len(scaled)}")
+        # Mean and log variance in one tensor, as batches are joined along their first dimension only.
         parts = self._batched(lambda x: torch.stack(encoder.encode(x), dim=1), scaled)[0]  # (2, L)
         mean, log_variance = parts.numpy()
         return self.decode(mean + np.exp(0.5 * log_variance) * self.latents(n, seed))
@@ -238,11 +242,13 @@ class GenerativeModel:
         if k < 1:
             raise OptionError(f"k must be at least 1 latent per picture, got {k}")
         network = self._autoencoder("tell how likely pictures are")
+        # On the CPU, so that every device gets the same numbers.
         draws = torch.Generator().manual_seed(_SEED_OF_BOUNDS)
 
         def bound(x: Tensor) -> Tensor:  # draws go on from batch to batch: smaller ones would get others
             return network.bound(x, self._step, k, draws)
 
+        # Batches of a fixed size: with another one, the same pictures would get other draws and other scores.
         return self._batched(bound, self._scaled(images), at_once=16, smaller=False).numpy().astype(np.float64)
 
     def anomaly_map(self, images: ArrayLike) -> Array:
@@ -267,6 +273,7 @@ class GenerativeModel:
         usual = np.asarray(self._calibrated("pixel_error_99"), np.float32)  # (C,)
         wide = usual[:, None, None] if self.card.channels > 1 else usual[0]
         original = np.asarray(images, np.float32)
+        # A single picture was given without N, and gets its map without N.
         return np.abs(self.reconstruct(images).reshape(original.shape) - original) / wide
 
     def outlier_scores(self, images: ArrayLike) -> NDArray[np.float64]:
@@ -307,9 +314,11 @@ class GenerativeModel:
     ) -> Tensor:
         """Apply a function to batches of at most `at_once`; `smaller` halves them where the memory does not suffice."""
         parts, rest = list[Tensor](), inputs
+        # Once at least, so that no pictures at all give an empty tensor of the right shape.
         while len(rest) or not parts:
             part = self._on_device(function, rest[:at_once], retry=smaller and at_once > 1)
             if part is None:
+                # Half of what was tried, rounded up: less may be left than a batch holds.
                 at_once = -(-min(at_once, len(rest)) // 2)
                 continue
             parts.append(part)
@@ -319,6 +328,8 @@ class GenerativeModel:
     def _on_device(self, function: Callable[[Tensor], Tensor], batch: Tensor, retry: bool) -> Tensor | None:
         """Return the function of a batch, on the CPU; None if memory ran out and the caller can `retry` with less."""
         try:
+            # The lock comes first: the precision that `full_float32` sets belongs to the process, and another thread
+            # would restore it while this one computes.
             with ONE_AT_A_TIME, plain_errors(self.card.name, str(self.device)), torch.inference_mode(), full_float32():
                 return function(batch.to(self.device)).float().cpu()
         except OutOfMemoryError:
@@ -339,6 +350,7 @@ class GenerativeModel:
             raise ImageError(f"{self.card.name!r} takes pictures of shape {one}, or a stack of them, got {array.shape}")
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise ImageError("pictures must be real numbers, all of them finite")
+        # A single picture gets its N here, and planes their C.
         tensor = torch.from_numpy(array.astype(np.float64).reshape(-1, self.card.channels, *inner))
         return (2 * (tensor - self._low) / self._range - 1).clamp(-1, 1).float()
 
@@ -363,7 +375,9 @@ def _great_circle(start: Array, end: Array, share: Array) -> Array:
     lengths = np.linalg.norm(start), np.linalg.norm(end)
     if min(lengths) == 0:
         return (1 - share) * start + share * end
+    # Clipped, as rounding can put the cosine of equal directions beyond 1.
     angle = np.arccos(np.clip(start @ end / (lengths[0] * lengths[1]), -1, 1))
     if np.sin(angle) < 1e-4:  # the same or the opposite direction: no single great circle joins them
         return (1 - share) * start + share * end
+    # Spherical interpolation (White 2016): a straight line passes nearer to 0, where hardly any latent was drawn.
     return (np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)

@@ -20,8 +20,8 @@ from napari_genrecon.errors import WeightsError
 __all__ = ["BuildLimit", "PeakMemory"]
 
 _SPARE = 256 << 20  # bytes beside the weights: tables of windowed attention, which are made anew
-_TIMES = 8  # times the weights: initial values, which the weights replace, and copies on the way
-_SECONDS = 60.0  # the largest networks of 200 MB take 5 s
+_TIMES = 8  # times the memory of the weights: initial values, which the weights replace, and copies on the way
+_SECONDS = 60.0  # seconds; the largest networks of 200 MB take 5
 _FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "new_empty", "new_zeros", "new_ones", "new_full"}
 
 

@@ -47,6 +47,7 @@ def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
 
 def fits_bfloat16(card: ModelCard, image: ArrayLike, sigma: ArrayLike) -> bool:
     """Return whether an image, with noise of this s.d., has a contrast up to which the card allows bfloat16."""
+    # The worst pixel decides: the largest contrast beside the least noise.
     return float(np.max(np.abs(image))) <= card.bfloat16 * float(np.min(sigma))
 
 
@@ -62,9 +63,11 @@ def bfloat16_is_native(device: str | torch.device) -> bool:
     """
     kind = torch.device(device).type
     if kind == "cuda":
+        # Under ROCm the numbers are AMD's, and no compute capabilities.
         return torch.version.hip is not None or torch.cuda.get_device_properties(device).major >= 8
     if kind == "mps":
         return bool(torch.backends.mps.is_macos_or_newer(14, 0))
+    # oneDNN obeys this variable, so that a processor may have instructions that it does not use.
     if kind != "cpu" or os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() not in _WITH_BFLOAT16:
         return False
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
@@ -76,6 +79,7 @@ def full_float32() -> Iterator[None]:
 
     Training is left alone: there, rounding is only one more noise in the gradients.
     """
+    # cuDNN, cuBLAS and oneDNN: each has a setting of its own.
     backends: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul, torch.backends.mkldnn.conv]  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:

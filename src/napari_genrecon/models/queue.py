@@ -16,6 +16,7 @@ __all__ = ["Asked", "Queue"]
 _PIXELS = 1 << 20  # of a batch: from about that size on a single plane keeps a GPU busy, too
 
 
+# Compared by identity: `list.remove` would else ask tensors for one truth value, which they do not have.
 @dataclass(slots=True, eq=False)
 class Asked:
     """What one call of a network asks for; all tensors on the CPU.
@@ -62,6 +63,7 @@ class Queue:
     @contextmanager
     def waiting(self, asked: Asked) -> Iterator[None]:
         """Let others answer this call while its thread waits."""
+        # Runs beside other threads: appending and removing are single steps under the lock of Python.
         self._waiting.append(asked)
         try:
             yield
@@ -79,14 +81,17 @@ class Queue:
                 if not ran_out_of_memory(error):
                     raise
                 self._most = 0  # from now on, planes are computed one by one
+        # Also after a batch that was too large: its own plane is computed now, the others by their threads.
         if asked.made is None:
             asked.made = run(asked)
 
     def _batch(self, asked: Asked) -> list[Asked]:
+        # Volumes, and planes on the CPU, never wait, and are never put together with others.
         if asked not in self._waiting:
             return [asked]
         self._waiting.remove(asked)
         batch, pixels = [asked], asked.pixels
+        # A copy, as other threads append meanwhile and this one removes.
         for other in list(self._waiting):
             if other.kind == asked.kind and pixels + other.pixels <= self._most:
                 self._waiting.remove(other)
@@ -97,6 +102,7 @@ class Queue:
 
 def _stacked(batch: list[Asked]) -> Asked:
     first = batch[0]
+    # Single planes only wait, so that further inputs of first dimension 1 fall to the right plane.
     inputs = {key: torch.cat([asked.inputs[key] for asked in batch]) for key in first.inputs}
     return Asked(torch.cat([asked.image for asked in batch]), inputs, first.factor, first.lower)
 

@@ -50,7 +50,7 @@ MODELS: tuple[ModelCard, ...] = (
         told=("sigma", "rho"),
         sha256="7d001b7b6027ba05a539a444b229826b00889d470f0536adcc74846b09a678f4",
         halo=PerAxis.planes(96, 0),
-        stride=PerAxis.planes(8, 1),
+        stride=PerAxis.planes(8, 1),  # `unet.STRIDE`, which cannot be imported here: it would load torch
         bytes_per_pixel=500,
         bfloat16=12.0,  # tests/models/test_precision.py
         summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
@@ -63,7 +63,7 @@ MODELS: tuple[ModelCard, ...] = (
         network="srnets",
         told=("sigma", "factor"),
         sha256="84e8fb0071d6f84803b824fbfb0f270f9f679979da0653a513e8c2142eefeaf0",
-        halo=PerAxis.planes(17, 0),
+        halo=PerAxis.planes(17, 0),  # `srnet.REACH`
         bytes_per_pixel=900,
         work=0.65,
         tile_pixels=100_000,
@@ -128,6 +128,7 @@ MODELS: tuple[ModelCard, ...] = (
         # tools/calibrate_spots.py
         calibration={
             "rho": [0.0, 0.2, 0.4, 0.6, 0.7, 0.8],
+            # Columns of `log_maxima`.
             "evidence": [
                 -8.0,
                 -7.5,
@@ -149,6 +150,7 @@ MODELS: tuple[ModelCard, ...] = (
                 0.5,
                 1.0,
             ],
+            # Logarithm of the maxima per pixel of noise with at least this evidence; one row for each `rho`.
             "log_maxima": [
                 [
                     -5.85,
@@ -316,6 +318,7 @@ def save_own(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], *, ove
     OutputError
         If there is a model of this name already, or it cannot be written.
     """
+    # Bundled models are found first, so that one of the same name could never be chosen.
     if card.name in BUNDLED:
         raise OutputError(f"{card.name!r} is the name of a bundled model: choose another name")
     target = _ensured(models_folder()) / f"{card.name}{ENDING}"
@@ -324,6 +327,7 @@ def save_own(card: ModelCard, tensors: Mapping[str, NDArray[np.float32]], *, ove
             f"there is a model named {card.name!r} already: choose another name, or remove that one first"
         )
     save_model(card, tensors, target, overwrite=overwrite)
+    # The path makes `weights_path` look in the models folder and not among the bundled weights.
     return dataclasses.replace(card, path=str(target))
 
 
@@ -372,9 +376,11 @@ def find_model(name: str | os.PathLike[str], task: str | None = None, *, others:
         If its file cannot be read, or is not a model of napari-genrecon.
     """
     wanted = os.fspath(name)
+    # Bundled models first: no file can take their names, nor become the default of a task.
     for card in _bundled():
         if task in (None, card.task) and wanted in (card.name, *(["auto"] if task else [])):
             return card
+    # The models folder counts before a file of this name in the working directory.
     for path in (_own_file(wanted), Path(wanted)):
         if path is not None and path.is_file():
             card = _with_sha256(_named_as_file(path) if path.parent == models_folder() else _card_at(path))
@@ -410,6 +416,7 @@ def export_model(name: str | os.PathLike[str], path: str | os.PathLike[str], *, 
         If there is no such model, or the file exists or cannot be written.
     """
     source, path = weights_path(find_model(name)), Path(path)
+    # The model is named as a source, so that it cannot be written over itself.
     with publishing(path, overwrite=overwrite, sources=[source], expected_bytes=source.stat().st_size) as part:
         shutil.copyfile(source, part)
 
@@ -444,10 +451,12 @@ def import_model(path: str | os.PathLike[str], *, name: str | None = None) -> Mo
 
 def import_steps(path: str | os.PathLike[str], *, name: str | None = None) -> Generator[Progress, None, ModelCard]:
     """Run `import_model` step by step: how a network of others can be cut into tiles is measured."""
+    # Imported late, as these load torch.
     from napari_genrecon.models.runtime import read_weights
     from napari_genrecon.models.zoo.arrival import arrive
 
     path = Path(path)
+    # A file with a damaged card is refused as ours, and never measured as weights of others.
     if holds_card(path):
         card = _card_at(path)
         weights = read_weights(card)
@@ -465,6 +474,7 @@ def remove_model(name: str) -> None:
     UnknownModelError
         If the user has none of this name.
     """
+    # The check also keeps names such as "../other" from leaving the folder.
     path = models_folder() / f"{check_name(name)}{ENDING}"
     if not path.is_file():
         kept = "it is bundled and cannot be removed" if name in BUNDLED else "nothing was removed"
@@ -476,6 +486,7 @@ def _known() -> Iterator[ModelCard]:
     yield from _bundled()
     folder = models_folder()
     for path in sorted(folder.glob(f"*{ENDING}"), key=lambda path: path.stem) if folder.is_dir() else []:
+        # It could not be found by its name, see `find_model`.
         if path.stem in BUNDLED:
             continue
         try:
@@ -504,12 +515,14 @@ def _named_as_file(path: Path) -> ModelCard:
     """Return the card with the name of its file, so that a file renamed by hand is found under its new name."""
     card = _card_at(path)
     try:
+        # A name that no model can have leaves the one on the card.
         return dataclasses.replace(card, name=check_name(path.stem))
     except WeightsError:
         return card
 
 
 def _with_sha256(card: ModelCard) -> ModelCard:
+    # Of the file as it is found now: loading then notices if it is exchanged meanwhile.
     return dataclasses.replace(card, sha256=hashlib.sha256(weights_path(card).read_bytes()).hexdigest())
 
 

@@ -41,8 +41,7 @@ __all__ = [
 
 # One forward pass at a time: torch already uses every core, and two at once would need twice the memory.
 ONE_AT_A_TIME = threading.Lock()
-_PROBE_SIDE = 256  # pixels: 14 GFLOP for the denoiser, so that the probe takes a fraction of a second on a CPU
-_PROBE_VOLUME = (16, 64, 64)  # as many pixels
+_PROBE_SIDE = 256  # pixels: 14 GFLOP for the denoiser, so that the probe takes tenths of seconds on a CPU
 _PROBES: dict[str, Any] = {"sigma": 1.0, "rho": (0.0, 0.0), "factor": 2}
 
 
@@ -108,8 +107,11 @@ class Model:
             If the network fails for any other reason.
         """
         note_device(device_words(self.device, self.precision))
+        # Arrays become tensors before the lock, while another thread may be computing.
         asked = self._asked(image, told, noise)
         stackable = self.device != "cpu" and np.ndim(image) < 4  # on the CPU bits must not depend on what else waits
+        # Registered before the lock, so that the thread that has it can answer this call, too. `full_float32` comes
+        # after it, as its settings belong to the process.
         with (
             self._queue.waiting(asked) if stackable else nullcontext(),
             ONE_AT_A_TIME,
@@ -121,6 +123,7 @@ class Model:
                 self._queue.answer(asked, self._run)
         assert asked.made is not None
         result: NDArray[np.float32] = asked.made.numpy()  # (N, C, Y, X)
+        # A batch comes back as a batch, a plane as a plane.
         if np.ndim(image) >= 4:
             return result
         return result[0, 0] if result.shape[1] == 1 else result[0]
@@ -141,6 +144,8 @@ class Model:
             return self(volumes)
         parts = self._network.parts(_tensor(volumes))  # type: ignore[operator]
         while True:
+            # Entered anew for every part: other networks get the lock between parts, and a generator runs in the
+            # contexts of whoever calls `next`.
             with ONE_AT_A_TIME, plain_errors(self.card.name, self.device), torch.inference_mode(), full_float32():
                 try:
                     next(parts)
@@ -152,6 +157,7 @@ class Model:
     def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float = 0.0) -> Asked:
         keywords = dict(zip(self.card.told, told, strict=True))
         lower = self.precision == "bfloat16" and fits_bfloat16(self.card, image, keywords.get("sigma", noise))
+        # The factor chooses layers of the network and is no tensor.
         inputs = {key: _tensor(value) for key, value in keywords.items() if key != "factor"}
         return Asked(_tensor(image), inputs, keywords.get("factor"), lower)
 
@@ -160,14 +166,17 @@ class Model:
         factor = {} if asked.factor is None else {"factor": asked.factor}
         with mixed(self.device, lower=asked.lower):
             made: Tensor = self._network(to_device(asked.image, self.device), **inputs, **factor)
+        # NumPy has no bfloat16.
         return to_cpu(made.float())
 
     @cached_property
     def _seconds(self) -> float:
         probe = np.zeros((self.card.channels, _PROBE_SIDE, _PROBE_SIDE), np.float32)
         if self.card.about.volumes:
-            probe = probe.reshape(1, self.card.channels, *_PROBE_VOLUME)
+            # One plane is enough: beyond its ends, convolutions along Z multiply zeros, which takes as long.
+            probe = probe[None, :, None]  # (1, C, 1, Y, X)
         told = [_PROBES[what] for what in self.card.told]
+        # The first run also allocates and chooses algorithms; it is not timed.
         self(probe, *told)
         started = time.perf_counter()
         self(probe, *told)
@@ -180,6 +189,7 @@ class Model:
 
 def _tensor(value: ArrayLike) -> Tensor:
     """Return a batch of images (N, C, Y, X) or (N, C, Z, Y, X), or of one further input, (1,) or (1, 2)."""
+    # "W": torch warns of arrays that cannot be written, although nothing is written.
     tensor = torch.from_numpy(np.require(value, np.float32, ["C", "W"]))
     if tensor.ndim >= 4:
         return tensor
@@ -212,6 +222,7 @@ def trained_network(card: ModelCard, weights: bytes | None = None) -> nn.Module:
     if card.about.from_weights:
         return _network_of(card, parse_tensors(_content(card) if weights is None else weights, weights_path(card)))
     network = build_network(card)
+    # The checks need the network, which is built once for both.
     network.load_state_dict(read_weights(card, weights, network))
     return network
 
@@ -231,6 +242,7 @@ def recognise(weights: dict[str, Tensor]) -> tuple[str, Any]:
     WeightsError
         If they belong to none, or do not fit the one that they look like.
     """
+    # In the order of the table: the last one says that it knows all weights.
     for key, entry in NETWORKS.items():
         if entry.from_weights and _class_of(entry).knows(weights):
             return key, _class_of(entry)(weights)
@@ -248,6 +260,7 @@ def _network_of(card: ModelCard, weights: dict[str, Tensor]) -> nn.Module:
 
 def _class_of(entry: Network) -> Any:
     module, _, name = entry.target.partition(":")
+    # A card only holds the key; module and class are those of our table, relative to `networks`.
     return getattr(import_module(module, _NETWORKS), name)
 
 
@@ -271,6 +284,7 @@ def read_weights(card: ModelCard, content: bytes | None = None, network: nn.Modu
     """
     path = weights_path(card)
     found = parse_tensors(_content(card) if content is None else content, path)
+    # There is no other network to compare with: that it can be built is the check.
     if card.about.from_weights:
         _network_of(card, found)
         return found
@@ -278,6 +292,7 @@ def read_weights(card: ModelCard, content: bytes | None = None, network: nn.Modu
     # the thread of a window. What a card can ask for is limited, so that building the network is safe.
     wanted = (network or build_network(card)).state_dict()
     if set(found) != set(wanted):
+        # The first name that only one of them has.
         odd = sorted(set(found) ^ set(wanted))[0]
         raise WeightsError(
             f"{path} does not hold the weights of the {card.about.label} on its card: {odd[:80]!r} differs"

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
 
-__all__ = ["parse_tensors", "read_content", "read_tensors"]
+__all__ = ["MOST_MEMBERS", "parse_tensors", "read_content", "read_tensors"]
 
 _LARGEST = 4 << 30  # bytes; larger files would fill the memory of a laptop
-_MOST_MEMBERS = 65_536  # of an archive: one per tensor, so thousands at most in an honest one
+MOST_MEMBERS = 65_536  # files in an archive: one per tensor, so thousands at most in an honest one
 _LARGEST_PICKLE = 16 << 20  # bytes; it holds the names and shapes, not the numbers
 _NESTED = ("state_dict", "params_ema", "params", "model")  # where training programs put the weights
 
@@ -62,6 +62,7 @@ def read_content(path: Path) -> bytes:
         if size > _LARGEST:
             raise WeightsError(f"{path} has {size / 1e9:.1f} GB: weights of more than 4 GB are not read")
         return path.read_bytes()
+    # It is an OSError itself, and would be caught below.
     except WeightsError:
         raise
     except OSError as error:
@@ -70,8 +71,10 @@ def read_content(path: Path) -> bytes:
 
 def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
     """Return the tensors in the content of a weight file, as `read_tensors`; `path` is for the messages."""
+    # A zip, as `torch.save` writes since PyTorch 1.6; older files are bare pickles and refused below.
     if content[:2] == b"PK":
         return _from_archive(content, path)
+    # safetensors begins with 8 bytes of length, then the JSON of its header.
     if content[8:9] != b"{":
         raise WeightsError(
             f"{path} is neither a safetensors file nor one that torch.save wrote: it is not read, as it may run code; "
@@ -91,17 +94,20 @@ def _from_archive(content: bytes, path: Path) -> dict[str, Tensor]:
     except Exception as error:  # the restricted unpickler raises nearly anything for what it does not allow
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} holds more than tensors, or is damaged, and is not read: {reason}") from None
+    # Not a search: each is taken once, in this order, also one inside another.
     for name in _NESTED:
         if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
             loaded = loaded[name]
     if not isinstance(loaded, dict):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not tensors by name")
+    # Other values, such as the number of an epoch, are left out.
     return _checked({str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}, len(content), path)
 
 
 def _inspect(content: bytes, path: Path) -> None:
     """Refuse an archive unlike those of torch.save: members uncompressed, each name once, no code."""
     try:
+        # Only the directory at its end is read here: nothing is unpacked.
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
@@ -113,14 +119,17 @@ def _inspect(content: bytes, path: Path) -> None:
 
 def _problem(members: list[zipfile.ZipInfo], size: int) -> str:
     names = [member.filename.casefold() for member in members]
-    if len(names) > _MOST_MEMBERS or len(set(names)) < len(names):
+    if len(names) > MOST_MEMBERS or len(set(names)) < len(names):
         return "its archive names members twice, or has more than weights need"
     if any(name.endswith("constants.pkl") or "/code/" in f"/{name}" for name in names):
         return "it is a TorchScript program, which would be run; save its state_dict as safetensors instead"
+    # Bit 0 of the flags: encrypted.
     if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members):
         return "its archive is compressed or encrypted, which torch.save never does: it may unpack to any size"
+    # Members that are stored as they are cannot be larger together than the file.
     if sum(member.file_size for member in members) > size:
         return "the sizes in its archive do not add up"
+    # More than one, or none: PyTorch and this check could look at different ones.
     pickles = [member for member in members if member.filename.casefold().endswith(".pkl")]
     if len(pickles) != 1 or pickles[0].file_size > _LARGEST_PICKLE:
         return "it does not hold one list of tensors"

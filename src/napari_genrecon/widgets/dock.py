@@ -61,6 +61,7 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
                 self._later.start(0)  # the dock itself has no place yet
                 if before:
                     self._on_opened()
+        # The event is only watched and goes on to its widget.
         return False
 
     def _keep(self, window: QObject) -> None:
@@ -78,6 +79,7 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
     def _join(self) -> None:
         """Line up the fields, and become a tab beside another page of this plugin that is docked on the same side."""
         line_up(self._native)
+        # The dock need not be the direct parent.
         own: Any = self._native
         while own is not None and not isinstance(own, QDockWidget):
             own = own.parent()
@@ -85,6 +87,7 @@ class Dock(QObject):  # type: ignore[misc]  # Qt is not followed by mypy
             return
         window = own.parent()
         self._keep(window)
+        # The user took it out of the window.
         if own.isFloating():
             return
         for other in window.findChildren(QDockWidget):

@@ -62,6 +62,7 @@ def text(value: str = "", most: int = 0) -> Words:
     native.setFrameShape(QFrame.Shape.NoFrame)
     native.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
     native.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    # The width that its text would like must not widen the page.
     native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     if not most:
         native.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -79,6 +80,7 @@ def text(value: str = "", most: int = 0) -> Words:
                 policy.ScrollBarAsNeeded if native.height() < height else policy.ScrollBarAlwaysOff
             )
 
+    # The height follows from the wrapped text, which is known only after the layout.
     native.document().documentLayout().documentSizeChanged.connect(fit)
     if most:
         native.installEventFilter(_Resized(native, fit))
@@ -105,6 +107,7 @@ def _height_without_bar(native: Any) -> int:
     With a scroll bar it may wrap into a further line. A box that was made as high would need no bar, so that the text
     would be lower again, and so on without end.
     """
+    # A copy, as another width on the document itself would lay it out anew and call this again.
     whole = native.document().clone()
     whole.setTextWidth(native.width())
     return math.ceil(whole.size().height())
@@ -180,6 +183,7 @@ def line_up(native: QWidget) -> None:
 
     magicgui does so within a container only, and a page has several. Call it when the page has its style.
     """
+    # The labels of fields stand first in a row; other labels are text and pictures.
     labels = [label for label in native.findChildren(QLabel) if _begins_row(label)]
     width = min(max((label.sizeHint().width() for label in labels), default=0), _WIDEST)
     for label in labels:

@@ -78,6 +78,7 @@ class Form:
         wanted = dict(defaults or {})
         known = {"devices": _devices(str({**values, **wanted}.get("device", "auto"))), **(choices or {})}
         for name, hint in hints_of(options).items():
+            # Options are declared as Annotated[kind, metadata].
             kind, metadata = typing.get_args(hint)[:2]
             place = folded if metadata.get("advanced") or name in advanced else plain
             if "array" in metadata or name in self._layers:
@@ -89,8 +90,10 @@ class Form:
                 place.append(widget)
                 self._note_text(name, kind, widget)
                 self._usual[name] = widget.value
+                # After `_usual` is noted: what the Preferences have set stays in sight as not usual.
                 if name in wanted:
                     widget.value = wanted[name]
+        # Fields of arrays are read by themselves, see `values`.
         fielded = {widget.name for field in self._arrays.values() for widget in field.widgets}
         self._names = [widget.name for widget in [*plain, *folded] if widget.name not in fielded]
         # What a field of an array shows below its choice goes with the choice.
@@ -164,6 +167,7 @@ class Form:
         return shown and name not in self._unused
 
     def _note_text(self, name: str, kind: Any, widget: ValueWidget) -> None:
+        # Lines of options that can be None; an empty text would not do as their value.
         if isinstance(widget, LineEdit) and type(None) in typing.get_args(kind):
             self._texts[name] = int if int in typing.get_args(kind) else str
 
@@ -223,6 +227,7 @@ class Ticks(Container[Any]):  # type: ignore[misc]  # magicgui is not followed b
         super().__init__(widgets=list(self._boxes.values()), labels=False, layout="vertical", **keywords)
         self.margins = (0, 0, 0, 0)
         self.native.layout().setSpacing(1)
+        # Last, as it ticks boxes that the container must have.
         self.value = value
 
     @property
@@ -263,6 +268,7 @@ def _widget(
         return Ticks(words, default, name=name, label=label, tooltip=tooltip)
     choices = metadata.get("choices")
     if choices is not None:
+        # In this order: choices for this option, those that its word stands for, or those of the dataclass.
         found = known[name] if name in known else known[choices] if isinstance(choices, str) else choices
         common["options"]["choices"] = [(CHOICE_WORDS.get(c, c), c) if isinstance(c, str) else c for c in found]
         return create_widget(default, widget_type="ComboBox", **common)
@@ -272,10 +278,12 @@ def _widget(
         wide = metadata["max"] - metadata["min"] > _LONGEST_SLIDER
         return create_widget(default, widget_type="FloatSpinBox" if wide else "FloatSlider", **common)
     if kind is int:
+        # Qt's box holds 32 bits; magicgui would else stop at 999.
         common["options"] |= {"max": 2**31 - 1, **limits}
         return create_widget(default, widget_type="SpinBox", **common)
     if kind is bool:
         return create_widget(default, widget_type="CheckBox", **common)
+    # Text, and numbers that can be None: no box for numbers can be empty.
     return create_widget("" if default is None else str(default), widget_type="LineEdit", **common)
 
 
@@ -304,6 +312,7 @@ class TaskForm(Form):
         *,
         files: bool = False,
     ) -> None:
+        # Before the form is made, which calls `_array_field`.
         self._task, self._files = task, files
         models = self._models()
         super().__init__(
@@ -328,6 +337,7 @@ class TaskForm(Form):
 
         One that is not at its default stays in sight, unless another has replaced it.
         """
+        # An array that was chosen counts as given.
         given = {*told, *(name for name, field in self._arrays.items() if not self.is_usual(name))}
         unused = []
         for name, hint in hints_of(self._task.options).items():
@@ -348,9 +358,11 @@ class TaskForm(Form):
         widget, models = self["model"], self._models()
         if list(widget.choices) != models:
             chosen = widget.value
+            # Listeners are not called: another list of models is no choice of the user.
             with widget.changed.blocked():
                 widget.choices = [(CHOICE_WORDS.get(name, name), name) for name in models]
                 widget.value = chosen if chosen in models else "auto"
+            # With a model of the user there is something to choose.
             if not _are_bundled(models):
                 self.keep_in_sight("model")
 

@@ -48,7 +48,9 @@ class _TaskOpener(PageOpener):
         from napari_genrecon.widgets.task.widget import TaskWidget
 
         task = find_task(cls.task)
+        # `load_steps` has imported all this in a thread, unless the page is used at once.
         fields = TaskFields(viewer, task)
+        # The window draws and takes events between the parts.
         yield
         return TaskWidget(viewer, task, fields)
 
@@ -58,6 +60,7 @@ class _TaskOpener(PageOpener):
         yield from super().load_steps()
         from napari_genrecon.tasks import find_task
 
+        # Asking for the options imports the module of the task.
         _ = find_task(cls.task).options
         for module in cls.modules:
             import_module(module)

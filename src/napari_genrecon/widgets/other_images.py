@@ -48,6 +48,7 @@ class OtherImages(QDialog):  # type: ignore[misc]
     def __init__(self, parent: QWidget | None) -> None:
         super().__init__(parent)
         self.setWindowTitle("More images in this file")
+        # Qt deletes the dialog then; Python's reference to it is dropped in `_forget`, as using it would be an error.
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.text = QLabel("Only the first image was opened. Choose others:")
         self.images = QListWidget()
@@ -67,6 +68,7 @@ class OtherImages(QDialog):  # type: ignore[misc]
         for index, one in enumerate(image.series):
             if index != image.chosen:
                 item = QListWidgetItem(f"{image.path.name}  {index}: {one}")
+                # As text, which Qt gives back as it was.
                 item.setData(_PATH, str(image.path))
                 item.setData(_INDEX, index)
                 self.images.addItem(item)
@@ -85,6 +87,7 @@ class OtherImages(QDialog):  # type: ignore[misc]
                 continue
             for data, keywords, _ in found if viewer is not None else []:
                 viewer.add_image(data, **keywords)
+            # What is open is offered no more; `selectedItems` returned a list of its own.
             self.images.takeItem(self.images.row(item))
         if not self.images.count():
             self.close()

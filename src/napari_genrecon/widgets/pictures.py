@@ -39,6 +39,7 @@ def sheet(pictures: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.floa
     rows = -(-n // columns)
     floor = pictures.min(axis=(0, 2, 3)).astype(np.float32)[:, None, None]
     shape = (channels, rows * (height + gap) - gap, columns * (width + gap) - gap)
+    # The copy can be written to; the view cannot.
     out = np.broadcast_to(floor, shape).copy()
     for index, picture in enumerate(pictures):
         y, x = index // columns * (height + gap), index % columns * (width + gap)
@@ -60,7 +61,9 @@ def pixmap(picture: NDArray[Any], width: int) -> QPixmap:
     """Return a (C, Y, X) picture for a label of about this width, with pixels that stay squares."""
     colours = np.ascontiguousarray(stretched(picture))
     height, columns = colours.shape[:2]
+    # The length of a line is given, as Qt expects multiples of 4 bytes; copied, as QImage does not own the array.
     image = QImage(colours.data, columns, height, 3 * columns, QImage.Format.Format_RGB888).copy()
     larger = width >= columns
     mode = Qt.TransformationMode.FastTransformation if larger else Qt.TransformationMode.SmoothTransformation
+    # Enlarged by whole numbers, so that all pixels are squares of one size.
     return QPixmap.fromImage(image).scaledToWidth(max(width // columns * columns, columns) if larger else width, mode)

@@ -11,6 +11,7 @@ __all__ = ["follow_preferences", "prefer", "preferences"]
 def preferences(section: str) -> dict[str, Any]:
     """Return the values of one section; empty where napari does not know the plugin (yet)."""
     found = _section(section)
+    # Of the class: pydantic warns of `model_fields` asked of an instance.
     return {} if found is None else {name: getattr(found, name) for name in type(found).model_fields}
 
 
@@ -18,6 +19,7 @@ def prefer(section: str, **values: Any) -> None:
     """Set values of a section, as if in the Preferences; do nothing where napari does not know the plugin."""
     found = _section(section)
     if found is not None:
+        # All at once, so that listeners are called once.
         found.update(values)
 
 
@@ -32,6 +34,7 @@ def _section(name: str) -> Any:
     try:
         from napari.settings import get_plugin_settings
 
+        # napari knows the section once it has read the manifest; scripts and tests may never do so.
         return getattr(get_plugin_settings("napari-genrecon"), name)
     except (ImportError, AttributeError, KeyError, ValueError):
         return None

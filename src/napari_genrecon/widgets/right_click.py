@@ -27,6 +27,7 @@ def add_right_click() -> None:
     for order, name in enumerate(_DOCKS):
         action = f"napari-genrecon.right_click.{name}"
         if action not in app.commands:
+            # The comparison makes an expression, which napari evaluates whenever the menu opens.
             rule = MenuRule(
                 id=MenuId.LAYERLIST_CONTEXT, group=_GROUP, order=order, when=Selected.num_selected_image_layers == 1
             )

@@ -77,6 +77,7 @@ DAMAGE = (
 
 def sentence(error: BaseException) -> str:
     """Return the message of a GenReconError or ValueError; report any other error as unexpected."""
+    # Their messages are written for users; others are written for programmers.
     if isinstance(error, GenReconError | ValueError):
         return str(error)
     return f"This failed unexpectedly ({type(error).__name__}: {error}). The log has the details; nothing was changed."
@@ -86,7 +87,7 @@ def duration(seconds: float) -> str:
     """Return a duration in words, roughly."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"  # 5400 s: 90 min
 
 
 def time_left(seconds: float, step: int, total: int) -> str:
@@ -119,6 +120,7 @@ class TimeLeft:
 
     def seconds(self, progress: Progress, now: float) -> float | None:
         """Return the time left in seconds; None while it is unknown."""
+        # Another total: a new part begins, and its clock with it.
         if progress.total != self._total:
             self._total, self._first, self._since = progress.total, progress.fraction, now
         return seconds_left(now - self._since, self._first, progress.fraction)
@@ -127,6 +129,7 @@ class TimeLeft:
 def ago(created: str) -> str:
     """Return when a run was started: the time if it was today, else the date."""
     try:
+        # Records hold UTC; a file from elsewhere may hold anything.
         local = datetime.fromisoformat(created).astimezone()
     except ValueError:
         return created
@@ -138,7 +141,7 @@ def about_crops(crops: Any) -> str:
     """Describe crops: their number, how many are held out and why, and what was left out."""
     held = int(crops.held_out.sum())
     channels = f", {crops.channels} channels" if crops.channels > 1 else ""
-    planes = f"{crops.depth} planes of " if crops.depth else ""
+    planes = f"{crops.depth} planes of " if crops.depth else ""  # depth 0: crops of planes
     side = f"{planes}{crops.size} x {crops.size} px"
     parts = [f"{len(crops)} crops of {side}{channels}: {len(crops) - held} to train on"]
     if held:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["NETWORKS", "Network"]
+__all__ = ["NETWORKS", "WIDEST", "Network"]
+
+WIDEST = 256
+"""Feature maps of a generative network at any level: else they would double with every halving of the side."""
 
 _GENERATIVE: Mapping[str, Collection[int]] = {
     "size": (32, 64, 128),
     "channels": range(1, 5),
     "latent": range(1, 1025),
-    "width": range(1, 257),
+    "width": range(1, WIDEST + 1),
 }
 
 
@@ -77,6 +80,7 @@ NETWORKS: Mapping[str, Network] = {
     "axial": Network(target=".srnet:AxialNet", shape={"factor": (2, 3, 4)}, label="residual network"),
     "feature-classifier": Network(
         target=".classifiers:FeatureClassifier",
+        # With the most of both, the weights have 105 MB: less than `files.LARGEST_FILE`.
         shape={"features": range(1, 1 << 18), "classes": range(2, 101)},
         label="linear classifier",
     ),
@@ -88,6 +92,7 @@ NETWORKS: Mapping[str, Network] = {
         shape={"features": range(1, 1 << 18), "classes": range(2, 101), "channels": range(1, 65)},
         label="linear classifier and small CNN",
     ),
+    # Weights of others are shown to these in this order; spandrel comes last, as it finds out only by building.
     "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
     "onnx-graph": Network(target=".onnx_graph:OnnxGraph", label="ONNX graph", from_weights=True),
     "spandrel": Network(target=".spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ResidualBlock", "SmallUNet", "pad_to_stride", "widths"]
+from napari_genrecon.models.networks import WIDEST
 
-_WIDEST = 256  # feature maps: without a limit, they would double with every halving of the side
+__all__ = ["RARE", "ResidualBlock", "SmallUNet", "pad_to_stride", "widths"]
+
+RARE = -4.0  # logarithm of the odds of a centre at first, for networks that look for some: nearly no pixel is one
 
 
 class ResidualBlock(nn.Module):
@@ -82,4 +84,4 @@ def widths(size: int, width: int) -> list[int]:
     ([128, 64, 32], [256, 256, 128, 64, 32])
     """
     sides = [4 << level for level in range((size // 4).bit_length() - 1)]
-    return [min(_WIDEST, width * size // (2 * side)) for side in sides]
+    return [min(WIDEST, width * size // (2 * side)) for side in sides]

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_genrecon.errors import WeightsError
+from napari_genrecon.models.card_values import WIDEST_TILE
 from napari_genrecon.models.limits import BuildLimit
 from napari_genrecon.models.networks.blocks import pad_to_stride
 
 __all__ = ["CareamicsUNet"]
 
 _FIRST = "encoder.encoder_blocks.0.conv1.weight"
-_MOST_LEVELS = 8  # halvings: CAREamics allows 10, of which the last ones see the whole of any tile
 _PREFIX = "model."  # of the names in a checkpoint of its training
 
 
@@ -50,20 +50,27 @@ class CareamicsUNet(nn.Module):
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         weights = _without_prefix(weights)
+        # Kernels have 4 dimensions in networks of planes, and 5 in those of volumes.
         first, final = weights[_FIRST], weights.get("final_conv.weight")
         if first.ndim != 4 or first.shape[1] != 1 or (final is not None and final.shape[:1] != (1,)):
             raise WeightsError(
                 f"its U-Net of CAREamics begins with weights of shape {tuple(first.shape)}: networks of planes with "
                 "one channel in and one out are used"
             )
+        # Blocks and poolings alternate in the list of CAREamics, so that the block of level d stands at 2 d. Sides must
+        # be a multiple of 2**depth, which a card limits: to the 10 levels that CAREamics allows.
         depth = 0
-        while f"encoder.encoder_blocks.{2 * depth}.conv1.weight" in weights and depth <= _MOST_LEVELS:
+        while f"encoder.encoder_blocks.{2 * depth}.conv1.weight" in weights and 2**depth < WIDEST_TILE:
             depth += 1
+        # The uppermost block on the way up takes twice the maps of the first one where features are appended, and as
+        # many in N2V2, which appends none there.
         last = weights.get(f"decoder.decoder_blocks.{2 * depth - 1}.conv1.weight", first)
         self.n2v2 = last.ndim == 4 and last.shape[1] == first.shape[0]
         self.multiple = 2**depth
+        # Normalisations are in the file also where none was used; one that was used has counted its batches.
         normed = any(bool(tensor.any()) for name, tensor in weights.items() if name.endswith("num_batches_tracked"))
         self.architecture = f"U-Net of CAREamics{', N2V2' if self.n2v2 else ''}"
+        # Depth and width are what the file says, and may describe a network that fills the memory.
         with BuildLimit(weights):
             self.encoder = _Encoder(depth, int(first.shape[0]), normed=normed, blurred=self.n2v2)
             self.decoder = _Decoder(depth, int(first.shape[0]), normed=normed, n2v2=self.n2v2)
@@ -77,6 +84,7 @@ class CareamicsUNet(nn.Module):
         try:
             self.load_state_dict(used)
         except RuntimeError as error:
+            # The first line only names our class.
             lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
             raise WeightsError(f"its weights do not fit the {self.architecture}: {' '.join(lines)[:200]}") from None
 
@@ -101,9 +109,11 @@ class CareamicsUNet(nn.Module):
 class _Encoder(nn.Module):
     def __init__(self, depth: int, width: int, *, normed: bool, blurred: bool) -> None:
         super().__init__()
+        # One for all levels, as it has no weights.
         pool: nn.Module = _BlurPool() if blurred else nn.MaxPool2d(2)
         widths = [1, *(width << level for level in range(depth))]
         blocks = [_Block(a, b, b, normed=normed) for a, b in pairwise(widths)]
+        # The pooling is in the list, too: the names of the weights count it.
         self.encoder_blocks = nn.ModuleList([each for block in blocks for each in (block, pool)])
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -125,18 +135,20 @@ class _Decoder(nn.Module):
         blocks: list[nn.Module] = []
         for level in reversed(range(depth)):
             below = width << level
+            # Widths as in CAREamics, whose weights must fit: with appended features, twice as many maps come in.
             taken = below if n2v2 and level == 0 else 2 * below
             out = below // 2 if level else below
             blocks += [larger, _Block(taken, 2 * out if level else out, out, normed=normed)]
         self.decoder_blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, skipped: list[Tensor]) -> Tensor:
-        x = self.bottleneck(x)
+        x = self.bottleneck(x)  # (B, width * 2**(depth-1), H / 2**depth, W / 2**depth)
         left = list(skipped)
         for module in self.decoder_blocks:
             x = module(x)
             if isinstance(module, nn.Upsample):
                 beside = left.pop()
+                # None is left after the uppermost one, which N2V2 leaves out.
                 if left or not self.n2v2:
                     x = torch.cat([x, beside], dim=1)
         return x
@@ -165,7 +177,8 @@ class _BlurPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         row = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
-        kernel = (row[:, None] * row).expand(x.shape[1], 1, 3, 3)
+        kernel = (row[:, None] * row).expand(x.shape[1], 1, 3, 3)  # (C, 1, 3, 3): every map by itself
+        # The maximum makes each side 1 shorter and the padding 2 longer, so that the stride halves even sides exactly.
         return F.conv2d(F.max_pool2d(x, 2, stride=1), kernel, padding=1, stride=2, groups=x.shape[1])
 
 

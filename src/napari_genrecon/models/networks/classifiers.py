@@ -32,6 +32,7 @@ class FeatureClassifier(nn.Module):
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
+        # Buffers and no parameters: they are fitted by logistic regression without torch, and only kept here.
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
         self.register_buffer("weights", torch.zeros(features, classes))
@@ -59,6 +60,7 @@ class CellNet(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         first, before = nn.Conv2d(channels + 1, _WIDTHS[0], 4, stride=2, padding=1, bias=False), _WIDTHS[0]
+        # GroupNorm takes the number of groups, and not their size.
         levels: list[nn.Module] = [first, nn.GroupNorm(before // _GROUP, before), nn.ReLU()]
         for width in _WIDTHS[1:]:
             convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
@@ -71,6 +73,7 @@ class CellNet(nn.Module):
         """Return the logits (B, K, 1, 1) of pictures and masks (B, C + 1, H, W)."""
         seen = self.levels(planes)  # (B, 96, H/16, W/16)
         logits: Tensor = self.tail(torch.cat([seen.mean(dim=(2, 3)), seen.amax(dim=(2, 3))], dim=1))
+        # As images of one pixel, so that `runtime.Model` runs it as any other network.
         return logits[:, :, None, None]
 
 

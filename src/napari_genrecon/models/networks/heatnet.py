@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_genrecon.models.networks.blocks import SmallUNet, pad_to_stride
+from napari_genrecon.models.networks.blocks import RARE, SmallUNet, pad_to_stride
 
 __all__ = ["HeatNet"]
-
-_RARE = -4.0  # logarithm of the odds of a centre at first: nearly no pixel is one
 
 
 class HeatNet(SmallUNet):
@@ -28,10 +26,11 @@ class HeatNet(SmallUNet):
     """
 
     def __init__(self, channels: int) -> None:
+        # Four outputs: the pixels of a 2x2 square, which are put side by side in the end.
         super().__init__(4 * channels, 4)
         assert self.tail.bias is not None
         with torch.no_grad():
-            self.tail.bias.fill_(_RARE)
+            self.tail.bias.fill_(RARE)
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return the logarithm of the odds (B, 1, H, W) of a centre in planes (B, C, H, W)."""

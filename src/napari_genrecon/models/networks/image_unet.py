@@ -57,11 +57,13 @@ class ImageUNet(DenoiseUNet):
 
         The head sees the mean of the channels as the denoiser sees its image, and the plane of ones as its noise.
         """
+        # Pixel-unshuffling makes four inputs of each plane: the first four are the image, the next its noise level.
         channels, head = self.head.in_channels // 4 - 1, bundled["head.weight"]
         image, noise = head[:, :4], head[:, 4:8]
         inner = {name: weight for name, weight in bundled.items() if name.split(".")[0] not in ("head", "tail")}
         self.load_state_dict(
             {
+                # The zero tail makes the mixture alone the first result, although the inner weights are there.
                 **inner,
                 "head.weight": torch.cat([image / channels] * channels + [_NOISE * noise], dim=1),
                 "tail.weight": torch.zeros_like(self.tail.weight),

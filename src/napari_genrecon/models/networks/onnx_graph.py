@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_genrecon.errors import MissingPackageError, WeightsError
+from napari_genrecon.models.card_values import WIDEST_TILE
 from napari_genrecon.models.networks.blocks import pad_to_stride
 
 __all__ = ["OnnxGraph"]
@@ -24,10 +25,10 @@ __all__ = ["OnnxGraph"]
 _GRAPH, _MULTIPLE = "onnx.graph", "onnx.multiple"
 _STANDARD = ("", "ai.onnx")  # domains of operations
 _BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # whose work does not follow from the shapes
-_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)  # pixels of which the sides may have to be a multiple
 _SIDE = 64  # pixels of the images that a graph is tried with
+_MULTIPLES = [1 << power for power in range(_SIDE.bit_length())]  # pixels of which sides may have to be a multiple
 _LARGEST = 256 << 20  # bytes of a tensor while such an image is processed: a thousand times what honest networks take
-_SPARE = 2  # times the tensors that live at once: work space of the convolutions
+_SPARE = 2  # times the memory of the tensors that live at once: work space of the convolutions
 _FLOAT = 1  # number of float32 among the types of ONNX
 
 
@@ -56,14 +57,18 @@ class OnnxGraph(nn.Module):
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
+        # The graph is kept as a tensor of bytes, so that it fits into a model file as all weights do.
         content = weights[_GRAPH].numpy().tobytes()
         proto = _checked(content)
         self._name, self._inputs = _only_image(proto.graph)
         self.cost = _cost(proto, self._inputs)
+        # Only after the checks above: a session allocates what the graph asks for.
         self._session = _session(content)
         least = int(weights[_MULTIPLE]) if _MULTIPLE in weights else 1
-        if not 1 <= least <= 1024:
-            raise WeightsError(f"its images must have sides of a multiple of {least} pixels: at most 1024 is used")
+        if not 1 <= least <= WIDEST_TILE:
+            raise WeightsError(
+                f"its images must have sides of a multiple of {least} pixels: at most {WIDEST_TILE} is used"
+            )
         self.multiple, self.scale = self._tried(least)
         self.task = "upscale" if self.scale > 1 else "denoise"
 
@@ -82,6 +87,7 @@ class OnnxGraph(nn.Module):
         """
         height, width = y.shape[-2:]
         padded = pad_to_stride(y, self.multiple).repeat(1, self._inputs, 1, 1)
+        # Image by image, as a graph may be exported for a batch of one only.
         made = [torch.from_numpy(self._run(each[None].cpu().numpy())) for each in padded]
         large = torch.cat(made).mean(dim=1, keepdim=True).to(y.device)
         return large[..., : height * self.scale, : width * self.scale]
@@ -93,6 +99,7 @@ class OnnxGraph(nn.Module):
     def _tried(self, least: int) -> tuple[int, int]:
         """Return the smallest multiple that the sides must be of, and how many times larger the result is."""
         problem = ""
+        # From small to large: a graph says nowhere of what its sides must be a multiple.
         for multiple in dict.fromkeys(math.lcm(least, each) for each in _MULTIPLES):
             sides = tuple(multiple * (2 * (_SIDE // (2 * multiple)) + odd) for odd in (1, 3))  # of no larger multiple
             try:
@@ -104,6 +111,7 @@ class OnnxGraph(nn.Module):
                 raise WeightsError(
                     f"it makes an array of shape {made.shape} of an image: one channel or colours are used"
                 )
+            # The sides differ, so that a graph that swaps or crops them is found out.
             scale = made.shape[-1] // sides[1]
             if scale and made.shape[-2:] == (sides[0] * scale, sides[1] * scale):
                 return multiple, scale
@@ -153,6 +161,7 @@ def _checked(content: bytes) -> Any:
     branch = next((node.op_type for node in proto.graph.node if node.op_type in _BRANCHES), "")
     if branch:
         raise WeightsError(f"its graph holds a {branch!r}: only graphs without loops and branches are used")
+    # onnxruntime would open such a file by its path, which may be anywhere.
     for tensor in _tensors(proto.graph):
         if tensor.data_location or tensor.external_data:
             raise WeightsError(f"its graph keeps the tensor {tensor.name[:80]!r} in another file, which is not read")
@@ -215,6 +224,7 @@ def _shapes(proto: Any, channels: int) -> dict[str, tuple[int, ...]]:
 
     small = onnx.ModelProto()
     small.CopyFrom(proto)
+    # Shapes that the file states are dropped: they may be symbolic or lie; all follow from the image anew.
     del small.graph.value_info[:]
     for value in (*small.graph.input, *small.graph.output):
         value.type.tensor_type.ClearField("shape")
@@ -258,6 +268,7 @@ def _peak(graph: Any, sizes: Mapping[str, int]) -> int:
     alive: dict[str, int] = {}
     peak = 0
     for index, node in enumerate(graph.node):
+        # A tensor lives from the node that makes it to the last one that takes it.
         alive |= {name: sizes.get(name, 0) for name in (*node.input, *node.output) if name not in held}
         peak = max(peak, sum(alive.values()))
         alive = {name: size for name, size in alive.items() if last.get(name, index) > index}
@@ -268,6 +279,7 @@ def _work(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> float:
     """Return the operations of a node."""
     made = math.prod(shapes.get(node.output[0], (0,)))
     if node.op_type in ("Conv", "ConvTranspose"):
+        # Multiply-adds of a kernel for each number that comes out or, transposed, that goes in.
         weights = math.prod(shapes.get(node.input[1], (0,))[1:])
         return 2.0 * weights * (made if node.op_type == "Conv" else math.prod(shapes.get(node.input[0], (0,))))
     if node.op_type in ("MatMul", "Gemm"):

@@ -20,7 +20,7 @@ from napari_genrecon.models.networks.blocks import pad_to_stride
 
 __all__ = ["SpandrelNet"]
 
-_MOST_BLOCKS = 10_000  # largest number in the name of a weight, which tells how many blocks are built
+_MOST_BLOCKS = 10_000  # largest number in the name of a weight: so many blocks are built, which takes memory
 
 
 class SpandrelNet(nn.Module):
@@ -94,10 +94,12 @@ def _descriptor(weights: Mapping[str, Tensor]) -> Any:
         raise MissingPackageError(
             "a network of others needs the package spandrel: pip install 'napari-genrecon[zoo]'"
         ) from error
+    # Before spandrel sees them: it counts the blocks by the numbers in the names, and builds as many.
     _check_names(weights)
     try:
         with BuildLimit(weights):
             found = ModelLoader("cpu").load_from_state_dict(dict(weights))
+    # The sentence of `BuildLimit` stays as it is; the last clause would take it for a misfit.
     except GenReconError:
         raise
     except UnsupportedModelError:
@@ -114,8 +116,10 @@ def _descriptor(weights: Mapping[str, Tensor]) -> Any:
 
 def _check_names(weights: Mapping[str, Tensor]) -> None:
     for name, tensor in weights.items():
+        # The length first, as Python refuses to convert a number of thousands of digits.
         if any(len(number) > 5 or int(number) > _MOST_BLOCKS for number in re.findall(r"\d+", name)):
             raise WeightsError(f"the weight {name[:80]!r} asks for more blocks than any network has")
+        # Such a shape may be huge in its other dimensions, and stores nothing.
         if tensor.ndim and not tensor.numel():
             raise WeightsError(f"the weight {name[:80]!r} is empty: shape {tuple(tensor.shape)}")
 

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_genrecon.models.networks.blocks import SmallUNet, pad_to_stride
+from napari_genrecon.models.networks.blocks import RARE, SmallUNet, pad_to_stride
 
 __all__ = ["SpotNet"]
 
 STRIDE = SmallUNet.STRIDE  # pixels; also the side of the squares of the background
 PLANES = 6  # the image, and the image under five filters
 _CLIP, _SCALE = 30.0, 0.25  # noise s.d. beyond which only the logarithm of a height counts; its scale in the network
-_RARE = -4.0  # logarithm of the odds of a spot at first: nearly no pixel is the centre of one
 
 
 class SpotNet(SmallUNet):
@@ -32,7 +31,7 @@ class SpotNet(SmallUNet):
         super().__init__(4 * (1 + PLANES) + 2, 12)
         assert self.tail.bias is not None
         with torch.no_grad():
-            self.tail.bias.copy_(torch.tensor([_RARE] * 4 + [0.0] * 4 + [_RARE] * 4))
+            self.tail.bias.copy_(torch.tensor([RARE] * 4 + [0.0] * 4 + [RARE] * 4))
 
     def forward(self, planes: Tensor, rho: Tensor) -> Tensor:
         """Look for spots in a batch.

@@ -66,7 +66,9 @@ LIKELIHOODS = ("logistic", "gaussian", "bernoulli")
 # above, a scale is wider than all grey values.
 _LOG_SCALES = (-7.0, 1.5)
 _MOST_CORRELATED = 0.7  # largest a and b; near 1, neighbours alone would explain a picture and latents would go unused
-_NEAR_HALF = 1e-3  # |logit| below which the continuous Bernoulli's normaliser is 0/0 in float32; its series is used
+# |logit| below which the normaliser and the mean of the continuous Bernoulli are computed by their series: the fourth
+# order, which these leave out, is lost in the rounding of float32 there.
+_NEAR_HALF = math.sqrt(math.sqrt(torch.finfo(torch.float32).eps))
 
 
 class VAE(nn.Module):
@@ -94,12 +96,13 @@ class VAE(nn.Module):
         self.shrink = nn.ModuleList(
             nn.Conv2d(n, m, 4, stride=2, padding=1) for n, m in zip([channels, *down[:-1]], down, strict=True)
         )
+        # All sizes end at 4 x 4 = 16 pixels.
         self.code = nn.Linear(down[-1] * 16, 2 * latent)
         self.first = nn.Linear(latent, up[0] * 16)
         self.grow = nn.ModuleList(
             nn.ConvTranspose2d(n, m, 4, stride=2, padding=1) for n, m in zip(up, [*up[1:], width], strict=True)
         )
-        self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        self.last = nn.Conv2d(width, 4 * channels, 3, padding=1)  # mean, log scale, a and b of each channel
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the Gaussian over the latents of pictures.
@@ -117,7 +120,7 @@ class VAE(nn.Module):
         for shrink in self.shrink:
             x = nn.functional.silu(shrink(x))  # (B, 2M, Y/2, X/2)
         mean, log_variance = self.code(x.flatten(1)).chunk(2, dim=1)
-        return mean, log_variance.clamp(-14.0, 6.0)
+        return mean, log_variance.clamp(-14.0, 6.0)  # s.d. between 0.001 and 20: the KL divergence stays finite
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the parameters of the likelihood.
@@ -169,6 +172,7 @@ def evidence_lower_bound(network: VAE, x: Tensor, step: Tensor, draws: torch.Gen
     """
     x = spread_over_bins(network.likelihood, x, step, draws)
     mean, log_variance = network.encode(x)
+    # Reparametrised (Kingma & Welling 2013), so that gradients pass the draw.
     z = mean + torch.exp(0.5 * log_variance) * _normal(mean.shape, draws, mean)
     return log_likelihood(network.likelihood, x, network.decode(z).float(), step), divergence(
         mean.float(), log_variance.float()
@@ -186,12 +190,14 @@ def importance_weighted_bound(network: VAE, x: Tensor, step: Tensor, k: int, dra
     x = spread_over_bins(network.likelihood, x, step, draws)
     mean, log_variance = network.encode(x)
     weights = []
+    # One draw after the other: the decoder on all k at once would take k times the memory.
     for _ in range(k):
         noise = _normal(mean.shape, draws, mean)
         z = mean + torch.exp(0.5 * log_variance) * noise
         # log p(z) - log q(z|x): the constants of both Gaussians cancel
         prior_over_posterior = 0.5 * (noise.square() + log_variance - z.square()).sum(1)
         weights.append(log_likelihood(network.likelihood, x, network.decode(z), step) + prior_over_posterior)
+    # The log of a mean; the weights themselves, exp of thousands of nats, are no numbers of float32.
     return torch.logsumexp(torch.stack(weights), 0) - math.log(k)
 
 
@@ -199,6 +205,7 @@ def spread_over_bins(kind: str, x: Tensor, step: Tensor, draws: torch.Generator)
     """Return grey values spread evenly over their bins, for likelihoods that are densities (Theis et al. 2016)."""
     if kind == "logistic":
         return x
+    # Drawn on the CPU, here and below, so that all devices get the same numbers.
     return x + step * (torch.rand(x.shape, generator=draws).to(x.device) - 0.5)
 
 
@@ -233,6 +240,7 @@ def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Te
     log_scale = log_scale.clamp(*_LOG_SCALES)
     if kind == "bernoulli":
         u = (x + 1 + step / 2) / (2 + step)  # all bins lie side by side in [0, 1]
+        # -softplus(-logit) is log p and -softplus(logit) is log(1 - p), without a logarithm of 0.
         each = -softplus(-mean) * u - softplus(mean) * (1 - u) + _log_normaliser(mean) + torch.log(step / (2 + step))
         return each.flatten(1).sum(1)
     expected = mean + _predicted_residual(x - mean, along_x, along_y)
@@ -240,6 +248,7 @@ def log_likelihood(kind: str, x: Tensor, parameters: Tensor, step: Tensor) -> Te
         each = _log_logistic_mass(x, expected, log_scale, step)
     else:
         each = -0.5 * ((x - expected) * torch.exp(-log_scale)).square() - log_scale - 0.5 * math.log(2 * math.pi)
+        # From the density to the mass of one grey value.
         each = each + torch.log(step)
     return each.flatten(1).sum(1)
 
@@ -260,6 +269,7 @@ def mean_picture(kind: str, parameters: Tensor, step: Tensor) -> Tensor:
     -------
     (B, C, Y, X) Tensor
     """
+    # The autoregression has mean zero given the latent, so that only the first part is needed.
     mean = parameters.chunk(4, dim=1)[0]
     if kind == "bernoulli":
         mean = _bernoulli_mean(mean) * (2 + step) - 1 - step / 2
@@ -269,6 +279,7 @@ def mean_picture(kind: str, parameters: Tensor, step: Tensor) -> Tensor:
 def _predicted_residual(rest: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
     """Predict each residual from those to the left, above and diagonally between; zero beyond the edge."""
     a, b = _MOST_CORRELATED * torch.tanh(along_x), _MOST_CORRELATED * torch.tanh(along_y)
+    # One column on the left and one row above, which are the zeros beyond the edge.
     room = pad(rest, (1, 0, 1, 0))  # (B, C, Y + 1, X + 1)
     return a * room[..., 1:, :-1] + b * room[..., :-1, 1:] - a * b * room[..., :-1, :-1]
 
@@ -281,6 +292,7 @@ def _log_logistic_mass(x: Tensor, mean: Tensor, log_scale: Tensor, step: Tensor)
     inverse = torch.exp(-log_scale)
     upper, lower = (x + step / 2 - mean) * inverse, (x - step / 2 - mean) * inverse
     inner = logsigmoid(upper) + logsigmoid(-lower) + torch.log(-torch.expm1(-step * inverse))
+    # The first and the last bin reach to infinity.
     first, last = x < -1 + step / 2, x > 1 - step / 2
     return torch.where(first, logsigmoid(upper), torch.where(last, logsigmoid(-lower), inner))
 
@@ -288,12 +300,14 @@ def _log_logistic_mass(x: Tensor, mean: Tensor, log_scale: Tensor, step: Tensor)
 def _log_normaliser(logit: Tensor) -> Tensor:
     """Return log(2 atanh(1 - 2p) / (1 - 2p)) with p = sigmoid(logit), which is log(logit / tanh(logit/2))."""
     near = logit.abs() < _NEAR_HALF
+    # torch differentiates both branches of `where`: 0/0 in the one not taken would make the gradient NaN.
     safe = torch.where(near, torch.ones_like(logit), logit)
     return torch.where(near, math.log(2) + logit.square() / 12, torch.log(safe / torch.tanh(safe / 2)))
 
 
 def _bernoulli_mean(logit: Tensor) -> Tensor:
     """Return the mean of u, p / (2p - 1) + 1 / (2 atanh(1 - 2p)) with p = sigmoid(logit)."""
-    near = logit.abs() < 30 * _NEAR_HALF  # two large terms cancel
+    near = logit.abs() < _NEAR_HALF
     safe = torch.where(near, torch.ones_like(logit), logit)
-    return torch.where(near, 0.5 + logit / 12, 1 / (1 - torch.exp(-safe)) - 1 / safe)
+    # p / (2p - 1) is 1 / (1 - exp(-logit)); both terms are large beside 0 and cancel, so that each must be exact.
+    return torch.where(near, 0.5 + logit / 12, -1 / torch.expm1(-safe) - 1 / safe)

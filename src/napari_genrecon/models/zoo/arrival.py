@@ -36,6 +36,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
     yield Progress(0, 0, "reading the file")
     content = read_content(path)
     found = _opened(content, path)
+    # Networks are run in float32, whatever they were saved in.
     weights = _as_float32(found.weights)
     _check_size(weights, path)
     yield Progress(0, 0, "telling the network from its weights")
@@ -45,6 +46,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         raise WeightsError(f"{path}: {error}") from None
     if network.task == "upscale" and network.scale not in FACTORS:
         raise WeightsError(f"{path} enlarges {network.scale} times: only 2, 3 and 4 times are offered")
+    # Else normalisations would use the means of the trial image, and dropout would be random.
     network.eval()
     try:
         # A graph that torch does not compute knows its cost, which is counted from torch's operations else.
@@ -56,6 +58,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
         raise WeightsError(f"{path} holds a network that does not run: {error}") from None
     origin = {
         "file": path.name,
+        # Of the file as it came, before its weights became float32: whoever made it can be found by that.
         "sha256": hashlib.sha256(content).hexdigest(),
         "architecture": network.architecture,
         "tiles": _words(tiling, internal=network.internal),
@@ -83,6 +86,7 @@ def arrive(path: Path) -> Generator[Progress, None, tuple[ModelCard, dict[str, T
 
 
 def _opened(content: bytes, path: Path) -> Parcel:
+    # First, as a checkpoint of torch.save is a zip as well.
     if is_package(content):
         return read_package(content, path)
     if path.suffix.lower() == ".onnx":
@@ -94,6 +98,7 @@ def _scaling(own: str, moments: tuple[float, float] | None) -> dict[str, Any]:
     """Return the entries of a card about grey values: those of the training where they are known."""
     if moments is None:
         return {"scaling": own}
+    # The card maps `low` and `high` to -1 and 1, which are one s.d. around the mean here.
     mean, deviation = moments
     return {"scaling": "trained", "low": (mean - deviation,), "high": (mean + deviation,)}
 
@@ -101,6 +106,7 @@ def _scaling(own: str, moments: tuple[float, float] | None) -> dict[str, Any]:
 def _as_float32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights with all floats in float32, each with memory of its own."""
     return {
+        # Tied weights share their memory, which a file of tensors cannot express.
         name: (tensor.to(torch.float32) if tensor.is_floating_point() else tensor).clone().contiguous()
         for name, tensor in weights.items()
     }
@@ -124,4 +130,5 @@ def _words(tiling: Tiling, *, internal: bool) -> str:
 
 def _name_from(path: Path) -> str:
     """Return the name of a file as that of a model."""
+    # What `check_name` allows; dots at the ends would hide the file or be lost on Windows.
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("._-")[:64] or "model"

@@ -55,6 +55,7 @@ class DenoiseGraph(nn.Module):
         self.network, self.t = network, transform
         self._tangent = max(math.sqrt(_TANGENT_BELOW) * transform.k, transform.below)
         levels, values = transform.correction
+        # A piecewise linear table as a sum of ramps: each corner adds the change of slope there.
         slopes = np.diff(values) / np.diff(levels) if transform.gain else np.zeros(len(levels) - 1)
         bends = np.diff(np.concatenate([[0.0], slopes, [0.0]]))  # of a line that is level before and after the table
         self.first = float(values[0])
@@ -67,6 +68,7 @@ class DenoiseGraph(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Denoise grey values (1, 1, H, W), whose sides are multiples of 8."""
         y = self._forward(x - self.t.offset)
+        # The network takes planes with a global centre subtracted.
         centre = y.mean(dim=(2, 3), keepdim=True)
         clean = self.network(y - centre, self.sigma, self.rho) + centre
         clean = torch.minimum(torch.maximum(clean, y - _FARTHEST), y + _FARTHEST)
@@ -76,8 +78,10 @@ class DenoiseGraph(nn.Module):
         gain, k = self.t.gain, self.t.k
         if gain == 0:
             return above / k
+        # Where gain * x + k**2 falls to this part of k**2.
         start = (_TANGENT_BELOW - 1) * k * k / gain
         inside = above.clamp(min=start)
+        # 2 / gain * (sqrt(gain * x + k**2) - k), without a difference in which float32 would lose its digits.
         y = 2 * inside / (torch.sqrt(gain * inside + k * k) + k)
         return y + (above - start).clamp(max=0.0) / self._tangent
 
@@ -87,6 +91,7 @@ class DenoiseGraph(nn.Module):
             return y * k
         start = 2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain
         inside = y.clamp(min=start)
+        # The algebraic inverse; the table below adds what makes it unbiased.
         above = inside * (gain / 4 * inside + k) + (y - start).clamp(max=0.0) * self._tangent
         # A table by convolutions of one pixel, which every runtime knows: a sum of bends.
         corners = F.relu(F.conv2d(y, self.get_buffer("ones"), self.get_buffer("levels")))  # (1, M, H, W)
@@ -107,6 +112,7 @@ class UpscaleGraph(nn.Module):
     def __init__(self, network: nn.Module, factor: int) -> None:
         super().__init__()
         self.network, self.factor = network, factor
+        # Noise of 0: none is removed.
         self.register_buffer("sigma", torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:

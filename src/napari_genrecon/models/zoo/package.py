@@ -28,11 +28,11 @@ from napari_genrecon.io.publish import publishing
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.models.runtime import trained_network
 from napari_genrecon.models.zoo.graph import DenoiseGraph, Transform, UpscaleGraph
+from napari_genrecon.models.zoo.tiling import CORE
 
 __all__ = ["write_package"]
 
 _OPSET = 18  # of ONNX: what the exporter of torch writes without conversion
-_CORE = 64  # pixels of the smallest tile beside its halo
 
 _README = """# {name}
 
@@ -69,6 +69,7 @@ def write_package(
     yield Progress(0, 4, "building the graph")
     graph = _graph(card, transform, factor)
     shown = _test_image(card, transform)
+    # The result by this very graph, so that whoever reads the package can test what it computes.
     with torch.inference_mode():
         made = graph(torch.from_numpy(shown)).numpy()
     members = {"test_input.npy": _npy(shown), "test_output.npy": _npy(made)}
@@ -83,6 +84,7 @@ def write_package(
     members["README.md"] = text.encode()
     described = _described(card, members, factor)
     members["rdf.yaml"] = json.dumps(described, indent=1).encode()
+    # In memory first: the size is then known, and a target that cannot be written is refused before anything is.
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
@@ -104,13 +106,15 @@ def _test_image(card: ModelCard, transform: Transform | None) -> NDArray[np.floa
     y, x = np.mgrid[:side, :side]
     clean = 20 * (1 + np.sin(x / 9) * np.cos(y / 7)) ** 2  # noise s.d.
     noisy = np.random.default_rng(0).normal(clean, 1.0)
+    # Grey values of the camera whose noise is in the graph; an upscaler takes any.
     scale, offset = (1.0, 100.0) if transform is None else (transform.k, transform.offset)
     return (offset + scale * noisy).astype(np.float32)[None, None]
 
 
 def _least(card: ModelCard) -> int:
     stride = card.stride.x
-    return -(-(2 * card.halo.x + _CORE) // stride) * stride
+    # A core with its halo on both sides, up to the next multiple of the stride.
+    return -(-(2 * card.halo.x + CORE) // stride) * stride
 
 
 def _npy(image: NDArray[np.float32]) -> bytes:
@@ -129,6 +133,7 @@ def _torchscript(graph: nn.Module, shown: NDArray[np.float32]) -> bytes:
 
 def _onnx(graph: nn.Module, shown: NDArray[np.float32]) -> bytes:
     content = io.BytesIO()
+    # Only these may vary: the graph is for one plane of one channel.
     sizes = {2: "height", 3: "width"}
     with _quiet():
         torch.onnx.export(
@@ -156,12 +161,14 @@ def _described(card: ModelCard, members: dict[str, bytes], factor: int) -> dict[
     def file(name: str, **more: Any) -> dict[str, Any]:
         return {"source": name, "sha256": hashlib.sha256(members[name]).hexdigest(), **more}
 
+    # Without the "+cpu" of a build, which is no version of the format.
     weights = {"torchscript": file("weights.pt", pytorch_version=torch.__version__.split("+")[0])}
     if "weights.onnx" in members:
         weights["onnx"] = file("weights.onnx", opset_version=_OPSET, parent="torchscript")
     first = [{"type": "batch", "size": 1}, {"type": "channel", "id": "channel", "channel_names": ["grey"]}]
     least = {"min": _least(card), "step": card.stride.x}
     sides_in = [{"type": "space", "id": each, "size": least} for each in "yx"]
+    # The format divides by the scale: 1 / factor makes a side factor times as long.
     sides_out = [
         {"type": "space", "id": each, "scale": 1 / factor, "halo": card.halo.x * factor,
          "size": {"tensor_id": "input", "axis_id": each}}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from napari_genrecon.errors import WeightsError
-from napari_genrecon.models.tensors import parse_tensors
+from napari_genrecon.models.tensors import MOST_MEMBERS, parse_tensors
 from napari_genrecon.models.zoo.images import grey_moments, read_images
 
 __all__ = ["Parcel", "graph_tensors", "is_package", "read_package"]
@@ -24,7 +24,6 @@ __all__ = ["Parcel", "graph_tensors", "is_package", "read_package"]
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 _LARGEST_DESCRIPTION = 1 << 20  # bytes
 _LARGEST_WEIGHTS = 512 << 20  # bytes, unpacked
-_MOST_MEMBERS = 1000
 _KNOWN = ("careamics.models.unet", "UNet")  # the one architecture that is written here
 _REFUSED = {
     "torchscript": "TorchScript, a program that would be run without anyone being able to read it",
@@ -59,6 +58,7 @@ class Parcel(NamedTuple):
 def graph_tensors(content: bytes, multiple: int = 1) -> dict[str, Tensor]:
     """Return the bytes of an ONNX graph, and of what the sides of its images must be a multiple, as tensors."""
     graph = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+    # Tensors, so that a graph is kept in a model file as weights are, see `networks.onnx_graph`.
     return {"onnx.graph": graph, "onnx.multiple": torch.tensor(multiple)}
 
 
@@ -66,6 +66,7 @@ def is_package(content: bytes) -> bool:
     """Return whether these are the bytes of a zip with a description of bioimage.io."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # Not every zip: `torch.save` writes zips, too.
             return any(name in _DESCRIPTIONS for name in archive.namelist())
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
         return False
@@ -88,12 +89,14 @@ def read_package(content: bytes, path: Path) -> Parcel:
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> Parcel:
+    # Of two members of one name, the checks and the reading could see different ones.
     names = [name.casefold() for name in archive.namelist()]
-    if len(names) > _MOST_MEMBERS or len(set(names)) < len(names):
+    if len(names) > MOST_MEMBERS or len(set(names)) < len(names):
         raise WeightsError(f"{path} is not read: its archive names members twice, or has more than a model needs")
     described = _description(archive, path)
     licence = described.get("license")
     licence = licence if isinstance(licence, str) else ""
+    # Tensors of the network that is known here come before a graph: they need no further package.
     graph = _graph_entry(described)
     if graph is not None:
         content = _weights(archive, graph, path)
@@ -109,6 +112,7 @@ def _graph_entry(described: dict[str, Any]) -> dict[str, Any] | None:
     weights = weights if isinstance(weights, dict) else {}
     entry, tensors = weights.get("onnx"), weights.get("pytorch_state_dict")
     network = tensors.get("architecture") if isinstance(tensors, dict) else None
+    # Names are only compared: importing them would run code of the package.
     named = isinstance(network, dict) and (network.get("import_from"), network.get("callable")) == _KNOWN
     return entry if isinstance(entry, dict) and not named else None
 
@@ -128,6 +132,7 @@ def _description(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     name = next(each for each in _DESCRIPTIONS if each in archive.namelist())
     text = _member(archive, name, _LARGEST_DESCRIPTION, path)
     try:
+        # `safe_load` makes plain values only; the full loader would make any object.
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
         raise WeightsError(f"{path}: its {name} cannot be read: {str(error).splitlines()[0][:200]}") from None
@@ -141,6 +146,7 @@ def _member(archive: zipfile.ZipFile, name: str, most: int, path: Path) -> bytes
     if name not in archive.namelist():
         raise WeightsError(f"{path} lacks the file {name[:80]!r} that its description names")
     with archive.open(name) as file:
+        # The size in the directory of an archive may be a lie, so that it is limited while unpacking.
         content = file.read(most + 1)
     if len(content) > most:
         raise WeightsError(f"{path}: {name[:80]!r} unpacks to more than {most / 1e6:.0f} MB and is not read")
@@ -158,6 +164,7 @@ def _state_dict(described: dict[str, Any], path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} holds {held}: only tensors of a known network and ONNX graphs are read")
     network = entry.get("architecture")
     network = network if isinstance(network, dict) else {}
+    # Such packages bring the network as a file of Python.
     if "source" in network:
         raise WeightsError(
             f"{path}: its network is Python code ({str(network['source'])[:80]!r}), which would be run; it is not read"

@@ -15,17 +15,17 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.limits import PeakMemory
 
-__all__ = ["SAME", "Cost", "Tiling", "measure_cost", "measure_tiling"]
+__all__ = ["CORE", "SAME", "Cost", "Tiling", "measure_cost", "measure_tiling"]
 
 SAME = 2e-5
 """Largest difference between tiles and the whole that counts as none, in units of the range of grey values. Networks of
 a limited field differ by 1e-6 at most; of the untrained ones in tests/models/test_zoo.py one whose windows of attention
-are cut differs by 3.5e-5, one with means of the whole image by 2.8e-4."""
+are cut differs by 2.7e-4, one with means of the whole image by 5e-4, both with the widest halo."""
 
 _HALOS = (16, 32, 64, 128)  # pixels; wider ones make tiles so large that whole planes are no worse
 _STRIDES = (1, 8, 16, 64)  # pixels: sides of the windows of attention, and of halvings
 _DARK = 0.5  # times the scene in the tile: the rest of the image is brighter
-_CORE, _ACROSS = 32, 32  # pixels of a tile along the cut and across it: larger ones take minutes with large networks
+CORE = 32  # pixels of a tile along the cut and across it: larger ones take minutes with large networks
 
 
 class Tiling(NamedTuple):
@@ -59,8 +59,10 @@ def measure_tiling(network: nn.Module, scale: int, multiple: int) -> Generator[P
         Sides of the images must be multiples of this.
     """
     worst = 0.0
+    # From small to large, so that the first pair that works costs least when tiles are run.
     for step, stride in enumerate(dict.fromkeys(math.lcm(multiple, each) for each in _STRIDES)):
         yield Progress(0, 0, "measuring how the network can be cut into tiles")
+        # Along both axes, as windows need not be square. The whole is run once for all halos.
         strips = [_strip(network, scale, stride, turned=turned) for turned in (False, True)]
         for halo in dict.fromkeys(-(-each // stride) * stride for each in _HALOS):
             yield Progress(0, 0, f"measuring whether tiles equal the whole ({step + 1})")
@@ -72,7 +74,7 @@ def measure_tiling(network: nn.Module, scale: int, multiple: int) -> Generator[P
 
 def measure_cost(network: nn.Module, multiple: int) -> Cost:
     """Run one small plane, and count its memory and its arithmetic."""
-    side = -(-_CORE // multiple) * multiple
+    side = -(-CORE // multiple) * multiple
     with PeakMemory() as memory:
         _run(network, _scene(side, side))
     with FlopCounterMode(display=False) as flops:
@@ -91,9 +93,10 @@ class _Strip(NamedTuple):
 
 def _strip(network: nn.Module, scale: int, stride: int, *, turned: bool) -> _Strip:
     """Run a network on a strip that ends in pixels of great contrast, beside a core that lies off the edge."""
-    core, widest = (-(-each // stride) * stride for each in (_CORE, _HALOS[-1]))
-    start, across = stride + widest, -(-_ACROSS // stride) * stride
-    image = torch.cat([_scene(across, start + core) * _DARK, _contrast(across, widest + 2 * core)], dim=-1)
+    core, widest = (-(-each // stride) * stride for each in (CORE, _HALOS[-1]))
+    # The core starts at a multiple of the stride, and so far inside that the widest halo does not reach the edge.
+    start = stride + widest
+    image = torch.cat([_scene(core, start + core) * _DARK, _contrast(core, widest + 2 * core)], dim=-1)
     image = image.transpose(-1, -2) if turned else image
     along = -2 if turned else -1
     return _Strip(image, along, (start, core), _run(network, image).narrow(along, start * scale, core * scale))
@@ -102,6 +105,7 @@ def _strip(network: nn.Module, scale: int, stride: int, *, turned: bool) -> _Str
 def _difference(network: nn.Module, scale: int, strip: _Strip, halo: int) -> float:
     """Return by how much the core of a tile differs from that of the whole strip."""
     start, core = strip.core
+    # As the engine cuts: the core with its halo, of which only the core is kept.
     tile = _run(network, strip.image.narrow(strip.along, start - halo, core + 2 * halo))
     return float((strip.made - tile.narrow(strip.along, halo * scale, core * scale)).abs().max())
 

@@ -41,6 +41,7 @@ def open_dock(viewer: Viewer, title: str) -> Any:
     """
     names = [f"{title} ({shown})" for shown in (_manifest().display_name, _PLUGIN)]
     there = viewer.window.dock_widgets
+    # The menus add the display name, and `add_plugin_dock_widget` of scripts the name of the package.
     page = next((there[name] for name in names if name in there), None)
     if page is None:
         from napari_genrecon.widgets import openers  # some of their pages open docks
@@ -48,6 +49,7 @@ def open_dock(viewer: Viewer, title: str) -> Any:
         page = getattr(openers, _openers()[title])(viewer)
         viewer.window.add_dock_widget(page, name=names[0])
         return page
+    # Qt finds no dock of a widget: its parents are asked one by one.
     dock = getattr(page, "native", page)
     while not isinstance(dock, QDockWidget):
         dock = dock.parent()

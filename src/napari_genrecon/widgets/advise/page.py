@@ -61,6 +61,7 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             labels=False,
         )
         choice.margins = self.cards.margins = (0, 0, 0, 0)
+        # The choice is a layer and not its name, so that renaming it changes nothing.
         self._kept = LayerChoice(self.image, viewer.layers)
         self._events = (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.renamed)
         for event in self._events:
@@ -100,9 +101,12 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         alike = [one for one in self._of_kind(Image) if one.ndim == layer.ndim and not is_synthetic(one)]
         labels = [one for one in self._of_kind(Labels) if not is_synthetic(one)]
         points = [one for one in self._of_kind(Points) if not is_synthetic(one)]
+        # An RGB layer has no scale for its last axis, but the array has that axis.
         samples = 1 if layer.rgb else 0
         return {
+            # The uppermost layer is the one that was added last, unless the user has moved it.
             "labels": layer_data(labels[-1]) if labels else None,
+            # A copy, as the points can be moved in the window while a thread reads them.
             "points": points[-1].data.copy() if points else None,
             "images": max(1, len(alike)),
             "classes": _label_counts([*labels, *points]),
@@ -118,6 +122,7 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self.panel.complain(OptionError("open an image, or a sample from File > Open Sample, first"))
             return
         layer = self._viewer.layers[self.image.value]
+        # Read here, as layers may only be touched in the thread of the window.
         data, axes, facts, name = layer_data(layer), layer_axes(layer), self._facts(layer), layer.name
 
         def steps() -> Generator[Progress, None, tuple[Situation, tuple[Advice, ...]]]:
@@ -158,10 +163,12 @@ class AdvisePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _forget(self, _event: object = None) -> None:
         """Clear the list, which was about another choice."""
         self.advice = ()
+        # magicgui only takes a widget out of its container; Qt would keep it until the page is gone.
         while len(self.cards):
             card = self.cards[-1]
             self.cards.remove(card)
             card.native.deleteLater()
+        # The messages of a job that runs stay.
         if not self.panel.busy:
             self.panel.say("")
 

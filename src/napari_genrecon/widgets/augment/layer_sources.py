@@ -35,7 +35,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._seen: set[str] = set()
+        self._seen: set[str] = set()  # layers that were there when the lists were filled last
         self.images = _chooser("images", self._names_of(Image), "One or several image layers")
         self.label_layers = _chooser(
             "labels", self._names_of(Labels), "One labels layer for each image, in order; or none"
@@ -60,6 +60,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
     def refresh(self, _event: object = None) -> None:
         """Update the lists; a new layer is chosen where nothing else is."""
         for chooser, fit in zip((self.images, self.label_layers, self.point_layers), self._fits, strict=True):
+            # Before the list is filled again, which loses the choice.
             chosen = list(chooser.value)
             chooser.reset_choices()
             new = [name for name in chooser.choices if name not in self._seen]
@@ -67,6 +68,7 @@ class SourceChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not fo
             fit()
             row = chooser.native.parentWidget()  # which else takes all the room there is
             row.setFixedHeight(chooser.native.height() + 6)
+            # Lists without an entry are hidden, but that of images says what is needed first.
             chooser.visible = bool(chooser.choices) or chooser is self.images
         self._seen = {layer.name for layer in self._viewer.layers}
 
@@ -100,6 +102,7 @@ def source_of(image: Any, labels: Any, points: Any) -> Source:
     samples = 1 if image.rgb else 0
     about = ImageMeta(
         axes=layer_axes(image),
+        # A negative scale mirrors the layer on screen; pixels have a size all the same.
         scale=(*(abs(float(size)) for size in image.scale), *(1.0,) * samples),
         units=(*map(str, image.units), *("pixel",) * samples),
     )
@@ -114,6 +117,7 @@ def source_of(image: Any, labels: Any, points: Any) -> Source:
 
 def _without_channels(points: Any, image: Any) -> Any:
     letters = layer_axes(image).letters
+    # Points of `augment` have coordinates in space and time only: those of all channels are the same.
     kept = [i for i in range(image.ndim) if letters[i] not in "CS"]
     return np.asarray(points)[:, kept]
 

@@ -75,6 +75,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         )  # fmt: skip
         for row in (self.form.container, shown, made, kept):
             row.margins = (0, 0, 0, 0)
+        # What a message says holds for the choice that it was made from.
         self.chooser.changed.connect(self._forget)
         self.form.container.changed.connect(self._forget)
         self.show_sheet.changed.connect(self._show_sheet)
@@ -124,7 +125,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _sheet_made(self, source: Source) -> Callable[[Contact], None]:
         def shown(found: Contact) -> None:
             layer = _put_sheet(self._viewer, found, source)
-            low, high = layer.extent.world
+            low, high = layer.extent.world  # corners of the sheet, in world units
             look_at(self._viewer, layer, side=_ZOOM * float(max((high - low)[-2:])))
             part = "" if found.whole else "the middle of "
             self.panel.say(
@@ -145,6 +146,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         def steps() -> Generator[Progress, None, list[list[Example]]]:
             found = []
             for source in sources:
+                # Each source has axes of its own; those that were typed are in it already.
                 chosen = AugmentOptions(**{**_values(options), "axes": source.about.axes})
                 found.append((yield from augment_steps(source.pixels, chosen, source.labels, source.points)))
             return found
@@ -162,6 +164,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     # --- folder ---
 
     def _save(self, _event: object = None) -> None:
+        # First of all, so that nobody chooses a folder for a job that is refused.
         if self._job() is None:
             return
         path = QFileDialog.getExistingDirectory(self.native, "Choose an empty folder, or make a new one")
@@ -170,6 +173,7 @@ class AugmentPage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def write(self, folder: Path) -> None:
         """Write the new images of all chosen layers into a folder."""
+        # All is read now, as the widgets may change while the job runs.
         job, validation = self._job(), float(self.validation.value)
         if job is None:
             return
@@ -220,6 +224,7 @@ def _values(options: AugmentOptions) -> dict[str, Any]:
 
 def _put_sheet(viewer: Viewer, found: Contact, source: Source) -> Any:
     """Add the contact sheet with its labels and points beside the other layers, in place of an earlier one."""
+    # Only layers that are marked as ours: a layer of the user may have the same name.
     for name in (f"{SHEET}: points", f"{SHEET}: labels", SHEET):
         if name in viewer.layers and NO_IMAGE in viewer.layers[name].metadata:
             viewer.layers.remove(viewer.layers[name])
@@ -227,9 +232,10 @@ def _put_sheet(viewer: Viewer, found: Contact, source: Source) -> Any:
     place: dict[str, Any] = {
         "scale": tuple(about.scale[i] for i in (axes.y, axes.x)),
         "units": tuple(about.units[i] for i in (axes.y, axes.x)),
-        "translate": beside(viewer)[:2],
+        "translate": beside(viewer)[:2],  # Y and X
         "metadata": {NO_IMAGE: True},
     }
+    # Axes before Y and X, such as channels; labels and points of the sheet have none.
     extra = found.image.ndim - 2 if not axes.rgb else 0
     limits = {} if axes.rgb else {"contrast_limits": _limits(found.image)}
     layer = viewer.add_image(found.image, name=SHEET, rgb=axes.rgb, **limits, **_with_extra(place, extra))
@@ -239,6 +245,7 @@ def _put_sheet(viewer: Viewer, found: Contact, source: Source) -> Any:
         viewer.add_points(
             found.points, name=f"{SHEET}: points", size=max(3, found.side // _MARK), face_color="yellow", **place
         )
+    # napari activates what was added last; the sheet is what is looked at, and not its points.
     viewer.layers.selection.active = layer
     return layer
 
@@ -261,9 +268,11 @@ def _with_extra(place: dict[str, Any], n: int) -> dict[str, Any]:
 def _add_examples(viewer: Viewer, source: Source, examples: list[Example]) -> str:
     """Add all new images of a source as one layer, with layers of their labels and points, and return its name."""
     about, axes = source.about.filled(), source.about.axes
+    # Shared by all, but for the random numbers of each.
     record = {**examples[0].record, "parameters": [one.parameters for one in examples]}
     shown = len(axes) - (1 if axes.rgb else 0)
     place: dict[str, Any] = {
+        # One more axis in front: the new images one after the other.
         "scale": (1.0, *about.scale[:shown]),
         "units": ("pixel", *about.units[:shown]),
         "metadata": {"genrecon": record},
@@ -278,6 +287,7 @@ def _add_examples(viewer: Viewer, source: Source, examples: list[Example]) -> st
         marks = {"size": 5, "face_color": "transparent", "border_color": "yellow"}
         viewer.add_points(points, name=f"{name}: points", **marks, **place)
     viewer.layers.selection.active = layer
+    # napari shows the middle of a new axis; the first image is what the message speaks of.
     viewer.dims.set_current_step(0, 0)
     return f"'{layer.name}'"
 
@@ -291,5 +301,6 @@ def _as_image(labels: Any, shape: tuple[int, ...], axes: Axes) -> Any:
 
 def _in_stack(points: Any, index: int, axes: Axes) -> Any:
     """Return points with the dimensions of the stack of all new images; of channels in the first one."""
+    # Coordinates along the channels, then along the new images, are put where those axes are.
     columns = np.insert(points, axes.letters.index("C"), 0, axis=1) if "C" in axes.letters else points
     return np.insert(columns, 0, index, axis=1)

@@ -57,13 +57,16 @@ class WorkChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         if self.task.value != STEPS:
             return self._task_work()
         path = Path(self.steps.value)
+        # An empty `FileEdit` gives Path("."), the working directory.
         if str(path) in ("", "."):
             raise OptionError("choose the file of the steps: none is given")
         return pipeline_work(read_pipeline(path), path.stem)
 
     def _task_work(self) -> Work:
         form, task = self._forms[self.task.value], find_task(self.task.value)
+        # Sources and not pixels: what belongs to an image is read with that image, in the thread of the job.
         sources = form.array_sources()
+        # The noise is read below once, for all images; other files are read for each.
         files = {name: source for name, source in sources.items() if isinstance(source, Path) and name != "noise"}
         arrays: dict[str, Any] = {name: None if name in files else source for name, source in sources.items()}
         if isinstance(arrays.get("noise"), Path):
@@ -74,6 +77,7 @@ class WorkChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         """Show the form of the chosen task; one that was shown before keeps its values."""
         name = self.task.value
         if name != STEPS and name not in self._forms:
+            # Made when it is chosen first, as each form loads its task.
             self._forms[name] = TaskForm(find_task(name), _none, _none, _none, files=True)
             self.append(self._forms[name].container)
         self.steps.visible = name == STEPS

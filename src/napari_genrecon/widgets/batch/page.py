@@ -53,6 +53,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        # napari passes plugins a proxy of the viewer; opening files needs the viewer itself.
         self._viewer: Viewer = getattr(viewer, "__wrapped__", viewer)
         self.inputs: list[Path] = []
         self.table = BatchTable()
@@ -82,6 +83,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         where.margins = more.margins = options.margins = (0, 0, 0, 0)
         self._options = scrolled(options.native)
         options.native.layout().addStretch(1)  # room that is not needed stays below
+        # Qt widgets among those of magicgui: its containers do not take them, so that they go into the layout.
         self.native.layout().insertWidget(1, self._options, 1)
         self.native.layout().insertWidget(self.native.layout().count() - 1, self.table, 1)
         self.native.setMinimumWidth(_WIDTH)
@@ -142,6 +144,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.open_image.changed.connect(lambda: self._open(result=False))
         self.table.itemSelectionChanged.connect(self._chosen)
         self.table.itemDoubleClicked.connect(lambda _: self._open(result=True))
+        # No method of this page: Qt would cut the connection before the widget is gone.
         self.native.destroyed.connect(lambda *_: self._jobs.abandon())
 
     # Images ---------------------------------------------------------------------------------------------------------
@@ -163,6 +166,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     def _look(self, _event: object = None) -> None:
         """List the images, without processing any."""
+        # A job that runs has planned its images already; the next start looks again.
         if self.inputs and self._jobs.job is None:
             try:
                 planned = self._planned(self.work.work())
@@ -173,18 +177,23 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     def _planned(self, work: Work, *, run: bool = False) -> BatchSteps:
         """Return steps that list the images and, with `run`, process them; all options are read now."""
+        # Widgets are read here, in the thread of the window; the steps run in another one.
         inputs, recursive = list(self.inputs), bool(self.subfolders.value)
+        # An empty `FileEdit` gives Path(".").
         folder = str(self.folder.value) if str(self.folder.value) not in ("", ".") else ""
         pattern, saving = str(self.pattern.value).strip(), chosen_saving()
         scheduler = (str(self.scheduler.value).strip() or None) if self.on_cluster.value else None
 
         def steps() -> BatchSteps:
+            # The slash says that it is a folder, also where it does not exist yet.
             output = f"{folder}/" if folder else None
             batch = plan_batch(inputs, work.name, output, recursive=recursive, pattern=pattern)
             rows = rows_of(batch)
+            # The table is filled before the first image is done.
             yield BatchProgress(0, 0, rows=rows)
             if run:
                 make_folders(batch)
+                # `resume`: results that were made in the same way are kept, so that Start goes on after Stop.
                 rows = yield from batch_steps(batch, work, saving=saving, resume=True, scheduler=scheduler)
             return rows, batch.notes
 
@@ -221,6 +230,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.table.show_rows(rows)
         failed = sum(row.error is not None for row in rows)
         self._say(f"{_counts(rows)}.", notes, "bad" if failed else "good")
+        # Also as a notification, as the dock may be closed by then.
         (show_warning if failed else show_info)(f"{_images(len(rows))}: {_counts(rows)}.")
 
     def _failed(self, kind: str, value: Any) -> None:
@@ -242,6 +252,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _chosen(self) -> None:
         """Say all that is to be known of the chosen row."""
         row = self.table.chosen
+        # While a job runs, the line shows its progress.
         if row is not None and self._jobs.job is None:
             said = row.sentence if row.error else f"{row.image.name}: {row.sentence or row.state}"
             self._say(said, look="bad" if row.error else "")
@@ -259,6 +270,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         if row is None or (result and not self.open_result.enabled):
             return
         try:
+            # By this plugin's reader, whichever one the user prefers for files of this ending.
             self._viewer.open(str(row.result if result else row.image), plugin="napari-genrecon")
         except (GenReconError, OSError) as error:
             show_error(str(error))

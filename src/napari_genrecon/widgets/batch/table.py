@@ -52,19 +52,23 @@ class BatchTable(QTableWidget):  # type: ignore[misc]  # Qt is not followed by m
         """Show these rows; the one that is being worked on comes into sight."""
         before, self.rows = self.rows, tuple(rows)
         self.setVisible(bool(rows))
+        # Other images: all is written anew. The same ones: only what changed, as a long table would flicker and stall.
         if [row.image for row in before] != [row.image for row in self.rows]:
             before = ()
             self.clearContents()
             self.setRowCount(len(self.rows))
         for index, row in enumerate(self.rows):
+            # Rows are frozen, so that one that has changed is another object.
             if not before or row is not before[index]:
                 self._show(index, row, begins=not before or before[index].state != row.state)
 
     def _show(self, index: int, row: Row, *, begins: bool) -> None:
+        # Each image has a speed of its own.
         if begins and row.state == "running":
             self._left = TimeLeft()
         self._put(index, 0, row.image.name, str(row.image))
         self._put(index, 1, self._state(row), row.sentence or str(row.result), _COLOURS.get(row.state, ""))
+        # Only when the state changes: a row must not jump into sight at every step of its image.
         if begins and row.state != "waiting":
             self.resizeRowToContents(index)
             self.scrollToItem(self.item(index, 0))

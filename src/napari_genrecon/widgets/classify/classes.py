@@ -47,6 +47,7 @@ class ClassList(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         """Names of the classes, by their keys; a name that is empty or repeats another is made different."""
         found: list[str] = []
         for index, (_, name, _) in enumerate(self._rows):
+            # Names are columns of values in the features: two classes of one name would become one.
             plain = name.text().strip() or f"class {index + 1}"
             found.append(plain if plain not in found else f"{plain} ({index + 1})")
         return found
@@ -55,12 +56,14 @@ class ClassList(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         """Show these classes, at least two and at most nine."""
         wanted = list(names)[:MOST]
         while len(self._rows) > len(wanted):
+            # From the end, as keys and colours belong to places in the list and not to names.
             for widget in self._rows.pop():
                 self._grid.removeWidget(widget)
                 widget.deleteLater()
         while len(self._rows) < len(wanted):
             self._add_row()
         for (_, line, _), name in zip(self._rows, wanted, strict=True):
+            # Setting the same text would move the cursor of a line that is being edited.
             if line.text() != name:
                 line.setText(name)
         self.add_button.setEnabled(len(wanted) < MOST)
@@ -81,6 +84,7 @@ class ClassList(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         )
         key.setToolTip(f"Key {index + 1} gives this class to the object under the mouse")
         name, count = QLineEdit(), QLabel("0 labels")
+        # When editing ends, not at every letter: each change rewrites the features of the layers.
         name.editingFinished.connect(self._on_change)
         for column, widget in enumerate((key, name, count)):
             self._grid.addWidget(widget, index, column)

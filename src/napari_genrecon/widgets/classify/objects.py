@@ -36,6 +36,7 @@ def given_names(layer: Labels | Points, column: str) -> dict[int, str]:
     table = read_features(layer)
     if column not in table:
         return {}
+    # Rows of other objects hold NaN, which is a float.
     found = {int(number): str(name) for number, name in table[column].items() if isinstance(name, str)}
     return {number: name for number, name in found.items() if name}
 
@@ -51,6 +52,7 @@ class OwnColours:
 
     def __init__(self, layer: Labels | Points) -> None:
         self.layer = layer
+        # A copy: this may be the array that napari works on. A colormap is replaced as a whole.
         self._before: Any = np.array(layer.face_color) if isinstance(layer, Points) else layer.colormap
 
     def restore(self) -> None:
@@ -65,8 +67,10 @@ def paint(layer: Labels | Points, colours: Mapping[int, ArrayLike]) -> None:
     """Give objects these colours, by number, and grey to all others."""
     if isinstance(layer, Points):
         if len(layer.data):
+            # Points are counted from 1, as labels are.
             layer.face_color = np.array([colours.get(n + 1, _NO_CLASS) for n in range(len(layer.data))], float)
         return
+    # napari's key None is the colour of all numbers that the table lacks; 0 is the background.
     table: dict[int | None, Any] = {None: np.array(_NO_CLASS), 0: np.zeros(4)}
     table |= {number: np.asarray(colour, float) for number, colour in colours.items()}
     layer.colormap = DirectLabelColormap(color_dict=table)

@@ -92,6 +92,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             ],
             labels=False,
         )  # fmt: skip
+        # Qt widgets among those of magicgui: its containers do not take them.
         layout = self.native.layout()
         layout.insertWidget(layout.indexOf(self.keys.native), self.classes)
         layout.insertWidget(layout.indexOf(self.verdict.native) + 1, self.table)
@@ -123,6 +124,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         layers = [objects for _, objects in self.chooser.pairs()]
         if not layers:
             raise OptionError("choose an image layer, and the Labels or Points layer of its objects, first")
+        # Made when it is used first, and again when other layers are chosen.
         if self._store is None or self._store.layers != layers:
             self._forget()
             self._store = Store(layers)
@@ -160,8 +162,10 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         store.write_given()
         store.colour(self.colour.value, self._found)
         self.classes.show_counts(store.counts())
+        # Before it is cleared: whoever follows suggestions gets the next one after each label.
         suggested = self.target.key is not None
         self.target.clear()
+        # Not before the objects are described, which takes long and which the user starts by a button.
         if self._labelling is not None and self.follow.value and self._learnable():
             self._learn(then=self._next if suggested else None)
         elif suggested:
@@ -194,7 +198,9 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _described(self, model: Any = None) -> Callable[[], Generator[Progress, None, Labelling]]:
         """Return steps that describe the objects, or that return at once what is known of them."""
+        # The widgets are read here, in the thread of the window; the steps run in another one.
         source, options = self.chooser.source(), ClassifyOptions(**self.form.values())
+        # All that the features depend on: descriptions are kept for as long as this stays the same.
         made_from = (fingerprint(source), options.size, model.card.name if model is not None else "")
 
         def steps() -> Generator[Progress, None, Labelling]:
@@ -209,6 +215,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _learn(self, _event: object = None, then: Callable[[], object] | None = None) -> None:
         if self.panel.busy:
+            # A label given while it learns is not lost: it learns once more when the job has ended.
             self._again, self._then = True, then or self._then
             return
         try:
@@ -218,11 +225,13 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         except GenReconError as error:
             self.panel.complain(error)
             return
+        # Copies, as labels are given while the job runs.
         given, names = dict(store.classes), list(store.names)
         used = [c for c, count in enumerate(store.counts()) if count]  # a class may have no label yet
 
         def steps() -> Generator[Progress, None, Classification]:
             labelling = yield from described()
+            # Numbers among the classes that have labels; -1 for objects without.
             table = np.array([used.index(c) if c >= 0 else -1 for c in labelling.given(given)], np.int64)
             return (yield from learn_steps(labelling.objects, table, [names[c] for c in used], options))
 
@@ -238,6 +247,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         except GenReconError as error:
             self.panel.complain(error)
             return
+        # Labels would change their meaning with other names, so that these are shown only where there are none.
         if not store.classes:
             self.classes.set_names(list(model.classifier.classes)[:MOST])
 
@@ -274,6 +284,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         if self._store is not store:
             return
         found = self._found
+        # A result of other objects says nothing of these.
         margin = found.margin if found is not None and len(found) == len(labelling.objects) else None
         row = labelling.next(store.classes, margin)
         if row is None:
@@ -283,6 +294,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         index, number = int(objects.image[row]), int(objects.label[row])
         pairs = self.chooser.pairs()
         for other, layers in enumerate(pairs):
+            # With several images, only the one of the object is shown; a single one is left as the user has it.
             for layer in layers if len(pairs) > 1 else ():
                 layer.visible = other == index
         self.target.go((index, number), pairs[index][0], objects.place[row].tolist(), objects.setting.side)
@@ -294,6 +306,7 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def _job_ended(self) -> None:
         self.save.enabled = self._found is not None and self._found.scores is not None
         if self._again:
+            # Reset before learning begins, which may ask for one more round.
             then, self._again, self._then = self._then, False, None
             self._learn(then=then)
 

@@ -38,6 +38,7 @@ class ConfusionTable(QTableWidget):  # type: ignore[misc]  # Qt is not followed 
         for i, row in enumerate(scores.confusion.tolist()):
             for j, count in enumerate(row):
                 self.setItem(i, j, _cell(count, sum(row), right=i == j))
+        # Qt gives every table the same height, with a scroll bar or empty room.
         height = self.horizontalHeader().sizeHint().height() + sum(self.rowHeight(i) for i in range(k)) + 4
         self.setFixedHeight(height)
 
@@ -47,6 +48,7 @@ def _cell(count: int, total: int, *, right: bool) -> QTableWidgetItem:
     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
     if count and total:
         colour = QColor(_RIGHT if right else _WRONG)
+        # Opacity by the share of the row, so that rare classes show as clearly as frequent ones; 60 to be seen at all.
         colour.setAlpha(60 + round(195 * count / total))
         item.setBackground(colour)
         item.setForeground(QColor("white"))

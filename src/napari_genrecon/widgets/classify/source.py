@@ -23,6 +23,7 @@ def facts_of(source: Source) -> dict[str, Any]:
 def fingerprint(source: Source) -> tuple[Any, ...]:
     """Return a value that changes when images or objects are others, or labels were painted."""
     arrays = [*source.images, *(source.where.get("labels") or ()), *(source.where.get("points") or ())]
+    # Painting changes labels in place, which their identity does not tell.
     return tuple((id(array), _checksum(array)) for array in arrays)
 
 

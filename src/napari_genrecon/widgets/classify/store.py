@@ -55,6 +55,7 @@ class Store:
         """Take over the classes in the features; `names` are kept where one of them is used, or none is there."""
         found = [given_names(layer, GIVEN) for layer in self.layers]
         there = {name for table in found for name in table.values()}
+        # Names that were typed before a layer was chosen stay where they fit its classes.
         known = names if not there or there & set(names) else []
         self.names = [*known, *sorted(there - set(known))]
         for index, table in enumerate(found):
@@ -82,7 +83,9 @@ class Store:
         for index, layer in enumerate(self.layers):
             mine = {number: self.names[c] for (i, number), c in self.classes.items() if i == index}
             before = given_names(layer, GIVEN)
+            # Setting the features calls their listeners, also where nothing has changed.
             if mine != before:
+                # Those that had a class before, too, so that it is emptied.
                 numbers = sorted({*mine, *before})
                 write_features(layer, numbers, {GIVEN: [mine.get(number, "") for number in numbers]})
 
@@ -112,6 +115,7 @@ class Store:
         rows = _rows(found, index)
         numbers = found.objects.label[rows].tolist()
         if by == "class":
+            # A model that was kept may have classes that the list lacks; they share the next colour.
             place = [self.names.index(name) if name in self.names else len(self.names) for name in found.classes]
             return {n: _class_colour(place[c], _GUESSED) for n, c in zip(numbers, found.predicted[rows], strict=True)}
         values = found.probability[rows] if by == "probability" else found.margin[rows]
@@ -119,6 +123,7 @@ class Store:
 
     def restore(self) -> None:
         """Give the layers their own colours back."""
+        # Only colours that were changed here are given back.
         if self._painted:
             for own in self._own:
                 own.restore()
@@ -127,6 +132,7 @@ class Store:
 
 def _columns(layer: Labels | Points) -> tuple[str, str, str]:
     """Return the names of the columns of results; others than usual where the user has columns of these names."""
+    # Decided once and kept with the layer: the next result must replace our columns, not avoid them.
     if _OURS not in layer.metadata:
         taken = set(read_features(layer))
         plain = ("class", "probability", "margin")
@@ -138,6 +144,7 @@ def _columns(layer: Labels | Points) -> tuple[str, str, str]:
 def _rows(found: Classification, index: int) -> NDArray[np.int64]:
     """Return one row for each object of an image: of several frames, the one that is classified most surely."""
     (rows,) = np.nonzero(found.objects.image == index)
+    # Sorted by certainty; `np.unique` then returns the first row of each object.
     rows = rows[np.argsort(-found.probability[rows], kind="stable")]
     _, first = np.unique(found.objects.label[rows], return_index=True)
     return rows[first]
@@ -145,4 +152,4 @@ def _rows(found: Classification, index: int) -> NDArray[np.int64]:
 
 def _class_colour(index: int, opacity: float) -> tuple[float, ...]:
     plain = COLOURS[index % len(COLOURS)]
-    return (*(int(plain[i : i + 2], 16) / 255 for i in (1, 3, 5)), opacity)
+    return (*(int(plain[i : i + 2], 16) / 255 for i in (1, 3, 5)), opacity)  # of "#rrggbb"

@@ -46,6 +46,7 @@ class Target:
     def clear(self) -> None:
         """Suggest no object, and remove the ring."""
         self.key = None
+        # Only the layer that is marked as ours: one of the user may have the same name.
         if RING in self._viewer.layers and NO_IMAGE in self._viewer.layers[RING].metadata:
             self._viewer.layers.remove(RING)
 
@@ -67,10 +68,12 @@ class Target:
         point = _in_layer(image, place)
         world = image.data_to_world(point)
         for axis in range(image.ndim - 2):
+            # The dimensions of a layer are the last ones of the viewer.
             self._viewer.dims.set_point(self._viewer.dims.ndim - image.ndim + axis, world[axis])
-        pixel = float(np.abs(image.scale[-1]))
+        pixel = float(np.abs(image.scale[-1]))  # world units; a mirrored layer has a negative scale
         look_at(self._viewer, image, world, _AROUND * side * pixel)
         self._ring(image, point, side)
+        # Where the mouse is now: if it stays there, the next key means this object.
         self.key, self._mouse = key, tuple(self._viewer.cursor.position)
 
     def _ring(self, image: Any, point: list[float], side: int) -> None:
@@ -87,6 +90,7 @@ def _in_layer(image: Any, place: list[int]) -> list[float]:
     """Return plane, row and column as a point in the dimensions of an image layer."""
     plane, y, x = place
     axes, shape = layer_axes(image), layer_data(image).shape
+    # Planes are counted along all axes but those within a plane, in the order of the image.
     outer = [i for i, letter in enumerate(axes.letters) if letter not in "CSYX"]
     point = [0.0] * image.ndim
     for axis, step in zip(outer, np.unravel_index(plane, tuple(shape[i] for i in outer)) if outer else (), strict=True):
