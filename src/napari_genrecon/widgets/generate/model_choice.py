@@ -30,6 +30,7 @@ class Models:
         key = (card.name, f"{card.created} {card.steps}")
         if key not in self._loaded:
             while len(self._loaded) >= _KEPT:
+                # A dict keeps its order: the first is the one that was loaded first.
                 del self._loaded[next(iter(self._loaded))]
             self._loaded[key] = load_model(card.name)
         return self._loaded[key]
@@ -72,6 +73,7 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def refresh(self, wanted: str = "") -> None:
         """Update the list of models."""
+        # Blocked, as both steps below would report a change; one report follows at the end.
         with self.model.changed.blocked():
             self.model.reset_choices()
             if wanted in self._cards:
@@ -80,6 +82,7 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _choices(self, _widget: object = None) -> list[tuple[str, str]]:
         """List the user's models, then the bundled ones; magicgui asks again whenever the widget gets a parent."""
+        # Bundled models have no path.
         cards = sorted(list_models("sample"), key=lambda card: not card.path)
         self._cards = {card.name: card for card in cards}
         return [(f"{card.name}  ({card.about.label})", card.name) for card in cards]
