@@ -135,6 +135,7 @@ def told_options(layer: Layer) -> set[str]:
 
 
 def _about(layer: Layer) -> ImageMeta:
+    # To napari colours are no dimension, and have neither scale nor unit; here they are the axis S.
     samples = 1 if layer.rgb else 0
     return ImageMeta(
         axes=layer_axes(layer),
@@ -165,6 +166,7 @@ def add_layers(
     """
     if isinstance(result.data, Points):
         return _add_points(viewer, result, name, shown)
+    # Found before the layer is added, which changes the list, and taken afterwards.
     place = Place.of(viewer, source, shown["blending"], result.record)
     pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
     added = viewer.add_image(pixels if stored else _live(viewer, pixels, name), **kwargs)
@@ -187,6 +189,7 @@ def _add_companion(
     viewer: Viewer, result: Result, name: str, title: str, pixels: Any, kwargs: dict[str, Any], *, stored: bool
 ) -> None:
     """Add a companion of a result in its place, hidden: what was marked as labels, anything else as an image."""
+    # A list holds the levels of a pyramid, the largest first.
     levels = pixels if isinstance(pixels, list) else [pixels]
     if kwargs.get("rgb") and levels[0].ndim > len(kwargs["scale"]):  # one value per pixel: of the worst colour
         levels = [level.max(axis=-1) for level in levels]
@@ -194,6 +197,7 @@ def _add_companion(
     placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
     record = companion_record(result.record, title, levels[0].dtype)
     common = {"name": name, "visible": False, **placed}
+    # Masks are truth values or unsigned numbers; errors and spreads are floats.
     if levels[0].dtype.kind in "bu":
         viewer.add_labels(levels[0], metadata={"genrecon": record}, **common)
         return
@@ -224,7 +228,9 @@ def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]
         points.pixels,
         size=_LEAST_RING if sizes is None or not len(points) else (_RING * sizes).clip(_LEAST_RING),
         border_color=_RING_COLOUR,
+        # A share of the diameter.
         border_width=0.07,
+        # An object of a volume is seen in all planes that its ring reaches into.
         out_of_slice_display=bool(result.record["options"].get("volume")),
         **common,
     )

@@ -55,9 +55,12 @@ class Place:
         """
         layers = viewer.layers
         index = layers.index(source) + 1 if source in layers else None
+        # A layer that is mixed from above makes the source a channel, even the lowest one, which covers what is below.
         siblings = [] if index is None else [layer for layer in layers[index:] if _is_sibling(layer, source)]
+        # Nothing is mixed: the result lies on top and covers its source.
         if index is None or not (siblings or blending in _MIXING):
             return cls(blending)
+        # Two results of one channel would add up on screen.
         earlier = [layer for layer in layers if layer.visible and _made_from(layer) == record["input"]["fingerprint"]]
         mixed = blending if blending in _MIXING else siblings[0].blending
         return cls(mixed, (source, *earlier), index)
