@@ -53,6 +53,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        # napari gives plugins a proxy of the viewer, and layers that are taken through it fail comparisons with `is`.
         self._viewer: Viewer = getattr(viewer, "__wrapped__", viewer)
         self.steps: list[Step] = []
         self._folder: Path | None = None  # from which paths in the steps start
@@ -180,16 +181,18 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             return
         try:
             step = Step(self.steps[index].task, _options(self.step_options.value))
+            # A pipeline of this step alone checks its options.
             Pipeline((step,), self._folder)
         except GenReconError as error:
             self._jobs.refuse(error)
             return
+        # Qt tells of the end of editing also when the field loses the focus, unchanged.
         if step != self.steps[index]:
             self._change([*self.steps[:index], step, *self.steps[index + 1 :]], index)
 
     def _move_up(self, _event: object = None) -> None:
         index = self._index()
-        if index:
+        if index:  # neither none nor the first one
             moved = [*self.steps]
             moved[index - 1 : index + 1] = moved[index], moved[index - 1]
             self._change(moved, index - 1)
@@ -246,6 +249,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     # Run ------------------------------------------------------------------------------------------------------------
 
     def _start(self, _event: object = None) -> None:
+        # In the order of the list of layers, whatever order they were chosen in.
         layers = [layer for layer in self._viewer.layers if layer.name in self.images.value]
         if not layers:
             self._jobs.ask_for("Choose an image first.")
@@ -255,6 +259,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         except GenReconError as error:
             self._jobs.refuse(error)
             return
+        # All are read now: a layer may be changed or removed while those before it are worked on.
         self._queue = [LayerSnapshot.of(layer) for layer in layers]
         self._next()
 
@@ -278,8 +283,10 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         name, names = taken.name, []
         for number, (result, _about) in enumerate(made):
             last = number == len(made) - 1
+            # Only the first step worked on the layer; the others worked on the step before, as their records say.
             record = made_from_layer(result.record, taken.shown["metadata"]) if not number else result.record
             task = str(record["task"])
+            # Where all steps are added, each is named after the one before it.
             name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {self._pipeline().name}"
             for warning in record["warnings"]:
                 show_warning(f"{name}: {warning}")
@@ -289,6 +296,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             added.visible = last
             names.append(added.name)
         self._say(f"New layer{'s' if len(names) > 1 else ''}: {', '.join(names)}.")
+        # Cancel came too late for this image, but not for those that wait.
         if self._jobs.cancelled:
             self._queue.clear()
         self._next()
@@ -302,6 +310,7 @@ def _options(given: str) -> dict[str, Any]:
         if not equals or not name:
             raise OptionError(f"options are written as name=value, with commas between them; got {part.strip()!r}")
         try:
+            # Words of Python become those of JSON; what JSON cannot read is a text without quotes.
             found[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
         except ValueError:
             found[name] = value
