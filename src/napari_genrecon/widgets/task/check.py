@@ -38,9 +38,11 @@ def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress,
     axes = resolve_axes(record["axes"]["letters"], shape)
     candidates = [layer_data(layer) for layer in others if isinstance(layer, Image) and layer is not result]
 
+    # What is above is refused at once, in the thread of the window; these steps run in that of a job.
     def steps() -> Generator[Progress, None, Check]:
         yield Progress(0, 0, "looking for the image that it was made from")
         for data in candidates:
+            # The shape first, as a fingerprint reads all pixels that it is made from.
             if tuple(data.shape) == shape and _fingerprint(data, axes) == made_from:
                 image, part, models, region = denoised_part(record, noise, data, restored, axes)
                 error = _error_of(result, others)
@@ -83,7 +85,8 @@ def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
         "name": f"{result.name}: deviations",
         "colormap": ADDED_ERASED,
         "blending": "additive",
+        # The limit of the verdict has half the colour: what is beyond it stands out.
         "contrast_limits": (-2 * found.verdict.limit, 2 * found.verdict.limit),
         "metadata": {NO_IMAGE: True},
-        "visible": bool(found.verdict.places),
+        "visible": bool(found.verdict.places),  # hidden where nothing stands out
     }
