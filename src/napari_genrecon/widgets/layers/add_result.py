@@ -230,7 +230,7 @@ def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]
         border_color=_RING_COLOUR,
         # A share of the diameter.
         border_width=0.07,
-        # An object of a volume is seen in all planes that its ring reaches into.
-        out_of_slice_display=bool(result.record["options"].get("volume")),
+        # The ring around an object of a volume is a cut through a sphere; thick slices show it in the planes around.
+        projection_mode="rescale_spherical" if result.record["options"].get("volume") else "all",
         **common,
     )
