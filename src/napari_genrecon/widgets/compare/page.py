@@ -145,8 +145,8 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self._listen_to(layer)
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.connect(self._refresh)
-        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
-        for event in (camera.events.center, camera.events.zoom):
+        camera = self._viewer.scene.camera.events
+        for event in (camera.center, camera.zoom):
             event.connect(self._camera_moved)
         self._resting.timeout.connect(self._refresh)
         for each in (self.before, self.after):

@@ -56,7 +56,7 @@ class SplitLayer:
         viewer.layers.events.removed.connect(self._forget)
         for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
             event.connect(self._hide_among_volumes)
-        self._camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
+        self._camera = viewer.scene.camera
         for event in (self._camera.events.center, self._camera.events.zoom):
             event.connect(self._camera_moved)
 

@@ -63,9 +63,9 @@ def look_at(viewer: Viewer, layer: Layer, centre: Any = None, side: float = 0.0)
     middle = (low + high) / 2 if centre is None else np.asarray(centre, float)
     # A layer of a single point has no extent.
     side = side or float(max((high - low)[-2:].max(), 1e-9))
-    camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
+    camera = viewer.scene.camera
     camera.center = (0.0, *middle[-2:])
-    camera.zoom = _FILL * min(viewer.canvas.size if hasattr(viewer, "canvas") else (600, 800)) / side
+    camera.zoom = _FILL * min(viewer.canvas.size) / side
 
 
 def in_pixels(points: Any, image: Any) -> Any:

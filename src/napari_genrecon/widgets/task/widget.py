@@ -137,8 +137,8 @@ class TaskWidget(TaskControls):
         dims = self._viewer.dims.events
         for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._judge_again)
-        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
-        for event in (camera.events.center, camera.events.zoom):
+        camera = self._viewer.scene.camera.events
+        for event in (camera.center, camera.zoom):
             event.connect(self._view_moved)
         self._run.changed.connect(self._start_run)
         self._check.changed.connect(self._start_check)
