@@ -59,7 +59,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self._folder: Path | None = None  # from which paths in the steps start
         self._queue: list[LayerSnapshot] = []
         self._make_controls()
-        self._jobs = JobControls((self.run,), self.cancel, self._progress, self.status)
+        self._jobs = JobControls((self.run,), self.cancel, self._progress, self.status, after=self._allow_run)
         super().__init__(
             widgets=[
                 Label(value="Images"),
@@ -163,7 +163,11 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.chosen.value = [chosen] if 0 <= chosen < len(self.steps) else []
         self._fit_lists[1]()
         self._show_options()
-        self.run.enabled = bool(self.steps)
+        self._allow_run()
+
+    def _allow_run(self) -> None:
+        """Enable the button where there are steps and no run goes on; steps may be edited during a run."""
+        self.run.enabled = bool(self.steps) and self._jobs.job is None
 
     def _index(self) -> int | None:
         """Return the index of the step that is chosen; None if there is not exactly one."""
@@ -255,18 +259,18 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._jobs.ask_for("Choose an image first.")
             return
         try:
-            self._pipeline()
+            steps = self._pipeline()
         except GenReconError as error:
             self._jobs.refuse(error)
             return
-        # All are read now: a layer may be changed or removed while those before it are worked on.
+        # All is read now: layers may be changed or removed, and steps edited, while the first image is worked on.
         self._queue = [LayerSnapshot.of(layer) for layer in layers]
-        self._next()
+        self._next(steps, keep=self.keep.value)
 
-    def _next(self) -> None:
+    def _next(self, steps: Pipeline, *, keep: bool) -> None:
         if not self._queue:
             return
-        taken, steps, keep = self._queue.pop(0), self._pipeline(), self.keep.value
+        taken = self._queue.pop(0)
         about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
 
         def run() -> Generator[Progress, None, _Made]:
@@ -276,10 +280,14 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._queue.clear()
             self._jobs.tell(kind, value)
 
-        self._jobs.begin(run, lambda made: self._add(made, taken), failed, title=f"{steps.name} '{taken.name}'")
+        def done(made: _Made) -> None:
+            self._add(made, taken, steps)
+            self._next(steps, keep=keep)
 
-    def _add(self, made: _Made, taken: LayerSnapshot) -> None:
-        """Add the results of one image, and go on with the next."""
+        self._jobs.begin(run, done, failed, title=f"{steps.name} '{taken.name}'")
+
+    def _add(self, made: _Made, taken: LayerSnapshot, steps: Pipeline) -> None:
+        """Add the results of one image."""
         name, names = taken.name, []
         for number, (result, _about) in enumerate(made):
             last = number == len(made) - 1
@@ -287,7 +295,7 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             record = made_from_layer(result.record, taken.shown["metadata"]) if not number else result.record
             task = str(record["task"])
             # Where all steps are added, each is named after the one before it.
-            name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {self._pipeline().name}"
+            name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {steps.name}"
             for warning in record["warnings"]:
                 show_warning(f"{name}: {warning}")
             added = add_layers(
@@ -299,7 +307,6 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         # Cancel came too late for this image, but not for those that wait.
         if self._jobs.cancelled:
             self._queue.clear()
-        self._next()
 
 
 def _options(given: str) -> dict[str, Any]:
