@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import ModelCard, list_models
+from napari_genrecon.models import ModelCard, list_models, load_model
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.words import about_model
 
@@ -25,8 +25,6 @@ class Models:
 
     def load(self, card: ModelCard) -> Any:
         """Return the model of a card; load it again where another has taken its name."""
-        from napari_genrecon.models import load_model
-
         key = (card.name, f"{card.created} {card.steps}")
         if key not in self._loaded:
             while len(self._loaded) >= _KEPT:

@@ -53,10 +53,7 @@ class NoiseField(ArrayField):
                 "tooltip": "Written by 'genrecon noise --json', or the record of a result (NAME.genrecon.json)",
             },
         )
-        # Not by `show_below`: `_show` below knows these two.
-        self.widgets += [self._level, self._file]
-        self.chooser.changed.connect(self._show)
-        self._show(self.chooser.value)
+        self.show_below({NUMBER: [self._level], REPORT: [self._file]})
 
     def source(self) -> Any:
         """Return the name of a layer, a number, a path, or None for the image itself.
@@ -83,7 +80,3 @@ class NoiseField(ArrayField):
         """Return the noise: models, a number or None; `pixels_of` returns the noise of a layer from its name."""
         source = self.source()
         return read_noise(source) if isinstance(source, Path) else super().value(pixels_of)
-
-    def _show(self, chosen: Any) -> None:
-        self._level.visible = chosen == NUMBER
-        self._file.visible = chosen == REPORT

@@ -20,9 +20,9 @@ _GAP = 0.04  # share of the height of the other layers: enough to tell two image
 _FILL = 0.6  # share of the canvas that a layer fills, so that its surroundings stay in sight
 
 
-def beside(viewer: Viewer, but: str = "") -> tuple[float, float, float]:
-    """Return the top and right edge of all layers but one, with a gap, and their height, in world units of Y and X."""
-    boxes = [layer.extent.world for layer in viewer.layers if layer.name != but and layer.ndim >= 2]
+def beside(viewer: Viewer) -> tuple[float, float, float]:
+    """Return the top and right edge of all layers, with a gap, and their height, in world units of Y and X."""
+    boxes = [layer.extent.world for layer in viewer.layers if layer.ndim >= 2]
     if not boxes:
         return 0.0, 0.0, 0.0
     low, high = np.min([box[0][-2:] for box in boxes], axis=0), np.max([box[1][-2:] for box in boxes], axis=0)
