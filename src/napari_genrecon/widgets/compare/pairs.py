@@ -19,7 +19,9 @@ from napari_genrecon.widgets.layers.snapshot import (
     display,
     is_no_image,
     layer_data,
+    place_keywords,
     placed_as,
+    record_of,
     visible_region,
 )
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-__all__ = ["Pair", "Planes", "affine_of", "placed_at", "source_of"]
+__all__ = ["Pair", "Planes", "affine_of", "is_input", "placed_at", "source_of"]
 
 _MOST = 2048**2  # pixels of a plane that are compared at once: drawing more takes longer than 200 ms on two CPU cores
 _TURNED = 0.5  # pixels by which a row of one image may rise in the other before the two count as turned
@@ -35,14 +37,13 @@ _TURNED = 0.5  # pixels by which a row of one image may rise in the other before
 
 def source_of(result: Layer, layers: Sequence[Layer]) -> Any:
     """Return the layer that a result was made from, by the shape and dtype in its record and by its name; or None."""
-    record = result.metadata.get("genrecon")
-    known = record.get("input") if isinstance(record, dict) else None
+    known = record_of(result).get("input")
     if not isinstance(known, dict):
         return None
     fits = [
         layer
         for layer in layers
-        if isinstance(layer, Image) and layer is not result and not is_no_image(layer) and _is(layer, known)
+        if isinstance(layer, Image) and layer is not result and not is_no_image(layer) and is_input(layer, known)
     ]
     # Several layers can have this shape and dtype. Results are named after their source, so the longest name with which
     # the result's name begins is it: that of 'a b denoise' begins with 'a', too, but was made from 'a b'.
@@ -50,7 +51,8 @@ def source_of(result: Layer, layers: Sequence[Layer]) -> Any:
     return max(named or fits, key=lambda layer: len(layer.name) if named else 0, default=None)
 
 
-def _is(layer: Layer, known: dict[str, Any]) -> bool:
+def is_input(layer: Layer, known: dict[str, Any]) -> bool:
+    """Return whether a layer has the shape and dtype that a record names of its input."""
     data = layer_data(layer)
     # A record comes from JSON, in which a shape is a list.
     return list(data.shape) == known.get("shape") and str(data.dtype) == known.get("dtype")
@@ -231,14 +233,12 @@ class Pair:
     def place(self, region: tuple[slice, ...]) -> dict[str, Any]:
         """Return the place of a layer of the last two dimensions of a region."""
         n = self.fine.ndim
-        shown = display(self.fine)
-        placed = placed_as({key: shown[key] for key in PLACED if key in shown}, (n - 2, n - 1))
+        placed = placed_as(place_keywords(display(self.fine)), (n - 2, n - 1))
         return placed_at(placed, region[-2:], self.start[-2:])
 
     def whole_place(self) -> dict[str, Any]:
         """Return the place of a layer of all pixels that both have."""
-        shown = display(self.fine)
-        placed = {key: shown[key] for key in PLACED if key in shown}
+        placed = place_keywords(display(self.fine))
         return placed_at(placed, [slice(0, None, 1)] * self.fine.ndim, self.start)
 
 

@@ -26,10 +26,10 @@ from napari_genrecon.widgets.layers.composite import Place
 from napari_genrecon.widgets.layers.masks import mask_of, places_of
 from napari_genrecon.widgets.layers.snapshot import (
     NO_IMAGE,
-    PLACED,
     display,
     layer_axes,
     layer_data,
+    place_keywords,
     result_layer,
     without_first,
 )
@@ -194,7 +194,7 @@ def _add_companion(
     if kwargs.get("rgb") and levels[0].ndim > len(kwargs["scale"]):  # one value per pixel: of the worst colour
         levels = [level.max(axis=-1) for level in levels]
     new = len(kwargs["scale"]) - levels[0].ndim  # plausible fillings have one more dimension than their spread
-    placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
+    placed = without_first(place_keywords(kwargs), new)
     record = companion_record(result.record, title, levels[0].dtype)
     common = {"name": name, "visible": False, **placed}
     # Masks are truth values or unsigned numbers; errors and spreads are floats.
@@ -219,7 +219,7 @@ def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]
         "features": dict(points.features),
         "face_color": "transparent",
         "metadata": {**shown["metadata"], "genrecon": result.record},
-        **{key: shown[key] for key in PLACED if key in shown},
+        **place_keywords(shown),
     }
     if boxes is not None:
         return viewer.add_shapes(boxes, shape_type="rectangle", edge_color=_RING_COLOUR, edge_width=_EDGE, **common)

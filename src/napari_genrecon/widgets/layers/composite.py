@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.layers.snapshot import is_no_image, record_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -88,6 +88,5 @@ def _overlap(one: Any, other: Any) -> bool:
 
 def _made_from(layer: Layer) -> str:
     """Return the fingerprint of the pixels that a result was made from; empty for other layers."""
-    record = layer.metadata.get("genrecon")
-    found = record.get("input") if isinstance(record, dict) else None
+    found = record_of(layer).get("input")
     return str(found.get("fingerprint", "")) if isinstance(found, dict) else ""

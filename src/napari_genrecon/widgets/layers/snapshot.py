@@ -29,7 +29,9 @@ __all__ = [
     "layer_axes",
     "layer_data",
     "names_of",
+    "place_keywords",
     "placed_as",
+    "record_of",
     "result_layer",
     "shows_planes",
     "visible_region",
@@ -63,10 +65,15 @@ def names_of(viewer: Viewer, kinds: Any) -> list[str]:
     return [layer.name for layer in viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
 
+def record_of(layer: Layer) -> dict[str, Any]:
+    """Return the record of how a layer was made; empty for a layer that is no result of this plugin."""
+    record = layer.metadata.get("genrecon")
+    return record if isinstance(record, dict) else {}
+
+
 def is_synthetic(layer: Layer) -> bool:
     """Return whether a layer holds images that were made up, by a model or from others."""
-    record = layer.metadata.get("genrecon")
-    return isinstance(record, dict) and record.get("nature") == "synthetic"
+    return record_of(layer).get("nature") == "synthetic"
 
 
 def layer_axes(layer: Layer) -> Axes:
@@ -84,6 +91,11 @@ def display(layer: Layer) -> dict[str, Any]:
     if layer.rgb:
         found = {k: v for k, v in found.items() if k not in ("colormap", "contrast_limits", "gamma")}
     return {**found, "rgb": layer.rgb, "metadata": copy.deepcopy(dict(state["metadata"]))}
+
+
+def place_keywords(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return the place of a layer out of its keywords; those with a new dimension have no rotation and shear."""
+    return {key: shown[key] for key in PLACED if key in shown}
 
 
 def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -27,7 +27,7 @@ from napari_genrecon.widgets.fit import list_of_layers, make_primary, side_by_si
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers
 from napari_genrecon.widgets.layers.choice import LayerChoice
-from napari_genrecon.widgets.layers.snapshot import names_of
+from napari_genrecon.widgets.layers.snapshot import names_of, record_of
 from napari_genrecon.widgets.task.compute import LayerSnapshot
 
 if TYPE_CHECKING:
@@ -206,8 +206,8 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     def _take(self, _event: object = None) -> None:
         layer = self._viewer.layers.selection.active
-        record = None if layer is None else layer.metadata.get("genrecon")
-        if not isinstance(record, dict):
+        record = {} if layer is None else record_of(layer)
+        if not record:
             self._jobs.ask_for("Select the layer of a result first: its steps are taken from its record.")
             return
         try:

@@ -32,7 +32,14 @@ from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of, told_options
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.new_mask import add_mask
-from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_axes, layer_data, shows_planes, visible_region
+from napari_genrecon.widgets.layers.snapshot import (
+    is_no_image,
+    layer_axes,
+    layer_data,
+    record_of,
+    shows_planes,
+    visible_region,
+)
 from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
@@ -208,11 +215,11 @@ class TaskWidget(TaskControls):
         active = self._viewer.layers.selection.active
         if self._dock.closed or self._stays() or (active is not None and is_no_image(active)):
             return
-        record = None if active is None else active.metadata.get("genrecon")
-        if record is not None:
+        record = {} if active is None else record_of(active)
+        if record:
             self._record = record
         # A result that is clicked on says how it was made, unless a job is reporting there.
-        if (record is not None or isinstance(active, Image)) and not self._jobs.at_work:
+        if (record or isinstance(active, Image)) and not self._jobs.at_work:
             self._status.value = methods_text(record, defaults_of, cited) if record else ""
         if isinstance(active, Image):
             self.reset_choices()

@@ -15,7 +15,14 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.places import in_pixels
-from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_synthetic, layer_axes, layer_data, names_of
+from napari_genrecon.widgets.layers.snapshot import (
+    display,
+    is_synthetic,
+    layer_axes,
+    layer_data,
+    names_of,
+    place_keywords,
+)
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -138,7 +145,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         where = {"axes": axes, **_objects(objects, layers, len(images)), **_scale(layers[0])}
         if together:
             where["channel_names"] = tuple(layer.name for layer in layers)
-        placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
+        placed = place_keywords(display(layers[0]))
         first = objects[0].name if objects else ""
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
@@ -178,7 +185,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             where["targets"], where["target_axes"] = _as_channels(targets) if several else _separate(targets)
             if several:
                 where["target_names"] = tuple(layer.name for layer in targets)
-        placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
+        placed = place_keywords(display(layers[0]))
         return Source(images=images, where=where, name=layers[0].name, objects="", placed=placed)
 
     def pairs(self) -> list[tuple[Any, Any]]:
