@@ -100,14 +100,24 @@ def test_python_of_the_dock_adds_the_same_points(opened, qtbot):
     assert by_button.name == "cells detect fdr 0.1"
 
 
-def test_points_of_a_volume_are_seen_in_the_planes_around(make_napari_viewer):
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_rings_of_a_volume_are_cuts_through_spheres_and_thick_slices_show_the_planes_around(make_napari_viewer):
     viewer = make_napari_viewer()
     z, y, x = np.indices((9, 40, 40))
     stack = np.random.default_rng(0).normal(size=z.shape)
-    layer = viewer.add_image(stack + 9 * np.exp(-((z - 4) ** 2 + (y - 20) ** 2 + (x - 20) ** 2) / 8), name="stack")
+    layer = viewer.add_image(stack + 9 * np.exp(-((z - 4.3) ** 2 + (y - 20) ** 2 + (x - 20) ** 2) / 8), name="stack")
     found = add_result(viewer, "detect", layer, volume=True)
-    assert found.out_of_slice_display
-    assert len(found.data) == 1
+    ((_, y, x),), radius = found.data, found.size[0] / 2
+
+    def ring_covers(plane, distance):
+        viewer.dims.set_current_step(0, plane)
+        return found.get_value((plane, y, x + distance), world=True) == 0
+
+    assert ring_covers(4, radius - 0.5)
+    assert not ring_covers(3, 0)
+    viewer.dims.margin_left = viewer.dims.margin_right = (radius, 0, 0)
+    assert ring_covers(3, radius / 2)
+    assert not ring_covers(3, radius - 0.1)
 
 
 def test_boxes_are_a_shapes_layer_over_the_objects(opened, qtbot, movie):

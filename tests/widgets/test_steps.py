@@ -61,6 +61,20 @@ def test_results_of_all_steps_are_added_on_request(page, qtbot):
     assert [layer.name for layer in page._viewer.layers] == ["cells", "cells denoise", "cells denoise upscale x2"]
 
 
+def test_steps_that_are_edited_during_a_run_change_nothing_of_it(page, qtbot):
+    viewer = page._viewer
+    viewer.add_image(viewer.layers["cells"].data, name="more")
+    put(page, "denoise")
+    page.images.value = ["cells", "more"]
+    page.run.native.click()
+    page.chosen.value = [0]
+    page.remove_steps.native.click()
+    put(page, "upscale")
+    assert not page.run.enabled  # two runs would share one queue
+    qtbot.waitUntil(lambda: page.run.enabled, timeout=60_000)
+    assert [layer.name for layer in viewer.layers] == ["cells", "more", "cells denoise", "more denoise"]
+
+
 def test_steps_of_a_result_are_taken_edited_saved_and_opened_again(page, tmp_path):
     viewer = page._viewer
     page._viewer.layers.selection.active = add_result(viewer, "denoise", viewer.layers["cells"], strength=0.5)

@@ -38,6 +38,7 @@ class Latest:
     def ask(self, make: Make, *, slow: bool) -> None:
         """Make something, in a thread if that is `slow`."""
         if self._job is not None:
+            # The running job cannot be stopped half-way; `_done` drops what it made and makes this instead.
             self._next = make
         elif slow:
             self._job = Job(lambda: _steps(make), lambda _: None, self._done)
@@ -55,13 +56,16 @@ class Latest:
     def _at_once(self, make: Make) -> None:
         try:
             made = make()
+        # Other errors are bugs of ours: napari shows them with their traceback.
         except GenReconError as error:
             self._refuse(error)
         else:
             self._take(made)
 
     def _done(self, kind: str, value: Any) -> None:
+        # Emptied first, as `ask` and the callbacks may start the next job.
         self._job, following, self._next = None, self._next, None
+        # What was made is outdated, and so is an error of it: neither is shown.
         if following is not None:
             self.ask(following, slow=True)
         elif kind == "ok":
@@ -71,5 +75,6 @@ class Latest:
 
 
 def _steps(make: Make) -> Generator[Progress, None, Any]:
+    # A job drives a generator of steps; here there is a single one.
     yield Progress(0, 0)
     return make()

@@ -66,6 +66,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        # napari gives plugins a proxy of the viewer, and layers that are taken through it fail comparisons with `is`.
         self._viewer: Viewer = getattr(viewer, "__wrapped__", viewer)
         self._pair: Pair | None = None
         self._shown: tuple[Any, str] = (None, "off")  # pair and way that are shown
@@ -93,6 +94,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._resting.setSingleShot(True)
         self._resting.setInterval(_REST)
         self._images.margins = (0, 0, 0, 0)
+        # A plain widget of Qt cannot stand in the list above, which holds widgets of magicgui.
         self.native.layout().addWidget(self.plot)
         self.native.layout().addStretch(1)  # room that is not needed stays below
         slim(self.native)
@@ -143,13 +145,14 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self._listen_to(layer)
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.connect(self._refresh)
-        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
-        for event in (camera.events.center, camera.events.zoom):
+        camera = self._viewer.scene.camera.events
+        for event in (camera.center, camera.zoom):
             event.connect(self._camera_moved)
         self._resting.timeout.connect(self._refresh)
         for each in (self.before, self.after):
             each.changed.connect(self._choose)
         self.way.changed.connect(self._choose)
+        # magicgui tells of clicks only, and not that a button is held down.
         self.hold.native.pressed.connect(self._swap)
         self.hold.native.released.connect(self._swap_back)
         self.difference.changed.connect(lambda: self._start("difference"))
@@ -159,6 +162,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.native.destroyed.connect(self._leave)
 
     def _leave(self, _event: object = None) -> None:
+        # Events of napari come even after Qt has deleted the widgets, and must not touch them.
         self._gone_for_good = True
         self._planes.drop()
         self._profiles.drop()
@@ -166,7 +170,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _closed(self) -> None:
         """Show the layers as they were, while the dock is closed."""
-        self.way.value = "off"
+        self.way.value = "off"  # `_choose` follows, and takes the comparison away
         self._viewer.bind_key(_KEY, None)
 
     def _opened(self) -> None:
@@ -178,6 +182,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self._viewer.bind_key(_KEY, self._held, overwrite=True)
 
     def _held(self, _viewer: Viewer) -> Any:
+        # napari runs a binding up to its `yield` when the key goes down, and the rest when it comes up.
         self._swap()
         yield
         self._swap_back()
@@ -212,6 +217,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _changed(self, event: Any) -> None:
         """Compare again, as the pixels of a layer, or its place, have changed."""
         if event.source in self._chosen():
+            # Else `_choose` would keep the pair, as the same two layers are chosen.
             self._pair = None
             self._choose()
 
@@ -221,6 +227,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         names = self._image_names()
         if isinstance(active, Image) and active.name in names and self._take(active):
             return
+        # The last ones of the list are on top.
         if len(names) > 1 and self.before.value == self.after.value:
             self.before.value, self.after.value = names[-2:]
 
@@ -249,6 +256,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         if self._gone_for_good:
             return
         chosen = self._chosen()
+        # Every change in the list of layers comes here: a pair that is still chosen is kept, with its measured noise.
         same = self._pair is not None and [self._pair.before, self._pair.after] == chosen
         if not same:
             self._pair = self._noises = self._place = None
@@ -290,6 +298,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.words.value = "" if pair is None else _WORDS[way].format(pair.before.name, pair.after.name)
 
     def _camera_moved(self, _event: object = None) -> None:
+        # Planes that are not large are read whole, wherever the camera is.
         if self._pair is not None and self._pair.large:
             self._resting.start()
 
@@ -317,10 +326,12 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _show_planes(self, found: tuple[Pair, tuple[slice, ...], Planes]) -> None:
         pair, region, planes = found
+        # Pixels may have been read in a thread, and another pair or way may have been chosen meanwhile.
         if pair is not self._pair or self.way.value in ("off", "side"):
             return
         self._say(self.way.value)
         place = (pair, *region[-2:])
+        # In the same place only the pixels are replaced, so the line stays where it was dragged to.
         if self._split.layer is not None and place == self._place:
             self._split.replace(planes.before, planes.after)
             self._split.layer.visible = True
@@ -373,6 +384,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         """Add a layer for lines and begin to draw."""
         layers = self._viewer.layers
         if _LINE not in layers:
+            # Of two dimensions, so that one line holds for all planes.
             self._viewer.add_shapes(name=_LINE, ndim=2, edge_color="#ffd400", edge_width=self._width())
         self.line.value = _LINE
         layers.selection.active = layers[_LINE]
@@ -384,6 +396,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         pair = self._pair
         if pair is None:
             return 1.0
+        # In world units, as the layer of the line has a scale of 1.
         low, high = pair.fine.extent.world
         return max(float((high - low)[-2:].max()) / 150, 1e-6)
 
@@ -393,6 +406,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             self._profiles.drop()
             self.plot.draw(None)
             return
+        # Read here: `make` may run in a thread, and another plane may be on screen by then.
         point, known = tuple(self._viewer.dims.point), self._noises
         try:
             line = line_of(self._viewer.layers[name])
@@ -403,6 +417,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         def make() -> tuple[Pair, Noises, Profile]:
             load_plots()
             noises = noises_of(pair) if known is None else known
+            # One model may stand for all channels.
             channel = min(channel_index(pair, point), len(noises) - 1)
             return pair, noises, profile_along(pair, line, point, noises[channel])
 
@@ -412,6 +427,7 @@ class ComparePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         pair, noises, profile = found
         if pair is not self._pair:
             return
+        # Stored for all further profiles of this pair: only the first one has to measure, and needs a thread for it.
         self._noises = noises
         self.plot.draw(profile)
         self.said.value = "The band is the noise of one pixel before, ± 1 s.d." if profile.sigma is not None else ""

@@ -72,6 +72,7 @@ def line_of(layer: Layer) -> NDArray[Any]:
 def along(corners: NDArray[Any], step: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the distances of places along a line of several corners, (N,), and the places, (N, D)."""
     ends = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
+    # One place per pixel of the finer image, and at least both ends of the line.
     n = int(np.clip(np.ceil(ends[-1] / step) + 1, 2, _MOST))
     distance = np.linspace(0.0, ends[-1], n)
     return distance, np.stack([np.interp(distance, ends, each) for each in corners.T], axis=1)
@@ -94,6 +95,7 @@ def profile_along(pair: Pair, line: NDArray[Any], point: tuple[float, ...], nois
     step = float(np.abs(np.asarray(pair.fine.scale, float)[-2:]).min())
     distance, places = along(line[:, -2:], step)
     before, after = (_values(layer, places, point) for layer in (pair.before, pair.after))
+    # Of colours the mean is drawn, whose noise no model describes.
     sigma = None if noise is None or pair.fine.rgb else noise.sigma_at(np.nan_to_num(after))
     return Profile(distance, before, after, sigma, str(pair.fine.units[-1]))
 
@@ -102,18 +104,22 @@ def _values(layer: Layer, places: NDArray[Any], point: tuple[float, ...]) -> NDA
     """Return the grey values of a layer at places (Y, X) of the world, interpolated linearly within its plane."""
     data, n = layer_data(layer), layer.ndim
     world = np.zeros((len(places), n))
+    # The point has as many dimensions as the viewer, the layer may have fewer: both end with Y and X.
     world[:] = ([0.0] * n + list(point))[-n:]
     world[:, -2:] = places
     matrix, offset = affine_of(layer)
-    pixels = world @ matrix.T + offset
+    # napari's own mapping takes one point at a time; a product takes all.
+    pixels = world @ matrix.T + offset  # (N, D)
     hidden = tuple(int(np.floor(i + 0.5)) for i in pixels[0, : n - 2])
     shape = data.shape[n - 2 : n]
     if any(not 0 <= i < length for i, length in zip(hidden, data.shape, strict=False)):
         return np.full(len(places), np.nan)
+    # Only the box around the line is read, with the neighbours between which is interpolated: the image may be lazy.
     low = np.clip(np.floor(pixels[:, -2:].min(axis=0)).astype(int), 0, np.array(shape) - 1)
     high = np.clip(np.ceil(pixels[:, -2:].max(axis=0)).astype(int) + 1, low + 1, shape)
     box = np.asarray(data[(*hidden, slice(low[0], high[0]), slice(low[1], high[1]))], float)
     box = box.mean(axis=-1) if layer.rgb else box
+    # A pixel reaches half its size beyond its middle; there `nearest` stands in for the neighbour that is missing.
     inside = ((pixels[:, -2:] >= -0.5) & (pixels[:, -2:] <= np.array(shape) - 0.5)).all(axis=1)
     found = map_coordinates(box, (pixels[:, -2:] - low).T, order=1, mode="nearest")
     return np.where(inside, found, np.nan)
@@ -148,6 +154,7 @@ class ProfilePlot(Plot):
         if found.sigma is not None:
             self._draw_band(found.distance, np.nan_to_num(found.after), np.nan_to_num(found.sigma))
         for values, pen in zip((found.before, found.after), _PENS.values(), strict=True):
+            # "finite" leaves gaps where a value is NaN.
             plot.plot(found.distance, values, pen={"color": pen, "width": 1.5}, connect="finite")
 
     def _draw_band(self, distance: NDArray[Any], middle: NDArray[Any], half: NDArray[Any]) -> None:

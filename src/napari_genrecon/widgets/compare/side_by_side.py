@@ -29,7 +29,7 @@ class SideBySide:
     def show(self, left: Layer, right: Layer) -> None:
         """Show two layers, the first one left."""
         self.end()
-        layers, grid = self._viewer.layers, self._grid_of()
+        layers, grid = self._viewer.layers, self._viewer.canvas.grid
         self._visible = {layer: layer.visible for layer in layers}
         self._grid = {name: getattr(grid, name) for name in ("enabled", "shape", "stride")}
         for layer in layers:
@@ -37,30 +37,23 @@ class SideBySide:
         # The grid begins with the lowest layer, and with a negative stride with the topmost.
         stride = 1 if layers.index(left) < layers.index(right) else -1
         self._arrange(enabled=True, shape=(1, 2), stride=stride)
-        self._zoom(0.5)  # so that each half shows what the whole showed
+        self._viewer.scene.camera.zoom *= 0.5  # so that each half shows what the whole showed
 
     def end(self) -> None:
         """Show all layers as before, those that were added meanwhile as they are."""
         visible, self._visible = self._visible, None
         if visible is None:
             return
-        self._zoom(2.0)
+        self._viewer.scene.camera.zoom *= 2.0
         self._arrange(**self._grid)
         for layer, shown in visible.items():
             layer.visible = shown
 
     def _arrange(self, *, enabled: bool, shape: tuple[int, int], stride: int) -> None:
-        grid = self._grid_of()
+        grid = self._viewer.canvas.grid
         with ExitStack() as quiet:
             if grid.enabled != enabled:  # that draws everything; shape and stride would draw it twice more
                 for event in (grid.events.shape, grid.events.stride):
                     quiet.enter_context(event.blocker())
             grid.shape, grid.stride = shape, stride
         grid.enabled = enabled
-
-    def _zoom(self, factor: float) -> None:
-        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
-        camera.zoom *= factor
-
-    def _grid_of(self) -> Any:
-        return getattr(self._viewer, "canvas", self._viewer).grid  # napari before 0.9 has it in the viewer

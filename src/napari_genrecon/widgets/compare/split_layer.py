@@ -56,7 +56,7 @@ class SplitLayer:
         viewer.layers.events.removed.connect(self._forget)
         for event in (viewer.dims.events.ndisplay, viewer.dims.events.order):
             event.connect(self._hide_among_volumes)
-        self._camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
+        self._camera = viewer.scene.camera
         for event in (self._camera.events.center, self._camera.events.zoom):
             event.connect(self._camera_moved)
 
@@ -102,8 +102,10 @@ class SplitLayer:
 
     def remove(self) -> None:
         """Remove the layer."""
+        # Forgotten first, else `_forget` would take this for a removal by hand.
         self.layer, self._sides = None, None
         self._remove_line()
+        # By its mark, which the layer of another page has, too: there is one at most.
         for layer in [layer for layer in self._viewer.layers if layer.metadata.get(_MARK)]:
             self._viewer.layers.remove(layer)
 
@@ -128,6 +130,7 @@ class SplitLayer:
             self._line.setVisible(self.view == "split" and shows_planes(self._viewer))
 
     def _camera_moved(self, _event: object = None) -> None:
+        # The line stays in its place on the canvas while the image moves below it.
         if self._line is not None and self.view == "split":
             self._line.move_soon()
 
@@ -145,14 +148,18 @@ class SplitLayer:
         layer = self.layer
         if layer is None:
             return
+        # (Y, X), or (1, X) where all rows are alike: both compare by broadcasting. A drag changes few columns, and only
+        # those are copied.
         sides = self._left()
         changed = slice(None) if self._sides is None else _extent((sides != self._sides).any(axis=0))
         if changed is None:
             return
         self._sides = sides
+        # The last axis of a colour image holds its colours.
         columns = (..., changed, slice(None)) if layer.rgb else (..., changed)
         left = sides[:, changed, None] if layer.rgb else sides[:, changed]
         layer.data[columns] = np.where(left, self._before[columns], self._after[columns])
+        # Without a new thumbnail in the list of layers for every movement of the line.
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _left(self) -> NDArray[np.bool_]:
@@ -160,13 +167,14 @@ class SplitLayer:
         if self.view == "split":
             offset = 0.0 if self._line is None else self._line.offset
             return _left_of(self.layer, self._viewer.dims, self._camera, offset)
-        return np.full((1, self.layer.data.shape[self.layer.ndim - 1]), self.view == "before")
+        return np.full((1, self.layer.data.shape[self.layer.ndim - 1]), self.view == "before")  # (1, X)
 
     def _follow(self, _event: object = None) -> None:
         """Take the contrast of the source, which the layer covers, as far as the result has such values."""
         if self.layer is not None and not self.layer.rgb:
             for name in _FOLLOWED:
                 setattr(self.layer, name, getattr(self._source, name))
+            # After the loop, which has set the limits of the source as they are.
             self.layer.contrast_limits = within(self._source.contrast_limits, self._limits)
 
     def _hide_among_volumes(self, _event: object = None) -> None:
@@ -196,9 +204,11 @@ def _left_of(layer: Layer, dims: Any, camera: Any, offset: float) -> NDArray[np.
     """
     across = dims.displayed[-1] - dims.ndim  # of the world, counted from the last
     origin, step = np.zeros(layer.ndim), np.eye(layer.ndim)[-2:]
+    # Position of the first pixel along the screen, and how far one pixel down and one to the right move along it.
     start = layer.data_to_world(origin)[across]
     down, right = (layer.data_to_world(each)[across] - start for each in step)
     rows, columns = layer.data.shape[layer.ndim - 2 : layer.ndim]
+    # The zoom is in pixels of the canvas per unit of the world.
     line = camera.center[-1] + _facing(camera) * offset / camera.zoom
     x = start + right * np.arange(columns) + (down * np.arange(rows)[:, None] if down else np.zeros((1, 1)))
     return np.asarray(_facing(camera) * (x - line) < 0)

@@ -16,9 +16,8 @@ __all__ = ["SplitLine", "canvas_of"]
 _GRIP = 11  # pixels of width that the mouse can grasp; the line itself, 3 pixels wide, is hard to hit
 _EDGE = 0.02  # share of the canvas that stays on either side, so that the line cannot be dragged out of sight
 _FRAME = 16  # milliseconds between two redraws of few pixels: 60 per second
-_PACE = (
-    60_000  # pixels per millisecond that get to the screen: redraws of more pixels come less often, or would queue up
-)
+# Pixels per millisecond that get to the screen: redraws of more pixels come less often, or would queue up.
+_PACE = 60_000
 
 
 def canvas_of(viewer: Viewer) -> QWidget | None:
@@ -55,6 +54,7 @@ class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         self._soon.setSingleShot(True)
         self._soon.setInterval(max(_FRAME, pixels // _PACE))  # the window stays free between two redraws
         self._soon.timeout.connect(self.moved)
+        # The canvas has no layout for this widget, so its size is followed by hand.
         canvas.installEventFilter(self)
         self._place()
         self.show()
@@ -86,7 +86,7 @@ class SplitLine(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         if event.type() == QEvent.Type.Resize:
             self._place()
             self.move_soon()
-        return False
+        return False  # the canvas gets its event, too
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         event.accept()  # else the camera would follow

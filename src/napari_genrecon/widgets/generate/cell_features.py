@@ -30,6 +30,7 @@ def write_scores(viewer: Viewer, objects: str, label: NDArray[np.int64], scores:
         return "There is no layer of objects, so the scores are in the list only."
     layer = viewer.layers[objects]
     rank = np.empty(len(scores), int)
+    # The highest score has rank 1.
     rank[np.argsort(-scores)] = np.arange(1, len(scores) + 1)
     write_features(layer, label, {SCORE: scores, RANK: rank})
     return f"Scores and ranks are in the features of '{objects}'; where a cell has no crop, they are empty."
@@ -49,16 +50,18 @@ def measured(crops: Dataset, labels: Any) -> dict[str, NDArray[Any]]:
     -------
     dict of str to (N,) ndarray
     """
-    x = crops.x.reshape(len(crops), crops.channels, -1).astype(np.float64)
+    x = crops.x.reshape(len(crops), crops.channels, -1).astype(np.float64)  # (N, C, pixels)
     found: dict[str, NDArray[Any]] = {}
     for channel in range(crops.channels):
         names = crops.channel_names[channel] if crops.channel_names else ""
         after = f" ({names or channel})" if crops.channels > 1 else ""
         found[f"mean grey value{after}"] = x[:, channel].mean(axis=1)
         found[f"contrast (s.d.){after}"] = x[:, channel].std(axis=1)
+    # Places are (plane, row, column).
     found["row in the image"], found["column in the image"] = crops.place[:, 1], crops.place[:, 2]
     if labels is not None:
         values, counts = np.unique(np.asarray(labels), return_counts=True)
+        # `np.unique` sorts its values, and every crop's label is one of them.
         found["area of the object"] = counts[np.searchsorted(values, crops.label)]
     found = {name: values.astype(float) for name, values in found.items()}  # napari takes few whole numbers for classes
     return {**found, "number": crops.label if crops.label.any() else np.arange(len(crops))}
@@ -70,5 +73,6 @@ def own_features(viewer: Viewer, objects: str, crops: Dataset) -> dict[str, NDAr
     if layer is None:
         return {}
     table = read_features(layer)
+    # Colours need numbers: words and truth values are left out.
     numbers = {str(name): column for name, column in table.items() if column.dtype.kind in "iuf"}
     return {name: column.reindex(crops.label).fillna(0).to_numpy(float) for name, column in numbers.items()}

@@ -108,13 +108,15 @@ def walk_steps(request: Request) -> Generator[Progress, None, Walk]:
     model = request.models.load(request.card)
     (start,) = _latents(model, request, [request.first])
     yield Progress(0, 0, "Finding the features that change most")
-    moved = np.repeat(start[None], 2 * len(start), axis=0)
+    moved = np.repeat(start[None], 2 * len(start), axis=0)  # (2 L, L)
+    # Rows 2 i and 2 i + 1 leave the start along axis i only, down and up. One batch decodes them all.
     index = np.arange(len(start))
     moved[2 * index, index] -= _REACH
     moved[2 * index + 1, index] += _REACH
-    pictures = model.decode(moved).reshape(len(start), 2, -1)
+    pictures = model.decode(moved).reshape(len(start), 2, -1)  # (L, 2, pixels)
     change = np.abs(pictures[:, 1] - pictures[:, 0]).mean(axis=1)
     order = np.argsort(-change)[:_AXES]
+    # A model that ignores its latents would divide by 0.
     largest = max(float(change[order[0]]), 1e-12)
     return Walk(model=model, start=start, axes=tuple((int(axis), float(change[axis] / largest)) for axis in order))
 
@@ -136,7 +138,7 @@ def posterior_steps(request: Request) -> Generator[Progress, None, Array]:
     image = _pictures(crops.x[[_index(crops, request.first)]], request.card)
     yield Progress(0, 0, "Drawing what it could stand for")
     drawn = model.posterior_samples(image[0], request.n, 0)
-    return np.concatenate([image.astype(np.float32), model.reconstruct(image), drawn])
+    return np.concatenate([image.astype(np.float32), model.reconstruct(image), drawn])  # (2 + N, ...)
 
 
 def _latents(model: Any, request: Request, numbers: list[int]) -> list[Array]:
@@ -167,10 +169,12 @@ def anomaly_steps(request: Request) -> Generator[Progress, None, tuple[Array, tu
     assert request.source is not None
     (image,) = request.source.images
     axes = resolve_axes(request.source.where["axes"][0], image.shape)
+    # Of several channels the map shows the one that is farthest from what the model would make.
     kept = [i for i in range(len(axes)) if i != axes.channel]
     letters = [axes.letters[i] for i in kept]
     outer = [i for i in kept if axes.letters[i] not in "YX"]
     out = np.zeros((*(image.shape[i] for i in outer), image.shape[axes.y], image.shape[axes.x]), np.float32)
+    # A view of `out`. Crops count the planes over all outer dimensions in one row.
     flat = out.reshape(-1, *out.shape[-2:])
     for part in _parts(len(crops)):
         found = model.anomaly_map(_pictures(crops.x[part], request.card))
@@ -179,6 +183,7 @@ def anomaly_steps(request: Request) -> Generator[Progress, None, tuple[Array, tu
             there = flat[plane, y : y + crops.size, x : x + crops.size]
             np.maximum(there, values, out=there)
         yield Progress(part.stop, len(crops), "Comparing with what the model would make")
+    # The layer may have its dimensions in another order than (..., Y, X).
     now = [*(axes.letters[i] for i in outer), "Y", "X"]
     return out.transpose([now.index(letter) for letter in letters]), tuple(kept), beware(request.card, crops)
 
@@ -204,6 +209,7 @@ def map_steps(request: Request) -> Generator[Progress, None, Map]:
         yield Progress(part.stop, len(crops), "Encoding crops")
     z = np.concatenate(latents).astype(np.float64)
     centred = z - z.mean(axis=0)
+    # Principal components: the columns of u times s are the places, and s squared the variances along them.
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     yield Progress(0, 0, "Measuring the crops")
     assert request.source is not None
@@ -219,9 +225,10 @@ def map_steps(request: Request) -> Generator[Progress, None, Map]:
 
 def beware(card: ModelCard, crops: Dataset) -> str:
     """Return a warning if scores of these crops mean little, else an empty string."""
-    low, high = np.asarray(card.low)[:, None, None], np.asarray(card.high)[:, None, None]
+    low, high = np.asarray(card.low)[:, None, None], np.asarray(card.high)[:, None, None]  # (C, 1, 1)
     x = crops.x
     beyond = float(((x < low) | (x > high)).mean())
+    # Share of the range of training that the crops use, for each channel: an image on another scale may lie within it.
     span = np.ptp(x, axis=(0, 2, 3)) / (high - low).ravel()
     if beyond > 0.1 or span.min() < 0.1:
         return (
@@ -229,6 +236,7 @@ def beware(card: ModelCard, crops: Dataset) -> str:
             f"trained on ({min(card.low):.4g} to {max(card.high):.4g}), so its answers mean little."
         )
     here, there = crops.pixel_size[0], card.pixel_size[0]
+    # Sizes in different units, such as pixels and micrometres, say nothing about each other.
     if crops.units == tuple(card.units) and not 0.8 < here / there < 1.25:
         return f"Beware: pixels here measure {here:g} {crops.units[0]}, those of the training {there:g}."
     return ""
@@ -248,6 +256,7 @@ def _cells(request: Request) -> Dataset:
         raise OptionError("choose the image layer that shows the cells")
     if len(source.images) > 1:
         raise OptionError("several images are chosen: choose one, or say that they are channels of one image")
+    # A training refuses few crops; to look at a single one is fine.
     crops = cut_crops(
         source.images, CropOptions(size=card.size, mode=request.mode, held_out=0.0), **source.where, needed=1
     )
@@ -261,6 +270,7 @@ def _cells(request: Request) -> Dataset:
 
 def _index(crops: Dataset, number: int) -> int:
     """Return the index of the crop of an object, or of the crop with this number where there are no objects."""
+    # Labels of objects begin at 1; crops on a grid or at random places have 0.
     if not crops.label.any():
         if not 0 <= number < len(crops):
             raise OptionError(f"there is no crop {number}: they are numbered from 0 to {len(crops) - 1}")
@@ -275,6 +285,7 @@ def _index(crops: Dataset, number: int) -> int:
 
 
 def _pictures(x: Array, card: ModelCard) -> Array:
+    # Models of one channel take (N, Y, X).
     return x[:, 0] if card.channels == 1 else x
 
 

@@ -121,6 +121,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.n = SpinBox(label="how many", value=9, min=2, max=1000, tooltip="How many pictures: more, and finer steps")
         self.run = PushButton(text="Start", tooltip="Adds layers, and sliders below to go on with")
         make_primary(self.run)
+        # The end of a job enables the button, which the chosen model may not allow.
         self.panel = JobPanel([self.run], after=self._show_what_counts)
         self.results = Results(viewer, self.panel)
         what = Container(widgets=[self.tool], labels=True)
@@ -139,10 +140,12 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             box.margins = (0, 0, 0, 0)
         for control in (self.tool, self.start, self.chooser.mode):
             control.changed.connect(self._show_what_counts)
+        # The message is about the result of the tool before.
         self.tool.changed.connect(lambda _: self.panel.say(""))
         self.chooser.on_choice = self._forget
         self.run.changed.connect(self._run)
         self.results.on_cell = self._take_cell
+        # Last, as it calls `_model_changed`, which sets all controls.
         self.choice.refresh()
 
     def leave(self) -> None:
@@ -168,6 +171,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         """Show only the controls of the tool, or a sentence where the model cannot do it."""
         tool, card, real = self._tool, self.choice.card, self._real
         fits = card is not None and (card.about.encodes or not real)
+        # Without any model `choice` says what to do.
         self._words.value = tool.words if fits or card is None else (
             f"'{card.name}' is a GAN: it makes pictures but cannot encode real cells. Choose or train a VAE for this."
         )  # fmt: skip
@@ -198,6 +202,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     def _run(self, _event: object = None) -> None:
         tool = self._tool
         try:
+            # All is read before the job begins, as the controls stay free while it runs.
             request = Request(
                 models=self._models,
                 card=self.choice.chosen(),
@@ -210,6 +215,7 @@ class ExplorePage(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return
+        # That of this tool, as another one may be chosen when the job ends.
         show = getattr(self.results, tool.result)
         title = f"{tool.title}, '{request.card.name}'"
         self.panel.begin(lambda: tool.steps(request), lambda found: show(request, found), title=title)

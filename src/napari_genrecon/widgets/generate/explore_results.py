@@ -59,12 +59,14 @@ class Results:
         self._picture, self._picked = picture_label(), text()
         self.container = Container(widgets=[self.axis, self.value, self.colour], labels=True)
         self.container.margins = (0, 0, 0, 0)
+        # Plain widgets of Qt cannot stand among those of magicgui.
         self.container.native.layout().addWidget(self.odd)
         self._pictured = Container(widgets=[self._picture, self._picked], labels=False)
         self.container.native.layout().addWidget(self._pictured.native)
         self._later = QTimer()
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._draw)
+        # A timer that runs is not started again: a slider that never rests would never be drawn.
         self.value.changed.connect(lambda _: self._later.isActive() or self._later.start(_LATER))
         self.axis.changed.connect(self._axis_changed)
         self.colour.changed.connect(self._colour_changed)
@@ -105,6 +107,7 @@ class Results:
 
     def _axis_changed(self, _event: object = None) -> None:
         if self._walk is not None and self.axis.value is not None:
+            # Within the range of the slider. Blocked, as the picture is drawn once, below.
             with self.value.changed.blocked():
                 self.value.value = float(np.clip(self._walk[0].start[self.axis.value], -3, 3))
             self._draw()
@@ -144,6 +147,7 @@ class Results:
 
     def _first_slice(self, layer: Layer) -> None:
         look_at(self._viewer, layer)
+        # The dimensions of a layer are the last ones of the viewer.
         self._viewer.dims.set_current_step(self._viewer.dims.ndim - layer.ndim, 0)
 
     # --- maps and ranks ---
@@ -170,6 +174,7 @@ class Results:
         assert request.source is not None
         crops, scores, beware = found
         order = np.argsort(-scores)
+        # Stored before the list is filled, which calls `_go_to` when its current row changes.
         self._ranked = (crops, order, request)
         kind = "object" if crops.label.any() else "crop"
         numbers = crops.label if crops.label.any() else np.arange(len(crops))
@@ -199,6 +204,7 @@ class Results:
         if request.source.name in self._viewer.layers:
             self._centre(self._viewer.layers[request.source.name], crops, index)
         layers = self._viewer.layers
+        # Points have no selected label.
         if request.source.objects in layers and hasattr(layers[request.source.objects], "selected_label"):
             layers[request.source.objects].selected_label = int(crops.label[index])
 
@@ -207,6 +213,7 @@ class Results:
         middle = layer.data_to_world((0,) * (layer.ndim - 2) + (y + crops.size / 2, x + crops.size / 2))
         axes, shape = layer_axes(layer), layer_data(layer).shape
         outer = [i for i, letter in enumerate(axes.letters) if letter not in "CSYX"]
+        # Crops count the planes over all outer dimensions in one row.
         steps = np.unravel_index(plane, tuple(shape[i] for i in outer)) if outer else ()
         for axis, step in zip(outer, steps, strict=True):
             self._viewer.dims.set_current_step(self._viewer.dims.ndim - layer.ndim + axis, int(step))
@@ -217,6 +224,7 @@ class Results:
         assert request.source is not None
         crops, places = found.crops, found.places
         top, right, height = beside(self._viewer)
+        # One scale for both directions, so that distances stay comparable. All crops may lie in one point.
         low, span = places.min(axis=0), max(float(np.ptp(places, axis=0).max()), 1e-9)
         scaled = ((places - low) / span * height)[:, ::-1]  # (y, x): the first component to the right
         features = {**found.features, **own_features(self._viewer, request.source.objects, crops)}
@@ -244,6 +252,7 @@ class Results:
         if self._mapped is not None and name and self._mapped[2] in self._viewer.layers:
             layer = self._mapped[2]
             layer.face_color = name
+            # Else napari would keep the range of values of the feature before.
             layer.refresh_colors(update_color_mapping=True)
 
     def _point_picked(self, card: ModelCard) -> None:
@@ -263,6 +272,7 @@ class Results:
         else:
             self.on_cell(index)
         if made is not None:
+            # (C, Y, 1): a dark line between the two pictures.
             gap = np.broadcast_to(picture.min(axis=(1, 2), keepdims=True), (*picture.shape[:2], 1))
             picture = np.concatenate([picture, gap, made[index].reshape(picture.shape)], axis=2)
             words += " (left) and what the model makes of it (right)"

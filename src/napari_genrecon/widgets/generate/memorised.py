@@ -48,11 +48,13 @@ def training_crops(card: ModelCard) -> Dataset:
         If they are not there.
     """
     runs = find_runs()
+    # The run that made the model comes first; another one may have been given the same crops.
     for run in [*(r for r in runs if r.model() == card.name), *(r for r in runs if r.model() != card.name)]:
         try:
             crops = run.crops()
         except GenReconError:  # deleted or damaged crops cannot be compared
             continue
+        # A name can be used again for a model of other crops, a fingerprint not.
         if crops.fingerprint == card.data:
             return crops
     raise OptionError(
@@ -65,6 +67,7 @@ def verdict(found: Memorisation) -> str:
     """Return the result of a check in words."""
     median = float(np.median(found.ratio))
     if found.warning:
+        # `capitalize` would turn all other letters into small ones.
         first = f"{found.warning[:1].upper()}{found.warning[1:]}."
     else:
         first = (
@@ -77,8 +80,9 @@ def verdict(found: Memorisation) -> str:
 
 def pairs(samples: NDArray[Any], crops: Dataset, found: Memorisation) -> NDArray[np.float32]:
     """Return (N, C, Y, 2 X + 1) pictures: each sample, a dark line, its nearest training crop."""
-    left = np.asarray(samples, np.float32).reshape(len(samples), *crops.x.shape[1:])
+    left = np.asarray(samples, np.float32).reshape(len(samples), *crops.x.shape[1:])  # (N, C, Y, X)
     right = crops.training[found.nearest].astype(np.float32)
+    # (N, C, Y, 1), as dark as the lower end of each channel's range.
     floor = np.broadcast_to(np.asarray(crops.low, np.float32)[None, :, None, None], (*left.shape[:3], 1))
     return np.concatenate([left, floor, right], axis=-1)
 

@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.models import ModelCard, list_models
+from napari_genrecon.models import ModelCard, list_models, load_model
 from napari_genrecon.widgets.fit import text
 from napari_genrecon.widgets.words import about_model
 
@@ -25,11 +25,10 @@ class Models:
 
     def load(self, card: ModelCard) -> Any:
         """Return the model of a card; load it again where another has taken its name."""
-        from napari_genrecon.models import load_model
-
         key = (card.name, f"{card.created} {card.steps}")
         if key not in self._loaded:
             while len(self._loaded) >= _KEPT:
+                # A dict keeps its order: the first is the one that was loaded first.
                 del self._loaded[next(iter(self._loaded))]
             self._loaded[key] = load_model(card.name)
         return self._loaded[key]
@@ -72,6 +71,7 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def refresh(self, wanted: str = "") -> None:
         """Update the list of models."""
+        # Blocked, as both steps below would report a change; one report follows at the end.
         with self.model.changed.blocked():
             self.model.reset_choices()
             if wanted in self._cards:
@@ -80,6 +80,7 @@ class ModelChoice(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def _choices(self, _widget: object = None) -> list[tuple[str, str]]:
         """List the user's models, then the bundled ones; magicgui asks again whenever the widget gets a parent."""
+        # Bundled models have no path.
         cards = sorted(list_models("sample"), key=lambda card: not card.path)
         self._cards = {card.name: card for card in cards}
         return [(f"{card.name}  ({card.about.label})", card.name) for card in cards]

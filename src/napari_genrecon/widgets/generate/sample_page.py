@@ -69,6 +69,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         self.import_file = PushButton(text="Import…", tooltip="Adds a model file from another computer")
         self.export_file = PushButton(text="Export…", tooltip="Writes the chosen model as one file")
         buttons = [self.run, self.check, self.import_file, self.export_file]
+        # The end of a job enables all buttons, also where there is no model; `choice` is made only below.
         self.panel = JobPanel(buttons, after=lambda: self._model_changed(self.choice.card))
         self.form["seed"].native.setPlaceholderText("empty: new pictures each time")
         self._picture, self._slice = picture_label(), text()
@@ -105,6 +106,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         options, card = self._options(), self.choice.chosen()
         given = "" if options.seed is None else f", seed={options.seed}"
         given += "" if options.truncation == 1 else f", truncation={options.truncation:g}"
+        # Dimensions before Y and X: pictures, and channels if the model has several.
         extra = 2 if card.channels > 1 else 1
         scale = (*(1,) * extra, *card.pixel_size)
         units = (*("pixel",) * extra, *card.units)
@@ -161,6 +163,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
     def _options(self) -> SampleOptions:
         card = self.choice.chosen()
         values = self.form.values()
+        # Its field is hidden, and may hold what was typed for another model.
         if not card.about.truncates:
             values["truncation"] = 1.0
         return SampleOptions(**{**values, "model": card.name})
@@ -219,6 +222,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         except (GenReconError, ValueError) as error:
             self.panel.complain(error)
             return
+        # Samples of another model would be compared with crops that it has never seen.
         made = self._made[1] if self._made is not None and self._made[0] == card.name else None
         title = f"Check of '{card.name}'"
         self.panel.begin(
@@ -226,6 +230,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
         )
 
     def _checked(self, card: ModelCard, samples: NDArray[Any], crops: Dataset, found: Memorisation) -> None:
+        # The smallest distance first.
         order = np.argsort(found.ratio)
         picture = pairs(samples, crops, found)[order]
         shown = picture[:, 0] if card.channels == 1 else picture
@@ -250,6 +255,7 @@ class SamplePage(Container[Any]):  # type: ignore[misc]  # magicgui is not follo
             self._slice.value = ""
             return
         layer, words = self._pairs
+        # The dimensions of a layer are the last ones of the viewer.
         step = self._viewer.dims.current_step[self._viewer.dims.ndim - layer.ndim]
         self._slice.value = words[step] if 0 <= step < len(words) else ""
 

@@ -115,6 +115,7 @@ class GeneratePage(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         for title in ("Sample", "Explore"):
             if title in self._made:
                 self._made[title].choice.refresh(wanted)
+        # Docks of tasks offer trained models, too.
         for task in pages_of(self._viewer):
             if isinstance(task, TaskControls):
                 task.refresh_models()

@@ -54,11 +54,13 @@ class Activity:
         """Remove the entry."""
         self._closed = True
         self._timer.stop()
+        # An entry that is being drawn must stay until that is done; `_draw` closes it then.
         if self._entry is not None and not self._drawing:
             self._entry.close()
             self._entry = None
 
     def _draw(self) -> None:
+        # napari handles events while it draws an entry, and with them the next turns of this timer.
         if self._drawing:
             return
         self._drawing = True
@@ -69,6 +71,7 @@ class Activity:
                 self._entry.show(self._title, self._words, self._percent)
         finally:
             self._drawing = False
+        # The job has ended in an event that was handled while it was drawn.
         if self._closed:
             self.close()
 
@@ -79,6 +82,7 @@ class _Entry(cancelable_progress):  # type: ignore[misc]  # napari is not follow
     def __init__(self, title: str, cancel: Callable[[], object]) -> None:
         self._ask = cancel
         # tqdm, on which it is based, would also draw into a terminal, which programs with windows may lack.
+        # napari shows what stands behind its last "|" as the time that is left: nothing, as the description says it.
         super().__init__(total=0, desc=title, file=io.StringIO(), bar_format="|")
 
     def cancel(self) -> None:
@@ -89,5 +93,6 @@ class _Entry(cancelable_progress):  # type: ignore[misc]  # napari is not follow
     def show(self, title: str, words: str, percent: int) -> None:
         """Draw the progress; at 0 % the bar moves to and fro."""
         self.total = 100 if percent else 0
+        # tqdm counts by differences.
         self.update(percent - self.n)
         self.set_description(f"{title}, {words}" if words else title)

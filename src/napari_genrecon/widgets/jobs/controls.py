@@ -105,6 +105,7 @@ class JobControls:
         left, self._quiet, self.cancelled = TimeLeft(), quiet, False
 
         def done(kind: str, value: object) -> None:
+            # First, as `on_ok` may begin the next job, which disables the buttons again.
             self._finish()
             if kind == "ok":
                 on_ok(value)
@@ -115,6 +116,7 @@ class JobControls:
         for button in self._buttons:
             button.enabled = False
         self._cancel.enabled = self._bar.visible = not quiet
+        # From 0 to 0 Qt's bar moves to and fro: the number of steps is not known yet.
         self._bar.max = 0
         self._activity = None if quiet else Activity(title, self.cancel)
         self.job.start()
@@ -136,6 +138,7 @@ class JobControls:
         self._end_activity()
 
     def _finish(self) -> None:
+        # First, as all that is called from here asks whether a job runs.
         self.job = None
         self._end_activity()
         self._bar.visible = self._cancel.enabled = False
@@ -167,6 +170,7 @@ class JobControls:
 
     def say(self, words: str, look: str = "") -> None:
         """Show a message in a tone: plain, ``"good"`` or ``"bad"``."""
+        # Before the tone, which every change of the text takes away, see `__init__`.
         self._status.value = words
         self._tint(look)
 
@@ -181,6 +185,7 @@ class JobControls:
             self.say("Cancelled: nothing was added.")
             show_info("Cancelled: nothing was added.")
             return
+        # The window shows a sentence; where the error came from is in the log.
         _LOG.error("the job failed", exc_info=value)
         self.refuse(value)
 
@@ -188,6 +193,7 @@ class JobControls:
         """Show an error as a notification, and in full in the dock, as napari cuts notifications off."""
         words = sentence(error)
         self.say(words, "bad")
+        # Every job meets a missing package again, and one notification about it is enough.
         if not isinstance(error, MissingPackageError):
             show_error(words)
         elif words not in _notified:

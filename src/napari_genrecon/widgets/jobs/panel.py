@@ -24,6 +24,7 @@ def picture_label() -> Label:
 def show_picture(label: Label, picture: Any) -> None:
     """Show a pixmap in its full size."""
     label.native.setPixmap(picture)
+    # A layout would give the label more or less room than the picture has.
     label.native.setFixedSize(picture.size())
     label.visible = True
 
@@ -51,6 +52,7 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         self.margins = (0, 0, 0, 0)
         self._after = after
         self._controls = JobControls(buttons, cancel, bar, self._status, after=self._ended)
+        # An empty text would still take the room of a line.
         self._status.native.textChanged.connect(self._fit)
 
     @property
@@ -75,6 +77,7 @@ class JobPanel(Container[Any]):  # type: ignore[misc]  # magicgui is not followe
         """Run steps unless a job runs; `on_ok` is called with their result in the main thread."""
         if not self.busy:
             self._controls.begin(make_steps, on_ok, title=title)
+            # Bar and button take room only while a job runs.
             self._row.visible = True
 
     def abandon(self) -> None:

@@ -19,9 +19,11 @@ def as_sentence(error: Any) -> Any:
     """
     if not isinstance(error, ImportError | OSError) or isinstance(error, MissingPackageError):
         return error
+    # A torch that is not installed never runs code of its own; Python's error names it then.
     if not _within_torch(error.__traceback__) and getattr(error, "name", None) != "torch":
         return error
     found = torch_missing(error)
+    # So that the log shows what went wrong, too.
     found.__cause__ = error
     return found
 
@@ -30,6 +32,7 @@ def _within_torch(traceback: TracebackType | None) -> bool:
     """Return whether the error came from the import of torch's own package."""
     while traceback is not None:
         frame = traceback.tb_frame
+        # `torch/__init__.py` loads the libraries, and all further modules of torch.
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "torch":
             return True
         traceback = traceback.tb_next

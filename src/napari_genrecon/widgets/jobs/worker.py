@@ -57,6 +57,7 @@ class Job(QObject):  # type: ignore[misc]
         """Start the thread."""
         application = QCoreApplication.instance()
         if application is not None:
+            # The thread has to end before Qt does, as it emits signals of this object.
             application.aboutToQuit.connect(self._quit)
         self._running.add(self)
         self._thread.start()
@@ -86,11 +87,13 @@ class Job(QObject):  # type: ignore[misc]
     def _tell_end(self, outcome: tuple[str, Any]) -> None:
         self._thread.join()  # this was its last act
         self._running.discard(self)
+        # Not at once: this is called by a signal of the object itself.
         self.deleteLater()
         if not self._abandoned:
             self._on_done(*outcome)
 
     def _drive(self, make_steps: Callable[[], Steps]) -> None:
+        # So that the window does not wait for Python's lock while this thread computes.
         with short_turns():
             outcome = self._outcome(make_steps)
         self._ended.emit(outcome)
@@ -98,16 +101,20 @@ class Job(QObject):  # type: ignore[misc]
     def _outcome(self, make_steps: Callable[[], Steps]) -> tuple[str, Any]:
         steps: Steps | None = None
         try:
+            # Within `try`: options are often checked before the first step.
             steps = make_steps()
             while not self._cancelled.is_set():
                 try:
+                    # A `for` loop would lose the result, which is the value of StopIteration.
                     progress = next(steps)
                 except StopIteration as stop:
                     return "ok", stop.value
                 self._progressed.emit(progress)
             return "cancelled", None
+        # Every error has to reach the window: in a thread nobody else would show it.
         except Exception as error:
             return "error", error
         finally:
             if steps is not None:
+                # Steps that were cancelled free here, in their own thread, what they hold.
                 steps.close()

@@ -26,10 +26,10 @@ from napari_genrecon.widgets.layers.composite import Place
 from napari_genrecon.widgets.layers.masks import mask_of, places_of
 from napari_genrecon.widgets.layers.snapshot import (
     NO_IMAGE,
-    PLACED,
     display,
     layer_axes,
     layer_data,
+    place_keywords,
     result_layer,
     without_first,
 )
@@ -135,6 +135,7 @@ def told_options(layer: Layer) -> set[str]:
 
 
 def _about(layer: Layer) -> ImageMeta:
+    # To napari colours are no dimension, and have neither scale nor unit; here they are the axis S.
     samples = 1 if layer.rgb else 0
     return ImageMeta(
         axes=layer_axes(layer),
@@ -165,6 +166,7 @@ def add_layers(
     """
     if isinstance(result.data, Points):
         return _add_points(viewer, result, name, shown)
+    # Found before the layer is added, which changes the list, and taken afterwards.
     place = Place.of(viewer, source, shown["blending"], result.record)
     pixels, kwargs = result_layer(result, shape, name, {**shown, "blending": place.blending})
     added = viewer.add_image(pixels if stored else _live(viewer, pixels, name), **kwargs)
@@ -187,13 +189,15 @@ def _add_companion(
     viewer: Viewer, result: Result, name: str, title: str, pixels: Any, kwargs: dict[str, Any], *, stored: bool
 ) -> None:
     """Add a companion of a result in its place, hidden: what was marked as labels, anything else as an image."""
+    # A list holds the levels of a pyramid, the largest first.
     levels = pixels if isinstance(pixels, list) else [pixels]
     if kwargs.get("rgb") and levels[0].ndim > len(kwargs["scale"]):  # one value per pixel: of the worst colour
         levels = [level.max(axis=-1) for level in levels]
     new = len(kwargs["scale"]) - levels[0].ndim  # plausible fillings have one more dimension than their spread
-    placed = without_first({key: kwargs[key] for key in PLACED if key in kwargs}, new)
+    placed = without_first(place_keywords(kwargs), new)
     record = companion_record(result.record, title, levels[0].dtype)
     common = {"name": name, "visible": False, **placed}
+    # Masks are truth values or unsigned numbers; errors and spreads are floats.
     if levels[0].dtype.kind in "bu":
         viewer.add_labels(levels[0], metadata={"genrecon": record}, **common)
         return
@@ -215,7 +219,7 @@ def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]
         "features": dict(points.features),
         "face_color": "transparent",
         "metadata": {**shown["metadata"], "genrecon": result.record},
-        **{key: shown[key] for key in PLACED if key in shown},
+        **place_keywords(shown),
     }
     if boxes is not None:
         return viewer.add_shapes(boxes, shape_type="rectangle", edge_color=_RING_COLOUR, edge_width=_EDGE, **common)
@@ -224,7 +228,9 @@ def _add_points(viewer: Viewer, result: Result, name: str, shown: dict[str, Any]
         points.pixels,
         size=_LEAST_RING if sizes is None or not len(points) else (_RING * sizes).clip(_LEAST_RING),
         border_color=_RING_COLOUR,
+        # A share of the diameter.
         border_width=0.07,
-        out_of_slice_display=bool(result.record["options"].get("volume")),
+        # The ring around an object of a volume is a cut through a sphere; thick slices show it in the planes around.
+        projection_mode="rescale_spherical" if result.record["options"].get("volume") else "all",
         **common,
     )

@@ -53,6 +53,7 @@ class ArrayField:
     ) -> None:
         self.kind = kind
         self._others = tuple(others)
+        # A function, so that magicgui asks for the layers again whenever the choices are reset.
         options = {"choices": lambda widget: [*self._others, *names(widget)], "tooltip": tooltip}
         self.chooser = create_widget(others[0], name=name, label=label, widget_type="ComboBox", options=options)
         self.widgets: list[ValueWidget] = [self.chooser]
@@ -82,6 +83,7 @@ class ArrayField:
         chosen = self.chooser.value
         if chosen == FILE:
             return _existing(self.chooser.label, Path(self._file.value))
+        # What the further choices mean is read by the kinds of field that have them.
         return None if chosen in (None, *self._others) else chosen
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
@@ -122,6 +124,7 @@ class PsfField(ArrayField):
         chosen = self.chooser.value
         if chosen == OPTICS:
             return self._given_optics()
+        # What is left is a layer or a file.
         return float(self._width.value) if chosen == GAUSSIAN else super().source()
 
     def value(self, pixels_of: Callable[[str], Any]) -> Any:
@@ -129,11 +132,13 @@ class PsfField(ArrayField):
         source = self.source()
         if not isinstance(source, Path):
             return super().value(pixels_of)
+        # The pixel size of the file counts: the PSF is brought to the pixels of the image.
         found = open_image(source)
         return measured_psf(found.data, found.about)
 
     def _given_optics(self) -> Optics:
         values = {name: widget.value for name, widget in self._optics.items()}
+        # These are lines of text, as they may be empty.
         for name in ("pixel_size", "z_step", "pinhole", "excitation"):
             values[name] = _optional(self._optics[name].label, values[name])
         if values["kind"] != "confocal":  # the fields are hidden then
@@ -145,9 +150,11 @@ class PsfField(ArrayField):
         self._show_confocal()
 
     def _show_confocal(self, _kind: Any = None) -> None:
+        # Called by `ArrayField.__init__`, before the fields of the optics are there.
         if OPTICS not in self._shown:
             return
         for name in ("pinhole", "excitation"):
+            # Only with a pinhole does the wavelength of the excitation count beside that of the emission.
             confocal = self._optics["kind"].value == "confocal"
             self._optics[name].visible = self.chooser.value == OPTICS and confocal
 
@@ -218,6 +225,7 @@ def number(
     least, most, step = limits
     options = {"min": least, "max": most, "step": step, "tooltip": tooltip}
     widget = create_widget(value, name=name, label=label, widget_type="FloatSpinBox", options=options)
+    # The value is set again, as Qt has rounded it to fewer decimals when the widget was made.
     widget.native.setDecimals(decimals)
     widget.value = value
     return widget
@@ -231,6 +239,7 @@ def _optional(label: str, text: str) -> float | None:
 
 
 def _existing(label: str, path: Path) -> Path:
+    # The path of an empty field is ".".
     if str(path) in ("", "."):
         raise OptionError(f"choose the file of the {label}: none is given")
     if not path.exists():

@@ -26,13 +26,14 @@ class LayerChoice:
     def __init__(self, chooser: Any, layers: Any) -> None:
         self._chooser, self._layers = chooser, layers
         self._chosen: list[Any] = []
-        self._multiple = isinstance(chooser.value, list | tuple)
+        self._multiple = isinstance(chooser.value, list | tuple)  # a Select, not a ComboBox
         chooser.changed.connect(self._store)
         self._store(chooser.value)
 
     def reset(self) -> None:
         """Read the names of the layers again."""
         kept = [layer for layer in self._chosen if layer in self._layers]
+        # Nothing is to be kept, or the choice has changed, which the chooser reports.
         if not kept or len(kept) < len(self._chosen):
             self._chooser.reset_choices()
             return
@@ -55,4 +56,5 @@ def keeping_active(viewer: Viewer) -> Iterator[None]:
         try:
             yield
         finally:
+            # napari has made each layer that was added the active one.
             selection.active = active

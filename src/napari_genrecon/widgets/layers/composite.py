@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_genrecon.widgets.layers.snapshot import is_no_image
+from napari_genrecon.widgets.layers.snapshot import is_no_image, record_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -55,9 +55,12 @@ class Place:
         """
         layers = viewer.layers
         index = layers.index(source) + 1 if source in layers else None
+        # A layer that is mixed from above makes the source a channel, even the lowest one, which covers what is below.
         siblings = [] if index is None else [layer for layer in layers[index:] if _is_sibling(layer, source)]
+        # Nothing is mixed: the result lies on top and covers its source.
         if index is None or not (siblings or blending in _MIXING):
             return cls(blending)
+        # Two results of one channel would add up on screen.
         earlier = [layer for layer in layers if layer.visible and _made_from(layer) == record["input"]["fingerprint"]]
         mixed = blending if blending in _MIXING else siblings[0].blending
         return cls(mixed, (source, *earlier), index)
@@ -85,6 +88,5 @@ def _overlap(one: Any, other: Any) -> bool:
 
 def _made_from(layer: Layer) -> str:
     """Return the fingerprint of the pixels that a result was made from; empty for other layers."""
-    record = layer.metadata.get("genrecon")
-    found = record.get("input") if isinstance(record, dict) else None
+    found = record_of(layer).get("input")
     return str(found.get("fingerprint", "")) if isinstance(found, dict) else ""

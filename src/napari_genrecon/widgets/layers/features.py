@@ -20,7 +20,9 @@ def read_features(layer: Labels | Points) -> pd.DataFrame:
         return layer.features.set_axis(np.arange(1, len(layer.data) + 1))
     table = layer.features.copy()
     if _INDEX in table:
+        # Tables of others may hold a label twice, and only a unique index can be matched with numbers of objects.
         return table.drop_duplicates(_INDEX).set_index(_INDEX)
+    # Without that column, napari takes row i for label i.
     return table.set_axis(np.arange(len(table)))
 
 
@@ -47,4 +49,5 @@ def write_features(layer: Labels | Points, number: ArrayLike, columns: Mapping[s
         for name in new:
             table[name] = new[name].reindex(table.index)
         table = table.rename_axis(_INDEX).reset_index()
+    # Assigned as a whole, as napari then finds the rows of the labels anew.
     layer.features = table

@@ -96,18 +96,22 @@ class Planes:
 
     def of(self, part: Any) -> NDArray[Any]:
         """Return the pixels of a part as far as they are computed, and start computing the rest."""
+        # dask gives equal parts equal names. What was asked for last goes to the end, and the first ones are dropped.
         plane = self._kept.pop(part.name, None) or _Plane(part)
         self._kept[part.name] = plane
+        # The plane on screen stays, however large it is.
         while len(self._kept) > 1 and sum(kept.pixels.nbytes for kept in self._kept.values()) > _KEPT:
             self._kept.popitem(last=False)
         if not self._refreshing:  # a refresh asks for what was just computed, or for a plane that was left meanwhile
             self._want(plane)
+        # A copy, as the thread goes on writing into a plane that is not complete.
         return plane.pixels.copy() if plane.missing else plane.pixels
 
     def _want(self, plane: _Plane) -> None:
         self._wanted = plane
         if plane.missing and not self._saying.isActive():
             self._saying.start(_EVERY)
+        # A job that runs turns to the new plane by itself, see `_steps`.
         if plane.missing and self._job is None:
             self._start()
 
@@ -176,6 +180,7 @@ class _Plane:
 
     def __init__(self, part: Any) -> None:
         self._part = part
+        # NaN stands for what is missing; whole numbers have no such value.
         self.pixels = np.full(part.shape, np.nan if part.dtype.kind == "f" else 0, part.dtype)
         self._places = dict(zip(np.ndindex(part.numblocks), da.core.slices_from_chunks(part.chunks), strict=True))
         self.missing = list(self._places)
@@ -184,4 +189,5 @@ class _Plane:
         """Compute one more tile."""
         index = self.missing[0]
         self.pixels[self._places[index]] = self._part.blocks[index].compute(scheduler="synchronous")
+        # After the pixels are there, and as a new list: the thread of the window looks at it at any time.
         self.missing = self.missing[1:]

@@ -76,6 +76,7 @@ def places_of(layer: Layer, image: Any) -> Points:
         )
     (turn, origin), (theirs, start) = _to_world(image), _to_world(layer)
     inverse = np.linalg.inv(turn)
+    # world = turn @ pixel + origin for the image, theirs @ pixel + start for the points.
     found = np.asarray(layer.data, np.float64) @ (inverse @ theirs).T + inverse @ (start - origin)
     return np.asarray(np.round(found, _DIGITS))
 
@@ -98,6 +99,7 @@ def _place(layer: Layer, image: Image) -> _Place:
     shape = np.array(layer_data(image).shape[: image.ndim])
     first = image.ndim - shared  # dimensions of the image that the layer lacks
     inverse = np.linalg.inv(turn[first:, first:])
+    # How far the planes of a sheared stack drift, in pixels, from its first to its last plane.
     if (np.abs(inverse @ turn[first:, :first]) @ (shape[:first] - 1) > _NEAR).any():
         raise ImageError(
             f"'{layer.name}' lies elsewhere in every plane of '{image.name}', whose planes are sheared against each "
@@ -127,6 +129,8 @@ def _laid(layer: Layer, image: str, place: _Place) -> NDArray[Any]:
             "make the mask in a layer of as many, or fewer"
         )
     shift = np.round(place.shift).astype(int)
+    # Largest distance between the pixels of both: what the matrix adds up to at the far end, and the part of the shift
+    # that is no whole pixel.
     missed = np.abs(place.matrix - np.eye(len(shift))) @ np.maximum(length - 1, 1) + np.abs(place.shift - shift)
     if (missed > _NEAR).any():
         raise ImageError(

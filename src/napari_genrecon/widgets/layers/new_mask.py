@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_genrecon.widgets.layers.snapshot import PLACED, display, layer_data, placed_as
+from napari_genrecon.widgets.layers.snapshot import display, layer_data, place_keywords, placed_as
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -21,8 +21,7 @@ _BRUSH = 40  # part of the side of an image that the brush is wide
 
 def add_mask(viewer: Viewer, image: Layer) -> Any:
     """Add a Labels layer of the pixels of an image, or of one plane of a large stack, and begin to paint on it."""
-    shape, shown = layer_data(image).shape[: image.ndim], display(image)
-    placed = {key: shown[key] for key in PLACED if key in shown}
+    shape, placed = layer_data(image).shape[: image.ndim], place_keywords(display(image))
     if math.prod(shape) > _MOST:
         placed, shape = placed_as(placed, (image.ndim - 2, image.ndim - 1)), shape[-2:]
     mask = viewer.add_labels(np.zeros(shape, np.uint8), name=f"{image.name}: mask", **placed)

@@ -33,6 +33,7 @@ class NoiseField(ArrayField):
     def __init__(self, names: Names) -> None:
         super().__init__("noise", "noise", _TOOLTIP, names, others=(OWN, NUMBER, REPORT), kind="noise")
         others = [(other, other) for other in self._others]
+        # Layers are shown as "of 'NAME'", while the value is the name.
         self.chooser.choices = lambda widget: [*others, *((f"of '{name}'", name) for name in names(widget))]
         self._level = number(
             "noise_level",
@@ -52,9 +53,7 @@ class NoiseField(ArrayField):
                 "tooltip": "Written by 'genrecon noise --json', or the record of a result (NAME.genrecon.json)",
             },
         )
-        self.widgets += [self._level, self._file]
-        self.chooser.changed.connect(self._show)
-        self._show(self.chooser.value)
+        self.show_below({NUMBER: [self._level], REPORT: [self._file]})
 
     def source(self) -> Any:
         """Return the name of a layer, a number, a path, or None for the image itself.
@@ -67,9 +66,11 @@ class NoiseField(ArrayField):
         chosen = self.chooser.value
         if chosen == NUMBER:
             return float(self._level.value)
+        # A layer, or the image itself, for which the source is None.
         if chosen != REPORT:
             return super().source()
         path = Path(self._file.value)
+        # The path of an empty field is ".".
         if str(path) in ("", ".") or not path.is_file():
             there = f"there is no {str(path)!r}" if str(path) not in ("", ".") else "none is given"
             raise OptionError(f"choose the file of the noise report: {there}")
@@ -79,7 +80,3 @@ class NoiseField(ArrayField):
         """Return the noise: models, a number or None; `pixels_of` returns the noise of a layer from its name."""
         source = self.source()
         return read_noise(source) if isinstance(source, Path) else super().value(pixels_of)
-
-    def _show(self, chosen: Any) -> None:
-        self._level.visible = chosen == NUMBER
-        self._file.visible = chosen == REPORT

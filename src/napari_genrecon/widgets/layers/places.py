@@ -20,9 +20,9 @@ _GAP = 0.04  # share of the height of the other layers: enough to tell two image
 _FILL = 0.6  # share of the canvas that a layer fills, so that its surroundings stay in sight
 
 
-def beside(viewer: Viewer, but: str = "") -> tuple[float, float, float]:
-    """Return the top and right edge of all layers but one, with a gap, and their height, in world units of Y and X."""
-    boxes = [layer.extent.world for layer in viewer.layers if layer.name != but and layer.ndim >= 2]
+def beside(viewer: Viewer) -> tuple[float, float, float]:
+    """Return the top and right edge of all layers, with a gap, and their height, in world units of Y and X."""
+    boxes = [layer.extent.world for layer in viewer.layers if layer.ndim >= 2]
     if not boxes:
         return 0.0, 0.0, 0.0
     low, high = np.min([box[0][-2:] for box in boxes], axis=0), np.max([box[1][-2:] for box in boxes], axis=0)
@@ -47,6 +47,7 @@ def put(
 ) -> Any:
     """Add an image layer beside the others; it replaces a helper layer of the same name."""
     old = viewer.layers[name] if replace and name in viewer.layers else None
+    # A layer of the user may have this name by chance, and stays.
     if old is not None and NO_IMAGE in old.metadata:
         viewer.layers.remove(old)
     top, right, _ = beside(viewer)
@@ -60,10 +61,11 @@ def look_at(viewer: Viewer, layer: Layer, centre: Any = None, side: float = 0.0)
     """Move the camera to a layer, or to a point of the world with `side` world units around it."""
     low, high = layer.extent.world
     middle = (low + high) / 2 if centre is None else np.asarray(centre, float)
+    # A layer of a single point has no extent.
     side = side or float(max((high - low)[-2:].max(), 1e-9))
-    camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has no scene
+    camera = viewer.scene.camera
     camera.center = (0.0, *middle[-2:])
-    camera.zoom = _FILL * min(viewer.canvas.size if hasattr(viewer, "canvas") else (600, 800)) / side
+    camera.zoom = _FILL * min(viewer.canvas.size) / side
 
 
 def in_pixels(points: Any, image: Any) -> Any:
@@ -79,4 +81,5 @@ def in_pixels(points: Any, image: Any) -> Any:
             f"'{points.name}' has {points.ndim} dimensions, '{image.name}' has {image.ndim}: points need as many as "
             "their image"
         )
+    # Without any point the array would have no second dimension.
     return np.array([image.world_to_data(points.data_to_world(p)) for p in points.data]).reshape(-1, image.ndim)

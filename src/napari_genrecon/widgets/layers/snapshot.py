@@ -29,7 +29,9 @@ __all__ = [
     "layer_axes",
     "layer_data",
     "names_of",
+    "place_keywords",
     "placed_as",
+    "record_of",
     "result_layer",
     "shows_planes",
     "visible_region",
@@ -63,10 +65,15 @@ def names_of(viewer: Viewer, kinds: Any) -> list[str]:
     return [layer.name for layer in viewer.layers if isinstance(layer, kinds) and not is_no_image(layer)]
 
 
+def record_of(layer: Layer) -> dict[str, Any]:
+    """Return the record of how a layer was made; empty for a layer that is no result of this plugin."""
+    record = layer.metadata.get("genrecon")
+    return record if isinstance(record, dict) else {}
+
+
 def is_synthetic(layer: Layer) -> bool:
     """Return whether a layer holds images that were made up, by a model or from others."""
-    record = layer.metadata.get("genrecon")
-    return isinstance(record, dict) and record.get("nature") == "synthetic"
+    return record_of(layer).get("nature") == "synthetic"
 
 
 def layer_axes(layer: Layer) -> Axes:
@@ -78,10 +85,17 @@ def display(layer: Layer) -> dict[str, Any]:
     """Return all properties of a layer but its pixels and name, as keywords of ``add_image``."""
     # napari gives plugins layers behind a proxy, whose values cannot be copied; its own export gives plain ones.
     state = getattr(layer, "__wrapped__", layer).as_layer_data_tuple()[1]
+    # Copied, as the layer may be changed while the job runs.
     found = {name: copy.deepcopy(state[name]) for name in _COPIED if name in state}
+    # Colours have none of these.
     if layer.rgb:
         found = {k: v for k, v in found.items() if k not in ("colormap", "contrast_limits", "gamma")}
     return {**found, "rgb": layer.rgb, "metadata": copy.deepcopy(dict(state["metadata"]))}
+
+
+def place_keywords(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return the place of a layer out of its keywords; those with a new dimension have no rotation and shear."""
+    return {key: shown[key] for key in PLACED if key in shown}
 
 
 def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -110,10 +124,12 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
         shape = tuple(part.stop - part.start for part in result.region)
     if result.record.get("nature") == "predicted":  # other grey values than those of the source
         kwargs = {key: value for key, value in kwargs.items() if key not in ("contrast_limits", "colormap", "gamma")}
+    # The grid becomes finer where the result has more pixels than what was worked on. More channels are no finer grid.
     letters = result.axes.letters[new:]
     factors = tuple(
         1 if letter == "C" else a // b for a, b, letter in zip(full.shape[new:], shape, letters, strict=True)
     )
+    # Before the corner, which counts in pixels of the result.
     kwargs |= finer(kwargs, factors)
     if result.region is not None:
         n = len(kwargs["scale"])
@@ -148,8 +164,9 @@ def finer(shown: dict[str, Any], factors: tuple[int, ...]) -> dict[str, Any]:
 def with_new_dimension(kwargs: dict[str, Any], label: str = "sample") -> dict[str, Any]:
     """Return keywords of a layer with one more dimension in front; rotation and shear become part of the affine."""
     n = len(kwargs["scale"])
+    # Angles of n dimensions are no angles of n + 1, so the turn becomes a matrix in the affine.
     turned = Affine(rotate=kwargs["rotate"], shear=kwargs["shear"], ndim=n).linear_matrix
-    whole = np.eye(n + 2)
+    whole = np.eye(n + 2)  # (n + 2, n + 2): the new dimension in front, the translation last
     whole[1:-1, 1:-1] = turned
     own = np.eye(n + 2)
     own[1:, 1:] = np.asarray(kwargs["affine"])
@@ -169,6 +186,7 @@ def without_first(placed: dict[str, Any], n: int) -> dict[str, Any]:
     """Return the place of a layer without its first `n` dimensions (0 or 1)."""
     if not n:
         return placed
+    # The affine is a matrix, all else has one entry for each dimension.
     return {key: np.asarray(value)[n:, n:] if key == "affine" else value[n:] for key, value in placed.items()}
 
 
@@ -177,11 +195,13 @@ def placed_as(placed: dict[str, Any], kept: tuple[int, ...]) -> dict[str, Any]:
     n, index = len(placed["scale"]), list(kept)
     if len(index) >= n:
         return placed
-    whole = np.asarray(placed["affine"])
+    whole = np.asarray(placed["affine"])  # (n + 1, n + 1)
     turned = Affine(rotate=placed["rotate"], shear=placed["shear"], ndim=n).linear_matrix
+    # The last row and column of an affine are those of its translation.
     rows = [*index, n]
     own = np.eye(len(rows))
     own[:-1, :-1] = turned[np.ix_(index, index)]
+    # In a layer the turn comes before the translation, see `with_new_dimension`.
     translate = np.linalg.solve(own[:-1, :-1], np.asarray(placed["translate"], float)[index])
     plain = {key: [placed[key][i] for i in index] for key in ("scale", "units", "axis_labels")}
     return {**plain, "translate": translate, "affine": whole[np.ix_(rows, rows)] @ own}
@@ -200,12 +220,14 @@ def visible_region(viewer: Viewer, layer: Layer) -> tuple[slice, ...]:
     point = np.round(layer.world_to_data(viewer.dims.point)[-n_spatial:]).astype(int)
     shown = set(range(n_spatial - 2, n_spatial))
     low, high = np.array(layer.corner_pixels[0]), np.array(layer.corner_pixels[1])
+    # napari counts the corners in pixels of the level that is on screen.
     if layer.multiscale:
         low, high = (np.round(v * layer.downsample_factors[layer.data_level]) for v in (low, high))
     region = []
     for axis, length in enumerate(data.shape[:n_spatial]):
         if axis in shown:
             start, stop = int(np.clip(low[axis], 0, length - 1)), int(np.clip(high[axis] + 1, 1, length))
+            # At least one pixel, also where the layer is out of sight.
             region.append(slice(start, max(stop, start + 1)))
         else:
             index = int(np.clip(point[axis], 0, length - 1))

@@ -47,6 +47,7 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
     if given is None:
         return [None] * len(names)
     ending = POINTS if find_task(task).makes == "points" else ".ome.tif"
+    # A Zarr store is a folder as well, and as a target it is one result.
     if given.is_dir() and not is_written_by_region(given):
         given = given / f"{NAME}_{task}{ending}"
     if len(names) > 1 and NAME not in given.name:
@@ -57,6 +58,7 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
     targets = [given.with_name(given.name.replace(NAME, _file_name(name))) for name in names]
     taken: dict[str, str] = {}
     for name, target in zip(names, targets, strict=True):
+        # Windows and macOS take names for one file that differ in case, or in how their accents are encoded.
         other = taken.setdefault(unicodedata.normalize("NFD", target.name).casefold(), name)
         if other != name:
             raise OptionError(f"'{other}' and '{name}' would both be written to {target.name}: rename one of them")
@@ -66,4 +68,5 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
 
 def _file_name(name: str) -> str:
     """Return the name of a layer without characters that some system does not allow in file names."""
+    # Windows drops dots and spaces at the end of a name, and a dot in front hides a file.
     return re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(". ") or "image"

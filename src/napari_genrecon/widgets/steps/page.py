@@ -27,7 +27,7 @@ from napari_genrecon.widgets.fit import list_of_layers, make_primary, side_by_si
 from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers
 from napari_genrecon.widgets.layers.choice import LayerChoice
-from napari_genrecon.widgets.layers.snapshot import names_of
+from napari_genrecon.widgets.layers.snapshot import names_of, record_of
 from napari_genrecon.widgets.task.compute import LayerSnapshot
 
 if TYPE_CHECKING:
@@ -53,12 +53,13 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        # napari gives plugins a proxy of the viewer, and layers that are taken through it fail comparisons with `is`.
         self._viewer: Viewer = getattr(viewer, "__wrapped__", viewer)
         self.steps: list[Step] = []
         self._folder: Path | None = None  # from which paths in the steps start
         self._queue: list[LayerSnapshot] = []
         self._make_controls()
-        self._jobs = JobControls((self.run,), self.cancel, self._progress, self.status)
+        self._jobs = JobControls((self.run,), self.cancel, self._progress, self.status, after=self._allow_run)
         super().__init__(
             widgets=[
                 Label(value="Images"),
@@ -162,7 +163,11 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         self.chosen.value = [chosen] if 0 <= chosen < len(self.steps) else []
         self._fit_lists[1]()
         self._show_options()
-        self.run.enabled = bool(self.steps)
+        self._allow_run()
+
+    def _allow_run(self) -> None:
+        """Enable the button where there are steps and no run goes on; steps may be edited during a run."""
+        self.run.enabled = bool(self.steps) and self._jobs.job is None
 
     def _index(self) -> int | None:
         """Return the index of the step that is chosen; None if there is not exactly one."""
@@ -180,16 +185,18 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             return
         try:
             step = Step(self.steps[index].task, _options(self.step_options.value))
+            # A pipeline of this step alone checks its options.
             Pipeline((step,), self._folder)
         except GenReconError as error:
             self._jobs.refuse(error)
             return
+        # Qt tells of the end of editing also when the field loses the focus, unchanged.
         if step != self.steps[index]:
             self._change([*self.steps[:index], step, *self.steps[index + 1 :]], index)
 
     def _move_up(self, _event: object = None) -> None:
         index = self._index()
-        if index:
+        if index:  # neither none nor the first one
             moved = [*self.steps]
             moved[index - 1 : index + 1] = moved[index], moved[index - 1]
             self._change(moved, index - 1)
@@ -199,8 +206,8 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
 
     def _take(self, _event: object = None) -> None:
         layer = self._viewer.layers.selection.active
-        record = None if layer is None else layer.metadata.get("genrecon")
-        if not isinstance(record, dict):
+        record = {} if layer is None else record_of(layer)
+        if not record:
             self._jobs.ask_for("Select the layer of a result first: its steps are taken from its record.")
             return
         try:
@@ -246,22 +253,24 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     # Run ------------------------------------------------------------------------------------------------------------
 
     def _start(self, _event: object = None) -> None:
+        # In the order of the list of layers, whatever order they were chosen in.
         layers = [layer for layer in self._viewer.layers if layer.name in self.images.value]
         if not layers:
             self._jobs.ask_for("Choose an image first.")
             return
         try:
-            self._pipeline()
+            steps = self._pipeline()
         except GenReconError as error:
             self._jobs.refuse(error)
             return
+        # All is read now: layers may be changed or removed, and steps edited, while the first image is worked on.
         self._queue = [LayerSnapshot.of(layer) for layer in layers]
-        self._next()
+        self._next(steps, keep=self.keep.value)
 
-    def _next(self) -> None:
+    def _next(self, steps: Pipeline, *, keep: bool) -> None:
         if not self._queue:
             return
-        taken, steps, keep = self._queue.pop(0), self._pipeline(), self.keep.value
+        taken = self._queue.pop(0)
         about = about_layer({**taken.shown, "name": taken.name}, taken.data.shape)
 
         def run() -> Generator[Progress, None, _Made]:
@@ -271,16 +280,22 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             self._queue.clear()
             self._jobs.tell(kind, value)
 
-        self._jobs.begin(run, lambda made: self._add(made, taken), failed, title=f"{steps.name} '{taken.name}'")
+        def done(made: _Made) -> None:
+            self._add(made, taken, steps)
+            self._next(steps, keep=keep)
 
-    def _add(self, made: _Made, taken: LayerSnapshot) -> None:
-        """Add the results of one image, and go on with the next."""
+        self._jobs.begin(run, done, failed, title=f"{steps.name} '{taken.name}'")
+
+    def _add(self, made: _Made, taken: LayerSnapshot, steps: Pipeline) -> None:
+        """Add the results of one image."""
         name, names = taken.name, []
         for number, (result, _about) in enumerate(made):
             last = number == len(made) - 1
+            # Only the first step worked on the layer; the others worked on the step before, as their records say.
             record = made_from_layer(result.record, taken.shown["metadata"]) if not number else result.record
             task = str(record["task"])
-            name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {self._pipeline().name}"
+            # Where all steps are added, each is named after the one before it.
+            name = result_name(task, name, record) if len(made) > 1 else f"{taken.name} {steps.name}"
             for warning in record["warnings"]:
                 show_warning(f"{name}: {warning}")
             added = add_layers(
@@ -289,9 +304,9 @@ class StepsPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             added.visible = last
             names.append(added.name)
         self._say(f"New layer{'s' if len(names) > 1 else ''}: {', '.join(names)}.")
+        # Cancel came too late for this image, but not for those that wait.
         if self._jobs.cancelled:
             self._queue.clear()
-        self._next()
 
 
 def _options(given: str) -> dict[str, Any]:
@@ -302,6 +317,7 @@ def _options(given: str) -> dict[str, Any]:
         if not equals or not name:
             raise OptionError(f"options are written as name=value, with commas between them; got {part.strip()!r}")
         try:
+            # Words of Python become those of JSON; what JSON cannot read is a text without quotes.
             found[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
         except ValueError:
             found[name] = value

@@ -47,6 +47,7 @@ def as_python(
 
 def _call(task: Task, layer: Layer, options: Any, arrays: dict[str, Any], live: bool) -> str:
     defaults = task.options()
+    # Arrays are written by their sources, as their pixels cannot be.
     names = [name for name in defaults.__dataclass_fields__ if name not in ("noise", "axes", *arrays)]
     given = {name: _source(name, source) for name, source in arrays.items() if source is not None}
     given |= {n: repr(getattr(options, n)) for n in names if getattr(options, n) != getattr(defaults, n)}
@@ -61,5 +62,6 @@ def _call(task: Task, layer: Layer, options: Any, arrays: dict[str, Any], live: 
 def _source(name: str, given: Any) -> str:
     """Return the Python of an option that is a layer, a file, optics or a number."""
     if isinstance(given, Path):
+        # A file holds a report if it is for the noise, else an image.
         return f"{'read_noise' if name == 'noise' else 'open_image'}({str(given)!r})"
     return f"viewer.layers[{given!r}]" if isinstance(given, str) else repr(given)

@@ -59,6 +59,7 @@ class BeadButton:
             return
         image = layers[0]
         try:
+            # Read before the job begins, as its steps run in a thread.
             data, places = layer_data(image), places_of(points, image)
         except GenReconError as error:
             self._jobs.refuse(error)
@@ -71,14 +72,16 @@ class BeadButton:
         self._jobs.begin(steps, lambda found: self._add(found, image), self._refused, title=f"Beads of '{image.name}'")
 
     def _add(self, found: BeadPSF, image: Any) -> None:
-        n = found.pixels.ndim
+        n = found.pixels.ndim  # 2 or 3, without colours
         place = {"scale": image.scale[-n:], "units": image.units[-n:], "metadata": {"source": str(found)}}
+        # The dock chooses what becomes active, and would deblur the PSF.
         with keeping_active(self._viewer):
             layer = self._viewer.add_image(found.pixels, name=f"{image.name} PSF", visible=False, **place)
         self._form["psf"].value = layer.name
         self._jobs.say(f"{found}. '{layer.name}' is now the PSF: choose the image to deblur.", "good")
 
     def _refused(self, kind: str, value: Any) -> None:
+        # Beads that make no PSF are an answer, and not a failure: it is said in the dock only.
         if isinstance(value, GenReconError):
             self._jobs.say(f"{str(value)[0].upper()}{str(value)[1:]}.", "bad")
         else:

@@ -48,12 +48,14 @@ class BlurFinder:
 
     def _pressed(self, _event: object = None) -> None:
         if self._found is not None:
+            # As the button has said it.
             self._form["psf_width"].value = round(self._found.fwhm, 1)
             self.forget()
         elif not self._chosen():
             self._jobs.ask_for("Choose an image first.")
         else:
             layer = self._chosen()[0]
+            # Read before the job begins, as its steps run in a thread.
             data, axes = layer_data(layer), layer_axes(layer)
             title = f"Blur of '{layer.name}'"
             self._jobs.begin(lambda: measure_blur_steps(data, axes), self._offer, self._refused, title=title)
@@ -65,6 +67,7 @@ class BlurFinder:
         self._jobs.say(f"{said[0].upper()}{said[1:]}.", "good")
 
     def _refused(self, kind: str, value: Any) -> None:
+        # An image that does not tell its blur is an answer, and not a failure: it is said in the dock only.
         if isinstance(value, GenReconError):
             said = str(value)
             self._jobs.say(f"{said[0].upper()}{said[1:]}. Deblur with a PSF from optics or beads.", "bad")

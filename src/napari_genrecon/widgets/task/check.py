@@ -16,8 +16,8 @@ from napari_genrecon.tasks.check import Check, check_steps, denoised_part, noise
 from napari_genrecon.tasks.denoise import TITLE
 from napari_genrecon.tasks.measure import input_facts, sample_channels
 from napari_genrecon.tasks.region import region_of
-from napari_genrecon.widgets.compare.differences import ADDED_ERASED
-from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, PLACED, corner, display, layer_data
+from napari_genrecon.widgets.compare.differences import ADDED_ERASED, strongest_colour
+from napari_genrecon.widgets.layers.snapshot import NO_IMAGE, corner, display, layer_data, place_keywords, record_of
 
 __all__ = ["check_layer_steps", "deviations_layer"]
 
@@ -30,17 +30,19 @@ def check_layer_steps(result: Any, others: Sequence[Any]) -> Generator[Progress,
     ImageError
         If the layer is not a result of denoising, or none of the others is the image that it was made from.
     """
-    name, restored, record = result.name, layer_data(result), result.metadata.get("genrecon")
-    if record is None:
+    name, restored, record = result.name, layer_data(result), record_of(result)
+    if not record:
         raise ImageError(f"'{name}' has no record of how it was made: choose a layer that 'Denoise' made")
     noise, blend = noise_of_record(record)
     made_from, shape = record["input"]["fingerprint"], tuple(record["input"]["shape"])
     axes = resolve_axes(record["axes"]["letters"], shape)
     candidates = [layer_data(layer) for layer in others if isinstance(layer, Image) and layer is not result]
 
+    # What is above is refused at once, in the thread of the window; these steps run in that of a job.
     def steps() -> Generator[Progress, None, Check]:
         yield Progress(0, 0, "looking for the image that it was made from")
         for data in candidates:
+            # The shape first, as a fingerprint reads all pixels that it is made from.
             if tuple(data.shape) == shape and _fingerprint(data, axes) == made_from:
                 image, part, models, region = denoised_part(record, noise, data, restored, axes)
                 error = _error_of(result, others)
@@ -55,7 +57,7 @@ def _error_of(result: Any, others: Sequence[Any]) -> Any:
     """Return the expected error that came with a result, from the layer of it; None if it is not there."""
     record = result.metadata["genrecon"]
     for layer in others:
-        if isinstance(layer, Image) and is_of_result(layer.metadata.get("genrecon") or {}, {**record, "of": TITLE}):
+        if isinstance(layer, Image) and is_of_result(record_of(layer), {**record, "of": TITLE}):
             data = layer_data(layer)
             return data if tuple(data.shape) == tuple(layer_data(result).shape) else None  # not that of RGB
     return None
@@ -75,15 +77,15 @@ def deviations_layer(found: Check, result: Any) -> tuple[Any, dict[str, Any]]:
         region = region_of(record["options"]["region"], axes, whole.shape)
         assert region is not None
         shown["translate"] = corner(shown, [part.start for part in region][: len(shown["scale"])])
-    if shown["rgb"]:  # one value per pixel: the colour that stands out most
-        strongest = np.abs(deviations).argmax(axis=-1)[..., None]
-        deviations = np.take_along_axis(deviations, strongest, axis=-1)[..., 0]
+    if shown["rgb"]:
+        deviations = strongest_colour(deviations)
     return deviations, {
-        **{key: shown[key] for key in PLACED if key in shown},
+        **place_keywords(shown),
         "name": f"{result.name}: deviations",
         "colormap": ADDED_ERASED,
         "blending": "additive",
+        # The limit of the verdict has half the colour: what is beyond it stands out.
         "contrast_limits": (-2 * found.verdict.limit, 2 * found.verdict.limit),
         "metadata": {NO_IMAGE: True},
-        "visible": bool(found.verdict.places),
+        "visible": bool(found.verdict.places),  # hidden where nothing stands out
     }

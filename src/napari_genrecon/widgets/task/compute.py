@@ -50,6 +50,7 @@ class LayerSnapshot:
         first = cls.of(layers[0])
         data = stacked([layer_data(layer) for layer in layers])
         n = len(first.shown["scale"]) + 1
+        # The turn is in the affine now, and whoever reads these keywords expects both of its old ones.
         shown = with_new_dimension(first.shown, "c") | {"rotate": np.eye(n), "shear": np.zeros(n * (n - 1) // 2)}
         return replace(first, data=data, shown=shown)
 
@@ -58,7 +59,9 @@ def preview_steps(
     task: Task, taken: LayerSnapshot, options: Any, region: tuple[slice, ...]
 ) -> Generator[Progress, None, tuple[Any, Any, tuple[int, ...], Result]]:
     """Compute a region: its pixels after and before the task, the factor per axis, and the whole result, lazy."""
+    # What is on screen is computed, whatever part a run would work on.
     options = replace(options, region=None, **({"whole": False} if hasattr(options, "whole") else {}))
+    # Lazy, so that nothing is computed yet: the tiles of the result then make the region, with the pixels of a run.
     result = yield from task.steps(taken.data, options, lazy=True)
     assert result.tiles is not None  # lazy results have them
     fn, source, grid = result.tiles
@@ -101,6 +104,7 @@ def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, targe
         if record["options"].get("uncertainty")
         else []
     )
+    # By `add_layers`, where blending would mix the two.
     hidden = taken.visible and not taken.layer.visible
     said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []
     return " ".join(said)

@@ -101,6 +101,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._page.native.layout().addStretch(1)  # room that is not needed stays below
         self._layers.changed.connect(self._say_images)
         self._say_images()
+        # The keys click the button, so they do nothing while it is disabled.
         for keys, button in ((RUN_KEYS, self._run), (PREVIEW_KEYS, self._preview)):
             QShortcut(QKeySequence(keys), self.native).activated.connect(button.native.click)
 
@@ -156,6 +157,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _chosen_target(self) -> Path | None:
         typed = str(self._target.value)
+        # The path of an empty field is ".".
         return None if typed in ("", ".") else Path(typed)
 
     def reset_choices(self, *_: Any) -> None:

@@ -40,6 +40,7 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
 
     def write(self, verdict: str, details: str = "") -> None:
         """Show another text; without details there is nothing to unfold."""
+        # Without details the report says the same, and is not shown.
         self.verdict.value, self.report.value = verdict, details or verdict
         self._any = bool(details)
         self._show()
@@ -51,6 +52,7 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
 
     def _toggle(self, _event: object = None) -> None:
         self._open = not self._open
+        # All docks follow this. Where napari does not know the plugin it does nothing, so this one is shown by hand.
         prefer(_SECTION, details=self._open)
         self._show()
 
@@ -58,6 +60,7 @@ class Details(Container[Any]):  # type: ignore[misc]  # magicgui is not followed
         self._gone = True
 
     def _follow(self, _event: object = None) -> None:
+        # Preferences outlive the docks that follow them.
         if self._gone:
             return
         self._open = bool(preferences(_SECTION).get("details", self._open))

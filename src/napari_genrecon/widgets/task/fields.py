@@ -79,13 +79,16 @@ class TaskFields:
             text="Export for other programs…",
             tooltip="Writes the model as a package of bioimage.io; a denoiser with the noise of the chosen image",
         )
+        # Only images can be computed plane by plane.
         extra: list[Any] = [self.target] if points else [self.live, self.target]
         if "model" in [option.name for option in fields(task.options)]:
             extra += [self.bring, self.give] if task.name in ("denoise", "upscale") else [self.bring]
+        # A task without any model is of no use before one is brought or trained: these buttons are not folded away.
         lacks_model = not task.cards()
         extra += [self.teach] if lacks_model else []
         self.form = TaskForm(task, named(Image | Labels | Shapes), named(Image), named(Points), extra=extra)
         for name in ("bring", "teach") if lacks_model else ():
             self.form.keep_in_sight(name)
+        # Tasks whose results have other pixels than the image have no option `whole`.
         self.only = Only(viewer, enlarges=not hasattr(task.options(), "whole"))
         self.only.visible = not points

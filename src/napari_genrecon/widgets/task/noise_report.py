@@ -115,6 +115,7 @@ class NoiseReport:
     def _begin(self, layer: Layer, subject: Any) -> None:
         """Measure the noise of a layer in a job."""
         self._box.write(f"{subject.name}: measuring the noise…")
+        # Layers and fields are read here, as the steps run in a thread.
         key, data, axes = self._key(layer), layer_data(subject), self._axes(subject)
         timed, options = self._timed(layer)
 
@@ -262,6 +263,7 @@ class NoiseReport:
             if self.is_about(data):
                 self.show()
 
+        # A timing that still runs is of other options.
         self.abandon()
         self.timing = Job(steps, lambda _progress: None, done)
         self.timing.start()

@@ -91,11 +91,13 @@ class Only(Container[Any]):  # type: ignore[misc]  # magicgui is not followed by
             if part == _PLANE:
                 found[axes.y], found[axes.x] = slice(0, shape[axes.y]), slice(0, shape[axes.x])
             return _text(found, axes, shape)
+        # What is left is a shape, whose layer is found by the words that name it.
         names = {_SHAPE.format(each.name): each for each in self._viewer.layers}
         return _text(_box(names[part], layer, axes, shape), axes, shape)
 
 
 def _text(region: list[slice], axes: Axes, shape: tuple[int, ...]) -> str:
+    # Colours, which are always taken whole, have a slice without ends.
     ends = [slice(*part.indices(n)[:2]) for part, n in zip(region, shape, strict=True)]
     return region_text(tuple(ends), axes, shape)
 
@@ -105,6 +107,7 @@ def _box(shapes: Layer, image: Layer, axes: Axes, shape: tuple[int, ...]) -> lis
     if not len(shapes.data):
         raise OptionError(f"'{shapes.name}' holds no shape: draw a rectangle on the image")
     world = np.array([shapes.data_to_world(point)[-2:] for point in shapes.data[-1]])
+    # Of the shape only Y and X count; all else is taken from the image, which may have more dimensions.
     point = np.asarray(image.data_to_world(np.zeros(image.ndim)))
     pixels = [image.world_to_data([*point[:-2], *each])[-2:] for each in world]
     # A pixel belongs to the box if its middle does; rounded, as an edge may lie exactly between two pixels.

@@ -110,10 +110,13 @@ class Preview:
             Grey values of the result beyond which contrast says nothing, see `Result`.
         """
         n = len(look["scale"])
+        # In pixels of the result. The slice of colours has no start, and `n` leaves it out.
         offset = tuple((piece.start or 0) * factor for piece, factor in zip(region, factors, strict=True))[:n]
         for axis, factor in enumerate(factors):
+            # Both sides of the line need one shape; with its pixels repeated, the source looks as it did.
             before = before.repeat(factor, axis) if factor > 1 else before
         look = {**look, **finer(look, factors)}
+        # Opacity and blending are left to `SplitLayer`, which has to cover what lies below it.
         keywords = {k: v for k, v in look.items() if k not in ("metadata", "opacity", "blending")}
         keywords |= {"name": f"{name} preview", "translate": corner(look, offset)}
         self._shown = _Shown(region, name, source, options)
@@ -147,7 +150,9 @@ class Preview:
         """Return whether the plane on screen is the one of the preview."""
         dims, layer = self._viewer.dims, self._split.layer
         point = layer.world_to_data(dims.point[-layer.ndim :])
+        # Numbers of the layer's own dimensions, which are the last ones of the viewer; below 0 where it has none.
         hidden = [axis - dims.ndim + layer.ndim for axis in dims.not_displayed]
+        # A pixel reaches half its size beyond its middle.
         return all(-0.5 <= point[i] < layer.data.shape[i] - 0.5 for i in hidden if i >= 0)
 
     def remove(self) -> None:

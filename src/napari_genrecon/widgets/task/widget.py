@@ -32,7 +32,14 @@ from napari_genrecon.widgets.jobs.controls import JobControls
 from napari_genrecon.widgets.layers.add_result import add_layers, layer_options, pixels_of, told_options
 from napari_genrecon.widgets.layers.choice import keeping_active
 from napari_genrecon.widgets.layers.new_mask import add_mask
-from napari_genrecon.widgets.layers.snapshot import is_no_image, layer_axes, layer_data, shows_planes, visible_region
+from napari_genrecon.widgets.layers.snapshot import (
+    is_no_image,
+    layer_axes,
+    layer_data,
+    record_of,
+    shows_planes,
+    visible_region,
+)
 from napari_genrecon.widgets.layers.targets import plan_targets
 from napari_genrecon.widgets.layers.watched import Watched
 from napari_genrecon.widgets.preferences import follow_preferences, preferences
@@ -77,6 +84,7 @@ class TaskWidget(TaskControls):
     _adding: ClassVar[TaskWidget | None] = None  # the widget whose result is being added now
 
     def __init__(self, viewer: Viewer, task: Task, fields: TaskFields) -> None:
+        # napari gives plugins a proxy of the viewer, and layers that are taken through it fail comparisons with `is`.
         super().__init__(getattr(viewer, "__wrapped__", viewer), task, fields)
         self._preview_layer, self._watched = Preview(self._viewer, self._preview_gone), Watched(self._viewer)
         self._said_of_preview = ""
@@ -136,8 +144,8 @@ class TaskWidget(TaskControls):
         dims = self._viewer.dims.events
         for event in (self._view.changed, dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._judge_again)
-        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari before 0.9 has no scene
-        for event in (camera.events.center, camera.events.zoom):
+        camera = self._viewer.scene.camera.events
+        for event in (camera.center, camera.zoom):
             event.connect(self._view_moved)
         self._run.changed.connect(self._start_run)
         self._check.changed.connect(self._start_check)
@@ -166,6 +174,7 @@ class TaskWidget(TaskControls):
 
     def _opened(self) -> None:
         self._refresh()
+        # To choose another image now would replace the message about the run that has ended.
         if not self._unread:
             self._follow_active()
             self._take_only_image()
@@ -197,6 +206,7 @@ class TaskWidget(TaskControls):
 
     def _rename(self, event: Any) -> None:
         self._refresh()
+        # The report names its image.
         if self._viewer.layers[event.index] in self._chosen()[:1]:
             self._noise.show()
 
@@ -205,13 +215,15 @@ class TaskWidget(TaskControls):
         active = self._viewer.layers.selection.active
         if self._dock.closed or self._stays() or (active is not None and is_no_image(active)):
             return
-        record = None if active is None else active.metadata.get("genrecon")
-        if record is not None:
+        record = {} if active is None else record_of(active)
+        if record:
             self._record = record
-        if (record is not None or isinstance(active, Image)) and not self._jobs.at_work:
+        # A result that is clicked on says how it was made, unless a job is reporting there.
+        if (record or isinstance(active, Image)) and not self._jobs.at_work:
             self._status.value = methods_text(record, defaults_of, cited) if record else ""
         if isinstance(active, Image):
             self.reset_choices()
+            # The choices were read anew first, as this layer may have been added just now.
             self._layers.value = [active.name]
         elif not self._chosen():
             self._ask_for_layer()
@@ -241,6 +253,7 @@ class TaskWidget(TaskControls):
     def _show_options(self, _event: object = None) -> None:
         """Show the options that matter for the chosen images."""
         layers, typed = self._chosen(), str(self._form["axes"].value or "").upper()
+        # Only what every chosen image tells need not be asked for. Typed axes may give its numbers another meaning.
         told = set.intersection(*map(told_options, layers)) if layers and not typed else set()
         self._form.use_for("".join([*(str(layer_axes(layer)) for layer in layers), typed]), told)
 
@@ -258,6 +271,7 @@ class TaskWidget(TaskControls):
             self._ask_for_layer()
 
     def _ended(self) -> None:
+        # On the next turn of Qt's loop: the result is added only after this, and may begin the next job of a queue.
         QTimer.singleShot(0, self._measure_if_new)
 
     def _measure_if_new(self) -> None:
@@ -273,6 +287,7 @@ class TaskWidget(TaskControls):
             given = self._viewer.layers[name]
             return self._noise.of_layer(given) if kind == "noise" else pixels_of(kind, given, layer)
 
+        # Points are found in the whole image.
         part = self._only.options(layer) if self._task.makes == "image" else {}
         return layer_options(self._task, layer, {**self._form.values(pixels), **part})
 
@@ -349,7 +364,8 @@ class TaskWidget(TaskControls):
         if self._gone or self._job is not None or not self._preview_layer.there or not source:
             return
         region = visible_region(self._viewer, source[0])
-        seen = np.prod([piece.stop - piece.start for piece in region if piece.stop])
+        seen = np.prod([piece.stop - piece.start for piece in region if piece.stop])  # colours have no ends
+        # The expected time of the whole image, for the share of its pixels that is seen; unknown times are too long.
         seconds = (self._noise.seconds or np.inf) * seen / layer_data(source[0]).size
         current = self._preview_layer.is_of(source[0], self._asked()) and shows_planes(self._viewer)
         if current and not self._preview_layer.covers(region) and seconds < _SOON:
@@ -400,6 +416,7 @@ class TaskWidget(TaskControls):
     def _are_channels(self, layers: list[Any]) -> bool:
         if self._task.alike or len(layers) < 2 or len({layer_data(layer).shape for layer in layers}) > 1:
             return False
+        # Images that have channels of their own are worked on one by one.
         single = all(layer_axes(layer).channel is None for layer in layers)
         return single and self._task.card(self._form.plain_values()["model"]).channels == len(layers)
 
@@ -418,9 +435,11 @@ class TaskWidget(TaskControls):
         if not self._running:
             return
         taken, options, target = self._queue.pop(0)
+        # The time of a result begins now, and not with the first one of the queue.
         taken, live = replace(taken, at=time.perf_counter()), self._live.value
 
         def failed(kind: str, value: object) -> None:
+            # An error, or Cancel, ends the run of all images.
             self._running = False
             self._queue.clear()
             self._watched.stop()
@@ -451,12 +470,15 @@ class TaskWidget(TaskControls):
                 )
             self._record = record
             self._result, self._compare.visible = added, isinstance(added, Image)
+        # What was written to a file is read lazily, too, but nothing of it is left to compute.
         lazy = isinstance(added, Image) and target is None and is_lazy(layer_data(added))
         self._said.append(about_result(record, added, taken, target, lazy=lazy))
         self._jobs.say(" ".join(self._said))
         if self._dock.closed:
             self._unread = True
+            # Nobody sees the message in a dock that is closed.
             show_info(self._said[-1])
+        # Cancel came too late for this image, but not for those that wait.
         if self._jobs.cancelled:
             self._queue.clear()
         self._next()
@@ -490,6 +512,7 @@ class TaskWidget(TaskControls):
         name = result.name
 
         def checked(found: Any) -> None:
+            # It may have been removed while it was checked.
             if result in self._viewer.layers:
                 pixels, kwargs = deviations_layer(found, result)
                 with keeping_active(self._viewer):
@@ -512,6 +535,7 @@ class TaskWidget(TaskControls):
 
         def added(card: ModelCard) -> None:
             self.refresh_models()
+            # The file may hold a model of another task, which cannot be chosen here.
             if card in self._task.cards():
                 self._form["model"].value = card.name
                 if self._task.name == "upscale" and card.scaling:
@@ -538,6 +562,7 @@ class TaskWidget(TaskControls):
         def steps() -> Generator[Progress, None, tuple[str, ...]]:
             yield Progress(0, 0, "measuring the noise")
             noise = self._noise.of_layer(layers[0]) if self._task.name == "denoise" else None
+            # The dialog has asked before an existing file is replaced.
             return (yield from export_steps(name, path, noise=noise, factor=options.get("factor", 2), overwrite=True))
 
         def written(kinds: tuple[str, ...]) -> None:

@@ -15,7 +15,14 @@ from napari_genrecon.io.layers import stacked
 from napari_genrecon.training.data.dataset import SIZES, CropOptions
 from napari_genrecon.widgets.fit import list_of_layers
 from napari_genrecon.widgets.layers.places import in_pixels
-from napari_genrecon.widgets.layers.snapshot import PLACED, display, is_synthetic, layer_axes, layer_data, names_of
+from napari_genrecon.widgets.layers.snapshot import (
+    display,
+    is_synthetic,
+    layer_axes,
+    layer_data,
+    names_of,
+    place_keywords,
+)
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -67,7 +74,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        self._viewer, self._touched, self._alike = viewer, False, False
+        self._viewer, self._touched, self._alike = viewer, False, False  # touched: by the user
         self.following = True  # whether an image layer that is clicked on is chosen
         self.on_choice: Callable[[], object] = lambda: None  # called when other layers, or another way, are chosen
         self.images = Select(
@@ -110,6 +117,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
 
     def leave(self) -> None:
         """Stop listening to the viewer."""
+        # The viewer outlives this page.
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.renamed):
             event.disconnect(self.refresh)
@@ -128,6 +136,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             raise OptionError("choose an image layer first")
         if not self.any_crops:
             return self._pairs(layers)
+        # A list that is hidden keeps what was chosen in it.
         objects = self._chosen(self.objects) if self.mode.value == "objects" else []
         if self.mode.value == "objects" and not objects:
             raise OptionError("choose a Labels or Points layer that says where the objects are, or another way to cut")
@@ -136,7 +145,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         where = {"axes": axes, **_objects(objects, layers, len(images)), **_scale(layers[0])}
         if together:
             where["channel_names"] = tuple(layer.name for layer in layers)
-        placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
+        placed = place_keywords(display(layers[0]))
         first = objects[0].name if objects else ""
         return Source(images=images, where=where, name=layers[0].name, objects=first, placed=placed)
 
@@ -146,6 +155,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         self.mode.visible = self.any_crops
         self.targets.visible = "targets" in needs
         if "targets" in needs and not self.targets.value:
+            # A guess: another image with the shape of the first one.
             chosen = self._chosen(self.images)[:1]
             others = [layer for layer in self._viewer.layers if isinstance(layer, Image) and layer not in chosen]
             alike = [x.name for x in others if chosen and layer_data(x).shape == layer_data(chosen[0]).shape]
@@ -175,13 +185,14 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
             where["targets"], where["target_axes"] = _as_channels(targets) if several else _separate(targets)
             if several:
                 where["target_names"] = tuple(layer.name for layer in targets)
-        placed = {key: value for key, value in display(layers[0]).items() if key in PLACED}
+        placed = place_keywords(display(layers[0]))
         return Source(images=images, where=where, name=layers[0].name, objects="", placed=placed)
 
     def pairs(self) -> list[tuple[Any, Any]]:
         """Return, for each image, its (first) layer and the layer of its objects."""
         images, objects = self._chosen(self.images), self._chosen(self.objects)
         images = images[:1] if self._alike and self.together.value else images
+        # One layer of objects holds for all images.
         return list(zip(images, objects * len(images) if len(objects) == 1 else objects, strict=False))
 
     def only_objects(self) -> None:
@@ -223,8 +234,10 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         objects, images = list(self.objects.choices), self._chosen(self.images)
         if objects and not self.objects.value:
             self.objects.value = objects[:1]
+        # Squares of a size that networks take have been cut already.
         planes = {layer_data(layer).shape[layer.ndim - 2 : layer.ndim] for layer in images}
         ready = bool(planes) and all(plane[0] == plane[1] and plane[0] in SIZES for plane in planes)
+        # Blocked, as a guess is no choice of the user, see `_mode_changed`.
         with self.mode.changed.blocked():
             self.mode.value = "whole" if ready else "objects" if objects else "grid"
         self._show_what_counts()
@@ -239,6 +252,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         if isinstance(active, Image) and active.name in self.images.choices and not is_synthetic(active):
             self.images.value = [active.name]
         elif not self.images.value:
+            # The last one is on top.
             self.images.value = [n for n in self.images.choices if not is_synthetic(self._viewer.layers[n])][-1:]
 
     def _images_changed(self, _event: object = None) -> None:
@@ -254,6 +268,7 @@ class CropChooser(Container[Any]):  # type: ignore[misc]  # magicgui is not foll
         layers = self._chosen(self.images)
         shapes = {(tuple(layer_data(x).shape), str(layer_data(x).dtype)) for x in layers}
         plain = all(layer_axes(layer).channel is None for layer in layers)
+        # Frames are repeats of one field.
         channels = self._channels and "frames" not in self._needs
         self._alike = 2 <= len(layers) <= 4 and len(shapes) == 1 and plain and channels
         self.together.visible = self._alike
@@ -287,10 +302,12 @@ def _objects(objects: list[Any], layers: list[Any], n: int) -> dict[str, Any]:
         raise OptionError(f"{len(objects)} layers of objects are chosen for {n} images: choose one for each")
     if kinds == {Labels}:
         return {"labels": [layer_data(layer) for layer in objects]}
+    # There are more layers than objects where the layers are channels of one image.
     pairs = zip(objects, layers, strict=False)
     return {"points": [in_pixels(points, image) for points, image in pairs]}
 
 
 def _scale(layer: Layer) -> dict[str, Any]:
+    # A negative scale flips an image; its pixels have a size all the same.
     size, units = np.abs(np.asarray(layer.scale, float))[-2:], [str(unit) for unit in layer.units][-2:]
     return {"pixel_size": (float(size[0]), float(size[1])), "units": (units[0], units[1])}

@@ -135,6 +135,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         if not self._named:
             image = next(iter(self.chooser.images.value), "model")
             label = find_recipe(self.recipe["kind"].value).label.lower()
+            # The name of a model is also that of its file.
             plain, kind = (re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") for name in (image, label))
             self.model_name.value = f"{plain[:40] or 'model'}-{kind}"
 
@@ -187,6 +188,7 @@ class TrainPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
             scale=crops.pixel_size if single else (1.0, *crops.pixel_size),
             units=crops.units if single else ("pixel", *crops.units),
             axis_labels=("y", "x") if single else ("c", "y", "x"),
+            # Crops whose values are no grey values have no range, see `Dataset`, and targets have one of their own.
             contrast_limits=(min(crops.low), max(crops.high))
             if len(crops.low) and crops.targets is None
             else limits_of(picture),
@@ -227,6 +229,7 @@ def pairs(crops: Dataset) -> Any:
     """
     assert crops.targets is not None
     training = np.flatnonzero(~crops.held_out)
+    # Spread evenly, as crops of one image follow each other. A pair takes two places of the sheet.
     chosen = training[np.linspace(0, len(training) - 1, min(_ROWS * _COLUMNS // 2, len(training))).astype(int)]
     parts = [crops.x[chosen, :1], crops.targets[chosen, :1]]
     if crops.depth:
@@ -234,7 +237,7 @@ def pairs(crops: Dataset) -> Any:
     if crops.low:  # grey values, those of the targets on a scale of their own
         parts = [_from_0_to_1(part) for part in parts]
     both = np.stack(parts, axis=1)  # (N, 2, 1, Y, X)
-    return sheet(both.reshape(-1, *both.shape[2:]), _COLUMNS)
+    return sheet(both.reshape(-1, *both.shape[2:]), _COLUMNS)  # (2 N, 1, Y, X): image, target, image ...
 
 
 def _from_0_to_1(crops: Any) -> Any:
@@ -253,6 +256,7 @@ def _take_defaults(form: Form, before: Any, after: Any) -> None:
     values = form.plain_values()
     for name in values:
         old, new = getattr(before, name, None), getattr(after, name, None)
+        # A value that differs from the default of the recipe before was typed, and stays.
         if values[name] == old and new not in (None, old):
             form[name].value = str(new) if isinstance(form[name], LineEdit) else new
         elif values[name] == old and new is None and isinstance(form[name], LineEdit):
@@ -261,5 +265,6 @@ def _take_defaults(form: Form, before: Any, after: Any) -> None:
 
 def _recipe_options() -> dict[str, tuple[str, ...]]:
     """Return the options that not all recipes have, with the names of those that do."""
+    # An option's hint is Annotated: its second part holds, beside words for the form, the recipes that have the option.
     found = {name: get_args(hint)[1].get("kind") for name, hint in hints_of(_OPTIONS).items()}
     return {name: kind for name, kind in found.items() if kind}

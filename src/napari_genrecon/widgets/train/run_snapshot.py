@@ -80,6 +80,7 @@ def snapshot_steps(name: str) -> Generator[Progress, None, RunSnapshot]:
     if not named:
         return RunSnapshot(runs=runs)
     run, state = named[0]
+    # Here, in a thread, before the window draws the first curve.
     load_plots()
     return RunSnapshot(
         runs=runs, chosen=run, state=state, progress=run.progress(), loading=run.is_loading(), log=run.log(),
@@ -108,6 +109,7 @@ def state_words(snapshot: RunSnapshot) -> tuple[str, str]:
         before = f"{done} so far; the" if progress else "The"
         return f"{begun}. {before} process that trains is starting (some seconds)…", ""
     ended = snapshot.state in ("stopped", "finished")
+    # While it trains, few steps are no reason to warn.
     few = few_steps(progress.step) if progress and ended and recipe.generates else ""
     notes = [note for note in (progress.note if progress else "", few, snapshot.device) if note]
     beware = f" Beware: {'; '.join(notes)}." if notes else ""
@@ -139,12 +141,12 @@ def curves(snapshot: RunSnapshot) -> list[Curves]:
         return []
     found: list[Curves] = []
     for shown in find_recipe(snapshot.chosen.kind).curves:
+        # A copy, as losses are changed below.
         log = dict(snapshot.log)
         for name in shown.per_pixel:
             if name in log and snapshot.samples is not None:
-                log[name] = (
-                    -log[name] / snapshot.samples[0].size
-                )  # nats per picture, high is good -> nats per pixel, low is good
+                # From nats per picture, of which more is better, to nats per pixel, of which less is better.
+                log[name] = -log[name] / snapshot.samples[0].size
         found += _one(log, shown.title, shown.lines)
     return found
 
@@ -152,6 +154,7 @@ def curves(snapshot: RunSnapshot) -> list[Curves]:
 def _one(log: dict[str, Any], title: str, names: Mapping[str, str]) -> list[Curves]:
     lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for name, words in names.items():
+        # The log has NaN where a step did not measure this loss.
         known = np.isfinite(log[name]) if name in log else np.zeros(0, bool)
         if known.any():
             x, y = log["seconds"][known] / 60, log[name][known]
