@@ -248,9 +248,8 @@ def _root(above: NDArray[np.float32], gain: float, k: float | NDArray[np.float32
         return np.divide(above, k, dtype=np.float64).astype(np.float32)  # 1 / k may be beyond float32
     start, slope = _tangent(gain, k, below)
     inside = np.maximum(above, start)
-    k = np.float32(k)
     # Equal to 2 (sqrt(gain d + k**2) - k) / gain, in which a small gain would leave no digits.
-    y = 2 * inside / (np.sqrt(np.float32(gain) * inside + k * k) + k)
+    y = 2 * inside / (np.sqrt(np.float32(gain) * inside + np.float32(k * k)) + np.float32(k))
     y += np.minimum(above - start, 0) / slope
     return np.asarray(y, dtype=np.float32)
 

@@ -50,7 +50,7 @@ def compare(
     denoised: Pair,
     variance: NDArray[np.float32],
     rho: tuple[float, float],
-    spread: NDArray[np.float32] | float = 1.0,
+    spread: NDArray[Any] | np.floating | float = 1.0,
 ) -> Change:
     """Return how a frame differs from what was fused from it and its neighbours.
 
@@ -137,20 +137,23 @@ def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float
     return min(wider, key=lambda wide: abs(_left(wide) - measured))
 
 
-def still_variance(differences: Sequence[NDArray[np.float32]]) -> float:
-    """Return the mean square of differences of frames in the parts that stand still; 1 if there is none to be told.
+def still_variance(differences: Sequence[NDArray[np.float32]], known: Sequence[NDArray[np.bool_]]) -> float:
+    """Return the mean square of differences of frames in the parts that stand still; 1 if nothing can be told.
 
     Parameters
     ----------
     differences : sequence of (Y, X) ndarray
-        Differences of frames, their noise brought to a s.d. of 1; NaN where nothing is known.
+        Differences of frames, their noise brought to a s.d. of 1.
+    known : sequence of (Y, X) ndarray of bool
+        Where the strength of their noise is known.
     """
-    parts = [part[np.isfinite(part)] for plane in differences for part in _blocks(plane)]
+    pairs = zip(map(_blocks, differences), map(_blocks, known), strict=True)
+    parts = [part[sure] for planes in pairs for part, sure in zip(*planes, strict=True)]
     found = [float(np.square(part).mean()) for part in parts if part.size >= _FEWEST]
     return float(np.quantile(found, _STILL)) if found else 1.0
 
 
-def _blocks(plane: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def _blocks(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield parts of a plane; its border is left out, where it is that of a filtered one."""
     edge = math.ceil(_TRUNCATE * _WIDTH)
     inner = plane[edge:-edge, edge:-edge] if min(plane.shape) > 2 * edge + _BLOCK else plane

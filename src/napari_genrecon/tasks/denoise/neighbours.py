@@ -178,10 +178,9 @@ def _with_facts(channel: Channel, changes: list[_Change]) -> Channel:
     """Return a channel with what the changes between consecutive frames tell about its noise."""
     if not changes:
         return channel
-    differences = [change.even / np.sqrt(change.left) for change in changes]
-    share = 1 - still_variance(
-        [np.where(change.left > _KNOWN, even, np.nan) for change, even in zip(changes, differences, strict=True)]
-    )
+    differences = [np.asarray(change.even / np.sqrt(change.left), np.float32) for change in changes]
+    known = [change.left > _KNOWN for change in changes]
+    share = 1 - still_variance(differences, known)
     rho = far_correlation(differences, channel.near)
     return replace(channel, repeated=round(share, 3) if share > _REPEATED else 0.0, rho_far=rho)
 
