@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -22,7 +23,7 @@ from napari_genrecon.models import find_model
 from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, find_blobs, heights_at, noise_field
 from napari_genrecon.numerics.blobs.maxima import centred
-from napari_genrecon.tasks.detect import DetectOptions, detect_steps
+from napari_genrecon.tasks.detect import DetectOptions, detect_steps, task
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing stands out:napari_genrecon.errors.GenReconWarning")
@@ -112,6 +113,21 @@ def test_spots_in_correlated_noise_are_found_and_few_are_false():
 
 def facts(pixels, **options):
     return finish(detect_steps(pixels, DetectOptions(**options))).record["found"]
+
+
+def test_automatic_takes_the_network_where_both_find_as_many():
+    image, _ = scene(0, n=40, height=8.0)
+    both = facts(image, noise=1.0)
+    assert abs(both["of"]["net"] - both["of"]["log"]) <= 3
+    assert both["method"] == "net"
+
+
+@pytest.mark.parametrize(
+    ("filters", "network", "taken"), [(21, 20, "net"), (22, 20, "net"), (23, 20, "log"), (0, 0, "net")]
+)
+def test_automatic_keeps_filters_that_find_more_than_false_points(filters, network, taken):
+    searched = [SimpleNamespace(method="log", count=filters), SimpleNamespace(method="net", count=network)]
+    assert task._best(searched, 0.05).method == taken
 
 
 def test_automatic_takes_what_finds_more():

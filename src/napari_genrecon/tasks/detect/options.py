@@ -114,8 +114,8 @@ class DetectOptions:
             "advanced": True,
             "tooltip": "'net' is the bundled network, for small spots; 'log' finds blobs of all sizes that are "
             "asked for. With points to go by, 'log' compares brightness, 'features' also what is in "
-            "and around the objects, 'heatmap' trains a small network on them (seconds). 'auto' takes what finds "
-            "clearly more",
+            "and around the objects, 'heatmap' trains a small network on them (seconds). 'auto' asks 'net', too, "
+            "and keeps 'log' where that finds clearly more",
         },
     ] = "auto"
     device: DeviceOption = "auto"

@@ -73,8 +73,8 @@ def detect(
     method : {"auto", "log", "net", "features", "heatmap"}
         ``"net"`` asks the bundled network, which was trained on simulated spots; for spots of 1.5 to 8.25 pixels, plane
         by plane. ``"log"`` looks for maxima under Laplacians of Gaussians, of any size. ``"auto"`` asks both where the
-        network can work, and takes the network if it finds more than false ones can account for: mostly where spots are
-        crowded.
+        network can work, and takes the network unless the filters find more than false ones can account for: mostly
+        objects that are larger than its spots, or very dim.
         With clicks: ``"log"`` tells objects by their height under one filter, ``"features"`` by logistic regression on
         what is in them and around them, ``"heatmap"`` by a heat map that a small network is trained to draw from the
         clicks, which takes some seconds. ``"auto"`` takes what is better where everything is clicked on, by
@@ -227,10 +227,13 @@ class _Search:
 
 
 def _best(searched: list[_Search], fdr: float) -> _Search:
-    """Return the search with filters, unless the network finds more than false ones can account for."""
+    """Return the search by the network, unless the filters find more than false ones can account for.
+
+    Where both find as many, the network takes less of the structure of cells for spots, and parts neighbours better.
+    """
     first, last = searched[0], searched[-1]
     # Of `count` findings a share of `fdr` may be false: so many more, and one, are no evidence that it sees more.
-    return last if last.count > (1 + fdr) * first.count + 1 else first
+    return first if first.count > (1 + fdr) * last.count + 1 else last
 
 
 def _searched(
