@@ -194,7 +194,7 @@ DEFINED = {
     "training.data.split": {"HELD", "LEFT", "TRAIN"},
     "training.loop.muon": {"QUINTIC"},
     "training.recipes.dcgan": {"_PENALISED_EVERY"},
-    "training.recipes.restoration": {"_HALF"},
+    "training.recipes.restoration": {"_INTERVAL"},
 }  # fmt: skip
 _MACHINE = re.compile(r"\b(bytes|characters|disk|files|memory|milliseconds|seconds)\b")
 
