@@ -101,13 +101,13 @@ KINDS: dict[str, Callable[[int], np.ndarray]] = {
 Camera = Callable[[np.ndarray, int], tuple[np.ndarray, NoiseModel]]
 
 
-def _camera(peak: float) -> Camera:
+def _camera(peak: float, read: float = READ) -> Camera:
     gain = 255.0 / peak
 
     def record(clean: np.ndarray, seed: int) -> tuple[np.ndarray, NoiseModel]:
         rng = np.random.default_rng([2026, 24, seed])
-        noisy = gain * (rng.poisson(np.maximum(clean, 0) / gain) + rng.normal(0, READ, clean.shape))
-        return noisy.astype(np.float32), NoiseModel(gain=gain, offset=0.0, read_noise=READ * gain)
+        noisy = gain * (rng.poisson(np.maximum(clean, 0) / gain) + rng.normal(0, read, clean.shape))
+        return noisy.astype(np.float32), NoiseModel(gain=gain, offset=0.0, read_noise=read * gain)
 
     return record
 
@@ -121,7 +121,12 @@ def _correlated(clean: np.ndarray, seed: int) -> tuple[np.ndarray, NoiseModel]:
     return clean + noise, NoiseModel(read_noise=25.0, rho_x=kernel.rho_x, rho_y=kernel.rho_y)
 
 
-CAMERAS: dict[str, Camera] = {"10 e-": _camera(10), "30 e-": _camera(30), "correlated, rho 0.6": _correlated}
+CAMERAS: dict[str, Camera] = {
+    "3 photons": _camera(3, read=0.0),
+    "10 e-": _camera(10),
+    "30 e-": _camera(30),
+    "correlated, rho 0.6": _correlated,
+}
 
 
 # --- scores ---
