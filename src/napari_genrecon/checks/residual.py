@@ -28,7 +28,9 @@ WIDTHS = (1.0, 2.0, 4.0, 8.0)
 
 FALSE = 0.01
 """Share of flawless images, stacks included, and of models that make new crops, about which a check may warn."""
-_SYMMETRIC = 1e-4  # skewness that changes nothing in the first three digits, and can be divided by
+# The least skewness that is reckoned with: the error of leaving out less grows with it, and that of rounding the
+# deviance with its inverse square, so that both are least at the cube root of one step of float64.
+_SYMMETRIC = math.ulp(1.0) ** (1 / 3)
 
 
 def limit(pixels: int, widths: Sequence[float] = WIDTHS) -> float:
