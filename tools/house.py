@@ -141,7 +141,6 @@ def length(node: ast.FunctionDef) -> int:
 DEFINED = {
     "__main__": {"_INTERRUPTED"},
     "axes": {"RGB", "_LEADING"},
-    "checks.expected": {"_MUCH"},
     "checks.resolution": {"_FIRST", "_THRESHOLD"},
     "checks.samples": {"_BINOMIAL", "_PATCH", "_SMALLEST"},
     "io.foreign.olympus": {"_AXES"},
@@ -167,8 +166,8 @@ DEFINED = {
     "models.networks.vae": {"_LOG_SCALES", "_MOST_CORRELATED"},
     "models.zoo.package": {"_OPSET"},
     "noise.blocks": {"SIZE"},
-    "noise.defects": {"_ALONG", "_AROUND", "_EIGHT", "_FEWEST", "_PAIRS"},
-    "noise.model": {"FAR", "LEVELS"},
+    "noise.defects": {"_AROUND", "_EIGHT", "_FEWEST"},
+    "noise.model": {"FAR"},
     "noise.report": {"STRONG"},
     "normal": {"MEDIAN", "MEDIAN_STEP"},
     "numerics.inpaint_inputs": {"_CUT", "_DETAIL", "_TRUST", "_TYPICAL", "_WIDTHS"},

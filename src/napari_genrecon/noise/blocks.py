@@ -7,6 +7,7 @@ transform serves the strength of the noise, its correlation and its stripes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,11 @@ _ENOUGH = (
     0.5  # of the blocks must be left: a dark background of counted photons is full of zeros, and they are no clipping
 )
 _MOST = 8192  # blocks: more cost time and tell nothing new
-FEWEST = 8  # blocks that tell a noise level; with fewer that miss no pixel, missing pixels are filled
-_FARTHEST = 1e6  # in units of the range: outliers
+FEWEST = 8  # blocks, or pixels, from which on they tell anything; with fewer blocks, missing pixels are filled
+# Squares of what lies further out, times the pixels of a block, would leave float32.
+_FARTHEST = math.sqrt(float(np.finfo(np.float32).max)) / SIZE**2
 # In units of its square: the error of a coefficient, of which float32 rounds 2 * SIZE products by half an eps each.
 _ROUNDING = 2 * SIZE * float(np.finfo(np.float32).eps / 2) ** 2
-_BAND = 64  # rows of a band
 SAMPLED = 1 << 18  # pixels that stand for all where single ones are looked at
 _FEW = 200  # below this many blocks, cut them with half a block's overlap
 
@@ -62,7 +63,7 @@ class Blocks:
 
 def sample_bands(crops: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
     """Take bands of rows, evenly spread, where the crops are large: for what is the same everywhere, as defects are."""
-    bands = [crop[top : top + _BAND] for crop in crops for top in range(0, len(crop), _BAND)]
+    bands = [crop[top : top + SIZE] for crop in crops for top in range(0, len(crop), SIZE)]
     # Whole bands, not single rows: a hot pixel is judged by the rows above and below it.
     return bands[:: max(1, round(sum(crop.size for crop in crops) / SAMPLED))]
 

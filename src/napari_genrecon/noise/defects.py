@@ -22,10 +22,7 @@ __all__ = ["fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "strip
 _FIRST = 2 * LOWEST  # cosine frequency from which stripes are told from structure
 _HOT = 7.0  # noise s.d., and photo-electrons, by which a hot pixel stands above all its neighbours
 _EIGHT = 2.85  # s.d., mean distance of the ends of eight normal values (d2 of control charts: 2.847)
-_FEWEST_PAIRS = 3  # of opposite neighbours, of the four
-# s.d. by which the highest of eight normal values (1.42) lies above the highest of four means of two (0.73), on average
-_PAIRS = 0.7
-_FEWEST = 2  # neighbours by which a pixel can be judged: one alone does not scatter
+_FEWEST = 2  # neighbours, or means of two, by which a pixel can be judged: one alone does not scatter
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 _BESIDE = [i for i, (y, x) in enumerate(_AROUND) if not (y and x)]
 _ALONG = 5  # pixels in a row that tell the noise, three for the level and the two between them for the noise
@@ -179,7 +176,7 @@ def _above_all(values: Floats, around: Floats, noise: NoiseModel, sign: int, cro
     column = np.arange(len(values))
     highest, lowest = around[count - 1 - left_out, column], around[left_out, column]
     width = 2 * ndtri((count - left_out - 0.375) / (count + 0.25))  # of normal values of s.d. 1 (Blom 1958)
-    return _height(values, highest, (highest - lowest) / width * _EIGHT, noise, sign, crowd, 0.0)
+    return _height(values, highest, (highest - lowest) / width * _EIGHT, noise, sign, crowd)
 
 
 def _above_slope(values: Floats, around: Floats, noise: NoiseModel, sign: int, crowd: _Crowd) -> Floats:
@@ -190,20 +187,18 @@ def _above_slope(values: Floats, around: Floats, noise: NoiseModel, sign: int, c
     middle, around = np.sort((around[:4] + around[:3:-1]) / 2, axis=0), np.sort(around, axis=0)
     column, count = np.arange(len(values)), np.isfinite(middle).sum(axis=0)
     highest, lowest = middle[np.maximum(count - 1, 0), column], middle[0]
-    scatter = np.where(count < _FEWEST_PAIRS, np.inf, highest - lowest)
+    scatter = np.where(count < _FEWEST, np.inf, highest - lowest)
     # Where half of the neighbours are hot, so is every mean.
     highest = np.fmax(highest, around[np.isfinite(around).sum(axis=0) // 2, column])
-    return _height(values, highest, scatter, noise, sign, crowd, _PAIRS)
+    return _height(values, highest, scatter, noise, sign, crowd)
 
 
-def _height(
-    values: Floats, highest: Floats, spread: Floats, noise: NoiseModel, sign: int, crowd: _Crowd, more: float
-) -> Floats:
+def _height(values: Floats, highest: Floats, spread: Floats, noise: NoiseModel, sign: int, crowd: _Crowd) -> Floats:
     sigma = noise.sigma_at(sign * highest + noise.offset)
     spread = np.sqrt(np.maximum(spread**2 - (_EIGHT * crowd.noisy * sigma) ** 2, 0.0))
     step = values - highest
     # One photon on an empty background stands alone as well.
-    alone = step > np.maximum(np.maximum((crowd.height + more) * sigma, _HOT * noise.gain), crowd.alone * spread)
+    alone = step > np.maximum(np.maximum(crowd.height * sigma, _HOT * noise.gain), crowd.alone * spread)
     height = np.divide(step, sigma, out=np.full(step.shape, np.inf), where=sigma > 0)
     return np.where(alone, height, np.nan)
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .blocks import FEWEST
 from .model import LEVELS
 
 __all__ = ["Levels", "find_levels"]
 
 Crops = Sequence[NDArray[np.generic]]
 
-_FEWEST = 8  # pixels at one end of the range before this can be clipping
 _PILE = 3.0  # how many times more there must be than just beside it
 _BESIDE = 0.01  # of the range of grey values
 
@@ -76,8 +76,8 @@ def _clipping(crops: Crops) -> tuple[float, float, float]:
     at_low, near_low = _count(crops, low, low + beside)
     at_high, near_high = _count(crops, high, high - beside)
     # Unsigned numbers end at 0, so pixels there are clipped whatever the histogram shows beside it.
-    is_low = at_low > max(_FEWEST, _PILE * near_low) or (low == 0 and at_low > _FEWEST and _cannot_be_negative(crops))
-    is_high = at_high > max(_FEWEST, _PILE * near_high) and high > low
+    is_low = at_low > max(FEWEST, _PILE * near_low) or (low == 0 and at_low > FEWEST and _cannot_be_negative(crops))
+    is_high = at_high > max(FEWEST, _PILE * near_high) and high > low
     fraction = at_high / sum(crop.size for crop in crops) if is_high else 0.0
     # In a constant image all pixels are at both ends, and none of them was clipped.
     return low if is_low and high > low else -np.inf, high if is_high else np.inf, fraction

@@ -31,7 +31,6 @@ from .spectrum import (
     white_shape,
 )
 from .strength import (
-    ENOUGH,
     KEEP,
     Bins,
     Line,
@@ -215,7 +214,7 @@ def _refined(
 ) -> tuple[Shape, Line, Floats, float]:
     """The measurement with the spectrum as it is, and as many degrees of freedom as it leaves."""
     level = expected(line, blocks.means, flat)
-    keep = np.flatnonzero(is_flat(flat, level, dof))[:ENOUGH]
+    keep = np.flatnonzero(is_flat(flat, level, dof))
     shape = measured_shape(energy, shape)
     relative = blocks.energy[keep] / (level[keep, None, None] * (shape.spectrum + LEAST))  # (K, v, u)
     size = len(shape.spectrum)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .strength import SURE
+
 if TYPE_CHECKING:
     from .model import NoiseModel
 
@@ -19,13 +21,11 @@ STRONG = 10
 STRIPED = 0.3
 """Stripes, in noise s.d., from which they are seen."""
 
-_COARSE = 0.04  # correlation 5 pixels away; grains that are 2.5 pixels wide give 0.001
 _DARK = 0.1  # of the range of grey values
 _COUNTS = (0.002, 300.0)
 """Electrons per grey value of detectors that count: from an EMCCD's gain of 500 to a full well of 75,000 in 8 bits.
 
 Outside, the grey values were scaled since, or are means of many images."""
-_FLAT = 6.0  # range of grey values in noise s.d. that noise alone reaches in the 4 x 4 means, at any correlation
 
 
 def describe(model: NoiseModel) -> str:
@@ -90,7 +90,8 @@ def _no_dependence(model: NoiseModel) -> str:
     if model.method == "given" or model.levels is None:
         return "none, the noise is as strong in the dark as in the bright"
     dark, _, bright = model.levels
-    if bright - dark < _FLAT * model.sigma:
+    # In 4 x 4 means noise alone reaches less, at any correlation.
+    if bright - dark < SURE * model.sigma:
         return "cannot be told, as the image is too even: its bright and dark levels are too near each other"
     return "none, the noise is as strong in the dark as in the bright"
 
@@ -109,7 +110,7 @@ def _correlation(model: NoiseModel) -> str:
 def _has_coarse_part(model: NoiseModel) -> bool:
     """Whether noise is still correlated at the largest distance, 5 pixels, where single grains of usual width end."""
     # Slices, as both are empty where nothing was measured.
-    return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= _COARSE
+    return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= CORRELATED
 
 
 def _word(model: NoiseModel) -> str:

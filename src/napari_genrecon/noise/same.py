@@ -23,7 +23,6 @@ SAME = 1e-3
 # What float32 can keep follows the contrast, not the noise: where an image has hardly any noise, or none is known
 # (`noise=0`, synthetic images), noise of a hundredth of the contrast is taken as the unit.
 _LEAST_NOISE = 0.01
-_ROUNDING_STEPS = 2  # of the floats themselves, by which rounding may set two values apart
 
 
 def bound_of(*records: Mapping[str, Any]) -> float:
@@ -125,11 +124,11 @@ class Comparison:
 
 def _rounding(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | float:
     """What rounding to the dtype can make of a difference that is next to nothing."""
+    # Two numbers that come from nearly one value are at most one step of their dtype apart.
     if a.dtype.kind != "f":
-        # Two integers that come from nearly one value are at most 1 apart.
         return 1.0
     with np.errstate(invalid="ignore"):
-        steps = _ROUNDING_STEPS * np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)
+        steps = np.spacing(np.maximum(np.abs(a), np.abs(b))).astype(np.float64)
     return np.nan_to_num(steps, nan=0.0)
 
 

@@ -31,7 +31,6 @@ Floats = NDArray[np.floating]
 # of a dark background so far that its mean is lost, and below 0 there is none.
 _TANGENT_BELOW = 0.5
 _LEAST_VARIANCE = 0.25  # of transformed noise: that of a quarter of a photo-electron
-_EVEN = np.array([[0.0, 1.0], [1.0, 1.0]])  # the same variance everywhere
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -278,7 +277,7 @@ def _tables(gain: float, read_noise: float, k: float, below: float) -> tuple[NDA
     Without light and read noise there is no variance, but no image tells that there is no light.
     """
     if gain == 0:
-        return np.zeros((2, 2)), _EVEN
+        return np.zeros((2, 1)), np.ones((2, 1))
     # Even steps of the logarithm: the correction changes most where photons are few.
     electrons = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 96)])
     y, variance = np.array([_moments(level, gain, read_noise, k, below) for level in electrons]).T
@@ -330,7 +329,7 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
     # `inverse` reads this table backwards: it must not fall.
     expected = np.maximum.accumulate(noisy @ (weights / weights.sum()))
     expected += np.arange(len(expected)) * 1e-9  # strictly ascending, as interpolation wants
-    return Stabiliser(model.offset, 0.0, 1.0, np.stack([above, y, expected]), np.zeros((2, 2)), _EVEN)
+    return Stabiliser(model.offset, 0.0, 1.0, np.stack([above, y, expected]), np.zeros((2, 1)), np.ones((2, 1)))
 
 
 def _interpolate(x: Floats, xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -21,7 +21,6 @@ Floats = NDArray[np.float64]
 _SURE = 10.0  # by how much the log-likelihoods must differ
 _LOWEST = (LOWEST, 2 * LOWEST)  # frequencies from which spectra are compared: gentle shading lies below, or just above
 _POWERS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0)
-_STRETCHES = (0.5, 0.7, 1.0, 1.4, 2.0)  # ratio of the axes of the texture's spectrum, squared
 # Energy of texture by that of noise in the middle frequencies. With still less noise its floor would not be seen, and
 # smooth noise without any floor would pass for texture.
 _STRENGTHS = np.geomspace(0.02, 4, 12)
@@ -66,9 +65,6 @@ def _cost(energy: Floats, spectra: Floats) -> Floats:
 def _family(size: int) -> Floats:
     """(M, size, size) spectra of texture under white noise, (v, u)."""
     squares = np.arange(size)[:, None] ** 2.0, np.arange(size) ** 2.0
-    spectra = []
-    for stretch in _STRETCHES:
-        distance = np.sqrt(squares[0] / stretch + squares[1] * stretch) / (size / 2)
-        distance[0, 0] = distance[0, 1]
-        spectra += [1 + strength * distance**-power for power in _POWERS for strength in _STRENGTHS]
-    return np.array(spectra)
+    distance = np.sqrt(squares[0] + squares[1]) / (size / 2)
+    distance[0, 0] = distance[0, 1]
+    return np.array([1 + strength * distance**-power for power in _POWERS for strength in _STRENGTHS])
