@@ -24,7 +24,7 @@ PLACED = {"scale": (2.0, 0.5, 0.5), "translate": (10.0, 20.0, 30.0), "rotate": 2
 @pytest.fixture
 def movie():
     """Three planes of noise with a spot each."""
-    image = np.random.default_rng(0).normal(100, 1, (3, 80, 96))
+    image = np.random.default_rng(1).normal(100, 1, (3, 80, 96))
     y, x = np.indices((80, 96))
     for time, place in enumerate([(20, 30), (40, 50), (60, 70)]):
         image[time] += 12 * np.exp(-((y - place[0]) ** 2 + (x - place[1]) ** 2) / 4.5)
