@@ -21,6 +21,7 @@ STRONG = 10
 STRIPED = 0.3
 """Stripes, in noise s.d., from which they are seen."""
 
+_COARSE = 0.04  # correlation 5 pixels away; grains that are 2.5 pixels wide give 0.001
 _DARK = 0.1  # of the range of grey values
 _COUNTS = (0.002, 300.0)
 """Electrons per grey value of detectors that count: from an EMCCD's gain of 500 to a full well of 75,000 in 8 bits.
@@ -110,7 +111,7 @@ def _correlation(model: NoiseModel) -> str:
 def _has_coarse_part(model: NoiseModel) -> bool:
     """Whether noise is still correlated at the largest distance, 5 pixels, where single grains of usual width end."""
     # Slices, as both are empty where nothing was measured.
-    return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= CORRELATED
+    return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= _COARSE
 
 
 def _word(model: NoiseModel) -> str:
