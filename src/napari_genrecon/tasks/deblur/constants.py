@@ -13,6 +13,7 @@ from napari_genrecon.engine.intensity import measure_centre
 from napari_genrecon.engine.missing import find_missing, missing_note, without_missing
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.blocks import SIZE
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects
 from napari_genrecon.tasks.deblur.tiles import Channel
@@ -35,12 +36,10 @@ _SPOT = 4  # side in pixels of the squares whose least mean is looked for: small
 # darkest areas may be brighter than they: padding has a higher edge.
 _SURE = 5.0
 _NOISE_FREE = 1e-3  # noise s.d. assumed where there is none, as a share of the range: 0 would divide by 0
-_MAX_RHO = 0.9  # lag-1 correlation that is assumed at most; beyond, the sum over 9 lags is cut off too early
 _BEYOND = 3.0  # excess of fine detail from which the PSF is reported as too wide; with true PSFs it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be distinguished from fine detail
 _LARGEST_STATED = 1000.0  # larger excesses are stated as "more than 1000", as their digits mean nothing
 _FLAT = 1e-3  # share of the pixels that may have the highest or the lowest value and equal their neighbours by chance
-_CHECKED_CROPS = 16  # crops that are compared with the PSF: enough for a mean spectrum; more only take time
 
 
 def channel_constants(
@@ -109,9 +108,7 @@ def usable_parts(
     """
     if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
         raise ImageError(f"the noise of {name} is correlated from pixel to pixel")
-    usable = [
-        crop for crop in crops[:_CHECKED_CROPS] if min(crop.shape) >= SMALLEST and _has_no_sharp_edge(crop, model)
-    ]
+    usable = [crop for crop in crops if min(crop.shape) >= SMALLEST and _has_no_sharp_edge(crop, model)]
     if not usable:
         raise ImageError(
             f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
@@ -227,5 +224,6 @@ def _power_at_zero(rho: float) -> float:
     """Return the noise power at frequency 0 along one axis: the sum of its autocorrelation ``rho**(lag**2)``."""
     # A negative correlation counts as none: the noise would seem weaker than white noise, and the guard against it as
     # well.
-    rho = min(max(rho, 0.0), _MAX_RHO)
-    return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, 10)))
+    rho = max(rho, 0.0)
+    # Within the blocks that noise is measured in: of a longer correlation nothing is known.
+    return float(1 + 2 * sum(rho ** (lag * lag) for lag in range(1, SIZE)))
