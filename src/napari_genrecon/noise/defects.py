@@ -17,10 +17,10 @@ from .model import FAINT, NoiseModel
 from .spectrum import LOWEST
 from .strength import SURE
 
-__all__ = ["fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
+__all__ = ["HOT", "fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
 
 _FIRST = 2 * LOWEST  # cosine frequency from which stripes are told from structure
-_HOT = 7.0  # noise s.d., and photo-electrons, by which a hot pixel stands above all its neighbours
+HOT = 7.0  # noise s.d., and photo-electrons, by which a hot pixel stands above all its neighbours
 _EIGHT = 2.85  # s.d., mean distance of the ends of eight normal values (d2 of control charts: 2.847)
 _FEWEST = 2  # neighbours, or means of two, by which a pixel can be judged: one alone does not scatter
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
@@ -44,7 +44,7 @@ class _Crowd(NamedTuple):
 
 # Where many are hot, one that is a little too bright is more likely hot than noise or a bead.
 _CROWDS = (
-    _Crowd(0.0, 0, _HOT, 4.0, 2.0),
+    _Crowd(0.0, 0, HOT, 4.0, 2.0),
     _Crowd(3e-4, 1, 4.0, 2.5, 2.5),
     _Crowd(5e-3, 2, 3.5, 2.5, 3.5),
     _Crowd(2e-2, 3, 3.5, 2.5, 6.0),
@@ -148,7 +148,7 @@ def _search(plane: NDArray[np.generic], noise: NoiseModel) -> tuple[Mask, Mask]:
         more = bool(len(y)) and crowd.touching > 0
         # `framed` has one pixel more on each side.
         likely[y - 1, x - 1] = True
-        clear[y - 1, x - 1] = height > _HOT
+        clear[y - 1, x - 1] = height > HOT
         framed[1:-1, 1:-1][likely] = np.nan
     return clear, likely
 
@@ -159,7 +159,7 @@ def _standing_out(
     """Rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
     signed = sign * framed
     # -inf asks for the noise at the dark end: a quick test before each pixel is judged at its own grey level.
-    y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), _HOT * noise.gain), crowd)
+    y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), HOT * noise.gain), crowd)
     values, around = signed[y, x], np.stack([signed[y + dy, x + dx] for dy, dx in _AROUND])
     height = _above_all(values, around, noise, sign, crowd)
     if crowd.touching:  # many are hot, so some are on the slopes of cells
@@ -198,7 +198,7 @@ def _height(values: Floats, highest: Floats, spread: Floats, noise: NoiseModel, 
     spread = np.sqrt(np.maximum(spread**2 - (_EIGHT * crowd.noisy * sigma) ** 2, 0.0))
     step = values - highest
     # One photon on an empty background stands alone as well.
-    alone = step > np.maximum(np.maximum(crowd.height * sigma, _HOT * noise.gain), crowd.alone * spread)
+    alone = step > np.maximum(np.maximum(crowd.height * sigma, HOT * noise.gain), crowd.alone * spread)
     height = np.divide(step, sigma, out=np.full(step.shape, np.inf), where=sigma > 0)
     return np.where(alone, height, np.nan)
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CoordinateMap", "Places", "knot_weights", "random_map"]
+__all__ = ["LEAST_KNOTS", "CoordinateMap", "Places", "knot_weights", "random_map"]
 
 Floats = NDArray[np.float64]
 
 _SPACING = 64  # px between knots, a few cells: closer ones tear cells apart, distant ones shift the image as a whole
-_LEAST_KNOTS = (2, 4, 4)  # along Z, Y, X: displacements vary within small images, too, but little from plane to plane
+LEAST_KNOTS = (2, 4, 4)  # along Z, Y, X: displacements vary within small images, too, but little from plane to plane
 _FARTHEST = 2.0  # s.d. of a displacement: the tail of the normal distribution would fold the image
 _STEEPEST = 0.4  # px of displacement per px, at most: the iteration below gains a digit in three steps, and none fold
 _ALONG_Z = 0.25  # share of the displacement along Z: planes are about four pixels apart in most stacks
@@ -233,7 +233,7 @@ def random_map(
     found = CoordinateMap(tuple(shape), matrix / size)
     if elastic > 0:
         counts = [
-            max(least, round(n / _SPACING) + 1) for n, least in zip(shape, _LEAST_KNOTS[-len(shape) :], strict=True)
+            max(least, round(n / _SPACING) + 1) for n, least in zip(shape, LEAST_KNOTS[-len(shape) :], strict=True)
         ]
         knots = elastic * np.clip(rng.standard_normal((len(shape), *counts)), -_FARTHEST, _FARTHEST)
         knots[:-2] *= _ALONG_Z

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 
-__all__ = ["fill_planes"]
+__all__ = ["TOLERANCE", "fill_planes"]
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -24,7 +24,7 @@ _TRUST = 0.02  # weight of the wider estimate: as much as one known pixel in fif
 _DETAIL = 1.0  # px, s.d. of the smoothing that is subtracted twice: about the fourth derivative, as in a spline's error
 _TYPICAL = 2.0  # typical error of a fill, in units of this detail
 _CUT = 3.0  # s.d. at which the Gaussians end
-_TOLERANCE = 3e-4  # relative residual of the fill: the network corrects it anyway
+TOLERANCE = 3e-4  # relative residual of an interpolation that a network corrects; looser, and tiles would be seen
 
 
 def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float32]:
@@ -45,7 +45,7 @@ def fill_planes(values: Plane, unknown: Mask, sigma: float) -> NDArray[np.float3
         The nearly biharmonic fill; the s.d. to expect (of the noise where known, of fine detail nearby where unknown);
         the latter again with 0 where known, which shows the mask; and the difference of a local mean from the fill.
     """
-    fill = interpolate(values, unknown, SMOOTHEST, tolerance=_TOLERANCE)
+    fill = interpolate(values, unknown, SMOOTHEST, tolerance=TOLERANCE)
     known = np.asarray(~unknown, np.float32)
     detail = _finer(_finer(fill))
     error = np.where(unknown, _TYPICAL * np.sqrt(np.maximum(_local_mean(detail**2, known), 0)), 0)

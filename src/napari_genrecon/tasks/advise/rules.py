@@ -15,6 +15,7 @@ from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise.report import STRIPED, STRONG, WEAK
 from napari_genrecon.recognition.pictures import NEEDED
 from napari_genrecon.tasks.advise.situation import Situation
+from napari_genrecon.training.data.checks import PLENTY
 from napari_genrecon.training.data.dataset import SIZES
 
 __all__ = ["RULES", "Rule"]
@@ -27,8 +28,6 @@ FEW_IMAGES = 50
 """Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
 CROP = min(SIZES)
 """Side in pixels of the smallest crops."""
-MANY_CROPS = 500
-"""Crops below which the discriminator of a GAN overfits."""
 SECONDS_PER_PIXEL = 1.2e-6
 """Time of one new image: 0.29 seconds for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
 CROWDED = 1900.0
@@ -220,14 +219,14 @@ def _crops(s: Situation) -> int:
 
 
 def _few_crops(s: Situation) -> str:
-    if _crops(s) >= MANY_CROPS:
+    if _crops(s) >= PLENTY:
         return ""
     there = f"there are about {_crops(s)} crops of {CROP} pixels"
-    return f"{there}; the discriminator of a GAN learns fewer than {MANY_CROPS} by heart."
+    return f"{there}; the discriminator of a GAN learns fewer than {PLENTY} by heart."
 
 
 def _many_crops(s: Situation) -> str:
-    if _crops(s) < MANY_CROPS:
+    if _crops(s) < PLENTY:
         return ""
     return f"about {_crops(s)} crops of {CROP} pixels are enough to learn what such pictures look like."
 

@@ -15,20 +15,18 @@ from scipy import ndimage
 
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import OptionError
-from napari_genrecon.numerics.coordinate_map import random_map
 from napari_genrecon.recognition.folds import Folds
 from napari_genrecon.recognition.logistic import log_softmax
 from napari_genrecon.recognition.objects import SIDE
 from napari_genrecon.recognition.pictures import NEEDED, Network, Planes, in_parts, logarithms
 from napari_genrecon.recognition.stack import log_losses, sharpness
 from napari_genrecon.training import task_recipe
+from napari_genrecon.training.data.augment import draw_places
 from napari_genrecon.training.data.dataset import Dataset
 
 __all__ = ["NEEDED", "Trained", "check_counts", "is_better", "train_steps"]
 
 _CROPS = 384  # pictures to train on, made from those of the labelled objects
-_TURN = 180.0  # degrees in either direction: objects may lie in any
-_SCALE, _ELASTIC = 0.2, 1.0  # relative, pixels: see `random_map`
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -145,9 +143,6 @@ def _dataset(planes: Planes, y: Ints) -> Dataset:
 
 
 def _bent(rng: np.random.Generator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    moved = random_map(rng, (SIDE, SIDE), rotate=_TURN, scale=_SCALE, elastic=_ELASTIC)[0]
-    # (S * S, 2): where in the example each pixel of the new picture lies.
-    grid: Floats = np.moveaxis(np.indices((SIDE, SIDE), np.float64), 0, -1).reshape(-1, 2)
-    where = moved.backward(grid).T.reshape(2, SIDE, SIDE)
+    where = draw_places(rng, SIDE)
     # The plane that says where the object is moves with the others.
     return np.stack([ndimage.map_coordinates(plane, where, order=1, mode="mirror") for plane in planes])

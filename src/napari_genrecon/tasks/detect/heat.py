@@ -20,10 +20,10 @@ from napari_genrecon.models import load_network
 from napari_genrecon.numerics.blobs.filters import heights_at
 from napari_genrecon.numerics.blobs.maxima import find_maxima, refined
 from napari_genrecon.numerics.blobs.ring_features import even
-from napari_genrecon.numerics.coordinate_map import random_map
 from napari_genrecon.numerics.resample import resize_matrix
 from napari_genrecon.tasks.detect.candidates import AROUND, Candidates, Size, filters_around
 from napari_genrecon.training import task_recipe
+from napari_genrecon.training.data.augment import draw_places
 from napari_genrecon.training.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ FOLDS = 3  # of the cross-validation: every one costs a training of some seconds
 _OBJECT = 8.0  # pixels: full width at half maximum of the objects in the shrunk planes; they are then 11 across
 _CROP = 32  # pixels: an object and its neighbours; with 48 a training takes 1.7 times as long
 _CROPS, _HELD_OUT = 192, 16  # crops to train on, and to tell the loss on
-_TURN, _SCALE, _ELASTIC = 180.0, 0.2, 1.0  # degrees, relative, pixels: see `random_map`
 _GAIN, _SHIFT = 0.2, 0.1  # largest changes of contrast and brightness, in parts of the range of a plane
 _WIDTH = 0.2  # s.d. of the heat around a centre, in sizes of the object
 _CERTAIN = 0.5  # sizes around a click within which there is no other object
@@ -168,9 +167,7 @@ def _crop(
     rng: np.random.Generator, marked: Marked, clicks: Floats, known: NDArray[np.bool_], place: Floats
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a crop (C, y, x) around a place, turned and deformed, and its heat and where that is known (2, y, x)."""
-    moved = random_map(rng, (_CROP, _CROP), rotate=_TURN, scale=_SCALE, elastic=_ELASTIC)[0]
-    grid: Floats = np.moveaxis(np.indices((_CROP, _CROP), np.float64), 0, -1).reshape(-1, 2)
-    where = (moved.backward(grid) + place - (_CROP - 1) / 2).T.reshape(2, _CROP, _CROP)
+    where = draw_places(rng, _CROP) + (place - (_CROP - 1) / 2)[:, None, None]
     pixels = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in marked.picture.channels])
     pixels = pixels * np.exp(rng.uniform(-_GAIN, _GAIN)) + rng.uniform(-_SHIFT, _SHIFT)
     gaps = np.square(where[:, None] - clicks.T[:, :, None, None]).sum(axis=0).min(axis=0)

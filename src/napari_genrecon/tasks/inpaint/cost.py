@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
-from napari_genrecon.numerics.inpaint_inputs import fill_planes
+from napari_genrecon.numerics.inpaint_inputs import TOLERANCE, fill_planes
 from napari_genrecon.tasks.inpaint.constants import SEARCH_SIDE
-from napari_genrecon.tasks.inpaint.fill import DRAWN, ROUNDS, STEPS, TOLERANCE
+from napari_genrecon.tasks.inpaint.fill import DRAWN, ROUNDS, STEPS
 from napari_genrecon.tasks.inpaint.planes import TURNS, biharmonic
 
 __all__ = ["PROBE", "search_seconds", "seconds_per_filled", "steps_per_pixel"]

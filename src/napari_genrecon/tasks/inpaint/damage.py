@@ -16,7 +16,7 @@ from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.errors import OptionError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.blocks import SIZE
-from napari_genrecon.noise.defects import find_hot
+from napari_genrecon.noise.defects import HOT, find_hot
 from napari_genrecon.normal import robust_sigma, usual_sigma
 from napari_genrecon.tasks.given import given_image, warn_assumed
 from napari_genrecon.tasks.inpaint.stripes import striped_rows
@@ -26,7 +26,6 @@ __all__ = ["KINDS", "detect_damage", "parse_kinds"]
 
 Mask = NDArray[np.bool_]
 
-_LINE = 8.0  # spreads of the row offsets by which a dead line is off, far beyond what noise does
 _AGREE = 0.9  # share of its pixels that are off to the same side: edges of the specimen cross a row only in part
 _PEAK = 1.5  # times the offset of the lines beside it, which a dead line gives half of its own with the other sign
 _MANY = 0.25  # share of constant rows from which they are background (as in a masked or padded image), not damage
@@ -181,7 +180,8 @@ def _offset_rows(values: NDArray[np.float64]) -> Mask:
     # At the edge, 0 stands for the row that is not there.
     size = np.pad(np.abs(offset), 1)
     peak = size[1:-1] >= _PEAK * np.maximum(size[:-2], size[2:])
-    clear = np.abs(offset) > max(_LINE * spread, usual)
+    # Spreads of the offsets: as far beyond them as a hot pixel is beyond the noise.
+    clear = np.abs(offset) > max(HOT * spread, usual)
     return np.asarray(clear & (agree > _AGREE) & peak)
 
 

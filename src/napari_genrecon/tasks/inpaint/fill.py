@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate, lag_one, shortness
+from napari_genrecon.numerics.inpaint_inputs import TOLERANCE
 
 __all__ = [
-    "DRAWN", "ROUNDS", "STEPS", "TOLERANCE", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error",
+    "DRAWN", "ROUNDS", "STEPS", "Denoise", "Draw", "Recipe", "apply_recipe", "find_recipe", "first_error",
     "hidden_error", "spread_factor",
 ]  # fmt: skip
 
@@ -42,8 +43,8 @@ STEPS = 10
 DRAWN = 8
 """Samples at the most whose spread is compared with the error: more take longer and tell little more."""
 
-ROUNDS, TOLERANCE = 80, 3e-4
-"""Of the interpolation of a residual: looser ones make the result depend on the tiles."""
+ROUNDS = 80
+"""Of the interpolation of a residual: fewer make the result depend on the tiles."""
 
 _FIRST, _LAST = 4.0, 0.1  # levels of the first and the last step, in r.m.s. errors of the first interpolation
 _DENSE = 0.3  # share of missing pixels from which a mask is dense: shifted over itself it would leave too few known

@@ -17,8 +17,7 @@ Values = NDArray[np.float64]
 
 WIDEST = 12  # rows of a stripe: wider bands may be structure, and filling them would lose too much
 _CLEAR = 5.0  # spreads by which the step of a stripe exceeds those from row to row elsewhere
-_PART = 40  # columns of a part of the row; every part must step the same way, which edges of structure do not
-_PARTS = (4, 8)  # least and largest number of parts: fewer test little, more have noisy medians
+_PARTS = 4  # of the row, all of which must step the same way: fewer test little, more have noisy medians
 _ALIKE = 0.5  # least ratio of the two steps of a stripe, up and down
 _MEDIAN = math.sqrt(math.pi / 2)  # s.d. of the median of normal values, times the root of their number
 
@@ -68,6 +67,5 @@ def _common_steps(values: Values) -> Values:
 
 def _goes_through(difference: Values, common: Values) -> NDArray[np.bool_]:
     """Return whether every part of a row steps the same way; at the edge of a large object only some parts do."""
-    n = int(np.clip(difference.shape[1] // _PART, *_PARTS))
-    parts = [np.median(part, axis=1) for part in np.array_split(difference, n, axis=1)]
+    parts = [np.median(part, axis=1) for part in np.array_split(difference, _PARTS, axis=1)]
     return np.asarray(np.all([np.sign(part) == np.sign(common) for part in parts], axis=0))

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.engine.intensity import to_dtype
-from napari_genrecon.numerics.coordinate_map import knot_weights
+from napari_genrecon.numerics.coordinate_map import LEAST_KNOTS, knot_weights, random_map
 from napari_genrecon.numerics.symmetries import random_ways, turned
 from napari_genrecon.training.data.dataset import Dataset
 
-__all__ = ["augment", "contact_sheet"]
+__all__ = ["augment", "contact_sheet", "draw_places"]
 
-_KNOTS = 4  # random displacements along each side, so that they vary over a third of a crop; more tear cells apart
+_KNOTS = LEAST_KNOTS[-1]  # random displacements along each side: a crop is a small image
+_SCALE, _ELASTIC = 0.2, 1.0  # of objects that are learnt from few examples; relative, pixels: see `random_map`
 
 
 def augment(
@@ -115,6 +116,16 @@ def _sampled(batch: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> ND
     upper = corner(top, left) * (1 - right) + corner(top, left + 1) * right
     lower = corner(top + 1, left) * (1 - right) + corner(top + 1, left + 1) * right
     return upper * (1 - down) + lower * down
+
+
+def draw_places(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
+    """Return where each pixel (2, Y, X) of a picture that is turned by any angle, scaled and bent lies in the original.
+
+    For objects of which there are few examples, and which may lie in any direction.
+    """
+    moved = random_map(rng, (side, side), rotate=180, scale=_SCALE, elastic=_ELASTIC)[0]
+    grid: NDArray[np.float64] = np.moveaxis(np.indices((side, side), np.float64), 0, -1).reshape(-1, 2)
+    return moved.backward(grid).T.reshape(2, side, side)
 
 
 def contact_sheet(

@@ -11,10 +11,15 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.data.source import CropSource
 
-__all__ = ["NEEDED", "covered", "grey_range", "notes_on_area", "require_enough", "usable"]
+__all__ = ["NEEDED", "PLENTY", "covered", "grey_range", "notes_on_area", "require_enough", "usable"]
 
 NEEDED = 32
 """Training crops below which training is refused: a network memorises fewer."""
+
+PLENTY = 500
+"""Crops below which the discriminator of a GAN overfits. A grid is made denser until it holds them: far more overlap
+and show little that is new."""
+
 # Area that the crops must cover at least, in crops side by side: overlapping crops show little that is new.
 _AREA = 8
 _TAIL = 1e-4  # share of the pixels beyond the range on either side: hot pixels must not set it

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.networks import NETWORKS
-from napari_genrecon.training.data.checks import NEEDED, covered, grey_range, notes_on_area, require_enough, usable
+from napari_genrecon.training.data.checks import (
+    NEEDED,
+    PLENTY,
+    covered,
+    grey_range,
+    notes_on_area,
+    require_enough,
+    usable,
+)
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.data.places import (
     Places,
@@ -33,7 +41,6 @@ from napari_genrecon.training.data.split import LEFT, split_by_block, split_by_o
 
 __all__ = ["NEEDED", "cut_crops", "open_targets"]
 
-_PLENTY = 500  # crops below which a grid is made denser; far more overlap and show little that is new
 MAX_CHANNELS = max(
     int(n) for network in NETWORKS.values() if "size" in network.shape for n in network.shape["channels"]
 )  # of the crops: generative networks, which are those that take crops of fixed sizes, take no more
@@ -274,7 +281,7 @@ def _stride(sources: list[CropSource], options: CropOptions) -> int:
     if options.stride:
         return options.stride
     # An eighth of the side is the end: crops that are still closer show little that is new.
-    while stride > size // 8 and _grid_count(sources, options, stride) < _PLENTY:
+    while stride > size // 8 and _grid_count(sources, options, stride) < PLENTY:
         stride //= 2
     return stride
 
@@ -287,7 +294,7 @@ def _shares(sources: list[CropSource], options: CropOptions) -> list[int]:
     """Return the number of random crops of each image, in proportion to its area."""
     areas = np.array([source.n_planes * source.height * source.width for source in sources], float)
     volume = options.size**2 * (options.depth or 1)
-    wanted = options.n or min(_MOST, max(_PLENTY, _COVER * areas.sum() / volume))
+    wanted = options.n or min(_MOST, max(PLENTY, _COVER * areas.sum() / volume))
     # At least one crop, so that no image is passed over.
     return [max(1, round(wanted * area / areas.sum())) for area in areas]
 

@@ -45,8 +45,6 @@ __all__ = ["RECIPE", "Image2ImageOptions"]
 
 Floats = NDArray[np.floating[Any]]
 
-_FITTED = 500  # crops that the mixture is fitted to: millions of pixels for a handful of numbers
-
 
 @dataclass(frozen=True, kw_only=True)
 class Image2ImageOptions(RestorationOptions):
@@ -115,12 +113,15 @@ def _on_range(x: NDArray[Any], low: Any, high: Any) -> NDArray[np.float32]:
 
 def _mixture(dataset: Dataset) -> NDArray[np.float64]:
     """Return the weights (outputs, C + 1) of the channels and of 1 that are nearest to the targets of the training."""
-    training = np.flatnonzero(~dataset.held_out)
-    # Every so many-th crop, so that all images take part.
-    x, targets = _scaled(dataset, training[:: max(1, len(training) // _FITTED)])
-    # (pixels, channels): every pixel is one equation.
-    a, b = (np.moveaxis(each, 1, -1).reshape(-1, each.shape[1]).astype(np.float64) for each in (x, targets))
-    return np.asarray(np.linalg.lstsq(np.column_stack([a, np.ones(len(a))]), b, rcond=None)[0].T)
+    # The normal equations, summed crop by crop: those of all pixels at once would not fit into the memory.
+    squares: NDArray[np.float64] | float = 0.0
+    products: NDArray[np.float64] | float = 0.0
+    for index in np.flatnonzero(~dataset.held_out):
+        # (channels, pixels): every pixel is one equation.
+        a, b = (each[0].reshape(each.shape[1], -1).astype(np.float64) for each in _scaled(dataset, np.array([index])))
+        a = np.vstack([a, np.ones(a.shape[1])])
+        squares, products = squares + a @ a.T, products + a @ b.T
+    return np.asarray(np.linalg.lstsq(squares, products, rcond=None)[0].T)
 
 
 # --- judge it ---
