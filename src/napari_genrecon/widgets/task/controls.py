@@ -162,7 +162,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _say_images(self, _event: object = None) -> None:
         """Name the chosen images, which the list shows only where it is scrolled to them."""
-        names, n = self._layers.value, len(self._layers.choices)
+        chosen, n = self._layers.value, len(self._layers.choices)
+        names = [name for name in self._layers.choices if name in chosen]  # not in the order of the clicks
         shown = ", ".join(map(_short, names[:_NAMED])) + (
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )
