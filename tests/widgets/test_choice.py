@@ -12,7 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 
 from napari.components import ViewerModel
 from napari.layers import Image
-from seen import RUN, box, choose, chosen, click, field, note, report, said, texts
+from seen import RUN, button, choose, chosen, click, field, note, report, said, texts
 
 from napari_genrecon import deblur, denoise
 from napari_genrecon.errors import GenReconWarning, OptionError
@@ -441,11 +441,22 @@ def test_camera_maps_are_a_layer(make_napari_viewer, docked, settle, image):
 
 
 def test_what_waits_for_a_job_is_dropped_with_the_window(make_napari_viewer, image, qtbot):
+    from qtpy.QtCore import QEvent, QObject
+
     viewer = make_napari_viewer()
     viewer.add_image(image, name="cells")
-    widget = DenoiseWidget(viewer)
-    # The report is written when a job has ended; on the next turn of Qt the dock looks whether a layer waits.
-    box(widget, "noise").textChanged.connect(widget.native.deleteLater)
-    with qtbot.waitSignal(widget.native.destroyed, timeout=60_000):
+    native = DenoiseWidget(viewer).native
+
+    class Closing(QObject):
+        """Closes the window when a job has ended, just before the dock looks whether a layer waits."""
+
+        def eventFilter(self, run, event):
+            if event.type() == QEvent.Type.EnabledChange and run.isEnabled():
+                native.deleteLater()
+            return False
+
+    closing = Closing()
+    button(native, RUN).installEventFilter(closing)
+    with qtbot.waitSignal(native.destroyed, timeout=60_000):
         pass
     qtbot.wait(50)  # an error in there fails the test
