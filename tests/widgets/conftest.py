@@ -18,7 +18,7 @@ def settle(qtbot):
         qtbot.wait(20)
         if isinstance(page, Room) and page.parent() is not None:  # the page comes on later turns of Qt's loop
             qtbot.waitUntil(lambda: page.ready, timeout=60_000)
-        qtbot.waitUntil(lambda: page._job is None and page._noise.timing is None, timeout=60_000)
+        qtbot.waitUntil(lambda: not page.busy, timeout=60_000)
 
     return wait
 

@@ -10,8 +10,12 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import chosen, click, field
+
 from napari_genrecon import augment
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.tasks.advise.advice import Advice
+from napari_genrecon.widgets.advise import page as advise_page
 from napari_genrecon.widgets.advise.open_dock import dock_of
 from napari_genrecon.widgets.augment.page import SHEET
 from napari_genrecon.widgets.openers import AdviseWidget, AugmentWidget, InpaintWidget
@@ -136,7 +140,7 @@ def test_page_says_what_is_missing(viewer, qtbot, images, sentence):
 # --- Advise ---
 
 
-def test_advice_opens_the_right_dock_filled_in(viewer, qtbot):
+def test_advice_opens_the_right_dock_filled_in(viewer, qtbot, monkeypatch):
     page = docked(viewer, AdviseWidget)
     page.image.value = "cells"
     press(qtbot, page, page.look)
@@ -145,33 +149,50 @@ def test_advice_opens_the_right_dock_filled_in(viewer, qtbot):
     advice = Advice(
         rule="r", task="inpaint", do=True, title="t", reason="r", source="s", options={"detect": "hot,stripes"}
     )
-    page._open(advice, "cells")
+
+    def steps(*args, **facts):
+        yield Progress(0, 0)
+        return None, (advice,)
+
+    monkeypatch.setattr(advise_page, "advise_steps", steps)
+    press(qtbot, page, page.look)
+    click(page, "Open Inpaint")
     assert "Inpaint (GenRecon)" in viewer.window.dock_widgets
     form = InpaintWidget(viewer)
-    qtbot.waitUntil(lambda: form._job is None, timeout=60_000)
-    assert form._form["detect"].value == "hot,stripes"
-    assert form._layers.value == ["cells"]
+    qtbot.waitUntil(lambda: not form.busy, timeout=60_000)
+    assert field(form, "stripes").value
+    assert chosen(form) == ["cells"]
 
 
-def test_advice_counts_images_labels_and_points(viewer, qtbot):
+@pytest.fixture
+def asked(monkeypatch):
+    """List that gets what the page tells of its layers when it asks for advice."""
+    facts, real = [], advise_page.advise_steps
+    monkeypatch.setattr(advise_page, "advise_steps", lambda *args, **kw: facts.append(kw) or real(*args, **kw))
+    return facts
+
+
+def test_advice_counts_images_labels_and_points(viewer, qtbot, asked):
     page = docked(viewer, AdviseWidget)
     viewer.add_image(scene(1)[0], name="other")
-    facts = page._facts(viewer.layers["cells"])
-    assert (facts["images"], len(facts["points"])) == (2, 2)
-    assert facts["labels"].max() == 9
     page.goal.value = "train"
     page.image.value = "cells"
     press(qtbot, page, page.look)
+    (facts,) = asked
+    assert (facts["images"], len(facts["points"])) == (2, 2)
+    assert facts["labels"].max() == 9
     assert {"few labelled images", "too few crops"} <= {advice.rule for advice in page.advice}
     page.goal.value = "see"
     assert page.advice == ()  # it was about something else
     assert len(page.cards) == 0
 
 
-def test_advice_counts_the_classes_that_were_given(viewer, qtbot):
+def test_advice_counts_the_classes_that_were_given(viewer, qtbot, asked):
     viewer.layers["objects"].features = {"given class": ["", "one", "one", "two", ""]}
     page = docked(viewer, AdviseWidget)
-    assert page._facts(viewer.layers["cells"])["classes"] == (2, 1)
+    page.image.value = "cells"
+    press(qtbot, page, page.look)
+    assert asked[0]["classes"] == (2, 1)
 
 
 def test_advise_without_an_image_asks_for_one(make_napari_viewer, qtbot):

@@ -33,15 +33,19 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def page(make_napari_viewer):
-    viewer = make_napari_viewer()
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def page(viewer):
     found = BatchWidget(viewer)
     viewer.window.add_dock_widget(found)
     return found
 
 
 def rest(qtbot, page):
-    qtbot.waitUntil(lambda: page._jobs.job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: not page.busy, timeout=60_000)
 
 
 def press(qtbot, page, button):
@@ -120,7 +124,7 @@ def test_steps_of_a_file_are_run_on_a_folder(page, folder, qtbot):
     assert "a_mine.ome.tif" in names(folder / "in")
 
 
-def test_failure_is_a_sentence_in_its_row_and_the_rest_go_on(page, folder, qtbot):
+def test_failure_is_a_sentence_in_its_row_and_the_rest_go_on(viewer, page, folder, qtbot):
     (folder / "in" / "b.tif").write_bytes(b"II*\0 broken")
     page.work.task.value, page.pattern.value = "upscale", "{name}_x2"
     choose(qtbot, page, folder / "in")
@@ -133,10 +137,10 @@ def test_failure_is_a_sentence_in_its_row_and_the_rest_go_on(page, folder, qtbot
     assert not page.open_result.enabled
     page.table.selectRow(2)
     press(qtbot, page, page.open_result)
-    assert page._viewer.layers[-1].data.shape == (80, 96)
+    assert viewer.layers[-1].data.shape == (80, 96)
 
 
-def test_stopped_folder_goes_on_where_it_was_even_after_the_dock_was_closed(page, folder, qtbot):
+def test_stopped_folder_goes_on_where_it_was_even_after_the_dock_was_closed(viewer, page, folder, qtbot):
     page.work.task.value, page.folder.value = "upscale", folder / "out"
     choose(qtbot, page, folder / "in")
     page.table.show_rows, shown = _stopping(page), page.table.show_rows
@@ -145,10 +149,10 @@ def test_stopped_folder_goes_on_where_it_was_even_after_the_dock_was_closed(page
     assert "Stopped" in page.status.value
     assert names(folder / "out") == ["a_upscale.ome.tif"]
     assert states(page)[0] == "done"
-    page._viewer.window.remove_dock_widget(page.native)
-    found = BatchWidget(page._viewer)
+    viewer.window.remove_dock_widget(page.native)
+    found = BatchWidget(viewer)
     assert found is page
-    page._viewer.window.add_dock_widget(found)
+    viewer.window.add_dock_widget(found)
     press(qtbot, page, page.run)
     assert states(page) == ["done before", "done", "done"]
 
@@ -165,14 +169,14 @@ def _stopping(page):
     return show
 
 
-def test_run_goes_on_while_the_dock_is_closed(page, folder, qtbot):
+def test_run_goes_on_while_the_dock_is_closed(viewer, page, folder, qtbot):
     page.work.task.value = "upscale"
     choose(qtbot, page, folder / "in")
     page.run.native.click()
-    page._viewer.window.remove_dock_widget(page.native)
+    viewer.window.remove_dock_widget(page.native)
     rest(qtbot, page)
     assert len(names(folder / "in")) == 6
-    page._viewer.window.add_dock_widget(page)
+    viewer.window.add_dock_widget(page)
     assert states(page) == ["done"] * 3
 
 
@@ -204,7 +208,7 @@ def test_workers_on_this_machine_write_what_the_window_would(page, folder, qtbot
     page.on_cluster.value = True
     assert page.scheduler.value == "local"
     qtbot.mouseClick(page.run.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: page._jobs.job is None, timeout=300_000)
+    qtbot.waitUntil(lambda: not page.busy, timeout=300_000)
     assert states(page) == ["done"]
     expected = denoise(tifffile.imread(folder / "in" / "a.tif"))
     made = open_image(folder / "cluster" / "a.ome.zarr")

@@ -15,6 +15,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Points
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from seen import line_on
 
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError
@@ -43,8 +44,13 @@ def pages(make_napari_viewer):
     return viewer, page
 
 
-def shown(page):
-    return page._split.layer.data
+def picture(viewer):
+    """Return the layer that shows both images, which is above all others."""
+    return next(layer for layer in reversed(viewer.layers) if " | " in layer.name)
+
+
+def shown(viewer):
+    return picture(viewer).data
 
 
 # Pairs ----------------------------------------------------------------------------------------------------------------
@@ -107,13 +113,14 @@ def test_line_divides_two_finished_images_and_follows_the_plane(pages, qtbot):
     for plane in (1, 2):
         viewer.dims.set_current_step(0, plane)
         before = ramp()[plane]
-        left = np.abs(shown(page) - before) < 1
-        np.testing.assert_array_equal(shown(page), np.where(left, before, before + 100))
+        left = np.abs(shown(viewer) - before) < 1
+        np.testing.assert_array_equal(shown(viewer), np.where(left, before, before + 100))
         assert left[:, 0].all()
         assert not left[:, -1].any()
     share = left.mean()
-    page._split._line.drag_to(page._split._line.parentWidget().width() * 0.9)
-    qtbot.waitUntil(lambda: np.mean(np.abs(shown(page) - before) < 1) > share)
+    line = line_on(viewer)
+    line.drag_to(line.parentWidget().width() * 0.9)
+    qtbot.waitUntil(lambda: np.mean(np.abs(shown(viewer) - before) < 1) > share)
 
 
 def test_upscaled_result_is_compared_with_its_source(make_napari_viewer):
@@ -124,8 +131,8 @@ def test_upscaled_result_is_compared_with_its_source(make_napari_viewer):
     )
     page = CompareWidget(viewer)
     page.before.value, page.after.value, page.way.value = "cells", "large", "before"
-    np.testing.assert_array_equal(shown(page), large.data)
-    np.testing.assert_allclose(page._split.layer.extent.world, large.extent.world)
+    np.testing.assert_array_equal(shown(viewer), large.data)
+    np.testing.assert_allclose(picture(viewer).extent.world, large.extent.world)
 
 
 @pytest.mark.parametrize(("way", "held"), [("split", "before"), ("after", "before"), ("before", "after")])
@@ -134,11 +141,11 @@ def test_other_image_is_shown_while_the_key_is_held(pages, way, held):
     page.way.value = way
     canvas = viewer.window._qt_viewer.canvas.native
     both = {"before": ramp()[1], "after": ramp()[1] + 100}
-    before = shown(page).copy()
+    before = shown(viewer).copy()
     QTest.keyPress(canvas, Qt.Key.Key_H)
-    np.testing.assert_array_equal(shown(page), both[held])
+    np.testing.assert_array_equal(shown(viewer), both[held])
     QTest.keyRelease(canvas, Qt.Key.Key_H)
-    np.testing.assert_array_equal(shown(page), before)
+    np.testing.assert_array_equal(shown(viewer), before)
 
 
 def test_side_by_side_shows_two_layers_and_ends_as_it_began(pages):
@@ -194,11 +201,11 @@ def test_slow_pixels_are_read_beside_the_window(make_napari_viewer, qtbot):
     page.before.value, page.after.value = "cells", "lazy"
     threads.clear()
     page.way.value = "after"
-    qtbot.waitUntil(lambda: page._split.layer is not None)
+    qtbot.waitUntil(lambda: "cells | lazy" in viewer.layers)
     viewer.dims.set_current_step(0, 2)
-    assert not page._split.layer.visible
-    qtbot.waitUntil(lambda: page._split.layer.visible)
-    np.testing.assert_array_equal(shown(page), ramp()[2])
+    assert not picture(viewer).visible
+    qtbot.waitUntil(lambda: picture(viewer).visible)
+    np.testing.assert_array_equal(shown(viewer), ramp()[2])
 
 
 # Differences ----------------------------------------------------------------------------------------------------------
@@ -231,21 +238,21 @@ def test_residual_of_other_pixels_gets_a_sentence():
 
 def test_profile_of_a_ramp_is_the_ramp(pages, qtbot):
     viewer, page = pages
-    line = viewer.add_shapes([[[0.5, 1.0], [0.5, 11.0]]], shape_type="line", name="line")  # row 1, columns 2 to 22
+    viewer.add_shapes([[[0.5, 1.0], [0.5, 11.0]]], shape_type="line", name="line")  # row 1, columns 2 to 22
     page.line.value = "line"
-    qtbot.waitUntil(lambda: page._noises is not None and not page._profiles.busy, timeout=60_000)
-    assert not page.plot.isHidden()
-    found = profile_along(page._pair, line_of(line), tuple(viewer.dims.point), None)
-    np.testing.assert_allclose(found.before, ramp()[1, 1, 2] + found.distance / 0.5)
-    np.testing.assert_allclose(found.after, found.before + 100)
-    assert found.distance[-1] == pytest.approx(10)
+    qtbot.waitUntil(lambda: not page.plot.isHidden(), timeout=60_000)
+    (distance, before), (_, after) = (curve.getData() for curve in page.plot.items.listDataItems()[-2:])
+    np.testing.assert_allclose(before, ramp()[1, 1, 2] + distance / 0.5)
+    np.testing.assert_allclose(after, before + 100)
+    assert distance[-1] == pytest.approx(10)
 
 
 def test_profile_follows_the_plane_and_ends_outside_the_image(pages):
-    viewer, page = pages
+    viewer, _ = pages
     viewer.dims.set_current_step(0, 2)
     points = Points([[0.0, 0.0], [0.0, 20.0]])
-    found = profile_along(page._pair, line_of(points), tuple(viewer.dims.point), None)
+    pair = Pair(viewer.layers["cells"], viewer.layers["cells twin"], tuple(viewer.dims.point))
+    found = profile_along(pair, line_of(points), tuple(viewer.dims.point), None)
     assert found.before[0] == ramp()[2, 0, 0]
     assert np.isnan(found.before[-1])
 

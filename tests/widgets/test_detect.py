@@ -10,7 +10,8 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari.layers import Points, Shapes
-from seen import RUN, chosen, click, said
+from qtpy.QtWidgets import QCheckBox
+from seen import RUN, button, chosen, click, field, said
 
 from napari_genrecon import NoiseModel, detect
 from napari_genrecon.io.points import read_places
@@ -37,14 +38,13 @@ def opened(make_napari_viewer, movie, qtbot):
     layer = viewer.add_image(movie, name="cells", metadata={"mine": 1}, **PLACED)
     widget = DetectWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
-    qtbot.waitUntil(lambda: widget._job is None)
+    qtbot.waitUntil(lambda: "Expected time" in said(widget) and not widget.busy, timeout=60_000)
     return viewer, widget, layer
 
 
 def run(widget, qtbot):
     click(widget, RUN)
-    qtbot.waitUntil(lambda: widget._job is None and "ew layer" in said(widget), timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.busy and "ew layer" in said(widget), timeout=60_000)
 
 
 def test_button_adds_points_that_lie_on_their_image(opened, qtbot, movie):
@@ -65,13 +65,17 @@ def test_button_adds_points_that_lie_on_their_image(opened, qtbot, movie):
 
 def test_what_only_images_have_is_not_offered(opened):
     _, widget, _ = opened
-    assert not widget._preview.visible
-    assert not widget._live.visible
+    field(widget, "more options").value = True
+    assert field(widget, "write to").shown
+    assert button(widget, "Preview").isHidden()
+    boxes = [each.text() for each in widget.native.findChildren(QCheckBox) if not each.isHidden()]
+    assert "boxes" in boxes
+    assert "live, as you scroll" not in boxes
 
 
 def test_points_are_written_where_the_dock_says(opened, qtbot, tmp_path):
     viewer, widget, _ = opened
-    widget._target.value = tmp_path / "points.csv"
+    field(widget, "write to").value = tmp_path / "points.csv"
     run(widget, qtbot)
     np.testing.assert_allclose(read_places(tmp_path / "points.csv"), viewer.layers[-1].data, rtol=1e-6)
     assert (tmp_path / "points.csv.genrecon.json").exists()
@@ -83,7 +87,7 @@ def test_points_are_written_where_the_dock_says(opened, qtbot, tmp_path):
 def test_nothing_found_adds_no_layer_and_says_so(opened, qtbot):
     viewer, widget, layer = opened
     layer.data = np.random.default_rng(1).normal(100, 1, (3, 80, 96))
-    qtbot.waitUntil(lambda: widget._job is None and "Expected time" in said(widget), timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.busy and "Expected time" in said(widget), timeout=60_000)
     run(widget, qtbot)
     assert len(viewer.layers) == 1
     assert "No new layer: nothing stands out from the noise" in said(widget)
@@ -91,7 +95,7 @@ def test_nothing_found_adds_no_layer_and_says_so(opened, qtbot):
 
 def test_python_of_the_dock_adds_the_same_points(opened, qtbot):
     viewer, widget, _ = opened
-    widget._form["fdr"].value = 0.1
+    field(widget, "false share").value = 0.1
     run(widget, qtbot)
     by_button = viewer.layers[-1]
     exec(widget.as_python(), {"viewer": viewer})  # what a user would paste
@@ -122,7 +126,7 @@ def test_rings_of_a_volume_are_cuts_through_spheres_and_thick_slices_show_the_pl
 
 def test_boxes_are_a_shapes_layer_over_the_objects(opened, qtbot, movie):
     viewer, widget, layer = opened
-    widget._form["boxes"].value = True
+    field(widget, "boxes").value = True
     run(widget, qtbot)
     found, expected = viewer.layers[-1], detect(movie, axes="ZYX", boxes=True)
     assert isinstance(found, Shapes)
@@ -135,7 +139,7 @@ def test_boxes_are_a_shapes_layer_over_the_objects(opened, qtbot, movie):
 def test_clicks_are_taken_from_a_points_layer_where_it_lies(opened, qtbot, movie):
     viewer, widget, layer = opened
     clicks = viewer.add_points([layer.data_to_world([0, 20, 30])])
-    widget._form["clicks"].value = clicks.name
+    field(widget, "like these points").value = clicks.name
     run(widget, qtbot)
     found = viewer.layers[-1]
     assert isinstance(found, Points)
@@ -147,9 +151,9 @@ def test_clicks_are_taken_from_a_points_layer_where_it_lies(opened, qtbot, movie
 def test_clicks_outside_the_image_are_refused_in_a_sentence(opened, qtbot):
     viewer, widget, _ = opened
     clicks = viewer.add_points([[900.0, 900.0, 900.0]])
-    widget._form["clicks"].value = clicks.name
+    field(widget, "like these points").value = clicks.name
     click(widget, RUN)
-    qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
     assert "1 of 1 clicks lie outside the image" in said(widget)
 
 

@@ -10,6 +10,8 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import RUN, click, field, note, report
+
 from napari_genrecon import denoise
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.widgets import add_result
@@ -25,33 +27,33 @@ def opened(make_napari_viewer, qtbot):
     viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="cells", **PLACED)
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    qtbot.waitUntil(lambda: widget._job is None and widget._noise.timing is None, timeout=300_000)
-    widget._form["uncertainty"].value = True
+    qtbot.waitUntil(lambda: not widget.busy, timeout=300_000)
+    field(widget, "expected error").value = True
     return viewer, widget
 
 
-def press(qtbot, widget, button):
-    button.changed.emit(True)
-    qtbot.waitUntil(lambda: widget._job is None, timeout=300_000)
+def press(qtbot, widget, words):
+    click(widget, words)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=300_000)
 
 
 def test_run_adds_a_hidden_layer_as_the_script_does_and_check_reads_it(opened, qtbot):
     viewer, widget = opened
     image = viewer.layers["cells"]
-    press(qtbot, widget, widget._run)
+    press(qtbot, widget, RUN)
     layer = viewer.layers["cells denoise: expected error"]
     expected = denoise(image.data, uncertainty=True)[1]
     np.testing.assert_array_equal(layer.data, expected)
     assert not layer.visible
     np.testing.assert_allclose(layer.data_to_world((3, 5)), image.data_to_world((3, 5)))
     assert layer.units == image.units
-    assert "hidden layer 'cells denoise: expected error'" in widget._status.value
+    assert "hidden layer 'cells denoise: expected error'" in note(widget)
     assert "uncertainty=True" in widget.as_python()
-    press(qtbot, widget, widget._check)
-    assert "the result can be trusted least around" in widget._report.value
+    press(qtbot, widget, "Check result")
+    assert "the result can be trusted least around" in report(widget)
     viewer.layers.selection.active = layer
-    press(qtbot, widget, widget._check)
-    assert "this is the expected error of a result: choose the result itself" in widget._status.value
+    press(qtbot, widget, "Check result")
+    assert "this is the expected error of a result: choose the result itself" in note(widget)
     made = add_result(viewer, "denoise", image, uncertainty=True)
     np.testing.assert_array_equal(viewer.layers[f"{made.name}: expected error"].data, expected)
 
@@ -59,8 +61,8 @@ def test_run_adds_a_hidden_layer_as_the_script_does_and_check_reads_it(opened, q
 @pytest.mark.parametrize("ending", ["ome.tif", "ome.zarr"])
 def test_written_results_have_the_file_of_their_error_beside_them(opened, qtbot, tmp_path, ending):
     viewer, widget = opened
-    widget._target.value = tmp_path / f"a.{ending}"
-    press(qtbot, widget, widget._run)
+    field(widget, "write to").value = tmp_path / f"a.{ending}"
+    press(qtbot, widget, RUN)
     stored = open_image(tmp_path / f"a_expected_error.{ending}")
     shown = viewer.layers["cells denoise: expected error"]
     full = shown.data[0] if shown.multiscale else shown.data

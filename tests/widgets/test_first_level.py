@@ -10,7 +10,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from qtpy.QtWidgets import QPushButton
-from seen import button, said
+from seen import box, button, choose, field, said
 
 from napari_genrecon.models import ModelCard
 from napari_genrecon.models.registry import save_own
@@ -30,10 +30,6 @@ def viewer(make_napari_viewer):
 @pytest.fixture
 def stack(viewer):
     return viewer.add_image(np.zeros((3, 48, 64)), name="stack", axis_labels=("z", "y", "x"))
-
-
-def in_sight(page, name):
-    return not page._form[name].native.isHidden()
 
 
 def none(_widget=None):
@@ -64,15 +60,15 @@ def test_nothing_folded_away_acts_unseen():
 
 def test_changed_option_stays_when_the_options_are_folded_again(viewer, docked):
     page = docked(viewer, openers.DenoiseWidget)
-    page._form["more"].value = True
-    page._form["blend"].value = 0.3
-    page._form["more"].value = False
-    assert (in_sight(page, "blend"), in_sight(page, "keep_dtype")) == (True, False)
-    page._form["blend"].value = 0.0
-    assert in_sight(page, "blend")  # the slider does not vanish under the mouse
-    page._form["more"].value = True
-    page._form["more"].value = False
-    assert not in_sight(page, "blend")
+    field(page, "more options").value = True
+    field(page, "mix in original").value = 0.3
+    field(page, "more options").value = False
+    assert (field(page, "mix in original").shown, field(page, "keep number type").shown) == (True, False)
+    field(page, "mix in original").value = 0.0
+    assert field(page, "mix in original").shown  # the slider does not vanish under the mouse
+    field(page, "more options").value = True
+    field(page, "more options").value = False
+    assert not field(page, "mix in original").shown
 
 
 def test_preference_that_is_no_default_is_in_sight(viewer, docked):
@@ -82,8 +78,8 @@ def test_preference_that_is_no_default_is_in_sight(viewer, docked):
     section.keep_dtype = True
     try:
         page = docked(viewer, openers.DenoiseWidget)
-        assert page._form["keep_dtype"].value
-        assert in_sight(page, "keep_dtype")
+        assert field(page, "keep number type").value
+        assert field(page, "keep number type").shown
     finally:
         section.keep_dtype = False
 
@@ -91,12 +87,12 @@ def test_preference_that_is_no_default_is_in_sight(viewer, docked):
 def test_models_are_offered_where_there_is_one_of_the_users_own(viewer, docked, monkeypatch, tmp_path):
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path))
     page = docked(viewer, openers.UpscaleWidget)
-    assert not in_sight(page, "model")
+    assert not field(page, "model").shown
     card = ModelCard(name="mine", task="upscale", network="srnet", told=("sigma", "factor"))
     save_own(card, {"w": np.zeros(1, np.float32)})
     page.reset_choices()
-    assert in_sight(page, "model")
-    assert "mine" in page._form["model"].choices
+    assert field(page, "model").shown
+    assert "mine" in field(page, "model").choices
 
 
 def test_task_without_a_model_shows_where_to_get_one(viewer, docked, monkeypatch, tmp_path):
@@ -121,58 +117,62 @@ def test_button_brings_the_dock_that_a_menu_opened_to_the_front(viewer):
 
 def test_frames_are_offered_for_movies_and_stacks_only(viewer, docked, stack):
     page = docked(viewer, openers.DenoiseWidget)
-    page._layers.value = ["cells"]
-    assert not in_sight(page, "frames")
-    page._layers.value = ["stack"]
-    assert in_sight(page, "frames")
-    page._form["frames"].value = "Z"
-    page._layers.value = ["cells"]
-    assert in_sight(page, "frames")
+    choose(page, "cells")
+    assert not field(page, "frames").shown
+    choose(page, "stack")
+    assert field(page, "frames").shown
+    field(page, "frames").value = "planes of a stack (Z)"
+    choose(page, "cells")
+    assert field(page, "frames").shown
 
 
 def test_points_to_go_by_replace_the_sizes(viewer, docked):
     viewer.add_points([[20, 20]], name="clicks")
     page = docked(viewer, openers.DetectWidget)
-    sizes = ("fdr", "min_size", "max_size", "objects")
-    assert [in_sight(page, name) for name in (*sizes, "complete")] == [True] * 4 + [False]
-    page._form["clicks"].value = "clicks"
-    assert [in_sight(page, name) for name in (*sizes, "complete")] == [False] * 4 + [True]
-    page._form["clicks"].value = "none"
-    assert [in_sight(page, name) for name in (*sizes, "complete")] == [True] * 4 + [False]
+    sizes = ("false share", "smallest (px)", "largest (px)", "objects")
+    assert [field(page, name).shown for name in (*sizes, "all marked in")] == [True] * 4 + [False]
+    field(page, "like these points").value = "clicks"
+    assert [field(page, name).shown for name in (*sizes, "all marked in")] == [False] * 4 + [True]
+    field(page, "like these points").value = "none"
+    assert [field(page, name).shown for name in (*sizes, "all marked in")] == [True] * 4 + [False]
 
 
 def test_message_settles_and_scrolls_only_where_it_must(viewer, docked, qtbot):
     """A scroll bar wraps the text, which makes it higher, which asks for another height of the box."""
     viewer.window._qt_window.resize(1366, 768)
     page = docked(viewer, openers.DenoiseWidget)
-    box = page._status.native
-    document = box.document().clone()
+    message = box(page, "message")
+    document = message.document().clone()
 
     def height(words, width):
         document.setPlainText(words)
         document.setTextWidth(width)
         return document.size().height()
 
-    narrow = box.width() - box.verticalScrollBar().sizeHint().width()
-    tight = [words for n in range(40, 80) if height(words := n * "grain ", box.width()) < height(words, narrow)]
+    narrow = message.width() - message.verticalScrollBar().sizeHint().width()
+    tight = [words for n in range(40, 80) if height(words := n * "grain ", message.width()) < height(words, narrow)]
+    changes = []
+    message.document().documentLayout().documentSizeChanged.connect(changes.append)
+
+    def rests():
+        changes.clear()
+        qtbot.wait(100)
+        return not changes
+
     for words in (*tight[:3], "short", 500 * "grain "):
-        page._status.value = words
-        qtbot.wait(100)
-        changes = []
-        box.document().documentLayout().documentSizeChanged.connect(changes.append)
-        qtbot.wait(100)
-        assert not changes
-        assert box.verticalScrollBar().isVisible() == (len(words) > 1000)
+        message.setPlainText(words)
+        qtbot.waitUntil(rests)
+        assert message.verticalScrollBar().isVisible() == (len(words) > 1000)
 
 
 def test_factor_along_z_is_offered_where_the_voxels_do_not_decide_it(viewer, docked, stack):
     thick = viewer.add_image(np.zeros((3, 48, 64)), name="thick", axis_labels=("z", "y", "x"), scale=(4, 1, 1))
     page = docked(viewer, openers.UpscaleZWidget)
     page.fill("thick", {})
-    assert in_sight(page, "factor")  # no unit: its scale may be anything
+    assert field(page, "factor").shown  # no unit: its scale may be anything
     thick.units = ("micrometer",) * 3
     page.fill("stack", {})
     page.fill("thick", {})
-    assert not in_sight(page, "factor")
+    assert not field(page, "factor").shown
     page.fill("stack", {})
-    assert in_sight(page, "factor")
+    assert field(page, "factor").shown

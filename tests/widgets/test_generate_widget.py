@@ -1,5 +1,6 @@
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,15 +8,21 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import jobs_alive, said
+
 from napari_genrecon import load_model, train
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.models.registry import CARDED, find_model, weights_path
 from napari_genrecon.training import read_options
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.runs.store import find_run
+from napari_genrecon.widgets.generate import sample_page
 from napari_genrecon.widgets.generate.explore_page import TOOLS
 from napari_genrecon.widgets.openers import GenerateWidget
+from napari_genrecon.widgets.train import run_view
 from napari_genrecon.widgets.train.page import SHEET
+from napari_genrecon.widgets.train.run_snapshot import RunSnapshot
 
 PLACED = {"scale": (0.5, 0.25), "translate": (30, 40), "units": ("micrometer",) * 2, "axis_labels": ("y", "x")}
 SIDE, COUNT = 40, 15  # pixels between the cells, cells along a side
@@ -82,7 +89,7 @@ def test_bundled_models_are_there_as_soon_as_the_widget_is_docked(make_napari_vi
         assert set(page.choice.model.choices) == set(CARDED)
         assert page.choice.card.name in CARDED
         assert page.run.enabled
-        assert "Trained on 14656 crops" in page.choice._about.value
+        assert "Trained on 14656 crops" in said(page)
 
 
 def explore(qtbot, widget, tool):
@@ -215,18 +222,29 @@ def test_run_goes_on_when_the_viewer_is_closed_and_is_found_again(opened, qtbot,
         qtbot.waitUntil(lambda: view.snapshot.state == "stopped", timeout=60_000)
         assert load_model("survivor").card.steps > 0
         assert "only" in view.words
-        assert "Asked" not in view._panel.words
+        assert "Asked" not in said(view)
     finally:
         run.stop()
 
 
-def test_closed_viewer_looks_at_no_run_any_more(opened, qtbot):
+def test_closed_viewer_looks_at_no_run_any_more(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
-    timer, later = widget.train.runs._timer, widget.explore.results._later
-    assert timer.isActive()
-    viewer.close()
-    qtbot.waitUntil(lambda: not timer.isActive(), timeout=10_000)
-    assert not later.isActive()
+    read, run = [], find_run("tiny-vae")
+
+    def steps(name):
+        yield Progress(0, 0)
+        read.append(name)
+        return RunSnapshot(runs=((run, "running"),), chosen=run, state="running")
+
+    monkeypatch.setattr(run_view, "snapshot_steps", steps)
+    widget.train.runs.choose(run)
+    qtbot.waitUntil(lambda: len(read) > 2, timeout=20_000)
+    with qtbot.waitSignal(widget.native.destroyed, timeout=10_000):
+        viewer.close()
+    qtbot.waitUntil(lambda: not jobs_alive(), timeout=10_000)
+    read.clear()
+    qtbot.wait(1500)  # it would read once a second
+    assert read == []
 
 
 # --- sample ---
@@ -256,7 +274,7 @@ def test_sheet_and_stack_are_both_named_and_few_steps_are_warned_of(opened, qtbo
     assert len(names) == 2
     assert all(f"'{name}'" in page.panel.words for name in names)
     assert f"beside it '{names[1]}': all at once" in page.panel.words
-    for words in (page.panel.words, page.choice._about.value):
+    for words in (page.panel.words, said(page.choice)):
         assert "Beware: it was trained for only 3 steps" in words
     assert any("only 3 steps" in told for told in viewer.layers[names[0]].metadata["genrecon"]["warnings"])
 
@@ -290,10 +308,16 @@ def test_truncation_is_offered_for_a_gan_only(opened):
     assert not box.isHidden()
 
 
-def test_copies_of_training_crops_are_found_and_shown_beside_them(opened, qtbot):
+def test_copies_of_training_crops_are_found_and_shown_beside_them(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
     page, crops = widget.sample, find_run("tiny-vae").crops()
-    page._made = ("tiny-vae", crops.training[:9, 0].astype("f4"))
+    real = sample_page.sample_steps
+
+    def copying(options):
+        return replace((yield from real(options)), data=crops.training[:9, 0].astype("f4"))
+
+    monkeypatch.setattr(sample_page, "sample_steps", copying)
+    press(qtbot, page, page.run)
     press(qtbot, page, page.check)
     assert "copies its training data" in page.panel.words
     pairs = viewer.layers["tiny-vae: sample | nearest training crop"].data
@@ -413,7 +437,7 @@ def test_latent_map_shows_the_crop_of_the_picked_point(opened, qtbot):
     assert "area of the object" in page.results.colour.choices
     page.results.colour.value = "area of the object"
     points.selected_data = {17}
-    qtbot.waitUntil(lambda: f"Object {points.features['number'][17]}" in page.results._picked.value, timeout=10_000)
+    qtbot.waitUntil(lambda: f"Object {points.features['number'][17]}" in said(page), timeout=10_000)
     assert page.first.value == points.features["number"][17]
 
 
@@ -423,7 +447,7 @@ def test_gan_says_that_it_cannot_look_at_real_cells(opened):
     page.choice.refresh("tiny-dcgan")
     assert page.run.enabled
     page.tool.value = RANK
-    assert "cannot encode real cells" in page._words.value
+    assert "cannot encode real cells" in said(page)
     assert not page.run.enabled
 
 

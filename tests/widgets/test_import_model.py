@@ -13,7 +13,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 pytest.importorskip("spandrel", reason="the extra 'zoo' is not installed")
 
-from seen import RUN, click, said
+from seen import RUN, click, field, said
 
 from napari_genrecon import upscale
 from napari_genrecon.tasks import find_task
@@ -47,7 +47,7 @@ def opened(make_napari_viewer):
 
 
 def wait(qtbot, widget):
-    qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
 
 
 def test_imported_model_is_chosen_and_gives_the_pixels_of_python(opened, qtbot, weights):
@@ -55,7 +55,7 @@ def test_imported_model_is_chosen_and_gives_the_pixels_of_python(opened, qtbot, 
     wait(qtbot, widget)
     widget.bring(weights)
     wait(qtbot, widget)
-    assert widget._form["model"].value == "anime"
+    assert field(widget, "model").value == "anime"
     assert "Added and chosen: 'anime'. By others: RealESRGAN Compact" in said(widget)
     click(widget, RUN)
     wait(qtbot, widget)
@@ -71,7 +71,7 @@ def test_model_of_another_task_is_added_but_not_chosen(opened, qtbot, weights):
     wait(qtbot, widget)
     widget.bring(weights)
     wait(qtbot, widget)
-    assert widget._form["model"].value == "auto"
+    assert field(widget, "model").value == "automatic"
     assert "Added: 'anime', a model of the task 'upscale'" in said(widget)
 
 

@@ -12,6 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QTextEdit
+from seen import field, jobs_alive
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import MissingPackageError
@@ -127,7 +128,7 @@ def test_result_made_while_the_dock_was_closed_is_a_layer_and_told_when_it_is_op
 
 
 def test_page_keeps_its_options_and_measures_what_came_while_it_was_closed(window):
-    slider = window.viewer.window.dock_widgets["Denoise (napari-genrecon)"]._form["strength"]
+    slider = field(window.page, "strength")
     slider.value = 0.4
     window.close()
     window.viewer.add_image(np.random.default_rng(1).poisson(90, (64, 72)).astype("u2"), name="later")
@@ -138,22 +139,20 @@ def test_page_keeps_its_options_and_measures_what_came_while_it_was_closed(windo
 
 
 def test_closing_the_window_ends_a_job_whose_dock_is_closed(window, gate, qtbot):
-    page = window.viewer.window.dock_widgets["Denoise (napari-genrecon)"]
     window.button("Denoise").click()
-    job = page._job
     window.close()
-    window.viewer.close()
-    qtbot.waitUntil(lambda: page._gone, timeout=10_000)
+    with qtbot.waitSignal(window.page.destroyed, timeout=10_000):
+        window.viewer.close()
+    assert jobs_alive()
     gate.set()
-    qtbot.waitUntil(lambda: not job.running, timeout=60_000)
-    assert page._job is job, "its end was told to a page that is gone"
+    qtbot.waitUntil(lambda: not jobs_alive(), timeout=60_000)
+    qtbot.wait(50)  # to tell its end to a page that is gone would be an error, which fails the test
 
 
 @pytest.mark.parametrize("error", [OSError("[WinError 1114] DLL initialization failed"), ImportError("cannot import")])
 def test_torch_that_cannot_be_loaded_is_one_sentence_said_once(window, monkeypatch, error):
     shown = []
     monkeypatch.setattr(controls, "show_error", shown.append)
-    monkeypatch.setattr(controls, "_notified", set())
 
     def failing(*args, **kwargs):
         yield Progress(0, 1)

@@ -9,7 +9,7 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from seen import RUN, click, said
+from seen import RUN, click, field, note, said
 
 from napari_genrecon import check, denoise, upscale
 from napari_genrecon.noise import NoiseModel
@@ -52,7 +52,7 @@ def rectangle(viewer, low, high):
 def test_rectangle_gives_that_part_in_its_place(viewer, docked, settle, image, kind, task, factor):
     rectangle(viewer, (10, 20), (31, 45))
     widget = docked(viewer, kind)
-    widget._only.part.value = "last rectangle of 'box'"
+    field(widget, "work on").value = "last rectangle of 'box'"
     part = run(viewer, settle, widget)
     np.testing.assert_array_equal(part.data, task(image, axes="ZYX", region=np.s_[0:3, 10:31, 20:45]))
     source = viewer.layers["cells"]
@@ -64,8 +64,8 @@ def test_rectangle_gives_that_part_in_its_place(viewer, docked, settle, image, k
 
 def test_plane_on_screen_goes_into_a_copy_of_the_whole(viewer, docked, settle, image):
     widget = docked(viewer, DenoiseWidget)
-    widget._only.part.value = "the plane on screen"
-    widget._only.whole.value = True
+    field(widget, "work on").value = "the plane on screen"
+    field(widget, "into a copy of the whole image").value = True
     whole = run(viewer, settle, widget)
     np.testing.assert_array_equal(whole.data, denoise(image, axes="ZYX", region="Z=1", whole=True))
     np.testing.assert_array_equal(whole.data[[0, 2]], image[[0, 2]])
@@ -80,7 +80,7 @@ def test_what_is_on_screen_is_the_part_that_is_seen(make_napari_viewer, docked, 
     viewer.scene.camera.center = tuple(layer.data_to_world((1, 20, 30)))
     viewer.scene.camera.zoom *= 4
     qtbot.wait(200)
-    widget._only.part.value = "what is on screen"
+    field(widget, "work on").value = "what is on screen"
     part = run(viewer, settle, widget)
     assert part.data.shape[0] == 1
     assert part.data.size < layer.data[0].size
@@ -94,12 +94,12 @@ def test_typed_part_and_its_mistakes(viewer, docked, settle, monkeypatch):
     shown = []
     monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", shown.append)
     widget = docked(viewer, DenoiseWidget)
-    widget._only.part.value = "as typed below"
-    widget._only.typed.value = "Z=7"
+    field(widget, "work on").value = "as typed below"
+    field(widget, "part").value = "Z=7"
     run(viewer, settle, widget)
     assert "lies outside the image" in said(widget)
-    assert shown == [widget._status.value]
-    widget._only.typed.value = "Z=2"
+    assert shown == [note(widget)]
+    field(widget, "part").value = "Z=2"
     assert run(viewer, settle, widget).data.shape == (1, *SHAPE[1:])
 
 
@@ -107,7 +107,7 @@ def test_rectangle_beside_the_image_gets_a_sentence(viewer, docked, settle, monk
     monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", lambda _: None)
     rectangle(viewer, (-40, -40), (-10, -10))
     widget = docked(viewer, DenoiseWidget)
-    widget._only.part.value = "last rectangle of 'box'"
+    field(widget, "work on").value = "last rectangle of 'box'"
     run(viewer, settle, widget)
     assert "holds no pixel of 'cells'" in said(widget)
     assert len(viewer.layers) == 2
@@ -117,8 +117,8 @@ def test_rectangle_beside_the_image_gets_a_sentence(viewer, docked, settle, monk
 def test_check_compares_the_part_with_its_place_in_the_image(viewer, docked, settle, image, whole):
     rectangle(viewer, (10, 20), (31, 45))
     widget = docked(viewer, DenoiseWidget)
-    widget._only.part.value = "last rectangle of 'box'"
-    widget._only.whole.value = whole
+    field(widget, "work on").value = "last rectangle of 'box'"
+    field(widget, "into a copy of the whole image").value = whole
     result = run(viewer, settle, widget)
     noise = NoiseModel.from_dict(result.metadata["genrecon"]["noise"][0])
     region = np.s_[0:3, 10:31, 20:45]
@@ -135,7 +135,7 @@ def test_check_compares_the_part_with_its_place_in_the_image(viewer, docked, set
 def test_check_of_a_part_of_another_image_says_so(viewer, docked, settle, image, monkeypatch):
     monkeypatch.setattr("napari_genrecon.widgets.jobs.controls.show_error", lambda _: None)
     widget = docked(viewer, DenoiseWidget)
-    widget._only.part.value = "the plane on screen"
+    field(widget, "work on").value = "the plane on screen"
     result = run(viewer, settle, widget)
     viewer.layers["cells"].data = image[:, ::-1].copy()
     settle(widget)

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from seen import RUN, click, said
+from seen import RUN, button, choose, click, note, said
 
 from napari_genrecon import predict, train
 from napari_genrecon.training import read_options
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::napari_genrecon.errors.GenRecon
 PLACED = {"scale": (0.2, 0.2), "units": ("micrometer",) * 2}
 
 
-def field(seed, width=3.0):
+def scene(seed, width=3.0):
     return 200 + 4000 * np.clip(gaussian_filter(np.random.default_rng(seed).normal(size=(192, 192)), width), 0, None)
 
 
@@ -32,9 +32,9 @@ def viewer(make_napari_viewer, monkeypatch, tmp_path):
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
     viewer = make_napari_viewer()
     for seed, name in enumerate(("red", "green")):
-        viewer.add_image(field(seed), name=name, colormap=name, **PLACED)
+        viewer.add_image(scene(seed), name=name, colormap=name, **PLACED)
     for power, name in ((1, "stain A"), (2, "stain B"), (3, "stain C")):
-        viewer.add_image((field(0) + field(1)) ** power / 1000.0 ** (power - 1), name=name, **PLACED)
+        viewer.add_image((scene(0) + scene(1)) ** power / 1000.0 ** (power - 1), name=name, **PLACED)
     return viewer
 
 
@@ -88,7 +88,9 @@ def test_stacks_are_cut_into_blocks_of_the_depth_that_was_typed_and_only_for_rec
     assert viewer.layers[SHEET].data.shape == (6 * 33 - 1, 8 * 33 - 1)
     page.recipe["kind"].value = "care"
     assert page.cutting["depth"].native.isHidden()
-    assert page._job()[1].depth is None
+    page.show_crops.changed.emit(True)
+    qtbot.waitUntil(lambda: not page.panel.busy, timeout=60_000)
+    assert "crops of 32 x 32 px" in page.panel.words
 
 
 @pytest.mark.slow
@@ -99,13 +101,13 @@ def test_chosen_layers_are_the_channels_of_a_model_that_takes_as_many(viewer, qt
     page = getattr(dock, "page", dock)
     viewer.window.add_dock_widget(dock)
     page.refresh_models()
-    page._layers.value = list(NAMES)
-    qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
+    choose(page, *NAMES)
+    qtbot.waitUntil(lambda: not page.busy, timeout=60_000)
     qtbot.waitUntil(lambda: "Expected time" in said(page), timeout=60_000)
     before = len(viewer.layers)
     click(page, RUN)
-    qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
-    assert len(viewer.layers) == before + 1, page._status.value
+    qtbot.waitUntil(lambda: not page.busy, timeout=60_000)
+    assert len(viewer.layers) == before + 1, note(page)
     (made,) = viewer.layers[before:]
     np.testing.assert_array_equal(made.data, predict(images, axes="CYX", device="cpu"))
     assert [float(step) for step in made.scale] == [1.0, 0.2, 0.2]
@@ -117,13 +119,13 @@ def test_dock_offers_no_preview_and_asks_for_a_model_where_there_is_none(viewer,
     dock = PredictWidget(viewer)
     page = getattr(dock, "page", dock)
     viewer.window.add_dock_widget(dock)
-    assert page._preview.native.isHidden()
-    page._layers.value = ["red"]
-    qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
+    assert button(page, "Preview").isHidden()
+    choose(page, "red")
+    qtbot.waitUntil(lambda: not page.busy, timeout=60_000)
     before = len(viewer.layers)
     click(page, RUN)
     qtbot.waitUntil(lambda: "there is no model" in said(page).lower(), timeout=60_000)
-    qtbot.waitUntil(lambda: page._job is None, timeout=60_000)
-    page._start_preview()
+    qtbot.waitUntil(lambda: not page.busy, timeout=60_000)
+    click(page, "Preview")  # as its keys do
     assert "press Predict" in said(page)
     assert len(viewer.layers) == before

@@ -12,7 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
-from seen import RUN, button, click, texts
+from seen import RUN, box, button, choose, click, field, images, texts
 
 from napari_genrecon import inpaint
 from napari_genrecon.tasks import TASKS
@@ -27,7 +27,7 @@ def image():
 
 
 @pytest.mark.parametrize(
-    ("chosen", "words"),
+    ("names", "words"),
     [
         ([], "Choose images:"),
         (["c4"], "Image: c4"),
@@ -36,24 +36,24 @@ def image():
     ],
     ids=len,
 )
-def test_chosen_images_are_named_wherever_the_list_is_scrolled_to(make_napari_viewer, image, chosen, words):
+def test_chosen_images_are_named_wherever_the_list_is_scrolled_to(make_napari_viewer, image, names, words):
     viewer = make_napari_viewer()
     for i in range(6):
         viewer.add_image(image[0], name=f"c{i}")
     widget = DenoiseWidget(viewer)
-    widget._layers.value = chosen
-    assert widget._said_images.value == words
+    choose(widget, *names)
+    assert box(widget, "chosen images").toPlainText() == words
 
 
 def test_long_name_is_cut_in_its_middle(make_napari_viewer, image):
     viewer = make_napari_viewer()
     viewer.add_image(image[0], name="first of all " + 40 * "x" + " the last")
     widget = DenoiseWidget(viewer)
-    words = widget._said_images.value
+    words = box(widget, "chosen images").toPlainText()
     assert words.startswith("Image: first of all x")
     assert words.endswith("x the last")
     assert len(words) < 50
-    assert widget._layers.native.item(0).toolTip() == viewer.layers[0].name
+    assert images(widget).item(0).toolTip() == viewer.layers[0].name
 
 
 def test_name_of_a_renamed_image_follows(make_napari_viewer, image):
@@ -61,9 +61,9 @@ def test_name_of_a_renamed_image_follows(make_napari_viewer, image):
     layer = viewer.add_image(image[0], name="cells")
     widget = DenoiseWidget(viewer)
     layer.name = "nuclei"
-    assert widget._said_images.value == "Image: nuclei"
+    assert box(widget, "chosen images").toPlainText() == "Image: nuclei"
     viewer.layers.clear()
-    assert widget._said_images.value == "No image is open."
+    assert box(widget, "chosen images").toPlainText() == "No image is open."
 
 
 def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, docked, settle, image):
@@ -71,10 +71,10 @@ def test_mask_button_makes_a_mask_that_is_filled_in(make_napari_viewer, docked, 
     placed = {"scale": (2, 0.5, 0.5), "translate": (1, 2, 3), "rotate": 20.0}
     layer = viewer.add_image(image, name="cells", axis_labels=("z", "y", "x"), **placed)
     widget = docked(viewer, InpaintWidget)
-    widget._form["method"].value = "biharmonic"
+    field(widget, "method").value = "smooth (biharmonic)"
     click(widget, "Draw a mask")
     mask = viewer.layers["cells: mask"]
-    assert (widget._form["mask"].value, mask.mode) == ("cells: mask", "paint")
+    assert (field(widget, "mask").value, mask.mode) == ("cells: mask", "paint")
     np.testing.assert_allclose(mask.extent.world, layer.extent.world)
     mask.paint((1, 20, 30), 1)
     click(widget, RUN)

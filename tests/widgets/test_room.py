@@ -9,6 +9,8 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from seen import chosen, field
+
 from napari_genrecon.widgets.openers import DenoiseWidget, GenerateWidget, StepsWidget
 
 
@@ -30,10 +32,10 @@ def test_page_fills_its_dock_on_later_turns(viewer, qtbot):
 def test_value_that_is_set_at_once_stays(viewer, qtbot, settle):
     room = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(room)
-    room._form["strength"].value = 0.5
+    field(room, "strength").value = 0.5
     qtbot.waitUntil(lambda: room.ready, timeout=60_000)
     settle(room)
-    assert room._form["strength"].value == 0.5
+    assert field(room, "strength").value == 0.5
 
 
 def test_page_that_is_filled_before_it_is_made_has_the_values(viewer, settle):
@@ -41,8 +43,8 @@ def test_page_that_is_filled_before_it_is_made_has_the_values(viewer, settle):
     room.fill("cells", {"strength": 0.25})
     assert not room.made
     settle(room)
-    assert room._form["strength"].value == 0.25
-    assert room._layers.value == ["cells"]
+    assert field(room, "strength").value == 0.25
+    assert chosen(room) == ["cells"]
 
 
 def test_dock_that_is_closed_at_once_makes_its_page_when_it_opens_again(viewer, qtbot):
@@ -61,19 +63,20 @@ def test_page_learns_that_its_dock_was_closed_and_opened(viewer, qtbot, settle):
     viewer.window.add_dock_widget(room)
     qtbot.waitUntil(lambda: room.ready, timeout=60_000)
     settle(room)
-    page = room.content
     viewer.window.remove_dock_widget(room)
-    assert page._dock.closed
+    viewer.add_image(viewer.layers["cells"].data, name="later")
+    assert chosen(room) == ["cells"]
     viewer.window.add_dock_widget(room)
-    assert not page._dock.closed
+    assert chosen(room) == ["later"]
 
 
 def test_page_that_is_used_at_once_learns_that_its_dock_was_closed(viewer):
-    room = StepsWidget(viewer)
+    room = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(room)
-    page = room.content
+    assert chosen(room) == ["cells"]  # which makes the page
     viewer.window.remove_dock_widget(room)
-    assert page._dock.closed
+    viewer.add_image(viewer.layers["cells"].data, name="later")
+    assert chosen(room) == ["cells"]
 
 
 def test_attribute_that_is_missing_is_an_error_of_the_page(viewer):

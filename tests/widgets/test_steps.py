@@ -20,10 +20,15 @@ from napari_genrecon.widgets.openers import StepsWidget
 
 
 @pytest.fixture
-def page(make_napari_viewer):
+def viewer(make_napari_viewer):
     viewer = make_napari_viewer()
     noisy = np.random.default_rng(0).poisson(30, (40, 48)).astype(np.uint16)
     viewer.add_image(noisy, name="cells", scale=(0.2, 0.2), units=("um", "um"))
+    return viewer
+
+
+@pytest.fixture
+def page(viewer):
     found = StepsWidget(viewer)
     viewer.window.add_dock_widget(found)
     return found
@@ -40,8 +45,8 @@ def put(page, *tasks):
         page.add_step.native.click()
 
 
-def test_steps_that_are_put_together_give_what_the_script_gives(page, qtbot):
-    viewer, cells = page._viewer, page._viewer.layers["cells"]
+def test_steps_that_are_put_together_give_what_the_script_gives(viewer, page, qtbot):
+    cells = viewer.layers["cells"]
     put(page, "denoise", "upscale")
     page.images.value = ["cells"]
     press(qtbot, page, page.run)
@@ -54,15 +59,14 @@ def test_steps_that_are_put_together_give_what_the_script_gives(page, qtbot):
     assert "New layer: cells denoise-upscale" in page.status.value
 
 
-def test_results_of_all_steps_are_added_on_request(page, qtbot):
+def test_results_of_all_steps_are_added_on_request(viewer, page, qtbot):
     put(page, "denoise", "upscale")
     page.images.value, page.keep.value = ["cells"], True
     press(qtbot, page, page.run)
-    assert [layer.name for layer in page._viewer.layers] == ["cells", "cells denoise", "cells denoise upscale x2"]
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells denoise", "cells denoise upscale x2"]
 
 
-def test_steps_that_are_edited_during_a_run_change_nothing_of_it(page, qtbot):
-    viewer = page._viewer
+def test_steps_that_are_edited_during_a_run_change_nothing_of_it(viewer, page, qtbot):
     viewer.add_image(viewer.layers["cells"].data, name="more")
     put(page, "denoise")
     page.images.value = ["cells", "more"]
@@ -75,9 +79,8 @@ def test_steps_that_are_edited_during_a_run_change_nothing_of_it(page, qtbot):
     assert [layer.name for layer in viewer.layers] == ["cells", "more", "cells denoise", "more denoise"]
 
 
-def test_steps_of_a_result_are_taken_edited_saved_and_opened_again(page, tmp_path):
-    viewer = page._viewer
-    page._viewer.layers.selection.active = add_result(viewer, "denoise", viewer.layers["cells"], strength=0.5)
+def test_steps_of_a_result_are_taken_edited_saved_and_opened_again(viewer, page, tmp_path):
+    viewer.layers.selection.active = add_result(viewer, "denoise", viewer.layers["cells"], strength=0.5)
     page.from_result.native.click()
     assert str(page.steps[0]) == "Denoise (strength 0.5)"
     page.chosen.value = [0]
@@ -112,9 +115,9 @@ def test_options_that_cannot_work_are_refused_and_change_nothing(page, text):
     assert page.status.value
 
 
-def test_without_an_image_or_a_result_it_says_what_to_do(page):
+def test_without_an_image_or_a_result_it_says_what_to_do(viewer, page):
     put(page, "denoise")
-    page._viewer.layers.clear()
+    viewer.layers.clear()
     page.run.native.click()
     assert "Choose an image first" in page.status.value
     page.from_result.native.click()

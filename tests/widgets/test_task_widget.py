@@ -11,7 +11,24 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
-from seen import RUN, button, chosen, click, said, texts
+from qtpy.QtWidgets import QProgressBar
+from seen import (
+    RUN,
+    VIEW,
+    box,
+    button,
+    choose,
+    chosen,
+    click,
+    field,
+    images,
+    jobs_alive,
+    note,
+    offered,
+    report,
+    said,
+    texts,
+)
 
 from napari_genrecon import Optics, deblur, denoise, upscale_z
 from napari_genrecon.errors import GenReconWarning
@@ -55,12 +72,12 @@ def opened(make_napari_viewer, noisy, qtbot):
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget)
     qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
-    qtbot.waitUntil(lambda: widget._job is None)
+    qtbot.waitUntil(lambda: not widget.busy)
     return viewer, widget, layer
 
 
 def wait(qtbot, widget):
-    qtbot.waitUntil(lambda: widget._job is None, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
 
 
 def test_run_adds_a_layer_with_everything_but_the_noise(opened, qtbot, noisy):
@@ -84,7 +101,7 @@ def test_run_adds_a_layer_with_everything_but_the_noise(opened, qtbot, noisy):
 @pytest.mark.parametrize("view", ["split", "after", "before"])
 def test_preview_shows_the_source_and_what_run_will_give(opened, qtbot, noisy, view):
     viewer, widget, layer = opened
-    widget._view.value = view
+    field(widget, VIEW).value = view
     click(widget, "Preview")
     wait(qtbot, widget)
     preview = viewer.layers["cells preview"]
@@ -108,12 +125,18 @@ def test_cancel_adds_no_layer(opened, qtbot, monkeypatch):
     viewer, widget, _ = opened
     real = runtime.Model.__call__
 
-    def cancelling(self, *args):
-        widget._job.cancel()
+    running, go_on = threading.Event(), threading.Event()
+
+    def waiting(self, *args):
+        running.set()
+        go_on.wait(60)
         return real(self, *args)
 
-    monkeypatch.setattr(runtime.Model, "__call__", cancelling)
+    monkeypatch.setattr(runtime.Model, "__call__", waiting)
     click(widget, RUN)
+    qtbot.waitUntil(running.is_set, timeout=60_000)
+    click(widget, "Cancel")
+    go_on.set()
     wait(qtbot, widget)
     assert [x.name for x in viewer.layers] == ["cells"]
     assert "Cancelled" in said(widget)
@@ -157,14 +180,14 @@ def test_source_removed_while_running_still_gives_its_result(opened, qtbot):
 
 def test_copied_python_makes_the_same_layer(opened, noisy):
     viewer, widget, _ = opened
-    widget._form["strength"].value = 0.5
+    field(widget, "strength").value = 0.5
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers["cells denoise 0.5"].data, denoise(noisy, strength=0.5, axes="ZYX"))
 
 
 def test_live_result_is_lazy(opened, qtbot, noisy):
     viewer, widget, _ = opened
-    widget._live.value = True
+    field(widget, "live, as you scroll").value = True
     click(widget, RUN)
     wait(qtbot, widget)
     lazy = viewer.layers["cells denoise"].data
@@ -198,7 +221,7 @@ def test_other_layers_are_refused_in_a_sentence(make_napari_viewer):
     widget = DenoiseWidget(viewer)
     viewer.add_labels(np.zeros((8, 8), int), name="mask")
     assert "'mask' is a Labels layer: choose an image layer." in texts(widget)
-    assert "mask" not in widget._layers.choices
+    assert "mask" not in offered(widget)
 
 
 def test_rgb_keeps_its_look(make_napari_viewer, qtbot):
@@ -208,7 +231,7 @@ def test_rgb_keeps_its_look(make_napari_viewer, qtbot):
     widget = DenoiseWidget(viewer)
     click(widget, RUN)
     wait(qtbot, widget)
-    qtbot.waitUntil(lambda: "slide" in widget._layers.value, timeout=60_000)
+    qtbot.waitUntil(lambda: "slide" in chosen(widget), timeout=60_000)
     wait(qtbot, widget)
     click(widget, RUN)
     wait(qtbot, widget)
@@ -219,9 +242,9 @@ def test_rgb_keeps_its_look(make_napari_viewer, qtbot):
 
 def test_replaced_pixels_are_measured_again(opened, qtbot):
     _, widget, layer = opened
-    before = widget._report.value
+    before = report(widget)
     layer.data = np.random.default_rng(1).normal(500, 40, SHAPE)
-    qtbot.waitUntil(lambda: "Expected time" in said(widget) and widget._report.value != before, timeout=60_000)
+    qtbot.waitUntil(lambda: "Expected time" in said(widget) and report(widget) != before, timeout=60_000)
 
 
 def test_pixels_changed_in_place_are_what_is_denoised(opened, qtbot):
@@ -237,32 +260,32 @@ def test_all_chosen_layers_are_processed_in_turn(opened, qtbot, noisy):
     viewer, widget, _ = opened
     viewer.add_image(noisy[0], name="plane")
     wait(qtbot, widget)
-    widget._layers.value = ["cells", "plane"]
+    choose(widget, "cells", "plane")
     wait(qtbot, widget)
     click(widget, RUN)
     qtbot.waitUntil(lambda: "plane denoise" in viewer.layers, timeout=60_000)
     np.testing.assert_array_equal(viewer.layers["plane denoise"].data, denoise(noisy[0]))
     assert viewer.layers["cells denoise"].data.shape == SHAPE
-    assert widget._status.value.count("New layer") == 2
+    assert note(widget).count("New layer") == 2
 
 
 def test_time_of_a_result_does_not_count_those_before_it(opened, qtbot, noisy):
     viewer, widget, _ = opened
     viewer.add_image(noisy[0], name="plane")
     wait(qtbot, widget)
-    widget._layers.value = ["cells", "plane"]
+    choose(widget, "cells", "plane")
     wait(qtbot, widget)
     start = time.perf_counter()
     click(widget, RUN)
     qtbot.waitUntil(lambda: "plane denoise" in viewer.layers, timeout=60_000)
-    told = [float(seconds) for seconds in re.findall(r"done in ([\d.]+) s", widget._status.value)]
+    told = [float(seconds) for seconds in re.findall(r"done in ([\d.]+) s", note(widget))]
     assert sum(told) <= time.perf_counter() - start + 0.1  # each is rounded
 
 
 def test_renamed_layer_stays_in_the_choice_and_names_the_result(opened, qtbot):
     viewer, widget, layer = opened
     layer.name = "embryo"
-    assert widget._layers.choices == ("embryo",)
+    assert offered(widget) == ["embryo"]
     assert chosen(widget) == ["embryo"]
     assert any(text.startswith("embryo: ") for text in texts(widget))
     click(widget, RUN)
@@ -330,17 +353,17 @@ def test_closing_the_viewer_stops_the_job(make_napari_viewer, qtbot, monkeypatch
     monkeypatch.setattr(runtime.Model, "__call__", counting)
     click(widget, RUN)
     qtbot.waitUntil(entered.is_set, timeout=60_000)
-    job = widget._job
+    assert jobs_alive()
     viewer.close()
-    qtbot.waitUntil(lambda: not job.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not jobs_alive(), timeout=60_000)
     assert len(calls) < 20
 
 
 def test_rare_options_are_folded_away_until_asked_for(opened):
     _, widget, _ = opened
-    assert widget._form["tile"].native.isHidden()
-    widget._form.container["more"].value = True
-    assert not widget._form["tile"].native.isHidden()
+    assert not field(widget, "tile side").shown
+    field(widget, "more options").value = True
+    assert field(widget, "tile side").shown
 
 
 def test_preferences_are_the_defaults(make_napari_viewer):
@@ -349,7 +372,7 @@ def test_preferences_are_the_defaults(make_napari_viewer):
     section = get_plugin_settings("napari-genrecon").genrecon_denoise
     section.strength = 0.7
     try:
-        assert DenoiseWidget(make_napari_viewer())._form["strength"].value == pytest.approx(0.7)
+        assert field(DenoiseWidget(make_napari_viewer()), "strength").value == pytest.approx(0.7)
     finally:
         section.strength = 1.0
 
@@ -368,20 +391,24 @@ def preferred():
 def test_open_dock_follows_what_is_changed_in_the_preferences(make_napari_viewer, preferred):
     widget = DeblurWidget(make_napari_viewer())
     before = preferred.model_dump()
-    widget._form["iterations"].value = 12
-    for values in ({"method": "rl", "strength": 0.5, "device": "cpu", "keep_dtype": True}, before):  # then Cancel
-        preferred.update(values)
-        assert {name: widget._form[name].value for name in values} == values
-    widget._form["strength"].value = 0.7
+    labels = ("method", "strength", "device", "keep number type")
+    at_first = [field(widget, label).value for label in labels]
+    field(widget, "iterations").value = "12"
+    preferred.update({"method": "rl", "strength": 0.5, "device": "cpu", "keep_dtype": True})
+    changed = [field(widget, label).value for label in labels]
+    assert changed == ["Richardson-Lucy (rl)", 0.5, "processor (cpu)", True]
+    preferred.update(before)  # Cancel
+    assert [field(widget, label).value for label in labels] == at_first
+    field(widget, "strength").value = 0.7
     preferred.method = "rl"
-    assert (widget._form["strength"].value, widget._form["iterations"].value) == (pytest.approx(0.7), "12")
+    assert (field(widget, "strength").value, field(widget, "iterations").value) == (pytest.approx(0.7), "12")
 
 
 @pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tif"])
 def test_result_written_to_a_file_is_shown_from_it(opened, qtbot, noisy, tmp_path, ending):
     viewer, widget, layer = opened
     target = tmp_path / f"result{ending}"
-    widget._target.value = target
+    field(widget, "write to").value = target
     click(widget, RUN)
     wait(qtbot, widget)
     assert [x.name for x in viewer.layers] == ["cells", "cells denoise"]
@@ -398,7 +425,7 @@ def test_methods_text_is_about_the_result_that_was_clicked_on(opened, qtbot):
     from qtpy.QtWidgets import QApplication
 
     viewer, widget, layer = opened
-    widget._form["strength"].value = 0.5
+    field(widget, "strength").value = 0.5
     click(widget, RUN)
     wait(qtbot, widget)
     viewer.layers.selection.active = layer
@@ -408,26 +435,32 @@ def test_methods_text_is_about_the_result_that_was_clicked_on(opened, qtbot):
     assert "strength 0.5" in QApplication.clipboard().text()
 
 
-def test_expected_time_follows_the_options(make_napari_viewer, qtbot):
+@pytest.fixture
+def expected_seconds(monkeypatch):
+    """Return a function that reads the expected time of a dock, which is not rounded meanwhile."""
+    monkeypatch.setattr("napari_genrecon.widgets.task.noise_report.duration", lambda seconds: f"{seconds} s")
+    return lambda widget: float(re.search(r"Expected time: (\S+) s", report(widget))[1])
+
+
+def test_expected_time_follows_the_options(make_napari_viewer, qtbot, expected_seconds):
     viewer = make_napari_viewer()
     viewer.add_image(
         np.random.default_rng(0).poisson(30, SHAPE).astype("u2"), name="stack", axis_labels=("z", "y", "x")
     )
     widget = UpscaleWidget(viewer)
-    qtbot.waitUntil(lambda: "Expected time" in said(widget) and widget._job is None, timeout=60_000)
-    of_planes, report = widget._noise.seconds, widget._report.value
-    widget._form["self_ensemble"].value = True
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert widget._noise.seconds > 4 * of_planes  # eight views
-    assert widget._report.value != report
-    widget._form["self_ensemble"].value = False
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert widget._noise.seconds == pytest.approx(of_planes)
+    qtbot.waitUntil(lambda: "Expected time" in said(widget) and not widget.busy, timeout=60_000)
+    of_planes = expected_seconds(widget)
+    field(widget, "8 views").value = True
+    wait(qtbot, widget)
+    assert expected_seconds(widget) > 4 * of_planes
+    field(widget, "8 views").value = False
+    wait(qtbot, widget)
+    assert expected_seconds(widget) == pytest.approx(of_planes)
 
 
 @pytest.mark.slow
 def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_less(
-    make_napari_viewer, qtbot, monkeypatch
+    make_napari_viewer, qtbot, monkeypatch, expected_seconds
 ):
     monkeypatch.setattr(fine_tune_cache, "_cache", {})
     taken = []
@@ -437,17 +470,15 @@ def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_
     image = np.random.default_rng(0).poisson(30, (4, 40, 40)).astype("u2")
     viewer.add_image(image, name="stack", axis_labels=("z", "y", "x"), scale=(2.0, 1.0, 1.0), units=("um",) * 3)
     widget = UpscaleZWidget(viewer)
-    qtbot.waitUntil(lambda: "Expected time" in said(widget) and widget._job is None, timeout=60_000)
-    widget._form["train_steps"].value = 8
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    before = widget._noise.seconds
+    qtbot.waitUntil(lambda: "Expected time" in said(widget) and not widget.busy, timeout=60_000)
+    field(widget, "train steps").value = 8
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+    before = expected_seconds(widget)
     click(widget, "Preview")
     wait(qtbot, widget)
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
-    assert widget._noise.seconds < 0.5 * before
+    assert expected_seconds(widget) < 0.5 * before
     click(widget, RUN)
-    wait(qtbot, widget)
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)  # its threads share the warning filters
+    wait(qtbot, widget)  # its threads share the warning filters
     assert len(taken) == 1
     made = viewer.layers["stack upscale z x2 8 steps"]
     fine_tune_cache._cache.clear()
@@ -459,11 +490,11 @@ def test_run_after_a_preview_of_upscale_z_trains_nothing_and_says_that_it_takes_
 def test_axes_that_do_not_fit_are_named_until_they_do(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     widget = UpscaleWidget(viewer)
-    widget._form["axes"].value = "TCZYX"
+    field(widget, "axes").value = "TCZYX"
     viewer.add_image(np.random.default_rng(0).poisson(30, (64, 72)).astype("u2"), name="plane")
     qtbot.waitUntil(lambda: "Axes 'TCZYX' do not fit" in said(widget), timeout=60_000)
     assert "Expected time" not in said(widget)
-    widget._form["axes"].value = "YX"  # others, which fit, not those of before, whose noise is known
+    field(widget, "axes").value = "YX"  # others, which fit, not those of before, whose noise is known
     qtbot.waitUntil(lambda: "Expected time" in said(widget), timeout=60_000)
     assert "do not fit" not in said(widget)
 
@@ -478,13 +509,13 @@ def test_upscaled_layer_and_its_preview_lie_on_the_source(make_napari_viewer, qt
     source = viewer.add_image(image, name="spot", **placed)
     widget = UpscaleWidget(viewer)
     wait(qtbot, widget)
-    widget._form["factor"].value = 3
+    field(widget, "factor").value = "3"
     for words, view, name in (
         ("Preview", "before", "spot preview"),
         ("Preview", "after", "spot preview"),
         (RUN, "after", "spot upscale x3"),
     ):
-        widget._view.value = view
+        field(widget, VIEW).value = view
         click(widget, words)
         wait(qtbot, widget)
         layer = viewer.layers[name]
@@ -502,8 +533,8 @@ def test_several_fillings_lie_on_their_source_with_mask_and_spread(make_napari_v
     viewer.layers.selection.active = source
     widget = InpaintWidget(viewer)
     wait(qtbot, widget)
-    widget._form["mask"].value = "hole"
-    widget._form["n"].value = 2
+    field(widget, "mask").value = "hole"
+    field(widget, "fillings").value = 2
     click(widget, RUN)
     wait(qtbot, widget)
     result, spread = viewer.layers["cells inpaint 2 fillings"], viewer.layers["cells inpaint 2 fillings: spread"]
@@ -527,7 +558,7 @@ def test_copied_python_names_the_mask(make_napari_viewer, qtbot):
     viewer.add_image(image, name="cells")
     widget = InpaintWidget(viewer)
     wait(qtbot, widget)
-    widget._form["mask"].value = "hole"
+    field(widget, "mask").value = "hole"
     click(widget, RUN)
     wait(qtbot, widget)
     window = viewer.layers["cells inpaint"].data.copy()
@@ -549,7 +580,7 @@ def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copie
     under = np.zeros((3, 48, 56), bool)
     under[1, 10:21, 10:21] = True
     for mask in ("drawing", "cells inpaint: filled pixels"):  # what we say was filled is a mask, too
-        widget._form["mask"].value = mask
+        field(widget, "mask").value = mask
         click(widget, RUN)
         wait(qtbot, widget)
         made = viewer.layers.selection.active
@@ -572,7 +603,7 @@ def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer,
     viewer.add_image(np.random.default_rng(0).normal(50, 2, (48, 56)), name="cells", scale=(0.5, 0.5))
     widget = InpaintWidget(viewer)
     wait(qtbot, widget)
-    widget._form["mask"].value = "hole"
+    field(widget, "mask").value = "hole"
     click(widget, RUN)
     assert "pixels of 'hole' do not lie on those of 'cells'" in told[0]
     assert "cells inpaint" not in viewer.layers
@@ -586,7 +617,7 @@ def test_unit_that_no_file_knows_matters_only_where_a_file_is_written(make_napar
     click(widget, RUN)
     wait(qtbot, widget)
     assert "map denoise" in viewer.layers
-    widget._target.value = tmp_path / "a.ome.zarr"
+    field(widget, "write to").value = tmp_path / "a.ome.zarr"
     click(widget, RUN)
     wait(qtbot, widget)
     assert "is in inch, which cannot be stored" in said(widget)
@@ -633,8 +664,8 @@ def deblurring(make_napari_viewer, qtbot):
 @pytest.mark.slow
 def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, qtbot):
     viewer, widget, image = deblurring
-    widget._form["psf"].value = "computed from optics"
-    widget._form["psf_na"].value, widget._form["psf_wavelength"].value = 1.2, 600
+    field(widget, "PSF").value = "computed from optics"
+    field(widget, "NA").value, field(widget, "wavelength (nm)").value = 1.2, 600
     click(widget, RUN)
     wait(qtbot, widget)
     window = viewer.layers["cells deblur NA 1.2"].data.copy()
@@ -649,15 +680,15 @@ def test_psf_computed_from_optics_takes_the_pixel_size_of_the_layer(deblurring, 
 
 def test_pinhole_and_excitation_are_asked_of_a_confocal_microscope(deblurring):
     _, widget, _ = deblurring
-    form = widget._form
-    form["psf"].value = "computed from optics"
-    assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [True, True]
+    asked = [field(widget, label) for label in ("pinhole (AU)", "excitation (nm)")]
+    field(widget, "PSF").value = "computed from optics"
+    assert [each.shown for each in asked] == [False, False]
     assert "pinhole" not in widget.as_python().replace("pinhole=None", "")
-    form["psf_kind"].value, form["psf_excitation"].value = "confocal", "488"
-    assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [False, False]
+    field(widget, "microscope").value, asked[1].value = "confocal", "488"
+    assert [each.shown for each in asked] == [True, True]
     assert "pinhole=1.0, excitation=488.0" in widget.as_python()
-    form["psf"].value = "cells"
-    assert [form[name].native.isHidden() for name in ("psf_pinhole", "psf_excitation")] == [True, True]
+    field(widget, "PSF").value = "cells"
+    assert [each.shown for each in asked] == [False, False]
 
 
 @pytest.mark.slow
@@ -669,14 +700,14 @@ def test_preview_tells_that_the_psf_is_too_wide_until_that_changes(make_napari_v
     viewer.add_image(rng.poisson(10 + gaussian_filter(light, 1.5)).astype("u2"), name="points")
     widget = DeblurWidget(viewer)
     viewer.window.add_dock_widget(widget)
-    qtbot.waitUntil(lambda: "Expected time" in said(widget) and widget._job is None, timeout=60_000)
-    widget._form["psf_width"].value = 7.0
+    qtbot.waitUntil(lambda: "Expected time" in said(widget) and not widget.busy, timeout=60_000)
+    field(widget, "width (px)").value = 7.0
     click(widget, "Preview")
     wait(qtbot, widget)
     assert any(text.startswith("⚠ The image shows fine detail") for text in texts(widget))
     assert "a Gaussian of up to 3" in said(widget)
-    widget._form["psf_width"].value = 3.5
-    qtbot.waitUntil(lambda: widget._noise.timing is None, timeout=60_000)
+    field(widget, "width (px)").value = 3.5
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
     assert "⚠" not in said(widget)
     click(widget, "Preview")
     wait(qtbot, widget)
@@ -689,27 +720,26 @@ def test_psf_from_a_file_is_that_of_the_layer(deblurring, qtbot, tmp_path):
     viewer, widget, image = deblurring
     psf = np.outer(*[np.array([1, 4, 6, 4, 1], "f4")] * 2)
     tifffile.imwrite(tmp_path / "bead.tif", psf)
-    widget._form["psf"].value, widget._form["psf_file"].value = "from a file", tmp_path / "bead.tif"
+    field(widget, "PSF").value, field(widget, "PSF file").value = "from a file", tmp_path / "bead.tif"
     click(widget, RUN)
     wait(qtbot, widget)
     np.testing.assert_array_equal(viewer.layers["cells deblur"].data, deblur(image, psf))
 
 
 def test_only_the_fields_of_the_chosen_psf_are_shown(deblurring):
-    form = deblurring[1]._form
-    for choice, shown in (("computed from optics", "psf_na"), ("from a file", "psf_file"), ("cells", None)):
-        form["psf"].value = choice
-        fields = ("psf_width", "psf_na", "psf_file")
-        assert [name for name in fields if not form[name].native.isHidden()] == ([shown] if shown else [])
+    _, widget, _ = deblurring
+    for choice, shown in (("computed from optics", ["NA"]), ("from a file", ["PSF file"]), ("cells", [])):
+        field(widget, "PSF").value = choice
+        assert [label for label in ("width (px)", "NA", "PSF file") if field(widget, label).shown] == shown
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"psf": "computed from optics", "psf_na": 1.6}, "na must be below the refractive index of the immersion"),
-        ({"psf": "computed from optics", "psf_pixel_size": "small"}, "must be a number or empty, got 'small'"),
-        ({"psf": "from a file"}, "choose the file of the PSF: none is given"),
-        ({"psf": "from a file", "psf_file": "bead.tif"}, "the PSF: there is no '"),
+        ({"PSF": "computed from optics", "NA": 1.6}, "na must be below the refractive index of the immersion"),
+        ({"PSF": "computed from optics", "pixel size (µm)": "small"}, "must be a number or empty, got 'small'"),
+        ({"PSF": "from a file"}, "choose the file of the PSF: none is given"),
+        ({"PSF": "from a file", "PSF file": "bead.tif"}, "the PSF: there is no '"),
         ({"iterations": "many"}, "iterations must be a whole number or empty, got 'many'"),
     ],
     ids=["aperture", "pixel size", "no file", "file not there", "no number"],
@@ -720,12 +750,13 @@ def test_psf_that_cannot_be_gets_a_sentence(deblurring, monkeypatch, values, sen
     shown = []
     monkeypatch.setattr(_job_life, "show_error", shown.append)
     viewer, widget, _ = deblurring
-    for name, value in values.items():
-        widget._form[name].value = value
+    for label, value in values.items():
+        field(widget, label).value = value
     for words in ("Preview", RUN, "Copy as Python"):
-        widget._status.value = "New layer 'cells deblur': done in 62.5 s."
+        click(widget, "Copy methods text")  # which says that there is none
+        assert sentence not in note(widget)
         click(widget, words)
-        assert sentence in said(widget)
+        assert sentence in note(widget)
     assert [sentence in text for text in shown] == [True] * 3
     assert len(viewer.layers) == 1
 
@@ -735,11 +766,10 @@ def test_sentence_names_the_field_of_the_window(make_napari_viewer, qtbot):
     viewer.add_image(np.random.default_rng(0).poisson(60, (64, 72)).astype("u2"), name="no unit")
     widget = DeblurWidget(viewer)
     wait(qtbot, widget)
-    widget._form["psf"].value = "computed from optics"
+    field(widget, "PSF").value = "computed from optics"
     click(widget, RUN)
-    field = widget._form["psf_pixel_size"].label
     assert "give the pixel size (pixel_size) in micrometres" in said(widget)
-    assert field == "pixel size (µm)"
+    assert field(widget, "pixel size (µm)").shown
 
 
 SENTENCE = "The image was deblurred with napari-genrecon. " * 20
@@ -755,10 +785,10 @@ def test_docks_fit_a_low_window_with_their_buttons_in_sight(make_napari_viewer, 
     for widget in widgets:
         viewer.window.add_dock_widget(widget)
         wait(qtbot, widget)
-        widget._form.container["more"].value = True
-        widget._status.value = SENTENCE
-        widget._progress.visible = True
-    widgets[0]._form["psf"].value = "computed from optics"
+        field(widget, "more options").value = True
+        box(widget, "message").setPlainText(SENTENCE)
+        widget.native.findChild(QProgressBar).show()
+    field(widgets[0], "PSF").value = "computed from optics"
     qtbot.wait(200)
     assert window.height() == 700
     assert window.minimumSizeHint().height() <= 700
@@ -770,7 +800,7 @@ def test_docks_fit_a_low_window_with_their_buttons_in_sight(make_napari_viewer, 
         assert widget.native.height() > 500
         assert widget.native.width() < 400
         words = ("Preview", RUN, "Cancel", "Copy as Python", "Copy methods text")
-        parts = [*(button(widget, each) for each in words), widget._status.native]
+        parts = [*(button(widget, each) for each in words), box(widget, "message")]
         assert [part.visibleRegion().boundingRect().size() for part in parts] == [part.size() for part in parts]
 
 
@@ -810,10 +840,10 @@ def test_preview_hides_what_lies_between_it_and_its_source(opened, qtbot, noisy)
     viewer.layers.selection.active = viewer.layers["cells"]
     wait(qtbot, widget)
     for view in ("before", "after"):
-        widget._view.value = view
+        field(widget, VIEW).value = view
         click(widget, "Preview")
         wait(qtbot, widget)
-        assert "cells preview" in viewer.layers, widget._status.value
+        assert "cells preview" in viewer.layers, note(widget)
         preview = viewer.layers["cells preview"]
         assert viewer.layers.index(preview) == len(viewer.layers) - 1
         assert (preview.blending, preview.opacity) == ("opaque", 1.0)
@@ -837,22 +867,22 @@ def test_preview_of_a_colour_image_has_its_colours_on_the_left(make_napari_viewe
 
 def test_status_says_when_the_preview_is_of_other_options(opened, qtbot):
     _, widget, _ = opened
-    widget._form["strength"].value = 0.5
+    field(widget, "strength").value = 0.5
     assert "preview" not in said(widget)
     click(widget, "Preview")
     wait(qtbot, widget)
-    shown = widget._status.value
+    shown = note(widget)
     assert shown.startswith("Preview: left of the line before")
-    widget._form["strength"].value = 1.2
+    field(widget, "strength").value = 1.2
     assert any(text.startswith("The options have changed since this preview") for text in texts(widget))
-    widget._form["strength"].value = 0.5
+    field(widget, "strength").value = 0.5
     assert shown in texts(widget)
 
 
 def test_options_changed_while_a_preview_is_made_are_told(opened, qtbot):
     _, widget, _ = opened
     click(widget, "Preview")
-    widget._form["strength"].value = 1.5
+    field(widget, "strength").value = 1.5
     wait(qtbot, widget)
     assert any(text.startswith("The options have changed since this preview") for text in texts(widget))
 
@@ -864,21 +894,21 @@ def test_status_says_what_the_preview_shows_and_when_it_is_of_another_plane(open
     wait(qtbot, widget)
     assert viewer.dims.current_step[0] == 1  # of a layer that does not start at 0
     for view, words in (("after", "Preview: as it will be"), ("before", "Preview: as it is now")):
-        widget._view.value = view
+        field(widget, VIEW).value = view
         assert any(text.startswith(words) for text in texts(widget))
     viewer.dims.set_current_step(0, 2)
     assert "The preview is of another plane: press Preview to see this one." in texts(widget)
     viewer.dims.set_current_step(0, 1)
     assert any(text.startswith("Preview: as it is now") for text in texts(widget))
-    widget._status.value = "Copied."
+    click(widget, "Copy as Python")
     viewer.dims.set_current_step(0, 2)
-    assert "Copied." in texts(widget)
+    assert note(widget).startswith("Copied: ")
 
 
 def test_preview_of_the_first_of_several_layers_says_so(opened, qtbot, noisy):
     viewer, widget, _ = opened
     viewer.add_image(noisy[0], name="plane")
-    widget._layers.value = ["cells", "plane"]
+    choose(widget, "cells", "plane")
     wait(qtbot, widget)
     click(widget, "Preview")
     wait(qtbot, widget)
@@ -891,7 +921,7 @@ def test_preview_follows_the_contrast_of_its_source(opened, qtbot):
     wait(qtbot, widget)
     layer.contrast_limits, layer.gamma, layer.colormap = (20, 40), 0.5, "green"
     for view in ("split", "after"):
-        widget._view.value = view
+        field(widget, VIEW).value = view
         preview = viewer.layers["cells preview"]
         assert (list(preview.contrast_limits), preview.gamma, preview.colormap.name) == ([20, 40], 0.5, "green")
 
@@ -903,8 +933,8 @@ def test_preview_is_seen_whatever_the_pixels_looked_like_that_are_replaced(make_
     viewer.add_image(image, name="camera")
     viewer.add_image(image > 50_000, name="hot")
     widget = InpaintWidget(viewer)
-    widget._layers.value = ["camera"]
-    widget._form["mask"].value, widget._form["method"].value = "hot", "biharmonic"
+    choose(widget, "camera")
+    field(widget, "mask").value, field(widget, "method").value = "hot", "smooth (biharmonic)"
     wait(qtbot, widget)
     click(widget, "Preview")
     wait(qtbot, widget)
@@ -921,7 +951,7 @@ def test_list_of_images_is_as_high_as_they_need(make_napari_viewer, qtbot, noisy
         viewer.add_image(noisy[0], name=f"{name} {i}")
     wait(qtbot, widget)
     qtbot.wait(50)
-    shown = widget._layers.native
+    shown = images(widget)
     line = shown.fontMetrics().lineSpacing()
     needed = shown.visualItemRect(shown.item(n - 1)).bottom() if n else line
     assert needed <= shown.viewport().height() < needed + 2 * line
@@ -932,9 +962,9 @@ def test_preview_that_was_removed_by_hand_is_not_spoken_of(opened, qtbot):
     click(widget, "Preview")
     wait(qtbot, widget)
     viewer.layers.remove("cells preview")
-    widget._status.value = "Copied."
-    widget._form["strength"].value = 1.5
-    assert "Copied." in texts(widget)
+    click(widget, "Copy as Python")
+    field(widget, "strength").value = 1.5
+    assert note(widget).startswith("Copied: ")
 
 
 @pytest.mark.parametrize("when", ["shown", "being made"])
@@ -962,25 +992,24 @@ def test_options_of_another_dock_say_nothing_about_its_preview(opened, qtbot):
     for each in (other, widget):  # the second preview takes the place of the first
         click(each, "Preview")
         wait(qtbot, each)
-    other._status.value = "Copied."
-    other._form["factor"].value = 3
-    assert "Copied." in texts(other)
+    click(other, "Copy as Python")
+    field(other, "factor").value = "3"
+    assert note(other).startswith("Copied: ")
 
 
 def test_preview_asks_for_planes_and_hides_while_they_are_not_shown(opened, qtbot):
     viewer, widget, _ = opened
     click(widget, "Preview")
     wait(qtbot, widget)
-    preview, shown = viewer.layers["cells preview"], widget._status.value
+    preview, shown = viewer.layers["cells preview"], note(widget)
     for setting, other, planes in (("ndisplay", 3, 2), ("order", (1, 0, 2), (0, 1, 2))):
         setattr(viewer.dims, setting, other)
         assert PLANES_ONLY in texts(widget)
         assert not preview.visible
         click(widget, "Preview")
-        assert widget._job is None
+        assert not widget.busy
         assert PLANES_ONLY in texts(widget)
         setattr(viewer.dims, setting, planes)
-        widget._judge_preview()
         assert shown in texts(widget)
         assert preview.visible
     viewer.dims.order = (0, 2, 1)  # the same planes, mirrored
@@ -998,8 +1027,8 @@ def test_preview_in_the_place_of_another_leaves_nothing_of_it_in_its_dock(opened
         click(each, "Preview")
         wait(qtbot, each)
     assert [x.name for x in viewer.layers] == ["cells", "cells preview"]
-    assert other._status.value == ""
-    assert other._view.native.isHidden()
-    other._view.value = "after"
+    assert note(other) == ""
+    assert not field(other, VIEW).shown
+    field(other, VIEW).value = "after"
     assert viewer.layers["cells preview"].data.shape[-1] <= SHAPE[-1]
     assert any(text.startswith("Preview: ") for text in texts(widget))

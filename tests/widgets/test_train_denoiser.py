@@ -2,6 +2,7 @@
 
 import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,26 +13,28 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from qtpy.QtCore import QPoint
-from qtpy.QtGui import QPixmap
+from seen import field, jobs_alive, said
 
+from napari_genrecon.engine.run import Progress
 from napari_genrecon.models.card import check_name
 from napari_genrecon.models.registry import find_model
 from napari_genrecon.training import all_recipes
 from napari_genrecon.widgets.fit import scrolled
-from napari_genrecon.widgets.jobs.panel import show_picture
 from napari_genrecon.widgets.openers import DenoiseWidget, GenerateWidget
+from napari_genrecon.widgets.train import run_view
 from napari_genrecon.widgets.train.page import SHEET
+from napari_genrecon.widgets.train.run_snapshot import RunSnapshot
 from napari_genrecon.widgets.train.run_view import RunView
 
 PLACED = {"scale": (0.2, 0.2), "units": ("micrometer",) * 2}
 
 
-def field(seed=0):
+def scene(seed=0):
     return 200 + 4000 * np.clip(gaussian_filter(np.random.default_rng(seed).normal(size=(192, 192)), 3), 0, None)
 
 
 def noisy(seed):
-    return (np.random.default_rng(seed).poisson(field() / 10) * 10 + 100).astype("uint16")
+    return (np.random.default_rng(seed).poisson(scene() / 10) * 10 + 100).astype("uint16")
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def opened(make_napari_viewer, monkeypatch, tmp_path):
     monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("GENRECON_MODELS", str(tmp_path / "models"))
     viewer = make_napari_viewer()
-    viewer.add_image(field().astype("uint16"), name="clean", **PLACED)
+    viewer.add_image(scene().astype("uint16"), name="clean", **PLACED)
     viewer.add_image(noisy(0), name="noisy", **PLACED)
     widget = GenerateWidget(viewer)
     viewer.window.add_dock_widget(widget)
@@ -84,7 +87,7 @@ def test_noise2void_takes_noisy_layers_alone_says_what_its_score_means_and_shows
     page = widget.train
     page.recipe["kind"].value = "noise2void"
     assert page.chooser.targets.native.isHidden()
-    assert "no truth is known: the score rests on the noise" in page._about_data.value
+    assert "no truth is known: the score rests on the noise" in said(page)
     assert page.recipe["minutes"].value == 3
     page.chooser.images.value = ["noisy"]
     press(qtbot, page, page.show_crops)
@@ -116,16 +119,21 @@ def test_layers_that_make_no_pair_are_refused_in_the_page(opened, qtbot, targets
 
 def test_images_that_do_not_match_are_refused_in_the_page(opened, qtbot):
     viewer, widget = opened
-    viewer.layers["clean"].data = np.roll(field(), 9, 0)
+    viewer.layers["clean"].data = np.roll(scene(), 9, 0)
     press(qtbot, widget.train, widget.train.start)
     assert "are shifted by 9 px along y and 0 px along x" in widget.train.panel.words
 
 
 @pytest.mark.parametrize("user_scrolls", [False, True])
-def test_page_scrolls_to_the_progress_and_to_its_picture_unless_the_user_scrolls(
-    qtbot, monkeypatch, tmp_path, user_scrolls
-):
-    monkeypatch.setenv("GENRECON_RUNS", str(tmp_path / "runs"))
+def test_page_scrolls_to_the_progress_and_to_its_picture_unless_the_user_scrolls(qtbot, monkeypatch, user_scrolls):
+    found, read = [RunSnapshot(runs=())], []
+
+    def steps(name):
+        yield Progress(0, 0)
+        read.append(name)
+        return found[-1]
+
+    monkeypatch.setattr(run_view, "snapshot_steps", steps)
     view, above = RunView(lambda name: None), PushButton(text="Start training")
     page = Container(widgets=[above, view], labels=False)
     above.native.setFixedHeight(400)
@@ -134,8 +142,6 @@ def test_page_scrolls_to_the_progress_and_to_its_picture_unless_the_user_scrolls
     area.resize(380, 200)
     area.show()
     bar = area.verticalScrollBar()
-    qtbot.waitUntil(lambda: view._job is None)
-    view.leave()  # reads no more
     qtbot.waitUntil(lambda: bar.maximum() > 200)
     view.reveal()
     assert bar.value() == bar.maximum()  # there is not room enough below yet
@@ -143,9 +149,16 @@ def test_page_scrolls_to_the_progress_and_to_its_picture_unless_the_user_scrolls
     if user_scrolls:
         bar.setValue(reached - 20)
     page.native.setMinimumHeight(1500)  # as with curves
-    show_picture(view._samples, QPixmap(300, 60))
-    qtbot.waitUntil(lambda: bar.maximum() > reached + 400)
-    view._reveal_picture()
+    run = SimpleNamespace(name="mito", kind="care", created="", options={"minutes": 1})
+    pictures = np.zeros((3, 1, 32, 32), "f4")
+    found.append(RunSnapshot(runs=((run, "running"),), chosen=run, state="running", samples=pictures))
+    view.choose(run)
+    qtbot.waitUntil(lambda: bar.maximum() > reached + 400 and "started" in view.words)
+    read.clear()
+    view.choose(run)
+    qtbot.waitUntil(lambda: bool(read) and not jobs_alive())
+    qtbot.wait(50)
+    view.leave()
     top = view.native.mapTo(area.widget(), QPoint(0, 0)).y()
     assert bar.value() == (reached - 20 if user_scrolls else top - 30)
 
@@ -166,7 +179,7 @@ def test_denoiser_trained_in_the_window_can_be_chosen_in_denoise(opened, qtbot, 
     press(qtbot, page, page.start)
     assert "Started 'mito'" in page.panel.words
     qtbot.waitUntil(lambda: page.runs.snapshot.state == "finished", timeout=120_000)
-    qtbot.waitUntil(lambda: "mito" in denoise._form["model"].choices, timeout=10_000)
+    qtbot.waitUntil(lambda: "mito" in field(denoise, "model").choices, timeout=10_000)
     assert "can be chosen in the dock Denoise" in page.runs.words
     samples = page.runs.snapshot.samples  # rows of a held-out crop: as it is, before and now
     assert len(samples) % 3 == 0

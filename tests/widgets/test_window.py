@@ -12,13 +12,14 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
 from napari.components import ViewerModel
-from seen import RUN, click, said, texts
+from seen import RUN, VIEW, box, button, choose, click, field, images, line_on, note, report, said, texts
 
 from napari_genrecon import denoise
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.widgets import add_result
 from napari_genrecon.widgets.form import Ticks
 from napari_genrecon.widgets.openers import DeblurWidget, DenoiseWidget, InpaintWidget
+from napari_genrecon.widgets.words import DAMAGE
 
 SHAPE = (64, 72)
 
@@ -33,6 +34,9 @@ def viewer(make_napari_viewer, image):
     viewer = make_napari_viewer()
     viewer.add_image(image, name="cells")
     return viewer
+
+
+DETAILS = "Shows or hides the measured numbers"  # the button has an arrow in its text, and its tooltip begins so
 
 
 def press(settle, widget, words):
@@ -78,11 +82,13 @@ def test_image_that_only_lies_beside_a_composite_stays_seen(image):
     assert result.blending == single.blending
 
 
-def test_several_channels_run_in_the_order_of_the_list(viewer, docked, image):
+def test_several_channels_run_in_the_order_of_the_list(viewer, docked, image, qtbot):
     viewer.add_image(image, name="other", blending="additive")
     widget = docked(viewer, DenoiseWidget)
-    widget._layers.value = ["other", "cells"]
-    assert [layer.name for layer in widget._chosen()] == ["cells", "other"]
+    choose(widget, "other", "cells")
+    click(widget, RUN)
+    qtbot.waitUntil(lambda: "other denoise" in viewer.layers, timeout=60_000)
+    assert re.findall(r"New layer '(\w+) denoise'", note(widget)) == ["cells", "other"]
 
 
 # Lists ----------------------------------------------------------------------------------------------------------------
@@ -96,7 +102,7 @@ def test_chosen_image_is_in_sight_in_a_long_list(make_napari_viewer, docked, set
     for index in (8, 0, 6):
         viewer.layers.selection.active = viewer.layers[index]
         settle(widget)
-        shown = widget._layers.native
+        shown = images(widget)
         (item,) = shown.selectedItems()
         assert item.text() == f"image {index}"
         assert shown.viewport().rect().contains(shown.visualItemRect(item).adjusted(0, 1, 0, -1))
@@ -107,11 +113,14 @@ def test_verdict_is_whole_while_details_are_shown(make_napari_viewer, docked, im
     viewer.window.resize(1000, 600)
     viewer.add_image(image, name="an image with a name that needs a second line")
     widget = docked(viewer, DenoiseWidget)
-    widget._details.unfold()
-    qtbot.wait(100)
-    verdict = widget._verdict.native
-    assert widget._report.native.isVisible()
-    assert verdict.height() >= verdict.document().size().height()
+    click(widget, DETAILS)
+    try:
+        qtbot.wait(100)
+        verdict = box(widget, "noise")
+        assert box(widget, "noise in detail").isVisible()
+        assert verdict.height() >= verdict.document().size().height()
+    finally:
+        click(widget, DETAILS)  # or all docks would show them from now on
 
 
 # The split preview ----------------------------------------------------------------------------------------------------
@@ -129,8 +138,7 @@ def split_at(preview, image, clean):
 def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer, docked, settle, image, qtbot):
     widget = docked(viewer, DenoiseWidget)
     press(settle, widget, "Preview")
-    widget._resting.setInterval(10**6)  # no other preview meanwhile
-    preview, line, clean = viewer.layers["cells preview"], widget._preview_layer._split._line, denoise(image)
+    preview, line, clean = viewer.layers["cells preview"], line_on(viewer), denoise(image)
     camera = viewer.scene.camera
     camera.zoom = line.parentWidget().width() / 80
     for move in (lambda: None, lambda: setattr(camera, "center", (0, 32, 50)), lambda: line.drag_to(20)):
@@ -139,45 +147,45 @@ def test_line_stays_where_it_is_while_the_camera_moves_and_can_be_dragged(viewer
         place = camera.center[-1] + line.offset / camera.zoom
         assert abs(split_at(preview.data, image, clean) - place) <= 1
     assert line.cursor().shape() == line.cursor().shape().SplitHCursor
-    widget._view.value = "after"
-    assert widget._preview_layer._split._line.isHidden()
+    field(widget, VIEW).value = "after"
+    assert line.isHidden()
 
 
-def test_view_that_leaves_the_preview_gets_a_new_one(viewer, docked, settle, monkeypatch):
+def test_view_that_leaves_the_preview_gets_a_new_one(viewer, docked, settle, monkeypatch, qtbot):
     from napari_genrecon.widgets.task import widget as module
 
     widget = docked(viewer, DenoiseWidget)
     monkeypatch.setattr(module, "visible_region", lambda *_: (slice(0, 30), slice(0, 30)))
     press(settle, widget, "Preview")
     first = viewer.layers["cells preview"]
-    widget._follow_view()
+    viewer.scene.camera.zoom *= 1.1
+    qtbot.wait(1000)  # twice as long as a camera has to rest
     assert viewer.layers["cells preview"] is first  # it is all in sight
     monkeypatch.setattr(module, "visible_region", lambda *_: (slice(20, 64), slice(20, 72)))
-    widget._follow_view()
+    viewer.scene.camera.zoom *= 1.1
+    qtbot.waitUntil(lambda: viewer.layers["cells preview"].data.shape == (44, 52), timeout=60_000)
     settle(widget)
-    assert viewer.layers["cells preview"].data.shape == (44, 52)
 
 
 # Noise from elsewhere -------------------------------------------------------------------------------------------------
 
 
 def elsewhere(viewer, widget, kind, tmp_path):
-    form = widget._form
     if kind == "layer":
         viewer.add_image(np.random.default_rng(1).normal(10, 4, SHAPE).astype("f4"), name="background")
         viewer.layers.selection.active = viewer.layers["cells"]
-        form["noise"].value = "background"
+        field(widget, "noise").value = "of 'background'"
     elif kind == "number":
-        form["noise"].value, form["noise_level"].value = "a number", 12.5
+        field(widget, "noise").value, field(widget, "s.d.").value = "a number", 12.5
     else:
         (tmp_path / "n.json").write_text(json.dumps(NoiseModel(gain=2, read_noise=3).to_dict()))
-        form["noise"].value, form["noise_file"].value = "a saved report", tmp_path / "n.json"
+        field(widget, "noise").value, field(widget, "report").value = "a saved report", tmp_path / "n.json"
 
 
 @pytest.mark.parametrize("kind", ["layer", "number", "report"])
 def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, settle, tmp_path, kind, qtbot):
     widget = docked(viewer, DenoiseWidget)
-    own = widget._report.value
+    own = report(widget)
     elsewhere(viewer, widget, kind, tmp_path)
     expected = {"layer": "that of 'background', s.d. ", "number": "as typed, s.d. 12.5 ", "report": "as in n.json"}
     qtbot.waitUntil(lambda: expected[kind] in said(widget), timeout=60_000)
@@ -192,7 +200,7 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, sett
     exec(widget.as_python(), {"viewer": viewer})
     np.testing.assert_array_equal(viewer.layers.selection.active.data, pixels)
     viewer.layers.selection.active = viewer.layers["cells"]
-    widget._form["noise"].value = "of this image"
+    field(widget, "noise").value = "of this image"
     qtbot.waitUntil(lambda: "Denoising will" in said(widget), timeout=60_000)
     settle(widget)
     of_noise = [line for line in own.splitlines() if "noise s.d." in line]
@@ -201,7 +209,7 @@ def test_noise_from_elsewhere_counts_is_recorded_and_copied(viewer, docked, sett
 
 def test_report_that_is_not_there_is_named_at_once(viewer, docked, qtbot):
     widget = docked(viewer, DenoiseWidget)
-    widget._form["noise"].value = "a saved report"
+    field(widget, "noise").value = "a saved report"
     qtbot.waitUntil(lambda: "Choose the file of the noise report" in said(widget), timeout=5_000)
 
 
@@ -218,9 +226,9 @@ def test_ticks_are_words_in_the_order_of_the_option():
 
 def test_damage_is_ticked(viewer, docked):
     widget = docked(viewer, InpaintWidget)
-    for box in widget._form["detect"]:
-        box.value = box.name in ("tick_hot", "tick_frames")
-    assert widget._options(viewer.layers["cells"]).detect == "hot,frames"
+    for label, _ in DAMAGE:
+        field(widget, label).value = label in ("hot and dead pixels", "dropped frames or slices")
+    assert "detect='hot,frames'" in widget.as_python()
 
 
 def test_report_follows_typed_axes(make_napari_viewer, docked, settle, image, qtbot):
@@ -228,7 +236,7 @@ def test_report_follows_typed_axes(make_napari_viewer, docked, settle, image, qt
     viewer.add_image(np.stack([image, image * 3]), name="two", axis_labels=("z", "y", "x"))
     widget = docked(viewer, DenoiseWidget)
     for axes, words in (("CYX", "two: CYX, 2 planes"), ("CQX", "⚠ Axes 'CQX' do not fit"), ("", "two: ZYX, 2 planes")):
-        widget._form["axes"].value = axes
+        field(widget, "axes").value = axes
         qtbot.waitUntil(lambda words=words: any(text.startswith(words) for text in texts(widget)), timeout=20_000)
         settle(widget)
         assert ("channel 1\n" in said(widget)) == (axes == "CYX")
@@ -253,16 +261,16 @@ def test_no_page_shows_tags(make_napari_viewer, qtbot):
 
 def test_verdict_is_seen_and_details_are_folded_until_asked_for(viewer, docked):
     widget, other = docked(viewer, DenoiseWidget), docked(viewer, DeblurWidget)
-    assert re.fullmatch(r"Noise: \w+\. Denoising will .*\. Takes about \d+\ss\.", widget._verdict.value)
-    assert not any(word in widget._verdict.value for word in ("DN", "rho", "correlation"))
-    assert widget._report.native.isHidden()
+    verdict = box(widget, "noise").toPlainText()
+    assert re.fullmatch(r"Noise: \w+\. Denoising will .*\. Takes about \d+\ss\.", verdict)
+    assert not any(word in verdict for word in ("DN", "rho", "correlation"))
+    assert box(widget, "noise in detail").isHidden()
     try:
-        widget._details.fold.changed.emit(True)
-        assert not widget._report.native.isHidden()
-        assert not other._report.native.isHidden()  # all docks remember
-        assert not docked(viewer, DenoiseWidget)._report.native.isHidden()
+        click(widget, DETAILS)
+        for page in (widget, other, docked(viewer, DenoiseWidget)):  # all docks remember
+            assert not box(page, "noise in detail").isHidden()
     finally:
-        widget._details.fold.changed.emit(True)
+        click(widget, DETAILS)
 
 
 def test_main_button_is_the_biggest(make_napari_viewer, docked, image, qtbot):
@@ -270,5 +278,6 @@ def test_main_button_is_the_biggest(make_napari_viewer, docked, image, qtbot):
     viewer.add_image(image, name="cells")
     widget = docked(viewer, DenoiseWidget)
     qtbot.wait(100)
-    area = {b: b.native.width() * b.native.height() for b in (widget._run, widget._preview, widget._cancel)}
-    assert area[widget._run] > 1.5 * max(area[widget._preview], area[widget._cancel])
+    run, preview, cancel = (button(widget, words) for words in (RUN, "Preview", "Cancel"))
+    area = {each: each.width() * each.height() for each in (run, preview, cancel)}
+    assert area[run] > 1.5 * max(area[preview], area[cancel])

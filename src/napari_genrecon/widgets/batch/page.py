@@ -159,6 +159,11 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         if paths:
             self.take([Path(path) for path in paths])
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs."""
+        return self._jobs.job is not None
+
     def take(self, paths: list[Path]) -> None:
         """Choose images, and folders of images."""
         self.inputs = paths
@@ -167,7 +172,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
     def _look(self, _event: object = None) -> None:
         """List the images, without processing any."""
         # A job that runs has planned its images already; the next start looks again.
-        if self.inputs and self._jobs.job is None:
+        if self.inputs and not self.busy:
             try:
                 planned = self._planned(self.work.work())
             except (GenReconError, ValueError) as error:
@@ -253,7 +258,7 @@ class BatchPage(Container[Any]):  # type: ignore[misc]  # magicgui is not follow
         """Say all that is to be known of the chosen row."""
         row = self.table.chosen
         # While a job runs, the line shows its progress.
-        if row is not None and self._jobs.job is None:
+        if row is not None and not self.busy:
             said = row.sentence if row.error else f"{row.image.name}: {row.sentence or row.state}"
             self._say(said, look="bad" if row.error else "")
         self._enable()

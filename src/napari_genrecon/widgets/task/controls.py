@@ -79,6 +79,7 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             labels=False,
         )
         self._fit_list = list_of_layers(self._layers, _ROWS)
+        self._name_for_screen_readers()
         main = side_by_side(self._run, self._preview)
         main.native.layout().setStretch(0, 2)
         main.native.layout().setStretch(1, 1)
@@ -104,6 +105,19 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         # The keys click the button, so they do nothing while it is disabled.
         for keys, button in ((RUN_KEYS, self._run), (PREVIEW_KEYS, self._preview)):
             QShortcut(QKeySequence(keys), self.native).activated.connect(button.native.click)
+
+    def _name_for_screen_readers(self) -> None:
+        """Name what has no label: screen readers say these names."""
+        names = {
+            "chosen images": self._said_images,
+            "images": self._layers,
+            "noise": self._verdict,
+            "noise in detail": self._report,
+            "view of the preview": self._view,
+            "message": self._status,
+        }
+        for name, widget in names.items():
+            widget.native.setAccessibleName(name)
 
     def _make_buttons(self) -> None:
         self._new_mask = PushButton(
@@ -148,7 +162,8 @@ class TaskControls(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _say_images(self, _event: object = None) -> None:
         """Name the chosen images, which the list shows only where it is scrolled to them."""
-        names, n = self._layers.value, len(self._layers.choices)
+        chosen, n = self._layers.value, len(self._layers.choices)
+        names = [name for name in self._layers.choices if name in chosen]  # not in the order of the clicks
         shown = ", ".join(map(_short, names[:_NAMED])) + (
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )

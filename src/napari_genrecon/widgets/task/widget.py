@@ -182,6 +182,11 @@ class TaskWidget(TaskControls):
         self._measure_if_new()
 
     @property
+    def busy(self) -> bool:
+        """Whether a job runs, or the time of one is being estimated."""
+        return self._job is not None or self._noise.timing is not None
+
+    @property
     def _job(self) -> Any:
         """The job that runs now, or None."""
         return self._jobs.job
