@@ -21,7 +21,7 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
 # Evidence from which a change may be real, and is taken as real. Far apart, as an event gains with the share that is
 # put back, and what noise costs goes with its square.
-_DOUBT, _SURE = 3.8, 4.8
+_DOUBT, _SURE = 3.95, 4.95
 _WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
 _MOST = 5.0  # s.d. that what the denoiser shows counts at most
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
