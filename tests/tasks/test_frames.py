@@ -175,6 +175,16 @@ def test_few_photons_of_a_still_movie_are_averaged(peak):
         assert abs(ours.mean() / movie.mean() - 1) < 0.02
 
 
+def test_light_that_goes_off_for_a_frame_leaves_no_less_than_none():
+    y, x = np.indices((64, 64))
+    clean = np.full((6, 64, 64), 20.0)
+    clean[3] *= np.hypot(y - 32, x - 32) > 8
+    movie = np.random.default_rng(3).poisson(clean).astype(np.float32)
+    ours = denoise(movie, noise=NoiseModel(gain=1.0, read_noise=0.0), axes="TYX", frames="T")
+    assert ours[3, 30:35, 30:35].max() < 2
+    assert ours[3].min() > -0.2
+
+
 def test_preview_of_a_frame_uses_its_neighbours(short_windows):
     clean = still(9)
     movie = recorded(clean)
