@@ -116,13 +116,15 @@ class DenoiseFrames:
         if not inner:
             return
         motions = yield from self._motions(tile, numbers, channel)
-        later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}  # state before a frame, share of it
+        # For each frame: fused frame, variance, mean and squares of those after it, and their share.
+        later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         gate = _Gate(self, even, channel)
         for index in range(len(even) - 1, inner[0] - 1, -1):
             before = follow(gate.state, motions[index + 1].back) if index < len(even) - 1 else None
             share = gate.add(index, before)
             if before is not None and index in inner:
-                later[index] = before, share
+                # Copied without the memory, which nobody needs any more: a view would keep all planes of every frame.
+                later[index] = np.concatenate([before[:3], before[_STATE:]]), share
             yield None
         gate = _Gate(self, even, channel)
         fused, changes = [], []
@@ -151,7 +153,7 @@ class DenoiseFrames:
             own, other = variance, ahead[1]
             fused, variance = two_way((fused, own), (ahead[0], other), share)
             mean, _ = two_way((mean, own), (ahead[2], other), share)
-            squares, _ = two_way((squares, own), (ahead[_STATE:], other), share)
+            squares, _ = two_way((squares, own), (ahead[3:], other), share)
         change = compare((frame.even, fused), (frame.clean, mean), variance, channel.near, frame.spread)
         if len(squares):
             fused = channel.of_mean(fused, squares[0], variance)
@@ -185,7 +187,7 @@ def shows_something(frame: NDArray[Any]) -> bool:
 class _Frame(NamedTuple):
     """A frame that shows something: (Y, X) each."""
 
-    even: NDArray[np.float32]  # its noise brought to a s.d. of 1
+    even: NDArray[np.float32]  # stabilised
     clean: NDArray[np.float32]  # denoised by itself
     spread: NDArray[np.float32] | np.float32  # s.d. of the noise of `even`: 1, but where photons are few
     squares: NDArray[np.float32] | None  # of `even`; None where means of grey values are no others

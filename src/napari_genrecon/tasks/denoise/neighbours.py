@@ -26,7 +26,9 @@ __all__ = ["Frames", "plan_frames", "work_per_pixel"]
 # Pixels along Y and X that are read around a tile: the denoiser's own halo, and as many as the gate carries over from
 # frame to frame. `tests/tasks/test_frames.py` measures what is left.
 _HALO = 128
-_BYTES = 36  # per pixel of a frame: the frame, denoised, fused from both sides, how it differs, the result
+# Bytes per pixel of a frame: the frame, stabilised, squared and denoised, the s.d. of its noise, fused from both sides,
+# how it differs, the result.
+_BYTES = 44
 _PAIRS = 4  # of frames in which noise that repeats is looked for
 _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
 _LEVEL = 2.0  # px, s.d. of the window in which the brightness of a pair of frames is averaged
