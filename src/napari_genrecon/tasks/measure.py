@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -33,7 +32,7 @@ __all__ = [
 
 Noise = NoiseModel | tuple[NoiseModel, ...]
 
-_LARGEST = math.sqrt(np.finfo(np.float32).max)  # grey value, in either direction: float32 holds the square of it
+_LARGEST = 1e18  # grey value, in either direction: float32 holds the square of it
 
 
 def measure_noise(image: ImageLike, *, axes: str | Axes | None = None) -> Noise:
