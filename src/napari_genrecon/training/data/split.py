@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +10,7 @@ from napari_genrecon.errors import ImageError
 __all__ = ["split_by_block", "split_by_order", "split_by_source"]
 
 TRAIN, HELD, LEFT = 0, 1, 2  # part that a place belongs to
+_STEPS = 40  # sizes of the block that are tried: the share is met within about 1/40 of each side
 
 
 def split_by_source(source: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -103,21 +102,14 @@ def _from_corner(
 
 
 def _grow(reach: NDArray[np.int64], size: int, height: int, width: int, share: float) -> NDArray[np.int64] | None:
-    """Return the split by the smallest block that holds the share; None if it leaves no training crops."""
-    # The part of both sides that a block needs in order to hold each crop: between two of them it holds the same ones.
-    part = np.max(reach / [height, width], axis=1)
-
-    def split(most: float) -> NDArray[np.int64]:
-        held = part <= most
+    """Grow the block until it holds the share; return None if it never does or leaves no training crops."""
+    for part in np.linspace(0, 1, _STEPS + 1)[1:]:
+        # Not below one crop: a smaller block cannot hold any.
+        block = np.maximum(np.array([height, width]) * part, size)
+        # Wholly inside, along Y and along X.
+        held = np.all(reach <= block, axis=1)
         # A training crop must begin at least one crop's side beyond the block, along Y or along X.
-        train = np.any(reach - size >= reach[held].max(0) + size, axis=1)
-        return np.where(held, HELD, np.where(train, TRAIN, LEFT)).astype(np.int64)
-
-    def is_enough(most: float) -> bool:
-        verdict = split(most)
-        return bool(np.sum(verdict == HELD) >= share * np.sum(verdict != LEFT))
-
-    # A larger block holds more and leaves less, so that the smallest one that is enough is found by halving.
-    parts = np.unique(part)
-    best = split(parts[bisect_left(parts, True, key=is_enough)])
-    return best if np.any(best == TRAIN) else None
+        train = np.any(reach - size >= block + size, axis=1)
+        if held.any() and train.any() and held.sum() >= share * (held.sum() + train.sum()):
+            return np.where(held, HELD, np.where(train, TRAIN, LEFT)).astype(np.int64)
+    return None
