@@ -32,7 +32,8 @@ _BYTES = 44
 _PAIRS = 4  # of frames in which noise that repeats is looked for
 _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
 _LEVEL = 2.0  # px, s.d. of the window in which the brightness of a pair of frames is averaged
-# Variance of stabilised noise above which the model's is right to 15 %: that of half a photo-electron and more.
+# Variance of stabilised noise above which its strength is compared, that of half a photo-electron: in less light it
+# depends much on the level, which two frames tell badly.
 _KNOWN = 0.57
 _TRIAL_FRAMES, _TRIAL_SIDE = 8, 160  # frames and px a side of the trial
 _GIVEN_BACK = 0.3  # of the pixels; where that many are left to the frame alone, its neighbours do not help
