@@ -110,7 +110,7 @@ def test_event_is_found_in_its_frame_alone():
 def test_what_the_denoiser_shows_now_and_then_is_no_event():
     steady, flickers = (list(unexplained(list(a_still_movie(event=1.2, flicker=f))))[3][50, 40] for f in (0, 0.9))
     assert steady == 1
-    assert flickers < 0.1
+    assert flickers < 0.5
 
 
 def test_a_frame_that_explains_itself_has_no_events():

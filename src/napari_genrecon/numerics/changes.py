@@ -21,9 +21,9 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 _WIDTH = 2.0  # px, s.d. of the spots that are looked for
 # Evidence from which a change may be real, and is taken as real. Far apart, as an event gains with the share that is
 # put back, and what noise costs goes with its square.
-_DOUBT, _SURE = 3.95, 4.95
-_WEIGHT, _USUAL = 0.35, 2.0  # of what the denoiser shows as evidence, and how much it often shows of noise (its s.d.)
-_MOST = 5.0  # s.d. that what the denoiser shows counts at most
+_DOUBT, _SURE = 3.7, 5.3
+_WEIGHT = 0.25  # of what the denoiser shows as evidence
+_DARKER = 0.5  # s.d. by which a loss of light stands out more: a single frame has flashes rather
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
 _REACH = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
@@ -41,7 +41,7 @@ _WIDEST = 3.0  # largest factor on the width of the correlation
 class Change(NamedTuple):
     """What a frame shows and the fused frame does not, in local means of (Y, X) each."""
 
-    deviation: NDArray[np.float32]  # in s.d. of its noise
+    deviation: NDArray[np.float32]  # in s.d. of its noise, more light or less
     shown: NDArray[np.float32]  # by the denoiser, for the same direction
 
 
@@ -74,7 +74,7 @@ def compare(
     """
     share = spread * np.sqrt(np.maximum(1 - variance, _LEAST))
     change, shown = (_smooth(np.asarray((now - mean) / share, np.float32)) for now, mean in (frames, denoised))
-    return Change(np.asarray(np.abs(change) / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
+    return Change(np.asarray(change / _left(rho), np.float32), np.asarray(np.sign(change) * shown, np.float32))
 
 
 def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
@@ -90,8 +90,8 @@ def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
     others = max(len(changes) - 1, 1)
     for change in changes:
         spread = np.sqrt(np.maximum(squares - change.shown**2, 0) / others + _STEADY**2)
-        seen = np.clip(change.shown / spread, -_MOST, _MOST)
-        sure = np.clip((change.deviation + _WEIGHT * (seen - _USUAL) - _DOUBT) / (_SURE - _DOUBT), 0, 1)
+        stands_out = np.maximum(change.deviation, -change.deviation - _DARKER)
+        sure = np.clip((stands_out + _WEIGHT * change.shown / spread - _DOUBT) / (_SURE - _DOUBT), 0, 1) ** 2
         yield _grown(sure, _REACH) if sure.any() else sure
 
 
