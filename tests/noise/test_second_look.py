@@ -102,6 +102,35 @@ def test_noise_of_few_photons_is_not_read_too_low():
     assert found.rho_x == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize(("left", "gain"), [(0.0, 0.9), (0.0, 4.0), (0.3, 2.0)], ids=["too low", "too high", "right"])
+def test_dependence_on_light_agrees_with_what_is_taken_away(left, gain):
+    """`left` is the part of the noise that the denoiser leaves where it is bright."""
+    level = np.where(np.arange(240) < 120, 100.0, 400.0) + np.zeros((240, 1))
+    noise, rho = _noise(coarse=0.0)
+    dim, bright = slice(0, 120), slice(120, 240)
+
+    def two_levels(plane, sigma, rho):
+        clean = plane.copy()
+        clean[:, dim] = plane[:, dim].mean()
+        clean[:, bright] = plane[:, bright].mean() + left * (plane[:, bright] - plane[:, bright].mean())
+        return clean
+
+    model = NoiseModel(offset=100, gain=gain, read_noise=np.sqrt(200), rho_x=rho[0], rho_y=rho[0])
+    found = second_look([level + np.sqrt(2 * level) * noise], (-np.inf, np.inf), model, two_levels)
+    dark, light = found.variance_at(np.array([100, 400]))
+    assert light / dark == pytest.approx(4, rel=0.08)
+
+
+def test_sharpened_noise_is_told_from_white_noise():
+    white = np.random.default_rng(0).standard_normal((512, 512))
+    noise = white + 0.6 * (white - ndimage.gaussian_filter(white, 1))
+    lag = np.mean(noise[:, 1:] * noise[:, :-1]) / noise.var()
+    found = measure_channel([100 + 5 * noise], _flatten)
+    assert found.sigma == pytest.approx(5 * noise.std(), rel=0.01)
+    assert found.rho_x == pytest.approx(lag, abs=0.01)
+    assert measure_channel([100 + 5 * white]).is_white
+
+
 def test_large_images_cost_eight_small_planes():
     asked = []
 

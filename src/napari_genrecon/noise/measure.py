@@ -21,6 +21,7 @@ from .second_look import Denoiser, second_look
 from .spectrum import (
     LEAST,
     LOWEST,
+    SHARPENED,
     WHITE,
     Shape,
     fit_shape,
@@ -187,7 +188,7 @@ def _look_at(blocks: Blocks) -> _Noise:
     # The lower estimate is given, see the notes of `measure_channel`.
     if structured:
         shape = white_shape(size)
-    is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE
+    is_white = max(abs(shape.rho_x), abs(shape.rho_y)) < WHITE and max(shape.rho_x, shape.rho_y) > SHARPENED
     if not is_white:
         shape, line, flat, dof = _refined(blocks, energy, shape, line, flat, dof, bins)
     # Structure has energy in the frequencies of stripes, too.

@@ -18,6 +18,7 @@ from .blocks import CLIPPED, FEWEST
 from .model import FAINT, FAR, NoiseModel
 from .spectrum import WHITE
 from .stabilise import Stabiliser, stabiliser
+from .strength import line_through, make_bins
 
 __all__ = ["PIECES", "SIDE", "Denoiser", "second_look"]
 
@@ -28,12 +29,13 @@ Floats = NDArray[np.floating]
 Crops = Sequence[NDArray[np.generic]]
 
 # The figures of this module are those of `python tools/benchmark.py cameras` and of real widefield pairs.
-SIDE, PIECES = 240, 8  # pixels along a piece (whole blocks), and pieces that are denoised at most
+SIDE, PIECES = 240, 4  # pixels along a piece (whole blocks), and pieces that are denoised at most, twice each
 _STRENGTH = 1.25  # the first measurement is up to 10 % too low, and noise that stays behind is not measured; ...
 # with 1.5, faint filaments that are taken away are measured, too
 _SMOOTHER = 0.05  # correlation that is added for the same reason
 _LARGEST_RHO = 0.9  # that the denoiser is told
 _BLOCK, _PART = 24, 0.15  # pixels along a block; part of the blocks that is taken as even
+_PROBE = 0.2  # of the noise, that is added
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
 
@@ -75,18 +77,25 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     transform = stabiliser(model)
     centre = float(transform.forward(np.array([measure_centre(list(crops))]))[0])
     pieces = _pieces(crops, clip, transform, centre)
-    residual, spread = _even_blocks(pieces, model, lambda clean: transform.inverse(clean + centre), denoise)
-    if spread > _EVEN:
+    if not pieces:
         return model
+    look = _look(pieces, model, lambda clean: transform.inverse(clean + centre), denoise)
+    even = look.even()
+    if look.spread[even].mean() > _EVEN:
+        return model
+    residual = look.taken[even]
     variance = float(np.mean(residual**2))
     along_x, along_y = (_correlations(residual, axis) for axis in (2, 1))
     strength, strongest = np.sqrt(variance), max(abs(along_x[0]), abs(along_y[0]))
-    if not 1 / _FARTHEST < strength < _FARTHEST or strongest < WHITE:
+    # Sharpened noise is correlated by less than `WHITE` from the first.
+    least = min(WHITE, max(abs(model.rho_x), abs(model.rho_y)))
+    if not 1 / _FARTHEST < strength < _FARTHEST or strongest < least:
         return model
-    return dataclasses.replace(
+    variance /= float(look.share[even].mean())
+    found = dataclasses.replace(
         model,
         gain=model.gain * variance,
-        read_noise=model.read_noise * float(strength),
+        read_noise=model.read_noise * float(np.sqrt(variance)),
         curve=tuple((mean, value * variance) for mean, value in model.curve),
         rho_x=along_x[0],
         rho_y=along_y[0],
@@ -94,6 +103,7 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
         far_y=along_y[1:],
         method="residual",
     )
+    return _with_line(found, model, look, look.level[even].mean()) if model.affine else found
 
 
 def _pieces(crops: Crops, clip: tuple[float, float], transform: Stabiliser, centre: float) -> list[_Piece]:
@@ -129,32 +139,66 @@ def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:
     return plane.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(-1, _BLOCK, _BLOCK)
 
 
-def _even_blocks(
-    pieces: Sequence[_Piece], model: NoiseModel, restore: Callable[[Floats], Floats], denoise: Denoiser
-) -> tuple[Floats, float]:
-    """(N, 24, 24) what was taken away where the result is most even, and the mean s.d. of the result there.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """What a denoiser made of the blocks of the pieces: (N,) values, (N, 24, 24) blocks."""
 
-    In noise s.d. of the model. It is counted in grey values: the s.d. of stabilised noise of few photons is below 1.
-    """
+    spread: Floats  # s.d. of the result
+    level: NDArray[np.float64]  # its mean grey value
+    taken: Floats  # what was taken away, in noise s.d. of the first measurement
+    share: Floats  # of the variance of noise, that is taken away there
+
+    def even(self) -> NDArray[np.intp]:
+        """Return the flattest blocks, and of these only those that are clearly even, as long as they are enough."""
+        flattest = np.argsort(self.spread, kind="stable")[: max(FEWEST, round(_PART * len(self.spread)))]
+        return flattest[: max(FEWEST, np.count_nonzero(self.spread[flattest] <= _EVEN / 2))]
+
+
+def _look(pieces: Sequence[_Piece], model: NoiseModel, restore: Callable[[Floats], Floats], denoise: Denoiser) -> _Look:
+    """Denoise the pieces. It is counted in grey values: the s.d. of stabilised noise of few photons is below 1."""
     rho_x, rho_y = (min(r + _SMOOTHER, _LARGEST_RHO) if r > WHITE else r for r in (model.rho_x, model.rho_y))
-    results, residuals = [], []
+    looks = []
     for piece in pieces:
         clean = denoise(piece.noisy, _STRENGTH, (rho_x, rho_y))
         restored = restore(clean)
-        residual = (piece.grey - restored) / np.maximum(model.sigma_at(restored), FAINT * model.sigma)
+        taken = (piece.grey - restored) / np.maximum(model.sigma_at(restored), FAINT * model.sigma)
         # Stripes are no noise of single pixels: what a whole row or column has in common is not counted.
         for axis, stripes in ((1, model.row_stripes), (0, model.column_stripes)):
             if stripes:
-                residual = residual - residual.mean(axis, keepdims=True)
-        results.append(_blocks(clean)[piece.usable])
-        residuals.append(_blocks(residual)[piece.usable])
-    if not results:
-        return np.zeros((0, _BLOCK, _BLOCK)), np.inf
-    spread = np.concatenate(results).std((1, 2))
-    flattest = np.argsort(spread, kind="stable")[: max(FEWEST, round(_PART * len(spread)))]
-    # Of the flattest blocks only those that are clearly even, as long as they are enough.
-    even = flattest[: max(FEWEST, np.count_nonzero(spread[flattest] <= _EVEN / 2))]
-    return np.concatenate(residuals)[even].astype(np.float64), float(spread[even].mean())
+                taken = taken - taken.mean(axis, keepdims=True)
+        # What was taken away elsewhere is such noise; a little of it, added, tells how much stays behind.
+        more = (_PROBE * taken[::-1, ::-1]).astype(np.float32)
+        stays = denoise(piece.noisy + more, _STRENGTH, (rho_x, rho_y)) - clean
+        result, level, noise, added, removed = (
+            _blocks(plane)[piece.usable] for plane in (clean, restored, taken, more, more - stays)
+        )
+        share = (removed**2).mean((1, 2)) / np.maximum((added**2).mean((1, 2)), np.finfo(np.float32).tiny)
+        share = np.clip(share, 1 / _FARTHEST**2, 1.0)
+        looks.append((result.std((1, 2)), level.mean((1, 2)), noise.astype(np.float64), share))
+    return _Look(*map(np.concatenate, zip(*looks, strict=True)))
+
+
+def _with_line(found: NoiseModel, model: NoiseModel, look: _Look, level: float) -> NoiseModel:
+    """Return the noise model with a dependence on the grey value that agrees with what was taken away.
+
+    The higher frequencies of small blocks, on which the first measurement rests, tell it badly where the spectrum
+    depends on the light, as after demosaicing. At structure a part of the noise stays: what is taken away is too
+    little, and too much when that part is added, as some of it is structure. Between the two, the first measurement
+    is believed. The strength stays that at `level`, in the even parts.
+    """
+    variances = (look.taken**2).mean((1, 2)) * model.variance_at(look.level)
+    low, high = float(look.level.min()), float(look.level.max())
+    bins = make_bins((look.level - low) / ((high - low) or 1.0))
+    slopes = []
+    for values in (variances, variances / look.share):
+        line = line_through(np.array([(look.level[inside].mean(), values[inside].mean()) for inside in bins]))
+        slopes.append(line.slope * float(found.variance_at(level) / line.at(level)))
+    # Without light and dark there is no slope to be seen.
+    if not min(slopes):
+        return found
+    gain = float(np.clip(found.gain, min(slopes), max(slopes)))
+    dark = float(found.variance_at(level)) + gain * (found.offset - level)
+    return dataclasses.replace(found, gain=gain, read_noise=float(np.sqrt(max(dark, 0.0))))
 
 
 def _correlations(residual: Floats, axis: int) -> tuple[float, ...]:

@@ -92,5 +92,5 @@ def _before_and_after(
         for top in range(0, plane.shape[0], SIDE)
         for left in range(0, plane.shape[1], SIDE)
     ]
-    chosen = np.unique(np.linspace(0, len(pieces) - 1, PIECES).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(pieces) - 1, 2 * PIECES).round().astype(int))
     return [(pieces[i], denoise(transform.forward(pieces[i]))) for i in chosen]
