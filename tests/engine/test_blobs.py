@@ -85,6 +85,26 @@ def test_spot_in_a_volume_with_thick_planes_is_found():
     np.testing.assert_allclose(found.places[np.argmax(found.z)], (6, 20, 30), atol=0.2)
 
 
+@pytest.mark.parametrize("width", [1.5, 2.1])
+@pytest.mark.parametrize("longer", [1.0, 2.5, 4.0])
+def test_spots_that_a_microscope_draws_out_along_z_are_found(width, longer):
+    steps = (3.0 / longer, 1.0, 1.0)  # for a spot that is longer, planes seem nearer
+    volume = spot((18, 48, 48), (8, 20, 30), 30.0, width, spacing=steps)
+    found = find_blobs(volume, filters((0.0,) * 3, spacing=(3.0, 1.0, 1.0)))
+    np.testing.assert_allclose(found.places[np.argmax(found.z)], (8, 20, 30), atol=0.2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2], ids="zyx")
+def test_edge_of_a_body_or_a_rod_in_a_volume_is_no_spot(axis):
+    grid = np.indices((30, 40, 40)) - np.reshape((15, 20, 20), (3, 1, 1, 1))
+    ball = (grid**2).sum(0) < 12**2
+    rod = np.exp(-(np.delete(grid, axis, 0) ** 2).sum(0) / 4.5)
+    for body in (ball, rod):
+        volume = 30.0 * body + np.random.default_rng(0).normal(size=body.shape)
+        found = find_blobs(volume, filters((0.0,) * 3, spacing=(1.0, 1.0, 1.0)))
+        assert not (found.z > 6).any()
+
+
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=30))
 def test_false_shares_grow_with_chance_and_are_those_of_benjamini_and_hochberg(chance):
     found = false_shares(chance)

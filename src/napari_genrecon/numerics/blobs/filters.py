@@ -42,6 +42,7 @@ Floats = NDArray[np.floating]
 LEAST_Z = 2.5  # maxima below it are not kept: even among 500 blobs on 256 x 256 pixels they would be mostly noise
 # Chosen on spots among discs, ellipses and boxes with sharp edges (`tools/benchmark.py detect`).
 _ROUND = 0.4  # least roundness: noise alone leaves 98 % of the spots at z 5 above it
+_LONGEST = 3.0  # under a filter, times by which a small object may be longer along Z than wide: rods longer still are none
 _GROWTH = 1.3  # most that z may grow with a filter 1.7 times as wide, as it does on the edge of a large object
 _STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses less than 1 % of its z
 _FALL, _MOST_OF_IT = 3.5, 0.8  # z, and part of the height, by which it must fall: noise on a ridge rises by 2 to 3
@@ -291,13 +292,25 @@ def _power(grid: tuple[int, ...], rho: tuple[float, ...]) -> NDArray[np.float64]
 def _maxima(z: Floats, index: int, filters: Filters) -> tuple[Blobs, Floats]:
     """Return the pixels that no neighbour exceeds, to a fraction of a pixel, and how round each maximum is.
 
-    Roundness is the least curvature divided by the largest: 1 for a round blob, about 0 on a straight edge.
+    Roundness is the least curvature divided by the largest: 1 for a round blob, about 0 on a straight edge. In volumes,
+    length along Z does not count.
     """
     where = find_maxima(z, LEAST_Z)
     places, bend = refined(z, where, filters.spacing)
-    curvatures = np.linalg.eigvalsh(-bend)
+    curvatures = np.linalg.eigvalsh(-(bend if z.ndim == 2 else _shortened(bend)))
     roundness = np.maximum(curvatures[:, 0], 0) / np.maximum(curvatures[:, -1], 1e-12)
     return Blobs(places, z[tuple(where.T)].astype(np.float32), np.full(len(where), index, np.intp)), roundness
+
+
+def _shortened(bend: Floats) -> Floats:
+    """Return the second derivatives (N, 3, 3) that maxima would have if they were as long along Z as they are wide.
+
+    A microscope blurs two to five times more along Z than across, so that small objects are long, and not round.
+    """
+    across, along = np.trace(bend[:, 1:, 1:], axis1=1, axis2=2) / 2, np.minimum(bend[:, 0, 0], -1e-12)
+    scale = np.ones((len(bend), 3))
+    scale[:, 0] = np.sqrt(np.clip(across / along, 1, _LONGEST**2))
+    return bend * scale[:, :, None] * scale[:, None, :]
 
 
 def _around(z: Floats, places: NDArray[np.float64], filters: Filters, index: int) -> Floats:
