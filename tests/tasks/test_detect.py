@@ -104,6 +104,14 @@ def test_spot_in_a_stack_is_one_point_in_3d():
     assert len(detect(stack, axes="ZYX")) > 1  # in every plane that it crosses
 
 
+def test_objects_of_an_image_without_an_even_part_come_with_a_note():
+    rng = np.random.default_rng(0)
+    grain = 100 + 20 * noise_field((128, 128), (0.95, 0.95), rng) + rng.normal(size=(128, 128))
+    said = "no part of the image is even, .*: fine structure and smooth grain are found, too"
+    with pytest.warns(GenReconWarning, match=said):
+        assert len(detect(grain)) > 20
+
+
 def test_colours_are_searched_in_their_mean():
     image, places = scene(3)
     rgb = np.stack([image + np.random.default_rng(i).normal(size=image.shape) for i in range(3)], -1)

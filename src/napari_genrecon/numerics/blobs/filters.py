@@ -42,7 +42,7 @@ Floats = NDArray[np.floating]
 LEAST_Z = 2.5  # maxima below it are not kept: even among 500 blobs on 256 x 256 pixels they would be mostly noise
 # Chosen on spots among discs, ellipses and boxes with sharp edges (`tools/benchmark.py detect`).
 _ROUND = 0.4  # least roundness: noise alone leaves 98 % of the spots at z 5 above it
-_LONGEST = 3.0  # under a filter, times by which a small object may be longer along Z than wide: rods longer still are none
+_LONGEST = 3.0  # length along Z by width that a small object may have under a filter; rods that are longer are none
 _GROWTH = 1.3  # most that z may grow with a filter 1.7 times as wide, as it does on the edge of a large object
 _STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses less than 1 % of its z
 _FALL, _MOST_OF_IT = 3.5, 0.8  # z, and part of the height, by which it must fall: noise on a ridge rises by 2 to 3

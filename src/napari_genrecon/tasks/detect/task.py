@@ -376,6 +376,12 @@ def _record(
         notes.append(f"nothing stands out from the noise: no {options.objects} object of {sizes_asked} was found")
     if not all(channel.noise.sigma > 0 for channel in channels):
         notes.append("no noise was found, so the share of false points says nothing: thousandths of the range count")
+    # Clicks tell objects from grain by themselves.
+    if any(found["points"]) and options.clicks is None and any(channel.noise.textured for channel in channels):
+        notes.append(
+            "no part of the image is even, so that its noise was read from the finest detail: fine structure and "
+            "smooth grain are found, too, and the share of false points does not count them"
+        )
     return make_record(
         "detect",
         "detected",
