@@ -66,6 +66,13 @@ def test_one_bad_file_does_not_stop_a_batch(image, tmp_path, capsys):
     assert "1 of 2 images done, 1 failed" in captured.out
 
 
+def test_damaged_file_gets_one_sentence_and_no_log_of_the_reader(tmp_path, capsys, caplog):
+    (tmp_path / "broken.tif").write_bytes(b"II*\0junk")
+    assert main(["denoise", str(tmp_path / "broken.tif")]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"genrecon: {tmp_path / 'broken.tif'}: broken.tif holds no image"]
+    assert not caplog.records
+
+
 def test_folder_can_be_processed_again_and_again(image, tmp_path, capsys):
     for _ in range(2):
         assert main(["denoise", str(tmp_path), "--overwrite"]) == 0

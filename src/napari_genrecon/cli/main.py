@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     int
         0 if all went well, 1 if something failed, 130 if interrupted. Wrong usage exits with 2.
     """
+    # What is wrong with a file is said in a sentence that names it; tifffile would print its own words before it.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser(given).parse_args(given)
     try:
