@@ -231,6 +231,14 @@ def test_constant_image_has_no_noise(shape, dtype):
     assert (model.sigma, model.offset, model.hot_fraction) == (0, 7, 0)
 
 
+@pytest.mark.parametrize("width", [8, 9, 12, 15])
+@pytest.mark.parametrize("seed", range(4))
+def test_white_noise_of_narrow_images_is_white(width, seed):
+    model = measure_channel([np.random.default_rng(seed).normal(100, 10, (100, width))])
+    assert model.is_white
+    assert model.sigma == pytest.approx(10, rel=0.25)
+
+
 @pytest.mark.parametrize("shape", [(1, 30), (5, 7), (12, 12), (20, 33)], ids=str)
 def test_small_image_is_measured_roughly(shape):
     model = measure_channel([np.random.default_rng(1).normal(50, 4, shape)])

@@ -47,7 +47,7 @@ def test_unknown_key_is_refused_by_name():
 
 @pytest.mark.parametrize("sigma", [-3.0, 0])
 def test_white_noise_needs_a_positive_sigma(sigma):
-    with pytest.raises(OptionError, match=f"sigma must be positive, got {sigma}"):
+    with pytest.raises(OptionError, match=f"the s.d. of noise must be above 0, got {sigma}"):
         NoiseModel.white(sigma)
 
 

@@ -203,7 +203,7 @@ def test_more_strength_is_smoother():
         (FWHM, {"iterations": 0}, OptionError, "iterations must be 1 or more, got 0"),
         (FWHM, {"iterations": 2.5}, OptionError, "iterations must be a whole number or None, got 2.5"),
         (FWHM, {"strength": "hi"}, OptionError, "strength must be a number, got 'hi'"),
-        (FWHM, {"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
+        (FWHM, {"noise": -3.0}, OptionError, "the s.d. of noise must be above 0, got -3.0"),
         (FWHM, {"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
         (FWHM, {"model": "denoice-2d"}, UnknownModelError, "did you mean 'denoise-2d'"),
         (FWHM, {"device": "tpu"}, OptionError, "device 'tpu' is not available here"),

@@ -222,7 +222,7 @@ def test_blend_mixes_in_the_original():
         ({"strength": 2.0}, OptionError, "strength must lie between 0 and 1.5, got 2.0"),
         ({"strength": float("nan")}, OptionError, "strength must lie between 0 and 1.5, got nan"),
         ({"blend": -0.1}, OptionError, "blend must lie between 0 and 1, got -0.1"),
-        ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
+        ({"noise": -3.0}, OptionError, "the s.d. of noise must be above 0, got -3.0"),
         ({"noise": (WHITE, WHITE)}, OptionError, "noise holds 2 models but the image has 1 channels"),
         ({"noise": "10"}, OptionError, "noise must be a NoiseModel .* or a number or None, got '10'"),
         ({"noise": (10.0, None)}, OptionError, "got None"),

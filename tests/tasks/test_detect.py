@@ -275,7 +275,7 @@ def test_napari_opens_the_file_as_points(written):
         ({"min_size": 9.0}, "min_size is 9 and max_size 8: the smallest size must not be larger"),
         ({"objects": "red"}, "objects must be 'bright' or 'dark', got 'red'"),
         ({"spacing": 0.0}, "spacing must lie between 0.1 and 100, got 0.0"),
-        ({"noise": -1.0}, "sigma must be positive, got -1.0"),
+        ({"noise": -1.0}, "the s.d. of noise must be above 0, got -1.0"),
     ],
 )
 def test_options_that_cannot_work_get_a_sentence(given, sentence):

@@ -417,7 +417,7 @@ def test_nothing_to_fill_brings_the_image_back_with_a_note(mask, options, note):
         ({"n": "two"}, OptionError, "n must be a whole number, got 'two'"),
         ({"seed": -1}, OptionError, "seed must be 0 or more, got -1"),
         ({"detect": "hot,cold"}, OptionError, "no kind of damage named 'cold'; choose from: hot, saturated"),
-        ({"noise": -3.0}, OptionError, "sigma must be positive, got -3.0"),
+        ({"noise": -3.0}, OptionError, "the s.d. of noise must be above 0, got -3.0"),
         ({"tile": 0}, OptionError, "tile must be a positive number of pixels, got 0"),
         ({"model": "inpain-2d"}, UnknownModelError, "did you mean 'inpaint-2d'"),
         ({"model": "denoice-2d", "method": "pnp"}, UnknownModelError, "did you mean 'denoise-2d'"),

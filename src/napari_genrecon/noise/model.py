@@ -158,7 +158,7 @@ class NoiseModel:
         """
         _check_finite("sigma", sigma)
         if not sigma > 0:
-            raise OptionError(f"sigma must be positive, got {sigma}")
+            raise OptionError(f"the s.d. of noise must be above 0, got {sigma}; leave it out to have it measured")
         return cls(read_noise=float(sigma))
 
     @classmethod

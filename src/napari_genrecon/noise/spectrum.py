@@ -21,7 +21,6 @@ __all__ = [
     "LOWEST",
     "SHARPENED",
     "FEW_FLAT",
-    "SMALLEST",
     "WHITE",
     "Shape",
     "fit_shape",
@@ -40,9 +39,6 @@ WHITE = 0.12
 # Below it along both axes, noise was sharpened: white noise is fitted with -0.01 to 0.03, that with -0.06 to -0.04.
 SHARPENED = -0.035
 LOWEST = 2  # cosine frequencies below this, along either axis, hold structure
-SMALLEST = (
-    4 * LOWEST
-)  # pixels along a block: of a smaller one, the fit without the lower frequencies leaves less than half
 FEW_FLAT = 0.06  # part of the blocks
 LONG = 0.8  # lag-1 correlation
 _STRUCTURE = 8.0  # times the energy of noise in the lowest frequencies
@@ -88,7 +84,8 @@ def inner_frequencies(size: int) -> NDArray[np.bool_]:
 
 def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bool_]:
     """The upper half; for correlated noise somewhat lower, and only where such noise is not weak."""
-    if size < SMALLEST:
+    # Of a smaller block too few frequencies would be left.
+    if size < 4 * LOWEST:
         return inner_frequencies(size)
     if spectrum is None:
         return inner_frequencies(size) & (_order(size) >= size * 7 // 8)
@@ -122,8 +119,8 @@ def fit_shape(energy: Floats) -> Shape:
     structure has more energy there than fits with the rest, and then only the rest is believed. Whether noise is white
     is best told by the high frequencies alone.
     """
-    # A constant image has no energy, and no likelihood.
-    if len(energy) < SMALLEST or not energy[2 * LOWEST :, 2 * LOWEST :].any():
+    # A constant image has no energy, and no likelihood; an image of a few pixels across tells no correlation.
+    if len(energy) < SIZE or not energy[2 * LOWEST :, 2 * LOWEST :].any():
         return white_shape(len(energy))
     wide, narrow = _fit(energy, LOWEST), _fit(energy, 2 * LOWEST)
     # No structure lowers the lower frequencies.
@@ -154,7 +151,7 @@ def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
     50), or a correlation over more pixels than detectors and interpolation make. The limits were set on real images
     without a flat patch.
     """
-    if len(energy) < SMALLEST:
+    if len(energy) < SIZE:
         return False
     # 1 in every frequency, up to a scale, if all of it is noise of this shape.
     ratio = energy / shape.spectrum

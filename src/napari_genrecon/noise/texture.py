@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import FEW_FLAT, LEAST, LONG, LOWEST, SMALLEST, Shape
+from .blocks import SIZE
+from .spectrum import FEW_FLAT, LEAST, LONG, LOWEST, Shape
 
 __all__ = ["is_texture_on_white"]
 
@@ -42,7 +43,7 @@ def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: flo
         that is alike in them, unless its correlation is longer along both axes than detectors and interpolation make.
     """
     is_noise = flat_part >= FEW_FLAT and min(shape.rho_x, shape.rho_y) <= LONG
-    if len(energy) < SMALLEST or is_noise:
+    if len(energy) < SIZE or is_noise:
         return False
     low, high = (_evidence(energy, shape.spectrum, count, lowest) for lowest in _LOWEST)
     return low > _SURE and high > 0
