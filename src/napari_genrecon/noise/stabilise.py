@@ -23,13 +23,15 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..normal import REACH
 from .model import FAINT, NoiseModel
 
-__all__ = ["Stabiliser", "stabiliser"]
+__all__ = ["NOISE_FREE", "TANGENT_BELOW", "Stabiliser", "stabiliser"]
 
 Floats = NDArray[np.floating]
 
 # Where gain * d + k**2 falls under this part of k**2, the square root goes on as its tangent: it would bend the noise
 # of a dark background so far that its mean is lost, and below 0 there is none.
-_TANGENT_BELOW = 0.5
+TANGENT_BELOW = 0.5
+NOISE_FREE = 1e-3
+"""Part of the range of grey values that is taken for the noise s.d. where there is no noise."""
 _LEAST_VARIANCE = 0.25  # of transformed noise: that of a quarter of a photo-electron
 
 
@@ -230,7 +232,7 @@ def _noise_below(model: NoiseModel, k: float) -> float:
 
 
 def _noise_free_scale(model: NoiseModel) -> float:
-    return (model.levels[2] - model.levels[0]) / 1000 or 1.0 if model.levels else 1.0
+    return NOISE_FREE * (model.levels[2] - model.levels[0]) or 1.0 if model.levels else 1.0
 
 
 def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
@@ -242,7 +244,7 @@ def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
 
 
 def _root(above: NDArray[np.float32], gain: float, k: float | NDArray[np.float32], below: float) -> NDArray[np.float32]:
-    """The generalised Anscombe transform, with its tangent below `_TANGENT_BELOW`."""
+    """The generalised Anscombe transform, with its tangent below `TANGENT_BELOW`."""
     if gain == 0:
         return np.divide(above, k, dtype=np.float64).astype(np.float32)  # 1 / k may be beyond float32
     start, slope = _tangent(gain, k, below)
@@ -258,7 +260,7 @@ def _square(y: NDArray[np.float32], gain: float, k: float | NDArray[np.float32],
     if gain == 0:
         return y * np.float32(k)
     _, slope = _tangent(gain, k, below)
-    start = np.float32(2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain)  # `_root` of where the tangent begins
+    start = np.float32(2 * (math.sqrt(TANGENT_BELOW) - 1) * k / gain)  # `_root` of where the tangent begins
     inside = np.maximum(y, start)
     above = inside * (np.float32(gain / 4) * inside + np.float32(k))
     above += np.minimum(y - start, 0) * slope
@@ -267,8 +269,8 @@ def _square(y: NDArray[np.float32], gain: float, k: float | NDArray[np.float32],
 
 def _tangent(gain: float, k: float | NDArray[np.float32], below: float) -> tuple[np.float32, np.float32]:
     """Return where the tangent begins, above the offset, and the s.d. of the noise there."""
-    start = (_TANGENT_BELOW - 1) * k * k / gain
-    return np.float32(start), np.float32(np.maximum(math.sqrt(_TANGENT_BELOW) * k, below))
+    start = (TANGENT_BELOW - 1) * k * k / gain
+    return np.float32(start), np.float32(np.maximum(math.sqrt(TANGENT_BELOW) * k, below))
 
 
 def _tables(gain: float, read_noise: float, k: float, below: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,6 +11,8 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model
 from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise import NoiseModel, is_low_light, stabiliser
+from napari_genrecon.noise.stabilise import TANGENT_BELOW
+from napari_genrecon.tasks.denoise.planes import FARTHEST
 from napari_genrecon.tasks.measure import Noise
 
 __all__ = ["export_package", "export_steps"]
@@ -82,7 +84,16 @@ def export_steps(
         # The transform that `denoise` uses, as numbers for the graph.
         # The transform that `denoise` uses, as numbers for the graph.
         made = stabiliser(model)
-        transform = Transform(made.offset, made.gain, made.k, made.below, made.correction, model.correlations)
+        transform = Transform(
+            offset=made.offset,
+            gain=made.gain,
+            k=made.k,
+            below=made.below,
+            tangent_below=TANGENT_BELOW,
+            correction=made.correction,
+            rho=model.correlations,
+            farthest=FARTHEST,
+        )
     return (
         yield from write_package(
             card, Path(path), transform=transform, factor=1 if transform else factor, overwrite=overwrite

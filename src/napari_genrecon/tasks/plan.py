@@ -33,6 +33,7 @@ from napari_genrecon.models import (
     resolve_precision,
 )
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.stabilise import NOISE_FREE
 from napari_genrecon.tasks.region import Region, cut, in_blank, in_whole, recorded
 from napari_genrecon.tasks.task import Result
 
@@ -58,7 +59,6 @@ _MAX_TILE_WORK_ELSEWHERE = 840_000  # on a GPU, where a pixel takes fewer second
 _MORE_FOR_VOLUMES = 8
 _LEAST_CORE = 128  # pixels of a tile beside its halo, of a network of others, however many seconds it takes
 _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds an s.d. of 1 / (16 * sqrt(12)) = 0.02
-_STEPS = 1000  # steps of the range of grey values that are resolved if there is no noise
 # While a GPU works on one tile, threads transform others, at 12 to 20 megapixels a second each; more would wait for
 # it, and hold memory.
 _AHEAD = 8
@@ -229,8 +229,8 @@ class Plan:
         work = [self.grid.pixels_read, *(each.steps * each.grid.pixels_read for each in self.companions.values())]
         if len(work) == 1 or not sum(work):
             return progress
-        share = (sum(work[:part]) + progress.fraction * work[part]) / sum(work)
-        return Progress(round(_STEPS * share), _STEPS, progress.note, share)
+        done = sum(work[:part]) + progress.fraction * work[part]
+        return Progress(round(done), sum(work), progress.note, done / sum(work))
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of a run; without `tiled` that of a lazy result."""
@@ -480,7 +480,7 @@ def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
     low, high = np.quantile(values, (0.01, 0.99))  # a few outliers must not decide
     # The end with less noise decides: it needs the finer steps.
-    seen = float(np.min(noise.sigma_at([low, high]))) or float(high - low) / _STEPS
+    seen = float(np.min(noise.sigma_at([low, high]))) or NOISE_FREE * float(high - low)
     # Distance of float32 numbers at the largest grey value, where it is widest.
     step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     return step <= seen / _FINE or bool(low == high == np.float32(high))

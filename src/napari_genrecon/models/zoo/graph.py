@@ -13,9 +13,6 @@ from torch.nn import functional as F
 
 __all__ = ["DenoiseGraph", "Transform", "UpscaleGraph"]
 
-_FARTHEST = 8.0  # noise s.d. that are taken away at most, as in tasks/denoise/planes.py
-_TANGENT_BELOW = 0.5  # where the square root goes on as its tangent, as in noise/stabilise.py
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
@@ -25,18 +22,24 @@ class Transform:
     ----------
     offset, gain, k, below : float
         Constants of the square root.
+    tangent_below : float
+        Part of ``k**2`` under which the square root goes on as its tangent.
     correction : (2, M) ndarray of float64
         What makes its inverse unbiased.
     rho : tuple of float
         Correlations of the noise, see `NoiseModel.correlations`.
+    farthest : float
+        Noise s.d. that are taken away at most.
     """
 
     offset: float
     gain: float
     k: float
     below: float
+    tangent_below: float
     correction: NDArray[np.float64]
     rho: tuple[float, ...]
+    farthest: float
 
 
 class DenoiseGraph(nn.Module):
@@ -53,7 +56,7 @@ class DenoiseGraph(nn.Module):
     def __init__(self, network: nn.Module, transform: Transform) -> None:
         super().__init__()
         self.network, self.t = network, transform
-        self._tangent = max(math.sqrt(_TANGENT_BELOW) * transform.k, transform.below)
+        self._tangent = max(math.sqrt(transform.tangent_below) * transform.k, transform.below)
         levels, values = transform.correction
         # A piecewise linear table as a sum of ramps: each corner adds the change of slope there.
         slopes = np.diff(values) / np.diff(levels) if transform.gain else np.zeros(len(levels) - 1)
@@ -71,7 +74,7 @@ class DenoiseGraph(nn.Module):
         # The network takes planes with a global centre subtracted.
         centre = y.mean(dim=(2, 3), keepdim=True)
         clean = self.network(y - centre, self.sigma, self.rho) + centre
-        clean = torch.minimum(torch.maximum(clean, y - _FARTHEST), y + _FARTHEST)
+        clean = torch.minimum(torch.maximum(clean, y - self.t.farthest), y + self.t.farthest)
         return self._inverse(clean) + self.t.offset
 
     def _forward(self, above: Tensor) -> Tensor:
@@ -79,7 +82,7 @@ class DenoiseGraph(nn.Module):
         if gain == 0:
             return above / k
         # Where gain * x + k**2 falls to this part of k**2.
-        start = (_TANGENT_BELOW - 1) * k * k / gain
+        start = (self.t.tangent_below - 1) * k * k / gain
         inside = above.clamp(min=start)
         # 2 / gain * (sqrt(gain * x + k**2) - k), without a difference in which float32 would lose its digits.
         y = 2 * inside / (torch.sqrt(gain * inside + k * k) + k)
@@ -89,7 +92,7 @@ class DenoiseGraph(nn.Module):
         gain, k = self.t.gain, self.t.k
         if gain == 0:
             return y * k
-        start = 2 * (math.sqrt(_TANGENT_BELOW) - 1) * k / gain
+        start = 2 * (math.sqrt(self.t.tangent_below) - 1) * k / gain
         inside = y.clamp(min=start)
         # The algebraic inverse; the table below adds what makes it unbiased.
         above = inside * (gain / 4 * inside + k) + (y - start).clamp(max=0.0) * self._tangent

@@ -34,6 +34,7 @@ from napari_genrecon.tasks.measure import is_noisy
 from napari_genrecon.tasks.others import grey_scale
 
 __all__ = [
+    "FARTHEST",
     "Channel",
     "DenoisePlanes",
     "Prepared",
@@ -45,7 +46,7 @@ __all__ = [
 
 # Noise s.d. that are taken away at most: noise is never larger. Where there is next to none, the error of the network
 # at a strong edge is.
-_FARTHEST = 8.0
+FARTHEST = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class DenoisePlanes:
         return np.where(prepared.kept, prepared.plane, restored)
 
     def _near(self, clean: NDArray[np.float32], stabilised: NDArray[np.float32]) -> NDArray[np.float32]:
-        farthest = _FARTHEST * self.strength
+        farthest = FARTHEST * self.strength
         return np.asarray(np.clip(clean, stabilised - farthest, stabilised + farthest), np.float32)
 
     def conserving_light(self, sampled: Sequence[list[NDArray[Any]]]) -> DenoisePlanes:
