@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import OptionError
 from .report import CORRELATED, describe
 
-__all__ = ["FAINT", "FAR", "LEVELS", "Method", "NoiseModel"]
+__all__ = ["ERROR", "FAINT", "FAR", "LEVELS", "SMOOTH", "Method", "NoiseModel"]
 
 Method = Literal["flat blocks", "high-pass", "residual", "counts", "given"]
 FAR = (2, 3, 5)
@@ -23,6 +23,11 @@ LEVELS = (0.01, 0.5, 0.99)
 """Quantiles that are the dark, the median and the bright level of `NoiseModel.levels`."""
 FAINT = 0.05
 """Part of the noise s.d. that counts as none: of fainter stripes, and of a grey level with less noise than that."""
+
+SMOOTH = 2.0
+"""S.d. in pixels of the window whose mean is the grey level that sets the noise of its middle."""
+ERROR = 0.05
+"""S.d. of the measured noise s.d., as a part of it: in 96 of 100 scenes it is within two of these, 10 %."""
 
 _DERIVED = ("sigma", "snr")
 _NON_NEGATIVE = (

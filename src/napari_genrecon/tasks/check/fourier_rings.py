@@ -19,6 +19,7 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.engine.tiles import middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.model import SMOOTH
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
@@ -26,7 +27,6 @@ from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, s
 __all__ = ["Resolution", "resolution"]
 
 _SIDE = 1024  # pixels, side of the middle of the plane that is looked at: more takes longer and tells no more
-_SMOOTH = 2.0  # pixels, s.d. of the filter that gives the level which sets the noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _before_and_after(frames: list[NDArray[np.float64]], noise: NoiseModel) -> t
                 "image cannot be split into two of independent noise: give two frames of the same thing"
             )
         # A pixel would set its own noise by its own noise; a smoothed image is nearer to the light that arrived.
-        level = gaussian_filter(frames[0], _SMOOTH)
+        level = gaussian_filter(frames[0], SMOOTH)
         # A fixed seed: one image has one resolution.
         first, second = split(frames[0], level, noise, np.random.default_rng(0))
         # Denoised with the noise of the whole image, the halves would keep part of theirs.

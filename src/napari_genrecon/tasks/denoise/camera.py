@@ -19,14 +19,15 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import OptionError
+from napari_genrecon.noise.model import SMOOTH
 from napari_genrecon.normal import REACH
 
 __all__ = ["CameraMaps", "Corrected", "camera_facts", "camera_maps"]
 
 Floats = NDArray[np.float64]
 
-_LEVEL, _NEAR = 2.0, 1.0  # pixels, s.d. of the windows: for the grey level that sets the shot noise, for the neighbours
-_REACH = round(REACH * (_LEVEL + _NEAR))  # pixels
+_NEAR = 1.0  # pixels, s.d. of the window for the neighbours
+_REACH = round(REACH * (SMOOTH + _NEAR))  # pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +133,7 @@ class Corrected:
         read = np.broadcast_to(maps.variance * factor**2, block.shape)
         known = np.isfinite(even)
         # Weights are inverse read noises; the usual one is added, so that no quiet pixel outweighs all others.
-        level = _weighted_mean(even, known / (read + self._usual + np.finfo(float).tiny), _LEVEL)
+        level = _weighted_mean(even, known / (read + self._usual + np.finfo(float).tiny), SMOOTH)
         # Variance in DN**2: the gain times the light, in DN above the offset.
         shot = self._gain * np.maximum(level - self._offset, 0)
         usual, own = shot + self._usual, shot + read + np.finfo(float).tiny

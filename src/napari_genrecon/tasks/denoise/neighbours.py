@@ -16,6 +16,7 @@ from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile, TileGrid
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
+from napari_genrecon.noise.model import SMOOTH
 from napari_genrecon.numerics.changes import far_correlation, still_variance
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
@@ -31,7 +32,6 @@ _HALO = 128
 _BYTES = 44
 _PAIRS = 4  # of frames in which noise that repeats is looked for
 _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the error of two measurements
-_LEVEL = 2.0  # px, s.d. of the window in which the brightness of a pair of frames is averaged
 # Variance of stabilised noise above which its strength is compared, that of half a photo-electron: in less light it
 # depends much on the level, which two frames tell badly.
 _KNOWN = 0.57
@@ -195,7 +195,7 @@ def _changes(read: Reader, planes: DenoisePlanes, channel: Channel, index: int, 
         block = read(_region(read.shape, planes.axes, index, axis, slice(start, start + 2), 256))
         first, second = (planes.prepare(frame, channel) for frame in as_frames(block, planes.axes, axis))
         if np.ptp(first.stabilised) and np.ptp(second.stabilised):
-            level = gaussian_filter((first.stabilised + second.stabilised) / 2, _LEVEL)
+            level = gaussian_filter((first.stabilised + second.stabilised) / 2, SMOOTH)
             even = (second.stabilised - first.stabilised) / np.float32(np.sqrt(2))
             yield _Change(even, channel.left(level))
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.models import ModelCard
+from napari_genrecon.noise.model import ERROR
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Score
@@ -51,7 +52,7 @@ CAUTION = (
     "model on your image"
 )
 _MORE = 0.5  # s.d. of the noise that is added for judging, in that of the image's: the noise rises by 1 dB
-_LEVELS = (0.9, 1.1)  # of the noise as measured: within this its s.d. is right in 96 of 100 scenes, see `checks.trust`
+_LEVELS = (1 - 2 * ERROR, 1 + 2 * ERROR)  # of the noise as measured, within which it is almost always
 
 
 @dataclass(frozen=True, kw_only=True)
