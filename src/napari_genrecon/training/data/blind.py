@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.noise.model import FAR
+from napari_genrecon.noise.model import FAINT, FAR
 from napari_genrecon.noise.report import CORRELATED
 
 __all__ = ["blind_reach", "distance", "hide", "least_size"]
 
 _RING = 2  # pixels around a blind spot whose median fills it: 24 for a single pixel
 _APART = 8  # pixels from one blind spot to the next at least: most of what a network sees is as recorded
-_LEFT = 0.05  # correlation farther off that is taken as none: a twentieth of the noise is then learnt at most
 _LAGS = np.arange(FAR[-1] + 1)
 
 
@@ -53,8 +52,9 @@ def _reach(rho: float, far: tuple[float, ...]) -> int:
     if far:
         # Measured at 1, 2, 3 and 5 pixels, interpolated at 4. The larger counts: to hide too much is the safer error.
         lags = np.maximum(lags, np.interp(_LAGS[1:], (1, *FAR), np.abs((rho, *far))))
+    # A pixel tells as much of the noise of another as their correlation is: what is left counts as none.
     # The last lag above the limit, and not the first below it: correlations may change their sign and come back.
-    return int(np.max(_LAGS[1:][lags > _LEFT], initial=0))
+    return int(np.max(_LAGS[1:][lags > FAINT], initial=0))
 
 
 def least_size(reach: Sequence[int]) -> int:
