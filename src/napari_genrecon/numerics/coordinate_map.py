@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 
 _SPACING = 64  # px between knots, a few cells: closer ones tear cells apart, distant ones shift the image as a whole
 LEAST_KNOTS = (2, 4, 4)  # along Z, Y, X: displacements vary within small images, too, but little from plane to plane
-_FARTHEST = 2.0  # s.d. of a displacement: the tail of the normal distribution would fold the image
 _STEEPEST = 0.4  # px of displacement per px, at most: the iteration below gains a digit in three steps, and none fold
 _ALONG_Z = 0.25  # share of the displacement along Z: planes are about four pixels apart in most stacks
 _ROUNDS = math.ceil(math.log(np.finfo(np.float64).eps) / math.log(_STEEPEST))
@@ -235,7 +234,7 @@ def random_map(
         counts = [
             max(least, round(n / _SPACING) + 1) for n, least in zip(shape, LEAST_KNOTS[-len(shape) :], strict=True)
         ]
-        knots = elastic * np.clip(rng.standard_normal((len(shape), *counts)), -_FARTHEST, _FARTHEST)
+        knots = elastic * rng.standard_normal((len(shape), *counts))
         knots[:-2] *= _ALONG_Z
         # The inverse of the affine part enlarges by `size`: the product is the factor by which a step of `forward`
         # shrinks its error, and below 1 nothing folds.

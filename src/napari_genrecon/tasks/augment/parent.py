@@ -14,6 +14,7 @@ from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.record.provenance import combined, digest_pixels
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.model import LEVELS
 from napari_genrecon.tasks.augment.grain import at_exposure
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
@@ -21,8 +22,6 @@ from napari_genrecon.tasks.measure import as_source, noise_per_channel, sample_c
 from napari_genrecon.tasks.task import Result
 
 __all__ = ["Levels", "Parent", "parent_steps", "pixels_digest"]
-
-_DARK = 1  # percentile of the grey values that is taken for the background; the darkest pixel may be a dead one
 
 
 class Levels(NamedTuple):
@@ -185,7 +184,8 @@ def _levels(clean: NDArray[Any], axes: Axes) -> tuple[Levels, ...]:
         finite = channel[np.isfinite(channel)] if channel.dtype.kind == "f" else channel
         if not finite.size:
             raise ImageError("the image, or a channel of it, holds no finite pixel: every value is NaN or infinite")
-        found.append(Levels(float(np.percentile(finite, _DARK)), float(finite.min()), float(finite.max())))
+        # The darkest pixel may be a dead one.
+        found.append(Levels(float(np.quantile(finite, LEVELS[0])), float(finite.min()), float(finite.max())))
     return tuple(found)
 
 
