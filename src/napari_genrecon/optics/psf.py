@@ -16,7 +16,7 @@ __all__ = ["Kind", "as_psf", "check_confocal", "gaussian_psf", "simulate_psf"]
 
 Kind = Literal["widefield", "confocal", "two-photon"]
 
-_DISK_POINTS, _PER_AIRY = 24, 12  # points across and around a pinhole, at least, and per Airy unit
+_PER_AIRY = 24  # points across and around a pinhole per Airy unit: a PSF is then within 2e-4 of its peak
 _SUBPIXELS = 3  # a pixel collects light over its area: a value is the mean of 3 x 3 points
 _WIDEST = 2001  # pixels along a side; a wider PSF takes gigabytes of memory, and mostly comes from mixed units
 _WIDEST_PINHOLE = 10.0  # Airy units; beyond, nearly all of the light passes, and nothing is confocal
@@ -176,7 +176,7 @@ def simulate_psf(
         # The same objective at the wavelength of the excitation.
         exciting = _intensity(radii, depths, angle, wavenumber * wavelength / (excitation or wavelength))
         disk = 0.5 * (pinhole or 0.0) * 1.22 * wavelength / na
-        points = max(_DISK_POINTS, math.ceil(_PER_AIRY * (pinhole or 0.0)))
+        points = math.ceil(_PER_AIRY * max(pinhole or 0.0, 1.0))
         profiles = exciting * _behind_pinhole(profiles, radii, depths, angle, wavenumber, disk, points)
     # The mean over the subpixels is the light on the area of a pixel.
     psf = np.stack([np.interp(distance, radii, plane).mean(axis=(1, 3)) for plane in profiles])
