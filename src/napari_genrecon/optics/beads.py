@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.normal import robust_sigma
+from napari_genrecon.optics.centre import CORE
 
 __all__ = ["BeadPSF", "psf_from_beads"]
 
@@ -19,7 +20,6 @@ _REACH = 10  # pixels to each side; four times the FWHM of a PSF that is sampled
 _NEAR = 3  # pixels around a point within which the bead is looked for, as nobody clicks exactly
 _BRIGHT = 8.0  # noise s.d. of the border that a smoothed bead must be above it: dimmer ones blur the average
 _ALIKE = 0.9  # cosine with the median of all beads; single beads of one slide reach 0.95 and more
-_CORE = 0.3  # of the peak: brighter pixels set the centre, and a second bead may not be brighter
 _FLAT = 3  # pixels of the highest value that one bead may have; more are saturated
 
 
@@ -110,7 +110,8 @@ def _bead(image: NDArray[np.float64], place: NDArray[np.float64], reach: int) ->
     around = smooth[_edge(patch.shape)]
     if smooth.max() < _BRIGHT * robust_sigma(around):  # neighbours count nothing
         return "too dim"
-    if _second(smooth, reach) > _CORE * smooth.max():
+    # A second bead as bright as the core of this one would blur the average.
+    if _second(smooth, reach) > CORE * smooth.max():
         return "beside another"
     centre = _centre(smooth, reach)
     # Less than a pixel remains: the patch was cut out around the brightest one.
@@ -155,7 +156,7 @@ def _centre(smooth: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     grid = np.indices(smooth.shape)
     # Half the patch: a weaker bead at its rim would pull the centre.
     near = np.abs(grid - reach).max(axis=0) <= reach // 2
-    weight = np.where(near, np.maximum(smooth - _CORE * smooth.max(), 0), 0)
+    weight = np.where(near, np.maximum(smooth - CORE * smooth.max(), 0), 0)
     return np.asarray((grid * weight).reshape(smooth.ndim, -1).sum(axis=1) / weight.sum())
 
 

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["CUBIC", "FARTHEST", "centred_psf", "light_in_pixels"]
+__all__ = ["CORE", "CUBIC", "FARTHEST", "centred_psf", "light_in_pixels"]
 
 FARTHEST = 1.5
 """Pixels between centre and middle, along any axis, beyond which a PSF counts as cut out beside its peak: it stays."""
 
 CUBIC = 3  # degree of the splines through a PSF
-_CORE = 0.2  # of the range of a smoothed PSF: brighter pixels are its core; tails below it are mostly noise
+CORE = 0.3
+"""Part of the range of a smoothed PSF above which pixels are its core; tails below it are mostly noise."""
 _NOTHING = 0.05  # px; moving a PSF by less costs more sharpness than it is worth
 _ALIKE = 0.97  # cosine between a PSF and its mirror image, from which it counts as symmetric despite some noise
 
@@ -88,7 +89,7 @@ def _core(psf: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centre of mass of the bright part, in pixels from the first one; noise in the tails counts nothing."""
     smooth = _smooth(psf)
     # All pixels of a level array count alike, which puts its centre into its middle.
-    weight = np.maximum(smooth - smooth.min() - _CORE * np.ptp(smooth), 0) if np.ptp(smooth) else np.ones(psf.shape)
+    weight = np.maximum(smooth - smooth.min() - CORE * np.ptp(smooth), 0) if np.ptp(smooth) else np.ones(psf.shape)
     profiles = [np.moveaxis(weight, i, 0).reshape(n, -1).sum(axis=1) for i, n in enumerate(psf.shape)]
     return np.array([float(profile @ np.arange(len(profile)) / profile.sum()) for profile in profiles])
 

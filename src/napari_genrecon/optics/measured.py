@@ -12,11 +12,11 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.optics.centre import CUBIC, centred_psf, light_in_pixels
 from napari_genrecon.optics.psf import as_psf
 
-__all__ = ["MeasuredPSF"]
+__all__ = ["SAME", "MeasuredPSF"]
 
 Sizes = tuple[float | None, ...]
 
-_SAME = 0.02  # relative difference of sizes that is ignored: half a pixel at the rim of a PSF that reaches 25 px
+SAME = 0.02  # relative difference of sizes that is ignored: half a pixel at the rim of a PSF that reaches 25 px
 _MOST = 20.0  # times that sizes may differ; beyond, one of the two is wrong (a unit, say)
 
 
@@ -67,7 +67,7 @@ class MeasuredPSF:
     @property
     def resampled(self) -> bool:
         """Whether the PSF is resampled, as its pixels are not those of the image."""
-        return any(abs(ratio - 1) > _SAME for ratio in self._ratios())
+        return any(abs(ratio - 1) > SAME for ratio in self._ratios())
 
     def psf(self) -> NDArray[np.float64]:
         """Return the PSF on the pixels of the image, of sum 1.
@@ -79,7 +79,7 @@ class MeasuredPSF:
         # A measured PSF may have values below 0, which stay; only lower ones are new.
         lowest = min(float(psf.min()), 0.0)
         for axis, ratio in enumerate(self._ratios()):
-            if abs(ratio - 1) > _SAME:
+            if abs(ratio - 1) > SAME:
                 # A pixel collects the light over its area: sum it. A plane shows one depth: interpolate.
                 resample = _planes if psf.ndim == 3 and axis == 0 else _pixels
                 psf = np.moveaxis(resample(np.moveaxis(psf, axis, 0), ratio), 0, axis)
