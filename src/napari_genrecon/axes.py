@@ -6,8 +6,8 @@ looped over (such as ``P`` for position).
 
 **The rule when no axes are given** (`infer_axes`):
 
-- the last two dimensions are ``YX``, except that a last dimension of at most 8 behind two dimensions of at least 16
-  pixels holds colours or channels: ``(512, 512, 3)`` and ``(512, 512, 4)`` are ``YXS``, an RGB or RGBA image,
+- the last two dimensions are ``YX``, except that a last dimension of at most 8 behind two dimensions of more than
+  that holds colours or channels: ``(512, 512, 3)`` and ``(512, 512, 4)`` are ``YXS``, an RGB or RGBA image,
   ``(512, 512, 2)`` is ``YXC``;
 - dimensions before these are ``Z`` for one, ``TZ`` for two, ``TZC`` for three. So ``(3, 512, 512)`` is a stack of
   three planes that share one noise model, not three channels: write ``axes="CYX"`` if they are channels.
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from napari_genrecon.errors import ImageError
 
-__all__ = ["COLOUR_SAMPLES", "RGB", "Axes", "assumption", "infer_axes", "resolve_axes"]
+__all__ = ["COLOUR_SAMPLES", "MOST_CHANNELS", "RGB", "Axes", "assumption", "infer_axes", "resolve_axes"]
 
 # Number of leading dimensions -> their letters. More than three have no usual meaning.
 _LEADING = {0: "", 1: "Z", 2: "TZ", 3: "TZC"}
@@ -32,9 +32,9 @@ RGB = 3
 """Channels of a colour image that hold grey values; alpha is left out."""
 COLOUR_SAMPLES = (RGB, RGB + 1)
 """Samples of a pixel: RGB and RGBA."""
-_MIN_PLANE_SIDE = 16  # px, least side of an image whose channels come last: smaller ones may be stacks of tiny crops
-_MOST_LAST_CHANNELS = 8  # a last dimension up to this length holds channels, as no image is so narrow
-_FEW_PLANES = (2, 3, 4)  # lengths of a dimension that are channels as often as planes or frames
+MOST_CHANNELS = 8
+"""Channels that an image has at most: a last dimension up to this length holds them, as no image is so narrow."""
+_FEW_PLANES = range(2, COLOUR_SAMPLES[-1] + 1)  # lengths that are channels as often as planes or frames
 _WHOLE_FIELD = 128  # px; a few planes of smaller images are examples or crops, whose author knows their axes
 _STRIP = 8  # ratio of height to width from which the last dimension may hold channels after all
 
@@ -119,10 +119,10 @@ def infer_axes(shape: Sequence[int], *, rgb: bool | None = None) -> Axes:
     if len(shape) < 2:
         raise ImageError(f"image has shape {tuple(shape)}: at least two dimensions (Y, X) are needed")
     # Three short sides are a small volume or a batch of crops, not an image with channels behind it.
-    plane_last = len(shape) < 3 or min(shape[-3:-1]) < _MIN_PLANE_SIDE
+    plane_last = len(shape) < 3 or min(shape[-3:-1]) <= MOST_CHANNELS
     # A layer may deny the colours that its shape suggests: `rgb` of napari wins over the shape.
     colour = (not plane_last and shape[-1] in COLOUR_SAMPLES) if rgb is None else rgb
-    channels_last = not plane_last and not colour and shape[-1] <= _MOST_LAST_CHANNELS
+    channels_last = not plane_last and not colour and shape[-1] <= MOST_CHANNELS
     spatial = "YXS" if colour else "YXC" if channels_last else "YX"
     if len(shape) - len(spatial) not in _LEADING:
         raise ImageError(

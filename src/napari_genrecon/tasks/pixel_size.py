@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.arrays import ImageArray
+from napari_genrecon.axes import MOST_CHANNELS
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.image_file import MICROMETRES, ImageMeta
 from napari_genrecon.optics import MeasuredPSF, Optics
+from napari_genrecon.optics.measured import SAME
 from napari_genrecon.tasks.transforms import plane_spacing
 
 __all__ = ["calibrated", "known_sizes", "measured_psf", "micrometres"]
-
-_SQUARE = 0.01  # share by which the sides of a pixel may differ: rounding in metadata does not exceed it
-_CHANNELS = 6  # a PSF file of more "channels" or frames is taken as a z-stack, as many programs write stacks like that
 
 
 def calibrated(options: Any, about_of: Callable[[], ImageMeta]) -> Any:
@@ -82,7 +81,8 @@ def measured_psf(data: ImageArray, about: ImageMeta) -> MeasuredPSF:
     # Dimensions of length 1 are dropped: files of a stack may also name a time and a channel.
     kept = [i for i, letter in enumerate(letters) if letter in "ZYX" or array.shape[i] > 1]
     names = "".join(letters[i] for i in kept)
-    if len(names) == 3 and "Z" not in names and names.endswith("YX") and array.shape[kept[0]] > _CHANNELS:
+    # Many programs write z-stacks as channels or frames.
+    if len(names) == 3 and "Z" not in names and names.endswith("YX") and array.shape[kept[0]] > MOST_CHANNELS:
         names = "ZYX"
     if set(names) - set("ZYX"):
         raise OptionError(
@@ -106,7 +106,7 @@ def _completed(optics: Optics, about: ImageMeta) -> Optics:
     letters = about.axes.letters
     if optics.pixel_size is None:
         x, y = _length(about, "X", "pixel_size"), _length(about, "Y", "pixel_size")
-        if abs(x - y) > _SQUARE * max(x, y):
+        if abs(x - y) > SAME * max(x, y):
             raise OptionError(f"the pixels are {x:g} x {y:g} micrometres, and a computed PSF needs square ones")
         optics = replace(optics, pixel_size=(x + y) / 2)
     if optics.z_step is None:
