@@ -33,6 +33,9 @@ __all__ = [
     "WeightsError",
 ]
 
+MOST_LISTED = 20
+"""Things that are listed in one message: more would not fit on a screen."""
+
 
 class GenReconError(Exception):
     """Base class of every error this package raises on purpose."""

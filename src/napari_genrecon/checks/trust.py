@@ -14,12 +14,11 @@ from napari_genrecon.checks.blur import Blur
 from napari_genrecon.checks.expected import Expected
 from napari_genrecon.checks.residual import limit, residual_z
 from napari_genrecon.checks.verdict import Place, Verdict
+from napari_genrecon.errors import MOST_LISTED
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.model import ERROR
 
 __all__ = ["PlaneCheck", "check_plane", "verdict"]
-
-_MOST_PLACES = 20  # listed, per plane and in a verdict
-_UNSURE = 1.05  # the noise is known this well: measured from one image, its s.d. is within 10 % in 96 of 100 scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +94,8 @@ def check_plane(
     known = np.isfinite(noisy) & np.isfinite(restored)
     # Equal where one of them is unknown, so that windows nearby see no difference there.
     noisy, restored = (np.where(known, image, 0.0) for image in (noisy, restored))
-    # With the s.d. of the noise every deviation may be wrong by this factor.
-    most = _UNSURE * limit(pixels or noisy.size)
+    # With the s.d. of the noise every deviation may be wrong by as much.
+    most = (1 + ERROR) * limit(pixels or noisy.size)
     z = _strongest(residual_z(noisy, restored, noise, step=step))
     erased, added = (_places(z, sign, most, noisy - restored, plane) for sign in (1, -1))
     # Rounding adds a variance of step**2 / 12; the tiny value avoids a division by 0 without noise.
@@ -107,7 +106,7 @@ def check_plane(
     figures = PlaneCheck(
         worst=float(np.abs(z).max(initial=0.0)),
         limit=most,
-        places=tuple(found[:_MOST_PLACES]),
+        places=tuple(found[:MOST_LISTED]),
         erased=len(erased),
         added=len(added),
         pixels=int(known.sum()),
@@ -168,7 +167,7 @@ def verdict(planes: Iterable[PlaneCheck], blur: Blur | None = None, uncertainty:
         expected=(_mean(found, "rho_x"), _mean(found, "rho_y")),
         light=sum(p.removed for p in found) / light if light > 0 else math.nan,
         chance=3 * math.sqrt(sum(p.chance for p in found)) / light if light > 0 else math.nan,
-        places=tuple(places[:_MOST_PLACES]),
+        places=tuple(places[:MOST_LISTED]),
         blur=blur,
         uncertainty=uncertainty,
     )

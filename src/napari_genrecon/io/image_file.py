@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from napari_genrecon.axes import Axes, resolve_axes
-from napari_genrecon.errors import ImageError
+from napari_genrecon.errors import MOST_LISTED, ImageError
 
 __all__ = [
     "MICROMETRES", "UNIT_SYMBOLS", "ImageFile", "ImageMeta", "Series", "Sizes", "about_with", "chosen_series",
@@ -17,7 +17,6 @@ __all__ = [
 ]  # fmt: skip
 
 MICROMETRE = "micrometer"
-_MOST_LISTED = 12  # images named in an error message; more would not fit on a screen
 _UNITS = {
     "µm": MICROMETRE,
     "\u03bcm": MICROMETRE,  # the Greek letter instead of the micro sign
@@ -189,8 +188,8 @@ def chosen_series(path: Path, series: Sequence[Series], wanted: int | str | None
 
 def listed_series(series: Sequence[Series]) -> str:
     """Return a text that lists images with the numbers by which they are chosen."""
-    shown = [f"{index}: {one}".rstrip(": ") for index, one in enumerate(series[:_MOST_LISTED])]
-    more = f", … {len(series) - 1}" if len(series) > _MOST_LISTED else ""
+    shown = [f"{index}: {one}".rstrip(": ") for index, one in enumerate(series[:MOST_LISTED])]
+    more = f", … {len(series) - 1}" if len(series) > MOST_LISTED else ""
     return ", ".join(shown) + more
 
 
