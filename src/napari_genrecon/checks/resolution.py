@@ -26,9 +26,9 @@ __all__ = ["RingCorrelation", "noise_of_half", "ring_correlation", "split"]
 Plane = NDArray[np.floating[Any]]
 
 _THRESHOLD = 1 / 7  # of the correlation, as is usual for two halves of one data set
-_FEWEST = 32  # pixels a side; fewer leave too few rings
 _SMOOTHED = 5  # rings that are averaged, so that chance in one of few pixels ends nothing
 _FIRST = 3  # rings that hold the brightness and no detail: the main lobe of the Hann window ends at ring 2
+_FEWEST = 2 * (_FIRST + 2 * _SMOOTHED)  # pixels a side: two averages that share no ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def ring_correlation(first: Plane, second: Plane) -> RingCorrelation:
     Raises
     ------
     ImageError
-        If the shapes differ, a side has fewer than 32 pixels, or a pixel is not finite.
+        If the shapes differ, a side has fewer than 26 pixels, or a pixel is not finite.
     """
     if first.shape != second.shape:
         raise ImageError(f"the images have shapes {first.shape} and {second.shape}: they must be equal")
