@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.normal import DRAWS
+
 __all__ = ["ENOUGH", "Scores", "calibration_error", "score"]
 
 _BINS = 10  # of confidence
@@ -15,8 +17,6 @@ _BINS = 10  # of confidence
 ENOUGH = 2 * _BINS
 """Labels of each class below which probabilities are called rough: fewer than two for each bin of confidence, in which
 no share of right answers can be told."""
-
-_DRAWS = 4000  # of the posterior; the ends of the interval then vary by 0.2 %
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -111,7 +111,7 @@ def score(probabilities: Floats, y: Ints, classes: Sequence[str], *, by_image: b
     used = counts > 0
     # A fixed seed: the same labels give the same interval.
     rng = np.random.default_rng(0)
-    draws = rng.beta(right[used] + 0.5, (counts - right)[used] + 0.5, (_DRAWS, used.sum())).mean(axis=1)
+    draws = rng.beta(right[used] + 0.5, (counts - right)[used] + 0.5, (DRAWS, used.sum())).mean(axis=1)
     low, high = np.percentile(draws, (2.5, 97.5))
     accuracy = float((right[used] / counts[used]).mean())
     return Scores(

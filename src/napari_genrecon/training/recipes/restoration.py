@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model
-from napari_genrecon.noise.blocks import SIZE
+from napari_genrecon.noise.blocks import FEWEST, SIZE
+from napari_genrecon.normal import DRAWS
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
@@ -57,10 +58,7 @@ Floats = NDArray[np.floating[Any]]
 
 _TASK = "denoise"
 _JUDGED = 48  # held-out crops that are compared: about 2 s on one core of a laptop
-_JUDGED_BLOCKS = 8
-_DRAWS = 400  # resamplings of the held-out crops: the ends of the interval vary by a few per cent of its width
 _INTERVAL = (2.5, 97.5)  # percentiles: the ends of a 95 % interval
-_LEAST_SHARE = 0.1  # of the learnt weights: with less, the model is the bundled one but for digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +305,7 @@ def held_out_gain(start: Floats, kept: Floats, noise: Floats) -> tuple[float, tu
     # The same draws at every score: the interval changes only if the errors do.
     rng = np.random.default_rng(0)
     # Before, after and noise are drawn together: where a square is hard for one model, it is hard for the other.
-    drawn = rng.integers(0, len(start), (_DRAWS, len(start)))
+    drawn = rng.integers(0, len(start), (DRAWS, len(start)))
     low, high = np.percentile(_decibels(start[drawn], kept[drawn], noise[drawn]), _INTERVAL)
     return float(_decibels(start, kept, noise)), (float(low), float(high))
 
@@ -326,16 +324,16 @@ def _best_share(start: Floats, learnt: Floats, targets: Floats) -> float:
     length = float(np.sum(step * step))
     share = float(np.sum(step * (targets - start))) / length if length else 0.0
     # Never beyond the learnt weights, where nothing was trained.
-    return 0.0 if share < _LEAST_SHARE else min(share, 1.0)
+    return min(max(share, 0.0), 1.0)
 
 
 def judged_crops(dataset: Dataset) -> NDArray[np.intp]:
     """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly.
 
-    Of blocks there are fewer: twice as many pixels as of planes at most, unless that were less than `_JUDGED_BLOCKS`.
+    Of blocks there are fewer: twice as many pixels as of planes at most, unless that were too few to tell anything.
     """
     held = np.flatnonzero(dataset.held_out)
-    most = max(2 * _JUDGED // dataset.depth, _JUDGED_BLOCKS) if dataset.depth else _JUDGED
+    most = max(2 * _JUDGED // dataset.depth, FEWEST) if dataset.depth else _JUDGED
     place = dataset.place[held]
     beside = (place[:, 1:] - place[:, 1:].min(0)) % dataset.size  # those with the same are a multiple of `size` apart
     # The largest of the sets of crops that do not overlap; crops at random positions all have sets of their own.
