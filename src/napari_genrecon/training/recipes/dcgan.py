@@ -37,7 +37,6 @@ from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Curves, Recipe, Score
 from napari_genrecon.training.recipes.pictures import (
     PICTURES,
-    SEED,
     LatentOption,
     WidthOption,
     sample_grid,
@@ -203,7 +202,7 @@ def settle_norms(network: nn.Module, card: ModelCard, device: torch.device) -> N
     """Measure the statistics of batch normalisation for averaged weights, which those of training do not fit."""
     import torch
 
-    draws = torch.Generator().manual_seed(SEED)
+    draws = torch.Generator().manual_seed(0)
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         # Those of training belong to weights that change from step to step; averaged weights give other feature maps.
@@ -223,7 +222,7 @@ def _score(model: GenerativeModel, dataset: Dataset) -> Score:
 
     data = some(dataset.judging, PICTURES)
     # As many as there are crops, for a fair distance, and never a handful.
-    samples = model.sample(max(len(data), 64), seed=SEED).reshape(-1, *data.shape[1:])
+    samples = model.sample(max(len(data), 64), seed=0).reshape(-1, *data.shape[1:])
     distance, varied = float(np.mean(sliced_wasserstein(samples, data))), variety(samples, data)
     collapsed = model.card.steps >= _SETTLED and varied < COLLAPSED
     note = (
