@@ -24,9 +24,8 @@ _SURE = 3.0  # s.d. of the correlation at all other shifts that a match must exc
 _ENOUGH = 0.5  # ... or this correlation: a field with one large cell matches at many shifts
 _FOUND = 7.0  # s.d. that the best of all shifts must exceed: of thousands, one exceeds 5 by chance
 _BETTER = 1.1  # how many times better two shifted images must match than as they are, before they count as shifted
-_BLUR = 3.0  # pixels of the blur before grey values are compared: noise would flatten the line through them
 _SQUARE = 8  # pixels of the squares in which structure and change are compared
-_STRUCTURED, _EVEN = 0.9, 0.5  # quantiles of the structure above and below which squares count
+_STRUCTURED = 0.9  # quantile of the structure from which on squares count; they are compared with the evener half
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,8 @@ def fit_levels(noisy: Image, clean: Image) -> tuple[float, float]:
     ImageError
         If the clean crops are constant, or brighter where the noisy ones are darker.
     """
-    # Crop by crop: sigma 0 along N.
-    x, y = (gaussian_filter(np.asarray(crops, np.float64), (0, _BLUR, _BLUR)).ravel() for crops in (clean, noisy))
+    # Blurred crop by crop (sigma 0 along N): noise would flatten the line through the grey values.
+    x, y = (gaussian_filter(np.asarray(crops, np.float64), (0, _FINE, _FINE)).ravel() for crops in (clean, noisy))
     spread = float(np.var(x))
     if spread == 0:
         raise ImageError(f"the targets are constant ({x[0]:g}), so there is nothing to learn from them")
@@ -160,7 +159,7 @@ def change(first: Image, second: Image) -> float:
     # The variance of a square is structure only after the noise was averaged away.
     smooth = (gaussian_filter(each, (0, 1.5, 1.5)) for each in (first, second))
     structure = sum(np.var(each[cut].reshape(shape), axis=(2, 4)) for each in smooth)
-    high, low = (structure >= np.quantile(structure, _STRUCTURED)), (structure <= np.quantile(structure, _EVEN))
+    high, low = (structure >= np.quantile(structure, _STRUCTURED)), (structure <= np.median(structure))
     # The mean counts the few squares in which something moves; the median of the even ones passes over any there.
     return float(differs[high].mean() / max(float(np.median(differs[low])), 1e-9))
 
