@@ -29,8 +29,9 @@ __all__ = [
 
 MAX_CROPS = 64  # with CROP_SIDE 4 megapixels, plenty for what is measured
 CROP_SIDE = 256  # px: 256 of the blocks that noise is measured in
-_MAX_PLANES = 16  # from which crops are taken: a lazy source reads a chunk for each
-_WHOLE_PLANE = MAX_CROPS * CROP_SIDE**2
+MAX_PLANES = 16  # that stand for all: a lazy source reads a chunk for each
+WHOLE_PLANE = MAX_CROPS * CROP_SIDE**2
+"""Pixels up to which a plane is read whole."""
 _FILL_WINDOW = 9  # pixels; what is further from any finite pixel gets the channel's centre
 
 
@@ -86,7 +87,7 @@ def _plane_indices(shape: tuple[int, ...], axes: Axes, channel: int) -> Iterator
     sizes = [shape[i] for i in looped]
     total = math.prod(sizes)
     # Evenly over all planes, first and last included; `unique` drops those that rounding made equal.
-    for flat in np.unique(np.linspace(0, total - 1, min(total, _MAX_PLANES)).round().astype(int)):
+    for flat in np.unique(np.linspace(0, total - 1, min(total, MAX_PLANES)).round().astype(int)):
         # A single plane has no looped dimension, but `unravel_index` needs one: zip drops its index.
         index = dict(zip(looped, (int(i) for i in np.unravel_index(flat, sizes or (1,))), strict=False))
         if axes.channel is not None:
@@ -95,7 +96,7 @@ def _plane_indices(shape: tuple[int, ...], axes: Axes, channel: int) -> Iterator
 
 
 def _crop_slices(height: int, width: int, n_planes: int) -> list[tuple[slice, slice]]:
-    if height * width * n_planes <= _WHOLE_PLANE:
+    if height * width * n_planes <= WHOLE_PLANE:
         # Crops would hold as many pixels.
         return [(slice(0, height), slice(0, width))]
     rows, columns = _starts(height), _starts(width)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.engine.intensity import MAX_PLANES
 from napari_genrecon.engine.memory import keep_newest
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.noise import NoiseModel
@@ -35,7 +36,6 @@ __all__ = [
 TRAINING_WORK = 65_000
 """Pixels that go through the network in the seconds of a training step; only progress and expected times use it."""
 
-_MOST_PLANES = 12  # trained on per channel; all of them are denoised first, so more would lengthen the wait
 _cache: dict[str, FineTuned] = {}  # the newest last
 
 Crops = list[NDArray[Any]]
@@ -147,6 +147,6 @@ def chosen_planes(sampled: Sequence[Crops], smallest: int) -> list[Crops]:
     shown = [[part for part in parts if min(part.shape) >= least and _shows(part)] for parts in sampled]
     return [
         # With fewer planes than are wanted, several of the places are the same plane: each is taken once.
-        [parts[i] for i in np.unique(np.linspace(0, len(parts) - 1, _MOST_PLANES).astype(int))] if parts else []
+        [parts[i] for i in np.unique(np.linspace(0, len(parts) - 1, MAX_PLANES).astype(int))] if parts else []
         for parts in shown
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_genrecon.engine.intensity import WHOLE_PLANE
 from napari_genrecon.errors import ImageError
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.data.source import CropSource
@@ -23,7 +24,6 @@ and show little that is new."""
 # Area that the crops must cover at least, in crops side by side: overlapping crops show little that is new.
 _AREA = 8
 _TAIL = 1e-4  # share of the pixels beyond the range on either side: hot pixels must not set it
-_PIXELS = 4 << 20  # pixels that the range is measured on: 400 lie in either tail
 
 
 def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
@@ -96,7 +96,7 @@ def grey_range(x: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for channel in range(x.shape[1]):
         values = x[:, channel].reshape(-1)
         # Every so many-th pixel: the quantiles need no more, and the copy in float64 stays small.
-        low, high = np.quantile(values[:: max(1, len(values) // _PIXELS)].astype(np.float64), [_TAIL, 1 - _TAIL])
+        low, high = np.quantile(values[:: max(1, len(values) // WHOLE_PLANE)].astype(np.float64), [_TAIL, 1 - _TAIL])
         if not high > low:
             low, high = float(values.min()), float(values.max())
         if not high > low:
