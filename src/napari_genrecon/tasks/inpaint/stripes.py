@@ -18,7 +18,6 @@ Values = NDArray[np.float64]
 WIDEST = 12  # rows of a stripe: wider bands may be structure, and filling them would lose too much
 _CLEAR = 5.0  # spreads by which the step of a stripe exceeds those from row to row elsewhere
 _PARTS = 4  # of the row, all of which must step the same way: fewer test little, more have noisy medians
-_ALIKE = 0.5  # least ratio of the two steps of a stripe, up and down
 _MEDIAN = math.sqrt(math.pi / 2)  # s.d. of the median of normal values, times the root of their number
 
 
@@ -46,9 +45,7 @@ def striped_rows(values: Values) -> NDArray[np.bool_]:
     places = np.flatnonzero(steps)
     # A stripe is between two steps that follow each other: one up and one down.
     for first, last in itertools.pairwise(places):
-        up, down = steps[first], steps[last]
-        alike = min(abs(up), abs(down)) >= _ALIKE * max(abs(up), abs(down))
-        if up * down < 0 and alike and last - first <= WIDEST:
+        if steps[first] * steps[last] < 0 and last - first <= WIDEST:
             found[first:last] = True
     return found
 
