@@ -230,7 +230,7 @@ class Plan:
         if len(work) == 1 or not sum(work):
             return progress
         done = sum(work[:part]) + progress.fraction * work[part]
-        return Progress(round(done), sum(work), progress.note, done / sum(work))
+        return Progress(round(done), round(sum(work)), progress.note, done / sum(work))
 
     def record(self, tiled: Tiled | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of a run; without `tiled` that of a lazy result."""
