@@ -13,7 +13,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.layers import stacked
 from napari_genrecon.noise import NoiseModel
-from napari_genrecon.noise.model import FAR
+from napari_genrecon.noise.model import FAINT, FAR
 from napari_genrecon.tasks.denoise import DenoisePlanes, measured_planes
 from napari_genrecon.tasks.train.images import pairs_of_images
 from napari_genrecon.training import all_recipes
@@ -31,7 +31,6 @@ Grey = NDArray[Any]
 _MOST_FRAMES = 4  # repeats that a target is the mean of: their noise is then half as strong, and more bring little
 _CHANGED, _MOVED = 2.5, 10.0  # see `change`: above what noise alone gives; where movement is most of the difference
 _STRIP = 2048  # rows of a plane that are read at once: bounds the memory for planes of any size
-_TABLE = 4096  # stabilised values at which the inverse is tabulated: steps of a tenth of the noise s.d. or less
 _SATURATED = 0.25  # share of clipped pixels from which a target shows nothing of the brightest structures
 
 
@@ -136,7 +135,7 @@ def _expected(kernel: DenoisePlanes, index: int, noisy: Grey, clean: Grey) -> ND
     seen = channel.transform.forward(np.array([wanted[known].min(), wanted[known].max()]))
     # `inverse` does not undo `forward`: it makes the mean over the noise right. The target is therefore looked up: the
     # stabilised value of which the inverse is the clean grey value.
-    table = np.linspace(float(seen.min()) - 2, float(seen.max()) + 2, _TABLE)
+    table = np.arange(float(seen.min()) - 2, float(seen.max()) + 2, FAINT)
     # `interp` wants ascending values, which the rounded inverse does not promise.
     grey = np.maximum.accumulate(channel.transform.inverse(table, dtype=np.float64))
     return (np.interp(wanted, grey, table) - channel.centre).astype(np.float32)
