@@ -15,7 +15,7 @@ from napari_genrecon.engine.missing import find_missing, without_missing
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.models import ModelCard, find_model, load_network
 from napari_genrecon.noise import NoiseModel, stabiliser
-from napari_genrecon.noise.blocks import SIZE
+from napari_genrecon.noise.blocks import FEWEST, SIZE
 from napari_genrecon.tasks.inpaint.fill import find_recipe, first_error, hidden_error, spread_factor
 from napari_genrecon.tasks.inpaint.findings import Findings
 from napari_genrecon.tasks.inpaint.planes import Channel, fill_with, to_values
@@ -31,7 +31,6 @@ Mask = NDArray[np.bool_]
 SEARCH_SIDE = 160
 """Side in pixels of the crop on which a recipe is searched: larger ones take longer, smaller ones show too little."""
 
-_FEWEST_BLOCKS = 16  # of known pixels, whole ones, from which noise can be measured
 # Share of the pixels up to which single ones are replaced before noise is measured: the measured s.d. then changes by
 # about 1 % (tests/tasks/test_inpaint.py).
 _FEW_SINGLE = 0.03
@@ -103,7 +102,7 @@ def _fill_single(crop: NDArray[Any], mask: Mask) -> tuple[NDArray[Any], Mask]:
 
 def _is_enough(masks: list[Mask]) -> bool:
     """Return whether enough whole blocks of pixels are known to measure the noise, or a crop has no masked pixel."""
-    return any(not mask.any() for mask in masks) or sum(map(_whole_blocks, masks)) >= _FEWEST_BLOCKS
+    return any(not mask.any() for mask in masks) or sum(map(_whole_blocks, masks)) >= FEWEST
 
 
 def _whole_blocks(mask: Mask) -> int:
