@@ -18,7 +18,7 @@ Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 SMOOTHEST = 1e-3  # k of a field correlated over about thirty pixels; nearly the biharmonic spline already
-_ROUGHEST = 1e2  # k of a field correlated over a tenth of a pixel: white noise; end of the table of `shortness`
+_ROUGHEST = 1 / SMOOTHEST  # k of a field correlated over a thirtieth of a pixel; end of the table of `shortness`
 _TORUS = 2 * round(SMOOTHEST**-0.5)  # pixels around: twice the thirty over which the smoothest field is correlated
 
 
@@ -107,7 +107,7 @@ def shortness(correlation: float) -> float:
     """Return the `k` of a field whose neighbours have this correlation.
 
     >>> round(shortness(0.0)), round(shortness(1.0), 3)
-    (100, 0.001)
+    (1000, 0.001)
     """
     # `np.interp` needs rising abscissae, and the correlation falls with `k`.
     ks, correlations = _table()
