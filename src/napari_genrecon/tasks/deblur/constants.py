@@ -14,6 +14,8 @@ from napari_genrecon.engine.missing import find_missing, missing_note, without_m
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.blocks import SIZE
+from napari_genrecon.noise.stabilise import NOISE_FREE
+from napari_genrecon.noise.strength import SURE
 from napari_genrecon.optics.psf_check import SMALLEST, detail_beyond, widest_gaussian
 from napari_genrecon.tasks.deblur.defects import without_defects
 from napari_genrecon.tasks.deblur.tiles import Channel
@@ -32,10 +34,6 @@ _HIGHEST_LEVEL = 15.0
 _SPAN = (0.5, 99.5)
 _LEAST_SIGMA = 0.2  # lower limit of a pixel's noise s.d., in that of the image: no pixel weighs more than 1 / 0.2**2
 _SPOT = 4  # side in pixels of the squares whose least mean is looked for: smaller are noisy, larger miss narrow gaps
-# Noise s.d. of such a mean by which it must be below the measured offset to replace it, and up to which the rim of the
-# darkest areas may be brighter than they: padding has a higher edge.
-_SURE = 5.0
-_NOISE_FREE = 1e-3  # noise s.d. assumed where there is none, as a share of the range: 0 would divide by 0
 _BEYOND = 3.0  # excess of fine detail from which the PSF is reported as too wide; with true PSFs it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be distinguished from fine detail
 _LARGEST_STATED = 1000.0  # larger excesses are stated as "more than 1000", as their digits mean nothing
@@ -65,7 +63,7 @@ def channel_constants(
         notes.append(f"{_which(constant, channels)} is constant, so it comes back unchanged")
     if noise_free:
         notes.append(
-            f"no noise was found in {_which(noise_free, channels)}: {_NOISE_FREE:g} of its range was taken for it"
+            f"no noise was found in {_which(noise_free, channels)}: {NOISE_FREE:g} of its range was taken for it"
         )
     return tuple(channels), tuple(notes)
 
@@ -145,8 +143,8 @@ def _has_no_sharp_edge(crop: NDArray[np.generic], model: NoiseModel) -> bool:
     reached, beyond = (binary_dilation(dark, np.ones((3, 3)), iterations=n) for n in (1, 2))
     rim = values[beyond & ~reached]
     step = float(np.median(rim)) - values.min() if rim.size else 0.0
-    # Integers cannot rise by less than 1, whatever the noise.
-    return step <= max(_SURE * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
+    # Padding has a higher edge than noise can make. Integers cannot rise by less than 1, whatever the noise.
+    return step <= max(SURE * float(model.sigma_at(values.min())), float(crop.dtype.kind in "iu"))
 
 
 def _which(indices: list[int], channels: Sequence[object]) -> str:
@@ -167,9 +165,9 @@ def _constants(crops: Crops, values: NDArray[np.float64], centre: float, model: 
     span = float(high - low) or float(np.ptp(values))
     if span == 0:
         return None
-    sigma = max(_mean_variance(model, values) ** 0.5, _NOISE_FREE * span)
+    sigma = max(_mean_variance(model, values) ** 0.5, NOISE_FREE * span)
     background = _background(crops, values, model)
-    above = max(float(values.mean()) - background, _NOISE_FREE * span)  # positive, as it divides below
+    above = max(float(values.mean()) - background, NOISE_FREE * span)  # positive, as it divides below
     poisson = model.affine and model.gain > 0
     # Other noise: the gain at which Poisson noise of the mean signal has the variance of the noise.
     gain = model.gain if poisson else sigma**2 / above
@@ -204,7 +202,7 @@ def _background(crops: Crops, values: NDArray[np.float64], model: NoiseModel) ->
     darkest = min(_darkest(crop) for crop in crops)
     # S.d. of the mean of a square: the side is the root of its pixels, and correlated noise averages out less.
     noise = float(model.sigma_at(model.offset)) / _SPOT * _rise(model)
-    return darkest if darkest < model.offset - _SURE * noise else model.offset
+    return darkest if darkest < model.offset - SURE * noise else model.offset
 
 
 def _darkest(crop: NDArray[np.generic]) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_genrecon.noise import NoiseModel, fill_hot
+from napari_genrecon.noise.defects import HOT
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 
 __all__ = ["without_defects"]
@@ -15,9 +16,6 @@ __all__ = ["without_defects"]
 Plane = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-# Times the noise s.d., and times the range of the pixels around it, by which a defect is above the brightest of these:
-# noise alone hardly ever is, and a point only with a PSF of less than 1.8 px FWHM.
-_CLEAR = 8.0
 _PART = 0.1  # share of a row that must be above both neighbours: enough for a line with gaps, too many for points
 # The 12 pixels around the 2 x 2 in the middle of a 4 x 4 square, as offsets (y, x).
 _RING = [(y, x) for y, x in itertools.product(range(4), repeat=2) if y in (0, 3) or x in (0, 3)]
@@ -85,10 +83,11 @@ def _rows(plane: Plane, noise: NoiseModel) -> Mask:
 
 def _alone(core: Plane, highest: Plane, lowest: Plane, sign: int, noise: NoiseModel) -> Mask:
     """Mark cores above all pixels around them, by more than noise and than the range of these pixels explain."""
-    least = np.maximum(_CLEAR * noise.sigma_at(sign * highest), _least(noise))
-    return np.asarray(core - highest > np.maximum(least, _CLEAR * (highest - lowest)))
+    # As clear as a single hot pixel; a point stands out as much only with a PSF of less than 1.9 px FWHM.
+    least = np.maximum(HOT * noise.sigma_at(sign * highest), _least(noise))
+    return np.asarray(core - highest > np.maximum(least, HOT * (highest - lowest)))
 
 
 def _least(noise: NoiseModel) -> float:
-    """Return the least height of a defect in grey values: 8 noise s.d. of the darkest pixels, or 8 photo-electrons."""
-    return _CLEAR * max(float(noise.sigma_at(-np.inf)), noise.gain)
+    """Return the least height of a defect in grey values: that of a hot pixel."""
+    return HOT * max(float(noise.sigma_at(-np.inf)), noise.gain)
