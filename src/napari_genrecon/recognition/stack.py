@@ -27,9 +27,7 @@ __all__ = ["Fit", "StackedClassifier", "fit_classifier", "log_losses", "sharpnes
 _STRENGTHS = (1.0, 5.0, 25.0, 125.0)  # of the logistic regressions, from cautious to close
 _PRIOR = {"shape": 1.0, "network": 0.3, "texture": 0.3, "intensity": 0.3}  # scale of each block where all help alike:
 # the outline has few features, which say much with few labels
-_PRIOR_WITHOUT_SHAPE = {"network": 1.0, "texture": 0.3, "intensity": 1.0}
 _LEAST = 0.3  # share of its scale that a block keeps that does not help alone
-_PULL = 0.5  # of the temperature towards 1, over the number of labels of a class
 _FARTHEST = 8.0  # s.d. at which a feature of an unusual object is cut off
 
 Floats = NDArray[np.float64]
@@ -221,15 +219,15 @@ def _shares(alone: dict[str, float], k: int) -> dict[str, float]:
     gain = {name: max(math.log(k) - loss, 0.0) for name, loss in alone.items()}
     # No block may be better than guessing: then all keep the least share, and nothing is divided by 0.
     top = max(*gain.values(), 1e-9)
-    prior = _PRIOR if "shape" in alone else _PRIOR_WITHOUT_SHAPE
-    return {name: prior[name] * max(math.sqrt(gain[name] / top), _LEAST) for name in alone}
+    return {name: _PRIOR[name] * max(math.sqrt(gain[name] / top), _LEAST) for name in alone}
 
 
 def sharpness(logs: Floats, y: Ints, k: int) -> float:
     """Return the factor on out-of-fold logits, the inverse temperature, that makes their log loss smallest."""
     from scipy.optimize import minimize_scalar
 
-    pull = _PULL * k / len(y)
+    # Towards a temperature of 1: as much as one of the labels of a class tells.
+    pull = k / len(y)
     # In the logarithm of the factor, where a half is as far from 1 as a double; e^2 is over 7 times either way.
     found = minimize_scalar(
         lambda t: _loss(log_softmax(math.exp(t) * logs), y, k) + pull * t**2, bounds=(-2.0, 2.0), method="bounded"
