@@ -13,7 +13,7 @@ __all__ = ["CHUNK", "TILE", "halved", "level_shapes"]
 CHUNK = 1024
 """Pixels along a side that are stored, or read, at once where nothing else decides: 2 MB of memory at 16 bits."""
 TILE = 256
-"""Pixels along a side that most readers of OME-TIFF load at once: a level that is smaller makes no viewer faster."""
+"""Pixels a side that most readers of OME-TIFF load into memory at once: a smaller level makes no viewer faster."""
 
 
 def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:

@@ -13,7 +13,7 @@ from napari_genrecon.models.failures import ran_out_of_memory
 
 __all__ = ["Asked", "Queue"]
 
-_PIXELS = 1 << 20  # of a batch: from about that size on a single plane keeps a GPU busy, too
+_PIXELS = 1 << 20  # of a batch: a single plane of that size keeps a GPU busy, too, and more only take memory
 
 
 # Compared by identity: `list.remove` would else ask tensors for one truth value, which they do not have.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .blocks import cosine_basis
-from .spectrum import LEAST, Shape, inner_frequencies
+from .blocks import SIZE, cosine_basis
+from .spectrum import LEAST, LOWEST, Shape, inner_frequencies
 
 __all__ = ["independent_part", "measured_shape"]
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 _SMOOTHING = 1.0  # frequencies, s.d.
 # Part of the highest frequency below which structure of small images is taken for noise; the coarse part of the noise
 # that lies there is left to the second look.
-_LOWEST = 6 / 16
+_LOWEST = 3 * LOWEST / SIZE
 
 
 def measured_shape(energy: Floats, family: Shape) -> Shape:

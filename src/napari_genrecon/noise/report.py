@@ -22,7 +22,6 @@ STRIPED = 0.3
 """Stripes, in noise s.d., from which they are seen."""
 
 _COARSE = 0.04  # correlation 5 pixels away; grains that are 2.5 pixels wide give 0.001
-_DARK = 0.1  # of the range of grey values
 _COUNTS = (0.002, 300.0)
 """Electrons per grey value of detectors that count: from an EMCCD's gain of 500 to a full well of 75,000 in 8 bits.
 
@@ -194,11 +193,11 @@ def _advice(model: NoiseModel) -> list[str]:
 
 
 def _is_mostly_dark(model: NoiseModel) -> bool:
-    """Whether half of the image lies at the dark end of its grey values, as where specimens are few."""
+    """Whether half of the image is hardly brighter than its darkest parts, as where specimens are few."""
     if model.levels is None:
         return False
-    dark, median, bright = model.levels
-    return median - dark < _DARK * (bright - dark)
+    dark, median, _ = model.levels
+    return median - dark < SURE * model.sigma
 
 
 def _number(value: float) -> str:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.intensity import fill_non_finite, measure_centre
+from ..engine.intensity import CROP_SIDE, fill_non_finite, measure_centre
 from .blocks import CLIPPED, FEWEST
 from .model import FAINT, FAR, NoiseModel
-from .spectrum import WHITE
+from .spectrum import RHO, WHITE
 from .stabilise import Stabiliser, stabiliser
 from .strength import line_through, make_bins
 
-__all__ = ["PIECES", "SIDE", "Denoiser", "second_look"]
+__all__ = ["PIECES", "PROBE", "SIDE", "Denoiser", "second_look"]
 
 Denoiser = Callable[[NDArray[np.float32], float, tuple[float, float]], NDArray[np.float32]]
 """Removes noise of this s.d. and correlation along x and y from a plane (Y, X)."""
@@ -29,13 +29,15 @@ Floats = NDArray[np.floating]
 Crops = Sequence[NDArray[np.generic]]
 
 # The figures of this module are those of `python tools/benchmark.py cameras` and of real widefield pairs.
-SIDE, PIECES = 240, 4  # pixels along a piece (whole blocks), and pieces that are denoised at most, twice each
+PIECES = 4  # that are denoised at most, twice each
 _STRENGTH = 1.25  # the first measurement is up to 10 % too low, and noise that stays behind is not measured; ...
 # with 1.5, faint filaments that are taken away are measured, too
 _SMOOTHER = 0.05  # correlation that is added for the same reason
-_LARGEST_RHO = 0.9  # that the denoiser is told
 _BLOCK, _PART = 24, 0.15  # pixels along a block; part of the blocks that is taken as even
-_PROBE = 0.2  # of the noise, that is added
+SIDE = CROP_SIDE // _BLOCK * _BLOCK
+"""Pixels along a piece: whole blocks of a crop."""
+PROBE = 0.1
+"""Noise s.d. added to learn what a denoiser does with noise: more is more than it was told, less is lost in bfloat16."""
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
 
@@ -156,7 +158,7 @@ class _Look:
 
 def _look(pieces: Sequence[_Piece], model: NoiseModel, restore: Callable[[Floats], Floats], denoise: Denoiser) -> _Look:
     """Denoise the pieces. It is counted in grey values: the s.d. of stabilised noise of few photons is below 1."""
-    rho_x, rho_y = (min(r + _SMOOTHER, _LARGEST_RHO) if r > WHITE else r for r in (model.rho_x, model.rho_y))
+    rho_x, rho_y = (min(r + _SMOOTHER, float(RHO[-1])) if r > WHITE else r for r in (model.rho_x, model.rho_y))
     looks = []
     for piece in pieces:
         clean = denoise(piece.noisy, _STRENGTH, (rho_x, rho_y))
@@ -167,7 +169,7 @@ def _look(pieces: Sequence[_Piece], model: NoiseModel, restore: Callable[[Floats
             if stripes:
                 taken = taken - taken.mean(axis, keepdims=True)
         # What was taken away elsewhere is such noise; a little of it, added, tells how much stays behind.
-        more = (_PROBE * taken[::-1, ::-1]).astype(np.float32)
+        more = (PROBE * taken[::-1, ::-1]).astype(np.float32)
         stays = denoise(piece.noisy + more, _STRENGTH, (rho_x, rho_y)) - clean
         result, level, noise, added, removed = (
             _blocks(plane)[piece.usable] for plane in (clean, restored, taken, more, more - stays)

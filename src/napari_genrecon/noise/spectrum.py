@@ -19,6 +19,7 @@ __all__ = [
     "LEAST",
     "LONG",
     "LOWEST",
+    "RHO",
     "SHARPENED",
     "FEW_FLAT",
     "WHITE",
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-_RHO = np.arange(-30, 90) / 100
+RHO = np.arange(-30, 90) / 100
+"""Lag-1 correlations that are tried."""
 _POWER = np.array([1.0, 1.3, 1.6, 2.0, 2.4])
 # A lag-1 correlation below this is taken as none. With CORRELATED, white noise over a picture of gravel was not.
 WHITE = 0.12
@@ -196,7 +198,7 @@ def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
 def _family(size: int) -> tuple[Floats, Floats]:
     """(M,) correlations and (M, size) spectra of all shapes that are tried."""
     # The power changes nothing where there is next to no correlation; negative ones are taken as exponential.
-    pairs = [(rho, power) for rho in _RHO for power in (_POWER if rho > 0.02 else _POWER[:1])]
+    pairs = [(rho, power) for rho in RHO for power in (_POWER if rho > 0.02 else _POWER[:1])]
     lags = np.arange(size)
     basis = cosine_basis(size)
     distance = np.abs(lags[:, None] - lags)  # (size, size)

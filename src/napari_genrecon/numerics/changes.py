@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_genrecon.normal import MEDIAN
+from napari_genrecon.normal import MEDIAN, REACH
 
 __all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "still_variance", "unexplained"]
 
@@ -25,9 +25,8 @@ _DOUBT, _SURE = 3.7, 5.3
 _WEIGHT = 0.25  # of what the denoiser shows as evidence
 _DARKER = 0.5  # s.d. by which a loss of light stands out more: a single frame has flashes rather
 _STEADY = 0.03  # noise s.d. that what the denoiser shows varies by at least
-_REACH = 2  # px around a change that belong to it
+_RIM = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
-_TRUNCATE = 3.0  # s.d. at which a Gaussian ends: 0.3 % of it lies beyond
 _BLUR = 1.2  # px, s.d. of the filter on what is put back: it leaves a quarter of white noise
 _PEAK = 1 + (_BLUR / _WIDTH) ** 2  # by which it lowers a spot of that width; what is missed of wider ones is little
 
@@ -92,7 +91,7 @@ def unexplained(changes: Sequence[Change]) -> Iterator[NDArray[np.float32]]:
         spread = np.sqrt(np.maximum(squares - change.shown**2, 0) / others + _STEADY**2)
         stands_out = np.maximum(change.deviation, -change.deviation - _DARKER)
         sure = np.clip((stands_out + _WEIGHT * change.shown / spread - _DOUBT) / (_SURE - _DOUBT), 0, 1) ** 2
-        yield _grown(sure, _REACH) if sure.any() else sure
+        yield _grown(sure, _RIM) if sure.any() else sure
 
 
 def put_back(clean: NDArray[Any], frame: NDArray[Any], sure: NDArray[np.float32]) -> NDArray[Any]:
@@ -113,7 +112,7 @@ def put_back(clean: NDArray[Any], frame: NDArray[Any], sure: NDArray[np.float32]
     """
     if not sure.any():
         return clean
-    missed = ndimage.gaussian_filter(frame - clean, _BLUR, mode="nearest", truncate=_TRUNCATE)
+    missed = ndimage.gaussian_filter(frame - clean, _BLUR, mode="nearest", truncate=REACH)
     return np.asarray(clean + sure * _PEAK * missed, clean.dtype)
 
 
@@ -155,14 +154,14 @@ def still_variance(differences: Sequence[NDArray[np.float32]], known: Sequence[N
 
 def _blocks(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield parts of a plane; its border is left out, where it is that of a filtered one."""
-    edge = math.ceil(_TRUNCATE * _WIDTH)
+    edge = math.ceil(REACH * _WIDTH)
     inner = plane[edge:-edge, edge:-edge] if min(plane.shape) > 2 * edge + _BLOCK else plane
     for rows in np.array_split(inner, max(inner.shape[0] // _BLOCK, 1), axis=0):
         yield from np.array_split(rows, max(inner.shape[1] // _BLOCK, 1), axis=1)
 
 
 def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=_TRUNCATE), np.float32)
+    return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=REACH), np.float32)
 
 
 def _left(rho: tuple[float, float]) -> float:

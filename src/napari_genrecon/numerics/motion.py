@@ -27,7 +27,6 @@ _LARGEST_SHIFT = 0.25  # of a side: further, too little of the frame is left
 _MOST_LIGHT = 1.5  # times brighter or darker: more is another scene
 _SMALLEST = 48  # px a side below which nothing is measured
 _FAR = 4  # frames over which a drift is measured that is too slow to be seen in the noise of two consecutive ones
-_LEAST_DRIFT = 0.05  # px a frame; less is not worth the interpolation
 _ABSENT = 1e3  # variance of what came in from outside: it counts for nothing
 
 
@@ -113,7 +112,7 @@ def _drifts(steps: Sequence[Motion], far: Sequence[NDArray[np.float64]]) -> list
 
 
 def _with_drift(step: Motion, drift: NDArray[np.float64]) -> Motion:
-    if np.hypot(*drift) < _LEAST_DRIFT:
+    if not drift.any():
         return step
     return step._replace(dy=float(drift[0]), dx=float(drift[1]))
 

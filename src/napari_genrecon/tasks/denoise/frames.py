@@ -32,8 +32,8 @@ REACH = 8
 """Frames on either side of a window that are fused with it."""
 
 _STATE = 9  # planes of the gate's state
-_GATE_COST = 0.2  # of the time of the denoiser, for one frame
-_MOTION_COST = 0.1  # the same
+_GATE_COST = 0.2  # of the seconds that the denoiser takes for a frame
+_MOTION_COST = 0.1  # of the same seconds
 
 
 class Fused(NamedTuple):

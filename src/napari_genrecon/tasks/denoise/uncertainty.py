@@ -26,6 +26,7 @@ from napari_genrecon.engine.tiles import Tile
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard
 from napari_genrecon.noise.model import FAR
+from napari_genrecon.noise.second_look import PROBE
 from napari_genrecon.normal import REACH
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes, Prepared
 
@@ -35,7 +36,6 @@ TITLE = "expected error"
 
 _PROBES = 4
 _SEED = 0  # of the probes: another one would make another image of the error than the record says
-_STEP = 0.1  # noise s.d. that a probe adds: more is more than the network was told, less is lost in bfloat16
 _NEAR, _WIDE = 3.0, 6.0  # pixels, s.d. of the windows over which the probes are averaged
 _LEAST = 0.2  # of the mean over the wide window; four probes may add up to less than nothing
 _FACTOR = 0.95  # on the s.d.; measured with `python tools/benchmark.py uncertainty --only calibration --quick`
@@ -69,10 +69,10 @@ class ErrorPlanes:
         variance = np.zeros_like(middle)
         for probe in self._probes(channel, tile):
             # z * (J z), where J z is the difference that a step along z makes, divided by the step below.
-            variance += probe * (best(prepared.stabilised + np.float32(_STEP) * probe, channel) - middle)
+            variance += probe * (best(prepared.stabilised + np.float32(PROBE) * probe, channel) - middle)
             yield
         # Mean over the probes, in units of the noise variance, which is 1 after the transform.
-        variance *= np.float32(_FACTOR**2 / (_PROBES * _STEP))
+        variance *= np.float32(_FACTOR**2 / (_PROBES * PROBE))
         # Few probes leave a noisy mean, negative in places: it is smoothed, and kept above a part of its surroundings.
         variance = np.maximum(_smooth(variance, _NEAR), _LEAST * np.maximum(_smooth(variance, _WIDE), 0))
         made = middle
@@ -102,7 +102,7 @@ class ErrorPlanes:
 
     def facts(self) -> dict[str, Any]:
         """Return the record's entry."""
-        return {"probes": _PROBES, "step": _STEP, "smoothing_px": _NEAR, "factor": _FACTOR}
+        return {"probes": _PROBES, "step": PROBE, "smoothing_px": _NEAR, "factor": _FACTOR}
 
     def _made(self, prepared: Prepared, channel: Channel) -> Generator[None, None, NDArray[np.float32]]:
         made = self.planes.clean(prepared.stabilised, channel)

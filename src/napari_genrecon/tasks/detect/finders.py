@@ -32,7 +32,7 @@ __all__ = ["Finder", "LogFinder", "NetFinder", "finders_of"]
 Values = NDArray[np.float32]
 
 _TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
-_VOXELS = 1 << 21  # of a tile of a volume, for the same time
+_VOXELS = 1 << 21  # of a tile of a volume: about two seconds, too
 _SMALLEST = 64  # pixels along a side of a tile of a volume
 LEAST_HEAT = -4.0  # below which a maximum of the network's answer is not kept: it is none even in dim, crowded scenes
 _SMALLEST_PLANE = 16  # pixels a side: filters reach further, and see mirror images on both sides

@@ -45,7 +45,7 @@ MAX_CHANNELS = max(
     int(n) for network in NETWORKS.values() if "size" in network.shape for n in network.shape["channels"]
 )  # of the crops: generative networks, which are those that take crops of fixed sizes, take no more
 _MOST = 20_000  # crops: 80 MB for 32 pixels a side in float32
-_MOST_PIXELS = 64 << 20  # of all blocks: with their targets, and both on the scale of the network, they take 1 GB
+_MOST_PIXELS = 64 << 20  # of all blocks: with targets, and both on the scale of the network, they take 1 GB of memory
 _COVER = 4  # times that random crops cover the images: fewer leave parts unseen
 
 
