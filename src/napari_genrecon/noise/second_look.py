@@ -37,7 +37,7 @@ _BLOCK, _PART = 24, 0.15  # pixels along a block; part of the blocks that is tak
 SIDE = CROP_SIDE // _BLOCK * _BLOCK
 """Pixels along a piece: whole blocks of a crop."""
 PROBE = 0.1
-"""Noise s.d. added to learn what a denoiser does with noise: more is more than it was told, less is lost in bfloat16."""
+"""Noise s.d. added to learn what a denoiser does with it: more is more than it was told, less is lost in bfloat16."""
 _EVEN = 0.1  # noise s.d.: real widefield 0.03 to 0.06, photographs 0.10, grass 0.21, gravel 0.30
 _FARTHEST = 1.6  # ratio to the first s.d. beyond which one of the two has seen something else
 
