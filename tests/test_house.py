@@ -61,3 +61,8 @@ def test_tools_import_what_there_is(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("napari_genrecon"):
             assert node.module in house.MODULES
             assert {alias.name for alias in node.names} <= names_in(node.module), node.module
+
+
+def test_few_numbers_are_tuned():
+    lines = sum(len(path.read_text().splitlines()) for path in house.FILES)
+    assert house.constants()["tuned"] <= 6 * lines / 1000
