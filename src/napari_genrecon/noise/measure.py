@@ -50,6 +50,7 @@ __all__ = ["measure_channel"]
 
 _ROUNDS = 3  # strength and correlation are measured in turns, and change no more after
 _SOFT = 0.3  # part of the mean spectrum that keeps whitening from resting on frequencies the noise hardly has
+_MOSTLY_FLAT = 0.6  # part of the blocks of a bin
 _WRONG = 0.6  # ratio of a bin's variance to the line's, or the other way round ...
 _WRONG_PART = 0.25  # ... and the part of the bins that contradicts the line
 
@@ -198,7 +199,7 @@ def _look_at(blocks: Blocks) -> _Noise:
         flat, dof = _block_variance(blocks, white_shape(size), used)
         line = fit_line(blocks.means, flat, dof, bins)
     curve = look_at_bins(blocks.means, flat, dof, bins)
-    trusted = flat_parts(flat, curve[:, 1], dof, bins) > KEEP
+    trusted = flat_parts(flat, curve[:, 1], dof, bins) > _MOSTLY_FLAT
     # Blocks of a handful of photons mislead `fit_line`: the bins may still lie on a line, see `line_through`.
     affine = _follows(line, curve, trusted)
     if not affine:
