@@ -83,7 +83,8 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
         return model
     look = _look(pieces, model, lambda clean: transform.inverse(clean + centre), denoise)
     even = look.even()
-    if look.spread[even].mean() > _EVEN:
+    unevenness = float(look.spread[even].mean())
+    if unevenness > _EVEN:
         return model
     residual = look.taken[even]
     variance = float(np.mean(residual**2))
@@ -93,7 +94,9 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     least = min(WHITE, max(abs(model.rho_x), abs(model.rho_y)))
     if not 1 / _FARTHEST < strength < _FARTHEST or strongest < least:
         return model
-    variance /= float(look.share[even].mean())
+    # Where the result is less even, structure that was taken away makes up for the noise that stays.
+    if unevenness <= _EVEN / 2:
+        variance /= float(look.share[even].mean())
     found = dataclasses.replace(
         model,
         gain=model.gain * variance,
