@@ -7,6 +7,10 @@ import pytest
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit
+
 from napari_genrecon import classify
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import OptionError
@@ -273,6 +277,28 @@ def test_labels_that_do_not_do_get_a_sentence(opened, qtbot, classes, words):
         press(qtbot, page, page.run)
     assert words in page.panel.words
     assert "class" not in viewer.layers["objects"].features
+
+
+@pytest.mark.parametrize("end", ["Enter", "mouse"])
+def test_keys_give_classes_again_once_a_name_is_typed(opened, end):
+    _, page = opened
+    window, name = page.classes.window(), page.classes.findChildren(QLineEdit)[0]
+    name.setFocus()
+    QTest.keyClicks(name, "small")
+    assert window.focusWidget() is name
+    if end == "Enter":
+        QTest.keyClick(name, Qt.Key.Key_Return)
+    else:
+        QApplication.sendEvent(page.classes, QEvent(QEvent.Type.Leave))
+    assert window.focusWidget() is not name  # the next key would be typed into it
+
+
+def test_name_that_is_chosen_can_be_typed_with_the_mouse_elsewhere(opened):
+    _, page = opened
+    name = page.classes.findChildren(QLineEdit)[0]
+    name.setFocus()
+    QApplication.sendEvent(page.classes, QEvent(QEvent.Type.Leave))
+    assert page.classes.window().focusWidget() is name
 
 
 def test_key_over_no_object_says_so(opened):

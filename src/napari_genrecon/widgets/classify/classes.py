@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 __all__ = ["COLOURS", "MOST", "ClassList"]
@@ -75,6 +76,14 @@ class ClassList(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         for (_, _, label), count in zip(self._rows, counts, strict=False):
             label.setText(f"{count} label" + ("s" if count != 1 else ""))
 
+    def leaveEvent(self, event: QEvent) -> None:  # Qt's name
+        """End the typing of a name as the mouse goes to the image, where keys give classes."""
+        super().leaveEvent(event)
+        for _, name, _ in self._rows:
+            if name.isModified():  # one that was only clicked may be typed with the mouse elsewhere
+                name.clearFocus()
+                name.setModified(False)
+
     def _add_row(self) -> None:
         index = len(self._rows)
         key = QLabel(str(index + 1))
@@ -86,6 +95,7 @@ class ClassList(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
         name, count = QLineEdit(), QLabel("0 labels")
         # When editing ends, not at every letter: each change rewrites the features of the layers.
         name.editingFinished.connect(self._on_change)
+        name.returnPressed.connect(name.clearFocus)  # or the next key would be typed into it
         for column, widget in enumerate((key, name, count)):
             self._grid.addWidget(widget, index, column)
         self._rows.append((key, name, count))
