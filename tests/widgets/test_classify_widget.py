@@ -51,6 +51,7 @@ def opened(make_napari_viewer, monkeypatch, tmp_path):
 def point(viewer, label, layer="objects"):
     """Put the mouse over an object."""
     y, x = np.argwhere(squares()[1] == label)[0]
+    viewer.mouse_over_canvas = True
     viewer.cursor.position = tuple(viewer.layers[layer].data_to_world((y + 1, x + 1)))
 
 
@@ -116,6 +117,7 @@ def test_a_network_is_offered_with_ten_labels_of_each_class_and_trained_when_ask
     press(qtbot, page, page.run)
     assert "train a network, too" in page.verdict.value
     page.network.value = True
+    viewer.mouse_over_canvas = True
     viewer.cursor.position = (2 * 16 + 8, 0 * 16 + 8)
     page.press(1 + 11 % 2)  # a label that is given does not train a network
     settle(qtbot, page)
@@ -225,6 +227,7 @@ def test_points_can_be_classified(opened, qtbot):
     y, x = np.divmod(np.arange(12), 4)
     viewer.add_points(np.stack([20 * y + 8, 20 * x + 8], 1), name="spots", features={"mine": range(12)}, **PLACED)
     page.chooser.objects.value = ["spots"]
+    viewer.mouse_over_canvas = True
     for index, key in ((0, 1), (2, 1), (1, 2), (3, 2)):
         viewer.cursor.position = tuple(viewer.layers["spots"].data_to_world(viewer.layers["spots"].data[index]))
         page.press(key)
@@ -301,8 +304,37 @@ def test_name_that_is_chosen_can_be_typed_with_the_mouse_elsewhere(opened):
     assert page.classes.window().focusWidget() is name
 
 
+def test_key_with_the_mouse_beside_the_image_gives_no_class(opened):
+    viewer, page = opened
+    point(viewer, 3)
+    viewer.mouse_over_canvas = False  # on its way to a button
+    page.press(1)
+    assert page.store.classes == {}
+
+
+def test_key_gives_no_class_to_what_a_suggestion_moved_away_from_the_mouse(opened, qtbot):
+    viewer, page = opened
+    point(viewer, 12)
+    press(qtbot, page, page.next)
+    page.press(1)
+    given = dict(page.store.classes)
+    page.press(2)  # before there is a next suggestion
+    assert page.store.classes == given
+
+
+def test_suggestions_go_on_where_a_class_was_given_while_it_learnt(opened, qtbot):
+    viewer, page = opened
+    give(viewer, page, GIVEN_KEYS)
+    press(qtbot, page, page.next)
+    page.press(1)
+    give(viewer, page, {12: 2})
+    settle(qtbot, page)
+    assert page.target.key is not None
+
+
 def test_key_over_no_object_says_so(opened):
     viewer, page = opened
+    viewer.mouse_over_canvas = True
     viewer.cursor.position = (0.0, 0.0)
     page.press(1)
     assert "there is no object under the mouse" in page.panel.words

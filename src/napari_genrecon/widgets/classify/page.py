@@ -51,8 +51,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._store: Store | None = None
         self._labelling: tuple[Any, Labelling] | None = None  # with what it was made from
         self._found: Classification | None = None
-        self._again = False  # learn again when the job that runs has ended, and then do this
-        self._then: Callable[[], object] | None = None
+        self._again = False  # learn again when the job that runs has ended
+        self._then: Callable[[], object] | None = None  # what to do with the next result
         self.target = Target(viewer)
         self.chooser = CropChooser(viewer)
         self.chooser.only_objects()
@@ -173,12 +173,15 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
 
     def _meant(self, store: Store) -> tuple[int, int]:
         """Return the object under the mouse or, unless the mouse has moved to one, the object that was suggested."""
-        if self.target.key is not None and not self.target.mouse_moved():
+        moved = self.target.mouse_moved()
+        if self.target.key is not None and not moved:
             return self.target.key
         if self._viewer.dims.ndisplay == 3:
             raise OptionError("objects are labelled plane by plane: switch to the 2D view first")
+        # napari keeps the place where the mouse was last, even if it left the canvas or the camera moved since.
+        pointed = self._viewer.mouse_over_canvas and moved
         for index, layer in enumerate(store.layers):
-            number = object_at(layer, self._viewer) if layer.visible else 0
+            number = object_at(layer, self._viewer) if pointed and layer.visible else 0
             if number:
                 return index, number
         if self.target.key is not None:
@@ -258,6 +261,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
         self._begin(steps, store, None, "Classify objects")
 
     def _begin(self, steps: Any, store: Store, then: Callable[[], object] | None, title: str) -> None:
+        self._then = then
+
         def done(found: Classification) -> None:
             if self._store is not store:  # other layers were chosen meanwhile
                 return
@@ -266,7 +271,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
             self._paint()
             self._show(found)
             self.panel.say(_summary(found))
-            if then is not None:
+            if self._then is not None and not self.panel.busy:  # else it learns again, and the result of that counts
+                then, self._then = self._then, None
                 then()
 
         self.panel.begin(steps, done, title=title)
@@ -306,9 +312,8 @@ class ClassifyPage(Container[Any]):  # type: ignore[misc]  # magicgui is not fol
     def _job_ended(self) -> None:
         self.save.enabled = self._found is not None and self._found.scores is not None
         if self._again:
-            # Reset before learning begins, which may ask for one more round.
-            then, self._again, self._then = self._then, False, None
-            self._learn(then=then)
+            self._again = False  # before learning begins, which may ask for one more round
+            self._learn(then=self._then)
 
     # --- results ---
 
