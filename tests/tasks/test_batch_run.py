@@ -149,7 +149,7 @@ def test_command_line_skips_what_is_done(folder, capsys):
     call = ["upscale", str(folder), "-o", f"{folder}/out/", "--name", "{name}_x2"]
     assert main(call) == 0
     assert main(call) == 1
-    assert "(or give --overwrite)" in capsys.readouterr().err
+    assert "(or give --resume or --overwrite)" in capsys.readouterr().err
     (folder / "out" / "c_x2.ome.tif").unlink()
     assert main([*call, "--resume"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -32,11 +32,11 @@ def process_each(paths: list[Path], process: Callable[[Path], str], *, debug: bo
     return failed
 
 
-def sentence(error: Exception, path: Path = Path(), *, replaces: bool = False) -> str:
-    """Return the sentence of an error, with the flag that helps if there is one."""
+def sentence(error: Exception, path: Path = Path(), *, flags: str = "") -> str:
+    """Return the sentence of an error, with the flags that help if a result exists already."""
     from napari_genrecon.io.reader import file_sentence
 
-    if isinstance(error, ExistsError) and replaces:
-        return f"{error} (or give --overwrite)"
+    if isinstance(error, ExistsError) and flags:
+        return f"{error} (or give {flags})"
     more = "" if isinstance(error, GenReconError | OSError) else " (--debug tells more)"
     return file_sentence(error, path) + more

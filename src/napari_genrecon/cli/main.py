@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         if parsed.debug:
             raise
         # Only commands that know --overwrite may name it as a remedy.
-        warn(sentence(error, replaces=hasattr(parsed, "overwrite")))
+        warn(sentence(error, flags="--overwrite" if hasattr(parsed, "overwrite") else ""))
         return FAILED
     # Long runs have closed their steps by now, and removed what was half written.
     except KeyboardInterrupt:

@@ -137,7 +137,7 @@ def _tell(progress: BatchProgress) -> None:
         return
     with beside_bar():
         if row.error is not None:
-            warn(f"{row.image}: {sentence(row.error, row.image, replaces=True)}")
+            warn(f"{row.image}: {sentence(row.error, row.image, flags='--resume or --overwrite')}")
             return
         for note in row.notes:
             warn(f"{row.image}: {note}")
