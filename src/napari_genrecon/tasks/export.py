@@ -82,7 +82,6 @@ def export_steps(
     if card.task == "denoise":
         model = _one_noise(noise, card)
         # The transform that `denoise` uses, as numbers for the graph.
-        # The transform that `denoise` uses, as numbers for the graph.
         made = stabiliser(model)
         transform = Transform(
             offset=made.offset,
