@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_genrecon.engine.run import finish
-from napari_genrecon.numerics.changes import compare, far_correlation, put_back, unexplained
+from napari_genrecon.numerics.changes import (
+    compare,
+    far_correlation,
+    put_back,
+    surprise,
+    unexplained,
+    variance_of_movement,
+)
 from napari_genrecon.numerics.motion import STILL, Motion, follow, measure_motion, measure_motions
-from napari_genrecon.numerics.two_way import two_way
+from napari_genrecon.numerics.two_way import average, information, variance_left
 
 
 def structure(side, contrast=6.0, seed=0):
@@ -64,14 +71,37 @@ def test_following_back_and_forth_comes_back():
     assert there[1, :, -1].min() > 100  # what came in from outside counts for nothing
 
 
-def test_two_ways_average_equal_frames_as_their_mean():
-    frames = np.random.default_rng(0).normal(size=5)
-    past = frames[:3].mean(), 1 / 3
-    future = frames[3:].mean(), 1 / 2
-    share = 2 / 3  # of the two later frames, when the third was added to them
-    fused, variance = two_way(past, future, share)
-    assert abs(fused - frames.mean()) < 0.01
-    assert abs(variance - 1 / 5) < 0.002
+def test_both_sides_of_a_frame_average_to_the_mean_of_all():
+    frames = np.random.default_rng(0).normal(size=6)
+    sides = [frames[:2].mean(), frames[3:].mean()]
+    known = [information(2 / 3), information(3 / 4)]  # shares of two and of three frames, when one was added to them
+    assert abs(average(frames[2], sides, known) - frames.mean()) < 0.01
+    assert abs(variance_left([1 / 2, 1 / 3], known) - 1 / 6) < 0.002
+
+
+def test_a_frame_without_neighbours_stays_as_it_is():
+    assert average(3.5, [], []) == 3.5
+    assert variance_left([], []) == 1
+
+
+@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+def test_movement_adds_variance_and_noise_none(count, rho):
+    """Frames of a texture beside frames of nothing, compared with what earlier frames were, at a s.d. of 1."""
+    rng = np.random.default_rng(count)
+    own = np.sqrt(-1 / (4 * np.log(rho))) if rho else 0.0  # noise behind a Gaussian filter has this correlation
+    noise = ndimage.gaussian_filter(rng.normal(size=(count, 96, 192)), (0, own, own), mode="wrap")
+    noise /= noise.std()
+    moving = ndimage.gaussian_filter(rng.normal(size=(count, 96, 192)), (0, 2, 2))
+    moving[:, :, 96:] = 0
+    shown = (noise + 1.5 * moving / moving[:, :, :96].std()).astype(np.float32)
+    nothing, known = np.zeros_like(shown[0]), np.full_like(shown[0], 0.25)
+    surprises = [surprise(np.float32(1.25**0.5) * frame, nothing, known, (rho, rho)) for frame in shown]
+    added = variance_of_movement(np.mean(surprises, axis=0), count)
+    assert added[:, 12:84].mean() > 0.5
+    assert added[:, 108:].mean() < 0.05
+    assert added.min() >= 0
+    assert added.max() <= 1
 
 
 def test_slow_drift_is_seen_over_several_frames():

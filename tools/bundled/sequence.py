@@ -33,7 +33,7 @@ from napari_genrecon.io.publish import publishing
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.models.networks.frame_gate import FrameGate
 from napari_genrecon.models.runtime import trained_network
-from napari_genrecon.numerics.two_way import two_way
+from napari_genrecon.numerics.two_way import average, information, variance_left
 from napari_genrecon.training.loop.loop import Step
 from napari_genrecon.training.loop.state import State
 
@@ -178,13 +178,12 @@ def run_gate(net: nn.Module, noisy: Tensor, denoised: Tensor, rho: Tensor) -> tu
     """Fuse movies (B, T, Y, X): from the past alone, and from both sides, with the variance of that."""
     ahead, back = (_one_way(net, noisy, denoised, rho, backwards=way) for way in (False, True))
     past, both, variance = [], [], []
-    for t, (state, _, _) in enumerate(ahead):
-        fused = (state[:, :1], state[:, 1:2])
-        before, share = back[t][1:]
-        past.append(fused[0])
-        joint = fused if share is None else two_way(fused, (before[:, :1], before[:, 1:2]), share)
-        both.append(joint[0])
-        variance.append(joint[1])
+    for t, (state, *earlier) in enumerate(ahead):
+        past.append(state[:, :1])
+        sides = [(side, information(share)) for side, share in (earlier, back[t][1:]) if share is not None]
+        known = [weight for _, weight in sides]
+        both.append(average(noisy[:, t : t + 1], [side[:, :1] for side, _ in sides], known))
+        variance.append(torch.ones_like(both[-1]) * variance_left([side[:, 1:2] for side, _ in sides], known))
     return torch.cat(past, dim=1), torch.cat(both, dim=1), torch.cat(variance, dim=1)
 
 

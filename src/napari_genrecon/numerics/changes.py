@@ -12,7 +12,17 @@ from scipy import ndimage
 
 from napari_genrecon.normal import MEDIAN, REACH
 
-__all__ = ["Change", "Pair", "compare", "far_correlation", "put_back", "still_variance", "unexplained"]
+__all__ = [
+    "Change",
+    "Pair",
+    "compare",
+    "far_correlation",
+    "put_back",
+    "still_variance",
+    "surprise",
+    "unexplained",
+    "variance_of_movement",
+]
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -29,6 +39,8 @@ _RIM = 2  # px around a change that belong to it
 _LEAST = 0.1  # variance that a difference has at least, where the frame itself is most of what was fused
 _BLUR = 1.2  # px, s.d. of the filter on what is put back: it leaves a quarter of white noise
 _PEAK = 1 + (_BLUR / _WIDTH) ** 2  # by which it lowers a spot of that width; what is missed of wider ones is little
+
+_MOVED = 1.5  # px, s.d. of the window over which a frame is compared with those on one side of it
 
 _CORRELATED = 0.1  # lag-1 correlation from which noise may be correlated farther
 _BLOCK = 32  # px a side of the parts of frames in which it is measured: some of them stand still
@@ -116,6 +128,49 @@ def put_back(clean: NDArray[Any], frame: NDArray[Any], sure: NDArray[np.float32]
     return np.asarray(clean + sure * _PEAK * missed, clean.dtype)
 
 
+def surprise(
+    frame: NDArray[np.float32],
+    fused: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    rho: tuple[float, float],
+    spread: NDArray[Any] | np.floating | float = 1.0,
+) -> NDArray[np.float32]:
+    """Return the square (Y, X) of how a frame differs from what was fused without it: 1 on average where all is noise.
+
+    Parameters
+    ----------
+    frame, fused, variance : (Y, X) ndarray
+        The frame, stabilised; what was fused from the frames on one side of it; and the variance of that.
+    rho : (float, float)
+        Lag-1 correlation of the noise along x and y.
+    spread : (Y, X) ndarray or float
+        S.d. of the noise of a frame.
+    """
+    difference = np.asarray((frame - fused) / (spread * np.sqrt(1 + variance)), np.float32)
+    return np.square(_smooth(difference, _MOVED) / np.float32(_left(rho, _MOVED)))
+
+
+def variance_of_movement(surprises: NDArray[Any], frames: int) -> NDArray[np.float32]:
+    """Return the variance (Y, X) that movement adds to what other frames say, in that of the noise of a frame.
+
+    It is at most that of the noise: of more movement, the gate takes what still holds.
+
+    Parameters
+    ----------
+    surprises : (Y, X) ndarray
+        Mean `surprise` of the frames around.
+    frames : int
+        How many they are.
+
+    Notes
+    -----
+    A filter whose innovations are larger than it expects trusts its past too much (Mehra, IEEE Trans. Autom. Control
+    15, 1970). ``1 / sqrt(frames)`` is two s.d. of the local mean of the squares of white noise.
+    """
+    around = ndimage.gaussian_filter(surprises, 2 * _MOVED, mode="nearest", truncate=REACH)
+    return np.asarray(np.clip(around - 1 - 1 / math.sqrt(frames), 0, 1), np.float32)
+
+
 def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:
     """Return the lag-1 correlation of noise of a Gaussian spectrum with as large local means as the noise of a movie.
 
@@ -160,13 +215,13 @@ def _blocks(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield from np.array_split(rows, max(inner.shape[1] // _BLOCK, 1), axis=1)
 
 
-def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(ndimage.gaussian_filter(image, _WIDTH, mode="constant", truncate=REACH), np.float32)
+def _smooth(image: NDArray[np.float32], width: float = _WIDTH) -> NDArray[np.float32]:
+    return np.asarray(ndimage.gaussian_filter(image, width, mode="constant", truncate=REACH), np.float32)
 
 
-def _left(rho: tuple[float, float]) -> float:
+def _left(rho: tuple[float, float], width: float = _WIDTH) -> float:
     """Return the s.d. of local means of noise of s.d. 1."""
-    return _spread(_WIDTH, rho[0]) * _spread(_WIDTH, rho[1])
+    return _spread(width, rho[0]) * _spread(width, rho[1])
 
 
 def _spread(width: float, rho: float) -> float:

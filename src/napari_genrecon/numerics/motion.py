@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["LOOK", "STILL", "Motion", "follow", "measure_motion", "measure_motions"]
+__all__ = ["LOOK", "STILL", "Motion", "follow", "measure_motion", "measure_motions", "moved"]
 
 Plane = NDArray[np.float32]
 
@@ -189,6 +189,14 @@ def _shifted(plane: Plane, motion: Motion, order: int = 3) -> Plane:
     return np.asarray(ndimage.shift(plane, (motion.dy, motion.dx), order=order, mode="nearest"), np.float32)
 
 
+def moved(plane: Plane, motion: Motion, outside: float = 0.0) -> Plane:
+    """Return a plane of squares (Y, X) as the next frame would show it, with a value for what comes into the frame."""
+    if not (motion.dy or motion.dx):
+        return plane
+    shift = (motion.dy, motion.dx)
+    return np.asarray(ndimage.shift(plane, shift, order=1, mode="constant", cval=outside), np.float32)
+
+
 def follow(state: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
     """Return the state of a gate (see `models.networks.frame_gate`) as the next frame would show it.
 
@@ -204,11 +212,10 @@ def follow(state: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
         return state
     fused, variance, mean, memory, squares = state[0], state[1], state[2], state[3:9], state[9:]
     if motion.dy or motion.dx:
-        shift = (motion.dy, motion.dx)
         fused, mean = _shifted(fused, motion), _shifted(mean, motion)
         # Linearly: a cubic spline overshoots beside the large variance, and a variance below 0 cannot be.
-        variance = ndimage.shift(variance, shift, order=1, mode="constant", cval=_ABSENT)
-        blocks = [2 * round(part / 2) for part in shift]  # the memory moves by whole blocks
+        variance = moved(variance, motion, _ABSENT)
+        blocks = [2 * round(part / 2) for part in (motion.dy, motion.dx)]  # the memory moves by whole blocks
         memory = np.roll(memory, blocks, axis=(1, 2)) if any(blocks) else memory
         squares = np.array([_shifted(plane, motion) for plane in squares]).reshape(squares.shape)
     lit = [motion.gain * plane + motion.offset for plane in (fused, mean)]

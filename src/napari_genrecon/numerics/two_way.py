@@ -1,35 +1,41 @@
-"""Combine what was fused from the frames up to now with what was fused from those after, as independent estimates."""
+"""Combine a frame with what was fused from the frames before it and from those after, as independent estimates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-__all__ = ["two_way"]
+__all__ = ["average", "information", "variance_left"]
 
 T = TypeVar("T", bound=Any)  # NumPy arrays in the product, tensors while the network is trained
 
 _LEAST = 1e-3  # share of the frame itself: without a limit, rounding decides where it is next to nothing
 
 
-def two_way(past: tuple[T, T], future: tuple[T, T], share: T) -> tuple[T, T]:
-    """Return the average of two fused frames, weighted by their information, and its variance.
+def information(share: T) -> T:
+    """Return the information of one side in times of that of the frame, from its share when the frame was added."""
+    return share / (1 - share + _LEAST)
+
+
+def average(frame: T, sides: Sequence[T], known: Sequence[T]) -> T:
+    """Return the average of a frame and its two sides, or one, weighted by their information.
 
     Parameters
     ----------
-    past : tuple of (...) array
-        Frame that was fused from itself and those before, and its variance.
-    future : tuple of (...) array
-        What was fused from the frames after, without this one, and its variance.
-    share : (...) array
-        Share that the future had when the frame was added to it, in [0, 1].
+    frame : (...) array
+        The frame.
+    sides, known : sequence of (...) array
+        What was fused from the frames of either side, without this one, and its `information`.
 
     Notes
     -----
     The two-filter form of a smoother (Fraser & Potter, IEEE Trans. Autom. Control 14, 1969): the frame itself counts
     once.
     """
-    before, after = 1 / past[1], share / (1 - share + _LEAST)
-    total = before + after
-    fused = (before * past[0] + after * future[0]) / total
-    variance = (before * before * past[1] + after * after * future[1]) / (total * total)
-    return fused, variance
+    return sum((weight * side for side, weight in zip(sides, known, strict=True)), frame) / (1 + sum(known))
+
+
+def variance_left(sides: Sequence[T], known: Sequence[T]) -> T:
+    """Return the variance of `average`, from the variances of the sides; that of the frame is 1."""
+    squares = (weight * weight * side for side, weight in zip(sides, known, strict=True))
+    return (1 + sum(squares)) / (1 + sum(known)) ** 2

@@ -18,9 +18,9 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
 from napari_genrecon.engine.tiles import Tile, middle
 from napari_genrecon.models import ModelCard, load_network
-from napari_genrecon.numerics.changes import Change, compare, unexplained
-from napari_genrecon.numerics.motion import LOOK, Motion, follow, measure_motions
-from napari_genrecon.numerics.two_way import two_way
+from napari_genrecon.numerics.changes import Change, compare, surprise, unexplained, variance_of_movement
+from napari_genrecon.numerics.motion import LOOK, Motion, follow, measure_motions, moved
+from napari_genrecon.numerics.two_way import average, information, variance_left
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 
 __all__ = ["REACH", "WINDOW", "DenoiseFrames", "as_frames"]
@@ -116,48 +116,25 @@ class DenoiseFrames:
         if not inner:
             return
         motions = yield from self._motions(tile, numbers, channel)
-        # For each frame: fused frame, variance, mean and squares of those after it, and their share.
-        later: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         gate = _Gate(self, even, channel)
+        later: dict[int, _Side] = {}
         for index in range(len(even) - 1, inner[0] - 1, -1):
-            before = follow(gate.state, motions[index + 1].back) if index < len(even) - 1 else None
-            share = gate.add(index, before)
-            if before is not None and index in inner:
-                # Copied without the memory, which nobody needs any more: a view would keep all planes of every frame.
-                later[index] = np.concatenate([before[:3], before[_STATE:]]), share
+            side = gate.add(index, motions[index + 1].back if index < len(even) - 1 else None)
+            if side is not None and index in inner:
+                later[index] = side.copied()
             yield None
         gate = _Gate(self, even, channel)
         fused, changes = [], []
         for index in range(inner[-1] + 1):
-            gate.add(index, follow(gate.state, motions[index]) if index else None)
+            side = gate.add(index, motions[index] if index else None)
             if index in inner:
-                future = later.pop(index, None)
-                one, change = self._both(numbers[index], even[index], gate.state, future, channel)
+                sides = [one for one in (side, later.pop(index, None)) if one is not None]
+                one, change = _together(numbers[index], even[index], sides, channel)
                 fused.append(one)
                 changes.append(change)
             yield None
         for one, missed in zip(fused, unexplained(changes), strict=True):
             yield one._replace(missed=missed)
-
-    def _both(
-        self,
-        number: int,
-        frame: _Frame,
-        state: NDArray[np.float32],
-        later: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-        channel: Channel,
-    ) -> tuple[Fused, Change]:
-        fused, variance, mean, squares = state[0], state[1], state[2], state[_STATE:]
-        if later is not None:
-            ahead, share = later
-            own, other = variance, ahead[1]
-            fused, variance = two_way((fused, own), (ahead[0], other), share)
-            mean, _ = two_way((mean, own), (ahead[2], other), share)
-            squares, _ = two_way((squares, own), (ahead[3:], other), share)
-        change = compare((frame.even, fused), (frame.clean, mean), variance, channel.near, frame.spread)
-        if len(squares):
-            fused = channel.of_mean(fused, squares[0], variance)
-        return Fused(number, fused, variance, np.zeros_like(fused)), change
 
     def _motions(self, tile: Tile, numbers: Sequence[int], channel: Channel) -> Generator[None, None, list[Motion]]:
         """Return the motion to each frame from the one before, measured in the middle of the frames.
@@ -193,27 +170,71 @@ class _Frame(NamedTuple):
     squares: NDArray[np.float32] | None  # of `even`; None where means of grey values are no others
 
 
+class _Side(NamedTuple):
+    """What the frames on one side of a frame say about it."""
+
+    fused: NDArray[np.float32]  # (3 or 4, Y, X): fused, its variance, mean of the denoised frames, mean of the squares
+    share: NDArray[np.float32]  # (Y, X), that the gate gave it when the frame was added
+    surprises: NDArray[np.float32]  # (Y, X), mean over these frames
+    frames: int  # that these are the mean of
+
+    def copied(self) -> _Side:
+        """Return it without what it is a view of: the memory of the gate, which nobody needs any more."""
+        return self._replace(fused=self.fused.copy(), share=self.share.copy())
+
+
+def _together(number: int, frame: _Frame, sides: Sequence[_Side], channel: Channel) -> tuple[Fused, Change]:
+    """Return a frame fused with what its two sides say about it, and what it shows that they do not.
+
+    The gate gives every frame its share; where the frames differ more than noise does, that share is less.
+    """
+    variances = [side.fused[1] for side in sides]
+    count = sum(side.frames for side in sides)
+    known = [information(side.share) for side in sides]
+    if count:
+        surprises = np.sum([side.frames * side.surprises for side in sides], axis=0) / count
+        movement = variance_of_movement(surprises, count)
+        known = [np.minimum(one, 1 / (old + movement * (1 + old))) for one, old in zip(known, variances, strict=True)]
+    variance = np.asarray(np.ones_like(frame.even) * variance_left(variances, known), np.float32)
+    own = (frame.even, frame.clean, *([] if frame.squares is None else [frame.squares]))
+    fused, mean, *squares = (
+        np.asarray(average(plane, [side.fused[place] for side in sides], known), np.float32)
+        for plane, place in zip(own, (0, 2, 3), strict=False)
+    )
+    change = compare((frame.even, fused), (frame.clean, mean), variance, channel.near, frame.spread)
+    if squares:
+        fused = channel.of_mean(fused, squares[0], variance)
+    return Fused(number, fused, variance, np.zeros_like(fused)), change
+
+
 class _Gate:
     """The network that fuses frames, and its state: its own nine planes, and the mean of the squares."""
 
     def __init__(self, kernel: DenoiseFrames, frames: Sequence[_Frame], channel: Channel) -> None:
         self._run, self._rho = load_network(kernel.gate, kernel.planes.device), channel.near
         self._frames = frames
-        self.state = np.empty((0,), np.float32)
+        self._state: NDArray[np.float32] = np.empty(0, np.float32)
+        self._surprises: NDArray[np.float32] = self._state
+        self._count = 0
 
-    def add(self, index: int, before: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Fuse a frame with the state before it, and return the share of that; None begins anew."""
+    def add(self, index: int, motion: Motion | None) -> _Side | None:
+        """Fuse a frame with the state, moved to it, and return what that said of it; None begins anew."""
         frame, clean, spread, squares = self._frames[index]
-        if before is None:
+        if motion is None:
             memory = np.zeros((_STATE - 3, *frame.shape), np.float32)
             planes = [frame, np.ones_like(frame), clean, *memory, *([] if squares is None else [squares])]
-            self.state = np.stack(planes)
-            return np.zeros_like(frame)
+            self._state, self._surprises, self._count = np.stack(planes), np.zeros_like(frame), 0
+            return None
+        before = follow(self._state, motion)
+        surprises, count = moved(self._surprises, motion), self._count
         # The network knows noise of s.d. 1 only. It averages, so that its answer scales as what it is given.
         grey = [frame / spread, clean / spread, before[0] / spread, before[1], before[2] / spread]
         fused = self._run(np.concatenate([grey, before[3:_STATE]])[None], self._rho)[0]
         fused[[0, 2]] *= spread
         share = fused[_STATE]
         means = [] if squares is None else [share * before[_STATE] + (1 - share) * squares]
-        self.state = np.concatenate([fused[:_STATE], *[mean[None] for mean in means]])
-        return share
+        self._state = np.concatenate([fused[:_STATE], *[mean[None] for mean in means]])
+        self._count = min(count + 1, REACH)
+        here = surprise(frame, before[0], before[1], self._rho, spread)
+        self._surprises = surprises + (here - surprises) / np.float32(self._count)
+        return _Side(np.concatenate([before[:3], before[_STATE:]]), share, surprises, count)
