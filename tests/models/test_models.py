@@ -31,20 +31,6 @@ def test_model_names_are_unique_and_lower_case():
 
 
 @by_name
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (8, 8), (63, 65), (64, 200)], ids=str)
-def test_output_has_the_shape_of_the_input(spec, shape):
-    result = load_network(spec, "cpu")(noisy(shape), 1.0, (0.0, 0.0))
-    assert result.shape == shape
-    assert np.isfinite(result).all()
-
-
-@by_name
-def test_running_twice_gives_the_same_bits(spec):
-    run = load_network(spec, "cpu")
-    np.testing.assert_array_equal(run(noisy((96, 96)), 1.0, (0.3, 0.0)), run(noisy((96, 96)), 1.0, (0.3, 0.0)))
-
-
-@by_name
 @pytest.mark.parametrize("rho", [(0.0, 0.0), (0.6, 0.5)], ids=["white", "correlated"])
 @pytest.mark.parametrize("shape", [pytest.param((360, 344), marks=pytest.mark.slow), (317, 451)], ids=str)
 def test_tiled_equals_whole(spec, rho, shape):
