@@ -1,6 +1,7 @@
 """Who may know whom: the arrows of the architecture, read from the imports."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,8 +53,11 @@ def part(path):
 
 def imported(path):
     """Absolute names of all modules a file imports, at any level."""
-    package = ("napari_genrecon", *path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    return imported_by(ast.parse(path.read_text()), ("napari_genrecon", *path.relative_to(ROOT).parent.parts))
+
+
+def imported_by(tree, package):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -97,20 +101,86 @@ def test_light_things_load_nothing_heavy(code):
     assert not loaded.strip()
 
 
-# --- nobody but the registries knows a recipe or a network ---
+# --- nobody but its own file and the registries knows a recipe or a network ---
 
-REGISTRIES = {"models/registry.py", "training/__init__.py"}
-KNOWING = ("models/networks/", "training/recipes/")
+TARGETS = [
+    *((name, f"training{target}") for name, target in RECIPES.items()),
+    *((name, f"models.networks{network.target}") for name, network in NETWORKS.items()),
+]
+"""Name, module and attribute of every recipe and network."""
+
+
+def allowed_names(place):
+    """Names of recipes and networks that a file may hold."""
+    if place in ("training/__init__.py", "models/networks/__init__.py"):
+        return {*RECIPES, *NETWORKS}
+    if place == "models/registry.py":  # the cards of models that ship name their networks
+        return set(NETWORKS)
+    module = place.removesuffix(".py").replace("/", ".")
+    own = {name for name, target in TARGETS if target.startswith(f"{module}:")}
+    # A recipe names the network that it trains.
+    return own | set(NETWORKS) if place.startswith("training/recipes/") else own
+
+
+def texts_of(tree):
+    """All strings but docstrings, which may say where to read on."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)}
+    found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    return {text for text in found - docs if isinstance(text, str)}
+
+
+def knowledge(place, tree, names_of_imports):
+    """What a file knows of recipes and networks that are not its own."""
+    texts = texts_of(tree)
+    inside = place.startswith(("training/recipes/", "models/networks/"))
+    registry = place in ("training/__init__.py", "models/networks/__init__.py")
+    classes = {target.partition(":")[2] for _, target in TARGETS} - {"RECIPE"}
+    found = {text for text in texts if text in {*RECIPES, *NETWORKS} - allowed_names(place)}
+    if not (inside or registry):
+        # By import, by the name of the module in a string, and by the name of the class of a network.
+        found |= {text for text in texts if re.search(r"(^|\.)(recipes|networks)\.\w", text)} | texts & classes
+        packages = ("napari_genrecon.models.networks", "napari_genrecon.training.recipes")
+        files = {f"{package}.{file.stem}" for package in packages for file in _files_of(package)}
+        found |= {name for name in names_of_imports if any(f"{name}.".startswith(f"{file}.") for file in files)}
+    return found
+
+
+def _files_of(package):
+    return ROOT.joinpath(*package.split(".")[1:]).glob("[a-z]*.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_knows_a_recipe_or_a_network(path):
-    place = path.relative_to(ROOT).as_posix()
-    if place in REGISTRIES or place.startswith(KNOWING):
-        return
-    names = {*NETWORKS, *RECIPES}
-    texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
-    assert not names & texts
-    modules = {"napari_genrecon.models.networks.", "napari_genrecon.training.recipes."}
-    files = {f"{module}{file.stem}." for module in modules for file in ROOT.glob(f"*/{module.split('.')[2]}/[a-z]*.py")}
-    assert not [name for name in imported(path) if name.startswith(tuple(files))]
+    found = knowledge(path.relative_to(ROOT).as_posix(), ast.parse(path.read_text()), imported(path))
+    assert not found
+
+
+def test_manifest_knows_no_recipe_and_no_network():
+    text = (ROOT / "napari.yaml").read_text()
+    assert not [name for name, _ in TARGETS if re.search(rf"(?<![\w-]){name}(?![\w-])", text)]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def kind(card): return card.network == 'vae'",
+        "def kind(card): return card.recipe in ('care', 'noise2void')",
+        "def kind(network): return type(network).__name__ == 'VAE'",
+        "target = '.recipes.vae:RECIPE'",
+        "target = 'napari_genrecon.models.networks.vae'",
+        "from napari_genrecon.models.networks import vae",
+        "from napari_genrecon.models.networks.vae import VAE",
+        "import napari_genrecon.training.recipes.dcgan",
+    ],
+)
+@pytest.mark.parametrize("place", ["training/session.py", "widgets/train/page.py", "models/card.py"])
+def test_knowing_a_recipe_or_a_network_is_seen(code, place):
+    tree = ast.parse(code)
+    assert knowledge(place, tree, imported_by(tree, ("napari_genrecon", *place.split("/")[:-1])))
+
+
+def test_a_recipe_may_name_itself_and_no_other():
+    assert not knowledge("training/recipes/vae.py", ast.parse("recipe = 'vae'"), [])
+    assert knowledge("training/recipes/vae.py", ast.parse("other = 'care'"), [])
+    assert knowledge("models/networks/vae.py", ast.parse("other = 'dcgan'"), [])
