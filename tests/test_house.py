@@ -1,12 +1,14 @@
 """Rules of the house: sizes of folders, names of modules, no circular imports, nothing that is never used."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import house
 import pytest
 
 import napari_genrecon
+from napari_genrecon.io.formats import FORMATS
 
 FOLDERS = sorted({path.parent for path in house.FILES})
 MOST_FILES = 16
@@ -35,6 +37,69 @@ def test_nothing_ships_that_the_product_cannot_reach():
 def test_constants_that_count_as_defined_exist():
     for module, names in house.DEFINED.items():
         assert names <= names_in(f"napari_genrecon.{module}"), module
+
+
+# --- there is one of each ---
+
+ONE_PLACE = {
+    "atomic write": ({"os.replace", "os.rename", "os.link", "tempfile.mkstemp", "shutil.move"}, {"io/publish.py"}),
+    "lock of files": ({"FileLock", "fcntl.flock", "msvcrt.locking"}, {"io/lock.py"}),
+    # A process that trains has no window, and a thread that says that it is alive.
+    "job runner": (
+        {"threading.Thread", "QThread", "thread_worker"}, {"widgets/jobs/worker.py", "training/runs/status.py"},
+    ),
+    "training loop": ({"backward", "optimiser.step", "state.net.zero_grad"}, {"training/loop/loop.py"}),
+    "record": ({"make_record"}, {f"tasks/{of}.py" for of in ("plan", "sample/task", "detect/task", "augment/example")}),
+    "moving average": ({"get_ema_multi_avg_fn", "AveragedModel"}, {"training/loop/loop.py"}),
+}  # fmt: skip
+"""What may be called in these files only: what is done twice is done in two ways after a while."""
+
+
+@pytest.mark.parametrize("what", ONE_PLACE)
+def test_there_is_one_of_each(what):
+    names, places = ONE_PLACE[what]
+    found = {path.relative_to(house.ROOT).as_posix() for path in house.FILES if names & set(calls_in(path))}
+    assert found == places
+
+
+def calls_in(path):
+    """What a module calls or passes on, by its name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield ast.unparse(node)
+
+
+def test_steps_are_driven_in_few_places():
+    """`finish`, `map_progress`, a window's job, tiles that are begun ahead, parts of a network, and pages in parts."""
+    found = {path.relative_to(house.ROOT).as_posix() for path in house.FILES if "StopIteration" in set(calls_in(path))}
+    drivers = {"engine/run.py", "engine/ahead.py", "models/runtime.py", "widgets/jobs/worker.py", "widgets/room.py"}
+    assert found == drivers
+
+
+def test_endings_of_images_are_compared_in_io_only():
+    """`io.formats.FORMATS` knows them: elsewhere a new format would be forgotten."""
+    endings = {ending for known in FORMATS for ending in (*known.endings, *known.written)}
+    found = []
+    for path in house.FILES:
+        if path.relative_to(house.ROOT).parts[0] == "io":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            tested = isinstance(node, ast.Compare) or (isinstance(node, ast.Call) and _asks_for_an_ending(node.func))
+            texts = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)} if tested else set()
+            found += [f"{path.name}:{node.lineno}"] if texts & endings else []
+    assert found == []
+
+
+def _asks_for_an_ending(function):
+    return isinstance(function, ast.Attribute) and function.attr in ("endswith", "removesuffix", "match", "fnmatch")
+
+
+def test_the_version_has_one_source():
+    project = tomllib.loads((Path(house.__file__).parents[1] / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["hatch"]["version"]["path"] == "src/napari_genrecon/__init__.py"
+    texts = [path.relative_to(house.ROOT) for path in house.FILES if napari_genrecon.__version__ in path.read_text()]
+    assert texts == [Path("__init__.py")]
 
 
 TOOLS = sorted(Path(house.__file__).parent.rglob("*.py"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.cli.inputs import add_folder_flags
 from napari_genrecon.cli.terminal import INTERRUPTED, Subparsers, add_command, add_flags, say, warn, watch
 from napari_genrecon.errors import OptionError
+
+if TYPE_CHECKING:
+    from napari_genrecon.engine.run import Progress
 
 __all__ = ["add_commands"]
 
@@ -146,18 +148,15 @@ def _watched(steps: Any, name: str) -> int:
 
 def _print_notes(steps: Any) -> Any:
     """Run steps and print their notes about the crops, whether there is a bar or not."""
-    # The inner steps are closed together with the outer ones, not some time later: closing is what saves a run.
-    with closing(steps):
-        while True:
-            try:
-                progress = next(steps)
-            # The value that the steps return: a plain `for` would lose it.
-            except StopIteration as stop:
-                return stop.value
-            # The bar shows a note for a moment only, and nothing at all where the output is no terminal.
-            if progress.note.startswith("note: "):
-                warn(progress.note)
-            yield progress
+    from napari_genrecon.engine.run import map_progress
+
+    def printed(progress: Progress) -> Progress:
+        # The bar shows a note for a moment only, and nothing at all where the output is no terminal.
+        if progress.note.startswith("note: "):
+            warn(progress.note)
+        return progress
+
+    return map_progress(steps, printed)
 
 
 def _options_of(parsed: argparse.Namespace) -> tuple[Any, Any]:

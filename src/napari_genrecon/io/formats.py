@@ -80,6 +80,12 @@ class Format:
     def _open(self, path: Path, axes: str | None, series: int | str | None) -> Any:
         return _resolve(self.open)(path, axes, series)
 
+    def check_regions(self, path: Path, *, resume: bool, client: object) -> None:
+        """Refuse a result that is to be resumed or written by a cluster, in a format that does not support it."""
+        if not self.by_region and (resume or client is not None):
+            ending = written_endings(folder=True)[0]
+            raise OptionError(f"{self.name} cannot be resumed or written by a cluster: end {path.name} in {ending}")
+
     def write_steps(self, path: Path, data: ImageArray, about: Any, **options: Any) -> Generator[Any, None, Path]:
         """Write an image; options: dtype, overwrite, sources, pyramid, resume, client (see `tiff.write`, `zarr.write`).
 
@@ -90,11 +96,10 @@ class Format:
         """
         # Only formats that are written by region know these two options.
         resume, client = options.pop("resume", False), options.pop("client", None)
+        self.check_regions(path, resume=resume, client=client)
         if self.by_region:
             options.pop("pyramid", None)  # OME-Zarr always has one
             options |= {"resume": resume, "client": client}
-        elif resume or client is not None:
-            raise OptionError(f"{self.name} can neither be resumed nor written by a cluster: end the name in .ome.zarr")
         steps: Generator[Any, None, Path] = _resolve(self.write)(path, data, about, **options)
         return steps
 

@@ -14,7 +14,7 @@ import numpy as np
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress
-from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.errors import ImageError
 from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
 from napari_genrecon.io.layers import layers_of
@@ -168,8 +168,7 @@ def process_file_steps(
         See `file_steps`.
     """
     written = written_format(target)
-    if not written.by_region and (resume or client is not None):
-        raise OptionError(f"{written.name} cannot be resumed or written by a cluster: end {target.name} in .ome.zarr")
+    written.check_regions(target, resume=resume, client=client)
     sources = [source, *files]
     targets = [target, *(companion_path(target, title) for title in added)]
     _check_all(targets, saving, sources, resume=resume)  # before the work, which may take hours

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_genrecon.engine.run import Progress
+from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.io.record.provenance import versions
 from napari_genrecon.models import find_model
 from napari_genrecon.models.card import ModelCard, step_of
@@ -93,9 +92,8 @@ def train_aside_steps(
         Card and file of the weights with the best score.
     """
     with tempfile.TemporaryDirectory(prefix="genrecon-") as folder:
-        with closing(train_steps(dataset, options, Path(folder), name=name)) as steps:
-            for step in steps:
-                yield Progress(step.step, step.total, note)
+        steps = train_steps(dataset, options, Path(folder), name=name)
+        yield from map_progress(steps, lambda step: Progress(step.step, step.total, note))
         best = Path(folder) / "best.safetensors"
         # Read before the folder is gone. The generator is closed by then: Windows does not remove open files.
         return find_model(best), best.read_bytes()

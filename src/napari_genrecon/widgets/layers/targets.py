@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.io.formats import is_written_by_region
+from napari_genrecon.io.formats import is_written_by_region, written_endings
 from napari_genrecon.io.points import ENDING as POINTS
 from napari_genrecon.io.publish import check_target
 from napari_genrecon.tasks import find_task
@@ -46,7 +46,7 @@ def plan_targets(given: Path | None, names: Sequence[str], task: str) -> list[Pa
     """
     if given is None:
         return [None] * len(names)
-    ending = POINTS if find_task(task).makes == "points" else ".ome.tif"
+    ending = POINTS if find_task(task).makes == "points" else written_endings(folder=False)[0]
     # A Zarr store is a folder as well, and as a target it is one result.
     if given.is_dir() and not is_written_by_region(given):
         given = given / f"{NAME}_{task}{ending}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_genrecon.errors import GenReconError
+from napari_genrecon.io.formats import is_written_by_region
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.zarr.journal import part_of
@@ -37,8 +38,8 @@ class Watched:
         self._refreshed = 0.0
 
     def start(self, target: Path | None) -> None:
-        """Watch the store that will become `target`. A TIFF cannot be read before it is complete."""
-        self._part = part_of(target) if target is not None and target.name.endswith(".zarr") else None
+        """Watch what will become `target` if it is written by region: else it cannot be read before it is complete."""
+        self._part = part_of(target) if target is not None and is_written_by_region(target) else None
         self._refreshed = 0.0
 
     def refresh(self) -> None:
