@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from napari_genrecon.recognition.features import Blocks
 
@@ -45,11 +46,11 @@ def representatives(places: Floats, *, seed: int = 0) -> Ints:
     """
     middles = _seeds(places, min(REPRESENTATIVES, len(places)), np.random.default_rng(seed))
     for _ in range(_ROUNDS):
-        cluster = _squared(places, middles).argmin(axis=1)
+        cluster = cdist(places, middles, "sqeuclidean").argmin(axis=1)
         # A cluster that has lost all objects keeps its middle: the mean of nothing is NaN.
         filled = np.unique(cluster)
         middles[filled] = [places[cluster == number].mean(axis=0) for number in filled]
-    distance = _squared(places, middles)
+    distance = cdist(places, middles, "sqeuclidean")
     sizes = np.bincount(distance.argmin(axis=1), minlength=len(middles))
     nearest = distance.argmin(axis=0)[np.argsort(-sizes, kind="stable")]
     # An object may be the nearest to two middles: it comes once, where the larger cluster stands.
@@ -61,18 +62,12 @@ def _seeds(places: Floats, count: int, rng: np.random.Generator) -> Floats:
     """Return places of objects that lie far from each other."""
     chosen = [int(rng.integers(len(places)))]
     while len(chosen) < count:
-        far = _squared(places, places[chosen]).min(axis=1)
+        far = cdist(places, places[chosen], "sqeuclidean").min(axis=1)
         if not far.sum() > 0:  # all others are alike
             break
         # A place is drawn with a chance that grows with its squared distance (k-means++).
         chosen.append(int(rng.choice(len(places), p=far / far.sum())))
     return places[chosen].copy()
-
-
-def _squared(places: Floats, others: Floats) -> Floats:
-    """Return the (N, M) squared distances."""
-    found: Floats = ((places[:, None] - others[None]) ** 2).sum(axis=2)  # (N, M, D) before the sum
-    return found
 
 
 def rank_to_label(first: Ints, places: Floats, given: Ints, margin: Floats | None) -> Ints:
@@ -105,7 +100,7 @@ def rank_to_label(first: Ints, places: Floats, given: Ints, margin: Floats | Non
 def _distance(places: Floats, given: Ints) -> Floats:
     """Return the squared distance of each object to the nearest labelled one; 0 where none is labelled."""
     nearest = np.full(len(places), np.inf)
-    # One labelled object at a time: all differences at once are (N, labels, D) numbers.
+    # One labelled object at a time: all distances at once are (N, labels) numbers.
     for row in np.flatnonzero(given >= 0):
-        nearest = np.minimum(nearest, ((places - places[row]) ** 2).sum(axis=1))
+        nearest = np.minimum(nearest, cdist(places, places[[row]], "sqeuclidean")[:, 0])
     return np.where(np.isfinite(nearest), nearest, 0.0)

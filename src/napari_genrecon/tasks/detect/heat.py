@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
@@ -170,7 +171,7 @@ def _crop(
     where = draw_places(rng, _CROP) + (place - (_CROP - 1) / 2)[:, None, None]
     pixels = np.stack([ndimage.map_coordinates(c, where, order=1, mode="mirror") for c in marked.picture.channels])
     pixels = pixels * np.exp(rng.uniform(-_GAIN, _GAIN)) + rng.uniform(-_SHIFT, _SHIFT)
-    gaps = np.square(where[:, None] - clicks.T[:, :, None, None]).sum(axis=0).min(axis=0)
+    gaps = cdist(where.reshape(2, -1).T, clicks, "sqeuclidean").min(axis=1).reshape(where.shape[1:])
     heat = np.exp(-gaps / (2 * (_WIDTH * marked.size) ** 2))
     told = ndimage.map_coordinates(known.astype(np.float32), where, order=0, mode="constant")
     return pixels.astype(np.float32), np.stack([heat, told]).astype(np.float32)
