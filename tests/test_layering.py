@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import house
 import pytest
 
 import napari_genrecon
@@ -141,13 +142,9 @@ def knowledge(place, tree, names_of_imports):
         # By import, by the name of the module in a string, and by the name of the class of a network.
         found |= {text for text in texts if re.search(r"(^|\.)(recipes|networks)\.\w", text)} | texts & classes
         packages = ("napari_genrecon.models.networks", "napari_genrecon.training.recipes")
-        files = {f"{package}.{file.stem}" for package in packages for file in _files_of(package)}
+        files = {module for package in packages for module in house.MODULES if module.startswith(f"{package}.")}
         found |= {name for name in names_of_imports if any(f"{name}.".startswith(f"{file}.") for file in files)}
     return found
-
-
-def _files_of(package):
-    return ROOT.joinpath(*package.split(".")[1:]).glob("[a-z]*.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -171,6 +168,7 @@ def test_manifest_knows_no_recipe_and_no_network():
         "target = 'napari_genrecon.models.networks.vae'",
         "from napari_genrecon.models.networks import vae",
         "from napari_genrecon.models.networks.vae import VAE",
+        "from napari_genrecon.models.networks.foreign.spandrel import SpandrelNet",
         "import napari_genrecon.training.recipes.dcgan",
     ],
 )

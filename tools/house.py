@@ -160,7 +160,7 @@ DEFINED = {
     "models.generative": {"_SEED_OF_BOUNDS"},
     "models.networks.classifiers": {"_GROUP", "_WIDTHS"},
     "models.networks.frame_gate": {"WIDTH", "_BOXES", "_CLIP", "_ENERGY"},
-    "models.networks.onnx_graph": {"_FLOAT"},
+    "models.networks.foreign.onnx_graph": {"_FLOAT"},
     "models.networks.spotnet": {"PLANES", "STRIDE", "_CLIP", "_SCALE"},
     "models.networks.srnet": {"BLOCKS", "REACH", "WIDTH", "_CUBIC_REACH"},
     "models.networks.unet": {"LAGS", "STRIDE", "WIDTHS"},

@@ -93,9 +93,9 @@ NETWORKS: Mapping[str, Network] = {
         label="linear classifier and small CNN",
     ),
     # Weights of others are shown to these in this order; spandrel comes last, as it finds out only by building.
-    "careamics": Network(target=".careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
-    "onnx-graph": Network(target=".onnx_graph:OnnxGraph", label="ONNX graph", from_weights=True),
-    "spandrel": Network(target=".spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),
+    "careamics": Network(target=".foreign.careamics:CareamicsUNet", label="U-Net of CAREamics", from_weights=True),
+    "onnx-graph": Network(target=".foreign.onnx_graph:OnnxGraph", label="ONNX graph", from_weights=True),
+    "spandrel": Network(target=".foreign.spandrel:SpandrelNet", label="network that spandrel knows", from_weights=True),
     "vae": Network(
         target=".vae:VAE",
         shape={**_GENERATIVE, "likelihood": ("logistic", "gaussian", "bernoulli")},

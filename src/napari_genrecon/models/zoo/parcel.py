@@ -58,7 +58,7 @@ class Parcel(NamedTuple):
 def graph_tensors(content: bytes, multiple: int = 1) -> dict[str, Tensor]:
     """Return the bytes of an ONNX graph, and of what the sides of its images must be a multiple, as tensors."""
     graph = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
-    # Tensors, so that a graph is kept in a model file as weights are, see `networks.onnx_graph`.
+    # Tensors, so that a graph is kept in a model file as weights are, see `networks.foreign.onnx_graph`.
     return {"onnx.graph": graph, "onnx.multiple": torch.tensor(multiple)}
 
 

@@ -1,0 +1,1 @@
+"""Networks whose weights come from elsewhere: their constructors take the weights, which tell the architecture."""
