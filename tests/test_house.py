@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import house
@@ -100,6 +101,11 @@ def test_the_version_has_one_source():
     assert project["tool"]["hatch"]["version"]["path"] == "src/napari_genrecon/__init__.py"
     texts = [path.relative_to(house.ROOT) for path in house.FILES if napari_genrecon.__version__ in path.read_text()]
     assert texts == [Path("__init__.py")]
+
+
+def test_no_comment_stands_twice_in_a_row():
+    lines = [(path, line.strip()) for path in house.FILES for line in path.read_text().splitlines()]
+    assert [one for one, after in pairwise(lines) if one == after and one[1].startswith("#")] == []
 
 
 TOOLS = sorted(Path(house.__file__).parent.rglob("*.py"))

@@ -9,8 +9,8 @@ from napari_genrecon.tasks.task import Result, Task
 
 __all__ = ["TASKS", "Result", "Task", "defaults_of", "find_task"]
 
-# The order of menus and of the help. Options and steps are found by the task's name when they are asked for.
-# Options and steps of a task are found by its name when they are asked for, so that importing this stays cheap.
+# In the order of menus and of the help. Options and steps of a task are found by its name when they are asked for, so
+# that importing this stays cheap.
 TASKS: tuple[Task, ...] = (
     Task(
         name="denoise",
@@ -67,7 +67,6 @@ def find_task(name: str) -> Task:
 
 def defaults_of(name: str) -> dict[str, Any]:
     """Return the default values of the options of a task; none of a task that is not known."""
-    # Records name more steps than these, such as `sample` and `augment`.
     # Records name more steps than these, such as `sample` and `augment`.
     known = {task.name for task in TASKS}
     return asdict(find_task(name).options()) if name in known else {}

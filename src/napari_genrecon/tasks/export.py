@@ -72,7 +72,6 @@ def export_steps(
     card = find_model(name)
     _check_model(card)
     # Before torch is loaded for the graph.
-    # Before torch is loaded for the graph.
     if factor not in FACTORS:
         raise OptionError(f"factor must be 2, 3 or 4, got {factor}")
     from napari_genrecon.models.zoo.graph import Transform
@@ -103,7 +102,6 @@ def export_steps(
 def _check_model(card: ModelCard) -> None:
     """Refuse what is more than one tensor in and one out, or not ours to give away."""
     # Only cards of models of others have a scaling.
-    # Only cards of models of others have a scaling.
     if card.scaling:
         raise OptionError(f"the model {card.name!r} was made by others: pass on its file, {card.origin.get('file')}")
     if card.task not in ("denoise", "upscale"):
@@ -111,7 +109,6 @@ def _check_model(card: ModelCard) -> None:
             f"the model {card.name!r} is for {card.task!r}: packages are written of denoisers and upscalers, which "
             "take one image and give one"
         )
-    # An upscaler for noisy images: two networks, and a package holds one.
     # An upscaler for noisy images: two networks, and a package holds one.
     if card.denoiser:
         raise OptionError(
@@ -130,7 +127,6 @@ def _one_noise(noise: Noise | float | None, card: ModelCard) -> NoiseModel:
             raise OptionError(f"noise holds {len(noise)} channels, and a package has one: choose one of them")
         noise = noise[0]
     model = noise if isinstance(noise, NoiseModel) else NoiseModel.white(float(noise))
-    # Only noise of a gain and a read noise has a transform in a closed formula, which a graph can hold.
     # Only noise of a gain and a read noise has a transform in a closed formula, which a graph can hold.
     if not model.affine:
         raise OptionError("noise that follows a measured curve cannot be part of a package: give a gain or an s.d.")
