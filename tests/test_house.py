@@ -1,6 +1,7 @@
 """Rules of the house: sizes of folders, names of modules, no circular imports, nothing that is never used."""
 
 import ast
+import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -106,6 +107,28 @@ def test_the_version_has_one_source():
 def test_no_comment_stands_twice_in_a_row():
     lines = [(path, line.strip()) for path in house.FILES for line in path.read_text().splitlines()]
     assert [one for one, after in pairwise(lines) if one == after and one[1].startswith("#")] == []
+
+
+NO_VERB = re.compile(r"(The|A|An|All|One|Of|Whether|What|Which|Where|How|Those|It|\()(?!\w)")
+
+
+def docstrings():
+    """Every docstring with its place, and whether it is that of a function, which is not a property."""
+    for path in house.FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+                named = [ast.unparse(each) for each in getattr(node, "decorator_list", [])]
+                does = isinstance(node, ast.FunctionDef) and not any("property" in name for name in named)
+                yield f"{path.relative_to(house.ROOT)}:{getattr(node, 'lineno', 1)}", text, does
+
+
+def test_docstrings_of_functions_begin_with_a_verb():
+    assert [place for place, text, does in docstrings() if does and NO_VERB.match(text)] == []
+
+
+def test_what_a_parameter_is_has_a_noun():
+    """'Size of the objects', not 'Of the objects'."""
+    assert [place for place, text, _ in docstrings() if re.search(r"^ {4,}Of ", text, flags=re.MULTILINE)] == []
 
 
 TOOLS = sorted(Path(house.__file__).parent.rglob("*.py"))

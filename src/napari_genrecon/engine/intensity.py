@@ -64,7 +64,7 @@ def sample_crops(source: ImageArray, axes: Axes, channel: int = 0) -> list[NDArr
     source : (...) array_like
         Anything that can be read by region.
     axes : Axes
-        Of the source.
+        Axes of the source.
     channel : int
         Which entry of the channel axis.
 
@@ -122,12 +122,12 @@ def _region(axes: Axes, plane: dict[int, int], rows: slice, columns: slice) -> t
 
 
 def as_plane(block: NDArray[Any], axes: Axes) -> NDArray[Any]:
-    """A block with one entry in every dimension but Y and X, as a (Y, X) plane."""
+    """Return a block with one entry in every dimension but Y and X, as a (Y, X) plane."""
     return block.reshape(block.shape[axes.y], block.shape[axes.x])
 
 
 def measure_centre(crops: Sequence[NDArray[Any]]) -> float:
-    """The median of the finite pixels of one channel.
+    """Return the median of the finite pixels of one channel.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def fill_non_finite(plane: NDArray[np.floating[Any]], centre: float) -> tuple[ND
 
 
 def count_nan(values: NDArray[Any]) -> int:
-    """How many values are not a number; integers always are."""
+    """Return how many values are not a number; integers always are."""
     return int(np.count_nonzero(np.isnan(values))) if values.dtype.kind == "f" else 0
 
 

@@ -26,7 +26,7 @@ def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
     Parameters
     ----------
     crops : sequence of (Y, X) ndarray
-        Of one channel; NaN and infinite pixels are missing anyway.
+        Crops of one channel; NaN and infinite pixels are missing anyway.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def find_missing(crops: Sequence[NDArray[Any]]) -> tuple[float, ...]:
 def _is_padding(
     level: float, ends: tuple[float, ...], planes: Sequence[NDArray[Any]], finite: Sequence[NDArray[Any]]
 ) -> bool:
-    """Whether one of the ends of the grey values is that of padding; the other end may be, too."""
+    """Return whether one of the ends of the grey values is that of padding; the other end may be, too."""
     # The cheapest test comes first: most images end here.
     if sum(np.count_nonzero(values == level) for values in finite) < _LEAST_AREA:
         return False
@@ -83,21 +83,21 @@ def _geometry(plane: NDArray[Any], level: float, middle: float, far: float) -> t
 
 
 def _solid(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of squares of 2 x 2 marked ones."""
+    """Return the pixels of squares of 2 x 2 marked ones."""
     # Morphological opening: what is thinner than two pixels vanishes, areas stay as they are.
     squares = np.pad(marked[1:, 1:] & marked[1:, :-1] & marked[:-1, 1:] & marked[:-1, :-1], 1)
     return squares[1:, 1:] | squares[1:, :-1] | squares[:-1, 1:] | squares[:-1, :-1]
 
 
 def _like_neighbours(plane: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels that equal those on the right and below; at the edge, what is inside decides."""
+    """Return the pixels that equal those on the right and below; at the edge, what is inside decides."""
     # A pixel at the edge equals its copy beyond it, so that only neighbours inside count.
     framed = np.pad(plane, ((0, 1), (0, 1)), mode="edge")
     return np.asarray((plane == framed[1:, :-1]) & (plane == framed[:-1, 1:]))
 
 
 def _beside(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels above, below, left and right of marked ones."""
+    """Return the pixels above, below, left and right of marked ones."""
     framed = np.pad(marked, 1)
     return framed[:-2, 1:-1] | framed[2:, 1:-1] | framed[1:-1, :-2] | framed[1:-1, 2:]
 
@@ -122,7 +122,7 @@ def without_missing(block: NDArray[Any], missing: Sequence[float]) -> NDArray[An
 
 
 def missing_note(missing: Sequence[Sequence[float]]) -> list[str]:
-    """What the user should know about the values of `find_missing` of every channel."""
+    """Return what the user should know about the values of `find_missing` of every channel."""
     levels = sorted({level for found in missing for level in found})
     if not levels:
         return []

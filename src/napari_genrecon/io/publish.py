@@ -285,7 +285,7 @@ def refused_sentence(kept: Path, path: Path, error: OSError) -> str:
 
 
 def sentence(path: Path, error: OSError) -> str:
-    """What an error of the operating system means for the file that was being written."""
+    """Return what an error of the operating system means for the file that was being written."""
     if error.errno in DISK_FULL:
         return f"the disk is full: {path} was not written and nothing was changed; free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -69,7 +69,7 @@ def sample_bands(crops: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generi
 
 
 def cosine_basis(size: int) -> NDArray[np.float64]:
-    """The orthonormal DCT-II matrix, (frequency, position)."""
+    """Return the orthonormal DCT-II matrix, (frequency, position)."""
     position = np.arange(size)
     basis = np.cos(np.pi * np.outer(position, position + 0.5) / size) * np.sqrt(2 / size)
     # Frequency 0 would have length sqrt(2); with rows of length 1 the basis keeps the variance.
@@ -78,7 +78,7 @@ def cosine_basis(size: int) -> NDArray[np.float64]:
 
 
 def cut_blocks(crops: Sequence[NDArray[np.generic]], clip: tuple[float, float], origin: float, unit: float) -> Blocks:
-    """Blocks without missing or clipped pixels, and not exactly constant unless all are.
+    """Return the blocks without missing or clipped pixels, and not exactly constant unless all are.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _grids(crop: NDArray[np.generic], size: int, few: bool) -> Iterator[NDArray[
 
 
 def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float], size: int) -> Floats:
-    """(N, size, size) blocks of the usable pixels, relative to the origin."""
+    """Return (N, size, size) blocks of the usable pixels, relative to the origin."""
     rows, columns = (length // size for length in part.shape)
     part = part[: rows * size, : columns * size]
     # float32 holds whole numbers up to 2**24: larger ones would lose the noise unless the origin goes first.
@@ -153,7 +153,7 @@ def _values(part: NDArray[np.generic], origin: float, clip: tuple[float, float],
 
 
 def _filled(crop: NDArray[np.generic], size: int) -> NDArray[np.generic]:
-    """Missing pixels replaced by others from the same block, which keeps the variance.
+    """Replace missing pixels by others from the same block, which keeps the variance.
 
     Blocks that miss more than half of their pixels stay as they are.
     """
@@ -172,6 +172,6 @@ def _filled(crop: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 
 def _without_constants(values: Floats) -> Floats:
-    """Padding is not an image without noise; an image that is constant everywhere is."""
+    """Drop constant blocks, which are padding, unless all are: that is an image without noise."""
     varied = (values != values[:, :1, :1]).any(axis=(1, 2))
     return values[varied] if varied.any() else values

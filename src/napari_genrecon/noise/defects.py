@@ -54,7 +54,7 @@ Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def stripes(energy: NDArray[np.float64], spectrum: NDArray[np.float64], blocks: int) -> tuple[float, float]:
-    """S.d. of row and of column stripes, as a part of the noise s.d.
+    """Return the s.d. of row and of column stripes, as a part of the noise s.d.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def measure_hot_fraction(crops: Sequence[NDArray[np.generic]], noise: NoiseModel
     Parameters
     ----------
     crops : sequence of (Y, X) ndarray
-        Of one channel.
+        Crops of one channel.
     noise : NoiseModel
-        Of the channel; what it says of hot pixels does not matter.
+        Noise of the channel; what it says of hot pixels does not matter.
     """
     fraction = 0.0
     for _ in range(2):  # alone, then in each other's neighbourhoods
@@ -106,7 +106,7 @@ def measure_hot_fraction(crops: Sequence[NDArray[np.generic]], noise: NoiseModel
 
 
 def _crowd(noise: NoiseModel) -> _Crowd:
-    """How to look for hot pixels: where fine detail is everywhere, it is not to be taken for many of them."""
+    """Return how to look for hot pixels: where fine detail is everywhere, it is not to be taken for many of them."""
     fraction = 0.0 if noise.textured else noise.hot_fraction
     return next(crowd for crowd in reversed(_CROWDS) if fraction >= crowd.fraction)
 
@@ -119,8 +119,8 @@ def find_hot(plane: NDArray[np.generic], noise: NoiseModel) -> Mask:
     plane : (Y, X) ndarray
         Real numbers; what is not finite is missing.
     noise : NoiseModel
-        Of the channel. Where its `hot_fraction` is high, hot pixels often touch, and one or two of the eight neighbours
-        may be hot as well; else all eight must be lower, as those of thin lines are not.
+        Noise of the channel. Where its `hot_fraction` is high, hot pixels often touch, and one or two of the eight
+        neighbours may be hot as well; otherwise all eight must be lower, as those of thin lines are not.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def find_hot(plane: NDArray[np.generic], noise: NoiseModel) -> Mask:
 
 
 def _search(plane: NDArray[np.generic], noise: NoiseModel) -> tuple[Mask, Mask]:
-    """Pixels that are hot or dead, and those that are, or may be."""
+    """Return the pixels that are hot or dead, and those that are, or may be."""
     clear, likely = np.zeros(plane.shape, bool), np.zeros(plane.shape, bool)
     if min(plane.shape) < 2:
         return clear, likely
@@ -156,7 +156,7 @@ def _search(plane: NDArray[np.generic], noise: NoiseModel) -> tuple[Mask, Mask]:
 def _standing_out(
     framed: NDArray[np.floating], noise: NoiseModel, sign: int, crowd: _Crowd
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]:
-    """Rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
+    """Return rows, columns and heights (in noise s.d.) of pixels that stand out: `sign` 1 for hot, -1 for dead ones."""
     signed = sign * framed
     # -inf asks for the noise at the dark end: a quick test before each pixel is judged at its own grey level.
     y, x = _candidates(signed, max(crowd.height * float(noise.sigma_at(-np.inf)), HOT * noise.gain), crowd)
@@ -169,7 +169,7 @@ def _standing_out(
 
 
 def _above_all(values: Floats, around: Floats, noise: NoiseModel, sign: int, crowd: _Crowd) -> Floats:
-    """Height in noise s.d. above all neighbours but those that may be hot; NaN where they scatter as much."""
+    """Return heights in noise s.d. above all neighbours but those that may be hot; NaN where they scatter as much."""
     around = np.sort(around, axis=0)  # NaN last
     count = np.maximum(np.isfinite(around).sum(axis=0), _FEWEST)
     left_out = np.clip((count - _FEWEST) // 2, 0, crowd.touching)
@@ -180,7 +180,7 @@ def _above_all(values: Floats, around: Floats, noise: NoiseModel, sign: int, cro
 
 
 def _above_slope(values: Floats, around: Floats, noise: NoiseModel, sign: int, crowd: _Crowd) -> Floats:
-    """Height in noise s.d. above the means of opposite neighbours, which are alike on the slope of a cell.
+    """Return the height in noise s.d. above the means of opposite neighbours, which are alike on the slope of a cell.
 
     Along a thin line one of these means is as high as the pixel.
     """
@@ -204,7 +204,7 @@ def _height(values: Floats, highest: Floats, spread: Floats, noise: NoiseModel, 
 
 
 def _candidates(signed: NDArray[np.floating], step: float, crowd: _Crowd) -> Places:
-    """Inner pixels above those beside them: few, so that the rest can be slow."""
+    """Return the inner pixels above those beside them: few, so that the rest can be slow."""
     left, right, inner = signed[1:-1, :-2], signed[1:-1, 2:], signed[1:-1, 1:-1]
     beside = np.fmax(left, right)
     if crowd.touching:  # two of the four may be as bright: the lower but one
@@ -224,12 +224,12 @@ def fill_hot(plane: NDArray[Any], noise: NoiseModel) -> tuple[NDArray[Any], Mask
     plane : (Y, X) ndarray
         NaN and infinite pixels are missing, and stay as they are.
     noise : NoiseModel
-        Of the channel.
+        Noise of the channel.
 
     Returns
     -------
     filled : (Y, X) ndarray
-        Of float, or the same array if there was none. NaN where no neighbour is left.
+        The plane as floats, or the same array if there was none. NaN where no neighbour is left.
     hot : (Y, X) ndarray of bool
         Those that clearly are.
     """
@@ -245,14 +245,14 @@ def fill_hot(plane: NDArray[Any], noise: NoiseModel) -> tuple[NDArray[Any], Mask
 
 
 def _around(plane: NDArray[Any], hot: Mask) -> NDArray[np.floating]:
-    """(8, N) neighbours of the hot pixels, NaN where they are hot, missing or beyond the edge."""
+    """Return (8, N) neighbours of the hot pixels, NaN where they are hot, missing or beyond the edge."""
     known = np.pad(np.where(hot | ~np.isfinite(plane), np.nan, plane), 1, constant_values=np.nan)
     y, x = np.nonzero(hot)
     return np.stack([known[y + 1 + dy, x + 1 + dx] for dy, dx in _AROUND])
 
 
 def _median(around: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Median of the finite values of each column; NaN where there is none."""
+    """Return the median of the finite values of each column; NaN where there is none."""
     # Not np.nanmedian: it warns of columns that hold no value.
     ordered, there = np.sort(around, axis=0), np.isfinite(around).sum(axis=0)
     column = np.arange(around.shape[1])
@@ -297,7 +297,7 @@ def rough_noise(crops: Sequence[NDArray[np.generic]]) -> NoiseModel | None:
 
 
 def _rough_gain(curve: NDArray[np.float64]) -> float:
-    """Grey values per photo-electron, by which single photons on a dark background are told from hot pixels."""
+    """Return the grey values per photo-electron, which tell single photons on a dark background from hot pixels."""
     above, more = (curve[1:] - curve[0]).T
     # Levels nearer than noise reaches tell little of the slope.
     clear = above > REACH * np.sqrt(curve[0, 1])

@@ -31,7 +31,7 @@ class Levels:
     clip : (low, high)
         Grey values at which pixels were clipped; infinite where none were.
     saturated_fraction : float
-        Of the pixels at the high end.
+        Share of the pixels at the high end.
     """
 
     levels: tuple[float, float, float]
@@ -69,7 +69,7 @@ def _finite(crop: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _clipping(crops: Crops) -> tuple[float, float, float]:
-    """Low and high clipping level, and the fraction of pixels at the high one."""
+    """Return the low and high clipping level, and the fraction of pixels at the high one."""
     crops = [crop for crop in crops if crop.size]
     low, high = min(float(crop.min()) for crop in crops), max(float(crop.max()) for crop in crops)
     beside = _BESIDE * (high - low)
@@ -88,7 +88,7 @@ def _cannot_be_negative(crops: Crops) -> bool:
 
 
 def _count(crops: Crops, end: float, beside: float) -> tuple[int, float]:
-    """Pixels at one end of the range, and how many there are on each grey value beside it at the most."""
+    """Return the pixels at one end of the range, and how many there are on each grey value beside it at the most."""
     at_end = sum(int(np.count_nonzero(crop == end)) for crop in crops)
     low, high = min(end, beside), max(end, beside)
     near = sum(int(np.count_nonzero(_between(crop, low, high))) for crop in crops) - at_end

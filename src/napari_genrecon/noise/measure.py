@@ -71,7 +71,7 @@ class _Noise:
 
 
 def measure_channel(crops: Sequence[ArrayLike], denoise: Denoiser | None = None) -> NoiseModel:
-    """The noise of one channel, from 2D crops of it.
+    """Measure the noise of one channel, from 2D crops of it.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.gene
 
 
 def _neighbour_noise(crops: Sequence[NDArray[np.generic]]) -> float:
-    """Noise s.d. from the median difference of neighbours, for a few pixels that fill no block."""
+    """Return the noise s.d. from the median difference of neighbours, for a few pixels that fill no block."""
     # A single column has neighbours along y only.
     pixels = [crop.astype(np.float64) if crop.shape[1] > 1 else crop.T.astype(np.float64) for crop in crops]
     with np.errstate(invalid="ignore"):
@@ -213,7 +213,7 @@ def _look_at(blocks: Blocks) -> _Noise:
 def _refined(
     blocks: Blocks, energy: Floats, shape: Shape, line: Line, flat: Floats, dof: float, bins: Bins
 ) -> tuple[Shape, Line, Floats, float]:
-    """The measurement with the spectrum as it is, and as many degrees of freedom as it leaves."""
+    """Return the measurement with the spectrum as it is, and as many degrees of freedom as it leaves."""
     level = expected(line, blocks.means, flat)
     keep = np.flatnonzero(is_flat(flat, level, dof))
     shape = measured_shape(energy, shape)
@@ -226,7 +226,7 @@ def _refined(
 
 
 def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins, independent: float = 1.0) -> tuple[Line, Floats, float]:
-    """The line for correlated noise, and the variance of each block with its degrees of freedom.
+    """Return the line for correlated noise, and the variance of each block with its degrees of freedom.
 
     How the variance depends on the signal is read from the higher frequencies, where structure is weak; its level
     from all.
@@ -242,7 +242,7 @@ def _correlated_line(blocks: Blocks, shape: Shape, bins: Bins, independent: floa
 
 
 def _mean_energy(blocks: Blocks, line: Line, flat: Floats, dof: float) -> tuple[Floats, int]:
-    """Mean energies of the noise-only blocks, each divided by its variance, and how many these are."""
+    """Return the mean energies of the noise-only blocks, each divided by its variance, and how many these are."""
     level = expected(line, blocks.means, flat)
     keep = is_flat(flat, level, dof)
     # As in structure without noise: better all blocks than the mean of none, which is NaN.
@@ -254,7 +254,7 @@ def _mean_energy(blocks: Blocks, line: Line, flat: Floats, dof: float) -> tuple[
 
 
 def _block_variance(blocks: Blocks, shape: Shape, used: NDArray[np.bool_], soft: float = 0.0) -> tuple[Floats, float]:
-    """(N,) noise variance from each block, if its spectrum is this, and the degrees of freedom of each."""
+    """Return the (N,) noise variance from each block, if its spectrum is this, and the degrees of freedom of each."""
     # Divided by its spectrum each frequency tells the variance equally well, so each gets the same weight.
     weight = np.where(used, 1 / (shape.spectrum + soft), 0.0)
     share = weight * shape.spectrum
@@ -302,7 +302,7 @@ def _ascending(curve: Floats) -> tuple[tuple[float, float], ...]:
 
 
 def _follows(line: Line, curve: Floats, trusted: NDArray[np.bool_]) -> bool:
-    """Whether the line describes the noise.
+    """Return whether the line describes the noise.
 
     Bins with structure lie above a camera's line. Bins far below it, or above it though most of their blocks are flat,
     contradict it.

@@ -54,7 +54,7 @@ def _smoothed(values: NDArray[np.floating]) -> Floats:
 
 
 def _lag1(spectrum: Floats, axis: int) -> float:
-    """Mean product of neighbours along an axis, for noise of this spectrum."""
+    """Return the mean product of neighbours along an axis, for noise of this spectrum."""
     along = spectrum.mean(1 - axis)
     basis = cosine_basis(len(along))
     return float(along @ (basis[:, 1:] * basis[:, :-1]).mean(1) / along.mean())

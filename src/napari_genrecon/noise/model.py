@@ -149,7 +149,7 @@ class NoiseModel:
 
     @classmethod
     def white(cls, sigma: float) -> NoiseModel:
-        """Uncorrelated noise of the same strength everywhere.
+        """Make a model of uncorrelated noise of the same strength everywhere.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class NoiseModel:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> NoiseModel:
-        """The model that `to_dict` wrote.
+        """Return the model that `to_dict` wrote.
 
         Raises
         ------
@@ -183,7 +183,7 @@ class NoiseModel:
         return cls(**{key: value for key, value in data.items() if key in known})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and strings, ready for JSON; `sigma` and `snr` stand in it for the reader's sake."""
+        """Return numbers, lists and strings, ready for JSON; `sigma` and `snr` are there for the reader's sake."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data["curve"] = [list(pair) for pair in self.curve]
         data |= {"far_x": list(self.far_x), "far_y": list(self.far_y)}
@@ -193,7 +193,7 @@ class NoiseModel:
         return data | {"sigma": self.sigma, "snr": self.snr if math.isfinite(self.snr) else None}
 
     def variance_at(self, mean: ArrayLike) -> NDArray[np.float64]:
-        """Noise variance in DN**2 where the true grey value is `mean`; never below 0."""
+        """Return the noise variance in DN**2 where the true grey value is `mean`; never below 0."""
         level = np.asarray(mean, dtype=np.float64)
         # np.interp goes on with the values at the ends of the curve.
         if not self.affine:
@@ -203,7 +203,7 @@ class NoiseModel:
         return self.gain * np.maximum(level - self.offset, 0.0) + self.read_noise**2
 
     def sigma_at(self, mean: ArrayLike) -> NDArray[np.float64]:
-        """Noise s.d. in DN where the true grey value is `mean`."""
+        """Return the noise s.d. in DN where the true grey value is `mean`."""
         return np.sqrt(self.variance_at(mean))
 
     @property
@@ -237,7 +237,7 @@ class NoiseModel:
         return tuple(c for rho, far in along for c in (rho, *(far or (max(rho, 0.0) ** (d * d) for d in FAR))))
 
     def describe(self) -> str:
-        """The model in a microscopist's words, a line for each finding, with advice where something should be known."""
+        """Describe the model in a microscopist's words: a line for each finding, and advice where there is some."""
         return describe(self)
 
     def __str__(self) -> str:

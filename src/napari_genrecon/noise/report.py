@@ -29,12 +29,12 @@ Outside, the grey values were scaled since, or are means of many images."""
 
 
 def describe(model: NoiseModel) -> str:
-    """One line for each finding, then advice, each beginning with an arrow.
+    """Return one line for each finding, then advice, each beginning with an arrow.
 
     Parameters
     ----------
     model : NoiseModel
-        Of one channel.
+        Noise of one channel.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def _correlation(model: NoiseModel) -> str:
 
 
 def _has_coarse_part(model: NoiseModel) -> bool:
-    """Whether noise is still correlated at the largest distance, 5 pixels, where single grains of usual width end."""
+    """Return whether noise is still correlated at 5 pixels, the largest distance, where grains of usual width end."""
     # Slices, as both are empty where nothing was measured.
     return max([*model.far_x[-1:], *model.far_y[-1:]], default=0.0) >= _COARSE
 
@@ -119,7 +119,7 @@ def _word(model: NoiseModel) -> str:
 
 
 def _reach(rho: float) -> float:
-    """Width in pixels at half height of a Gaussian autocorrelation of this lag-1 value; 1 for white noise."""
+    """Return the width at half height, in pixels, of a Gaussian autocorrelation with this lag-1 value; 1 if white."""
     # exp(-r**2 / (2 s**2)) is rho at r = 1, and falls to a half at r = s sqrt(2 ln 2): the width is twice that.
     return 1.0 if rho <= CORRELATED else max(1.0, 2 * math.sqrt(math.log(2) / -math.log(rho)))
 
@@ -193,7 +193,7 @@ def _advice(model: NoiseModel) -> list[str]:
 
 
 def _is_mostly_dark(model: NoiseModel) -> bool:
-    """Whether half of the image is hardly brighter than its darkest parts, as where specimens are few."""
+    """Return whether half of the image is hardly brighter than its darkest parts, as where specimens are few."""
     if model.levels is None:
         return False
     dark, median, _ = model.levels
@@ -201,7 +201,7 @@ def _is_mostly_dark(model: NoiseModel) -> bool:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, without an exponent where people would not write one."""
+    """Write three significant digits, without an exponent where people would not write one."""
     # The format .3g alone would write 1234 as 1.23e+03.
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         digits = 0 if abs(value) >= 100 else 3 - max(1, math.floor(math.log10(abs(value))) + 1) if value else 0

@@ -37,7 +37,7 @@ class Comparison:
     Parameters
     ----------
     noise : iterable of NoiseModel or dict
-        Of the channels, as a record holds them; empty where it is not known. The weakest one is the unit.
+        Noise of the channels, as a record holds them; empty where it is not known. The weakest one is the unit.
     bound : float
         How far apart the two may be, in these units; see `bound_of`.
 
@@ -123,7 +123,7 @@ class Comparison:
 
 
 def _rounding(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any] | float:
-    """What rounding to the dtype can make of a difference that is next to nothing."""
+    """Return what rounding to the dtype can make of a difference that is next to nothing."""
     # Two numbers that come from nearly one value are at most one step of their dtype apart.
     if a.dtype.kind != "f":
         return 1.0
@@ -151,7 +151,7 @@ def compare(
 
 
 def alike(first: Any, second: Any) -> bool:
-    """Whether two JSON values say the same: numbers within a relative `SAME`, everything else equal."""
+    """Return whether two JSON values say the same: numbers within a relative `SAME`, everything else equal."""
     if isinstance(first, dict) and isinstance(second, dict):
         return first.keys() == second.keys() and all(alike(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple) and isinstance(second, list | tuple):

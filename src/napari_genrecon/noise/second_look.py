@@ -62,11 +62,11 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
     Parameters
     ----------
     crops : sequence of (Y, X) ndarray
-        Of one channel; NaN and infinite pixels are left out.
+        Crops of one channel; NaN and infinite pixels are left out.
     clip : (low, high)
         Grey values at which the image is clipped.
     model : NoiseModel
-        Of the first measurement: correlated noise.
+        Result of the first measurement: correlated noise.
     denoise : callable
         Removes noise from a plane whose noise has s.d. 1.
 
@@ -112,7 +112,7 @@ def second_look(crops: Crops, clip: tuple[float, float], model: NoiseModel, deno
 
 
 def _pieces(crops: Crops, clip: tuple[float, float], transform: Stabiliser, centre: float) -> list[_Piece]:
-    """The pieces with the most even blocks; where all are even, any will do."""
+    """Return the pieces with the most even blocks; where all are even, any will do."""
     fill = measure_centre(list(crops))
     pieces = []
     for crop in _cut(crops):
@@ -132,14 +132,14 @@ def _cut(crops: Crops) -> Iterator[NDArray[np.generic]]:
 
 
 def _spans(length: int) -> list[slice]:
-    """Pieces of about the largest side."""
+    """Return the pieces of about the largest side."""
     count = max(round(length / SIDE), 1)
     size = min(length // count, SIDE) // _BLOCK * _BLOCK
     return [slice(i * length // count, i * length // count + size) for i in range(count)] if size else []
 
 
 def _blocks(plane: NDArray[np.generic]) -> NDArray[np.generic]:
-    """(N, 24, 24) blocks of a piece."""
+    """Return (N, 24, 24) blocks of a piece."""
     rows, columns = (length // _BLOCK for length in plane.shape)
     return plane.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2).reshape(-1, _BLOCK, _BLOCK)
 
@@ -207,7 +207,7 @@ def _with_line(found: NoiseModel, model: NoiseModel, look: _Look, level: float) 
 
 
 def _correlations(residual: Floats, axis: int) -> tuple[float, ...]:
-    """Correlation at distances of 1 pixel and of `FAR` along an axis; hundredths, as more cannot be told."""
+    """Return the correlation at distances of 1 pixel and of `FAR` along an axis; hundredths, as more cannot be told."""
     moved = np.moveaxis(residual, axis, -1)
     variance = np.mean(moved**2)
     return tuple(round(float(np.mean(moved[..., lag:] * moved[..., :-lag]) / variance), 2) for lag in (1, *FAR))

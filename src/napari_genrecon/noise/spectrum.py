@@ -66,17 +66,17 @@ class Shape:
 
 
 def white_shape(size: int) -> Shape:
-    """Of uncorrelated noise."""
+    """Return the spectrum of uncorrelated noise."""
     return Shape(0.0, 0.0, np.ones((size, size)))
 
 
 def _order(size: int) -> NDArray[np.intp]:
-    """``u + v`` of every coefficient."""
+    """Return ``u + v`` of every coefficient."""
     return np.add.outer(np.arange(size), np.arange(size))
 
 
 def inner_frequencies(size: int) -> NDArray[np.bool_]:
-    """All but the lowest, where structure lies, and those constant along an axis, where stripes lie."""
+    """Mark all frequencies but the lowest, where structure lies, and those along an axis, where stripes lie."""
     # So small a block has no frequency beyond the lowest: all but the mean are used.
     if size < 2 * LOWEST:
         return _order(size) > 0 if size > 1 else np.ones((1, 1), bool)
@@ -85,7 +85,7 @@ def inner_frequencies(size: int) -> NDArray[np.bool_]:
 
 
 def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bool_]:
-    """The upper half; for correlated noise somewhat lower, and only where such noise is not weak."""
+    """Mark the upper half; for correlated noise somewhat lower ones, and only where such noise is not weak."""
     # Of a smaller block too few frequencies would be left.
     if size < 4 * LOWEST:
         return inner_frequencies(size)
@@ -100,14 +100,14 @@ def high_frequencies(size: int, spectrum: Floats | None = None) -> NDArray[np.bo
 
 
 def top_frequencies(size: int) -> NDArray[np.bool_]:
-    """The highest, where even fine texture is weak; they are few, and white noise is all they can measure."""
+    """Mark the highest, where even fine texture is weak; they are few, and white noise is all they can measure."""
     if size < SIZE:
         return high_frequencies(size)
     return _order(size) >= size * 11 // 8
 
 
 def fit_shape(energy: Floats) -> Shape:
-    """The spectrum which makes these mean energies most likely.
+    """Return the spectrum which makes these mean energies most likely.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def fit_shape(energy: Floats) -> Shape:
 
 
 def holds_structure(energy: Floats, shape: Shape, flat_part: float) -> bool:
-    """Whether even the flattest blocks hold structure that has been taken for noise.
+    """Return whether even the flattest blocks hold structure that has been taken for noise.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _fit(energy: Floats, lowest: int) -> Shape:
 
 
 def _seen(energy: Floats, across: Floats) -> Floats:
-    """Mean energy along one axis, the spectrum across divided out; only from where that is not weak.
+    """Return the mean energy along one axis, the spectrum across divided out; only from where that is not weak.
 
     Smooth noise has hardly any energy in the high frequencies. The same small floor is put under it and under the
     spectra that it is compared with: what lies below would else pull the likelihood towards weaker correlation.
@@ -196,7 +196,7 @@ def _fit_axis(energy: Floats, lowest: int, size: int) -> tuple[float, Floats]:
 
 @cache
 def _family(size: int) -> tuple[Floats, Floats]:
-    """(M,) correlations and (M, size) spectra of all shapes that are tried."""
+    """Return (M,) correlations and (M, size) spectra of all shapes that are tried."""
     # The power changes nothing where there is next to no correlation; negative ones are taken as exponential.
     pairs = [(rho, power) for rho in RHO for power in (_POWER if rho > 0.02 else _POWER[:1])]
     lags = np.arange(size)

@@ -63,7 +63,7 @@ class Stabiliser:
     below: float = 0.0
 
     def forward(self, image: ArrayLike) -> NDArray[np.float32]:
-        """Grey values to values whose noise has s.d. 1.
+        """Turn grey values into values whose noise has s.d. 1.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Stabiliser:
     def inverse(
         self, stabilised: ArrayLike, *, dtype: DTypeLike = np.float32, variance: NDArray[np.float32] | None = None
     ) -> Floats:
-        """Denoised values back to grey values, so that their mean over the noise is right.
+        """Turn denoised values back into grey values, so that their mean over the noise is right.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Stabiliser:
         mean, squares : (...) ndarray of float32
             Weighted means of transformed images, and of their squares as `squared` gives them.
         variance : (...) ndarray of float32
-            Of the noise that is left in such a mean, 1 for a single image.
+            Variance of the noise that is left in such a mean, 1 for a single image.
 
         Returns
         -------
@@ -176,12 +176,12 @@ class Stabiliser:
 
 
 def stabiliser(model: NoiseModel) -> Stabiliser:
-    """The transform that makes this noise have s.d. 1.
+    """Return the transform that makes this noise have s.d. 1.
 
     Parameters
     ----------
     model : NoiseModel
-        Of one channel, over the whole image: never of one tile.
+        Noise of one channel, over the whole image: never of one tile.
 
     Returns
     -------
@@ -204,12 +204,12 @@ def _constant(model: NoiseModel) -> float:
 
 
 def _reaches_far_below(model: NoiseModel, k: float) -> bool:
-    """Whether the image is darker than noise alone could make it below the offset."""
+    """Return whether the image is darker than noise alone could make it below the offset."""
     return bool(model.gain and model.levels is not None and model.levels[0] <= model.offset - REACH * k)
 
 
 def _lowered(model: NoiseModel) -> NoiseModel:
-    """The same line of variances, its offset at the darkest grey values: the square root bends under the offset.
+    """Return the same line of variances, its offset at the darkest grey values: the square root bends under the offset.
 
     What was read noise there is shot noise; of that there is only so much, and none below where the line reaches 0.
     """
@@ -220,7 +220,7 @@ def _lowered(model: NoiseModel) -> NoiseModel:
 
 
 def _noise_below(model: NoiseModel, k: float) -> float:
-    """Noise to reckon with below an offset above which there should be all light, but is not; 0 if there is none.
+    """Return the noise to count with below an offset above which all light should be, but is not; 0 if there is none.
 
     A line through the measured variances may reach 0 within the image. Taken at its word, the image has no noise at all
     below, and a dark spot becomes a pit of thousands of standard deviations: what overshoots at its rim comes back as
@@ -236,7 +236,7 @@ def _noise_free_scale(model: NoiseModel) -> float:
 
 
 def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
-    """Image minus offset, in float32; subtracted in float64 where float32 could not hold the image."""
+    """Subtract the offset, in float64 where float32 could not hold the image; return float32."""
     # float32 holds every value of these.
     if image.dtype in (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16):
         return np.subtract(image, np.float32(offset), dtype=np.float32)
@@ -244,7 +244,7 @@ def _above(image: NDArray[np.generic], offset: float) -> NDArray[np.float32]:
 
 
 def _root(above: NDArray[np.float32], gain: float, k: float | NDArray[np.float32], below: float) -> NDArray[np.float32]:
-    """The generalised Anscombe transform, with its tangent below `TANGENT_BELOW`."""
+    """Apply the generalised Anscombe transform, with its tangent below `TANGENT_BELOW`."""
     if gain == 0:
         return np.divide(above, k, dtype=np.float64).astype(np.float32)  # 1 / k may be beyond float32
     start, slope = _tangent(gain, k, below)
@@ -256,7 +256,7 @@ def _root(above: NDArray[np.float32], gain: float, k: float | NDArray[np.float32
 
 
 def _square(y: NDArray[np.float32], gain: float, k: float | NDArray[np.float32], below: float) -> NDArray[np.float32]:
-    """The algebraic inverse of `_root`."""
+    """Undo `_root` algebraically."""
     if gain == 0:
         return y * np.float32(k)
     _, slope = _tangent(gain, k, below)
@@ -274,7 +274,7 @@ def _tangent(gain: float, k: float | NDArray[np.float32], below: float) -> tuple
 
 
 def _tables(gain: float, read_noise: float, k: float, below: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Tables over the transformed values: what the exact unbiased inverse adds to the algebraic one, and the variance.
+    """Tabulate what the exact unbiased inverse adds to the algebraic one, and the variance, by transformed value.
 
     Without light and read noise there is no variance, but no image tells that there is no light.
     """
@@ -288,7 +288,7 @@ def _tables(gain: float, read_noise: float, k: float, below: float) -> tuple[NDA
 
 
 def _moments(electrons: float, gain: float, read_noise: float, k: float, below: float) -> tuple[float, float]:
-    """Mean and variance of the transform of a Poisson count of this mean plus Gaussian read noise."""
+    """Return the mean and variance of the transform of a Poisson count of this mean plus Gaussian read noise."""
     counts, weights = _poisson(electrons)
     # Gauss-Hermite quadrature over the read noise: nodes in s.d.
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(24)
@@ -300,7 +300,7 @@ def _moments(electrons: float, gain: float, read_noise: float, k: float, below: 
 
 
 def _poisson(mean: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Counts and their probabilities; for large means a subset of the counts stands for all."""
+    """Return the counts and their probabilities; for large means a subset of the counts stands for all."""
     # 8 s.d., and 12 counts for small means, whose distribution is skewed: no probability to speak of lies beyond.
     reach = 8 * math.sqrt(mean) + 12
     first, last = max(0.0, math.floor(mean - reach)), math.ceil(mean + reach)
@@ -335,7 +335,7 @@ def _from_curve(model: NoiseModel) -> Stabiliser:
 
 
 def _interpolate(x: Floats, xp: NDArray[np.float64], fp: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Piecewise linear, going on with the outermost slopes."""
+    """Interpolate linearly, going on with the outermost slopes."""
     # np.interp holds the values of the ends; what lies beyond is added.
     inside = np.interp(x, xp, fp)
     low = (fp[1] - fp[0]) / (xp[1] - xp[0]) * np.minimum(x - xp[0], 0)

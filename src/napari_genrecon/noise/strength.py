@@ -49,21 +49,21 @@ class Line:
     error: float = 0.0
 
     def at(self, means: Floats | float) -> Floats:
-        """Variance at these mean grey values."""
+        """Return the variance at these mean grey values."""
         return np.maximum(self.level + self.slope * (np.asarray(means) - self.centre), 0.0)
 
     def scaled(self, factor: float) -> Line:
-        """All variances times a factor."""
+        """Return the line with all variances times a factor."""
         return Line(self.centre, self.level * factor, self.slope * factor, self.error * factor)
 
 
 def make_bins(means: Floats) -> Bins:
-    """Indices of the blocks, in bins of ascending mean.
+    """Return the indices of the blocks, in bins of ascending mean.
 
     Notes
     -----
     Equally many blocks are in each, but where the means lie far apart, fewer: the few bright blocks of a sparse image
-    would else share a bin with dark ones, whose weaker noise makes them look like structure.
+    would otherwise share a bin with dark ones, whose weaker noise makes them look like structure.
     """
     # Stable, so that blocks of one mean come in one order everywhere, and so does the result.
     order = np.argsort(means, kind="stable")
@@ -72,19 +72,19 @@ def make_bins(means: Floats) -> Bins:
 
 
 def _narrow(inside: NDArray[np.intp], means: Floats) -> Bins:
-    """A bin, or pieces of it where it is wide."""
+    """Return a bin, or the pieces of it where it is wide."""
     width = float(means[inside[-1]] - means[inside[0]])
     return np.array_split(inside, int(np.clip(width / _WIDEST, 1, max(len(inside) // FEWEST, 1))))
 
 
 def _cut(dof: float) -> tuple[float, float]:
-    """Where noise-only energies of mean 1 are cut (their `KEEP` quantile), and the mean of what is below."""
+    """Return where noise-only energies of mean 1 are cut (their `KEEP` quantile), and the mean of what is below."""
     cut = float(gammaincinv(dof / 2, KEEP)) * 2 / dof
     return cut, float(gammainc(dof / 2 + 1, cut * dof / 2)) / KEEP
 
 
 def flat_variance(energies: Floats, dof: float) -> float:
-    """Noise variance from blocks of which an unknown part is flat.
+    """Return the noise variance from blocks of which an unknown part is flat.
 
     Parameters
     ----------
@@ -112,24 +112,24 @@ def flat_variance(energies: Floats, dof: float) -> float:
 
 
 def is_flat(energies: Floats, variances: Floats | float, dof: float) -> NDArray[np.bool_]:
-    """Which blocks lie in the lower part, `KEEP`, of what noise of these variances gives."""
+    """Return which blocks lie in the lower part, `KEEP`, of what noise of these variances gives."""
     return np.asarray(energies <= _cut(dof)[0] * variances)
 
 
 def flat_parts(energies: Floats, variances: Floats, dof: float, bins: Bins) -> Floats:
-    """(M,) part of the blocks of each bin that is as flat as noise of its variance; about 1 where all are."""
+    """Return the (M,) share of each bin's blocks that are as flat as noise of its variance; about 1 where all are."""
     return np.array(
         [is_flat(energies[inside], level, dof).mean() / KEEP for inside, level in zip(bins, variances, strict=True)]
     )
 
 
 def look_at_bins(means: Floats, energies: Floats, dof: float, bins: Bins) -> Floats:
-    """(M, 2) mean grey value and noise variance of each bin."""
+    """Return the (M, 2) mean grey value and noise variance of each bin."""
     return np.array([(means[inside].mean(), flat_variance(energies[inside], dof)) for inside in bins])
 
 
 def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
-    """The photon transfer line through the noise-only blocks.
+    """Return the photon transfer line through the noise-only blocks.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
     dof : float
         Degrees of freedom of each variance.
     bins : list of index arrays
-        Of `make_bins`.
+        Bins that `make_bins` returns.
 
     Notes
     -----
@@ -163,17 +163,17 @@ def fit_line(means: Floats, energies: Floats, dof: float, bins: Bins) -> Line:
 
 
 def line_through(curve: Floats) -> Line:
-    """The photon transfer line through the bins, for blocks that do not tell one by themselves.
+    """Return the photon transfer line through the bins, for blocks that do not tell one by themselves.
 
     Parameters
     ----------
     curve : (M, 2) ndarray
-        Of `look_at_bins`.
+        Curve that `look_at_bins` returns.
 
     Notes
     -----
     Where a block holds a handful of photons, its variance is as good as its count: it does not scatter as `fit_line`
-    has it, which then takes the darkest blocks for the whole story. Every bin counts by its relative error.
+    assumes, which then trusts the darkest blocks alone. Every bin counts by its relative error.
     """
     means, variances = curve.T
     line = Line(0.0, float(variances.mean()), 0.0)
@@ -184,13 +184,13 @@ def line_through(curve: Floats) -> Line:
 
 
 def expected(line: Line, means: Floats, energies: Floats) -> Floats:
-    """(N,) variance of each block by the line, kept above 0 so that one can divide by it."""
+    """Return the (N,) variance of each block by the line, kept above 0 so that one can divide by it."""
     # In units of the squared range of the image. Its square, by which `fit_line` divides, is above 0 as well.
     return np.maximum(line.at(means), max(1e-9 * float(energies.max()), float(np.finfo(float).eps) ** 2))
 
 
 def _start(means: Floats, energies: Floats, dof: float) -> Line:
-    """The line, of many, that explains most blocks.
+    """Return the line, of many, that explains most blocks.
 
     For each steepness the level is that of the quietest blocks, and those near it count.
     """
@@ -209,7 +209,7 @@ def _start(means: Floats, energies: Floats, dof: float) -> Line:
 
 
 def _regress(means: Floats, variances: Floats, weight: Floats, quiet: Floats) -> Line:
-    """Weighted straight line that rises, and stays above most of the variance of the quietest bin."""
+    """Return the weighted straight line that rises, and stays above most of the variance of the quietest bin."""
     weight = weight / weight.max()
     total = weight.sum()
     centre, level = float(weight @ means / total), float(weight @ variances / total)

@@ -28,7 +28,7 @@ _STRENGTHS = np.geomspace(0.02, 4, 12)
 
 
 def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: float) -> bool:
-    """Whether the flattest blocks hold texture on white noise rather than correlated noise.
+    """Return whether the flattest blocks hold texture on white noise rather than correlated noise.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def is_texture_on_white(energy: Floats, shape: Shape, count: int, flat_part: flo
 
 
 def _evidence(energy: Floats, spectrum: Floats, count: int, lowest: int) -> float:
-    """Log-likelihood of texture under white noise less that of this spectrum."""
+    """Return the log-likelihood of texture under white noise less that of this spectrum."""
     used = (..., slice(lowest, None), slice(lowest, None))
     energy, spectrum = energy + LEAST, spectrum + LEAST  # noise may have less energy than its spectrum admits
     gain = _cost(energy[used], spectrum[used]) - _cost(energy[used], _family(len(energy))[used]).min()
@@ -58,13 +58,13 @@ def _evidence(energy: Floats, spectrum: Floats, count: int, lowest: int) -> floa
 
 
 def _cost(energy: Floats, spectra: Floats) -> Floats:
-    """Minus Whittle's log-likelihood of each energy of each spectrum, up to a common scale."""
+    """Return minus Whittle's log-likelihood of each energy of each spectrum, up to a common scale."""
     return np.asarray(np.log((energy / spectra).mean((-2, -1))) + np.log(spectra).mean((-2, -1)))
 
 
 @cache
 def _family(size: int) -> Floats:
-    """(M, size, size) spectra of texture under white noise, (v, u)."""
+    """Return (M, size, size) spectra of texture under white noise, (v, u)."""
     squares = np.arange(size)[:, None] ** 2.0, np.arange(size) ** 2.0
     distance = np.sqrt(squares[0] + squares[1]) / (size / 2)
     distance[0, 0] = distance[0, 1]

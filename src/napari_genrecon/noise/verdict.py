@@ -37,7 +37,7 @@ def verdict(noise: NoiseModel | Sequence[NoiseModel], *, denoising: bool = False
     Parameters
     ----------
     noise : NoiseModel or sequence of NoiseModel
-        Of the image, or one per channel.
+        Noise of the image, or one per channel.
     denoising : bool
         Say whether denoising will help, too.
 

@@ -21,9 +21,9 @@ class Logistic:
     Attributes
     ----------
     mean, scale : (F,) ndarray
-        Of every feature; by these features are brought to mean 0 and s.d. 1.
+        Mean and s.d. of every feature; by these features are brought to mean 0 and s.d. 1.
     weights : (F + 1,) ndarray
-        Of the features so brought, and the constant.
+        Weights of the features so brought, and the constant.
     """
 
     mean: Floats

@@ -95,7 +95,7 @@ def score(probabilities: Floats, y: Ints, classes: Sequence[str], *, by_image: b
     Parameters
     ----------
     probabilities : (n, K) ndarray
-        Of each labelled object.
+        Probabilities of each labelled object.
     y : (n,) ndarray of int
         Given classes.
     classes : sequence of str

@@ -88,14 +88,14 @@ def _packaged_denoiser(plane: NDArray[np.float32], sigma: float, rho: tuple[floa
 
 
 def noise_report(noise: Noise) -> str:
-    """The report of one noise model, or of one per channel, in words."""
+    """Return the report of one noise model, or of one per channel, in words."""
     if isinstance(noise, NoiseModel) or len(noise) == 1:
         return str(noise if isinstance(noise, NoiseModel) else noise[0])
     return "\n".join(f"channel {index}\n{model}" for index, model in enumerate(noise))
 
 
 def as_source(image: ImageArray) -> Any:
-    """An array that has a shape and a dtype and can be read by region, checked to be an image.
+    """Return an array that has a shape and a dtype and can be read by region, checked to be an image.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _kind_of(image: object) -> str:
 
 
 def sample_channels(source: ImageArray, axes: Axes) -> tuple[list[NDArray[Any]], ...]:
-    """Crops that stand for each channel that carries grey values; the alpha of RGBA does not.
+    """Return the crops that stand for each channel that carries grey values; the alpha of RGBA does not.
 
     Raises
     ------
@@ -169,14 +169,14 @@ def _check_values(crops: Sequence[NDArray[Any]], name: str) -> None:
 
 
 def input_facts(source: ImageArray, sampled: Sequence[list[NDArray[Any]]]) -> dict[str, Any]:
-    """What a record says about the input: shape, dtype and a fingerprint of the sampled crops."""
+    """Return what a record says about the input: shape, dtype and a fingerprint of the sampled crops."""
     # Of the crops, which are always the same ones: a digest of all pixels would have to read them.
     found = fingerprint(tuple(source.shape), source.dtype, chain.from_iterable(sampled))
     return {"shape": list(source.shape), "dtype": str(source.dtype), "fingerprint": found}
 
 
 def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | float | None) -> tuple[NoiseModel, ...]:
-    """One noise model per channel, from whatever the user gave; measured from the crops if that is nothing.
+    """Return one noise model per channel, from whatever the user gave; measured from the crops if that is nothing.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def noise_per_channel(channels: Sequence[list[NDArray[Any]]], noise: Noise | flo
 
 
 def is_noisy(noise: NoiseModel, crops: Sequence[NDArray[Any]]) -> bool:
-    """Whether any pixel of these crops is noisy.
+    """Return whether any pixel of these crops is noisy.
 
     The s.d. at the offset does not tell: photon counts have none there, but noise wherever there is light.
     """

@@ -32,7 +32,7 @@ _FEWEST = 4096  # pixels whose mean tells anything
 
 
 def is_low_light(model: NoiseModel) -> bool:
-    """Whether the noise of the darkest parts is that of less than a photo-electron."""
+    """Return whether the noise of the darkest parts is that of less than a photo-electron."""
     return model.affine and model.gain > 0 and model.read_noise < _LOW * model.gain
 
 
@@ -44,7 +44,7 @@ def conserve_light(
     Parameters
     ----------
     transform : Stabiliser
-        Of noise that follows a straight line.
+        Transform of noise that follows a straight line.
     gain : float
         Grey values per photo-electron.
     planes : sequence of (Y, X) ndarray
@@ -73,7 +73,7 @@ def conserve_light(
 
 
 def _ranges(restored: Floats, ends: Floats) -> NDArray[np.intp]:
-    """The range of each pixel, 0 for background; the flanks of objects, which denoising broadens, are in none."""
+    """Return the range of each pixel, 0 for background; flanks of objects, which denoising broadens, are in none."""
     from scipy.ndimage import maximum_filter  # a third of the start-up time, and seldom needed
 
     found = np.searchsorted(ends, restored)
@@ -85,7 +85,7 @@ def _ranges(restored: Floats, ends: Floats) -> NDArray[np.intp]:
 def _before_and_after(
     transform: Stabiliser, planes: Sequence[Floats], denoise: Callable[[Floats], Floats]
 ) -> list[tuple[Floats, Floats]]:
-    """Pieces spread over the planes: their grey values, and their denoised stabilised values."""
+    """Cut pieces spread over the planes: their grey values, and their denoised stabilised values."""
     pieces = [
         plane[top : top + SIDE, left : left + SIDE]
         for plane in planes

@@ -33,9 +33,9 @@ def counted_photons(model: NoiseModel, crops: Sequence[NDArray[np.generic]], blo
     model : NoiseModel
         As it was measured.
     crops : sequence of (Y, X) ndarray
-        Of one channel.
+        Crops of one channel.
     blocks : Blocks
-        Of the same crops.
+        Blocks of the same crops.
     """
     scale = _scale(crops)
     if scale is None or not _are_poisson(*scale, blocks):
@@ -57,7 +57,7 @@ def counted_photons(model: NoiseModel, crops: Sequence[NDArray[np.generic]], blo
 
 
 def _scale(crops: Sequence[NDArray[np.generic]]) -> tuple[float, float] | None:
-    """Grey value of no photon, and grey values per photon."""
+    """Return the grey value of no photon, and grey values per photon."""
     total = sum(crop.size for crop in crops)
     values = np.concatenate([crop.ravel()[:: max(1, total // SAMPLED)] for crop in crops])
     levels, numbers = np.unique(values[np.isfinite(values)], return_counts=True)
@@ -70,7 +70,7 @@ def _scale(crops: Sequence[NDArray[np.generic]]) -> tuple[float, float] | None:
 
 
 def _are_poisson(zero: float, step: float, blocks: Blocks) -> bool:
-    """Whether the darker half of the blocks holds independent counts."""
+    """Return whether the darker half of the blocks holds independent counts."""
     dark = blocks.means <= np.median(blocks.means)
     energy = blocks.energy[dark].mean(0, dtype=np.float64)
     size = len(energy)

@@ -143,7 +143,7 @@ def find_blobs(
     values : (Y, X) or (Z, Y, X) ndarray
         Finite, with noise of s.d. 1.
     filters : Filters
-        Of as many dimensions.
+        Filters of as many dimensions.
     edges : sequence of (bool, bool), optional
         Whether the image ends at the first and last pixel of each dimension, as it does by default, or was cut.
     spots_only : bool

@@ -60,7 +60,7 @@ class Situation:
     Attributes
     ----------
     shape, axes, dtype
-        Of the image.
+        Those of the image.
     noise : tuple of NoiseModel
         One per channel.
     scale, units : tuple

@@ -45,13 +45,13 @@ class Parent:
     axes : Axes
         Meaning of the dimensions.
     labels : ndarray of integers, or None
-        Of the image's dimensions but for channels.
+        Labels in the image's dimensions but for channels.
     points : (N, D) ndarray of float64, or None
         One column per dimension of the image but for channels, in pixels.
     noise : tuple of NoiseModel
         Noise to draw, one per channel; empty if the noise of the image is kept.
     levels : tuple of Levels
-        Of `clean`, per channel.
+        Levels of `clean`, per channel.
     model : dict or None
         The network that removed the noise, as in a record.
     digest : str

@@ -38,7 +38,7 @@ class Row:
     state : str
         ``"done before"`` if an earlier run has made the result.
     progress : Progress
-        Of this image, while it is running.
+        Progress of this image, while it is running.
     notes : tuple of str
         What is to be known of the result.
     error : Exception or None

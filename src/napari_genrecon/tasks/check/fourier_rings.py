@@ -36,8 +36,8 @@ class Resolution:
     Attributes
     ----------
     before, after : float
-        Of the image, and of two halves of it that were denoised one by one, in pixels; infinite where they share no
-        detail, 2 where no finer pixel could show more.
+        This period in the image, and in two halves of it that were denoised one by one, in pixels; infinite where they
+        share no detail, 2 where no finer pixel could show more.
     pixel_size : float or None
         In micrometres.
     channel : int or None

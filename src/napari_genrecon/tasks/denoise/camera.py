@@ -97,9 +97,9 @@ class Corrected:
     source : (..., Y, X) array_like
         Image as it was recorded.
     axes : Axes
-        Of the image; not RGB.
+        Axes of the image; not RGB.
     maps : CameraMaps
-        Of its pixels.
+        Maps of its pixels.
     """
 
     # With dtype, shape and reading by region this passes for an array; nothing is corrected before it is read.

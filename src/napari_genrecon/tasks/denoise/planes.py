@@ -241,18 +241,18 @@ class DenoisePlanes:
 def denoising_planes(
     spec: ModelCard, device: str, axes: Axes, sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel]
 ) -> DenoisePlanes:
-    """The tile function that removes all of this noise, for a task that denoises before it does something else.
+    """Return the tile function that removes all of this noise, for a task that denoises before it does something else.
 
     Parameters
     ----------
     spec, device : ModelCard, str
         The denoiser, and where it runs.
     axes : Axes
-        Of the image.
+        Axes of the image.
     sampled : sequence of lists of ndarray
         Crops of every channel.
     noise : sequence of NoiseModel
-        Of every channel.
+        Noise of every channel.
     """
     channels = tuple(channel_constants(crops, model) for crops, model in zip(sampled, noise, strict=True))
     return DenoisePlanes(spec, device, axes, channels, 1.0, 0.0).conserving_light(sampled)

@@ -274,7 +274,7 @@ def denoise(  # type: ignore[misc]  # mypy wants the keywords of the first signa
     Returns
     -------
     ndarray or dask.array.Array
-        Of the input's shape, in its grey values; float32 unless `keep_dtype`, or float64 where float32 cannot
+        The result in the input's shape and grey values; float32 unless `keep_dtype`, or float64 where float32 cannot
         hold the noise (on grey values of 3e9, say). A NumPy image (memmap included) gives a
         NumPy array; any other gives a lazy dask array, of which only the noise has been measured.
     ndarray or dask.array.Array
@@ -327,7 +327,7 @@ def denoise(  # type: ignore[misc]  # mypy wants the keywords of the first signa
 def denoise_steps(
     image: ImageArray, options: DenoiseOptions, *, lazy: bool | None = None
 ) -> Generator[Progress, None, Result]:
-    """The same as `denoise`, step by step.
+    """Run `denoise` step by step.
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ def denoise_steps(
 
 
 def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
-    """How long `denoise` will take for this image on this machine, from the time of one small tile.
+    """Return how long `denoise` will take for this image on this machine, from the time of one small tile.
 
     The first call loads the network and takes about a second.
     """
@@ -382,7 +382,7 @@ _MANY_HOT = 3e-4  # of the pixels, from which it is worth a word
 
 
 def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
-    """The tile function of `denoise` with all that it measures: a training must see what the network sees in use."""
+    """Return the tile function of `denoise` with all that it measures: training must see what the network will see."""
     # The plan measures all that the network is told; the rest of it is dropped.
     kernel = _plan(as_source(image), DenoiseOptions(axes=axes.letters, frames="none")).kernel
     assert isinstance(kernel, DenoisePlanes)

@@ -157,7 +157,7 @@ def plane_candidates(
     channels : (C, Y, X) ndarray
         Its colours.
     size : Size
-        Of the objects.
+        Size of the objects.
     rho : (float, float)
         Correlation of the noise along y and x.
     plane : int

@@ -199,7 +199,7 @@ def heat_steps(
     values : (Y, X) ndarray
         The plane with noise of s.d. 1.
     size : Size
-        Of the objects.
+        Size of the objects.
     rho : (float, float)
         Correlation of the noise along y and x.
     plane : int

@@ -84,7 +84,7 @@ def learn(
     Parameters
     ----------
     candidates : Candidates
-        Of the planes with clicks, or with a region in which everything is marked.
+        Candidates of the planes with clicks, or with a region in which everything is marked.
     clicks : (N, 3) ndarray
         Plane, y and x of every click.
     inside : (M,) ndarray of bool
@@ -92,7 +92,7 @@ def learn(
     click_inside : (N,) ndarray of bool
         Which clicks do. Others only say that there is an object.
     size : Size
-        Of the objects.
+        Size of the objects.
     method : {"auto", "log", "features"}
         "auto" takes what is better by cross-validation in the region, and "log" without a region.
 
@@ -165,7 +165,7 @@ def learn_heat(candidates: Candidates, clicks: Floats, size: Size) -> Rule:
     clicks : (N, 3) ndarray
         Plane, y and x of the clicks there.
     size : Size
-        Of the objects.
+        Size of the objects.
     """
     if not len(candidates):
         return Rule("heatmap", 0, _EVEN_ODDS, 0.5, 0.0)

@@ -103,7 +103,7 @@ def pipeline_steps(
     Yields
     ------
     Progress
-        Of all steps together.
+        Progress of all steps together.
 
     Returns
     -------

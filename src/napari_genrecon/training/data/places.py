@@ -198,7 +198,7 @@ def labels_like(source: CropSource, labels: Any) -> CropSource:
 def object_boxes(source: CropSource, labels: CropSource) -> NDArray[np.int64]:
     """Return (N, 7), one row per object: plane, label, first row and column, row and column past the end, area.
 
-    Of an object that lies on several planes along Z, the plane is that on which it is largest.
+    An object on several planes along Z counts on the plane on which it is largest.
     """
     # Plane by plane: labels of a whole stack at once would take its memory several times over.
     found = np.concatenate([_objects_of(labels.plane(plane)[0], plane) for plane in range(labels.n_planes)])

@@ -177,7 +177,7 @@ def _correlation(made: Floats, targets: Floats) -> float:
 def _preview(model: Model, dataset: Dataset) -> NDArray[np.float32]:
     """Return rows of the first channels of a held-out image, of its target and of what is made of it.
 
-    Of blocks these are the middle planes.
+    For blocks, these are the middle planes.
     """
     x, targets, _ = _judged(dataset)
     lively = lively_crops(targets[:, :1])

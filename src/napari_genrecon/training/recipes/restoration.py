@@ -330,7 +330,7 @@ def _best_share(start: Floats, learnt: Floats, targets: Floats) -> float:
 def judged_crops(dataset: Dataset) -> NDArray[np.intp]:
     """Return the indices of held-out crops that do not overlap, at most `_JUDGED`, spread evenly.
 
-    Of blocks there are fewer: twice as many pixels as of planes at most, unless that were too few to tell anything.
+    Blocks are fewer: twice as many pixels as of planes at most, unless that were too few to tell anything.
     """
     held = np.flatnonzero(dataset.held_out)
     most = max(2 * _JUDGED // dataset.depth, FEWEST) if dataset.depth else _JUDGED

@@ -225,7 +225,7 @@ def changed_crops(crops: Dataset, options: TrainOptions) -> Any:
 def pairs(crops: Dataset) -> Any:
     """Return a (1, Y, X) sheet of some training crops, each with its target on the right.
 
-    Of each the first channel is shown, and of blocks the middle plane.
+    It shows the first channel of each, and the middle plane of blocks.
     """
     assert crops.targets is not None
     training = np.flatnonzero(~crops.held_out)
