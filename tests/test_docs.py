@@ -1,11 +1,14 @@
 """The documentation builds without a warning, and what it shows can be run."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from napari_genrecon.cli.main import _parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -30,6 +33,22 @@ def _env():
 def test_python_of_the_pages_runs(page):
     for code in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S):
         exec(code, {})
+
+
+def commands_of(page):
+    """Arguments of the commands that a page shows."""
+    for block in re.findall(r"```(?:sh)?\n(.*?)```", page.read_text(), flags=re.S):
+        for line in block.splitlines():
+            if line.startswith("genrecon "):
+                words = shlex.split(line, comments=True)[1:]
+                yield words[: words.index(">")] if ">" in words else words
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(commands_of(page))], ids=lambda page: page.name)
+def test_commands_of_the_pages_are_understood(page):
+    """Their words are read as they stand there; those of the README are run (`test_readme.py`)."""
+    for words in commands_of(page):
+        _parser(words).parse_args(words)
 
 
 def test_every_page_is_in_the_navigation():
