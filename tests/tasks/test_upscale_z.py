@@ -322,3 +322,10 @@ def test_the_old_keyword_gives_the_same_pixels_and_is_deprecated():
     np.testing.assert_array_equal(old, upscale_z(stack(), **options))
     with pytest.raises(OptionError, match="got along='T'"):
         upscale(stack(), along="T")
+
+
+@pytest.mark.parametrize("option", ["faktor", "learn", "thickness"])
+def test_unknown_keyword_of_upscale_is_named(option):
+    """Keywords that the old way takes must not make it take any."""
+    with pytest.raises(TypeError, match=rf"upscale\(\) got an unexpected keyword argument '{option}'"):
+        upscale(stack(), **{option: 2})

@@ -123,8 +123,11 @@ def upscale(
         "region": region,
     }
     # Before the options of `upscale` are made: they would refuse what belongs to `upscale_z`.
-    if along != "YX" or along_z:
+    if along != "YX":
         return _along_z(image, along, {**shared, **along_z})
+    # A slip of the pen, or an option of `upscale_z`: as Python says it where no further keywords are taken.
+    if along_z:
+        raise TypeError(f"upscale() got an unexpected keyword argument {next(iter(along_z))!r}")
     # These two have no counterpart in `upscale_z`.
     options = UpscaleOptions(self_ensemble=self_ensemble, precision=precision, **shared)
     result = finish(upscale_steps(given.pixels, given.calibrate(options)))
