@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from napari_genrecon import detect
 from napari_genrecon.cli import main
@@ -12,10 +13,12 @@ from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at
+from napari_genrecon.models import ModelCard
+from napari_genrecon.models.runtime import Model
 from napari_genrecon.numerics.logistic import Logistic
-from napari_genrecon.tasks.detect import DetectOptions, detect_steps
+from napari_genrecon.tasks.detect import DetectOptions, detect_steps, heat
 from napari_genrecon.tasks.detect.candidates import Candidates, Size
-from napari_genrecon.tasks.detect.heat import Marked, Picture
+from napari_genrecon.tasks.detect.heat import Marked, Picture, heat_steps
 from napari_genrecon.tasks.detect.rules import Rule, better, is_enough, learn_heat, split_clicks
 from napari_genrecon.training import all_options, all_recipes, task_recipe
 
@@ -184,3 +187,20 @@ def test_a_heat_map_tells_what_one_filter_cannot_and_again(tmp_path):
     np.testing.assert_allclose(read_places(target), result.data.pixels, rtol=1e-6)
     assert record_at(target)["found"]["method"] == "heatmap"
     assert record_at(target)["found"]["f1"] >= 0.8
+
+
+def test_tiles_of_a_heat_map_equal_the_whole(monkeypatch):
+    """The card says how far the network sees. Sides that are no multiples of 8 are mirrored on another grid."""
+    torch.manual_seed(0)
+    recipe = task_recipe("detect")
+    card = recipe.card(ModelCard(name="clicks", task="detect", network=recipe.kept, channels=1), None)
+    model = Model(card, "cpu", network=recipe.network(card, None))
+    y, x = np.indices((200, 232))
+    plane = (np.sin(x / 5) * np.cos(y / 7) + np.random.default_rng(0).normal(0, 0.1, (200, 232))).astype(np.float32)
+    size = Size(fwhm=8.0, dark=False)
+    found = []
+    for tile in (64, 512):
+        monkeypatch.setattr(heat, "_TILE", tile)
+        found.append(finish(heat_steps(model, Picture(plane[None], np.ones(2)), plane, size, (0.0, 0.0), 0)))
+    assert len(found[0].places) == len(found[1].places) > 20
+    np.testing.assert_allclose(found[0].features, found[1].features, atol=1e-4)

@@ -40,6 +40,7 @@ class SmallUNet(nn.Module):
 
     WIDTHS = (16, 32, 64)  # feature maps at 1/2, 1/4 and 1/8 of the resolution; the bundled weights have these
     STRIDE = 8  # pixels: unshuffled by 2, then halved twice
+    REACH = 48  # pixels; what lies farther away changes a pixel by less than 1e-4 (`tests/models/test_laws.py`)
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -43,7 +43,7 @@ _WIDTH = 0.2  # s.d. of the heat around a centre, in sizes of the object
 _CERTAIN = 0.5  # sizes around a click within which there is no other object
 _LEAST_SIDE = 16  # pixels of a shrunk plane
 _LEAST_ODDS = -6.0  # logarithm, below which a maximum is not looked at
-_TILE, _HALO, _STRIDE = 512, 48, 8  # pixels: half a second on one core; what the network sees; its grid
+_TILE = 512  # pixels: half a second on one core
 _MIRRORED = ((), (-1,), (-2,), (-2, -1))  # the mean of the answers to these ways is steadier than one
 
 
@@ -216,8 +216,8 @@ def heat_steps(
         Their only feature is the logarithm of the odds; heights are those under the filter of the objects' size.
     """
     odds = np.empty(picture.channels.shape[1:], np.float32)
-    two = (_STRIDE, _STRIDE)
-    grid = TileGrid(shape=odds.shape, tile=(_TILE, _TILE), halo=(_HALO, _HALO), scale=(1, 1), stride=two)
+    halo, stride = (geometry.along("YX", 0) for geometry in (model.card.halo, model.card.stride))
+    grid = TileGrid(shape=odds.shape, tile=(_TILE, _TILE), halo=halo, scale=(1, 1), stride=stride)
     for tile in grid.tiles():
         yield Progress(0, 0, "drawing heat maps")
         part = picture.channels[:, *tile.src]

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_genrecon.models import ModelCard
+from napari_genrecon.models import ModelCard, PerAxis
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.training.options import TrainOptions
 from napari_genrecon.training.recipe import Recipe, Score
@@ -58,6 +58,13 @@ def _batches(dataset: Dataset, options: DetectorOptions, card: ModelCard, device
     from napari_genrecon.training.data.pairs import PairBatches, untold
 
     return PairBatches(untold(dataset), options, card, device)
+
+
+def _card(card: ModelCard, dataset: Dataset) -> ModelCard:
+    """Complete the card with the tiles on which the network runs."""
+    from napari_genrecon.models.networks.heatnet import HeatNet
+
+    return replace(card, halo=PerAxis.planes(HeatNet.REACH, 0), stride=PerAxis.planes(HeatNet.STRIDE, 1))
 
 
 def _losses(
@@ -119,6 +126,7 @@ RECIPE = Recipe(
     preview=_preview,
     finish=lambda model, dataset: model.card,
     model=plain_model,
+    card=_card,
     batches=_batches,
     warm_up=10,
 )
