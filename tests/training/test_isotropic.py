@@ -30,8 +30,8 @@ def test_sides_are_a_function_of_seed_and_step() -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_a_side_is_what_the_stack_shows_of_the_fine_one(factor: int) -> None:
-    lesson = AxialOptions(factor=factor, thickness=1.0, steps=1, seed=0)
-    thin, sigma, fine = draw_sides([plane()], lesson, 0)
+    options = AxialOptions(factor=factor, thickness=1.0, steps=1, seed=0)
+    thin, sigma, fine = draw_sides([plane()], options, 0)
     assert not sigma.any()
     for small, large in zip(thin[:, 0], fine[:, 0], strict=True):
         np.testing.assert_allclose(small, sliced(large, factor, 1.0), atol=1e-4)
@@ -52,10 +52,10 @@ def test_rows_that_are_taller_than_pixels_are_shrunk_first() -> None:
 
 @by_model
 def test_training_can_be_repeated_bit_for_bit(spec) -> None:
-    lesson = AxialOptions(factor=3, thickness=1.0, steps=4, seed=0)
+    options = AxialOptions(factor=3, thickness=1.0, steps=4, seed=0)
 
     def run() -> tuple[list[float], bytes]:
-        losses, steps = [], train_on_planes([plane()], spec, lesson, "cpu")
+        losses, steps = [], train_on_planes([plane()], spec, options, "cpu")
         while True:
             try:
                 losses.append(next(steps))

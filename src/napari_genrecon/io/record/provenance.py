@@ -103,7 +103,7 @@ _USED = threading.local()  # the device that this thread has computed on last
 
 
 def note_device(words: str) -> None:
-    """Remember the device on which this thread has just run a network, for `machine`; empty for the CPU."""
+    """Note the device on which this thread has just run a network, for `machine`; empty for the CPU."""
     _USED.words = words
 
 

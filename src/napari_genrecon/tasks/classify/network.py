@@ -135,14 +135,14 @@ def _dataset(planes: Planes, y: Ints) -> Dataset:
     # Classes take turns, so that a rare one is seen as often as a frequent one.
     rows = np.array([rng.choice(members[i % len(members)]) for i in range(_CROPS)])
     return Dataset(
-        x=np.stack([_bent(rng, planes[row]) for row in rows]), labels=y[rows],
+        x=np.stack([_deformed(rng, planes[row]) for row in rows]), labels=y[rows],
         # Where pictures come from plays no part here, and none is held out: the folds judge.
         source=np.zeros(_CROPS, np.int64), place=np.zeros((_CROPS, 3), np.int64), label=np.zeros(_CROPS, np.int64),
         held_out=np.zeros(_CROPS, bool), options={},
     )  # fmt: skip
 
 
-def _bent(rng: np.random.Generator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+def _deformed(rng: np.random.Generator, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     where = draw_places(rng, SIDE)
     # The plane that says where the object is moves with the others.
     return np.stack([ndimage.map_coordinates(plane, where, order=1, mode="mirror") for plane in planes])
