@@ -8,6 +8,7 @@ from pathlib import Path
 
 import house
 import pytest
+import yaml
 
 import napari_genrecon
 from napari_genrecon.io.formats import FORMATS
@@ -129,6 +130,16 @@ def test_docstrings_of_functions_begin_with_a_verb():
 def test_what_a_parameter_is_has_a_noun():
     """'Size of the objects', not 'Of the objects'."""
     assert [place for place, text, _ in docstrings() if re.search(r"^ {4,}Of ", text, flags=re.MULTILINE)] == []
+
+
+def test_ci_runs_every_python_that_is_promised_on_every_system():
+    root = Path(house.__file__).parents[1]
+    classifiers = tomllib.loads((root / "pyproject.toml").read_text())["project"]["classifiers"]
+    promised = {found[1] for each in classifiers if (found := re.search(r"Python :: (3\.\d+)$", each))}
+    jobs = yaml.safe_load((root / ".github/workflows/test.yml").read_text())["jobs"]
+    assert set(jobs["linux"]["strategy"]["matrix"]["python"]) == promised
+    assert set(jobs["others"]["strategy"]["matrix"]["python"]) == promised
+    assert {name.partition("-")[0] for name in jobs["others"]["strategy"]["matrix"]["os"]} == {"windows", "macos"}
 
 
 TOOLS = sorted(Path(house.__file__).parent.rglob("*.py"))
