@@ -4,8 +4,8 @@ On NVIDIA GPUs since Ampere, cuDNN multiplies float32 numbers rounded to 10 bits
 constant image then moves by a grey value, and an upscaled one by several. Restoring never uses that.
 
 bfloat16 has 8 bits, and where a device has instructions for it, networks are several times faster. It errs in
-proportion to the contrast of the image, so that it is used where that is small beside the noise: the card of a model
-says how small.
+proportion to the contrast of the image, so that it is used where that is small compared with the noise: the card of
+a model says how small.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
 
 def fits_bfloat16(card: ModelCard, image: ArrayLike, sigma: ArrayLike) -> bool:
     """Return whether an image, with noise of this s.d., has a contrast up to which the card allows bfloat16."""
-    # The worst pixel decides: the largest contrast beside the least noise.
+    # The worst pixel decides: the largest contrast with the least noise.
     return float(np.max(np.abs(image))) <= card.bfloat16 * float(np.min(sigma))
 
 

@@ -16,7 +16,7 @@ __all__ = ["Asked", "Queue"]
 _PIXELS = 1 << 20  # of a batch: a single plane of that size keeps a GPU busy, too, and more only take memory
 
 
-# Compared by identity: `list.remove` would else ask tensors for one truth value, which they do not have.
+# Compared by identity: `list.remove` would otherwise ask tensors for one truth value, which they do not have.
 @dataclass(slots=True, eq=False)
 class Asked:
     """What one call of a network asks for; all tensors on the CPU.

@@ -148,7 +148,7 @@ def _checked(crop: ArrayLike) -> NDArray[np.generic]:
 
 
 def _without_hot(crops: list[NDArray[np.generic]]) -> tuple[list[NDArray[np.generic]], float]:
-    """Fill hot pixels, which would else be in many blocks; and return which part of all pixels they are."""
+    """Fill hot pixels, which would otherwise be in many blocks; return which part of all pixels they are."""
     rough = rough_noise(crops)
     fraction = 0.0 if rough is None else measure_hot_fraction(sample_bands(crops), rough)
     if rough is None or not fraction:

@@ -178,7 +178,7 @@ def _seen(energy: Floats, across: Floats) -> Floats:
     """Return the mean energy along one axis, the spectrum across divided out; only from where that is not weak.
 
     Smooth noise has hardly any energy in the high frequencies. The same small floor is put under it and under the
-    spectra that it is compared with: what lies below would else pull the likelihood towards weaker correlation.
+    spectra that it is compared with: what lies below would otherwise pull the likelihood towards weaker correlation.
     """
     strong = across >= _STRONG
     along = (energy[strong] / across[strong, None]).mean(0)

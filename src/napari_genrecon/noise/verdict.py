@@ -20,7 +20,7 @@ _ORDER = ("none", "weak", "moderate", "strong")
 
 
 def noise_word(model: NoiseModel) -> str:
-    """Return how strong the noise is beside the contrast: none, weak, moderate or strong; "unknown" without levels."""
+    """Return the strength of the noise, relative to the contrast, in a word; "unknown" without levels."""
     # Sigma is that of the median level: an image that is mostly empty may have noise in its bright parts alone.
     if model.sigma == 0 and (model.levels is None or not math.isfinite(model.snr)):
         return "none"

@@ -4,7 +4,7 @@ Zhang et al., "Plug-and-play image restoration with deep denoiser prior", IEEE T
 steps alternate, one towards the data and one towards what images look like, and the noise level given to the denoiser
 falls from step to step. Here the data step is weighted with the inverse noise variance of each pixel, because
 camera noise depends on the signal; missing pixels have weight 0. With weights there is no closed form any
-more: the one for equal weights preconditions a few iterations, which cost little beside the denoiser.
+more: the one for equal weights preconditions a few iterations, which cost little compared with the denoiser.
 """
 
 from __future__ import annotations

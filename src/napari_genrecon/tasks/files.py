@@ -262,7 +262,7 @@ def _task_steps(
 ) -> Generator[Progress, None, Result]:
     """Run a task with the axes and pixel sizes of the image, and with options from files; the record names these."""
     read = {name: _read(array_options(task)[name], path) for name, path in files.items()}
-    # The axes of the file count: those of the options were heeded when it was opened.
+    # The axes of the file count: those of the options were used when it was opened.
     options = calibrated(replace(options, axes=about.axes, **read), lambda: about)
     result = yield from task.steps(data, options, lazy=lazy)
     if not files:

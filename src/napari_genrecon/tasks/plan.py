@@ -454,7 +454,7 @@ def _can_clip(dtype: np.dtype[Any]) -> bool:
 def result_dtype(
     dtype: np.dtype[Any], sampled: Sequence[list[NDArray[Any]]], noise: Sequence[NoiseModel], *, keep: bool
 ) -> np.dtype[Any]:
-    """Return the dtype of a result: float32, or float64 if the steps of float32 are coarse beside the noise.
+    """Return the dtype of a result: float32, or float64 if the steps of float32 are coarse compared with the noise.
 
     Parameters
     ----------
@@ -476,7 +476,7 @@ def result_dtype(
 
 
 def _float32_holds(crops: list[NDArray[Any]], noise: NoiseModel) -> bool:
-    """Return whether the steps of float32 are fine beside the least noise, or the channel is constant and exact."""
+    """Return whether float32 has finer steps than the least noise needs, or the channel is constant and exact."""
     values = np.concatenate([crop[np.isfinite(crop)].astype(np.float64) for crop in crops])
     low, high = np.quantile(values, (0.01, 0.99))  # a few outliers must not decide
     # The end with less noise decides: it needs the finer steps.

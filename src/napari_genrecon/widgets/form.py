@@ -278,7 +278,7 @@ def _widget(
         wide = metadata["max"] - metadata["min"] > _LONGEST_SLIDER
         return create_widget(default, widget_type="FloatSpinBox" if wide else "FloatSlider", **common)
     if kind is int:
-        # Qt's box holds 32 bits; magicgui would else stop at 999.
+        # Qt's box holds 32 bits; magicgui would otherwise stop at 999.
         common["options"] |= {"max": 2**31 - 1, **limits}
         return create_widget(default, widget_type="SpinBox", **common)
     if kind is bool:
