@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from napari_genrecon.checks.blur import Blur
+from napari_genrecon.checks.blur import MORE, Blur
 from napari_genrecon.checks.expected import Expected
 from napari_genrecon.checks.residual import limit_at_one_place
 from napari_genrecon.noise.report import CORRELATED
 
 __all__ = ["Place", "Verdict"]
 
-# Removed variance, in that of the noise, above which more than noise was removed, and below the inverse of which some
-# was left: that is no error of the noise measurement, which is within 10 % in 96 of 100 scenes.
-_STRONG = 1.5
 _LIGHT = 0.02  # share of the light that may be lost or added: what `denoise` may do where few photons arrive
 _POWER = 2.2
 """S.d. above the limit from which on 19 of 20 changes are found: 1.6 if only the noise of the result scattered them.
@@ -106,7 +103,7 @@ class Verdict:
 
     def _removes_too_much(self) -> bool:
         # Small images scatter: only what chance does not explain counts.
-        return self.variance - self.variance_chance > _STRONG
+        return self.variance - self.variance_chance > MORE
 
     def _changes_light(self) -> bool:
         # Without light above the offset (NaN) there is nothing to keep.
@@ -146,7 +143,7 @@ class Verdict:
 
     def _amount(self) -> str:
         text = f"removed: {self.variance:.2f} times the variance of the noise"
-        if _STRONG * self.variance < 1:
+        if MORE * self.variance < 1:
             return f"{text}; some noise is left in"
         return f"{text}; more than the noise" if self._removes_too_much() else text
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 
 from napari_genrecon.errors import OptionError
 
-__all__ = ["Core", "Region", "Tile", "TileGrid", "middle"]
+__all__ = ["MIDDLE", "Core", "Region", "Tile", "TileGrid", "middle"]
 
 Core = tuple[tuple[int, int], ...]
 """The pixels one tile answers for: (start, stop) per dimension, in source pixels."""
 
 Region = tuple[slice, ...]
+
+MIDDLE = 1024  # pixels a side of the middle that stands for a plane: more takes seconds and tells nothing new
 
 
 @dataclass(frozen=True, slots=True)

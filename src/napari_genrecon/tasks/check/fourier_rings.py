@@ -16,7 +16,7 @@ from napari_genrecon.axes import Axes, resolve_axes
 from napari_genrecon.checks.resolution import noise_of_half, ring_correlation, split
 from napari_genrecon.engine.intensity import as_plane
 from napari_genrecon.engine.run import finish
-from napari_genrecon.engine.tiles import middle
+from napari_genrecon.engine.tiles import MIDDLE, middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import SMOOTH
@@ -25,8 +25,6 @@ from napari_genrecon.tasks.given import given_image
 from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
 
 __all__ = ["Resolution", "resolution"]
-
-_SIDE = 1024  # pixels, side of the middle of the plane that is looked at: more takes longer and tells no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ def _middle(source: ImageArray, axes: Axes, channel: int) -> NDArray[np.float64]
     shape: Sequence[int] = source.shape
     at = {i: shape[i] // 2 for i in axes.outer} | ({} if axes.channel is None else {axes.channel: channel})
     # Slices of length 1 keep the number of dimensions, which `axes` counts on.
-    region = tuple(slice(at[i], at[i] + 1) if i in at else middle(n, _SIDE) for i, n in enumerate(shape))
+    region = tuple(slice(at[i], at[i] + 1) if i in at else middle(n, MIDDLE) for i, n in enumerate(shape))
     return as_plane(np.asarray(source[region]), axes).astype(np.float64)
 
 

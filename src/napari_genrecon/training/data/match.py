@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_genrecon.engine.tiles import middle
+from napari_genrecon.engine.tiles import MIDDLE, middle
 from napari_genrecon.errors import ImageError
 
 __all__ = ["Match", "change", "fit_levels", "match", "require_match", "saturated"]
@@ -18,7 +18,6 @@ Image = NDArray[Any]
 
 # Pixels: between these widths lies structure, of which noise leaves little and uneven illumination nothing.
 _FINE, _COARSE = 2.0, 16.0
-_SIDE = 1024  # pixels of each side that are compared: more takes seconds and tells nothing new
 _LEAST = 0.1  # correlation below which two images are taken as different: that of fields with little structure is 0.3
 _SURE = 3.0  # s.d. of the correlation at all other shifts that a match must exceed, ...
 _ENOUGH = 0.5  # ... or this correlation: a field with one large cell matches at many shifts
@@ -170,7 +169,7 @@ def saturated(image: Image) -> float:
 
 
 def _middle(image: Image) -> NDArray[np.float64]:
-    cut = tuple(middle(n, _SIDE) for n in image.shape)
+    cut = tuple(middle(n, MIDDLE) for n in image.shape)
     values = np.asarray(image[cut], np.float64)
     # The median makes no edges against what is around, unlike 0.
     return np.where(np.isfinite(values), values, np.nanmedian(values))
