@@ -79,6 +79,14 @@ def test_what_cannot_be_gets_a_sentence(changes, sentence):
         MeasuredPSF(**{"pixels": gaussian_psf(3.0), "pixel_size": (0.1, 0.1), "image_pixel_size": None} | changes)
 
 
+@pytest.mark.parametrize("times", [40.5, 1 / 40.5])
+def test_sizes_may_differ_by_as_many_times_as_the_psf_is_wide(times):
+    given = {"pixels": np.ones((41, 15)), "pixel_size": (0.1, 0.1)}
+    MeasuredPSF(**given, image_pixel_size=(0.1 * times, 0.1))
+    with pytest.raises(OptionError, match=r"by more times than the PSF has pixels \(41\)"):
+        MeasuredPSF(**given, image_pixel_size=(0.1 * times**1.01, 0.1))
+
+
 def about(letters, *scale):
     units = tuple("nanometer" if n else "pixel" for n in scale)
     return ImageMeta(axes=Axes(letters), scale=tuple(n or 1.0 for n in scale), units=units)

@@ -17,7 +17,6 @@ __all__ = ["SAME", "MeasuredPSF"]
 Sizes = tuple[float | None, ...]
 
 SAME = 0.02  # relative difference of sizes that is ignored: half a pixel at the rim of a PSF that reaches 25 px
-_MOST = 20.0  # times that sizes may differ; beyond, one of the two is wrong (a unit, say)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +35,7 @@ class MeasuredPSF:
     Raises
     ------
     OptionError
-        If it is no valid PSF, a size is not positive, or the sizes differ by more than 20 times.
+        If it is no valid PSF, a size is not positive, or the sizes differ by more times than the PSF is wide in pixels.
 
     Examples
     --------
@@ -50,18 +49,20 @@ class MeasuredPSF:
     image_pixel_size: Sizes | None = None
 
     def __post_init__(self) -> None:
-        dimensions = as_psf(self.pixels).ndim
+        shape = as_psf(self.pixels).shape
+        dimensions, widest = len(shape), max(shape)
         for sizes in (self.pixel_size, self.image_pixel_size or (None,) * dimensions):
             if len(sizes) != dimensions:
                 raise OptionError(f"the PSF has {dimensions} dimensions, but {len(sizes)} pixel sizes were given")
             for size in sizes:
                 if size is not None and not (math.isfinite(size) and size > 0):
                     raise OptionError(f"the size of a pixel must be a positive number of micrometres, got {size}")
-        if max(max(ratio, 1 / ratio) for ratio in self._ratios()) > _MOST:
+        # All of the PSF would lie in one pixel of the image, or the reverse: one of the two is wrong (a unit, say).
+        if max(max(ratio, 1 / ratio) for ratio in self._ratios()) > widest:
             raise OptionError(
                 f"the pixels of the PSF are {sizes_text(self.pixel_size)}, those of the image "
-                f"{sizes_text(self.image_pixel_size or ())}, which differ by more than {_MOST:g} times: correct the "
-                "pixel size (and z step) that is wrong"
+                f"{sizes_text(self.image_pixel_size or ())}, which differ by more times than the PSF has "
+                f"pixels ({widest}): correct the pixel size (and z step) that is wrong"
             )
 
     @property
