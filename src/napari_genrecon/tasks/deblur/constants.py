@@ -36,7 +36,6 @@ _LEAST_SIGMA = 0.2  # lower limit of a pixel's noise s.d., in that of the image:
 _SPOT = 4  # side in pixels of the squares whose least mean is looked for: smaller are noisy, larger miss narrow gaps
 _BEYOND = 3.0  # excess of fine detail from which the PSF is reported as too wide; with true PSFs it was at most 1.7
 _WHITE = 0.25  # lag-1 correlation up to which noise is white enough to be distinguished from fine detail
-_LARGEST_STATED = 1000.0  # larger excesses are stated as "more than 1000", as their digits mean nothing
 _FLAT = 1e-3  # share of the pixels that may have the highest or the lowest value and equal their neighbours by chance
 
 
@@ -88,9 +87,9 @@ def psf_notes(
         except ImageError as error:
             unchecked.append(str(error))
             continue
-        beyond = detail_beyond(planes, psf, variances)
-        if beyond > _BEYOND:
-            notes.append(_misfit_note(name, beyond, widest_gaussian(planes, variances)))
+        # By how much it is exceeded says little: it grows as steeply as the transfer of the PSF falls.
+        if detail_beyond(planes, psf, variances) > _BEYOND:
+            notes.append(_misfit_note(name, widest_gaussian(planes, variances)))
     return tuple(notes), tuple(unchecked)
 
 
@@ -117,13 +116,12 @@ def usable_parts(
     return planes, [np.max([known.variance_at(plane) for known in models], axis=0) for plane in planes]
 
 
-def _misfit_note(name: str, beyond: float, widest: float) -> str:
+def _misfit_note(name: str, widest: float) -> str:
     advice = f"a Gaussian of up to {widest:.1f} px (FWHM) fits" if widest else "no blur fits"
-    times = f"{beyond:.3g}" if beyond < _LARGEST_STATED else f"more than {_LARGEST_STATED:g}"
     return (
-        f"{name} shows fine detail {times} times stronger than this PSF can have let through, so the result will be "
-        f"grainy: {advice}. Check pixel size and optics; an image that was sharpened, or has damaged pixels, looks "
-        "like this, too"
+        f"{name} shows fine detail more than {_BEYOND:g} times stronger than this PSF can have let through, so the "
+        f"result will be grainy: {advice}. Check pixel size and optics; an image that was sharpened, or has damaged "
+        "pixels, looks like this, too"
     )
 
 
