@@ -25,6 +25,12 @@ def cells(height=400, width=400, n=60, seed=0):
 # --- where crops come from ---
 
 
+def test_crops_of_few_pixels_are_cut_and_single_pixels_show_nothing():
+    assert cut_crops(noise(60, 60), CropOptions(size=3, mode="grid")).x.shape[-2:] == (3, 3)
+    with pytest.raises(ImageError, match="crops are constant"):
+        cut_crops(noise(60, 60), CropOptions(size=1, mode="grid"))
+
+
 @pytest.mark.parametrize("mode", ["grid", "random", "objects"])
 def test_every_crop_is_what_the_image_holds_at_its_place(mode):
     images = [noise(2, 400, 400, seed=1), noise(2, 420, 400, seed=2)]
@@ -206,7 +212,7 @@ def test_spoilt_crops_are_left_out_and_told():
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": 3}, {"depth": 1}, {"mode": "cells"}, {"stride": 0}, {"n": 0}, {"held_out": 0.9}], ids=str
+    "options", [{"size": 0}, {"depth": 1}, {"mode": "cells"}, {"stride": 0}, {"n": 0}, {"held_out": 0.9}], ids=str
 )
 def test_options_that_cannot_work_are_refused(options):
     with pytest.raises(OptionError, match=r"must|cut in the mode"):

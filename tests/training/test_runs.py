@@ -21,6 +21,7 @@ from napari_genrecon.models.registry import list_models, models_folder
 from napari_genrecon.training import session
 from napari_genrecon.training.data.cut import cut_crops
 from napari_genrecon.training.loop import checkpoint
+from napari_genrecon.training.runs.log import exit_reason
 from napari_genrecon.training.runs.status import Status, is_alive, note_process, write_status
 from napari_genrecon.training.runs.store import create_run, find_run, find_runs, runs_folder, start_run
 from napari_genrecon.training.runs.worker import work_steps
@@ -272,6 +273,11 @@ def test_removed_run_leaves_its_model(crops):
     assert find_runs() == []
     assert list(runs_folder().iterdir()) == []
     assert next(card.name for card in list_models() if card.path) == "cells"
+
+
+def test_reason_of_an_end_is_the_last_line_of_the_log(tmp_path):
+    (tmp_path / "child.log").write_text("Traceback (most recent call last):\n  ...\nMemoryError: too large\n\n")
+    assert exit_reason(tmp_path, -9).endswith("; its log ends with: MemoryError: too large")
 
 
 def test_log_shows_every_step_once_after_a_kill(crops):

@@ -281,7 +281,7 @@ def _stride(sources: list[CropSource], options: CropOptions) -> int:
     if options.stride:
         return options.stride
     # An eighth of the side is the end: crops that are still closer show little that is new.
-    while stride > size // 8 and _grid_count(sources, options, stride) < PLENTY:
+    while stride > max(size // 8, 1) and _grid_count(sources, options, stride) < PLENTY:
         stride //= 2
     return stride
 

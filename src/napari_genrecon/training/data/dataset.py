@@ -29,7 +29,6 @@ SIZES = tuple(sorted({int(size) for network in NETWORKS.values() for size in net
 
 MODES = ("auto", "grid", "random", "objects", "whole")
 _FORMAT = "genrecon-crops/1"
-_SMALLEST = 4  # pixels of a side; a limit against slips of the pen
 _ARRAYS = ("x", "source", "place", "held_out", "label")
 _MAYBE = ("targets", "labels", "told")
 _FACTS = ("pixel_size", "units", "channel_names", "low", "high", "options", "notes")
@@ -123,7 +122,7 @@ class CropOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        check_number("size", self.size, _SMALLEST)
+        check_number("size", self.size, 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 __all__ = ["columns", "exit_reason"]
 
-_TAIL = 3  # lines of its log that an error message quotes
-
 
 def columns(text: str) -> dict[str, NDArray[np.float64]]:
     """Return a log as columns. Steps repeated after a kill replace earlier ones; a line cut short is left out."""
@@ -36,10 +34,11 @@ def exit_reason(folder: Path, returned: int | None) -> str:
     with suppress(OSError):
         # The log may be large, and bytes at the cut may be half a character.
         lines = (folder / "child.log").read_bytes()[-4000:].decode(errors="replace").splitlines()
-        said = [line.strip() for line in lines if line.strip()][-_TAIL:]
+        said = [line.strip() for line in lines if line.strip()]
         # A negative status is the number of the signal that ended the process, as subprocess tells it.
         killed = f" by signal {-returned}" if returned is not None and returned < 0 else ""
-        words = f"; the end of its log: {' / '.join(said)}" if said else ""
+        # A traceback and most libraries name the reason last.
+        words = f"; its log ends with: {said[-1]}" if said else ""
         return (
             f"the process that trained it was ended from outside{killed} (the computer was switched off, memory ran "
             f"out, or it was killed): what was saved last can be resumed{words}"
