@@ -39,6 +39,7 @@ from napari_genrecon.tasks.task import Result
 
 __all__ = [
     "MEMORY_SHARE",
+    "TRIAL_SIDE",
     "Companion",
     "Plan",
     "borrowed",
@@ -63,6 +64,9 @@ _FINE = 16  # steps of float32 that a noise s.d. must span: rounding then adds a
 # it, and hold memory.
 _AHEAD = 8
 _AHEAD_PIXELS = 16_000_000  # of all tiles at once: about a gigabyte of the CPU's memory
+TRIAL_SIDE = 160
+"""Pixels a side of the part of an image on which ways to work are compared: larger ones take longer, smaller ones show
+too little."""
 MEMORY_SHARE = 4  # a tile may use a quarter of the free memory: other programs and dask workers need the rest
 
 

@@ -13,14 +13,14 @@ from scipy.ndimage import gaussian_filter
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.lazy import Reader
-from napari_genrecon.engine.tiles import Tile, TileGrid
+from napari_genrecon.engine.tiles import Tile, TileGrid, middle
 from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise.model import SMOOTH
 from napari_genrecon.numerics.changes import far_correlation, still_variance
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
-from napari_genrecon.tasks.plan import plan_grid
+from napari_genrecon.tasks.plan import TRIAL_SIDE, plan_grid
 
 __all__ = ["Frames", "plan_frames", "work_per_pixel"]
 
@@ -34,7 +34,6 @@ _REPEATED = 0.25  # of the noise variance; below, it cannot be told from the err
 # Variance of stabilised noise above which its strength is compared, that of half a photo-electron: in less light it
 # depends much on the level, which two frames tell badly.
 _KNOWN = 0.57
-_TRIAL_FRAMES, _TRIAL_SIDE = 8, 160  # frames and px a side of the trial
 _GIVEN_BACK = 0.3  # of the pixels; where that many are left to the frame alone, its neighbours do not help
 
 
@@ -215,13 +214,12 @@ def _share_given_back(kernel: DenoiseFrames) -> float:
     """Fuse a few frames of each channel, and return the largest share that was left to the frame alone."""
     planes, shape = kernel.planes, kernel.read.shape
     length = shape[kernel.axis]
-    first = max(length - _TRIAL_FRAMES, 0) // 2
-    frames = slice(first, min(first + _TRIAL_FRAMES, length))
+    frames = middle(length, REACH)  # as many as are fused with a window on either side
     shares = [0.0]
     for index, channel in enumerate(planes.channels):
         if channel is None:
             continue
-        region = _region(shape, planes.axes, index, kernel.axis, frames, _TRIAL_SIDE)
+        region = _region(shape, planes.axes, index, kernel.axis, frames, TRIAL_SIDE)
         block = kernel.read(region)
         tile = Tile(region, tuple(slice(0, n) for n in block.shape), region)
         found = [

@@ -20,16 +20,14 @@ from napari_genrecon.tasks.inpaint.fill import find_recipe, first_error, hidden_
 from napari_genrecon.tasks.inpaint.findings import Findings
 from napari_genrecon.tasks.inpaint.planes import Channel, fill_with, to_values
 from napari_genrecon.tasks.measure import noise_per_channel
+from napari_genrecon.tasks.plan import TRIAL_SIDE
 
-__all__ = ["SEARCH_SIDE", "Networks", "find_constants", "networks_of", "used_methods", "with_note"]
+__all__ = ["Networks", "find_constants", "networks_of", "used_methods", "with_note"]
 
 S = TypeVar("S")
 
 Crops = list[NDArray[Any]]
 Mask = NDArray[np.bool_]
-
-SEARCH_SIDE = 160
-"""Side in pixels of the crop on which a recipe is searched: larger ones take longer, smaller ones show too little."""
 
 # Share of the pixels up to which single ones are replaced before noise is measured: the measured s.d. then changes by
 # about 1 % (tests/tasks/test_inpaint.py).
@@ -217,7 +215,7 @@ def _stabilised(noise: NoiseModel, fill: float) -> Channel:
 def _search_window(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]:
     """Return the window of the crops that suits a search best, and its unknown pixels."""
     windows = [
-        (crop[y : y + SEARCH_SIDE, x : x + SEARCH_SIDE], mask[y : y + SEARCH_SIDE, x : x + SEARCH_SIDE])
+        (crop[y : y + TRIAL_SIDE, x : x + TRIAL_SIDE], mask[y : y + TRIAL_SIDE, x : x + TRIAL_SIDE])
         for crop, mask in zip(crops, masks, strict=True)
         for y in _starts(crop.shape[0])
         for x in _starts(crop.shape[1])
@@ -229,8 +227,8 @@ def _search_window(crops: Crops, masks: list[Mask]) -> tuple[NDArray[Any], Mask]
 
 def _starts(side: int) -> list[int]:
     # Rounded up: neighbouring windows overlap, and together they see every pixel.
-    pieces = -(-side // SEARCH_SIDE)
-    return sorted({int(v) for v in np.linspace(0, max(0, side - SEARCH_SIDE), pieces).round()})
+    pieces = -(-side // TRIAL_SIDE)
+    return sorted({int(v) for v in np.linspace(0, max(0, side - TRIAL_SIDE), pieces).round()})
 
 
 def _suitability(window: NDArray[Any], unknown: Mask) -> tuple[bool, bool, float]:

@@ -12,15 +12,15 @@ import numpy as np
 from napari_genrecon.models import find_model, load_network
 from napari_genrecon.numerics.gaussian_field import SMOOTHEST, interpolate
 from napari_genrecon.numerics.inpaint_inputs import TOLERANCE, fill_planes
-from napari_genrecon.tasks.inpaint.constants import SEARCH_SIDE
 from napari_genrecon.tasks.inpaint.fill import DRAWN, ROUNDS, STEPS
 from napari_genrecon.tasks.inpaint.planes import TURNS, biharmonic
+from napari_genrecon.tasks.plan import TRIAL_SIDE
 
 __all__ = ["PROBE", "search_seconds", "seconds_per_filled", "steps_per_pixel"]
 
 # Side of what is timed, in px: smaller ones measure the call's overhead, larger ones would delay the answer by seconds.
 PROBE = 128
-_SEARCHED = SEARCH_SIDE**2  # pixels on which the search for a recipe runs all steps, twice
+_SEARCHED = TRIAL_SIDE**2  # pixels on which the search for a recipe runs all steps, twice
 
 
 def steps_per_pixel(method: str, device: str, steps: int = STEPS) -> list[float]:
