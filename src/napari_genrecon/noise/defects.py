@@ -17,7 +17,7 @@ from .model import FAINT, NoiseModel
 from .spectrum import LOWEST
 from .strength import SURE
 
-__all__ = ["HOT", "fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
+__all__ = ["CROWDS", "HOT", "fill_hot", "find_hot", "measure_hot_fraction", "rough_noise", "stripes"]
 
 _FIRST = 2 * LOWEST  # cosine frequency from which stripes are told from structure
 HOT = 7.0  # noise s.d., and photo-electrons, by which a hot pixel stands above all its neighbours
@@ -43,7 +43,7 @@ class _Crowd(NamedTuple):
 
 
 # Where many are hot, one that is a little too bright is more likely hot than noise or a bead.
-_CROWDS = (
+CROWDS = (
     _Crowd(0.0, 0, HOT, 4.0, 2.0),
     _Crowd(3e-4, 1, 4.0, 2.5, 2.5),
     _Crowd(5e-3, 2, 3.5, 2.5, 3.5),
@@ -108,7 +108,7 @@ def measure_hot_fraction(crops: Sequence[NDArray[np.generic]], noise: NoiseModel
 def _crowd(noise: NoiseModel) -> _Crowd:
     """Return how to look for hot pixels: where fine detail is everywhere, it is not to be taken for many of them."""
     fraction = 0.0 if noise.textured else noise.hot_fraction
-    return next(crowd for crowd in reversed(_CROWDS) if fraction >= crowd.fraction)
+    return next(crowd for crowd in reversed(CROWDS) if fraction >= crowd.fraction)
 
 
 def find_hot(plane: NDArray[np.generic], noise: NoiseModel) -> Mask:

@@ -19,6 +19,7 @@ from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network, resolve_device
 from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise.defects import CROWDS
 from napari_genrecon.numerics.views import VIEWS
 from napari_genrecon.tasks.denoise.camera import CameraMaps, Corrected, camera_facts, camera_maps
 from napari_genrecon.tasks.denoise.neighbours import plan_frames, work_per_pixel
@@ -378,9 +379,6 @@ def expected_seconds(image: ImageArray, options: DenoiseOptions) -> float:
     return pixels * load_network(spec, options.device, precision=options.precision).seconds_per_pixel()
 
 
-_MANY_HOT = 3e-4  # of the pixels, from which it is worth a word
-
-
 def measured_planes(image: ImageArray, axes: Axes) -> DenoisePlanes:
     """Return the tile function of `denoise` with all that it measures: training must see what the network will see."""
     # The plan measures all that the network is told; the rest of it is dropped.
@@ -510,7 +508,8 @@ def _note_on_noise(channels: tuple[Channel | None, ...], options: DenoiseOptions
 
 def _note_on_hot(channels: tuple[Channel | None, ...]) -> str:
     hot = max((channel.noise.hot_fraction for channel in channels if channel), default=0.0)
-    if hot < _MANY_HOT:
+    # Single ones are hardly worth a word, unlike so many that some of them touch.
+    if hot < CROWDS[1].fraction:
         return ""
     return (
         f"{100 * hot:.2g} % of the pixels are hot or dead ones, which are no noise: they were left out and come back "
