@@ -161,6 +161,17 @@ def test_logistic_regression_gives_the_probabilities_of_its_classes():
     assert abs(chance.mean() - is_one.mean()) < 1e-3
 
 
+def test_logistic_regression_is_where_its_penalised_likelihood_is_largest():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(60, 5)) * [1, 10, 0.1, 1, 100]
+    is_one = features[:, 0] + 0.5 * rng.normal(size=60) > 1
+    fit = fit_logistic(features, is_one, ridge=0.5)
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    rest = is_one - fit.probability(features)
+    np.testing.assert_allclose(scaled.T @ rest, 0.5 * fit.weights[:-1], atol=1e-3)
+    assert abs(rest.sum()) < 1e-3
+
+
 def test_logistic_regression_takes_classes_that_do_not_overlap_and_features_that_do_not_vary():
     features = np.c_[[-1.0, -2.0, 1.0, 2.0], np.ones(4)]
     chance = fit_logistic(features, np.array([False, False, True, True])).probability(features)
