@@ -25,6 +25,7 @@ from napari_genrecon.numerics.blobs.maxima import find_maxima, highest_around, r
 
 __all__ = [
     "LEAST_Z",
+    "STEP",
     "Blobs",
     "Filters",
     "filter_widths",
@@ -43,14 +44,14 @@ LEAST_Z = 2.5  # maxima below it are not kept: even among 500 blobs on 256 x 256
 # Chosen on spots among discs, ellipses and boxes with sharp edges (`tools/benchmark.py detect`).
 _ROUND = 0.4  # least roundness: noise alone leaves 98 % of the spots at z 5 above it
 _LONGEST = 3.0  # length along Z by width that a small object may have under a filter; rods that are longer are none
-_GROWTH = 1.3  # most that z may grow with a filter 1.7 times as wide, as it does on the edge of a large object
-_STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses less than 1 % of its z
-_FALL, _MOST_OF_IT = 3.5, 0.8  # z, and part of the height, by which it must fall: noise on a ridge rises by 2 to 3
-_ALONE_FROM = 3.5  # z: what is lower is hardly ever kept, and looking around takes time
+STEP = 1.3  # ratio of neighbouring widths: a blob half-way between two loses less than 1 % of its z
+# z, and part of the height, by which it must fall: noise on a ridge rises by 2 to 3. What is lower than the fall itself
+# is hardly ever kept: it is not looked at, as that takes time.
+_FALL, _MOST_OF_IT = 3.5, 0.8
 _WINDOW = {2: 5.0, 3: 3.0}  # widths around in which higher places are looked for; the price in 3D is the cube
 _LEAST_EXCESS = 0.25  # noise that its mirror image cancels; next to nothing is left only in images of few pixels
 _SPECTRUM = 64  # samples of the spectrum per dimension from which roughness is computed
-_LAGS = 32  # pixels over which correlated noise is followed
+_LAGS = _SPECTRUM // 2  # pixels over which correlated noise is followed: all that such a spectrum holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,9 @@ def joined(parts: Sequence[Blobs], ndim: int) -> Blobs:
 def filter_widths(smallest: float, largest: float, ndim: int) -> tuple[float, ...]:
     """Return the widths of filters for blobs of these full widths at half maximum, in pixels."""
     first, last = (math.sqrt(ndim + 1) / FWHM * size for size in (smallest, largest))
-    count = 1 + max(1, math.ceil(math.log(last / first) / math.log(_STEP) - 1e-9)) if last > first else 1
+    count = 1 + max(1, math.ceil(math.log(last / first) / math.log(STEP) - 1e-9)) if last > first else 1
     widths = np.geomspace(first, last, count) if count > 1 else np.array([first])
-    return tuple(map(float, [*widths, widths[-1] * _STEP, widths[-1] * _STEP**2]))
+    return tuple(map(float, [*widths, widths[-1] * STEP, widths[-1] * STEP**2]))
 
 
 def widest_halo(filters: Filters) -> tuple[int, ...]:
@@ -158,7 +159,9 @@ def find_blobs(
         found, roundness = _maxima(z, index, filters)
         if spots_only:
             growth = _around(planes[index + 2], found.places, filters, index) / found.z
-            found = found[(roundness > _ROUND) & (growth < _GROWTH)]
+            # On the edge of a large object z grows as the width of the filter, on a spot it does not: half-way between,
+            # in the logarithm, for filters of two steps.
+            found = found[(roundness > _ROUND) & (growth < STEP)]
         z_scale = np.sqrt(maps.mirrored(index, found.places, ends))
         found = replace(found, z=(found.z / z_scale).astype(np.float32))[found.z > LEAST_Z * z_scale]
         parts.append(found[_is_alone(z, found, filters, index)] if spots_only else found)
@@ -324,7 +327,7 @@ def _is_alone(z: Floats, blobs: Blobs, filters: Filters, index: int) -> NDArray[
     reach = [math.ceil(_WINDOW[z.ndim] * filters.widths[index] / step) for step in filters.spacing]
     alone = np.ones(len(blobs), bool)
     centres = np.round(blobs.places).astype(int)
-    for i in np.flatnonzero(blobs.z >= _ALONE_FROM):
+    for i in np.flatnonzero(blobs.z >= _FALL):
         around = tuple(slice(max(0, at - n), at + n + 1) for at, n in zip(centres[i], reach, strict=True))
         part, centre = z[around], tuple(min(at, n) for at, n in zip(centres[i], reach, strict=True))
         if part.max() <= part[centre]:
