@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_genrecon.models import find_model
+from napari_genrecon.models.networks import RARE
 from napari_genrecon.models.runtime import Model
 from napari_genrecon.numerics.blobs.filters import noise_field
 from napari_genrecon.numerics.blobs.maxima import find_maxima
 from napari_genrecon.numerics.blobs.spot_planes import spot_planes
-from napari_genrecon.tasks.detect.finders import LEAST_HEAT
 
 RHO = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8)
 LEAST, STEP = -8.0, 0.5  # evidence; what is less is never an object
@@ -44,7 +44,7 @@ def _evidence(model: Model, rho: float, count: int) -> np.ndarray:
     for _ in range(count):
         noise = noise_field((SIDE, SIDE), (rho, rho), rng)
         heat, _, odds = model(spot_planes(noise, (rho, rho)), (rho, rho))
-        found.append((heat + odds)[tuple(find_maxima(heat, LEAST_HEAT).T)])
+        found.append((heat + odds)[tuple(find_maxima(heat, RARE).T)])
     return np.concatenate(found)
 
 

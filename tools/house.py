@@ -187,7 +187,6 @@ DEFINED = {
     "tasks.inpaint.damage": {"_FEWEST_FRAMES"},
     "tasks.inpaint.fill": {"_HIDING_SEED"},
     "tasks.inpaint.planes": {"TURNS", "_CELL"},
-    "tasks.detect.heat": {"_MIRRORED"},
     "tasks.detect.options": {"NETWORK_SIZES"},
     "tasks.detect.rules": {"FEWEST", "_EVEN_ODDS"},
     "tasks.pipeline.steps": {"_VERSION"},

@@ -19,8 +19,9 @@ from napari_genrecon.errors import GenReconWarning, ImageError, OptionError, Out
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at, verify
 from napari_genrecon.io.record.methods import methods_text
-from napari_genrecon.numerics.blobs.filters import noise_field
+from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, noise_field
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
+from napari_genrecon.tasks.detect.finders import LogFinder
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing stands out:napari_genrecon.errors.GenReconWarning")
 
@@ -132,10 +133,16 @@ def test_tiles_do_not_show(monkeypatch):
 
     image, _ = scene(4, n=80, shape=(200, 300))
     whole = detect(image, noise=1.0)
-    monkeypatch.setattr(finders, "_TILE", 96)
+    monkeypatch.setattr(finders, "TILE", 96)
     parts = detect(image, noise=1.0)
     np.testing.assert_allclose(parts.pixels, whole.pixels, atol=0.05)
     np.testing.assert_allclose(parts["z"], whole["z"], rtol=0.02)
+
+
+def test_parts_of_deep_volumes_are_no_smaller_than_what_is_read_around_them():
+    finder = LogFinder(Filters(filter_widths(2.0, 20.0, 3), (0.0,) * 3, (1.0,) * 3))
+    assert finder.halo[0] == 0
+    assert finder.tile((5000, 400, 400)) == (5000, max(finder.halo), max(finder.halo))
 
 
 def test_cancel_between_parts_ends_the_search(monkeypatch):

@@ -15,6 +15,7 @@ from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at
 from napari_genrecon.models import ModelCard
 from napari_genrecon.models.runtime import Model
+from napari_genrecon.models.networks import RARE
 from napari_genrecon.numerics.logistic import Logistic
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps, heat
 from napari_genrecon.tasks.detect.candidates import Candidates, Size
@@ -98,6 +99,16 @@ def test_the_threshold_lies_between_objects_and_others():
     rule = learn_heat(candidates, np.c_[np.zeros(2), places[:2]], Size(10.0, False))
     assert rule.f1 == 1.0
     np.testing.assert_array_equal(rule.probability(candidates) >= rule.threshold, [True, True, False, False])
+
+
+def test_maxima_that_are_no_likelier_than_before_the_training_are_no_candidates():
+    odds = np.full((1, 40, 53), 2 * RARE, np.float32)
+    odds[0, 10, 12], odds[0, 25, 40] = RARE + 0.1, RARE - 0.1
+    picture, values = Picture(odds, np.ones(2)), np.zeros(odds.shape[1:], np.float32)
+    steps = heat_steps(lambda part: part[0], picture, values, Size(8.0, False), (0.0, 0.0), 0)
+    found = finish(steps)
+    np.testing.assert_allclose(found.places, [(10, 12)], atol=0.5)
+    np.testing.assert_allclose(found.features, RARE + 0.1, rtol=1e-6)
 
 
 def test_a_heat_map_without_maxima_is_worth_nothing():

@@ -168,7 +168,7 @@ def test_tiles_do_not_show(monkeypatch):
 
     image, _ = scene(4, n=60, side=200)
     whole = detect(image, noise=1.0, method="net")
-    monkeypatch.setattr(finders, "_TILE", 96)
+    monkeypatch.setattr(finders, "TILE", 96)
     parts = detect(image, noise=1.0, method="net")
     assert len(whole) > 30
     np.testing.assert_allclose(parts.pixels, whole.pixels, atol=1e-3)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["NETWORKS", "WIDEST", "Network"]
+__all__ = ["NETWORKS", "RARE", "WIDEST", "Network"]
 
 WIDEST = 256
 """Feature maps of a generative network at any level: else they would double with every halving of the side."""
+RARE = -4.0
+"""Logarithm of the odds of a centre with which networks that look for objects begin: nearly no pixel is one. A maximum
+that was trained to no more is none either, even in dim, crowded scenes."""
 
 _GENERATIVE: Mapping[str, Collection[int]] = {
     "size": (32, 64, 128),

@@ -8,9 +8,7 @@ from torch.nn import functional as F
 
 from napari_genrecon.models.networks import WIDEST
 
-__all__ = ["RARE", "ResidualBlock", "SmallUNet", "pad_to_stride", "widths"]
-
-RARE = -4.0  # logarithm of the odds of a centre at first, for networks that look for some: nearly no pixel is one
+__all__ = ["ResidualBlock", "SmallUNet", "pad_to_stride", "widths"]
 
 
 class ResidualBlock(nn.Module):

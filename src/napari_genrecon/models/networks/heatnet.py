@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_genrecon.models.networks.blocks import RARE, SmallUNet, pad_to_stride
+from napari_genrecon.models.networks import RARE
+from napari_genrecon.models.networks.blocks import SmallUNet, pad_to_stride
 
 __all__ = ["HeatNet"]
 

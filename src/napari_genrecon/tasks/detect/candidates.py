@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_genrecon.normal import FWHM
-from napari_genrecon.numerics.blobs.filters import Filters, find_blobs
+from napari_genrecon.numerics.blobs.filters import STEP, Filters, find_blobs
 from napari_genrecon.numerics.blobs.ring_features import ring_features
 
 __all__ = [
@@ -32,7 +32,7 @@ AROUND = (0.6, 0.8, 1.0, 1.25)
 """Sizes of the candidates, in that of the clicked objects."""
 HIT = 0.4
 """Sizes from a click within which a candidate is the object."""
-_SIZES = (1.5, 0.25, 1.3)  # tried: from so many pixels to this part of the shorter side, in these steps
+_SIZES = (1.5, 0.25)  # tried: from so many pixels to this part of the shorter side, from filter to filter
 _APART = 0.6  # sizes within which two findings are one
 
 
@@ -80,9 +80,9 @@ class Candidates:
 
 def tried_sizes(shape: tuple[int, ...]) -> tuple[float, ...]:
     """Return the sizes that clicked objects may have in planes of this shape, in pixels."""
-    smallest, part, step = _SIZES
+    smallest, part = _SIZES
     largest = max(part * min(shape), 2 * smallest)
-    return tuple(smallest * step**i for i in range(1 + int(math.log(largest / smallest) / math.log(step))))
+    return tuple(smallest * STEP**i for i in range(1 + int(math.log(largest / smallest) / math.log(STEP))))
 
 
 def click_answers(

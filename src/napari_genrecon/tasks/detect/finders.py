@@ -13,9 +13,11 @@ from scipy.special import expit
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.models import ModelCard, find_model, load_network
+from napari_genrecon.models.networks import RARE
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import (
+    STEP,
     Blobs,
     Filters,
     filter_widths,
@@ -27,17 +29,14 @@ from napari_genrecon.numerics.blobs.maxima import centred, find_maxima, refined
 from napari_genrecon.numerics.blobs.spot_planes import REACH, spot_planes
 from napari_genrecon.tasks.detect.options import DetectOptions
 
-__all__ = ["Finder", "LogFinder", "NetFinder", "finders_of"]
+__all__ = ["SMALLEST_PLANE", "TILE", "Finder", "LogFinder", "NetFinder", "finders_of"]
 
 Values = NDArray[np.float32]
 
-_TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
+TILE = 1024  # pixels along a side of a plane: about two seconds on one core, after which a run can be cancelled
 _VOXELS = 1 << 21  # of a tile of a volume: about two seconds, too
-_SMALLEST = 64  # pixels along a side of a tile of a volume
-LEAST_HEAT = -4.0  # below which a maximum of the network's answer is not kept: it is none even in dim, crowded scenes
-_SMALLEST_PLANE = 16  # pixels a side: filters reach further, and see mirror images on both sides
+SMALLEST_PLANE = 16  # pixels a side: filters reach further, and see mirror images on both sides
 _WINDOW = 0.7  # s.d. of the spot: within it lies the heat that counts for its centre
-_OTHER_SIZE = 1.3  # ratio to the sizes asked for up to which a spot is kept: sizes of dim ones are uncertain by it
 
 
 class Finder(Protocol):
@@ -82,8 +81,9 @@ class LogFinder:
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths of a part that takes about two seconds."""
         if len(shape) == 2:
-            return (_TILE, _TILE)
-        side = max(_SMALLEST, math.isqrt(_VOXELS // max(1, shape[0])))
+            return (TILE, TILE)
+        # Smaller parts would be little but their surroundings.
+        side = max(*self.halo, math.isqrt(_VOXELS // max(1, shape[0])))
         return (shape[0], side, side)
 
     def __call__(self, values: Values, ends: Sequence[tuple[bool, bool]]) -> Blobs:
@@ -111,16 +111,17 @@ class NetFinder:
 
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths of a part that takes about two seconds."""
-        return (_TILE,) * len(shape)
+        return (TILE,) * len(shape)
 
     def __call__(self, values: Values, ends: Sequence[tuple[bool, bool]]) -> Blobs:
         """Return the maxima of a plane, those of other sizes left out."""
         rho_y, rho_x = self.filters.rho
         planes = spot_planes(values, (rho_y, rho_x))
         heat, log_sigma, odds = load_network(self.card, self.device)(planes, (rho_x, rho_y))
-        where = find_maxima(heat, LEAST_HEAT)
+        where = find_maxima(heat, RARE)
         sigma = np.exp(log_sigma[tuple(where.T)])
-        least, most = self.filters.sizes[0] / _OTHER_SIZE, self.filters.sizes[-3] * _OTHER_SIZE
+        # By a step from filter to filter more or less: sizes of dim ones are as uncertain.
+        least, most = self.filters.sizes[0] / STEP, self.filters.sizes[-3] * STEP
         fits = (least < FWHM * sigma) & (FWHM * sigma < most)
         where, sigma = where[fits], sigma[fits]
         widths = np.log(self.filters.widths[:-2]) - 0.5 * math.log(3)  # of the spots that they answer most to
@@ -162,7 +163,7 @@ def _unknown(filters: list[Filters], card: ModelCard, plane: tuple[int, int]) ->
             f"the noise of neighbouring pixels has a correlation of {strongest:.2f}, and method 'net' knows up to "
             f"{known:g}: take method 'log', or bin the image"
         )
-    if min(plane) < _SMALLEST_PLANE:
+    if min(plane) < SMALLEST_PLANE:
         return f"planes of {plane[0]} x {plane[1]} pixels are too small for method 'net': take method 'log'"
     return ""
 

@@ -18,11 +18,14 @@ from scipy.spatial.distance import cdist
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.engine.tiles import TileGrid
 from napari_genrecon.models import load_network
+from napari_genrecon.models.networks import RARE
 from napari_genrecon.numerics.blobs.filters import heights_at
 from napari_genrecon.numerics.blobs.maxima import find_maxima, refined
 from napari_genrecon.numerics.blobs.ring_features import even
 from napari_genrecon.numerics.resample import resize_matrix
+from napari_genrecon.numerics.symmetries import WAYS, turned
 from napari_genrecon.tasks.detect.candidates import AROUND, Candidates, Size, filters_around
+from napari_genrecon.tasks.detect.finders import SMALLEST_PLANE, TILE
 from napari_genrecon.training import task_recipe
 from napari_genrecon.training.data.augment import draw_places
 from napari_genrecon.training.data.dataset import Dataset
@@ -41,10 +44,6 @@ _CROPS, _HELD_OUT = 192, 16  # crops to train on, and to tell the loss on
 _GAIN, _SHIFT = 0.2, 0.1  # largest changes of contrast and brightness, in parts of the range of a plane
 _WIDTH = 0.2  # s.d. of the heat around a centre, in sizes of the object
 _CERTAIN = 0.5  # sizes around a click within which there is no other object
-_LEAST_SIDE = 16  # pixels of a shrunk plane
-_LEAST_ODDS = -6.0  # logarithm, below which a maximum is not looked at
-_TILE = 512  # pixels: half a second on one core
-_MIRRORED = ((), (-1,), (-2,), (-2, -1))  # the mean of the answers to these ways is steadier than one
 
 
 class Picture(NamedTuple):
@@ -57,7 +56,7 @@ class Picture(NamedTuple):
     def of(cls, channels: NDArray[np.floating], size: Size) -> Picture:
         """Shrink a plane (C, Y, X)."""
         shape = channels.shape[1:]
-        lengths = [min(n, max(_LEAST_SIDE, round(n * _OBJECT / size.fwhm))) for n in shape]
+        lengths = [min(n, max(SMALLEST_PLANE, round(n * _OBJECT / size.fwhm))) for n in shape]
         rows, columns = (resize_matrix(n, length) for n, length in zip(shape, lengths, strict=True))
         small = np.stack([rows @ even(channel) @ columns.T for channel in channels])
         return cls(small.astype(np.float32), np.array(lengths) / shape)
@@ -217,13 +216,15 @@ def heat_steps(
     """
     odds = np.empty(picture.channels.shape[1:], np.float32)
     halo, stride = (geometry.along("YX", 0) for geometry in (model.card.halo, model.card.stride))
-    grid = TileGrid(shape=odds.shape, tile=(_TILE, _TILE), halo=halo, scale=(1, 1), stride=stride)
+    grid = TileGrid(shape=odds.shape, tile=(TILE, TILE), halo=halo, scale=(1, 1), stride=stride)
     for tile in grid.tiles():
         yield Progress(0, 0, "drawing heat maps")
         part = picture.channels[:, *tile.src]
-        ways = [np.flip(model(np.flip(part, way)), way) for way in _MIRRORED]
+        # Even ways mirror and do not turn, so that tiles keep their sides; done twice, each undoes itself. The mean of
+        # the answers is steadier than one.
+        ways = [turned(model(turned(part, way)), way) for way in range(0, WAYS, 2)]
         odds[tile.dst] = np.mean(ways, axis=0)[tile.crop]
-    where = find_maxima(odds, _LEAST_ODDS)
+    where = find_maxima(odds, RARE)
     places = picture.outward(refined(odds, where, (1.0, 1.0))[0])
     places = np.clip(places, 0, np.array(values.shape) - 1)
     level = np.full(len(places), AROUND.index(1.0))
