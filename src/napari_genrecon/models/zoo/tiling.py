@@ -24,7 +24,6 @@ are cut differs by 2.7e-4, one with means of the whole image by 5e-4, both with 
 
 _HALOS = (16, 32, 64, 128)  # pixels; wider ones make tiles so large that whole planes are no worse
 _STRIDES = (1, 8, 16, 64)  # pixels: sides of the windows of attention, and of halvings
-_DARK = 0.5  # times the scene in the tile: the rest of the image is brighter
 CORE = 32  # pixels of a tile along the cut and across it: larger ones take minutes with large networks
 
 
@@ -96,7 +95,8 @@ def _strip(network: nn.Module, scale: int, stride: int, *, turned: bool) -> _Str
     core, widest = (-(-each // stride) * stride for each in (CORE, _HALOS[-1]))
     # The core starts at a multiple of the stride, and so far inside that the widest halo does not reach the edge.
     start = stride + widest
-    image = torch.cat([_scene(core, start + core) * _DARK, _contrast(core, widest + 2 * core)], dim=-1)
+    # The square of the scene is darker than the rest of the image, which means of the whole notice.
+    image = torch.cat([_scene(core, start + core).square(), _contrast(core, widest + 2 * core)], dim=-1)
     image = image.transpose(-1, -2) if turned else image
     along = -2 if turned else -1
     return _Strip(image, along, (start, core), _run(network, image).narrow(along, start * scale, core * scale))
