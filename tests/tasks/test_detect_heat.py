@@ -211,7 +211,7 @@ def test_tiles_of_a_heat_map_equal_the_whole(monkeypatch):
     size = Size(fwhm=8.0, dark=False)
     found = []
     for tile in (64, 512):
-        monkeypatch.setattr(heat, "_TILE", tile)
+        monkeypatch.setattr(heat, "TILE", tile)
         found.append(finish(heat_steps(model, Picture(plane[None], np.ones(2)), plane, size, (0.0, 0.0), 0)))
     assert len(found[0].places) == len(found[1].places) > 20
     np.testing.assert_allclose(found[0].features, found[1].features, atol=1e-4)

@@ -18,6 +18,7 @@ from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
 
 __all__ = [
+    "CROP_SIDE",
     "as_plane",
     "count_nan",
     "fill_non_finite",

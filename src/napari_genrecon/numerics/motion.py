@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_genrecon.engine.intensity import CROP_SIDE
+
 __all__ = ["LOOK", "STILL", "Motion", "follow", "measure_motion", "measure_motions", "moved"]
 
 Plane = NDArray[np.float32]
 
-LOOK = 256
-"""Pixels a side, in the middle of frames, from which their motion is measured."""
+LOOK = CROP_SIDE
+"""Pixels a side, in the middle of frames, from which their motion is measured: those of a crop that stands for more."""
 _BIN = 2  # px a side that are averaged before frames are compared: a quarter of the work
 _BLUR = 0.75  # s.d. of the filter after that: with the binning, it leaves a fifth of white noise
 _EDGE = 4  # binned pixels left out at every side, where the shifted frame has nothing

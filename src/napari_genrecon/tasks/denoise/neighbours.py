@@ -18,6 +18,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.models import PerAxis, find_model
 from napari_genrecon.noise.model import SMOOTH
 from napari_genrecon.numerics.changes import far_correlation, still_variance
+from napari_genrecon.numerics.motion import LOOK
 from napari_genrecon.tasks.denoise.frames import REACH, WINDOW, DenoiseFrames, as_frames
 from napari_genrecon.tasks.denoise.planes import Channel, DenoisePlanes
 from napari_genrecon.tasks.plan import TRIAL_SIDE, plan_grid
@@ -190,7 +191,7 @@ def _changes(read: Reader, planes: DenoisePlanes, channel: Channel, index: int, 
     """Yield the changes from a few frames to the next; dropped frames are left out."""
     last = read.shape[axis] - 2
     for start in np.unique(np.linspace(0, last, min(_PAIRS, last + 1)).round().astype(int)):
-        block = read(_region(read.shape, planes.axes, index, axis, slice(start, start + 2), 256))
+        block = read(_region(read.shape, planes.axes, index, axis, slice(start, start + 2), LOOK))
         first, second = (planes.prepare(frame, channel) for frame in as_frames(block, planes.axes, axis))
         if np.ptp(first.stabilised) and np.ptp(second.stabilised):
             level = gaussian_filter((first.stabilised + second.stabilised) / 2, SMOOTH)
