@@ -36,17 +36,18 @@ STACK = {
 CALIBRATED = {"scale": (0.1, 0.1), "units": ("micrometer",) * 2}
 CASES = {  # rule: situation in which it speaks, change by which it falls silent
     "defects first": ({"noise": (noise(hot_fraction=1e-4),)}, {"noise": (noise(),)}),
-    "movie": ({"axes": "TYX", "shape": (30, 512, 512)}, {"shape": (1, 512, 512)}),
+    "movie": ({"axes": "TYX", "shape": (30, 512, 512)}, {"shape": (2, 512, 512)}),
     "noisy": ({}, {"noise": (noise(51),)}),
     "not noisy": ({"noise": (noise(51),)}, {"noise": (noise(49),)}),
     "correlated noise": ({"noise": (noise(rho_x=0.4),)}, {"noise": (noise(rho_x=0.05),)}),
     "flat voxels": (STACK, {"scale": (0.3, 0.25, 0.25)}),
     "known optics": ({"goal": "see", **CALIBRATED}, {"units": ("pixel",) * 2}),
+    "crowded and dim": ({"points": 600, "noise": (noise(5),)}, {"points": 300}),
     "count": ({"goal": "count"}, {"goal": "see"}),
     "too few classes": ({"classes": (7, 0)}, {"classes": (7, 3)}),
     "few labels": ({"classes": (30, 9)}, {"classes": (30, 10)}),
     "many labels": ({"classes": (30, 10)}, {"classes": (30, 9)}),
-    "few labelled images": ({"goal": "train", "objects": 40, "images": 31}, {"images": 32}),
+    "few labelled images": ({"goal": "train", "objects": 40}, {"images": 60}),
     "too few crops": ({"goal": "train", "images": 1}, {"images": 3}),
     "enough crops": ({"goal": "train", "images": 3}, {"images": 1}),
 }
@@ -89,9 +90,15 @@ def test_objects_are_counted_in_the_image_as_it_is(all_tasks):
     assert "not a denoised one" in counted.reason
 
 
-def test_crowded_spots_are_left_to_the_default_which_asks_the_network(all_tasks):
-    (found,) = [advice for advice in advices(situation(points=600, noise=(noise(5),))) if advice.task == "detect"]
-    assert (found.rule, found.options) == ("count", {})
+def test_crowded_dim_spots_get_the_network_and_not_two_advices(all_tasks):
+    found = advices(situation(points=600, noise=(noise(5),)))
+    assert [advice.rule for advice in found if advice.task == "detect"] == ["crowded and dim"]
+
+
+def test_crowded_spots_without_the_network_are_detected_all_the_same(monkeypatch):
+    monkeypatch.setattr(advising, "_exists", lambda rule: not rule.needs)
+    found = advices(situation(points=600, noise=(noise(5),)))
+    assert [advice.rule for advice in found if advice.task == "detect"] == ["count"]
 
 
 def test_frames_of_a_movie_replace_the_plain_advice(all_tasks):

@@ -15,15 +15,23 @@ from napari_genrecon.models.card import FACTORS
 from napari_genrecon.noise.report import STRIPED, STRONG, WEAK
 from napari_genrecon.recognition.pictures import NEEDED
 from napari_genrecon.tasks.advise.situation import Situation
-from napari_genrecon.training.data import checks
+from napari_genrecon.training.data.checks import PLENTY
 from napari_genrecon.training.data.dataset import SIZES
 
 __all__ = ["RULES", "Rule"]
 
+FRAMES = 3
+"""Frames of a movie from which averaging over time has something to average."""
+PLANES = 8
+"""Planes from which a stack can be learnt from."""
+FEW_IMAGES = 50
+"""Labelled images below which augmentation pays; U-Net was trained on 30 of them."""
 CROP = min(SIZES)
 """Side in pixels of the smallest crops."""
 SECONDS_PER_PIXEL = 1.2e-6
 """Time of one new image: 0.29 seconds for 512 x 512 pixels on one core (``tools/benchmark.py augment``)."""
+CROWDED = 1900.0
+"""Points per megapixel from which neighbouring spots overlap: 500 in a field of 512 x 512."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +106,7 @@ def _noisy(s: Situation) -> str:
 
 
 def _movie(s: Situation) -> str:
-    if not _noisy(s) or s.length("T") == 1:
+    if not _noisy(s) or s.length("T") < FRAMES:
         return ""
     return f"{_noisy(s)} What its {s.length('T')} frames agree on can be averaged first."
 
@@ -127,7 +135,7 @@ def _correlated(s: Situation) -> str:
 def _flat_voxels(s: Situation) -> str:
     z, x = s.size("Z"), s.size("X")
     # Below 1.5 no whole factor makes voxels even. Without a unit their shape is not known, however the scale was set.
-    if z is None or x is None or s.length("Z") == 1 or round(z / x) < min(FACTORS):
+    if z is None or x is None or s.length("Z") < PLANES or round(z / x) < min(FACTORS):
         return ""
     tall = f"voxels are {z / x:.2g} times as tall as wide, so that side views are blocky"
     return f"{tall}; the planes of the stack teach a network how to fill them in."
@@ -146,6 +154,16 @@ def _countable(s: Situation) -> str:
     marked = f" Compare what it finds with the {s.points} points you marked." if s.points else ""
     raw = " Take the image as it is, not a denoised one."
     return f"it finds objects against the measured noise, at a share of false ones that you choose.{marked}{raw}"
+
+
+def _crowded(s: Situation) -> str:
+    density = s.points / (s.pixels / 1e6)  # per megapixel
+    if not s.points or density < CROWDED or not 0 < s.snr < STRONG:
+        return ""
+    return (
+        f"{s.points} points are {density:.0f} in a megapixel, and the image is dim (contrast-to-noise ratio "
+        f"{s.snr:.2g}): spots overlap, and the network was trained on scenes like this."
+    )
 
 
 def _one_class(s: Situation) -> str:
@@ -187,7 +205,7 @@ def _many_labels(s: Situation) -> str:
 def _few_images(s: Situation) -> str:
     # For seeing, no model is trained on the images.
     wanted = s.goal in ("train", "classify", "count")
-    if not (s.objects or s.points) or s.images >= checks.NEEDED or not wanted:
+    if not (s.objects or s.points) or s.images >= FEW_IMAGES or not wanted:
         return ""
     what = f"{s.objects} labelled objects" if s.objects else f"{s.points} points"
     several = f"{s.images} image" + ("s" if s.images > 1 else "")
@@ -201,14 +219,14 @@ def _crops(s: Situation) -> int:
 
 
 def _few_crops(s: Situation) -> str:
-    if _crops(s) >= checks.PLENTY:
+    if _crops(s) >= PLENTY:
         return ""
     there = f"there are about {_crops(s)} crops of {CROP} pixels"
-    return f"{there}; the discriminator of a GAN learns fewer than {checks.PLENTY} by heart."
+    return f"{there}; the discriminator of a GAN learns fewer than {PLENTY} by heart."
 
 
 def _many_crops(s: Situation) -> str:
-    if _crops(s) < checks.PLENTY:
+    if _crops(s) < PLENTY:
         return ""
     return f"about {_crops(s)} crops of {CROP} pixels are enough to learn what such pictures look like."
 
@@ -245,6 +263,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="known optics", task="deblur", title="Deblur, if you know the objective", why=_blurred, goals=("see",),
         source=f"{_BENCHMARKS}, deblur",
+    ),
+    Rule(
+        # Before "count", for the same reason.
+        name="crowded and dim", task="detect", title="Detect spots with the network", why=_crowded,
+        goals=("any", "count"), options=lambda _: {"method": "net"}, needs=("method",),
+        source=f"{_BENCHMARKS}, detect: 500 crowded spots",
     ),
     Rule(
         name="count", task="detect", title="Detect objects", why=_countable, goals=("any", "count"),
