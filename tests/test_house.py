@@ -170,4 +170,4 @@ def test_tools_import_what_there_is(path):
 
 def test_few_numbers_are_tuned():
     lines = sum(len(path.read_text().splitlines()) for path in house.FILES)
-    assert house.constants()["tuned"] <= 5.6 * lines / 1000
+    assert house.constants()["tuned"] <= 5.7 * lines / 1000

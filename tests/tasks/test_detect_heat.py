@@ -105,7 +105,10 @@ def test_maxima_that_are_no_likelier_than_before_the_training_are_no_candidates(
     odds = np.full((1, 40, 53), 2 * RARE, np.float32)
     odds[0, 10, 12], odds[0, 25, 40] = RARE + 0.1, RARE - 0.1
     picture, values = Picture(odds, np.ones(2)), np.zeros(odds.shape[1:], np.float32)
-    steps = heat_steps(lambda part: part[0], picture, values, Size(8.0, False), (0.0, 0.0), 0)
+    recipe = task_recipe("detect")
+    card = recipe.card(ModelCard(name="clicks", task="detect", network=recipe.kept, channels=1), None)
+    model = Model(card, "cpu", network=torch.nn.Identity())
+    steps = heat_steps(model, picture, values, Size(8.0, False), (0.0, 0.0), 0)
     found = finish(steps)
     np.testing.assert_allclose(found.places, [(10, 12)], atol=0.5)
     np.testing.assert_allclose(found.features, RARE + 0.1, rtol=1e-6)
@@ -201,13 +204,13 @@ def test_a_heat_map_tells_what_one_filter_cannot_and_again(tmp_path):
 
 
 def test_tiles_of_a_heat_map_equal_the_whole(monkeypatch):
-    """The card says how far the network sees. Sides that are no multiples of 8 are mirrored on another grid."""
+    """The card says how far the network sees; the sides are no multiples of its stride."""
     torch.manual_seed(0)
     recipe = task_recipe("detect")
     card = recipe.card(ModelCard(name="clicks", task="detect", network=recipe.kept, channels=1), None)
     model = Model(card, "cpu", network=recipe.network(card, None))
-    y, x = np.indices((200, 232))
-    plane = (np.sin(x / 5) * np.cos(y / 7) + np.random.default_rng(0).normal(0, 0.1, (200, 232))).astype(np.float32)
+    y, x = np.indices((203, 230))
+    plane = (np.sin(x / 5) * np.cos(y / 7) + np.random.default_rng(0).normal(0, 0.1, x.shape)).astype(np.float32)
     size = Size(fwhm=8.0, dark=False)
     found = []
     for tile in (64, 512):

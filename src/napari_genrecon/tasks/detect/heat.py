@@ -214,16 +214,21 @@ def heat_steps(
     Candidates
         Their only feature is the logarithm of the odds; heights are those under the filter of the objects' size.
     """
-    odds = np.empty(picture.channels.shape[1:], np.float32)
+    shape = picture.channels.shape[1:]
     halo, stride = (geometry.along("YX", 0) for geometry in (model.card.halo, model.card.stride))
+    # Mirrored sides that are no multiples of the stride would lie on another grid of the network than unmirrored ones.
+    more = [(0, -side % step) for side, step in zip(shape, stride, strict=True)]
+    channels = np.pad(picture.channels, [(0, 0), *more], mode="symmetric")
+    odds = np.empty(channels.shape[1:], np.float32)
     grid = TileGrid(shape=odds.shape, tile=(TILE, TILE), halo=halo, scale=(1, 1), stride=stride)
     for tile in grid.tiles():
         yield Progress(0, 0, "drawing heat maps")
-        part = picture.channels[:, *tile.src]
+        part = channels[:, *tile.src]
         # Even ways mirror and do not turn, so that tiles keep their sides; done twice, each undoes itself. The mean of
         # the answers is steadier than one.
         ways = [turned(model(turned(part, way)), way) for way in range(0, WAYS, 2)]
         odds[tile.dst] = np.mean(ways, axis=0)[tile.crop]
+    odds = odds[: shape[0], : shape[1]]
     where = find_maxima(odds, RARE)
     places = picture.outward(refined(odds, where, (1.0, 1.0))[0])
     places = np.clip(places, 0, np.array(values.shape) - 1)
