@@ -14,8 +14,8 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at
 from napari_genrecon.models import ModelCard
-from napari_genrecon.models.runtime import Model
 from napari_genrecon.models.networks import RARE
+from napari_genrecon.models.runtime import Model
 from napari_genrecon.numerics.logistic import Logistic
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps, heat
 from napari_genrecon.tasks.detect.candidates import Candidates, Size
