@@ -150,25 +150,26 @@ def surprise(
     return np.square(_smooth(difference, _MOVED) / np.float32(_left(rho, _MOVED)))
 
 
-def variance_of_movement(surprises: NDArray[Any], frames: int) -> NDArray[np.float32]:
+def variance_of_movement(surprises: NDArray[Any], frames: NDArray[Any]) -> NDArray[np.float32]:
     """Return the variance (Y, X) that movement adds to what other frames say, in that of the noise of a frame.
-
-    It is at most that of the noise: of more movement, the gate takes what still holds.
 
     Parameters
     ----------
     surprises : (Y, X) ndarray
-        Mean `surprise` of the frames around.
-    frames : int
-        How many they are.
+        Sum of the `surprise` of the frames around.
+    frames : (Y, X) ndarray
+        How many they are, in parts of which frames may count, too.
 
     Notes
     -----
     A filter whose innovations are larger than it expects trusts its past too much (Mehra, IEEE Trans. Autom. Control
     15, 1970). ``1 / sqrt(frames)`` is two s.d. of the local mean of the squares of white noise.
     """
-    around = ndimage.gaussian_filter(surprises, 2 * _MOVED, mode="nearest", truncate=REACH)
-    return np.asarray(np.clip(around - 1 - 1 / math.sqrt(frames), 0, 1), np.float32)
+    total, count = (
+        ndimage.gaussian_filter(plane, 2 * _MOVED, mode="nearest", truncate=REACH) for plane in (surprises, frames)
+    )
+    count = np.maximum(count, np.finfo(np.float32).eps)
+    return np.asarray(np.maximum(total / count - 1 - 1 / np.sqrt(count), 0), np.float32)
 
 
 def far_correlation(differences: Sequence[NDArray[np.float32]], rho: tuple[float, float]) -> tuple[float, float]:

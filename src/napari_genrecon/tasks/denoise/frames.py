@@ -175,8 +175,7 @@ class _Side(NamedTuple):
 
     fused: NDArray[np.float32]  # (3 or 4, Y, X): fused, its variance, mean of the denoised frames, mean of the squares
     share: NDArray[np.float32]  # (Y, X), that the gate gave it when the frame was added
-    surprises: NDArray[np.float32]  # (Y, X), mean over these frames
-    frames: int  # that these are the mean of
+    surprises: NDArray[np.float32]  # (2, Y, X): sum over these frames, and how many they are
 
     def copied(self) -> _Side:
         """Return it without what it is a view of: the memory of the gate, which nobody needs any more."""
@@ -189,11 +188,9 @@ def _together(number: int, frame: _Frame, sides: Sequence[_Side], channel: Chann
     The gate gives every frame its share; where the frames differ more than noise does, that share is less.
     """
     variances = [side.fused[1] for side in sides]
-    count = sum(side.frames for side in sides)
     known = [information(side.share) for side in sides]
-    if count:
-        surprises = np.sum([side.frames * side.surprises for side in sides], axis=0) / count
-        movement = variance_of_movement(surprises, count)
+    if sides:
+        movement = variance_of_movement(*np.sum([side.surprises for side in sides], axis=0))
         known = [np.minimum(one, 1 / (old + movement * (1 + old))) for one, old in zip(known, variances, strict=True)]
     variance = np.asarray(np.ones_like(frame.even) * variance_left(variances, known), np.float32)
     own = (frame.even, frame.clean, *([] if frame.squares is None else [frame.squares]))
@@ -215,7 +212,6 @@ class _Gate:
         self._frames = frames
         self._state: NDArray[np.float32] = np.empty(0, np.float32)
         self._surprises: NDArray[np.float32] = self._state
-        self._count = 0
 
     def add(self, index: int, motion: Motion | None) -> _Side | None:
         """Fuse a frame with the state, moved to it, and return what that said of it; None begins anew."""
@@ -223,10 +219,10 @@ class _Gate:
         if motion is None:
             memory = np.zeros((_STATE - 3, *frame.shape), np.float32)
             planes = [frame, np.ones_like(frame), clean, *memory, *([] if squares is None else [squares])]
-            self._state, self._surprises, self._count = np.stack(planes), np.zeros_like(frame), 0
+            self._state, self._surprises = np.stack(planes), np.zeros((2, *frame.shape), np.float32)
             return None
         before = follow(self._state, motion)
-        surprises, count = moved(self._surprises, motion), self._count
+        surprises = np.stack([moved(plane, motion) for plane in self._surprises])
         # The network knows noise of s.d. 1 only. It averages, so that its answer scales as what it is given.
         grey = [frame / spread, clean / spread, before[0] / spread, before[1], before[2] / spread]
         fused = self._run(np.concatenate([grey, before[3:_STATE]])[None], self._rho)[0]
@@ -234,7 +230,8 @@ class _Gate:
         share = fused[_STATE]
         means = [] if squares is None else [share * before[_STATE] + (1 - share) * squares]
         self._state = np.concatenate([fused[:_STATE], *[mean[None] for mean in means]])
-        self._count = min(count + 1, REACH)
-        here = surprise(frame, before[0], before[1], self._rho, spread)
-        self._surprises = surprises + (here - surprises) / np.float32(self._count)
-        return _Side(np.concatenate([before[:3], before[_STATE:]]), share, surprises, count)
+        # A frame counts as far as the gate keeps what was before it: what the gate has seen needs no other measure.
+        here = np.stack([surprise(frame, before[0], before[1], self._rho, spread), np.ones_like(frame)])
+        counted = share * (1 + before[1]) * (surprises + here)
+        self._surprises = counted * (REACH / np.maximum(counted[1], REACH))
+        return _Side(np.concatenate([before[:3], before[_STATE:]]), share, surprises)
