@@ -78,7 +78,7 @@ def test_simulated_images_are_read_back_from_the_cache(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
     np.savez(tmp_path / "nuclei" / "fluorescence_half.npz", n000=np.zeros((16, 16), np.uint8))
     first, again = (load_sources(tmp_path, tmp_path / "pool", pool=1) for _ in range(2))
-    np.testing.assert_array_equal(first.leaves, again.leaves)
+    np.testing.assert_array_equal(first.dead_leaves, again.dead_leaves)
     np.testing.assert_array_equal(first.scenes, again.scenes)
-    np.testing.assert_array_equal(first.walls, again.walls)
+    np.testing.assert_array_equal(first.gratings, again.gratings)
     assert sorted(path.suffix for path in (tmp_path / "pool").iterdir()) == [".npy"] * 3

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from bundled import leaves, scenes
-from bundled.walls import walls
+from bundled import dead_leaves, scenes
+from bundled.gratings import gratings
 
 ALL = [
     scenes.cells,
@@ -15,7 +15,7 @@ ALL = [
     scenes.mesh,
     scenes.nuclei_like,
     scenes.puncta,
-    walls,
+    gratings,
 ]
 Scene = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
@@ -41,13 +41,15 @@ def test_scene_is_finite_and_about_in_the_unit_range(scene: Scene) -> None:
 
 def test_dead_leaves_cover_the_plane(monkeypatch: pytest.MonkeyPatch) -> None:
     # Every leaf is painted 1 on a plane of 0: what no leaf covers stays 0.
-    monkeypatch.setattr(leaves, "_leaf_grey", lambda rng, sheets, box, leaf, textured: np.ones(np.count_nonzero(leaf)))
-    monkeypatch.setattr(leaves, "_photograph", lambda rng, fine: fine)
+    monkeypatch.setattr(
+        dead_leaves, "_leaf_grey", lambda rng, sheets, box, leaf, textured: np.ones(np.count_nonzero(leaf))
+    )
+    monkeypatch.setattr(dead_leaves, "_photograph", lambda rng, fine: fine)
     assert scenes.dead_leaves(np.random.default_rng(0), (60, 90)).min() == 1
 
 
 def test_leaf_radii_follow_the_inverse_cube_law() -> None:
-    radii = leaves._power_law(np.random.default_rng(0), 2.0, 200.0, 100_000)
+    radii = dead_leaves._power_law(np.random.default_rng(0), 2.0, 200.0, 100_000)
     # P(r > R) = (R**-2 - 200**-2) / (2**-2 - 200**-2)
     for radius in (3.0, 6.0, 20.0):
         expected = (radius**-2 - 200.0**-2) / (2.0**-2 - 200.0**-2)

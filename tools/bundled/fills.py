@@ -15,7 +15,7 @@ __all__ = ["Fills", "draw_fills"]
 
 Image = NDArray[np.float32]
 
-SHARES = (0.56, 0.05, 0.22, 0.1, 0.07)  # photographs, dead leaves, fluorescence, nuclei, walls
+SHARES = (0.56, 0.05, 0.22, 0.1, 0.07)  # photographs, dead leaves, fluorescence, nuclei, gratings
 SHRINK = (0.8, 2.5)  # of photographs: shrunk ones hold more detail
 NOISY_SHARE = 0.2  # of the patches; the others have no noise
 NOISE_SIGMA = (0.5 / 255, 25 / 255)  # in display ranges

@@ -32,7 +32,7 @@ class Mixture:
     Attributes
     ----------
     shares : tuple of float
-        Probabilities of photographs, dead leaves, fluorescence, nuclei and walls.
+        Probabilities of photographs, dead leaves, fluorescence, nuclei and gratings.
     factors : tuple of float
         Shares of the batches with factor 2, 3 and 4.
     microscope : float

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from bundled.degrade import correlated_noise, noise_kernel, stripes
 from bundled.grain import LAGS, draw_grain, kernel_correlations
+from bundled.gratings import gratings
 from bundled.scenes import dead_leaves, fluorescence
-from bundled.walls import walls
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.noise.model import NoiseModel
 
@@ -30,7 +30,7 @@ Image = NDArray[np.float32]
 Pixels = NDArray[Any]
 Shape = tuple[int, int]
 
-SHARES = (0.44, 0.08, 0.24, 0.1, 0.14)  # photographs, dead leaves, fluorescence, nuclei, walls
+SHARES = (0.44, 0.08, 0.24, 0.1, 0.14)  # photographs, dead leaves, fluorescence, nuclei, gratings
 SHRINK = (0.5, 2.2)  # of photographs; enlarged ones stand for oversampled images, which most micrographs are
 MAX_SIGMA = 90 / 255  # s.d. of the strongest noise, in display ranges
 PROCESSED = 0.45  # share of correlated noise that image processing made; the rest is white noise through one filter
@@ -76,17 +76,17 @@ class Sources:
     ----------
     photographs : sequence of (Y, X, 3) ndarray of uint8
         Colour photographs without compression blocks.
-    leaves, scenes, walls : sequence of (Y, X) ndarray of float16
+    dead_leaves, scenes, gratings : sequence of (Y, X) ndarray of float16
         Simulated images in [0, 1].
     nuclei : sequence of (Y, X) ndarray of uint8
         Fluorescence images, those held back for tests left out.
     """
 
     photographs: Sequence[Pixels]
-    leaves: Sequence[Pixels]
+    dead_leaves: Sequence[Pixels]
     scenes: Sequence[Pixels]
     nuclei: Sequence[Pixels]
-    walls: Sequence[Pixels]
+    gratings: Sequence[Pixels]
 
 
 def held_back(index: int) -> bool:
@@ -117,10 +117,10 @@ def load_sources(data: Path, cache: Path, seed: int = 0, *, pool: int = 256) -> 
     photographs = [_read_colour(path) for path in sorted((data / "photos").iterdir()) if path.suffix in SUFFIXES]
     with np.load(data / "nuclei" / "fluorescence_half.npz") as archive:
         nuclei = [archive[name] for index, name in enumerate(archive.files) if not held_back(index)]
-    leaves, scenes, of_walls = (
-        list(_simulated(kind, cache, seed, pool)) for kind in (dead_leaves, fluorescence, walls)
+    of_leaves, scenes, of_gratings = (
+        list(_simulated(kind, cache, seed, pool)) for kind in (dead_leaves, fluorescence, gratings)
     )
-    return Sources(photographs, leaves, scenes, nuclei, of_walls)
+    return Sources(photographs, of_leaves, scenes, nuclei, of_gratings)
 
 
 def draw_batch(sources: Sources, seed: int, step: int, *, size: int = 16, patch: int = 96) -> Batch:
@@ -161,7 +161,7 @@ def draw_clean(
     patch : int
         Side of the patch, in px.
     shares : tuple of float
-        Probabilities of photographs, dead leaves, fluorescence, nuclei and walls.
+        Probabilities of photographs, dead leaves, fluorescence, nuclei and gratings.
     shrink : (float, float)
         Smallest and largest factor by which half of the photographs are made smaller; below 1 they are enlarged.
     """
@@ -169,7 +169,7 @@ def draw_clean(
     if kind == 0:
         clean = _cut_photograph(rng, sources, patch, shrink)
     else:
-        clean = (_cut_leaves, _cut_scene, _cut_nuclei, _cut_walls)[kind - 1](rng, sources, patch)
+        clean = (_cut_leaves, _cut_scene, _cut_nuclei, _cut_gratings)[kind - 1](rng, sources, patch)
     clean = _turn(rng, clean)
     return 1 - clean if rng.random() < 0.15 else clean  # bright-field images, negatives
 
@@ -240,7 +240,7 @@ def _cut_photograph(rng: np.random.Generator, sources: Sources, patch: int, shri
 
 
 def _cut_leaves(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
-    return _cut(rng, _any(rng, sources.leaves), patch).astype(np.float32)
+    return _cut(rng, _any(rng, sources.dead_leaves), patch).astype(np.float32)
 
 
 def _cut_scene(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
@@ -253,8 +253,8 @@ def _cut_nuclei(rng: np.random.Generator, sources: Sources, patch: int) -> Image
     return np.asarray(_cut(rng, _any(rng, sources.nuclei), patch) / 255, np.float32)
 
 
-def _cut_walls(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
-    return _cut(rng, _any(rng, sources.walls), patch).astype(np.float32)
+def _cut_gratings(rng: np.random.Generator, sources: Sources, patch: int) -> Image:
+    return _cut(rng, _any(rng, sources.gratings), patch).astype(np.float32)
 
 
 def _any(rng: np.random.Generator, images: Sequence[Pixels]) -> Pixels:

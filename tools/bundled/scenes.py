@@ -1,4 +1,4 @@
-"""Simulated clean images of fluorescence microscopy, and the dead leaves of :mod:`bundled.leaves`.
+"""Simulated clean images of fluorescence microscopy, and the dead leaves of :mod:`bundled.dead_leaves`.
 
 Every scene is a pure function of a random generator and a shape and returns float32 ``(Y, X)``, roughly in [0, 1].
 Lengths are in pixels. Nothing here adds noise: see :mod:`bundled.degrade`.
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bundled.dead_leaves import dead_leaves
 from bundled.fields import Box, Image, Shape, box_around, smooth_noise
-from bundled.leaves import dead_leaves
 
 __all__ = ["cells", "dead_leaves", "filaments", "fluorescence", "mesh", "nuclei_like", "puncta"]
 

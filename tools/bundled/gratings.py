@@ -12,14 +12,14 @@ from scipy import ndimage
 
 from bundled.fields import Image, Shape, power_noise
 
-__all__ = ["walls"]
+__all__ = ["gratings"]
 
 SUPERSAMPLE = 2  # drawn this much finer, so that edges are antialiased
 PERIOD = (4.0, 70.0)  # px, across the courses of a wall
 WIRE = (0.7, 6.0)  # px, width
 
 
-def walls(rng: np.random.Generator, shape: Shape) -> Image:
+def gratings(rng: np.random.Generator, shape: Shape) -> Image:
     """Draw one or two walls or gratings seen from an angle, at times with wires before them, sharp or soft.
 
     Parameters
