@@ -11,6 +11,7 @@ from magicgui.widgets import ComboBox, Container, FloatSlider
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QListWidget
 
+from napari_genrecon.io.record.provenance import make_record
 from napari_genrecon.models.card import ModelCard
 from napari_genrecon.training.data.dataset import Dataset
 from napari_genrecon.widgets.fit import text
@@ -282,12 +283,7 @@ class Results:
 
 
 def _record(card: ModelCard) -> dict[str, Any]:
-    return {
-        "nature": "synthetic",
-        "task": "explore",
-        "model": {"name": card.name, "kind": card.network},
-        "warnings": [],
-    }
+    return make_record("explore", "synthetic", model={"name": card.name, "kind": card.network}, warnings=[])
 
 
 def _synthetic(card: ModelCard) -> dict[str, Any]:
