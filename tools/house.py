@@ -189,6 +189,7 @@ DEFINED = {
     "tasks.inpaint.planes": {"TURNS", "_CELL"},
     "tasks.detect.options": {"NETWORK_SIZES"},
     "tasks.detect.rules": {"FEWEST", "_EVEN_ODDS"},
+    "tasks.detect.wide": {"_BEFORE"},
     "tasks.pipeline.steps": {"_VERSION"},
     "tasks.upscale_z.plan": {"_VIEWS"},
     "training.data.differentiable": {"_SHIFT"},

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -328,3 +329,63 @@ def test_surer_points_come_first_and_are_less_often_false():
     assert all(a <= b for a, b in pairwise(found["false_share"]))
     assert np.allclose(found["score"], 1 - found["false_share"])
     assert finish(detect_steps(scene(0)[0], DetectOptions())).record["found"]["points"] == [len(found)]
+
+
+# --- objects wider than was asked for ---
+
+
+def discs(diameter, height=20.0, seed=0):
+    """An image of noise of s.d. 1 with four discs, and their places."""
+    y, x = np.indices((240, 240))
+    image, places = 100 + np.random.default_rng(seed).normal(size=y.shape), [(50, 60), (70, 180), (170, 60), (180, 190)]
+    for place in places:
+        image += height * (np.hypot(y - place[0], x - place[1]) < diameter / 2)
+    return image, places
+
+
+def note_on_wide(image, **options):
+    """What the record says of wide objects, and the size to try."""
+    said = finish(detect_steps(image, DetectOptions(**options))).record["warnings"]
+    notes = [note for note in said if "wider than the largest size" in note]
+    return notes[0] if notes else "", float(re.search(r"\(max_size\) of (\d+)", notes[0])[1]) if notes else None
+
+
+@pytest.mark.parametrize("objects", ["bright", "dark"])
+def test_objects_wider_than_the_largest_size_are_named_with_a_size_that_finds_them(objects):
+    image, places = discs(30)
+    image = image if objects == "bright" else 200 - image
+    said, size = note_on_wide(image, objects=objects)
+    assert f"4 {objects} objects wider than the largest size of 8 pixels got no point" in said
+    found = detect(image, objects=objects, max_size=size)
+    assert (cKDTree(found.pixels).query(places)[0] < 3).all()
+    assert note_on_wide(image, objects=objects, max_size=size)[0] == ""
+
+
+def test_wide_objects_are_named_in_every_plane_and_in_volumes():
+    z, y, x = np.indices((16, 96, 96))
+    stack = np.random.default_rng(0).normal(size=z.shape)
+    stack += 20 * ((2 * (z - 8)) ** 2 + (y - 40) ** 2 + (x - 50) ** 2 < 7**2)
+    assert "objects wider than the largest size of 3 pixels" in note_on_wide(stack, axes="ZYX", max_size=3)[0]
+    said, size = note_on_wide(stack, axes="ZYX", max_size=3, volume=True, spacing=2.0)
+    assert "1 bright object wider than the largest size of 3 pixels" in said
+    found = detect(stack, axes="ZYX", max_size=size, volume=True, spacing=2.0)
+    np.testing.assert_allclose(found.pixels[0], [8, 40, 50], atol=1)
+
+
+def test_network_that_was_asked_for_names_the_method_that_finds_wide_objects():
+    assert "with method 'log'" in note_on_wide(discs(30)[0], method="net")[0]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        scene(0)[0],
+        scene(0, n=200, height=40.0)[0],
+        scene(1, n=60, height=30.0, sigma=3.4)[0],
+        noise_field((256, 256), (0.9, 0.9), np.random.default_rng(0)),
+        discs(8, height=5.0)[0],
+    ],
+    ids=["spots", "crowded spots", "spots of the largest size", "grain", "discs of the largest size"],
+)
+def test_spots_and_noise_are_no_wide_objects(image):
+    assert note_on_wide(image)[0] == ""

@@ -155,6 +155,7 @@ def test_dark_is_bright_turned_over():
     np.testing.assert_allclose(bright.pixels, dark.pixels, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.* wider than the largest size:napari_genrecon.errors.GenReconWarning")
 def test_other_sizes_are_left_out():
     image, places = scene(3, n=12, height=20.0, sigma=3.0)
     found = detect(image, noise=1.0, method="net")

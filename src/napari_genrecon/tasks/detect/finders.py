@@ -52,7 +52,7 @@ class Finder(Protocol):
 
     @property
     def stride(self) -> int:
-        """Pixels by multiples of which parts may begin."""
+        """Pixels of a plane by multiples of which parts may begin."""
 
     def tile(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths of a part of an image or volume."""

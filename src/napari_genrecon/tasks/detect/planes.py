@@ -76,7 +76,8 @@ def search_grid(shape: tuple[int, ...], axes: Axes, finder: Finder) -> TileGrid:
     tile, halo, stride = [1] * len(axes), [0] * len(axes), [1] * len(axes)
     lengths = finder.tile([shape[axis] for axis in spatial])
     for axis, length, reach in zip(spatial, lengths, finder.halo, strict=True):
-        tile[axis], halo[axis], stride[axis] = length, reach, finder.stride
+        tile[axis], halo[axis] = length, reach
+    stride[axes.y] = stride[axes.x] = finder.stride
     if axes.rgb:
         tile[-1] = shape[-1]
     return TileGrid(shape=shape, tile=tuple(tile), halo=tuple(halo), scale=(1,) * len(axes), stride=tuple(stride))

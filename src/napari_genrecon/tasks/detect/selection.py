@@ -12,7 +12,7 @@ from napari_genrecon.numerics.blobs.false_discovery import false_shares
 from napari_genrecon.numerics.blobs.filters import Blobs, Filters, noise_density
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
 
-__all__ = ["Selection", "select", "select_spots"]
+__all__ = ["Selection", "select", "select_spots", "without_doubles"]
 
 _MOST = 0.97  # part of the most findings that a finer filter must have: it takes fewer pairs of objects for one
 _WEIGHT = 0.8  # share of the false ones that are allowed which the filter gets that finds most
@@ -104,7 +104,7 @@ def select_spots(
 
     """
     order = np.argsort(-blobs.evidence, kind="stable")
-    order = _without_doubles(blobs, planes, filters, order, _SPOTS_APART)
+    order = without_doubles(blobs, planes, filters, order, _SPOTS_APART)
     crowding = np.log(np.arange(1, len(order) + 1) / pixels)
     among = np.interp(crowding, np.log(_CROWDED), _AMONG_SPOTS)
     shares = false_shares(np.maximum.accumulate(among * pixels * noise.density(blobs.evidence[order])))
@@ -129,12 +129,12 @@ def _sure(
     candidates = np.flatnonzero(false_shares(chance) <= fdr)
     later = found.level[candidates] != first
     ordered = candidates[np.lexsort((chance[candidates], later))]
-    candidates = _without_doubles(found, planes, filters, ordered, _APART, of_other_sizes=True)
+    candidates = without_doubles(found, planes, filters, ordered, _APART, of_other_sizes=True)
     shares = false_shares(chance[candidates])
     return candidates[shares <= fdr], shares[shares <= fdr]
 
 
-def _without_doubles(
+def without_doubles(
     found: Blobs,
     planes: NDArray[np.intp],
     filters: Filters,

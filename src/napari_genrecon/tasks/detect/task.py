@@ -27,6 +27,7 @@ from napari_genrecon.tasks.detect.options import DetectOptions, Method, Objects
 from napari_genrecon.tasks.detect.planes import Channel, Found, channel_of, find_steps, search_grid, spatial_axes
 from napari_genrecon.tasks.detect.selection import Selection, select, select_spots
 from napari_genrecon.tasks.detect.spot_noise import SpotNoise
+from napari_genrecon.tasks.detect.wide import WideFinder, left_out, wide_finders, wide_note
 from napari_genrecon.tasks.given import given_image, given_mask
 from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.plan import borrowed
@@ -183,9 +184,10 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     channels = [channel_of(crops, model) for crops, model in zip(sampled, noise, strict=True)]
     if options.clicks is not None:
         return (yield from _like_clicks(options, source, axes, sampled, channels, started))
-    searched = yield from _searched(options, source, axes, channels)
+    searched, wide = yield from _searched(options, source, axes, channels)
     # Both methods have searched everything: which one finds more is not known before.
     best = _best(searched, options.fdr)
+    notes = wide_note(options, _left_out(wide, best), best.count)
     points = _points(best, axes, volume=options.volume)
     points = points.with_boxes(source.shape) if options.boxes else points
     facts = {
@@ -198,7 +200,7 @@ def detect_steps(image: Any, options: DetectOptions, *, lazy: bool | None = None
     grid = search_grid(tuple(map(int, source.shape)), axes, best.finders[0])
     tile = {"size": list(grid.tile), "halo": list(grid.halo)}
     took = time.perf_counter() - started
-    record = _record(options, source, axes, sampled, channels, facts, tile, took, best.card)
+    record = _record(options, source, axes, sampled, channels, facts, tile, took, best.card, notes)
     return Result(points, axes, record)
 
 
@@ -238,20 +240,31 @@ def _best(searched: list[_Search], fdr: float) -> _Search:
 
 def _searched(
     options: DetectOptions, source: ImageArray, axes: Axes, channels: list[Channel]
-) -> Generator[Progress, None, list[_Search]]:
-    """Search with every method that may be taken."""
-    plane = (int(source.shape[axes.y]), int(source.shape[axes.x]))
-    finders_by_method = finders_of(options, [channel.noise for channel in channels], plane)
-    count, searched = len(finders_by_method), list[_Search]()
+) -> Generator[Progress, None, tuple[list[_Search], list[tuple[WideFinder, Found]]]]:
+    """Search with every method that may be taken, and for wider objects than were asked for."""
+    plane, noise = (int(source.shape[axes.y]), int(source.shape[axes.x])), [channel.noise for channel in channels]
+    methods, wider = finders_of(options, noise, plane), wide_finders(options, noise, plane)
+    turns: list[Sequence[Finder]] = [*methods.values(), *([wider] if wider else [])]
+    found = []
     # Filters run on the processor, and leave a graphics card alone.
-    with borrowed(resolve_device(options.device) if "net" in finders_by_method else "cpu"):
-        for turn, (method, finders) in enumerate(finders_by_method.items()):
-            # Both methods run one after the other; progress counts them as one search.
+    with borrowed(resolve_device(options.device) if "net" in methods else "cpu"):
+        for turn, finders in enumerate(turns):
+            # All run one after the other; progress counts them as one search.
             steps = find_steps(source, axes, channels, finders, dark=options.objects == "dark")
-            found = yield from map_progress(steps, partial(_part_of_all, turn, count))
-            chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(found, finders, strict=True)]
-            searched.append(_Search(method, finders, found, chosen))
-    return searched
+            found.append((yield from map_progress(steps, partial(_part_of_all, turn, len(turns)))))
+    searched = []
+    for (method, finders), each in zip(methods.items(), found, strict=False):
+        chosen = [_chosen(f, finder, options.fdr) for f, finder in zip(each, finders, strict=True)]
+        searched.append(_Search(method, finders, each, chosen))
+    return searched, list(zip(wider, found[-1], strict=False))
+
+
+def _left_out(wide: list[tuple[WideFinder, Found]], best: _Search) -> NDArray[np.float64]:
+    """Return the sizes in pixels of the wide objects of all channels that hold no point."""
+    sizes = [np.zeros(0)]
+    for (finder, each), found, chosen, own in zip(wide, best.found, best.chosen, best.finders, strict=False):
+        sizes.append(left_out(each, finder, found, chosen, own))
+    return np.concatenate(sizes)
 
 
 def _like_clicks(
@@ -286,8 +299,9 @@ def expected_seconds(image: Any, options: DetectOptions) -> float:
     # Filters take the same time whatever is in the image, and a part of a known size tells it.
     flat = np.zeros((side,) * ndim, np.float32)
     methods = finders_of(replace(options, volume=ndim == 3), [NoiseModel.white(1.0)], (side, side))
+    wider = wide_finders(options, [NoiseModel.white(1.0)], (side, side))
     # "auto" runs every method that fits.
-    took = sum(_seconds(finders[0], flat) for finders in methods.values())
+    took = sum(_seconds(finders[0], flat) for finders in (*methods.values(), wider) if finders)
     trains = options.complete is not None and options.method in ("auto", "heatmap")
     return float(source.size / side**ndim * took) + trains * _TRAINING
 
@@ -361,6 +375,7 @@ def _record(
     tile: dict[str, list[int]],
     seconds: float,
     card: ModelCard | None = None,
+    more: Sequence[str] = (),
 ) -> dict[str, Any]:
     # asdict would copy the arrays, which are in the record by their digest.
     plain = asdict(replace(options, noise=None, clicks=None, complete=None, method="auto")) | {"method": options.method}
@@ -382,6 +397,7 @@ def _record(
             "no part of the image is even, so that its noise was read from the finest detail: fine structure and "
             "smooth grain are found, too, and the share of false points does not count them"
         )
+    notes += more
     return make_record(
         "detect",
         "detected",
