@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_genrecon import detect
 from napari_genrecon.axes import Axes
 from napari_genrecon.cli import main
-from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.errors import GenReconWarning, ImageError, OptionError
 from napari_genrecon.io.points import read_places
 from napari_genrecon.io.record.check import record_at
 from napari_genrecon.numerics.blobs.ring_features import ring_features
@@ -41,6 +41,7 @@ def recall_and_false(found, places):
     return (gaps.min(0) < 3).sum(), (gaps.min(1) >= 3).sum()
 
 
+@pytest.mark.filterwarnings("ignore:clicks alone:napari_genrecon.errors.GenReconWarning")
 @pytest.mark.parametrize("dark", [False, True], ids=["bright", "dark"])
 @pytest.mark.parametrize("complete", [None, COMPLETE], ids=["clicks only", "with a region"])
 def test_objects_like_those_under_the_clicks_are_found(dark, complete):
@@ -49,6 +50,18 @@ def test_objects_like_those_under_the_clicks_are_found(dark, complete):
     assert recall_and_false(found, places) == (len(places), 0)
     assert found["size"][0] == pytest.approx(2.355 * 4, rel=0.2)
     assert ((found["score"] >= 0) & (found["score"] <= 1)).all()
+
+
+def test_clicks_without_a_region_that_judges_them_say_how_to_mark_one():
+    image, places = scene()
+    clicks = places[places[:, 0] < 64]
+    elsewhere = np.zeros(SHAPE)
+    elsewhere[:4] = 1  # no click in it
+    for complete in (None, elsewhere):
+        with pytest.warns(GenReconWarning, match="draw a rectangle in which every object is clicked on"):
+            detect(image, clicks=clicks, complete=complete)
+    # With one that does, there is nothing to say: warnings are errors here.
+    detect(image, clicks=clicks, complete=COMPLETE)
 
 
 def test_clicks_in_one_plane_find_objects_in_all():

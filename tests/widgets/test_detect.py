@@ -59,7 +59,7 @@ def test_button_adds_points_that_lie_on_their_image(opened, qtbot, movie):
     assert {"score", "z", "size", "false_share"} <= set(found.features.columns)
     assert found.metadata["mine"] == 1
     assert found.metadata["genrecon"]["task"] == "detect"
-    assert "3 found" in said(widget)
+    assert "3 found, method: network for spots (net)." in said(widget)
     assert chosen(widget) == ["cells"]  # the button works on the image again
 
 
@@ -91,6 +91,21 @@ def test_nothing_found_adds_no_layer_and_says_so(opened, qtbot):
     run(widget, qtbot)
     assert len(viewer.layers) == 1
     assert "No new layer: nothing stands out from the noise" in said(widget)
+
+
+def test_result_line_names_the_method_that_was_taken(opened, qtbot):
+    _, widget, _ = opened
+    field(widget, "largest (px)").value = 20  # wider than the network knows
+    run(widget, qtbot)
+    assert "method: filters (log)." in said(widget)
+
+
+def test_clicks_alone_say_how_to_mark_a_region_and_a_region_gives_a_score(opened, qtbot):
+    viewer, widget, layer = opened
+    field(widget, "like these points").value = viewer.add_points([layer.data_to_world([0, 20, 30])]).name
+    run(widget, qtbot)
+    assert "draw a rectangle in which every object is clicked on, and choose it as 'all marked in'" in said(widget)
+    assert "F1" not in said(widget)
 
 
 def test_python_of_the_dock_adds_the_same_points(opened, qtbot):

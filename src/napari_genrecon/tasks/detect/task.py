@@ -36,6 +36,10 @@ from napari_genrecon.tasks.task import Result
 __all__ = ["detect", "detect_steps", "expected_seconds"]
 
 _TRAINING = 15.0  # seconds on one core of a laptop to train on clicks (`tools/benchmark.py detect --only speed`)
+_UNJUDGED = (
+    "clicks alone do not say what is no object, so that some points may lie on background, and how many is not known: "
+    "draw a rectangle in which every object is clicked on, and choose it as 'all marked in' (complete)"
+)
 # Options that count, and go into the record.
 _WITHOUT_CLICKS = ("fdr", "min_size", "max_size", "objects", "volume", "boxes", "spacing", "method", "axes")
 _WITH_CLICKS = ("boxes", "method", "axes")
@@ -285,7 +289,8 @@ def _like_clicks(
     facts = found.facts | {"learned from": digest(clicks) if region is None else digest(clicks) + digest(region)}
     # With clicks, planes are searched whole.
     tile = {"size": list(shape), "halo": [0] * len(shape)}
-    record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started)
+    notes = [_UNJUDGED] if len(found.pixels) and found.facts["f1"] is None else []
+    record = _record(options, source, axes, sampled, channels, facts, tile, time.perf_counter() - started, more=notes)
     points = Points(found.pixels, found.features, meta=ImageMeta(axes=axes))
     return Result(points.with_boxes(shape) if options.boxes else points, axes, record)
 

@@ -21,6 +21,7 @@ from napari_genrecon.tasks.files import write_result_steps
 from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.widgets.layers.files import chosen_saving
 from napari_genrecon.widgets.layers.snapshot import display, layer_data, with_new_dimension
+from napari_genrecon.widgets.words import CHOICE_WORDS
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -95,7 +96,7 @@ def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, targe
         return f"No new layer: {'; '.join(record['warnings'])}.{written}"
     took = f"done in {time.perf_counter() - taken.at:.1f} s"
     said = [f"New layer '{added.name}': {'computes each plane when you scroll to it' if lazy else took}."]
-    said += [f"{record['output']['points']} found."] if "points" in record["output"] else []
+    said += [_about_points(record)] if "points" in record["output"] else []
     said += [f"Model: {choice_text(record)}."] if choice_text(record) else []
     said += [f"It {frames_text(record)}."] if frames_text(record) else []
     said += [f"Written to {target}."] if target else []
@@ -108,3 +109,11 @@ def about_result(record: dict[str, Any], added: Any, taken: LayerSnapshot, targe
     hidden = taken.visible and not taken.layer.visible
     said += [f"'{taken.name}' is hidden, as the two would add up on screen."] if hidden else []
     return " ".join(said)
+
+
+def _about_points(record: dict[str, Any]) -> str:
+    """Say how many points were found, and by which method: that was perhaps chosen by itself."""
+    method = CHOICE_WORDS[record["found"]["method"]]
+    score = record["found"].get("f1")
+    judged = "" if score is None else f" Where all is marked, their F1 is {score:.2f}."
+    return f"{record['output']['points']} found, method: {method}.{judged}"
