@@ -58,7 +58,9 @@ def test_measured_noise_cites_how_and_given_noise_does_not():
 
 def test_noise_is_described_as_what_one_image_shows():
     text = text_of("denoise", noise=CAMERA)
-    assert "s.d. 2 grey values at the darkest level 100, the variance growing by 0.5 per grey value" in text
+    assert (
+        "s.d. 2 grey values at the darkest level (grey value 100), the variance growing by 0.5 per grey value" in text
+    )
     for word in ("offset", "read noise", "gain"):
         assert word not in text
     assert "s.d. 3 grey values at every level" in text_of("denoise", noise=3.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_genrecon.errors import OptionError
-from napari_genrecon.noise import NoiseModel
+from napari_genrecon.noise import NoiseModel, describe_channels
 
 CAMERA = NoiseModel(
     gain=0.5,
@@ -79,9 +79,28 @@ def test_report_speaks_of_electrons_correlation_and_saturation():
         assert words in report
 
 
+def test_report_of_channels_says_advice_once_and_names_the_channels_it_is_for():
+    grainy, clean = (
+        NoiseModel(read_noise=5, rho_x=0.5, levels=(0, 40, 100)),
+        NoiseModel(read_noise=1, levels=(0, 9, 900)),
+    )
+    alike = describe_channels([grainy, grainy, grainy])
+    assert alike.count("→ Noise is correlated") == alike.count("Noise is correlated") == 1
+    assert [f"channel {i}" in alike for i in range(4)] == [True, True, True, False]
+    mixed = describe_channels([grainy, clean, grainy])
+    assert "→ Channels 0, 2: Noise is correlated" in mixed
+    assert "→ Channel 1: The contrast-to-noise ratio is above 50" in mixed
+
+
+def test_report_gives_the_unit_of_every_level():
+    report = str(NoiseModel(gain=2.0, offset=100, read_noise=5, levels=(100, 200, 5000)))
+    assert "at the darkest level, grey value 100: 5.00 DN" in report
+    assert "at the median level, grey value 200" in report
+
+
 def test_report_says_when_denoising_will_change_little():
     assert (
-        "contrast-to-noise ratio is 100: denoising will change little"
+        "contrast-to-noise ratio is above 50: denoising will change little"
         in NoiseModel(read_noise=1, levels=(0, 10, 100)).describe()
     )
 

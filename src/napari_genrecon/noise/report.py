@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .strength import SURE
@@ -10,7 +11,7 @@ from .strength import SURE
 if TYPE_CHECKING:
     from .model import NoiseModel
 
-__all__ = ["CORRELATED", "STRIPED", "STRONG", "WEAK", "describe"]
+__all__ = ["CORRELATED", "STRIPED", "STRONG", "WEAK", "describe", "describe_channels"]
 
 CORRELATED = 0.1
 """Lag-1 correlation below which noise cannot be told from white noise in one image."""
@@ -41,8 +42,33 @@ def describe(model: NoiseModel) -> str:
     str
         Lines separated by newlines. Never empty.
     """
-    lines = [_strength(model), *_camera(model), _correlation(model), *_defects(model)]
-    return "\n".join(lines + [f"→ {advice}" for advice in _advice(model)])
+    return "\n".join([*_findings(model), *_arrows(_advice(model))])
+
+
+def describe_channels(models: Sequence[NoiseModel]) -> str:
+    """Return the findings of every channel, then the advice: once for all channels, or with those that it is for."""
+    lines = [line for i, model in enumerate(models) for line in (f"channel {i}", *_findings(model))]
+    channels: dict[str, list[int]] = {}
+    for i, model in enumerate(models):
+        for advice in _advice(model):
+            channels.setdefault(advice, []).append(i)
+    return "\n".join([*lines, *_arrows(_for_channels(*each, len(models)) for each in channels.items())])
+
+
+def _findings(model: NoiseModel) -> list[str]:
+    return [_strength(model), *_camera(model), _correlation(model), *_defects(model)]
+
+
+def _arrows(advice: Iterable[str]) -> list[str]:
+    return [f"→ {each}" for each in advice]
+
+
+def _for_channels(advice: str, channels: list[int], count: int) -> str:
+    """Name the channels that an advice is for, unless it is for all."""
+    if len(channels) == count:
+        return advice
+    names = ", ".join(map(str, channels))
+    return f"{'Channel' if len(channels) == 1 else 'Channels'} {names}: {advice}"
 
 
 def _strength(model: NoiseModel) -> str:
@@ -53,7 +79,7 @@ def _strength(model: NoiseModel) -> str:
         return f"noise s.d.: {_number(model.sigma)} DN at every grey level; contrast-to-noise ratio {_contrast(model)}"
     at_ends = f"{_number(float(model.sigma_at(dark)))} to {_number(float(model.sigma_at(bright)))} DN"
     return (
-        f"noise s.d.: {_number(model.sigma)} DN at the median level {_number(median)} "
+        f"noise s.d.: {_number(model.sigma)} DN at the median level, grey value {_number(median)} "
         f"({at_ends} from dark to bright); contrast-to-noise ratio {_contrast(model)}"
     )
 
@@ -70,7 +96,7 @@ def _camera(model: NoiseModel) -> list[str]:
     if model.gain == 0:
         return [f"signal dependence: {_no_dependence(model)}"]
     growth = f"the variance grows by {_number(model.gain)} DN² per DN"
-    dark = f"noise at the darkest level {_number(model.offset)}: {_number(model.read_noise)} DN"
+    dark = f"noise at the darkest level, grey value {_number(model.offset)}: {_number(model.read_noise)} DN"
     if not _COUNTS[0] <= 1 / model.gain <= _COUNTS[1]:
         scaled = (
             f"gain: {growth}; that is no detector's count, as after scaling or averaging, so electrons are not given"
@@ -130,9 +156,8 @@ def _defects(model: NoiseModel) -> list[str]:
         if strength > 0:
             found.append(f"{name} stripes: s.d. {_number(strength)} DN")
     if model.saturated_fraction > 0 and model.saturation_level is not None:
-        found.append(
-            f"saturated: {_percent(model.saturated_fraction)} of the pixels, at {_number(model.saturation_level)}"
-        )
+        level = f"at grey value {_number(model.saturation_level)}"
+        found.append(f"saturated: {_percent(model.saturated_fraction)} of the pixels, {level}")
     if model.missing_levels:
         # Grey values as they are stored: 65535 must not become 6.55e+04.
         levels = " and ".join(f"{level:.10g}" for level in model.missing_levels)
@@ -172,7 +197,7 @@ def _advice(model: NoiseModel) -> list[str]:
             "original data if you have them."
         )
     if model.snr > WEAK:
-        advice.append(f"The contrast-to-noise ratio is {_contrast(model)}: denoising will change little.")
+        advice.append(f"The contrast-to-noise ratio is above {WEAK:g}: denoising will change little.")
     if model.saturated_fraction > 0.001:
         advice.append(
             "Saturated pixels have lost their true value, and no denoiser brings it back: lower the exposure."

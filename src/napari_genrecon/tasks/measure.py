@@ -15,7 +15,7 @@ from napari_genrecon.engine.intensity import require_real_image, sample_crops
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.io.record.provenance import fingerprint
 from napari_genrecon.models import find_model, load_network
-from napari_genrecon.noise import NoiseModel, measure_channel
+from napari_genrecon.noise import NoiseModel, describe_channels, measure_channel
 from napari_genrecon.tasks.given import given_image, warn_assumed
 
 __all__ = [
@@ -91,7 +91,7 @@ def noise_report(noise: Noise) -> str:
     """Return the report of one noise model, or of one per channel, in words."""
     if isinstance(noise, NoiseModel) or len(noise) == 1:
         return str(noise if isinstance(noise, NoiseModel) else noise[0])
-    return "\n".join(f"channel {index}\n{model}" for index, model in enumerate(noise))
+    return describe_channels(noise)
 
 
 def as_source(image: ImageArray) -> Any:

@@ -279,8 +279,8 @@ def _strength_text(model: Mapping[str, Any]) -> str:
     if not model["gain"]:
         return f"s.d. {model['read_noise']:.4g} grey values at every level"
     return (
-        f"s.d. {model['read_noise']:.4g} grey values at the darkest level {model['offset']:.4g}, the variance growing "
-        f"by {model['gain']:.4g} per grey value"
+        f"s.d. {model['read_noise']:.4g} grey values at the darkest level (grey value {model['offset']:.4g}), the "
+        f"variance growing by {model['gain']:.4g} per grey value"
     )
 
 

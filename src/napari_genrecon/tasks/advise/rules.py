@@ -81,7 +81,7 @@ def _damage(s: Situation) -> dict[str, str]:
     stripes = max(max(m.row_stripes, m.column_stripes) / m.sigma if m.sigma else 0.0 for m in s.noise)
     found = {
         "hot": f"{100 * hot:.2g} % of the pixels are hot or dead" if hot > 0 else "",
-        "stripes": f"rows or columns differ by {stripes:.2g} noise s.d." if stripes > STRIPED else "",
+        "stripes": f"rows or columns differ by {stripes:.2g} s.d. of the noise" if stripes > STRIPED else "",
     }
     return {kind: words for kind, words in found.items() if words}
 
