@@ -62,7 +62,7 @@ def test_one_bad_file_does_not_stop_a_batch(image, tmp_path, capsys):
     captured = capsys.readouterr()
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["cells_denoise.ome.tif"]
     assert "broken.tif" in captured.err
-    assert "files are no images that can be opened" in captured.err
+    assert "file is no image that can be opened and is left out" in captured.err
     assert "1 of 2 images done, 1 failed" in captured.out
 
 

@@ -14,13 +14,14 @@ from napari_genrecon.models.networks import NETWORKS
 from napari_genrecon.training import RECIPES
 
 ROOT = Path(napari_genrecon.__file__).parent
-SHARED = {"axes", "errors", "options", "arrays", "normal"}
+SHARED = {"axes", "errors", "options", "arrays", "normal", "plural"}
 MAY_IMPORT = {
     "axes": set(),
     "errors": set(),
     "options": set(),
     "arrays": set(),
     "normal": set(),
+    "plural": set(),
     "engine": set(),
     "numerics": {"engine"},
     "noise": {"engine"},

@@ -308,7 +308,7 @@ def test_more_images_than_the_memory_holds_are_refused(monkeypatch):
 def test_points_outside_the_image_are_told():
     steps = augment_steps(np.random.default_rng(0).poisson(9, (40, 40)), AugmentOptions(n=1), None, [[5, 5], [50, 5]])
     (example,) = finish(steps)
-    assert example.record["warnings"] == ["1 of the 2 points lie outside the image and are left out"]
+    assert example.record["warnings"] == ["1 of the 2 points lies outside the image and is left out"]
     assert list(example.kept) == [0]
 
 

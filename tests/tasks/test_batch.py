@@ -168,7 +168,7 @@ def test_subfolders_are_named_or_searched_and_kept(tmp_path):
 
 def test_folder_without_images_says_what_would_find_some(tmp_path):
     image(tmp_path / "Pos0" / "img.tif")
-    with pytest.raises(ImageError, match=r"no image that can be opened .* --recursive looks into its 1 subfolders"):
+    with pytest.raises(ImageError, match=r"no image that can be opened .* --recursive looks into its 1 subfolder"):
         find_images([tmp_path])
 
 
@@ -179,7 +179,7 @@ def test_unfinished_results_and_sidecars_are_no_images(tmp_path):
     (part / "zarr.json").write_text("{}")
     found, notes = find_images([tmp_path], recursive=True)
     assert [item.path.name for item in found] == ["a.tif"]
-    assert notes == [f"{tmp_path}: 1 unfinished results are left out: --resume continues them"]
+    assert notes == [f"{tmp_path}: 1 unfinished result is left out: --resume goes on with what is unfinished"]
 
 
 def test_folders_that_cannot_be_read_get_a_sentence(tmp_path, monkeypatch):

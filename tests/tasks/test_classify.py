@@ -161,7 +161,7 @@ def test_work_can_be_stopped_after_a_few_objects():
     [
         ({1: "a", 3: "a"}, OptionError, "all labels are of the class 'a'"),
         ({1: "a", 2: "a", 3: "b"}, OptionError, "the class 'b' has 1 labelled objects"),
-        ({1: "a", 77: "b"}, ImageError, r"1 of 2 labels that have a class are not in image 1 \(77\)"),
+        ({1: "a", 77: "b"}, ImageError, r"1 label that has a class is not in image 1 \(77\), of 2"),
         ({}, OptionError, "no object has a class"),
         (None, OptionError, "give either classes of some objects to learn from, or a model"),
         ([{1: "a"}, {2: "b"}], OptionError, "classes were given for 2 images, and there are 1"),
@@ -208,7 +208,7 @@ def test_objects_larger_than_the_crop_are_noted():
         ("a,b\n1,2\n", "it needs 'label' and 'class'"),
         ("label,class\nx,small\n", "line 2: the label must be a whole number, got 'x'"),
         ("label,class\n1.5,small\n", "line 2: the label must be a whole number, got '1.5'"),
-        ("label,class\n99,small\n1,large\n", "are not in"),
+        ("label,class\n99,small\n1,large\n", "is not in"),
         ("", "it needs 'label' and 'class'"),
     ],
     ids=["columns", "text", "fraction", "no such label", "empty"],

@@ -117,8 +117,8 @@ def test_command_line_finds_what_python_finds_and_again(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("clicks", "axes", "sentence"),
     [
-        ([[1, 200]], "YX", "1 of 1 clicks lie outside the image, the first at \\(1, 200\\)"),
-        ([[1, np.nan]], "YX", "1 of 1 clicks lie outside the image"),
+        ([[1, 200]], "YX", "1 of 1 click lies outside the image, the first at \\(1, 200\\)"),
+        ([[1, np.nan]], "YX", "1 of 1 click lies outside the image"),
         (np.zeros((0, 2)), "YX", "there are no clicks: click on the middle of a few objects first"),
         ([[1, 2, 3]], "YX", "clicks have shape \\(1, 3\\), and the image has the axes YX: 2 numbers are needed"),
         ([[1, 2]], "TYX", "clicks have shape \\(1, 2\\), and the image has the axes TYX: 3 numbers are needed"),
@@ -141,7 +141,7 @@ def test_too_little_to_learn_from_gets_a_sentence():
     image, places = scene()
     one = np.zeros(SHAPE)
     one[int(places[0, 0]) - 6 : int(places[0, 0]) + 7, int(places[0, 1]) - 6 : int(places[0, 1]) + 7] = 1
-    with pytest.raises(OptionError, match=r"there are 1 clicks and .* at least 2 clicks"):
+    with pytest.raises(OptionError, match=r"clicks: 1, .* at least 2 clicks"):
         detect(image, clicks=places[:1], complete=one)
     with pytest.raises(OptionError, match="method 'features' must know what is no object"):
         detect(image, clicks=places[:3], method="features")

@@ -72,7 +72,7 @@ def test_objects_at_the_border_are_left_out_and_told():
     labels[2:9, 100:107] = 99
     crops = cut_crops(noise(400, 400), labels=labels)
     assert 99 not in crops.label
-    assert "1 objects are too close to the border" in crops.notes[0]
+    assert "1 object is too close to the border" in crops.notes[0]
 
 
 @pytest.mark.parametrize(

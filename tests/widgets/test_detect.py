@@ -169,7 +169,7 @@ def test_clicks_outside_the_image_are_refused_in_a_sentence(opened, qtbot):
     field(widget, "like these points").value = clicks.name
     click(widget, RUN)
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
-    assert "1 of 1 clicks lie outside the image" in said(widget)
+    assert "1 of 1 click lies outside the image" in said(widget)
 
 
 def test_noise_of_the_mean_of_colours_is_not_taken_for_that_of_each():

@@ -10,6 +10,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.formats import is_image
 from napari_genrecon.io.publish import PART
 from napari_genrecon.io.record.sidecar import is_sidecar
+from napari_genrecon.plural import number_of
 
 __all__ = ["Found", "find_images"]
 
@@ -83,12 +84,15 @@ class _Search:
 
     def notes(self, folder: Path) -> list[str]:
         """Say what was left out."""
-        left_out = {
-            "files are no images that can be opened and are left out": self.others,
-            "subfolders are left out: --recursive takes their images, too": self.subfolders,
-            "unfinished results are left out: --resume continues them": self.unfinished,
-        }
-        found = [f"{folder}: {count} {text}" for text, count in left_out.items() if count]
+        others = ("file is no image that can be opened and is", "files are no images that can be opened and are")
+        found = [f"{number_of(self.others, *others)} left out"] if self.others else []
+        if self.subfolders:
+            folders = number_of(self.subfolders, "subfolder is", "subfolders are")
+            found.append(f"{folders} left out: --recursive takes all images in them")
+        if self.unfinished:
+            results = number_of(self.unfinished, "unfinished result is", "unfinished results are")
+            found.append(f"{results} left out: --resume goes on with what is unfinished")
+        found = [f"{folder}: {said}" for said in found]
         return found + [f"{name} cannot be read and is left out" for name in self.unreadable]
 
 
@@ -143,5 +147,6 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 def _require_images(folder: Path, search: _Search) -> None:
     if not search.images:
-        inside = f"; --recursive looks into its {search.subfolders} subfolders" if search.subfolders else ""
+        folders = number_of(search.subfolders, "subfolder", "subfolders")
+        inside = f"; --recursive looks into its {folders}" if search.subfolders else ""
         raise ImageError(f"there is no image that can be opened in the folder {folder}{inside}")

@@ -118,7 +118,7 @@ class PointsReplay:
             else f"the points differ by up to {self.furthest:.2g}"
         )
         if not self.fits:
-            said = f"there were {self.then} points, and {self.now} are found now"
+            said = f"the number of points was {self.then}, and is {self.now} now"
         return said + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
 

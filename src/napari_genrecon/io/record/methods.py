@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_genrecon.io.record.frames import fusion_text
 from napari_genrecon.io.record.history import history
+from napari_genrecon.plural import number_of
 
 __all__ = ["DONE", "methods_text"]
 
@@ -116,15 +117,19 @@ def _step_sentences(
         *([_noise_text(noise, stabilised=_is_stabilised(record))] if noise and not _origin(record) else []),
         *([_training_text(record["trained"])] if record.get("trained") else []),
         *([_found_text(record, points)] if points is not None else []),
-        *([f"{clipped} pixels were clipped to the range of {record['output']['dtype']}."] if clipped else []),
+        *([_clipped_text(clipped, record["output"]["dtype"])] if clipped else []),
     ]
+
+
+def _clipped_text(clipped: int, dtype: str) -> str:
+    return f"{number_of(clipped, 'pixel was', 'pixels were')} clipped to the range of {dtype}."
 
 
 def _found_text(record: Mapping[str, Any], points: int) -> str:
     """Say how many objects were found, and of what kind."""
-    found = record.get("found") or {}
+    found, objects = record.get("found") or {}, number_of(points, "object was", "objects were")
     if not found.get("clicks"):
-        return f"{points} objects were found."
+        return f"{objects} found."
     how = {
         "log": "their height under one filter",
         "features": "a regression on what is in and around them",
@@ -133,7 +138,8 @@ def _found_text(record: Mapping[str, Any], points: int) -> str:
     }
     # A method of a later version must not make the text fail.
     told = how.get(str(found.get("method")), "a rule")
-    return f"{points} objects were found like those under {found['clicks']} clicks, told by {told}."
+    clicks = number_of(found["clicks"], "click", "clicks")
+    return f"{objects} found like those under {clicks}, told by {told}."
 
 
 def _acquisition_text(acquired: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.axes import Axes, assumption
 from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.plural import number_of
 
 __all__ = [
     "LAYER_NAMESPACE",
@@ -218,7 +219,8 @@ def clipping_note(clipped: int | None, dtype: np.dtype[Any]) -> list[str]:
     if not clipped:
         return []
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    return [f"{clipped} pixels did not fit into {dtype} ({limits.min} to {limits.max}) and were clipped"]
+    fit = f"did not fit into {dtype} ({limits.min} to {limits.max}) and"
+    return [number_of(clipped, f"pixel {fit} was clipped", f"pixels {fit} were clipped")]
 
 
 # --- checksums ---

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_genrecon.errors import ImageError, MissingPackageError
+from napari_genrecon.plural import number_of
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -134,7 +135,8 @@ def _page_problems(series: TiffPageSeries, file_size: int) -> Iterator[str]:
     # tifffile gives None for planes that the OME-XML counts and the file lacks, and reads them as zeros.
     missing = sum(page is None for page in pages)
     if missing and series.kind == "ome":
-        yield f"declares {len(pages)} planes of which {missing} are missing and would be read as zeros"
+        lost = number_of(missing, "is", "are")
+        yield f"declares {len(pages)} planes of which {lost} missing and would be read as zeros"
     for page in pages:
         if page is None:
             continue

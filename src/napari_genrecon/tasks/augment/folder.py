@@ -24,6 +24,7 @@ from napari_genrecon.io.points import places_text
 from napari_genrecon.io.publish import PART, check_target, rename, sentence
 from napari_genrecon.io.record.provenance import versions
 from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.example import Example, example_steps
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.augment.parent import Parent, parent_steps, pixels_digest
@@ -215,7 +216,10 @@ def _split(digests: list[str], validation: float, seed: int) -> tuple[list[str],
     distinct = list(dict.fromkeys(digests))
     group = np.array([distinct.index(digest) for digest in digests], np.int64)
     if len(distinct) < len(digests):
-        notes = [f"{len(digests) - len(distinct)} of the {len(digests)} images are copies of others"]
+        images = f"of the {len(digests)} images"
+        notes = [
+            number_of(len(digests) - len(distinct), f"{images} is a copy of another", f"{images} are copies of others")
+        ]
     else:
         notes = []
     if validation == 0:

@@ -15,6 +15,7 @@ from napari_genrecon.errors import ImageError
 from napari_genrecon.io.record.provenance import combined, digest_pixels
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.noise.model import LEVELS
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.augment.grain import at_exposure
 from napari_genrecon.tasks.augment.options import AugmentOptions
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
@@ -217,5 +218,9 @@ def _checked_points(
         )
     # A point may lie up to half a pixel beyond the centre of a border pixel and still be in it.
     beyond = int(np.count_nonzero(np.any((found < -0.5) | (found > np.array(shape) - 0.5), axis=1)))
-    notes = [f"{beyond} of the {len(found)} points lie outside the image and are left out"] if beyond else []
+    words = (
+        f"of the {len(found)} points lies outside the image and is",
+        f"of the {len(found)} points lie outside the image and are",
+    )
+    notes = [f"{number_of(beyond, *words)} left out"] if beyond else []
     return found.astype(np.float64), notes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models import ModelCard, device_note, find_model, resolve_device
+from napari_genrecon.plural import number_of
 from napari_genrecon.recognition.features import Blocks, describe_steps, joined
 from napari_genrecon.recognition.objects import AT_ONCE, Scene, crop_side, cut_pictures, find_objects, larger_than
 from napari_genrecon.recognition.pictures import Planes, planes_of
@@ -184,5 +185,5 @@ def _notes(scenes: Sequence[Scene], side: int) -> tuple[str, ...]:
     large = larger_than(scenes, side)
     if not large:
         return ()
-    objects = "object is" if large == 1 else "objects are"
-    return (f"{large} {objects} larger than the crop of {side} pixels and cut off in it: a larger size sees all of it",)
+    objects = number_of(large, "object is", "objects are")
+    return (f"{objects} larger than the crop of {side} pixels and cut off in it: a larger size sees all of it",)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_genrecon.arrays import ImageLayer, ImageLike
 from napari_genrecon.engine.run import Progress, finish
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.plural import number_of
 from napari_genrecon.recognition.saved import load_classifier
 from napari_genrecon.tasks.classify.describe import Described, describe_images_steps
 from napari_genrecon.tasks.classify.options import ClassifyOptions
@@ -207,7 +208,8 @@ def _require_labels(entry: Mapping[int, str], labels: NDArray[np.int64], image: 
         # Of the wrong labels image nearly all labels are unknown: a few show what is meant.
         shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
         raise ImageError(
-            f"{len(unknown)} of {len(entry)} labels that have a class are not in {image} ({shown}): its labels go from "
+            f"{number_of(len(unknown), 'label that has a class is', 'labels that have a class are')} not in {image} "
+            f"({shown}), of {len(entry)}: its labels go from "
             f"{labels.min()} to {labels.max()}; give the labels image that the classes were made with"
         )
 

@@ -15,6 +15,7 @@ from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import Progress, map_progress
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.detect.candidates import (
     Candidates,
     Size,
@@ -76,9 +77,10 @@ def checked_clicks(clicks: Any, shape: tuple[int, ...], axes: Axes) -> Floats:
     outside = ~np.all((found >= -0.5) & (found < lengths - 0.5), axis=1)  # NaN compares false
     if outside.any():
         first = ", ".join(f"{value:g}" for value in found[outside][0])
+        total = number_of(len(found), "click", "clicks")
         raise OptionError(
-            f"{int(outside.sum())} of {len(found)} clicks lie outside the image, the first at ({first}): take them "
-            "away, or choose the points of this image"
+            f"{number_of(int(outside.sum()), f'of {total} lies', f'of {total} lie')} outside the image, the first at "
+            f"({first}): take what lies outside away, or choose the points of this image"
         )
     return found
 

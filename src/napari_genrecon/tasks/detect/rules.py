@@ -134,9 +134,9 @@ def _marked(
     used = hit | (free & inside)
     if int(click_inside.sum()) < FEWEST or not (used & ~hit).any() or not (used & hit).any():
         raise OptionError(
-            f"where everything is marked there are {int(click_inside.sum())} clicks and {int((used & ~hit).sum())} "
-            f"other places that might be objects: at least {FEWEST} clicks, on objects, and one other place are "
-            "needed: make the region larger, or click on more"
+            f"where everything is marked there is too little to learn from (clicks: {int(click_inside.sum())}, other "
+            f"places that might be objects: {int((used & ~hit).sum())}): at least {FEWEST} clicks, on objects, and one "
+            "other place are needed: make the region larger, or click on more"
         )
     # A candidate belongs to the fold of its nearest click: a place is learnt from or judged as a whole.
     folds = split_clicks(clicks, MOST_FOLDS)

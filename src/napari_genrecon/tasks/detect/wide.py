@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import LEAST_Z, Blobs, Filters, find_blobs, widest_halo
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.detect.candidates import tried_sizes
 from napari_genrecon.tasks.detect.finders import Finder, LogFinder
 from napari_genrecon.tasks.detect.options import DetectOptions
@@ -129,9 +130,10 @@ def wide_note(options: DetectOptions, left: Floats, points: int) -> list[str]:
         return []
     size = 2 * math.ceil(float(np.quantile(left, _MOST)) / 2)
     method = " with method 'log'" if options.method == "net" else ""
+    objects = number_of(len(left), f"{options.objects} object", f"{options.objects} objects")
     return [
-        f"{len(left)} {options.objects} {'object' if len(left) == 1 else 'objects'} wider than the largest size of "
-        f"{options.max_size:g} pixels got no point: try a largest size (max_size) of {size}{method}"
+        f"{objects} wider than the largest size of {options.max_size:g} pixels got no point: try a largest size "
+        f"(max_size) of {size}{method}"
     ]
 
 

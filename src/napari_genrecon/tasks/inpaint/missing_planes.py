@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError
+from napari_genrecon.plural import number_of
 
 __all__ = ["Neighbours", "Plane", "find_neighbours", "holds_enough", "notes_on_missing"]
 
@@ -86,7 +87,7 @@ def notes_on_missing(neighbours: Neighbours, axes: Axes, enough: Accept) -> list
 
 def _sentence(way: str, count: int) -> str:
     words = {"were": "was", "their": "its", "them": "it"} if count == 1 else {w: w for w in ("were", "their", "them")}
-    planes = "1 plane" if count == 1 else f"{count} planes"
+    planes = number_of(count, "plane", "planes")
     return f"{planes} {words['were']} missing as a whole and {way.format(**words)}"
 
 

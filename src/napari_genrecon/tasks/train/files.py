@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
+from napari_genrecon.plural import number_of
 
 __all__ = ["image_keywords", "paired"]
 
@@ -105,8 +106,9 @@ def paired(images: Sequence[Path], targets: Sequence[Path]) -> tuple[list[tuple[
     if by_name:
         used = {path for pair in by_name for path in pair}
         left = [path.name for path in (*images, *targets) if path not in used]
-        notes = (f"{len(left)} files have no partner of the same name and are left out: {_some(left)}",) if left else ()
-        return by_name, (f"{len(by_name)} pairs by name", *notes)
+        words = ("file has no partner of the same name and is", "files have no partner of the same name and are")
+        notes = (f"{number_of(len(left), *words)} left out: {_some(left)}",) if left else ()
+        return by_name, (number_of(len(by_name), "pair by name", "pairs by name"), *notes)
     # By order, one file more or less would shift all pairs after it.
     if len(images) != len(targets):
         raise OptionError(
@@ -115,7 +117,7 @@ def paired(images: Sequence[Path], targets: Sequence[Path]) -> tuple[list[tuple[
         )
     pairs = list(zip(images, targets, strict=True))
     shown = _some([f"{image.name} with {target.name}" for image, target in pairs])
-    return pairs, (f"{len(pairs)} pairs by order, as no names are equal: {shown}",)
+    return pairs, (f"{number_of(len(pairs), 'pair', 'pairs')} by order, as no names are equal: {shown}",)
 
 
 def _stem(path: Path) -> str:

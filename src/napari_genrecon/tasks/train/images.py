@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon.errors import ImageError, OptionError
+from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.checks import grey_range
 from napari_genrecon.training.data.cut import cut_crops, open_targets
 from napari_genrecon.training.data.dataset import CropOptions, Dataset
@@ -115,7 +116,11 @@ def _nearest(source: CropSource, target: CropSource, name: str) -> Match:
 def _only(found: Dataset, kept: Any) -> Dataset:
     assert found.targets is not None
     names = ("x", "targets", "source", "place", "held_out", "label")
-    note = f"{int((~kept).sum())} crops of the targets hold NaN or infinite pixels and were left out"
+    words = (
+        "crop of the targets holds NaN or infinite pixels and was",
+        "crops of the targets hold NaN or infinite pixels and were",
+    )
+    note = f"{number_of(int((~kept).sum()), *words)} left out"
     return replace(found, **{name: getattr(found, name)[kept] for name in names}, notes=(*found.notes, note))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.intensity import WHOLE_PLANE
 from napari_genrecon.errors import ImageError
+from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.dataset import CropOptions
 from napari_genrecon.training.data.source import CropSource
 
@@ -40,10 +41,12 @@ def usable(x: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         raise ImageError(f"all {len(x)} crops are constant: there is nothing to train on")
     notes = []
     if not finite.all():
-        notes.append(f"{int((~finite).sum())} crops hold NaN or infinite pixels and were left out")
+        words = ("crop holds NaN or infinite pixels and was", "crops hold NaN or infinite pixels and were")
+        notes.append(f"{number_of(int((~finite).sum()), *words)} left out")
     # Compared with `finite`, as a crop with NaN has no maximum and is not varied either.
     if (finite & ~varied).any():
-        notes.append(f"{int((finite & ~varied).sum())} crops are constant and were left out")
+        words = ("crop is constant and was", "crops are constant and were")
+        notes.append(f"{number_of(int((finite & ~varied).sum()), *words)} left out")
     return finite & varied, tuple(notes)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_genrecon.axes import Axes
 from napari_genrecon.errors import ImageError, OptionError
 from napari_genrecon.models.networks import NETWORKS
+from napari_genrecon.plural import number_of
 from napari_genrecon.training.data.checks import (
     NEEDED,
     PLENTY,
@@ -303,9 +304,11 @@ def _notes_on_objects(found: list[Places], size: int) -> tuple[str, ...]:
     edge, large = sum(p.edge for p in found), sum(p.large for p in found)
     notes = []
     if edge:
-        notes.append(f"{edge} objects are too close to the border for a crop of {size} pixels and were left out")
+        objects = number_of(edge, "object is", "objects are")
+        notes.append(f"{objects} too close to the border for a crop of {size} pixels and left out")
     if large:
-        notes.append(f"{large} objects are larger than a crop of {size} pixels and are cut off: choose a larger size")
+        objects = number_of(large, "object is", "objects are")
+        notes.append(f"{objects} larger than a crop of {size} pixels and cut off: choose a larger size")
     return tuple(notes)
 
 

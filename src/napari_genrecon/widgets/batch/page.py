@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import GenReconError
+from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.batch import (
     PATTERN,
     BatchProgress,
@@ -290,7 +291,7 @@ def stopped(row: Row) -> Row:
 
 
 def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    return number_of(count, "image", "images")
 
 
 def _counts(rows: tuple[Row, ...]) -> str:
