@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ def gate(monkeypatch):
     gate, real = threading.Event(), task_widget.result_steps
 
     def gated(*args, **kwargs):
+        yield Progress(0, 2, "begins")
         yield Progress(1, 2, "half-way")
         assert gate.wait(60)
         return (yield from real(*args, **kwargs))
@@ -92,6 +94,15 @@ def test_reopened_dock_finds_its_job_and_cancels_it(window, gate):
     window.until(lambda: window.button("Denoise").isEnabled())
     assert "Cancelled: nothing was added." in window.words()
     assert window.layers() == ["cells"]
+
+
+def test_time_left_is_told_anew_while_a_step_takes_long(window, gate, monkeypatch):
+    clock = SimpleNamespace(perf_counter=lambda: 0.0)
+    monkeypatch.setattr(controls, "time", clock)
+    window.button("Denoise").click()
+    window.until(lambda: "half-way, about 1 s left" in window.words())
+    clock.perf_counter = lambda: 600.0
+    window.until(lambda: "half-way, about 10 min left" in window.words())
 
 
 def test_buttons_that_would_start_another_job_wait(window, gate):

@@ -75,6 +75,24 @@ def test_only_curves_with_points_are_named():
     assert list(found.lines) == ["training crops", "held-out crops"]
 
 
+def test_time_left_grows_while_a_step_takes_longer_than_those_before():
+    left = TimeLeft()
+    said = [left.seconds(Progress(done, 10), 10.0 * done) for done in range(10)]
+    assert said[9] == pytest.approx(10)
+    waited = [left.seconds(Progress(9, 10), now) for now in (91, 120, 300, 900)]
+    assert waited == sorted(waited)
+    assert waited[0] == pytest.approx(10, rel=0.1)
+    assert waited[-1] > 100
+
+
+def test_time_left_follows_a_computer_that_becomes_slower_or_faster():
+    for first, later in ((1.0, 60.0), (60.0, 1.0)):
+        left = TimeLeft()
+        for done in range(17):
+            seconds = left.seconds(Progress(done, 20), first * min(done, 8) + later * max(0, done - 8))
+        assert seconds == pytest.approx(4 * later, rel=0.1)
+
+
 def test_time_left_of_one_part_is_not_told_from_another():
     left = TimeLeft()
     assert left.of(Progress(0, 12), 0.0) == ""

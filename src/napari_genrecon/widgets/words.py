@@ -99,11 +99,14 @@ def time_left(seconds: float, step: int, total: int) -> str:
 class TimeLeft:
     """Estimate the time that a job still takes from its progress.
 
-    A job may have several parts, each with a total of its own. The speed of one says nothing about the next.
+    A job may have several parts, each with a total of its own. The speed of one says nothing about the next. Within a
+    part the later half of what is done counts, as the speed changes with what else the computer does, and with it the
+    time since the last step: while none ends, the time left grows.
     """
 
     def __init__(self) -> None:
-        self._total, self._first, self._since = 0, 0.0, 0.0
+        self._total, self._first = 0, 0.0
+        self._seen: list[tuple[float, float]] = []  # share done and when, from the middle of what is done on
 
     def of(self, progress: Progress, now: float) -> str:
         """Return the time left in words; empty while nothing of this part is done.
@@ -121,9 +124,14 @@ class TimeLeft:
     def seconds(self, progress: Progress, now: float) -> float | None:
         """Return the time left in seconds; None while it is unknown."""
         # Another total: a new part begins, and its clock with it.
-        if progress.total != self._total:
-            self._total, self._first, self._since = progress.total, progress.fraction, now
-        return seconds_left(now - self._since, self._first, progress.fraction)
+        if progress.total != self._total or not self._seen:
+            self._total, self._first, self._seen = progress.total, progress.fraction, []
+        if not self._seen or progress.fraction > self._seen[-1][0]:
+            self._seen.append((progress.fraction, now))
+        while len(self._seen) > 1 and self._seen[1][0] <= (self._first + progress.fraction) / 2:
+            del self._seen[0]
+        share, since = self._seen[0]
+        return seconds_left(now - since, share, progress.fraction)
 
 
 def ago(created: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from magicgui.widgets import ProgressBar, PushButton
 from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QTimer
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import MissingPackageError
@@ -22,6 +23,7 @@ __all__ = ["JobControls"]
 
 _LOG = logging.getLogger(__name__)
 _CANCELLING = "Cancelling: it ends after the step that is being computed."
+_EVERY = 1000  # milliseconds between two estimates of the time left where no step ends meanwhile
 _notified: set[str] = set()  # sentences about missing packages, each of which is shown once
 
 
@@ -63,6 +65,11 @@ class JobControls:
         self.cancelled = False  # whether the last job was asked to stop, perhaps too late
         self._quiet = False
         self._activity: Activity | None = None
+        self._last: tuple[Progress, TimeLeft, str] | None = None  # what is shown of the job that runs
+        self._told = ""
+        self._clock = QTimer(bar.native)  # goes with the page
+        self._clock.setInterval(_EVERY)
+        self._clock.timeout.connect(self._tell_time_again)
         self._buttons, self._cancel, self._bar, self._status = buttons, cancel, bar, status
         self._on_progress, self._after, self._show_step = on_progress, after, show
         cancel.changed.connect(self._pressed)
@@ -119,6 +126,8 @@ class JobControls:
         # From 0 to 0 Qt's bar moves to and fro: the number of steps is not known yet.
         self._bar.max = 0
         self._activity = None if quiet else Activity(title, self.cancel)
+        self._last = None
+        self._clock.start()
         self.job.start()
 
     def cancel(self) -> None:
@@ -135,11 +144,13 @@ class JobControls:
         """Drop the job without reporting it, as the window is gone."""
         if self.job is not None:
             self.job.abandon()
+        self._clock.stop()
         self._end_activity()
 
     def _finish(self) -> None:
         # First, as all that is called from here asks whether a job runs.
         self.job = None
+        self._clock.stop()
         self._end_activity()
         self._bar.visible = self._cancel.enabled = False
         for button in self._buttons:
@@ -156,12 +167,22 @@ class JobControls:
             return
         self._bar.max = 100 if progress.total else 0
         self._bar.value = round(100 * progress.fraction)
-        words = left.of(progress, time.perf_counter())
-        self.say(", ".join(part for part in (title, progress.note, words) if part))
-        if self._activity is not None:
-            self._activity.update(progress, words)
+        self._last = progress, left, title
+        self._tell_time(progress, left, title)
         self._on_progress()
         self._show_step(progress)
+
+    def _tell_time_again(self) -> None:
+        """Say how long it takes while no step ends, unless another message has come meanwhile."""
+        if self._last is not None and self._cancel.enabled and self._status.value == self._told:
+            self._tell_time(*self._last)
+
+    def _tell_time(self, progress: Progress, left: TimeLeft, title: str) -> None:
+        words = left.of(progress, time.perf_counter())
+        self._told = ", ".join(part for part in (title, progress.note, words) if part)
+        self.say(self._told)
+        if self._activity is not None:
+            self._activity.update(progress, words)
 
     def _pressed(self, _event: object = None) -> None:
         self.cancel()
