@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     pytest.skip("no display: run the tests with 'make test'", allow_module_level=True)
 
+from napari.layers import Image
 from qtpy.QtWidgets import QProgressBar
 from seen import (
     RUN,
@@ -594,6 +595,27 @@ def test_drawing_on_an_rgb_stack_fills_the_pixels_under_it_and_so_does_the_copie
             viewer.layers.remove(layer)
         viewer.layers.selection.active = source
         wait(qtbot, widget)
+
+
+def test_report_tells_of_hot_pixels_of_the_image_but_not_of_the_result_that_is_free_of_them(make_napari_viewer, qtbot):
+    viewer, rng = make_napari_viewer(), np.random.default_rng(0)
+    image = rng.normal(50, 2, (64, 64)).astype("f4")
+    image[rng.integers(0, 64, 20), rng.integers(0, 64, 20)] = 500
+    source = viewer.add_image(image, name="cells")
+    widget = InpaintWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    wait(qtbot, widget)
+    assert "There are hot or dead pixels" in said(widget)
+    field(widget, "hot and dead pixels").value = True
+    field(widget, "method").value = "network"  # it measures the noise of what is known
+    click(widget, RUN)
+    wait(qtbot, widget)
+    result = next(each for each in viewer.layers if isinstance(each, Image) and each is not source)
+    for layer, hot in ((result, False), (source, True)):
+        choose(widget, layer.name)
+        wait(qtbot, widget)
+        assert layer.name in report(widget)
+        assert ("There are hot or dead pixels" in said(widget)) == hot
 
 
 def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer, qtbot, monkeypatch):

@@ -32,7 +32,8 @@ class KnownNoise:
     def put_recorded(self, data: ImageArray, record: dict[str, Any]) -> bool:
         """Store the noise in the record of a run, which measures anew, as pixels may have been changed in place.
 
-        If the run did not measure, the stored noise stays. So it does if the run measured the mean of the colours.
+        If the run did not measure, the stored noise stays. So it does if the run measured the mean of the colours, or
+        the image without the pixels of a mask: without the hot pixels that it filled, there would be none in the image.
 
         Returns
         -------
@@ -40,7 +41,7 @@ class KnownNoise:
             Whether the run had measured.
         """
         noise = tuple(map(NoiseModel.from_dict, record.get("noise") or ()))
-        if not noise or any(model.method == "given" for model in noise):
+        if not noise or record.get("mask") or any(model.method == "given" for model in noise):
             return False
         axes = record["axes"]["letters"][-data.ndim :]  # without the axis of several fillings
         before = self.of(data, axes)
