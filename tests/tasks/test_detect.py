@@ -22,9 +22,12 @@ from napari_genrecon.io.record.check import record_at, verify
 from napari_genrecon.io.record.methods import methods_text
 from napari_genrecon.numerics.blobs.filters import Filters, filter_widths, noise_field
 from napari_genrecon.tasks.detect import DetectOptions, detect_steps
-from napari_genrecon.tasks.detect.finders import LogFinder
+from napari_genrecon.tasks.detect.finders import LogFinder, finders_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing stands out:napari_genrecon.errors.GenReconWarning")
+
+
+WHITE = NoiseModel.white(1.0)
 
 
 def scene(seed, n=40, height=8.0, shape=(160, 160), sigma=1.5):
@@ -301,6 +304,15 @@ def test_nothing_found_is_said():
         found = detect(np.random.default_rng(0).normal(size=(64, 64)))
     assert len(found) == 0
     assert found.positions.shape == (0, 2)
+
+
+def test_sizes_beyond_the_image_cost_and_change_nothing():
+    image = scene(0, n=2, shape=(40, 48))[0]
+    widest = detect(image, max_size=48, method="log")
+    np.testing.assert_array_equal(detect(image, max_size=500, method="log").pixels, widest.pixels)
+    # Widths, and with them the time, are those of the image.
+    (filters,) = (finder.filters for finder in finders_of(DetectOptions(max_size=500), [WHITE], (40, 48))["log"])
+    assert filters.sizes[-3] == pytest.approx(48)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 7)])

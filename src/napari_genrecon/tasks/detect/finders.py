@@ -141,7 +141,7 @@ def finders_of(
     OptionError
         If the network was asked for, and does not know noise as correlated as that, or images as small.
     """
-    filters = [_filters(options, each) for each in noise]
+    filters = [_filters(options, each, max(plane)) for each in noise]
     found: dict[str, Sequence[Finder]] = {}
     if "log" in options.methods:
         found["log"] = [LogFinder(each) for each in filters]
@@ -168,9 +168,11 @@ def _unknown(filters: list[Filters], card: ModelCard, plane: tuple[int, int]) ->
     return ""
 
 
-def _filters(options: DetectOptions, noise: NoiseModel) -> Filters:
+def _filters(options: DetectOptions, noise: NoiseModel, side: int) -> Filters:
     rho = (noise.rho_y, noise.rho_x)
+    # Nothing is wider than the longer side of its plane, and filters that are would take minutes on a tiny one.
+    largest = max(options.min_size, min(options.max_size, side))
     if not options.volume:
-        return Filters(filter_widths(options.min_size, options.max_size, 2), rho, (1.0, 1.0))
-    widths = filter_widths(options.min_size, options.max_size, 3)
+        return Filters(filter_widths(options.min_size, largest, 2), rho, (1.0, 1.0))
+    widths = filter_widths(options.min_size, largest, 3)
     return Filters(widths, (0.0, *rho), (options.spacing or 1.0, 1.0, 1.0))
