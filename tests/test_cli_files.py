@@ -1,6 +1,8 @@
 """The command line on large data and on results: OME-Zarr, resume, clusters, verify, replay."""
 
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +111,41 @@ def test_interrupted_run_is_continued(store, monkeypatch, capsys):
     assert "continue it with --resume" in capsys.readouterr().err
     assert main(["denoise", str(store), "--resume"]) == 0
     assert content(target) == content(store.with_name("whole.ome.zarr"))
+
+
+# Ends at once at the fifth plane, as a process does that is killed: nothing is cleaned up.
+_KILLED = """
+import os, sys
+from napari_genrecon.cli import main
+from napari_genrecon.models import runtime
+real, calls = runtime.Model.__call__, []
+def call(self, *args):
+    calls.append(1)
+    return real(self, *args) if len(calls) < 5 else os._exit(9)
+runtime.Model.__call__ = call
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_batch_that_was_killed_in_the_middle_of_an_image_is_continued(tmp_path, noisy, capsys):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", noisy, metadata={"axes": "ZYX"}, photometric="minisblack")
+    # The process of its own is not told to take float32, as these tests are.
+    call = ["denoise", str(tmp_path / "in"), "--name", "{name}.ome.zarr", "--precision", "float32", "-o"]
+    assert main([*call, f"{tmp_path}/whole/"]) == 0
+    out = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", _KILLED, *call, f"{out}/"], check=False).returncode == 9
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"a.ome.zarr", "b.ome.zarr.part"}
+    capsys.readouterr()
+    assert main([*call, f"{out}/", "--resume"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.endswith("(done before)") for line in said] == [True, False, False, False]
+    for name in "abc":
+        result = out / f"{name}.ome.zarr"
+        assert content(result) == content(tmp_path / "whole" / result.name)
+        assert main(["verify", str(result)]) == 0
 
 
 def test_folder_of_planes_is_one_stack_on_request(tmp_path, noisy):
