@@ -121,7 +121,7 @@ class DenoiseFrames:
         for index in range(len(even) - 1, inner[0] - 1, -1):
             side = gate.add(index, motions[index + 1].back if index < len(even) - 1 else None)
             if side is not None and index in inner:
-                later[index] = side.copied()
+                later[index] = side
             yield None
         gate = _Gate(self, even, channel)
         fused, changes = [], []
@@ -177,10 +177,6 @@ class _Side(NamedTuple):
     share: NDArray[np.float32]  # (Y, X), that the gate gave it when the frame was added
     surprises: NDArray[np.float32]  # (2, Y, X): sum over these frames, and how many they are
 
-    def copied(self) -> _Side:
-        """Return it without what it is a view of: the memory of the gate, which nobody needs any more."""
-        return self._replace(fused=self.fused.copy(), share=self.share.copy())
-
 
 def _together(number: int, frame: _Frame, sides: Sequence[_Side], channel: Channel) -> tuple[Fused, Change]:
     """Return a frame fused with what its two sides say about it, and what it shows that they do not.
@@ -234,4 +230,5 @@ class _Gate:
         here = np.stack([surprise(frame, before[0], before[1], self._rho, spread), np.ones_like(frame)])
         counted = share * (1 + before[1]) * (surprises + here)
         self._surprises = counted * (REACH / np.maximum(counted[1], REACH))
-        return _Side(np.concatenate([before[:3], before[_STATE:]]), share, surprises)
+        # Copied: a view would keep all planes of the state of every frame.
+        return _Side(np.concatenate([before[:3], before[_STATE:]]), share.copy(), surprises)

@@ -126,6 +126,8 @@ def result_layer(result: Any, shape: tuple[int, ...], name: str, shown: dict[str
         kwargs = {key: value for key, value in kwargs.items() if key not in ("contrast_limits", "colormap", "gamma")}
     # The grid becomes finer where the result has more pixels than what was worked on. More channels are no finer grid.
     letters = result.axes.letters[new:]
+    if letters != axes_of(shown["axis_labels"], shape, rgb=shown["rgb"]).letters:  # typed for this run
+        kwargs["axis_labels"] = tuple(letters.lower())[: len(shown["scale"])]
     factors = tuple(
         1 if letter == "C" else a // b for a, b, letter in zip(full.shape[new:], shape, letters, strict=True)
     )
