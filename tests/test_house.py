@@ -52,7 +52,12 @@ ONE_PLACE = {
         {"threading.Thread", "QThread", "thread_worker"}, {"widgets/jobs/worker.py", "training/runs/status.py"},
     ),
     "training loop": ({"backward", "optimiser.step", "state.net.zero_grad"}, {"training/loop/loop.py"}),
-    "record": ({"make_record"}, {f"tasks/{of}.py" for of in ("plan", "sample/task", "detect/task", "augment/example")}),
+    # Of a plan; of what has none, as it makes no image of an image.
+    "record": (
+        {"make_record"},
+        {f"tasks/{of}.py" for of in ("plan", "sample/task", "detect/task", "augment/example")}
+        | {"widgets/generate/explore_results.py"},
+    ),
     "moving average": ({"get_ema_multi_avg_fn", "AveragedModel"}, {"training/loop/loop.py"}),
 }  # fmt: skip
 """What may be called in these files only: what is done twice is done in two ways after a while."""

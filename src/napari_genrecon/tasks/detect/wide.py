@@ -46,7 +46,7 @@ class WideFinder:
     sizes : tuple of float
         Full widths at half maximum, in pixels along X, ascending.
     noise : NoiseModel
-        Of the channel.
+        Noise of the channel.
     spacing : tuple of float
         Distance of neighbours along each dimension, in pixels along X.
     """
@@ -120,7 +120,7 @@ def wide_note(options: DetectOptions, left: Floats, points: int) -> list[str]:
     Parameters
     ----------
     options : DetectOptions
-        Of the search.
+        Options of the search.
     left : (N,) ndarray
         Sizes of the objects that were left out; see `left_out`.
     points : int
