@@ -3,7 +3,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
-from napari_genrecon.numerics.resample import back_project, enlarge, shrink
+from napari_genrecon.numerics.resample import back_project, binned, enlarge, shrink
 
 by_factor = pytest.mark.parametrize("factor", [1, 2, 3, 4])
 
@@ -66,3 +66,12 @@ def test_back_projection_agrees_more_with_every_round(factor):
     errors = [np.std(shrink(large, factor) - small) for large in rounds]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.2 * errors[0]
+
+
+def test_squares_are_averaged_and_what_is_left_over_is_cut():
+    image = np.arange(2 * 5 * 7, dtype=np.float32).reshape(2, 5, 7)
+    means = [
+        [[image[n, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean() for x in range(3)] for y in range(2)] for n in (0, 1)
+    ]
+    np.testing.assert_array_equal(binned(image, 2), np.array(means, np.float32))
+    np.testing.assert_array_equal(binned(image, 1), image)

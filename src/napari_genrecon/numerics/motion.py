@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_genrecon.engine.intensity import CROP_SIDE
+from napari_genrecon.numerics.resample import binned
 
 __all__ = ["LOOK", "STILL", "Motion", "follow", "measure_motion", "measure_motions", "moved"]
 
@@ -120,9 +121,7 @@ def _with_drift(step: Motion, drift: NDArray[np.float64]) -> Motion:
 
 
 def _coarse(plane: Plane) -> Plane:
-    height, width = (n - n % _BIN for n in plane.shape)
-    binned = plane[:height, :width].reshape(height // _BIN, _BIN, width // _BIN, _BIN).mean(axis=(1, 3))
-    return np.asarray(ndimage.gaussian_filter(binned, _BLUR), np.float32)
+    return np.asarray(ndimage.gaussian_filter(binned(plane, _BIN), _BLUR), np.float32)
 
 
 def _inner(plane: Plane) -> Plane:

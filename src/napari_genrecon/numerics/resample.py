@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BACK_PROJECTION_REACH", "back_project", "cubic", "enlarge", "enlarged_rows", "resize_matrix", "shrink"]
+__all__ = [
+    "BACK_PROJECTION_REACH",
+    "back_project",
+    "binned",
+    "cubic",
+    "enlarge",
+    "enlarged_rows",
+    "resize_matrix",
+    "shrink",
+]
 
 _SUPPORT = 2.0  # half width of the kernel, in pixels of the coarser grid; it is 0 beyond
 
@@ -53,6 +62,13 @@ def shrink(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:
         Plane in the dtype of `plane`.
     """
     return _along(_along(plane, factor, 0, _shrunk), factor, 1, _shrunk)
+
+
+def binned(image: NDArray[Any], bins: int) -> NDArray[Any]:
+    """Return the means of squares of `bins` x `bins` pixels of (..., Y, X); what is left over at the end is cut."""
+    y, x = (n // bins for n in image.shape[-2:])
+    squares = image[..., : y * bins, : x * bins].reshape(*image.shape[:-2], y, bins, x, bins)
+    return np.asarray(squares.mean(axis=(-3, -1)))
 
 
 def enlarge(plane: NDArray[np.floating[Any]], factor: int) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_genrecon.engine.run import Progress
 from napari_genrecon.models import ModelCard, encode
+from napari_genrecon.numerics.resample import binned
 from napari_genrecon.recognition.objects import AT_ONCE, SIDE, Pictures, Scene, cut_pictures
 
 __all__ = ["BLOCKS", "Blocks", "describe_steps", "joined"]
@@ -20,7 +21,7 @@ BLOCKS = ("network", "shape", "texture", "intensity")
 Blocks = Mapping[str, NDArray[np.float32]]
 """Features of N objects: (N, F) by the name of the block."""
 
-_SCALES = (1, 2, 4)  # pixels: sides of the squares that are averaged before textures are read
+_SCALES = (1, 2, 4)  # pixels, divisors of SIDE: sides of the squares that are averaged before textures are read
 _BANDS = (1.0, 2.0, 4.0, 8.0)  # pixels: Gaussian s.d. of the lower end of each band of spatial frequency
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)  # the usual summary of a histogram
 _RINGS = 6  # around the middle, whose mean grey values make a radial profile
@@ -86,15 +87,8 @@ def _described(pictures: Pictures, encoder: ModelCard, device: str) -> Blocks:
 
 def _texture(x: NDArray[np.float32], inside: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (N, F) features of (N, S, S) pictures inside the objects: patterns at three scales, strength of bands."""
-    patterns = [_patterns(_averaged(x, scale), _averaged(inside, scale)) for scale in _SCALES]
+    patterns = [_patterns(binned(x, scale), binned(inside, scale)) for scale in _SCALES]
     return np.concatenate([*patterns, _bands(x, inside)], axis=1).astype(np.float32)
-
-
-def _averaged(x: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-    # The side is SIDE, of which every scale is a divisor.
-    n, side, _ = x.shape
-    # (N, S / scale, scale, S / scale, scale)
-    return x.reshape(n, side // scale, scale, side // scale, scale).mean(axis=(2, 4))
 
 
 def _patterns(x: NDArray[np.float32], inside: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from napari_genrecon.noise import NoiseModel
 from napari_genrecon.normal import FWHM
 from napari_genrecon.numerics.blobs.filters import LEAST_Z, Blobs, Filters, find_blobs, widest_halo
+from napari_genrecon.numerics.resample import binned
 from napari_genrecon.plural import number_of
 from napari_genrecon.tasks.detect.candidates import tried_sizes
 from napari_genrecon.tasks.detect.finders import Finder, LogFinder
@@ -93,8 +94,8 @@ class WideFinder:
             (*full.rho[:-2], *(near for _, near in noise)),
             (*(step / bins for step in full.spacing[:-2]), 1.0, 1.0),
         )
-        binned = _binned(values, bins) / np.float32(math.prod(sigma for sigma, _ in noise))
-        found = find_blobs(binned, filters, ends, spots_only=False)
+        coarse = binned(values, bins) / np.float32(math.prod(sigma for sigma, _ in noise))
+        found = find_blobs(coarse, filters, ends, spots_only=False)
         places = found.places.copy()
         places[:, -2:] = bins * places[:, -2:] + (bins - 1) / 2
         return replace(found, places=places)[self.heights(found) > LEAST_Z]
@@ -191,13 +192,6 @@ def _heights(z: NDArray[np.floating], sizes: Floats, ratio: float, ndim: int) ->
     """
     noise = math.sqrt(ndim * (ndim + 2) / 4 * (4 * math.pi) ** (-ndim / 2)) * ratio ** (-2 - ndim / 2)
     return np.asarray(z * noise * (1 + ratio**2) ** (ndim / 2 + 1) / ndim * (sizes / FWHM) ** (-ndim / 2))
-
-
-def _binned(values: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
-    """Return the means of squares of `bins` x `bins` pixels; what is left over at the end is cut."""
-    y, x = (n // bins for n in values.shape[-2:])
-    squares = values[..., : y * bins, : x * bins].reshape(*values.shape[:-2], y, bins, x, bins)
-    return np.asarray(squares.mean(axis=(-3, -1)))
 
 
 def _binned_noise(near: float, bins: int) -> tuple[float, float]:
