@@ -29,6 +29,19 @@ def test_page_fills_its_dock_on_later_turns(viewer, qtbot):
     assert room.run.native.window() is room.window()
 
 
+def test_room_is_ready_once_its_page_is_seen(viewer, qtbot):
+    """Qt shows what is put into a layout a turn later: that it has its place is not enough."""
+    room = StepsWidget(viewer)
+    qtbot.addWidget(room)
+    page = room.content.native
+    room.show()
+    room._go_on()
+    assert page.parent() is room
+    assert not room.ready
+    qtbot.waitUntil(lambda: room.ready, timeout=60_000)
+    assert page.isVisible()
+
+
 def test_value_that_is_set_at_once_stays(viewer, qtbot, settle):
     room = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(room)

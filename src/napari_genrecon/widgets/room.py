@@ -103,8 +103,8 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     @property
     def ready(self) -> bool:
-        """Whether the page is in sight."""
-        return self._opening is None
+        """Whether the page is in sight. Qt shows it a turn after it was put into the room."""
+        return self._opening is None and bool(self._page_widget().isVisibleTo(self))
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the page; only called for those that the room does not have itself."""
@@ -131,7 +131,7 @@ class Room(QWidget):  # type: ignore[misc]  # Qt is not followed by mypy
 
     def _go_on(self) -> None:
         """Take the next turn: load what the page needs, make it, or put it into the room."""
-        if self.ready or self._loading:
+        if self._opening is None or self._loading:
             return
         if self.made:
             self._place()
