@@ -1,5 +1,7 @@
 """Number formats: how far bfloat16 is from float32, where it is taken, and that the record names it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -44,11 +46,12 @@ def scene(kind, contrast, side=96):
 
 @pytest.mark.parametrize("card", DENOISERS, ids=lambda card: card.name)
 @pytest.mark.parametrize("kind", ["smooth", "steps", "ramp", "spots", "flat"])
+@pytest.mark.parametrize("limit", ["bfloat16", "bfloat16_coarse"])
 @pytest.mark.parametrize("part", [0.3, 1.0], ids=["low", "at the limit"])
 @pytest.mark.parametrize("rho", [(0.0, 0.0), (0.6, 0.5)], ids=["white", "correlated"])
-def test_bfloat16_stays_within_its_bound(card, kind, part, rho):
-    """At most 0.05 noise s.d., and 0.01 root mean square, up to the contrast on the card."""
-    image = scene(kind, max(part * card.bfloat16, 4.5))
+def test_bfloat16_stays_within_its_bound(card, kind, limit, part, rho):
+    """At most 0.05 noise s.d., and 0.01 root mean square, up to the contrasts on the card."""
+    image = scene(kind, max(part * getattr(card, limit), 4.5))
     lower, full = (Model(card, "cpu", precision=p)(image, 1.0, rho) for p in ("bfloat16", "float32"))
     error = np.abs(lower - full)
     assert 0 < error.max() <= 0.05
@@ -92,7 +95,7 @@ def test_every_task_stays_within_the_bound_and_uses_bfloat16_where_contrast_is_s
     """At most 0.05 noise s.d., and 0.01 root mean square, at any contrast."""
     monkeypatch.setattr(precision, "bfloat16_is_native", lambda device: True)
     used = 0.0
-    for contrast in (4.8, 7.5, 11.0, 40.0):
+    for contrast in (4.8, 7.5, 11.0, 40.0, 110.0):
         image = scene(kind, contrast, 64)
         error = np.abs(TASKS[task](image, "auto") - TASKS[task](image, "float32"))
         used = max(used, float(error.max()))
@@ -103,13 +106,21 @@ def test_every_task_stays_within_the_bound_and_uses_bfloat16_where_contrast_is_s
 
 @by_card
 def test_larger_contrast_runs_in_float32(card):
+    told, most = [TOLD[what] for what in card.told], max(card.bfloat16, card.bfloat16_coarse)
+    for contrast, same in ((2 * most, True), (0.9 * most, False), (0.5 * card.bfloat16, False)):
+        image = scene("steps", contrast)
+        planes = image if card.channels == 1 else np.stack([image] * card.channels)
+        lower, full = (Model(card, "cpu", precision=p)(planes, *told, noise=1.0) for p in ("bfloat16", "float32"))
+        assert (lower == full).all() == same
+
+
+@pytest.mark.parametrize("card", DENOISERS, ids=lambda card: card.name)
+def test_larger_contrast_is_rounded_less(card):
+    """Where all layers compute in bfloat16, an image of twice the contrast errs twice as much; where few do, less."""
     image, told = scene("steps", 2 * card.bfloat16), [TOLD[what] for what in card.told]
-    planes = image if card.channels == 1 else np.stack([image] * card.channels)
-    lower, full = (Model(card, "cpu", precision=p)(planes, *told, noise=1.0) for p in ("bfloat16", "float32"))
-    np.testing.assert_array_equal(lower, full)
-    small = planes / 4
-    lower, full = (Model(card, "cpu", precision=p)(small, *told, noise=1.0) for p in ("bfloat16", "float32"))
-    assert (lower != full).any()
+    full, mixed = (Model(card, "cpu", precision=p)(image, *told) for p in ("float32", "bfloat16"))
+    every = Model(replace(card, bfloat16=1e9), "cpu", precision="bfloat16")(image, *told)
+    assert 5 * np.abs(mixed - full).max() < np.abs(every - full).max()
 
 
 def test_exact_values_are_filled_in_float32(monkeypatch):

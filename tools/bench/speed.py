@@ -18,6 +18,7 @@ from bench.table import header, row
 from napari_genrecon import NoiseModel, denoise, measure_noise
 from napari_genrecon.axes import infer_axes
 from napari_genrecon.models import find_model, resolve_precision, runtime
+from napari_genrecon.models.precision import Format, bfloat16_is_native, mixed
 from napari_genrecon.tasks.denoise import DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.plan import plan_grid
 
@@ -58,9 +59,10 @@ def _against_the_network(noisy: np.ndarray, rounds: int) -> None:
     whole = torch.from_numpy(noisy)[None, None]
 
     @torch.inference_mode()
-    def forward(batch: list[torch.Tensor]) -> None:
-        for tensor in batch:
-            network(tensor, sigma, rho)
+    def forward(batch: list[torch.Tensor], numbers: Format = "float32") -> None:
+        with mixed("cpu", lower=numbers != "float32"):
+            for tensor in batch:
+                network(tensor, sigma, rho, coarse=numbers == "coarse")
 
     jobs: dict[str, Callable[[], object]] = {
         "network alone, whole plane": lambda: forward([whole]),
@@ -69,6 +71,11 @@ def _against_the_network(noisy: np.ndarray, rounds: int) -> None:
         f"denoise, precision 'auto' ({auto})": lambda: denoise(noisy, noise=CAMERA, device="cpu"),
         "measure_noise": lambda: measure_noise(noisy),
     }
+    if bfloat16_is_native("cpu"):
+        jobs |= {
+            "network alone, same tiles, bfloat16": lambda: forward(tensors, "bfloat16"),
+            "network alone, same tiles, bfloat16 in coarse layers": lambda: forward(tensors, "coarse"),
+        }
     for job in jobs.values():
         job()
     # In turn, round after round, so that a slow moment of the machine hits all alike.

@@ -93,6 +93,8 @@ class ModelCard:
     bfloat16 : float
         Largest contrast, in noise s.d., up to which the network may run in bfloat16: its results then stay within 0.05
         noise s.d. (0.01 root mean square) of those in float32. 0: never.
+    bfloat16_coarse : float
+        The same, where only its layers of coarse resolution do.
     tile_pixels : int, optional
         Largest number of pixels of a tile on a CPU, halo included, for networks whose larger tiles do not fit into its
         caches and cost more time than the halos of smaller ones.
@@ -157,6 +159,7 @@ class ModelCard:
     bytes_per_pixel: int = 500
     work: float = 0.21
     bfloat16: float = 0.0
+    bfloat16_coarse: float = 0.0
     tile_pixels: int | None = None
     whole: bool = False
     scaling: str = ""

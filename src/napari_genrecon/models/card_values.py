@@ -149,8 +149,9 @@ def _problem_of_tiles(card: ModelCard) -> str:
     # Written with `not`, as NaN fails every comparison: `work <= 0` would let it pass.
     if card.bytes_per_pixel < 1 or not card.work > 0:
         return "bytes_per_pixel and work must be positive"
-    if not card.bfloat16 >= 0:
-        return f"bfloat16 must be a contrast of 0 or more, got {card.bfloat16:g}"
+    for name in ("bfloat16", "bfloat16_coarse"):
+        if not getattr(card, name) >= 0:
+            return f"{name} must be a contrast of 0 or more, got {getattr(card, name):g}"
     unknown = [what for what in card.told if what not in ("sigma", "rho", "factor")]
     return f"told may hold sigma, rho and factor, not {short(unknown[0])}" if unknown else ""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ from numpy.typing import ArrayLike
 
 from napari_genrecon.models.card import ModelCard
 
-__all__ = ["bfloat16_is_native", "fits_bfloat16", "full_float32", "mixed", "resolve_precision"]
+__all__ = ["Format", "bfloat16_is_native", "format_of", "full_float32", "mixed", "resolve_precision"]
 
+Format = Literal["float32", "coarse", "bfloat16"]
+"""Of all layers, or bfloat16 in those of coarse resolution only."""
 
 # Limits of oneDNN's instructions that leave it those for bfloat16.
 _WITH_BFLOAT16 = ("ALL", "DEFAULT", "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10_1_512_AMX")
@@ -45,10 +47,13 @@ def resolve_precision(asked: str, card: ModelCard, device: str) -> str:
     return "bfloat16" if card.bfloat16 and bfloat16_is_native(device) else "float32"
 
 
-def fits_bfloat16(card: ModelCard, image: ArrayLike, sigma: ArrayLike) -> bool:
-    """Return whether an image, with noise of this s.d., has a contrast up to which the card allows bfloat16."""
+def format_of(card: ModelCard, image: ArrayLike, sigma: ArrayLike) -> Format:
+    """Return the fastest format that the card allows for the contrast of an image with noise of this s.d."""
     # The worst pixel decides: the largest contrast with the least noise.
-    return float(np.max(np.abs(image))) <= card.bfloat16 * float(np.min(sigma))
+    contrast, least = float(np.max(np.abs(image))), float(np.min(sigma))
+    if contrast <= card.bfloat16 * least:
+        return "bfloat16"
+    return "coarse" if contrast <= card.bfloat16_coarse * least else "float32"
 
 
 def mixed(device: str, *, lower: bool) -> AbstractContextManager[object]:

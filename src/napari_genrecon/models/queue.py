@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_genrecon.models.failures import ran_out_of_memory
+from napari_genrecon.models.precision import Format
 
 __all__ = ["Asked", "Queue"]
 
@@ -29,8 +30,8 @@ class Asked:
         Further inputs, whose first dimension is N or 1.
     factor : int or None
         Factor of an enlargement.
-    lower : bool
-        Whether to compute in bfloat16.
+    numbers : str
+        Their format, see `precision.Format`.
     made : (N, C, Y, X) Tensor or None
         The result.
     """
@@ -38,14 +39,14 @@ class Asked:
     image: Tensor
     inputs: Mapping[str, Tensor]
     factor: int | None
-    lower: bool
+    numbers: Format
     made: Tensor | None = None
 
     @property
     def kind(self) -> tuple[object, ...]:
         """What planes of one batch have in common."""
         shapes = [self.image.shape, *(value.shape for value in self.inputs.values())]
-        return (self.factor, self.lower, *(tuple(shape[1:]) for shape in shapes))
+        return (self.factor, self.numbers, *(tuple(shape[1:]) for shape in shapes))
 
     @property
     def pixels(self) -> int:
@@ -104,7 +105,7 @@ def _stacked(batch: list[Asked]) -> Asked:
     first = batch[0]
     # Single planes only wait, so that further inputs of first dimension 1 fall to the right plane.
     inputs = {key: torch.cat([asked.inputs[key] for asked in batch]) for key in first.inputs}
-    return Asked(torch.cat([asked.image for asked in batch]), inputs, first.factor, first.lower)
+    return Asked(torch.cat([asked.image for asked in batch]), inputs, first.factor, first.numbers)
 
 
 def _share(made: Tensor, batch: list[Asked]) -> None:

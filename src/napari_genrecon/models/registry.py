@@ -53,6 +53,7 @@ MODELS: tuple[ModelCard, ...] = (
         stride=PerAxis.planes(8, 1),  # `unet.STRIDE`, which cannot be imported here: it would load torch
         bytes_per_pixel=500,
         bfloat16=12.0,  # tests/models/test_precision.py
+        bfloat16_coarse=120.0,
         summary="Gaussian noise of any strength and correlation, plane by plane; trained on photographs, simulated "
         "fluorescence and nuclei",
         licence="BSD-3-Clause",
@@ -95,6 +96,7 @@ MODELS: tuple[ModelCard, ...] = (
         stride=PerAxis.planes(8, 1),
         bytes_per_pixel=500,
         bfloat16=12.0,
+        bfloat16_coarse=120.0,
         summary="Missing pixels of any pattern, plane by plane; trained on photographs, simulated fluorescence and "
         "nuclei",
         licence="BSD-3-Clause",

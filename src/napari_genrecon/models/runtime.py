@@ -23,7 +23,7 @@ from napari_genrecon.models.devices import conv_layout, device_words, to_cpu, to
 from napari_genrecon.models.failures import plain_errors
 from napari_genrecon.models.networks import NETWORKS, Network
 from napari_genrecon.models.networks import __name__ as _NETWORKS
-from napari_genrecon.models.precision import fits_bfloat16, full_float32, mixed, resolve_precision
+from napari_genrecon.models.precision import format_of, full_float32, mixed, resolve_precision
 from napari_genrecon.models.queue import Asked, Queue
 from napari_genrecon.models.registry import weights_path
 from napari_genrecon.models.tensors import parse_tensors
@@ -58,7 +58,7 @@ class Model:
         Content of a safetensors file to use instead of the model's file.
     precision : {"float32", "auto", "bfloat16"}
         See `precision.resolve_precision`. In bfloat16, images of larger contrast than the card allows still run in
-        float32.
+        float32, or but for the coarse layers.
     network : Module, optional
         Network of `build_network` to use as it is, instead of one with the weights of a file.
     """
@@ -156,16 +156,19 @@ class Model:
 
     def _asked(self, image: ArrayLike, told: Sequence[Any], noise: float = 0.0) -> Asked:
         keywords = dict(zip(self.card.told, told, strict=True))
-        lower = self.precision == "bfloat16" and fits_bfloat16(self.card, image, keywords.get("sigma", noise))
+        sigma = keywords.get("sigma", noise)
+        numbers = format_of(self.card, image, sigma) if self.precision == "bfloat16" else "float32"
         # The factor chooses layers of the network and is no tensor.
         inputs = {key: _tensor(value) for key, value in keywords.items() if key != "factor"}
-        return Asked(_tensor(image), inputs, keywords.get("factor"), lower)
+        return Asked(_tensor(image), inputs, keywords.get("factor"), numbers)
 
     def _run(self, asked: Asked) -> Tensor:
         inputs = {key: to_device(value, self.device) for key, value in asked.inputs.items()}
-        factor = {} if asked.factor is None else {"factor": asked.factor}
-        with mixed(self.device, lower=asked.lower):
-            made: Tensor = self._network(to_device(asked.image, self.device), **inputs, **factor)
+        # Only those that have a factor, or coarse layers, take these keywords.
+        keywords: dict[str, Any] = {} if asked.factor is None else {"factor": asked.factor}
+        keywords |= {"coarse": True} if asked.numbers == "coarse" else {}
+        with mixed(self.device, lower=asked.numbers != "float32"):
+            made: Tensor = self._network(to_device(asked.image, self.device), **inputs, **keywords)
         # NumPy has no bfloat16.
         return to_cpu(made.float())
 

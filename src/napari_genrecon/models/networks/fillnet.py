@@ -22,13 +22,15 @@ class FillUNet(DenoiseUNet):
     2.35 million parameters, 0.21 MFLOP per pixel.
     """
 
-    def forward(self, planes: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, planes: Tensor, *, coarse: bool = False) -> Tensor:  # type: ignore[override]
         """Correct a batch of fills.
 
         Parameters
         ----------
         planes : (B, 4, H, W) Tensor
             The fill and what is known about its error, as `numerics.inpaint_inputs.fill_planes` makes them.
+        coarse : bool
+            See `DenoiseUNet.forward`.
 
         Returns
         -------
@@ -37,5 +39,5 @@ class FillUNet(DenoiseUNet):
         """
         height, width = planes.shape[-2:]
         x = F.pixel_unshuffle(pad_to_stride(planes, STRIDE), 2)  # (B, 16, H'/2, W'/2)
-        error = F.pixel_shuffle(self._noise(x), 2)  # (B, 1, H', W')
+        error = F.pixel_shuffle(self._noise(x, coarse=coarse), 2)  # (B, 1, H', W')
         return planes[:, :1] - error[..., :height, :width]
