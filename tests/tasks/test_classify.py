@@ -83,6 +83,37 @@ def test_command_line_and_python_give_the_same_table(files, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_classes_in_a_file_of_points_are_those_of_its_points(files):
+    _, labels = squares()
+    centres = [np.argwhere(labels == number).mean(axis=0) for number in range(1, 13)]
+    # As napari and `detect` write points, numbered from 0, with a column of classes added; the first has none.
+    given = {2: "large", 3: "small", 4: "large", 5: "small"}
+    rows = [f"{number - 1},{y},{x},{given.get(number, '')}" for number, (y, x) in enumerate(centres, 1)]
+    points = str(files / "points.csv")
+    (files / "points.csv").write_text("\n".join(["index,axis-0,axis-1,class", *rows]))
+    assert main(["classify", str(files / "cells.tif"), "--points", points, "--classes", points]) == 0
+    found = {int(row["label"]): row["given"] for row in table(files / "cells_classes.csv") if row["given"]}
+    assert found == given
+
+
+@pytest.mark.parametrize("name", ["cells.day1.tif", "cells.day1.ome.tif"])
+def test_table_has_the_whole_name_of_its_image(files, name):
+    tifffile.imwrite(files / name, squares()[0])
+    rest = ["--labels", str(files / "labels.tif"), "--classes", str(files / "table.csv")]
+    assert main(["classify", str(files / name), *rest]) == 0
+    assert (files / "cells.day1_classes.csv").exists()
+
+
+def test_folder_that_is_named_by_a_dot_gets_its_table_beside_it(tmp_path, monkeypatch):
+    folder = tmp_path / "plate"
+    for i in range(8):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / "ab"[i % 2] / f"{i}.tif", squares(i)[0] // (1 + i % 2))
+    monkeypatch.chdir(folder)
+    assert main(["classify", "."]) == 0
+    assert (tmp_path / "plate_classes.csv").exists()
+
+
 def test_table_of_an_earlier_run_gives_what_was_given_and_not_what_was_predicted(files):
     arguments = [str(files / "cells.tif"), "--labels", str(files / "labels.tif"), "--classes"]
     assert main(["classify", *arguments, str(files / "table.csv")]) == 0

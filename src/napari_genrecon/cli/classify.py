@@ -44,13 +44,16 @@ def add_commands(commands: Subparsers, given: list[str]) -> None:
 
 
 def _classify(parsed: argparse.Namespace) -> int:
+    from napari_genrecon.io.formats import image_name
     from napari_genrecon.io.publish import check_target
     from napari_genrecon.tasks.classify import ClassifyOptions, classify_steps
 
     options = ClassifyOptions(**{option.name: getattr(parsed, option.name) for option in fields(ClassifyOptions)})
     paths, classes = _given(parsed)
     first = parsed.inputs[0]
-    target = parsed.output or first.with_name(f"{first.name.split('.')[0]}_classes.csv")
+    # "." and ".." are no names of folders.
+    named = first if first.name.strip(".") else first.resolve()
+    target = parsed.output or named.with_name(f"{image_name(named)}_classes.csv")
     # Before the images are read and a model is trained, which may take minutes.
     check_target(target, overwrite=parsed.overwrite, sources=[*paths, *filter(None, [parsed.classes])])
     images, where = _opened(paths, parsed)
@@ -90,7 +93,7 @@ def _given(parsed: argparse.Namespace) -> tuple[list[Path], Any]:
         # --points and --labels say where the objects are, not what they are.
         if parsed.classes is None:
             raise OptionError("--classes is needed: a table with the columns label and class (or --model)")
-        return paths, read_classes(parsed.classes, paths)
+        return paths, read_classes(parsed.classes, paths, points=bool(parsed.points))
     if parsed.classes is not None:
         raise OptionError("--classes gives the classes of objects: say where they are with --labels or --points")
     if len(parsed.inputs) != 1 or not parsed.inputs[0].is_dir():

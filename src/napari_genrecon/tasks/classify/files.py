@@ -17,7 +17,7 @@ __all__ = ["class_folders", "read_classes", "read_points"]
 _LARGEST = 64 << 20  # bytes of a table: a million objects
 
 
-def read_classes(path: Path, images: Sequence[Path]) -> list[dict[int, str]]:
+def read_classes(path: Path, images: Sequence[Path], *, points: bool = False) -> list[dict[int, str]]:
     """Read the classes of some objects of images.
 
     Parameters
@@ -28,11 +28,13 @@ def read_classes(path: Path, images: Sequence[Path]) -> list[dict[int, str]]:
         ``class``, which then holds predictions. Rows without a class are skipped.
     images : sequence of Path
         The images.
+    points : bool
+        Whether the objects are points. A column ``index`` then counts them from 0, as files of points do.
 
     Returns
     -------
     list of dict of int to str
-        Class by label, for each image.
+        Class by label, for each image. Points are numbered from 1.
 
     Raises
     ------
@@ -40,8 +42,9 @@ def read_classes(path: Path, images: Sequence[Path]) -> list[dict[int, str]]:
         If the table lacks a column, names an image that was not given, or a label is no whole number.
     """
     columns, rows = _read(path)
-    # napari writes points with an "index".
+    # napari writes tables of labels and of points with an "index": the label itself, or the place in the list.
     number = next((name for name in ("label", "index") if name in columns), None)
+    shift = 1 if points and number == "index" else 0
     name = next((name for name in ("given", "class") if name in columns), None)
     if number is None or name is None:
         raise OptionError(f"{path} has the columns {', '.join(columns)}: it needs 'label' and 'class'")
@@ -56,7 +59,7 @@ def read_classes(path: Path, images: Sequence[Path]) -> list[dict[int, str]]:
             index = 0 if len(images) == 1 else known.get((row["image"] or "").strip(), -1)
             if index < 0:
                 raise OptionError(f"{path}, line {line}: the image {row['image']!r} is none of those given")
-            found[index][_whole(row[number], path, line)] = text
+            found[index][_whole(row[number], path, line) + shift] = text
     return found
 
 
