@@ -12,6 +12,7 @@ from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
 from napari_genrecon.io.tiff.write import write_tiff_steps
+from napari_genrecon.io.zarr.write import write_zarr_steps
 
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "text": 'a <b> & "c" µ'}
 
@@ -29,15 +30,27 @@ def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy)
     scale = tuple({"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}.get(letter, 1.0) for letter in letters)
     units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
     data = da.from_array(image) if lazy else image
-    names = ("DAPI", "GFP") if "C" in letters else ()
-    about = ImageMeta(axes=Axes(letters), scale=scale, units=units, channel_names=names, record=RECORD)
+    n = 2 if "C" in letters else 0 if "S" in letters else 1
+    names, colors = ("DAPI", "GFP")[:n], ("#0000ff", "#00ff00")[:n]
+    about = ImageMeta(
+        axes=Axes(letters), scale=scale, units=units, channel_names=names, channel_colors=colors, record=RECORD
+    )
     found = open_image(finish(write_tiff_steps(tmp_path / "a.ome.tif", data, about)))
     np.testing.assert_array_equal(found.data, image)
     assert found.data.dtype == dtype
     assert (found.axes.letters, found.scale, found.units) == (letters, scale, units)
-    assert found.channel_names == names
+    assert (found.channel_names, found.about.channel_colors) == (names, colors)
     assert RECORD.items() <= found.record.items()
     assert verify(tmp_path / "a.ome.tif") == []
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_names_of_another_number_of_channels_are_not_written(tmp_path, ending):
+    # Such as those of a file whose dimension of channels the user called planes.
+    about = ImageMeta(axes=Axes("ZYX"), channel_names=("DAPI", "GFP"), channel_colors=("#0000ff", "#00ff00"))
+    write = write_tiff_steps if ending == ".ome.tif" else write_zarr_steps
+    found = open_image(finish(write(tmp_path / f"a{ending}", np.zeros((2, 8, 9), "u2"), about)))
+    assert (found.channel_names, found.about.channel_colors) == ((), ())
 
 
 @pytest.mark.parametrize("link", ["same", "symlink", "hard link", "dotted"])

@@ -80,7 +80,8 @@ def test_round_trip_keeps_everything(tmp_path, letters, dtype):
     image = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     scale = tuple({"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}.get(letter, 1.0) for letter in letters)
     units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
-    names, colors = (("DAPI", "GFP"), ("#0000ff", "#00ff00")) if "C" in letters else ((), ())
+    n = 2 if "C" in letters else 0 if "S" in letters else 1
+    names, colors = ("DAPI", "GFP")[:n], ("#0000ff", "#00ff00")[:n]
     about = ImageMeta(
         axes=Axes(letters), scale=scale, units=units, channel_names=names, channel_colors=colors, record=RECORD
     )

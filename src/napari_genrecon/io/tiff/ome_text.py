@@ -50,8 +50,9 @@ def _metadata(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
             metadata[f"{_SIZE_KEYS[letter]}Unit"] = UNIT_SYMBOLS[unit]
     if any(about.translate):
         metadata["Plane"] = _positions(about, shape)
-    if "C" in about.axes.letters and (about.channel_names or about.channel_colors):
-        metadata["Channel"] = _channels(about)
+    channels = {} if about.axes.rgb else _channels(about, about.axes.n_channels(shape))
+    if channels:
+        metadata["Channel"] = channels
     notes = []
     if about.record is not None:
         # JSON as one value: the map annotations of OME hold pairs of texts and nothing nested.
@@ -75,9 +76,10 @@ def _positions(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
     return found
 
 
-def _channels(about: ImageMeta) -> dict[str, Any]:
-    found: dict[str, Any] = {"Name": list(about.channel_names)} if about.channel_names else {}
-    if about.channel_colors:
+def _channels(about: ImageMeta, n: int) -> dict[str, Any]:
+    """Return names and colours of `n` channels; those of another number, of axes that were typed, are none of them."""
+    found: dict[str, Any] = {"Name": list(about.channel_names)} if len(about.channel_names) == n else {}
+    if len(about.channel_colors) == n:
         # A signed 32-bit RGBA integer, opaque.
         numbers = [int(color.lstrip("#"), 16) << 8 | 0xFF for color in about.channel_colors]
         found["Color"] = [n - (1 << 32) if n >= 1 << 31 else n for n in numbers]

@@ -99,11 +99,11 @@ def _transforms(v05: Any, about: ImageMeta, level: int) -> list[Any]:
 
 
 def _omero(v05: Any, about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return names and colours of the channels, where there are any."""
-    if "C" not in about.axes.letters:
+    """Return names, colours and display limits of the channels; of an image without channels where it has any."""
+    n = about.axes.n_channels(shape)
+    if "C" not in about.axes.letters and not (about.channel_names or about.channel_colors or about.channel_limits):
         return {}
-    n = shape[about.axes.letters.index("C")]
-    names = about.channel_names or tuple(f"channel {i}" for i in range(n))
+    names = about.channel_names or tuple(f"channel {i}" if n > 1 else "" for i in range(n))
     colors = about.channel_colors or ("#ffffff",) * n
     # Names of another number of channels cannot be told apart from wrong ones: none are written.
     if len(names) != n or len(colors) != n:
