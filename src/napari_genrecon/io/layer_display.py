@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_genrecon.arrays import ImageArray
 from napari_genrecon.axes import Axes
@@ -14,7 +15,10 @@ from napari_genrecon.engine.intensity import sample_crops
 from napari_genrecon.engine.lazy import is_lazy
 from napari_genrecon.io.image_file import ImageMeta
 
-__all__ = ["channel_display", "colormaps", "limits", "placed", "with_more", "without", "without_deep_colours"]
+__all__ = [
+    "channel_display", "colormaps", "further_affine", "limits", "placed", "with_more", "without",
+    "without_deep_colours",
+]  # fmt: skip
 
 _COLOURS = {"red": "#ff0000", "green": "#00ff00", "blue": "#0000ff", "alpha": "#ffffff"}
 
@@ -49,6 +53,59 @@ def placed(about: ImageMeta) -> dict[str, Any]:
         "units": [about.units[i] for i in shown],
         "axis_labels": [about.axes.letters[i].lower() for i in shown],
     }
+
+
+def further_affine(about: ImageMeta) -> NDArray[np.float64] | None:
+    """Return the place of a saved layer beyond scale and translate: rotation, shear and affine as one affine.
+
+    It also fits images of the same place with other pixels, as it acts on what their scale and translate give.
+
+    Parameters
+    ----------
+    about : ImageMeta
+        Metadata of the file, with the settings of the layer.
+
+    Returns
+    -------
+    (N + 1, N + 1) ndarray or None
+        For the dimensions of `about` without colours; None if there is no more than scale and translate.
+    """
+    saved = about.layer or {}
+    # Layers that were saved as channels of one image share their place, which has no dimension of channels.
+    display = saved["layers"][0] if saved.get("layers") else saved
+    letters = str(saved.get("axes") or about.axes.letters).replace("S", "")
+    letters = letters.replace("C", "") if "layers" in saved else letters
+    n = len(letters)
+    turn, own, back = np.eye(n + 1), np.eye(n + 1), np.eye(n + 1)
+    try:
+        turn[:n, :n] = np.asarray(display.get("rotate", np.eye(n)), float) @ _sheared(display.get("shear", ()), n)
+        own[:] = display.get("affine", own)
+    except (TypeError, ValueError):  # of another number of dimensions: another program has changed the file
+        return None
+    # The layer is turned before it is moved to its place, and here after it.
+    whole = about.filled()
+    places = dict(zip(whole.axes.letters, whole.translate, strict=True))
+    back[:n, n] = [-places.get(letter, 0.0) for letter in letters]
+    one = own @ np.linalg.inv(back) @ turn @ back
+    if np.allclose(one, np.eye(n + 1)):
+        return None
+    # In the order of the file. What it has no dimension for is left out, and what is new is not turned.
+    wanted = about.axes.letters.replace("S", "")
+    kept = [letter for letter in wanted if letter in letters]
+    rows, columns = [*map(wanted.index, kept), len(wanted)], [*map(letters.index, kept), n]
+    found = np.eye(len(wanted) + 1)
+    found[np.ix_(rows, rows)] = one[np.ix_(columns, columns)]
+    return found
+
+
+def _sheared(shear: Any, n: int) -> NDArray[np.float64]:
+    """Return a shear as a matrix (n, n); napari writes one, or its numbers above the diagonal."""
+    given = np.asarray(shear, float)
+    if given.ndim == 2:
+        return given
+    found = np.eye(n)
+    found[np.triu_indices(n, 1)] = given if given.size else 0
+    return found
 
 
 def limits(data: ImageArray, about: ImageMeta, channels: Sequence[int]) -> list[float] | None:

@@ -21,6 +21,7 @@ from napari_genrecon.io.image_file import UNIT_SYMBOLS, ImageFile, ImageMeta
 from napari_genrecon.io.layer_display import (
     channel_display,
     colormaps,
+    further_affine,
     limits,
     placed,
     with_more,
@@ -78,11 +79,14 @@ def layers_of(image: ImageFile) -> list[LayerData]:
     """Return an opened image as napari layers: as saved if it comes from napari, else one layer per channel."""
     display = image.about.layer
     data, about = _as_saved(image)
+    further = further_affine(about) if about.layer and not {"name", "layers"} & set(about.layer) else None
     # An image that was saved from napari had its colours shown before: it comes back as it was.
     if not {"name", "layers"} & set(display or {}):
         about = without_deep_colours(about, image.data.dtype, image.data.shape[-1])
     name = image.name + (f" (unfinished: {image.unfinished})" if image.unfinished else "")
     common: dict[str, Any] = {**placed(about), "metadata": {}, "rgb": about.axes.rgb}
+    if further is not None:
+        common["affine"] = further
     if image.record is not None:
         common["metadata"]["genrecon"] = image.record
     if image.about.acquisition:
@@ -104,6 +108,8 @@ def layers_of(image: ImageFile) -> list[LayerData]:
         # Limits per channel: with those of all channels together, a dim one would be black.
         each = [limits(smallest, about, [channel]) for channel in channels]
         display = {"contrast_limits": None if None in each else each, **channel_display(about, name, len(each))}
+        if further is not None:
+            display["affine"] = [_without_channels(further, display["channel_axis"], about)] * len(each)
         # napari cuts the channels out: it would read a whole array that it does not recognise as lazy
         lazy = [as_transposable(level) for level in data] if multiscale else as_transposable(data)
         return [(lazy, {**common, **display}, "image")]
@@ -144,6 +150,13 @@ def _one_by_one(
         kwargs = {**common, **where, **_without_axes(display)}
         layers.append((pixels if isinstance(data, list) else pixels[0], kwargs, "image"))
     return layers
+
+
+def _without_channels(affine: Any, axis: int, about: ImageMeta) -> Any:
+    """Return the affine of the layer of each channel; colours that became channels are no dimension of it."""
+    if len(affine) <= len(about.axes):
+        return affine
+    return np.delete(np.delete(affine, axis, 0), axis, 1)
 
 
 def _without_axes(display: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from napari_genrecon.engine.run import Progress
 from napari_genrecon.errors import ImageError
 from napari_genrecon.io.formats import written_format
 from napari_genrecon.io.image_file import ImageFile, ImageMeta
+from napari_genrecon.io.layer_display import further_affine
 from napari_genrecon.io.layers import layers_of
 from napari_genrecon.io.points import check_points_target, read_places, write_points
 from napari_genrecon.io.publish import check_target, remove
@@ -377,8 +378,18 @@ def about_result(about: ImageMeta, result: Result, record: dict[str, Any]) -> Im
         units=(*("pixel",) * new, *whole.units),
         translate=(*(0.0,) * new, *map(float, translate)),
         record=record,
-        layer=None,
+        layer=_turned(about, new),
     )
+
+
+def _turned(about: ImageMeta, new: int) -> dict[str, Any] | None:
+    """Return the rotation, shear and affine of the saved layer for its result, with `new` dimensions in front."""
+    affine = further_affine(about)
+    if affine is None:
+        return None
+    found = np.eye(len(affine) + new)
+    found[new:, new:] = affine
+    return {"affine": found.tolist()}
 
 
 _NO_COLOURS: dict[str, Any] = {"channel_colors": (), "channel_luts": (), "channel_limits": ()}

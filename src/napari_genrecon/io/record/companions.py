@@ -42,7 +42,7 @@ def about_companion(about: ImageMeta, title: str, dtype: np.dtype[Any]) -> Image
     """Return the metadata of a companion from that of its result: the same place, but other grey values."""
     assert about.record is not None
     # Limits and colours were chosen for grey values of the result; an error has other values.
-    return replace(about, record=companion_record(about.record, title, dtype), channel_limits=(), layer=None)
+    return replace(about, record=companion_record(about.record, title, dtype), channel_limits=())
 
 
 def is_made(path: Path, record: Mapping[str, Any]) -> bool:
