@@ -19,7 +19,14 @@ RECORD = {"schema": "genrecon-record/1", "task": "denoise", "text": 'a <b> & "c"
 
 @pytest.mark.parametrize(
     ("letters", "shape"),
-    [("YX", (30, 40)), ("ZYX", (3, 30, 40)), ("CYX", (2, 30, 40)), ("TZCYX", (2, 3, 2, 30, 40)), ("YXS", (30, 40, 3))],
+    [
+        ("YX", (30, 40)),
+        ("ZYX", (3, 30, 40)),
+        ("CYX", (2, 30, 40)),
+        ("TZCYX", (2, 3, 2, 30, 40)),
+        ("YXS", (30, 40, 3)),
+        ("QTYX", (2, 3, 30, 40)),
+    ],
 )
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 @pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
@@ -28,7 +35,9 @@ def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy)
 
     image = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
     scale = tuple({"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}.get(letter, 1.0) for letter in letters)
-    units = tuple({"T": "second", "C": "pixel", "S": "pixel"}.get(letter, "micrometer") for letter in letters)
+    units = tuple(
+        {"T": "second", "C": "pixel", "S": "pixel", "Q": "pixel"}.get(letter, "micrometer") for letter in letters
+    )
     data = da.from_array(image) if lazy else image
     n = 2 if "C" in letters else 0 if "S" in letters else 1
     names, colors = ("DAPI", "GFP")[:n], ("#0000ff", "#00ff00")[:n]

@@ -55,9 +55,12 @@ def test_record_names_the_machine(source):
     assert f"{torch.get_num_threads()} thread" in told
 
 
-@pytest.mark.parametrize("task", COMMANDS)
-def test_same_machine_must_agree_in_every_pixel(source, task, capsys):
-    assert main(["replay", str(made(source, task))]) == 0
+SEVERAL = ("inpaint", "--n", "2", "--method", "pnp")
+
+
+@pytest.mark.parametrize("command", [*((task,) for task in COMMANDS), SEVERAL], ids=lambda command: " ".join(command))
+def test_same_machine_must_agree_in_every_pixel(source, command, capsys):
+    assert main(["replay", str(made(source, *command))]) == 0
     assert "every pixel agrees" in capsys.readouterr().out
 
 

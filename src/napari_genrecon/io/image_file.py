@@ -255,15 +255,15 @@ class ImageFile:
 Sizes = dict[str, tuple[float, str]]
 """Axis letter to (size, unit)."""
 
-_UNKNOWN = set("IQ")  # letters that tifffile gives to dimensions without a name in the file
+_UNKNOWN = "IQ"  # letters that tifffile gives to dimensions without a name in the file
 
 
-def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...]) -> Axes:
+def resolved_axes(axes: str | None, letters: str, shape: tuple[int, ...], unknown: str = _UNKNOWN) -> Axes:
     """Return the axes that were given, else those of the file if they mean something to us, else the rule's."""
     if axes:
         return resolve_axes(axes, shape)
     try:
-        known = letters and not _UNKNOWN & set(letters)
+        known = letters and not set(unknown) & set(letters)
         # Checked with the shape, but not marked as assumed: the file says so.
         return Axes(resolve_axes(letters, shape).letters) if known else resolve_axes(None, shape)
     except ImageError:  # an order of dimensions that is not supported: the rule may still do

@@ -413,5 +413,7 @@ def finished(image: ImageFile) -> ImageFile:
 
 def tile_of(record: dict[str, Any]) -> tuple[int, int]:
     """Return the height and width of an earlier run's tiles; other tiles would change the last digits of the pixels."""
-    axes, size = Axes(record["axes"]["letters"]), record["tile"]["size"]
+    size = record["tile"]["size"]
+    # Fillings have a dimension in front that is not computed in tiles.
+    axes = Axes(record["axes"]["letters"][-len(size) :])
     return int(size[axes.y]), int(size[axes.x])

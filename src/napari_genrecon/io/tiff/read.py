@@ -56,7 +56,8 @@ def open_tiff(path: Path, axes: str | None, series: int | str | None = None) -> 
         if not axes:
             source, target, letters = samples_moved(letters, levels[0].shape, levels[0].dtype)
             levels = [_moved(level, source, target) for level in levels]
-        found = resolved_axes(axes, letters, tuple(levels[0].shape))
+        # OME-XML has Q for a dimension of another kind than its own, such as several fillings.
+        found = resolved_axes(axes, letters, tuple(levels[0].shape), "I" if ome is not None else "IQ")
         lut = lut_of(one.keyframe, shown_only=shown_only)
         # OME-XML says all there is; other files say it in places that differ by program.
         if ome is None:
