@@ -7,13 +7,14 @@ import tifffile
 from napari_genrecon.axes import Axes
 from napari_genrecon.engine.run import finish
 from napari_genrecon.errors import ImageError, MissingPackageError, OutputError
-from napari_genrecon.io.image_file import ImageMeta
+from napari_genrecon.io.image_file import MICROMETRES, ImageMeta
 from napari_genrecon.io.publish import publishing
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import verify
 from napari_genrecon.io.tiff.write import write_tiff_steps
 from napari_genrecon.io.zarr.write import write_zarr_steps
 
+TIMES = ("second", "millisecond", "microsecond", "nanosecond", "picosecond", "minute", "hour", "day")
 RECORD = {"schema": "genrecon-record/1", "task": "denoise", "text": 'a <b> & "c" µ'}
 
 
@@ -51,6 +52,26 @@ def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy)
     assert (found.channel_names, found.about.channel_colors) == (names, colors)
     assert RECORD.items() <= found.record.items()
     assert verify(tmp_path / "a.ome.tif") == []
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("unit", [*MICROMETRES, *TIMES])
+def test_every_unit_that_is_read_is_written(tmp_path, ending, unit):
+    units = (unit, "micrometer", "micrometer") if unit in TIMES else ("second", unit, unit)
+    about = ImageMeta(axes=Axes("TYX"), scale=(3.0, 2.0, 2.0), units=units, translate=(0.0, 5.0, 6.0))
+    write = write_tiff_steps if ending == ".ome.tif" else write_zarr_steps
+    found = open_image(finish(write(tmp_path / f"a{ending}", np.zeros((2, 8, 9), "u2"), about)))
+    assert (found.scale, found.units, found.about.translate) == (about.scale, units, about.translate)
+
+
+def test_ome_xml_has_times_for_frames_and_lengths_for_pixels_only(tmp_path):
+    # No interval is known; and every dimension of a layer may have been given the same unit.
+    for unit in ("pixel", "micrometer"):
+        about = ImageMeta(axes=Axes("TYX"), units=(unit,) * 3, scale=(1.0, 0.5, 0.5))
+        path = finish(write_tiff_steps(tmp_path / f"{unit}.ome.tif", np.zeros((2, 8, 9), "u2"), about))
+        with tifffile.TiffFile(path) as tif:
+            assert "PhysicalSizeX=" in tif.ome_metadata
+            assert "TimeIncrement" not in tif.ome_metadata
 
 
 @pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])

@@ -633,7 +633,7 @@ def test_mask_on_other_pixels_than_the_image_gets_a_sentence(make_napari_viewer,
 
 def test_unit_that_no_file_knows_matters_only_where_a_file_is_written(make_napari_viewer, qtbot, tmp_path):
     viewer = make_napari_viewer()
-    viewer.add_image(np.random.default_rng(0).poisson(30, (64, 64)), name="map", units=("inch", "inch"))
+    viewer.add_image(np.random.default_rng(0).poisson(30, (64, 64)), name="map", units=("mile", "mile"))
     widget = DenoiseWidget(viewer)
     wait(qtbot, widget)
     click(widget, RUN)
@@ -642,7 +642,7 @@ def test_unit_that_no_file_knows_matters_only_where_a_file_is_written(make_napar
     field(widget, "write to").value = tmp_path / "a.ome.zarr"
     click(widget, RUN)
     wait(qtbot, widget)
-    assert "is in inch, which cannot be stored" in said(widget)
+    assert "is in mile, which cannot be stored" in said(widget)
     assert list(tmp_path.iterdir()) == []
 
 

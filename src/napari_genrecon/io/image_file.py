@@ -13,7 +13,7 @@ from napari_genrecon.errors import MOST_LISTED, ImageError
 
 __all__ = [
     "MICROMETRES", "UNIT_SYMBOLS", "ImageFile", "ImageMeta", "Series", "Sizes", "about_with", "chosen_series",
-    "in_unit", "known_unit", "listed_series", "resolved_axes", "unit_name",
+    "in_unit", "listed_series", "resolved_axes", "unit_name",
 ]  # fmt: skip
 
 MICROMETRE = "micrometer"
@@ -28,26 +28,33 @@ _UNITS = {
     "cm": "centimeter",
     "å": "angstrom",
     "pm": "picometer",
+    "fm": "femtometer",
+    "dm": "decimeter",
+    "km": "kilometer",
     "in": "inch",
     "inches": "inch",
+    "ft": "foot",
     "s": "second",
     "sec": "second",
     "ms": "millisecond",
     "msec": "millisecond",
+    "µs": "microsecond",
+    "\u03bcs": "microsecond",  # the Greek letter, as above
+    "ns": "nanosecond",
+    "ps": "picosecond",
     "h": "hour",
     "hr": "hour",
+    "d": "day",
 }  # lower case
 # Looked up as they are written: "m" is a metre, and "M" is not.
 _CASE_MATTERS = {"m": "meter", "M": "pixel", "min": "minute", "Min": "minute"}
 UNIT_SYMBOLS = {
     "micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "centimeter": "cm", "meter": "m", "pixel": "pixel",
-    "second": "s", "millisecond": "ms", "minute": "min", "hour": "h",
+    "angstrom": "Å", "picometer": "pm", "femtometer": "fm", "decimeter": "dm", "kilometer": "km", "inch": "in",
+    "foot": "ft", "second": "s", "millisecond": "ms", "microsecond": "µs", "nanosecond": "ns", "picosecond": "ps",
+    "minute": "min", "hour": "h", "day": "d",
 }  # fmt: skip
 """napari's unit names and the symbols of OME-TIFF."""
-_OTHER_UNITS = {
-    "angstrom", "picometer", "femtometer", "decimeter", "kilometer", "inch", "foot",
-    "microsecond", "nanosecond", "picosecond", "day",
-}  # fmt: skip
 
 
 MICROMETRES = {
@@ -66,15 +73,9 @@ def unit_name(text: str) -> str:
     for word in (text.lower(), text.lower().replace("metre", "meter").removesuffix("s")):
         unit = _UNITS.get(word, word)
         # napari refuses to show a layer with a unit that it does not know: anything else becomes pixels.
-        if unit in UNIT_SYMBOLS or unit in _OTHER_UNITS:
+        if unit in UNIT_SYMBOLS:
             return unit
     return "pixel"
-
-
-def known_unit(text: str) -> str | None:
-    """Return a unit of length or time that can be written again as napari names it, else None."""
-    unit = unit_name(text)
-    return unit if unit in UNIT_SYMBOLS and unit != "pixel" else None
 
 
 def in_unit(size: float, unit: str, wanted: str) -> tuple[float, str]:

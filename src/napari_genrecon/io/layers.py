@@ -263,7 +263,7 @@ def about_layer(meta: dict[str, Any], shape: tuple[int, ...]) -> ImageMeta:
     # napari gives no scale, unit or place for colour samples; the file needs an entry for every dimension.
     samples = 1 if axes.rgb else 0
     units = tuple(str(unit) for unit in meta.get("units", ())) or ("pixel",) * (len(axes) - samples)
-    # napari takes any unit that pint knows, such as feet; OME-TIFF and OME-Zarr have a list.
+    # napari takes any unit that pint knows, such as miles; OME-TIFF and OME-Zarr have a list.
     for letter, unit in zip(axes.letters, units, strict=False):
         if unit not in UNIT_SYMBOLS:
             raise ImageError(

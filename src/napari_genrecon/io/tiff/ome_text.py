@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon import __version__
-from napari_genrecon.io.image_file import UNIT_SYMBOLS, ImageMeta
+from napari_genrecon.io.image_file import MICROMETRES, UNIT_SYMBOLS, ImageMeta
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 
 __all__ = ["ome_text"]
 
+_LENGTHS = {*MICROMETRES, "pixel"}
+_TIMES = UNIT_SYMBOLS.keys() - _LENGTHS
 _SIZE_KEYS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 
 
@@ -43,9 +45,9 @@ def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], ide
 
 def _metadata(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": about.axes.letters}
-    # OME knows sizes of space and time only, each with the symbol of a unit.
+    # OME knows sizes of space and time only, each with the symbol of a unit of its kind.
     for letter, size, unit in zip(about.axes.letters, about.scale, about.units, strict=True):
-        if letter in _SIZE_KEYS and unit in UNIT_SYMBOLS and size > 0:
+        if letter in _SIZE_KEYS and unit in (_TIMES if letter == "T" else _LENGTHS) and size > 0:
             metadata[_SIZE_KEYS[letter]] = float(size)
             metadata[f"{_SIZE_KEYS[letter]}Unit"] = UNIT_SYMBOLS[unit]
     if any(about.translate):
@@ -69,7 +71,7 @@ def _positions(about: ImageMeta, shape: tuple[int, ...]) -> dict[str, Any]:
     planes = math.prod(n for n, letter in zip(shape, about.axes.letters, strict=True) if letter not in "YXS")
     found: dict[str, Any] = {}
     for letter, place, unit in zip(about.axes.letters, about.translate, about.units, strict=True):
-        if letter in "XYZ" and unit in UNIT_SYMBOLS:
+        if letter in "XYZ" and unit in _LENGTHS:
             # tifffile wants one entry per plane; the place is that of the image, the same for all.
             found[f"Position{letter}"] = [float(place)] * planes
             found[f"Position{letter}Unit"] = [UNIT_SYMBOLS[unit]] * planes
