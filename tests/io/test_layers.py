@@ -12,6 +12,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
 
 from napari.layers import Image
 
+from napari_genrecon.cli import main
 from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.layers import get_reader, read_layers, write_tiff_layers, write_zarr_layers
 
@@ -106,6 +107,21 @@ def test_several_layers_become_channels_and_come_back_as_layers(tmp_path, ending
     found = [Image(data, **meta) for data, meta, _ in read_layers(path)]
     for a, b in zip(found, layers, strict=True):
         assert_same(a, b)
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("region", ["T=2:4", "T=3"])
+def test_frames_of_a_movie_lie_at_their_time(tmp_path, ending, region):
+    about = {"axes": "TYX", "TimeIncrement": 2.5, "PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "µm"}
+    tifffile.imwrite(tmp_path / "movie.ome.tif", image(shape=(4, 40, 50)), metadata=about)
+    path = tmp_path / f"part{ending}"
+    assert (
+        main(["inpaint", str(tmp_path / "movie.ome.tif"), "--detect", "hot", "--region", region, "-o", str(path)]) == 0
+    )
+    found = opened(path)
+    assert (found.axis_labels, found.scale[0]) == (("t", "y", "x"), 2.5)
+    assert str(found.units[0]) == "second"
+    assert found.translate[0] == 2.5 * int(region[2])
 
 
 def test_layers_that_differ_are_not_saved_together(tmp_path):

@@ -42,13 +42,16 @@ def test_tiff_round_trip_keeps_everything(tmp_path, letters, shape, dtype, lazy)
     data = da.from_array(image) if lazy else image
     n = 2 if "C" in letters else 0 if "S" in letters else 1
     names, colors = ("DAPI", "GFP")[:n], ("#0000ff", "#00ff00")[:n]
+    translate = tuple(0.0 if letter in "CS" else 7.0 for letter in letters)
     about = ImageMeta(
-        axes=Axes(letters), scale=scale, units=units, channel_names=names, channel_colors=colors, record=RECORD
-    )
+        axes=Axes(letters), scale=scale, units=units, translate=translate, channel_names=names, channel_colors=colors,
+        record=RECORD,
+    )  # fmt: skip
     found = open_image(finish(write_tiff_steps(tmp_path / "a.ome.tif", data, about)))
     np.testing.assert_array_equal(found.data, image)
     assert found.data.dtype == dtype
     assert (found.axes.letters, found.scale, found.units) == (letters, scale, units)
+    assert found.about.translate == translate
     assert (found.channel_names, found.about.channel_colors) == (names, colors)
     assert RECORD.items() <= found.record.items()
     assert verify(tmp_path / "a.ome.tif") == []

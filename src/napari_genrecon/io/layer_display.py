@@ -32,14 +32,20 @@ def without_deep_colours(about: ImageMeta, dtype: np.dtype[Any], n: int) -> Imag
 
 
 def with_more(about: ImageMeta, letters: str) -> ImageMeta:
-    """Add dimensions in front, of unknown size; what they measure is in the display settings of the layer."""
-    n = len(letters)
+    """Add dimensions in front, with what the settings of the saved layer say of their size, unit and place."""
+    saved = about.layer or {}
+    order = str(saved.get("axes", "")).replace("S", "")
+
+    def stated(name: str, default: Any) -> list[Any]:
+        known = dict(zip(order, saved.get(name, ()), strict=False))
+        return [known.get(letter, default) for letter in letters]
+
     return replace(
         about,
         axes=Axes(letters + about.axes.letters),
-        scale=(*(1.0,) * n, *about.scale),
-        units=(*("pixel",) * n, *about.units),
-        translate=(*(0.0,) * n, *about.translate),
+        scale=(*map(float, stated("scale", 1)), *about.scale),
+        units=(*map(str, stated("units", "pixel")), *about.units),
+        translate=(*map(float, stated("translate", 0)), *about.translate),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,17 +89,34 @@ def _about_ome(axes: Axes, ome: Element, image: Element, lut: NDArray[Any] | Non
     about = about_with(axes, sizes_in(image))
     names, colors = channels_in(image)
     display = {"channel_colors": colors} if colors or lut is None else lut_display([lut])
+    layer = note_in(ome, LAYER_NAMESPACE)
     return ImageMeta(
         axes=axes,
         scale=about.scale,
         units=about.units,
-        translate=positions_in(image, about),
+        translate=_places(positions_in(image, about), axes, layer or {}),
         channel_names=names,
         record=note_in(ome, RECORD_NAMESPACE),
-        layer=note_in(ome, LAYER_NAMESPACE),
+        layer=layer,
         acquisition=acquisition_in(ome, image) or None,
         **display,
     )
+
+
+def _places(known: tuple[float, ...], axes: Axes, layer: dict[str, Any]) -> tuple[float, ...]:
+    """Add the places that OME-XML has no room for, as in time, from the settings of the layer."""
+    letters, places = str(layer.get("axes", "")).replace("S", ""), layer.get("translate")
+    if not isinstance(places, list) or len(places) != len(letters):
+        return known
+    saved = {
+        letter: float(place)
+        for letter, place in zip(letters, places, strict=True)
+        if letter not in "CZYX" and isinstance(place, int | float) and math.isfinite(place)
+    }
+    found = tuple(
+        saved.get(letter, place) for letter, place in zip(axes.letters, known or (0.0,) * len(axes), strict=True)
+    )
+    return found if any(found) else ()
 
 
 # --- pixels ---

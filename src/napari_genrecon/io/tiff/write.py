@@ -85,9 +85,7 @@ def write_tiff_steps(
     path, kind = Path(path), _storable(np.dtype(data.dtype if dtype is None else dtype))
     counts = dtype is not None or data.dtype.kind == "f"  # in integer data, NaN and clipped pixels are lost already
     order = _spatial_last(about.axes)
-    # The saved letters are those before the transposition, so that the layer comes back in its own order.
-    layer = None if about.layer is None else {**about.layer, "axes": about.axes.letters}
-    data, about = as_transposable(data).transpose(order), replace(about.reordered(order), layer=layer)
+    data, about = as_transposable(data).transpose(order), replace(about.reordered(order), layer=_layer(about.filled()))
     shape = tuple(int(n) for n in data.shape)
     # Without compression, which nobody knows beforehand: an upper limit.
     expected = int(math.prod(shape) * kind.itemsize * (_PYRAMID_SHARE if pyramid else 1))
@@ -104,6 +102,19 @@ def write_tiff_steps(
             _describe(part, ome_text(whole, shape, kind, identity))
         _verify(part, shape, kind, levels)
     return path
+
+
+def _layer(about: ImageMeta) -> dict[str, Any] | None:
+    """Return the settings of the layer, with its place where OME-TIFF has no room for that, as in time."""
+    letters, layer = about.axes.letters, about.layer
+    # Channels are numbered, and have no place.
+    if any(place for letter, place in zip(letters, about.translate, strict=True) if letter not in "CZYXS"):
+        n = len(letters.replace("S", ""))
+        # With sizes and units, as readers drop a dimension of length 1, such as a single frame.
+        place = {"scale": about.scale[:n], "units": about.units[:n], "translate": about.translate[:n]}
+        layer = {**{name: list(values) for name, values in place.items()}, **(layer or {})}
+    # The letters before the transposition, so that the layer comes back in its own order.
+    return None if layer is None else {**layer, "axes": letters}
 
 
 def _storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
