@@ -7,6 +7,7 @@ from napari_genrecon import upscaled_transform
 from napari_genrecon.cli import main
 from napari_genrecon.errors import OptionError
 from napari_genrecon.io.layers import read_layers, write_tiff_layers, write_zarr_layers
+from napari_genrecon.tasks.transforms import plane_spacing
 
 FACTORS = (1, 2, 4)
 SCALE = np.array([2.0, 0.5, 0.3])
@@ -28,6 +29,13 @@ def test_factor_one_changes_nothing():
     scale, translate = upscaled_transform(SCALE, TRANSLATE, (1, 1, 1), linear=SHEAR)
     np.testing.assert_array_equal(scale, SCALE)
     np.testing.assert_array_equal(translate, TRANSLATE)
+
+
+def test_planes_are_compared_with_pixels_whatever_the_units():
+    same = plane_spacing("ZYX", (0.5, 0.1, 0.1), ("micrometer",) * 3)
+    assert plane_spacing("ZYX", (500.0, 0.1, 1e-4), ("nanometer", "micrometer", "millimeter")) == pytest.approx(same)
+    for unit in ("pixel", "second"):
+        assert plane_spacing("ZYX", (0.5, 0.1, 0.1), (unit, "micrometer", "micrometer")) is None
 
 
 def test_lengths_that_differ_get_a_sentence():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_genrecon.errors import OptionError
+from napari_genrecon.io.image_file import MICROMETRES
 
 __all__ = ["plane_spacing", "upscaled_transform"]
 
@@ -74,15 +75,16 @@ def plane_spacing(letters: str, scale: Sequence[float], units: Sequence[str]) ->
     --------
     >>> plane_spacing("ZYX", (0.5, 0.125, 0.125), ("micrometer",) * 3)
     4.0
+    >>> plane_spacing("ZYX", (500, 0.125, 0.125), ("nanometer", "micrometer", "micrometer"))
+    4.0
     >>> plane_spacing("ZYX", (1, 1, 1), ("pixel",) * 3) is None
     True
     """
-    # A negative scale mirrors the layer, and is no negative distance.
-    size = {letter: (abs(float(s)), str(unit)) for letter, s, unit in zip(letters, scale, units, strict=False)}
-    if not {"Z", "Y", "X"} <= size.keys():
-        return None
-    (z, unit), (y, _), (x, _) = size["Z"], size["Y"], size["X"]
-    # Lengths in different units are not compared.
-    known = unit != "pixel" and {size["Y"][1], size["X"][1]} == {unit}
+    # A negative scale mirrors the layer, and is no negative distance. What is no length has none.
+    size = {
+        letter: abs(float(s)) * MICROMETRES.get(str(unit), 0.0)
+        for letter, s, unit in zip(letters, scale, units, strict=False)
+    }
+    z, y, x = (size.get(letter, 0.0) for letter in "ZYX")
     # The geometric mean is the side of a square pixel of the same area.
-    return z / math.sqrt(y * x) if known and min(z, y, x) > 0 else None
+    return z / math.sqrt(y * x) if min(z, y, x) > 0 else None
