@@ -67,6 +67,16 @@ def test_every_unit_that_is_read_is_written(tmp_path, ending, unit):
     assert (found.scale, found.units, found.about.translate) == (about.scale, units, about.translate)
 
 
+def test_file_of_a_lazy_result_names_what_its_record_names(tmp_path):
+    import dask.array as da
+
+    # Threads of dask compute the pixels, of which the one that writes knows nothing.
+    record = {**RECORD, "machines": ["a processor, 1 thread, bfloat16"], "output": {"nan": None, "clipped": 0}}
+    about = ImageMeta(axes=Axes("ZYX"), record=record)
+    path = finish(write_tiff_steps(tmp_path / "a.ome.tif", da.zeros((3, 8, 9), dtype="f4", chunks=(1, 8, 9)), about))
+    assert open_image(path).record["machines"] == record["machines"]
+
+
 def test_ome_xml_has_times_for_frames_and_lengths_for_pixels_only(tmp_path):
     # No interval is known; and every dimension of a layer may have been given the same unit.
     for unit in ("pixel", "micrometer"):

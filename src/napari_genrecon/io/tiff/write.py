@@ -21,7 +21,7 @@ from napari_genrecon.errors import ImageError, OutputError
 from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.levels import TILE, halved, level_shapes
 from napari_genrecon.io.publish import publishing
-from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, machine, sealed
+from napari_genrecon.io.record.provenance import Stored, combined, counted, digest_pixels, sealed
 from napari_genrecon.io.tiff.ome_text import ome_text
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ class _Planes:
                 plane, clipped = to_dtype(values, self._dtype)
                 self._write_one(tif, np.ascontiguousarray(plane), first=index == 1)
                 known = (count_nan(values), clipped) if counts else (None, None)
-                stored.append(Stored(digest_pixels(plane), known[0], known[1], machine()))
+                # The record names the machine already: pixels of a lazy image are computed on this one, too.
+                stored.append(Stored(digest_pixels(plane), *known))
                 yield Progress(index, total, f"{index} of {total} planes done")
         return stored
 
