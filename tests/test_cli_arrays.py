@@ -63,7 +63,10 @@ def test_psf_file_of_other_pixels_is_brought_to_those_of_the_image(image, capsys
     assert main(["methods", str(image.with_name("cells_deblur.ome.tif"))]) == 0
     told = capsys.readouterr().out
     assert "every pixel agrees" in told
-    assert "resampled from pixels of 0.05 x 0.05 to 0.1 x 0.1 micrometres" in told
+    shape = " x ".join(map(str, open_image(image.with_name("cells_deblur.ome.tif")).record["psf"]["shape"]))
+    # Its shape is that of the pixels that were used, and not that of the file.
+    assert f"given as {bead.shape[0]}" not in told
+    assert f"resampled from pixels of 0.05 x 0.05 to 0.1 x 0.1 micrometres: {shape} pixels" in told
 
 
 def test_psf_from_optics_takes_the_pixel_size_of_the_file(image, capsys):

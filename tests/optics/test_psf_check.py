@@ -209,7 +209,7 @@ UNCHECKED = {
     "the noise of the image is correlated": lambda image: (
         image + gaussian_filter(np.random.default_rng(1).normal(0, 2000, image.shape), 0.8)
     ),
-    "no part of the image of 96 x 96 pixels": lambda image: image[:90],
+    "the image is smaller than 96 x 96 pixels": lambda image: image[:90],
     "saturated": DAMAGES["saturated"],
 }
 

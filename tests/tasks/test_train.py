@@ -109,6 +109,11 @@ def test_interrupt_saves_and_the_run_goes_on(image, capsys, monkeypatch):
     assert "is not running: it is finished" in capsys.readouterr().err
 
 
+def test_list_of_no_runs_says_so(capsys):
+    assert main(["runs"]) == 0
+    assert "no training was begun yet" in capsys.readouterr().out
+
+
 def test_interrupt_is_left_as_it_was_found():
     before = signal.getsignal(signal.SIGINT)
     assert finish(interruptible(x for x in [])) is None

@@ -142,7 +142,8 @@ def _blur(parsed: argparse.Namespace) -> int:
         image = open_image(path, axes=parsed.axes, series=parsed.series)
         found = measure_blur(image.data, axes=image.axes)
         # The command that uses the number, ready to be copied.
-        return f"{path}: {found}\ngenrecon deblur {path} --psf {found.fwhm:.1f}"
+        name = f'"{path}"' if " " in str(path) else path
+        return f"{path}: {found}\ngenrecon deblur {name} --psf {found.fwhm:.1f}"
 
     return FAILED if process_each(parsed.inputs, measure, debug=parsed.debug) else 0
 

@@ -199,8 +199,7 @@ def _runs(parsed: argparse.Namespace) -> int:
     elif parsed.remove:
         find_run(parsed.remove).remove()
     else:
-        for run in find_runs():
-            say(_run_line(run))
+        say("\n".join(map(_run_line, find_runs())) or "no training was begun yet: see 'genrecon train --help'")
     return 0
 
 

@@ -248,14 +248,16 @@ def _psf_text(psf: dict[str, Any]) -> str:
         )
     if "gaussian_fwhm_px" in psf:
         return f"The point spread function was a Gaussian of {psf['gaussian_fwhm_px']:g} pixels (FWHM)."
-    changed = ""
+    pixels = f"{' x '.join(map(str, psf['shape']))} pixels (sha256 {str(psf.get('sha256'))[:12]})"
+    # The shape and the checksum are those of the pixels that were used.
     if psf.get("resampled"):
         own, image = (
             " x ".join("?" if n is None else f"{n:g}" for n in psf[k]) for k in ("pixel_size", "image_pixel_size")
         )
-        changed = f", resampled from pixels of {own} to {image} micrometres"
-    shape = " x ".join(map(str, psf["shape"]))
-    return f"The point spread function was given as {shape} pixels (sha256 {str(psf.get('sha256'))[:12]}){changed}."
+        return (
+            f"The point spread function was given, and resampled from pixels of {own} to {image} micrometres: {pixels}."
+        )
+    return f"The point spread function was given as {pixels}."
 
 
 def _noise_text(noise: list[dict[str, Any]], *, stabilised: bool) -> str:

@@ -105,7 +105,10 @@ def usable_parts(
     """
     if max(abs(model.rho_x), abs(model.rho_y)) > _WHITE:
         raise ImageError(f"the noise of {name} is correlated from pixel to pixel")
-    usable = [crop for crop in crops if min(crop.shape) >= SMALLEST and _has_no_sharp_edge(crop, model)]
+    large = [crop for crop in crops if min(crop.shape) >= SMALLEST]
+    if not large:
+        raise ImageError(f"{name} is smaller than {SMALLEST} x {SMALLEST} pixels")
+    usable = [crop for crop in large if _has_no_sharp_edge(crop, model)]
     if not usable:
         raise ImageError(
             f"no part of {name} of {SMALLEST} x {SMALLEST} pixels is free of missing, saturated and padded ones"
