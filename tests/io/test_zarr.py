@@ -465,6 +465,7 @@ CHANNELS = {
     "no window": ({"label": "a", "color": "FF0000"}, ("a", "a"), ("#ff0000", "#ff0000"), ()),
     "window": ({"color": "FF0000", "window": {"start": 0, "end": 9}}, (), ("#ff0000", "#ff0000"), ((0, 9), (0, 9))),
     "whole range": ({"window": {"start": 0, "end": 65535, "min": 0, "max": 65535}}, (), (), ()),
+    "white": ({"color": "FFFFFF"}, (), (), ()),
     "nonsense": ({"color": "red", "window": {"start": "a"}}, (), (), ()),
     "empty": ({}, (), (), ()),
 }
@@ -476,6 +477,14 @@ def test_incomplete_display_settings_cost_only_themselves(tmp_path, what):
     path = image_group(tmp_path / "a.zarr", np.ones((2, 8, 9), "u2"), omero={"channels": [channel, channel]})
     about = open_image(path).about
     assert (about.channel_names, about.channel_colors, about.channel_limits) == (names, colors, limits)
+
+
+@pytest.mark.parametrize("names", [(), ("DAPI", "GFP")], ids=["nothing", "names"])
+def test_names_and_colours_that_nobody_gave_are_not_made_up(tmp_path, names):
+    path = write(tmp_path / "a.ome.zarr", np.ones((2, 8, 9), "u2"), ImageMeta(axes=Axes("CYX"), channel_names=names))
+    yaozarrs.validate_zarr_store(str(path))
+    about = open_image(path).about
+    assert (about.channel_names, about.channel_colors, about.channel_limits) == (names, (), ())
 
 
 @pytest.mark.parametrize("omero", [None, 3, [], {"channels": None}, {"channels": [{"label": "one"}]}], ids=repr)

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["channels_of"]
+__all__ = ["WHITE", "channels_of"]
+
+WHITE = "#ffffff"
+"""Colour of channels that have none."""
 
 
 def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -31,7 +34,8 @@ def channels_of(omero: Any, n: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     return {
         # Colours and limits of some channels only would have to be matched with made-up ones: all or none.
         "channel_names": names if any(names) else (),
-        "channel_colors": colors if all(colors) else (),
+        # Nobody chose colours where all are white, as nobody chose limits of the whole range.
+        "channel_colors": colors if all(colors) and set(colors) != {WHITE} else (),
         "channel_limits": tuple(pair for pair in limits if pair) if all(limits) else (),
     }
 

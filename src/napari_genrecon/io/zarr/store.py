@@ -19,6 +19,7 @@ from napari_genrecon.io.image_file import ImageMeta
 from napari_genrecon.io.json_file import read_json
 from napari_genrecon.io.levels import CHUNK, halved, level_shapes
 from napari_genrecon.io.publish import refused_sentence, remove, rename, sync_folder, write_file
+from napari_genrecon.io.zarr.omero import WHITE
 from napari_genrecon.io.zarr.places import ATTRIBUTE, HIDDEN_METADATA, METADATA
 
 __all__ = ["create_store", "level_array", "make_levels", "publish_store"]
@@ -103,8 +104,9 @@ def _omero(v05: Any, about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[A
     n = about.axes.n_channels(shape)
     if "C" not in about.axes.letters and not (about.channel_names or about.channel_colors or about.channel_limits):
         return {}
-    names = about.channel_names or tuple(f"channel {i}" if n > 1 else "" for i in range(n))
-    colors = about.channel_colors or ("#ffffff",) * n
+    names = about.channel_names or (None,) * n
+    # The format asks for a colour; where all are white, `channels_of` knows that there was none.
+    colors = about.channel_colors or (WHITE,) * n
     # Names of another number of channels cannot be told apart from wrong ones: none are written.
     if len(names) != n or len(colors) != n:
         return {}
