@@ -268,6 +268,14 @@ def test_result_is_checked_against_its_image(store, tmp_path, ending, capsys):
     assert "times the variance of the noise" in out
 
 
+def test_result_is_not_checked_against_another_image(tmp_path, noisy, capsys):
+    tifffile.imwrite(tmp_path / "cells.tif", noisy)
+    assert main(["denoise", str(tmp_path / "cells.tif")]) == 0
+    tifffile.imwrite(tmp_path / "cells.tif", noisy[::-1])
+    assert main(["check", str(tmp_path / "cells_denoise.ome.tif")]) == 1
+    assert "cells.tif is not the image that" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_workers_read_a_large_tiff_themselves(tmp_path, noisy, monkeypatch):
     """What is sent to them is where the file is, not its pixels."""

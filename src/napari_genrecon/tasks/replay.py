@@ -39,7 +39,7 @@ from napari_genrecon.tasks.plan import borrowed
 from napari_genrecon.tasks.sample import SampleOptions, sample_steps
 from napari_genrecon.tasks.task import Result
 
-__all__ = ["PointsReplay", "Replay", "replay_steps", "source_of", "with_all_axes"]
+__all__ = ["PointsReplay", "Replay", "other_image", "replay_steps", "source_of", "with_all_axes"]
 
 _SAME_NUMBER = 1e-4  # part of a number of a point by which other machines may differ; files keep nine digits
 
@@ -155,9 +155,7 @@ def replay_steps(path: Path, *, source: Path | None = None) -> Generator[Progres
         result = yield from _step_again(path, step, data)
         # Checked where the file is read; a step after it may differ in its last digits on another machine.
         if step is records[0] and result.record["input"]["fingerprint"] != step["input"]["fingerprint"]:
-            raise ImageError(
-                f"{original.path} is not the image that {path} was made from: give the right one with --input"
-            )
+            raise other_image(original, path)
         data = result.data
     if record.get("of"):
         # The file holds a companion, such as the expected error, and not the result itself.
@@ -185,9 +183,7 @@ def _augmented_again(
     # The digest of the whole parent is compared before a new image is drawn from it.
     parent = yield from parent_steps(original.data, AugmentOptions(**record["options"]), None, None)
     if parent.digest != record["input"]["fingerprint"]:
-        raise ImageError(
-            f"{original.path} is not the image that {image.path} was made from: give the right one with --input"
-        )
+        raise other_image(original, image.path)
     example = yield from example_steps(parent, AugmentOptions(**record["options"]), record["parameters"]["index"])
     return (yield from _compared(Result(example.image, parent.axes, example.record), image, record))
 
@@ -199,7 +195,7 @@ def _points_again(path: Path, source: Path | None) -> Generator[Progress, None, 
     task = find_task(record["task"])
     result = yield from task.steps(original.data, _options_of(task, record))
     if result.record["input"]["fingerprint"] != record["input"]["fingerprint"]:
-        raise ImageError(f"{original.path} is not the image that {path} was made from: give the right one with --input")
+        raise other_image(original, path)
     then, now = read_columns(path), replace(result.data, meta=original.about).columns()
     counts = [len(next(iter(columns.values()))) for columns in (then, now)]
     # Numbers can be compared in pairs only if there are as many of the same kind.
@@ -253,6 +249,11 @@ def source_of(path: Path, record: dict[str, Any], source: Path | None = None) ->
     # Fillings have a dimension in front that their source lacks.
     letters = record["axes"]["letters"][-len(record["input"]["shape"]) :]
     return open_image(origin, axes=letters, series=record["input"].get("series"))
+
+
+def other_image(image: ImageFile, result: Path) -> ImageError:
+    """Return the error for an image that is not the one that a result was made from."""
+    return ImageError(f"{image.path} is not the image that {result} was made from: give the right one with --input")
 
 
 def _options_of(task: Task, record: dict[str, Any]) -> Any:

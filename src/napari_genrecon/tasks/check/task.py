@@ -28,9 +28,9 @@ from napari_genrecon.noise import NoiseModel
 from napari_genrecon.tasks.denoise import TITLE, DenoiseOptions, denoise_steps
 from napari_genrecon.tasks.files import finished
 from napari_genrecon.tasks.given import given_image, warn_assumed
-from napari_genrecon.tasks.measure import Noise, as_source, noise_per_channel, sample_channels
+from napari_genrecon.tasks.measure import Noise, as_source, input_facts, noise_per_channel, sample_channels
 from napari_genrecon.tasks.region import Region, region_of
-from napari_genrecon.tasks.replay import source_of, with_all_axes
+from napari_genrecon.tasks.replay import other_image, source_of, with_all_axes
 
 __all__ = ["Check", "check", "check_file_steps", "check_steps", "denoised_part", "noise_of_record", "part_of_result"]
 
@@ -230,7 +230,7 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     Raises
     ------
     ImageError
-        If there is no record, the file is not a result of denoising, or its image is not found.
+        If there is no record, the file is not a result of denoising, or its image is not found or another one now.
     """
     # Tiles that an unfinished result still lacks would look like structure that was erased.
     stored = finished(open_image(path))
@@ -238,7 +238,10 @@ def check_file_steps(path: Path, *, source: Path | None = None) -> Generator[Pro
     noise, blend = noise_of_record(record)
     original = source_of(path, record, source)
     # Files of results lack dimensions of length 1: they get those of the image.
-    axes = original.axes
+    axes, pixels = original.axes, as_source(original.data)
+    # What differs between two images would look like structure that was erased, or added.
+    if input_facts(pixels, sample_channels(pixels, axes))["fingerprint"] != record["input"]["fingerprint"]:
+        raise other_image(original, path)
     image, restored, noise, _ = denoised_part(record, noise, original.data, with_all_axes(stored, axes), axes)
     error = _error_beside(path, record, original.data, axes)
     more = {"noise": noise, "blend": blend, "expected_error": error, "axes": axes}
