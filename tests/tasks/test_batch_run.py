@@ -155,6 +155,8 @@ def test_command_line_skips_what_is_done(folder, capsys):
     said = capsys.readouterr().out.splitlines()
     assert [line.endswith("(done before)") for line in said] == [True, True, False, False]
     assert said[-1] == "3 of 3 images done"
+    assert main([*call, "--resume", "--factor", "3"]) == 1
+    assert "(or give --overwrite)" in capsys.readouterr().err
 
 
 def test_python_and_the_command_line_write_the_same(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,8 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
         # With --debug, the first error ends the batch with its traceback.
         strict=parsed.debug,
     )
-    rows = watch(steps, work.name, _tell)
+    # A result that --resume does not take is not taken by giving it again.
+    rows = watch(steps, work.name, partial(_tell, flags="--overwrite" if parsed.resume else "--resume or --overwrite"))
     # Each failure was reported when it happened; here they only count for the exit status.
     failed = sum(row.error is not None for row in rows)
     if len(rows) > 1:
@@ -129,7 +131,7 @@ def run_batch(parsed: argparse.Namespace, work: Work) -> int:
     return FAILED if failed else 0
 
 
-def _tell(progress: BatchProgress) -> None:
+def _tell(progress: BatchProgress, flags: str) -> None:
     """Print what is to be known of an image that has ended, and the name of its result."""
     row = progress.row
     # A row is reported at every step; only its end is printed.
@@ -137,7 +139,7 @@ def _tell(progress: BatchProgress) -> None:
         return
     with beside_bar():
         if row.error is not None:
-            warn(f"{row.image}: {sentence(row.error, row.image, flags='--resume or --overwrite')}")
+            warn(f"{row.image}: {sentence(row.error, row.image, flags=flags)}")
             return
         for note in row.notes:
             warn(f"{row.image}: {note}")
