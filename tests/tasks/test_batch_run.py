@@ -132,6 +132,26 @@ def test_progress_of_all_never_falls_and_shows_each_image(folder):
     assert seen[0].rows[1].state == "waiting"
 
 
+STEPS = pipeline_work(Pipeline((Step("inpaint", {"detect": "hot"}), Step("upscale", {"factor": 3}))), "mine")
+
+
+@pytest.mark.parametrize("what", [work("inpaint", detect="hot"), work("upscale"), STEPS], ids=lambda what: what.name)
+@pytest.mark.parametrize(("before", "after"), [(None, 0.1), (0.1, 0.2), (0.1, None)])
+def test_result_of_other_pixel_sizes_is_made_anew(tmp_path, what, before, after):
+    image = np.random.default_rng(0).poisson(30, (3, 40, 48)).astype("u2")
+
+    def write(size):
+        known = {} if size is None else {"PhysicalSizeX": size, "PhysicalSizeXUnit": "µm", "TimeIncrement": 2.5}
+        tifffile.imwrite(tmp_path / "a.ome.tif", image, metadata={"axes": "TYX", **known})
+
+    batch = plan_batch([tmp_path / "a.ome.tif"], what.name)
+    for size, state in ((before, "done"), (before, "done before"), (after, "failed")):
+        write(size)
+        (row,) = finish(batch_steps(batch, what, resume=True))
+        assert row.state == state
+    assert "it was made when the pixels of a.ome.tif had another size" in row.sentence
+
+
 def test_pattern_names_the_results_and_chooses_the_format(folder):
     assert states(folder, work("upscale"), pattern="{name} big v1.5") == ["done"] * 3
     assert states(folder, work("upscale"), pattern="{task}-{name}.ome.zarr") == ["done"] * 3

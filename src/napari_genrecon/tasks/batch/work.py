@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from napari_genrecon.errors import OptionError
 from napari_genrecon.io.reader import open_image
 from napari_genrecon.io.record.check import find_record
 from napari_genrecon.io.record.history import steps_of_run
+from napari_genrecon.io.record.provenance import facts
 from napari_genrecon.optics.objective import Optics
 from napari_genrecon.tasks import Task
 from napari_genrecon.tasks.deblur.task import ITERATIONS
@@ -27,6 +29,7 @@ __all__ = ["Work", "pipeline_work", "task_work"]
 
 FileSteps = Generator[Progress, None, dict[str, Any]]
 
+_SAME_SIZE = 1e-6  # relative: sizes are rounded when they are divided and written
 _PER_MACHINE = ("axes", "tile", "device", "precision")  # where and in what pieces; axes are compared by themselves
 
 
@@ -68,7 +71,7 @@ class Work:
             later = [file.name for file in files.values() if file.stat().st_mtime > result.stat().st_mtime]
             if later:
                 return f"{later[0]} was changed after it was made"
-        return _differing_image(made[0], image, self.steps[0][1].axes, series)
+        return _differing_image(made, image, self.steps[0][1].axes, series)
 
 
 def task_work(task: Task, options: Any, files: Mapping[str, Path]) -> Work:
@@ -137,7 +140,7 @@ def _value(options: Any, name: str) -> Any:
 
 def _same(wanted: Any, then: Any) -> bool:
     if isinstance(wanted, Optics) and isinstance(then, Optics):  # sizes that were not given are those of the image
-        # They were taken from the image, whose fingerprint is compared as well.
+        # They were taken from the image, whose sizes are compared as well.
         sizes = {name: getattr(then, name) for name in ("pixel_size", "z_step") if getattr(wanted, name) is None}
         wanted = replace(wanted, **sizes)
     return bool(wanted == then)
@@ -160,13 +163,40 @@ def _same_file(wanted: Path | None, then: Path | None) -> bool:
     return wanted is not None and then is not None and wanted.resolve() == then.resolve()
 
 
-def _differing_image(record: Mapping[str, Any], path: Path, axes: str | None, series: int | str | None) -> str:
+def _differing_image(made: Sequence[Mapping[str, Any]], path: Path, axes: str | None, series: int | str | None) -> str:
+    """Return why the records of the steps that made a result are not of this image; empty if they are."""
     image = open_image(path, axes=str(axes) if axes else None, series=series)
-    letters = (record.get("axes") or {}).get("letters", "")
+    letters = (made[0].get("axes") or {}).get("letters", "")
     if axes and not letters.endswith(image.axes.letters):  # several fillings have a new dimension in front
         return f"it was made with the axes {letters}"
     source = as_source(image.data)
-    facts = input_facts(source, sample_channels(source, image.about.axes))
+    known = input_facts(source, sample_channels(source, image.about.axes))
     # Shape, dtype and a fingerprint of the pixels.
-    same = all((record.get("input") or {}).get(name) == value for name, value in facts.items())
-    return "" if same else f"it was made from another image than {path.name} is now"
+    if not all((made[0].get("input") or {}).get(name) == value for name, value in known.items()):
+        return f"it was made from another image than {path.name} is now"
+    # The record of a written image ends with its sizes; files of points have places in pixels.
+    then = _sizes(made[-1].get("image") or {})
+    if "image" in made[-1] and not _same_sizes(_sizes(facts(image.about)), then, made):
+        return f"it was made when the pixels of {path.name} had another size"
+    return ""
+
+
+def _sizes(image: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+    """Return size and unit by letter, of the facts about an image."""
+    return {name[0]: (float(value[0]), str(value[1])) for name, value in image.items() if "(size" in name}
+
+
+def _same_sizes(
+    now: Mapping[str, tuple[float, str]], then: Mapping[str, tuple[float, str]], made: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Return whether the pixels of a result have the sizes that its steps make of those of the image."""
+    wanted = {letter: size for letter, (size, _) in now.items()}
+    for step in made:
+        factors = step.get("factor") or ()
+        # Several fillings have a new dimension in front.
+        for letter, factor in zip(reversed(step["axes"]["letters"]), reversed(factors), strict=False):
+            wanted |= {letter: wanted[letter] / factor} if letter in wanted else {}
+    return now.keys() == then.keys() and all(
+        math.isclose(size, then[letter][0], rel_tol=_SAME_SIZE) and now[letter][1] == then[letter][1]
+        for letter, size in wanted.items()
+    )
