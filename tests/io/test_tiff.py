@@ -67,6 +67,13 @@ def test_every_unit_that_is_read_is_written(tmp_path, ending, unit):
     assert (found.scale, found.units, found.about.translate) == (about.scale, units, about.translate)
 
 
+def test_dimensions_that_ome_has_no_room_for_get_a_sentence(tmp_path):
+    about = ImageMeta(axes=Axes("QTCZYX"))  # several fillings of an image of five dimensions
+    with pytest.raises(ImageError, match="no room for the dimensions QTCZYX: beside T, C and Z"):
+        finish(write_tiff_steps(tmp_path / "a.ome.tif", np.zeros((2, 2, 2, 2, 8, 9), "u2"), about))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_file_of_a_lazy_result_names_what_its_record_names(tmp_path):
     import dask.array as da
 

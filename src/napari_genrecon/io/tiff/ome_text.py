@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_genrecon import __version__
+from napari_genrecon.errors import ImageError
 from napari_genrecon.io.image_file import MICROMETRES, UNIT_SYMBOLS, ImageMeta
 from napari_genrecon.io.record.provenance import LAYER_NAMESPACE, RECORD_NAMESPACE
 
@@ -30,6 +31,11 @@ def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], ide
         Shape and type of the image.
     identity : str, optional
         UUID of the file; a random one if not given.
+
+    Raises
+    ------
+    ImageError
+        If OME has no room for the dimensions.
     """
     import tifffile
 
@@ -39,7 +45,12 @@ def ome_text(about: ImageMeta, shape: tuple[int, ...], dtype: np.dtype[Any], ide
     text = tifffile.OmeXml(Creator=f"napari-genrecon {__version__}", **known)
     # As tifffile counts: pages, separate samples, depth, height, width, samples of a pixel.
     stored = (planes, 1, 1, height, width, samples[0] if samples else 1)
-    text.addimage(dtype.name, shape, stored, **_metadata(about, shape))
+    try:
+        text.addimage(dtype.name, shape, stored, **_metadata(about, shape))
+    except tifffile.OmeXmlError as error:
+        raise ImageError(
+            f"OME-TIFF has no room for the dimensions {about.axes.letters}: beside T, C and Z it holds no further one"
+        ) from error
     return str(text.tostring(declaration=True)).encode()
 
 
